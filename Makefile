@@ -1,0 +1,41 @@
+# Everything from a fresh clone with nothing but Python 3.11+ and make; uv is used where it is installed.
+PYTHON ?= python3
+export LEDGER_HOME ?= $(CURDIR)/.ledger
+bin := .venv/bin
+
+.PHONY: help demo test lint bench up clean
+
+help:  ## Say what there is to make
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## */\1\t/' | expand -t 10
+
+demo: .venv/ready  ## Search the SVM's parameters: 3 iterations of 2 points on 2 workers
+	$(bin)/ledger run --model svm --iterations 3 --points 2 --workers 2 --seed 42
+
+test: .venv/ready  ## Run every test that this machine can run
+	$(bin)/pytest --cov --cov-report=term
+
+lint: .venv/ready  ## Check style, types and import rules
+	$(bin)/ruff check .
+	$(bin)/ruff format --check .
+	$(bin)/mypy
+	$(bin)/lint-imports
+
+bench: .venv/ready  ## Measure beside the peers; writes benchmarks/RESULTS.md
+	$(bin)/python -m benchmarks
+
+up:  ## The same search in containers, on 4 workers
+	docker compose up --build --scale worker=4
+
+.venv/ready: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is %d.%d; try make PYTHON=python3.13" % sys.version_info[:2] if sys.version_info < (3, 11) else 0)'
+	@if command -v uv >/dev/null; then \
+	  uv venv --quiet --allow-existing --python $(PYTHON) .venv && \
+	  uv pip install --quiet --python $(bin)/python --constraint constraints.txt --editable '.[dev]'; \
+	else \
+	  $(PYTHON) -m venv .venv && \
+	  $(bin)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'; \
+	fi
+	@touch $@
+
+clean:  ## Remove what this Makefile made, except the ledger's data
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage* build dist *.egg-info
