@@ -1,0 +1,40 @@
+"""Runs migrations in one transaction under a lock, then creates or replaces the functions and views of sql/."""
+
+from alembic import context
+from sqlalchemy import Connection
+
+from ledger.database.connection import engine
+from ledger.database.migration import UPGRADE_LOCK, replace_functions_and_views
+from ledger.database.tables import SCHEMA, metadata
+from ledger.errors import UsageError
+from ledger.settings import Settings
+
+
+def run(connection: Connection) -> None:
+    with connection.begin():
+        # Held until the commit: of several upgrades at once, one works and the others find it done.
+        connection.exec_driver_sql("select pg_advisory_xact_lock(%s)", (UPGRADE_LOCK,))
+        connection.exec_driver_sql(f"create schema if not exists {SCHEMA}")
+        context.configure(
+            connection=connection,
+            target_metadata=metadata,
+            version_table_schema=SCHEMA,
+            include_schemas=True,
+            include_name=lambda name, kind, _parents: kind != "schema" or name == SCHEMA,
+        )
+        context.run_migrations()
+        if context.get_head_revision() in context.get_context().get_current_heads():
+            replace_functions_and_views(connection)
+
+
+if context.is_offline_mode():
+    raise UsageError("migrations run against a database, not offline: drop --sql")
+given = context.config.attributes.get("connection")
+if given is not None:
+    run(given)
+else:
+    url = Settings.from_environment().database_url
+    if url is None:
+        raise UsageError("DATABASE_URL is not set: name the database, or use `ledger db upgrade`")
+    with engine(url).connect() as connection:
+        run(connection)

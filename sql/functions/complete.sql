@@ -1,0 +1,45 @@
+-- Record a trial's loss, a finite number. At most one result a trial is recorded:
+--   recorded  this one; also when the claim was taken back and nobody has replaced it
+--   already   this claim recorded its result before, and the acknowledgement was lost
+--   stale     the trial was claimed again or has ended; the attempt keeps the loss as evidence
+create or replace function ledger.complete(
+  study_id int, trial int, claim uuid, loss float8, metrics jsonb default '{}', seconds float8 default null)
+returns text
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  moment timestamptz := ledger.clock();
+  earlier text;
+begin
+  update ledger.trial
+  set state = 'complete', loss = complete.loss, metrics = complete.metrics, error = null,
+      lease_until = null, finished_at = moment
+  where trial.study_id = complete.study_id and trial.number = complete.trial and trial.claim = complete.claim
+    and trial.state in ('running', 'pending');
+  if found then
+    update ledger.attempt
+    set outcome = 'complete', ended_at = moment, loss = complete.loss, seconds = complete.seconds, error = null
+    where attempt.claim = complete.claim;
+    return 'recorded';
+  end if;
+
+  select attempt.outcome into earlier
+  from ledger.attempt
+  where attempt.claim = complete.claim and attempt.study_id = complete.study_id and attempt.trial = complete.trial
+  for update;
+  if not found then
+    raise exception 'claim % of trial % is not known', complete.claim, complete.trial
+      using errcode = 'no_data_found';
+  end if;
+  if earlier = 'complete' then
+    return 'already';
+  end if;
+  if earlier is null or earlier = 'lost' then
+    update ledger.attempt
+    set outcome = 'stale', ended_at = moment, loss = complete.loss, seconds = complete.seconds
+    where attempt.claim = complete.claim;
+  end if;
+  return 'stale';
+end
+$$;

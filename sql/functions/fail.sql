@@ -1,0 +1,51 @@
+-- Record that the objective failed. What it did counts against the study's max_failures; below it the trial is pending
+-- again.
+--   error    what happened, for people; a traceback is welcome
+--   outcome  failed, or timeout where it was ended at its deadline
+-- Answers: retry, failed (that was the last try), already (this claim has said so before), or stale.
+create or replace function ledger.fail(
+  study_id int, trial int, claim uuid, error text, seconds float8 default null, outcome text default 'failed')
+returns text
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  moment timestamptz := ledger.clock();
+  reached text;
+  earlier text;
+begin
+  update ledger.trial
+  set failures = trial.failures + 1, error = fail.error, claim = null, lease_until = null, deadline_at = null,
+      state = case when trial.failures + 1 >= study.max_failures then 'failed' else 'pending' end,
+      finished_at = case when trial.failures + 1 >= study.max_failures then moment end,
+      available_at = moment
+  from ledger.study
+  where study.id = fail.study_id
+    and trial.study_id = fail.study_id and trial.number = fail.trial and trial.claim = fail.claim
+    and trial.state in ('running', 'pending')
+  returning case trial.state when 'failed' then 'failed' else 'retry' end into reached;
+  if found then
+    update ledger.attempt
+    set outcome = fail.outcome, ended_at = moment, error = fail.error, seconds = fail.seconds
+    where attempt.claim = fail.claim;
+    return reached;
+  end if;
+
+  select attempt.outcome into earlier
+  from ledger.attempt
+  where attempt.claim = fail.claim and attempt.study_id = fail.study_id and attempt.trial = fail.trial
+  for update;
+  if not found then
+    raise exception 'claim % of trial % is not known', fail.claim, fail.trial using errcode = 'no_data_found';
+  end if;
+  if earlier in ('failed', 'timeout') then
+    return 'already';
+  end if;
+  if earlier is null or earlier = 'lost' then
+    update ledger.attempt
+    set outcome = 'stale', ended_at = moment, error = fail.error, seconds = fail.seconds
+    where attempt.claim = fail.claim;
+  end if;
+  return 'stale';
+end
+$$;

@@ -1,0 +1,16 @@
+-- Hold a claim for one more lease. False: the claim is gone, so stop training. A claim that was taken back, but that
+-- nobody has replaced, is revived.
+create or replace function ledger.heartbeat(study_id int, trial int, claim uuid) returns boolean
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+begin
+  update ledger.trial
+  set state = 'running', lease_until = ledger.clock() + study.lease
+  from ledger.study
+  where study.id = heartbeat.study_id
+    and trial.study_id = heartbeat.study_id and trial.number = heartbeat.trial and trial.claim = heartbeat.claim
+    and trial.state in ('running', 'pending');
+  return found;
+end
+$$;

@@ -1,0 +1,20 @@
+-- Give a trial back unfinished, because its worker leaves: claimable at once, and counted against nothing.
+-- False: the claim was gone already.
+create or replace function ledger.release(study_id int, trial int, claim uuid) returns boolean
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  moment timestamptz := ledger.clock();
+begin
+  update ledger.trial
+  set state = 'pending', claim = null, lease_until = null, deadline_at = null, available_at = moment
+  where trial.study_id = release.study_id and trial.number = release.trial and trial.claim = release.claim
+    and trial.state in ('running', 'pending');
+  if not found then
+    return false;
+  end if;
+  update ledger.attempt set outcome = 'released', ended_at = moment where attempt.claim = release.claim;
+  return true;
+end
+$$;

@@ -1,0 +1,53 @@
+-- Terminal rows do not change: a trial that is complete, failed or cancelled, a told iteration, an ended attempt.
+-- The triggers fire for every role and under every session_replication_role. One thing passes them: the cascade of
+-- deleting the study row itself, which only the owner of the tables may do.
+create or replace function ledger.refuse_change() returns trigger
+language plpgsql set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if tg_op = 'DELETE' and not exists (select from ledger.study where id = old.study_id) then
+    return old;
+  end if;
+  raise exception '% of a terminal row of ledger.% is refused: what has ended does not change', tg_op, tg_table_name
+    using errcode = 'restrict_violation', hint = 'A retry is a new trial; ledger study delete removes a whole study.';
+end
+$$;
+
+-- A lost attempt is a presumption, so its holder's own word may replace it, once; its other columns stay.
+create or replace function ledger.refuse_change_of_attempt() returns trigger
+language plpgsql set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if old.outcome = 'lost' and new.outcome <> 'lost'
+     and (new.claim, new.study_id, new.trial, new.number, new.worker, new.claimed_at)
+       = (old.claim, old.study_id, old.trial, old.number, old.worker, old.claimed_at) then
+    return new;
+  end if;
+  raise exception 'UPDATE of an ended attempt is refused: what has ended does not change'
+    using errcode = 'restrict_violation';
+end
+$$;
+
+create or replace trigger terminal_trials_do_not_change before update or delete on ledger.trial
+  for each row when (old.state in ('complete', 'failed', 'cancelled')) execute function ledger.refuse_change();
+create or replace trigger told_iterations_do_not_change before update or delete on ledger.iteration
+  for each row when (old.told_at is not null) execute function ledger.refuse_change();
+create or replace trigger ended_attempts_do_not_change before update on ledger.attempt
+  for each row when (old.ended_at is not null) execute function ledger.refuse_change_of_attempt();
+create or replace trigger ended_attempts_are_not_deleted before delete on ledger.attempt
+  for each row when (old.ended_at is not null) execute function ledger.refuse_change();
+
+create or replace trigger trials_are_not_truncated before truncate on ledger.trial
+  for each statement execute function ledger.refuse_change();
+create or replace trigger iterations_are_not_truncated before truncate on ledger.iteration
+  for each statement execute function ledger.refuse_change();
+create or replace trigger attempts_are_not_truncated before truncate on ledger.attempt
+  for each statement execute function ledger.refuse_change();
+
+alter table ledger.trial enable always trigger terminal_trials_do_not_change;
+alter table ledger.trial enable always trigger trials_are_not_truncated;
+alter table ledger.iteration enable always trigger told_iterations_do_not_change;
+alter table ledger.iteration enable always trigger iterations_are_not_truncated;
+alter table ledger.attempt enable always trigger ended_attempts_do_not_change;
+alter table ledger.attempt enable always trigger ended_attempts_are_not_deleted;
+alter table ledger.attempt enable always trigger attempts_are_not_truncated;

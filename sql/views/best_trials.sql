@@ -1,0 +1,16 @@
+-- Every complete trial with its rank within its study, the lowest loss first; of equal ones, the earlier.
+create or replace view ledger.best_trials as
+select
+  study.name as study,
+  rank() over (partition by trial.study_id order by trial.loss, trial.number) as rank,
+  trial.number as trial,
+  trial.iteration,
+  trial.loss,
+  (trial.metrics ->> 'accuracy')::float8 as accuracy,
+  trial.params,
+  trial.metrics,
+  trial.worker,
+  trial.finished_at
+from ledger.trial
+join ledger.study on study.id = trial.study_id
+where trial.state = 'complete';

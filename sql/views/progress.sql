@@ -1,0 +1,34 @@
+-- One row a study: how far it is and the best it has found.
+create or replace view ledger.progress as
+select
+  study.name as study,
+  study.state,
+  count(told.number) as iterations_told,
+  study.iterations,
+  trials.complete,
+  trials.running,
+  trials.pending,
+  trials.failed,
+  trials.cancelled,
+  trials.attempts,
+  trials.best_loss,
+  1 - trials.best_loss as best_accuracy,
+  study.created_at,
+  coalesce(study.finished_at, ledger.clock()) - study.created_at as elapsed,
+  study.reason
+from ledger.study
+left join ledger.iteration as told on told.study_id = study.id and told.told_at is not null
+cross join lateral (
+  select
+    count(*) filter (where trial.state = 'complete') as complete,
+    count(*) filter (where trial.state = 'running') as running,
+    count(*) filter (where trial.state = 'pending') as pending,
+    count(*) filter (where trial.state = 'failed') as failed,
+    count(*) filter (where trial.state = 'cancelled') as cancelled,
+    coalesce(sum(trial.attempts), 0) as attempts,
+    min(trial.loss) as best_loss
+  from ledger.trial
+  where trial.study_id = study.id) as trials
+group by study.id, trials.complete, trials.running, trials.pending, trials.failed, trials.cancelled,
+  trials.attempts, trials.best_loss
+order by study.created_at;
