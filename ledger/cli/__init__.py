@@ -1,0 +1,86 @@
+"""The program `ledger`. A command's module is imported when the command is asked for, and no earlier."""
+
+import signal
+import sys
+from importlib import import_module
+from typing import NoReturn
+
+import click
+
+from ledger import __version__
+from ledger.errors import LedgerError
+
+_COMMANDS = {
+    "run": "ledger.cli.search:run",
+    "manager": "ledger.cli.search:manager",
+    "resume": "ledger.cli.search:resume",
+    "worker": "ledger.cli.worker:worker",
+    "study": "ledger.cli.study:study",
+    "export": "ledger.cli.export:export",
+    "db": "ledger.cli.db:db",
+}
+
+
+class _Program(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in _COMMANDS:
+            return None
+        module, name = _COMMANDS[cmd_name].split(":")
+        command = getattr(import_module(module), name)
+        assert isinstance(command, click.Command)
+        return command
+
+
+@click.group(cls=_Program, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="ledger")
+def program() -> None:
+    """Bayesian hyper-parameter search whose whole state is a PostgreSQL database."""
+
+
+def main() -> NoReturn:
+    """Run the program and exit: 0 for success, 1 for failure, 2 for bad usage; a mistake is told in one line."""
+    # so that `docker stop` and `kill` end a command as Ctrl-C does, with everything put away
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        program.main(standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message())
+        sys.exit(2)
+    except click.UsageError as error:
+        path = error.ctx.command_path if error.ctx else "ledger"
+        _end(f"{_one_line(error.format_message())} (`{path} --help` shows the usage)", 2)
+    except click.ClickException as error:
+        _end(_one_line(error.format_message()), error.exit_code)
+    except LedgerError as error:
+        _end(str(error), error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        _end("stopped; the same command goes on from here", 1)
+    except BrokenPipeError:
+        # the reader, such as head, has seen enough; nothing is left to flush to
+        sys.stdout = None
+        sys.exit(1)
+    except Exception as error:
+        _end_if_database(error)
+        raise
+    sys.exit(0)
+
+
+def _end_if_database(error: Exception) -> None:
+    """End in one line where it was the database that failed; SQLAlchemy wraps psycopg's errors."""
+    import psycopg
+
+    original = getattr(error, "orig", error)
+    if isinstance(original, psycopg.OperationalError | psycopg.errors.InsufficientPrivilege):
+        _end(f"the database failed: {_one_line(str(original))}; the same command goes on once it is back", 1)
+
+
+def _one_line(message: str) -> str:
+    return " ".join(line.strip() for line in message.splitlines() if line.strip())
+
+
+def _end(message: str, code: int) -> NoReturn:
+    click.echo(f"ledger: {message}", err=True)
+    sys.exit(code)

@@ -12,8 +12,9 @@ from ledger.errors import LedgerError, UsageError
 
 OLDEST_SERVER = 150000
 
-# A half-open connection is noticed within a minute.
+# A half-open connection is noticed within a minute. An SQL_ASCII database answers in bytes unless told the encoding.
 DEFAULTS: Mapping[str, Any] = {
+    "client_encoding": "UTF8",
     "connect_timeout": 10,
     "keepalives_idle": 20,
     "keepalives_interval": 10,

@@ -2,6 +2,7 @@
 --   recorded  this one; also when the claim was taken back and nobody has replaced it
 --   already   this claim recorded its result before, and the acknowledgement was lost
 --   stale     the trial was claimed again or has ended; the attempt keeps the loss as evidence
+--   unknown   there is no such claim, or its study was deleted
 create or replace function ledger.complete(
   study_id int, trial int, claim uuid, loss float8, metrics jsonb default '{}', seconds float8 default null)
 returns text
@@ -29,8 +30,7 @@ begin
   where attempt.claim = complete.claim and attempt.study_id = complete.study_id and attempt.trial = complete.trial
   for update;
   if not found then
-    raise exception 'claim % of trial % is not known', complete.claim, complete.trial
-      using errcode = 'no_data_found';
+    return 'unknown';
   end if;
   if earlier = 'complete' then
     return 'already';

@@ -2,7 +2,8 @@
 -- again.
 --   error    what happened, for people; a traceback is welcome
 --   outcome  failed, or timeout where it was ended at its deadline
--- Answers: retry, failed (that was the last try), already (this claim has said so before), or stale.
+-- Answers: retry, failed (that was the last try), already (this claim has said so before), stale, or
+-- unknown, as ledger.complete does.
 create or replace function ledger.fail(
   study_id int, trial int, claim uuid, error text, seconds float8 default null, outcome text default 'failed')
 returns text
@@ -36,7 +37,7 @@ begin
   where attempt.claim = fail.claim and attempt.study_id = fail.study_id and attempt.trial = fail.trial
   for update;
   if not found then
-    raise exception 'claim % of trial % is not known', fail.claim, fail.trial using errcode = 'no_data_found';
+    return 'unknown';
   end if;
   if earlier in ('failed', 'timeout') then
     return 'already';

@@ -1,0 +1,93 @@
+"""db: the schema and the way to it."""
+
+import os
+import shutil
+import subprocess
+import sys
+
+import click
+
+from ledger import embedded
+from ledger.cli.access import database
+from ledger.cli.options import settings_options
+from ledger.errors import LedgerError
+from ledger.settings import Settings
+
+
+@click.group()
+def db() -> None:
+    """Upgrade, check and reach the database."""
+
+
+@db.command()
+@settings_options
+def upgrade(settings: Settings) -> None:
+    """Bring the schema up to date; safe to run from several places at once."""
+    from ledger.database import migration
+    from ledger.database.connection import engine
+
+    with database(settings, create=True) as url, engine(url).connect() as connection:
+        before = migration.current(connection)
+        migration.upgrade(connection)
+        after = migration.current(connection)
+    click.echo(f"the schema is at revision {after}" + (" as before" if before == after else ""))
+
+
+@db.command()
+@settings_options
+def current(settings: Settings) -> None:
+    """Print the schema's revision."""
+    from ledger.database import migration
+    from ledger.database.connection import engine
+
+    with database(settings) as url, engine(url).connect() as connection:
+        revision = migration.current(connection)
+    if revision is None:
+        raise LedgerError("the database is not migrated: run `ledger db upgrade`")
+    click.echo(revision + (" (head)" if revision == migration.head() else ""))
+
+
+@db.command()
+@settings_options
+def check(settings: Settings) -> None:
+    """Say in one line what is wrong with the database, if anything is."""
+    from ledger.database import migration
+    from ledger.database.connection import engine, place
+
+    with database(settings) as url, engine(url).connect() as connection:
+        migration.check(connection)
+        server = ".".join(str(part) for part in connection.dialect.server_version_info or ())
+        click.echo(f"{place(url)} is well: PostgreSQL {server}, schema at revision {migration.head()}")
+
+
+@db.command()
+@settings_options
+def url(settings: Settings) -> None:
+    """Print the database's URL, for psql and other tools."""
+    if settings.database_url is not None:
+        click.echo(settings.database_url)
+        return
+    click.echo(embedded.url(settings.home))
+    if not embedded.is_running(settings.home):
+        click.echo("ledger: the embedded server is not running now; `ledger db psql` starts it", err=True)
+
+
+@db.command(context_settings={"ignore_unknown_options": True})
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+@settings_options
+def psql(arguments: tuple[str, ...], settings: Settings) -> None:
+    """Open psql on the ledger; what follows is passed to it, as in `ledger db psql -f sql/queries/progress.sql`."""
+    program = shutil.which("psql") or str(embedded.program("psql"))
+    with database(settings) as url:
+        # in the environment, since a command line shows a password to everybody on this machine
+        process = subprocess.run([program, *arguments], env={**os.environ, **_psql_environment(url)}, check=False)
+    sys.exit(process.returncode)
+
+
+def _psql_environment(url: str) -> dict[str, str]:
+    """Return libpq's variables for the URL's parameters."""
+    from psycopg.conninfo import conninfo_to_dict
+    from psycopg.pq import Conninfo
+
+    variables = {option.keyword.decode(): option.envvar.decode() for option in Conninfo.get_defaults() if option.envvar}
+    return {variables[name]: str(value) for name, value in conninfo_to_dict(url).items() if name in variables}

@@ -1,0 +1,32 @@
+"""What a study has found, for people."""
+
+import json
+
+import click
+
+from ledger.database.store import Store, StudyRow
+
+
+def show(store: Store, row: StudyRow) -> None:
+    """Print how the study stands and its best trial."""
+    progress = store.progress(row.name)[0]
+    counts = ", ".join(
+        f"{getattr(progress, state)} {state}"
+        for state in ("complete", "running", "pending", "failed", "cancelled")
+        if getattr(progress, state)
+    )
+    lines = {
+        "study": row.name,
+        "state": row.state + (f": {row.reason}" if row.reason else ""),
+        "iterations": f"{progress.iterations_told} of {row.iterations}",
+        "trials": counts or "none yet",
+    }
+    best = store.best(row.id)
+    if best is not None:
+        lines["best"] = f"trial {best.number} of iteration {best.iteration}"
+        lines["parameters"] = json.dumps(best.params)
+        lines["loss"] = repr(best.loss)
+        if "accuracy" in best.metrics:
+            lines["accuracy"] = repr(best.metrics["accuracy"])
+    for name, value in lines.items():
+        click.echo(f"{name:<11} {value}")

@@ -1,0 +1,113 @@
+"""A worker's side of the ledger: one Python function for each SQL function of the hot path (sql/functions/).
+
+Each is one autocommitted statement, and safe to send again with the same claim after a lost acknowledgement.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from psycopg import Connection
+from psycopg.rows import class_row
+from psycopg.types.json import Jsonb
+
+# Where a manager says that there are new trials; a hint, polling is the truth.
+CHANNEL = "ledger"
+
+
+@dataclass(frozen=True)
+class Claimed:
+    """A trial in hand.
+
+    Attributes
+    ----------
+    claim : UUID
+        The right to write this attempt's outcome.
+    study_id, trial : int
+        The trial; `trial` counts from 0 within its study.
+    attempt : int
+        Counts from 1 within the trial.
+    lease_seconds, heartbeat_seconds : float
+        For how long the claim is believed without a heartbeat, and how often to send one.
+    timeout_seconds : float or None
+        After which the attempt is to be ended.
+    """
+
+    claim: UUID
+    study_id: int
+    study_name: str
+    trial: int
+    attempt: int
+    params: dict[str, Any]
+    objective: dict[str, Any]
+    study_seed: int
+    lease_seconds: float
+    heartbeat_seconds: float
+    timeout_seconds: float | None
+
+
+def claim(connection: Connection[Any], study: str | None, claim: UUID, worker: str) -> Claimed | None:
+    """Take one pending trial of `study`, or of any running study for None; None where there is nothing to do."""
+    with connection.cursor(row_factory=class_row(Claimed)) as cursor:
+        cursor.execute(
+            "select %s::uuid as claim, taken.* from ledger.claim(%s, %s, %s) as taken", (claim, study, claim, worker)
+        )
+        return cursor.fetchone()
+
+
+def heartbeat(connection: Connection[Any], held: Claimed) -> bool:
+    """Hold the claim for one more lease; False where it is gone."""
+    return bool(_value(connection, "select ledger.heartbeat(%s, %s, %s)", held.study_id, held.trial, held.claim))
+
+
+def complete(
+    connection: Connection[Any], held: Claimed, loss: float, metrics: Mapping[str, Any], seconds: float
+) -> str:
+    """Record the loss; "recorded", "already", "stale" or "unknown"."""
+    return str(
+        _value(
+            connection,
+            "select ledger.complete(%s, %s, %s, %s, %s, %s)",
+            *(held.study_id, held.trial, held.claim, loss, Jsonb(metrics), seconds),
+        )
+    )
+
+
+def fail(connection: Connection[Any], held: Claimed, error: str, seconds: float, outcome: str = "failed") -> str:
+    """Record what went wrong; "retry", "failed", "already", "stale" or "unknown"."""
+    return str(
+        _value(
+            connection,
+            "select ledger.fail(%s, %s, %s, %s, %s, %s)",
+            # PostgreSQL's text holds no NUL
+            *(held.study_id, held.trial, held.claim, error.replace("\0", "\\0"), seconds, outcome),
+        )
+    )
+
+
+def release(connection: Connection[Any], held: Claimed) -> bool:
+    """Give the trial back unfinished; False where the claim was gone."""
+    return bool(_value(connection, "select ledger.release(%s, %s, %s)", held.study_id, held.trial, held.claim))
+
+
+def announce(
+    connection: Connection[Any], worker: str, host: str, pid: int, versions: Mapping[str, str], *, stopped: bool = False
+) -> None:
+    """Say that the worker is here, or that it leaves."""
+    _value(connection, "select ledger.announce(%s, %s, %s, %s, %s)", worker, host, pid, Jsonb(versions), stopped)
+
+
+def ended(connection: Connection[Any], study: str | None) -> bool:
+    """Return whether the study, or with None every study, has ended."""
+    return bool(_value(connection, "select ledger.ended(%s)", study))
+
+
+def listen(connection: Connection[Any]) -> None:
+    """Ask to be notified of new trials."""
+    connection.execute(f"listen {CHANNEL}")
+
+
+def _value(connection: Connection[Any], statement: str, *parameters: object) -> object:
+    row = connection.execute(statement, parameters).fetchone()
+    return row[0] if row else None

@@ -1,0 +1,121 @@
+"""csv, json and jsonl: one document of a study, written as it is read."""
+
+import csv
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import datetime
+from typing import Any, TextIO
+
+from ledger.database.store import AnyRow, Store, StudyRow
+
+_TRIAL = (
+    "number",
+    "iteration",
+    "round",
+    "source",
+    "retry_of",
+    "params",
+    "state",
+    "loss",
+    "metrics",
+    "attempts",
+    "failures",
+    "lost",
+    "worker",
+    "claimed_at",
+    "finished_at",
+    "error",
+)
+# not the claim: it is the right to write, and belongs to its holder alone
+_ATTEMPT = ("trial", "number", "worker", "claimed_at", "ended_at", "outcome", "loss", "seconds", "error")
+_ITERATION = (
+    "number",
+    "round",
+    "size",
+    "asked_at",
+    "told_at",
+    "ask_seconds",
+    "tell_seconds",
+    "mean_loss",
+    "best_loss",
+    "surrogate",
+    "environment",
+)
+_STUDY = ("name", "state", "reason", "iterations", "created_at", "finished_at", "spec", "versions")
+
+
+def write_json(store: Store, study: StudyRow, output: TextIO) -> None:
+    """Write ``{"study": {…}, "iterations": […], "trials": […], "attempts": […]}``."""
+    head = {name: getattr(study, name) for name in _STUDY}
+    output.write('{\n"study": ' + _json(head))
+    lists: dict[str, Iterable[Mapping[str, Any]]] = {
+        "iterations": (_pick(row, _ITERATION) for row in store.iterations(study.id)),
+        "trials": _trials(store, study),
+        "attempts": (_pick(row, _ATTEMPT) for page in store.attempt_pages(study.id) for row in page),
+    }
+    for name, rows in lists.items():
+        output.write(f',\n"{name}": [')
+        for index, row in enumerate(rows):
+            output.write((",\n" if index else "\n") + _json(row))
+        output.write("]")
+    output.write("\n}\n")
+
+
+def write_jsonl(store: Store, study: StudyRow, output: TextIO) -> None:
+    """Write one trial a line, each as in the json document."""
+    for trial in _trials(store, study):
+        output.write(_json(trial) + "\n")
+
+
+def write_csv(store: Store, study: StudyRow, output: TextIO) -> None:
+    """Write one trial a line, with a column ``params_NAME`` for each parameter and ``metrics_NAME`` for each metric."""
+    columns = {
+        "params": [dimension["name"] for dimension in study.spec["space"]],
+        "metrics": list(store.metric_names(study.id)),
+    }
+    header = [
+        column
+        for name in _TRIAL
+        for column in ([f"{name}_{key}" for key in columns[name]] if name in columns else [name])
+    ]
+    writer = csv.writer(output, lineterminator="\n")
+    writer.writerow(header)
+    for trial in _trials(store, study):
+        cells: list[Any] = []
+        for name in _TRIAL:
+            if name in columns:
+                values = trial[name] or {}
+                cells += [_cell(values.get(key)) for key in columns[name]]
+            else:
+                cells.append(_cell(trial[name]))
+        writer.writerow(cells)
+
+
+DOCUMENTS: Mapping[str, Callable[[Store, StudyRow, TextIO], None]] = {
+    "csv": write_csv,
+    "json": write_json,
+    "jsonl": write_jsonl,
+}
+
+
+def _trials(store: Store, study: StudyRow) -> Iterator[dict[str, Any]]:
+    return (_pick(row, _TRIAL) for page in store.trial_pages(study.id) for row in page)
+
+
+def _pick(row: AnyRow, names: Iterable[str]) -> dict[str, Any]:
+    return {name: row._mapping[name] for name in names}
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, default=_moment)
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, dict | list | bool):
+        return json.dumps(value)
+    return _moment(value) if isinstance(value, datetime) else value
+
+
+def _moment(value: Any) -> str:
+    assert isinstance(value, datetime), value
+    return value.isoformat()

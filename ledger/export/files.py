@@ -1,0 +1,71 @@
+"""files: two small JSON files a trial, as a shared folder between a manager and its workers would hold them."""
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TextIO
+
+from ledger.database.store import Store, StudyRow
+from ledger.errors import LedgerError, UsageError
+
+
+def write_files(store: Store, study: StudyRow, folder: Path) -> int:
+    """Write ``hyperparams_<iteration>_<i>.json`` and, for complete trials, ``results_<iteration>_<i>.json``.
+
+    `i` counts from 0 within the iteration. Returns the number of files.
+
+    Raises
+    ------
+    UsageError
+        `folder` is not a folder.
+    """
+    if not folder.is_dir():
+        raise UsageError(f"--output {folder} is not a folder: make it first")
+    written = 0
+    iteration, index = -1, 0
+    for page in store.trial_pages(study.id):
+        for trial in page:
+            index = index + 1 if trial.iteration == iteration else 0
+            iteration = trial.iteration
+            contents = {"hyperparams": trial.params}
+            if trial.state == "complete":
+                contents["results"] = {"loss": trial.loss, **trial.metrics}
+            for kind, content in contents.items():
+                with whole_file(folder / f"{kind}_{iteration}_{index}.json") as file:
+                    json.dump(content, file)
+                written += 1
+    return written
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[TextIO]:
+    """Yield a file that appears under its name when the block ends well, and not at all otherwise.
+
+    Raises
+    ------
+    UsageError
+        The folder of `path` does not exist.
+    LedgerError
+        It cannot be written.
+    """
+    if not path.parent.is_dir():
+        raise UsageError(f"{path.parent} is not a folder: make it first")
+    try:
+        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        try:
+            with os.fdopen(descriptor, "w", newline="") as file:
+                yield file
+                file.flush()
+                os.fsync(descriptor)
+            umask = os.umask(0)
+            os.umask(umask)
+            Path(name).chmod(0o666 & ~umask)
+            Path(name).replace(path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise LedgerError(f"{path} cannot be written: {error.strerror}; nothing is there") from None

@@ -1,0 +1,254 @@
+"""The manager of a study: ask, insert, wait, tell, until the budget is used."""
+
+import json
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from statistics import fmean
+
+from ledger.database.store import Batch, Store, StudyRow
+from ledger.errors import LedgerError
+from ledger.logs import say
+from ledger.optimizer import Observation, environment, propose
+from ledger.study import Study, differences
+
+_log = logging.getLogger("ledger.manager")
+
+SHORTEST_POLL = 0.005
+LONGEST_POLL = 0.25
+REAP_SECONDS = 1.0
+# Rounds of one iteration in which every trial failed, after which the study fails.
+ROUNDS = 3
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a study is: trials that have ended, of how many, and the lowest loss so far."""
+
+    ended: int
+    total: int
+    best_loss: float | None
+
+
+def register(store: Store, study: Study) -> StudyRow:
+    """Insert the study, or find it there and let its budget grow.
+
+    Raises
+    ------
+    LedgerError
+        A study of this name differs in more than a larger budget; the message lists the differences.
+    """
+    row = store.create(study.name, study.spec(), study.spec_hash, study.iterations, environment())
+    if row is not None:
+        say(_log, "created", f"study {row.name} created", study=row.name)
+        return row
+    row = store.study(study.name)
+    found = differences(Study.from_spec(row.name, row.iterations, row.spec), study)
+    if found:
+        raise LedgerError(
+            f"study {row.name} is there with other settings ({'; '.join(found)}): give this one another --name,"
+            f" or go on with that one by `ledger resume {row.name}`"
+        )
+    if study.iterations > row.iterations:
+        say(
+            _log,
+            "extended",
+            f"study {row.name}: budget extended from {row.iterations} to {study.iterations} iterations",
+            study=row.name,
+        )
+        store.extend(row.id, study.iterations)
+        row = store.study(row.name)
+    return row
+
+
+class Manager:
+    """Manages one study on a connection that holds its lock.
+
+    Parameters
+    ----------
+    store : Store
+        On a direct connection to the database: the lock lives as long as it.
+    row : StudyRow
+        The study, registered.
+    watch : callable, optional
+        Called at every poll with the Progress.
+
+    Raises
+    ------
+    LedgerError
+        The study has another manager.
+    """
+
+    def __init__(self, store: Store, row: StudyRow, watch: Callable[[Progress], None] | None = None) -> None:
+        if not store.lock(row.id):
+            raise LedgerError(
+                f"study {row.name} has a manager already, which goes on with it:"
+                f" `ledger study show {row.name}` shows how far it is"
+            )
+        self._store, self._watch = store, watch
+        # read again: it may have changed before the lock was ours
+        self._row = store.study(row.name)
+        self._study = Study.from_spec(row.name, self._row.iterations, self._row.spec)
+        self._best: float | None = None
+        self._reaped = 0.0
+        self._paused = False
+
+    def run(self, *, another_round: bool = False) -> StudyRow:
+        """Manage the study until it has ended, and return it as it ended.
+
+        Parameters
+        ----------
+        another_round : bool
+            Where the study failed because every round of an iteration failed, try one more round of it.
+        """
+        best = self._store.best(self._row.id)
+        self._best = best.loss if best else None
+        while True:
+            self._row = self._store.study(self._row.name)
+            if self._row.has_ended:
+                return self._row
+            last = self._store.last_iteration(self._row.id)
+            if last is None or last.told_at is not None:
+                number = 0 if last is None else last.number + 1
+                if number >= self._row.iterations:
+                    self._finish("complete", None)
+                else:
+                    self._propose(number, 0)
+                continue
+            waited = self._wait(last.number)
+            if waited is None:
+                continue
+            if not self._tell(last.number, waited):
+                if last.round + 1 < ROUNDS or another_round:
+                    another_round = False
+                    self._propose(last.number, last.round + 1)
+                else:
+                    self._fail(last.number, last.round + 1)
+
+    def _propose(self, number: int, round: int) -> None:
+        earlier = self._store.trials(self._row.id, before=number)
+        taken = [trial.params for trial in self._store.trials(self._row.id, iteration=number)]
+        history = [Observation(trial.params, trial.loss, trial.seconds) for trial in earlier]
+        proposal = propose(self._study, number, round, self._study.points, history, taken)
+        where = self._where(number)
+        if not proposal.points:
+            if round == 0:
+                self._finish("complete", f"the space is used up: all {len(history)} points of it were tried")
+            else:
+                self._finish("failed", f"iteration {number}: every trial failed, and the space has no other points")
+            return
+        batch = Batch(proposal.points, proposal.surrogate, environment(), proposal.ask_seconds, proposal.tell_seconds)
+        if not self._store.propose(self._row.id, number, round, batch):
+            return
+        kind = "model" if proposal.surrogate else "initial"
+        seconds = proposal.ask_seconds + proposal.tell_seconds
+        again = f", round {round}, since every trial of the one before failed" if round else ""
+        say(
+            _log,
+            "proposed",
+            f"{where}: {len(batch.points)} {kind} points proposed in {seconds:.2f} s{again}",
+            study=self._row.name,
+            iteration=number,
+            round=round,
+            points=batch.points,
+            seconds=seconds,
+        )
+        for index, params in enumerate(batch.points):
+            trial = len(earlier) + len(taken) + index
+            say(_log, "point", f"{where}: trial {trial}: {json.dumps(params)}", study=self._row.name, trial=trial)
+
+    def _wait(self, number: int) -> float | None:
+        """Poll until every trial of the iteration has ended; the seconds waited, or None where the study ended."""
+        started = time.monotonic()
+        pause = SHORTEST_POLL
+        total = self._row.iterations * self._study.points
+        while True:
+            waiting, state = self._store.waiting(self._row.id, number)
+            if state not in ("running", "paused"):
+                return None
+            self._say_paused(state == "paused", waiting)
+            if self._watch is not None:
+                before = number * self._study.points
+                self._watch(Progress(before + max(0, self._study.points - waiting), total, self._best))
+            if waiting == 0:
+                return time.monotonic() - started
+            self._reap()
+            time.sleep(pause)
+            pause = min(pause * 1.5, LONGEST_POLL)
+
+    def _tell(self, number: int, waited: float) -> bool:
+        """Record the iteration's losses; False where no trial of it completed."""
+        trials = self._store.trials(self._row.id, iteration=number)
+        losses = [trial.loss for trial in trials if trial.state == "complete"]
+        if not losses:
+            return False
+        mean, best = fmean(losses), min(losses)
+        self._best = best if self._best is None else min(self._best, best)
+        if not self._store.tell(self._row.id, number, mean, best):
+            raise LedgerError(f"{self._where(number)} could not be told: it changed while this manager held its lock")
+        failed = len(trials) - len(losses)
+        say(
+            _log,
+            "told",
+            f"{self._where(number)}: mean loss {mean:.6g}, best {best:.6g}, best so far {self._best:.6g},"
+            f" waited {waited:.2f} s" + (f"; {failed} of {len(trials)} trials failed" if failed else ""),
+            study=self._row.name,
+            iteration=number,
+            mean_loss=mean,
+            best_loss=best,
+            best_so_far=self._best,
+            waited=waited,
+            failed=failed,
+        )
+        return True
+
+    def _fail(self, number: int, rounds: int) -> None:
+        last = self._store.trials(self._row.id, iteration=number)[-1]
+        error = last.error.strip().splitlines()[-1]
+        self._finish(
+            "failed",
+            f"iteration {number}: every trial of {rounds} rounds failed, the last (trial {last.number}) with: {error}",
+        )
+
+    def _finish(self, state: str, reason: str | None) -> None:
+        self._store.finish(self._row.id, state, reason)
+        message = f"study {self._row.name} is {state}" + (f": {reason}" if reason else "")
+        level = logging.INFO if state == "complete" else logging.ERROR
+        say(_log, state, message, level=level, study=self._row.name, reason=reason)
+
+    def _reap(self) -> None:
+        """Take expired claims back, now and then."""
+        now = time.monotonic()
+        if now - self._reaped < REAP_SECONDS:
+            return
+        self._reaped = now
+        for trial in self._store.expired(self._row.id):
+            state = self._store.reap(self._row.id, trial.number, trial.lease_until)
+            if state is not None:
+                say(
+                    _log,
+                    "reaped",
+                    f"{self._row.name} trial {trial.number}: worker {trial.worker} sent no heartbeat within its lease;"
+                    f" the trial is {state}",
+                    level=logging.WARNING,
+                    study=self._row.name,
+                    trial=trial.number,
+                    worker=trial.worker,
+                )
+
+    def _say_paused(self, paused: bool, waiting: int) -> None:
+        if paused == self._paused:
+            return
+        self._paused = paused
+        name = self._row.name
+        message = (
+            f"study {name} is paused: {waiting} trials of this iteration have not ended, and none is handed out;"
+            f" `ledger resume {name}` lets it go on"
+            if paused
+            else f"study {name} runs again"
+        )
+        say(_log, "paused" if paused else "running", message, study=name)
+
+    def _where(self, number: int) -> str:
+        return f"{self._row.name} iteration {number} ({number + 1} of {self._row.iterations})"

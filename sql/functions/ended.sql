@@ -1,0 +1,13 @@
+-- Has the study ended (complete, failed or cancelled)? With null: has every study, of at least one? A study that is not
+-- there yet has not ended.
+create or replace function ledger.ended(study text default null) returns boolean
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+begin
+  return coalesce((
+    select bool_and(state in ('complete', 'failed', 'cancelled'))
+    from ledger.study
+    where ended.study is null or name = ended.study), false);
+end
+$$;

@@ -1,0 +1,132 @@
+"""The PostgreSQL servers that tests run on: the embedded one, and a postgres:17 container where Docker answers."""
+
+import shutil
+import subprocess
+import uuid
+from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from ledger import embedded
+from ledger.database import migration
+from ledger.database.connection import engine
+from ledger.database.store import Store
+
+
+@cache
+def docker_answers() -> bool:
+    if shutil.which("docker") is None:
+        return False
+    return subprocess.run(["docker", "info"], capture_output=True, check=False).returncode == 0
+
+
+def pytest_report_header() -> str:
+    container = "and a postgres:17 container" if docker_answers() else "only: no Docker engine answers"
+    return f"databases: embedded PostgreSQL {container}"
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "server" in metafunc.fixturenames:
+        servers: list[Any] = ["embedded"]
+        if docker_answers():
+            servers.append(pytest.param("container", marks=pytest.mark.container))
+        metafunc.parametrize("server", servers, indirect=True, scope="session")
+
+
+@pytest.fixture(scope="session")
+def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """URL of a server's maintenance database."""
+    if request.param == "embedded":
+        with embedded.running(tmp_path_factory.mktemp("server"), create=True) as url:
+            yield url
+    else:
+        from testcontainers.community.postgres import PostgresContainer
+        from testcontainers.core.config import testcontainers_config
+
+        # the block stops the container; a reaper would need one more image
+        testcontainers_config.ryuk_disabled = True
+        with PostgresContainer("postgres:17", driver=None) as container:
+            yield container.get_connection_url()
+
+
+@pytest.fixture(scope="session")
+def template(server: str) -> Iterator[str]:
+    """Name of a migrated database to copy."""
+    with _database(server) as url:
+        with engine(url).connect() as connection:
+            migration.upgrade(connection)
+        yield str(conninfo_to_dict(url)["dbname"])
+
+
+@pytest.fixture
+def empty_url(server: str) -> Iterator[str]:
+    """URL of a new, empty database."""
+    with _database(server) as url:
+        yield url
+
+
+@pytest.fixture
+def url(server: str, template: str) -> Iterator[str]:
+    """URL of a new, migrated database."""
+    with _database(server, template) as url:
+        yield url
+
+
+@pytest.fixture
+def connection(url: str) -> Iterator[psycopg.Connection[Any]]:
+    with psycopg.connect(url, autocommit=True) as connection:
+        yield connection
+
+
+@pytest.fixture
+def store(url: str) -> Iterator[Store]:
+    with engine(url).connect() as connection:
+        yield Store(connection)
+
+
+@pytest.fixture
+def advance(connection: psycopg.Connection[Any]) -> Callable[[float], None]:
+    """Set the ledger's clock this many seconds ahead of the server's."""
+
+    def advance(seconds: float) -> None:
+        body = f"select clock_timestamp() + make_interval(secs => {float(seconds)!r})"
+        connection.execute(
+            sql.SQL("create or replace function ledger.clock() returns timestamptz language sql volatile as {}").format(
+                sql.Literal(body)
+            )
+        )
+
+    return advance
+
+
+class _database:
+    """A database of its own on a server, dropped at the end."""
+
+    def __init__(self, server: str, template: str = "template0") -> None:
+        self._server, self._template = server, template
+        self._name = f"test_{uuid.uuid4().hex[:12]}"
+
+    def __enter__(self) -> str:
+        with psycopg.connect(self._server, autocommit=True) as connection:
+            connection.execute(
+                sql.SQL("create database {} template {}").format(
+                    sql.Identifier(self._name), sql.Identifier(self._template)
+                )
+            )
+        return make_conninfo(self._server, dbname=self._name, client_encoding="UTF8")
+
+    def __exit__(self, *_: object) -> None:
+        with psycopg.connect(self._server, autocommit=True) as connection:
+            connection.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(self._name)))
+
+
+@pytest.fixture
+def root() -> Path:
+    """The project's folder."""
+    return Path(__file__).parents[1]

@@ -1,0 +1,306 @@
+"""The hot path: claim, heartbeat, complete, fail, release, reap, and the promises that they keep."""
+
+import threading
+import uuid
+from typing import Any
+
+import psycopg
+import pytest
+
+from ledger.database import protocol
+from ledger.database.store import Store
+from tests.integration.ledgers import attempt, make_study, take, trial
+
+
+def expire(store: Store, connection: psycopg.Connection[Any], number: int = 0) -> str | None:
+    lease_until = trial(connection, number)["lease_until"]
+    return store.reap(trial(connection, number)["study_id"], number, lease_until)
+
+
+def test_a_claim_takes_the_pending_trial_with_the_lowest_number(store, connection):
+    make_study(store, trials=2)
+    first, second = take(connection), take(connection)
+    assert (first.trial, second.trial) == (0, 1)
+    assert first.params == {"C": 1.0}
+    assert (first.lease_seconds, first.heartbeat_seconds, first.timeout_seconds) == (30.0, 10.0, None)
+    assert (first.study_name, first.study_seed, first.attempt) == ("s", 42, 1)
+    assert protocol.claim(connection, "s", uuid.uuid4(), "w") is None
+    assert trial(connection)["state"] == "running"
+
+
+def test_no_trial_is_claimed_twice_by_many_workers_at_once(url, store, connection):
+    make_study(store, trials=120)
+    taken: list[int] = []
+    errors: list[BaseException] = []
+
+    def work(name: str) -> None:
+        try:
+            with psycopg.connect(url, autocommit=True) as own:
+                while (held := protocol.claim(own, "s", uuid.uuid4(), name)) is not None:
+                    taken.append(held.trial)
+                    assert protocol.complete(own, held, 0.5, {}, 0.0) == "recorded"
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=work, args=(f"w{index}",)) for index in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not errors
+    assert sorted(taken) == list(range(120))
+    assert connection.execute("select count(*), count(distinct trial) from ledger.attempt").fetchone() == (120, 120)
+
+
+def test_a_claim_waits_for_no_lock_and_skips_a_locked_trial(url, store, connection):
+    make_study(store, trials=2)
+    with psycopg.connect(url) as other:
+        other.execute("select from ledger.trial where number = 0 for no key update")
+        assert take(connection).trial == 1
+
+
+def test_a_lost_acknowledgement_of_a_claim_is_answered_with_the_same_trial(store, connection):
+    make_study(store, trials=2)
+    held = take(connection)
+    assert protocol.claim(connection, "s", held.claim, "w") == held
+    assert trial(connection)["attempts"] == 1
+    assert trial(connection, 1)["state"] == "pending"
+
+
+def test_a_claim_that_has_ended_is_not_answered_with_its_trial(store, connection):
+    make_study(store, trials=2)
+    held = take(connection)
+    protocol.complete(connection, held, 0.5, {}, 0.0)
+    assert protocol.claim(connection, "s", held.claim, "w") is None
+    assert trial(connection, 1)["state"] == "pending"
+
+
+@pytest.mark.parametrize("state", ["paused", "cancelled", "complete", "failed"])
+def test_pause_and_cancel_bind_at_once(store, connection, state):
+    row = make_study(store)
+    {"paused": store.pause, "cancelled": lambda study: store.cancel(study, "test")}.get(
+        state, lambda study: store.finish(study, state, None)
+    )(row.id)
+    assert protocol.claim(connection, "s", uuid.uuid4(), "w") is None
+    assert protocol.claim(connection, None, uuid.uuid4(), "w") is None
+
+
+def test_a_worker_without_a_study_serves_the_oldest_running_one_that_has_work(store, connection):
+    make_study(store, "a", trials=1)
+    make_study(store, "b", trials=1)
+    assert [take(connection, None).study_name for _ in range(2)] == ["a", "b"]
+
+
+def test_a_study_that_is_not_there_yet_has_no_work_and_has_not_ended(store, connection):
+    assert protocol.claim(connection, "later", uuid.uuid4(), "w") is None
+    assert not protocol.ended(connection, "later")
+    assert not protocol.ended(connection, None)
+
+
+def test_ended_is_true_of_one_study_and_of_all(store, connection):
+    done = make_study(store, "done")
+    make_study(store, "open")
+    store.finish(done.id, "complete", None)
+    assert protocol.ended(connection, "done")
+    assert not protocol.ended(connection, "open")
+    assert not protocol.ended(connection, None)
+
+
+def test_a_heartbeat_prolongs_the_lease(store, connection, advance):
+    make_study(store)
+    held = take(connection)
+    advance(20)
+    before = trial(connection)["lease_until"]
+    assert protocol.heartbeat(connection, held)
+    assert 19 < (trial(connection)["lease_until"] - before).total_seconds() < 25
+
+
+def test_a_result_is_recorded_with_its_attempt(store, connection):
+    make_study(store)
+    held = take(connection)
+    assert protocol.complete(connection, held, 0.25, {"accuracy": 0.75}, 1.5) == "recorded"
+    row = trial(connection)
+    assert (row["state"], row["loss"], row["metrics"]) == ("complete", 0.25, {"accuracy": 0.75})
+    assert row["finished_at"] is not None
+    ended = attempt(connection, held.claim)
+    assert (ended["outcome"], ended["loss"], ended["seconds"], ended["number"]) == ("complete", 0.25, 1.5, 1)
+
+
+def test_a_lost_acknowledgement_of_a_result_is_recognised(store, connection):
+    make_study(store)
+    held = take(connection)
+    protocol.complete(connection, held, 0.25, {}, 1.5)
+    assert protocol.complete(connection, held, 0.25, {}, 1.5) == "already"
+
+
+@pytest.mark.parametrize("loss", [float("nan"), float("inf"), float("-inf")])
+def test_a_loss_that_is_not_finite_is_refused_by_the_database(store, connection, loss):
+    make_study(store)
+    held = take(connection)
+    with pytest.raises(psycopg.errors.CheckViolation, match="loss_is_finite"):
+        protocol.complete(connection, held, loss, {}, 1.0)
+    assert trial(connection)["state"] == "running"
+
+
+def test_an_expired_claim_goes_back_to_pending_and_its_attempt_is_lost(store, connection, advance):
+    make_study(store)
+    held = take(connection)
+    assert expire(store, connection) is None, "the lease has not run out"
+    advance(31)
+    assert [row.number for row in store.expired(held.study_id)] == [0]
+    assert expire(store, connection) == "pending"
+    row = trial(connection)
+    assert (row["state"], row["lost"], row["failures"], row["claim"]) == ("pending", 1, 0, held.claim)
+    assert attempt(connection, held.claim)["outcome"] == "lost"
+
+
+def test_a_claim_that_was_renewed_after_it_was_seen_is_not_taken_back(store, connection, advance):
+    make_study(store)
+    held = take(connection)
+    advance(31)
+    seen = trial(connection)["lease_until"]
+    assert protocol.heartbeat(connection, held)
+    advance(62)
+    assert store.reap(held.study_id, 0, seen) is None
+    assert trial(connection)["state"] == "running"
+
+
+def test_a_trial_that_the_machines_lose_too_often_fails(store, connection, advance):
+    make_study(store, max_lost=2)
+    for seconds, expected in ((31, "pending"), (62, "failed")):
+        take(connection)
+        advance(seconds)
+        assert expire(store, connection) == expected
+    row = trial(connection)
+    assert row["state"] == "failed"
+    assert row["error"] == "lost 2 times, the last by worker w"
+
+
+def test_a_late_result_of_a_claim_that_nobody_replaced_is_kept(store, connection, advance):
+    make_study(store)
+    held = take(connection)
+    advance(31)
+    expire(store, connection)
+    assert protocol.complete(connection, held, 0.5, {}, 40.0) == "recorded"
+    assert trial(connection)["state"] == "complete"
+    assert attempt(connection, held.claim)["outcome"] == "complete"
+
+
+def test_a_late_result_of_a_replaced_claim_is_refused_and_its_attempt_is_kept_as_stale(store, connection, advance):
+    make_study(store, trials=1)
+    late = take(connection)
+    advance(31)
+    expire(store, connection)
+    holder = take(connection, worker="other")
+    assert protocol.complete(connection, late, 0.5, {}, 40.0) == "stale"
+    assert trial(connection)["state"] == "running"
+    kept = attempt(connection, late.claim)
+    assert (kept["outcome"], kept["loss"]) == ("stale", 0.5)
+    assert protocol.complete(connection, holder, 0.25, {}, 1.0) == "recorded"
+    assert trial(connection)["loss"] == 0.25
+    assert protocol.complete(connection, late, 0.5, {}, 40.0) == "stale"
+
+
+def test_a_heartbeat_revives_a_claim_that_nobody_replaced(store, connection, advance):
+    make_study(store)
+    held = take(connection)
+    advance(31)
+    expire(store, connection)
+    assert protocol.heartbeat(connection, held)
+    assert trial(connection)["state"] == "running"
+    assert protocol.fail(connection, held, "it broke", 40.0) == "retry"
+    assert attempt(connection, held.claim)["outcome"] == "failed"
+
+
+def test_a_heartbeat_says_that_the_claim_is_gone(store, connection, advance):
+    make_study(store, trials=1)
+    late = take(connection)
+    advance(31)
+    expire(store, connection)
+    take(connection, worker="other")
+    assert not protocol.heartbeat(connection, late)
+    assert not protocol.release(connection, late)
+    assert protocol.fail(connection, late, "too late", 1.0) == "stale"
+    assert trial(connection)["failures"] == 0
+
+
+def test_a_trial_whose_objective_fails_is_tried_again_up_to_max_failures(store, connection):
+    make_study(store, trials=1)
+    for expected in ("retry", "retry", "failed"):
+        held = take(connection)
+        assert protocol.fail(connection, held, f"ValueError: {held.attempt}\0", 0.5) == expected
+        assert protocol.fail(connection, held, "again", 0.5) == "already"
+    row = trial(connection)
+    assert (row["state"], row["failures"], row["attempts"]) == ("failed", 3, 3)
+    assert row["error"] == "ValueError: 3\\0"
+    outcomes = connection.execute("select outcome, error from ledger.attempt order by number").fetchall()
+    assert outcomes == [("failed", f"ValueError: {number}\\0") for number in (1, 2, 3)]
+
+
+def test_a_released_trial_is_claimable_at_once_and_counted_against_nothing(store, connection):
+    make_study(store, trials=1)
+    held = take(connection)
+    assert protocol.release(connection, held)
+    assert attempt(connection, held.claim)["outcome"] == "released"
+    again = take(connection)
+    assert (again.trial, again.attempt) == (0, 2)
+    row = trial(connection)
+    assert (row["failures"], row["lost"]) == (0, 0)
+    assert not protocol.heartbeat(connection, held)
+
+
+def test_a_result_for_a_cancelled_study_is_kept_as_stale(store, connection):
+    row = make_study(store)
+    held = take(connection)
+    store.cancel(row.id, "test")
+    assert not protocol.heartbeat(connection, held)
+    assert protocol.complete(connection, held, 0.5, {}, 1.0) == "stale"
+    assert attempt(connection, held.claim)["loss"] == 0.5
+    states = connection.execute("select distinct state from ledger.trial").fetchall()
+    assert states == [("cancelled",)]
+
+
+def test_a_claim_that_never_was_is_unknown(store, connection):
+    make_study(store)
+    held = take(connection)
+    stranger = protocol.Claimed(**{**vars(held), "claim": uuid.uuid4()})
+    assert protocol.complete(connection, stranger, 0.5, {}, 1.0) == "unknown"
+    assert protocol.fail(connection, stranger, "error", 1.0) == "unknown"
+    assert trial(connection)["state"] == "running"
+
+
+def test_a_result_for_a_deleted_study_is_unknown(store, connection):
+    row = make_study(store)
+    held = take(connection)
+    store.delete(row.id)
+    assert protocol.complete(connection, held, 0.5, {}, 1.0) == "unknown"
+
+
+def test_a_manager_is_the_only_one_of_its_study(url, store):
+    from ledger.database.connection import engine
+
+    row = make_study(store)
+    other = make_study(store, "other")
+    assert store.lock(row.id)
+    with engine(url).connect() as connection:
+        second = Store(connection)
+        assert not second.lock(row.id)
+        assert second.lock(other.id)
+
+
+def test_new_trials_are_notified_once_a_batch(url, store):
+    with psycopg.connect(url, autocommit=True) as listener:
+        protocol.listen(listener)
+        make_study(store, trials=50)
+        heard = list(listener.notifies(timeout=5, stop_after=1))
+        heard += list(listener.notifies(timeout=0))
+    assert [notification.channel for notification in heard] == [protocol.CHANNEL]
+
+
+def test_an_announced_worker_is_seen(connection):
+    protocol.announce(connection, "w", "host", 7, {"python": "3.11"})
+    protocol.announce(connection, "w", "host", 7, {})
+    row = connection.execute("select host, pid, versions, stopped_at from ledger.worker").fetchall()
+    assert row == [("host", 7, {"python": "3.11"}, None)]
+    protocol.announce(connection, "w", "host", 7, {}, stopped=True)
+    assert connection.execute("select stopped_at is not null from ledger.worker").fetchall() == [(True,)]
