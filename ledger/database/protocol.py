@@ -80,8 +80,7 @@ def fail(connection: Connection[Any], held: Claimed, error: str, seconds: float,
         _value(
             connection,
             "select ledger.fail(%s, %s, %s, %s, %s, %s)",
-            # PostgreSQL's text holds no NUL
-            *(held.study_id, held.trial, held.claim, error.replace("\0", "\\0"), seconds, outcome),
+            *(held.study_id, held.trial, held.claim, _storable(error), seconds, outcome),
         )
     )
 
@@ -106,6 +105,11 @@ def ended(connection: Connection[Any], study: str | None) -> bool:
 def listen(connection: Connection[Any]) -> None:
     """Ask to be notified of new trials."""
     connection.execute(f"listen {CHANNEL}")
+
+
+def _storable(error: str) -> str:
+    """PostgreSQL's text holds neither NUL nor lone surrogates."""
+    return error.replace("\0", "\\0").encode(errors="backslashreplace").decode()
 
 
 def _value(connection: Connection[Any], statement: str, *parameters: object) -> object:

@@ -104,7 +104,14 @@ class Trainer:
         ours, theirs = socket.socketpair()
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "ledger.worker.trainer", str(theirs.fileno()), *sorted(self._allowed)],
+                [
+                    sys.executable,
+                    "-m",
+                    "ledger.worker.trainer",
+                    str(theirs.fileno()),
+                    str(self._threads),
+                    *sorted(self._allowed),
+                ],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 env={**os.environ, **dict.fromkeys(_THREAD_VARIABLES, str(self._threads))},
@@ -124,7 +131,7 @@ class Trainer:
         self._process = self._connection = None
 
 
-def main(descriptor: int, allowed: Collection[str]) -> None:
+def main(descriptor: int, threads: int, allowed: Collection[str]) -> None:
     """Serve jobs from the socket until its other end is closed."""
     # Ctrl-C reaches the whole foreground group; what follows from it is the supervisor's decision.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -141,12 +148,12 @@ def main(descriptor: int, allowed: Collection[str]) -> None:
 
     threading.Thread(target=read, daemon=True).start()
     while True:
-        connection.send_bytes(json.dumps(asdict(_train(jobs.get(), allowed))).encode())
+        connection.send_bytes(json.dumps(asdict(_train(jobs.get(), threads, allowed))).encode())
 
 
-def _train(job: dict[str, Any], allowed: Collection[str]) -> Trained:
+def _train(job: dict[str, Any], threads: int, allowed: Collection[str]) -> Trained:
     try:
-        objective = load(job["objective"], allowed)
+        objective = load(job["objective"], allowed, threads=threads)
     except LedgerError as error:
         return Trained("refused", 0.0, error=str(error))
     if "params" not in job:
@@ -154,11 +161,11 @@ def _train(job: dict[str, Any], allowed: Collection[str]) -> Trained:
     started = time.perf_counter()
     try:
         result = objective(job["params"], Context(**job["context"]))
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         text = str(error) if isinstance(error, LedgerError) else traceback.format_exc()
         return Trained("failed", time.perf_counter() - started, error=text)
     return Trained("result", time.perf_counter() - started, loss=result.loss, metrics=result.metrics)
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), sys.argv[2:])
+    main(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3:])

@@ -2,12 +2,14 @@
 -- acknowledgement, the answer is the same trial. No row: there is nothing to do now.
 --   study   the study's name, or null for any running study, the oldest first
 --   worker  who asks, as in ledger.announce
+-- Sequential scans are off here and in the functions below, because a worker's session keeps the plans that it made
+-- while the tables were small.
 -- Hold it by ledger.heartbeat within every lease; end it by ledger.complete, ledger.fail or ledger.release.
 create or replace function ledger.claim(study text, claim uuid, worker text)
 returns table (
   study_id int, study_name text, trial int, attempt int, params jsonb, objective jsonb, study_seed bigint,
   lease_seconds float8, heartbeat_seconds float8, timeout_seconds float8)
-language plpgsql security definer set search_path = pg_catalog, pg_temp
+language plpgsql security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off
 as $$
 #variable_conflict use_column
 declare

@@ -1,7 +1,7 @@
 -- Hold a claim for one more lease. False: the claim is gone, so stop training. A claim that was taken back, but that
 -- nobody has replaced, is revived.
 create or replace function ledger.heartbeat(study_id int, trial int, claim uuid) returns boolean
-language plpgsql security definer set search_path = pg_catalog, pg_temp
+language plpgsql security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off
 as $$
 #variable_conflict use_column
 begin

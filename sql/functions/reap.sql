@@ -3,7 +3,7 @@
 -- counts until somebody else claims the trial.
 -- Answers: pending, failed, or null where the claim was renewed, ended or taken back meanwhile.
 create or replace function ledger.reap(study_id int, trial int, lease_until timestamptz) returns text
-language plpgsql security definer set search_path = pg_catalog, pg_temp
+language plpgsql security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off
 as $$
 #variable_conflict use_column
 declare

@@ -1,7 +1,7 @@
 -- Give a trial back unfinished, because its worker leaves: claimable at once, and counted against nothing.
 -- False: the claim was gone already.
 create or replace function ledger.release(study_id int, trial int, claim uuid) returns boolean
-language plpgsql security definer set search_path = pg_catalog, pg_temp
+language plpgsql security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off
 as $$
 #variable_conflict use_column
 declare

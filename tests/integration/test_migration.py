@@ -1,0 +1,181 @@
+"""Migrations: up, down, at once, on a ledger in use; and what is said of a database that is not right."""
+
+import os
+import subprocess
+import sys
+import uuid
+from pathlib import Path
+
+import psycopg
+import pytest
+from sqlalchemy import Connection, text
+
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from ledger.database import connection as connections
+from ledger.database import migration, protocol
+from ledger.database.connection import connect, engine
+from ledger.database.store import Store
+from ledger.database.tables import SCHEMA, metadata
+from ledger.errors import LedgerError, UsageError
+from tests.conftest import _database
+from tests.integration.ledgers import make_study
+
+REVISIONS = [script.revision for script in migration._scripts().walk_revisions()]
+
+
+def objects(connection: Connection) -> set[tuple[str, ...]]:
+    """All that the catalog says of the schema's tables, but the owner and alembic's own."""
+    statements = [
+        "select 'column', attrelid::regclass::text, attname, format_type(atttypid, atttypmod), attnotnull::text,"
+        " attgenerated::text, attidentity::text, pg_get_expr(adbin, adrelid)"
+        " from pg_attribute join pg_class on pg_class.oid = attrelid left join pg_attrdef on adrelid = attrelid"
+        " and adnum = attnum where relnamespace = 'ledger'::regnamespace and relkind = 'r' and attnum > 0",
+        "select 'constraint', conrelid::regclass::text, conname, pg_get_constraintdef(oid) from pg_constraint"
+        " where connamespace = 'ledger'::regnamespace and contype <> 'n'",
+        "select 'index', indexrelid::regclass::text, pg_get_indexdef(indexrelid) from pg_index"
+        " join pg_class on pg_class.oid = indexrelid where relnamespace = 'ledger'::regnamespace",
+        "select 'options', oid::regclass::text, reloptions::text from pg_class"
+        " where relnamespace = 'ledger'::regnamespace and relkind = 'r'",
+    ]
+    with connection.begin():
+        rows = {tuple(row) for statement in statements for row in connection.execute(text(statement))}
+    return {row for row in rows if "alembic_version" not in str(row)}
+
+
+@pytest.fixture
+def empty(empty_url):
+    with engine(empty_url).connect() as connection:
+        yield connection
+
+
+def test_up_then_down_then_up(empty):
+    migration.upgrade(empty)
+    there = objects(empty)
+    assert len(there) > 50
+    migration.downgrade(empty, "base")
+    assert objects(empty) == set()
+    assert migration.current(empty) is None
+    with empty.begin():
+        left = empty.scalar(text("select count(*) from pg_proc where pronamespace = 'ledger'::regnamespace"))
+    assert left == 0
+    migration.upgrade(empty)
+    assert objects(empty) == there
+    migration.check(empty)
+
+
+def test_models_and_migrations_agree(server, empty):
+    migration.upgrade(empty)
+    with empty.begin():
+        context = MigrationContext.configure(
+            empty,
+            opts={
+                "version_table_schema": SCHEMA,
+                "include_schemas": True,
+                "include_name": lambda name, kind, _: kind != "schema" or name == SCHEMA,
+            },
+        )
+        assert compare_metadata(context, metadata) == []
+    migrated = objects(empty)
+    with _database(server) as other, engine(other).connect() as connection:
+        with connection.begin():
+            connection.execute(text("create schema ledger"))
+            metadata.create_all(connection)
+        assert objects(connection) == migrated
+
+
+@pytest.mark.parametrize("revision", REVISIONS)
+def test_a_ledger_with_a_study_under_way_is_upgraded_from_every_revision(empty, empty_url, revision):
+    migration.upgrade(empty, revision)
+    with psycopg.connect(empty_url) as connection:
+        connection.execute((Path(__file__).parent / "revisions" / f"{revision}.sql").read_text())
+    migration.upgrade(empty)
+    migration.check(empty)
+
+    store = Store(empty)
+    study = store.study("under-way")
+    last = store.last_iteration(study.id)
+    assert last is not None
+    assert (last.number, last.told_at) == (1, None)
+    with psycopg.connect(empty_url, autocommit=True) as connection:
+        running = connection.execute("select claim from ledger.trial where state = 'running'").fetchone()
+        assert running is not None
+        held = protocol.claim(connection, "under-way", running[0], "w")
+        assert held is not None
+        assert protocol.complete(connection, held, 0.125, {}, 1.0) == "recorded"
+        pending = protocol.claim(connection, "under-way", uuid.uuid4(), "w")
+        assert pending is not None
+        assert protocol.complete(connection, pending, 0.125, {}, 1.0) == "recorded"
+        assert protocol.claim(connection, "under-way", uuid.uuid4(), "w") is None
+    assert store.tell(study.id, 1, 0.25, 0.125)
+    assert [row.state for row in store.progress()] == ["running", "complete"]
+
+
+def test_upgrade_is_safe_to_run_from_several_processes_at_once(empty_url):
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-m", "ledger", "db", "upgrade"],
+            env={**os.environ, "DATABASE_URL": empty_url},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(4)
+    ]
+    for process in processes:
+        out, error = process.communicate()
+        assert process.returncode == 0, error
+        assert f"revision {migration.head()}" in out
+    with engine(empty_url).connect() as connection:
+        migration.check(connection)
+
+
+def test_check_names_a_database_that_is_not_migrated(empty):
+    with pytest.raises(LedgerError, match="^the database is not migrated: run `ledger db upgrade`$"):
+        migration.check(empty)
+
+
+def test_check_names_a_schema_that_is_too_new_and_upgrade_refuses_it(empty):
+    migration.upgrade(empty)
+    with empty.begin():
+        empty.execute(text("update ledger.alembic_version set version_num = 'ffff'"))
+    for act in (migration.check, migration.upgrade):
+        with pytest.raises(LedgerError, match="too new: revision ffff is not known to this package"):
+            act(empty)
+
+
+def test_check_names_a_schema_that_is_too_old(empty, monkeypatch):
+    migration.upgrade(empty)
+    monkeypatch.setattr(migration, "head", lambda: "0099")
+    with pytest.raises(LedgerError, match="too old: it is at revision .*, 0099 is needed; run `ledger db upgrade`"):
+        migration.check(empty)
+
+
+def test_a_server_that_is_too_old_is_refused_by_name(empty_url, monkeypatch):
+    monkeypatch.setattr(connections, "OLDEST_SERVER", 990000)
+    with pytest.raises(LedgerError, match=r"is PostgreSQL 1\d\.\d+, which is too old"):
+        connect(empty_url)
+
+
+def test_a_server_that_cannot_be_reached_is_named_without_its_password():
+    with pytest.raises(LedgerError) as caught:
+        connect("postgresql://me:secret@127.0.0.1:1/mine")
+    message = str(caught.value)
+    assert "database mine at 127.0.0.1:1 as me" in message
+    assert "secret" not in message
+    assert "\n" not in message
+
+
+def test_a_url_that_cannot_be_parsed_is_refused_without_its_password():
+    with pytest.raises(UsageError) as caught:
+        connect("postgres:/me:secret@host")
+    assert "secret" not in str(caught.value)
+
+
+def test_an_upgrade_leaves_what_is_built_on_the_views(store, url):
+    make_study(store)
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("create view public.mine as select study from ledger.progress")
+        with engine(url).connect() as again:
+            migration.upgrade(again)
+        assert connection.execute("select * from public.mine").fetchall() == [("s",)]

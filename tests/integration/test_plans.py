@@ -1,0 +1,167 @@
+"""The hot statements keep their indexes, on a ledger of 200,000 finished trials and on one of 200,000 pending ones."""
+
+import re
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from sqlalchemy.dialects import postgresql
+
+from ledger.database import protocol
+from ledger.database.connection import engine
+from ledger.database.store import Store
+from ledger.resources import folder
+from tests.conftest import _database
+from tests.integration.ledgers import make_study
+
+TRIALS = 200_000
+MOST_BUFFERS = 50
+
+
+@pytest.fixture(scope="module", params=["complete", "pending"])
+def big(request: pytest.FixtureRequest, server: str, template: str) -> Iterator[tuple[str, int]]:
+    """URL of a ledger with 200,000 trials in one state, and the study's id."""
+    with _database(server, template) as url:
+        with engine(url).connect() as connection:
+            row = make_study(Store(connection), trials=4)
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute(
+                "insert into ledger.iteration (study_id, number, round, size, asked_at, ask_seconds, tell_seconds,"
+                " environment) select %s, k, 0, 8, now(), 0, 0, '{}' from generate_series(1, 25000) as k",
+                (row.id,),
+            )
+            finished = request.param == "complete"
+            connection.execute(
+                """
+                insert into ledger.trial (study_id, number, iteration, round, source, params, available_at, state,
+                  attempts, finished_at, loss, metrics, claim, worker, claimed_at)
+                select %(study)s, n, 1 + (n - 100) / 8, 0, 'proposed', jsonb_build_object('C', n), now(), %(state)s,
+                  1, case when %(finished)s then now() end, case when %(finished)s then random() end,
+                  case when %(finished)s then '{"accuracy": 0.5}'::jsonb end,
+                  case when %(finished)s then gen_random_uuid() end, 'w', now()
+                from generate_series(100, 99 + %(trials)s) as n
+                """,
+                {"study": row.id, "state": request.param, "finished": finished, "trials": TRIALS},
+            )
+            connection.execute(
+                "insert into ledger.attempt (claim, study_id, trial, number, worker, claimed_at, ended_at, outcome, loss)"
+                " select claim, study_id, number, 1, 'w', now(), now(), 'complete', loss from ledger.trial"
+                " where state = 'complete'"
+            )
+            connection.execute("vacuum (analyze) ledger.trial, ledger.attempt, ledger.iteration")
+        yield url, row.id
+
+
+@pytest.fixture
+def explained(big: tuple[str, int]) -> Iterator[tuple[psycopg.Connection[Any], int, list[str]]]:
+    """A connection whose statements, those within functions too, leave their generic plans in a list."""
+    url, study_id = big
+    plans: list[str] = []
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.add_notice_handler(lambda notice: plans.append(notice.message_primary or ""))
+        connection.execute("load 'auto_explain'")
+        for setting, value in {
+            "auto_explain.log_min_duration": "0",
+            "auto_explain.log_nested_statements": "on",
+            "auto_explain.log_analyze": "on",
+            "auto_explain.log_buffers": "on",
+            "auto_explain.log_timing": "off",
+            "auto_explain.log_level": "notice",
+            "plan_cache_mode": "force_generic_plan",
+        }.items():
+            connection.execute(f"set {setting} = {value}")
+        yield connection, study_id, plans
+
+
+def check(plans: list[str], expected: int) -> None:
+    """Every plan is free of sequential scans and touches few buffers."""
+    assert len(plans) >= expected, "auto_explain has shown each statement"
+    for plan in plans:
+        assert "Seq Scan" not in plan, plan
+        # the outermost node's buffers, which include the others'
+        found = re.search(r"Buffers: shared(?: hit=(\d+))?(?: read=(\d+))?", plan)
+        buffers = sum(int(number or 0) for number in found.groups()) if found else 0
+        assert buffers <= MOST_BUFFERS, plan
+
+
+def claimed(connection: psycopg.Connection[Any]) -> protocol.Claimed:
+    held = protocol.claim(connection, "s", uuid.uuid4(), "w")
+    assert held is not None
+    return held
+
+
+@pytest.mark.parametrize("end", ["complete", "fail", "release"])
+def test_the_functions_of_the_hot_path_keep_their_indexes(explained, end):
+    connection, _, plans = explained
+    finish, answer = {
+        "complete": (lambda held: protocol.complete(connection, held, 0.5, {}, 1.0), "recorded"),
+        "fail": (lambda held: protocol.fail(connection, held, "error", 1.0), "retry"),
+        "release": (lambda held: protocol.release(connection, held), True),
+    }[end]
+    for _warm_up_then_measure in range(2):
+        with connection.transaction(force_rollback=True):
+            measured: dict[str, list[str]] = {}
+            plans.clear()
+            held = claimed(connection)
+            measured["claim"] = plans[:]
+            plans.clear()
+            assert protocol.heartbeat(connection, held)
+            measured["heartbeat"] = plans[:]
+            plans.clear()
+            assert finish(held) == answer
+            measured[end] = plans[:]
+    # the statements within each function and the one that called it
+    check(measured["claim"], 5)
+    check(measured["heartbeat"], 2)
+    check(measured[end], 3)
+
+
+def test_a_claim_that_finds_nothing_keeps_its_index(explained):
+    connection, _, plans = explained
+    with connection.transaction(force_rollback=True):
+        claimed_nothing = "select from ledger.claim('none', gen_random_uuid(), 'w')"
+        connection.execute(claimed_nothing)
+        plans.clear()
+        assert connection.execute(claimed_nothing).fetchone() is None
+        check(plans, 3)
+
+
+def test_taking_back_an_expired_claim_keeps_its_index(explained):
+    connection, study_id, plans = explained
+    for _warm_up_then_measure in range(2):
+        with connection.transaction(force_rollback=True):
+            held = claimed(connection)
+            connection.execute(
+                "update ledger.trial set lease_until = '2000-01-01' where study_id = %s and number = %s",
+                (study_id, held.trial),
+            )
+            plans.clear()
+            answer = connection.execute("select ledger.reap(%s, %s, '2000-01-01')", (study_id, held.trial)).fetchone()
+            assert answer == ("pending",)
+    check(plans, 3)
+
+
+def test_the_managers_poll_keeps_its_index(big, explained):
+    connection, study_id, plans = explained
+    url, _ = big
+    seen: list[tuple[str, Any]] = []
+    with engine(url).connect() as own:
+        from sqlalchemy import event
+
+        event.listen(own, "before_cursor_execute", lambda *args: seen.append((args[2], args[3])))
+        Store(own).waiting(study_id, 3)
+    statement, parameters = seen[-1]
+    assert "count(" in statement
+    connection.prepare_threshold = 0
+    connection.execute(statement, parameters)
+    check(plans, 1)
+    assert any("trial_open" in plan for plan in plans)
+
+
+def test_every_function_of_the_hot_path_is_explained_here():
+    explained_here = {"claim", "heartbeat", "complete", "fail", "release", "reap"}
+    others = {"announce", "cancel", "clock", "ended", "terminal_rows"}
+    assert {file.stem for file in Path(folder("sql") / "functions").glob("*.sql")} == explained_here | others
