@@ -89,7 +89,7 @@ def study_options(command: F) -> F:
         envvar="ACQ_FUNC",
         show_envvar=True,
         metavar="NAME",
-        help="The acquisition function: EI, LCB, PI, MES, PVRS, EIps or PIps. Default: EI.",
+        help="The acquisition function: EI, LCB, PI, MES, EIps or PIps. Default: EI.",
     )
     @wraps(command)
     def wrapper(*args: Any, **kwargs: Any) -> Any:

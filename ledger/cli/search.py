@@ -33,12 +33,13 @@ def run(
     Without a database URL it starts the embedded PostgreSQL in ./.ledger, whose data stay. The same command, after
     Ctrl-C or a crash, goes on where it was; a complete study is shown.
     """
-    from ledger.study import assemble, workers_in
+    from ledger.study import assemble
+    from ledger.study import workers as workers_of
 
     study = assemble(options, file)
-    workers = workers or workers_in(file) or min(os.cpu_count() or 1, study.points)
-    if "function" in study.objective:
-        _check_objective(study.objective, allow)
+    workers = workers or workers_of(file) or min(os.cpu_count() or 1, study.points)
+    if study.objective.function is not None:
+        _check_objective(study.spec()["objective"], allow)
     with database(settings, create=True) as url:
         _carry_on(url, settings, study=study, workers=workers, allow=allow)
 

@@ -1,0 +1,5 @@
+"""Proposals: from a study and what its ledger records to the points to try next."""
+
+from ledger.optimizer.proposals import Observation, Proposal, environment, propose
+
+__all__ = ["Observation", "Proposal", "environment", "propose"]

@@ -188,15 +188,25 @@ def test_a_killed_user_does_not_count(home):
         assert not embedded.is_running(home)
 
 
-def test_a_child_that_outlives_its_user_does_not_count(home):
-    with embedded.running(home, create=False):
-        child = subprocess.Popen(["sleep", "600"], close_fds=False)
+def test_a_child_that_outlives_its_killed_user_does_not_count(home):
+    parent = (
+        "import subprocess, sys; from pathlib import Path; from ledger import embedded\n"
+        "with embedded.running(Path(sys.argv[1]), create=False):\n"
+        "    quiet = dict.fromkeys(('stdin', 'stdout', 'stderr'), subprocess.DEVNULL)\n"
+        "    child = subprocess.Popen(['sleep', '600'], close_fds=False, **quiet)\n"
+        "    print(child.pid, flush=True)\n"
+        "    child.wait()\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", parent, str(home)], stdout=subprocess.PIPE, text=True) as process:
+        child = int(entered(process))
+        process.kill()
     try:
-        assert child.poll() is None
+        with embedded.running(home, create=False):
+            pass
         assert not embedded.is_running(home)
+        os.kill(child, 0)
     finally:
-        child.kill()
-        child.wait()
+        os.kill(child, signal.SIGKILL)
 
 
 def test_a_killed_server_starts_again_though_its_process_id_was_used_again(home):

@@ -8,7 +8,6 @@ from typing import Any
 
 import psycopg
 import pytest
-from sqlalchemy.dialects import postgresql
 
 from ledger.database import protocol
 from ledger.database.connection import engine
@@ -47,7 +46,8 @@ def big(request: pytest.FixtureRequest, server: str, template: str) -> Iterator[
                 {"study": row.id, "state": request.param, "finished": finished, "trials": TRIALS},
             )
             connection.execute(
-                "insert into ledger.attempt (claim, study_id, trial, number, worker, claimed_at, ended_at, outcome, loss)"
+                "insert into ledger.attempt"
+                " (claim, study_id, trial, number, worker, claimed_at, ended_at, outcome, loss)"
                 " select claim, study_id, number, 1, 'w', now(), now(), 'complete', loss from ledger.trial"
                 " where state = 'complete'"
             )

@@ -1,0 +1,170 @@
+"""Which hyper-parameters each built-in model has: a table, because both boosters take unknown names in silence and a
+manager must not import them. The tests hold it against the libraries."""
+
+import difflib
+from collections.abc import Iterable
+
+from ledger.errors import UsageError
+
+MODELS: tuple[str, ...] = ("svm", "xgb", "lgbm")
+ESTIMATORS: dict[str, str] = {"svm": "SVC", "xgb": "XGBClassifier", "lgbm": "LGBMClassifier"}
+
+
+def _names(words: str) -> frozenset[str]:
+    return frozenset(words.split())
+
+
+# Taken by the library through the estimator's **kwargs; its get_params() does not list them.
+NATIVE: dict[str, frozenset[str]] = {
+    "svm": _names(""),
+    "xgb": _names(
+        # of the boosters dart and, the last two, gblinear
+        "rate_drop skip_drop one_drop sample_type normalize_type feature_selector top_k"
+    ),
+    "lgbm": _names(
+        "boost_from_average cat_l2 cat_smooth data_sample_strategy drop_rate extra_trees feature_fraction_bynode "
+        "linear_lambda linear_tree max_bin max_delta_step max_drop min_data_in_bin other_rate path_smooth "
+        "scale_pos_weight skip_drop top_rate uniform_drop xgboost_dart_mode"
+    ),
+}
+
+# What can be searched.
+NAMES: dict[str, frozenset[str]] = {
+    "svm": _names(
+        "C break_ties cache_size class_weight coef0 decision_function_shape degree gamma kernel max_iter probability "
+        "shrinking tol"
+    ),
+    "xgb": NATIVE["xgb"]
+    | _names(
+        "base_score booster colsample_bylevel colsample_bynode colsample_bytree enable_categorical eval_metric "
+        "feature_types feature_weights gamma grow_policy importance_type interaction_constraints learning_rate max_bin "
+        "max_cat_threshold max_cat_to_onehot max_delta_step max_depth max_leaves min_child_weight missing "
+        "monotone_constraints multi_strategy n_estimators num_parallel_tree objective reg_alpha reg_lambda "
+        "sampling_method scale_pos_weight subsample tree_method validate_parameters"
+    ),
+    "lgbm": NATIVE["lgbm"]
+    | _names(
+        "boosting_type class_weight colsample_bytree importance_type learning_rate max_depth min_child_samples "
+        "min_child_weight min_split_gain n_estimators num_leaves objective reg_alpha reg_lambda subsample "
+        "subsample_for_bin subsample_freq"
+    ),
+}
+
+_SEED = "the trial's own seed"
+_THREADS = "the worker's threads"
+_SILENT = "silent"
+_NO_STOPPING = "off, since a trial has no validation rows"
+_FIXED = "so that a trial gives the same loss every time"
+
+# Set by the ledger -> to what.
+RESERVED: dict[str, dict[str, str]] = {
+    "svm": {"random_state": _SEED, "verbose": _SILENT},
+    "xgb": {
+        "random_state": _SEED,
+        "n_jobs": _THREADS,
+        "verbosity": _SILENT,
+        "device": "cpu",
+        "callbacks": "none",
+        "early_stopping_rounds": _NO_STOPPING,
+        "updater": _FIXED,
+    },
+    "lgbm": {
+        "random_state": _SEED,
+        "bagging_seed": _SEED,
+        "feature_fraction_seed": _SEED,
+        "drop_seed": _SEED,
+        "extra_seed": _SEED,
+        "data_random_seed": _SEED,
+        "objective_seed": _SEED,
+        "n_jobs": _THREADS,
+        "verbosity": _SILENT,
+        "device_type": "cpu",
+        "early_stopping_round": _NO_STOPPING,
+        "deterministic": _FIXED,
+        "force_row_wise": _FIXED,
+        "force_col_wise": _FIXED,
+    },
+}
+
+
+def _aliases(table: dict[str, str]) -> dict[str, str]:
+    return {alias: name for name, aliases in table.items() for alias in aliases.split()}
+
+
+# Another name of the same thing -> the name to use. Two names of one thing in a space would be a dimension in vain.
+ALIASES: dict[str, dict[str, str]] = {
+    "svm": {},
+    "xgb": _aliases(
+        {
+            "gamma": "min_split_loss",
+            "learning_rate": "eta",
+            "n_jobs": "nthread",
+            "random_state": "seed",
+            "reg_alpha": "alpha",
+            "reg_lambda": "lambda",
+        }
+    ),
+    "lgbm": _aliases(
+        {
+            "bagging_seed": "bagging_fraction_seed",
+            "boosting_type": "boosting boost",
+            "colsample_bytree": "feature_fraction sub_feature",
+            "data_random_seed": "data_seed",
+            "device_type": "device",
+            "drop_rate": "rate_drop",
+            "early_stopping_round": "early_stopping early_stopping_rounds n_iter_no_change",
+            "extra_trees": "extra_tree",
+            "feature_fraction_bynode": "colsample_bynode sub_feature_bynode",
+            "learning_rate": "eta shrinkage_rate",
+            "linear_tree": "linear_trees",
+            "max_bin": "max_bins",
+            "max_delta_step": "max_leaf_output max_tree_output",
+            "min_child_samples": "min_data_in_leaf min_data min_samples_leaf min_data_per_leaf",
+            "min_child_weight": "min_sum_hessian_in_leaf min_hessian min_sum_hessian min_sum_hessian_per_leaf",
+            "min_split_gain": "min_gain_to_split",
+            "n_estimators": "num_iterations num_iteration n_iter nrounds max_iter num_tree num_trees num_round "
+            "num_rounds num_boost_round",
+            "n_jobs": "num_threads num_thread nthread nthreads",
+            "num_leaves": "num_leaf max_leaf max_leaves max_leaf_nodes",
+            "objective": "objective_type app application loss",
+            "random_state": "seed random_seed",
+            "reg_alpha": "lambda_l1 l1_regularization",
+            "reg_lambda": "lambda_l2 lambda l2_regularization",
+            "subsample": "bagging_fraction bagging sub_row",
+            "subsample_for_bin": "bin_construct_sample_cnt",
+            "subsample_freq": "bagging_freq",
+            "verbosity": "verbose",
+        }
+    ),
+}
+
+
+def check(model: str, names: Iterable[str]) -> None:
+    """Check that the ledger can search `names` for `model`.
+
+    Raises
+    ------
+    UsageError
+        The model is unknown; or its estimator has no hyper-parameter of a name (the nearest are given), has it under
+        another name (which is given), or has it set by the ledger. One line, about the first such name.
+    """
+    if model not in NAMES:
+        raise UsageError(f"unknown model {model!r}{_nearest(model, MODELS)}")
+    where = f"{ESTIMATORS[model]} (model {model})"
+    for name in names:
+        if name in NAMES[model]:
+            continue
+        real = ALIASES[model].get(name, name)
+        if real in RESERVED[model]:
+            raise UsageError(
+                f"{name!r} of {where} is set by the ledger ({RESERVED[model][real]}); leave it out of the space"
+            )
+        if real != name:
+            raise UsageError(f"{name!r} is another name of {real!r} of {where}; use {real!r}")
+        raise UsageError(f"{where} has no hyper-parameter {name!r}{_nearest(name, sorted(NAMES[model]))}")
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    by_lower = {one.lower(): one for one in known}
+    near = [by_lower[one] for one in difflib.get_close_matches(name.lower(), by_lower)]
+    return f"; the nearest are {', '.join(near)}" if near else f"; there are {', '.join(by_lower.values())}"

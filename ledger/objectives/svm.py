@@ -1,0 +1,13 @@
+"""Support-vector machine on scaled features."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC
+
+
+def estimator(params: Mapping[str, Any], seed: int, threads: int) -> Any:  # noqa: ARG001 (libsvm has one thread)
+    """Return an unfitted SVC behind a StandardScaler: its kernels weigh features by their size."""
+    return make_pipeline(StandardScaler(), SVC(**params, random_state=seed))

@@ -1,0 +1,423 @@
+"""What a study is: read from options, the environment and a TOML file, validated whole, hashed, and compared."""
+
+import hashlib
+import json
+import re
+import tomllib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from ledger.errors import LedgerError, UsageError
+from ledger.objectives import DATASETS, DEFAULT_SPACES, MODELS, check, check_reference
+from ledger.space import Space, nearest, show
+
+BASE_ESTIMATORS = ("GP", "RF", "ET")
+ACQ_FUNCS = ("EI", "LCB", "PI", "MES", "EIps", "PIps")
+
+# What skopt lists and a study cannot use -> why.
+_NOT_USABLE = {
+    "GBRT": "skopt 0.10's GBRT raises with today's scikit-learn",
+    "DUMMY": "it fits no model",
+    "GP_HEDGE": "its gains are memory that the ledger does not hold",
+    "PVRS": "skopt factorises the kernel without its noise there, which fails in discrete spaces and on flat losses, "
+    "has it for no forest, and takes minutes a point",
+}
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+Seed = Annotated[int, Field(ge=0, le=2**31 - 1)]
+# a million trials in either shape is what exports and the table's integers are made for
+Count = Annotated[int, Field(ge=1, le=1_000_000)]
+Seconds = Annotated[float, Field(ge=0.01, le=86_400, allow_inf_nan=False)]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+
+
+T = TypeVar("T", bound=_Table)
+
+
+class Objective(_Table):
+    """A built-in model on a dataset, or a function of the user's own (then the other two are None)."""
+
+    model: str | None = None
+    dataset: str | None = None
+    function: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill(cls, values: dict[str, Any]) -> dict[str, Any]:
+        if "function" in values:
+            other = next((key for key in ("model", "dataset") if key in values), None)
+            if other:
+                raise ValueError(f"function and {other} exclude each other; leave one out")
+            return values
+        return {"model": MODELS[0], "dataset": DATASETS[0], **values}
+
+    @field_validator("model", "dataset")
+    @classmethod
+    def _known(cls, value: str | None, info: Any) -> str | None:
+        known = MODELS if info.field_name == "model" else DATASETS
+        if value not in known:
+            raise ValueError(f"unknown {info.field_name} {show(value)}; choose {', '.join(known)}")
+        return value
+
+    @field_validator("function")
+    @classmethod
+    def _well_formed(cls, value: str) -> str:
+        try:
+            check_reference(value)
+        except UsageError as error:
+            raise ValueError(str(error)) from None
+        return value
+
+    @property
+    def label(self) -> str:
+        """The model, or the function without its module."""
+        return self.model or str(self.function).partition(":")[2]
+
+
+class OptimizerSettings(_Table):
+    """How points are proposed: skopt's names and meanings, except that `xi` counts in the range of the losses."""
+
+    base_estimator: str = "GP"
+    acq_func: str = "EI"
+    kappa: NonNegative | None = None
+    xi: NonNegative | None = None
+
+    @field_validator("base_estimator", "acq_func")
+    @classmethod
+    def _known(cls, value: str, info: Any) -> str:
+        known = BASE_ESTIMATORS if info.field_name == "base_estimator" else ACQ_FUNCS
+        choose = f"choose {', '.join(known)}"
+        if value.upper() in _NOT_USABLE:
+            raise ValueError(f"{show(value)} cannot be used: {_NOT_USABLE[value.upper()]}; {choose}")
+        by_upper = {one.upper(): one for one in known}
+        if value.upper() not in by_upper:
+            raise ValueError(f"unknown {info.field_name} {show(value)}; {choose}")
+        return by_upper[value.upper()]
+
+
+class Limits(_Table):
+    """When a trial is given up. `lease`, `heartbeat` and `trial_timeout` are seconds."""
+
+    max_failures: Annotated[int, Field(ge=1, le=1_000)] = 3
+    max_lost: Annotated[int, Field(ge=1, le=100_000)] = 20
+    lease: Seconds = 30.0
+    heartbeat: Seconds = 10.0
+    trial_timeout: Annotated[float, Field(ge=0.01, le=31_536_000, allow_inf_nan=False)] | None = None
+
+    @model_validator(mode="after")
+    def _beats_in_time(self) -> "Limits":
+        if self.heartbeat >= self.lease:
+            raise ValueError(f"heartbeat {show(self.heartbeat)} is not below lease {show(self.lease)}; set both")
+        return self
+
+
+class Resolved(_Table):
+    """What followed from defaults and from the first budget when the study was made, and stays."""
+
+    initial_points: Count
+    threads: Annotated[int, Field(ge=1)] = 1
+    proposer: Literal["skopt"] = "skopt"
+    proposer_version: Literal[1] = 1
+
+
+class StudyTable(_Table):
+    """The [study] table of a file, completed by options and defaults. `workers` is for `ledger run` alone."""
+
+    name: str | None = None
+    seed: Seed = 42
+    iterations: Count = 3
+    points: Count = 2
+    workers: Annotated[int, Field(ge=1, le=1_000)] | None = None
+
+    @field_validator("name")
+    @classmethod
+    def _well_formed(cls, value: str | None) -> str | None:
+        if value is not None and not _NAME.fullmatch(value):
+            raise ValueError(
+                f"name {show(value)} must be 1 to 100 letters, digits, dots, underscores or hyphens, "
+                "with a letter or digit first"
+            )
+        return value
+
+
+class Study(_Table):
+    """One search. Equal studies propose equal points.
+
+    Attributes
+    ----------
+    name : str
+        Unique in a ledger.
+    seed : int
+        In [0, 2**31).
+    iterations : int
+        The budget, at least 1; it may grow.
+    points : int
+        Trials an iteration, at least 1.
+    objective : Objective
+    space : Space
+    optimizer : OptimizerSettings
+    limits : Limits
+    resolved : Resolved
+    """
+
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+
+    name: str
+    seed: Seed
+    iterations: Count
+    points: Count
+    objective: Objective
+    space: Space
+    optimizer: OptimizerSettings
+    limits: Limits
+    resolved: Resolved
+
+    def asked(self) -> dict[str, Any]:
+        """Return, as JSON, what was asked for, without the name, the budget and what was resolved."""
+        return {
+            "seed": self.seed,
+            "points": self.points,
+            "objective": self.objective.model_dump(exclude_none=True),
+            "space": self.space.to_json(),
+            "optimizer": self.optimizer.model_dump(),
+            "limits": self.limits.model_dump(),
+        }
+
+    def spec(self) -> dict[str, Any]:
+        """Return, as JSON, all that defines the study, without its name and its budget."""
+        return {**self.asked(), "resolved": self.resolved.model_dump()}
+
+    @classmethod
+    def from_spec(cls, name: str, iterations: int, spec: Mapping[str, Any]) -> "Study":
+        """Return the study that `spec` describes, also after a round trip through jsonb.
+
+        Raises
+        ------
+        LedgerError
+            This version of the ledger cannot read the spec.
+        """
+        try:
+            return cls(
+                name=name,
+                iterations=iterations,
+                objective=Objective(**spec["objective"]),
+                space=Space.from_json(spec["space"]),
+                optimizer=OptimizerSettings(**spec["optimizer"]),
+                limits=Limits(**spec["limits"]),
+                resolved=Resolved(**spec["resolved"]),
+                **{
+                    key: value
+                    for key, value in spec.items()
+                    if key not in ("objective", "space", "optimizer", "limits", "resolved")
+                },
+            )
+        except (KeyError, TypeError, UsageError, ValidationError) as error:
+            reason = _first(error, str) if isinstance(error, ValidationError) else repr(error)
+            raise LedgerError(
+                f"study {name}: this version of the ledger cannot read its spec ({reason});"
+                " use the version that made it, or a newer one"
+            ) from None
+
+    @property
+    def spec_hash(self) -> str:
+        """SHA-256, in hex, of the canonical JSON of what was asked for."""
+        text = json.dumps(self.asked(), sort_keys=True, separators=(",", ":"), allow_nan=False)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+def initial_points(iterations: int, points: int) -> int:
+    """Return how many points are drawn at random before a model proposes any.
+
+    A quarter of the budget, at least 2 and at most 10, rounded up to whole iterations: skopt's 10 would make the
+    whole of a small study random.
+    """
+    budget = iterations * points
+    wanted = min(10, max(2, -(-budget // 4)))
+    return min(budget, -(-wanted // points) * points)
+
+
+def assemble(options: Mapping[str, Any], file: Path | None = None) -> Study:
+    """Make the study that was asked for.
+
+    Parameters
+    ----------
+    options : mapping
+        From the command line or the environment; None is not given. Keys: model, iterations, points, seed, name,
+        base_estimator, acq_func.
+    file : Path, optional
+        A TOML file with tables [study], [space], [optimizer], [objective] and [limits]; options beat it.
+
+    Raises
+    ------
+    UsageError
+        Something in them is wrong: one line, about the first such thing, with its place and what is allowed.
+    """
+    asked = _Asked(options, file)
+    table = asked.read(StudyTable, "study")
+    objective = asked.read(Objective, "objective")
+    study = Study(
+        name=table.name or "",
+        seed=table.seed,
+        iterations=table.iterations,
+        points=table.points,
+        objective=objective,
+        space=asked.space(objective),
+        optimizer=asked.read(OptimizerSettings, "optimizer"),
+        limits=asked.read(Limits, "limits"),
+        resolved=Resolved(initial_points=initial_points(table.iterations, table.points)),
+    )
+    if study.name:
+        return study
+    label = re.sub(r"[^A-Za-z0-9._-]", "-", objective.label).lstrip("._-")[:80] or "function"
+    return study.model_copy(update={"name": f"{label}-{study.seed}-{study.spec_hash[:6]}"})
+
+
+def workers(file: Path | None) -> int | None:
+    """Return how many workers the file asks for, or None. Raises UsageError as `assemble` does."""
+    return _Asked({}, file).read(StudyTable, "study").workers
+
+
+def differences(recorded: Study, asked: Study) -> list[str]:
+    """Return what keeps `asked` from continuing `recorded`, a line each; a larger budget does not."""
+    lines = []
+    if asked.iterations < recorded.iterations:
+        lines.append(f"iterations: {recorded.iterations} recorded, {asked.iterations} asked (a budget only grows)")
+    before, now = _flat(recorded), _flat(asked)
+    return lines + [
+        f"{place}: {before.get(place, 'nothing')} recorded, {now.get(place, 'nothing')} asked"
+        for place in dict.fromkeys([*before, *now])
+        if before.get(place) != now.get(place)
+    ]
+
+
+class _Asked:
+    """Options over a file, which know of each value where it came from."""
+
+    tables: Mapping[str, type[_Table]] = {
+        "study": StudyTable,
+        "objective": Objective,
+        "optimizer": OptimizerSettings,
+        "limits": Limits,
+    }
+    # option -> its table, and how a person gives it
+    options: Mapping[str, tuple[str, str]] = {
+        "name": ("study", "--name or STUDY_NAME"),
+        "seed": ("study", "--seed or SEED"),
+        "iterations": ("study", "--iterations or NUM_ITERATIONS"),
+        "points": ("study", "--points or NUM_HYPERPARAM_SETS"),
+        "model": ("objective", "--model or MODEL_CHOICE"),
+        "base_estimator": ("optimizer", "--base-estimator or BASE_ESTIMATOR"),
+        "acq_func": ("optimizer", "--acq-func or ACQ_FUNC"),
+    }
+
+    def __init__(self, options: Mapping[str, Any], file: Path | None) -> None:
+        self._given = {key: value for key, value in options.items() if value is not None}
+        self._file = file
+        self._of_file = _read_file(file) if file is not None else {}
+        for name, table in self._of_file.items():
+            self._check(name, table)
+
+    def _check(self, name: str, table: Any) -> None:
+        known = (*self.tables, "space")
+        if name not in known:
+            raise UsageError(f"{self._file}: unknown table [{name}]{nearest(name, known)}")
+        if not isinstance(table, dict):
+            raise UsageError(f"{self._file}: {name} is {show(table)}, not a table; write [{name}] on a line of its own")
+        if name != "space":
+            keys = tuple(self.tables[name].model_fields)
+            for key in table:
+                if key not in keys:
+                    raise UsageError(f"{self._file}: [{name}] unknown key {show(key)}{nearest(key, keys)}")
+
+    def _table(self, name: str) -> dict[str, Any]:
+        of_options = {key: value for key, value in self._given.items() if self.options[key][0] == name}
+        of_file = dict(self._of_file.get(name, {}))
+        if "model" in of_options:
+            of_file.pop("function", None)
+        return {**of_file, **of_options}
+
+    def _place(self, table: str, key: str) -> str:
+        if key in self._given and self.options[key][0] == table:
+            return self.options[key][1]
+        return f"{self._of_this_file()}[{table}] {key}".rstrip()
+
+    def _of_this_file(self) -> str:
+        return f"{self._file}: " if self._file is not None else ""
+
+    def read(self, kind: type[T], name: str) -> T:
+        try:
+            return kind(**self._table(name))
+        except ValidationError as error:
+            raise UsageError(_first(error, lambda key: self._place(name, key))) from None
+
+    def space(self, objective: Objective) -> Space:
+        place = self._place("space", "")
+        if "space" in self._of_file:
+            space = Space.from_toml(self._of_file["space"], place)
+        elif objective.model is None:
+            raise UsageError(f"{place} is missing: an own function has no space by default; add the table to the file")
+        else:
+            space = Space.from_toml(DEFAULT_SPACES[objective.model], place)
+        if objective.model is not None:
+            try:
+                check(objective.model, space.names)
+            except UsageError as error:
+                of_file = self._of_file.get("objective", {})
+                chosen = "model" in self._given and of_file.get("model", MODELS[0]) != objective.model
+                source = f" (the model is from {self.options['model'][1]})" if chosen or "function" in of_file else ""
+                raise UsageError(f"{place} {error}{source}") from None
+        return space
+
+
+def _read_file(file: Path) -> dict[str, Any]:
+    try:
+        text = file.read_bytes().decode()
+    except OSError as error:
+        raise UsageError(f"{file}: {error.strerror}; give the path of a study file") from None
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{file}: not UTF-8 at byte {error.start}; save the file as UTF-8") from None
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        reason, _, at = str(error).partition(" (at ")
+        line, column = text.count("\n") + 1, len(text) - text.rfind("\n")  # the end of the document
+        if found := re.match(r"line (\d+), column (\d+)", at):
+            line, column = int(found[1]), int(found[2])
+        raise UsageError(f"{file}: line {line}, column {column}: {reason}; mend the TOML there") from None
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits, or brackets within brackets
+        raise UsageError(f"{file}: {error}; mend the TOML") from None
+
+
+def _first(error: ValidationError, place: Callable[[str], str]) -> str:
+    """Say in one line what is wrong first; `place` makes a key into where it stands."""
+    found = error.errors(include_url=False)[0]
+    where = place(str(found["loc"][0]) if found["loc"] else "")
+    if found["type"] == "value_error":
+        return f"{where}: {found['ctx']['error']}"
+    return f"{where}: {show(found['input'])} {found['msg'].replace('Input should', 'must')}"
+
+
+def _flat(study: Study) -> dict[str, str]:
+    """Return what was asked for as one text a place, as in ``{"optimizer.acq_func": "EI"}``."""
+    asked = study.asked()
+    # the order of the dimensions is part of the study: the draws follow it
+    order = [dimension["name"] for dimension in asked["space"]]
+    asked["space"] = {dimension.pop("name"): dimension for dimension in asked["space"]}
+    flat = {"space": ", ".join(order)}
+
+    def walk(place: str, value: Any) -> None:
+        if isinstance(value, dict):
+            for key, inner in value.items():
+                walk(f"{place}.{key}" if place else key, inner)
+        else:
+            flat[place] = value if isinstance(value, str) else json.dumps(value)
+
+    walk("", asked)
+    return flat

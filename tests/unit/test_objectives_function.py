@@ -1,0 +1,218 @@
+"""A user's own function: what may be loaded, how it is called, and what a person is told where it cannot be."""
+
+import sys
+
+import pytest
+from threadpoolctl import threadpool_info
+
+from ledger.errors import LedgerError, UsageError
+from ledger.objectives import Context, ObjectiveError, Result, check_reference
+from ledger.objectives.loading import load
+
+CONTEXT = Context(study="a-study", trial=3, attempt=2, seed=99, study_seed=7)
+PACKAGE = "own_objectives"
+
+SOURCE = """
+import functools
+from subprocess import run
+from threadpoolctl import threadpool_info
+
+number = 0.5
+
+def plain(params): return params["x"]
+def second(params, context): return {"loss": params["x"], "trial": context.trial}
+def other_name(params, ctx): return ctx.seed
+def optional(params, context=None): return context.attempt
+def keyword(params, *, context): return {"loss": 0, "study": context.study}
+def keyword_after_others(params, folds=5, context=None): return folds + context.study_seed
+def positional_only(params, context, /): return context.trial
+def keyword_optional(params, *, folds=5): return folds
+def rest(params, *args, **kwargs): return len(args) + len(kwargs)
+def no_parameters(): return 1
+def three(params, context, more): return 1
+def needs_keyword(params, *, folds): return 1
+def fails(params): raise ValueError("from the objective")
+def not_finite(params): return float("nan")
+def changes(params): return params.pop("x")
+def echo(params): return {"loss": 0, "params": params, "types": [type(value).__name__ for value in params.values()]}
+def threads(params): return {"loss": 0, "threads": [pool["num_threads"] for pool in threadpool_info()]}
+
+class WithoutSignature(dict): pass
+
+class Instance:
+    def __call__(self, params): return 4
+    def method(self, params, context): return context.trial
+instance = Instance()
+method = instance.method
+partial = functools.partial(second, context=None)
+wrapped = functools.wraps(second)(lambda *args: second(*args))
+"""
+
+
+@pytest.fixture(autouse=True)
+def package(tmp_path, monkeypatch):
+    folder = tmp_path / PACKAGE
+    folder.mkdir()
+    (folder / "__init__.py").write_text("")
+    (folder / "train.py").write_text(SOURCE)
+    (folder / "broken.py").write_text("import a_module_that_is_not_there")
+    (folder / "invalid.py").write_text("def f(:")
+    (folder / "leaves.py").write_text("raise SystemExit('left\\nat import')")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    yield
+    for name in [name for name in sys.modules if name.partition(".")[0] == PACKAGE]:
+        del sys.modules[name]
+
+
+def evaluate(name, params=None, **options):
+    objective = load({"function": f"{PACKAGE}.train:{name}"}, [PACKAGE], **options)
+    return objective({"x": 0.25} if params is None else params, CONTEXT)
+
+
+@pytest.mark.parametrize(
+    ("name", "result"),
+    [
+        ("plain", Result(0.25, {})),
+        ("second", Result(0.25, {"trial": 3})),
+        ("other_name", Result(99.0, {})),
+        ("optional", Result(2.0, {})),
+        ("keyword", Result(0.0, {"study": "a-study"})),
+        ("keyword_after_others", Result(12.0, {})),
+        ("positional_only", Result(3.0, {})),
+        ("keyword_optional", Result(5.0, {})),
+        ("rest", Result(0.0, {})),
+        ("instance", Result(4.0, {})),
+        ("method", Result(3.0, {})),
+        ("partial", Result(0.25, {"trial": 3})),
+        ("wrapped", Result(0.25, {"trial": 3})),
+    ],
+)
+def test_a_function_is_given_the_context_if_it_takes_one(name, result):
+    assert evaluate(name) == result
+
+
+def test_a_callable_that_hides_its_signature_is_given_the_parameters_alone():
+    assert evaluate("WithoutSignature", {"loss": 0.5, "x": 1}) == Result(0.5, {"x": 1})
+
+
+@pytest.mark.parametrize("allowed", [[PACKAGE], [f"{PACKAGE}.train"], ("another", PACKAGE), {PACKAGE}])
+def test_a_function_is_loaded_where_its_package_or_module_is_allowed(allowed):
+    assert load({"function": f"{PACKAGE}.train:plain"}, allowed)({"x": 1}, CONTEXT).loss == 1
+
+
+@pytest.mark.parametrize(
+    "allowed", [[], ["own"], ["own_objectives_too"], [f"{PACKAGE}.tr"], [f"{PACKAGE}.train.more"], [""], ["."]]
+)
+def test_a_function_that_is_not_allowed_is_refused_before_its_module_is_imported(allowed):
+    with pytest.raises(LedgerError) as caught:
+        load({"function": f"{PACKAGE}.train:plain"}, allowed)
+    assert str(caught.value) == (
+        f"objective '{PACKAGE}.train:plain' is code of '{PACKAGE}.train', which this worker may not run; permit it "
+        f"with --allow {PACKAGE}"
+    )
+    assert f"{PACKAGE}.train" not in sys.modules
+
+
+def test_allowing_a_package_does_not_allow_what_it_imports():
+    with pytest.raises(LedgerError, match=r"train:run' is code of 'subprocess', which .* --allow subprocess$"):
+        load({"function": f"{PACKAGE}.train:run"}, [PACKAGE])
+
+
+@pytest.mark.parametrize(
+    ("reference", "message"),
+    [
+        (
+            "nowhere_to_be_found:f",
+            "module 'nowhere_to_be_found' cannot be imported (ModuleNotFoundError: No module nam",
+        ),
+        (f"{PACKAGE}.missing:f", f"module '{PACKAGE}.missing' cannot be imported (ModuleNotFoundError: "),
+        (f"{PACKAGE}.broken:f", f"module '{PACKAGE}.broken' cannot be imported (ModuleNotFoundError: No module named"),
+        (f"{PACKAGE}.invalid:f", f"module '{PACKAGE}.invalid' cannot be imported (SyntaxError: "),
+        (f"{PACKAGE}.leaves:f", f"module '{PACKAGE}.leaves' cannot be imported (SystemExit: left at import); install"),
+        (f"{PACKAGE}.train:absent", f"module '{PACKAGE}.train' has no 'absent'; define it there"),
+    ],
+)
+def test_what_cannot_be_loaded_is_said_in_one_line(reference, message):
+    with pytest.raises(LedgerError) as caught:
+        load({"function": reference}, [PACKAGE, "nowhere_to_be_found"])
+    assert str(caught.value).startswith(f"objective '{reference}': {message}")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("number", "is of type float; a function is needed"),
+        ("no_parameters", r"must take a dict of parameters and nothing else but a context \(too many positional"),
+        (
+            "three",
+            r"must take a dict of parameters and nothing else but a context \(missing a required argument: 'more'",
+        ),
+        ("needs_keyword", r"must take a dict of parameters and nothing else but a context \(missing a required"),
+    ],
+)
+def test_what_cannot_be_called_with_parameters_is_refused_when_it_is_loaded(name, message):
+    with pytest.raises(LedgerError, match=message) as caught:
+        load({"function": f"{PACKAGE}.train:{name}"}, [PACKAGE])
+    assert "\n" not in str(caught.value)
+
+
+REFERENCES = [
+    "",
+    ":",
+    "f",
+    "module.f",
+    "module:",
+    ":f",
+    "module:f:g",
+    "a..b:f",
+    ".a:f",
+    "a:b.c",
+    "a-b:f",
+    "a :f",
+    "1a:f",
+]
+
+
+@pytest.mark.parametrize("reference", REFERENCES)
+def test_a_reference_of_another_form_is_a_usage_error(reference):
+    with pytest.raises(UsageError, match=r"must have the form package\.module:function$"):
+        check_reference(reference)
+    with pytest.raises(LedgerError):
+        load({"function": reference}, [""])
+
+
+@pytest.mark.parametrize("reference", ["module:f", "package.module:function", "nowhere.at.all:f_1"])
+def test_a_reference_is_checked_without_importing_it(reference):
+    before = set(sys.modules)
+    check_reference(reference)
+    assert set(sys.modules) == before
+
+
+def test_what_the_function_raises_passes_and_what_it_returns_is_judged():
+    with pytest.raises(ValueError, match="from the objective"):
+        evaluate("fails")
+    with pytest.raises(ObjectiveError, match="returned nan"):
+        evaluate("not_finite")
+
+
+def test_a_function_may_change_its_parameters_without_changing_the_trial():
+    params = {"x": 0.5}
+    assert evaluate("changes", params).loss == 0.5
+    assert params == {"x": 0.5}
+
+
+def test_parameters_come_as_they_are_in_json_and_numbers_beyond_64_bits_as_the_reals_they_were():
+    params = {"a": 3, "b": 10**16, "c": 10**300, "d": -(10**300), "e": "rbf", "f": True, "g": None, "h": 2**63 - 1}
+    metrics = evaluate("echo", params).metrics
+    assert metrics["params"] == {**params, "c": 1e300, "d": -1e300}
+    assert metrics["types"] == ["int", "int", "float", "float", "str", "bool", "NoneType", "int"]
+
+
+@pytest.mark.parametrize("options", [{}, {"threads": 1}, {"threads": 2}])
+def test_an_objective_runs_on_as_many_threads_as_it_was_given_and_leaves_the_limit_behind(options):
+    import sklearn.svm  # noqa: F401  (brings BLAS and OpenMP in)
+
+    before = [pool["num_threads"] for pool in threadpool_info()]
+    assert set(evaluate("threads", **options).metrics["threads"]) == {options.get("threads", 1)}
+    assert [pool["num_threads"] for pool in threadpool_info()] == before

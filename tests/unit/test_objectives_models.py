@@ -1,0 +1,238 @@
+"""The built-in models: the same loss from the same trial, wherever it runs, on rows that the study's seed chose."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from unittest.mock import Mock
+
+import numpy as np
+import pytest
+
+from ledger.errors import LedgerError, UsageError
+from ledger.objectives import DATASETS, DEFAULT_SPACES, MODELS, Context, check, datasets, lgbm, xgb
+from ledger.objectives.loading import load
+
+CONTEXT = Context(study="a-study", trial=0, attempt=1, seed=99, study_seed=7)
+SMALL = {
+    "svm": {"C": 3.0, "gamma": 0.02},
+    "xgb": {"n_estimators": 8, "max_depth": 3, "subsample": 0.5, "colsample_bytree": 0.5},
+    "lgbm": {"n_estimators": 8, "num_leaves": 7, "subsample": 0.5, "colsample_bytree": 0.5},
+}
+
+# Every model on every dataset, five trials each with seeds of their own, in a process of its own.
+LOSSES = """
+import json, sys
+from ledger.objectives import Context
+from ledger.objectives.loading import load
+small, datasets = json.loads(sys.argv[1])
+losses = {}
+for model, params in small.items():
+    for dataset in datasets:
+        objective = load({"model": model, "dataset": dataset}, [])
+        for trial in range(5):
+            context = Context("s", trial, attempt=1, seed=1000 + trial, study_seed=7)
+            losses[f"{model} {dataset} {trial}"] = objective(params, context).loss.hex()
+print(json.dumps(losses))
+"""
+
+
+def in_a_fresh_process(code, *arguments, **environment):
+    command = [sys.executable, "-W", "error", "-c", code, *arguments]
+    done = subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    return done.stdout
+
+
+def evaluate(model, params, context=CONTEXT, dataset="breast_cancer", **options):
+    return load({"model": model, "dataset": dataset}, [], **options)(params, context)
+
+
+def test_the_loss_is_bit_equal_in_every_process_whatever_the_environments_threads():
+    arguments = json.dumps([SMALL, DATASETS])
+    first = json.loads(in_a_fresh_process(LOSSES, arguments, OMP_NUM_THREADS="1", PYTHONHASHSEED="1"))
+    second = json.loads(in_a_fresh_process(LOSSES, arguments, OMP_NUM_THREADS="4", PYTHONHASHSEED="2"))
+    assert first == second
+    assert len(first) == len(MODELS) * len(DATASETS) * 5
+    assert len(set(first.values())) > 10, "losses that are all alike would prove nothing"
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("dataset", DATASETS)
+def test_every_model_learns_every_dataset_and_reports_what_the_ledger_records(model, dataset):
+    result = evaluate(model, SMALL[model], dataset=dataset)
+    assert 0 <= result.loss < 0.5, "worse than half right is not learnt"
+    assert result.metrics.keys() == {"accuracy", "fit_seconds"}
+    assert result.loss == 1 - result.metrics["accuracy"]
+    assert 1 - result.loss == result.metrics["accuracy"]
+    assert result.metrics["fit_seconds"] > 0
+    assert all(type(value) is float for value in (result.loss, *result.metrics.values()))
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_the_default_dataset_is_breast_cancer(model):
+    assert DATASETS[0] == "breast_cancer"
+    assert load({"model": model}, [])(SMALL[model], CONTEXT).loss == evaluate(model, SMALL[model]).loss
+
+
+def test_importing_the_names_loads_no_library_that_trains():
+    heavy = ["sklearn", "xgboost", "lightgbm", "numpy", "scipy", "skopt"]
+    code = "import ledger.objectives, sys; print([name for name in {} if name in sys.modules])"
+    assert in_a_fresh_process(code.format(heavy)).strip() == "[]"
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_worker_loads_only_the_library_of_its_model(model):
+    code = (
+        "import sys; from ledger.objectives.loading import load; load({'model': sys.argv[1]}, []); "
+        "print(*(name for name in ('xgboost', 'lightgbm', 'skopt') if name in sys.modules))"
+    )
+    expected = {"svm": "", "xgb": "xgboost", "lgbm": "lightgbm"}[model]
+    assert in_a_fresh_process(code, model).strip() == expected
+
+
+@pytest.mark.parametrize("dataset", DATASETS)
+def test_the_split_is_a_stratified_fifth_that_the_studys_seed_decides(dataset):
+    rows = datasets.split(dataset, 7)
+    datasets.split.cache_clear()
+    again, other = datasets.split(dataset, 7), datasets.split(dataset, 8)
+    assert all(np.array_equal(one, two) for one, two in zip(rows, again, strict=True))
+    assert not np.array_equal(rows[1], other[1])
+    x_train, x_test, y_train, y_test = rows
+    assert len(x_train) == len(y_train)
+    assert len(y_test) == len(x_test) == np.ceil(0.2 * (len(y_train) + len(y_test)))
+    assert np.allclose(np.bincount(y_train) / len(y_train), np.bincount(y_test) / len(y_test), atol=0.02)
+
+
+def test_every_trial_of_a_study_shares_its_rows_and_none_can_change_them(monkeypatch):
+    bundled = Mock(side_effect=datasets.LOADERS["iris"])
+    monkeypatch.setitem(datasets.LOADERS, "iris", bundled)
+    datasets.split.cache_clear()
+    for trial in range(3):
+        evaluate("svm", SMALL["svm"], replace(CONTEXT, trial=trial, seed=trial), dataset="iris")
+    bundled.assert_called_once()
+    for array in datasets.split("iris", CONTEXT.study_seed):
+        with pytest.raises(ValueError, match="read-only"):
+            array[0] = 0
+
+
+@pytest.mark.parametrize("model", ["xgb", "lgbm"])
+def test_the_trials_own_seed_decides_the_loss_and_the_attempt_does_not(model):
+    def losses(attempt):
+        trials = [replace(CONTEXT, seed=seed, attempt=attempt) for seed in range(4)]
+        return [evaluate(model, SMALL[model], trial, dataset="digits").loss for trial in trials]
+
+    first = losses(attempt=1)
+    assert first == losses(attempt=2)
+    assert len(set(first)) > 1
+
+
+@pytest.mark.parametrize(
+    ("model", "params"),
+    [
+        ("svm", {"C": 10**16, "gamma": 1}),
+        ("xgb", {"n_estimators": 3, "reg_lambda": 10**16, "subsample": 1, "learning_rate": 1}),
+        ("lgbm", {"n_estimators": 3, "reg_lambda": 10**16, "subsample": 1, "learning_rate": 1}),
+    ],
+)
+def test_a_real_that_json_wrote_as_an_integer_is_the_real(model, params):
+    as_reals = {name: value if name == "n_estimators" else float(value) for name, value in params.items()}
+    assert evaluate(model, params).loss == evaluate(model, as_reals).loss
+
+
+def test_a_real_beyond_64_bits_is_never_trained_on_garbled():
+    assert evaluate("svm", {"C": 10**300}).loss == evaluate("svm", {"C": 1e300}).loss
+    with pytest.raises(Exception, match="Out of range"):
+        evaluate("xgb", {"n_estimators": 3, "reg_lambda": 10**300})
+
+
+@pytest.mark.parametrize(
+    ("model", "params"),
+    [
+        ("svm", {"kernel": "linear", "class_weight": "balanced", "shrinking": False}),
+        ("xgb", {"n_estimators": 3, "booster": "dart", "rate_drop": 0.5, "normalize_type": "forest", "one_drop": True}),
+        ("xgb", {"n_estimators": 3, "booster": "gblinear", "feature_selector": "thrifty", "top_k": 3}),
+        ("xgb", {"n_estimators": 3, "tree_method": "exact"}),
+        ("lgbm", {"n_estimators": 3, "boosting_type": "dart", "extra_trees": True, "max_bin": 15}),
+        ("lgbm", {"n_estimators": 3, "boosting_type": "rf", "subsample": 0.5}),
+        ("lgbm", {"n_estimators": 3, "data_sample_strategy": "goss", "subsample": 0.5, "top_rate": 0.3}),
+        ("lgbm", {"n_estimators": 3, "boosting_type": "goss", "subsample": 0.5}),
+        ("lgbm", {"n_estimators": 3, "linear_tree": True, "linear_lambda": 0.1}),
+    ],
+)
+def test_any_other_hyper_parameter_of_the_estimator_can_be_set(model, params):
+    assert evaluate(model, params).loss < 0.5
+
+
+def test_subsample_of_lightgbm_has_an_effect_unless_a_frequency_says_otherwise():
+    def digest(**params):
+        x_train, _, y_train, _ = datasets.split("digits", 7)
+        trained = lgbm.estimator({"n_estimators": 3, **params}, seed=1, threads=1).fit(x_train, y_train)
+        return trained.predict_proba(x_train).tobytes()
+
+    whole = digest()
+    assert digest(subsample=0.5) != whole
+    assert digest(subsample=0.5) == digest(subsample=0.5, subsample_freq=1)
+    assert digest(subsample=0.5, subsample_freq=0) == whole
+
+
+@pytest.mark.parametrize("module", [xgb, lgbm])
+def test_the_boosters_take_the_threads_that_they_are_given(module):
+    assert [module.estimator({}, seed=1, threads=threads).get_params()["n_jobs"] for threads in (1, 3)] == [1, 3]
+
+
+def test_a_row_with_a_parameter_that_the_estimator_does_not_have_is_not_trained():
+    with pytest.raises(UsageError, match="has no hyper-parameter 'output_model'"):
+        evaluate("lgbm", {"output_model": "somewhere"})
+    with pytest.raises(UsageError, match="'n_jobs' of XGBClassifier"):
+        evaluate("xgb", {"n_jobs": 64})
+
+
+def test_what_an_estimator_raises_passes():
+    with pytest.raises(ValueError, match="C"):
+        evaluate("svm", {"C": -1.0})
+
+
+@pytest.mark.parametrize(
+    "objective",
+    [
+        {},
+        {"model": "nn"},
+        {"model": None},
+        {"model": ["svm"]},
+        {"dataset": "iris"},
+        {"model": "svm", "dataset": "moons"},
+        {"model": "svm", "function": "a:b"},
+        {"model": "svm", "rows": 5},
+    ],
+)
+def test_an_unknown_objective_is_refused_with_what_there_is(objective):
+    with pytest.raises(LedgerError) as caught:
+        load(objective, ["a"])
+    text = str(caught.value)
+    assert text.startswith(f"this version knows no objective {objective!r}; it knows a model of svm, xgb, lgbm with a")
+    assert "breast_cancer, iris, wine, digits" in text
+    assert "\n" not in text
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_the_default_space_reaches_the_accuracy_that_a_study_is_promised(model):
+    assert tuple(DEFAULT_SPACES) == MODELS
+    space = DEFAULT_SPACES[model]
+    check(model, space)
+    random = np.random.default_rng(0)
+
+    def draw(dimension):
+        low, high = dimension["low"], dimension["high"]
+        if dimension.get("prior") == "log-uniform":
+            value = float(np.exp(random.uniform(np.log(low), np.log(high))))
+        else:
+            value = random.uniform(low, high)
+        return round(value) if dimension["type"] == "integer" else value
+
+    for study_seed in (7, 42):
+        trials = [{name: draw(dimension) for name, dimension in space.items()} for _ in range(12)]
+        losses = [evaluate(model, params, replace(CONTEXT, study_seed=study_seed)).loss for params in trials]
+        assert 1 - min(losses) >= 0.95

@@ -1,0 +1,182 @@
+"""What an objective returned becomes a result that the ledger can hold, or an error that says what it was."""
+
+import itertools
+import json
+import math
+from collections import OrderedDict
+from decimal import Decimal
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from ledger.errors import LedgerError
+from ledger.objectives import ObjectiveError, Result
+from ledger.objectives.result import to_result
+
+
+class Unprintable:
+    def __repr__(self):
+        raise RuntimeError("no")
+
+
+CIRCULAR: dict[str, object] = {"loss": 0.5}
+CIRCULAR["itself"] = CIRCULAR
+
+
+@pytest.mark.parametrize(
+    "value", [0.25, np.float16(0.25), np.float32(0.25), np.float64(0.25), np.longdouble(0.25), Fraction(1, 4)]
+)
+def test_any_real_number_is_a_loss_alone_or_in_a_dict(value):
+    for result in (to_result(value), to_result({"loss": value}), to_result(OrderedDict(loss=value))):
+        assert result == Result(0.25, {})
+        assert type(result.loss) is float
+
+
+@pytest.mark.parametrize("value", [3, -3, 0, np.int8(3), np.uint64(3), 10**16])
+def test_an_integer_is_a_loss(value):
+    result = to_result(value)
+    assert result.loss == value
+    assert type(result.loss) is float
+
+
+def test_what_stands_beside_the_loss_are_metrics_as_plain_json():
+    returned = {
+        "loss": 0.5,
+        "accuracy": np.float32(0.5),
+        "rows": np.int64(114),
+        "converged": np.True_,
+        "curve": (1, 2.5, None),
+        "more": {"name": "é\\u0000", "deep": [[1]]},
+    }
+    result = to_result(returned)
+    assert result.metrics == {
+        "accuracy": 0.5,
+        "rows": 114,
+        "converged": True,
+        "curve": [1, 2.5, None],
+        "more": {"name": "é\\u0000", "deep": [[1]]},
+    }
+    assert [type(result.metrics[name]) for name in ("accuracy", "rows", "converged")] == [float, int, bool]
+    assert returned["loss"] == 0.5
+
+
+@pytest.mark.parametrize(
+    ("returned", "message"),
+    [
+        (math.nan, "the objective returned nan, a finite number is needed"),
+        (math.inf, "the objective returned inf, a finite number is needed"),
+        (-math.inf, "the objective returned -inf, a finite number is needed"),
+        (np.float64("nan"), "the objective returned np.float64(nan), a finite number is needed"),
+        ({"loss": math.nan, "accuracy": 1}, "the objective returned nan as 'loss', a finite number is needed"),
+        (None, "the objective returned None (NoneType), a finite number, or a dict with 'loss', is needed"),
+        ("0.5", "the objective returned '0.5' (str), a finite number, or a dict with 'loss', is needed"),
+        (True, "the objective returned True (bool), a finite number, or a dict with 'loss', is needed"),
+        ({"loss": True}, "the objective returned True as 'loss' (bool), a finite number is needed"),
+        ({"loss": None}, "the objective returned None as 'loss' (NoneType), a finite number is needed"),
+        (np.array([0.5]), "the objective returned array([0.5]) (numpy.ndarray), a finite number, or a dict with"),
+        (1j, "the objective returned 1j (complex), a finite number, or a dict with 'loss', is needed"),
+        (Decimal("0.5"), "the objective returned Decimal('0.5') (decimal.Decimal), a finite number, or a dict"),
+        ([0.5], "the objective returned [0.5] (list), a finite number, or a dict with 'loss', is needed"),
+        ({}, "the objective returned a dict without 'loss': {}"),
+        ({"accuracy": 0.5}, "the objective returned a dict without 'loss': {'accuracy': 0.5}"),
+        (10**400, "the objective returned 1000"),
+        (10**5000, "the objective returned a value of type int, a finite number is needed"),
+        (Unprintable(), "the objective returned a value of type tests.unit.test_objectives_result.Unprintable ("),
+        ("a\nb\ud800" * 500, "the objective returned 'a\\nb\\ud800a"),
+        ({"loss": 1, 2: 3}, "the objective returned a metric named 2, a string is needed"),
+        (
+            {"loss": 1, "auc": math.nan},
+            "the objective returned a metric 'auc' that JSON cannot hold: nan (Out of range",
+        ),
+        (
+            {"loss": 1, "auc": np.float32("inf")},
+            "the objective returned a metric 'auc' that JSON cannot hold: np.float",
+        ),
+        (
+            {"loss": 1, "model": object},
+            "the objective returned a metric 'model' that JSON cannot hold: <class 'object'>",
+        ),
+        (
+            {"loss": 1, "rows": np.zeros(2)},
+            "the objective returned a metric 'rows' that JSON cannot hold: array([0., 0",
+        ),
+        ({"loss": 1, "id": b"x"}, "the objective returned a metric 'id' that JSON cannot hold: b'x' (bytes is not a "),
+        (
+            {"loss": 1, "id": {(1, 2): 3}},
+            "the objective returned a metric 'id' that JSON cannot hold: {(1, 2): 3} (keys",
+        ),
+        (
+            {"loss": 1, "id": "\0"},
+            "the objective returned a metric 'id' that JSON cannot hold: '\\x00' (it holds a NUL",
+        ),
+        (
+            {"loss": 1, "id": "\\\0"},
+            "the objective returned a metric 'id' that JSON cannot hold: '\\\\\\x00' (it holds",
+        ),
+        ({"loss": 1, "\0": 1}, "the objective returned a metric '\\x00' that JSON cannot hold: 1 (it holds a NUL"),
+        ({"loss": 1, "id": "\ud800"}, "the objective returned a metric 'id' that JSON cannot hold: '\\ud800' ("),
+        (CIRCULAR, "the objective returned a metric 'itself' that JSON cannot hold: {'loss': 0.5, 'itself': {...}} ("),
+    ],
+    ids=itertools.count(),  # some have no text that pytest could show
+)
+def test_what_is_no_result_is_an_error_that_says_in_one_line_what_was_returned(returned, message):
+    with pytest.raises(ObjectiveError) as caught:
+        to_result(returned)
+    text = str(caught.value)
+    assert text.startswith(message)
+    assert "\n" not in text
+    assert len(text) < 700
+    assert isinstance(caught.value, LedgerError)
+
+
+numbers = st.one_of(
+    st.floats(),
+    st.integers(),
+    st.fractions(),
+    st.decimals(),
+    st.complex_numbers(),
+    st.floats(width=32).map(np.float32),
+    st.floats().map(np.float64),
+    st.floats().map(np.longdouble),
+    st.integers(0, 2**63).map(np.uint64),
+    st.booleans(),
+    st.booleans().map(np.bool_),
+)
+leaves = numbers | st.none() | st.text(st.characters()) | st.binary() | st.datetimes() | st.builds(Unprintable)
+anything = st.recursive(
+    leaves,
+    lambda inner: st.one_of(
+        st.lists(inner),
+        st.tuples(inner, inner),
+        st.dictionaries(st.text(st.characters()) | st.integers() | st.none() | st.binary(), inner),
+        st.lists(inner).map(iter),
+    ),
+    max_leaves=8,
+)
+with_loss = st.builds(
+    lambda loss, rest: {**rest, "loss": loss}, numbers, st.dictionaries(st.text(st.characters()), anything)
+)
+
+
+@given(anything | with_loss | st.fixed_dictionaries({"loss": st.floats(), "metric": leaves}))
+@example(10**400)
+@example({"loss": 1, "metric": 10**5000})
+@example({"loss": 1, "metric": np.longdouble(1)})
+@example({"loss": Fraction(10**400)})
+def test_whatever_an_objective_returns_is_a_result_or_an_objective_error(returned):
+    try:
+        result = to_result(returned)
+    except ObjectiveError as error:
+        text = str(error)
+        assert "\n" not in text
+        text.encode()
+        return
+    assert type(result.loss) is float
+    assert math.isfinite(result.loss)
+    text = json.dumps(result.metrics, allow_nan=False)
+    assert json.loads(text) == result.metrics
+    json.dumps(result.metrics, ensure_ascii=False).encode()
+    assert "\0" not in str(json.loads(text))

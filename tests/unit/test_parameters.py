@@ -1,0 +1,153 @@
+"""The table of hyper-parameters against the libraries that it describes, and what a manager is told by it."""
+
+import json
+
+import pytest
+from lightgbm import LGBMClassifier
+from lightgbm.basic import _ConfigAliases
+from sklearn.datasets import load_iris
+from sklearn.svm import SVC
+from xgboost import XGBClassifier
+
+from ledger.errors import UsageError
+from ledger.objectives import parameters
+from ledger.objectives.parameters import ALIASES, ESTIMATORS, MODELS, NAMES, NATIVE, RESERVED, check
+
+CLASSES = {"svm": SVC, "xgb": XGBClassifier, "lgbm": LGBMClassifier}
+LGBM_ALIASES = {name: set(aliases) for name, aliases in _ConfigAliases._get_all_param_aliases().items()}
+
+
+def xgboost_settings(**params):
+    """Every setting, by its name, that a booster trained with `params` says it has."""
+    features, classes = load_iris(return_X_y=True)
+    booster = XGBClassifier(**params, n_estimators=1).fit(features, classes).get_booster()
+    found = {}
+
+    def collect(node):
+        for name, value in node.items():
+            if isinstance(value, dict):
+                collect(value)
+            else:
+                found[name] = value
+
+    collect(json.loads(booster.save_config()))
+    return found
+
+
+@pytest.mark.parametrize("table", [ESTIMATORS, NATIVE, NAMES, RESERVED, ALIASES])
+def test_every_table_knows_every_model(table):
+    assert tuple(table) == MODELS
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_the_table_has_exactly_the_estimators_parameters(model):
+    estimator = CLASSES[model]
+    assert estimator.__name__ == ESTIMATORS[model]
+    actual = set(estimator().get_params())
+    known = (NAMES[model] - NATIVE[model]) | RESERVED[model].keys()
+    assert sorted(actual - known) == [], "the library has these, the table does not"
+    assert sorted(NAMES[model] - NATIVE[model] - actual) == [], "the table has these, the library does not"
+    assert sorted(NATIVE[model] & actual) == [], "these are listed by get_params() now"
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_no_name_is_both_searchable_and_something_else(model):
+    assert not NAMES[model] & RESERVED[model].keys()
+    assert not ALIASES[model].keys() & (NAMES[model] | RESERVED[model].keys())
+    assert set(ALIASES[model].values()) <= NAMES[model] | RESERVED[model].keys()
+
+
+def test_lightgbm_has_every_native_and_reserved_name_under_that_very_name():
+    native = NATIVE["lgbm"] | RESERVED["lgbm"].keys() - set(LGBMClassifier().get_params())
+    assert sorted(native - LGBM_ALIASES.keys() - {"verbosity"}) == []
+    assert "verbosity" in LGBM_ALIASES
+
+
+def test_the_aliases_of_lightgbm_are_exactly_those_that_it_dumps():
+    ours = NAMES["lgbm"] | RESERVED["lgbm"].keys()
+    dumped: dict[str, str] = {}
+    for names in LGBM_ALIASES.values():
+        for canonical in names & ours:
+            dumped |= dict.fromkeys(names - {canonical}, canonical)
+    assert ALIASES["lgbm"] == dumped
+
+
+def test_xgboost_has_every_native_name():
+    dart = xgboost_settings(booster="dart")
+    linear = xgboost_settings(booster="gblinear", updater="coord_descent")
+    assert sorted(NATIVE["xgb"] - dart.keys() - linear.keys()) == []
+    assert "updater" in dart
+
+
+@pytest.mark.parametrize(("alias", "name"), sorted(ALIASES["xgb"].items()))
+def test_an_alias_of_xgboost_sets_what_its_canonical_name_sets(alias, name):
+    value = 3 if name in ("n_jobs", "random_state") else 0.25
+    assert float(xgboost_settings(**{alias: value})[name]) == value
+    assert float(xgboost_settings()[name]) != value
+
+
+def test_names_of_the_estimator_pass():
+    check("svm", ["C", "gamma", "kernel"])
+    check("xgb", ["learning_rate", "subsample", "colsample_bytree", "rate_drop"])
+    check("lgbm", iter(["num_leaves", "reg_alpha", "reg_lambda", "max_bin", "extra_trees"]))
+    check("svm", [])
+
+
+@pytest.mark.parametrize(
+    ("model", "name", "message"),
+    [
+        ("svm", "c", "SVC (model svm) has no hyper-parameter 'c'; the nearest are C"),
+        ("svm", "gama", "SVC (model svm) has no hyper-parameter 'gama'; the nearest are gamma"),
+        (
+            "xgb",
+            "num_leaves",
+            "XGBClassifier (model xgb) has no hyper-parameter 'num_leaves'; the nearest are max_leaves",
+        ),
+        ("lgbm", "output_model", "LGBMClassifier (model lgbm) has no hyper-parameter 'output_model'; "),
+        (
+            "lgbm",
+            "",
+            "LGBMClassifier (model lgbm) has no hyper-parameter ''; there are boost_from_average, boosting_type, ",
+        ),
+        ("lgbm", "two\nlines", "LGBMClassifier (model lgbm) has no hyper-parameter 'two\\nlines'; there are "),
+        ("xgb", "eta", "'eta' is another name of 'learning_rate' of XGBClassifier (model xgb); use 'learning_rate'"),
+        (
+            "lgbm",
+            "lambda_l1",
+            "'lambda_l1' is another name of 'reg_alpha' of LGBMClassifier (model lgbm); use 'reg_alpha'",
+        ),
+        ("lgbm", "bagging_fraction", "'bagging_fraction' is another name of 'subsample' of "),
+        (
+            "svm",
+            "random_state",
+            "'random_state' of SVC (model svm) is set by the ledger (the trial's own seed); leave it",
+        ),
+        (
+            "xgb",
+            "nthread",
+            "'nthread' of XGBClassifier (model xgb) is set by the ledger (the worker's threads); leave it",
+        ),
+        ("lgbm", "verbose", "'verbose' of LGBMClassifier (model lgbm) is set by the ledger (silent); leave it out of"),
+        ("nn", "C", "unknown model 'nn'; there are svm, xgb, lgbm"),
+        ("lgmb", "C", "unknown model 'lgmb'; the nearest are lgbm"),
+    ],
+)
+def test_a_name_that_cannot_be_searched_is_refused_in_one_line_with_the_way_out(model, name, message):
+    with pytest.raises(UsageError) as caught:
+        check(model, [*(["max_iter"] if model == "svm" else []), name])
+    assert str(caught.value).startswith(message)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_every_name_that_is_not_searchable_is_refused(model):
+    for name in [*RESERVED[model], *ALIASES[model]]:
+        with pytest.raises(UsageError):
+            check(model, [name])
+
+
+def test_every_estimator_name_is_reachable_through_the_package():
+    import ledger.objectives as package
+
+    assert package.MODELS is parameters.MODELS
+    assert package.check is parameters.check
