@@ -82,6 +82,7 @@ def study_options(command: F) -> F:
         envvar="BASE_ESTIMATOR",
         show_envvar=True,
         type=click.Choice(["GP", "RF", "ET"], case_sensitive=False),
+        metavar="[GP|RF|ET]",
         help="The surrogate: Gaussian process, random forest or extra trees. Default: GP.",
     )
     @click.option(

@@ -96,5 +96,7 @@ def _parse(url: str) -> dict[str, Any]:
 
 
 def _reason(error: psycopg.OperationalError) -> str:
+    """Return what the server or the network said, without libpq's account of where it asked."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1] if lines else type(error).__name__
+    said = [line.rpartition("failed: ")[2] for line in lines if "failed: " in line] or lines
+    return said[-1] if said else type(error).__name__
