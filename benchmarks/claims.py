@@ -1,6 +1,6 @@
 """Claims a second: the functions of the ledger beside the barest queue that PostgreSQL can hold.
 
-The peer is one table, one UPDATE with SKIP LOCKED to take a row and one to end it, as prepared autocommitted statements:
+The peer is one table, an UPDATE with SKIP LOCKED to take a row and one to end it, prepared and autocommitted:
 no attempts, no leases, no fencing. What the ledger does more is what the ratio shows. Each client is a process.
 """
 
