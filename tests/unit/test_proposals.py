@@ -1,0 +1,354 @@
+"""Proposals are a pure function of the study and its history, repeat no point, and survive whatever losses come."""
+
+import json
+import math
+import os
+import subprocess
+import sys
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ledger.optimizer import Observation, Proposal, environment, propose
+from ledger.optimizer.dimensions import SearchedSpace
+from ledger.space import Space
+from ledger.study import ACQ_FUNCS, BASE_ESTIMATORS, OptimizerSettings, Resolved, Study, assemble
+from tests.unit.test_space import jsonb
+
+MIXED = {
+    "C": {"type": "real", "low": 1e-3, "high": 1e3, "prior": "log-uniform"},
+    "degree": {"type": "integer", "low": 1, "high": 6},
+    "kernel": {"type": "categorical", "choices": ["rbf", 1, False, 2.5]},
+    "leaves": {"type": "integer", "low": 4, "high": 128, "prior": "log-uniform"},
+    "fixed": {"type": "categorical", "choices": ["one"]},
+}
+CATEGORIES = {
+    "kernel": {"type": "categorical", "choices": ["rbf", "linear", "poly"]},
+    "shrinking": {"type": "categorical", "choices": [True, False]},
+    "degree": {"type": "categorical", "choices": [1, 2, 3]},
+}
+INTEGERS = {
+    "degree": {"type": "integer", "low": 1, "high": 3},
+    "leaves": {"type": "integer", "low": 1, "high": 4, "prior": "log-uniform"},
+}
+
+
+def make(
+    space: dict[str, Any], estimator: str = "GP", acq_func: str = "EI", *, seed: int = 1, initial: int = 2
+) -> Study:
+    return assemble({"seed": seed}).model_copy(
+        update={
+            "space": Space.from_toml(space),
+            "optimizer": OptimizerSettings(base_estimator=estimator, acq_func=acq_func),
+            "resolved": Resolved(initial_points=initial),
+        }
+    )
+
+
+def observed(study: Study, losses: Sequence[float | None]) -> list[Observation]:
+    points = propose(study.model_copy(update={"resolved": Resolved(initial_points=999)}), 0, 0, len(losses), [], [])
+    return [
+        Observation(params, loss, 0.5 + index)
+        for index, (params, loss) in enumerate(zip(points.points, losses, strict=True))
+    ]
+
+
+def distinct(points: Sequence[dict[str, Any]]) -> bool:
+    return len({json.dumps(point) for point in points}) == len(points)
+
+
+LOSSES = [0.3, 0.1, None, 0.25, 0.6]
+
+
+@pytest.mark.parametrize("acq_func", ACQ_FUNCS)
+@pytest.mark.parametrize("estimator", BASE_ESTIMATORS)
+@pytest.mark.parametrize("space", [MIXED, CATEGORIES], ids=["mixed", "categories"])
+def test_every_estimator_proposes_with_every_acquisition_function(
+    estimator: str, acq_func: str, space: dict[str, Any]
+) -> None:
+    study = make(space, estimator, acq_func)
+    history = observed(study, LOSSES)
+    proposal = propose(study, 1, 0, 2, history, [])
+    assert len(proposal.points) == 2
+    assert distinct([*(dict(one.params) for one in history), *proposal.points])
+    for point in proposal.points:
+        assert json.dumps(study.space.normalise(jsonb(point))) == json.dumps(point)
+    assert proposal.surrogate is not None
+    assert proposal.surrogate["estimator"] == estimator
+    assert proposal.tell_seconds > 0
+    assert proposal.ask_seconds > 0
+
+
+def test_the_surrogate_of_a_gp_is_its_kernel_with_its_noise_as_json() -> None:
+    study = make(MIXED)
+    surrogate = propose(study, 1, 0, 1, observed(study, LOSSES), []).surrogate
+    assert surrogate is not None
+    assert json.loads(json.dumps(surrogate, allow_nan=False)) == surrogate
+    assert "Matern" in surrogate["kernel"]
+    assert "WhiteKernel" in surrogate["kernel"]
+    # amplitude, one length a searched column (2 integers, 1 real, 4 categories), noise
+    assert len(surrogate["theta"]) == 1 + 7 + 1
+    assert math.isfinite(surrogate["log_marginal_likelihood"])
+
+
+SCRIPT = """
+import json, sys
+from ledger.optimizer import Observation, propose
+from ledger.study import Study
+for line in sys.stdin:
+    spec, history = json.loads(line)
+    study = Study.from_spec("s", 3, spec)
+    proposal = propose(study, 2, 1, 3, [Observation(*one) for one in history], [])
+    print(json.dumps([proposal.points, proposal.surrogate]))
+"""
+
+
+def test_fresh_processes_with_other_threads_and_json_between_propose_the_same() -> None:
+    asked, here = [], []
+    for estimator, acq_func in (("GP", "EI"), ("GP", "MES"), ("RF", "EIps")):
+        study = make(MIXED, estimator, acq_func)
+        history = observed(study, [math.sin(index) / 3 for index in range(15)])
+        proposal = propose(study, 2, 1, 3, history, [])
+        here.append([proposal.points, proposal.surrogate])
+        stored = [[jsonb(one.params), one.loss, one.seconds] for one in history]
+        asked.append(json.dumps([jsonb(study.spec()), stored]))
+    for threads in ("1", "2"):
+        answer = subprocess.run(
+            [sys.executable, "-c", SCRIPT],
+            input="\n".join(asked),
+            env={**os.environ, "OMP_NUM_THREADS": threads, "OPENBLAS_NUM_THREADS": threads, "PYTHONHASHSEED": threads},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert [json.loads(line) for line in answer.stdout.splitlines()] == here
+
+
+def test_iteration_round_and_seed_each_give_other_points() -> None:
+    study = make(MIXED)
+    asked = [(study, 0, 0), (study, 1, 0), (study, 0, 1), (make(MIXED, seed=2), 0, 0)]
+    assert distinct([propose(one, iteration, round, 1, [], []).points[0] for one, iteration, round in asked])
+
+
+def test_points_are_random_until_the_history_has_the_initial_points() -> None:
+    study = make(MIXED, initial=4)
+    history = observed(study, [0.1, None, 0.3, 0.2])
+    assert propose(study, 1, 0, 2, history[:3], []).surrogate is None
+    assert propose(study, 1, 0, 2, history, []).surrogate is not None
+
+
+def test_points_are_random_while_every_trial_failed() -> None:
+    study = make(MIXED)
+    proposal = propose(study, 1, 0, 2, observed(study, [None] * 5), [])
+    assert proposal.surrogate is None
+    assert len(proposal.points) == 2
+
+
+def test_a_failed_trial_counts_as_the_worst_complete_one() -> None:
+    study = make(MIXED)
+    failed, worst = observed(study, [0.2, 0.9, None, 0.4]), observed(study, [0.2, 0.9, 0.9, 0.4])
+    assert propose(study, 1, 0, 2, failed, []).points == propose(study, 1, 0, 2, worst, []).points
+
+
+def test_a_loss_that_is_no_number_counts_as_a_failure() -> None:
+    study = make(MIXED, "ET")
+    failed, strange = observed(study, [0.2, None, None, 0.4]), observed(study, [0.2, math.nan, math.inf, 0.4])
+    assert propose(study, 1, 0, 2, failed, []).points == propose(study, 1, 0, 2, strange, []).points
+
+
+@pytest.mark.parametrize(("estimator", "acq_func"), [("GP", "EI"), ("GP", "PIps"), ("RF", "MES")])
+@pytest.mark.parametrize(
+    "losses",
+    [
+        [0.5],
+        [0.3] * 5,
+        [1e10] * 5,
+        [1e308, -1e308, 0.0, 5e307],
+        [1e-300, 2e-300, 5e-324, 3e-300],
+        [1e16, 1e16 + 2, 1e16 + 4],
+        [0.0, 1e300, None, 1.0],
+    ],
+    ids=["one", "equal", "equal and large", "as far as floats go", "tiny", "large and close", "one far off"],
+)
+def test_no_losses_are_too_strange(losses: list[float | None], estimator: str, acq_func: str) -> None:
+    study = make(INTEGERS | {"C": MIXED["C"]}, estimator, acq_func, initial=1)
+    assert len(propose(study, 1, 0, 1, observed(study, losses), []).points) == 1
+
+
+@pytest.mark.parametrize("seconds", [[0.0, 1e-300, 1e300, 1.0], [None, None, None, None], [None, 3.0, 0.001, None]])
+def test_no_times_are_too_strange(seconds: list[float | None]) -> None:
+    study = make(INTEGERS | {"C": MIXED["C"]}, "GP", "EIps")
+    history = observed(study, [0.1, 0.2, None, 0.3])
+    timed = [Observation(one.params, one.loss, time) for one, time in zip(history, seconds, strict=True)]
+    assert len(propose(study, 1, 0, 1, timed, []).points) == 1
+
+
+@pytest.mark.parametrize("acq_func", ["EIps", "PIps"])
+def test_per_second_functions_prefer_the_faster_of_two_minima(acq_func: str) -> None:
+    # skopt alone takes the best loss among losses and logarithms of times: a trial under a second beats every loss
+    study = make({"x": {"type": "real", "low": 0, "high": 1}}, "GP", acq_func)
+
+    def proposed(growth: float) -> float:
+        seconds = [0.1 * math.exp(growth * index) for index in range(11)]
+        losses = [abs(abs(index / 10 - 0.5) - 0.32) for index in range(11)]
+        history = [Observation({"x": index / 10}, losses[index], seconds[index]) for index in range(11)]
+        (params,) = propose(study, 1, 0, 1, history, []).points
+        return float(params["x"])
+
+    assert proposed(0.3) < 0.5 < proposed(-0.3)
+
+
+@pytest.mark.parametrize(
+    "space", [INTEGERS, CATEGORIES, {"fixed": MIXED["fixed"]}], ids=["integers", "categories", "one"]
+)
+def test_a_finite_space_is_used_up_without_a_repetition(space: dict[str, Any]) -> None:
+    study = make(space, "RF", initial=4)
+    size = study.space.size()
+    assert size is not None
+    history: list[Observation] = []
+    iteration = 0
+    while points := propose(study, iteration, 0, 5, history, []).points:
+        assert len(points) == min(5, size - len(history))
+        history += [Observation(params, 0.1 * (index % 3), 1.0) for index, params in enumerate(points)]
+        iteration += 1
+    assert len(history) == size
+    assert distinct([dict(one.params) for one in history])
+
+
+@pytest.mark.parametrize("initial", [1, 99], ids=["model", "random"])
+def test_what_a_failed_round_took_is_not_proposed_again(initial: int) -> None:
+    study = make(INTEGERS, initial=initial)
+    every = [study.space.point(index) for index in range(12)]
+    history = [Observation(params, 0.1 * index, 1.0) for index, params in enumerate(every[:4])]
+    proposal = propose(study, 1, 1, 8, history, every[4:9])
+    assert sorted(map(json.dumps, proposal.points)) == sorted(map(json.dumps, every[9:]))
+    assert propose(study, 1, 2, 8, history, every[4:]) == Proposal([], None, 0.0, 0.0)
+
+
+def test_the_last_point_of_a_huge_space_of_few_likely_ones_is_found() -> None:
+    # nearly all draws repeat a small integer
+    study = make({"n": {"type": "integer", "low": 1, "high": 2**16, "prior": "log-uniform"}}, initial=99_999)
+    taken = [{"n": number} for number in range(1, 2**16 - 2)]
+    points = propose(study, 0, 0, 5, [], taken).points
+    assert sorted(point["n"] for point in points) == [2**16 - 2, 2**16 - 1, 2**16]
+
+
+def test_a_batch_of_one_real_repeats_no_point_where_the_model_does() -> None:
+    study = make({"x": {"type": "real", "low": 0, "high": 1}}, "RF")
+    history = observed(study, [0.1, 0.2, 0.3])
+    points = propose(study, 1, 0, 10, history, []).points
+    assert len(points) == 10
+    assert distinct([*points, *(dict(one.params) for one in history)])
+
+
+def test_a_real_of_few_floats_ends_short_rather_than_never() -> None:
+    study = make({"x": {"type": "real", "low": 1.0, "high": math.nextafter(1.0, 2.0)}}, initial=99)
+    points = propose(study, 0, 0, 10, [], []).points
+    assert sorted(point["x"] for point in points) == [1.0, math.nextafter(1.0, 2.0)]
+
+
+def test_global_random_state_and_warning_filters_stay() -> None:
+    study = make(MIXED, "GP", "MES")
+    history = observed(study, LOSSES)
+    before, filters = np.random.get_state(legacy=False), list(warnings.filters)
+    propose(study, 1, 0, 1, history, [])
+    after = np.random.get_state(legacy=False)
+    assert isinstance(before, dict)
+    assert isinstance(after, dict)
+    assert np.array_equal(before["state"]["key"], after["state"]["key"])
+    assert before["state"]["pos"] == after["state"]["pos"]
+    assert warnings.filters == filters
+
+
+def test_global_random_state_changes_nothing() -> None:
+    study = make(MIXED, "ET", "MES")
+    history = observed(study, LOSSES)
+    np.random.seed(1)
+    first = propose(study, 1, 0, 1, history, []).points
+    np.random.seed(2)
+    assert propose(study, 1, 0, 1, history, []).points == first
+
+
+def test_the_model_finds_the_minimum_of_a_parabola() -> None:
+    study = make({"x": {"type": "real", "low": 1e-9, "high": 1e-5, "prior": "log-uniform"}}, initial=3)
+    history = observed(study, [None] * 3)
+    history = [Observation(one.params, (math.log10(one.params["x"]) + 7) ** 2, 1.0) for one in history]
+    for iteration in range(1, 8):
+        (params,) = propose(study, iteration, 0, 1, history, []).points
+        history.append(Observation(params, (math.log10(params["x"]) + 7) ** 2, 1.0))
+    assert min(one.loss for one in history if one.loss is not None) < 0.01
+
+
+def test_forests_propose_log_uniform_integers_within_reach_of_the_best() -> None:
+    # skopt alone clips the logarithm to the bounds of the integer, and proposes nothing but the upper one
+    study = make({"n": {"type": "integer", "low": 4, "high": 4096, "prior": "log-uniform"}}, "ET")
+    history = [
+        Observation({"n": number}, abs(math.log2(number) - 5), 1.0)
+        for number in (4, 9, 16, 33, 64, 120, 256, 999, 4096)
+    ]
+    points = propose(study, 1, 0, 3, history, []).points
+    assert all(point["n"] < 256 for point in points)
+
+
+def test_random_integers_are_drawn_evenly_to_their_ends() -> None:
+    searched = SearchedSpace(Space.from_toml({"n": {"type": "integer", "low": 1, "high": 4}}))
+    drawn = [point["n"] for point in searched.random(4000, 0)]
+    assert all(900 < drawn.count(number) < 1100 for number in range(1, 5))
+
+
+bounds = st.tuples(
+    st.floats(1e-300, 1e300, allow_subnormal=False), st.floats(1e-300, 1e300, allow_subnormal=False)
+).filter(lambda pair: pair[0] < pair[1])
+
+
+@given(bounds, st.sampled_from(["uniform", "log-uniform"]), st.floats(0, 1), st.floats(0, 1))
+def test_a_real_stays_within_its_bounds_on_the_way_to_skopt_and_back(
+    pair: tuple[float, float], prior: str, share: float, place: float
+) -> None:
+    low, high = pair
+    space = Space.from_toml({"x": {"type": "real", "low": low, "high": high, "prior": prior}})
+    searched = SearchedSpace(space)
+    assert searched.params([0.0]) == {"x": low}
+    assert searched.params([1.0]) == {"x": high}
+    assert space.contains(searched.params([share]))
+    value = min(max(low + place * (high - low), low), high)
+    (told,) = searched.point({"x": value})
+    assert 0 <= told <= 1
+    assert searched.point({"x": low}) == [0.0]
+
+
+@settings(max_examples=6, deadline=None)
+@given(
+    st.dictionaries(
+        st.sampled_from("abc"), st.sampled_from([*MIXED.values(), *CATEGORIES.values(), *INTEGERS.values()]), min_size=1
+    ),
+    st.lists(st.none() | st.floats(-1e300, 1e300), min_size=1, max_size=6),
+    st.sampled_from(BASE_ESTIMATORS),
+    st.integers(1, 3),
+)
+def test_json_between_changes_nothing_and_no_point_repeats(
+    space: dict[str, Any], losses: list[float | None], estimator: str, size: int
+) -> None:
+    study = make(space, estimator, initial=1)
+    points = propose(study, 0, 0, len(losses), [], []).points
+    history = [Observation(params, loss, 1.0) for params, loss in zip(points, losses, strict=False)]
+    stored = [Observation(jsonb(one.params), one.loss, jsonb(one.seconds)) for one in history]
+    first, again = propose(study, 1, 0, size, history, []), propose(study, 1, 0, size, stored, [])
+    assert (first.points, first.surrogate) == (again.points, again.surrogate)
+    assert distinct([*points, *first.points])
+    assert json.dumps([study.space.normalise(jsonb(point)) for point in first.points]) == json.dumps(first.points)
+    of_space = study.space.size()
+    assert len(first.points) == (size if of_space is None else min(size, of_space - len(points)))
+
+
+def test_the_environment_names_versions_and_the_blas_kernel() -> None:
+    found = environment()
+    assert set(found) == {"python", "numpy", "scipy", "scikit-learn", "scikit-optimize", "blas"}
+    assert found["numpy"] == np.__version__
+    assert found["blas"]
+    assert json.loads(json.dumps(found)) == found

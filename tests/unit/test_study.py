@@ -1,0 +1,327 @@
+"""A study is read whole or refused in one line; its spec and hash say exactly what it is."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ledger.errors import LedgerError, UsageError
+from ledger.space import Space
+from ledger.study import (
+    ACQ_FUNCS,
+    BASE_ESTIMATORS,
+    Limits,
+    Objective,
+    OptimizerSettings,
+    Resolved,
+    Study,
+    assemble,
+    differences,
+    initial_points,
+    workers,
+)
+from tests.unit.test_space import jsonb
+
+OPTIONS = ("model", "iterations", "points", "seed", "name", "base_estimator", "acq_func")
+FILE = """
+[study]
+name = "mine"
+seed = 7
+iterations = 5
+points = 4
+workers = 3
+[space]
+gamma = { type = "real", low = 1e-4, high = 1, prior = "log-uniform" }
+C = { type = "real", low = 1e-3, high = 1e3, prior = "log-uniform" }
+[optimizer]
+base_estimator = "rf"
+acq_func = "LCB"
+kappa = 2
+[objective]
+model = "svm"
+dataset = "wine"
+[limits]
+max_failures = 2
+lease = 60
+trial_timeout = 300
+"""
+
+
+@pytest.fixture
+def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.chdir(tmp_path)
+
+    def writes(text: str) -> Path:
+        file = Path("study.toml")
+        file.write_text(text)
+        return file
+
+    return writes
+
+
+def test_nothing_asked_is_three_iterations_of_two_points_of_the_svm() -> None:
+    study = assemble(dict.fromkeys(OPTIONS))
+    assert (study.iterations, study.points, study.seed) == (3, 2, 42)
+    assert study.objective == Objective(model="svm", dataset="breast_cancer")
+    assert study.space.names == ("C", "gamma")
+    assert study.optimizer == OptimizerSettings(base_estimator="GP", acq_func="EI")
+    assert study.limits == Limits(max_failures=3, max_lost=20, lease=30.0, heartbeat=10.0, trial_timeout=None)
+    assert study.name == f"svm-42-{study.spec_hash[:6]}"
+
+
+def test_the_file_beats_the_defaults_and_an_option_beats_the_file(write: Any) -> None:
+    file = write(FILE)
+    study = assemble({}, file)
+    assert (study.name, study.seed, study.iterations, study.points) == ("mine", 7, 5, 4)
+    assert study.space.names == ("gamma", "C")
+    assert study.optimizer == OptimizerSettings(base_estimator="RF", acq_func="LCB", kappa=2.0)
+    assert study.objective.dataset == "wine"
+    assert study.limits == Limits(max_failures=2, lease=60.0, trial_timeout=300.0)
+    assert workers(file) == 3
+    options = {"iterations": 6, "points": 3, "seed": 1, "name": "yours", "base_estimator": "et", "acq_func": "pi"}
+    study = assemble(options, file)
+    assert (study.name, study.seed, study.iterations, study.points) == ("yours", 1, 6, 3)
+    assert study.optimizer == OptimizerSettings(base_estimator="ET", acq_func="PI", kappa=2.0)
+
+
+def test_no_file_asks_for_no_number_of_workers(write: Any) -> None:
+    assert workers(None) is None
+    assert workers(write("[study]\nseed = 1")) is None
+
+
+@pytest.mark.parametrize("model", ["svm", "xgb", "lgbm"])
+def test_each_model_has_a_space_by_default(model: str) -> None:
+    study = assemble({"model": model})
+    assert study.objective.model == model
+    assert study.name.startswith(f"{model}-42-")
+    assert study.space.size() is None
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"points": 0}, "--points or NUM_HYPERPARAM_SETS: 0 must be greater than or equal to 1"),
+        ({"iterations": -1}, "--iterations or NUM_ITERATIONS: -1 must be greater than or equal to 1"),
+        ({"iterations": True}, "--iterations or NUM_ITERATIONS: true must be a valid integer"),
+        ({"seed": 2**31}, "--seed or SEED: 2147483648 must be less than or equal to 2147483647"),
+        ({"seed": -1}, "--seed or SEED: -1 must be greater than or equal to 0"),
+        ({"model": "smv"}, '--model or MODEL_CHOICE: unknown model "smv"; choose svm, xgb, lgbm'),
+        ({"name": "a b"}, '--name or STUDY_NAME: name "a b" must be 1 to 100 letters'),
+        ({"name": ""}, '--name or STUDY_NAME: name "" must be'),
+        ({"name": "-a"}, "with a letter or digit first"),
+        ({"name": "a" * 101}, "must be 1 to 100"),
+        ({"name": "a\n"}, 'name "a\\n" must be'),
+        ({"acq_func": "UCB"}, '--acq-func or ACQ_FUNC: unknown acq_func "UCB"; choose EI, LCB, PI, MES, EIps, PIps'),
+        ({"acq_func": "gp_hedge"}, "its gains are memory that the ledger does not hold; choose EI, "),
+        ({"acq_func": "PVRS"}, "fails in discrete spaces"),
+        ({"base_estimator": "SVR"}, 'unknown base_estimator "SVR"; choose GP, RF, ET'),
+        ({"base_estimator": "gbrt"}, "raises with today's scikit-learn; choose GP, RF, ET"),
+        ({"base_estimator": "dummy"}, "it fits no model; choose GP, RF, ET"),
+    ],
+)
+def test_a_wrong_option_is_refused_in_one_line_with_its_name(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        assemble(options)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a = = 2", "study.toml: line 1, column 5: Invalid value"),
+        ("[study]\nname = 'x", "study.toml: line 2, column 10: "),
+        ("[study]\nseed = 1\nseed = 2", "study.toml: line 3, column 9: "),
+        ("[study]\nseed = " + "9" * 5000, "study.toml: Exceeds the limit (4300 digits)"),
+        ("a = " + "[" * 10_000, "study.toml: maximum recursion depth exceeded"),
+        ("study = 3", "study.toml: study is 3, not a table"),
+        ("[stduy]", "study.toml: unknown table [stduy]; did you mean 'study'?"),
+        ("[study]\npoint = 3", "study.toml: [study] unknown key \"point\"; did you mean 'points'?"),
+        ("[limits]\nmax_fail = 3", "did you mean 'max_failures'?"),
+        ("[study]\npoints = '3'", 'study.toml: [study] points: "3" must be a valid integer'),
+        ("[study]\npoints = 3.0", "study.toml: [study] points: 3.0 must be a valid integer"),
+        ("[study]\npoints = true", "study.toml: [study] points: true must be a valid integer"),
+        ("[study]\nworkers = 0", "study.toml: [study] workers: 0 must be greater than or equal to 1"),
+        ("[study]\nname = 3", "study.toml: [study] name: 3 must be a valid string"),
+        (
+            "[optimizer]\nacq_func = 'gp_hedge'",
+            'study.toml: [optimizer] acq_func: "gp_hedge" cannot be used: its gains',
+        ),
+        ("[optimizer]\nkappa = -1", "study.toml: [optimizer] kappa: -1 must be greater than or equal to 0"),
+        ("[optimizer]\nxi = inf", "study.toml: [optimizer] xi: Infinity must be a finite number"),
+        ("[optimizer]\nxi = true", "study.toml: [optimizer] xi: true must be a valid number"),
+        ("[objective]\nmodel = 'cat'", 'study.toml: [objective] model: unknown model "cat"; choose svm, xgb, lgbm'),
+        ("[objective]\ndataset = 'mnist'", 'study.toml: [objective] dataset: unknown dataset "mnist"; choose breast'),
+        ("[objective]\nfunction = 'f'", "study.toml: [objective] function: "),
+        ("[objective]\nfunction = 3", "study.toml: [objective] function: 3 must be a valid string"),
+        ("[objective]\nfunction = 'a:f'\nmodel = 'svm'", "study.toml: [objective]: function and model exclude"),
+        ("[objective]\nfunction = 'a:f'\ndataset = 'iris'", "study.toml: [objective]: function and dataset exclude"),
+        ("[objective]\nfunction = 'a:f'", "study.toml: [space] is missing: an own function has no space by default"),
+        ("[limits]\nlease = 5", "study.toml: [limits]: heartbeat 10.0 is not below lease 5.0"),
+        ("[limits]\nlease = nan", "study.toml: [limits] lease: NaN must be"),
+        ("[limits]\ntrial_timeout = 0", "study.toml: [limits] trial_timeout: 0 must be greater than or equal to 0.01"),
+        ("[limits]\nmax_failures = 0", "study.toml: [limits] max_failures: 0 must be greater than or equal to 1"),
+        ("[space]", "study.toml: [space] has no dimension"),
+        ("[space]\nC = {type='real', low=10.0, high=1}", "study.toml: [space] C: low 10.0 is not below high 1.0"),
+        ("[space]\nD = {type='real', low=1, high=2}", "study.toml: [space] SVC (model svm) has no hyper-parameter 'D'"),
+    ],
+)
+def test_a_wrong_file_is_refused_in_one_line_with_the_place(write: Any, text: str, message: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        assemble({}, write(text))
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_that_cannot_be_read_is_refused_in_one_line(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"none\.toml: No such file or directory; give the path of a study file$"):
+        assemble({}, tmp_path / "none.toml")
+    with pytest.raises(UsageError, match="Is a directory"):
+        assemble({}, tmp_path)
+    (tmp_path / "latin.toml").write_bytes(b"# \xe9")
+    with pytest.raises(UsageError, match=r"latin\.toml: not UTF-8 at byte 2"):
+        assemble({}, tmp_path / "latin.toml")
+
+
+def test_the_files_space_is_checked_against_the_model_of_the_option(write: Any) -> None:
+    file = write(FILE.replace('dataset = "wine"', ""))
+    with pytest.raises(
+        UsageError, match=r"\[space\] XGBClassifier.* 'C'.*\(the model is from --model or MODEL_CHOICE\)"
+    ):
+        assemble({"model": "xgb"}, file)
+    assert assemble({"model": "svm"}, file).objective.model == "svm"
+
+
+def test_a_model_of_the_option_beats_the_files_function(write: Any) -> None:
+    space = "[space]\nC = {type='real', low=1, high=2}\n"
+    file = write(f"{space}[objective]\nfunction = 'own.code:loss'")
+    assert assemble({}, file).objective == Objective(function="own.code:loss")
+    assert assemble({}, file).spec()["objective"] == {"function": "own.code:loss"}
+    assert assemble({"model": "svm"}, file).objective == Objective(model="svm")
+
+
+@pytest.mark.parametrize(("function", "label"), [("own.code:loss", "loss"), ("m:_f", "f"), ("m:größe", "gr--e")])
+def test_a_study_of_a_function_is_named_after_it(write: Any, function: str, label: str) -> None:
+    study = assemble({}, write(f"[space]\nx = {{type='real', low=1, high=2}}\n[objective]\nfunction = '{function}'"))
+    assert study.name == f"{label}-42-{study.spec_hash[:6]}"
+    assert assemble({"name": study.name, "model": "svm"}).name == study.name
+
+
+@pytest.mark.parametrize(
+    ("iterations", "points", "expected"),
+    [(3, 2, 2), (5, 4, 8), (20, 8, 16), (1, 7, 7), (1, 1, 1), (2, 1, 2), (100, 1, 10), (10, 64, 64), (9, 1, 3)],
+)
+def test_the_initial_points_follow_from_the_budget(iterations: int, points: int, expected: int) -> None:
+    assert initial_points(iterations, points) == expected
+    assert assemble({"iterations": iterations, "points": points}).resolved.initial_points == expected
+
+
+@given(st.integers(1, 500), st.integers(1, 500))
+def test_initial_points_are_whole_iterations_within_the_budget(iterations: int, points: int) -> None:
+    initial = initial_points(iterations, points)
+    assert initial % points == 0
+    assert min(2, iterations * points) <= initial <= min(iterations * points, 10 + points - 1)
+
+
+studies = st.builds(
+    lambda iterations, points, seed, estimator, acq_func, kappa, bounds, choices, lease, timeout: Study(
+        name="s",
+        seed=seed,
+        iterations=iterations,
+        points=points,
+        objective=Objective(model="svm"),
+        space=Space.from_toml(
+            {
+                "C": {"type": "real", "low": bounds, "high": bounds + abs(bounds) + 1},
+                "kernel": {"type": "categorical", "choices": choices},
+            }
+        ),
+        optimizer=OptimizerSettings(base_estimator=estimator, acq_func=acq_func, kappa=kappa),
+        limits=Limits(lease=lease, trial_timeout=timeout),
+        resolved=Resolved(initial_points=initial_points(iterations, points)),
+    ),
+    st.integers(1, 100),
+    st.integers(1, 100),
+    st.integers(0, 2**31 - 1),
+    st.sampled_from(BASE_ESTIMATORS),
+    st.sampled_from(ACQ_FUNCS),
+    st.none() | st.floats(0, 1e300),
+    st.floats(-1e300, 1e300),
+    st.lists(st.sampled_from(["a", "b", 1, 2.0, True, 0.5]), min_size=1, unique=True),
+    st.floats(10.5, 80_000),
+    st.none() | st.floats(0.01, 1e7),
+)
+
+
+@given(studies)
+def test_a_spec_gives_the_study_back_also_after_jsonb(study: Study) -> None:
+    again = Study.from_spec("s", study.iterations, jsonb(study.spec()))
+    assert again == study
+    assert again.spec_hash == study.spec_hash
+    assert json.dumps(again.spec(), sort_keys=True) == json.dumps(study.spec(), sort_keys=True)
+
+
+@settings(max_examples=200)
+@given(studies, studies)
+def test_hashes_differ_exactly_where_differences_are_found(one: Study, other: Study) -> None:
+    same_budget = other.model_copy(update={"iterations": one.iterations})
+    assert bool(differences(one, same_budget)) == (one.spec_hash != same_budget.spec_hash)
+    assert differences(one, one) == []
+
+
+def test_neither_name_nor_budget_nor_what_was_resolved_is_hashed() -> None:
+    study = assemble({})
+    other = assemble({"name": "other", "iterations": 50})
+    assert other.resolved != study.resolved
+    assert other.spec_hash == study.spec_hash
+    assert "iterations" not in study.spec()
+    assert "name" not in study.spec()
+
+
+def test_an_integer_and_an_equal_float_in_a_file_are_one_study(write: Any) -> None:
+    text = "[limits]\nlease = {}\n[space]\nC = {{type='real', low={}, high=2}}"
+    assert (
+        assemble({}, write(text.format(60, 1))).spec_hash == assemble({}, write(text.format("60.0", "1.0"))).spec_hash
+    )
+
+
+@pytest.mark.parametrize("spec", [{}, {"objective": 3}, {"resolved": {"proposer": "other"}}, {"extra": 1}])
+def test_a_spec_of_another_version_is_refused_in_one_line(spec: dict[str, Any]) -> None:
+    whole = assemble({}).spec()
+    changed = {**whole, **spec} if spec else {}
+    if "resolved" in spec:
+        changed["resolved"] = {**whole["resolved"], **spec["resolved"]}
+    with pytest.raises(LedgerError, match=r"^study s: this version of the ledger cannot read its spec \(.*version"):
+        Study.from_spec("s", 3, changed)
+
+
+def test_differences_name_the_place_and_both_values(write: Any) -> None:
+    recorded = assemble({}, write(FILE))
+    changed = FILE.replace("1e3,", "1e4,").replace('"LCB"', '"EI"').replace("kappa = 2", "").replace("lease = 60", "")
+    asked = assemble({"points": 5, "iterations": 4}, write(changed))
+    assert differences(recorded, asked) == [
+        "iterations: 5 recorded, 4 asked (a budget only grows)",
+        "points: 4 recorded, 5 asked",
+        "space.C.high: 1000.0 recorded, 10000.0 asked",
+        "optimizer.acq_func: LCB recorded, EI asked",
+        "optimizer.kappa: 2.0 recorded, null asked",
+        "limits.lease: 60.0 recorded, 30.0 asked",
+    ]
+
+
+def test_a_larger_budget_is_no_difference_and_a_smaller_one_is() -> None:
+    small, large = assemble({"iterations": 3}), assemble({"iterations": 30})
+    assert differences(small, large) == []
+    assert differences(large, small) == ["iterations: 30 recorded, 3 asked (a budget only grows)"]
+
+
+def test_another_order_or_another_dimension_is_a_difference(write: Any) -> None:
+    c, gamma = "C = {type='real', low=1, high=2}\n", "gamma = {type='real', low=1, high=2}\n"
+    both, turned = assemble({}, write(f"[space]\n{c}{gamma}")), assemble({}, write(f"[space]\n{gamma}{c}"))
+    assert differences(both, turned) == ["space: C, gamma recorded, gamma, C asked"]
+    assert both.spec_hash != turned.spec_hash
+    one = assemble({}, write(f"[space]\n{c}"))
+    assert "space.gamma.type: real recorded, nothing asked" in differences(both, one)
