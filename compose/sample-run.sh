@@ -1,0 +1,23 @@
+#!/usr/bin/env bash
+# Makes docs/sample-run.log: what `docker compose up --build --scale worker=4` says until the study is complete,
+# without the building of the images. In a project of its own, which it removes afterwards.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+log=docs/sample-run.log
+# port 0: any that is free
+export COMPOSE_PROJECT_NAME=ledger-sample LEDGER_DB_PORT=0
+trap 'docker compose down --rmi local --volumes --remove-orphans >/dev/null 2>&1' EXIT
+
+docker compose --progress quiet build
+{
+  echo '$ docker compose up --build --scale worker=4'
+  docker compose --ansi never --progress plain up --build --scale worker=4 2>&1 &
+  until manager=$(docker compose ps --all --quiet --status exited manager) && [ -n "$manager" ]; do
+    sleep 1
+  done
+  docker compose stop >/dev/null 2>&1
+  wait
+  echo '$ docker inspect --format {{.State.ExitCode}} ledger-manager-1'
+  docker inspect --format '{{.State.ExitCode}}' "$manager"
+} | sed -E -e 's/\x1b\[[0-9]*K//g' -e '/^(#[0-9]+ .*|)$/d' -e 's/ +$//' -e 's/ledger-sample/ledger/g' >"$log"
+echo "wrote $log"
