@@ -1,0 +1,72 @@
+"""The program `ledger` as real processes, with a home and an environment of its own."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from ledger import embedded
+
+_STUDY = ("MODEL_CHOICE", "NUM_ITERATIONS", "NUM_HYPERPARAM_SETS", "SEED", "BASE_ESTIMATOR", "ACQ_FUNC", "STUDY_NAME")
+
+
+class Program:
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.home = folder, folder / "home"
+        self._environment = {k: v for k, v in os.environ.items() if k not in (*_STUDY, "DATABASE_URL", "LEDGER_ALLOW")}
+        self._environment["LEDGER_HOME"] = str(self.home)
+
+    def start(self, *arguments: str) -> "subprocess.Popen[str]":
+        """Start a command in a process group of its own."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "ledger", *arguments],
+            cwd=self.folder,
+            env=self._environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    def run(self, *arguments: str, code: int = 0) -> str:
+        """Run a command to its end and return its standard output, or its standard error where it is to fail."""
+        process = self.start(*arguments)
+        out, error = process.communicate()
+        assert process.returncode == code, f"exit code {process.returncode}\n{out}\n{error}"
+        return error if code else out
+
+    def document(self, study: str) -> dict[str, Any]:
+        document: dict[str, Any] = json.loads(self.run("export", study, "--format", "json"))
+        return document
+
+    def query(self, statement: str) -> list[tuple[Any, ...]]:
+        """Ask the running embedded server."""
+        with psycopg.connect(embedded.url(self.home), autocommit=True) as connection:
+            return connection.execute(statement).fetchall()
+
+
+def wait_until(condition: Callable[[], Any], seconds: float = 60) -> Any:
+    """Poll until the condition is true; an error of the database counts as not yet."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        try:
+            if found := condition():
+                return found
+        except psycopg.Error:
+            pass
+        time.sleep(0.05)
+    raise AssertionError(f"not within {seconds} s")
+
+
+def alive(pid: int) -> bool:
+    """Whether a process is there and no zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False

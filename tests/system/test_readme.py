@@ -1,0 +1,55 @@
+"""What README.md says is so."""
+
+import os
+import re
+import subprocess
+import sys
+
+import click
+
+from ledger.cli import program
+from ledger.study import assemble
+
+
+def test_the_queries_of_the_readme_have_the_output_that_it_shows(root):
+    process = subprocess.run(
+        [sys.executable, "docs/readme_queries.py", "--check"], cwd=root, capture_output=True, text=True, check=False
+    )
+    assert process.returncode == 0, process.stderr
+
+
+def test_the_table_of_variables_is_whole(root):
+    shown = set(re.findall(r"^\| `([A-Z_]+)` \|", (root / "README.md").read_text(), re.MULTILINE))
+    context = click.Context(program)
+    read = {"LEDGER_HOME"}
+    for name in program.list_commands(context):
+        command = program.get_command(context, name)
+        read |= {option.envvar for option in command.params if isinstance(option, click.Option) and option.envvar}
+    assert shown == read
+
+
+def test_the_commands_of_the_readme_are_there(root):
+    lines = re.findall(r"^\$ ledger (.*?)(?:\s+#.*)?$", (root / "README.md").read_text(), re.MULTILINE)
+    assert len(lines) > 8
+    for line in lines:
+        words = line.split()
+        command = program.get_command(click.Context(program), words[0])
+        assert command is not None, line
+        if isinstance(command, click.Group):
+            command = command.get_command(click.Context(command), words[1])
+            assert command is not None, line
+        known = {option for parameter in command.params for option in parameter.opts}
+        used = {word for word in words if re.fullmatch(r"--[a-z-]+", word)}
+        assert used <= known, line
+
+
+def test_the_study_file_of_the_readme_is_accepted(root, tmp_path):
+    (example,) = re.findall(r"```toml\n(.*?)```", (root / "README.md").read_text(), re.DOTALL)
+    file = tmp_path / "study.toml"
+    file.write_text(example)
+    assert assemble({}, file).name == "wide-svm"
+
+
+def test_the_links_of_the_readme_lead_somewhere(root):
+    for target in re.findall(r"\]\(([^)#]+)\)", (root / "README.md").read_text()):
+        assert os.path.exists(root / target), target

@@ -1,0 +1,200 @@
+"""Whole studies as a user runs them: real processes, ended in every way."""
+
+import os
+import signal
+
+import pytest
+
+from ledger import embedded
+from tests.system.programs import Program, alive, wait_until
+
+BLOCKING = """
+import pathlib, time
+
+def blocked(params):
+    pathlib.Path("begun").touch()
+    while not pathlib.Path("go").exists():
+        time.sleep(0.02)
+    return params["x"] ** 2
+"""
+FILE = """
+[study]
+name = "own"
+iterations = 1
+points = 2
+[objective]
+function = "mine:{function}"
+[space]
+x = {{ type = "real", low = -1.0, high = 1.0 }}
+[limits]
+max_failures = {failures}
+"""
+
+
+@pytest.fixture
+def program(tmp_path):
+    return Program(tmp_path)
+
+
+def own(program, code, function, failures=3):
+    (program.folder / "mine.py").write_text(code)
+    (program.folder / "own.toml").write_text(FILE.format(function=function, failures=failures))
+    return ["run", "own.toml", "--allow", "mine", "--workers", "1"]
+
+
+def results(document):
+    return [(trial["number"], trial["params"], trial["loss"]) for trial in document["trials"]]
+
+
+@pytest.mark.parametrize("model", ["svm", "xgb", "lgbm"])
+def test_a_study_is_the_same_on_one_worker_and_on_four(tmp_path, model):
+    documents = []
+    for workers in ("1", "4"):
+        folder = tmp_path / workers
+        folder.mkdir()
+        program = Program(folder)
+        command = ["run", "--model", model, "--iterations", "5", "--points", "4", "--seed", "7", "--workers", workers]
+        out = program.run(*command)
+        assert "20 complete" in out
+        assert program.run(*command) == out, "the same command shows the complete study"
+        documents.append(program.document(out.split()[1]))
+    one, four = documents
+    assert results(one) == results(four)
+    assert max(trial["metrics"]["accuracy"] for trial in one["trials"]) >= 0.95
+    assert sum(row["size"] for row in one["iterations"] if row["surrogate"]) >= 12
+    assert len(one["attempts"]) == len(four["attempts"]) == 20
+    assert all(attempt["outcome"] == "complete" for attempt in four["attempts"])
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_a_run_that_is_ended_in_the_middle_goes_on_and_is_the_undisturbed_one(tmp_path, how):
+    command = ["run", "--name", "s", "--iterations", "4", "--points", "3", "--seed", "3", "--workers", "2"]
+    for name in ("calm", "ended"):
+        (tmp_path / name).mkdir()
+    calm, ended = Program(tmp_path / "calm"), Program(tmp_path / "ended")
+    calm.run(*command)
+
+    process = ended.start(*command)
+    wait_until(lambda: ended.query("select from ledger.iteration where told_at is not null"))
+    workers = [pid for (pid,) in ended.query("select pid from ledger.worker")]
+    if how == signal.SIGINT:
+        os.killpg(process.pid, how)
+    else:
+        os.kill(process.pid, how)
+    out, error = process.communicate()
+    assert "Traceback" not in error
+    if how == signal.SIGKILL:
+        assert process.returncode == -how
+    else:
+        assert process.returncode == 1, error
+        assert "the same command goes on" in error
+        assert not embedded.is_running(ended.home)
+    wait_until(lambda: not any(alive(pid) for pid in workers))
+
+    ended.run(*command)
+    document = ended.document("s")
+    assert results(document) == results(calm.document("s"))
+    assert {attempt["outcome"] for attempt in document["attempts"]} <= {"complete", "released"}
+    assert {(trial["failures"], trial["lost"]) for trial in document["trials"]} == {(0, 0)}
+    assert not embedded.is_running(ended.home)
+
+
+def test_a_worker_that_is_told_to_leave_releases_its_trial_and_no_transaction_is_open_while_it_trains(program):
+    command = own(program, BLOCKING, "blocked")
+    run = program.start(*command)
+    wait_until((program.folder / "begun").exists)
+    open_for = program.query(
+        "select count(*) filter (where xact_start is not null), count(*) from pg_stat_activity"
+        " where application_name like 'ledger worker%'"
+    )
+    assert open_for == [(0, 1)]
+    ((pid,),) = program.query("select pid from ledger.worker")
+    os.kill(pid, signal.SIGTERM)
+    # the only worker of the crew has left, so the run ends and says so
+    out, error = run.communicate()
+    assert run.returncode == 1
+    assert "released, uncounted" in error
+    assert "all 1 workers have left" in error
+    (program.folder / "go").touch()
+    program.run(*command)
+    document = program.document("own")
+    assert [trial["state"] for trial in document["trials"]] == ["complete", "complete"]
+    assert [attempt["outcome"] for attempt in document["attempts"]] == ["released", "complete", "complete"]
+    assert {(trial["failures"], trial["lost"]) for trial in document["trials"]} == {(0, 0)}
+
+
+def test_a_trainer_that_dies_costs_one_attempt_with_its_cause_and_not_the_worker(program):
+    code = """
+import os, pathlib, signal
+
+def dies_once(params):
+    if not pathlib.Path("died").exists():
+        pathlib.Path("died").touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return params["x"] ** 2
+"""
+    program.run(*own(program, code, "dies_once"))
+    attempts = program.document("own")["attempts"]
+    assert [attempt["outcome"] for attempt in attempts] == ["failed", "complete", "complete"]
+    assert "signal SIGKILL" in attempts[0]["error"]
+    assert len({attempt["worker"] for attempt in attempts}) == 1
+
+
+@pytest.mark.parametrize(
+    ("returned", "said"),
+    [
+        ("float('nan')", "nan"),
+        ("float('inf')", "inf"),
+        ("'text'", "text"),
+        ("None", "None"),
+        ("1 / 0", "ZeroDivisionError: division by zero"),
+    ],
+)
+def test_an_objective_without_a_finite_loss_is_a_failed_attempt_that_says_so(program, returned, said):
+    command = own(program, f"def wrong(params):\n    return {returned}\n", "wrong", failures=1)
+    error = program.run(*command, code=1)
+    assert "every trial of 3 rounds failed" in error
+    assert "`ledger resume own` tries again" in error
+    document = program.document("own")
+    assert document["study"]["state"] == "failed"
+    assert len(document["trials"]) == 6
+    assert all(said in attempt["error"].splitlines()[-1] for attempt in document["attempts"])
+
+
+def test_an_own_objective_that_is_not_allowed_is_refused_before_anything_is_written(program):
+    command = own(program, BLOCKING, "blocked")
+    error = program.run(*[word for word in command if word not in ("--allow", "mine")], code=1)
+    assert "--allow" in error
+    assert error.count("\n") == 1
+    assert not program.home.exists()
+
+
+def test_a_worker_waits_for_a_study_that_is_not_there_yet_and_leaves_after_max_trials(program):
+    worker = program.start("worker", "--study", "later", "--max-trials", "1")
+    wait_until(lambda: program.query("select from ledger.worker"))
+    manager = program.start("manager", "--name", "later", "--iterations", "1", "--points", "2")
+    out, error = worker.communicate()
+    assert worker.returncode == 0, error
+    assert "after 1 attempts" in error
+    program.run("worker", "--study", "later", "--until-complete")
+    out, error = manager.communicate()
+    assert manager.returncode == 0, error
+    assert "2 complete" in out
+
+
+def test_a_paused_study_hands_out_nothing_and_is_resumed(program):
+    manager = program.start("manager", "--name", "s", "--iterations", "2", "--points", "2")
+    wait_until(lambda: program.query("select from ledger.trial"))
+    assert "is paused" in program.run("study", "pause", "s")
+    worker = program.start("worker", "--study", "s", "--until-complete")
+    wait_until(lambda: program.query("select from ledger.worker"))
+    assert program.query("select count(*) from ledger.attempt") == [(0,)]
+    error = program.run("resume", "s", "--workers", "0", code=1)
+    assert "has a manager already" in error
+    for process in (worker, manager):
+        _, error = process.communicate()
+        assert process.returncode == 0, error
+    assert "paused" in error
+    assert "runs again" in error
+    out = program.run("resume", "s", "--iterations", "3", "--workers", "1")
+    assert "3 of 3" in out
