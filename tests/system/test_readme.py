@@ -1,6 +1,5 @@
 """What README.md says is so."""
 
-import os
 import re
 import subprocess
 import sys
@@ -24,7 +23,8 @@ def test_the_table_of_variables_is_whole(root):
     read = {"LEDGER_HOME"}
     for name in program.list_commands(context):
         command = program.get_command(context, name)
-        read |= {option.envvar for option in command.params if isinstance(option, click.Option) and option.envvar}
+        assert command is not None
+        read |= {str(option.envvar) for option in command.params if option.envvar}
     assert shown == read
 
 
@@ -52,4 +52,4 @@ def test_the_study_file_of_the_readme_is_accepted(root, tmp_path):
 
 def test_the_links_of_the_readme_lead_somewhere(root):
     for target in re.findall(r"\]\(([^)#]+)\)", (root / "README.md").read_text()):
-        assert os.path.exists(root / target), target
+        assert (root / target).exists(), target

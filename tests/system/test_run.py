@@ -81,7 +81,7 @@ def test_a_run_that_is_ended_in_the_middle_goes_on_and_is_the_undisturbed_one(tm
         os.killpg(process.pid, how)
     else:
         os.kill(process.pid, how)
-    out, error = process.communicate()
+    _, error = process.communicate()
     assert "Traceback" not in error
     if how == signal.SIGKILL:
         assert process.returncode == -how
@@ -111,7 +111,7 @@ def test_a_worker_that_is_told_to_leave_releases_its_trial_and_no_transaction_is
     ((pid,),) = program.query("select pid from ledger.worker")
     os.kill(pid, signal.SIGTERM)
     # the only worker of the crew has left, so the run ends and says so
-    out, error = run.communicate()
+    _, error = run.communicate()
     assert run.returncode == 1
     assert "released, uncounted" in error
     assert "all 1 workers have left" in error
@@ -173,7 +173,7 @@ def test_a_worker_waits_for_a_study_that_is_not_there_yet_and_leaves_after_max_t
     worker = program.start("worker", "--study", "later", "--max-trials", "1")
     wait_until(lambda: program.query("select from ledger.worker"))
     manager = program.start("manager", "--name", "later", "--iterations", "1", "--points", "2")
-    out, error = worker.communicate()
+    _, error = worker.communicate()
     assert worker.returncode == 0, error
     assert "after 1 attempts" in error
     program.run("worker", "--study", "later", "--until-complete")

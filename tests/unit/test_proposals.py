@@ -11,8 +11,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import skopt
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from ledger.optimizer import Observation, Proposal, environment, propose
 from ledger.optimizer.dimensions import SearchedSpace
@@ -265,13 +267,40 @@ def test_global_random_state_and_warning_filters_stay() -> None:
     assert warnings.filters == filters
 
 
-def test_global_random_state_changes_nothing() -> None:
+def test_what_skopt_draws_from_the_global_generator_follows_from_the_study(monkeypatch: pytest.MonkeyPatch) -> None:
     study = make(MIXED, "ET", "MES")
     history = observed(study, LOSSES)
-    np.random.seed(1)
-    first = propose(study, 1, 0, 1, history, []).points
-    np.random.seed(2)
-    assert propose(study, 1, 0, 1, history, []).points == first
+    rand = np.random.rand
+    drawn: list[Any] = []
+
+    def spied(*shape: int) -> Any:
+        drawn.append(rand(*shape))
+        return drawn[-1]
+
+    monkeypatch.setattr(np.random, "rand", spied)
+    for seed in (1, 2):
+        np.random.seed(seed)
+        propose(study, 1, 0, 1, history, [])
+    first, second = drawn[: len(drawn) // 2], drawn[len(drawn) // 2 :]
+    assert first
+    assert np.array_equal(first, second)
+
+
+def test_models_are_fitted_on_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    study = make(MIXED)
+    history = observed(study, LOSSES)
+    fit = skopt.Optimizer._tell
+    threads: list[int] = []
+
+    def spied(*arguments: Any, **named: Any) -> Any:
+        threads.extend(one["num_threads"] for one in threadpool_info())
+        return fit(*arguments, **named)
+
+    monkeypatch.setattr(skopt.Optimizer, "_tell", spied)
+    with threadpool_limits(2):
+        propose(study, 1, 0, 1, history, [])
+        assert {one["num_threads"] for one in threadpool_info()} == {2}
+    assert set(threads) == {1}
 
 
 def test_the_model_finds_the_minimum_of_a_parabola() -> None:

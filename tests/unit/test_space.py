@@ -2,6 +2,7 @@
 
 import json
 import math
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -22,8 +23,8 @@ def jsonb(value: Any) -> Any:
     def number(text: str) -> Any:
         if "e" not in text.lower():
             return 0.0 if float(text) == 0 else float(text)
-        value = float(text)
-        return int(value) if value.is_integer() else value
+        written_out = f"{Decimal(text):f}"
+        return float(written_out) if "." in written_out else int(written_out)
 
     return json.loads(json.dumps(value, sort_keys=True), parse_float=number)
 

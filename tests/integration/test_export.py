@@ -1,0 +1,112 @@
+"""An export says what the ledger holds, streams, and a file appears whole or not at all."""
+
+import csv
+import io
+import json
+import tracemalloc
+
+import psycopg
+import pytest
+
+from ledger.database import protocol
+from ledger.errors import UsageError
+from ledger.export.documents import write_csv, write_json, write_jsonl
+from ledger.export.files import whole_file, write_files
+from tests.integration.ledgers import add_iteration, make_study, take
+
+
+@pytest.fixture
+def study(store, connection):
+    """Two iterations of two trials: one complete, one failed once and then complete, two pending."""
+    row = make_study(store, trials=2)
+    add_iteration(store, row, 1, 2)
+    protocol.complete(connection, take(connection), 0.25, {"accuracy": 0.75}, 1.5)
+    protocol.fail(connection, take(connection), "ValueError: no", 0.5)
+    protocol.complete(connection, take(connection), 0.5, {"accuracy": 0.5}, 1.0)
+    return store.study("s")
+
+
+def text(write, store, study):
+    output = io.StringIO()
+    write(store, study, output)
+    return output.getvalue()
+
+
+def test_the_json_document_says_what_the_ledger_holds(store, study, connection):
+    written = text(write_json, store, study)
+    document = json.loads(written)
+    assert list(document) == ["study", "iterations", "trials", "attempts"]
+    assert document["study"]["name"] == "s"
+    assert [row["size"] for row in document["iterations"]] == [2, 2]
+    assert [trial["state"] for trial in document["trials"]] == ["complete", "complete", "pending", "pending"]
+    trial = document["trials"][1]
+    wanted = {"number", "iteration", "source", "params", "state", "loss", "metrics", "attempts", "worker"}
+    wanted |= {"claimed_at", "finished_at"}
+    assert wanted <= set(trial)
+    assert (trial["loss"], trial["metrics"], trial["attempts"], trial["worker"]) == (0.5, {"accuracy": 0.5}, 2, "w")
+    assert trial["finished_at"].endswith("+00:00")
+    outcomes = [(attempt["trial"], attempt["number"], attempt["outcome"]) for attempt in document["attempts"]]
+    assert outcomes == [(0, 1, "complete"), (1, 1, "failed"), (1, 2, "complete")]
+    for (claim,) in connection.execute("select claim::text from ledger.attempt").fetchall():
+        assert claim not in written, "a claim belongs to its holder alone"
+
+
+def test_jsonl_is_a_trial_a_line_and_csv_a_column_a_parameter(store, study):
+    lines = [json.loads(line) for line in text(write_jsonl, store, study).splitlines()]
+    assert lines == json.loads(text(write_json, store, study))["trials"]
+    rows = list(csv.DictReader(io.StringIO(text(write_csv, store, study))))
+    assert [float(row["params_C"]) for row in rows] == [line["params"]["C"] for line in lines]
+    assert [row["metrics_accuracy"] for row in rows] == ["0.75", "0.5", "", ""]
+    assert [row["loss"] for row in rows] == ["0.25", "0.5", "", ""]
+
+
+def test_files_are_named_by_iteration_and_place_within_it(store, study, tmp_path):
+    assert write_files(store, study, tmp_path) == 6
+    names = sorted(path.name for path in tmp_path.iterdir())
+    hyperparams = [f"hyperparams_{iteration}_{i}.json" for iteration in (0, 1) for i in (0, 1)]
+    assert names == [*hyperparams, "results_0_0.json", "results_0_1.json"]
+    assert json.loads((tmp_path / "hyperparams_1_0.json").read_text()) == {"C": 101.0}
+    assert json.loads((tmp_path / "results_0_1.json").read_text()) == {"loss": 0.5, "accuracy": 0.5}
+
+
+def test_a_file_appears_whole_or_not_at_all(tmp_path):
+    old = tmp_path / "old.json"
+    old.write_text("old")
+    with pytest.raises(RuntimeError), whole_file(old) as file:
+        file.write("half")
+        raise RuntimeError
+    assert [path.name for path in tmp_path.iterdir()] == ["old.json"]
+    assert old.read_text() == "old"
+    with pytest.raises(UsageError, match="is not a folder: make it first"), whole_file(tmp_path / "none" / "a.json"):
+        pass
+
+
+def test_an_export_streams_in_pages_and_holds_no_snapshot(store, study, connection, url):
+    connection.execute(
+        "insert into ledger.trial (study_id, number, iteration, round, source, params, available_at)"
+        " select %s, n, 1, 0, 'proposed', jsonb_build_object('C', n), now() from generate_series(1000, 30999) as n",
+        (study.id,),
+    )
+    pages = store.trial_pages(study.id)
+    next(pages)
+    states = connection.execute(
+        "select count(*) from pg_stat_activity where datname = current_database() and xact_start is not null"
+        " and pid <> pg_backend_pid() and backend_type = 'client backend'"
+    ).fetchone()
+    assert states == (0,)
+
+    class Counter(io.StringIO):
+        size = 0
+
+        def write(self, text: str) -> int:
+            self.size += len(text)
+            return len(text)
+
+    counter = Counter()
+    tracemalloc.start()
+    write_json(store, study, counter)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < counter.size / 2
+    with psycopg.connect(url) as other:
+        assert other.execute("select count(*) from ledger.trial").fetchone() == (30004,)
