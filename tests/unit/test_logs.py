@@ -1,0 +1,41 @@
+"""Log lines for people and for machines."""
+
+import json
+import logging
+
+from ledger.logs import say, set_up
+from ledger.seeds import derive
+
+
+def test_a_line_for_people_names_the_room_and_a_warning(capfd):
+    set_up("text", "info")
+    say(logging.getLogger("ledger.worker"), "result", "trial 1: loss 0.5", loss=0.5)
+    say(logging.getLogger("ledger.worker"), "failed", "trial 2 failed", level=logging.WARNING)
+    say(logging.getLogger("ledger.worker"), "detail", "not shown", level=logging.DEBUG)
+    first, second = capfd.readouterr().err.splitlines()
+    assert first.split(maxsplit=2)[1:] == ["worker", "trial 1: loss 0.5"]
+    assert second.endswith("warning: trial 2 failed")
+
+
+def test_a_line_for_machines_is_json_with_the_facts(capfd):
+    set_up("json", "info")
+    say(logging.getLogger("ledger.manager"), "told", "iteration 0: done", mean_loss=0.5, study="s")
+    (line,) = capfd.readouterr().err.splitlines()
+    event = json.loads(line)
+    assert event.pop("time").endswith("Z")
+    assert event == {
+        "level": "info",
+        "source": "manager",
+        "event": "told",
+        "message": "iteration 0: done",
+        "mean_loss": 0.5,
+        "study": "s",
+    }
+
+
+def test_a_seed_depends_on_every_word_and_stays():
+    seeds = {derive(42, "trial", 7), derive(43, "trial", 7), derive(42, "trial", 8), derive(42, "iteration", 7)}
+    assert len(seeds) == 4
+    assert all(0 <= seed < 2**31 for seed in seeds)
+    # a change of this number would change every study
+    assert derive(42, "trial", 7) == 2022401491
