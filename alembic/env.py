@@ -1,10 +1,10 @@
-"""Runs migrations in one transaction under a lock, then creates or replaces the functions and views of sql/."""
+"""Runs migrations in one transaction under a lock, then the repeatable files of sql/."""
 
 from alembic import context
 from sqlalchemy import Connection
 
 from ledger.database.connection import engine
-from ledger.database.migration import UPGRADE_LOCK, replace_functions_and_views
+from ledger.database.migration import UPGRADE_LOCK, run_repeatable_files
 from ledger.database.tables import SCHEMA, metadata
 from ledger.errors import UsageError
 from ledger.settings import Settings
@@ -15,6 +15,10 @@ def run(connection: Connection) -> None:
         # Held until the commit: of several upgrades at once, one works and the others find it done.
         connection.exec_driver_sql("select pg_advisory_xact_lock(%s)", (UPGRADE_LOCK,))
         connection.exec_driver_sql(f"create schema if not exists {SCHEMA}")
+        # What a superuser upgrades belongs to the ledger's owner too.
+        connection.exec_driver_sql(
+            "select set_config('role', pg_get_userbyid(nspowner), true) from pg_namespace where nspname = %s", (SCHEMA,)
+        )
         context.configure(
             connection=connection,
             target_metadata=metadata,
@@ -24,7 +28,7 @@ def run(connection: Connection) -> None:
         )
         context.run_migrations()
         if context.get_head_revision() in context.get_context().get_current_heads():
-            replace_functions_and_views(connection)
+            run_repeatable_files(connection)
 
 
 if context.is_offline_mode():

@@ -17,9 +17,11 @@ declare
   candidate ledger.study;
   taken ledger.trial;
 begin
+  -- Sent again while the first is still being committed, it waits for that one's trial instead of taking another.
+  perform pg_advisory_xact_lock(uuid_hash_extended(claim.claim, 0));
   select trial.* into taken
-  from ledger.attempt
-  join ledger.trial on trial.study_id = attempt.study_id and trial.number = attempt.trial
+  from ledger.trial
+  join ledger.attempt on trial.study_id = attempt.study_id and trial.number = attempt.trial
   where attempt.claim = claim.claim;
   if found then
     if taken.claim is distinct from claim.claim or taken.state <> 'running' then
@@ -32,7 +34,7 @@ begin
       where state = 'running' and (claim.study is null or name = claim.study)
       order by id
     loop
-      -- Materialized, because an inlined "limit … for update" can take more rows than its limit. The limit and the
+      -- Materialized, because an inlined "limit ... for update" can take more rows than its limit. The limit and the
       -- states are literals: as parameters they flip the generic plan to a sequential scan.
       with next as materialized (
         select trial.study_id, trial.number

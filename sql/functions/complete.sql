@@ -13,6 +13,13 @@ declare
   moment timestamptz := ledger.clock();
   earlier text;
 begin
+  -- here and not as constraints, which rows from before would break
+  if jsonb_typeof(metrics) <> 'object' then
+    raise exception 'metrics are not an object: %', metrics using errcode = 'invalid_parameter_value';
+  end if;
+  if not (seconds >= 0 and seconds < 'infinity') then
+    raise exception 'seconds are not a finite number: %', seconds using errcode = 'invalid_parameter_value';
+  end if;
   update ledger.trial
   set state = 'complete', loss = complete.loss, metrics = complete.metrics, error = null,
       lease_until = null, finished_at = moment

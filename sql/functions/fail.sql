@@ -12,11 +12,19 @@ as $$
 #variable_conflict use_column
 declare
   moment timestamptz := ledger.clock();
+  said text := coalesce(fail.error, 'no reason was given');
   reached text;
   earlier text;
 begin
+  if coalesce(fail.outcome, '') not in ('failed', 'timeout') then
+    raise exception 'outcome % is not one of failed and timeout', fail.outcome
+      using errcode = 'invalid_parameter_value';
+  end if;
+  if not (seconds >= 0 and seconds < 'infinity') then
+    raise exception 'seconds are not a finite number: %', seconds using errcode = 'invalid_parameter_value';
+  end if;
   update ledger.trial
-  set failures = trial.failures + 1, error = fail.error, claim = null, lease_until = null, deadline_at = null,
+  set failures = trial.failures + 1, error = said, claim = null, lease_until = null, deadline_at = null,
       state = case when trial.failures + 1 >= study.max_failures then 'failed' else 'pending' end,
       finished_at = case when trial.failures + 1 >= study.max_failures then moment end,
       available_at = moment
@@ -27,7 +35,7 @@ begin
   returning case trial.state when 'failed' then 'failed' else 'retry' end into reached;
   if found then
     update ledger.attempt
-    set outcome = fail.outcome, ended_at = moment, error = fail.error, seconds = fail.seconds
+    set outcome = fail.outcome, ended_at = moment, error = said, seconds = fail.seconds
     where attempt.claim = fail.claim;
     return reached;
   end if;
@@ -44,7 +52,7 @@ begin
   end if;
   if earlier is null or earlier = 'lost' then
     update ledger.attempt
-    set outcome = 'stale', ended_at = moment, error = fail.error, seconds = fail.seconds
+    set outcome = 'stale', ended_at = moment, error = said, seconds = fail.seconds
     where attempt.claim = fail.claim;
   end if;
   return 'stale';

@@ -2,7 +2,7 @@
 -- psql -f sql/queries/convergence.sql, or with -v study=NAME for one study.
 \if :{?study} \else \set study % \endif
 select convergence.study, convergence.iteration, count(*) as trials,
-  round(avg(convergence.loss)::numeric, 4) as mean_loss,
+  round(avg(convergence.loss::numeric), 4) as mean_loss,
   round(min(convergence.loss)::numeric, 4) as iteration_best,
   round(min(convergence.best_loss)::numeric, 4) as best_so_far
 from ledger.convergence

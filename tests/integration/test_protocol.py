@@ -8,6 +8,8 @@ import psycopg
 import pytest
 
 from ledger.database import protocol
+from ledger.database.retry import Patience
+from ledger.database.session import Session
 from ledger.database.store import Store
 from tests.integration.ledgers import attempt, make_study, take, trial
 
@@ -78,9 +80,13 @@ def test_a_claim_that_has_ended_is_not_answered_with_its_trial(store, connection
 @pytest.mark.parametrize("state", ["paused", "cancelled", "complete", "failed"])
 def test_pause_and_cancel_bind_at_once(store, connection, state):
     row = make_study(store)
-    {"paused": store.pause, "cancelled": lambda study: store.cancel(study, "test")}.get(
-        state, lambda study: store.finish(study, state, None)
-    )(row.id)
+    if state == "paused":
+        store.pause(row.id)
+    elif state == "cancelled":
+        store.cancel(row.id, "test")
+    else:
+        # by hand, since no study with open trials is finished
+        connection.execute("update ledger.study set state = %s, finished_at = now()", (state,))
     assert protocol.claim(connection, "s", uuid.uuid4(), "w") is None
     assert protocol.claim(connection, None, uuid.uuid4(), "w") is None
 
@@ -100,7 +106,8 @@ def test_a_study_that_is_not_there_yet_has_no_work_and_has_not_ended(store, conn
 def test_ended_is_true_of_one_study_and_of_all(store, connection):
     done = make_study(store, "done")
     make_study(store, "open")
-    store.finish(done.id, "complete", None)
+    store.cancel_trials(done.id, range(4), "test")
+    assert store.finish(done.id, "complete", None)
     assert protocol.ended(connection, "done")
     assert not protocol.ended(connection, "open")
     assert not protocol.ended(connection, None)
@@ -147,7 +154,7 @@ def test_an_expired_claim_goes_back_to_pending_and_its_attempt_is_lost(store, co
     held = take(connection)
     assert expire(store, connection) is None, "the lease has not run out"
     advance(31)
-    assert [row.number for row in store.expired(held.study_id)] == [0]
+    assert [row.number for row in store.leases(held.study_id)] == [0]
     assert expire(store, connection) == "pending"
     row = trial(connection)
     assert (row["state"], row["lost"], row["failures"], row["claim"]) == ("pending", 1, 0, held.claim)
@@ -304,3 +311,70 @@ def test_an_announced_worker_is_seen(connection):
     assert row == [("host", 7, {"python": "3.11"}, None)]
     protocol.announce(connection, "w", "host", 7, {}, stopped=True)
     assert connection.execute("select stopped_at is not null from ledger.worker").fetchall() == [(True,)]
+
+
+@pytest.mark.parametrize("metrics", ["[1]", "null", "0.5"])
+def test_metrics_are_an_object_or_refused(store, connection, metrics):
+    make_study(store)
+    held = take(connection)
+    with pytest.raises(psycopg.errors.InvalidParameterValue, match="metrics are not an object"):
+        connection.execute(
+            "select ledger.complete(%s, %s, %s, 0.5, %s)", (held.study_id, held.trial, held.claim, metrics)
+        )
+    assert trial(connection)["state"] == "running"
+
+
+@pytest.mark.parametrize("seconds", [float("nan"), float("inf"), -1.0])
+def test_seconds_are_finite_or_refused(store, connection, seconds):
+    make_study(store)
+    held = take(connection)
+    with pytest.raises(psycopg.errors.InvalidParameterValue, match="seconds are not a finite number"):
+        protocol.complete(connection, held, 0.5, {}, seconds)
+
+
+def test_a_failure_without_a_reason_is_recorded(store, connection):
+    make_study(store, max_failures=1)
+    held = take(connection)
+    answer = connection.execute("select ledger.fail(%s, %s, %s, null)", (held.study_id, held.trial, held.claim))
+    assert answer.fetchone() == ("failed",)
+    assert trial(connection)["error"] == "no reason was given"
+
+
+@pytest.mark.parametrize("outcome", ["released", "lost", "complete", "stale", "", None])
+def test_a_failure_is_failed_or_timeout(store, connection, outcome):
+    make_study(store)
+    held = take(connection)
+    with pytest.raises(psycopg.errors.InvalidParameterValue, match="failed and timeout"):
+        protocol.fail(connection, held, "error", 1.0, outcome)
+
+
+def test_a_claim_sent_again_while_the_first_is_being_committed_waits_for_its_trial(store, connection, url):
+    make_study(store)
+    claim = uuid.uuid4()
+    answers: list[protocol.Claimed | None] = []
+    with psycopg.connect(url) as first, psycopg.connect(url, autocommit=True) as again:
+        held = protocol.claim(first, "s", claim, "w")
+        thread = threading.Thread(target=lambda: answers.append(protocol.claim(again, "s", claim, "w")))
+        thread.start()
+        waiting = "select count(*) from pg_locks where locktype = 'advisory' and not granted"
+        while connection.execute(waiting).fetchone() == (0,):
+            assert thread.is_alive()
+        first.commit()
+        thread.join()
+    assert answers == [held]
+    assert connection.execute("select count(*) from ledger.attempt").fetchone() == (1,)
+
+
+def test_a_worker_behind_a_pooler_goes_on_without_prepared_statements(store, url):
+    make_study(store, trials=9)
+    session = Session(url, "ledger worker", 10.0, Patience(60), protocol.listen, lambda seconds: None)
+    taken = []
+    for number in range(9):
+        held = session.call(protocol.claim, "s", uuid.uuid4(), "w")
+        assert held is not None
+        taken.append(held.trial)
+        if number == 6:
+            # another session of the server, as a pooler may give
+            session.call(lambda connection: connection.execute("deallocate all"))
+    session.close()
+    assert taken == list(range(9))

@@ -1,5 +1,7 @@
 """Promise 4: what has ended does not change, for any role."""
 
+import uuid
+
 import psycopg
 import pytest
 
@@ -9,40 +11,76 @@ from tests.integration.ledgers import make_study, take
 END = {
     "complete": lambda connection, held: protocol.complete(connection, held, 0.5, {}, 1.0),
     "failed": lambda connection, held: protocol.fail(connection, held, "error", 1.0),
+    "timeout": lambda connection, held: protocol.fail(connection, held, "error", 1.0, "timeout"),
+    "released": lambda connection, held: protocol.release(connection, held),
 }
+TABLES = ("study", "iteration", "trial", "attempt", "worker")
 
 
-@pytest.fixture(params=["origin", "replica"])
-def superuser(request, connection):
-    """A superuser's connection, also with the setting that skips ordinary triggers."""
-    connection.execute(f"set session_replication_role = {request.param}")
-    return connection
+@pytest.fixture(params=["superuser", "superuser in a replica's session", "owner", "holder of every privilege"])
+def someone(request, url):
+    """A connection of one who might change what has ended; in a replica's session ordinary triggers are skipped."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        if request.param.startswith("superuser"):
+            if "replica" in request.param:
+                connection.execute("set session_replication_role = replica")
+            yield connection
+            return
+        role = f"role_{uuid.uuid4().hex[:12]}"
+        connection.execute(f"create role {role}")
+        connection.execute(f"grant all on schema ledger to {role}")
+        connection.execute(f"grant all on all tables in schema ledger to {role}")
+        connection.execute(f"grant all on all functions in schema ledger to {role}")
+        if request.param == "owner":
+            for table in TABLES:
+                connection.execute(f"alter table ledger.{table} owner to {role}")
+        connection.execute(f"set role {role}")
+        yield connection
+        connection.execute("reset role")
+        connection.execute(f"reassign owned by {role} to current_user")
+        connection.execute(f"drop owned by {role}")
+        connection.execute(f"drop role {role}")
 
 
-def test_terminal_rows_do_not_change(store, superuser):
+def test_terminal_rows_do_not_change(store, connection, someone):
     row = make_study(store, trials=3, max_failures=1)
-    END["complete"](superuser, take(superuser))
-    END["failed"](superuser, take(superuser))
+    END["complete"](connection, take(connection))
+    END["failed"](connection, take(connection))
     store.cancel(row.id, "test")
     for state in ("complete", "failed", "cancelled"):
         for change in (
             "update ledger.trial set params = '{}' where state = %s",
             "update ledger.trial set state = 'pending', finished_at = null, loss = null where state = %s",
+            "update ledger.trial set number = 99 where state = %s",
             "delete from ledger.trial where state = %s",
+            "insert into ledger.trial select * from ledger.trial where state = %s"
+            " on conflict (study_id, number) do update set loss = 0",
+            "merge into ledger.trial using (select) as nothing on state = %s when matched then update set loss = 0",
+            "merge into ledger.trial using (select) as nothing on state = %s when matched then delete",
         ):
             with pytest.raises(psycopg.errors.RestrictViolation, match="what has ended does not change"):
-                superuser.execute(change, (state,))
+                someone.execute(change, (state,))
 
 
-def test_ended_attempts_do_not_change(store, superuser):
-    make_study(store)
-    held = take(superuser)
-    END["complete"](superuser, held)
-    for change in ("update ledger.attempt set loss = 0", "update ledger.attempt set outcome = 'stale'"):
+@pytest.mark.parametrize("outcome", [*END, "lost", "stale"])
+def test_ended_attempts_do_not_change(store, connection, someone, outcome):
+    row = make_study(store)
+    held = take(connection)
+    if outcome in END:
+        END[outcome](connection, held)
+    else:
+        store.cancel(row.id, "test")
+        if outcome == "stale":
+            END["complete"](connection, held)
+    for change in (
+        "update ledger.attempt set loss = 0, worker = 'v'",
+        "update ledger.attempt set ended_at = ledger.clock()",
+        "update ledger.attempt set outcome = null, ended_at = null",
+        "delete from ledger.attempt",
+        "insert into ledger.attempt select * from ledger.attempt on conflict (claim) do update set error = 'another'",
+    ):
         with pytest.raises(psycopg.errors.RestrictViolation, match="what has ended does not change"):
-            superuser.execute(change)
-    with pytest.raises(psycopg.errors.RestrictViolation):
-        superuser.execute("delete from ledger.attempt")
+            someone.execute(change)
 
 
 def test_a_lost_attempt_is_replaced_by_its_holders_word_only(store, connection, advance):
@@ -56,22 +94,30 @@ def test_a_lost_attempt_is_replaced_by_its_holders_word_only(store, connection, 
             connection.execute(f"update ledger.attempt set {change}")
 
 
-def test_told_iterations_do_not_change(store, superuser):
+def test_told_iterations_do_not_change(store, connection, someone):
     row = make_study(store, trials=1)
-    END["complete"](superuser, take(superuser))
+    END["complete"](connection, take(connection))
     assert store.tell(row.id, 0, 0.5, 0.5)
-    for change in ("update ledger.iteration set mean_loss = 0", "delete from ledger.iteration"):
-        with pytest.raises(psycopg.errors.RestrictViolation):
-            superuser.execute(change)
+    for change in (
+        "update ledger.iteration set mean_loss = 0",
+        "update ledger.iteration set told_at = null, mean_loss = null, best_loss = null",
+        "update ledger.iteration set size = size + 1",
+        "delete from ledger.iteration",
+    ):
+        with pytest.raises(psycopg.errors.RestrictViolation, match="what has ended does not change"):
+            someone.execute(change)
     assert not store.tell(row.id, 0, 0.1, 0.1)
 
 
-@pytest.mark.parametrize("table", ["trial, ledger.attempt", "attempt", "iteration cascade", "study cascade"])
-def test_nothing_is_truncated(store, superuser, table):
+@pytest.mark.parametrize(
+    "tables",
+    ["attempt", "trial, ledger.attempt", *(f"{table} cascade" for table in ("attempt", "trial", "iteration", "study"))],
+)
+def test_nothing_is_truncated(store, connection, someone, tables):
     make_study(store)
-    END["complete"](superuser, take(superuser))
-    with pytest.raises(psycopg.errors.RestrictViolation):
-        superuser.execute(f"truncate ledger.{table}")
+    END["complete"](connection, take(connection))
+    with pytest.raises(psycopg.errors.RestrictViolation, match="what has ended does not change"):
+        someone.execute(f"truncate ledger.{tables}")
 
 
 def test_deleting_a_whole_study_is_one_explicit_operation_and_leaves_the_others(store, connection):
