@@ -18,7 +18,7 @@ UPGRADE_LOCK = 0x6C6564676572
 
 
 def upgrade(connection: Connection, revision: str = "head") -> None:
-    """Migrate to `revision` and replace the functions and views, in one transaction.
+    """Migrate to `revision`, replace the functions and views, and set the privileges, in one transaction.
 
     Safe to run from several processes at once. A ledger that is newer than this package is refused.
     """
@@ -34,9 +34,12 @@ def downgrade(connection: Connection, revision: str) -> None:
 def current(connection: Connection) -> str | None:
     """Return the database's revision; None where it has no ledger."""
     with connection.begin():
-        # asked of the catalog, since a role that may not read the table is not an unmigrated database
-        exists = connection.scalar(text("select to_regclass('ledger.alembic_version') is not null"))
-        if not exists:
+        if connection.scalar(text("select to_regprocedure('ledger.revision()') is not null")):
+            revision: str | None = connection.scalar(text("select ledger.revision()"))
+            return revision
+        # a ledger from before that function; asked of the catalog, since a role that may not read the table is not an
+        # unmigrated database
+        if not connection.scalar(text("select to_regclass('ledger.alembic_version') is not null")):
             return None
         context = MigrationContext.configure(connection, opts={"version_table_schema": SCHEMA})
         return context.get_current_revision()
@@ -62,12 +65,12 @@ def check(connection: Connection) -> None:
     )
 
 
-def replace_functions_and_views(connection: Connection) -> None:
-    """Create or replace what sql/ holds. Functions first: views use them."""
-    for kind in ("functions", "views"):
-        for file in sorted((folder("sql") / kind).glob("*.sql")):
-            # without parameters, so that % and several statements pass as they are
-            connection.connection.cursor().execute(file.read_text())
+def run_repeatable_files(connection: Connection) -> None:
+    """Create or replace the functions, the views that use them, and the privileges on both, as sql/ has them."""
+    sql = folder("sql")
+    for file in (*sorted(sql.glob("functions/*.sql")), *sorted(sql.glob("views/*.sql")), sql / "privileges.sql"):
+        # without parameters, so that % and several statements pass as they are
+        connection.connection.cursor().execute(file.read_text())
 
 
 def _refuse_newer(connection: Connection) -> None:

@@ -6,7 +6,11 @@ select
   trial.number as trial,
   trial.iteration,
   trial.loss,
-  (trial.metrics ->> 'accuracy')::float8 as accuracy,
+  -- an own objective may call anything its accuracy, and numeric holds what float8 does not
+  case
+    when jsonb_typeof(trial.metrics -> 'accuracy') = 'number' and abs((trial.metrics -> 'accuracy')::numeric) < 1e300
+    then round((trial.metrics -> 'accuracy')::numeric, 300)::float8
+  end as accuracy,
   trial.params,
   trial.metrics,
   trial.worker,

@@ -1,0 +1,22 @@
+-- Every study: what it is and how it stands.
+create or replace view ledger.studies as
+select
+  id,
+  name,
+  state,
+  reason,
+  iterations,
+  points,
+  seed,
+  objective,
+  created_at,
+  finished_at,
+  spec,
+  spec_hash,
+  versions,
+  max_failures,
+  max_lost,
+  lease,
+  heartbeat,
+  timeout
+from ledger.study;

@@ -1,0 +1,31 @@
+-- Every trial, whatever its state, without its claim, which belongs to its holder alone.
+-- The seconds are those of the attempt that completed it.
+create or replace view ledger.trials as
+select
+  trial.study_id,
+  study.name as study,
+  trial.number,
+  trial.iteration,
+  trial.round,
+  trial.source,
+  trial.retry_of,
+  trial.params,
+  trial.state,
+  trial.loss,
+  trial.metrics,
+  -- a subquery, which costs nothing where nobody asks for it
+  (select max(attempt.seconds)
+   from ledger.attempt
+   where attempt.study_id = trial.study_id and attempt.trial = trial.number and attempt.outcome = 'complete') as seconds,
+  trial.error,
+  trial.attempts,
+  trial.failures,
+  trial.lost,
+  trial.worker,
+  trial.available_at,
+  trial.claimed_at,
+  trial.lease_until,
+  trial.deadline_at,
+  trial.finished_at
+from ledger.trial
+join ledger.study on study.id = trial.study_id;

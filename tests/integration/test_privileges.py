@@ -1,0 +1,534 @@
+"""Each role can do what its work needs, and the database refuses it all else: every try here is really made."""
+
+import json
+import os
+import subprocess
+import sys
+import uuid
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.errors import InsufficientPrivilege
+from sqlalchemy.exc import DBAPIError
+
+from ledger import embedded
+from ledger.database import migration, protocol
+from ledger.database.connection import engine
+from ledger.database.store import Store
+from ledger.database.tables import metadata
+from ledger.resources import folder
+from tests.conftest import _database
+from tests.integration.ledgers import make_study, take, trial
+
+PASSWORD = "of the tests' roles"  # servers that ask for none do not mind it
+ROLES = ("ledger_owner", "ledger_manager", "ledger_worker", "ledger_reader")
+OTHERS = ROLES[1:]
+VIEWS = {"attempts", "best_trials", "convergence", "iterations", "progress", "studies", "trials", "workers"}
+PROTOCOL = {"claim", "heartbeat", "complete", "fail", "release", "announce", "ended", "revision"}
+FUNCTIONS = {
+    "ledger_manager": {"cancel", "cancel_trials", "clock", "reap", "retry", "revision"},
+    "ledger_worker": PROTOCOL,
+    "ledger_reader": {"clock", "revision"},
+}
+# what a manager writes
+INSERTED = {
+    "study": {"name", "spec", "spec_hash", "iterations", "state", "created_at", "versions"},
+    "iteration": {
+        *("study_id", "number", "round", "size", "asked_at", "ask_seconds", "tell_seconds", "surrogate", "environment"),
+    },
+    "trial": {"study_id", "number", "iteration", "round", "source", "params", "available_at"},
+}
+UPDATED = {
+    "study": {"iterations", "state", "reason", "finished_at"},
+    "iteration": {
+        *("round", "size", "ask_seconds", "tell_seconds", "surrogate", "environment"),
+        *("told_at", "mean_loss", "best_loss"),
+    },
+}
+
+Url = Callable[[str], str]
+
+
+def make_roles(url: str) -> Url:
+    """Run roles.sql, twice, as psql would; returns what gives a role's URL."""
+    with psycopg.connect(url, autocommit=True) as superuser:
+        for _ in range(2):
+            superuser.execute((folder("sql") / "roles.sql").read_text())
+        for role in ROLES:
+            superuser.pgconn.change_password(role.encode(), PASSWORD.encode())
+    return lambda role: make_conninfo(url, user=role, password=PASSWORD)
+
+
+def upgrade(url: str) -> None:
+    with engine(url).connect() as connection:
+        migration.upgrade(connection)
+
+
+@pytest.fixture(scope="module")
+def of(server: str) -> Iterator[Url]:
+    """Gives the URL of a role in a ledger whose owner is ledger_owner."""
+    with _database(server) as url:
+        of = make_roles(url)
+        upgrade(of("ledger_owner"))
+        with engine(of("ledger_manager")).connect() as connection:
+            make_study(Store(connection))
+        with psycopg.connect(of("ledger_worker"), autocommit=True) as connection:
+            assert protocol.complete(connection, take(connection), 0.5, {}, 1.0) == "recorded"
+            take(connection)
+        yield of
+
+
+@pytest.fixture
+def owner(of: Url) -> Iterator[psycopg.Connection[Any]]:
+    with psycopg.connect(of("ledger_owner"), autocommit=True) as connection:
+        yield connection
+
+
+@pytest.fixture
+def fresh(server: str) -> Iterator[Url]:
+    """The same, with no study, for one test."""
+    with _database(server) as url:
+        of = make_roles(url)
+        upgrade(of("ledger_owner"))
+        yield of
+
+
+def not_refused(url: str, statements: Iterable[str]) -> list[tuple[str, str]]:
+    """Try each statement, and return those that did not end in a refusal."""
+    found = []
+    with psycopg.connect(url, autocommit=True) as connection:
+        for statement in statements:
+            try:
+                with connection.transaction(force_rollback=True):
+                    connection.execute(statement)
+            except InsufficientPrivilege:
+                continue
+            except psycopg.Error as error:
+                found.append((statement, type(error).__name__))
+            else:
+                found.append((statement, "done"))
+    return found
+
+
+def relations(owner: psycopg.Connection[Any], kind: str) -> dict[str, list[str]]:
+    """The columns of every table (r) or view (v) of the ledger."""
+    rows = owner.execute(
+        "select relname, array_agg(attname::text order by attnum) from pg_class"
+        " join pg_attribute on attrelid = pg_class.oid and attnum > 0 and not attisdropped"
+        " where relnamespace = 'ledger'::regnamespace and relkind = %s group by relname",
+        (kind,),
+    ).fetchall()
+    return dict(rows)
+
+
+@pytest.mark.parametrize("role", OTHERS)
+def test_tables_are_read_and_written_by_nobody_but_as_a_managers_work_needs(of, owner, role):
+    allowed = set()
+    tries = {}
+    for table, columns in relations(owner, "r").items():
+        readable = role == "ledger_manager" and table in ("study", "iteration", "trial")
+        for column in columns:
+            name = f"{table}.{column}"
+            tries[f"select {column} from ledger.{table}"] = f"select {name}"
+            tries[f"insert into ledger.{table} ({column}) values (default)"] = f"insert {name}"
+            tries[f"update ledger.{table} set {column} = default"] = f"update {name}"
+            if readable and column != "claim":
+                allowed.add(f"select {name}")
+            if role == "ledger_manager":
+                allowed |= {f"insert {name}"} if column in INSERTED.get(table, ()) else set()
+                allowed |= {f"update {name}"} if column in UPDATED.get(table, ()) else set()
+        whole = [f"select * from ledger.{table}", f"select count(*) from ledger.{table}"]
+        others = [
+            f"select from ledger.{table} for update",
+            f"delete from ledger.{table}",
+            f"truncate ledger.{table} cascade",
+            f"copy ledger.{table} from stdin",
+            f"lock table ledger.{table} in exclusive mode",
+            f"alter table ledger.{table} disable trigger all",
+            f"alter table ledger.{table} add column mine int",
+            f"drop table ledger.{table} cascade",
+            f"create index on ledger.{table} ({columns[0]})",
+            f"create trigger mine before update on ledger.{table} for each row execute function ledger.refuse_change()",
+        ]
+        tries |= {statement: statement for statement in (*whole, *others)}
+        if readable:
+            allowed |= set(whole[1:] if table == "trial" else whole)
+        if role == "ledger_manager" and table in UPDATED:
+            allowed.add(others[0])
+    assert len(tries) > 150
+    done = {tries[statement] for statement, _ in not_refused(of(role), tries)}
+    assert done == allowed
+
+
+@pytest.mark.parametrize("role", OTHERS)
+def test_views_are_read_by_readers_and_managers_and_written_by_nobody(of, owner, role):
+    views = relations(owner, "v")
+    assert set(views) == VIEWS
+    reads = [f"select * from ledger.{view}" for view in views]
+    done = [statement for statement, _ in not_refused(of(role), reads)]
+    assert done == ([] if role == "ledger_worker" else reads)
+    # some views cannot be written to by anybody, which is said first
+    writes = [f"delete from ledger.{view}" for view in views] + [f"drop view ledger.{view}" for view in views]
+    writes += [f"update ledger.{view} set {columns[1]} = {columns[1]}" for view, columns in views.items()]
+    left = not_refused(of(role), writes)
+    assert {reason for _, reason in left} <= {"ObjectNotInPrerequisiteState"}
+    assert not any("studies" in statement for statement, _ in left)
+
+
+@pytest.mark.parametrize("role", OTHERS)
+def test_each_function_is_called_by_those_whose_work_needs_it(of, owner, role):
+    functions = owner.execute(
+        "select proname, format('select ledger.%I(%s)', proname, (select string_agg('null::' || type::regtype, ', ')"
+        " from unnest(proargtypes) as type)) from pg_proc where pronamespace = 'ledger'::regnamespace"
+    ).fetchall()
+    assert len(functions) > 10
+    calls = {call: name for name, call in functions}
+    assert {calls[call] for call, _ in not_refused(of(role), calls)} == FUNCTIONS[role]
+
+
+@pytest.mark.parametrize("role", OTHERS)
+def test_no_role_becomes_another_or_makes_or_alters_anything(of, role):
+    tries = [
+        *(f"set role {other}" for other in ROLES if other != role),
+        "set session authorization ledger_owner",
+        "set session_replication_role = replica",
+        f"alter role {role} superuser",
+        f"alter role {role} bypassrls",
+        "alter role ledger_owner password 'mine'",
+        "create role mine",
+        f"grant ledger_owner to {role}",
+        "create schema mine",
+        "create table ledger.mine ()",
+        "create table public.mine ()",
+        "create temp table mine ()",
+        "create view ledger.mine as select 1",
+        "create function ledger.mine() returns int language sql as 'select 1'",
+        "create or replace function ledger.clock() returns timestamptz language sql as 'select now()'",
+        "create or replace function public.mine() returns int language sql as 'select 1'",
+        "alter function ledger.clock() rename to mine",
+        "alter function ledger.claim security invoker",
+        "alter function ledger.complete reset search_path",
+        "drop function ledger.clock cascade",
+        "drop schema ledger cascade",
+        "alter schema ledger rename to mine",
+        "create extension dblink",
+        "copy (select 1) to program 'true'",
+        "select pg_read_file('/etc/passwd')",
+    ]
+    assert not_refused(of(role), tries) == []
+
+
+@pytest.mark.parametrize("role", OTHERS)
+def test_no_role_passes_on_what_it_may(of, owner, role):
+    acls = (
+        "select oid, relacl::text from pg_class where relnamespace = 'ledger'::regnamespace"
+        " union all select oid, proacl::text from pg_proc where pronamespace = 'ledger'::regnamespace"
+        " union all select oid, nspacl::text from pg_namespace union all select oid, datacl::text from pg_database"
+        " union all select oid, roles::text from pg_roles, lateral (select array_agg(member order by member)"
+        " from pg_auth_members where roleid = pg_roles.oid) as found (roles) order by 1, 2"
+    )
+    before = owner.execute(acls).fetchall()
+    with psycopg.connect(of(role), autocommit=True) as connection:
+        for statement in (
+            "grant all on all tables in schema ledger to public",
+            "grant all on all functions in schema ledger to public",
+            "grant all on schema ledger to public",
+            f"grant all on database {connection.info.dbname} to public",
+            "grant ledger_owner to ledger_worker",
+        ):
+            # granting some of what one has ends in a warning: what counts is that nothing has changed
+            with suppress(InsufficientPrivilege):
+                connection.execute(statement)
+    assert owner.execute(acls).fetchall() == before
+
+
+def test_a_claim_is_known_to_its_holder_alone(of, owner):
+    with psycopg.connect(of("ledger_worker"), autocommit=True) as holder:
+        held = take(holder)
+        try:
+            for role in OTHERS:
+                with psycopg.connect(of(role), autocommit=True) as other:
+                    for statement in ("select * from pg_stat_activity", "select * from pg_locks"):
+                        assert str(held.claim) not in str(other.execute(statement).fetchall())
+                    if role != "ledger_worker":
+                        for view in VIEWS:
+                            rows = other.execute(sql.SQL("select * from ledger.{}").format(sql.Identifier(view)))
+                            assert str(held.claim) not in str(rows.fetchall())
+        finally:
+            assert protocol.release(holder, held)
+    assert {view for view, columns in relations(owner, "v").items() if "claim" in columns} == set()
+
+
+def test_a_claim_that_is_guessed_changes_nothing(of, owner):
+    """A worker that knows all but the claim: study, trial, and whose it is."""
+    with psycopg.connect(of("ledger_worker"), autocommit=True) as holder:
+        held = take(holder, worker="holder")
+        before = trial(owner, held.trial)
+        with psycopg.connect(of("ledger_worker"), autocommit=True) as stranger:
+            guessed = protocol.Claimed(**{**vars(held), "claim": uuid.uuid4()})
+            assert not protocol.heartbeat(stranger, guessed)
+            assert not protocol.release(stranger, guessed)
+            assert protocol.complete(stranger, guessed, 0.0, {}, 0.0) == "unknown"
+            assert protocol.fail(stranger, guessed, "broken by a stranger", 0.0) == "unknown"
+            for nothing in (None, uuid.UUID(int=0)):
+                guessed = protocol.Claimed(**{**vars(held), "claim": nothing})
+                assert not protocol.heartbeat(stranger, guessed)
+                assert protocol.complete(stranger, guessed, 0.0, {}, 0.0) == "unknown"
+        assert trial(owner, held.trial) == before
+        assert protocol.release(holder, held)
+
+
+def test_nothing_in_the_schema_is_for_everybody(of, owner):
+    public = owner.execute(
+        "select oid::regprocedure::text from pg_proc, aclexplode(coalesce(proacl, acldefault('f', proowner)))"
+        " where pronamespace = 'ledger'::regnamespace and grantee = 0"
+        " union all select oid::regclass::text from pg_class, aclexplode(relacl)"
+        " where relnamespace = 'ledger'::regnamespace and grantee = 0"
+        " union all select nspname from pg_namespace, aclexplode(nspacl) where nspname = 'ledger' and grantee = 0"
+        " union all select datname from pg_database, aclexplode(datacl)"
+        " where datname = current_database() and grantee = 0"
+    ).fetchall()
+    assert public == []
+
+
+def test_functions_that_run_as_the_owner_find_only_what_they_name(of, owner):
+    definers = owner.execute(
+        "select proname, proconfig from pg_proc where pronamespace = 'ledger'::regnamespace and prosecdef"
+    ).fetchall()
+    assert {name for name, _ in definers} == PROTOCOL | {"cancel", "cancel_trials", "reap", "retry"}
+    assert all("search_path=pg_catalog, pg_temp" in settings for _, settings in definers)
+
+
+def test_views_show_every_column_but_the_claim(of, owner):
+    views, tables = relations(owner, "v"), relations(owner, "r")
+    named = {
+        "study": "studies",
+        "iteration": "iterations",
+        "trial": "trials",
+        "attempt": "attempts",
+        "worker": "workers",
+    }
+    assert set(named) == {table.name for table in metadata.tables.values()}
+    for table, view in named.items():
+        assert set(tables[table]) - {"claim"} <= set(views[view]), view
+
+
+def test_a_ledger_that_a_superuser_made_becomes_the_owners(server):
+    with _database(server) as url:
+        upgrade(url)
+        with engine(url).connect() as connection:
+            make_study(Store(connection), "older")
+        of = make_roles(url)
+        upgrade(of("ledger_owner"))
+        with psycopg.connect(of("ledger_worker"), autocommit=True) as connection:
+            assert take(connection, "older").study_name == "older"
+        # and whoever upgrades it, the owner's it stays
+        with psycopg.connect(url, autocommit=True) as superuser:
+            superuser.execute("drop view ledger.workers")
+            upgrade(url)
+            owners = superuser.execute(
+                "select distinct pg_get_userbyid(owner) from (select relowner, relnamespace from pg_class"
+                " union all select proowner, pronamespace from pg_proc"
+                " union all select nspowner, oid from pg_namespace) as things (owner, schema)"
+                " where schema = 'ledger'::regnamespace"
+            ).fetchall()
+        assert owners == [("ledger_owner",)]
+
+
+def test_roles_are_made_by_a_databases_owner_who_is_no_superuser(tmp_path):
+    """On a server of its own, where there are no roles yet."""
+    with embedded.running(tmp_path / "home", create=True) as url:
+        with psycopg.connect(url, autocommit=True) as superuser:
+            superuser.execute("create role admin login createrole")
+            superuser.execute("create database theirs owner admin")
+        theirs = make_conninfo(url, dbname="theirs", user="admin")
+        upgrade(theirs)
+        of = make_roles(theirs)
+        upgrade(of("ledger_owner"))
+        with engine(of("ledger_manager")).connect() as connection:
+            make_study(Store(connection))
+        with psycopg.connect(of("ledger_worker"), autocommit=True) as connection:
+            take(connection)
+
+
+def test_a_managers_whole_work_is_done_under_its_role(fresh):
+    with (
+        engine(fresh("ledger_manager")).connect() as connection,
+        psycopg.connect(fresh("ledger_worker"), autocommit=True) as worker,
+    ):
+        store = Store(connection)
+        row = make_study(store, trials=2, lease=1e-6)
+        assert store.lock(row.id)
+        assert store.waiting(row.id, 0) == (2, "running")
+        take(worker)
+        (expired,) = store.leases(row.id)
+        assert store.reap(row.id, expired.number, expired.lease_until) == "pending"
+        store.cancel_trials(row.id, [1], "not wanted")
+        assert store.retry(row.id, [1]) == [2]
+        for loss in (0.5, 0.25):
+            protocol.complete(worker, take(worker), loss, {}, 1.5)
+        assert store.tell(row.id, 0, 0.375, 0.25)
+        best = store.best(row.id)
+        assert best is not None
+        assert best.loss == 0.25
+        assert [(trial.loss, trial.seconds) for trial in store.trials(row.id)] == [
+            (0.5, 1.5),
+            (None, None),
+            (0.25, 1.5),
+        ]
+        assert len(store.snapshot(row.id).trials) == 3
+        assert store.pause(row.id)
+        store.run(row.id)
+        store.finish(row.id, "complete", None)
+        store.extend(row.id, 3)
+        assert store.study("s").state == "running"
+        store.cancel(row.id, "enough")
+        assert store.study("s").reason == "enough"
+        with pytest.raises(DBAPIError, match="permission denied for table study"):
+            store.delete(row.id)
+
+
+def test_workers_are_shown_alive_with_what_they_hold(fresh):
+    with (
+        engine(fresh("ledger_manager")).connect() as connection,
+        psycopg.connect(fresh("ledger_worker"), autocommit=True) as worker,
+        psycopg.connect(fresh("ledger_owner"), autocommit=True) as owner,
+        psycopg.connect(fresh("ledger_reader"), autocommit=True) as reader,
+    ):
+        make_study(Store(connection), trials=2, lease=60.0)
+        for name in ("holder", "idle", "left"):
+            protocol.announce(worker, name, "host", 7, {}, stopped=name == "left")
+        take(worker, worker="holder")
+
+        def shown(seconds: float) -> dict[str, tuple[bool, int | None]]:
+            body = f"select clock_timestamp() + make_interval(secs => {seconds})"
+            owner.execute(
+                f"create or replace function ledger.clock() returns timestamptz language sql volatile as '{body}'"
+            )
+            rows = reader.execute("select name, alive, trial from ledger.workers").fetchall()
+            return {name: (alive, trial) for name, alive, trial in rows}
+
+        assert shown(0) == {"holder": (True, 0), "idle": (True, None), "left": (False, None)}
+        assert shown(40) == {"holder": (True, 0), "idle": (False, None), "left": (False, None)}
+        assert shown(100) == {"holder": (False, 0), "idle": (False, None), "left": (False, None)}
+
+
+def start(url: str, *arguments: str) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-m", "ledger", *arguments],
+        env={**os.environ, "DATABASE_URL": url, "LEDGER_LOG_LEVEL": "warning"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def said(process: "subprocess.Popen[str]", code: int = 0) -> str:
+    out, error = process.communicate()
+    assert process.returncode == code, out + error
+    return error if code else out
+
+
+def test_a_study_runs_with_each_program_under_its_own_role(server):
+    with _database(server) as url:
+        of = make_roles(url)
+        assert "revision" in said(start(of("ledger_owner"), "db", "upgrade"))
+        worker = start(of("ledger_worker"), "worker", "--until-complete")
+        manager = start(of("ledger_manager"), "manager", "--iterations", "2", "--points", "2", "--name", "s")
+        assert "2 of 2" in said(manager)
+        said(worker)
+        reader = of("ledger_reader")
+        assert "complete" in said(start(reader, "study", "list"))
+        assert "accuracy" in said(start(reader, "study", "show", "s"))
+        assert "agrees with its ledger" in said(start(reader, "verify", "s"))
+        assert len(said(start(reader, "trial", "list", "s")).splitlines()) == 5
+        assert "attempt 1: complete" in said(start(reader, "trial", "show", "s", "0"))
+        assert "stopped" in said(start(reader, "worker", "list"))
+        document = json.loads(said(start(reader, "export", "s")))
+        assert [trial["state"] for trial in document["trials"]] == ["complete"] * 4
+        assert len(document["attempts"]) == 4
+        assert len(said(start(reader, "export", "s", "--format", "csv")).splitlines()) == 5
+        for query in (folder("sql") / "queries").glob("*.sql"):
+            said(start(reader, "db", "psql", "-v", "ON_ERROR_STOP=1", "-f", str(query)))
+        for role in ROLES:
+            assert "is well" in said(start(of(role), "db", "check"))
+
+
+@pytest.mark.parametrize(
+    ("role", "arguments", "needed"),
+    [
+        ("ledger_worker", ["study", "list"], "ledger_reader"),
+        ("ledger_worker", ["manager", "--name", "new"], "ledger_manager"),
+        ("ledger_reader", ["worker", "--max-trials", "1"], "ledger_worker"),
+        ("ledger_reader", ["study", "pause", "s"], "ledger_manager"),
+        ("ledger_reader", ["study", "cancel", "s"], "ledger_manager"),
+        ("ledger_reader", ["trial", "cancel", "s", "0"], "ledger_manager"),
+        ("ledger_reader", ["trial", "retry", "s", "0"], "ledger_manager"),
+        ("ledger_manager", ["study", "delete", "s", "--yes"], "ledger_owner"),
+        ("ledger_manager", ["db", "upgrade"], "ledger_owner"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else value,
+)
+def test_what_a_role_may_not_do_ends_in_one_line_that_names_the_role_that_may(of, role, arguments, needed):
+    error = said(start(of(role), *arguments), code=1)
+    assert error.startswith(f"ledger: role {role} may not do this (permission denied for ")
+    assert needed in error
+    assert error.count("\n") == 1
+    assert PASSWORD not in error
+
+
+def test_a_role_that_was_not_granted_what_it_needs_is_told_what_grants_it(server):
+    with _database(server) as url:
+        of = make_roles(url)
+        with psycopg.connect(url, autocommit=True) as superuser:
+            superuser.execute("create schema ledger")
+        error = said(start(of("ledger_worker"), "worker"), code=1)
+        assert "(permission denied for schema ledger): `ledger db upgrade` as ledger_owner grants it" in error
+        error = said(start(of("ledger_owner"), "db", "upgrade"), code=1)
+        assert "sql/roles.sql, run by a superuser, makes it the owner" in error
+
+
+@contextmanager
+def login(server: str, of: Url, *, member_of: str | None = None) -> Iterator[str]:
+    """The URL of a login of its own."""
+    name = f"login_{uuid.uuid4().hex[:8]}"
+    who = sql.Identifier(name)
+    superuser = {key: conninfo_to_dict(server).get(key) for key in ("user", "password")}
+    with psycopg.connect(make_conninfo(of("ledger_owner"), **superuser), autocommit=True) as connection:
+        connection.execute(sql.SQL("create role {} login").format(who))
+        connection.pgconn.change_password(name.encode(), PASSWORD.encode())
+        if member_of:
+            connection.execute(sql.SQL("grant {} to {}").format(sql.Identifier(member_of), who))
+        try:
+            yield make_conninfo(of("ledger_owner"), user=name)
+        finally:
+            connection.execute(sql.SQL("drop role {}").format(who))
+
+
+def test_a_login_without_a_role_is_not_let_in(server, of):
+    with login(server, of) as url:
+        error = said(start(url, "study", "list"), code=1)
+    assert "permission denied for database" in error
+    assert error.count("\n") == 1
+
+
+def test_workers_with_logins_of_their_own_do_not_see_each_others_statements(server, of):
+    with (
+        login(server, of, member_of="ledger_worker") as one,
+        login(server, of, member_of="ledger_worker") as another,
+        psycopg.connect(one, autocommit=True) as holder,
+        psycopg.connect(another, autocommit=True) as other,
+    ):
+        held = take(holder)
+        # written out, as psql would send it
+        holder.execute(f"select ledger.heartbeat({held.study_id}, {held.trial}, '{held.claim}')")
+        shown = "select query from pg_stat_activity where pid = %s"
+        assert other.execute(shown, (holder.info.backend_pid,)).fetchone() == ("<insufficient privilege>",)
+        with pytest.raises(InsufficientPrivilege):
+            other.execute("select from ledger.trial")
+        assert protocol.release(holder, held)
