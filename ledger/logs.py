@@ -6,6 +6,11 @@ import sys
 import time
 from typing import Any
 
+from ledger.lines import one_line
+
+# Of a message for people; a point of many parameters is shown whole.
+_LONGEST = 5_000
+
 
 def set_up(log_format: str, level: str) -> None:
     """Send this package's events to standard error, as "text" or "json"."""
@@ -37,7 +42,7 @@ class _Text(logging.Formatter):
         moment = time.strftime("%H:%M:%S", time.localtime(record.created))
         room = record.name.removeprefix("ledger.")
         level = "" if record.levelno <= logging.INFO else f"{record.levelname.lower()}: "
-        return f"{moment} {room:<8} {level}{record.getMessage()}"
+        return f"{moment} {room:<8} {level}{one_line(record.getMessage(), _LONGEST)}"
 
 
 class _Json(logging.Formatter):

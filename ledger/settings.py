@@ -19,12 +19,18 @@ class Settings:
         "text" or "json".
     log_level : str
         "debug", "info", "warning" or "error".
+    give_up_after : float
+        Seconds without the database after which a command ends.
+    statement_timeout : float
+        Seconds after which the server gives up a statement.
     """
 
     database_url: str | None = None
     home: Path = Path(".ledger")
     log_format: str = "text"
     log_level: str = "info"
+    give_up_after: float = 30.0
+    statement_timeout: float = 10.0
 
     @classmethod
     def from_environment(cls) -> "Settings":

@@ -12,6 +12,8 @@ from psycopg import Connection
 from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
+from ledger.database.connection import to_json
+
 # Where a manager says that there are new trials; a hint, polling is the truth.
 CHANNEL = "ledger"
 
@@ -69,7 +71,7 @@ def complete(
         _value(
             connection,
             "select ledger.complete(%s, %s, %s, %s, %s, %s)",
-            *(held.study_id, held.trial, held.claim, loss, Jsonb(metrics), seconds),
+            *(held.study_id, held.trial, held.claim, loss, _jsonb(metrics), seconds),
         )
     )
 
@@ -94,7 +96,7 @@ def announce(
     connection: Connection[Any], worker: str, host: str, pid: int, versions: Mapping[str, str], *, stopped: bool = False
 ) -> None:
     """Say that the worker is here, or that it leaves."""
-    _value(connection, "select ledger.announce(%s, %s, %s, %s, %s)", worker, host, pid, Jsonb(versions), stopped)
+    _value(connection, "select ledger.announce(%s, %s, %s, %s, %s)", worker, host, pid, _jsonb(versions), stopped)
 
 
 def ended(connection: Connection[Any], study: str | None) -> bool:
@@ -110,6 +112,10 @@ def listen(connection: Connection[Any]) -> None:
 def _storable(error: str) -> str:
     """PostgreSQL's text holds neither NUL nor lone surrogates."""
     return error.replace("\0", "\\0").encode(errors="backslashreplace").decode()
+
+
+def _jsonb(value: object) -> Jsonb:
+    return Jsonb(value, dumps=to_json)
 
 
 def _value(connection: Connection[Any], statement: str, *parameters: object) -> object:

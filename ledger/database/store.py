@@ -1,16 +1,20 @@
 """The manager's and the administrator's side of the ledger.
 
-Every method is one transaction on the connection given, and leaves none open.
+What people read, it reads from the views, as ledger_reader may; what steers a search needs ledger_manager. Every method
+is one transaction on the connection given, and leaves none open.
 """
 
 import difflib
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, func, insert, select, text, tuple_, update
+import psycopg
+from sqlalchemy import Connection, Row, exists, func, insert, select, text, true, tuple_, update
 from sqlalchemy.dialects import postgresql
+from sqlalchemy.exc import DBAPIError
 
 from ledger.database import tables
 from ledger.database.protocol import CHANNEL
@@ -18,12 +22,15 @@ from ledger.errors import LedgerError
 
 # Says "one manager a study" apart from other programs' advisory locks ("trial" in ASCII, cut to 32 bits).
 MANAGER_LOCK = 0x7472696C
+# For how long a worker that was seen counts as alive: three of the times at which one says that it is here.
+ALIVE_SECONDS = 30
 # Rows of one page of an export.
 PAGE = 1000
 
 AnyRow = Row[*tuple[Any, ...]]
 
-_study, _iteration, _trial, _attempt = tables.study, tables.iteration, tables.trial, tables.attempt
+_study, _iteration, _trial = tables.study, tables.iteration, tables.trial
+_studies, _iterations, _trials, _attempts = tables.studies, tables.iterations, tables.trials, tables.attempts
 _clock = func.ledger.clock
 _open = _trial.c.state.in_(("pending", "running"))
 
@@ -58,11 +65,23 @@ class Batch:
     tell_seconds: float
 
 
+@dataclass(frozen=True)
+class Snapshot:
+    """All that the ledger holds of a study at one moment; rows in order."""
+
+    study: StudyRow
+    spec_hash: str
+    iterations: Sequence[AnyRow]
+    trials: Sequence[AnyRow]
+    attempts: Sequence[AnyRow]
+
+
 class Store:
     """The ledger through one connection."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self._managed: int | None = None
 
     # Studies
 
@@ -92,7 +111,7 @@ class Store:
         found = self.find(name)
         if found is None:
             with self._connection.begin():
-                names = self._connection.scalars(select(_study.c.name)).all()
+                names = self._connection.scalars(select(_studies.c.name)).all()
             near = difflib.get_close_matches(name, names, n=3)
             way_out = f"did you mean {' or '.join(near)}?" if near else "`ledger study list` shows the studies"
             raise LedgerError(f"there is no study {name!r}: {way_out}")
@@ -102,7 +121,7 @@ class Store:
         """Return the study `name`, or None."""
         with self._connection.begin():
             row = self._connection.execute(
-                select(*_columns(StudyRow, _study)).where(_study.c.name == name)
+                select(*_columns(StudyRow, _studies)).where(_studies.c.name == name)
             ).one_or_none()
         return None if row is None else StudyRow(**row._mapping)
 
@@ -116,10 +135,53 @@ class Store:
     def lock(self, study_id: int) -> bool:
         """Become the study's manager for as long as this connection lives; False where another one is."""
         with self._connection.begin():
-            return bool(
+            locked = bool(
                 self._connection.scalar(
                     text("select pg_try_advisory_lock(:kind, :study)"), {"kind": MANAGER_LOCK, "study": study_id}
                 )
+            )
+        if locked:
+            self._managed = study_id
+        return locked
+
+    def end_ghost(self, study_id: int) -> bool:
+        """End the session that an earlier connection of this same manager left behind with the lock.
+
+        The server may not know yet that the connection is dead. A manager is known by its application_name, which is
+        its own. Returns whether there was one.
+        """
+        with self._connection.begin():
+            return bool(
+                self._connection.scalar(
+                    text(
+                        "select bool_or(pg_terminate_backend(pid, 5000))"
+                        " from pg_locks join pg_stat_activity using (pid)"
+                        " where locktype = 'advisory' and granted and classid = :kind and objid = :study"
+                        " and objsubid = 2"
+                        " and database = (select oid from pg_database where datname = current_database())"
+                        " and pid <> pg_backend_pid()"
+                        " and application_name = current_setting('application_name')"
+                        " and application_name like 'ledger manager %'"
+                    ),
+                    {"kind": MANAGER_LOCK, "study": study_id},
+                )
+            )
+
+    def _hold(self, study_id: int) -> None:
+        """Make sure, before a manager writes, that its lock is still its own: a pooler may have changed the session."""
+        if self._managed != study_id:
+            return
+        held = self._connection.scalar(
+            text(
+                "select exists (select from pg_locks where locktype = 'advisory' and granted and objsubid = 2"
+                " and classid = :kind and objid = :study and pid = pg_backend_pid())"
+            ),
+            {"kind": MANAGER_LOCK, "study": study_id},
+        )
+        if not held:
+            raise LedgerError(
+                "this manager's lock is lost, so it stops before it writes: give it a direct connection to the"
+                " database, not one through a pooler"
             )
 
     def extend(self, study_id: int, iterations: int) -> None:
@@ -160,16 +222,31 @@ class Store:
         with self._connection.begin():
             self._connection.execute(select(func.ledger.cancel(study_id, reason)))
 
-    def finish(self, study_id: int, state: str, reason: str | None) -> None:
-        """Write how a study ended; one that has ended meanwhile stays as it is."""
+    def finish(self, study_id: int, state: str, reason: str | None, *, iterations: int | None = None) -> bool:
+        """Write how a study ended; False where it has ended meanwhile, or where a trial was retried meanwhile.
+
+        Parameters
+        ----------
+        iterations : int, optional
+            Nothing is written, either, where the budget is not this any more.
+        """
         with self._connection.begin():
-            self._connection.execute(
+            self._hold(study_id)
+            # held until the commit, so that the statement below sees every retry before it
+            self._connection.execute(select(_study.c.id).where(_study.c.id == study_id).with_for_update())
+            written = self._connection.execute(
                 update(_study)
-                .where(_study.c.id == study_id, _study.c.state.in_(("running", "paused")))
+                .where(
+                    _study.c.id == study_id,
+                    true() if iterations is None else _study.c.iterations == iterations,
+                    _study.c.state.in_(("running", "paused")),
+                    ~exists(select(_trial.c.number).where(_trial.c.study_id == study_id, _open)),
+                )
                 .values(state=state, reason=reason, finished_at=_clock())
-            )
+            ).rowcount
             # for the workers that leave with the study
             self._notify()
+            return bool(written)
 
     def delete(self, study_id: int) -> None:
         """Remove a study with all that it has. Only the owner of the tables may."""
@@ -182,9 +259,9 @@ class Store:
         """Return the study's latest iteration: number, round, size, told_at."""
         with self._connection.begin():
             return self._connection.execute(
-                select(_iteration.c.number, _iteration.c.round, _iteration.c.size, _iteration.c.told_at)
-                .where(_iteration.c.study_id == study_id)
-                .order_by(_iteration.c.number.desc())
+                select(_iterations.c.number, _iterations.c.round, _iterations.c.size, _iterations.c.told_at)
+                .where(_iterations.c.study_id == study_id)
+                .order_by(_iterations.c.number.desc())
                 .limit(1)
             ).one_or_none()
 
@@ -192,7 +269,7 @@ class Store:
         """Return all iterations in order."""
         with self._connection.begin():
             return self._connection.execute(
-                select(_iteration).where(_iteration.c.study_id == study_id).order_by(_iteration.c.number)
+                select(_iterations).where(_iterations.c.study_id == study_id).order_by(_iterations.c.number)
             ).all()
 
     def propose(self, study_id: int, number: int, round: int, batch: Batch) -> bool:
@@ -208,6 +285,7 @@ class Store:
             "tell_seconds": batch.tell_seconds,
         }
         with self._connection.begin():
+            self._hold(study_id)
             # held until the commit, so that a cancellation sees these trials or prevents them
             state = self._connection.scalar(
                 select(_study.c.state).where(_study.c.id == study_id).with_for_update(read=True)
@@ -254,14 +332,25 @@ class Store:
             self._notify()
             return True
 
-    def tell(self, study_id: int, number: int, mean_loss: float, best_loss: float) -> bool:
-        """Mark an iteration as told; False unless as many of its trials have ended as its size says."""
+    def tell(
+        self, study_id: int, number: int, mean_loss: float | None, best_loss: float | None, size: int | None = None
+    ) -> bool:
+        """Mark an iteration as told; False unless as many of its trials have ended as its size says.
+
+        Parameters
+        ----------
+        mean_loss, best_loss : float or None
+            Of its complete trials; None for retried trials, none of which completed.
+        size : int, optional
+            Of how many trials the losses are, so that one that was retried meanwhile is not told without its own.
+        """
         ended = (
             select(func.count())
             .where(_trial.c.study_id == study_id, _trial.c.iteration == number, ~_open)
             .scalar_subquery()
         )
         with self._connection.begin():
+            self._hold(study_id)
             return bool(
                 self._connection.execute(
                     update(_iteration)
@@ -270,6 +359,7 @@ class Store:
                         _iteration.c.number == number,
                         _iteration.c.told_at.is_(None),
                         _iteration.c.size == ended,
+                        true() if size is None else _iteration.c.size == size,
                     )
                     .values(told_at=_clock(), mean_loss=mean_loss, best_loss=best_loss)
                 ).rowcount
@@ -298,29 +388,13 @@ class Store:
             raise LedgerError("the study was deleted while it was managed")
         return row[0], row[1]
 
-    def trials(self, study_id: int, *, before: int | None = None, iteration: int | None = None) -> Sequence[AnyRow]:
-        """Return trials in order, with the seconds of the attempt that completed each.
-
-        Parameters
-        ----------
-        before : int, optional
-            Only iterations before this one.
-        iteration : int, optional
-            Only this one.
-        """
-        chosen = [_trial.c.study_id == study_id]
-        if before is not None:
-            chosen.append(_trial.c.iteration < before)
+    def trials(self, study_id: int, *, iteration: int | None = None) -> Sequence[AnyRow]:
+        """Return all trials, or those of an iteration, in order, each with the seconds of its complete attempt."""
+        chosen = [_trials.c.study_id == study_id]
         if iteration is not None:
-            chosen.append(_trial.c.iteration == iteration)
-        completed = and_(_attempt.c.claim == _trial.c.claim, _attempt.c.outcome == "complete")
+            chosen.append(_trials.c.iteration == iteration)
         with self._connection.begin():
-            return self._connection.execute(
-                select(_trial, _attempt.c.seconds)
-                .select_from(_trial.outerjoin(_attempt, completed))
-                .where(*chosen)
-                .order_by(_trial.c.number)
-            ).all()
+            return self._connection.execute(select(_trials).where(*chosen).order_by(_trials.c.number)).all()
 
     def trial_pages(self, study_id: int, size: int = PAGE) -> Iterator[Sequence[AnyRow]]:
         """Yield all trials in order, a page at a time: each is a transaction of its own, so no snapshot is held."""
@@ -328,9 +402,9 @@ class Store:
         while True:
             with self._connection.begin():
                 page = self._connection.execute(
-                    select(_trial)
-                    .where(_trial.c.study_id == study_id, _trial.c.number > last)
-                    .order_by(_trial.c.number)
+                    select(_trials)
+                    .where(_trials.c.study_id == study_id, _trials.c.number > last)
+                    .order_by(_trials.c.number)
                     .limit(size)
                 ).all()
             if not page:
@@ -344,9 +418,9 @@ class Store:
         while True:
             with self._connection.begin():
                 page = self._connection.execute(
-                    select(_attempt)
-                    .where(_attempt.c.study_id == study_id, tuple_(_attempt.c.trial, _attempt.c.number) > last)
-                    .order_by(_attempt.c.trial, _attempt.c.number)
+                    select(_attempts)
+                    .where(_attempts.c.study_id == study_id, tuple_(_attempts.c.trial, _attempts.c.number) > last)
+                    .order_by(_attempts.c.trial, _attempts.c.number)
                     .limit(size)
                 ).all()
             if not page:
@@ -354,9 +428,79 @@ class Store:
             yield page
             last = (page[-1].trial, page[-1].number)
 
+    def trial(self, study: StudyRow, number: int) -> AnyRow:
+        """Return one trial, with the seconds of its complete attempt; a LedgerError where there is none."""
+        with self._connection.begin():
+            row = self._connection.execute(
+                select(_trials).where(_trials.c.study_id == study.id, _trials.c.number == number)
+            ).one_or_none()
+            if row is None:
+                last = self._connection.scalar(select(func.max(_trials.c.number)).where(_trials.c.study_id == study.id))
+                there = "no trials yet" if last is None else f"trials 0 to {last}"
+                raise LedgerError(f"there is no trial {number}: study {study.name} has {there}")
+        return row
+
+    def attempts(self, study_id: int, trial: int) -> Sequence[AnyRow]:
+        """Return the attempts of one trial in order."""
+        with self._connection.begin():
+            return self._connection.execute(
+                select(_attempts)
+                .where(_attempts.c.study_id == study_id, _attempts.c.trial == trial)
+                .order_by(_attempts.c.number)
+            ).all()
+
+    def retry(self, study_id: int, numbers: Sequence[int]) -> list[int]:
+        """Try trials again as new ones, all or none, and return the numbers of these.
+
+        Raises
+        ------
+        LedgerError
+            One of them is not to be retried; the message says why.
+        """
+        with self._refusals(), self._connection.begin():
+            return [self._connection.scalar(select(func.ledger.retry(study_id, number))) or 0 for number in numbers]
+
+    def cancel_trials(self, study_id: int, numbers: Sequence[int], reason: str) -> None:
+        """Cancel trials that have not ended, all or none.
+
+        Raises
+        ------
+        LedgerError
+            One of them has ended.
+        """
+        with self._refusals(), self._connection.begin():
+            for number in numbers:
+                self._connection.execute(select(func.ledger.cancel_trials(study_id, number, reason)))
+
+    def snapshot(self, study_id: int) -> Snapshot:
+        """Read all that there is of a study as it is at one moment, in one transaction that can write nothing."""
+        with self._connection.begin():
+            self._connection.execute(text("set transaction isolation level repeatable read, read only"))
+            study = self._connection.execute(
+                select(*_columns(StudyRow, _studies), _studies.c.spec_hash).where(_studies.c.id == study_id)
+            ).one_or_none()
+            if study is None:
+                raise LedgerError("the study was deleted while it was read")
+            facts = dict(study._mapping)
+            return Snapshot(
+                spec_hash=facts.pop("spec_hash"),
+                study=StudyRow(**facts),
+                iterations=self._connection.execute(
+                    select(_iterations).where(_iterations.c.study_id == study_id).order_by(_iterations.c.number)
+                ).all(),
+                trials=self._connection.execute(
+                    select(_trials).where(_trials.c.study_id == study_id).order_by(_trials.c.number)
+                ).all(),
+                attempts=self._connection.execute(
+                    select(_attempts)
+                    .where(_attempts.c.study_id == study_id)
+                    .order_by(_attempts.c.trial, _attempts.c.number)
+                ).all(),
+            )
+
     def metric_names(self, study_id: int) -> Sequence[str]:
         """Return the names that any trial's metrics have, sorted."""
-        names = select(func.jsonb_object_keys(_trial.c.metrics).label("name")).where(_trial.c.study_id == study_id)
+        names = select(func.jsonb_object_keys(_trials.c.metrics).label("name")).where(_trials.c.study_id == study_id)
         with self._connection.begin():
             return self._connection.scalars(select(names.subquery().c.name).distinct().order_by("name")).all()
 
@@ -364,20 +508,20 @@ class Store:
         """Return the complete trial with the lowest loss, the earliest of equal ones."""
         with self._connection.begin():
             return self._connection.execute(
-                select(_trial.c.number, _trial.c.iteration, _trial.c.params, _trial.c.loss, _trial.c.metrics)
-                .where(_trial.c.study_id == study_id, _trial.c.state == "complete")
-                .order_by(_trial.c.loss, _trial.c.number)
+                select(_trials.c.number, _trials.c.iteration, _trials.c.params, _trials.c.loss, _trials.c.metrics)
+                .where(_trials.c.study_id == study_id, _trials.c.state == "complete")
+                .order_by(_trials.c.loss, _trials.c.number)
                 .limit(1)
             ).one_or_none()
 
-    def expired(self, study_id: int) -> Sequence[AnyRow]:
-        """Return the running trials whose lease has run out: number, lease_until, worker."""
+    def leases(self, study_id: int) -> Sequence[AnyRow]:
+        """Return the running trials: number, lease_until, worker."""
         with self._connection.begin():
             return self._connection.execute(
                 select(_trial.c.number, _trial.c.lease_until, _trial.c.worker).where(
                     _trial.c.study_id == study_id,
                     text("trial.state in ('pending', 'running')"),
-                    _trial.c.lease_until < _clock(),
+                    _trial.c.state == "running",
                 )
             ).all()
 
@@ -388,6 +532,28 @@ class Store:
             if answer == "pending":
                 self._notify()
             return answer
+
+    # Workers
+
+    def workers(self) -> Sequence[AnyRow]:
+        """Return the rows of the view ledger.workers, the latest first, with the seconds since each was seen."""
+        with self._connection.begin():
+            return self._connection.execute(
+                text(
+                    "select *, extract(epoch from ledger.clock() - last_seen_at) as seconds from ledger.workers"
+                    " order by last_seen_at desc, name"
+                )
+            ).all()
+
+    @contextmanager
+    def _refusals(self) -> Iterator[None]:
+        """Say as a LedgerError what the ledger's functions refuse."""
+        try:
+            yield
+        except DBAPIError as error:
+            if isinstance(error.orig, psycopg.errors.ObjectNotInPrerequisiteState):
+                raise LedgerError(error.orig.diag.message_primary) from None
+            raise
 
     def _notify(self) -> None:
         self._connection.execute(text(f"notify {CHANNEL}"))

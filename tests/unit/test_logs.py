@@ -17,6 +17,13 @@ def test_a_line_for_people_names_the_room_and_a_warning(capfd):
     assert second.endswith("warning: trial 2 failed")
 
 
+def test_what_somebody_else_wrote_stays_on_its_line_and_commands_no_terminal(capfd):
+    set_up("text", "info")
+    say(logging.getLogger("ledger.worker"), "failed", "ValueError: \x1b[31m\x9b2J\u202e\r\n12:00:00 forged")
+    (line,) = capfd.readouterr().err.splitlines()
+    assert line.endswith(r"ValueError: \x1b[31m\x9b2J\u202e 12:00:00 forged")
+
+
 def test_a_line_for_machines_is_json_with_the_facts(capfd):
     set_up("json", "info")
     say(logging.getLogger("ledger.manager"), "told", "iteration 0: done", mean_loss=0.5, study="s")
