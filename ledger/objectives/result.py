@@ -4,12 +4,18 @@ import json
 import math
 import numbers
 import re
+import sys
 from dataclasses import dataclass
 from typing import Any
 
 from ledger.errors import LedgerError
+from ledger.lines import one_line
 
 _NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
+
+# Far below what jsonb can hold, and as much as a table of trials should.
+LARGEST_METRICS = 10_000_000  # characters of JSON
+DEEPEST_METRIC = 100
 
 
 class ObjectiveError(LedgerError):
@@ -46,24 +52,35 @@ def to_result(returned: Any) -> Result:
     ObjectiveError
         It is something else, the loss is not finite, or a metric cannot be kept as JSON. One line.
     """
+    try:
+        return _judged(returned)
+    except ObjectiveError:
+        raise
+    except Exception as error:  # somebody else's __float__ or items() may raise anything
+        raise ObjectiveError(f"the objective returned {_shown(returned)}, which raised {_shown(error)}") from error
+
+
+def _judged(returned: Any) -> Result:
     if not isinstance(returned, dict):
         return Result(_loss(returned, ""), {})
     if "loss" not in returned:
         raise ObjectiveError(f"the objective returned a dict without 'loss': {_shown(returned)}")
     loss = _loss(returned["loss"], " as 'loss'")
     metrics: dict[str, Any] = {}
+    length = 0
     for name, value in returned.items():
         if not isinstance(name, str):
             raise ObjectiveError(f"the objective returned a metric named {_shown(name)}, a string is needed")
         if name != "loss":
-            metrics |= _as_json(name, value)
+            text = _as_json(name, value)
+            length += len(text)
+            if length > LARGEST_METRICS:
+                raise ObjectiveError(
+                    f"the objective returned metrics of more than {LARGEST_METRICS:,} characters as JSON, up to"
+                    f" {_shown(name)}; keep what is large in a file, and its name as a metric"
+                )
+            metrics |= json.loads(text)
     return Result(loss, metrics)
-
-
-def one_line(text: str) -> str:
-    """Return `text` on one line of at most 200 characters."""
-    text = " ".join(text.split())
-    return text if len(text) <= 200 else text[:197] + "..."
 
 
 def _loss(value: Any, where: str) -> float:
@@ -73,27 +90,40 @@ def _loss(value: Any, where: str) -> float:
         raise ObjectiveError(f"the objective returned {_shown(value)}{where} ({_kind(value)}), {wanted} is needed")
     try:
         loss = float(value)
-    except (ArithmeticError, TypeError, ValueError):  # an integer or a fraction beyond the range of a float
+    except (ArithmeticError, ValueError):  # an integer or a fraction beyond the range of a float
         loss = math.inf
     if not math.isfinite(loss):
         raise ObjectiveError(f"the objective returned {_shown(value)}{where}, a finite number is needed")
     return loss
 
 
-def _as_json(name: str, value: Any) -> dict[str, Any]:
+def _as_json(name: str, value: Any) -> str:
+    """Return ``{name: value}`` as a JSON text that every Python, and PostgreSQL's jsonb, can hold."""
     try:
         text = json.dumps({name: value}, default=_plain, allow_nan=False, ensure_ascii=False)
         text.encode()
         if _NUL.search(text):
             raise ValueError("it holds a NUL character")
-        decoded: dict[str, Any] = json.loads(text)
-    # PostgreSQL's jsonb holds neither NUL nor a lone surrogate, which is a UnicodeEncodeError and so a ValueError
-    except (ArithmeticError, RecursionError, TypeError, ValueError) as error:
-        reason = one_line(str(error))
+        if _is_deeper(json.loads(text, parse_int=_integer), DEEPEST_METRIC + 1):
+            raise ValueError(f"it is deeper than {DEEPEST_METRIC} levels")
+    # jsonb holds neither NUL nor a lone surrogate, which is a UnicodeEncodeError; and a dict's own methods can raise
+    except Exception as error:
         raise ObjectiveError(
-            f"the objective returned a metric {_shown(name)} that JSON cannot hold: {_shown(value)} ({reason})"
+            f"the objective returned a metric {_shown(name)} that JSON cannot hold: {_shown(value)} ({_reason(error)})"
         ) from error
-    return decoded
+    return text
+
+
+def _integer(digits: str) -> int:
+    # a limit of Python that the objective may have lifted in its own process
+    if len(digits) > sys.int_info.default_max_str_digits:
+        raise ValueError(f"it holds an integer of {len(digits)} digits")
+    return int(digits)
+
+
+def _is_deeper(value: Any, levels: int) -> bool:
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return levels < 0 or any(_is_deeper(one, levels - 1) for one in inner)
 
 
 def _plain(value: Any) -> int | float:
@@ -113,9 +143,15 @@ def _kind(value: Any) -> str:
     return kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__name__}"
 
 
+def _reason(error: Exception) -> str:
+    try:
+        return one_line(str(error))
+    except Exception:
+        return _kind(error)
+
+
 def _shown(value: Any) -> str:
     try:
-        # backslashreplace: a lone surrogate in it could be neither logged nor stored
-        return one_line(repr(value)).encode(errors="backslashreplace").decode()
+        return one_line(repr(value))
     except Exception:  # somebody else's __repr__ may raise anything
         return f"a value of type {_kind(value)}"

@@ -1,14 +1,19 @@
 """A crew: workers started on this machine, for as long as one command runs."""
 
+import logging
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Collection, Sequence
 from types import TracebackType
 
 from ledger.errors import LedgerError
+from ledger.logs import say
 
-# What a worker may take to release its trial and say goodbye.
+_log = logging.getLogger("ledger.worker")
+
+# What a worker may take to notice that its study has ended, or to go when it is told to go at once.
 LEAVE_SECONDS = 15.0
 
 
@@ -51,20 +56,41 @@ class Crew:
 
     def __enter__(self) -> "Crew":
         for _ in range(self._size):
-            self._processes.append(subprocess.Popen(self._command, stdin=subprocess.PIPE, env=self._environment))
+            self._processes.append(
+                # a group of its own: on Ctrl-C this process says what its workers are to do
+                subprocess.Popen(self._command, stdin=subprocess.PIPE, env=self._environment, process_group=0)
+            )
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if kind is not None:
+        try:
+            if kind is not None:
+                self._tell_to_leave()
+                if any(process.poll() is None for process in self._processes):
+                    message = "the workers finish what they have in hand, or give it back; Ctrl-C again: at once"
+                    say(_log, "leaving", message)
+                self._wait(None)
+            self._wait(LEAVE_SECONDS)
+        except KeyboardInterrupt:
+            self._tell_to_leave()
+            self._wait(LEAVE_SECONDS)
+        finally:
             for process in self._processes:
-                process.terminate()
-        for process in self._processes:
-            try:
-                process.wait(LEAVE_SECONDS)
-            except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
-            assert process.stdin is not None
-            process.stdin.close()
+                assert process.stdin is not None
+                process.stdin.close()
+
+    def _tell_to_leave(self) -> None:
+        for process in self._processes:
+            process.terminate()
+
+    def _wait(self, seconds: float | None) -> None:
+        end = None if seconds is None else time.monotonic() + seconds
+        for process in self._processes:
+            try:
+                process.wait(None if end is None else max(0.0, end - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                return

@@ -2,28 +2,29 @@
 
 import json
 import logging
+import math
 import os
 import random
-import signal
 import socket
-import sys
 import time
 import uuid
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from multiprocessing.connection import wait
-from types import FrameType
 from typing import Any
 
 from ledger.database import protocol
 from ledger.database.protocol import Claimed
-from ledger.database.session import Session
+from ledger.database.retry import Patience
+from ledger.database.session import Away, Session
 from ledger.errors import LedgerError
+from ledger.lines import last_line
 from ledger.logs import say
 from ledger.objectives import Context
 from ledger.seeds import derive
+from ledger.settings import Settings
+from ledger.worker.departure import Departure
 from ledger.worker.trainer import Trained, Trainer
 
 _log = logging.getLogger("ledger.worker")
@@ -49,6 +50,12 @@ class Orders:
         Packages that an own objective may be loaded from.
     threads : int
         Of one training.
+    grace : float
+        Seconds in which a trial in hand may be finished by a worker that is told to leave.
+    trial_timeout : float or None
+        Seconds after which an attempt is ended, where the study does not end it sooner.
+    memory_limit : int or None
+        Bytes of data that the trainer may hold.
     leash : bool
         Leave at the end of the file on standard input, which a crew's workers see when its starter ends.
     """
@@ -58,22 +65,35 @@ class Orders:
     until_complete: bool = False
     allowed: Collection[str] = ()
     threads: int = 1
+    grace: float = 8.0
+    trial_timeout: float | None = None
+    memory_limit: int | None = None
     leash: bool = False
+
+
+class _LeftAwayError(Exception):
+    """The time to leave came while the database was away."""
 
 
 class Supervisor:
     """Claims, has the trainer train, and writes back, until its orders are done or it is told to leave."""
 
-    def __init__(self, url: str, orders: Orders) -> None:
+    def __init__(self, url: str, orders: Orders, settings: Settings) -> None:
         self._orders = orders
         self._host = socket.gethostname()
         self.name = f"{self._host}-{os.getpid()}-{uuid.uuid4().hex[:4]}"
-        wake, self._woken = os.pipe()
-        os.set_blocking(self._woken, False)
-        self._wake = [wake, sys.stdin.fileno()] if orders.leash else [wake]
-        self._announced = float("-inf")
-        self._trainer = Trainer(orders.allowed, orders.threads)
-        self._session = Session(url, f"ledger worker {self.name}"[:63], protocol.listen, self._between_tries)
+        self._departure = Departure(orders.grace, leash=orders.leash)
+        self._announced = -math.inf
+        self._delivering = False
+        self._trainer = Trainer(orders.allowed, orders.threads, orders.memory_limit)
+        self._session = Session(
+            url,
+            f"ledger worker {self.name}"[:63],
+            settings.statement_timeout,
+            Patience(settings.give_up_after),
+            protocol.listen,
+            self._between_tries,
+        )
 
     def run(self) -> int:
         """Work. Returns the number of attempts made.
@@ -81,14 +101,15 @@ class Supervisor:
         Raises
         ------
         LedgerError
-            The objective of a claimed trial cannot be loaded here; the trial was released.
+            The objective of a claimed trial cannot be loaded here, and the trial was released; or the database was
+            away for too long.
         """
         attempts = 0
-        say(_log, "started", f"worker {self.name} is here", worker=self.name)
-        with self._signals():
+        with self._departure.on_signals():
             try:
-                while not self._leaving and attempts != self._orders.max_trials:
-                    self._announce()
+                self._announce()
+                say(_log, "started", f"worker {self.name} is here", worker=self.name)
+                while not self._departure.asked and attempts != self._orders.max_trials:
                     held = self._session.call(protocol.claim, self._orders.study, uuid.uuid4(), self.name)
                     if held is not None:
                         attempts += 1
@@ -97,6 +118,9 @@ class Supervisor:
                         break
                     else:
                         self._idle()
+                    self._announce()
+            except _LeftAwayError:
+                say(_log, "left away", "left while the database was away", level=logging.WARNING)
             finally:
                 self._trainer.kill()
                 self._leave(attempts)
@@ -109,22 +133,36 @@ class Supervisor:
             "trial": held.trial,
             "attempt": held.attempt,
         }
-        what = f"{held.study_name} trial {held.trial}"
+        what = _what(held)
         say(_log, "claimed", f"{what} claimed: {json.dumps(held.params)}", params=held.params, **facts)
+        if self._departure.asked:
+            self._release(held)
+            return
         seed = derive(held.study_seed, "trial", held.trial)
         context = Context(held.study_name, held.trial, held.attempt, seed, held.study_seed)
         try:
             trained = self._train(held, context)
         except BaseException:
-            self._session.call(protocol.release, held)
+            self._release(held)
             raise
         if trained is None:
             return
-        taken = f"{trained.seconds:.2f} s"
         if trained.kind == "refused":
             assert trained.error is not None
-            self._session.call(protocol.release, held)
+            self._release(held)
             raise LedgerError(trained.error)
+        self._delivering = True
+        try:
+            self._deliver(held, trained, facts)
+        except _LeftAwayError:
+            message = f"{what}: what became of it could not be delivered, so it goes back when its lease ends"
+            say(_log, "undelivered", message, level=logging.WARNING, **facts)
+            raise
+        finally:
+            self._delivering = False
+
+    def _deliver(self, held: Claimed, trained: Trained, facts: dict[str, Any]) -> None:
+        what, taken = _what(held), f"{trained.seconds:.2f} s"
         if trained.kind == "result":
             assert trained.loss is not None
             answer = self._session.call(protocol.complete, held, trained.loss, trained.metrics or {}, trained.seconds)
@@ -135,13 +173,12 @@ class Supervisor:
             return
         assert trained.error is not None
         answer = self._session.call(protocol.fail, held, trained.error, trained.seconds, trained.kind)
-        reason = trained.error.strip().splitlines()[-1]
+        reason = last_line(trained.error)
         after = {"retry": "it will be tried again", "failed": "that was its last try"}.get(answer, answer)
-        message = f"{what} failed after {taken}: {reason}; {after}"
         say(
             _log,
             "failed",
-            message,
+            f"{what} failed after {taken}: {reason}; {after}",
             level=logging.WARNING,
             error=reason,
             seconds=trained.seconds,
@@ -150,62 +187,89 @@ class Supervisor:
         )
 
     def _train(self, held: Claimed, context: Context) -> Trained | None:
-        """Train under the lease; None where the claim is gone or was given back."""
-        what = f"{held.study_name} trial {held.trial}"
+        """Train under the lease, also while the database is away; None where the claim is gone or was given back."""
         started = time.monotonic()
-        deadline = float("inf") if held.timeout_seconds is None else started + held.timeout_seconds
+        limit = min(seconds for seconds in (held.timeout_seconds, self._orders.trial_timeout, math.inf) if seconds)
+        deadline = started + limit
         beat = started + held.heartbeat_seconds
         self._trainer.start(held.objective, held.params, context)
         while True:
-            trained = self._trainer.wait(max(0.0, min(beat, deadline) - time.monotonic()), *self._wake)
+            until = min(beat, deadline, self._departure.by)
+            # poll() takes no more than 24 days at once
+            pause = min(max(0.0, until - time.monotonic()), 1e6)
+            trained = self._trainer.wait(pause, *self._departure.descriptors)
             if trained is not None:
                 return trained
-            if self._leaving:
+            if self._departure.is_due:
                 self._trainer.kill()
-                self._session.call(protocol.release, held)
-                say(_log, "released", f"{what} released, uncounted", study=held.study_name, trial=held.trial)
+                self._release(held)
                 return None
             now = time.monotonic()
             if now >= deadline:
                 self._trainer.kill()
-                return Trained("timeout", now - started, error=f"not done within {held.timeout_seconds:g} s")
+                return Trained("timeout", now - started, error=f"not done within {limit:g} s")
             if now >= beat:
-                beat = now + held.heartbeat_seconds
-                if not self._session.call(protocol.heartbeat, held):
+                try:
+                    alive = self._session.try_call(protocol.heartbeat, held)
+                except Away as away:
+                    beat = now + away.pause
+                    continue
+                if not alive:
                     self._trainer.kill()
-                    say(
-                        _log,
-                        "claim gone",
-                        f"{what}: the claim is gone, so its training was ended",
-                        level=logging.WARNING,
-                        study=held.study_name,
-                        trial=held.trial,
-                    )
+                    message = f"{_what(held)}: the claim is gone, so its training was ended"
+                    say(_log, "claim gone", message, level=logging.WARNING, study=held.study_name, trial=held.trial)
                     return None
+                beat = now + held.heartbeat_seconds
                 self._announce()
 
-    @property
-    def _leaving(self) -> bool:
-        """Whether a signal, or the end of the leash, asks to leave."""
-        return bool(wait(self._wake, 0))
+    def _release(self, held: Claimed) -> None:
+        """Give the trial back, in two tries: the first may meet a connection that died unnoticed since the last beat.
+
+        Whoever leaves has no time for more, and its lease ends anyhow.
+        """
+        facts: dict[str, Any] = {"study": held.study_name, "trial": held.trial}
+        what = _what(held)
+        for last_try in (False, True):
+            try:
+                given_back = self._session.try_call(protocol.release, held)
+            except LedgerError as error:
+                if last_try:
+                    message = f"{what} could not be released ({error}), so it goes back when its lease ends"
+                    say(_log, "not released", message, level=logging.WARNING, **facts)
+            else:
+                message = f"{what} released, uncounted" if given_back else f"{what}: the claim was gone already"
+                say(_log, "released", message, **facts)
+                return
 
     def _idle(self) -> None:
         """Wait for a notification, for the poll, or for a signal."""
-        connection = self._session.connection
+        connection = self._session.fileno()
+        notified = [] if connection is None else [connection]
         # jitter, so that idle workers do not poll in step
-        wait([*self._wake, connection.fileno()], POLL_SECONDS * random.uniform(0.75, 1.25))  # noqa: S311
+        wait([*self._departure.descriptors, *notified], POLL_SECONDS * random.uniform(0.75, 1.25))  # noqa: S311
         self._session.call(lambda connection: list(connection.notifies(timeout=0)))
 
     def _between_tries(self, seconds: float) -> None:
-        wait(self._wake, seconds)
-        if self._leaving:
-            raise LedgerError("left while the database was away: a trial in hand goes back when its lease ends")
+        """Wait before the database is tried again. The grace is for what is in hand."""
+        end = time.monotonic() + seconds
+        while (now := time.monotonic()) < end:
+            wait(self._departure.descriptors, max(0.0, min(end, self._departure.by) - now))
+            if self._departure.is_due or (self._departure.asked and not self._delivering):
+                raise _LeftAwayError
 
     def _announce(self, *, stopped: bool = False) -> None:
         if not stopped and time.monotonic() - self._announced < ANNOUNCE_SECONDS:
             return
         versions = {} if stopped or self._announced > 0 else _versions()
-        self._session.call(protocol.announce, self.name, self._host, os.getpid(), versions, stopped=stopped)
+        announcement = (protocol.announce, self.name, self._host, os.getpid(), versions)
+        if self._announced > 0:
+            # news for people, which no training waits for
+            try:
+                self._session.try_call(*announcement, stopped=stopped)
+            except LedgerError:
+                return
+        elif not stopped:
+            self._session.call(*announcement)
         self._announced = time.monotonic()
 
     def _leave(self, attempts: int) -> None:
@@ -213,19 +277,9 @@ class Supervisor:
         self._session.close()
         say(_log, "left", f"worker {self.name} leaves after {attempts} attempts", worker=self.name, attempts=attempts)
 
-    @contextmanager
-    def _signals(self) -> Iterator[None]:
-        def leave(_number: int, _frame: FrameType | None) -> None:
-            os.write(self._woken, b"!")
 
-        before = {number: signal.signal(number, leave) for number in (signal.SIGTERM, signal.SIGINT)}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-            os.close(self._woken)
-            os.close(self._wake[0])
+def _what(held: Claimed) -> str:
+    return f"{held.study_name} trial {held.trial}"
 
 
 def _versions() -> dict[str, str]:

@@ -4,9 +4,12 @@ The supervisor and its trainer talk in JSON over a socket pair. The trainer stay
 loaded once. It is a process of its own so that whatever an objective does to it costs one attempt, never the worker.
 """
 
+import ctypes
+import faulthandler
 import json
 import os
 import queue
+import resource
 import signal
 import socket
 import subprocess
@@ -15,15 +18,21 @@ import threading
 import time
 import traceback
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from multiprocessing.connection import Connection, wait
-from typing import Any
+from pathlib import Path
+from typing import IO, Any
 
 from ledger.errors import LedgerError
 from ledger.objectives import Context, load
 
 # Set before the child's libraries are loaded: some size their thread pools once, at import.
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+_SECRETS = ("DATABASE_URL", "PGPASSWORD")
+# Bytes of a dead child's last standard error that are kept with its attempt.
+_LAST_WORDS = 4096
+_PR_SET_PDEATHSIG = 1
 
 
 @dataclass(frozen=True)
@@ -53,13 +62,27 @@ class Trained:
 
 
 class Trainer:
-    """The supervisor's handle of its child, which is started at the first job and again after its death."""
+    """The supervisor's handle of its child, which is started at the first job and again after its death.
 
-    def __init__(self, allowed: Collection[str], threads: int) -> None:
-        self._allowed, self._threads = allowed, threads
+    Parameters
+    ----------
+    allowed : collection of str
+        Packages that an own objective may be loaded from.
+    threads : int
+        Of one training.
+    memory_limit : int, optional
+        Bytes of data that the child may hold; beyond it an allocation fails in the child.
+    """
+
+    def __init__(self, allowed: Collection[str], threads: int, memory_limit: int | None = None) -> None:
+        self._options = {"allowed": sorted(allowed), "threads": threads, "memory_limit": memory_limit}
         self._process: subprocess.Popen[bytes] | None = None
         self._connection: Connection | None = None
+        self._stderr: _Stderr | None = None
+        # Linux: can be read once the child has ended. Its socket may be held open by what an objective started.
+        self._ended: int | None = None
         self._started = 0.0
+        self._job = 0
 
     def start(self, objective: Mapping[str, Any], params: Mapping[str, Any], context: Context) -> None:
         """Begin one attempt; its end is told by `wait`."""
@@ -77,64 +100,134 @@ class Trainer:
     def wait(self, timeout: float | None, *also: int) -> Trained | None:
         """Wait for the attempt's end, for `timeout` seconds, or until a file descriptor of `also` can be read."""
         assert self._connection is not None
-        if self._connection not in wait([self._connection, *also], timeout):
-            return None
-        try:
-            return Trained(**json.loads(self._connection.recv_bytes()))
-        except (EOFError, ConnectionError):
+        ready = wait([self._connection, *([] if self._ended is None else [self._ended]), *also], timeout)
+        if self._connection in ready:
+            try:
+                answer = json.loads(self._connection.recv_bytes())
+                job = answer.pop("job")
+                trained = Trained(**answer)
+            except (EOFError, OSError, ValueError, TypeError, AttributeError, KeyError):
+                return Trained("failed", time.monotonic() - self._started, error=self._death())
+            # another one is of a copy of the child that an objective made, and late
+            return trained if job == self._job else None
+        if self._ended in ready:
             return Trained("failed", time.monotonic() - self._started, error=self._death())
+        return None
 
     def kill(self) -> None:
-        """End the child, whatever it is doing."""
+        """End the child, and what it started, whatever they are doing."""
         if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-            self._forget()
+            self._end()
 
     def _send(self, job: Mapping[str, Any]) -> None:
-        if self._process is not None and self._process.poll() is not None:
-            self._forget()
-        if self._process is None:
-            self._spawn()
-        assert self._connection is not None
         self._started = time.monotonic()
-        self._connection.send_bytes(json.dumps(job).encode())
+        self._job += 1
+        message = json.dumps({**job, "job": self._job}).encode()
+        if self._connection is not None:
+            if not (self._ended is not None and wait([self._ended], 0)):
+                with suppress(OSError):
+                    self._connection.send_bytes(message)
+                    return
+            # it died between two jobs, which costs nobody anything
+            self._end()
+        # where it dies at its start, the wait for its answer says so
+        with suppress(OSError):
+            self._spawn().send_bytes(message)
 
-    def _spawn(self) -> None:
+    def _spawn(self) -> Connection:
         ours, theirs = socket.socketpair()
+        options = {**self._options, "parent": os.getpid()}
         with theirs:
             self._process = subprocess.Popen(
-                [
-                    sys.executable,
-                    "-m",
-                    "ledger.worker.trainer",
-                    str(theirs.fileno()),
-                    str(self._threads),
-                    *sorted(self._allowed),
-                ],
+                [sys.executable, "-m", "ledger.worker.trainer", str(theirs.fileno()), json.dumps(options)],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
-                env={**os.environ, **dict.fromkeys(_THREAD_VARIABLES, str(self._threads))},
+                stderr=subprocess.PIPE,
+                env={
+                    # not the way into the ledger, which is no objective's business
+                    **{name: value for name, value in os.environ.items() if name not in _SECRETS},
+                    **dict.fromkeys(_THREAD_VARIABLES, str(self._options["threads"])),
+                },
+                # a group of its own, which ends with it: an objective may start processes too
+                start_new_session=True,
             )
+        assert self._process.stderr is not None
+        self._stderr = _Stderr(self._process.stderr)
+        self._ended = os.pidfd_open(self._process.pid) if sys.platform == "linux" else None
         self._connection = Connection(ours.detach())
+        return self._connection
 
     def _death(self) -> str:
+        assert self._stderr is not None
+        # it closed the socket, so it is about to end by itself, and how is worth knowing
+        self._stderr.wait(1)
+        code, last_words = self._end()
+        how = f"signal {_signal_name(-code)}" if code < 0 else f"exit code {code}"
+        if code == -signal.SIGKILL:
+            how += ", as of the kernel when memory runs out"
+        return f"{last_words}\nthe trainer process died while it trained: {how}".lstrip()
+
+    def _end(self) -> tuple[int, str]:
+        """Make sure that the child and its group are gone; its exit code and the end of its standard error."""
         assert self._process is not None
+        assert self._connection is not None
+        assert self._stderr is not None
+        # before it is waited for: its id, which is the group's, is nobody else's until then
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
         code = self._process.wait()
-        self._forget()
-        how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-        return f"the trainer process died while it trained: {how}"
-
-    def _forget(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-        self._process = self._connection = None
+        last_words = self._stderr.last_words()
+        self._connection.close()
+        if self._ended is not None:
+            os.close(self._ended)
+        self._process = self._connection = self._stderr = self._ended = None
+        return code, last_words
 
 
-def main(descriptor: int, threads: int, allowed: Collection[str]) -> None:
+class _Stderr:
+    """Passes the child's standard error on to ours, and remembers its end."""
+
+    def __init__(self, pipe: IO[bytes]) -> None:
+        self._pipe, self._end = pipe, b""
+        self._thread = threading.Thread(target=self._follow, daemon=True)
+        self._thread.start()
+
+    def wait(self, seconds: float) -> None:
+        """Wait for its end, which is that of everybody who writes to it."""
+        self._thread.join(seconds)
+
+    def last_words(self) -> str:
+        self.wait(1)
+        return self._end.decode(errors="replace").strip()
+
+    def _follow(self) -> None:
+        with self._pipe:
+            while chunk := os.read(self._pipe.fileno(), _LAST_WORDS):
+                self._end = (self._end + chunk)[-_LAST_WORDS:]
+                with suppress(OSError):
+                    os.write(sys.stderr.fileno(), chunk)
+
+
+def _signal_name(number: int) -> str:
+    # a real-time signal has none
+    return signal.Signals(number).name if number in set(signal.Signals) else str(number)
+
+
+def main(descriptor: int, options: Mapping[str, Any]) -> None:
     """Serve jobs from the socket until its other end is closed."""
-    # Ctrl-C reaches the whole foreground group; what follows from it is the supervisor's decision.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _die_with(options["parent"])
+    # so that a crash in C leaves a trace in the standard error
+    faulthandler.enable()
+    refusal = None
+    if options["memory_limit"] is not None:
+        try:
+            resource.setrlimit(resource.RLIMIT_DATA, (options["memory_limit"],) * 2)
+        except (OSError, ValueError, OverflowError) as error:
+            refusal = f"--memory-limit {options['memory_limit']} cannot be set here: {error}"
+    # Whoever stops a service may signal all its processes; what follows is the supervisor's decision. Not SIG_IGN,
+    # which the programs that an objective starts would inherit.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda _number, _frame: None)
     connection = Connection(descriptor)
     jobs: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
 
@@ -142,18 +235,35 @@ def main(descriptor: int, threads: int, allowed: Collection[str]) -> None:
         try:
             while True:
                 jobs.put(json.loads(connection.recv_bytes()))
-        except (EOFError, ConnectionError):
+        except (EOFError, OSError):
             # The supervisor is gone, so nobody wants the result.
             os._exit(0)
 
     threading.Thread(target=read, daemon=True).start()
+    own = os.getpid()
     while True:
-        connection.send_bytes(json.dumps(asdict(_train(jobs.get(), threads, allowed))).encode())
+        job = jobs.get()
+        trained = _train(job, options) if refusal is None else Trained("refused", 0.0, error=refusal)
+        if os.getpid() != own:
+            # a copy that an objective made, and that came back from it
+            os._exit(0)
+        connection.send_bytes(json.dumps({**asdict(trained), "job": job["job"]}).encode())
 
 
-def _train(job: dict[str, Any], threads: int, allowed: Collection[str]) -> Trained:
+def _die_with(parent: int) -> None:
+    """End when the parent does, an endless loop in C would keep the reading thread from noticing; and before it."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        # when memory runs out, the kernel is to end the trainer and not the worker
+        with suppress(OSError):
+            Path("/proc/self/oom_score_adj").write_text("500")
+    if os.getppid() != parent:
+        sys.exit("the worker ended while its trainer started")
+
+
+def _train(job: dict[str, Any], options: Mapping[str, Any]) -> Trained:
     try:
-        objective = load(job["objective"], allowed, threads=threads)
+        objective = load(job["objective"], options["allowed"], threads=options["threads"])
     except LedgerError as error:
         return Trained("refused", 0.0, error=str(error))
     if "params" not in job:
@@ -162,10 +272,12 @@ def _train(job: dict[str, Any], threads: int, allowed: Collection[str]) -> Train
     try:
         result = objective(job["params"], Context(**job["context"]))
     except (Exception, SystemExit) as error:
+        if isinstance(error, MemoryError) and options["memory_limit"] is not None:
+            error.add_note(f"MemoryError: a trial may use {options['memory_limit']} bytes (--memory-limit)")
         text = str(error) if isinstance(error, LedgerError) else traceback.format_exc()
         return Trained("failed", time.perf_counter() - started, error=text)
     return Trained("result", time.perf_counter() - started, loss=result.loss, metrics=result.metrics)
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3:])
+    main(int(sys.argv[1]), json.loads(sys.argv[2]))

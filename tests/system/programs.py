@@ -5,9 +5,9 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import psycopg
 
@@ -17,19 +17,20 @@ _STUDY = ("MODEL_CHOICE", "NUM_ITERATIONS", "NUM_HYPERPARAM_SETS", "SEED", "BASE
 
 
 class Program:
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, **variables: str) -> None:
         self.folder, self.home = folder, folder / "home"
         self._environment = {k: v for k, v in os.environ.items() if k not in (*_STUDY, "DATABASE_URL", "LEDGER_ALLOW")}
-        self._environment["LEDGER_HOME"] = str(self.home)
+        self._environment |= {"LEDGER_HOME": str(self.home), **variables}
 
-    def start(self, *arguments: str) -> "subprocess.Popen[str]":
-        """Start a command in a process group of its own."""
+    def start(self, *arguments: str, log: IO[str] | None = None) -> "subprocess.Popen[str]":
+        """Start a command in a process group of its own; what it says goes to pipes, or all of it to the log."""
         return subprocess.Popen(
             [sys.executable, "-m", "ledger", *arguments],
             cwd=self.folder,
             env=self._environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stdin=subprocess.DEVNULL,
+            stdout=log or subprocess.PIPE,
+            stderr=log or subprocess.PIPE,
             text=True,
             start_new_session=True,
         )
@@ -51,6 +52,37 @@ class Program:
             return connection.execute(statement).fetchall()
 
 
+# Says that it has begun, and goes on when it is let.
+BLOCKING = """
+import pathlib, time
+
+def blocked(params):
+    pathlib.Path("begun").touch()
+    while not pathlib.Path("go").exists():
+        time.sleep(0.02)
+    return params["x"] ** 2
+"""
+_OWN = """
+[study]
+name = "own"
+iterations = 1
+points = {points}
+[objective]
+function = "mine:{function}"
+[space]
+x = {{ type = "real", low = -1.0, high = 1.0 }}
+[limits]
+{limits}
+"""
+
+
+def own_study(folder: Path, code: str, function: str, points: int = 2, **limits: float) -> None:
+    """Write mine.py, with the code of an own objective, and own.toml, a study of one iteration with it."""
+    (folder / "mine.py").write_text(code)
+    lines = "\n".join(f"{name} = {value}" for name, value in limits.items())
+    (folder / "own.toml").write_text(_OWN.format(points=points, function=function, limits=lines))
+
+
 def wait_until(condition: Callable[[], Any], seconds: float = 60) -> Any:
     """Poll until the condition is true; an error of the database counts as not yet."""
     end = time.monotonic() + seconds
@@ -70,3 +102,15 @@ def alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
         return False
+
+
+def children_of(parent: int) -> Iterator[int]:
+    """Yield the ids of a process's children."""
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdecimal():
+            try:
+                of = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+            if of == parent:
+                yield int(folder.name)

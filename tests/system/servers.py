@@ -1,0 +1,164 @@
+"""A PostgreSQL of a test's own, with settings of its own, to be stopped, crashed and started again."""
+
+import os
+import random
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+from pathlib import Path
+
+import psycopg
+
+from ledger import embedded
+from tests.system.programs import alive, children_of, wait_until
+
+# What `pg_ctl stop -m` sends; pg_ctl itself refuses to run as root.
+SIGNALS = {"smart": signal.SIGTERM, "fast": signal.SIGINT, "immediate": signal.SIGQUIT}
+USER = "ledger"
+# The server's own; a test that wants less of it says so in its settings.
+SETTINGS = {"max_connections": 100, "shared_buffers": "32MB", "log_connections": "off"}
+
+
+class Server:
+    """A server on a port of 127.0.0.1 that is its own for good, whose data are as durable as PostgreSQL makes them.
+
+    Parameters
+    ----------
+    folder : Path
+        Where the data, the log and the password are; made where it is not there.
+    **settings
+        Of postgresql.conf, as in ``max_connections=20``. `settings` may be changed later and holds from the next start.
+
+    Attributes
+    ----------
+    url : str
+        Of the maintenance database, as a superuser.
+    starts : int
+        How often it was started.
+    """
+
+    def __init__(self, folder: Path, **settings: object) -> None:
+        self.folder, self.data, self.log = folder, folder / "data", folder / "postgres.log"
+        self.settings: dict[str, object] = {**SETTINGS, **settings}
+        self.host, self.port = "127.0.0.1", free_port()
+        self.password = secrets.token_hex(12)
+        self.starts = 0
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"postgresql://{USER}:{self.password}@{self.host}:{self.port}/postgres"
+
+    @property
+    def is_running(self) -> bool:
+        """Whether its first process is there; it may not accept connections yet."""
+        return self._process is not None and self._process.poll() is None
+
+    @property
+    def processes(self) -> list[int]:
+        """The ids of its processes, the first one's first."""
+        return [self._process.pid, *children_of(self._process.pid)] if self._process is not None else []
+
+    def __enter__(self) -> "Server":
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._make()
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if not self.is_running and self.data.joinpath("postmaster.pid").exists():
+            # only a server that ends itself gives its shared memory back
+            self.start()
+        if self.is_running:
+            self.stop("immediate")
+        shutil.rmtree(self.data)
+
+    def start(self) -> None:
+        """Return when the server accepts connections, recovered from whatever its last end was."""
+        assert not self.is_running
+        listen = {"listen_addresses": self.host, "port": self.port, "unix_socket_directories": ""}
+        options = [f"--{name}={value}" for name, value in {**self.settings, **listen}.items()]
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [*self._as_owner, str(embedded.program("postgres")), "-D", str(self.data), *options],
+                cwd=self.folder,
+                env=_environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        self.starts += 1
+        wait_until(self._accepts)
+
+    def stop(self, mode: str = "fast") -> None:
+        """Stop: `smart` waits for the clients to leave, `fast` ends them, `immediate` crashes."""
+        assert self._process is not None
+        self._process.send_signal(SIGNALS[mode])
+        self._process.wait()
+
+    def kill(self) -> None:
+        """End every process of the server by SIGKILL, as a power failure of its machine would."""
+        assert self._process is not None
+        # stopped first, so that it starts no more of them
+        self._process.send_signal(signal.SIGSTOP)
+        processes = self.processes
+        for pid in reversed(processes):
+            os.kill(pid, signal.SIGKILL)
+        self._process.wait()
+        # the next start is refused while one that shares its memory is left
+        wait_until(lambda: not any(alive(pid) for pid in processes))
+
+    def restart(self, mode: str = "fast") -> None:
+        """Stop in a mode of `stop`, or by `kill`, and start again."""
+        if mode == "kill":
+            self.kill()
+        else:
+            self.stop(mode)
+        self.start()
+
+    def _make(self) -> None:
+        owner = embedded._owner(self.folder)
+        self._as_owner = embedded._as(owner)
+        embedded._private(self.data, owner)
+        password = self.folder / "password"
+        password.touch(mode=0o600)
+        password.write_text(self.password)
+        access = ["--auth-local=reject", "--auth-host=scram-sha-256", f"--pwfile={password}"]
+        # the data are new, so nothing is lost without a sync yet
+        options = ["--encoding=UTF8", "--locale=C", "--no-sync", "--no-instructions"]
+        initdb = [str(embedded.program("initdb")), f"--pgdata={self.data}", f"--username={USER}", *access, *options]
+        with self.log.open("ab") as log:
+            subprocess.run(
+                [*self._as_owner, *initdb], cwd=self.folder, env=_environment(), stdout=log, stderr=log, check=True
+            )
+
+    def _accepts(self) -> bool:
+        assert self._process is not None
+        if self._process.poll() is not None:
+            raise AssertionError(f"PostgreSQL did not start:\n{self.log.read_text()[-2000:]}")
+        try:
+            psycopg.connect(self.url, connect_timeout=10).close()
+        except psycopg.OperationalError as error:
+            # it is up, and full or read-only by a test's own wish
+            return "too many clients" in str(error) or "remaining connection slots" in str(error)
+        return True
+
+
+def free_port() -> int:
+    """Return a port of 127.0.0.1 that no outgoing connection is given, so that it is still free after a restart."""
+    while True:
+        port = random.randrange(10_000, 32_000)
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+
+
+def _environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if not name.startswith("PG")}

@@ -1,0 +1,65 @@
+"""More workers than the server has connections: all of the work is done, and nobody crashes."""
+
+import threading
+import uuid
+
+import psycopg
+
+from ledger.database import migration, protocol
+from ledger.database.connection import engine
+from ledger.database.retry import Patience
+from ledger.database.session import Session
+from ledger.database.store import Store
+from tests.integration.ledgers import make_study
+from tests.system.servers import Server
+
+WORKERS, TRIALS = 200, 2000
+
+
+def test_200_workers_of_a_server_with_100_connections_do_all_the_work(tmp_path, caplog):
+    caplog.set_level("WARNING", "ledger")
+    with Server(tmp_path, max_connections=100) as server:
+        with engine(server.url).connect() as connection:
+            migration.upgrade(connection)
+            store = Store(connection)
+            study = make_study(store, trials=TRIALS)
+            done: list[int] = []
+            errors: list[BaseException] = []
+            everybody, all_done = threading.Barrier(WORKERS), threading.Event()
+
+            def work(number: int) -> None:
+                session = Session(
+                    server.url, f"ledger worker {number}", 10.0, Patience(120), protocol.listen, all_done.wait
+                )
+                try:
+                    everybody.wait()
+                    while held := session.call(protocol.claim, "s", uuid.uuid4(), f"w{number}"):
+                        assert session.call(protocol.complete, held, 0.5, {}, 0.0) == "recorded"
+                        done.append(held.trial)
+                        if len(done) == TRIALS:
+                            # those that wait for a connection need not wait any longer
+                            all_done.set()
+                    # who has one keeps it, as an idle worker does
+                    all_done.wait()
+                except BaseException as error:
+                    errors.append(error)
+                finally:
+                    session.close()
+
+            threads = [threading.Thread(target=work, args=(number,)) for number in range(WORKERS)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            assert errors == []
+            assert sorted(done) == list(range(TRIALS))
+            assert store.waiting(study.id, 0)[0] == 0
+        with psycopg.connect(server.url) as plain:
+            attempts = plain.execute(
+                "select count(*), count(distinct trial), count(*) filter (where outcome = 'complete')"
+                " from ledger.attempt"
+            ).fetchone()
+        assert attempts == (TRIALS,) * 3
+    messages = {record.getMessage().split(": ", 1)[-1] for record in caplog.records}
+    assert any("raise max_connections, start fewer workers" in message for message in messages), messages
+    assert all("\n" not in message for message in messages)

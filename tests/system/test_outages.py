@@ -1,0 +1,305 @@
+"""While the database is away, training goes on; what became of it is delivered afterwards, and recorded once."""
+
+import os
+import signal
+import uuid
+from contextlib import ExitStack
+
+import psycopg
+import pytest
+
+from tests.system.programs import Program, own_study, wait_until
+from tests.system.proxy import Proxy
+from tests.system.servers import Server
+
+OBJECTIVE = """
+import pathlib, time
+
+def waits(params, context):
+    with open("calls", "a") as calls:
+        print(context.trial, context.attempt, file=calls, flush=True)
+    while not pathlib.Path("go").exists():
+        time.sleep(0.02)
+    return params["x"] ** 2
+"""
+
+
+@pytest.fixture(scope="module")
+def postgres(tmp_path_factory):
+    with Server(tmp_path_factory.mktemp("server"), track_functions="all") as postgres:
+        yield postgres
+
+
+@pytest.fixture
+def url(postgres):
+    """A database of the test's own."""
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    with psycopg.connect(postgres.url, autocommit=True) as connection:
+        connection.execute(f"create database {name}")
+    yield postgres.url.replace("/postgres", f"/{name}")
+    with psycopg.connect(postgres.url, autocommit=True) as connection:
+        connection.execute(f"drop database {name} with (force)")
+
+
+class Search:
+    """A manager and a worker, both of them through a proxy, and the truth beside it."""
+
+    def __init__(self, folder, url, through, *options, heartbeat=0.3):
+        own_study(folder, OBJECTIVE, "waits", heartbeat=heartbeat, lease=60.0)
+        self.url, self.folder = url, folder
+        self.go, self.calls = folder / "go", folder / "calls"
+        self.program = Program(folder, DATABASE_URL=through, LEDGER_STATEMENT_TIMEOUT="1")
+        self.options = options
+        Program(folder, DATABASE_URL=url).run("db", "upgrade")
+        self.logs = []
+
+    def start(self, *command):
+        path = self.folder / f"{len(self.logs)}.log"
+        self.logs.append(path)
+        with path.open("w") as log:
+            return self.program.start(*command, *self.options, log=log)
+
+    def training(self):
+        """Start both, and return when the first trial is being trained."""
+        self.manager = self.start("manager", "own.toml")
+        self.worker = self.start("worker", "--study", "own", "--until-complete", "--allow", "mine")
+        wait_until(lambda: self.calls.exists() and self.calls.read_text())
+
+    def said(self, process, words):
+        """Wait until a process has said so."""
+        log = self.logs[0] if process is self.manager else self.logs[1]
+        wait_until(lambda: words in log.read_text())
+
+    def ask(self, statement):
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            return connection.execute(statement).fetchall()
+
+    def is_undisturbed(self):
+        """Let the study end, and see that it is as if nothing had been."""
+        self.go.touch()
+        for process in (self.worker, self.manager):
+            assert process.wait(60) == 0, "".join(log.read_text() for log in self.logs)
+        assert self.ask("select number, state, attempts, failures, lost from ledger.trial order by 1") == [
+            (0, "complete", 1, 0, 0),
+            (1, "complete", 1, 0, 0),
+        ]
+        assert self.ask("select trial, outcome from ledger.attempt order by 1") == [(0, "complete"), (1, "complete")]
+        assert self.calls.read_text() == "0 1\n1 1\n", "each trial was trained once"
+        assert "Traceback" not in "".join(log.read_text() for log in self.logs)
+
+    def close(self):
+        for process in (getattr(self, "worker", None), getattr(self, "manager", None)):
+            if process is not None and process.poll() is None:
+                process.kill()
+                process.wait()
+
+
+@pytest.fixture
+def proxy(postgres):
+    with Proxy(postgres.port) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def search(tmp_path, url, proxy):
+    search = Search(tmp_path, url, proxy.url(url))
+    yield search
+    search.close()
+
+
+def of(role):
+    return lambda link: link.role.startswith(f"ledger {role}")
+
+
+@pytest.mark.parametrize("mode", ["fast", "immediate", "kill"])
+def test_a_restart_or_crash_of_the_server_costs_no_attempt(postgres, search, mode):
+    search.training()
+    postgres.stop(mode) if mode != "kill" else postgres.kill()
+    for process in (search.manager, search.worker):
+        search.said(process, "trying again")
+    # done while the database is away
+    search.go.touch()
+    postgres.start()
+    search.is_undisturbed()
+    for process in (search.manager, search.worker):
+        search.said(process, "the database answers again")
+
+
+@pytest.mark.parametrize("fault", ["stall", "silence"])
+def test_a_half_open_connection_costs_no_attempt(proxy, search, fault):
+    search.training()
+    getattr(proxy, fault)()
+    for process in (search.manager, search.worker):
+        search.said(process, "trying again")
+    proxy.resume()
+    search.is_undisturbed()
+
+
+def test_a_manager_takes_its_lock_back_from_the_session_that_a_half_open_connection_left(proxy, search):
+    search.training()
+    # the old session hears nothing of its client's end, and holds the lock
+    stalled = [link for link in proxy.links if of("manager")(link)]
+    assert len(stalled) == 1
+    proxy.stall(lambda link: link in stalled)
+    search.said(search.manager, "the database answers again")
+    search.is_undisturbed()
+
+
+@pytest.mark.parametrize("function", ["claim", "complete"])
+def test_a_lost_acknowledgement_is_recognised(proxy, search, function):
+    trap = proxy.lose_answer(lambda link: f"ledger.{function}(" in link.statement)
+    search.go.touch()
+    search.training()
+    search.is_undisturbed()
+    assert trap.sprung.is_set()
+
+
+@pytest.mark.parametrize("part", ["ledger.revision", "ledger.progress"])
+def test_a_command_that_loses_its_connection_starts_over(proxy, search, part):
+    trap = proxy.lose_answer(lambda link: of("command")(link) and part in link.statement)
+    assert search.program.run("study", "list").startswith("no studies yet")
+    assert trap.sprung.is_set()
+
+
+def test_a_refused_connection_goes_to_the_next_host_of_the_url(postgres, tmp_path, url):
+    with Proxy(postgres.port) as first, Proxy(postgres.port) as second, ExitStack() as stack:
+        through = first.url(url).replace(f":{first.port}/", f":{first.port},127.0.0.1:{second.port}/")
+        search = Search(tmp_path, url, through)
+        stack.callback(search.close)
+        search.training()
+        assert not second.links
+        first.refuse()
+        first.cut()
+        wait_until(lambda: any(of("worker")(link) for link in second.links))
+        search.is_undisturbed()
+
+
+def test_a_statement_that_is_held_up_is_given_up_and_sent_again(search):
+    search.training()
+    with psycopg.connect(search.url) as other:
+        other.execute("select * from ledger.trial for update")
+        search.said(search.worker, "canceling statement due to statement timeout; trying again")
+    search.is_undisturbed()
+
+
+def test_a_read_only_standby_is_waited_for_until_it_is_promoted(postgres, search):
+    search.training()
+    postgres.stop()
+    postgres.data.joinpath("standby.signal").touch()
+    postgres.start()
+    for process in (search.manager, search.worker):
+        search.said(process, "this is a standby: name the primary")
+    error = search.program.run("study", "pause", "own", "--give-up-after", "0", code=1)
+    assert "read-only" in error
+    assert "own" in search.program.run("study", "list")
+    with psycopg.connect(postgres.url, autocommit=True) as connection:
+        connection.execute("select pg_promote()")
+    search.is_undisturbed()
+
+
+def test_workers_that_find_no_free_connection_wait_for_one_and_say_what_to_do(tmp_path, tmp_path_factory):
+    with Server(tmp_path_factory.mktemp("small"), max_connections=5) as server, ExitStack() as stack:
+        search = Search(tmp_path, server.url, server.url)
+        stack.callback(search.close)
+        # three are kept for superusers, which this role is, so all five are taken
+        held = [stack.enter_context(psycopg.connect(server.url)) for _ in range(5)]
+        search.manager = search.start("manager", "own.toml")
+        search.worker = search.start("worker", "--study", "own", "--until-complete", "--allow", "mine")
+        for process in (search.manager, search.worker):
+            search.said(process, "too many clients already; raise max_connections")
+        error = search.program.run("study", "list", "--give-up-after", "0.5", code=1)
+        assert error.splitlines()[-1].startswith("ledger: gave up after")
+        for connection in held:
+            connection.close()
+        wait_until(lambda: search.calls.exists() and search.calls.read_text())
+        search.is_undisturbed()
+
+
+def test_giving_up_ends_in_a_clear_error_and_the_same_command_goes_on(postgres, tmp_path, url, proxy):
+    search = Search(tmp_path, url, proxy.url(url), "--give-up-after", "1")
+    try:
+        search.training()
+        proxy.refuse()
+        proxy.cut()
+        for process, log in ((search.manager, search.logs[0]), (search.worker, search.logs[1])):
+            assert process.wait(60) == 1
+            last = log.read_text().splitlines()[-1]
+            assert last.startswith("ledger: gave up after")
+            assert "--give-up-after" in last
+            assert "Connection refused" in last
+        proxy.resume()
+        assert search.ask("select state from ledger.trial order by number") == [("running",), ("pending",)]
+    finally:
+        search.close()
+
+
+def test_a_worker_told_to_leave_while_the_database_is_away_leaves_within_its_grace(postgres, tmp_path, url, proxy):
+    search = Search(tmp_path, url, proxy.url(url))
+    try:
+        search.program._environment["WORKER_GRACE"] = "0.5"
+        search.training()
+        proxy.refuse()
+        proxy.cut()
+        search.said(search.worker, "trying again")
+        search.worker.send_signal(signal.SIGTERM)
+        assert search.worker.wait(60) == 0
+        search.said(search.worker, "goes back when its lease ends")
+    finally:
+        search.close()
+
+
+def test_a_worker_whose_connection_died_unnoticed_releases_its_trial_all_the_same(tmp_path, url, proxy):
+    search = Search(tmp_path, url, proxy.url(url), heartbeat=30.0)
+    try:
+        search.program._environment["WORKER_GRACE"] = "0"
+        search.training()
+        proxy.cut(of("worker"))
+        search.worker.send_signal(signal.SIGTERM)
+        assert search.worker.wait(60) == 0
+        assert search.ask("select outcome from ledger.attempt") == [("released",)]
+    finally:
+        search.close()
+
+
+def test_an_export_that_is_cut_off_says_so_and_writes_nothing_twice(proxy, search):
+    search.training()
+    proxy.lose_answer(lambda link: of("command")(link) and "ledger.attempts" in link.statement)
+    process = search.program.start("export", "own", "--format", "json")
+    out, error = process.communicate()
+    assert process.returncode == 1
+    assert out.count('"trials"') == 1
+    assert "what was written ends in the middle" in error.splitlines()[-1]
+    assert search.program.document("own")["study"]["name"] == "own"
+    search.is_undisturbed()
+
+
+def test_of_two_managers_one_waits_and_takes_over_when_the_others_lock_is_lost_with_its_connection(search):
+    search.training()
+    second = search.start("manager", "own.toml", "--wait")
+    wait_until(lambda: "waiting for its end" in search.logs[2].read_text())
+    third = search.program.run("manager", "own.toml", code=1)
+    assert "has a manager already" in third
+    ((session,),) = search.ask(
+        "select pid from pg_locks join pg_stat_activity using (pid) where locktype = 'advisory' and granted"
+        f" and application_name like 'ledger manager %-{search.manager.pid}-%'"
+    )
+    # so that the second one is first
+    os.kill(search.manager.pid, signal.SIGSTOP)
+    search.ask(f"select pg_terminate_backend({session})")
+    wait_until(lambda: search.ask("select count(*) from pg_locks where locktype = 'advisory'") == [(1,)])
+    os.kill(search.manager.pid, signal.SIGCONT)
+    assert search.manager.wait(60) == 1
+    search.said(search.manager, "has a manager already")
+    search.manager, search.logs[0] = second, search.logs[2]
+    search.is_undisturbed()
+
+
+def test_a_trial_shorter_than_a_beat_never_beats(tmp_path, url):
+    program = Program(tmp_path, DATABASE_URL=url)
+    program.run("db", "upgrade")
+    program.run("run", "--iterations", "1", "--points", "4", "--workers", "1")
+    with psycopg.connect(url, autocommit=True) as connection:
+        calls = connection.execute("select funcname, calls from pg_stat_user_functions where schemaname = 'ledger'")
+        counted: dict[str, int] = dict(calls.fetchall())
+    assert counted["complete"] == 4
+    assert "heartbeat" not in counted
