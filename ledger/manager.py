@@ -5,19 +5,22 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from statistics import fmean
 
 from ledger.database.store import Batch, Store, StudyRow
 from ledger.errors import LedgerError
+from ledger.lines import last_line
 from ledger.logs import say
-from ledger.optimizer import Observation, environment, propose
+from ledger.optimizer import environment, mean_loss, propose, recall
+from ledger.reaper import Reaper
 from ledger.study import Study, differences
 
 _log = logging.getLogger("ledger.manager")
 
 SHORTEST_POLL = 0.005
 LONGEST_POLL = 0.25
-REAP_SECONDS = 1.0
+# A manager that was just killed may hold its lock for a moment more.
+LOCK_SECONDS = 2.0
+LOCK_POLL = 0.2
 # Rounds of one iteration in which every trial failed, after which the study fails.
 ROUNDS = 3
 
@@ -73,6 +76,8 @@ class Manager:
         The study, registered.
     watch : callable, optional
         Called at every poll with the Progress.
+    wait : bool
+        Wait for as long as the study has another manager.
 
     Raises
     ------
@@ -80,18 +85,16 @@ class Manager:
         The study has another manager.
     """
 
-    def __init__(self, store: Store, row: StudyRow, watch: Callable[[Progress], None] | None = None) -> None:
-        if not store.lock(row.id):
-            raise LedgerError(
-                f"study {row.name} has a manager already, which goes on with it:"
-                f" `ledger study show {row.name}` shows how far it is"
-            )
+    def __init__(
+        self, store: Store, row: StudyRow, watch: Callable[[Progress], None] | None = None, *, wait: bool = False
+    ) -> None:
+        _take(store, row, wait=wait)
         self._store, self._watch = store, watch
         # read again: it may have changed before the lock was ours
         self._row = store.study(row.name)
         self._study = Study.from_spec(row.name, self._row.iterations, self._row.spec)
         self._best: float | None = None
-        self._reaped = 0.0
+        self._reaper = Reaper(store, row.id, row.name, self._study.limits.lease)
         self._paused = False
 
     def run(self, *, another_round: bool = False) -> StudyRow:
@@ -127,14 +130,15 @@ class Manager:
                     self._fail(last.number, last.round + 1)
 
     def _propose(self, number: int, round: int) -> None:
-        earlier = self._store.trials(self._row.id, before=number)
-        taken = [trial.params for trial in self._store.trials(self._row.id, iteration=number)]
-        history = [Observation(trial.params, trial.loss, trial.seconds) for trial in earlier]
+        trials = self._store.trials(self._row.id)
+        history, taken = recall(trials, number, round)
         proposal = propose(self._study, number, round, self._study.points, history, taken)
         where = self._where(number)
         if not proposal.points:
             if round == 0:
-                self._finish("complete", f"the space is used up: all {len(history)} points of it were tried")
+                self._finish(
+                    "complete", f"the space is used up: all {self._study.space.size()} points of it were tried"
+                )
             else:
                 self._finish("failed", f"iteration {number}: every trial failed, and the space has no other points")
             return
@@ -155,7 +159,7 @@ class Manager:
             seconds=seconds,
         )
         for index, params in enumerate(batch.points):
-            trial = len(earlier) + len(taken) + index
+            trial = len(trials) + index
             say(_log, "point", f"{where}: trial {trial}: {json.dumps(params)}", study=self._row.name, trial=trial)
 
     def _wait(self, number: int) -> float | None:
@@ -173,26 +177,34 @@ class Manager:
                 self._watch(Progress(before + max(0, self._study.points - waiting), total, self._best))
             if waiting == 0:
                 return time.monotonic() - started
-            self._reap()
+            self._reaper.look()
             time.sleep(pause)
             pause = min(pause * 1.5, LONGEST_POLL)
 
     def _tell(self, number: int, waited: float) -> bool:
-        """Record the iteration's losses; False where no trial of it completed."""
+        """Record the iteration's losses; False where none of its proposed trials completed, so that it needs others."""
         trials = self._store.trials(self._row.id, iteration=number)
         losses = [trial.loss for trial in trials if trial.state == "complete"]
-        if not losses:
+        if not losses and any(trial.source != "retried" for trial in trials):
             return False
-        mean, best = fmean(losses), min(losses)
-        self._best = best if self._best is None else min(self._best, best)
-        if not self._store.tell(self._row.id, number, mean, best):
-            raise LedgerError(f"{self._where(number)} could not be told: it changed while this manager held its lock")
+        mean, best = (mean_loss(losses), min(losses)) if losses else (None, None)
+        if not self._store.tell(self._row.id, number, mean, best, len(trials)):
+            if len(self._store.trials(self._row.id, iteration=number)) == len(trials):
+                raise LedgerError(
+                    f"{self._where(number)} could not be told: it changed while this manager held its lock"
+                )
+            return True  # a retry has joined it, and is waited for
         failed = len(trials) - len(losses)
+        if best is None:
+            found = "no retried trial completed"
+        else:
+            self._best = best if self._best is None else min(self._best, best)
+            found = f"mean loss {mean:.6g}, best {best:.6g}, best so far {self._best:.6g}"
         say(
             _log,
             "told",
-            f"{self._where(number)}: mean loss {mean:.6g}, best {best:.6g}, best so far {self._best:.6g},"
-            f" waited {waited:.2f} s" + (f"; {failed} of {len(trials)} trials failed" if failed else ""),
+            f"{self._where(number)}: {found}, waited {waited:.2f} s"
+            + (f"; {failed} of {len(trials)} trials failed or were cancelled" if failed else ""),
             study=self._row.name,
             iteration=number,
             mean_loss=mean,
@@ -205,37 +217,18 @@ class Manager:
 
     def _fail(self, number: int, rounds: int) -> None:
         last = self._store.trials(self._row.id, iteration=number)[-1]
-        error = last.error.strip().splitlines()[-1]
+        error = last_line(last.error)
         self._finish(
             "failed",
             f"iteration {number}: every trial of {rounds} rounds failed, the last (trial {last.number}) with: {error}",
         )
 
     def _finish(self, state: str, reason: str | None) -> None:
-        self._store.finish(self._row.id, state, reason)
+        if not self._store.finish(self._row.id, state, reason, iterations=self._row.iterations):
+            return
         message = f"study {self._row.name} is {state}" + (f": {reason}" if reason else "")
         level = logging.INFO if state == "complete" else logging.ERROR
         say(_log, state, message, level=level, study=self._row.name, reason=reason)
-
-    def _reap(self) -> None:
-        """Take expired claims back, now and then."""
-        now = time.monotonic()
-        if now - self._reaped < REAP_SECONDS:
-            return
-        self._reaped = now
-        for trial in self._store.expired(self._row.id):
-            state = self._store.reap(self._row.id, trial.number, trial.lease_until)
-            if state is not None:
-                say(
-                    _log,
-                    "reaped",
-                    f"{self._row.name} trial {trial.number}: worker {trial.worker} sent no heartbeat within its lease;"
-                    f" the trial is {state}",
-                    level=logging.WARNING,
-                    study=self._row.name,
-                    trial=trial.number,
-                    worker=trial.worker,
-                )
 
     def _say_paused(self, paused: bool, waiting: int) -> None:
         if paused == self._paused:
@@ -252,3 +245,21 @@ class Manager:
 
     def _where(self, number: int) -> str:
         return f"{self._row.name} iteration {number} ({number + 1} of {self._row.iterations})"
+
+
+def _take(store: Store, row: StudyRow, *, wait: bool) -> None:
+    """Take the study's lock, where another manager has it only after that one has left."""
+    end = time.monotonic() + LOCK_SECONDS
+    said = False
+    while not store.lock(row.id):
+        if store.end_ghost(row.id):
+            continue
+        if not wait and time.monotonic() > end:
+            raise LedgerError(
+                f"study {row.name} has a manager already, which goes on with it: `ledger study show {row.name}` shows"
+                " how far it is, and --wait waits for that manager's end"
+            )
+        if wait and not said:
+            said = True
+            say(_log, "waiting", f"study {row.name} has a manager already: waiting for its end", study=row.name)
+        time.sleep(LOCK_POLL)

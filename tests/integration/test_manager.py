@@ -1,6 +1,7 @@
 """The manager: ask, insert, wait, tell, and what it does when trials fail, a study is paused, or it is killed."""
 
 import threading
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -18,11 +19,11 @@ from ledger.study import Study, assemble
 Loss = Callable[[dict[str, Any]], float | None]
 
 
-def study(tmp_path, space='x = { type = "real", low = -1.0, high = 1.0 }', **options: Any) -> Study:
+def study(tmp_path, space='x = { type = "real", low = -1.0, high = 1.0 }', limits="", **options: Any) -> Study:
     file = tmp_path / "study.toml"
     file.write_text(
         f'[study]\nname = "s"\n[objective]\nfunction = "m:f"\n[optimizer]\nbase_estimator = "ET"\n'
-        f"[space]\n{space}\n[limits]\nmax_failures = 1\n"
+        f"[space]\n{space}\n[limits]\nmax_failures = 1\n{limits}\n"
     )
     return assemble({"iterations": 4, "points": 2, "seed": 1, **options}, file)
 
@@ -145,6 +146,12 @@ def test_three_rounds_in_which_every_trial_failed_fail_the_study_and_a_resume_tr
     assert (told.round, told.size) == (3, 8)
 
 
+def test_huge_losses_have_a_mean(store, workers, tmp_path):
+    workers(lambda params: 1.7e308)
+    row = Manager(store, register(store, study(tmp_path, iterations=1))).run()
+    assert [told.mean_loss for told in store.iterations(row.id)] == [1.7e308]
+
+
 def test_a_discrete_space_that_is_used_up_completes_the_study_early(store, workers, tmp_path):
     workers(square)
     row = Manager(store, register(store, study(tmp_path, 'x = { type = "integer", low = 1, high = 5 }'))).run()
@@ -182,18 +189,26 @@ def test_a_paused_study_hands_out_nothing_until_it_runs_again(store, url, worker
     assert seen[:8] == [0] * 8
 
 
-def test_an_expired_lease_is_taken_back(store, connection, workers, advance, tmp_path):
-    row = register(store, study(tmp_path, iterations=1))
-    lost: list[uuid.UUID] = []
+def test_a_lease_that_ran_out_under_watch_is_taken_back_and_an_old_one_is_not(
+    store, connection, workers, advance, tmp_path
+):
+    row = register(store, study(tmp_path, iterations=1, limits="lease = 2.0\nheartbeat = 0.5"))
+    began = time.monotonic()
+    taken_back: list[float] = []
+    claims: list[uuid.UUID] = []
 
     def watch(_progress: Any) -> None:
-        if not lost:
+        if not claims:
             held = protocol.claim(connection, "s", uuid.uuid4(), "lost")
             assert held is not None
-            lost.append(held.claim)
-            advance(31)
+            claims.append(held.claim)
+            # by the database's clock it is long over, as after an outage
+            advance(1000)
+        elif not taken_back and connection.execute("select from ledger.trial where lost = 1").fetchall():
+            taken_back.append(time.monotonic() - began)
             workers(square)
 
     assert Manager(store, row, watch).run().state == "complete"
-    outcome = connection.execute("select outcome, worker from ledger.attempt where claim = %s", lost).fetchone()
+    outcome = connection.execute("select outcome, worker from ledger.attempt where claim = %s", claims).fetchone()
     assert outcome == ("lost", "lost")
+    assert taken_back[0] >= 2.0, "only a lease that was watched to its end is taken back"
