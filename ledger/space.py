@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields
 from typing import Any, ClassVar, TypeVar
 
 from ledger.errors import UsageError
+from ledger.lines import one_line
 
 PRIORS = ("uniform", "log-uniform")
 # A double holds every integer up to here, and both skopt and JSON readers compute with doubles.
@@ -151,7 +152,9 @@ class Space:
                     raise ValueError("the name is repeated; give each parameter one dimension")
                 dimensions[name] = _dimension(name, table)
             except ValueError as error:
-                raise UsageError(f"{place} {name if _is_plain(name) else show(name)}: {error}") from None
+                raise UsageError(
+                    f"{place} {name if _is_plain(name) and len(name) <= 200 else show(name)}: {error}"
+                ) from None
         if not dimensions:
             raise UsageError(
                 f'{place} has no dimension; add one, as in C = {{ type = "real", low = 1e-3, high = 1e3 }}'
@@ -220,8 +223,11 @@ class Space:
 
 def show(value: Any) -> str:
     """Return `value` as a message shows it: on one line, and not long."""
-    text = json.dumps(value, default=str, ensure_ascii=False)
-    return text if len(text) <= 80 else f"{text[:77]}..."
+    try:
+        text = json.dumps(value, default=str, ensure_ascii=False)
+    except (RecursionError, ValueError):  # tables within tables, or an integer too long for decimals
+        text = f"a value of type {type(value).__name__}"
+    return one_line(text, 80)
 
 
 def nearest(word: Any, known: Iterable[str]) -> str:
@@ -310,6 +316,8 @@ def _choices(values: Any) -> tuple[Any, ...]:
         seen[value] = value
         if isinstance(value, str):
             _check_storable(value)
+        if isinstance(value, int) and not -(2**63) <= value < 2**63:
+            raise ValueError(f"choice {show(value)} is beyond 64 bits; write a smaller one, or make the dimension real")
         if isinstance(value, float):
             if not math.isfinite(value):
                 raise ValueError(f"choice {show(value)} is not finite")

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from ledger.errors import LedgerError, UsageError
+from ledger.lines import one_line
 from ledger.objectives import DATASETS, DEFAULT_SPACES, MODELS, check, check_reference
 from ledger.space import Space, nearest, show
 
@@ -250,7 +251,7 @@ def assemble(options: Mapping[str, Any], file: Path | None = None) -> Study:
     ----------
     options : mapping
         From the command line or the environment; None is not given. Keys: model, iterations, points, seed, name,
-        base_estimator, acq_func.
+        base_estimator, acq_func, trial_timeout.
     file : Path, optional
         A TOML file with tables [study], [space], [optimizer], [objective] and [limits]; options beat it.
 
@@ -315,6 +316,7 @@ class _Asked:
         "model": ("objective", "--model or MODEL_CHOICE"),
         "base_estimator": ("optimizer", "--base-estimator or BASE_ESTIMATOR"),
         "acq_func": ("optimizer", "--acq-func or ACQ_FUNC"),
+        "trial_timeout": ("limits", "--trial-timeout or TRIAL_TIMEOUT"),
     }
 
     def __init__(self, options: Mapping[str, Any], file: Path | None) -> None:
@@ -327,14 +329,16 @@ class _Asked:
     def _check(self, name: str, table: Any) -> None:
         known = (*self.tables, "space")
         if name not in known:
-            raise UsageError(f"{self._file}: unknown table [{name}]{nearest(name, known)}")
+            raise UsageError(f"{self._of_this_file()}unknown table [{one_line(name, 80)}]{nearest(name, known)}")
         if not isinstance(table, dict):
-            raise UsageError(f"{self._file}: {name} is {show(table)}, not a table; write [{name}] on a line of its own")
+            raise UsageError(
+                f"{self._of_this_file()}{name} is {show(table)}, not a table; write [{name}] on a line of its own"
+            )
         if name != "space":
             keys = tuple(self.tables[name].model_fields)
             for key in table:
                 if key not in keys:
-                    raise UsageError(f"{self._file}: [{name}] unknown key {show(key)}{nearest(key, keys)}")
+                    raise UsageError(f"{self._of_this_file()}[{name}] unknown key {show(key)}{nearest(key, keys)}")
 
     def _table(self, name: str) -> dict[str, Any]:
         of_options = {key: value for key, value in self._given.items() if self.options[key][0] == name}
@@ -349,7 +353,7 @@ class _Asked:
         return f"{self._of_this_file()}[{table}] {key}".rstrip()
 
     def _of_this_file(self) -> str:
-        return f"{self._file}: " if self._file is not None else ""
+        return f"{_name(self._file)}: " if self._file is not None else ""
 
     def read(self, kind: type[T], name: str) -> T:
         try:
@@ -376,13 +380,17 @@ class _Asked:
         return space
 
 
+def _name(file: Path) -> str:
+    return one_line(str(file))
+
+
 def _read_file(file: Path) -> dict[str, Any]:
     try:
         text = file.read_bytes().decode()
     except OSError as error:
-        raise UsageError(f"{file}: {error.strerror}; give the path of a study file") from None
+        raise UsageError(f"{_name(file)}: {error.strerror}; give the path of a study file") from None
     except UnicodeDecodeError as error:
-        raise UsageError(f"{file}: not UTF-8 at byte {error.start}; save the file as UTF-8") from None
+        raise UsageError(f"{_name(file)}: not UTF-8 at byte {error.start}; save the file as UTF-8") from None
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -390,9 +398,9 @@ def _read_file(file: Path) -> dict[str, Any]:
         line, column = text.count("\n") + 1, len(text) - text.rfind("\n")  # the end of the document
         if found := re.match(r"line (\d+), column (\d+)", at):
             line, column = int(found[1]), int(found[2])
-        raise UsageError(f"{file}: line {line}, column {column}: {reason}; mend the TOML there") from None
+        raise UsageError(f"{_name(file)}: line {line}, column {column}: {reason}; mend the TOML there") from None
     except (ValueError, RecursionError) as error:  # a number of thousands of digits, or brackets within brackets
-        raise UsageError(f"{file}: {error}; mend the TOML") from None
+        raise UsageError(f"{_name(file)}: {error}; mend the TOML") from None
 
 
 def _first(error: ValidationError, place: Callable[[str], str]) -> str:

@@ -1,0 +1,332 @@
+"""`verify` recomputes what can be recomputed, and names the first thing that differs."""
+
+import threading
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg.conninfo import conninfo_to_dict
+from sqlalchemy import event
+
+from ledger.database import protocol
+from ledger.database.connection import engine
+from ledger.database.store import Store
+from ledger.errors import LedgerError
+from ledger.manager import Manager, register
+from ledger.optimizer import environment
+from ledger.study import assemble
+from ledger.verification import verify
+from tests.conftest import _database
+from tests.integration.test_commands import run as run
+
+# How the attempts at a trial end, in order; "complete" where nothing else is said.
+PLAN = {
+    1: "failed failed",
+    2: "timeout failed",
+    3: "failed failed",
+    4: "released complete",
+    5: "lost complete",
+    7: "cancelled",
+}
+AFTERWARDS = {11: "failed complete", 12: "failed failed"}
+
+FILE = """
+[study]
+name = "s"
+[objective]
+function = "m:f"
+[optimizer]
+base_estimator = "{estimator}"
+acq_func = "{acq_func}"
+[space]
+x = {{ type = "real", low = -1.0, high = 1.0 }}
+k = {{ type = "categorical", choices = ["a", "b"] }}
+[limits]
+max_failures = 2
+"""
+
+
+def manage(url: str, plan: dict[int, str], file: Any, iterations: int) -> None:
+    """Carry a study to its end, with workers' parts played at the manager's polls."""
+    attempts: dict[int, int] = {}
+
+    def work(_progress: Any) -> None:
+        while (held := protocol.claim(connection, "s", uuid.uuid4(), "w")) is not None:
+            ends = plan.get(held.trial, "complete").split()
+            end = ends[attempts.get(held.trial, 0)]
+            attempts[held.trial] = attempts.get(held.trial, 0) + 1
+            if end == "complete":
+                loss = held.params["x"] ** 2 + (held.params["k"] == "b")
+                protocol.complete(connection, held, loss, {}, 0.5 + held.trial)
+            elif end == "released":
+                protocol.release(connection, held)
+            elif end == "cancelled":
+                Store(other).cancel_trials(held.study_id, [held.trial], "test")
+            elif end == "lost":
+                connection.execute(
+                    "update ledger.trial set lease_until = '2000-01-01' where number = %s", (held.trial,)
+                )
+                connection.execute("select ledger.reap(%s, %s, '2000-01-01')", (held.study_id, held.trial))
+            else:
+                protocol.fail(connection, held, "ValueError: no", 0.5, end)
+
+    with (
+        psycopg.connect(url, autocommit=True) as connection,
+        engine(url).connect() as own,
+        engine(url).connect() as other,
+    ):
+        store = Store(own)
+        study = assemble({"iterations": iterations, "points": 2, "seed": 1}, file)
+        assert Manager(store, register(store, study), work).run().state == "complete"
+
+
+def searched(url: str, folder: Any, estimator: str = "ET", acq_func: str = "EI") -> None:
+    """A study with rounds, failures, lost, released and cancelled trials, retries and an extension."""
+    file = folder / "s.toml"
+    file.write_text(FILE.format(estimator=estimator, acq_func=acq_func))
+    manage(url, PLAN, file, 4)
+    with engine(url).connect() as connection:
+        store = Store(connection)
+        assert store.retry(store.study("s").id, [1, 7]) == [10, 11]
+        assert store.study("s").iterations == 5
+    manage(url, AFTERWARDS, file, 5)
+    with engine(url).connect() as connection:
+        store = Store(connection)
+        store.extend(store.study("s").id, 6)
+    manage(url, AFTERWARDS, file, 6)
+    with engine(url).connect() as connection:
+        store = Store(connection)
+        assert store.retry(store.study("s").id, [12]) == [14]
+    manage(url, {14: "failed failed"}, file, 7)
+
+
+@pytest.fixture(scope="module")
+def history(server: str, template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Name of a database with such a study, to copy."""
+    with _database(server, template) as url:
+        searched(url, tmp_path_factory.mktemp("study"))
+        yield str(conninfo_to_dict(url)["dbname"])
+
+
+@pytest.fixture
+def ledger(server: str, history: str) -> Iterator[str]:
+    """URL of a database with such a study."""
+    with _database(server, history) as url:
+        yield url
+
+
+def verified(url: str) -> Any:
+    with engine(url).connect() as connection:
+        store = Store(connection)
+        return verify(store.snapshot(store.study("s").id))
+
+
+def corrupt(url: str, *statements: str) -> None:
+    """Change what has ended, as only a superuser can who first takes away what guards it."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        for table in ("trial", "iteration", "attempt"):
+            connection.execute(f"alter table ledger.{table} disable trigger user")
+        checks = connection.execute(
+            "select conrelid::regclass::text, conname from pg_constraint"
+            " where connamespace = 'ledger'::regnamespace and contype = 'c'"
+        ).fetchall()
+        for table, check in checks:
+            connection.execute(f"alter table {table} drop constraint {check}")
+        for statement in statements:
+            assert connection.execute(statement).rowcount, statement
+
+
+def test_a_study_in_which_everything_happened_verifies(ledger):
+    found = verified(ledger)
+    assert (found.trials, found.iterations, found.not_comparable) == (15, 7, [])
+    assert found.attempts > 20
+    # a round of each of the five iterations that were proposed, and one more of the one that failed whole
+    assert found.recomputed == 6
+
+
+@pytest.mark.parametrize(("estimator", "acq_func"), [("GP", "EI"), ("GP", "EIps"), ("RF", "LCB")])
+def test_a_study_verifies_whatever_proposed_it(url, tmp_path, estimator, acq_func):
+    searched(url, tmp_path, estimator, acq_func)
+    assert verified(url).recomputed == 6
+
+
+TRIAL, ITERATION, ATTEMPT = "update ledger.trial set", "update ledger.iteration set", "update ledger.attempt set"
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("delete from ledger.trial where number = 8", "trial 8: missing, the next is 9"),
+        (f"{TRIAL} iteration = 0 where number = 9", "trial 9: of iteration 0, but trial 8 is of a later one"),
+        ("delete from ledger.attempt where trial = 2 and number = 1", "trial 2: attempt 1 is missing, the next is 2"),
+        (f"{TRIAL} state = 'pending' where number = 1", "trial 1: state pending with a value of finished_at"),
+        (f"{TRIAL} finished_at = null where number = 0", "trial 0: state complete without a value of finished_at"),
+        (f"{TRIAL} loss = null where number = 0", "trial 0: state complete without a value of loss"),
+        (f"{TRIAL} metrics = null where number = 0", "trial 0: state complete without a value of metrics"),
+        (f"{TRIAL} error = null where number = 1", "trial 1: state failed without a value of error"),
+        (f"{TRIAL} loss = 'nan' where number = 0", "trial 0: loss nan, which is not finite"),
+        (f"{TRIAL} lease_until = now() where number = 0", "trial 0: state complete with a value of lease_until"),
+        (f"{TRIAL} state = 'lost' where number = 7", "trial 7: unknown state"),
+        (f"{TRIAL} state = 'cancelled' where number = 1", "trial 1: state cancelled with 2 of 2 failures"),
+        (f"{TRIAL} attempts = 3 where number = 4", "trial 4: attempts 3, but 2 are recorded"),
+        (f"{TRIAL} failures = 1 where number = 0", "trial 0: failures 1, but 0 attempts failed"),
+        (f"{TRIAL} lost = 0 where number = 5", "trial 5: lost 0, but 1 attempts were lost"),
+        (
+            f"{ATTEMPT} outcome = null, ended_at = null where trial = 0",
+            "trial 0: attempt 1 has not ended, but the trial is complete",
+        ),
+        (
+            f"{ATTEMPT} outcome = null, ended_at = null where trial = 3",
+            "trial 3: failures 2, but 0 attempts failed",
+        ),
+        (f"{ATTEMPT} outcome = null, ended_at = null where trial = 4", "trial 4: attempts 1 and 2 have not ended"),
+        (
+            f"{TRIAL} state = 'running', finished_at = null, loss = null, metrics = null, lease_until = now()"
+            " where number = 9",
+            "trial 9: state running, but the last attempt is complete",
+        ),
+        (
+            f"with others as ({ATTEMPT} outcome = 'released' where trial = 9)"
+            f" {TRIAL} state = 'pending', finished_at = null, loss = null, metrics = null where number = 9",
+            "iteration 3: told, but not all of its trials have ended",
+        ),
+        (f"{ATTEMPT} ended_at = null where trial = 0", "trial 0: attempt 1 has outcome complete and ended_at None"),
+        (f"{ATTEMPT} outcome = 'stale' where trial = 0", "trial 0: state complete with 0 complete attempts"),
+        (
+            f"{ATTEMPT} outcome = 'complete', loss = 0 where trial = 4",
+            "trial 4: state complete with 2 complete attempts",
+        ),
+        (f"{TRIAL} loss = loss + 1 where number = 9", "trial 9: loss .*, but attempt 1 has"),
+        (f"{TRIAL} worker = 'v' where number = 9", "trial 9: worker v, but attempt 1 has w"),
+        (f"{TRIAL} retry_of = 6 where number = 10", "trial 10: retry of trial 6, which is complete"),
+        (f"{TRIAL} retry_of = 7 where number = 10", "trial 10: retry of trial 7, which has other parameters"),
+        (f"{TRIAL} source = 'proposed' where number = 10", "trial 10: source proposed with retry_of 1"),
+        (
+            """update ledger.trial set params = params || '{"x": 7}' where number = 9""",
+            r"trial 9: parameter 'x': 7.0 is not in",
+        ),
+        (f"{ITERATION} size = 3 where number = 0", "iteration 0: size 3, but it has 2 trials"),
+        (f"{ITERATION} round = 2 where number = 1", "iteration 1: round 2, but a trial is of round 1"),
+        (
+            f"{ITERATION} told_at = null, mean_loss = null, best_loss = null where number = 2",
+            "iteration 2: not told, but a later one was proposed",
+        ),
+        (
+            f"{ITERATION} mean_loss = mean_loss + 1e-9 where number = 3",
+            "iteration 3: mean_loss .*, but its trials give",
+        ),
+        (f"{ITERATION} best_loss = 0 where number = 1", "iteration 1: best_loss 0.0, but its trials give"),
+        (f"{ITERATION} mean_loss = 1 where number = 6", "iteration 6: mean_loss 1.0, but its trials give None"),
+        ("update ledger.study set iterations = 6", "the study itself: a budget of 6 iterations, but it has 7"),
+        ("update ledger.study set iterations = 8", "the study itself: state complete after 7 of 8 iterations"),
+        ("update ledger.study set state = 'failed'", "the study itself: state failed, but every iteration is told"),
+        ("update ledger.study set finished_at = null", "the study itself: state complete with finished_at None"),
+        (
+            """update ledger.study set spec = jsonb_set(spec, '{objective,function}', '"m:g"')""",
+            "the study itself: spec_hash .*, but its settings give",
+        ),
+        (
+            """update ledger.trial set params = params || '{"x": 0.5}' where number = 8""",
+            r"trial 8 \(iteration 3\): x 0.5 is recorded, but .* follows from the seed and the trials before it",
+        ),
+        (
+            """update ledger.trial set params = params || '{"x": 0.5}' where number = 2""",
+            r"trial 2 \(iteration 1, round 0\): x 0.5 is recorded, but .* follows",
+        ),
+        (
+            f"{ITERATION} surrogate = null where number = 3",
+            'iteration 3: the surrogate\'s estimator null is recorded, but "ET" follows',
+        ),
+    ],
+)
+def test_whatever_was_changed_is_named_with_its_place(ledger, change, said):
+    corrupt(ledger, change)
+    with pytest.raises(LedgerError, match=f"^study s, {said}") as refused:
+        verified(ledger)
+    assert "\n" not in str(refused.value)
+
+
+def test_points_in_another_order_are_not_the_proposal(ledger):
+    corrupt(
+        ledger,
+        "drop index ledger.trial_params_once",
+        "update ledger.trial set params = other.params from ledger.trial as other"
+        " where trial.number in (8, 9) and other.number = 17 - trial.number",
+    )
+    with pytest.raises(LedgerError, match=r"^study s, trial 8 \(iteration 3\)"):
+        verified(ledger)
+
+
+def test_a_kernel_that_was_changed_is_named(url, tmp_path):
+    searched(url, tmp_path, "GP")
+    corrupt(url, "update ledger.iteration set surrogate = jsonb_set(surrogate, '{theta,0}', '0.5') where number = 3")
+    with pytest.raises(LedgerError, match="^study s, iteration 3: the surrogate's theta "):
+        verified(url)
+
+
+def test_proposals_of_another_environment_are_not_comparable_and_no_difference(ledger):
+    """A changed point cannot be told from one that another version proposes; all else is verified still."""
+    corrupt(
+        ledger,
+        """update ledger.iteration set environment = environment || '{"numpy": "2.1.0"}' where number in (0, 3)""",
+        """update ledger.trial set params = params || '{"x": 0.5}' where number = 9""",
+    )
+    found = verified(ledger)
+    numpy = f"numpy 2.1.0 recorded, {environment()['numpy']} here"
+    assert found.not_comparable == [
+        ("iteration 0", numpy),
+        ("iteration 1, round 0", f"the environment of a round before the last is not recorded, and before it {numpy}"),
+        ("iteration 3", numpy),
+    ]
+    assert found.recomputed == 3
+    corrupt(ledger, f"{TRIAL} failures = 1 where number = 9")
+    with pytest.raises(LedgerError, match="trial 9: failures 1"):
+        verified(ledger)
+
+
+def test_the_command_tells_neighbours_that_are_not_comparable_in_one_line(ledger, run, monkeypatch):
+    monkeypatch.setenv("DATABASE_URL", ledger)
+    corrupt(
+        ledger, """update ledger.iteration set environment = environment || '{"numpy": "2.1.0"}' where number < 4"""
+    )
+    code, out, error = run("verify", "s")
+    assert (code, error) == (0, "")
+    assert out.splitlines()[1:] == [
+        f"iteration 0 to iteration 3 are not comparable: numpy 2.1.0 recorded, {environment()['numpy']} here"
+    ]
+
+
+def test_a_study_that_runs_verifies_at_every_moment_and_nothing_is_written(url, tmp_path):
+    file = tmp_path / "s.toml"
+    file.write_text(FILE.format(estimator="ET", acq_func="EI"))
+    running = threading.Thread(target=manage, args=(url, PLAN, file, 6))
+    running.start()
+    seen = set()
+    try:
+        while running.is_alive():
+            with engine(url).connect() as connection:
+                store = Store(connection)
+                row = store.find("s")
+                if row is not None:
+                    seen.add(verify(store.snapshot(row.id)).trials)
+    finally:
+        running.join()
+    assert len(seen) > 1
+
+
+def test_a_snapshot_is_one_transaction_that_could_write_nothing_and_holds_no_claim(ledger):
+    with engine(ledger).connect() as connection:
+        store = Store(connection)
+        row = store.study("s")
+        statements: list[str] = []
+        event.listen(connection, "before_cursor_execute", lambda *seen: statements.append(seen[2]))
+        begun: list[object] = []
+        event.listen(connection, "begin", begun.append)
+        snapshot = store.snapshot(row.id)
+        assert statements[0] == "set transaction isolation level repeatable read, read only"
+        assert len(begun) == 1
+        assert not connection.in_transaction()
+    for rows in (snapshot.trials, snapshot.attempts):
+        assert "claim" not in rows[0]._fields
