@@ -9,6 +9,10 @@ import click
 
 from ledger import __version__
 from ledger.errors import LedgerError
+from ledger.lines import one_line
+
+# Of a message: it may quote what somebody wrote, and never fills the screen with it.
+_LONGEST = 1_500
 
 _COMMANDS = {
     "run": "ledger.cli.search:run",
@@ -16,6 +20,8 @@ _COMMANDS = {
     "resume": "ledger.cli.search:resume",
     "worker": "ledger.cli.worker:worker",
     "study": "ledger.cli.study:study",
+    "trial": "ledger.cli.trial:trial",
+    "verify": "ledger.cli.verify:verify",
     "export": "ledger.cli.export:export",
     "db": "ledger.cli.db:db",
 }
@@ -51,12 +57,14 @@ def main() -> NoReturn:
         sys.exit(2)
     except click.UsageError as error:
         path = error.ctx.command_path if error.ctx else "ledger"
-        _end(f"{_one_line(error.format_message())} (`{path} --help` shows the usage)", 2)
+        _end(f"{error.format_message()} (`{path} --help` shows the usage)", 2)
     except click.ClickException as error:
-        _end(_one_line(error.format_message()), error.exit_code)
+        _end(error.format_message(), error.exit_code)
     except LedgerError as error:
         _end(str(error), error.exit_code)
     except (click.Abort, KeyboardInterrupt):
+        # CPython ends by the signal itself where that came within exec() of text, as imports do it; the next forgets it
+        exec("")  # noqa: S102
         _end("stopped; the same command goes on from here", 1)
     except BrokenPipeError:
         # the reader, such as head, has seen enough; nothing is left to flush to
@@ -73,14 +81,12 @@ def _end_if_database(error: Exception) -> None:
     import psycopg
 
     original = getattr(error, "orig", error)
-    if isinstance(original, psycopg.OperationalError | psycopg.errors.InsufficientPrivilege):
-        _end(f"the database failed: {_one_line(str(original))}; the same command goes on once it is back", 1)
-
-
-def _one_line(message: str) -> str:
-    return " ".join(line.strip() for line in message.splitlines() if line.strip())
+    if isinstance(original, psycopg.errors.UndefinedFunction | psycopg.errors.UndefinedTable):
+        _end(f"the schema is not what this version needs ({original}): `ledger db check` says what is wrong", 1)
+    if isinstance(original, psycopg.OperationalError):
+        _end(f"the database failed: {original}; the same command goes on once it is back", 1)
 
 
 def _end(message: str, code: int) -> NoReturn:
-    click.echo(f"ledger: {message}", err=True)
+    click.echo(f"ledger: {one_line(message, _LONGEST)}", err=True)
     sys.exit(code)

@@ -8,7 +8,7 @@ import sys
 import click
 
 from ledger import embedded
-from ledger.cli.access import database
+from ledger.cli.access import MIGRATION_SECONDS, database
 from ledger.cli.options import settings_options
 from ledger.errors import LedgerError
 from ledger.settings import Settings
@@ -26,7 +26,10 @@ def upgrade(settings: Settings) -> None:
     from ledger.database import migration
     from ledger.database.connection import engine
 
-    with database(settings, create=True) as url, engine(url).connect() as connection:
+    with (
+        database(settings, create=True) as url,
+        engine(url, statement_seconds=MIGRATION_SECONDS).connect() as connection,
+    ):
         before = migration.current(connection)
         migration.upgrade(connection)
         after = migration.current(connection)
@@ -48,14 +51,32 @@ def current(settings: Settings) -> None:
 
 
 @db.command()
+@click.option(
+    "--older-than",
+    type=click.FloatRange(0, 1e9),
+    default=300,
+    show_default=True,
+    metavar="SECONDS",
+    help="Warn of transactions that have been open for longer.",
+)
 @settings_options
-def check(settings: Settings) -> None:
-    """Say in one line what is wrong with the database, if anything is."""
-    from ledger.database import migration
+def check(older_than: float, settings: Settings) -> None:
+    """Say what is wrong with the database, if anything is: in one line, or in one warning each.
+
+    Warns of what keeps dead rows from being removed, which makes every claim slower: sessions, prepared transactions
+    and replication slots with an old snapshot; and of sessions idle in a transaction. The exit code is 1 where there
+    are such rows.
+    """
+    from ledger.database import health, migration
     from ledger.database.connection import engine, place
 
     with database(settings) as url, engine(url).connect() as connection:
         migration.check(connection)
+        found = health.warnings(connection, older_than)
+        for line in found.lines:
+            click.echo(f"warning: {line}")
+        if found.is_held_back:
+            raise LedgerError("dead rows cannot be removed, so claims become slower and slower: see the warnings")
         server = ".".join(str(part) for part in connection.dialect.server_version_info or ())
         click.echo(f"{place(url)} is well: PostgreSQL {server}, schema at revision {migration.head()}")
 

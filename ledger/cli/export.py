@@ -6,13 +6,14 @@ from pathlib import Path
 import click
 
 from ledger.cli.access import ledger_store
-from ledger.cli.options import settings_options
-from ledger.errors import UsageError
+from ledger.cli.options import TEXT, settings_options
+from ledger.errors import LedgerError, UsageError
+from ledger.lines import one_line
 from ledger.settings import Settings
 
 
 @click.command()
-@click.argument("name")
+@click.argument("name", type=TEXT)
 @click.option(
     "--format",
     "format_",
@@ -30,6 +31,8 @@ from ledger.settings import Settings
 @settings_options
 def export(name: str, format_: str, output: Path | None, settings: Settings) -> None:
     """Write a study's trials: as they are now, streaming, and a file appears whole or not at all."""
+    from sqlalchemy.exc import DBAPIError
+
     from ledger.export.documents import DOCUMENTS
     from ledger.export.files import whole_file, write_files
 
@@ -42,7 +45,14 @@ def export(name: str, format_: str, output: Path | None, settings: Settings) -> 
             written = write_files(store, study, output)
             click.echo(f"{written} files written to {output}", err=True)
         elif output is None:
-            DOCUMENTS[format_](store, study, sys.stdout)
+            try:
+                DOCUMENTS[format_](store, study, sys.stdout)
+            except DBAPIError as error:
+                # started over, it would write its first part twice
+                raise LedgerError(
+                    f"what was written ends in the middle, because the database failed ({one_line(str(error.orig))}):"
+                    " start over, or name a file with --output, which appears whole or not at all"
+                ) from None
         else:
             with whole_file(output) as file:
                 DOCUMENTS[format_](store, study, file)

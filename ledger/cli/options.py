@@ -1,27 +1,88 @@
 """Options that several commands share."""
 
+import math
+import re
+import time
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+from click.types import StringParamType
 
 from ledger import logs
+from ledger.errors import LedgerError
 from ledger.settings import Settings
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def settings_options(command: F) -> F:
-    """Add the options of every command, and pass it a `settings`."""
+# Seconds without the database after which a command, or one that works for hours, ends.
+COMMAND_PATIENCE, SERVICE_PATIENCE = 30.0, 3600.0
 
+
+class _Text(StringParamType):
+    """What PostgreSQL can be sent: an argument may be any bytes, which Python shows with lone surrogates."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        text = str(value)
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            self.fail("it is not valid UTF-8.", param, ctx)
+        return text
+
+
+TEXT = _Text()
+
+
+class Seconds(click.FloatRange):
+    """A finite number of seconds."""
+
+    name = "seconds"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        seconds = super().convert(value, param, ctx)
+        if not math.isfinite(seconds):
+            self.fail(f"{value!r} is not a finite number of seconds.", param, ctx)
+        return float(seconds)
+
+
+class Bytes(click.ParamType[int]):
+    """A number of bytes, with K, M, G or T for powers of 1024."""
+
+    name = "bytes"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        found = re.fullmatch(r"(\d{1,15})([KMGT]?)i?B?", str(value), re.IGNORECASE)
+        if found is None or int(found[1]) == 0:
+            self.fail(f"{value!r} is not a number of bytes: write 512M or 4G.", param, ctx)
+        factor: int = 1024 ** " KMGT".index(found[2].upper() or " ")
+        if int(found[1]) * factor >= 2**63:
+            self.fail(f"{value!r} is more than any machine has.", param, ctx)
+        return int(found[1]) * factor
+
+
+def settings_options(command: F) -> F:
+    """Add the options of every command, and pass it a `settings`; it starts over where the database fails it."""
+    return _settings_options(command, COMMAND_PATIENCE)
+
+
+def service_options(command: F) -> F:
+    """Do what `settings_options` does, for a command that waits longer for the database to come back."""
+    return _settings_options(command, SERVICE_PATIENCE)
+
+
+def _settings_options(command: F, patience: float) -> F:
     @click.option(
         "--database-url",
         envvar="DATABASE_URL",
         show_envvar=True,
+        type=TEXT,
         metavar="URL",
-        help="The ledger's PostgreSQL. Default: the embedded one in the folder LEDGER_HOME (./.ledger).",
+        help="The ledger's PostgreSQL; a password belongs in the variable or in ~/.pgpass, since others see a command"
+        " line. Default: the embedded one in the folder LEDGER_HOME (./.ledger).",
     )
     @click.option(
         "--log-format",
@@ -39,11 +100,46 @@ def settings_options(command: F) -> F:
         default="info",
         help="The least that is logged.",
     )
+    @click.option(
+        "--give-up-after",
+        envvar="LEDGER_GIVE_UP_AFTER",
+        show_envvar=True,
+        type=Seconds(min=0),
+        default=patience,
+        show_default=True,
+        help="End with an error when the database was away for so long.",
+    )
+    @click.option(
+        "--statement-timeout",
+        envvar="LEDGER_STATEMENT_TIMEOUT",
+        show_envvar=True,
+        type=Seconds(min=0.1, max=86_400),
+        default=Settings.statement_timeout,
+        show_default=True,
+        help="Longest time of one statement; after half as much again the connection is taken for dead.",
+    )
     @wraps(command)
-    def wrapper(*args: Any, database_url: str | None, log_format: str, log_level: str, **kwargs: Any) -> Any:
-        home = Settings.from_environment().home
-        logs.set_up(log_format, log_level)
-        return command(*args, settings=Settings(database_url, home, log_format, log_level), **kwargs)
+    def wrapper(*args: Any, database_url: str | None, **kwargs: Any) -> Any:
+        from ledger.database.retry import GaveUp, Patience, persist
+
+        given = {name: kwargs.pop(name) for name in ("log_format", "log_level", "give_up_after", "statement_timeout")}
+        settings = Settings(database_url, Settings.from_environment().home, **given)
+        logs.set_up(settings.log_format, settings.log_level)
+        lost = False
+
+        def pause(seconds: float) -> None:
+            nonlocal lost
+            lost = True
+            time.sleep(seconds)
+
+        try:
+            return persist(lambda: command(*args, settings=settings, **kwargs), Patience(settings.give_up_after), pause)
+        except LedgerError as error:
+            if lost and not isinstance(error, GaveUp):
+                raise LedgerError(
+                    f"{error}; the connection was lost meanwhile, so this command may have done it already"
+                ) from None
+            raise
 
     return wrapper  # type: ignore[return-value]
 
@@ -92,9 +188,16 @@ def study_options(command: F) -> F:
         metavar="NAME",
         help="The acquisition function: EI, LCB, PI, MES, EIps or PIps. Default: EI.",
     )
+    @click.option(
+        "--trial-timeout",
+        envvar="TRIAL_TIMEOUT",
+        show_envvar=True,
+        type=Seconds(min=0.01, max=31_536_000),
+        help="End an attempt that takes longer; it counts as a failure. Default: none.",
+    )
     @wraps(command)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
-        names = ("model", "iterations", "points", "seed", "name", "base_estimator", "acq_func")
+        names = ("model", "iterations", "points", "seed", "name", "base_estimator", "acq_func", "trial_timeout")
         options = {name: kwargs.pop(name) for name in names}
         return command(*args, options=options, **kwargs)
 
@@ -111,4 +214,11 @@ def allow_option(command: F) -> F:
         metavar="PACKAGE",
         help="Permit an own objective from this package or module; may be repeated. A study's row names code, and"
         " rows can be written by others, so nothing is permitted unasked.",
+    )(command)
+
+
+def wait_option(command: F) -> F:
+    """Add --wait, passed as `wait`."""
+    return click.option(
+        "--wait", is_flag=True, help="Where the study has another manager, wait for its end instead of leaving."
     )(command)

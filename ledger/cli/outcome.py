@@ -5,6 +5,7 @@ import json
 import click
 
 from ledger.database.store import Store, StudyRow
+from ledger.lines import one_line
 
 
 def show(store: Store, row: StudyRow) -> None:
@@ -17,7 +18,7 @@ def show(store: Store, row: StudyRow) -> None:
     )
     lines = {
         "study": row.name,
-        "state": row.state + (f": {row.reason}" if row.reason else ""),
+        "state": row.state + (f": {one_line(row.reason, 1_000)}" if row.reason else ""),
         "iterations": f"{progress.iterations_told} of {row.iterations}",
         "trials": counts or "none yet",
     }

@@ -1,8 +1,10 @@
 """run, manager and resume: the commands that carry a study on."""
 
 import os
+import socket
 import sys
-from collections.abc import Collection, Iterator
+import uuid
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ import click
 
 from ledger.cli import outcome
 from ledger.cli.access import database
-from ledger.cli.options import allow_option, settings_options, study_options
+from ledger.cli.options import TEXT, allow_option, service_options, study_options, wait_option
 from ledger.errors import LedgerError
 from ledger.settings import Settings
 
@@ -24,9 +26,15 @@ from ledger.settings import Settings
     help="Workers to start on this machine. Default: one a core, at most as many as points.",
 )
 @allow_option
-@settings_options
+@wait_option
+@service_options
 def run(
-    file: Path | None, options: dict[str, Any], workers: int | None, allow: Collection[str], settings: Settings
+    file: Path | None,
+    options: dict[str, Any],
+    workers: int | None,
+    allow: Collection[str],
+    wait: bool,
+    settings: Settings,
 ) -> None:
     """Run a study on this machine: database, workers and manager.
 
@@ -41,13 +49,14 @@ def run(
     if study.objective.function is not None:
         _check_objective(study.spec()["objective"], allow)
     with database(settings, create=True) as url:
-        _carry_on(url, settings, study=study, workers=workers, allow=allow)
+        _carry_on(url, settings, study=study, workers=workers, allow=allow, wait=wait)
 
 
 @click.command()
 @study_options
-@settings_options
-def manager(file: Path | None, options: dict[str, Any], settings: Settings) -> None:
+@wait_option
+@service_options
+def manager(file: Path | None, options: dict[str, Any], wait: bool, settings: Settings) -> None:
     """Manage a study whose workers are started elsewhere.
 
     Asks the optimizer for points, inserts them, waits for the workers' losses, and tells the optimizer, until the
@@ -57,11 +66,11 @@ def manager(file: Path | None, options: dict[str, Any], settings: Settings) -> N
 
     study = assemble(options, file)
     with database(settings, create=True) as url:
-        _carry_on(url, settings, study=study)
+        _carry_on(url, settings, study=study, wait=wait)
 
 
 @click.command()
-@click.argument("name")
+@click.argument("name", type=TEXT)
 @click.option("--iterations", type=click.IntRange(min=1), help="Extend the budget to this many iterations.")
 @click.option(
     "--workers",
@@ -69,8 +78,11 @@ def manager(file: Path | None, options: dict[str, Any], settings: Settings) -> N
     help="Workers to start on this machine. Default: one a core for the embedded database, none for another.",
 )
 @allow_option
-@settings_options
-def resume(name: str, iterations: int | None, workers: int | None, allow: Collection[str], settings: Settings) -> None:
+@wait_option
+@service_options
+def resume(
+    name: str, iterations: int | None, workers: int | None, allow: Collection[str], wait: bool, settings: Settings
+) -> None:
     """Let a paused study go on, continue one after a kill, or extend it.
 
     Nothing has to be restored: the ledger is the state.
@@ -78,7 +90,7 @@ def resume(name: str, iterations: int | None, workers: int | None, allow: Collec
     if workers is None:
         workers = 0 if settings.database_url else os.cpu_count() or 1
     with database(settings) as url:
-        _carry_on(url, settings, name=name, iterations=iterations, workers=workers, allow=allow)
+        _carry_on(url, settings, name=name, iterations=iterations, workers=workers, allow=allow, wait=wait)
 
 
 def _carry_on(
@@ -90,33 +102,54 @@ def _carry_on(
     iterations: int | None = None,
     workers: int = 0,
     allow: Collection[str] = (),
+    wait: bool = False,
 ) -> None:
-    """Register `study`, or resume `name`, and manage it to its end; exits with 1 where it failed."""
+    """Register `study`, or resume `name`, and manage it to its end; exits with 1 where it failed.
+
+    A manager whose connection is lost begins again on a new one: the ledger is the state.
+    """
     from ledger.database import migration
     from ledger.database.connection import engine
+    from ledger.database.retry import Patience, persist
     from ledger.database.store import Store
     from ledger.manager import Manager, register
     from ledger.worker.crew import Crew
 
-    resuming = study is None
-    with engine(url, "ledger manager").connect() as connection:
+    # its own, by which it knows a session that it left behind
+    role = f"ledger manager {socket.gethostname()[:20]}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+    manager_engine = engine(url, role, statement_seconds=settings.statement_timeout, writes=True)
+    patience = Patience(settings.give_up_after)
+
+    with manager_engine.connect() as connection:
         migration.check(connection)
         store = Store(connection)
-        row = _to_resume(store, name, iterations) if resuming else register(store, study)
-        before = row.state
-        if resuming and before in ("paused", "failed"):
+        row = register(store, study) if study is not None else _to_resume(store, name, iterations)
+        another_round = study is None and row.state == "failed"
+        if study is None and row.state in ("paused", "failed"):
             store.run(row.id)
             row = store.study(row.name)
-        if not row.has_ended:
-            quiet = sys.stderr.isatty() and settings.log_format == "text"
-            crew_options = ["--log-format", settings.log_format]
-            crew_options += ["--log-level", "warning" if quiet else settings.log_level]
-            with Crew(workers, url, row.name, allow, crew_options) as crew, _watch(crew, quiet) as watch:
-                row = Manager(store, row, watch).run(another_round=before == "failed")
-        outcome.show(store, row)
-        if row.state != "complete":
-            way_out = f": `ledger resume {row.name}` tries again" if row.state == "failed" else ""
-            raise LedgerError(f"study {row.name} is {row.state}{way_out}")
+
+    def manage(watch: Callable[[Any], None]) -> Any:
+        def answered(progress: Any) -> None:
+            patience.worked()
+            watch(progress)
+
+        with manager_engine.connect() as connection:
+            return Manager(Store(connection), row, answered, wait=wait).run(another_round=another_round)
+
+    if not row.has_ended:
+        quiet = sys.stderr.isatty() and settings.log_format == "text"
+        crew_options = ["--log-format", settings.log_format]
+        crew_options += ["--log-level", "warning" if quiet else settings.log_level]
+        crew_options += ["--give-up-after", str(settings.give_up_after)]
+        crew_options += ["--statement-timeout", str(settings.statement_timeout)]
+        with Crew(workers, url, row.name, allow, crew_options) as crew, _watch(crew, quiet) as watch:
+            row = persist(lambda: manage(watch), patience)
+    with manager_engine.connect() as connection:
+        outcome.show(Store(connection), row)
+    if row.state != "complete":
+        way_out = f": `ledger resume {row.name}` tries again" if row.state == "failed" else ""
+        raise LedgerError(f"study {row.name} is {row.state}{way_out}")
 
 
 def _to_resume(store: Any, name: str, iterations: int | None) -> Any:

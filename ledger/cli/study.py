@@ -4,7 +4,7 @@ import click
 
 from ledger.cli import outcome
 from ledger.cli.access import ledger_store
-from ledger.cli.options import settings_options
+from ledger.cli.options import TEXT, settings_options
 from ledger.errors import LedgerError, UsageError
 from ledger.settings import Settings
 
@@ -35,7 +35,7 @@ def list_(settings: Settings) -> None:
 
 
 @study.command()
-@click.argument("name")
+@click.argument("name", type=TEXT)
 @settings_options
 def show(name: str, settings: Settings) -> None:
     """Show one study: how far it is, each iteration, and the best trial."""
@@ -43,16 +43,17 @@ def show(name: str, settings: Settings) -> None:
         row = store.study(name)
         outcome.show(store, row)
         for iteration in store.iterations(row.id):
-            told = (
-                "waiting for its trials"
-                if iteration.told_at is None
-                else f"mean loss {iteration.mean_loss:.6f}, best {iteration.best_loss:.6f}"
-            )
+            if iteration.told_at is None:
+                told = "waiting for its trials"
+            elif iteration.mean_loss is None:
+                told = "retried, and none completed"
+            else:
+                told = f"mean loss {iteration.mean_loss:.6f}, best {iteration.best_loss:.6f}"
             click.echo(f"iteration {iteration.number}: {iteration.size} trials, {told}")
 
 
 @study.command()
-@click.argument("name")
+@click.argument("name", type=TEXT)
 @settings_options
 def pause(name: str, settings: Settings) -> None:
     """Hand out no more trials; those that are running finish."""
@@ -64,7 +65,7 @@ def pause(name: str, settings: Settings) -> None:
 
 
 @study.command()
-@click.argument("name")
+@click.argument("name", type=TEXT)
 @settings_options
 def cancel(name: str, settings: Settings) -> None:
     """End a study for good; what it has found stays."""
@@ -77,7 +78,7 @@ def cancel(name: str, settings: Settings) -> None:
 
 
 @study.command()
-@click.argument("name")
+@click.argument("name", type=TEXT)
 @click.option("--yes", is_flag=True, help="Delete without asking.")
 @settings_options
 def delete(name: str, yes: bool, settings: Settings) -> None:

@@ -1,19 +1,24 @@
-"""worker: train what the ledger has to train."""
+"""worker: train what the ledger has to train; and list: who does."""
 
 from collections.abc import Collection
+from datetime import timedelta
 
 import click
+from click.core import ParameterSource
 
-from ledger.cli.access import database
-from ledger.cli.options import allow_option, settings_options
+from ledger.cli import table
+from ledger.cli.access import database, ledger_store
+from ledger.cli.options import TEXT, Bytes, Seconds, allow_option, service_options, settings_options
+from ledger.errors import UsageError
 from ledger.settings import Settings
 
 
-@click.command()
+@click.group(invoke_without_command=True, subcommand_metavar="[list]")
 @click.option(
     "--study",
     envvar="STUDY_NAME",
     show_envvar=True,
+    type=TEXT,
     metavar="NAME",
     help="Work for this study, which need not be there yet. Default: any running one.",
 )
@@ -28,28 +33,94 @@ from ledger.settings import Settings
     show_default=True,
     help="Threads of one training.",
 )
+@click.option(
+    "--grace",
+    envvar="WORKER_GRACE",
+    show_envvar=True,
+    type=Seconds(min=0),
+    default=8.0,
+    show_default=True,
+    help="When told to leave, finish the trial in hand within this time, or give it back. Told twice: at once.",
+)
+@click.option(
+    "--trial-timeout",
+    envvar="WORKER_TRIAL_TIMEOUT",
+    show_envvar=True,
+    type=Seconds(min=0.01),
+    help="End an attempt that takes longer here. Default: what the study says.",
+)
+@click.option(
+    "--memory-limit",
+    envvar="WORKER_MEMORY_LIMIT",
+    show_envvar=True,
+    type=Bytes(),
+    help="Data that a training may hold, as in 512M or 4G; beyond it the trial fails. Default: no limit.",
+)
 @click.option("--leash", is_flag=True, hidden=True, help="Leave at the end of the file on standard input.")
 @allow_option
-@settings_options
+@service_options
+@click.pass_context
 def worker(
+    context: click.Context,
     study: str | None,
     max_trials: int | None,
     until_complete: bool,
     threads: int,
+    grace: float,
+    trial_timeout: float | None,
+    memory_limit: int | None,
     leash: bool,
     allow: Collection[str],
     settings: Settings,
 ) -> None:
     """Claim trials, train, and write their losses back.
 
-    Start as many as you like, anywhere that reaches the database. Ctrl-C or SIGTERM gives the trial in hand back.
+    Start as many as you like, anywhere that reaches the database. Ctrl-C or SIGTERM: it takes no new trial, and leaves.
     """
+    if context.invoked_subcommand is not None:
+        _refuse_options(context)
+        return
     from ledger.database import migration
     from ledger.database.connection import engine
     from ledger.worker.supervisor import Orders, Supervisor
 
-    orders = Orders(study, max_trials, until_complete, allow, threads, leash)
+    orders = Orders(study, max_trials, until_complete, allow, threads, grace, trial_timeout, memory_limit, leash=leash)
     with database(settings, create=True) as url:
-        with engine(url, "ledger worker").connect() as connection:
+        with engine(url, "ledger worker", statement_seconds=settings.statement_timeout).connect() as connection:
             migration.check(connection)
-        Supervisor(url, orders).run()
+        Supervisor(url, orders, settings).run()
+
+
+@worker.command(name="list")
+@settings_options
+def list_(settings: Settings) -> None:
+    """List the workers and what they train.
+
+    Alive is one that was seen within 30 s, or that holds a trial whose lease has not run out; the latest come first.
+    """
+    with ledger_store(settings) as store:
+        rows = store.workers()
+    if not rows:
+        click.echo("no workers yet: `ledger worker` starts one")
+        return
+    table.show(
+        ("WORKER", "HOST", "STATE", "TRAINS", "LAST SEEN"),
+        [
+            (
+                row.name,
+                row.host,
+                "stopped" if row.stopped_at is not None else "alive" if row.alive else "gone",
+                None if row.trial is None else f"{row.study} trial {row.trial}",
+                f"{max(timedelta(), timedelta(seconds=int(row.seconds)))} ago",
+            )
+            for row in rows
+        ],
+    )
+
+
+def _refuse_options(context: click.Context) -> None:
+    """An option before the subcommand would be the starting worker's, and silently do nothing."""
+    for name in context.params:
+        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            option = f"--{name.replace('_', '-')}"
+            raise UsageError(f"{option} stands before {context.invoked_subcommand}: write it behind, or leave it out")

@@ -22,8 +22,7 @@ def write_files(store: Store, study: StudyRow, folder: Path) -> int:
     UsageError
         `folder` is not a folder.
     """
-    if not folder.is_dir():
-        raise UsageError(f"--output {folder} is not a folder: make it first")
+    _check_folder(folder)
     written = 0
     iteration, index = -1, 0
     for page in store.trial_pages(study.id):
@@ -51,8 +50,7 @@ def whole_file(path: Path) -> Iterator[TextIO]:
     LedgerError
         It cannot be written.
     """
-    if not path.parent.is_dir():
-        raise UsageError(f"{path.parent} is not a folder: make it first")
+    _check_folder(path.parent)
     try:
         descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         try:
@@ -69,3 +67,12 @@ def whole_file(path: Path) -> Iterator[TextIO]:
             raise
     except OSError as error:
         raise LedgerError(f"{path} cannot be written: {error.strerror}; nothing is there") from None
+
+
+def _check_folder(folder: Path) -> None:
+    try:
+        there = folder.is_dir()
+    except OSError:  # a name too long for any file
+        there = False
+    if not there:
+        raise UsageError(f"--output: {folder} is not a folder: make it first")

@@ -3,12 +3,16 @@
 import signal
 import sys
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
 from ledger.cli import main
 from ledger.database import protocol
+from ledger.database.store import Store
+from ledger.manager import Manager, register
 from ledger.resources import folder
+from ledger.study import assemble
 from tests.integration.ledgers import make_study, take
 
 _VARIABLES = [
@@ -185,3 +189,149 @@ def test_every_ready_query_runs(there, store, connection):
             code, out, error = there("db", "psql", "-v", "ON_ERROR_STOP=1", *chosen, "-f", str(file))
             assert (code, error) == (0, ""), error
             assert "svm-1" in out or "host" in out
+
+
+@pytest.mark.parametrize(
+    "command",
+    [["trial", "list"], ["verify"], *(["trial", command] for command in ("show", "retry", "cancel"))],
+    ids=" ".join,
+)
+def test_the_commands_of_trials_name_an_unknown_study_and_an_unknown_trial(there, command):
+    numbers = ["7"] if command[-1] in ("show", "retry", "cancel") else []
+    assert there(*command, "svm-2", *numbers)[::2] == (1, "ledger: there is no study 'svm-2': did you mean svm-1?\n")
+    if numbers:
+        said = "ledger: there is no trial 7: study svm-1 has trials 0 to 3\n"
+        assert there(*command, "svm-1", *numbers)[::2] == (1, said)
+        code, _, error = there(*command, "svm-1", "first")
+        assert (code, error.count("\n")) == (2, 1)
+
+
+def test_trials_are_listed_shown_retried_and_cancelled(there, connection):
+    protocol.complete(connection, take(connection, "svm-1"), 0.25, {"accuracy": 0.75}, 1.5)
+    for _ in range(3):
+        protocol.fail(connection, take(connection, "svm-1"), "Traceback\nValueError: no", 0.5)
+    code, out, _ = there("trial", "list", "svm-1")
+    header, *lines = out.splitlines()
+    assert (code, len(lines)) == (0, 4)
+    assert header.lower().split() == [
+        *("trial", "iteration", "state", "attempts", "failures", "lost", "worker", "loss", "seconds", "parameters")
+    ]
+    assert lines[0].split(maxsplit=9) == ["0", "0", "complete", "1", "0", "0", "w", "0.25", "1.5", '{"C": 1.0}']
+    assert lines[3].split(maxsplit=9) == ["3", "0", "pending", "0", "0", "0", "-", "-", "-", '{"C": 1.003}']
+    out = there("trial", "list", "svm-1", "--state", "failed")[1]
+    assert [line.split()[0] for line in out.splitlines()[1:]] == ["1"]
+    assert there("trial", "list", "svm-1", "--state", "cancelled")[1] == "study svm-1 has no cancelled trials\n"
+
+    code, out, _ = there("trial", "show", "svm-1", "1")
+    assert code == 0
+    for said in ('{"C": 1.001}', "state       failed", "3 attempts, 3 failures", "ValueError: no", "  Traceback"):
+        assert said in out
+    assert out.count("failed after 0.50 s by worker w") == 3
+    for (claim,) in connection.execute("select claim::text from ledger.attempt").fetchall():
+        assert claim not in out
+
+    assert there("trial", "retry", "svm-1", "1")[1] == "trial 1 of study svm-1 is tried again as trial 4\n"
+    assert "retried from trial 1" in there("trial", "show", "svm-1", "4")[1]
+    assert there("trial", "cancel", "svm-1", "2", "4")[:2] == (
+        0,
+        "trial 2 of study svm-1 is cancelled\ntrial 4 of study svm-1 is cancelled\n",
+    )
+    for arguments, said in (
+        (["retry", "svm-1", "0"], "trial 0 of study svm-1 is complete, and its loss stands"),
+        (["cancel", "svm-1", "3", "2"], "trial 2 of study svm-1 is cancelled already"),
+    ):
+        code, out, error = there("trial", *arguments)
+        assert (code, out, error.count("\n")) == (1, "", 1)
+        assert said in error
+    assert connection.execute("select state from ledger.trial where number = 3").fetchone() == ("pending",)
+
+
+def test_what_others_wrote_is_shown_printable(there, connection):
+    protocol.fail(connection, take(connection, "svm-1", "w\x1b[2J"), "Traceback\n  in f\nValueError: \x1b[2J", 0.5)
+    protocol.announce(connection, "w\x1b[2J", "host", 7, {})
+    for arguments in (["trial", "show", "svm-1", "0"], ["trial", "list", "svm-1"], ["worker", "list"]):
+        code, out, _ = there(*arguments)
+        assert (code, "w\\x1b[2J" in out, "\x1b" in out) == (0, True, False)
+
+
+def test_a_retry_says_how_a_study_that_has_ended_goes_on(there, store, connection):
+    row = store.study("svm-1")
+    store.cancel_trials(row.id, [0], "test")
+    for _ in range(3):
+        protocol.complete(connection, take(connection, "svm-1"), 0.25, {}, 1.5)
+    assert store.tell(row.id, 0, 0.25, 0.25)
+    assert store.finish(row.id, "complete", None)
+    out = there("trial", "retry", "svm-1", "0")[1]
+    assert "its budget is 2 iterations now: `ledger resume svm-1` goes on with it" in out
+
+
+def test_workers_are_listed_with_what_they_train_and_whether_they_are_alive(there, connection, advance):
+    assert there("worker", "list")[1] == "no workers yet: `ledger worker` starts one\n"
+    for name in ("idle", "trains", "left", "lost"):
+        protocol.announce(connection, name, "host", 7, {})
+    protocol.announce(connection, "left", "host", 7, {}, stopped=True)
+    take(connection, "svm-1", "trains")
+    take(connection, "svm-1", "lost")
+
+    def states() -> dict[str, list[str]]:
+        code, out, _ = there("worker", "list")
+        assert code == 0
+        return {line.split()[0]: line.split(maxsplit=3)[2:] for line in out.splitlines()[1:]}
+
+    assert {name: state for name, (state, _) in states().items()} == {
+        "idle": "alive",
+        "trains": "alive",
+        "left": "stopped",
+        "lost": "alive",
+    }
+    advance(20)
+    assert connection.execute("select ledger.heartbeat(id, 0, claim) from ledger.study, ledger.trial where number = 0")
+    advance(45)
+    now = states()
+    assert {name: state for name, (state, _) in now.items()} == {
+        "idle": "gone",
+        "trains": "alive",
+        "left": "stopped",
+        "lost": "gone",
+    }
+    assert now["trains"][1].startswith("svm-1 trial 0  ")
+    assert "0:00:4" in now["idle"][1]
+
+
+def test_options_of_a_worker_to_start_are_not_lost_on_the_list(there):
+    code, _, error = there("worker", "--max-trials", "3", "list")
+    assert (code, error.count("\n")) == (2, 1)
+    assert "--max-trials stands before list" in error
+
+
+def propose(store: Store) -> None:
+    """The study s with the first iteration that its manager proposes."""
+
+    class Proposed(Exception):
+        pass
+
+    def stop(_progress: Any) -> None:
+        raise Proposed
+
+    with pytest.raises(Proposed):
+        Manager(store, register(store, assemble({"name": "s"})), stop).run()
+
+
+def test_a_study_is_verified_and_the_first_difference_named(run, url, store, connection, monkeypatch):
+    monkeypatch.setenv("DATABASE_URL", url)
+    assert "is exit code 1" in run("verify", "--help")[1]
+    propose(store)
+    code, out, error = run("verify", "s")
+    assert (code, error) == (0, "")
+    assert out.startswith(
+        "study s agrees with its ledger: 2 trials, 0 attempts, 1 iterations; 1 proposals recomputed, 0"
+    )
+    connection.execute("update ledger.trial set attempts = 1 where number = 1")
+    code, out, error = run("verify", "s")
+    assert (code, out) == (1, "")
+    assert error == "ledger: study s, trial 1: attempts 1, but 0 are recorded\n"
+    connection.execute("update ledger.trial set attempts = 0 where number = 1")
+    connection.execute("""update ledger.iteration set environment = environment || '{"scipy": "1.0"}'""")
+    code, out, _ = run("verify", "s")
+    assert code == 0
+    assert "0 proposals recomputed, 1 not comparable\niteration 0 is not comparable: scipy 1.0 recorded, " in out

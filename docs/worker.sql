@@ -1,0 +1,51 @@
+-- A whole worker in psql alone, for one study or, with none named, for any running one:
+--   psql -X -v study=NAME -f docs/worker.sql "$(ledger db url)"
+-- Its objective is a toy: the loss is (x - 1)^2 + (y + 2)^2 of the trial's parameters.
+
+\if :{?left} \else
+  \set QUIET on
+  \set left false
+  \if :{?study} \else \set study '' \endif
+  -- psql has no loop: this file includes itself twice, 20 levels deep, which makes a million rounds.
+  \set level 20
+  select format('psql-%s-%s', pg_backend_pid(), left(gen_random_uuid()::text, 4)) as worker \gset
+  select ledger.announce(:'worker', 'psql', pg_backend_pid()) \g /dev/null
+\endif
+
+\if :left \else
+  select :level - 1 as level, :level > 0 as inner \gset
+  \if :inner
+    \ir worker.sql
+    \ir worker.sql
+  \else
+    -- The worker draws the claim: asked again with the same one, after a lost answer, it is given the same trial.
+    select gen_random_uuid() as claim \gset
+    select taken.* from (select) as one
+      left join ledger.claim(nullif(:'study', ''), :'claim', :'worker') as taken on true \gset
+    \if :{?trial}
+      -- A longer training sends this every :heartbeat_seconds. False: the claim is gone, so the training is ended.
+      select ledger.heartbeat(:study_id, :trial, :'claim') as mine \gset
+      \if :mine
+        \set error 'the parameters x and y are needed'
+        \unset loss
+        select ((params ->> 'x')::float8 - 1) ^ 2 + ((params ->> 'y')::float8 + 2) ^ 2 as loss
+          from (values (:'params'::jsonb)) as trained (params) \gset
+        \if :ERROR \set error :LAST_ERROR_MESSAGE \endif
+        \if :{?loss}
+          select ledger.complete(:study_id, :trial, :'claim', :'loss') as answer \gset
+        \else
+          select ledger.fail(:study_id, :trial, :'claim', :'error') as answer \gset
+        \endif
+        \echo :study_name trial :trial attempt :attempt :answer
+      \endif
+    \else
+      select ledger.ended(nullif(:'study', '')) as left \gset
+      \if :left
+        select ledger.announce(:'worker', 'psql', pg_backend_pid(), stopped => true) \g /dev/null
+      \else
+        select pg_sleep(1) \g /dev/null
+      \endif
+    \endif
+  \endif
+  select :level + 1 as level \gset
+\endif

@@ -1,0 +1,23 @@
+"""A table for people."""
+
+from collections.abc import Sequence
+
+import click
+
+from ledger.lines import one_line
+
+
+def show(headers: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Print rows under their headers, numbers to the right; None is shown as "-"."""
+    cells = [
+        ["-" if cell is None else f"{cell:.6g}" if isinstance(cell, float) else one_line(str(cell)) for cell in row]
+        for row in rows
+    ]
+    widths = [max(map(len, column)) for column in zip(headers, *cells, strict=True)]
+    numeric = [any(isinstance(row[index], int | float) for row in rows) for index in range(len(headers))]
+    for line in (headers, *cells):
+        aligned = [
+            cell.rjust(width) if right else cell.ljust(width)
+            for cell, width, right in zip(line, widths, numeric, strict=True)
+        ]
+        click.echo("  ".join(aligned).rstrip())

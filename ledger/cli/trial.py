@@ -1,0 +1,136 @@
+"""trial: list, show, retry, cancel."""
+
+import json
+
+import click
+
+from ledger.cli import table
+from ledger.cli.access import ledger_store
+from ledger.cli.options import TEXT, settings_options
+from ledger.lines import one_line
+from ledger.settings import Settings
+
+# Characters of the parameters that a list shows.
+PARAMS_SHOWN = 60
+# Of a line that is shown whole, unless somebody filled it.
+LONGEST = 1_000
+
+
+@click.group()
+def trial() -> None:
+    """Look at trials, retry and cancel them."""
+
+
+@trial.command(name="list")
+@click.argument("name", type=TEXT)
+@click.option(
+    "--state",
+    type=click.Choice(["pending", "running", "complete", "failed", "cancelled"]),
+    help="Only trials in this state.",
+)
+@settings_options
+def list_(name: str, state: str | None, settings: Settings) -> None:
+    """List a study's trials in order."""
+    with ledger_store(settings) as store:
+        rows = [row for row in store.trials(store.study(name).id) if state in (None, row.state)]
+    if not rows:
+        click.echo(f"study {name} has no {state or ''} trials".replace("  ", " "))
+        return
+    table.show(
+        ("TRIAL", "ITERATION", "STATE", "ATTEMPTS", "FAILURES", "LOST", "WORKER", "LOSS", "SECONDS", "PARAMETERS"),
+        [
+            (
+                *(row.number, row.iteration, row.state, row.attempts, row.failures, row.lost),
+                *(row.worker, row.loss, row.seconds, one_line(json.dumps(row.params), PARAMS_SHOWN)),
+            )
+            for row in rows
+        ],
+    )
+
+
+@trial.command()
+@click.argument("name", type=TEXT)
+@click.argument("number", type=click.IntRange(min=0))
+@settings_options
+def show(name: str, number: int, settings: Settings) -> None:
+    """Show one trial with its attempts and their errors."""
+    with ledger_store(settings) as store:
+        study = store.study(name)
+        row = store.trial(study, number)
+        attempts = store.attempts(study.id, number)
+    facts = {
+        "trial": f"{number} of study {name}, iteration {row.iteration}, round {row.round}",
+        "source": row.source if row.retry_of is None else f"retried from trial {row.retry_of}",
+        "state": row.state,
+        "parameters": json.dumps(row.params),
+        "loss": row.loss,
+        "metrics": None if row.metrics is None else json.dumps(row.metrics),
+        "counted": f"{row.attempts} attempts, {row.failures} failures, lost {row.lost} times",
+        "worker": row.worker,
+        "claimed": row.claimed_at,
+        "lease": row.lease_until,
+        "deadline": row.deadline_at,
+        "finished": row.finished_at,
+        "error": _last_line(row.error),
+    }
+    for label, value in facts.items():
+        if value is not None:
+            click.echo(f"{label:<11} {one_line(str(value), LONGEST)}")
+    for attempt in attempts:
+        seconds = "" if attempt.seconds is None else f" after {attempt.seconds:.2f} s"
+        loss = "" if attempt.loss is None else f", loss {attempt.loss!r}"
+        ended = "" if attempt.ended_at is None else f", ended {attempt.ended_at:%Y-%m-%d %H:%M:%S} UTC"
+        outcome = attempt.outcome or "under way"
+        worker = one_line(attempt.worker)
+        click.echo(f"attempt {attempt.number}: {outcome}{seconds} by worker {worker}{loss}{ended}")
+        for line in (attempt.error or "").strip().splitlines():
+            indent = " " * (len(line) - len(line.lstrip()))
+            click.echo(f"  {indent}{one_line(line, LONGEST)}")
+
+
+@trial.command()
+@click.argument("name", type=TEXT)
+@click.argument("numbers", nargs=-1, required=True, type=click.IntRange(min=0), metavar="NUMBER...")
+@settings_options
+def retry(name: str, numbers: tuple[int, ...], settings: Settings) -> None:
+    """Try failed or cancelled trials again.
+
+    What has ended does not change: each is tried again as a new trial with its parameters. The new ones join the last
+    iteration while that is under way. Else they make one more, and a study that has ended runs again. All of them are
+    retried, or none.
+    """
+    with ledger_store(settings) as store:
+        study = store.study(name)
+        for number in numbers:
+            store.trial(study, number)
+        made = store.retry(study.id, numbers)
+        now = store.study(name)
+    for number, successor in zip(numbers, made, strict=True):
+        click.echo(f"trial {number} of study {name} is tried again as trial {successor}")
+    if now.iterations > study.iterations:
+        click.echo(f"its budget is {now.iterations} iterations now: `ledger resume {name}` goes on with it")
+    elif study.has_ended:
+        click.echo(f"it runs again: `ledger resume {name}` goes on with it")
+
+
+@trial.command()
+@click.argument("name", type=TEXT)
+@click.argument("numbers", nargs=-1, required=True, type=click.IntRange(min=0), metavar="NUMBER...")
+@settings_options
+def cancel(name: str, numbers: tuple[int, ...], settings: Settings) -> None:
+    """End trials that have not ended.
+
+    A worker that trains one stops within a heartbeat, and goes on with another. All of them are cancelled, or none.
+    """
+    with ledger_store(settings) as store:
+        study = store.study(name)
+        for number in numbers:
+            store.trial(study, number)
+        store.cancel_trials(study.id, numbers, "cancelled by `ledger trial cancel`")
+    for number in numbers:
+        click.echo(f"trial {number} of study {name} is cancelled")
+
+
+def _last_line(error: str | None) -> str | None:
+    lines = (error or "").strip().splitlines()
+    return lines[-1] if lines else None

@@ -1,0 +1,133 @@
+"""What fuzzed input is made of, and the program run on it in this process."""
+
+import io
+import json
+import os
+import sys
+from collections.abc import Mapping
+from contextlib import redirect_stderr, redirect_stdout
+from datetime import date, datetime, time
+from typing import Any
+from unittest import mock
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+
+from ledger.cli import main
+
+# a message may quote a value, never fill the screen with it
+LONGEST_MESSAGE = 2_000
+
+# Every variable of README's table but LEDGER_HOME, and any that libpq reads, would lead elsewhere than a test wants.
+VARIABLES = (
+    *("MODEL_CHOICE", "NUM_ITERATIONS", "NUM_HYPERPARAM_SETS", "SEED", "BASE_ESTIMATOR", "ACQ_FUNC", "STUDY_NAME"),
+    *("DATABASE_URL", "LEDGER_ALLOW", "WORKER_THREADS", "LEDGER_LOG_FORMAT", "LEDGER_LOG_LEVEL"),
+    *("TRIAL_TIMEOUT", "WORKER_TRIAL_TIMEOUT", "WORKER_GRACE", "WORKER_MEMORY_LIMIT"),
+    *("LEDGER_GIVE_UP_AFTER", "LEDGER_STATEMENT_TIMEOUT"),
+)
+
+
+def cases(number: int) -> settings:
+    """The same `number` of cases in every run."""
+    return settings(
+        max_examples=number,
+        derandomize=True,
+        database=None,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+    )
+
+
+odd_texts = st.sampled_from(
+    [
+        *("", " ", "\n", "a\nb", "a\r\nledger: forged", "\x1b[31mred\x1b[0m", "\x1b]0;title\x07", "\x9b2J", "\x7f"),
+        *(
+            "\u2028",
+            "\u202eevil",
+            "\u200b",
+            "é",
+            "e\u0301",
+            "🦊",
+            "Ω" * 300,
+            "x" * 100_000,
+            "9" * 5_000,
+            "-1",
+            "--",
+            "-",
+        ),
+        *("0", "1e3", "nan", "inf", "1_0", "٣", "0x10", "None", "null", "%s", "%(x)s", "{0}", "{}", "'", '"', "\\"),
+        *("; drop table ledger.study", "../..", "/", "a=b", "a:b", "..", "~", "svm", "SVM", "GP", "gp_hedge", "EI"),
+    ]
+)
+texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=40) | odd_texts
+# what a shell can pass: any bytes but NUL, which Python shows with lone surrogates
+arguments = texts | st.binary(max_size=20).map(lambda raw: os.fsdecode(raw.replace(b"\0", b"")))
+
+
+def run(words: list[str], environment: Mapping[str, str]) -> tuple[int, str, str]:
+    """Run the program with `words` and no variable but those of `environment`: exit code, standard output, error."""
+    ours = {name: value for name, value in os.environ.items() if name not in VARIABLES and not name.startswith("PG")}
+    out, error = (io.TextIOWrapper(io.BytesIO(), "utf-8", errors) for errors in ("strict", "backslashreplace"))
+    with (
+        mock.patch.dict(os.environ, {**ours, **environment}, clear=True),
+        mock.patch.object(sys, "argv", ["ledger", *words]),
+        redirect_stdout(out),
+        redirect_stderr(error),
+    ):
+        code: Any = None
+        try:
+            main()
+        except SystemExit as ended:
+            code = ended.code
+    assert isinstance(code, int)
+    written = []
+    for stream in (out, error):
+        stream.flush()
+        written.append(stream.buffer.getvalue().decode())
+    return code, written[0], written[1]
+
+
+def check_told(code: int, error: str) -> None:
+    """A mistake is told in one line that a terminal shows as it is, and the exit code says whose it was."""
+    assert code in (1, 2), error
+    assert error.startswith("ledger: "), error
+    assert error.endswith("\n")
+    check_line(error.removesuffix("\n"))
+
+
+def check_line(message: str) -> None:
+    assert message.isprintable(), repr(message)
+    assert len(message) <= LONGEST_MESSAGE
+
+
+class Verbatim(str):
+    """A value as it is to be written, which may be one that Python itself would not write."""
+
+
+def toml(document: Mapping[str, Any]) -> str:
+    """Write a document, the values of its tables inline."""
+    lines = [f"{_key(key)} = {_value(value)}" for key, value in document.items() if not isinstance(value, dict)]
+    for name, table in document.items():
+        if isinstance(table, dict):
+            lines += [f"[{_key(name)}]", *(f"{_key(key)} = {_value(value)}" for key, value in table.items())]
+    return "\n".join(lines)
+
+
+def _key(name: str) -> str:
+    return json.dumps(name, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{_key(key)} = {_value(one)}" for key, one in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_value, value)) + "]"
+    if isinstance(value, Verbatim):
+        return value
+    if isinstance(value, str):
+        return _key(value)
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, datetime | date | time):
+        return value.isoformat()
+    return repr(value)
