@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import docker_answers
+from tests.system.programs import wait_until
 
 PROJECT = "ledger-test"
 # `down --rmi all` removes the database's image too, which other tests need
@@ -70,6 +71,10 @@ def outcome(compose: Compose) -> str:
     return str(json.loads(compose("ps", "--all", "--format", "json", "manager"))["ExitCode"])
 
 
+def docker(*arguments: str) -> str:
+    return subprocess.run(["docker", *arguments], capture_output=True, text=True, check=True).stdout
+
+
 def ask(compose: Compose, question: str) -> str:
     return compose("exec", "-T", "db", "psql", "-AtF,", "-c", question).strip()
 
@@ -118,12 +123,79 @@ def test_a_study_completes_on_four_workers_and_nothing_is_claimed_twice(compose,
     assert "accuracy" in compose("logs", "--no-log-prefix", "manager")
 
 
-def test_no_password_is_logged_and_the_containers_are_not_root(compose):
-    password = compose("exec", "-T", "db", "cat", "/password/postgres").strip()
-    assert len(password) == 48
-    assert password not in compose("logs")
-    assert password not in compose("config")
-    assert compose("exec", "-T", "worker", "id", "-u").strip() == "10001"
+def containers(compose: Compose) -> dict[str, str]:
+    """The id of one container of each service, those that have ended too."""
+    lines = compose("ps", "--all", "--format", "json").splitlines()
+    return {container["Service"]: container["ID"] for container in map(json.loads, lines)}
+
+
+def test_no_password_is_shown(compose):
+    found = compose("run", "--rm", "--no-deps", "-T", "--entrypoint", "sh", "roles", "-c", "cat /passwords/*/ledger")
+    passwords = [line.rpartition(":")[2] for line in found.split()]
+    assert [len(password) for password in passwords] == [48] * 4
+    assert len(set(passwords)) == 4
+    inspected = docker("inspect", *containers(compose).values())
+    images = docker("image", "inspect", *docker("images", "--quiet", f"{PROJECT}-*").split())
+    places = [compose("logs"), compose("config"), compose("top"), inspected, images]
+    places.append(ask(compose, "select query from pg_stat_activity"))
+    assert "ledger" in places[0]
+    assert not [password for password in passwords for place in places if password in place]
+    hashes = ask(compose, "select count(*) from pg_authid where rolpassword like 'SCRAM-SHA-256$%'")
+    assert hashes == "4", "the superuser's, the owner's, the manager's and the worker's"
+
+
+def test_containers_are_read_only_and_their_processes_have_no_rights(compose):
+    for service, container in containers(compose).items():
+        host = json.loads(docker("inspect", "--format", "{{json .HostConfig}}", container))
+        assert host["ReadonlyRootfs"], service
+        assert host["CapDrop"] == ["ALL"], service
+        assert "no-new-privileges:true" in host["SecurityOpt"], service
+        assert not host["Privileged"], service
+        if service != "db":
+            assert not host["CapAdd"], service
+            assert json.loads(docker("inspect", "--format", "{{json .Config.User}}", container)) == "10001", service
+    for service, writable_else in (("db", "/mine"), ("worker", "/home/ledger/mine")):
+        status = dict(
+            line.split(":", 1) for line in compose("exec", "-T", service, "cat", "/proc/1/status").splitlines()
+        )
+        assert int(status["CapEff"], 16) == 0, service
+        assert int(status["NoNewPrivs"]) == 1, service
+        assert status["Uid"].split()[0] != "0", service
+        left = compose("exec", "-T", service, "sh", "-c", f"touch {writable_else} 2>&1 || true")
+        assert "Read-only file system" in left, service
+
+
+def test_a_worker_is_healthy_under_its_role(compose):
+    container = containers(compose)["worker"]
+    wait_until(lambda: docker("inspect", "--format", "{{.State.Health.Status}}", container).strip() == "healthy", 120)
+
+
+def test_a_worker_reaches_no_password_but_its_own(compose):
+    assert compose("exec", "-T", "worker", "cat", "/password/ledger").startswith("db:5432:*:ledger_worker:")
+    mounted = {}
+    for service, container in containers(compose).items():
+        mounts = json.loads(docker("inspect", "--format", "{{json .Mounts}}", container))
+        mounted[service] = {mount.get("Name", "").removeprefix(f"{PROJECT}_") for mount in mounts} - {""}
+    assert mounted["worker"] == {"password-worker"}
+    assert mounted["manager"] == {"password-manager"}
+    assert mounted["migrate"] == {"password-owner"}
+    assert mounted["db"] == {"password", "data"}
+
+
+def test_a_workers_role_reads_no_table_and_logs_in_as_no_other(compose):
+    def python(program):
+        return compose("exec", "-T", "worker", "python", "-c", f"import os, psycopg\n{program}").strip()
+
+    url = "os.environ['DATABASE_URL']"
+    for table in ("study", "trial", "attempt", "trials"):
+        said = python(
+            f"try: psycopg.connect({url}).execute('select from ledger.{table}')\nexcept Exception as e: print(e)"
+        )
+        assert said.startswith("permission denied for "), said
+    for role in ("ledger", "ledger_owner", "ledger_manager"):
+        said = python(f"try: psycopg.connect({url}, user='{role}')\nexcept Exception as e: print(e)")
+        assert "no password supplied" in said, said
+    assert python(f"print(psycopg.connect({url}).info.user)") == "ledger_worker"
 
 
 def test_no_cuda_library_is_in_the_image(compose):
@@ -147,12 +219,52 @@ def test_down_loses_nothing_and_a_complete_study_is_shown_again(compose):
     assert ask(compose, "select count(*) from ledger.study") == "3"
 
 
+def test_a_ledger_from_before_the_roles_gets_them(compose):
+    """One whose superuser did everything, and had the only password."""
+    compose("stop", "worker", "manager")
+    assert ask(compose, "reassign owned by ledger_owner to ledger") == "REASSIGN OWNED"
+    for role in ("owner", "manager", "worker", "reader"):
+        ask(compose, f"drop owned by ledger_{role}")
+        ask(compose, f"drop role ledger_{role}")
+    compose("down")
+    docker("volume", "rm", *(f"{PROJECT}_password-{service}" for service in ("owner", "manager", "worker")))
+    # the folder of the one password was root's
+    older = "cd /password && chown root . && chmod 711 . && chown postgres postgres"
+    docker("run", "--rm", "--volume", f"{PROJECT}_password:/password", "--entrypoint", "sh", KEPT, "-c", older)
+    assert search(compose, "svm", "compose") == "0", compose("logs")
+    assert ask(compose, "select count(*) from ledger.study") == "3"
+    assert ask(compose, "select distinct tableowner from pg_tables where schemaname = 'ledger'") == "ledger_owner"
+
+
 def test_a_study_file_and_an_own_objective_are_mounted(compose, root):
     settings = {"LEDGER_STUDY_FILE": "valley.toml", "LEDGER_ALLOW": "valley", "MODEL_CHOICE": ""}
     settings |= {"NUM_ITERATIONS": "", "NUM_HYPERPARAM_SETS": ""}
     compose("up", "--detach", "--scale", "worker=2", **settings)
     assert outcome(compose) == "0", compose("logs", "manager")
     assert "valley" in ask(compose, "select objective ->> 'function' from ledger.study order by id desc limit 1")
+
+
+def test_scaling_from_8_workers_to_2_loses_no_trial_and_costs_no_attempt(compose, tmp_path):
+    tmp_path.chmod(0o755)
+    (tmp_path / "slow.py").write_text(
+        "import time\n\ndef slow(params):\n    time.sleep(1)\n    return params['x'] ** 2\n"
+    )
+    (tmp_path / "slow.toml").write_text(
+        '[study]\nname = "scaled"\niterations = 2\npoints = 24\n[objective]\nfunction = "slow:slow"\n'
+        '[optimizer]\nbase_estimator = "ET"\n[space]\nx = { type = "real", low = -1.0, high = 1.0 }\n'
+    )
+    settings = {"LEDGER_STUDIES": str(tmp_path), "LEDGER_STUDY_FILE": "slow.toml", "LEDGER_ALLOW": "slow"}
+    settings |= {"MODEL_CHOICE": "", "NUM_ITERATIONS": "", "NUM_HYPERPARAM_SETS": ""}
+    trials = "ledger.trials where study = 'scaled'"
+    compose("up", "--detach", "--scale", "worker=8", **settings)
+    wait_until(lambda: int(ask(compose, f"select count(*) from {trials} and state = 'running'")) >= 7)
+    # what is in hand is finished within the grace time
+    compose("up", "--detach", "--scale", "worker=2", **settings)
+    assert outcome(compose) == "0", compose("logs", "manager")
+    attempts = ask(compose, "select outcome, count(*) from ledger.attempts where study = 'scaled' group by 1")
+    assert attempts == "complete,48"
+    assert ask(compose, f"select count(*), sum(attempts), sum(failures), sum(lost) from {trials}") == "48,48,0,0"
+    assert int(ask(compose, "select count(distinct worker) from ledger.attempts where study = 'scaled'")) == 8
 
 
 def test_down_with_everything_removes_all(compose):
