@@ -3,7 +3,7 @@ PYTHON ?= python3
 export LEDGER_HOME ?= $(CURDIR)/.ledger
 bin := .venv/bin
 
-.PHONY: help demo test lint bench up clean
+.PHONY: help demo test lint bench chaos up clean
 
 help:  ## Say what there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## */\1\t/' | expand -t 10
@@ -12,7 +12,7 @@ demo: .venv/ready  ## Search the SVM's parameters: 3 iterations of 2 points on 2
 	$(bin)/ledger run --model svm --iterations 3 --points 2 --workers 2 --seed 42
 
 test: .venv/ready  ## Run every test that this machine can run
-	$(bin)/pytest --cov --cov-report=term
+	$(bin)/pytest --numprocesses 3 --dist loadfile --cov --cov-report=term
 
 lint: .venv/ready  ## Check style, types and import rules
 	$(bin)/ruff check .
@@ -22,6 +22,10 @@ lint: .venv/ready  ## Check style, types and import rules
 
 bench: .venv/ready  ## Measure beside the peers; writes benchmarks/RESULTS.md
 	$(bin)/python -m benchmarks
+
+chaos: .venv/ready  ## Carry a study on while everything fails: SECONDS=180 SEED=1 WORKERS=8 TRIALS=400 MODEL=rugged
+	$(bin)/python -m tests.chaos --seconds $(or $(SECONDS),180) --seed $(or $(SEED),1) --workers $(or $(WORKERS),8) \
+	  --trials $(or $(TRIALS),400) --model $(or $(MODEL),rugged) $(if $(OUTPUT),--output $(OUTPUT))
 
 up:  ## The same search in containers, on 4 workers
 	docker compose up --build --scale worker=4

@@ -4,6 +4,7 @@ import shutil
 import subprocess
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -39,29 +40,57 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("server", servers, indirect=True, scope="session")
 
 
+class _Servers:
+    """Each server, and its database to copy, is made when it is first asked for, and kept to the end."""
+
+    def __init__(self, folder: Path, stack: ExitStack) -> None:
+        self._folder, self._stack = folder, stack
+        self._urls: dict[str, str] = {}
+        self._templates: dict[str, str] = {}
+
+    def url(self, kind: str) -> str:
+        if kind not in self._urls:
+            self._urls[kind] = self._stack.enter_context(
+                embedded.running(self._folder, create=True) if kind == "embedded" else _container()
+            )
+        return self._urls[kind]
+
+    def template(self, server: str) -> str:
+        if server not in self._templates:
+            url = self._stack.enter_context(_database(server))
+            with engine(url).connect() as connection:
+                migration.upgrade(connection)
+            self._templates[server] = str(conninfo_to_dict(url)["dbname"])
+        return self._templates[server]
+
+
+@contextmanager
+def _container() -> Iterator[str]:
+    from testcontainers.community.postgres import PostgresContainer
+    from testcontainers.core.config import testcontainers_config
+
+    # the block stops the container; a reaper would need one more image
+    testcontainers_config.ryuk_disabled = True
+    with PostgresContainer("postgres:17", driver=None) as container:
+        yield container.get_connection_url()
+
+
 @pytest.fixture(scope="session")
-def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[_Servers]:
+    with ExitStack() as stack:
+        yield _Servers(tmp_path_factory.mktemp("server"), stack)
+
+
+@pytest.fixture(scope="session")
+def server(request: pytest.FixtureRequest, servers: _Servers) -> str:
     """URL of a server's maintenance database."""
-    if request.param == "embedded":
-        with embedded.running(tmp_path_factory.mktemp("server"), create=True) as url:
-            yield url
-    else:
-        from testcontainers.community.postgres import PostgresContainer
-        from testcontainers.core.config import testcontainers_config
-
-        # the block stops the container; a reaper would need one more image
-        testcontainers_config.ryuk_disabled = True
-        with PostgresContainer("postgres:17", driver=None) as container:
-            yield container.get_connection_url()
+    return servers.url(request.param)
 
 
 @pytest.fixture(scope="session")
-def template(server: str) -> Iterator[str]:
+def template(server: str, servers: _Servers) -> str:
     """Name of a migrated database to copy."""
-    with _database(server) as url:
-        with engine(url).connect() as connection:
-            migration.upgrade(connection)
-        yield str(conninfo_to_dict(url)["dbname"])
+    return servers.template(server)
 
 
 @pytest.fixture

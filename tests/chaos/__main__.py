@@ -1,0 +1,78 @@
+"""`make chaos`: a study under faults, and a table of what they did; exit code 1 where a promise was broken."""
+
+import random
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+import click
+
+from tests.chaos.faults import decks
+from tests.chaos.report import broken, table
+from tests.chaos.soak import soak
+from tests.chaos.studies import Plan, undisturbed
+
+POINTS = 8
+_ABOUT = """# A soak
+
+Real processes, a real PostgreSQL, and a proxy between them. Everything fails in turn: workers and the manager are
+killed, workers stand still for longer than a lease and come back, PostgreSQL is restarted, crashed and killed, and
+connections are cut, delayed, go dead without a word, or lose just the acknowledgement of what was done. A fault
+counts as hit only where a claim was held, or a statement open, by whom it struck: for the manager and for PostgreSQL,
+any claim of the study. Then the study is compared, trial by trial, with the same one undisturbed.
+
+"""
+
+
+@click.command()
+@click.option("--seconds", type=click.FloatRange(min=1), default=180, show_default=True, help="Of faults.")
+@click.option("--seed", type=int, default=1, show_default=True, help="Of the study and of the faults.")
+@click.option("--workers", type=click.IntRange(min=1), default=8, show_default=True)
+@click.option("--trials", type=click.IntRange(min=40), default=400, show_default=True, help="At least.")
+@click.option("--model", type=click.Choice(["rugged", "svm", "xgb", "lgbm"]), default="rugged", show_default=True)
+@click.option("--base-estimator", type=click.Choice(["GP", "RF", "ET"]), default="ET", show_default=True)
+@click.option("--pace", type=click.FloatRange(min=0), default=1.4, show_default=True, help="Seconds between faults.")
+@click.option("--output", type=click.Path(path_type=Path), help="A file for the table, instead of standard output.")
+def main(
+    seconds: float,
+    seed: int,
+    workers: int,
+    trials: int,
+    model: str,
+    base_estimator: str,
+    pace: float,
+    output: Path | None,
+) -> None:
+    """Soak a study, compare it with the undisturbed one, and say what was lost (nothing)."""
+    plan = Plan(model, -(-trials // POINTS), POINTS, seed, base_estimator)
+    folder = Path(tempfile.mkdtemp(prefix="chaos-"))
+    click.echo(f"logs are in {folder}", err=True)
+    soaked = soak(
+        plan,
+        folder,
+        decks(random.Random(seed)),
+        workers=workers,
+        pace=pace,
+        seed=seed,
+        calm=lambda iterations: undisturbed(plan, folder / "undisturbed", iterations=iterations),
+        seconds=seconds,
+        grow=True,
+        watch=lambda line: click.echo(line, err=True),
+    )
+    for line in (*soaked.left, *soaked.stayed, *soaked.tracebacks):
+        click.echo(f"  {line}", err=True)
+    command = f"make chaos SECONDS={seconds:g} SEED={seed} WORKERS={workers} TRIALS={trials} MODEL={model}"
+    text = table(plan, soaked, workers=workers, command=command)
+    if output is None:
+        click.echo(text)
+    else:
+        output.write_text(_ABOUT + text)
+    if any(broken(plan, soaked).values()):
+        click.echo(f"a promise was broken: {soaked.verify} (see {folder})", err=True)
+        sys.exit(1)
+    shutil.rmtree(folder)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,289 @@
+"""The faults, each injected for real, and aimed at somebody who holds a claim or waits for an answer."""
+
+import random
+import re
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TypeVar
+
+import psycopg
+
+from tests.chaos.fleet import Fleet, Member
+from tests.chaos.studies import LEASE
+from tests.system.proxy import Link, Proxy, Where
+from tests.system.servers import Server
+
+T = TypeVar("T")
+
+# How long a fault waits for somebody to hit.
+AIM = 10.0
+
+
+@dataclass
+class Fault:
+    """One that was injected; `hit` where a claim was held, or a statement open, by whom it struck."""
+
+    kind: str
+    hit: bool = False
+    what: str = ""
+
+
+@dataclass(frozen=True)
+class _Lasting:
+    """A fault that goes on: until a moment, or until it is over by itself."""
+
+    until: float
+    end: Callable[[], None]
+    on_network: bool
+    is_over: Callable[[], bool] = lambda: False
+
+
+class Injector:
+    """Injects one fault at a time; some last, and end as time passes."""
+
+    def __init__(self, server: Server, proxy: Proxy, fleet: Fleet, random: random.Random) -> None:
+        self._server, self._proxy, self._fleet, self._random = server, proxy, fleet, random
+        self._lasting: list[_Lasting] = []
+        self.injected: list[Fault] = []
+
+    def inject(self, kind: str) -> Fault:
+        fault = Fault(kind)
+        self.injected.append(fault)
+        KINDS[kind](self, fault)
+        return fault
+
+    def is_free_for(self, kind: str) -> bool:
+        """Whether it may be injected now: one lasting fault of the network at a time."""
+        return kind not in LASTING or not any(one.on_network for one in self._lasting)
+
+    def pass_time(self) -> None:
+        """Let a moment pass, in which who has ended is replaced, and what has lasted long enough is ended."""
+        self._fleet.keep()
+        now = time.monotonic()
+        self._end([one for one in self._lasting if one.until <= now or one.is_over()])
+        time.sleep(0.02)
+
+    def end_all(self) -> None:
+        self._end(list(self._lasting))
+
+    # Processes
+
+    def kill_worker(self, fault: Fault) -> None:
+        member = self._stop_a_worker(fault)
+        if member is not None:
+            self._fleet.kill_worker(member)
+
+    def stop_worker(self, fault: Fault) -> None:
+        seconds, with_trainer = self._random.uniform(0.5, 4) * LEASE, self._random.random() < 0.5
+        member = self._stop_a_worker(fault, with_trainer=with_trainer)
+        fault.what += f", {'with' if with_trainer else 'without'} its trainer, for {seconds:.1f} s"
+        if member is not None:
+            self._later(seconds, member.go_on)
+
+    def kill_manager(self, fault: Fault) -> None:
+        self._wait(lambda: self._fleet.manager and any(_is_manager(link) for link in self._proxy.links))
+        self._wait(self._held)
+        manager = self._fleet.manager
+        if manager is None:
+            return
+        manager.stop()
+        fault.hit = bool(self._held()) or any(_is_manager(link) for link in self._proxy.in_flight)
+        fault.what = f"pid {manager.pid}"
+        manager.kill()
+
+    # The database
+
+    def restart(self, fault: Fault, mode: str) -> None:
+        self._wait(self._held)
+        fault.hit = bool(self._held() or self._proxy.in_flight)
+        self._server.restart(mode)
+
+    # The network
+
+    def cut(self, fault: Fault) -> None:
+        where, fault.what = self._choose()
+        if where is _is_manager:
+            # between its polls it waits for nothing, so at its next statement
+            trap = self._proxy.trap(_is_manager, answer=False, cut=True)
+            fault.hit = bool(self._wait(trap.sprung.is_set))
+            self._proxy.release(trap)
+            return
+        hit = self._hit(where)
+        self._proxy.cut(where)
+        fault.hit = hit
+
+    def delay(self, fault: Fault) -> None:
+        seconds, last = self._random.uniform(0.1, 0.8), self._random.uniform(1, 3)
+        where, whom = self._choose()
+        fault.what = f"{whom}, by {seconds:.1f} s, for {last:.1f} s"
+        self._proxy.delay(seconds, where)
+        self._for(fault, last, where)
+
+    def half_open(self, fault: Fault) -> None:
+        seconds = self._random.uniform(0.5, 2) * LEASE
+        to_server, to_client = self._random.choice([(True, True), (True, True), (True, False), (False, True)])
+        where, whom = self._choose()
+        fault.what = f"{whom}, to the server {to_server}, to the client {to_client}, for {seconds:.1f} s"
+        self._proxy.stall(where, to_server=to_server, to_client=to_client)
+        self._for(fault, seconds, where)
+
+    def silence(self, fault: Fault) -> None:
+        seconds = self._random.uniform(0.5, 2) * LEASE
+        where, whom = self._choose()
+        fault.what = f"{whom}, for {seconds:.1f} s"
+        self._proxy.silence(where)
+        self._for(fault, seconds, where)
+
+    def lose_answer(self, fault: Fault) -> None:
+        fault.what = self._random.choice(["claim", "complete", "complete", "complete", "heartbeat", "commit"])
+        where = _written_and_committed() if fault.what == "commit" else _calls(f"ledger.{fault.what}(")
+        trap = self._proxy.lose_answer(where)
+
+        def end() -> None:
+            fault.hit = trap.sprung.is_set()
+            self._proxy.release(trap)
+
+        self._later(AIM, end, on_network=True, is_over=trap.sprung.is_set)
+
+    # Aiming
+
+    def _held(self) -> set[int]:
+        """Return the process ids of the living workers that hold a claim, by the ledger's own word."""
+        try:
+            with psycopg.connect(self._server.url, connect_timeout=10) as connection:
+                names = connection.execute("select worker from ledger.trial where state = 'running'").fetchall()
+        except psycopg.OperationalError:
+            return set()
+        living = {member.pid for member in self._fleet.everybody if member.runs}
+        return living & {_pid(name) for (name,) in names}
+
+    def _stop_a_worker(self, fault: Fault, *, with_trainer: bool = False) -> Member | None:
+        """Stop a worker that holds a claim or waits for an answer: only of one that stands still is that known."""
+
+        def stopped() -> Member | None:
+            held = self._held()
+            holders = [one for one in self._fleet.workers if one.pid in held]
+            if not holders:
+                return None
+            member = self._random.choice(holders)
+            member.stop(with_children=with_trainer)
+            if member.pid in self._held() or any(_pid_of(link) == member.pid for link in self._proxy.in_flight):
+                return member
+            member.go_on()
+            return None
+
+        member = self._wait(stopped)
+        fault.hit, fault.what = member is not None, f"pid {member.pid}" if member else "nobody"
+        return member
+
+    def _choose(self) -> tuple[Where | None, str]:
+        """Choose whose connections, once a claim is held: everybody's, the manager's, or those of some workers."""
+        self._wait(self._held)
+        lot = self._random.random()
+        if lot < 0.4:
+            return None, "all"
+        if lot < 0.6:
+            return _is_manager, "manager"
+        held = self._held()
+        workers = {member.pid for member in self._fleet.workers}
+        some = {pid for those in (workers & held, workers - held) for pid in self._half(those)}
+        return (lambda link: _pid_of(link) in some), f"{len(some)} workers"
+
+    def _half(self, pids: set[int]) -> list[int]:
+        return self._random.sample(sorted(pids), -(-len(pids) // 2))
+
+    def _hit(self, where: Where | None) -> bool:
+        """Say whether any of these connections waits for an answer, or is that of a worker that holds a claim."""
+        held = self._held()
+        waiting = self._proxy.in_flight
+        chosen = [link for link in self._proxy.links if where is None or where(link)]
+        return any(link in waiting or _pid_of(link) in held for link in chosen)
+
+    def _for(self, fault: Fault, seconds: float, where: Where | None) -> None:
+        """Let a fault of the network last, and see at both ends whom it hit."""
+
+        def end() -> None:
+            fault.hit = fault.hit or self._hit(where)
+            self._proxy.resume()
+
+        fault.hit = self._hit(where)
+        self._later(seconds, end, on_network=True)
+
+    def _end(self, those: list[_Lasting]) -> None:
+        for one in those:
+            self._lasting.remove(one)
+            one.end()
+
+    def _later(
+        self,
+        seconds: float,
+        end: Callable[[], None],
+        *,
+        on_network: bool = False,
+        is_over: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self._lasting.append(_Lasting(time.monotonic() + seconds, end, on_network, is_over))
+
+    def _wait(self, condition: Callable[[], T]) -> T:
+        """Return what the condition finds; false after the time to aim."""
+        until = time.monotonic() + AIM
+        while not (found := condition()) and time.monotonic() < until:
+            self.pass_time()
+        return found
+
+
+KINDS: dict[str, Callable[[Injector, Fault], None]] = {
+    "worker: SIGKILL": Injector.kill_worker,
+    "worker: SIGSTOP, then SIGCONT": Injector.stop_worker,
+    "manager: SIGKILL": Injector.kill_manager,
+    "PostgreSQL: fast restart": lambda injector, fault: injector.restart(fault, "fast"),
+    "PostgreSQL: immediate restart": lambda injector, fault: injector.restart(fault, "immediate"),
+    "PostgreSQL: SIGKILL, restart": lambda injector, fault: injector.restart(fault, "kill"),
+    "network: cut": Injector.cut,
+    "network: delayed": Injector.delay,
+    "network: half-open, acknowledging": Injector.half_open,
+    "network: half-open, silent": Injector.silence,
+    "network: acknowledgement lost": Injector.lose_answer,
+}
+LASTING = {kind for kind in KINDS if kind.startswith("network") and kind != "network: cut"}
+
+
+def decks(random: random.Random) -> Iterator[str]:
+    """Yield kinds for ever, shuffled a deck at a time: four of each kind, and one of each restart."""
+    restarts = [kind for kind in KINDS if kind.startswith("PostgreSQL")]
+    deck = [kind for kind in KINDS if kind not in restarts] * 4 + restarts
+    while True:
+        yield from random.sample(deck, len(deck))
+
+
+def _is_manager(link: Link) -> bool:
+    return link.role.startswith("ledger manager")
+
+
+def _pid_of(link: Link) -> int | None:
+    """Return the process id in the name of a worker's session, which a long name of the host may have cut off."""
+    return _pid(link.role)
+
+
+def _pid(worker: str) -> int | None:
+    found = re.search(r"-(\d+)-[0-9a-f]{4}$", worker)
+    return int(found[1]) if found else None
+
+
+def _calls(function: str) -> Where:
+    return lambda link: function in link.statement
+
+
+def _written_and_committed() -> Where:
+    """Choose a commit of a manager that has written something."""
+    wrote: set[Link] = set()
+
+    def where(link: Link) -> bool:
+        if not _is_manager(link):
+            return False
+        if link.statement.lower().startswith(("insert", "update")):
+            wrote.add(link)
+        return link.statement.lower() == "commit" and link in wrote
+
+    return where

@@ -1,0 +1,202 @@
+"""The processes of the study: its workers and its manager, replaced when they end, as an orchestrator would."""
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from tests.system.programs import Program, alive, children_of, wait_until
+
+# An orchestrator starts a container that was killed at once, and one that left by itself a little later.
+AFTER_LEAVING = 1.0
+# A trainer that is alive so long after its worker was killed will not die of it.
+OUTLIVED = 10.0
+# What a worker may take to leave, all told.
+LEAVE = 60.0
+
+
+class Member:
+    """One process, with the log of all that it says."""
+
+    def __init__(self, program: Program, command: Sequence[str], log: Path) -> None:
+        self.log = log
+        with log.open("w") as file:
+            self._process = program.start(*command, log=file)
+        self.pid = self._process.pid
+        self.is_stopped = self.was_killed = False
+        self._stopped: list[int] = []
+
+    @property
+    def runs(self) -> bool:
+        return self._process.poll() is None
+
+    @property
+    def exit_code(self) -> int | None:
+        return self._process.poll()
+
+    @property
+    def last_words(self) -> str:
+        lines = self.log.read_text(errors="replace").splitlines()
+        return lines[-1] if lines else ""
+
+    @property
+    def trainers(self) -> list[int]:
+        return list(children_of(self.pid))
+
+    def stop(self, *, with_children: bool = False) -> None:
+        """Let it stand still, as a machine that swaps or moves does."""
+        self._stopped = [self.pid, *(self.trainers if with_children else [])]
+        self.is_stopped = True
+        for pid in self._stopped:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        self.is_stopped = False
+        if self.runs:
+            for pid in self._stopped:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGCONT)
+
+    def kill(self) -> None:
+        self.was_killed = True
+        self._process.kill()
+        self._process.wait()
+
+    def ask_to_leave(self) -> None:
+        self._process.terminate()
+
+    def wait(self, seconds: float) -> int | None:
+        """Return its exit code, or None where it is still there after so long."""
+        try:
+            return self._process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return None
+
+
+class _Place:
+    """Where one process at a time works."""
+
+    def __init__(self) -> None:
+        self.member: Member | None = None
+        self.again = 0.0
+
+
+class Fleet:
+    """Keeps so many workers and one manager of the study.
+
+    Attributes
+    ----------
+    iterations : int
+        The budget that the next manager is started with.
+    everybody : list of Member
+        Who was ever here.
+    left : list of str
+        Who left unasked before the end of the study, with its exit code and last words.
+    outlived : int
+        Trainers that lived on after their worker was killed.
+    """
+
+    def __init__(
+        self, program: Program, size: int, worker: Sequence[str], manager: Sequence[str], iterations: int, logs: Path
+    ) -> None:
+        self._program, self._worker, self._manager, self._logs = program, worker, manager, logs
+        self._places, self._head = [_Place() for _ in range(size)], _Place()
+        self._orphans: dict[int, float] = {}
+        self.iterations = iterations
+        self.everybody: list[Member] = []
+        self.left: list[str] = []
+        self.outlived = 0
+
+    def __enter__(self) -> "Fleet":
+        self._logs.mkdir(parents=True)
+        self.keep()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for member in self.everybody:
+            if member.runs:
+                member.go_on()
+                member.kill()
+
+    @property
+    def workers(self) -> list[Member]:
+        """Those that run and are not stopped."""
+        return [member for place in self._places if (member := place.member) and member.runs and not member.is_stopped]
+
+    @property
+    def manager(self) -> Member | None:
+        """The manager, where it runs."""
+        member = self._head.member
+        return member if member and member.runs else None
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the manager has left because the study is complete."""
+        return self._head.member is not None and self._head.member.exit_code == 0
+
+    def extend(self, iterations: int) -> None:
+        """Let the next manager have a larger budget, also after the study's end."""
+        if self.is_finished:
+            self._head.member = None
+        self.iterations = iterations
+
+    def keep(self) -> None:
+        """Replace who has ended, and look after the trainers of workers that were killed."""
+        for place in self._places:
+            self._keep(place, "worker", self._worker)
+        if not self.is_finished:
+            self._keep(self._head, "manager", [*self._manager, "--iterations", str(self.iterations)])
+        for pid, since in list(self._orphans.items()):
+            outlived = alive(pid) and time.monotonic() - since > OUTLIVED
+            self.outlived += outlived
+            if outlived or not alive(pid):
+                del self._orphans[pid]
+
+    def keep_until(self, condition: Callable[[], object], seconds: float = 60) -> None:
+        """Keep everybody at work until the condition is true."""
+
+        def kept() -> object:
+            self.keep()
+            return condition()
+
+        wait_until(kept, seconds)
+
+    def kill_worker(self, member: Member) -> None:
+        """Kill it; its trainers are expected to follow."""
+        trainers = member.trainers
+        member.kill()
+        self._orphans |= dict.fromkeys(trainers, time.monotonic())
+
+    def dismiss(self) -> list[str]:
+        """Ask the workers to leave, and return what was wrong with how they did."""
+        workers = self.workers
+        for member in workers:
+            member.ask_to_leave()
+        wrong = [
+            f"{member.log.stem}: exit code {member.exit_code} after SIGTERM: {member.last_words}"
+            for member in workers
+            if member.wait(LEAVE) != 0
+        ]
+        for place in self._places:
+            place.member, place.again = None, float("inf")
+        self.keep_until(lambda: not self._orphans, 2 * OUTLIVED)
+        return wrong
+
+    def tracebacks(self) -> list[str]:
+        """Return the logs that hold one."""
+        return [one.log.name for one in self.everybody if "Traceback" in one.log.read_text(errors="replace")]
+
+    def _keep(self, place: _Place, what: str, command: Sequence[str]) -> None:
+        member, now = place.member, time.monotonic()
+        if member is not None and not member.runs:
+            place.member = None
+            if not member.was_killed:
+                self.left.append(f"{member.log.stem}: exit code {member.exit_code}: {member.last_words}")
+                place.again = now + AFTER_LEAVING
+        if place.member is None and now >= place.again:
+            place.member = Member(self._program, command, self._logs / f"{what}-{len(self.everybody):04}.log")
+            self.everybody.append(place.member)

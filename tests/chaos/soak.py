@@ -1,0 +1,207 @@
+"""Carries a study on under faults, and gathers what is left to be judged."""
+
+import random
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from tests.chaos.faults import Fault, Injector
+from tests.chaos.fleet import Fleet
+from tests.chaos.studies import NAME, Plan, Result, program, results
+from tests.system.programs import Program
+from tests.system.proxy import Proxy
+from tests.system.servers import Server
+
+TRIAL_SECONDS = 0.5
+# Short, so that a half-open connection is given up sooner than it is resumed, at times.
+STATEMENT_SECONDS = "2"
+# What a study may take to its end once nothing disturbs it any more.
+FINISH = 1800.0
+# So many iterations are always before the study while faults go on.
+AHEAD = 5
+# Faults to choose the next one from, where the first has to wait for another to end.
+IN_HAND = 3
+
+_COUNTS = """
+select
+  (select count(*) from ledger.trial) as trials,
+  (select count(*) from ledger.trial where state = 'complete') as complete,
+  (select count(*) from ledger.trial where failures > 0) as failures,
+  (select count(*) from (select from ledger.attempt where outcome = 'complete'
+                         group by study_id, trial having count(*) > 1) as twice) as doubled,
+  (select count(*) from ledger.trial left join ledger.attempt on attempt.claim = trial.claim
+                                                             and attempt.outcome = 'complete'
+                                                             and attempt.loss = trial.loss
+   where attempt.claim is null) as without_attempt,
+  (select count(*) from ledger.iteration where told_at is null) as untold
+"""
+_ATTEMPTS = "select coalesce(outcome, 'open') as outcome, count(*) as attempts from ledger.attempt group by outcome"
+
+
+@dataclass(frozen=True)
+class Soaked:
+    """What a soak left.
+
+    Attributes
+    ----------
+    seconds : float
+        From the first fault to the end of the last.
+    faults : list of Fault
+        Those injected.
+    iterations : int
+        The budget at the end.
+    counts : mapping
+        Of the ledger's rows: trials, complete, failures (trials that were charged with one), doubled (trials with more
+        than one complete attempt), without_attempt (trials that no complete attempt accounts for), untold.
+    attempts : Counter
+        By outcome; "open" for one without.
+    left : list of str
+        Processes that left unasked before the study's end, each of which was replaced.
+    tracebacks, stayed : list of str
+        Logs with a traceback; workers that did not leave as asked at the end.
+    outlived : int
+        Trainers that lived on after their worker was killed.
+    verify : str
+        What `ledger verify` found wrong; empty for nothing.
+    results, undisturbed : list
+        Of the trials, and of those of the same study undisturbed.
+    """
+
+    seconds: float
+    faults: list[Fault]
+    iterations: int
+    counts: dict[str, int]
+    attempts: Counter[str]
+    left: list[str]
+    tracebacks: list[str]
+    stayed: list[str]
+    outlived: int
+    verify: str
+    results: list[Result]
+    undisturbed: list[Result]
+
+
+def soak(
+    plan: Plan,
+    folder: Path,
+    kinds: Iterable[str],
+    *,
+    workers: int,
+    pace: float,
+    seed: int,
+    calm: Callable[[int], list[Result]],
+    seconds: float = float("inf"),
+    grow: bool = False,
+    watch: Callable[[str], object] = lambda line: None,
+) -> Soaked:
+    """Carry the study on while faults are injected, then let it finish.
+
+    Parameters
+    ----------
+    plan : Plan
+        The study.
+    folder : Path
+        Where everything is kept, the logs of all processes too.
+    kinds : iterable of str
+        The faults, in order; they end with the last of them.
+    pace : float
+        Seconds from one fault to the next; one that was late to find whom to hit is made up for.
+    seed : int
+        Of what chance decides about the faults.
+    calm : callable
+        Returns the results of the undisturbed study of so many iterations; called in a thread, while `ledger verify`
+        recomputes the disturbed one.
+    seconds : float, optional
+        The faults end after so long.
+    grow : bool, optional
+        Let the budget grow ahead of the study for as long as there are faults; else they end with the study.
+    watch : callable, optional
+        Called with a line for each thing that happens.
+    """
+    with Server(folder / "server") as server, Proxy(server.port) as proxy:
+        ledger = program(folder / "ledger", trial_seconds=0, DATABASE_URL=server.url)
+        ledger.run("db", "upgrade")
+        through = program(
+            folder / "study",
+            trial_seconds=TRIAL_SECONDS,
+            DATABASE_URL=proxy.url(server.url),
+            LEDGER_STATEMENT_TIMEOUT=STATEMENT_SECONDS,
+        )
+        worker = ["worker", "--study", NAME, "--allow", "tests.chaos"]
+        manager = ["manager", str(plan.write(folder)), "--wait"]
+        with Fleet(through, workers, worker, manager, plan.iterations, folder / "logs") as fleet:
+            injector = Injector(server, proxy, fleet, random.Random(seed))
+            fleet.keep_until(lambda: _query(server, "select from ledger.attempt"))
+            started = time.monotonic()
+            for fault in _disturb(fleet, injector, iter(kinds), pace, seconds):
+                watch(f"{time.monotonic() - started:6.1f} s  {fault.kind}  {fault.what}")
+                if grow:
+                    _keep_ahead(server, fleet)
+            injector.end_all()
+            lasted = time.monotonic() - started
+            watch(f"{lasted:6.1f} s  the faults have ended")
+            fleet.keep_until(lambda: fleet.is_finished, FINISH)
+            stayed = fleet.dismiss()
+        watch("now `ledger verify`, and the same study undisturbed")
+        with ThreadPoolExecutor(1) as pool:
+            undisturbed = pool.submit(calm, fleet.iterations)
+            verify = _verify(ledger)
+        (counts,) = _query(server, _COUNTS)
+        return Soaked(
+            seconds=lasted,
+            faults=injector.injected,
+            iterations=fleet.iterations,
+            counts=counts,
+            attempts=Counter({row["outcome"]: row["attempts"] for row in _query(server, _ATTEMPTS)}),
+            left=fleet.left,
+            tracebacks=fleet.tracebacks(),
+            stayed=stayed,
+            outlived=fleet.outlived,
+            verify=verify,
+            results=results(ledger),
+            undisturbed=undisturbed.result(),
+        )
+
+
+def _disturb(fleet: Fleet, injector: Injector, kinds: Iterator[str], pace: float, seconds: float) -> Iterator[Fault]:
+    """Inject one fault after another, yielding each, while the fleet is kept and lasting faults end in time."""
+    following = time.monotonic()
+    end = following + seconds
+    waiting = list(islice(kinds, IN_HAND))
+    while waiting and time.monotonic() < end and not fleet.is_finished:
+        kind = next((one for one in waiting if injector.is_free_for(one)), None)
+        if kind is not None:
+            waiting.remove(kind)
+            waiting += islice(kinds, 1)
+            following += pace
+            yield injector.inject(kind)
+        injector.pass_time()
+        while time.monotonic() < following:
+            injector.pass_time()
+
+
+def _keep_ahead(server: Server, fleet: Fleet) -> None:
+    """Let the budget grow where the study comes near its end; the next manager brings it."""
+    (row,) = _query(server, "select count(*) as told from ledger.iteration where told_at is not null")
+    if row["told"] + AHEAD > fleet.iterations:
+        fleet.extend(fleet.iterations + 2 * AHEAD)
+        if fleet.manager is not None:
+            fleet.manager.kill()
+
+
+def _verify(ledger: Program) -> str:
+    process = ledger.start("verify", NAME)
+    out, error = process.communicate()
+    return "" if process.returncode == 0 else f"exit code {process.returncode}: {out}{error}".strip()
+
+
+def _query(server: Server, statement: str) -> list[dict[str, Any]]:
+    with psycopg.connect(server.url, row_factory=psycopg.rows.dict_row) as connection:
+        return connection.execute(statement).fetchall()

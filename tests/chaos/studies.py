@@ -1,0 +1,92 @@
+"""The study that is soaked, and the same study undisturbed."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.system.programs import Program
+
+ROOT = Path(__file__).parents[2]
+NAME = "chaos"
+LEASE, HEARTBEAT = 2.0, 0.5  # seconds
+_FILE = """
+[study]
+name = "{name}"
+iterations = {iterations}
+points = {points}
+seed = {seed}
+
+[optimizer]
+base_estimator = "{base_estimator}"
+
+# short, so that what is lost is taken back soon; what the machines do must never use up the trials
+[limits]
+lease = {lease}
+heartbeat = {heartbeat}
+max_lost = 1000
+"""
+_RUGGED = """
+[objective]
+function = "tests.chaos.objective:rugged"
+
+[space]
+x = { type = "real", low = -5.0, high = 5.0 }
+y = { type = "real", low = -5.0, high = 5.0 }
+steps = { type = "integer", low = 1, high = 64 }
+kind = { type = "categorical", choices = ["flat", "steep", "odd"] }
+"""
+_MODEL = """
+[objective]
+model = "{model}"
+"""
+
+Result = tuple[int, dict[str, Any], float]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A study: `model` is "rugged", the soak's own objective, or one of the built-in models."""
+
+    model: str
+    iterations: int
+    points: int
+    seed: int
+    base_estimator: str
+
+    def write(self, folder: Path) -> Path:
+        """Write its file into the folder."""
+        file = folder / "study.toml"
+        head = _FILE.format(
+            name=NAME,
+            iterations=self.iterations,
+            points=self.points,
+            seed=self.seed,
+            base_estimator=self.base_estimator,
+            lease=LEASE,
+            heartbeat=HEARTBEAT,
+        )
+        file.write_text(head + (_RUGGED if self.model == "rugged" else _MODEL.format(model=self.model)))
+        return file
+
+
+def program(folder: Path, *, trial_seconds: float, **variables: str) -> Program:
+    """Return `ledger` with a folder of its own, which finds the soak's objective."""
+    folder.mkdir(parents=True, exist_ok=True)
+    return Program(folder, PYTHONPATH=str(ROOT), CHAOS_TRIAL_SECONDS=str(trial_seconds), **variables)
+
+
+def undisturbed(plan: Plan, folder: Path, *, workers: int = 1, iterations: int | None = None) -> list[Result]:
+    """Run the study in peace, then extended to `iterations` where that is more, and return its results."""
+    calm = program(folder, trial_seconds=0)
+    command = ["run", str(plan.write(folder)), "--workers", str(workers), "--allow", "tests.chaos"]
+    calm.run(*command)
+    if iterations is not None and iterations > plan.iterations:
+        calm.run(*command, "--iterations", str(iterations))
+    return results(calm)
+
+
+def results(of: Program) -> list[Result]:
+    """Return the number, the parameters and the loss of every trial."""
+    document = json.loads(of.run("export", NAME, "--format", "json"))
+    return [(trial["number"], trial["params"], trial["loss"]) for trial in document["trials"]]

@@ -1,0 +1,69 @@
+"""The soak, bounded: every kind of fault, and nothing is lost, doubled or different. `make chaos` is the long one."""
+
+import random
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+
+from tests.chaos.faults import KINDS
+from tests.chaos.report import broken, table
+from tests.chaos.soak import Soaked, soak
+from tests.chaos.studies import Plan, undisturbed
+
+
+@pytest.mark.timeout(900)
+def test_under_every_kind_of_fault_no_trial_is_lost_no_result_doubled_and_the_study_is_the_undisturbed_one(tmp_path):
+    plan = Plan("rugged", iterations=10, points=8, seed=5, base_estimator="ET")
+    kinds = [*KINDS, *(kind for kind in KINDS if not kind.startswith("PostgreSQL"))]
+    random.Random(5).shuffle(kinds)
+
+    def calm(iterations):
+        return undisturbed(plan, tmp_path / "undisturbed", iterations=iterations)
+
+    soaked = soak(plan, tmp_path, kinds, workers=8, pace=1.0, seed=5, calm=calm, grow=True)
+    found = broken(plan, soaked)
+    assert not any(found.values()), (found, soaked.verify, soaked.stayed, soaked.tracebacks)
+    assert "| all | 19 |" in table(plan, soaked, workers=8, command="pytest")
+    assert len(soaked.faults) == len(kinds)
+    assert sum(fault.hit for fault in soaked.faults) > len(kinds) / 2
+
+
+@pytest.mark.parametrize(
+    ("what", "changed"),
+    [
+        ("nothing", {}),
+        ("trials lost", {"counts": {"complete": 15}}),
+        ("results doubled", {"counts": {"doubled": 1}}),
+        ("trials without the complete attempt that they are from", {"counts": {"without_attempt": 1}}),
+        ("trials that differ from the undisturbed study", {"results": [(0, {"x": 1.0}, 0.5), (1, {"x": 2.0}, 0.6)]}),
+        ("trials that differ from the undisturbed study", {"results": [(0, {"x": 1.0}, 0.5)]}),
+        ("iterations not told", {"counts": {"untold": 1}}),
+        ("trials charged with a failure that was the machines'", {"counts": {"failures": 1}}),
+        ("attempts left open", {"attempts": Counter(complete=16, open=1)}),
+        ("trainers that outlived their worker", {"outlived": 1}),
+        ("workers that did not leave as asked at the end", {"stayed": ["worker-0001"]}),
+        ("programs that ended in a traceback", {"tracebacks": ["manager-0001.log"]}),
+        ("differences found by `ledger verify`", {"verify": "exit code 1"}),
+    ],
+)
+def test_a_soak_that_breaks_a_promise_says_which(what, changed):
+    calm = [(0, {"x": 1.0}, 0.5), (1, {"x": 2.0}, 0.25)]
+    counts = {"trials": 16, "complete": 16, "failures": 0, "doubled": 0, "without_attempt": 0, "untold": 0}
+    kept = Soaked(
+        seconds=1.0,
+        faults=[],
+        iterations=2,
+        counts=counts | changed.get("counts", {}),
+        attempts=Counter(complete=16),
+        left=[],
+        tracebacks=[],
+        stayed=[],
+        outlived=0,
+        verify="",
+        results=calm,
+        undisturbed=calm,
+    )
+    plan = Plan("rugged", iterations=2, points=8, seed=1, base_estimator="ET")
+    found = broken(plan, replace(kept, **{name: value for name, value in changed.items() if name != "counts"}))
+    assert {name: count for name, count in found.items() if count} == ({} if what == "nothing" else {what: 1})

@@ -1,0 +1,29 @@
+"""The same seed gives the same study, whoever trains and whatever fails meanwhile."""
+
+import pytest
+
+from tests.chaos.report import broken
+from tests.chaos.soak import soak
+from tests.chaos.studies import Plan, undisturbed
+
+KINDS = [
+    "worker: SIGKILL",
+    "network: cut",
+    "manager: SIGKILL",
+    "network: acknowledgement lost",
+    "PostgreSQL: immediate restart",
+    "worker: SIGKILL",
+]
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("model", ["svm", "xgb", "lgbm"])
+def test_the_study_is_the_same_with_one_worker_with_eight_and_under_faults(tmp_path, model):
+    plan = Plan(model, iterations=6, points=4, seed=7, base_estimator="GP")
+    one = undisturbed(plan, tmp_path / "one")
+    assert len(one) == 24
+    assert undisturbed(plan, tmp_path / "eight", workers=8) == one
+    soaked = soak(plan, tmp_path / "faults", KINDS, workers=4, pace=0.5, seed=7, calm=lambda _: one)
+    found = broken(plan, soaked)
+    assert not any(found.values()), (found, soaked.verify, soaked.stayed, soaked.tracebacks)
+    assert sum(fault.hit for fault in soaked.faults) > len(soaked.faults) / 2
