@@ -364,15 +364,17 @@ def _owner(home: Path) -> tuple[int, int] | None:
         if made.st_uid != 0:
             return made.st_uid, made.st_gid
     # Not nobody or postgres, whose other processes could then enter the socket's folder.
-    found = _system_user()
-    if found is None:
-        options = ["--system", "--no-create-home", "--shell=/usr/sbin/nologin"]
-        useradd = [_needed_by_root("useradd"), *options, SYSTEM_USER]
-        answer = subprocess.run(useradd, check=False, capture_output=True, text=True).stderr
-        # Looked up whatever the answer: another process may have been first.
+    # useradd looks for the name before it locks the file, so of two at once the second would replace the first's user.
+    with Path("/etc/passwd").open() as accounts:
+        fcntl.flock(accounts, fcntl.LOCK_EX)
         found = _system_user()
         if found is None:
-            raise LedgerError(f"PostgreSQL does not run as root, and {' '.join(answer.split())}: {NOT_AS_ROOT}")
+            options = ["--system", "--no-create-home", "--shell=/usr/sbin/nologin"]
+            useradd = [_needed_by_root("useradd"), *options, SYSTEM_USER]
+            answer = subprocess.run(useradd, check=False, capture_output=True, text=True).stderr
+            found = _system_user()
+            if found is None:
+                raise LedgerError(f"PostgreSQL does not run as root, and {' '.join(answer.split())}: {NOT_AS_ROOT}")
     return found
 
 

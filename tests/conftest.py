@@ -1,6 +1,7 @@
 """The PostgreSQL servers that tests run on: the embedded one, and a postgres:17 container where Docker answers."""
 
 import shutil
+import signal
 import subprocess
 import uuid
 from collections.abc import Callable, Iterator
@@ -18,6 +19,10 @@ from ledger import embedded
 from ledger.database import migration
 from ledger.database.connection import engine
 from ledger.database.store import Store
+
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    # as of what a script starts in the background, and then of all that is started by it: programs under test too
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @cache

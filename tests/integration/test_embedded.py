@@ -262,6 +262,35 @@ def test_ctrl_c_does_not_reach_the_server(home):
     assert not embedded.is_running(home)
 
 
+def can_unshare() -> bool:
+    """Say whether this is root, with a right to mounts of its own."""
+    mounts = ["unshare", "--mount", "true"]
+    return os.geteuid() == 0 and subprocess.run(mounts, capture_output=True, check=False).returncode == 0
+
+
+@pytest.mark.skipif(not can_unshare(), reason="only root makes a system user, and tries it in an /etc of its own")
+def test_roots_first_starts_at_once_make_the_system_user_once(tmp_path):
+    # useradd itself replaces a user that was made while it waited for its lock, now and then
+    script = """
+        set -eu
+        PATH=$1:$PATH
+        cp -a /etc "$1/etc"
+        mount --bind "$1/etc" /etc
+        sed -i '/^ledger-postgres:/d' /etc/passwd /etc/shadow /etc/group /etc/gshadow
+        for home in 1 2 3 4; do "$2" -c "$3" "$1/$home" </dev/null & users="${users-} $!"; done
+        for user in $users; do wait "$user"; done
+    """
+    calls, slow = tmp_path / "calls", tmp_path / "useradd"
+    slow.write_text(f'#!/bin/sh\necho called >>{calls}\nsleep 1\nexec /usr/sbin/useradd "$@"\n')
+    slow.chmod(0o755)
+    start = ["unshare", "--mount", "sh", "-c", script, "sh", str(tmp_path), sys.executable, USER]
+    assert subprocess.run(start, capture_output=True, text=True, check=True).stdout.count("postgresql://") == 4
+    assert calls.read_text() == "called\n"
+    owners = {(tmp_path / home / "data").stat().st_uid for home in "1234"}
+    entries = [line.split(":") for line in (tmp_path / "etc" / "passwd").read_text().splitlines()]
+    assert owners == {int(entry[2]) for entry in entries if entry[0] == "ledger-postgres"}
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_an_interrupted_first_start_leaves_nothing_half_made(tmp_path, number):
     home = tmp_path / "home"
