@@ -3,7 +3,7 @@ PYTHON ?= python3
 export LEDGER_HOME ?= $(CURDIR)/.ledger
 bin := .venv/bin
 
-.PHONY: help demo test lint bench chaos up clean
+.PHONY: help demo test coverage lint bench chaos up clean
 
 help:  ## Say what there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## */\1\t/' | expand -t 10
@@ -12,6 +12,9 @@ demo: .venv/ready  ## Search the SVM's parameters: 3 iterations of 2 points on 2
 	$(bin)/ledger run --model svm --iterations 3 --points 2 --workers 2 --seed 42
 
 test: .venv/ready  ## Run every test that this machine can run
+	$(bin)/pytest --numprocesses 3 --dist loadfile
+
+coverage: .venv/ready  ## Run every test and say which lines none reached
 	$(bin)/pytest --numprocesses 3 --dist loadfile --cov --cov-report=term
 
 lint: .venv/ready  ## Check style, types and import rules

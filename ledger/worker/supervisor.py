@@ -30,6 +30,8 @@ from ledger.worker.trainer import Trained, Trainer
 _log = logging.getLogger("ledger.worker")
 
 POLL_SECONDS = 1.0
+# For imports and the dataset, before a trial's own time limit begins: a slow machine must change no study.
+LOADING_SECONDS = 300.0
 ANNOUNCE_SECONDS = 10.0
 _PACKAGES = ("trial-ledger", "numpy", "scikit-learn", "lightgbm", "xgboost-cpu", "xgboost")
 
@@ -190,10 +192,11 @@ class Supervisor:
         """Train under the lease, also while the database is away; None where the claim is gone or was given back."""
         started = time.monotonic()
         limit = min(seconds for seconds in (held.timeout_seconds, self._orders.trial_timeout, math.inf) if seconds)
-        deadline = started + limit
         beat = started + held.heartbeat_seconds
         self._trainer.start(held.objective, held.params, context)
         while True:
+            since = self._trainer.training_since
+            deadline = (started + LOADING_SECONDS if since is None else since) + limit
             until = min(beat, deadline, self._departure.by)
             # poll() takes no more than 24 days at once
             pause = min(max(0.0, until - time.monotonic()), 1e6)

@@ -17,9 +17,10 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from functools import partial
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import IO, Any
@@ -33,6 +34,8 @@ _SECRETS = ("DATABASE_URL", "PGPASSWORD")
 # Bytes of a dead child's last standard error that are kept with its attempt.
 _LAST_WORDS = 4096
 _PR_SET_PDEATHSIG = 1
+# What the child says between loading an objective and calling it.
+_LOADED = {"loaded": True}
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,8 @@ class Trainer:
         self._ended: int | None = None
         self._started = 0.0
         self._job = 0
+        # When this job's objective was loaded, of time.monotonic(): imports and a dataset are not the trial's time.
+        self.training_since: float | None = None
 
     def start(self, objective: Mapping[str, Any], params: Mapping[str, Any], context: Context) -> None:
         """Begin one attempt; its end is told by `wait`."""
@@ -105,11 +110,15 @@ class Trainer:
             try:
                 answer = json.loads(self._connection.recv_bytes())
                 job = answer.pop("job")
-                trained = Trained(**answer)
+                trained = None if answer == _LOADED else Trained(**answer)
             except (EOFError, OSError, ValueError, TypeError, AttributeError, KeyError):
                 return Trained("failed", time.monotonic() - self._started, error=self._death())
             # another one is of a copy of the child that an objective made, and late
-            return trained if job == self._job else None
+            if job != self._job:
+                return None
+            if trained is None:
+                self.training_since = time.monotonic()
+            return trained
         if self._ended in ready:
             return Trained("failed", time.monotonic() - self._started, error=self._death())
         return None
@@ -120,7 +129,7 @@ class Trainer:
             self._end()
 
     def _send(self, job: Mapping[str, Any]) -> None:
-        self._started = time.monotonic()
+        self._started, self.training_since = time.monotonic(), None
         self._job += 1
         message = json.dumps({**job, "job": self._job}).encode()
         if self._connection is not None:
@@ -243,11 +252,19 @@ def main(descriptor: int, options: Mapping[str, Any]) -> None:
     own = os.getpid()
     while True:
         job = jobs.get()
-        trained = _train(job, options) if refusal is None else Trained("refused", 0.0, error=refusal)
+        answer = partial(_answer, connection, job["job"])
+        if refusal is None:
+            trained = _train(job, options, partial(answer, _LOADED))
+        else:
+            trained = Trained("refused", 0.0, error=refusal)
         if os.getpid() != own:
             # a copy that an objective made, and that came back from it
             os._exit(0)
-        connection.send_bytes(json.dumps({**asdict(trained), "job": job["job"]}).encode())
+        answer(asdict(trained))
+
+
+def _answer(connection: Connection, job: int, content: Mapping[str, Any]) -> None:
+    connection.send_bytes(json.dumps({**content, "job": job}).encode())
 
 
 def _die_with(parent: int) -> None:
@@ -261,13 +278,14 @@ def _die_with(parent: int) -> None:
         sys.exit("the worker ended while its trainer started")
 
 
-def _train(job: dict[str, Any], options: Mapping[str, Any]) -> Trained:
+def _train(job: dict[str, Any], options: Mapping[str, Any], loaded: Callable[[], None]) -> Trained:
     try:
         objective = load(job["objective"], options["allowed"], threads=options["threads"])
     except LedgerError as error:
         return Trained("refused", 0.0, error=str(error))
     if "params" not in job:
         return Trained("result", 0.0)
+    loaded()
     started = time.perf_counter()
     try:
         result = objective(job["params"], Context(**job["context"]))

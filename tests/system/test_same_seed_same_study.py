@@ -16,7 +16,7 @@ KINDS = [
 ]
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("model", ["svm", "xgb", "lgbm"])
 def test_the_study_is_the_same_with_one_worker_with_eight_and_under_faults(tmp_path, model):
     plan = Plan(model, iterations=6, points=4, seed=7, base_estimator="GP")

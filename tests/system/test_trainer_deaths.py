@@ -48,6 +48,9 @@ DEATHS = [lambda: ctypes.string_at(0), lambda: os._exit(3), lambda: os.kill(os.g
           too_much_memory, a_child_of_its_own, lambda: sys.exit("enough"), lambda: os.kill(os.getpid(), 40),
           killed_beside_a_copy]
 
+def prompt(params):
+    return params["x"] ** 2
+
 def loop(params):
     pathlib.Path("trainer").write_text(str(os.getpid()))
     endless_loop_in_c()
@@ -113,6 +116,13 @@ def test_a_study_may_limit_the_time_of_a_trial_too(program):
     assert {attempt["outcome"] for attempt in document["attempts"]} == {"timeout"}
     program.run("run", "--name", "s", "--trial-timeout", "60", "--iterations", "1", "--points", "1")
     assert program.document("s")["study"]["spec"]["limits"]["trial_timeout"] == 60
+
+
+def test_the_time_that_an_import_takes_is_not_the_trials(program):
+    arguments = own(program, "prompt", 1, trial_timeout=1.0)
+    (program.folder / "mine.py").write_text(f"import time\ntime.sleep(2)\n{OBJECTIVE}")
+    program.run("run", *arguments)
+    assert [attempt["outcome"] for attempt in program.document("own")["attempts"]] == ["complete"]
 
 
 def test_the_trainer_dies_with_its_worker_even_in_an_endless_loop_in_c(tmp_path):
