@@ -14,30 +14,35 @@ from ledger.lines import one_line
 # Of a message: it may quote what somebody wrote, and never fills the screen with it.
 _LONGEST = 1_500
 
-_COMMANDS = {
-    "run": "ledger.cli.search:run",
-    "manager": "ledger.cli.search:manager",
-    "resume": "ledger.cli.search:resume",
-    "worker": "ledger.cli.worker:worker",
-    "study": "ledger.cli.study:study",
-    "trial": "ledger.cli.trial:trial",
-    "verify": "ledger.cli.verify:verify",
-    "export": "ledger.cli.export:export",
-    "db": "ledger.cli.db:db",
+# Each command's place, and what the program's own help says of it without a look at that place.
+COMMANDS = {
+    "run": ("ledger.cli.search:run", "Run a study on this machine: database, workers and manager."),
+    "manager": ("ledger.cli.search:manager", "Manage a study whose workers are started elsewhere."),
+    "resume": ("ledger.cli.search:resume", "Let a paused study go on, continue one after a kill, or extend it."),
+    "worker": ("ledger.cli.worker:worker", "Claim trials, train, and write their losses back."),
+    "study": ("ledger.cli.study:study", "Look at studies and steer them."),
+    "trial": ("ledger.cli.trial:trial", "Look at trials, retry and cancel them."),
+    "verify": ("ledger.cli.verify:verify", "Recompute a study from its ledger."),
+    "export": ("ledger.cli.export:export", "Write a study's trials."),
+    "db": ("ledger.cli.db:db", "Upgrade, check and reach the database."),
 }
 
 
 class _Program(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
-        return list(_COMMANDS)
+        return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
-        if cmd_name not in _COMMANDS:
+        if cmd_name not in COMMANDS:
             return None
-        module, name = _COMMANDS[cmd_name].split(":")
+        module, name = COMMANDS[cmd_name][0].split(":")
         command = getattr(import_module(module), name)
         assert isinstance(command, click.Command)
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, summary) for name, (_place, summary) in COMMANDS.items()])
 
 
 @click.group(cls=_Program, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})

@@ -3,7 +3,10 @@
 import subprocess
 import sys
 
+import click
 import pytest
+
+from ledger.cli import COMMANDS, program
 
 
 @pytest.mark.parametrize(
@@ -14,9 +17,20 @@ import pytest
         ("import ledger.database.store", ["skopt", "sklearn", "numpy"]),
         ("import ledger.optimizer", ["psycopg", "sqlalchemy", "xgboost", "lightgbm"]),
         ("import ledger.cli", ["sqlalchemy", "skopt", "sklearn", "psycopg", "alembic"]),
+        (
+            "import ledger.cli; ledger.cli.program.main(['--help'], standalone_mode=False)",
+            ["ledger.cli.search", "sqlalchemy", "psycopg", "alembic", "pydantic"],
+        ),
     ],
 )
 def test_nothing_is_imported_that_is_not_needed(statement, unwanted):
-    code = f"import sys; {statement}; print(*sorted(set({unwanted!r}) & set(sys.modules)))"
+    code = f"import sys; {statement}; print('loaded', *sorted(set({unwanted!r}) & set(sys.modules)))"
     loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()
-    assert loaded == []
+    assert loaded[-1] == "loaded", loaded
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_help_says_of_a_command_what_its_own_help_says_first(name):
+    command = program.get_command(click.Context(program), name)
+    assert command is not None
+    assert (command.help or "").startswith(COMMANDS[name][1].removesuffix("."))
