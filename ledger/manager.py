@@ -14,7 +14,7 @@ from ledger.optimizer import environment, mean_loss, propose, recall
 from ledger.reaper import Reaper
 from ledger.study import Study, differences
 
-_log = logging.getLogger("ledger.manager")
+LOG = logging.getLogger("ledger.manager")
 
 SHORTEST_POLL = 0.005
 LONGEST_POLL = 0.25
@@ -44,7 +44,7 @@ def register(store: Store, study: Study) -> StudyRow:
     """
     row = store.create(study.name, study.spec(), study.spec_hash, study.iterations, environment())
     if row is not None:
-        say(_log, "created", f"study {row.name} created", study=row.name)
+        say(LOG, "created", f"study {row.name} created", study=row.name)
         return row
     row = store.study(study.name)
     found = differences(Study.from_spec(row.name, row.iterations, row.spec), study)
@@ -55,7 +55,7 @@ def register(store: Store, study: Study) -> StudyRow:
         )
     if study.iterations > row.iterations:
         say(
-            _log,
+            LOG,
             "extended",
             f"study {row.name}: budget extended from {row.iterations} to {study.iterations} iterations",
             study=row.name,
@@ -131,8 +131,8 @@ class Manager:
 
     def _propose(self, number: int, round: int) -> None:
         trials = self._store.trials(self._row.id)
-        history, taken = recall(trials, number, round)
-        proposal = propose(self._study, number, round, self._study.points, history, taken)
+        past = recall(trials, number, round, self._store.last_surrogate(self._row.id, number))
+        proposal = propose(self._study, number, round, self._study.points, past)
         where = self._where(number)
         if not proposal.points:
             if round == 0:
@@ -149,7 +149,7 @@ class Manager:
         seconds = proposal.ask_seconds + proposal.tell_seconds
         again = f", round {round}, since every trial of the one before failed" if round else ""
         say(
-            _log,
+            LOG,
             "proposed",
             f"{where}: {len(batch.points)} {kind} points proposed in {seconds:.2f} s{again}",
             study=self._row.name,
@@ -160,7 +160,7 @@ class Manager:
         )
         for index, params in enumerate(batch.points):
             trial = len(trials) + index
-            say(_log, "point", f"{where}: trial {trial}: {json.dumps(params)}", study=self._row.name, trial=trial)
+            say(LOG, "point", f"{where}: trial {trial}: {json.dumps(params)}", study=self._row.name, trial=trial)
 
     def _wait(self, number: int) -> float | None:
         """Poll until every trial of the iteration has ended; the seconds waited, or None where the study ended."""
@@ -178,7 +178,7 @@ class Manager:
             if waiting == 0:
                 return time.monotonic() - started
             self._reaper.look()
-            time.sleep(pause)
+            self._store.sleep(pause)
             pause = min(pause * 1.5, LONGEST_POLL)
 
     def _tell(self, number: int, waited: float) -> bool:
@@ -201,7 +201,7 @@ class Manager:
             self._best = best if self._best is None else min(self._best, best)
             found = f"mean loss {mean:.6g}, best {best:.6g}, best so far {self._best:.6g}"
         say(
-            _log,
+            LOG,
             "told",
             f"{self._where(number)}: {found}, waited {waited:.2f} s"
             + (f"; {failed} of {len(trials)} trials failed or were cancelled" if failed else ""),
@@ -228,7 +228,7 @@ class Manager:
             return
         message = f"study {self._row.name} is {state}" + (f": {reason}" if reason else "")
         level = logging.INFO if state == "complete" else logging.ERROR
-        say(_log, state, message, level=level, study=self._row.name, reason=reason)
+        say(LOG, state, message, level=level, study=self._row.name, reason=reason)
 
     def _say_paused(self, paused: bool, waiting: int) -> None:
         if paused == self._paused:
@@ -241,7 +241,7 @@ class Manager:
             if paused
             else f"study {name} runs again"
         )
-        say(_log, "paused" if paused else "running", message, study=name)
+        say(LOG, "paused" if paused else "running", message, study=name)
 
     def _where(self, number: int) -> str:
         return f"{self._row.name} iteration {number} ({number + 1} of {self._row.iterations})"
@@ -261,5 +261,5 @@ def _take(store: Store, row: StudyRow, *, wait: bool) -> None:
             )
         if wait and not said:
             said = True
-            say(_log, "waiting", f"study {row.name} has a manager already: waiting for its end", study=row.name)
+            say(LOG, "waiting", f"study {row.name} has a manager already: waiting for its end", study=row.name)
         time.sleep(LOCK_POLL)

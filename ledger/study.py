@@ -33,6 +33,7 @@ Seed = Annotated[int, Field(ge=0, le=2**31 - 1)]
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
 Seconds = Annotated[float, Field(ge=0.01, le=86_400, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Mode = Literal["batch", "steady"]
 
 
 class _Table(BaseModel):
@@ -124,7 +125,8 @@ class Resolved(_Table):
 
     initial_points: Count
     threads: Annotated[int, Field(ge=1)] = 1
-    proposer: Literal["skopt"] = "skopt"
+    # "skopt": of a study from before there was the ledger's own optimizer
+    proposer: Literal["ledger", "skopt"] = "ledger"
     proposer_version: Literal[1] = 1
 
 
@@ -135,6 +137,7 @@ class StudyTable(_Table):
     seed: Seed = 42
     iterations: Count = 3
     points: Count = 2
+    mode: Mode = "batch"
     workers: Annotated[int, Field(ge=1, le=1_000)] | None = None
 
     @field_validator("name")
@@ -160,7 +163,10 @@ class Study(_Table):
     iterations : int
         The budget, at least 1; it may grow.
     points : int
-        Trials an iteration, at least 1.
+        Trials an iteration, at least 1; in steady mode, trials that are kept in flight.
+    mode : str
+        "batch": every trial of an iteration ends before the next is proposed. "steady": each trial that ends is
+        replaced at once, `iterations` times `points` in all, so that the points depend on the order of the ends.
     objective : Objective
     space : Space
     optimizer : OptimizerSettings
@@ -174,6 +180,7 @@ class Study(_Table):
     seed: Seed
     iterations: Count
     points: Count
+    mode: Mode = "batch"
     objective: Objective
     space: Space
     optimizer: OptimizerSettings
@@ -185,6 +192,8 @@ class Study(_Table):
         return {
             "seed": self.seed,
             "points": self.points,
+            # left out in batch mode, so that studies from before there was another keep their hash
+            **({"mode": self.mode} if self.mode != "batch" else {}),
             "objective": self.objective.model_dump(exclude_none=True),
             "space": self.space.to_json(),
             "optimizer": self.optimizer.model_dump(),
@@ -250,8 +259,8 @@ def assemble(options: Mapping[str, Any], file: Path | None = None) -> Study:
     Parameters
     ----------
     options : mapping
-        From the command line or the environment; None is not given. Keys: model, iterations, points, seed, name,
-        base_estimator, acq_func, trial_timeout.
+        From the command line or the environment; None is not given. Keys: model, iterations, points, mode, seed,
+        name, base_estimator, acq_func, trial_timeout.
     file : Path, optional
         A TOML file with tables [study], [space], [optimizer], [objective] and [limits]; options beat it.
 
@@ -268,6 +277,7 @@ def assemble(options: Mapping[str, Any], file: Path | None = None) -> Study:
         seed=table.seed,
         iterations=table.iterations,
         points=table.points,
+        mode=table.mode,
         objective=objective,
         space=asked.space(objective),
         optimizer=asked.read(OptimizerSettings, "optimizer"),
@@ -313,6 +323,7 @@ class _Asked:
         "seed": ("study", "--seed or SEED"),
         "iterations": ("study", "--iterations or NUM_ITERATIONS"),
         "points": ("study", "--points or NUM_HYPERPARAM_SETS"),
+        "mode": ("study", "--mode or SEARCH_MODE"),
         "model": ("objective", "--model or MODEL_CHOICE"),
         "base_estimator": ("optimizer", "--base-estimator or BASE_ESTIMATOR"),
         "acq_func": ("optimizer", "--acq-func or ACQ_FUNC"),
@@ -414,7 +425,7 @@ def _first(error: ValidationError, place: Callable[[str], str]) -> str:
 
 def _flat(study: Study) -> dict[str, str]:
     """Return what was asked for as one text a place, as in ``{"optimizer.acq_func": "EI"}``."""
-    asked = study.asked()
+    asked = {**study.asked(), "mode": study.mode}
     # the order of the dimensions is part of the study: the draws follow it
     order = [dimension["name"] for dimension in asked["space"]]
     asked["space"] = {dimension.pop("name"): dimension for dimension in asked["space"]}

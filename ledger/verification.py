@@ -94,10 +94,12 @@ def _facts(ledger: Snapshot, study: Study) -> Iterator[str]:
             _state(trial, study), _counts(trial, own), _result(trial, own), _retry(trial, ledger.trials)
         ):
             yield f"trial {trial.number}: {difference}"
+    steady = study.mode == "steady"
     for iteration in ledger.iterations:
-        for difference in _iteration(iteration, trials[iteration.number], last=iteration is ledger.iterations[-1]):
+        may_wait = steady or iteration is ledger.iterations[-1]
+        for difference in _iteration(iteration, trials[iteration.number], may_wait=may_wait, may_fail=steady):
             yield f"iteration {iteration.number}: {difference}"
-    for difference in _study(ledger, study, trials):
+    for difference in chain(_study(ledger, study), _seen(ledger) if steady else _ends(ledger, study, trials)):
         yield f"the study itself: {difference}"
 
 
@@ -191,7 +193,7 @@ def _retry(trial: AnyRow, trials: Sequence[AnyRow]) -> Iterator[str]:
         yield f"retry of trial {retried.number}, as is trial {others[0]}"
 
 
-def _iteration(iteration: AnyRow, trials: Sequence[AnyRow], *, last: bool) -> Iterator[str]:
+def _iteration(iteration: AnyRow, trials: Sequence[AnyRow], *, may_wait: bool, may_fail: bool) -> Iterator[str]:
     if iteration.size != len(trials):
         yield f"size {iteration.size}, but it has {len(trials)} trials"
     rounds = max((trial.round for trial in trials), default=iteration.round)
@@ -201,12 +203,12 @@ def _iteration(iteration: AnyRow, trials: Sequence[AnyRow], *, last: bool) -> It
         yield "a surrogate, but no proposed trials"
     losses = [trial.loss for trial in trials if trial.state == "complete"]
     if iteration.told_at is None:
-        if not last:
+        if not may_wait:
             yield "not told, but a later one was proposed"
         losses = []
     elif any(trial.state in OPEN for trial in trials):
         yield "told, but not all of its trials have ended"
-    elif not losses and any(trial.source != "retried" for trial in trials):
+    elif not (losses or may_fail) and any(trial.source != "retried" for trial in trials):
         yield "told, but no trial of it is complete"
     expected = {"mean_loss": mean_loss(losses) if losses else None, "best_loss": min(losses, default=None)}
     for column, value in expected.items():
@@ -214,26 +216,31 @@ def _iteration(iteration: AnyRow, trials: Sequence[AnyRow], *, last: bool) -> It
             yield f"{column} {getattr(iteration, column)}, but its trials give {value}"
 
 
-def _study(ledger: Snapshot, study: Study, trials: Sequence[Sequence[AnyRow]]) -> Iterator[str]:
+def _study(ledger: Snapshot, study: Study) -> Iterator[str]:
     row = ledger.study
     # a newer version may know more settings, whose defaults were not hashed
     if study.spec() == row.spec and study.spec_hash != ledger.spec_hash:
         yield f"spec_hash {ledger.spec_hash[:8]}, but its settings give {study.spec_hash[:8]}"
-    if len(ledger.iterations) > row.iterations:
-        yield f"a budget of {row.iterations} iterations, but it has {len(ledger.iterations)}"
     if row.has_ended != (row.finished_at is not None):
         yield f"state {row.state} with finished_at {row.finished_at}"
     if row.has_ended:
         for trial in ledger.trials:
             if trial.state in OPEN:
                 yield f"state {row.state}, but trial {trial.number} is {trial.state}"
-    untold = [iteration for iteration in ledger.iterations if iteration.told_at is None]
-    if row.state == "complete":
-        for iteration in untold:
+    for iteration in ledger.iterations:
+        if row.state == "complete" and iteration.told_at is None:
             yield f"state complete, but iteration {iteration.number} is not told"
-        size, tried = study.space.size(), sum(trial.retry_of is None for trial in ledger.trials)
-        if len(ledger.iterations) < row.iterations and (size is None or tried < size):
-            yield f"state complete after {len(ledger.iterations)} of {row.iterations} iterations"
+
+
+def _ends(ledger: Snapshot, study: Study, trials: Sequence[Sequence[AnyRow]]) -> Iterator[str]:
+    """Differences between how a study in batch mode stands and its iterations."""
+    row = ledger.study
+    if len(ledger.iterations) > row.iterations:
+        yield f"a budget of {row.iterations} iterations, but it has {len(ledger.iterations)}"
+    size, tried = study.space.size(), sum(trial.retry_of is None for trial in ledger.trials)
+    if row.state == "complete" and len(ledger.iterations) < row.iterations and (size is None or tried < size):
+        yield f"state complete after {len(ledger.iterations)} of {row.iterations} iterations"
+    untold = [iteration for iteration in ledger.iterations if iteration.told_at is None]
     if row.state == "failed":
         if not untold:
             yield "state failed, but every iteration is told"
@@ -243,14 +250,48 @@ def _study(ledger: Snapshot, study: Study, trials: Sequence[Sequence[AnyRow]]) -
                     yield f"state failed, but trial {trial.number} of its last iteration is complete"
 
 
+def _seen(ledger: Snapshot) -> Iterator[str]:
+    """Differences between how a study in steady mode stands, what its iterations saw, and its trials."""
+    row = ledger.study
+    seen: set[int] = set()
+    for iteration in ledger.iterations:
+        for number in iteration.seen or ():
+            place = f"iteration {iteration.number} saw the end of trial {number}"
+            trial = ledger.trials[number] if 0 <= number < len(ledger.trials) else None
+            if trial is None:
+                yield f"{place}, which does not exist"
+                return
+            if number in seen:
+                yield f"{place}, which one before it saw"
+            if trial.iteration >= iteration.number:
+                yield f"{place}, which is not of one before it"
+            if trial.finished_at is None or trial.finished_at > iteration.asked_at:
+                yield f"{place}, which had not ended"
+            seen.add(number)
+    completed = [trial.number for trial in ledger.trials if trial.state == "complete"]
+    if row.state == "failed" and completed:
+        yield f"state failed, but trial {completed[0]} is complete"
+    # where every trial failed, others were tried instead
+    spent = sum(trial.source == "proposed" and trial.state != "failed" for trial in ledger.trials)
+    budget = row.iterations * row.spec["points"]
+    if spent > budget:
+        yield f"a budget of {budget} trials, but {spent} were proposed that did not fail"
+
+
 @dataclass(frozen=True)
 class _Proposal:
-    """What the ledger records of one round's proposal; `elsewhere` says how its environment differs from here's."""
+    """What the ledger records of one round's proposal.
+
+    `before` is the last surrogate of an earlier iteration, `seen` the trials whose end was seen, in steady mode, and
+    `elsewhere` says how the environment differs from that of here.
+    """
 
     place: str
     iteration: AnyRow
     round: int
     trials: Sequence[AnyRow]
+    before: Mapping[str, Any] | None
+    seen: Sequence[int] | None
     elsewhere: str | None
 
 
@@ -260,7 +301,10 @@ def _proposals(ledger: Snapshot) -> Iterator[_Proposal]:
     rounds = {key: list(trials) for key, trials in groupby(proposed, key=lambda trial: (trial.iteration, trial.round))}
     # An iteration keeps the environment of its last round; that of an earlier one lies between it and what was before.
     before: Mapping[str, Any] = ledger.study.versions
+    surrogate = None
+    seen: list[int] = []
     for iteration in ledger.iterations:
+        seen += iteration.seen or ()
         for number in range(iteration.round + 1):
             if trials := rounds.get((iteration.number, number)):
                 is_last = number == iteration.round
@@ -268,8 +312,10 @@ def _proposals(ledger: Snapshot) -> Iterator[_Proposal]:
                 if elsewhere is None and not is_last and (unlike := _unlike(before, here)) is not None:
                     elsewhere = f"the environment of a round before the last is not recorded, and before it {unlike}"
                 place = f"iteration {iteration.number}" + (f", round {number}" if iteration.round else "")
-                yield _Proposal(place, iteration, number, trials, elsewhere)
+                order = None if iteration.seen is None else tuple(seen)
+                yield _Proposal(place, iteration, number, trials, surrogate, order, elsewhere)
         before = iteration.environment or before
+        surrogate = iteration.surrogate or surrogate
 
 
 def _recomputed(ledger: Snapshot, study: Study, proposals: Sequence[_Proposal]) -> Iterator[str]:
@@ -278,7 +324,10 @@ def _recomputed(ledger: Snapshot, study: Study, proposals: Sequence[_Proposal]) 
         if proposal.elsewhere is not None:
             continue
         number, round = proposal.iteration.number, proposal.round
-        computed = propose(study, number, round, study.points, *recall(ledger.trials, number, round))
+        past = recall(ledger.trials, number, round, proposal.before, proposal.seen)
+        # in steady mode as many as had ended, in batch mode as many as an iteration has
+        size = study.points if proposal.seen is None else len(proposal.trials)
+        computed = propose(study, number, round, size, past)
         if len(computed.points) != len(proposal.trials):
             yield (
                 f"{proposal.place}: {len(proposal.trials)} points are recorded, but {len(computed.points)} follow"

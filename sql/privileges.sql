@@ -73,7 +73,7 @@ begin
     on ledger.study to ledger_manager;
     grant
       select,
-      insert (study_id, number, round, size, asked_at, ask_seconds, tell_seconds, surrogate, environment),
+      insert (study_id, number, round, size, asked_at, ask_seconds, tell_seconds, surrogate, environment, seen),
       update (round, size, ask_seconds, tell_seconds, surrogate, environment, told_at, mean_loss, best_loss)
     on ledger.iteration to ledger_manager;
     -- all columns but the claim

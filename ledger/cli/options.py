@@ -167,7 +167,16 @@ def study_options(command: F) -> F:
         envvar="NUM_HYPERPARAM_SETS",
         show_envvar=True,
         type=click.IntRange(min=1),
-        help="Points asked for in each iteration. Default: 2.",
+        help="Points asked for in each iteration; in steady mode, trials kept in flight. Default: 2.",
+    )
+    @click.option(
+        "--mode",
+        envvar="SEARCH_MODE",
+        show_envvar=True,
+        type=click.Choice(["batch", "steady"], case_sensitive=False),
+        help="batch: an iteration ends before the next is asked for, and the same seed gives the same study. steady:"
+        " every trial that ends is replaced at once, so that no worker waits for the slowest, and the study depends"
+        " on the order in which they end. Default: batch.",
     )
     @click.option("--seed", envvar="SEED", show_envvar=True, type=int, help="Of all that is random. Default: 42.")
     @click.option(
@@ -197,7 +206,7 @@ def study_options(command: F) -> F:
     )
     @wraps(command)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
-        names = ("model", "iterations", "points", "seed", "name", "base_estimator", "acq_func", "trial_timeout")
+        names = ("model", "iterations", "points", "mode", "seed", "name", "base_estimator", "acq_func", "trial_timeout")
         options = {name: kwargs.pop(name) for name in names}
         return command(*args, options=options, **kwargs)
 

@@ -113,6 +113,7 @@ def _carry_on(
     from ledger.database.retry import Patience, persist
     from ledger.database.store import Store
     from ledger.manager import Manager, register
+    from ledger.steady import SteadyManager
     from ledger.worker.crew import Crew
 
     # its own, by which it knows a session that it left behind
@@ -135,7 +136,8 @@ def _carry_on(
             watch(progress)
 
         with manager_engine.connect() as connection:
-            return Manager(Store(connection), row, answered, wait=wait).run(another_round=another_round)
+            kind = SteadyManager if row.spec.get("mode") == "steady" else Manager
+            return kind(Store(connection), row, answered, wait=wait).run(another_round=another_round)
 
     if not row.has_ended:
         quiet = sys.stderr.isatty() and settings.log_format == "text"

@@ -42,6 +42,8 @@ def show(name: str, settings: Settings) -> None:
     with ledger_store(settings) as store:
         row = store.study(name)
         outcome.show(store, row)
+        if row.spec.get("mode") == "steady":
+            return
         for iteration in store.iterations(row.id):
             if iteration.told_at is None:
                 told = "waiting for its trials"

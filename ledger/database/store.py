@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any
 
 import psycopg
-from sqlalchemy import Connection, Row, exists, func, insert, select, text, true, tuple_, update
+from sqlalchemy import Connection, Row, exists, func, insert, or_, select, text, true, tuple_, update
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import DBAPIError
 
@@ -24,6 +24,8 @@ from ledger.errors import LedgerError
 MANAGER_LOCK = 0x7472696C
 # For how long a worker that was seen counts as alive: three of the times at which one says that it is here.
 ALIVE_SECONDS = 30
+# Where the database tells the end of an iteration's last open trial (sql/functions/iteration_ended.sql).
+ENDED = "ledger_ended"
 # Rows of one page of an export.
 PAGE = 1000
 
@@ -56,13 +58,14 @@ class StudyRow:
 
 @dataclass(frozen=True)
 class Batch:
-    """The trials of one round of an iteration, as they were proposed."""
+    """The trials of one round of an iteration, as they were proposed; `seen` only in steady mode."""
 
     points: Sequence[Mapping[str, Any]]
     surrogate: Mapping[str, Any] | None
     environment: Mapping[str, Any]
     ask_seconds: float
     tell_seconds: float
+    seen: Sequence[int] | None = None
 
 
 @dataclass(frozen=True)
@@ -140,9 +143,16 @@ class Store:
                     text("select pg_try_advisory_lock(:kind, :study)"), {"kind": MANAGER_LOCK, "study": study_id}
                 )
             )
-        if locked:
-            self._managed = study_id
+            if locked:
+                self._connection.execute(text(f"listen {ENDED}"))
+                self._managed = study_id
         return locked
+
+    def sleep(self, seconds: float) -> None:
+        """Wait, as a manager: less long where the end of an iteration is told meanwhile."""
+        driver: Any = self._connection.connection.driver_connection
+        for _ in driver.notifies(timeout=seconds, stop_after=1):
+            pass
 
     def end_ghost(self, study_id: int) -> bool:
         """End the session that an earlier connection of this same manager left behind with the lock.
@@ -272,6 +282,22 @@ class Store:
                 select(_iterations).where(_iterations.c.study_id == study_id).order_by(_iterations.c.number)
             ).all()
 
+    def last_surrogate(self, study_id: int, before: int) -> Mapping[str, Any] | None:
+        """Return the surrogate of the latest iteration that has one and whose number is below `before`."""
+        with self._connection.begin():
+            surrogate: Mapping[str, Any] | None = self._connection.scalar(
+                select(_iterations.c.surrogate)
+                .where(
+                    _iterations.c.study_id == study_id,
+                    _iterations.c.number < before,
+                    # an older version stored JSON's null
+                    func.jsonb_typeof(_iterations.c.surrogate) == "object",
+                )
+                .order_by(_iterations.c.number.desc())
+                .limit(1)
+            )
+        return surrogate
+
     def propose(self, study_id: int, number: int, round: int, batch: Batch) -> bool:
         """Insert a round's trials, with its iteration where it is the first round, and tell the workers.
 
@@ -295,7 +321,15 @@ class Store:
             if round == 0:
                 written = self._connection.execute(
                     postgresql.insert(_iteration)
-                    .values(study_id=study_id, number=number, round=0, size=size, asked_at=_clock(), **facts)
+                    .values(
+                        study_id=study_id,
+                        number=number,
+                        round=0,
+                        size=size,
+                        asked_at=_clock(),
+                        seen=None if batch.seen is None else list(batch.seen),
+                        **facts,
+                    )
                     .on_conflict_do_nothing()
                 ).rowcount
             else:
@@ -387,6 +421,18 @@ class Store:
         if row is None:
             raise LedgerError("the study was deleted while it was managed")
         return row[0], row[1]
+
+    def trials_now(self, study_id: int, numbers: Sequence[int], first: int) -> Sequence[AnyRow]:
+        """Return the trials of these numbers and all from `first` on, as `trials` does. The steady manager's poll."""
+        with self._connection.begin():
+            return self._connection.execute(
+                select(_trials)
+                .where(
+                    _trials.c.study_id == study_id,
+                    or_(_trials.c.number.in_(numbers), _trials.c.number >= first),
+                )
+                .order_by(_trials.c.number)
+            ).all()
 
     def trials(self, study_id: int, *, iteration: int | None = None) -> Sequence[AnyRow]:
         """Return all trials, or those of an iteration, in order, each with the seconds of its complete attempt."""

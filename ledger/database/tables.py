@@ -22,7 +22,7 @@ from sqlalchemy import (
     table,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB, UUID
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, UUID
 
 SCHEMA = "ledger"
 
@@ -97,8 +97,11 @@ iteration = Table(
     Column("tell_seconds", Double, nullable=False),
     Column("mean_loss", Double),
     Column("best_loss", Double),
-    Column("surrogate", JSONB),
+    Column("surrogate", JSONB(none_as_null=True)),
     Column("environment", JSONB, nullable=False),
+    # In steady mode: the trials whose end was seen since the iteration before, in that order. All that were seen so far
+    # are the history that this one was proposed from.
+    Column("seen", ARRAY(Integer)),
     CheckConstraint("number >= 0 and round >= 0 and size >= 1", name="numbers_are_natural"),
     # told without losses: retried trials, none of which completed
     CheckConstraint(

@@ -40,6 +40,7 @@ _ITERATION = (
     "best_loss",
     "surrogate",
     "environment",
+    "seen",
 )
 _STUDY = ("name", "state", "reason", "iterations", "created_at", "finished_at", "spec", "versions")
 

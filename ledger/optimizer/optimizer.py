@@ -145,14 +145,26 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
             self._fit()
         return result
 
-    def ask(self, n_points: int | None = None, strategy: str = "cl_min") -> Any:
-        """Return the next point, or a list of `n_points`; see skopt."""
+    def ask(self, n_points: int | None = None, strategy: str = "cl_min", under_way: Sequence[Any] = ()) -> Any:
+        """Return the next point, or a list of `n_points`; see skopt.
+
+        Parameters
+        ----------
+        n_points : int, optional
+        strategy : str
+            What a point without a value is believed to be worth.
+        under_way : sequence of points
+            Asked for before and still without a value: lies are told of them first, and none is asked for again. Only
+            with `n_points`, and once there is a model.
+        """
         if n_points is None or not self._is_fast:
             return super().ask(n_points, strategy)
         if not (isinstance(n_points, int) and n_points > 0):
             raise ValueError(f"n_points should be int > 0, got {n_points}")
         if strategy not in STRATEGIES:
             raise ValueError(f"Expected parallel_strategy to be one of {list(STRATEGIES)}, got {strategy}")
+        if under_way:
+            return self._select(n_points, strategy, self.rng, under_way)
         if (n_points, strategy) not in self.cache_:
             random = np.random.RandomState(self.rng.randint(0, np.iinfo(np.int32).max))
             if self._n_initial_points > 0:
@@ -259,7 +271,9 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
         self.models.append(model)
         self.__dict__.pop("_next_x", None)
 
-    def _select(self, n_points: int, strategy: str, random: np.random.RandomState) -> list[Any]:
+    def _select(
+        self, n_points: int, strategy: str, random: np.random.RandomState, under_way: Sequence[Any] = ()
+    ) -> list[Any]:
         """Choose points that the last model, told lies of them, finds best one after another."""
         if not self.models:
             raise RuntimeError("Random evaluations exhausted and no model has been fit.")
@@ -267,6 +281,9 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
         losses = np.array(self.yi, dtype=float).reshape(len(rows), -1)[:, 0]
         batch = _Batch(self, self.models[-1], self._candidates(rows, losses, random), rows, losses)
         lie = np.atleast_1d(self._lie(strategy))
+        if under_way:
+            for row in self._columns.transform(list(under_way)):
+                batch.add(row, lie)
         gains = np.copy(self.gains_) if self.acq_func == "gp_hedge" else None
         found = []
         for number in range(n_points):

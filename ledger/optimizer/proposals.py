@@ -20,6 +20,7 @@ from threadpoolctl import threadpool_info, threadpool_limits
 
 from ledger import seeds
 from ledger.optimizer.dimensions import SearchedSpace
+from ledger.optimizer.optimizer import Optimizer
 from ledger.space import Space
 from ledger.study import Study
 
@@ -41,6 +42,28 @@ class Observation:
 
 
 @dataclass(frozen=True)
+class Past:
+    """What the ledger records before a round of an iteration is proposed, and all that its points depend on.
+
+    Attributes
+    ----------
+    history : sequence of Observation
+        The trials that have ended; in trial order, or in steady mode in the order in which their ends were seen.
+    taken : sequence of mapping
+        Parameters used in the study that are not in the history and say nothing of the loss.
+    under_way : sequence of mapping
+        Parameters of the trials, in trial order, whose loss is still to come; only in steady mode.
+    surrogate : mapping or None
+        The last recorded `Proposal.surrogate`: its kernel is where the next fit begins.
+    """
+
+    history: Sequence[Observation] = ()
+    taken: Sequence[Mapping[str, Any]] = ()
+    under_way: Sequence[Mapping[str, Any]] = ()
+    surrogate: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True)
 class Proposal:
     """Points to try.
 
@@ -50,7 +73,8 @@ class Proposal:
         In plain Python types; fewer than asked for where the space has no more unused ones.
     surrogate : dict or None
         The model fitted to the history, as JSON: `estimator`, and for a GP `kernel`, `theta` (natural logarithms of
-        the kernel's hyper-parameters) and `log_marginal_likelihood`. None for random points.
+        the kernel's hyper-parameters), `log_marginal_likelihood` and `points` (how many it was fitted to). None for
+        random points.
     tell_seconds, ask_seconds : float
         What fitting the history and choosing the points took.
     """
@@ -61,19 +85,14 @@ class Proposal:
     ask_seconds: float
 
 
-def propose(
-    study: Study,
-    iteration: int,
-    round: int,
-    size: int,
-    history: Sequence[Observation],
-    taken: Sequence[Mapping[str, Any]],
-) -> Proposal:
+def propose(study: Study, iteration: int, round: int, size: int, past: Past) -> Proposal:
     """Propose the points of one round of an iteration.
 
-    Random points until the history has the study's initial points; then those of a fresh `skopt.Optimizer`, seeded
-    from (seed, iteration, round) and told the whole history at once, by the constant liar ``cl_min`` (Ginsbourger,
-    Le Riche and Carraro 2010). Computed on one thread. Global random state and warning filters are left as they were.
+    Random points until the history has the study's initial points; then those of a fresh optimizer, seeded from
+    (seed, iteration, round) and told the whole history at once, by the constant liar ``cl_min`` (Ginsbourger, Le Riche
+    and Carraro 2010). It is the study's proposer: `ledger.optimizer.Optimizer`, which begins the fit of a kernel from
+    the one recorded before, or, for a study from before there was that one, `skopt.Optimizer`. Computed on one thread.
+    Global random state and warning filters are left as they were.
 
     Parameters
     ----------
@@ -81,17 +100,15 @@ def propose(
     iteration, round : int
         From 0.
     size : int
-        How many points, at least 1.
-    history : sequence of Observation
-        The trials of earlier iterations, in trial order.
-    taken : sequence of mapping
-        Parameters used in the study that are not in the history. No point repeats one of these, of the history, or
-        another point.
+        How many points, at least 1. No point repeats one of the past, or another point.
+    past : Past
     """
     started = time.perf_counter()
     space = study.space
-    history = [Observation(space.normalise(one.params), _finite(one.loss), one.seconds) for one in history]
-    used = {_key(one.params) for one in history} | {_key(space.normalise(params)) for params in taken}
+    history = [Observation(space.normalise(one.params), _finite(one.loss), one.seconds) for one in past.history]
+    under_way = [space.normalise(params) for params in past.under_way]
+    used = {_key(params) for params in (*(one.params for one in history), *under_way)}
+    used |= {_key(space.normalise(params)) for params in past.taken}
     points_of_space = space.size()
     if points_of_space is not None:
         size = min(size, points_of_space - len(used))
@@ -104,13 +121,14 @@ def propose(
         candidates = searched.random(size, seed)
     else:
         with _alone(seed):
-            optimizer = _optimizer(study, searched, seed)
+            optimizer = _optimizer(study, searched, seed, past.surrogate)
             losses = _losses(history)
             values = _with_times(losses, history) if study.optimizer.acq_func.endswith("ps") else losses
             optimizer.tell([searched.point(one.params) for one in history], values)
             told = time.perf_counter()
-            surrogate = _surrogate(study, optimizer.models[-1])
-            candidates = [searched.params(point) for point in optimizer.ask(size, "cl_min")]
+            surrogate = _surrogate(study, optimizer.models[-1], len(history))
+            lies = {"under_way": [searched.point(params) for params in under_way]} if under_way else {}
+            candidates = [searched.params(point) for point in optimizer.ask(size, "cl_min", **lies)]
     points = list(_unused(space, searched, candidates, used, seeds.derive(seed, "unused")))
     return Proposal(points, surrogate, told - started, time.perf_counter() - told)
 
@@ -151,11 +169,11 @@ def _alone(seed: int) -> Iterator[None]:
             np.random.set_state(state)
 
 
-def _optimizer(study: Study, searched: SearchedSpace, seed: int) -> Any:
+def _optimizer(study: Study, searched: SearchedSpace, seed: int, surrogate: Mapping[str, Any] | None) -> Any:
     asked = study.optimizer
     # skopt's "auto" asks for gradients of forests and of the kernel for categories when losses come with times
     gradients = asked.base_estimator == "GP" and asked.acq_func != "MES" and not searched.is_categorical
-    return skopt.Optimizer(
+    optimizer = (skopt.Optimizer if study.resolved.proposer == "skopt" else Optimizer)(
         searched.dimensions(),
         asked.base_estimator,
         n_initial_points=1,
@@ -168,6 +186,9 @@ def _optimizer(study: Study, searched: SearchedSpace, seed: int) -> Any:
         acq_optimizer_kwargs={"n_points": MES_CANDIDATES} if asked.acq_func == "MES" else None,
         avoid_duplicates=True,
     )
+    if isinstance(optimizer, Optimizer) and surrogate is not None and "theta" in surrogate:
+        optimizer.start_from(surrogate["theta"], surrogate["points"])
+    return optimizer
 
 
 def _losses(history: Sequence[Observation]) -> list[float]:
@@ -197,19 +218,20 @@ def _positive(seconds: float) -> float:
     return min(max(seconds, SHORTEST), LONGEST)
 
 
-def _surrogate(study: Study, model: Any) -> dict[str, Any]:
+def _surrogate(study: Study, model: Any, points: int) -> dict[str, Any]:
     described: dict[str, Any] = {"estimator": study.optimizer.base_estimator}
     if study.optimizer.base_estimator != "GP":
         return described
     fitted = model.estimators_[0] if hasattr(model, "estimators_") else model
     # skopt sets the noise to zero for its predictions; the sum's second kernel is the noise
     kernel = clone(fitted.kernel_).set_params(k2__noise_level=fitted.noise_)
-    return {
-        **described,
+    described |= {
         "kernel": str(kernel),
         "theta": [float(value) for value in kernel.theta],
         "log_marginal_likelihood": float(fitted.log_marginal_likelihood_value_),
     }
+    # a study that skopt proposes goes on as it began, its records too
+    return described if study.resolved.proposer == "skopt" else {**described, "points": points}
 
 
 def _unused(

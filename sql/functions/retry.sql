@@ -1,6 +1,7 @@
 -- Try the parameters of a failed or cancelled trial again, as a new trial: terminal rows do not change. Answers its
 -- number. It joins the study's last iteration while that is not told yet; else it makes an iteration of its own, for
--- which the budget grows by one, so that a study that has ended runs again. A paused one stays paused.
+-- which the budget grows by one, so that a study that has ended runs again. A paused one stays paused. In steady mode
+-- it always makes an iteration of its own, and the budget, which counts what is proposed, stays.
 -- Refused: a trial of a cancelled study, one that has not failed and was not cancelled, and one that was retried before
 -- (then it is the retry that can be retried).
 create or replace function ledger.retry(study_id int, trial int) returns int
@@ -14,6 +15,7 @@ declare
   successor ledger.trial;
   joined ledger.iteration;
   refused text;
+  is_steady boolean;
   next_number int;
 begin
   -- The study first, as its manager and a cancellation do.
@@ -36,15 +38,19 @@ begin
       using errcode = 'object_not_in_prerequisite_state';
   end if;
 
+  is_steady := coalesce(parent.spec ->> 'mode' = 'steady', false);
   update ledger.iteration set size = size + 1
-  where iteration.study_id = parent.id and iteration.told_at is null
+  where iteration.study_id = parent.id and iteration.told_at is null and not is_steady
   returning iteration.* into joined;
   if not found then
-    insert into ledger.iteration (study_id, number, round, size, asked_at, ask_seconds, tell_seconds, environment)
-    select parent.id, max(number) + 1, 0, 1, moment, 0, 0, '{}' from ledger.iteration
+    insert into ledger.iteration (study_id, number, round, size, asked_at, ask_seconds, tell_seconds, environment, seen)
+    select parent.id, max(number) + 1, 0, 1, moment, 0, 0, '{}', case when is_steady then '{}'::int[] end
+    from ledger.iteration
     where iteration.study_id = parent.id
     returning iteration.* into joined;
-    update ledger.study set iterations = iterations + 1 where id = parent.id;
+    if not is_steady then
+      update ledger.study set iterations = iterations + 1 where id = parent.id;
+    end if;
   end if;
   update ledger.study set state = 'running', reason = null, finished_at = null
   where id = parent.id and state in ('complete', 'failed');

@@ -1,4 +1,5 @@
--- Every iteration: when it was asked and told, what was told, and the surrogate that proposed it.
+-- Every iteration: when it was asked and told, what was told, and the surrogate that proposed it. In steady mode, seen
+-- are the trials whose end was seen since the iteration before.
 create or replace view ledger.iterations as
 select
   iteration.study_id,
@@ -13,6 +14,7 @@ select
   iteration.mean_loss,
   iteration.best_loss,
   iteration.surrogate,
-  iteration.environment
+  iteration.environment,
+  iteration.seen
 from ledger.iteration
 join ledger.study on study.id = iteration.study_id;

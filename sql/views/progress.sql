@@ -1,9 +1,13 @@
--- One row a study: how far it is and the best it has found.
+-- One row a study: how far it is and the best it has found. In steady mode, an iteration's worth of trials that have
+-- ended counts as an iteration told.
 create or replace view ledger.progress as
 select
   study.name as study,
   study.state,
-  count(told.number) as iterations_told,
+  case study.spec ->> 'mode'
+    when 'steady' then least(study.iterations, trials.ended / study.points)
+    else count(told.number)
+  end as iterations_told,
   study.iterations,
   trials.complete,
   trials.running,
@@ -25,10 +29,11 @@ cross join lateral (
     count(*) filter (where trial.state = 'pending') as pending,
     count(*) filter (where trial.state = 'failed') as failed,
     count(*) filter (where trial.state = 'cancelled') as cancelled,
+    count(*) filter (where trial.source <> 'retried' and trial.finished_at is not null) as ended,
     coalesce(sum(trial.attempts), 0) as attempts,
     min(trial.loss) as best_loss
   from ledger.trial
   where trial.study_id = study.id) as trials
-group by study.id, trials.complete, trials.running, trials.pending, trials.failed, trials.cancelled,
+group by study.id, trials.ended, trials.complete, trials.running, trials.pending, trials.failed, trials.cancelled,
   trials.attempts, trials.best_loss
-order by study.created_at;
+order by study.created_at, study.id;

@@ -172,5 +172,15 @@ def test_the_managers_questions_keep_their_indexes(big, explained, ask, index):
 
 def test_every_function_of_the_hot_path_is_explained_here():
     explained_here = {"claim", "heartbeat", "complete", "fail", "release", "reap"}
-    others = {"announce", "cancel", "cancel_trials", "clock", "ended", "retry", "revision", "terminal_rows"}
+    others = {
+        "announce",
+        "cancel",
+        "cancel_trials",
+        "clock",
+        "ended",
+        "iteration_ended",
+        "retry",
+        "revision",
+        "terminal_rows",
+    }
     assert {file.stem for file in Path(folder("sql") / "functions").glob("*.sql")} == explained_here | others

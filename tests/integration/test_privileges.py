@@ -39,7 +39,8 @@ FUNCTIONS = {
 INSERTED = {
     "study": {"name", "spec", "spec_hash", "iterations", "state", "created_at", "versions"},
     "iteration": {
-        *("study_id", "number", "round", "size", "asked_at", "ask_seconds", "tell_seconds", "surrogate", "environment"),
+        *("study_id", "number", "round", "size", "asked_at", "ask_seconds", "tell_seconds", "surrogate"),
+        *("environment", "seen"),
     },
     "trial": {"study_id", "number", "iteration", "round", "source", "params", "available_at"},
 }
@@ -300,7 +301,7 @@ def test_functions_that_run_as_the_owner_find_only_what_they_name(of, owner):
     definers = owner.execute(
         "select proname, proconfig from pg_proc where pronamespace = 'ledger'::regnamespace and prosecdef"
     ).fetchall()
-    assert {name for name, _ in definers} == PROTOCOL | {"cancel", "cancel_trials", "reap", "retry"}
+    assert {name for name, _ in definers} == PROTOCOL | {"cancel", "cancel_trials", "iteration_ended", "reap", "retry"}
     assert all("search_path=pg_catalog, pg_temp" in settings for _, settings in definers)
 
 

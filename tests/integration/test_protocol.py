@@ -1,6 +1,7 @@
 """The hot path: claim, heartbeat, complete, fail, release, reap, and the promises that they keep."""
 
 import threading
+import time
 import uuid
 from typing import Any
 
@@ -10,8 +11,8 @@ import pytest
 from ledger.database import protocol
 from ledger.database.retry import Patience
 from ledger.database.session import Session
-from ledger.database.store import Store
-from tests.integration.ledgers import attempt, make_study, take, trial
+from ledger.database.store import ENDED, Batch, Store
+from tests.integration.ledgers import attempt, make_study, spec, take, trial
 
 
 def expire(store: Store, connection: psycopg.Connection[Any], number: int = 0) -> str | None:
@@ -302,6 +303,49 @@ def test_new_trials_are_notified_once_a_batch(url, store):
         heard = list(listener.notifies(timeout=5, stop_after=1))
         heard += list(listener.notifies(timeout=0))
     assert [notification.channel for notification in heard] == [protocol.CHANNEL]
+
+
+@pytest.mark.parametrize("how", ["complete", "fail", "cancel"])
+def test_the_end_of_an_iteration_is_told_once_and_that_of_a_trial_never(url, connection, store, how):
+    row = make_study(store, trials=3, max_failures=1)
+    held = [take(connection) for _ in range(3)]
+    with psycopg.connect(url, autocommit=True) as listener:
+        listener.execute(f"listen {ENDED}")
+        protocol.complete(connection, held[0], 0.5, {}, 1.0)
+        protocol.complete(connection, held[1], 0.5, {}, 1.0)
+        assert not list(listener.notifies(timeout=0.2))
+        if how == "complete":
+            protocol.complete(connection, held[2], 0.5, {}, 1.0)
+        elif how == "fail":
+            protocol.fail(connection, held[2], "ValueError: no", 1.0)
+        else:
+            store.cancel(row.id, "test")
+        heard = list(listener.notifies(timeout=5, stop_after=1))
+        heard += list(listener.notifies(timeout=0))
+    assert [(told.channel, told.payload) for told in heard] == [(ENDED, str(row.id))]
+
+
+def test_a_manager_waits_no_longer_than_to_the_end_of_an_iteration(connection, store):
+    row = make_study(store, trials=1)
+    assert store.lock(row.id)
+    held = take(connection)
+    ending = threading.Timer(0.2, protocol.complete, (connection, held, 0.5, {}, 1.0))
+    ending.start()
+    started = time.monotonic()
+    store.sleep(60)
+    assert time.monotonic() - started < 60
+    ending.join()
+    assert store.waiting(row.id, 0) == (0, "running")
+
+
+def test_in_steady_mode_no_end_is_told(url, connection, store):
+    asked = {**spec(1), "mode": "steady"}
+    row = store.create("s", asked, "0" * 64, 1, {})
+    assert store.propose(row.id, 0, 0, Batch([{"C": 1.0}], None, {}, 0.0, 0.0, seen=[]))
+    with psycopg.connect(url, autocommit=True) as listener:
+        listener.execute(f"listen {ENDED}")
+        protocol.complete(connection, take(connection), 0.5, {}, 1.0)
+        assert not list(listener.notifies(timeout=0.2))
 
 
 def test_an_announced_worker_is_seen(connection):

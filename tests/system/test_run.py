@@ -68,6 +68,22 @@ def test_a_run_that_is_ended_in_the_middle_goes_on_and_is_the_undisturbed_one(tm
     assert not embedded.is_running(ended.home)
 
 
+def test_a_steady_run_that_is_killed_in_the_middle_goes_on_and_verifies(program):
+    command = ["run", "--mode", "steady", "--name", "s", "--iterations", "4", "--points", "3", "--workers", "2"]
+    process = program.start(*command)
+    wait_until(lambda: program.query("select from ledger.trial where state = 'complete' offset 3"))
+    workers = [pid for (pid,) in program.query("select pid from ledger.worker")]
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    wait_until(lambda: not any(alive(pid) for pid in workers))
+    out = program.run(*command)
+    assert "4 of 4" in out
+    assert "12 complete" in out
+    document = program.document("s")
+    assert 9 <= sum(len(row["seen"]) for row in document["iterations"]) < 12, "all but those in flight at the end"
+    assert "s agrees" in program.run("verify", "s")
+
+
 def test_a_worker_that_is_told_to_leave_releases_its_trial_and_no_transaction_is_open_while_it_trains(program):
     command = own(program, BLOCKING, "blocked")
     run = program.start(*command)

@@ -16,8 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from ledger.optimizer import Observation, Proposal, environment, propose
+from ledger.optimizer import Observation, Past, Proposal, environment, propose
 from ledger.optimizer.dimensions import SearchedSpace
+from ledger.optimizer.gaussian_process import GaussianProcessRegressor
 from ledger.space import Space
 from ledger.study import ACQ_FUNCS, BASE_ESTIMATORS, OptimizerSettings, Resolved, Study, assemble
 from tests.unit.test_space import jsonb
@@ -53,7 +54,7 @@ def make(
 
 
 def observed(study: Study, losses: Sequence[float | None]) -> list[Observation]:
-    points = propose(study.model_copy(update={"resolved": Resolved(initial_points=999)}), 0, 0, len(losses), [], [])
+    points = propose(study.model_copy(update={"resolved": Resolved(initial_points=999)}), 0, 0, len(losses), Past())
     return [
         Observation(params, loss, 0.5 + index)
         for index, (params, loss) in enumerate(zip(points.points, losses, strict=True))
@@ -75,7 +76,7 @@ def test_every_estimator_proposes_with_every_acquisition_function(
 ) -> None:
     study = make(space, estimator, acq_func)
     history = observed(study, LOSSES)
-    proposal = propose(study, 1, 0, 2, history, [])
+    proposal = propose(study, 1, 0, 2, Past(history))
     assert len(proposal.points) == 2
     assert distinct([*(dict(one.params) for one in history), *proposal.points])
     for point in proposal.points:
@@ -88,7 +89,7 @@ def test_every_estimator_proposes_with_every_acquisition_function(
 
 def test_the_surrogate_of_a_gp_is_its_kernel_with_its_noise_as_json() -> None:
     study = make(MIXED)
-    surrogate = propose(study, 1, 0, 1, observed(study, LOSSES), []).surrogate
+    surrogate = propose(study, 1, 0, 1, Past(observed(study, LOSSES))).surrogate
     assert surrogate is not None
     assert json.loads(json.dumps(surrogate, allow_nan=False)) == surrogate
     assert "Matern" in surrogate["kernel"]
@@ -100,12 +101,12 @@ def test_the_surrogate_of_a_gp_is_its_kernel_with_its_noise_as_json() -> None:
 
 SCRIPT = """
 import json, sys
-from ledger.optimizer import Observation, propose
+from ledger.optimizer import Observation, Past, propose
 from ledger.study import Study
 for line in sys.stdin:
     spec, history = json.loads(line)
     study = Study.from_spec("s", 3, spec)
-    proposal = propose(study, 2, 1, 3, [Observation(*one) for one in history], [])
+    proposal = propose(study, 2, 1, 3, Past([Observation(*one) for one in history]))
     print(json.dumps([proposal.points, proposal.surrogate]))
 """
 
@@ -115,7 +116,7 @@ def test_fresh_processes_with_other_threads_and_json_between_propose_the_same() 
     for estimator, acq_func in (("GP", "EI"), ("GP", "MES"), ("RF", "EIps")):
         study = make(MIXED, estimator, acq_func)
         history = observed(study, [math.sin(index) / 3 for index in range(15)])
-        proposal = propose(study, 2, 1, 3, history, [])
+        proposal = propose(study, 2, 1, 3, Past(history))
         here.append([proposal.points, proposal.surrogate])
         stored = [[jsonb(one.params), one.loss, one.seconds] for one in history]
         asked.append(json.dumps([jsonb(study.spec()), stored]))
@@ -134,19 +135,19 @@ def test_fresh_processes_with_other_threads_and_json_between_propose_the_same() 
 def test_iteration_round_and_seed_each_give_other_points() -> None:
     study = make(MIXED)
     asked = [(study, 0, 0), (study, 1, 0), (study, 0, 1), (make(MIXED, seed=2), 0, 0)]
-    assert distinct([propose(one, iteration, round, 1, [], []).points[0] for one, iteration, round in asked])
+    assert distinct([propose(one, iteration, round, 1, Past()).points[0] for one, iteration, round in asked])
 
 
 def test_points_are_random_until_the_history_has_the_initial_points() -> None:
     study = make(MIXED, initial=4)
     history = observed(study, [0.1, None, 0.3, 0.2])
-    assert propose(study, 1, 0, 2, history[:3], []).surrogate is None
-    assert propose(study, 1, 0, 2, history, []).surrogate is not None
+    assert propose(study, 1, 0, 2, Past(history[:3])).surrogate is None
+    assert propose(study, 1, 0, 2, Past(history)).surrogate is not None
 
 
 def test_points_are_random_while_every_trial_failed() -> None:
     study = make(MIXED)
-    proposal = propose(study, 1, 0, 2, observed(study, [None] * 5), [])
+    proposal = propose(study, 1, 0, 2, Past(observed(study, [None] * 5)))
     assert proposal.surrogate is None
     assert len(proposal.points) == 2
 
@@ -154,13 +155,13 @@ def test_points_are_random_while_every_trial_failed() -> None:
 def test_a_failed_trial_counts_as_the_worst_complete_one() -> None:
     study = make(MIXED)
     failed, worst = observed(study, [0.2, 0.9, None, 0.4]), observed(study, [0.2, 0.9, 0.9, 0.4])
-    assert propose(study, 1, 0, 2, failed, []).points == propose(study, 1, 0, 2, worst, []).points
+    assert propose(study, 1, 0, 2, Past(failed)).points == propose(study, 1, 0, 2, Past(worst)).points
 
 
 def test_a_loss_that_is_no_number_counts_as_a_failure() -> None:
     study = make(MIXED, "ET")
     failed, strange = observed(study, [0.2, None, None, 0.4]), observed(study, [0.2, math.nan, math.inf, 0.4])
-    assert propose(study, 1, 0, 2, failed, []).points == propose(study, 1, 0, 2, strange, []).points
+    assert propose(study, 1, 0, 2, Past(failed)).points == propose(study, 1, 0, 2, Past(strange)).points
 
 
 @pytest.mark.parametrize(("estimator", "acq_func"), [("GP", "EI"), ("GP", "PIps"), ("RF", "MES")])
@@ -179,7 +180,7 @@ def test_a_loss_that_is_no_number_counts_as_a_failure() -> None:
 )
 def test_no_losses_are_too_strange(losses: list[float | None], estimator: str, acq_func: str) -> None:
     study = make(INTEGERS | {"C": MIXED["C"]}, estimator, acq_func, initial=1)
-    assert len(propose(study, 1, 0, 1, observed(study, losses), []).points) == 1
+    assert len(propose(study, 1, 0, 1, Past(observed(study, losses))).points) == 1
 
 
 @pytest.mark.parametrize("seconds", [[0.0, 1e-300, 1e300, 1.0], [None, None, None, None], [None, 3.0, 0.001, None]])
@@ -187,7 +188,7 @@ def test_no_times_are_too_strange(seconds: list[float | None]) -> None:
     study = make(INTEGERS | {"C": MIXED["C"]}, "GP", "EIps")
     history = observed(study, [0.1, 0.2, None, 0.3])
     timed = [Observation(one.params, one.loss, time) for one, time in zip(history, seconds, strict=True)]
-    assert len(propose(study, 1, 0, 1, timed, []).points) == 1
+    assert len(propose(study, 1, 0, 1, Past(timed)).points) == 1
 
 
 @pytest.mark.parametrize("acq_func", ["EIps", "PIps"])
@@ -199,7 +200,7 @@ def test_per_second_functions_prefer_the_faster_of_two_minima(acq_func: str) -> 
         seconds = [0.1 * math.exp(growth * index) for index in range(11)]
         losses = [abs(abs(index / 10 - 0.5) - 0.32) for index in range(11)]
         history = [Observation({"x": index / 10}, losses[index], seconds[index]) for index in range(11)]
-        (params,) = propose(study, 1, 0, 1, history, []).points
+        (params,) = propose(study, 1, 0, 1, Past(history)).points
         return float(params["x"])
 
     assert proposed(0.3) < 0.5 < proposed(-0.3)
@@ -214,7 +215,7 @@ def test_a_finite_space_is_used_up_without_a_repetition(space: dict[str, Any]) -
     assert size is not None
     history: list[Observation] = []
     iteration = 0
-    while points := propose(study, iteration, 0, 5, history, []).points:
+    while points := propose(study, iteration, 0, 5, Past(history)).points:
         assert len(points) == min(5, size - len(history))
         history += [Observation(params, 0.1 * (index % 3), 1.0) for index, params in enumerate(points)]
         iteration += 1
@@ -227,30 +228,30 @@ def test_what_a_failed_round_took_is_not_proposed_again(initial: int) -> None:
     study = make(INTEGERS, initial=initial)
     every = [study.space.point(index) for index in range(12)]
     history = [Observation(params, 0.1 * index, 1.0) for index, params in enumerate(every[:4])]
-    proposal = propose(study, 1, 1, 8, history, every[4:9])
+    proposal = propose(study, 1, 1, 8, Past(history, every[4:9]))
     assert sorted(map(json.dumps, proposal.points)) == sorted(map(json.dumps, every[9:]))
-    assert propose(study, 1, 2, 8, history, every[4:]) == Proposal([], None, 0.0, 0.0)
+    assert propose(study, 1, 2, 8, Past(history, every[4:])) == Proposal([], None, 0.0, 0.0)
 
 
 def test_the_last_point_of_a_huge_space_of_few_likely_ones_is_found() -> None:
     # nearly all draws repeat a small integer
     study = make({"n": {"type": "integer", "low": 1, "high": 2**16, "prior": "log-uniform"}}, initial=99_999)
     taken = [{"n": number} for number in range(1, 2**16 - 2)]
-    points = propose(study, 0, 0, 5, [], taken).points
+    points = propose(study, 0, 0, 5, Past([], taken)).points
     assert sorted(point["n"] for point in points) == [2**16 - 2, 2**16 - 1, 2**16]
 
 
 def test_a_batch_of_one_real_repeats_no_point_where_the_model_does() -> None:
     study = make({"x": {"type": "real", "low": 0, "high": 1}}, "RF")
     history = observed(study, [0.1, 0.2, 0.3])
-    points = propose(study, 1, 0, 10, history, []).points
+    points = propose(study, 1, 0, 10, Past(history)).points
     assert len(points) == 10
     assert distinct([*points, *(dict(one.params) for one in history)])
 
 
 def test_a_real_of_few_floats_ends_short_rather_than_never() -> None:
     study = make({"x": {"type": "real", "low": 1.0, "high": math.nextafter(1.0, 2.0)}}, initial=99)
-    points = propose(study, 0, 0, 10, [], []).points
+    points = propose(study, 0, 0, 10, Past()).points
     assert sorted(point["x"] for point in points) == [1.0, math.nextafter(1.0, 2.0)]
 
 
@@ -258,7 +259,7 @@ def test_global_random_state_and_warning_filters_stay() -> None:
     study = make(MIXED, "GP", "MES")
     history = observed(study, LOSSES)
     before, filters = np.random.get_state(legacy=False), list(warnings.filters)
-    propose(study, 1, 0, 1, history, [])
+    propose(study, 1, 0, 1, Past(history))
     after = np.random.get_state(legacy=False)
     assert isinstance(before, dict)
     assert isinstance(after, dict)
@@ -269,6 +270,7 @@ def test_global_random_state_and_warning_filters_stay() -> None:
 
 def test_what_skopt_draws_from_the_global_generator_follows_from_the_study(monkeypatch: pytest.MonkeyPatch) -> None:
     study = make(MIXED, "ET", "MES")
+    study = study.model_copy(update={"resolved": Resolved(initial_points=2, proposer="skopt")})
     history = observed(study, LOSSES)
     rand = np.random.rand
     drawn: list[Any] = []
@@ -280,7 +282,7 @@ def test_what_skopt_draws_from_the_global_generator_follows_from_the_study(monke
     monkeypatch.setattr(np.random, "rand", spied)
     for seed in (1, 2):
         np.random.seed(seed)
-        propose(study, 1, 0, 1, history, [])
+        propose(study, 1, 0, 1, Past(history))
     first, second = drawn[: len(drawn) // 2], drawn[len(drawn) // 2 :]
     assert first
     assert np.array_equal(first, second)
@@ -298,7 +300,7 @@ def test_models_are_fitted_on_one_thread(monkeypatch: pytest.MonkeyPatch) -> Non
 
     monkeypatch.setattr(skopt.Optimizer, "_tell", spied)
     with threadpool_limits(2):
-        propose(study, 1, 0, 1, history, [])
+        propose(study, 1, 0, 1, Past(history))
         assert {one["num_threads"] for one in threadpool_info()} == {2}
     assert set(threads) == {1}
 
@@ -308,7 +310,7 @@ def test_the_model_finds_the_minimum_of_a_parabola() -> None:
     history = observed(study, [None] * 3)
     history = [Observation(one.params, (math.log10(one.params["x"]) + 7) ** 2, 1.0) for one in history]
     for iteration in range(1, 8):
-        (params,) = propose(study, iteration, 0, 1, history, []).points
+        (params,) = propose(study, iteration, 0, 1, Past(history)).points
         history.append(Observation(params, (math.log10(params["x"]) + 7) ** 2, 1.0))
     assert min(one.loss for one in history if one.loss is not None) < 0.01
 
@@ -320,7 +322,7 @@ def test_forests_propose_log_uniform_integers_within_reach_of_the_best() -> None
         Observation({"n": number}, abs(math.log2(number) - 5), 1.0)
         for number in (4, 9, 16, 33, 64, 120, 256, 999, 4096)
     ]
-    points = propose(study, 1, 0, 3, history, []).points
+    points = propose(study, 1, 0, 3, Past(history)).points
     assert all(point["n"] < 256 for point in points)
 
 
@@ -364,10 +366,10 @@ def test_json_between_changes_nothing_and_no_point_repeats(
     space: dict[str, Any], losses: list[float | None], estimator: str, size: int
 ) -> None:
     study = make(space, estimator, initial=1)
-    points = propose(study, 0, 0, len(losses), [], []).points
+    points = propose(study, 0, 0, len(losses), Past()).points
     history = [Observation(params, loss, 1.0) for params, loss in zip(points, losses, strict=False)]
     stored = [Observation(jsonb(one.params), one.loss, jsonb(one.seconds)) for one in history]
-    first, again = propose(study, 1, 0, size, history, []), propose(study, 1, 0, size, stored, [])
+    first, again = propose(study, 1, 0, size, Past(history)), propose(study, 1, 0, size, Past(stored))
     assert (first.points, first.surrogate) == (again.points, again.surrogate)
     assert distinct([*points, *first.points])
     assert json.dumps([study.space.normalise(jsonb(point)) for point in first.points]) == json.dumps(first.points)
@@ -381,3 +383,54 @@ def test_the_environment_names_versions_and_the_blas_kernel() -> None:
     assert found["numpy"] == np.__version__
     assert found["blas"]
     assert json.loads(json.dumps(found)) == found
+
+
+def test_a_study_that_skopt_proposes_goes_on_with_it() -> None:
+    study = make(MIXED)
+    before = study.model_copy(update={"resolved": Resolved(initial_points=2, proposer="skopt")})
+    past = Past(observed(study, LOSSES))
+    now, as_before = propose(study, 1, 0, 2, past), propose(before, 1, 0, 2, past)
+    assert as_before.surrogate is not None
+    assert "points" not in as_before.surrogate, "its records do not change either"
+    assert as_before.points != now.points
+    began = Past(past.history, surrogate={**as_before.surrogate, "points": 5})
+    assert propose(before, 1, 0, 2, began).points == as_before.points
+
+
+def test_a_batch_costs_one_fit_which_begins_at_the_kernel_recorded_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    fitted: list[GaussianProcessRegressor] = []
+    fit = GaussianProcessRegressor.fit
+
+    def counted(self: GaussianProcessRegressor, X: Any, y: Any) -> GaussianProcessRegressor:
+        fitted.append(self)
+        return fit(self, X, y)
+
+    monkeypatch.setattr(GaussianProcessRegressor, "fit", counted)
+    study = make(MIXED)
+    history = observed(study, [math.sin(index) / 3 for index in range(44)])
+    first = propose(study, 1, 0, 8, Past(history[:40]))
+    second = propose(study, 2, 0, 8, Past(history, surrogate=first.surrogate))
+    cold = propose(study, 2, 0, 8, Past(history))
+    assert first.surrogate is not None
+    assert first.surrogate["points"] == 40
+    assert len(fitted) == 3
+    assert second.surrogate is not None
+    assert cold.surrogate is not None
+    assert fitted[1].evaluations_ < fitted[2].evaluations_ / 2
+    found, best = (one.surrogate["log_marginal_likelihood"] for one in (second, cold) if one.surrogate)
+    assert found > best - 0.5, "it lost next to nothing"
+
+
+@pytest.mark.parametrize("estimator", BASE_ESTIMATORS)
+def test_a_trial_under_way_counts_as_what_a_constant_liar_believes(estimator: str) -> None:
+    study = make(MIXED, estimator)
+    history = observed(study, [math.sin(index) / 3 for index in range(20)])
+    (first,) = propose(study, 1, 0, 1, Past(history)).points
+    taken = propose(study, 1, 0, 1, Past(history, taken=[first]))
+    lied = propose(study, 1, 0, 1, Past(history, under_way=[first]))
+    assert lied.surrogate == taken.surrogate, "the model is of what is known"
+    assert lied.points != [first]
+    assert taken.points != [first]
+    assert propose(study, 1, 0, 1, Past(history, under_way=[first])).points == lied.points
+    seven = propose(study, 1, 0, 7, Past(history, under_way=[first])).points
+    assert distinct([first, *seven, *(dict(one.params) for one in history)])

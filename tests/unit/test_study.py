@@ -87,6 +87,16 @@ def test_the_file_beats_the_defaults_and_an_option_beats_the_file(write: Any) ->
     assert study.optimizer == OptimizerSettings(base_estimator="ET", acq_func="PI", kappa=2.0)
 
 
+def test_the_mode_is_part_of_what_is_asked_for_and_batch_as_before_there_was_another() -> None:
+    batch, steady = assemble({"mode": "batch"}), assemble({"mode": "steady"})
+    assert batch == assemble({})
+    assert batch.name == "svm-42-be6aab"
+    assert "mode" not in batch.spec()
+    assert steady.spec()["mode"] == "steady"
+    assert Study.from_spec("s", 3, jsonb(steady.spec())).mode == "steady"
+    assert differences(batch, steady) == ["mode: batch recorded, steady asked"]
+
+
 def test_no_file_asks_for_no_number_of_workers(write: Any) -> None:
     assert workers(None) is None
     assert workers(write("[study]\nseed = 1")) is None
@@ -108,6 +118,7 @@ def test_each_model_has_a_space_by_default(model: str) -> None:
         ({"iterations": True}, "--iterations or NUM_ITERATIONS: true must be a valid integer"),
         ({"seed": 2**31}, "--seed or SEED: 2147483648 must be less than or equal to 2147483647"),
         ({"seed": -1}, "--seed or SEED: -1 must be greater than or equal to 0"),
+        ({"mode": "stedy"}, "--mode or SEARCH_MODE: \"stedy\" must be 'batch' or 'steady'"),
         ({"model": "smv"}, '--model or MODEL_CHOICE: unknown model "smv"; choose svm, xgb, lgbm'),
         ({"name": "a b"}, '--name or STUDY_NAME: name "a b" must be 1 to 100 letters'),
         ({"name": ""}, '--name or STUDY_NAME: name "" must be'),

@@ -1,0 +1,22 @@
+-- Tell the manager when the last open trial of an iteration has ended, so that the next is not late by its poll. A hint,
+-- as all notifications: of two trials that end at the same moment, neither may see the other's end. None in steady
+-- mode, where it would be one a trial.
+create or replace function ledger.iteration_ended() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off
+as $$
+begin
+  if not exists (
+       select from ledger.trial
+       where trial.study_id = new.study_id and trial.iteration = new.iteration and trial.state in ('pending', 'running'))
+     and exists (
+       select from ledger.iteration
+       where iteration.study_id = new.study_id and iteration.number = new.iteration and iteration.seen is null) then
+    perform pg_notify('ledger_ended', new.study_id::text);
+  end if;
+  return null;
+end
+$$;
+
+create or replace trigger iterations_end_aloud after update on ledger.trial
+  for each row when (old.finished_at is null and new.finished_at is not null)
+  execute function ledger.iteration_ended();

@@ -1,0 +1,196 @@
+"""Steady mode: a fixed number of trials in flight, each end recorded where it was seen, so that proposals verify."""
+
+import random
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from ledger.database import protocol
+from ledger.database.connection import engine
+from ledger.database.protocol import Claimed
+from ledger.database.store import Store, StudyRow
+from ledger.errors import LedgerError
+from ledger.manager import Progress, register
+from ledger.optimizer.gaussian_process import GaussianProcessRegressor
+from ledger.steady import SteadyManager
+from ledger.study import Study, assemble
+from ledger.verification import Verified, verify
+
+FILE = """
+[study]
+name = "s"
+mode = "steady"
+iterations = 5
+points = 4
+seed = 1
+[objective]
+function = "m:f"
+[space]
+x = { type = "real", low = -1.0, high = 1.0 }
+k = { type = "categorical", choices = ["a", "b"] }
+[limits]
+max_failures = 1
+"""
+Work = Callable[[Progress], None]
+
+
+class Killed(BaseException):
+    """As of a SIGKILL."""
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Study:
+    file = tmp_path / "s.toml"
+    file.write_text(FILE)
+    return assemble({}, file)
+
+
+def manage(url: str, study: Study, work: Work, *, another_round: bool = False) -> StudyRow:
+    with engine(url).connect() as connection:
+        store = Store(connection)
+        manager = SteadyManager(store, register(store, study), work)
+        return manager.run(another_round=another_round)
+
+
+def verified(url: str) -> Verified:
+    with engine(url).connect() as connection:
+        store = Store(connection)
+        return verify(store.snapshot(store.study("s").id))
+
+
+class Fleet:
+    """Two workers that end trials in an order of their own, one at a time, at the manager's polls."""
+
+    def __init__(
+        self, connection: psycopg.Connection[Any], fails: Callable[[int], bool] = lambda _trial: False
+    ) -> None:
+        self._connection, self._fails = connection, fails
+        self._held: list[Claimed] = []
+        self._random = random.Random(3)
+        self.in_flight: list[int] = []
+
+    def __call__(self, _progress: Progress) -> None:
+        row = self._connection.execute("select count(*) from ledger.trial where finished_at is null").fetchone()
+        assert row is not None
+        self.in_flight.append(row[0])
+        while len(self._held) < 2 and (held := protocol.claim(self._connection, "s", uuid.uuid4(), "w")):
+            self._held.append(held)
+        if self._held:
+            self.end(self._held.pop(self._random.randrange(len(self._held))))
+
+    def end(self, held: Claimed) -> None:
+        if self._fails(held.trial):
+            protocol.fail(self._connection, held, "ValueError: no", 0.5)
+        else:
+            loss = held.params["x"] ** 2 + (held.params["k"] == "b")
+            protocol.complete(self._connection, held, loss, {}, 0.5)
+
+
+def test_a_fixed_number_of_trials_is_in_flight_and_every_proposal_verifies(connection, url, study):
+    fleet = Fleet(connection, fails=lambda trial: trial in (2, 9))
+    assert manage(url, study, fleet).state == "complete"
+    trials = connection.execute("select state, count(*) from ledger.trial group by 1").fetchall()
+    assert dict(trials) == {"complete": 18, "failed": 2}
+    assert max(fleet.in_flight) == 4
+    seen = [row for (row,) in connection.execute("select seen from ledger.iteration order by number")]
+    assert seen[0] == []
+    assert all(1 <= len(ends) <= 4 for ends in seen[1:]), "each end is replaced at once"
+    ends = [number for row in seen for number in row]
+    assert len(set(ends)) == len(ends) == 16
+    assert ends != sorted(ends), "in the order in which they were seen"
+    found = verified(url)
+    assert (found.trials, found.iterations, found.recomputed) == (20, len(seen), len(seen))
+    assert connection.execute("select iterations_told, iterations from ledger.progress").fetchone() == (5, 5)
+    assert not connection.execute("select from ledger.iteration where told_at is null").fetchall()
+
+
+def test_each_proposal_costs_one_fit(connection, url, study, monkeypatch):
+    fits = []
+    fit = GaussianProcessRegressor.fit
+
+    def counted(self, X, y):
+        fits.append(len(X))
+        return fit(self, X, y)
+
+    monkeypatch.setattr(GaussianProcessRegressor, "fit", counted)
+    manage(url, study, Fleet(connection))
+    modelled = "select from ledger.iteration where surrogate is not null"
+    assert len(fits) == len(connection.execute(modelled).fetchall()) > 5
+
+
+def test_a_steady_manager_killed_goes_on_with_what_it_had_seen(connection, url, study):
+    fleet, polls = Fleet(connection), 0
+
+    def until_killed(progress: Progress) -> None:
+        nonlocal polls
+        polls += 1
+        fleet(progress)
+        if polls % 3 == 0:
+            raise Killed
+
+    for _ in range(30):
+        try:
+            assert manage(url, study, until_killed).state == "complete"
+        except Killed:
+            continue
+        break
+    assert polls > 9
+    assert connection.execute("select count(*) from ledger.trial where state = 'complete'").fetchone() == (20,)
+    assert verified(url).recomputed > 5
+
+
+def test_a_retry_in_steady_mode_joins_the_flight_and_the_budget_stays(connection, url, study):
+    manage(url, study, Fleet(connection, fails=lambda trial: trial in (2, 9)))
+    with engine(url).connect() as own:
+        store = Store(own)
+        assert store.retry(store.study("s").id, [2, 9]) == [20, 21]
+    fleet = Fleet(connection)
+    assert manage(url, study, fleet).state == "complete"
+    assert connection.execute("select iterations from ledger.study").fetchone() == (5,)
+    assert connection.execute("select count(*) from ledger.trial where state = 'complete'").fetchone() == (20,)
+    with engine(url).connect() as own:
+        Store(own).extend(1, 6)
+    more = study.model_copy(update={"iterations": 6})
+    assert manage(url, more, fleet).state == "complete"
+    assert connection.execute("select count(*) from ledger.trial").fetchone() == (26,)
+    verified(url)
+
+
+def test_a_steady_study_of_which_no_trial_completes_fails_and_may_try_again(connection, url, study):
+    row = manage(url, study, Fleet(connection, fails=lambda _trial: True))
+    assert row.state == "failed"
+    assert row.reason == "none of 12 trials completed, the last (trial 11) with: ValueError: no"
+    verified(url)
+    with engine(url).connect() as own:
+        Store(own).run(row.id)
+    row = manage(url, study, Fleet(connection, fails=lambda trial: trial < 14), another_round=True)
+    assert row.state == "complete"
+    verified(url)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("update ledger.iteration set seen = seen[2:] || seen[1] where cardinality(seen) > 1", "is recorded, but"),
+        ("update ledger.iteration set seen = seen || 19 where number = 2", "saw the end of trial 19, which is not of"),
+        ("update ledger.iteration set seen = array[0] where number > 2", "which one before it saw"),
+        ("update ledger.iteration set seen = array[77] where number = 2", "trial 77, which does not exist"),
+        ("update ledger.iteration set asked_at = '2000-01-01' where number = 3", "which had not ended"),
+        ("update ledger.study set iterations = 3", "a budget of 12 trials, but 20 were proposed"),
+    ],
+)
+def test_verify_names_what_a_steady_study_cannot_have_seen(connection, url, study, change, said):
+    class InPairs(Fleet):
+        def __call__(self, progress: Progress) -> None:
+            super().__call__(progress)
+            super().__call__(progress)
+
+    manage(url, study, InPairs(connection))
+    connection.execute("alter table ledger.iteration disable trigger user")
+    connection.execute(change)
+    with pytest.raises(LedgerError, match=said):
+        verified(url)
