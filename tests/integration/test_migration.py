@@ -19,7 +19,7 @@ from ledger.database.store import Store
 from ledger.database.tables import SCHEMA, metadata
 from ledger.errors import LedgerError, UsageError
 from tests.conftest import _database
-from tests.integration.ledgers import make_study
+from tests.integration.ledgers import claim_one, make_study
 
 REVISIONS = [script.revision for script in migration._scripts().walk_revisions()]
 
@@ -100,13 +100,13 @@ def test_a_ledger_with_a_study_under_way_is_upgraded_from_every_revision(empty, 
     with psycopg.connect(empty_url, autocommit=True) as connection:
         running = connection.execute("select claim from ledger.trial where state = 'running'").fetchone()
         assert running is not None
-        held = protocol.claim(connection, "under-way", running[0], "w")
+        held = claim_one(connection, "under-way", running[0], "w")
         assert held is not None
         assert protocol.complete(connection, held, 0.125, {}, 1.0) == "recorded"
-        pending = protocol.claim(connection, "under-way", uuid.uuid4(), "w")
+        pending = claim_one(connection, "under-way", uuid.uuid4(), "w")
         assert pending is not None
         assert protocol.complete(connection, pending, 0.125, {}, 1.0) == "recorded"
-        assert protocol.claim(connection, "under-way", uuid.uuid4(), "w") is None
+        assert claim_one(connection, "under-way", uuid.uuid4(), "w") is None
     assert store.tell(study.id, 1, 0.25, 0.125)
     assert [row.state for row in store.progress()] == ["running", "complete"]
 
