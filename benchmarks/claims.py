@@ -96,8 +96,8 @@ def _fill_ledger(url: str, name: str) -> None:
 def _work_ledger(url: str, name: str, barrier: Any) -> None:
     with psycopg.connect(url, autocommit=True, prepare_threshold=0) as connection:
         barrier.wait()
-        while (held := protocol.claim(connection, name, uuid.uuid4(), "bench")) is not None:
-            protocol.complete(connection, held, 0.5, {}, 0.0)
+        while held := protocol.claim(connection, name, [uuid.uuid4()], "bench"):
+            protocol.complete(connection, held[0], 0.5, {}, 0.0)
 
 
 def _fill_peer(url: str, _name: str) -> None:

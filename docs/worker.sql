@@ -21,7 +21,7 @@
     -- The worker draws the claim: asked again with the same one, after a lost answer, it is given the same trial.
     select gen_random_uuid() as claim \gset
     select taken.* from (select) as one
-      left join ledger.claim(nullif(:'study', ''), :'claim', :'worker') as taken on true \gset
+      left join ledger.claim(nullif(:'study', ''), array[:'claim'::uuid], :'worker') as taken on true \gset
     \if :{?trial}
       -- A longer training sends this every :heartbeat_seconds. False: the claim is gone, so the training is ended.
       select ledger.heartbeat(:study_id, :trial, :'claim') as mine \gset

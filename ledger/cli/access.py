@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import click
 from psycopg.conninfo import conninfo_to_dict
@@ -9,11 +10,13 @@ from psycopg.errors import InsufficientPrivilege
 from psycopg.pq import Conninfo
 
 from ledger import embedded
-from ledger.database import migration
 from ledger.database.connection import engine
-from ledger.database.store import Store
 from ledger.errors import LedgerError
 from ledger.settings import Settings
+
+# SQLAlchemy and alembic are imported where they are used: a worker of a named database is spared both.
+if TYPE_CHECKING:
+    from ledger.database.store import Store
 
 # Of one statement of a migration, which may rewrite a table.
 MIGRATION_SECONDS = 3600.0
@@ -58,14 +61,19 @@ def database(settings: Settings, *, create: bool = False) -> Iterator[str]:
         return
     with embedded.running(settings.home, create=create) as url:
         if create:
+            from ledger.database import migration
+
             with engine(url, statement_seconds=MIGRATION_SECONDS).connect() as connection:
                 migration.upgrade(connection)
         yield url
 
 
 @contextmanager
-def ledger_store(settings: Settings) -> Iterator[Store]:
+def ledger_store(settings: Settings) -> "Iterator[Store]":
     """Yield the store of a database that is migrated."""
+    from ledger.database import migration
+    from ledger.database.store import Store
+
     with (
         database(settings) as url,
         engine(url, "ledger command", statement_seconds=settings.statement_timeout).connect() as connection,

@@ -42,12 +42,13 @@ def current(settings: Settings) -> None:
     """Print the schema's revision."""
     from ledger.database import migration
     from ledger.database.connection import engine
+    from ledger.database.revision import head
 
     with database(settings) as url, engine(url).connect() as connection:
         revision = migration.current(connection)
     if revision is None:
         raise LedgerError("the database is not migrated: run `ledger db upgrade`")
-    click.echo(revision + (" (head)" if revision == migration.head() else ""))
+    click.echo(revision + (" (head)" if revision == head() else ""))
 
 
 @db.command()
@@ -69,6 +70,7 @@ def check(older_than: float, settings: Settings) -> None:
     """
     from ledger.database import health, migration
     from ledger.database.connection import engine, place
+    from ledger.database.revision import head
 
     with database(settings) as url, engine(url).connect() as connection:
         migration.check(connection)
@@ -78,7 +80,7 @@ def check(older_than: float, settings: Settings) -> None:
         if found.is_held_back:
             raise LedgerError("dead rows cannot be removed, so claims become slower and slower: see the warnings")
         server = ".".join(str(part) for part in connection.dialect.server_version_info or ())
-        click.echo(f"{place(url)} is well: PostgreSQL {server}, schema at revision {migration.head()}")
+        click.echo(f"{place(url)} is well: PostgreSQL {server}, schema at revision {head()}")
 
 
 @db.command()

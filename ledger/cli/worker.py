@@ -80,14 +80,14 @@ def worker(
     if context.invoked_subcommand is not None:
         _refuse_options(context)
         return
-    from ledger.database import migration
-    from ledger.database.connection import engine
+    from ledger.database import revision
+    from ledger.database.connection import connect
     from ledger.worker.supervisor import Orders, Supervisor
 
     orders = Orders(study, max_trials, until_complete, allow, threads, grace, trial_timeout, memory_limit, leash=leash)
     with database(settings, create=True) as url:
-        with engine(url, "ledger worker", statement_seconds=settings.statement_timeout).connect() as connection:
-            migration.check(connection)
+        with connect(url, "ledger worker", statement_seconds=settings.statement_timeout) as connection:
+            revision.check(revision.current(lambda statement: connection.execute(statement).fetchall()[0][0]))
         Supervisor(url, orders, settings).run()
 
 

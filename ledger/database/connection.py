@@ -2,16 +2,17 @@
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 from psycopg import errors
 from psycopg.abc import PQGen
 from psycopg.conninfo import conninfo_to_dict
-from sqlalchemy import Engine, create_engine
-from sqlalchemy.pool import NullPool
 
 from ledger.errors import LedgerError, UsageError
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
 from ledger.lines import one_line
 
 OLDEST_SERVER = 150000
@@ -167,8 +168,11 @@ def set_up(connection: psycopg.Connection[Any], own: Mapping[str, str]) -> None:
 
 def engine(
     url: str, role: str = "ledger", *, statement_seconds: float = STATEMENT_SECONDS, writes: bool = False
-) -> Engine:
+) -> "Engine":
     """Return an SQLAlchemy engine whose connections are those of `connect`, without a pool."""
+    # a worker asks for none, and is spared the import
+    from sqlalchemy import create_engine
+    from sqlalchemy.pool import NullPool
 
     def create() -> psycopg.Connection[Any]:
         # only a manager sends a statement often, and it needs a direct connection anyway

@@ -3,7 +3,7 @@
 Each is one autocommitted statement, and safe to send again with the same claim after a lost acknowledgement.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -49,13 +49,32 @@ class Claimed:
     timeout_seconds: float | None
 
 
-def claim(connection: Connection[Any], study: str | None, claim: UUID, worker: str) -> Claimed | None:
-    """Take one pending trial of `study`, or of any running study for None; None where there is nothing to do."""
+@dataclass(frozen=True)
+class Completed:
+    """A trial's result.
+
+    Attributes
+    ----------
+    loss : float
+        Finite.
+    seconds : float
+        Of the training.
+    """
+
+    held: Claimed
+    loss: float
+    metrics: Mapping[str, Any]
+    seconds: float
+
+
+def claim(connection: Connection[Any], study: str | None, claims: Sequence[UUID], worker: str) -> list[Claimed]:
+    """Take at most one pending trial for each claim, of `study`, or of any one running study for None.
+
+    Empty where there is nothing to do. Fewer than asked for are a fair share.
+    """
     with connection.cursor(row_factory=class_row(Claimed)) as cursor:
-        cursor.execute(
-            "select %s::uuid as claim, taken.* from ledger.claim(%s, %s, %s) as taken", (claim, study, claim, worker)
-        )
-        return cursor.fetchone()
+        statement = "select * from ledger.claim(%s, %s, %s) order by trial"
+        return cursor.execute(statement, (study, list(claims), worker)).fetchall()
 
 
 def heartbeat(connection: Connection[Any], held: Claimed) -> bool:
@@ -66,14 +85,25 @@ def heartbeat(connection: Connection[Any], held: Claimed) -> bool:
 def complete(
     connection: Connection[Any], held: Claimed, loss: float, metrics: Mapping[str, Any], seconds: float
 ) -> str:
-    """Record the loss; "recorded", "already", "stale" or "unknown"."""
-    return str(
-        _value(
-            connection,
-            "select ledger.complete(%s, %s, %s, %s, %s, %s)",
-            *(held.study_id, held.trial, held.claim, loss, _jsonb(metrics), seconds),
-        )
+    """Record a loss; "recorded", "already", "stale" or "unknown"."""
+    (answer,) = complete_together(connection, [Completed(held, loss, metrics, seconds)])
+    return answer
+
+
+def complete_together(connection: Connection[Any], results: Sequence[Completed]) -> list[str]:
+    """Record losses in one statement; what `complete` answers, for each in its order."""
+    rows = connection.execute(
+        "select ledger.complete(study_id, trial, claim, loss, metrics, seconds)"
+        " from unnest(%s::int[], %s::int[], %s::uuid[], %s::float8[], %s::jsonb[], %s::float8[]) with ordinality"
+        " as result (study_id, trial, claim, loss, metrics, seconds, place) order by place",
+        (
+            *_names([result.held for result in results]),
+            [result.loss for result in results],
+            [_jsonb(result.metrics) for result in results],
+            [result.seconds for result in results],
+        ),
     )
+    return [answer for (answer,) in rows.fetchall()]
 
 
 def fail(connection: Connection[Any], held: Claimed, error: str, seconds: float, outcome: str = "failed") -> str:
@@ -87,9 +117,14 @@ def fail(connection: Connection[Any], held: Claimed, error: str, seconds: float,
     )
 
 
-def release(connection: Connection[Any], held: Claimed) -> bool:
-    """Give the trial back unfinished; False where the claim was gone."""
-    return bool(_value(connection, "select ledger.release(%s, %s, %s)", held.study_id, held.trial, held.claim))
+def release(connection: Connection[Any], *held: Claimed) -> set[UUID]:
+    """Give trials back unfinished, in one statement; the claims that are not in the answer were gone."""
+    rows = connection.execute(
+        "select claim from unnest(%s::int[], %s::int[], %s::uuid[]) as held (study_id, trial, claim)"
+        " where ledger.release(study_id, trial, claim)",
+        _names(held),
+    )
+    return {claim for (claim,) in rows.fetchall()}
 
 
 def announce(
@@ -116,6 +151,10 @@ def _storable(error: str) -> str:
 
 def _jsonb(value: object) -> Jsonb:
     return Jsonb(value, dumps=to_json)
+
+
+def _names(held: Sequence[Claimed]) -> tuple[list[int], list[int], list[UUID]]:
+    return [each.study_id for each in held], [each.trial for each in held], [each.claim for each in held]
 
 
 def _value(connection: Connection[Any], statement: str, *parameters: object) -> object:

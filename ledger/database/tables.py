@@ -160,7 +160,7 @@ trial = Table(
     CheckConstraint("loss > '-infinity' and loss < 'infinity'", name="loss_is_finite"),
     CheckConstraint("state <> 'failed' or error is not null", name="failed_with_an_error"),
     # lease_until and worker are in no index, so that heartbeats stay heap-only
-    Index("trial_pending", "study_id", "number", postgresql_where=text("state = 'pending'")),
+    Index("trial_pending", "study_id", "iteration", "number", postgresql_where=text("state = 'pending'")),
     Index("trial_open", "study_id", "iteration", postgresql_where=text("state in ('pending', 'running')")),
     Index(
         "trial_params_once",
@@ -219,6 +219,8 @@ worker = Table(
     _moment("started_at", nullable=False),
     _moment("last_seen_at", nullable=False),
     _moment("stopped_at"),
+    # how many are here, which a claim of several asks
+    Index("worker_here", "last_seen_at", postgresql_where=text("stopped_at is null")),
     postgresql_with={"fillfactor": 70},
 )
 

@@ -1,6 +1,5 @@
 """The supervisor: owns the connection, the lease, the deadline and the signals of one worker."""
 
-import json
 import logging
 import math
 import os
@@ -9,22 +8,23 @@ import socket
 import time
 import uuid
 from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from multiprocessing.connection import wait
-from typing import Any
 
 from ledger.database import protocol
 from ledger.database.protocol import Claimed
 from ledger.database.retry import Patience
 from ledger.database.session import Away, Session
 from ledger.errors import LedgerError
-from ledger.lines import last_line
 from ledger.logs import say
 from ledger.objectives import Context
 from ledger.seeds import derive
 from ledger.settings import Settings
 from ledger.worker.departure import Departure
+from ledger.worker.hand import Hand
+from ledger.worker.pace import Pace
 from ledger.worker.trainer import Trained, Trainer
 
 _log = logging.getLogger("ledger.worker")
@@ -87,6 +87,7 @@ class Supervisor:
         self._departure = Departure(orders.grace, leash=orders.leash)
         self._announced = -math.inf
         self._delivering = False
+        self._pace = Pace()
         self._trainer = Trainer(orders.allowed, orders.threads, orders.memory_limit)
         self._session = Session(
             url,
@@ -112,10 +113,9 @@ class Supervisor:
                 self._announce()
                 say(_log, "started", f"worker {self.name} is here", worker=self.name)
                 while not self._departure.asked and attempts != self._orders.max_trials:
-                    held = self._session.call(protocol.claim, self._orders.study, uuid.uuid4(), self.name)
-                    if held is not None:
-                        attempts += 1
-                        self._attempt(held)
+                    held = self._session.call(protocol.claim, self._orders.study, self._claims(attempts), self.name)
+                    if held:
+                        attempts += self._work(Hand(held, self.name))
                     elif self._orders.until_complete and self._session.call(protocol.ended, self._orders.study):
                         break
                     else:
@@ -128,121 +128,81 @@ class Supervisor:
                 self._leave(attempts)
         return attempts
 
-    def _attempt(self, held: Claimed) -> None:
-        facts: dict[str, Any] = {
-            "worker": self.name,
-            "study": held.study_name,
-            "trial": held.trial,
-            "attempt": held.attempt,
-        }
-        what = _what(held)
-        say(_log, "claimed", f"{what} claimed: {json.dumps(held.params)}", params=held.params, **facts)
-        if self._departure.asked:
-            self._release(held)
-            return
-        seed = derive(held.study_seed, "trial", held.trial)
-        context = Context(held.study_name, held.trial, held.attempt, seed, held.study_seed)
+    def _claims(self, attempts: int) -> list[uuid.UUID]:
+        """Draw as many claims as there are trials to ask for."""
+        most = self._pace.claims
+        if self._orders.max_trials is not None:
+            most = min(most, self._orders.max_trials - attempts)
+        return [uuid.uuid4() for _ in range(most)]
+
+    def _work(self, hand: Hand) -> int:
+        """Train what is in hand, one trial after the other. Returns the number of attempts begun."""
+        begun = 0
         try:
-            trained = self._train(held, context)
-        except BaseException:
-            self._release(held)
-            raise
-        if trained is None:
-            return
-        if trained.kind == "refused":
-            assert trained.error is not None
-            self._release(held)
-            raise LedgerError(trained.error)
+            while not self._departure.asked and (held := hand.begin()) is not None:
+                begun += 1
+                self._train(held, hand)
+        finally:
+            hand.stop()
+            self._settle(hand)
+        return begun
+
+    def _settle(self, hand: Hand) -> None:
+        """Give back what is not done, and deliver what is.
+
+        The former in two tries: the first may meet a connection that died unnoticed since the last beat. Whoever leaves
+        has no time for more, and its lease ends anyhow.
+        """
         self._delivering = True
         try:
-            self._deliver(held, trained, facts)
-        except _LeftAwayError:
-            message = f"{what}: what became of it could not be delivered, so it goes back when its lease ends"
-            say(_log, "undelivered", message, level=logging.WARNING, **facts)
-            raise
+            for _ in range(2):
+                with suppress(Away):
+                    hand.give_back(self._session.try_call)
+                    break
+            hand.deliver(self._session.call)
         finally:
             self._delivering = False
+            hand.abandon()
 
-    def _deliver(self, held: Claimed, trained: Trained, facts: dict[str, Any]) -> None:
-        what, taken = _what(held), f"{trained.seconds:.2f} s"
-        if trained.kind == "result":
-            assert trained.loss is not None
-            answer = self._session.call(protocol.complete, held, trained.loss, trained.metrics or {}, trained.seconds)
-            message = f"{what}: loss {trained.loss:.6g} in {taken}"
-            if answer in ("stale", "unknown"):
-                message += "; it came too late: the trial was claimed again, has ended or was deleted"
-            say(_log, "result", message, loss=trained.loss, seconds=trained.seconds, answer=answer, **facts)
-            return
-        assert trained.error is not None
-        answer = self._session.call(protocol.fail, held, trained.error, trained.seconds, trained.kind)
-        reason = last_line(trained.error)
-        after = {"retry": "it will be tried again", "failed": "that was its last try"}.get(answer, answer)
-        say(
-            _log,
-            "failed",
-            f"{what} failed after {taken}: {reason}; {after}",
-            level=logging.WARNING,
-            error=reason,
-            seconds=trained.seconds,
-            answer=answer,
-            **facts,
-        )
-
-    def _train(self, held: Claimed, context: Context) -> Trained | None:
-        """Train under the lease, also while the database is away; None where the claim is gone or was given back."""
+    def _train(self, held: Claimed, hand: Hand) -> None:
+        """Train one trial, also while the database is away, until it is done, is to be given back, or is taken away."""
         started = time.monotonic()
         limit = min(seconds for seconds in (held.timeout_seconds, self._orders.trial_timeout, math.inf) if seconds)
-        beat = started + held.heartbeat_seconds
+        seed = derive(held.study_seed, "trial", held.trial)
+        context = Context(held.study_name, held.trial, held.attempt, seed, held.study_seed)
         self._trainer.start(held.objective, held.params, context)
         while True:
             since = self._trainer.training_since
             deadline = (started + LOADING_SECONDS if since is None else since) + limit
-            until = min(beat, deadline, self._departure.by)
+            until = min(hand.due, deadline, self._departure.by)
             # poll() takes no more than 24 days at once
             pause = min(max(0.0, until - time.monotonic()), 1e6)
             trained = self._trainer.wait(pause, *self._departure.descriptors)
-            if trained is not None:
-                return trained
-            if self._departure.is_due:
+            if trained is None and self._departure.is_due:
                 self._trainer.kill()
-                self._release(held)
-                return None
-            now = time.monotonic()
-            if now >= deadline:
-                self._trainer.kill()
-                return Trained("timeout", now - started, error=f"not done within {limit:g} s")
-            if now >= beat:
-                try:
-                    alive = self._session.try_call(protocol.heartbeat, held)
-                except Away as away:
-                    beat = now + away.pause
-                    continue
-                if not alive:
-                    self._trainer.kill()
-                    message = f"{_what(held)}: the claim is gone, so its training was ended"
-                    say(_log, "claim gone", message, level=logging.WARNING, study=held.study_name, trial=held.trial)
-                    return None
-                beat = now + held.heartbeat_seconds
-                self._announce()
-
-    def _release(self, held: Claimed) -> None:
-        """Give the trial back, in two tries: the first may meet a connection that died unnoticed since the last beat.
-
-        Whoever leaves has no time for more, and its lease ends anyhow.
-        """
-        facts: dict[str, Any] = {"study": held.study_name, "trial": held.trial}
-        what = _what(held)
-        for last_try in (False, True):
-            try:
-                given_back = self._session.try_call(protocol.release, held)
-            except LedgerError as error:
-                if last_try:
-                    message = f"{what} could not be released ({error}), so it goes back when its lease ends"
-                    say(_log, "not released", message, level=logging.WARNING, **facts)
-            else:
-                message = f"{what} released, uncounted" if given_back else f"{what}: the claim was gone already"
-                say(_log, "released", message, **facts)
                 return
+            now = time.monotonic()
+            if trained is None and now >= deadline:
+                self._trainer.kill()
+                trained = Trained("timeout", now - started, error=f"not done within {limit:g} s")
+            if trained is not None:
+                if trained.kind == "refused":
+                    assert trained.error is not None
+                    raise LedgerError(trained.error)
+                self._pace.saw(held.study_id, trained)
+                hand.end(trained)
+                return
+            if self._departure.asked:
+                hand.hurry()
+            if now >= hand.due:
+                try:
+                    if not hand.tend(self._session.try_call):
+                        self._trainer.kill()
+                        return
+                except Away as away:
+                    hand.postpone(away.pause)
+                else:
+                    self._announce()
 
     def _idle(self) -> None:
         """Wait for a notification, for the poll, or for a signal."""
@@ -279,10 +239,6 @@ class Supervisor:
         self._announce(stopped=True)
         self._session.close()
         say(_log, "left", f"worker {self.name} leaves after {attempts} attempts", worker=self.name, attempts=attempts)
-
-
-def _what(held: Claimed) -> str:
-    return f"{held.study_name} trial {held.trial}"
 
 
 def _versions() -> dict[str, str]:

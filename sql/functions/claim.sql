@@ -1,65 +1,95 @@
--- Take one pending trial. The worker draws the claim, a random UUID: asked again with the same one, after a lost
--- acknowledgement, the answer is the same trial. No row: there is nothing to do now.
+-- Take pending trials, at most one for each of `claims`: random UUIDs that the worker draws, distinct, at most 64. Asked
+-- again with the same ones, after a lost acknowledgement, the answer is the same trials. No row: there is nothing to do
+-- now. All are of one study, to be trained from the lowest number on.
 --   study   the study's name, or null for any running study, the oldest first
 --   worker  who asks, as in ledger.announce
+-- Several are for trials that take less time than a claim. No worker is given more of them than its share: what is
+-- pending, by the workers that are here.
+-- Hold each by ledger.heartbeat within every lease; end it by ledger.complete, ledger.fail or ledger.release.
 -- Sequential scans are off here and in the functions below, because a worker's session keeps the plans that it made
--- while the tables were small.
--- Hold it by ledger.heartbeat within every lease; end it by ledger.complete, ledger.fail or ledger.release.
-create or replace function ledger.claim(study text, claim uuid, worker text)
+-- while the tables were small. So are sorts here: what is pending comes in the order of its own index, and a plan that
+-- passes by all that has ended to sort it is none.
+create or replace function ledger.claim(study text, claims uuid[], worker text)
 returns table (
-  study_id int, study_name text, trial int, attempt int, params jsonb, objective jsonb, study_seed bigint,
+  claim uuid, study_id int, study_name text, trial int, attempt int, params jsonb, objective jsonb, study_seed bigint,
   lease_seconds float8, heartbeat_seconds float8, timeout_seconds float8)
 language plpgsql security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off
+set enable_sort = off set enable_incremental_sort = off
 as $$
 #variable_conflict use_column
 declare
   moment timestamptz := ledger.clock();
   candidate ledger.study;
-  taken ledger.trial;
+  wanted int := cardinality(claims);
+  share int;
+  workers int;
+  numbers int[];
 begin
-  -- Sent again while the first is still being committed, it waits for that one's trial instead of taking another.
-  perform pg_advisory_xact_lock(uuid_hash_extended(claim.claim, 0));
-  select trial.* into taken
-  from ledger.trial
-  join ledger.attempt on trial.study_id = attempt.study_id and trial.number = attempt.trial
-  where attempt.claim = claim.claim;
-  if found then
-    if taken.claim is distinct from claim.claim or taken.state <> 'running' then
-      return;
-    end if;
-    select * into candidate from ledger.study where id = taken.study_id;
-  else
-    for candidate in
-      select * from ledger.study
-      where state = 'running' and (claim.study is null or name = claim.study)
-      order by id
-    loop
-      -- Materialized, because an inlined "limit ... for update" can take more rows than its limit. The limit and the
-      -- states are literals: as parameters they flip the generic plan to a sequential scan.
-      with next as materialized (
-        select trial.study_id, trial.number
-        from ledger.trial
-        where trial.study_id = candidate.id and trial.state = 'pending' and trial.available_at <= moment
-        order by trial.number
-        limit 1
-        for no key update skip locked)
-      update ledger.trial
-      set state = 'running', claim = claim.claim, worker = claim.worker, attempts = trial.attempts + 1,
-          claimed_at = moment, lease_until = moment + candidate.lease, deadline_at = moment + candidate.timeout
-      from next
-      where trial.study_id = next.study_id and trial.number = next.number
-      returning trial.* into taken;
-      exit when found;
-    end loop;
-    if taken.number is null then
-      return;
-    end if;
-    insert into ledger.attempt (claim, study_id, trial, number, worker, claimed_at)
-    values (claim.claim, taken.study_id, taken.number, taken.attempts, claim.worker, moment);
+  if wanted > 64 then
+    raise exception '% claims at once are too many: 64 are the most', wanted using errcode = 'invalid_parameter_value';
   end if;
-  return query select
-    taken.study_id, candidate.name, taken.number, taken.attempts, taken.params, candidate.objective, candidate.seed,
-    extract(epoch from candidate.lease)::float8, extract(epoch from candidate.heartbeat)::float8,
-    extract(epoch from candidate.timeout)::float8;
+  -- Sent again while the first is still being committed, it waits for that one's trials instead of taking others.
+  perform pg_advisory_xact_lock(uuid_hash_extended(claims[1], 0));
+  if exists (select from ledger.attempt where attempt.claim = any (claims)) then
+    return query
+    select
+      trial.claim, study.id, study.name, trial.number, trial.attempts, trial.params, study.objective, study.seed,
+      extract(epoch from study.lease)::float8, extract(epoch from study.heartbeat)::float8,
+      extract(epoch from study.timeout)::float8
+    from ledger.attempt
+    join ledger.trial on trial.study_id = attempt.study_id and trial.number = attempt.trial
+    join ledger.study on study.id = trial.study_id
+    where attempt.claim = any (claims) and trial.claim = attempt.claim and trial.state = 'running';
+    return;
+  end if;
+
+  if wanted > 1 then
+    select greatest(count(*), 1) into workers
+    from ledger.worker where stopped_at is null and last_seen_at > moment - interval '30 seconds';
+  end if;
+  for candidate in
+    select * from ledger.study
+    where state = 'running' and (claim.study is null or name = claim.study)
+    order by id
+  loop
+    share := wanted;
+    if wanted > 1 then
+      -- counted no further than it matters
+      select greatest(count(*) / workers, 1) into share
+      from (
+        select from ledger.trial
+        where trial.study_id = candidate.id and trial.state = 'pending'
+        order by trial.iteration, trial.number
+        limit wanted * workers) as pending;
+    end if;
+    -- An array, because an inlined "limit ... for update" can take more rows than its limit. The state is a literal:
+    -- as a parameter it would keep the generic plan from the index of what is pending.
+    numbers := array(
+      select trial.number
+      from ledger.trial
+      where trial.study_id = candidate.id and trial.state = 'pending' and trial.available_at <= moment
+      order by trial.iteration, trial.number
+      limit share
+      for no key update skip locked);
+    continue when numbers = '{}';
+    return query
+    with taken as (
+      update ledger.trial
+      set state = 'running', claim = claims[array_position(numbers, trial.number)], worker = claim.worker,
+          attempts = trial.attempts + 1, claimed_at = moment, lease_until = moment + candidate.lease,
+          -- the others begin when their worker comes to them
+          deadline_at = case when trial.number = numbers[1] then moment + candidate.timeout end
+      where trial.study_id = candidate.id and trial.number = any (numbers)
+      returning trial.claim, trial.number, trial.attempts, trial.params),
+    recorded as (
+      insert into ledger.attempt (claim, study_id, trial, number, worker, claimed_at)
+      select taken.claim, candidate.id, taken.number, taken.attempts, claim.worker, moment from taken)
+    select
+      taken.claim, candidate.id, candidate.name, taken.number, taken.attempts, taken.params, candidate.objective,
+      candidate.seed, extract(epoch from candidate.lease)::float8, extract(epoch from candidate.heartbeat)::float8,
+      extract(epoch from candidate.timeout)::float8
+    from taken;
+    return;
+  end loop;
 end
 $$;

@@ -24,7 +24,7 @@ begin
   set state = 'complete', loss = complete.loss, metrics = complete.metrics, error = null,
       lease_until = null, finished_at = moment
   where trial.study_id = complete.study_id and trial.number = complete.trial and trial.claim = complete.claim
-    and trial.state in ('running', 'pending');
+    and trial.finished_at is null;
   if found then
     update ledger.attempt
     set outcome = 'complete', ended_at = moment, loss = complete.loss, seconds = complete.seconds, error = null

@@ -31,7 +31,7 @@ begin
   from ledger.study
   where study.id = fail.study_id
     and trial.study_id = fail.study_id and trial.number = fail.trial and trial.claim = fail.claim
-    and trial.state in ('running', 'pending')
+    and trial.finished_at is null
   returning case trial.state when 'failed' then 'failed' else 'retry' end into reached;
   if found then
     update ledger.attempt

@@ -10,7 +10,7 @@ begin
   from ledger.study
   where study.id = heartbeat.study_id
     and trial.study_id = heartbeat.study_id and trial.number = heartbeat.trial and trial.claim = heartbeat.claim
-    and trial.state in ('running', 'pending');
+    and trial.finished_at is null;
   return found;
 end
 $$;

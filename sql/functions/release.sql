@@ -10,7 +10,7 @@ begin
   update ledger.trial
   set state = 'pending', claim = null, lease_until = null, deadline_at = null, available_at = moment
   where trial.study_id = release.study_id and trial.number = release.trial and trial.claim = release.claim
-    and trial.state in ('running', 'pending');
+    and trial.finished_at is null;
   if not found then
     return false;
   end if;

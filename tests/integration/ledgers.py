@@ -36,8 +36,15 @@ def add_iteration(store: Store, row: StudyRow, number: int, trials: int) -> None
     assert store.propose(row.id, number, 0, Batch(points, None, {}, 0.0, 0.0))
 
 
+def claim_one(connection: psycopg.Connection[Any], study: str | None, claim: uuid.UUID, worker: str) -> Claimed | None:
+    """The trial of a single claim; None where there is nothing to do."""
+    held = protocol.claim(connection, study, [claim], worker)
+    assert len(held) <= 1
+    return held[0] if held else None
+
+
 def take(connection: psycopg.Connection[Any], study: str | None = "s", worker: str = "w") -> Claimed:
-    held = protocol.claim(connection, study, uuid.uuid4(), worker)
+    held = claim_one(connection, study, uuid.uuid4(), worker)
     assert held is not None
     return held
 

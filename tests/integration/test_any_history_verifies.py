@@ -15,6 +15,7 @@ from ledger.database.store import Batch, Store
 from ledger.errors import LedgerError
 from ledger.study import assemble
 from ledger.verification import verify
+from tests.integration.ledgers import claim_one
 
 FILE = """
 [objective]
@@ -58,7 +59,7 @@ def test_any_history_verifies(url, advance, tmp_path):
 
         @rule(ends=st.sampled_from(["complete", "failed", "timeout", "released", "held", "held"]))
         def work(self, ends: str) -> None:
-            held = protocol.claim(self.connection, self.study.name, uuid.uuid4(), "w")
+            held = claim_one(self.connection, self.study.name, uuid.uuid4(), "w")
             if held is not None:
                 self.held.append(held)
                 self.end(held, ends)
@@ -87,7 +88,7 @@ def test_any_history_verifies(url, advance, tmp_path):
 
         @rule(ends=st.sampled_from(["complete", "failed"]))
         def work_off(self, ends: str) -> None:
-            while (held := protocol.claim(self.connection, self.study.name, uuid.uuid4(), "w")) is not None:
+            while (held := claim_one(self.connection, self.study.name, uuid.uuid4(), "w")) is not None:
                 self.held.append(held)
                 self.end(held, ends)
             self.manage()

@@ -15,6 +15,7 @@ from ledger.database.store import Store
 from ledger.errors import LedgerError
 from ledger.manager import Manager, register
 from ledger.study import Study, assemble
+from tests.integration.ledgers import claim_one
 
 Loss = Callable[[dict[str, Any]], float | None]
 
@@ -39,7 +40,7 @@ def workers(url) -> Iterator[Callable[[Loss], None]]:
             with psycopg.connect(url, autocommit=True) as connection:
                 protocol.listen(connection)
                 while not done.is_set():
-                    held = protocol.claim(connection, None, uuid.uuid4(), "w")
+                    held = claim_one(connection, None, uuid.uuid4(), "w")
                     if held is None:
                         list(connection.notifies(timeout=0.1, stop_after=1))
                         continue
@@ -199,7 +200,7 @@ def test_a_lease_that_ran_out_under_watch_is_taken_back_and_an_old_one_is_not(
 
     def watch(_progress: Any) -> None:
         if not claims:
-            held = protocol.claim(connection, "s", uuid.uuid4(), "lost")
+            held = claim_one(connection, "s", uuid.uuid4(), "lost")
             assert held is not None
             claims.append(held.claim)
             # by the database's clock it is long over, as after an outage

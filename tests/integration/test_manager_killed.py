@@ -17,6 +17,7 @@ from ledger.database.store import Store
 from ledger.errors import LedgerError
 from ledger.manager import Manager, register
 from ledger.study import Study, assemble
+from tests.integration.ledgers import claim_one
 
 
 class Killed(BaseException):
@@ -46,7 +47,7 @@ class Faults:
             raise Killed(moment)
 
     def work(self) -> None:
-        while held := protocol.claim(self.workers, None, uuid.uuid4(), "w"):
+        while held := claim_one(self.workers, None, uuid.uuid4(), "w"):
             protocol.complete(self.workers, held, float(held.params["x"]) ** 2, {}, 0.0)
 
 

@@ -10,18 +10,20 @@ import psycopg
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 
 from ledger.database import connection as connections
-from ledger.database import migration, protocol
+from ledger.database import migration, protocol, revision
 from ledger.database.connection import connect, engine
 from ledger.database.store import Store
 from ledger.database.tables import SCHEMA, metadata
 from ledger.errors import LedgerError, UsageError
+from ledger.resources import folder
 from tests.conftest import _database
-from tests.integration.ledgers import make_study
+from tests.integration.ledgers import claim_one, make_study
 
-REVISIONS = [script.revision for script in migration._scripts().walk_revisions()]
+REVISIONS = revision.known()
 
 
 def objects(connection: Connection) -> set[tuple[str, ...]]:
@@ -84,11 +86,16 @@ def test_models_and_migrations_agree(server, empty):
         assert objects(connection) == migrated
 
 
-@pytest.mark.parametrize("revision", REVISIONS)
-def test_a_ledger_with_a_study_under_way_is_upgraded_from_every_revision(empty, empty_url, revision):
-    migration.upgrade(empty, revision)
+def test_the_revisions_are_alembics():
+    scripts = ScriptDirectory(str(folder("alembic")))
+    assert [script.revision for script in scripts.walk_revisions()] == REVISIONS[::-1]
+
+
+@pytest.mark.parametrize("older", REVISIONS)
+def test_a_ledger_with_a_study_under_way_is_upgraded_from_every_revision(empty, empty_url, older):
+    migration.upgrade(empty, older)
     with psycopg.connect(empty_url) as connection:
-        connection.execute((Path(__file__).parent / "revisions" / f"{revision}.sql").read_text())
+        connection.execute((Path(__file__).parent / "revisions" / f"{older}.sql").read_text())
     migration.upgrade(empty)
     migration.check(empty)
 
@@ -100,13 +107,13 @@ def test_a_ledger_with_a_study_under_way_is_upgraded_from_every_revision(empty, 
     with psycopg.connect(empty_url, autocommit=True) as connection:
         running = connection.execute("select claim from ledger.trial where state = 'running'").fetchone()
         assert running is not None
-        held = protocol.claim(connection, "under-way", running[0], "w")
+        held = claim_one(connection, "under-way", running[0], "w")
         assert held is not None
         assert protocol.complete(connection, held, 0.125, {}, 1.0) == "recorded"
-        pending = protocol.claim(connection, "under-way", uuid.uuid4(), "w")
+        pending = claim_one(connection, "under-way", uuid.uuid4(), "w")
         assert pending is not None
         assert protocol.complete(connection, pending, 0.125, {}, 1.0) == "recorded"
-        assert protocol.claim(connection, "under-way", uuid.uuid4(), "w") is None
+        assert claim_one(connection, "under-way", uuid.uuid4(), "w") is None
     assert store.tell(study.id, 1, 0.25, 0.125)
     assert [row.state for row in store.progress()] == ["running", "complete"]
 
@@ -125,7 +132,7 @@ def test_upgrade_is_safe_to_run_from_several_processes_at_once(empty_url):
     for process in processes:
         out, error = process.communicate()
         assert process.returncode == 0, error
-        assert f"revision {migration.head()}" in out
+        assert f"revision {revision.head()}" in out
     with engine(empty_url).connect() as connection:
         migration.check(connection)
 
@@ -146,7 +153,7 @@ def test_check_names_a_schema_that_is_too_new_and_upgrade_refuses_it(empty):
 
 def test_check_names_a_schema_that_is_too_old(empty, monkeypatch):
     migration.upgrade(empty)
-    monkeypatch.setattr(migration, "head", lambda: "0099")
+    monkeypatch.setattr(revision, "head", lambda: "0099")
     with pytest.raises(LedgerError, match="too old: it is at revision .*, 0099 is needed; run `ledger db upgrade`"):
         migration.check(empty)
 

@@ -14,7 +14,7 @@ from ledger.database import health, migration, protocol
 from ledger.database.connection import engine
 from ledger.database.store import Store
 from tests.fuzz import run
-from tests.integration.ledgers import add_iteration, make_study, take
+from tests.integration.ledgers import add_iteration, claim_one, make_study, take
 
 TRIALS, WORKERS = 2_000, 4
 
@@ -48,7 +48,7 @@ def test_under_a_pinned_snapshot_every_trial_is_complete_exactly_once_and_the_cu
     def work(name: str) -> None:
         try:
             with psycopg.connect(url, autocommit=True) as own:
-                while (held := protocol.claim(own, "s", uuid4(), name)) is not None:
+                while (held := claim_one(own, "s", uuid4(), name)) is not None:
                     assert protocol.heartbeat(own, held)
                     assert protocol.complete(own, held, held.trial / TRIALS, {"worker": name}, 0.0) == "recorded"
                 flush(own)

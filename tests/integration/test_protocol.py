@@ -12,7 +12,7 @@ from ledger.database import protocol
 from ledger.database.retry import Patience
 from ledger.database.session import Session
 from ledger.database.store import ENDED, Batch, Store
-from tests.integration.ledgers import attempt, make_study, spec, take, trial
+from tests.integration.ledgers import attempt, claim_one, make_study, spec, take, trial
 
 
 def expire(store: Store, connection: psycopg.Connection[Any], number: int = 0) -> str | None:
@@ -27,7 +27,7 @@ def test_a_claim_takes_the_pending_trial_with_the_lowest_number(store, connectio
     assert first.params == {"C": 1.0}
     assert (first.lease_seconds, first.heartbeat_seconds, first.timeout_seconds) == (30.0, 10.0, None)
     assert (first.study_name, first.study_seed, first.attempt) == ("s", 42, 1)
-    assert protocol.claim(connection, "s", uuid.uuid4(), "w") is None
+    assert claim_one(connection, "s", uuid.uuid4(), "w") is None
     assert trial(connection)["state"] == "running"
 
 
@@ -39,7 +39,7 @@ def test_no_trial_is_claimed_twice_by_many_workers_at_once(url, store, connectio
     def work(name: str) -> None:
         try:
             with psycopg.connect(url, autocommit=True) as own:
-                while (held := protocol.claim(own, "s", uuid.uuid4(), name)) is not None:
+                while (held := claim_one(own, "s", uuid.uuid4(), name)) is not None:
                     taken.append(held.trial)
                     assert protocol.complete(own, held, 0.5, {}, 0.0) == "recorded"
         except BaseException as error:
@@ -65,7 +65,7 @@ def test_a_claim_waits_for_no_lock_and_skips_a_locked_trial(url, store, connecti
 def test_a_lost_acknowledgement_of_a_claim_is_answered_with_the_same_trial(store, connection):
     make_study(store, trials=2)
     held = take(connection)
-    assert protocol.claim(connection, "s", held.claim, "w") == held
+    assert claim_one(connection, "s", held.claim, "w") == held
     assert trial(connection)["attempts"] == 1
     assert trial(connection, 1)["state"] == "pending"
 
@@ -74,7 +74,7 @@ def test_a_claim_that_has_ended_is_not_answered_with_its_trial(store, connection
     make_study(store, trials=2)
     held = take(connection)
     protocol.complete(connection, held, 0.5, {}, 0.0)
-    assert protocol.claim(connection, "s", held.claim, "w") is None
+    assert claim_one(connection, "s", held.claim, "w") is None
     assert trial(connection, 1)["state"] == "pending"
 
 
@@ -88,8 +88,8 @@ def test_pause_and_cancel_bind_at_once(store, connection, state):
     else:
         # by hand, since no study with open trials is finished
         connection.execute("update ledger.study set state = %s, finished_at = now()", (state,))
-    assert protocol.claim(connection, "s", uuid.uuid4(), "w") is None
-    assert protocol.claim(connection, None, uuid.uuid4(), "w") is None
+    assert claim_one(connection, "s", uuid.uuid4(), "w") is None
+    assert claim_one(connection, None, uuid.uuid4(), "w") is None
 
 
 def test_a_worker_without_a_study_serves_the_oldest_running_one_that_has_work(store, connection):
@@ -99,7 +99,7 @@ def test_a_worker_without_a_study_serves_the_oldest_running_one_that_has_work(st
 
 
 def test_a_study_that_is_not_there_yet_has_no_work_and_has_not_ended(store, connection):
-    assert protocol.claim(connection, "later", uuid.uuid4(), "w") is None
+    assert claim_one(connection, "later", uuid.uuid4(), "w") is None
     assert not protocol.ended(connection, "later")
     assert not protocol.ended(connection, None)
 
@@ -397,8 +397,8 @@ def test_a_claim_sent_again_while_the_first_is_being_committed_waits_for_its_tri
     claim = uuid.uuid4()
     answers: list[protocol.Claimed | None] = []
     with psycopg.connect(url) as first, psycopg.connect(url, autocommit=True) as again:
-        held = protocol.claim(first, "s", claim, "w")
-        thread = threading.Thread(target=lambda: answers.append(protocol.claim(again, "s", claim, "w")))
+        held = claim_one(first, "s", claim, "w")
+        thread = threading.Thread(target=lambda: answers.append(claim_one(again, "s", claim, "w")))
         thread.start()
         waiting = "select count(*) from pg_locks where locktype = 'advisory' and not granted"
         while connection.execute(waiting).fetchone() == (0,):
@@ -414,7 +414,7 @@ def test_a_worker_behind_a_pooler_goes_on_without_prepared_statements(store, url
     session = Session(url, "ledger worker", 10.0, Patience(60), protocol.listen, lambda seconds: None)
     taken = []
     for number in range(9):
-        held = session.call(protocol.claim, "s", uuid.uuid4(), "w")
+        held = session.call(claim_one, "s", uuid.uuid4(), "w")
         assert held is not None
         taken.append(held.trial)
         if number == 6:

@@ -90,6 +90,8 @@ class Histories(RuleBasedStateMachine):
         self.state = "running"
         self.trials = {number: Trial() for number in range(3)}
         self.attempts: dict[uuid.UUID, Attempt] = {}
+        # the claims that were sent with each
+        self.asked: dict[uuid.UUID, list[uuid.UUID]] = {}
         self.seen: list[tuple[int, datetime]] = []
         self.ended: dict[Any, str] = {}
 
@@ -105,23 +107,26 @@ class Histories(RuleBasedStateMachine):
         trial = self.trials[attempt.held.trial]
         return trial, trial.claim == attempt.held.claim and trial.state in ("pending", "running")
 
-    @rule(names=st.lists(st.sampled_from(["a", "b"]), min_size=1, max_size=3))
-    def claims(self, names: list[str]) -> None:
+    @rule(names=st.lists(st.sampled_from(["a", "b"]), min_size=1, max_size=3), wanted=st.integers(1, 3))
+    def claims(self, names: list[str], wanted: int) -> None:
         for name in names:
-            self.claim(name)
+            self.claim(name, wanted)
 
-    def claim(self, name: str) -> None:
+    def claim(self, name: str, wanted: int = 1) -> None:
         pending = [number for number, trial in self.trials.items() if trial.state == "pending"]
-        held = self.workers[name].claim(self.study.name, uuid.uuid4(), name)
-        if self.state != "running" or not pending:
-            assert held is None
-            return
-        assert held is not None
-        trial = self.trials[pending[0]]
-        trial.state, trial.claim, trial.leased_at = "running", held.claim, self.now
-        trial.attempts += 1
-        assert (held.trial, held.attempt, held.lease_seconds) == (pending[0], trial.attempts, LEASE)
-        self.attempts[held.claim] = Attempt(held)
+        if self.state != "running":
+            pending = []
+        claims = [uuid.uuid4() for _ in range(wanted)]
+        taken = self.workers[name].claim(self.study.name, claims, name)
+        assert [held.trial for held in taken] == pending[:wanted]
+        assert [held.claim for held in taken] == claims[: len(taken)]
+        for held in taken:
+            trial = self.trials[held.trial]
+            trial.state, trial.claim, trial.leased_at = "running", held.claim, self.now
+            trial.attempts += 1
+            assert (held.attempt, held.lease_seconds) == (trial.attempts, LEASE)
+            self.attempts[held.claim] = Attempt(held)
+            self.asked[held.claim] = claims
 
     # one rule for all that can be said of a claim: hypothesis leaves whole rules out of a history
     @precondition(lambda self: self.attempts)
@@ -170,9 +175,10 @@ class Histories(RuleBasedStateMachine):
         self.fail(self.take_back_one(data, replaced), data)
 
     def claim_again(self, attempt: Attempt, data: st.DataObject) -> None:
-        trial, mine = self.of(attempt)
-        again = self.any_worker(data).claim(self.study.name, attempt.held.claim, "a")
-        assert again == (attempt.held if mine and trial.state == "running" else None)
+        asked = self.asked[attempt.held.claim]
+        again = self.any_worker(data).claim(self.study.name, asked, "a")
+        mine = [self.attempts[claim] for claim in asked if claim in self.attempts]
+        assert again == [one.held for one in mine if self.of(one)[1] and self.of(one)[0].state == "running"]
 
     def heartbeat(self, attempt: Attempt, data: st.DataObject) -> None:
         trial, mine = self.of(attempt)
@@ -181,9 +187,15 @@ class Histories(RuleBasedStateMachine):
             trial.state, trial.leased_at = "running", self.now
 
     def complete(self, attempt: Attempt, data: st.DataObject) -> None:
+        """Of this claim, and perhaps of others in the same statement: each is answered as if it were alone."""
+        others = st.lists(st.sampled_from(list(self.attempts.values())), max_size=2)
+        results = [(one, data.draw(st.floats(-1e9, 1e9))) for one in (attempt, *data.draw(others))]
+        answers = self.any_worker(data).complete([(one.held, loss) for one, loss in results])
+        for (one, loss), answer in zip(results, answers, strict=True):
+            self.completed(one, loss, answer)
+
+    def completed(self, attempt: Attempt, loss: float, answer: str) -> None:
         trial, mine = self.of(attempt)
-        loss = data.draw(st.floats(-1e9, 1e9))
-        answer = self.any_worker(data).complete(attempt.held, loss)
         if mine:
             assert answer == "recorded"
             trial.state, trial.loss = "complete", loss
@@ -221,7 +233,7 @@ class Histories(RuleBasedStateMachine):
     def a_claim_that_never_was(self, attempt: Attempt, data: st.DataObject) -> None:
         stranger = Claimed(**{**vars(attempt.held), "claim": uuid.uuid4()})
         worker = self.any_worker(data)
-        assert worker.complete(stranger, 0.5) == "unknown"
+        assert worker.complete([(stranger, 0.5)]) == ["unknown"]
         assert worker.fail(stranger, "it broke", "failed") == "unknown"
         assert not worker.heartbeat(stranger)
         assert not worker.release(stranger)

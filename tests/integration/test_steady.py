@@ -19,6 +19,7 @@ from ledger.optimizer.gaussian_process import GaussianProcessRegressor
 from ledger.steady import SteadyManager
 from ledger.study import Study, assemble
 from ledger.verification import Verified, verify
+from tests.integration.ledgers import claim_one
 
 FILE = """
 [study]
@@ -77,7 +78,7 @@ class Fleet:
         row = self._connection.execute("select count(*) from ledger.trial where finished_at is null").fetchone()
         assert row is not None
         self.in_flight.append(row[0])
-        while len(self._held) < 2 and (held := protocol.claim(self._connection, "s", uuid.uuid4(), "w")):
+        while len(self._held) < 2 and (held := claim_one(self._connection, "s", uuid.uuid4(), "w")):
             self._held.append(held)
         if self._held:
             self.end(self._held.pop(self._random.randrange(len(self._held))))

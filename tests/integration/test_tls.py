@@ -9,7 +9,7 @@ import trustme
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
-from ledger.database import migration
+from ledger.database import migration, revision
 from ledger.database.connection import connect, engine
 from ledger.errors import LedgerError
 from tests.conftest import docker_answers
@@ -106,7 +106,7 @@ def test_every_program_connects_by_tls(of, authorities):
     for role in ("ledger_manager", "ledger_worker", "ledger_reader"):
         assert "is well" in said(start(of(role, **options), "db", "check"))
     with engine(of("ledger_reader", **options)).connect() as connection:
-        assert migration.current(connection) == migration.head()
+        assert migration.current(connection) == revision.head()
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from ledger.optimizer import environment
 from ledger.study import assemble
 from ledger.verification import verify
 from tests.conftest import _database
+from tests.integration.ledgers import claim_one
 from tests.integration.test_commands import run as run
 
 # How the attempts at a trial end, in order; "complete" where nothing else is said.
@@ -53,7 +54,7 @@ def manage(url: str, plan: dict[int, str], file: Any, iterations: int) -> None:
     attempts: dict[int, int] = {}
 
     def work(_progress: Any) -> None:
-        while (held := protocol.claim(connection, "s", uuid.uuid4(), "w")) is not None:
+        while (held := claim_one(connection, "s", uuid.uuid4(), "w")) is not None:
             ends = plan.get(held.trial, "complete").split()
             end = ends[attempts.get(held.trial, 0)]
             attempts[held.trial] = attempts.get(held.trial, 0) + 1

@@ -3,21 +3,22 @@
 import json
 import subprocess
 import uuid
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import psycopg
 
 from ledger import embedded
 from ledger.database import protocol
-from ledger.database.protocol import Claimed
+from ledger.database.protocol import Claimed, Completed
 
 
 class Worker(Protocol):
     """One connection of one worker."""
 
-    def claim(self, study: str, claim: uuid.UUID, worker: str) -> Claimed | None: ...
+    def claim(self, study: str, claims: Sequence[uuid.UUID], worker: str) -> list[Claimed]: ...
     def heartbeat(self, held: Claimed) -> bool: ...
-    def complete(self, held: Claimed, loss: float) -> str: ...
+    def complete(self, results: Sequence[tuple[Claimed, float]]) -> list[str]: ...
     def fail(self, held: Claimed, error: str, outcome: str) -> str: ...
     def release(self, held: Claimed) -> bool: ...
     def close(self) -> None: ...
@@ -27,20 +28,21 @@ class PackageWorker:
     def __init__(self, url: str) -> None:
         self._connection = psycopg.connect(url, autocommit=True)
 
-    def claim(self, study: str, claim: uuid.UUID, worker: str) -> Claimed | None:
-        return protocol.claim(self._connection, study, claim, worker)
+    def claim(self, study: str, claims: Sequence[uuid.UUID], worker: str) -> list[Claimed]:
+        return protocol.claim(self._connection, study, claims, worker)
 
     def heartbeat(self, held: Claimed) -> bool:
         return protocol.heartbeat(self._connection, held)
 
-    def complete(self, held: Claimed, loss: float) -> str:
-        return protocol.complete(self._connection, held, loss, {"from": "Python"}, 1.0)
+    def complete(self, results: Sequence[tuple[Claimed, float]]) -> list[str]:
+        completed = [Completed(held, loss, {"from": "Python"}, 1.0) for held, loss in results]
+        return protocol.complete_together(self._connection, completed)
 
     def fail(self, held: Claimed, error: str, outcome: str) -> str:
         return protocol.fail(self._connection, held, error, 1.0, outcome)
 
     def release(self, held: Claimed) -> bool:
-        return protocol.release(self._connection, held)
+        return protocol.release(self._connection, held) == {held.claim}
 
     def close(self) -> None:
         self._connection.close()
@@ -61,20 +63,25 @@ class PsqlWorker:
             start_new_session=True,
         )
 
-    def claim(self, study: str, claim: uuid.UUID, worker: str) -> Claimed | None:
+    def claim(self, study: str, claims: Sequence[uuid.UUID], worker: str) -> list[Claimed]:
         answer = self._ask(
-            "select to_jsonb(taken) from ledger.claim(:'study', :'claim', :'worker') as taken;",
+            "select to_jsonb(taken) from ledger.claim(:'study', :'claims', :'worker') as taken order by trial;",
             study=study,
-            claim=claim,
+            claims="{" + ",".join(map(str, claims)) + "}",
             worker=worker,
         )
-        return Claimed(claim=claim, **json.loads(answer)) if answer else None
+        rows = [json.loads(line) for line in answer.splitlines()]
+        return [Claimed(**{**row, "claim": uuid.UUID(row["claim"])}) for row in rows]
 
     def heartbeat(self, held: Claimed) -> bool:
         return self._of(held, f"select ledger.heartbeat({self._THE});") == "t"
 
-    def complete(self, held: Claimed, loss: float) -> str:
-        return self._of(held, f"select ledger.complete({self._THE}, :'loss');", loss=loss)
+    def complete(self, results: Sequence[tuple[Claimed, float]]) -> list[str]:
+        rows = [f"({held.study_id}, {held.trial}, '{held.claim}'::uuid, {loss!r}::float8)" for held, loss in results]
+        statement = (
+            "select ledger.complete(study_id, trial, claim, loss) from (values {}) as r (study_id, trial, claim, loss);"
+        )
+        return self._ask(statement.format(", ".join(rows))).splitlines()
 
     def fail(self, held: Claimed, error: str, outcome: str) -> str:
         statement = f"select ledger.fail({self._THE}, :'error', outcome => :'outcome');"

@@ -10,7 +10,7 @@ from ledger.database.connection import engine
 from ledger.database.retry import Patience
 from ledger.database.session import Session
 from ledger.database.store import Store
-from tests.integration.ledgers import make_study
+from tests.integration.ledgers import claim_one, make_study
 from tests.system.servers import Server
 
 WORKERS, TRIALS = 200, 2000
@@ -33,7 +33,7 @@ def test_200_workers_of_a_server_with_100_connections_do_all_the_work(tmp_path, 
                 )
                 try:
                     everybody.wait()
-                    while held := session.call(protocol.claim, "s", uuid.uuid4(), f"w{number}"):
+                    while held := session.call(claim_one, "s", uuid.uuid4(), f"w{number}"):
                         assert session.call(protocol.complete, held, 0.5, {}, 0.0) == "recorded"
                         done.append(held.trial)
                         if len(done) == TRIALS:

@@ -8,11 +8,40 @@ import pytest
 
 from ledger.cli import COMMANDS, program
 
+TRAINED = """
+from ledger.objectives import Context, load
+objective = load({{"model": {model!r}, "dataset": "iris"}}, ())
+objective({params!r}, Context("s", 0, 1, 7, 7))
+"""
+
+
+@pytest.mark.parametrize(
+    ("model", "params", "unwanted"),
+    [
+        ("svm", {"C": 1.0}, ["xgboost", "lightgbm"]),
+        ("xgb", {"n_estimators": 1}, ["lightgbm"]),
+        ("lgbm", {"n_estimators": 1}, ["xgboost"]),
+    ],
+)
+def test_a_trainer_imports_its_models_library_and_no_other(model, params, unwanted):
+    code = f"import sys; {TRAINED.format(model=model, params=params)}"
+    unwanted = [*unwanted, "skopt", "psycopg", "sqlalchemy", "alembic", "pydantic", "pandas", "matplotlib"]
+    code += f"print(*sorted(set({unwanted!r}) & set(sys.modules)))"
+    loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()
+    assert loaded == []
+
 
 @pytest.mark.parametrize(
     ("statement", "unwanted"),
     [
-        ("import ledger.worker.supervisor", ["skopt", "sklearn", "numpy"]),
+        (
+            "import ledger.cli.worker, ledger.database.revision, ledger.worker.supervisor",
+            ["skopt", "sklearn", "numpy", "scipy", "sqlalchemy", "alembic", "pydantic"],
+        ),
+        (
+            "import ledger.worker.trainer",
+            ["skopt", "sklearn", "numpy", "scipy", "psycopg", "sqlalchemy", "alembic", "pydantic", "click"],
+        ),
         ("import ledger.manager", ["xgboost", "lightgbm"]),
         ("import ledger.database.store", ["skopt", "sklearn", "numpy"]),
         ("import ledger.optimizer", ["psycopg", "sqlalchemy", "xgboost", "lightgbm"]),

@@ -1,5 +1,5 @@
 -- A ledger at revision 0003 with a study under way: iteration 0 told, iteration 1 with one complete, one running and
--- one pending trial; and a study in steady mode that has ended, its last iteration a retry that failed.
+-- one pending trial; and a study that has ended, its last iteration a retry that failed.
 insert into ledger.study (name, spec, spec_hash, iterations, state, created_at, finished_at, versions) values
   ('under-way',
    '{"points": 3, "seed": 7, "objective": {"model": "svm", "dataset": "breast_cancer"},
@@ -8,7 +8,7 @@ insert into ledger.study (name, spec, spec_hash, iterations, state, created_at, 
      "limits": {"max_failures": 3, "max_lost": 20, "lease": 30.0, "heartbeat": 10.0, "trial_timeout": null}}',
    repeat('0', 64), 3, 'running', now(), null, '{}'),
   ('ended',
-   '{"points": 1, "mode": "steady", "seed": 7, "objective": {"model": "svm", "dataset": "breast_cancer"}, "space": [], "optimizer": {},
+   '{"points": 1, "seed": 7, "objective": {"model": "svm", "dataset": "breast_cancer"}, "space": [], "optimizer": {},
      "limits": {"max_failures": 3, "max_lost": 20, "lease": 30.0, "heartbeat": 10.0, "trial_timeout": 60.0}}',
    repeat('1', 64), 2, 'complete', now() + interval '1 second', now() + interval '2 seconds', '{}');
 
@@ -40,11 +40,10 @@ values
 insert into ledger.worker (name, host, pid, versions, started_at, last_seen_at) values ('w', 'host', 7, '{}', now(), now());
 
 insert into ledger.iteration
-  (study_id, number, round, size, asked_at, told_at, ask_seconds, tell_seconds, mean_loss, best_loss, surrogate, environment,
-   seen)
+  (study_id, number, round, size, asked_at, told_at, ask_seconds, tell_seconds, mean_loss, best_loss, surrogate, environment)
 values
-  (2, 0, 0, 2, now(), now(), 0.5, 0.5, 0.25, 0.25, null, '{"numpy": "2"}', '{}'),
-  (2, 1, 0, 1, now(), now(), 0, 0, null, null, null, '{}', '{}');
+  (2, 0, 0, 2, now(), now(), 0.5, 0.5, 0.25, 0.25, null, '{"numpy": "2"}'),
+  (2, 1, 0, 1, now(), now(), 0, 0, null, null, null, '{}');
 
 insert into ledger.trial
   (study_id, number, iteration, round, source, retry_of, params, state, attempts, failures, lost, available_at, claim,
