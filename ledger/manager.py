@@ -145,13 +145,12 @@ class Manager:
         batch = Batch(proposal.points, proposal.surrogate, environment(), proposal.ask_seconds, proposal.tell_seconds)
         if not self._store.propose(self._row.id, number, round, batch):
             return
-        kind = "model" if proposal.surrogate else "initial"
         seconds = proposal.ask_seconds + proposal.tell_seconds
         again = f", round {round}, since every trial of the one before failed" if round else ""
         say(
             LOG,
             "proposed",
-            f"{where}: {len(batch.points)} {kind} points proposed in {seconds:.2f} s{again}",
+            f"{where}: {proposal}{again}",
             study=self._row.name,
             iteration=number,
             round=round,

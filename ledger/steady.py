@@ -140,12 +140,8 @@ class SteadyManager(Manager):
         self._surrogate = proposal.surrogate or self._surrogate
         self._next = number + 1
         self._untold.add(number)
-        kind = "model" if proposal.surrogate else "initial"
         facts: dict[str, Any] = {"study": self._row.name, "iteration": number}
-        message = (
-            f"{self._where(number)}: {len(batch.points)} {kind} points proposed in {sum(seconds):.2f} s"
-            f" after {len(self._recorded)} trials"
-        )
+        message = f"{self._where(number)}: {proposal} after {len(self._recorded)} trials"
         say(LOG, "proposed", message, points=batch.points, seconds=sum(seconds), **facts)
         self._look()
         for trial in self._trials:

@@ -73,8 +73,8 @@ class Proposal:
         In plain Python types; fewer than asked for where the space has no more unused ones.
     surrogate : dict or None
         The model fitted to the history, as JSON: `estimator`, and for a GP `kernel`, `theta` (natural logarithms of
-        the kernel's hyper-parameters), `log_marginal_likelihood` and `points` (how many it was fitted to). None for
-        random points.
+        the kernel's hyper-parameters), `log_marginal_likelihood`, `points` (how many it was given) and, where it knows
+        only some of them, `known` (how many). None for random points.
     tell_seconds, ask_seconds : float
         What fitting the history and choosing the points took.
     """
@@ -83,6 +83,15 @@ class Proposal:
     surrogate: dict[str, Any] | None
     tell_seconds: float
     ask_seconds: float
+
+    def __str__(self) -> str:
+        if self.surrogate is None:
+            made = "initial points"
+        elif "known" in self.surrogate:
+            made = f"model points, by {self.surrogate['known']} of {self.surrogate['points']} trials,"
+        else:
+            made = "model points"
+        return f"{len(self.points)} {made} proposed in {self.tell_seconds + self.ask_seconds:.2f} s"
 
 
 def propose(study: Study, iteration: int, round: int, size: int, past: Past) -> Proposal:
@@ -231,7 +240,11 @@ def _surrogate(study: Study, model: Any, points: int) -> dict[str, Any]:
         "log_marginal_likelihood": float(fitted.log_marginal_likelihood_value_),
     }
     # a study that skopt proposes goes on as it began, its records too
-    return described if study.resolved.proposer == "skopt" else {**described, "points": points}
+    if study.resolved.proposer != "skopt":
+        described["points"] = points
+        if getattr(fitted, "subset_", None) is not None:
+            described["known"] = len(fitted.subset_)
+    return described
 
 
 def _unused(

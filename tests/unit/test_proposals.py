@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from ledger.optimizer import Observation, Past, Proposal, environment, propose
+from ledger.optimizer import Observation, Past, Proposal, environment, gaussian_process, propose
 from ledger.optimizer.dimensions import SearchedSpace
 from ledger.optimizer.gaussian_process import GaussianProcessRegressor
 from ledger.space import Space
@@ -434,3 +434,14 @@ def test_a_trial_under_way_counts_as_what_a_constant_liar_believes(estimator: st
     assert propose(study, 1, 0, 1, Past(history, under_way=[first])).points == lied.points
     seven = propose(study, 1, 0, 7, Past(history, under_way=[first])).points
     assert distinct([first, *seven, *(dict(one.params) for one in history)])
+
+
+def test_a_model_that_knows_only_some_of_the_trials_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    study = make(MIXED)
+    history = observed(study, [math.sin(index) / 3 for index in range(30)])
+    assert "known" not in (propose(study, 1, 0, 2, Past(history)).surrogate or {})
+    monkeypatch.setattr(gaussian_process, "MODELLED", 12)
+    proposal = propose(study, 1, 0, 2, Past(history))
+    assert proposal.surrogate is not None
+    assert proposal.surrogate["known"] < proposal.surrogate["points"] == 30
+    assert f"2 model points, by {proposal.surrogate['known']} of 30 trials, proposed in" in str(proposal)
