@@ -1,0 +1,60 @@
+"""Forests that learn one more value without being grown again."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+
+class ForestScreen:
+    """Points whose prediction by a forest is kept up to date while values are added to it one by one.
+
+    A value is added to the leaves that it falls into: their mean and variance become those of one more sample (Welford
+    1962), and no leaf is split. What is predicted is what skopt's forests predict: the mean of the trees' means, and
+    the deviation of the mixture of their leaves (Hutter et al. 2014, *Algorithm runtime prediction*, section 4.3.2).
+
+    Parameters
+    ----------
+    forest : RandomForestRegressor or ExtraTreesRegressor
+        skopt's, fitted by squared error.
+    points : array of shape (n, dimensions)
+    """
+
+    def __init__(self, forest: Any, points: Array) -> None:
+        self._forest, self.points = forest, points
+        trees = [estimator.tree_ for estimator in forest.estimators_]
+        # the leaves of all trees, one after another
+        self._offsets = np.cumsum([0, *(tree.node_count for tree in trees[:-1])])
+        self._means = np.concatenate([tree.value[:, 0, 0] for tree in trees])
+        self._variances = np.concatenate([tree.impurity for tree in trees])
+        self._sizes = np.concatenate([tree.weighted_n_node_samples for tree in trees])
+        self._leaves = self._leaves_of(points)
+
+    def mean_at(self, points: Array) -> Array:
+        """Return the mean at other points."""
+        return np.asarray(self._means[self._leaves_of(points)].mean(axis=1))
+
+    def predict(self) -> tuple[Array, Array]:
+        """Return mean and standard deviation at the points."""
+        means = self._means[self._leaves]
+        variances = np.maximum(self._variances, self._forest.min_variance)[self._leaves]
+        mean = means.mean(axis=1)
+        return mean, np.sqrt(np.maximum((variances + means**2).mean(axis=1) - mean**2, 0.0))
+
+    def add(self, point: Array, value: float) -> None:
+        """Add a value to the leaves that its point falls into."""
+        leaves = self._leaves_of(point[None, :])[0]
+        sizes = self._sizes[leaves]
+        before = value - self._means[leaves]
+        self._means[leaves] += before / (sizes + 1)
+        after = value - self._means[leaves]
+        self._variances[leaves] = (sizes * self._variances[leaves] + before * after) / (sizes + 1)
+        self._sizes[leaves] = sizes + 1
+
+    def _leaves_of(self, points: Array) -> NDArray[np.intp]:
+        # as the trees store them, so that none converts them again
+        single = np.asarray(points, dtype=np.float32)
+        found = [estimator.tree_.apply(single) for estimator in self._forest.estimators_]
+        return np.asarray(np.stack(found, axis=1) + self._offsets)
