@@ -21,7 +21,7 @@ _SMALLEST_DEVIATION = 1e-12
 # Beyond so many deviations the improvement's ratio to the density is rounded away, and is 1 / u ** 2 to rounding.
 _FAR = -1e4
 # So far that nothing is told apart any more, and the squares of all derivatives are still floats.
-_FARTHEST = -1e50
+_FARTHEST = 1e50
 _LOG_ROOT_2_PI = 0.5 * math.log(2 * math.pi)
 # Quantiles of the optimum that MES averages over, in the middles of as many equal shares.
 _OPTIMA = (np.arange(50) + 0.5) / 50
@@ -57,7 +57,8 @@ def utility(name: str, mean: Array, deviation: Array, best: float, xi: float, ka
         if kappa == "inf":
             return Utility(deviation, np.zeros_like(mean), np.ones_like(mean))
         return Utility(float(kappa) * deviation - mean, np.full_like(mean, -1.0), np.full_like(mean, float(kappa)))
-    u = np.maximum((best - xi - mean) / deviation, _FARTHEST)
+    with np.errstate(over="ignore"):
+        u = np.clip((best - xi - mean) / deviation, -_FARTHEST, _FARTHEST)
     if name == "PI":
         ratio = _density_over_probability(u)
         return Utility(log_ndtr(u), -ratio / deviation, -ratio * u / deviation)

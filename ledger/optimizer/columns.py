@@ -103,11 +103,11 @@ class Columns:
         return np.vstack(found)
 
 
-def are_among(rows: Array, others: Array) -> NDArray[np.bool_]:
-    """Say of each row whether it is one of the others."""
+def are_among(rows: Array, others: Array, apart: float = SAME) -> NDArray[np.bool_]:
+    """Say of each row whether it is one of the others, or nowhere farther from one than `apart`."""
     if not len(rows) or not len(others):
         return np.zeros(len(rows), dtype=bool)
-    distances, _ = cKDTree(others).query(rows, p=np.inf, distance_upper_bound=SAME)
+    distances, _ = cKDTree(others).query(rows, p=np.inf, distance_upper_bound=apart)
     return np.asarray(np.isfinite(distances))
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from sklearn.base import clone
 from sklearn.multioutput import MultiOutputRegressor
+from threadpoolctl import ThreadpoolController
 
 from ledger.optimizer import acquisition
 from ledger.optimizer.columns import Columns, are_among
@@ -29,6 +30,12 @@ AROUND_BEST, BEST, SPREAD = 0.2, 5, 0.1
 STEPS, PASSES = 20, 3
 # With up to so many points a kernel is fitted from every start; then whenever they pass a power of sqrt(2).
 ALWAYS_RESTARTED = 32
+# The largest probability of an improvement by xi up to which none is asked for.
+WITHIN_REACH = 0.01
+# Points of a batch stay so far apart, in one of a GP's columns: what a lie of a noisy function does not see to.
+APART = 1e-3
+# How many threads share a sum changes its rounding, and so the points.
+_BLAS = ThreadpoolController().select(user_api="blas")
 STRATEGIES: dict[str, Any] = {"cl_min": np.min, "cl_mean": np.mean, "cl_max": np.max}
 
 
@@ -45,10 +52,15 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
     - The candidates of a batch are drawn once, for a GP a fifth of them around the best points so far; of a space of
       fewer points they are all that there are. The best ones are refined together by L-BFGS-B in the real dimensions,
       and by exchange of one choice at a time in the others: a point is scored where it will be evaluated.
-    - No point is one of the history or of its batch, unless `avoid_duplicates` is false or none is left.
+    - EI and PI ask for an improvement by `xi` only while the model thinks it probable somewhere (by more than 1 %), and
+      then for any improvement; skopt's EI is flat there.
+    - No point is one of the history or of its batch, unless `avoid_duplicates` is false or none is left. A GP's
+      points of a batch are at least 0.001 of a dimension's range apart.
     - A model is asked for points by `ask`, not by `tell`, which so costs one fit.
     - With "EIps" and "PIps" the best loss is the lowest of the losses; skopt compares them with the logarithms of the
       times, too. A GP's dimensions are scaled to [0, 1] with these as well.
+    - Models are fitted and asked on one thread of BLAS, so that equal seeds give equal points whatever the machine's
+      load; losses that a forest is to learn are up to 1e150, since it squares them.
     - "MES" averages over quantiles of the optimum, where skopt draws them from numpy's global generator.
 
     GPs of other kernels than skopt's own, other regressors, and "PVRS" are as in skopt. "GBRT" and "dummy" are refused,
@@ -248,6 +260,7 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
             self._transformed += list(self._columns.transform(self.Xi[known:]))
         return np.array(self._transformed)
 
+    @_BLAS.wrap(limits=1)  # type: ignore[untyped-decorator]
     def _fit(self) -> None:
         rows = self._rows()
         model = clone(self.base_estimator_)
@@ -271,9 +284,14 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
         self.models.append(model)
         self.__dict__.pop("_next_x", None)
 
+<<<<<<< /tmp/o.py
     def _select(
         self, n_points: int, strategy: str, random: np.random.RandomState, under_way: Sequence[Any] = ()
     ) -> list[Any]:
+=======
+    @_BLAS.wrap(limits=1)  # type: ignore[untyped-decorator]
+    def _select(self, n_points: int, strategy: str, random: np.random.RandomState) -> list[Any]:
+>>>>>>> /tmp/t.py
         """Choose points that the last model, told lies of them, finds best one after another."""
         if not self.models:
             raise RuntimeError("Random evaluations exhausted and no model has been fit.")
@@ -340,7 +358,7 @@ class _Batch:
     """The candidates of a batch, and what the model makes of them as it is told one lie after another."""
 
     def __init__(self, optimizer: Optimizer, model: Any, candidates: Array, rows: Array, losses: Array) -> None:
-        self._columns, self.used = optimizer._columns, rows
+        self._columns, self.used, self._told = optimizer._columns, rows, len(rows)
         self._starts, self._avoids = optimizer.n_restarts_optimizer, optimizer.avoid_duplicates
         self._candidates = candidates
         # there is nothing to refine where the candidates are all points
@@ -350,7 +368,8 @@ class _Batch:
         scaled, self._mean, self._scale = standardise(losses)
         self._best = float(scaled.min())
         asked = optimizer.acq_func_kwargs or {}
-        self._xi, self._kappa = asked.get("xi", acquisition.XI), asked.get("kappa", acquisition.KAPPA)
+        self._asked_xi, self._kappa = asked.get("xi", acquisition.XI), asked.get("kappa", acquisition.KAPPA)
+        self._xi = self._asked_xi
         models = model.estimators_ if isinstance(model, MultiOutputRegressor) else [model]
         # of the losses, and where they come with times, of their logarithms
         self._screens = [
@@ -362,9 +381,11 @@ class _Batch:
 
     def choose(self, name: str) -> Array:
         """Return the row that an acquisition function finds best, refined where the model has gradients."""
-        values = self._values(name, [screen.predict() for screen in self._screens])
-        if self._avoids and math.isfinite(self._columns.size):
-            values = np.where(are_among(self._candidates, self.used), -np.inf, values)
+        predicted = [screen.predict() for screen in self._screens]
+        self._xi = self._asked_xi if self._is_within_reach(*predicted[0]) else 0.0
+        values = self._values(name, predicted)
+        if self._avoids and (self._gradients or math.isfinite(self._columns.size)):
+            values = np.where(self._are_used(self._candidates), -np.inf, values)
         if not self._gradients or name.removesuffix("ps") not in acquisition.GRADIENTS:
             return np.asarray(self._candidates[int(np.argmax(values))])
         starts = np.argsort(-values, kind="stable")[: self._starts]
@@ -393,15 +414,19 @@ class _Batch:
     def _posteriors(self) -> list[Posterior]:
         return [screen.posterior for screen in self._screens if isinstance(screen, Screen)]
 
-    def _utility(self, name: str, mean: Array, deviation: Array) -> acquisition.Utility:
+    def _is_within_reach(self, mean: Array, deviation: Array) -> bool:
+        """Say whether the model thinks the asked improvement probable anywhere."""
+        return bool(self._utility("PI", mean, deviation, self._asked_xi).value.max() > math.log(WITHIN_REACH))
+
+    def _utility(self, name: str, mean: Array, deviation: Array, xi: float) -> acquisition.Utility:
         scaled = (mean - self._mean) / self._scale, deviation / self._scale
-        return acquisition.utility(name.removesuffix("ps"), *scaled, self._best, self._xi / self._scale, self._kappa)
+        return acquisition.utility(name.removesuffix("ps"), *scaled, self._best, xi / self._scale, self._kappa)
 
     def _values(self, name: str, predicted: list[tuple[Array, Array]]) -> Array:
         (mean, deviation), *times = predicted
         if name == "MES":
             return acquisition.mes((mean - self._mean) / self._scale, deviation / self._scale)
-        value = self._utility(name, mean, deviation).value
+        value = self._utility(name, mean, deviation, self._xi).value
         # of an improvement a second: the expected time is that of a logarithmic normal distribution, as in skopt
         for log_time, spread in times:
             value = value - log_time + 0.5 * spread**2
@@ -409,7 +434,11 @@ class _Batch:
 
     def _at(self, name: str, rows: Array) -> Array:
         values = self._values(name, [posterior.predict(rows) for posterior in self._posteriors])
-        return np.where(are_among(rows, self.used), -np.inf, values) if self._avoids else values
+        return np.where(self._are_used(rows), -np.inf, values) if self._avoids else values
+
+    def _are_used(self, rows: Array) -> NDArray[np.bool_]:
+        used = are_among(rows, self.used)
+        return used | are_among(rows, self.used[self._told :], APART) if self._gradients else used
 
     def _refined(self, name: str, rows: Array) -> Array:
         """Follow the gradient from all rows at once: their sum is separable, and one evaluation serves them all."""
@@ -423,7 +452,7 @@ class _Batch:
             (mean, deviation, by_mean, by_deviation), *times = [
                 posterior.predict_with_gradients(moved) for posterior in self._posteriors
             ]
-            found = self._utility(name, mean, deviation)
+            found = self._utility(name, mean, deviation, self._xi)
             value = found.value
             gradient = found.by_mean[:, None] * by_mean + found.by_deviation[:, None] * by_deviation
             gradient /= self._scale

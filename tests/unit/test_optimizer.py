@@ -1,0 +1,350 @@
+"""What the optimizer promises beyond skopt's: few fits, no duplicates, any losses, equal points everywhere."""
+
+import copy
+import json
+import os
+import pickle
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import skopt
+import skopt.learning
+from skopt.space import Categorical, Integer, Real
+
+from ledger.optimizer import Optimizer, gaussian_process
+from ledger.optimizer.columns import Columns, are_among
+from ledger.optimizer.forest import ForestScreen
+from ledger.optimizer.gaussian_process import GaussianProcessRegressor, Posterior
+
+estimators = pytest.mark.parametrize("estimator", ["GP", "RF", "ET"])
+ACQUISITIONS = ["EI", "PI", "LCB", "gp_hedge", "EIps", "PIps", "MES"]
+
+
+def mixed():
+    return [
+        Real(1e-5, 1.0, "log-uniform", name="rate"),
+        Integer(1, 20, name="depth"),
+        Categorical(["a", "b", "c"], name="kind"),
+        Integer(1, 5000, "log-uniform", name="size"),
+    ]
+
+
+def loss(point):
+    rate, depth, kind, size = point
+    return float((np.log10(rate) + 2) ** 2 + (depth - 7) ** 2 / 40 + "bac".index(kind) + abs(np.log(size) - 3) / 4)
+
+
+def told(estimator="GP", size=12, batches=0, dimensions=mixed, objective=loss, **settings):
+    given = {"n_initial_points": size, "random_state": 1, "model_queue_size": 1, "acq_func": "EI", **settings}
+    optimizer = Optimizer(dimensions(), estimator, **given)
+    times = given["acq_func"].endswith("ps")
+    for number in range(1 + batches):
+        points = optimizer.ask(size if number == 0 else 4)
+        optimizer.tell(points, [(objective(one), 1.5) if times else objective(one) for one in points])
+    return optimizer
+
+
+def keys(points):
+    return [json.dumps([str(value) for value in point]) for point in points]
+
+
+@pytest.fixture
+def fits(monkeypatch):
+    """Count the fits of every model."""
+    counted = []
+    models = (GaussianProcessRegressor, skopt.learning.RandomForestRegressor, skopt.learning.ExtraTreesRegressor)
+    for model in models:
+        fit = model.fit
+
+        def count(self, X, y, *rest, fit=fit):
+            counted.append(len(X))
+            return fit(self, X, y, *rest)
+
+        monkeypatch.setattr(model, "fit", count)
+    return counted
+
+
+@estimators
+def test_one_fit_a_tell_and_none_a_lie(estimator, fits, monkeypatch):
+    extended = []
+    extend = Posterior.extended
+
+    def spy(self, *of):
+        extended.append(len(self.points))
+        return extend(self, *of)
+
+    monkeypatch.setattr(Posterior, "extended", spy)
+    optimizer = told(estimator)
+    assert fits == [12]
+    batch = optimizer.ask(8, "cl_min")
+    assert fits == [12]
+    # the last point needs no lie
+    assert extended == (list(range(12, 19)) if estimator == "GP" else [])
+    optimizer.tell(batch, [loss(one) for one in batch])
+    optimizer.ask()
+    assert fits == [12, 20]
+
+
+@estimators
+def test_a_batch_across_the_initial_points_takes_one_fit(estimator, fits):
+    optimizer = Optimizer(mixed(), estimator, n_initial_points=5, random_state=1)
+    batch = optimizer.ask(8)
+    assert fits == [5]
+    assert len(set(keys(batch))) == 8
+    assert optimizer.Xi == []
+
+
+def test_a_kernel_is_fitted_from_the_one_before(monkeypatch):
+    seen = []
+    starts = GaussianProcessRegressor._starts
+
+    def spy(self, *of):
+        found = starts(self, *of)
+        seen.append(len(found))
+        return found
+
+    monkeypatch.setattr(GaussianProcessRegressor, "_starts", spy)
+    optimizer = told(size=40)
+    for _ in range(3):
+        batch = optimizer.ask(4)
+        optimizer.tell(batch, [loss(one) for one in batch])
+    # from skopt's three starts first, and with 48 points, since 45.25 is a power of sqrt(2)
+    assert seen == [3, 1, 4, 1]
+    # a fresh optimizer that is told the kernel does the same, and so finds the same
+    seen.clear()
+    theta = optimizer.models[-1].theta_
+    batch = optimizer.ask(4)
+    values = [loss(one) for one in batch]
+    optimizer.tell(batch, values)
+    fresh = Optimizer(mixed(), "GP", n_initial_points=1, acq_func="EI", random_state=1)
+    fresh.start_from([float(value) for value in theta], 52)
+    fresh.tell(optimizer.Xi, optimizer.yi)
+    assert seen == [1, 1]
+    np.testing.assert_allclose(fresh.models[-1].theta_, optimizer.models[-1].theta_)
+    assert fresh.models[-1].evaluations_ <= 2 * gaussian_process.WARM_STEPS
+
+
+@estimators
+@pytest.mark.parametrize("acq_func", ACQUISITIONS)
+def test_no_point_is_proposed_twice(estimator, acq_func):
+    settings = {"acq_optimizer_kwargs": {"n_points": 300}} if acq_func == "MES" else {}
+    optimizer = told(estimator, batches=4, acq_func=acq_func, **settings)
+    single = optimizer.ask()
+    assert len(set(keys([*optimizer.Xi, single]))) == len(optimizer.Xi) + 1
+    for point in optimizer.Xi:
+        assert point in optimizer.space
+
+
+@estimators
+@pytest.mark.parametrize(
+    "dimensions",
+    [
+        pytest.param(lambda: [Categorical(list("abc")), Categorical(list("xyzw"))], id="choices"),
+        pytest.param(lambda: [Integer(1, 3), Integer(-2, 1)], id="integers"),
+        pytest.param(lambda: [Integer(1, 3), Categorical(["x", "y"]), Integer(0, 1)], id="both"),
+    ],
+)
+def test_a_finite_space_is_exhausted_and_then_goes_on(estimator, dimensions):
+    def value(point):
+        return float(sum(len(str(one)) + hash_of(one) for one in point))
+
+    def hash_of(one):
+        return sum(map(ord, str(one))) / 100
+
+    optimizer = told(estimator, size=2, batches=2, dimensions=dimensions, objective=value)
+    optimizer.tell(batch := optimizer.ask(2), [value(one) for one in batch])
+    assert len(set(keys(optimizer.Xi))) == 12
+    with pytest.warns(UserWarning, match="every point of the space was tried"):
+        again = optimizer.ask(2)
+    assert len(again) == 2
+
+
+def test_a_single_choice_needs_no_search():
+    def dimensions():
+        return [Categorical(["only"]), Real(0.0, 1.0)]
+
+    optimizer = told(size=4, batches=2, dimensions=dimensions, objective=lambda point: point[1])
+    assert len(set(keys(optimizer.Xi))) == 12
+
+
+@estimators
+def test_a_constraint_holds(estimator):
+    def dimensions():
+        return [Real(0.0, 1.0), Integer(0, 9)]
+
+    def allowed(point):
+        return point[0] * 9 <= point[1]
+
+    value = {"objective": lambda point: -point[0], "space_constraint": allowed}
+    optimizer = told(estimator, size=5, batches=3, dimensions=dimensions, **value)
+    assert all(allowed(point) for point in optimizer.Xi)
+
+
+def test_duplicates_are_proposed_where_that_is_asked():
+    optimizer = told(
+        size=2, dimensions=lambda: [Categorical(["a", "b"])], objective=lambda p: 0.0, avoid_duplicates=False
+    )
+    assert len(optimizer.ask(4)) == 4
+    assert not optimizer.copy().avoid_duplicates
+
+
+def test_a_point_is_scored_where_it_is_evaluated(monkeypatch):
+    optimizer = told(batches=3)
+    scored = []
+    predict = Posterior.predict
+
+    def spy(self, rows):
+        scored.append(rows.copy())
+        return predict(self, rows)
+
+    monkeypatch.setattr(Posterior, "predict", spy)
+    batch = optimizer.ask(4)
+    rows = np.vstack(scored)
+    columns = Columns(optimizer.space)
+    # every row that was scored is that of a point, and comes back from it
+    for row in rows[:: max(len(rows) // 100, 1)]:
+        np.testing.assert_allclose(columns.transform([columns.point(row)])[0], row, atol=1e-9)
+    assert are_among(columns.transform(batch[:1]), np.vstack([rows, optimizer._candidates(*history(optimizer))])).all()
+
+
+def history(optimizer):
+    return optimizer._rows(), np.array(optimizer.yi), np.random.RandomState(0)
+
+
+def test_a_batch_stays_apart():
+    optimizer = told(dimensions=lambda: [Real(0.0, 1.0)] * 2, objective=lambda p: (p[0] - 0.3) ** 2, batches=5)
+    rows = optimizer._columns.transform(optimizer.ask(8))
+    for index in range(1, 8):
+        assert np.abs(rows[:index] - rows[index]).max(axis=1).min() >= 1e-3 - 1e-9
+
+
+@estimators
+@pytest.mark.parametrize(
+    "scale",
+    [
+        pytest.param(lambda value, huge: value * huge, id="huge"),
+        pytest.param(lambda value, huge: value / 1e300, id="tiny"),
+        pytest.param(lambda value, huge: 7.0, id="equal"),
+        pytest.param(lambda value, huge: value if value < 3 else 1e12, id="one far out"),
+    ],
+)
+@pytest.mark.parametrize("acq_func", ["EI", "gp_hedge"])
+def test_losses_of_any_size_are_searched(estimator, scale, acq_func):
+    huge = 1e300 if estimator == "GP" else 1e150
+    optimizer = told(estimator, batches=2, objective=lambda point: scale(loss(point), huge), acq_func=acq_func)
+    assert len(set(keys(optimizer.Xi))) == 20
+
+
+def test_points_told_twice_are_learnt_from():
+    optimizer = told()
+    optimizer.tell(optimizer.Xi[:6], [value + 0.1 for value in optimizer.yi[:6]])
+    batch = optimizer.ask(4)
+    assert len(set(keys(batch + optimizer.Xi))) == 4 + 12
+
+
+@estimators
+def test_one_point_is_enough(estimator):
+    optimizer = told(estimator, size=1)
+    assert len(set(keys(optimizer.ask(4) + optimizer.Xi))) == 5
+
+
+@estimators
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf"), np.float64("nan")])
+def test_what_is_not_finite_is_refused_before_it_is_recorded(estimator, value):
+    optimizer = told(estimator)
+    with pytest.raises(ValueError, match="finite"):
+        optimizer.tell(optimizer.ask(2), [1.0, value])
+    assert len(optimizer.Xi) == len(optimizer.yi) == 12
+    optimizer.ask(2)
+
+
+def test_a_large_history_is_known_in_part_and_that_is_said(monkeypatch):
+    monkeypatch.setattr(gaussian_process, "FITTED_TO", 50)
+    monkeypatch.setattr(gaussian_process, "MODELLED", 100)
+    optimizer = Optimizer([Real(0.0, 1.0)] * 2, "GP", n_initial_points=1, acq_func="EI", random_state=1)
+    points = np.random.RandomState(0).rand(300, 2).tolist()
+    with pytest.warns(UserWarning, match="the GP knows 100 of 300 points"):
+        optimizer.tell(points, [(a - 0.3) ** 2 + (b - 0.6) ** 2 for a, b in points])
+    assert len(optimizer.models[-1].subset_) == 100
+    assert np.abs(np.array(optimizer.ask(4)[0]) - [0.3, 0.6]).max() < 0.2
+
+
+@estimators
+@pytest.mark.parametrize("acq_func", ACQUISITIONS)
+def test_it_can_be_pickled_and_copied(estimator, acq_func):
+    optimizer = told(estimator, batches=1, acq_func=acq_func, acq_optimizer_kwargs={"n_points": 200})
+    twins = [pickle.loads(pickle.dumps(optimizer)), copy.deepcopy(optimizer)]
+    batch = keys(optimizer.ask(3))
+    assert [keys(twin.ask(3)) for twin in twins] == [batch, batch]
+
+
+def test_the_result_can_be_kept(tmp_path):
+    result = told(batches=1).get_result()
+    skopt.dump(result, tmp_path / "result.pkl", store_objective=False)
+    loaded = skopt.load(tmp_path / "result.pkl")
+    assert loaded.x == result.x
+    row = result.space.transform([result.x])
+    np.testing.assert_array_equal(loaded.models[-1].predict(row), result.models[-1].predict(row))
+
+
+def test_the_hedge_gains_by_what_was_asked_only_once():
+    optimizer = told(acq_func="gp_hedge")
+    optimizer.ask()
+    before = optimizer.gains_.copy()
+    optimizer.tell(optimizer.ask(), 1.0)
+    after = optimizer.gains_.copy()
+    assert (after != before).all()
+    # nothing was asked since
+    optimizer.tell([0.5, 3, "a", 7], 2.0)
+    np.testing.assert_array_equal(optimizer.gains_, after)
+
+
+def test_a_forest_learns_a_lie_without_being_grown_again():
+    random = np.random.RandomState(0)
+    points, values = random.rand(60, 3), random.rand(60)
+    forest = skopt.learning.ExtraTreesRegressor(n_estimators=20, min_samples_leaf=3, random_state=1).fit(points, values)
+    others = random.rand(30, 3)
+    screen = ForestScreen(forest, others)
+    for mine, expected in zip(screen.predict(), forest.predict(others, return_std=True), strict=True):
+        np.testing.assert_allclose(mine, expected, rtol=1e-6, atol=1e-7)
+    screen.add(others[0], -3.0)
+    mean, deviation = screen.predict()
+    # by hand: every tree's leaf has one more value
+    means, variances = [], []
+    for tree in (one.tree_ for one in forest.estimators_):
+        leaf = tree.apply(others[:1].astype(np.float32))[0]
+        inside = np.append(values[tree.apply(points.astype(np.float32)) == leaf], -3.0)
+        means.append(inside.mean())
+        variances.append(inside.var())
+    assert mean[0] == pytest.approx(np.mean(means))
+    assert deviation[0] == pytest.approx(np.sqrt(np.mean(variances) + np.var(means)))
+    assert screen.mean_at(others[:1])[0] == pytest.approx(mean[0])
+
+
+PROGRAM = """
+import json, sys
+from tests.unit.test_optimizer import told, keys
+optimizer = told(sys.argv[1], batches=2, acq_func=sys.argv[2], acq_optimizer_kwargs={"n_points": 500})
+print(json.dumps(keys(optimizer.Xi + optimizer.ask(4))))
+"""
+
+
+@pytest.mark.parametrize(("estimator", "acq_func"), [("GP", "EI"), ("RF", "EI")])
+def test_equal_seeds_give_equal_points_in_any_process(estimator, acq_func):
+    def run(threads):
+        environment = {
+            **os.environ,
+            "OMP_NUM_THREADS": threads,
+            "OPENBLAS_NUM_THREADS": threads,
+            "PYTHONHASHSEED": threads,
+        }
+        program = [sys.executable, "-c", PROGRAM, estimator, acq_func]
+        return json.loads(
+            subprocess.run(
+                program, check=True, capture_output=True, text=True, env={**os.environ, **environment}
+            ).stdout
+        )
+
+    assert run("1") == run("2")
