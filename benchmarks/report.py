@@ -55,6 +55,11 @@ def version(package: str) -> str | None:
         return None
 
 
+def versions() -> dict[str, str]:
+    """Return the versions of all that is installed of `PACKAGES`."""
+    return {package: found for package in PACKAGES if (found := version(package))}
+
+
 def why_no_gp_sampler() -> str | None:
     """Return why Optuna's GPSampler cannot be measured here, or None where it can."""
     missing = [package for package in ("optuna", "torch") if version(package) is None]
@@ -63,11 +68,11 @@ def why_no_gp_sampler() -> str | None:
 
 def conditions() -> str:
     """Return the machine and the versions, in one line."""
-    versions = ", ".join(f"{package} {found}" for package in PACKAGES if (found := version(package)))
+    listed = ", ".join(f"{package} {found}" for package, found in versions().items())
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return (
         f"{os.cpu_count()} cores of {_processor()}, {memory:.0f} GB, {platform.system()} {platform.release()},"
-        f" Python {platform.python_version()}, {versions}"
+        f" Python {platform.python_version()}, {listed}"
     )
 
 
