@@ -162,11 +162,10 @@ class Ledger:
     def wait_until(
         self,
         condition: Callable[[], bool],
-        processes: "Sequence[subprocess.Popen[bytes]]" = (),
-        seconds: float = PATIENCE,
+        processes: "Sequence[subprocess.Popen[bytes]]",
     ) -> None:
         """Wait; whoever ends meanwhile ends the benchmark, with the last line of its log."""
-        end = time.monotonic() + seconds
+        end = time.monotonic() + PATIENCE
         while not condition():
             ended = [process for process in processes if process.poll() is not None]
             if ended or time.monotonic() > end:

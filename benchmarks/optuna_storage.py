@@ -14,7 +14,7 @@ from benchmarks.ledgers import NAMES, ledger
 from benchmarks.objectives import valley
 
 WORKERS = (1, 8)
-TRIALS = {"random": 240, "enqueued": 120}
+TRIALS = {"random": 160, "enqueued": 80}
 ROUNDS = 3
 
 

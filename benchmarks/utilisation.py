@@ -25,9 +25,9 @@ BATCHES = 13  # 416 trials
 # Modes of `ledger manager` -> the options that choose it, and the utilisation to reach with long trials.
 MODES: dict[str, tuple[tuple[str, ...], float]] = {"batch": ((), 0.85)}
 # Batches of the peers, of long and of short trials; Optuna has no batches.
-SKOPT = (4, 4)
+SKOPT = (4, 3)
 FILES = (4, 4)
-OPTUNA = (416, 128)
+OPTUNA = (416, 96)
 
 _USED = """
 select sum(attempt.seconds) / (%s * extract(epoch from max(attempt.ended_at) - min(attempt.claimed_at))::float8)
