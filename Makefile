@@ -3,10 +3,10 @@ PYTHON ?= python3
 export LEDGER_HOME ?= $(CURDIR)/.ledger
 bin := .venv/bin
 
-.PHONY: help demo test coverage lint bench chaos up clean
+.PHONY: help demo test coverage lint bench bench-quality chaos up clean
 
 help:  ## Say what there is to make
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## */\1\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## */\1\t/' | expand -t 15
 
 demo: .venv/ready  ## Search the SVM's parameters: 3 iterations of 2 points on 2 workers
 	$(bin)/ledger run --model svm --iterations 3 --points 2 --workers 2 --seed 42
@@ -23,8 +23,11 @@ lint: .venv/ready  ## Check style, types and import rules
 	$(bin)/mypy
 	$(bin)/lint-imports
 
-bench: .venv/ready  ## Measure beside the peers; writes benchmarks/RESULTS.md
-	$(bin)/python -m benchmarks
+bench: .venv/bench  ## Measure speed beside the peers, half an hour; writes benchmarks/RESULTS.md
+	$(bin)/python -m benchmarks $(SECTIONS)
+
+bench-quality: .venv/bench  ## Measure what searches find beside the peers, hours; interrupt it as you like: JOBS=2
+	$(bin)/python -m benchmarks.quality $(if $(JOBS),--jobs $(JOBS))
 
 chaos: .venv/ready  ## Carry a study on while everything fails: SECONDS=180 SEED=1 WORKERS=8 TRIALS=400 MODEL=rugged
 	$(bin)/python -m tests.chaos --seconds $(or $(SECONDS),180) --seed $(or $(SEED),1) --workers $(or $(WORKERS),8) \
@@ -41,6 +44,14 @@ up:  ## The same search in containers, on 4 workers
 	else \
 	  $(PYTHON) -m venv .venv && \
 	  $(bin)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'; \
+	fi
+	@touch $@
+
+.venv/bench: .venv/ready
+	@if command -v uv >/dev/null; then \
+	  uv pip install --quiet --python $(bin)/python --constraint constraints.txt --editable '.[dev,bench]'; \
+	else \
+	  $(bin)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,bench]'; \
 	fi
 	@touch $@
 

@@ -1,23 +1,56 @@
-"""`make bench`: measured beside a peer in one run, written to benchmarks/RESULTS.md."""
+"""`python -m benchmarks [SECTION ...]`: measure, and write benchmarks/RESULTS.md.
 
-import platform
-import tempfile
-from datetime import UTC, datetime
-from pathlib import Path
+A section is a module of this package with a function `run() -> str`, which returns Markdown that begins with a heading
+of the second level. What it found is kept in benchmarks/results/, so that sections may be run one by one.
+"""
 
-from benchmarks import claims
-from ledger import embedded
+import argparse
+import importlib
+import inspect
+import pkgutil
+import time
+from types import ModuleType
+
+import benchmarks
+from benchmarks import report
+
+# The rest comes behind these, by name.
+FIRST = ("proposals", "resume", "quality", "claims", "turnaround", "utilisation")
+
+
+def sections() -> dict[str, ModuleType]:
+    """Return the modules that measure, in the order of the report."""
+    names = [one.name for one in pkgutil.iter_modules(benchmarks.__path__) if one.name != "__main__"]
+    names.sort(key=lambda name: (FIRST.index(name) if name in FIRST else len(FIRST), name))
+    modules = {name: importlib.import_module(f"benchmarks.{name}") for name in names}
+    return {name: module for name, module in modules.items() if hasattr(module, "run")}
 
 
 def main() -> None:
-    with tempfile.TemporaryDirectory() as home, embedded.running(Path(home), create=True) as url:
-        server, table = claims.measure(url)
-    results = Path(__file__).parent / "RESULTS.md"
-    results.write_text(
-        f"# Results\n\nMade by `make bench` on {datetime.now(UTC):%Y-%m-%d}: {platform.machine()},"
-        f" {claims.CORES} cores, Python {platform.python_version()}, PostgreSQL {server}.\n\n{table}"
+    found = sections()
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=str(__doc__).partition("\n")[0])
+    parser.add_argument("sections", nargs="*", metavar="SECTION", help=f"one of {', '.join(found)}; default: all")
+    parser.add_argument(
+        "--quick", action="store_true", help="sizes that only show that it runs; prints, writes nothing"
     )
-    print(f"wrote {results}")
+    asked = parser.parse_args()
+    for name in asked.sections:
+        if name not in found:
+            parser.error(f"there is no section {name!r}: choose {', '.join(found)}")
+    for name in asked.sections or found:
+        print(f"{name} ...", flush=True)
+        started = time.perf_counter()
+        run = found[name].run
+        quick = {"quick": True} if asked.quick and "quick" in inspect.signature(run).parameters else {}
+        text = run(**quick)
+        if asked.quick:
+            print(text, flush=True)
+            continue
+        command = getattr(found[name], "COMMAND", f"python -m benchmarks {name}")
+        report.keep(name, text, command, time.perf_counter() - started)
+        report.assemble(tuple(found))
+        print(f"{name}: {time.perf_counter() - started:.0f} s, written to {report.RESULTS}", flush=True)
 
 
-main()
+if __name__ == "__main__":
+    main()

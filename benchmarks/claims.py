@@ -4,7 +4,6 @@ The peer is one table, an UPDATE with SKIP LOCKED to take a row and one to end i
 no attempts, no leases, no fencing. What the ledger does more is what the ratio shows. Each client is a process.
 """
 
-import os
 import statistics
 import time
 import uuid
@@ -14,11 +13,11 @@ from typing import Any
 
 import psycopg
 
-from ledger.database import migration, protocol
+from benchmarks.ledgers import ledger
+from ledger.database import protocol
 from ledger.database.connection import engine
 from ledger.database.store import Batch, Store
 
-CORES = os.cpu_count()
 PAIRS = 2000
 ROUNDS = 5
 CLIENTS = (1, 4, 8)
@@ -45,26 +44,28 @@ _SPEC = {
 }
 
 
-def measure(url: str) -> tuple[str, str]:
-    """Return the server's version and the table: medians of pairs (claim and end) a second, with their range."""
-    with engine(url).connect() as connection:
-        migration.upgrade(connection)
+def run(*, quick: bool = False) -> str:
+    with ledger() as found:
+        return measure(found.url, rounds=1 if quick else ROUNDS)
+
+
+def measure(url: str, rounds: int) -> str:
+    """Return a table of pairs (claim and end) a second."""
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(_PEER)
-        version = connection.info.server_version
     lines = [
-        f"## Claim and complete, {PAIRS} pairs a round, median of {ROUNDS} rounds (lowest to highest)\n",
+        f"## Claim and complete, {PAIRS} pairs a round, median of {rounds} rounds (lowest to highest)\n",
         "| clients | ledger.claim + ledger.complete, pairs/s | bare table, pairs/s | ratio |",
         "|---:|---:|---:|---:|",
     ]
     for clients in CLIENTS:
         ours, bare = [], []
-        for round in range(ROUNDS):
+        for round in range(rounds):
             ours.append(_rate(url, clients, _fill_ledger, _work_ledger, f"s{clients}-{round}"))
             bare.append(_rate(url, clients, _fill_peer, _work_peer, ""))
         ratio = statistics.median(ours) / statistics.median(bare)
         lines.append(f"| {clients} | {_spread(ours)} | {_spread(bare)} | {ratio:.2f} |")
-    return f"{version // 10000}.{version % 10000}", "\n".join(lines) + "\n"
+    return "\n".join(lines) + "\n"
 
 
 def _rate(url: str, clients: int, fill: Callable[..., None], work: Callable[..., None], name: str) -> float:

@@ -1,0 +1,183 @@
+"""A ledger on an embedded server of its own, with histories made by hand and the program's real processes."""
+
+import os
+import random
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+
+from benchmarks.objectives import SECONDS, valley
+from ledger import embedded
+from ledger.database import migration
+from ledger.database.connection import engine
+from ledger.database.store import Batch, Store, StudyRow
+from ledger.manager import register
+from ledger.study import assemble
+
+ROOT = Path(__file__).parents[1]
+NAMES = ("x", "y", "z")
+# After which somebody who should have done something has not.
+PATIENCE = 600.0
+POLL = 0.002
+
+_FILE = """
+[study]
+name = "{name}"
+iterations = {iterations}
+points = {points}
+[objective]
+function = "benchmarks.objectives:{function}"
+[space]
+{space}
+"""
+
+
+class Ledger:
+    """An upgraded ledger.
+
+    Attributes
+    ----------
+    url : str
+    folder : Path
+        For files; goes with the ledger.
+    """
+
+    def __init__(self, url: str, folder: Path) -> None:
+        self.url, self.folder = url, folder
+
+    @contextmanager
+    def store(self) -> Iterator[Store]:
+        with engine(self.url).connect() as connection:
+            yield Store(connection)
+
+    def query(self, statement: str, *parameters: object) -> list[tuple[Any, ...]]:
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            return connection.execute(statement, parameters).fetchall()
+
+    def database(self, name: str) -> str:
+        """Make another database on the same server, for a peer, and return its URL in SQLAlchemy's form."""
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            connection.execute(f"create database {name}")
+        folder = quote(str(conninfo_to_dict(self.url)["host"]))
+        return f"postgresql+psycopg://{embedded.NAME}@/{name}?host={folder}&port={embedded.PORT}"
+
+    # Histories
+
+    def study(self, name: str, *, iterations: int, points: int, function: str = "valley") -> StudyRow:
+        """Register a study with a GP, EI and three real parameters."""
+        file = self.folder / f"{name}.toml"
+        space = "\n".join(f'{one} = {{ type = "real", low = 0.0, high = 1.0 }}' for one in NAMES)
+        file.write_text(_FILE.format(name=name, iterations=iterations, points=points, function=function, space=space))
+        with self.store() as store:
+            return register(store, assemble({}, file))
+
+    def fill(self, row: StudyRow, trials: int, batch: int) -> tuple[list[list[float]], list[float]]:
+        """Record so many complete trials as told iterations; returns their points and losses."""
+        source = random.Random(0)
+        for number in range(trials // batch):
+            self.propose(row, number, [[source.random() for _ in NAMES] for _ in range(batch)])
+            self.finish(row, number)
+        found = self.query("select params, loss from ledger.trials where study_id = %s order by number", row.id)
+        return [[params[name] for name in NAMES] for params, _ in found], [loss for _, loss in found]
+
+    def propose(self, row: StudyRow, number: int, points: Sequence[Sequence[float]]) -> None:
+        params = [dict(zip(NAMES, map(float, point), strict=True)) for point in points]
+        with self.store() as store:
+            assert store.propose(row.id, number, 0, Batch(params, None, {}, 0.0, 0.0))
+
+    def finish(self, row: StudyRow, number: int) -> None:
+        """Complete the trials of an iteration without a worker, and tell it."""
+        statement = (
+            "update ledger.trial set state = 'complete', loss = %s, metrics = '{}', finished_at = ledger.clock()"
+            " where study_id = %s and number = %s"
+        )
+        with psycopg.connect(self.url, autocommit=True) as connection, self.store() as store:
+            trials = store.trials(row.id, iteration=number)
+            losses = [valley(trial.params) for trial in trials]
+            with connection.cursor() as cursor, connection.transaction():
+                cursor.executemany(
+                    statement, [(loss, row.id, trial.number) for trial, loss in zip(trials, losses, strict=True)]
+                )
+            assert store.tell(row.id, number, statistics.fmean(losses), min(losses), len(trials))
+
+    def iterations(self, row: StudyRow) -> int:
+        """Return how many iterations have been proposed."""
+        return int(self.query("select count(*) from ledger.iterations where study_id = %s", row.id)[0][0])
+
+    # Processes
+
+    @contextmanager
+    def program(self, *arguments: str, **variables: str) -> Iterator["subprocess.Popen[bytes]"]:
+        """Run `ledger`, and kill it at the end where it still runs; its words go to a log in the folder."""
+        environment = {key: value for key, value in os.environ.items() if not key.startswith(("LEDGER_", "WORKER_"))}
+        environment |= {"DATABASE_URL": self.url, "PYTHONPATH": str(ROOT), **variables}
+        with (self.folder / f"{arguments[0]}.log").open("ab") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "ledger", *arguments],
+                cwd=self.folder,
+                env=environment,
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        assert process.stdin is not None
+        with process.stdin:
+            try:
+                yield process
+            finally:
+                if process.poll() is None:
+                    process.kill()
+                process.wait()
+
+    @contextmanager
+    def workers(self, count: int, study: str, seconds: float = 0.0) -> Iterator[list[int]]:
+        """Run workers of a study, once they all wait for trials; yields their process ids."""
+        with ExitStack() as stack:
+            processes = [stack.enter_context(self._worker(study, seconds)) for _ in range(count)]
+            self.wait_until(lambda: self._waiting() == count, processes)
+            yield [process.pid for process in processes]
+            for process in processes:
+                process.terminate()
+            for process in processes:
+                process.wait(60)
+
+    def _worker(self, study: str, seconds: float) -> AbstractContextManager["subprocess.Popen[bytes]"]:
+        arguments = ("worker", "--study", study, "--allow", "benchmarks", "--leash", "--log-level", "warning")
+        return self.program(*arguments, **{SECONDS: str(seconds)})
+
+    def _waiting(self) -> int:
+        return int(self.query("select count(*) from ledger.workers where stopped_at is null")[0][0])
+
+    def wait_until(
+        self,
+        condition: Callable[[], bool],
+        processes: "Sequence[subprocess.Popen[bytes]]",
+    ) -> None:
+        """Wait; whoever ends meanwhile ends the benchmark, with the last line of its log."""
+        end = time.monotonic() + PATIENCE
+        while not condition():
+            ended = [process for process in processes if process.poll() is not None]
+            if ended or time.monotonic() > end:
+                logs = [file.read_text().strip().splitlines()[-1:] for file in self.folder.glob("*.log")]
+                raise SystemExit(f"{'a process ended' if ended else 'nothing happened'}; the logs end with {logs}")
+            time.sleep(POLL)
+
+
+@contextmanager
+def ledger() -> Iterator[Ledger]:
+    """Yield a new ledger."""
+    with tempfile.TemporaryDirectory() as name, embedded.running(Path(name) / "home", create=True) as url:
+        with engine(url).connect() as connection:
+            migration.upgrade(connection)
+        yield Ledger(url, Path(name))

@@ -1,0 +1,48 @@
+"""The manager's loop around any optimizer that is asked and told, so that optimizers can be measured in it.
+
+What `ledger manager` does more (the reaper, its log, the model that it records) is left out, in the peer's favour.
+"""
+
+import statistics
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from benchmarks.ledgers import NAMES, Ledger
+from ledger.database.store import StudyRow
+from ledger.manager import LONGEST_POLL, SHORTEST_POLL
+
+
+def skopt_optimizer(initial: int, seed: int = 0) -> Any:
+    """Return a skopt.Optimizer as a study has it."""
+    import skopt
+
+    return skopt.Optimizer(
+        [(0.0, 1.0)] * len(NAMES),
+        "GP",
+        n_initial_points=initial,
+        acq_func="EI",
+        random_state=seed,
+        model_queue_size=1,
+    )
+
+
+def search(found: Ledger, row: StudyRow, optimizer: Any, sizes: Sequence[int]) -> None:
+    """Ask, insert, wait and tell, once for each size, from the iteration behind the last one on."""
+    first = found.iterations(row)
+    for index, size in enumerate(sizes):
+        points = optimizer.ask(size)
+        found.propose(row, first + index, points)
+        losses = _losses(found, row, first + index)
+        optimizer.tell(points, losses)
+
+
+def _losses(found: Ledger, row: StudyRow, number: int) -> list[float]:
+    with found.store() as store:
+        pause = SHORTEST_POLL
+        while store.waiting(row.id, number)[0]:
+            time.sleep(pause)
+            pause = min(pause * 1.5, LONGEST_POLL)
+        losses = [trial.loss for trial in store.trials(row.id, iteration=number)]
+        assert store.tell(row.id, number, statistics.fmean(losses), min(losses), len(losses))
+    return losses

@@ -1,0 +1,78 @@
+"""Trials a second of Optuna on the same kind of server: RDBStorage, a loss that costs nothing, three parameters.
+
+The peers of the throughput of `ledger worker`. Once with the random sampler; once with all trials enqueued before the
+clock starts, which is the design closest to the ledger's. Each worker is a process with a study and connections of its
+own, through psycopg 3, that has done a trial before the clock starts; nothing is logged, no heartbeat is kept.
+"""
+
+import time
+from multiprocessing import get_context
+from typing import Any
+
+from benchmarks import report
+from benchmarks.ledgers import NAMES, ledger
+from benchmarks.objectives import valley
+
+WORKERS = (1, 8)
+TRIALS = {"random": 160, "enqueued": 80}
+ROUNDS = 3
+
+
+def run(*, quick: bool = False) -> str:
+    if report.version("optuna") is None:
+        return "## Optuna's RDBStorage\n\nnot measured: optuna is not installed\n"
+    trials, rounds = ({"random": 16, "enqueued": 8}, 1) if quick else (TRIALS, ROUNDS)
+    with ledger() as found:
+        url = found.database("optuna")
+        measured = {
+            (kind, workers): [rate(url, kind, workers, trials[kind]) for _ in range(rounds)]
+            for kind in trials
+            for workers in WORKERS
+        }
+    header = ["", *(f"{workers} worker{'s' if workers > 1 else ''}, trials/s" for workers in WORKERS)]
+    what = {"random": "random sampler", "enqueued": "enqueued trials"}
+    rows = [[what[kind], *(report.spread(measured[kind, workers]) for workers in WORKERS)] for kind in trials]
+    return "## Optuna's RDBStorage, trials that cost nothing\n\n" + report.table(header, rows)
+
+
+def rate(url: str, kind: str, workers: int, trials: int) -> float:
+    """Return trials a second of so many processes; `url` is a database in SQLAlchemy's form."""
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    study = optuna.create_study(storage=url)
+    if kind == "enqueued":
+        for index in range(trials + workers):
+            study.enqueue_trial(dict.fromkeys(NAMES, index / (trials + workers)))
+    context = get_context("spawn")
+    barrier = context.Barrier(workers + 1)
+    processes = [
+        context.Process(target=_work, args=(url, study.study_name, trials // workers, seed, barrier))
+        for seed in range(workers)
+    ]
+    for process in processes:
+        process.start()
+    barrier.wait()
+    started = time.perf_counter()
+    barrier.wait()
+    seconds = time.perf_counter() - started
+    for process in processes:
+        process.join()
+    done = len(study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.COMPLETE,))) - workers
+    assert done == trials // workers * workers, f"{done} of {trials} trials are complete"
+    return done / seconds
+
+
+def _work(url: str, name: str, trials: int, seed: int, barrier: Any) -> None:
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    study = optuna.load_study(study_name=name, storage=url, sampler=optuna.samplers.RandomSampler(seed))
+
+    def objective(trial: Any) -> float:
+        return valley({name: trial.suggest_float(name, 0.0, 1.0) for name in NAMES})
+
+    study.optimize(objective, n_trials=1)
+    barrier.wait()
+    study.optimize(objective, n_trials=trials)
+    barrier.wait()

@@ -1,0 +1,52 @@
+"""`python -m benchmarks.quality`: run the searches that are missing, and write the report.
+
+It takes hours and may be interrupted: the same command goes on. Each search is a line of benchmarks/quality.jsonl.
+"""
+
+import argparse
+import os
+import sys
+import time
+from pathlib import Path
+
+from benchmarks import __main__ as sections
+from benchmarks import quality, report
+from benchmarks.quality import analysis, methods, models, runs
+from benchmarks.quality.functions import FUNCTIONS
+from ledger.objectives import MODELS
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.quality", description=str(__doc__).partition("\n")[0])
+    known = [*FUNCTIONS, *MODELS, *models.NAMES]
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="searches at once (default: one a core)")
+    parser.add_argument("--functions", nargs="+", default=[], choices=known, metavar="NAME", help=", ".join(known))
+    parser.add_argument("--methods", nargs="+", default=list(methods.METHODS), choices=methods.METHODS)
+    parser.add_argument(
+        "--seeds", type=int, help=f"default: {runs.FUNCTION_SEEDS} for functions, {runs.MODEL_SEEDS} for models"
+    )
+    parser.add_argument("--evaluations", type=int, default=runs.EVALUATIONS)
+    parser.add_argument("--batch", type=int, default=runs.BATCH)
+    parser.add_argument("--output", type=Path, default=quality.FILE, help="the file of lines; another is only printed")
+    asked = parser.parse_args()
+    wanted = runs.tasks(runs.chosen(asked.functions), asked.methods, asked.seeds, asked.evaluations, asked.batch)
+    left = runs.missing(asked.output, wanted)
+    print(f"{len(wanted) - len(left)} of {len(wanted)} searches are there, {len(left)} are run", flush=True)
+    started = time.perf_counter()
+    try:
+        wrong = runs.run_all(asked.output, left, asked.jobs, lambda line: print(line, flush=True)) if left else []
+    except KeyboardInterrupt:
+        sys.exit("interrupted: the same command goes on from here")
+    text = analysis.markdown(runs.read(asked.output))
+    if asked.output == quality.FILE:
+        report.keep("quality", text, quality.COMMAND, time.perf_counter() - started)
+        report.assemble(tuple(sections.sections()))
+        print(f"written to {report.RESULTS}")
+    else:
+        print(text)
+    if wrong:
+        sys.exit("\n".join([f"{len(wrong)} searches failed:", *wrong]))
+
+
+if __name__ == "__main__":
+    main()

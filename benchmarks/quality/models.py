@@ -1,0 +1,55 @@
+"""The built-in models as what is searched: their default spaces, on five datasets that need no network."""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+from ledger import seeds
+from ledger.objectives import DEFAULT_SPACES, MODELS, Context, datasets, load
+from ledger.space import Dimension, Space
+
+SYNTHETIC = "synthetic"
+
+
+def _synthetic() -> Any:
+    from sklearn.datasets import make_classification
+
+    return make_classification(
+        n_samples=600, n_features=20, n_informative=8, n_classes=3, flip_y=0.05, class_sep=0.8, random_state=0
+    )
+
+
+# the fifth: classes that overlap, with features that say nothing
+datasets.LOADERS[SYNTHETIC] = _synthetic
+DATASETS = (*datasets.DATASETS, SYNTHETIC)
+NAMES = tuple(f"{model}/{dataset}" for model in MODELS for dataset in DATASETS)
+
+
+def dimensions(name: str) -> tuple[Dimension, ...]:
+    return Space.from_toml(DEFAULT_SPACES[name.partition("/")[0]]).dimensions
+
+
+def objective(name: str, seed: int) -> Callable[[Mapping[str, Any], int], float]:
+    """Return what trains with parameters as the trial of a number, in a study of that seed; gives the loss."""
+    model, _, dataset = name.partition("/")
+    return partial(_loss, _train(model, dataset), name, seed)
+
+
+def _train(model: str, dataset: str) -> Callable[[dict[str, Any], Context], Any]:
+    if dataset in datasets.DATASETS:
+        return load({"model": model, "dataset": dataset}, ())
+    from ledger.objectives import builtin
+    from ledger.objectives.result import to_result
+
+    train = builtin.objective(model, dataset, 1)
+    return lambda params, context: to_result(train(params, context))
+
+
+def _loss(train: Any, name: str, seed: int, params: Mapping[str, Any], trial: int) -> float:
+    context = Context(name, trial, 1, seeds.derive(seed, "trial", trial), seed)
+    return float(train(dict(params), context).loss)
+
+
+def step(name: str, seed: int) -> float:
+    """Return the loss of one test row, the smallest difference that there is."""
+    return 1.0 / len(datasets.split(name.partition("/")[2], seed)[3])

