@@ -1,9 +1,11 @@
 """From a study's objective, as its row holds it, to what a worker's trainer calls."""
 
+import sys
 from collections.abc import Callable, Collection, Mapping
+from functools import lru_cache
 from typing import Any
 
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from ledger.errors import LedgerError
 from ledger.objectives import builtin
@@ -53,11 +55,17 @@ def load(
         function = builtin.objective(model, dataset, threads)
 
     def evaluate(params: dict[str, Any], context: Context) -> Result:
-        with threadpool_limits(limits=threads):
+        with _thread_pools(len(sys.modules)).limit(limits=threads):
             returned = function({name: _as_real(value) for name, value in params.items()}, context)
         return to_result(returned)
 
     return evaluate
+
+
+@lru_cache(maxsize=1)
+def _thread_pools(_modules: int) -> ThreadpoolController:
+    """Find the libraries that have threads; anew only where modules were imported: it reads all that is mapped."""
+    return ThreadpoolController()
 
 
 def _as_real(value: Any) -> Any:

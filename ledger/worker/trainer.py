@@ -19,14 +19,14 @@ import time
 import traceback
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass
-from functools import partial
+from dataclasses import dataclass
+from functools import lru_cache, partial
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import IO, Any
 
 from ledger.errors import LedgerError
-from ledger.objectives import Context, load
+from ledger.objectives import Context, Result, load
 
 # Set before the child's libraries are loaded: some size their thread pools once, at import.
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
@@ -86,16 +86,19 @@ class Trainer:
         self._ended: int | None = None
         self._started = 0.0
         self._job = 0
+        # what the child says that it has loaded, and what it was last sent
+        self._loaded: Mapping[str, Any] | None = None
+        self._sent: Mapping[str, Any] = {}
         # When this job's objective was loaded, of time.monotonic(): imports and a dataset are not the trial's time.
         self.training_since: float | None = None
 
     def start(self, objective: Mapping[str, Any], params: Mapping[str, Any], context: Context) -> None:
         """Begin one attempt; its end is told by `wait`."""
-        self._send({"objective": objective, "params": params, "context": asdict(context)})
+        self._send(objective, params=params, context=vars(context))
 
     def check(self, objective: Mapping[str, Any]) -> None:
         """Raise a LedgerError where the objective cannot be loaded here."""
-        self._send({"objective": objective})
+        self._send(objective)
         trained = None
         while trained is None:
             trained = self.wait(timeout=None)
@@ -117,7 +120,7 @@ class Trainer:
             if job != self._job:
                 return None
             if trained is None:
-                self.training_since = time.monotonic()
+                self._loaded, self.training_since = self._sent, time.monotonic()
             return trained
         if self._ended in ready:
             return Trained("failed", time.monotonic() - self._started, error=self._death())
@@ -128,20 +131,23 @@ class Trainer:
         if self._process is not None:
             self._end()
 
-    def _send(self, job: Mapping[str, Any]) -> None:
-        self._started, self.training_since = time.monotonic(), None
+    def _send(self, objective: Mapping[str, Any], **more: Any) -> None:
+        self._started, self._sent = time.monotonic(), objective
         self._job += 1
-        message = json.dumps({**job, "job": self._job}).encode()
+        job = {"job": self._job, "objective": objective, **more}
         if self._connection is not None:
+            is_loaded = objective == self._loaded
+            self.training_since = self._started if is_loaded else None
             if not (self._ended is not None and wait([self._ended], 0)):
                 with suppress(OSError):
-                    self._connection.send_bytes(message)
+                    self._connection.send_bytes(json.dumps({**job, "say_loaded": not is_loaded}).encode())
                     return
             # it died between two jobs, which costs nobody anything
             self._end()
+        self.training_since = None
         # where it dies at its start, the wait for its answer says so
         with suppress(OSError):
-            self._spawn().send_bytes(message)
+            self._spawn().send_bytes(json.dumps({**job, "say_loaded": True}).encode())
 
     def _spawn(self) -> Connection:
         ours, theirs = socket.socketpair()
@@ -189,7 +195,7 @@ class Trainer:
         self._connection.close()
         if self._ended is not None:
             os.close(self._ended)
-        self._process = self._connection = self._stderr = self._ended = None
+        self._process = self._connection = self._stderr = self._ended = self._loaded = None
         return code, last_words
 
 
@@ -260,7 +266,7 @@ def main(descriptor: int, options: Mapping[str, Any]) -> None:
         if os.getpid() != own:
             # a copy that an objective made, and that came back from it
             os._exit(0)
-        answer(asdict(trained))
+        answer(vars(trained))
 
 
 def _answer(connection: Connection, job: int, content: Mapping[str, Any]) -> None:
@@ -280,12 +286,13 @@ def _die_with(parent: int) -> None:
 
 def _train(job: dict[str, Any], options: Mapping[str, Any], loaded: Callable[[], None]) -> Trained:
     try:
-        objective = load(job["objective"], options["allowed"], threads=options["threads"])
+        objective = _load(json.dumps(job["objective"]), tuple(options["allowed"]), options["threads"])
     except LedgerError as error:
         return Trained("refused", 0.0, error=str(error))
+    if job["say_loaded"]:
+        loaded()
     if "params" not in job:
         return Trained("result", 0.0)
-    loaded()
     started = time.perf_counter()
     try:
         result = objective(job["params"], Context(**job["context"]))
@@ -295,6 +302,11 @@ def _train(job: dict[str, Any], options: Mapping[str, Any], loaded: Callable[[],
         text = str(error) if isinstance(error, LedgerError) else traceback.format_exc()
         return Trained("failed", time.perf_counter() - started, error=text)
     return Trained("result", time.perf_counter() - started, loss=result.loss, metrics=result.metrics)
+
+
+@lru_cache(maxsize=1)
+def _load(objective: str, allowed: Collection[str], threads: int) -> Callable[[dict[str, Any], Context], Result]:
+    return load(json.loads(objective), allowed, threads=threads)
 
 
 if __name__ == "__main__":
