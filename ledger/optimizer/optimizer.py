@@ -284,14 +284,10 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
         self.models.append(model)
         self.__dict__.pop("_next_x", None)
 
-<<<<<<< /tmp/o.py
+    @_BLAS.wrap(limits=1)  # type: ignore[untyped-decorator]
     def _select(
         self, n_points: int, strategy: str, random: np.random.RandomState, under_way: Sequence[Any] = ()
     ) -> list[Any]:
-=======
-    @_BLAS.wrap(limits=1)  # type: ignore[untyped-decorator]
-    def _select(self, n_points: int, strategy: str, random: np.random.RandomState) -> list[Any]:
->>>>>>> /tmp/t.py
         """Choose points that the last model, told lies of them, finds best one after another."""
         if not self.models:
             raise RuntimeError("Random evaluations exhausted and no model has been fit.")
