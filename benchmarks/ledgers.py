@@ -35,6 +35,7 @@ _FILE = """
 name = "{name}"
 iterations = {iterations}
 points = {points}
+mode = "{mode}"
 [objective]
 function = "benchmarks.objectives:{function}"
 [space]
@@ -73,11 +74,14 @@ class Ledger:
 
     # Histories
 
-    def study(self, name: str, *, iterations: int, points: int, function: str = "valley") -> StudyRow:
+    def study(
+        self, name: str, *, iterations: int, points: int, function: str = "valley", mode: str = "batch"
+    ) -> StudyRow:
         """Register a study with a GP, EI and three real parameters."""
         file = self.folder / f"{name}.toml"
         space = "\n".join(f'{one} = {{ type = "real", low = 0.0, high = 1.0 }}' for one in NAMES)
-        file.write_text(_FILE.format(name=name, iterations=iterations, points=points, function=function, space=space))
+        facts = {"iterations": iterations, "points": points, "function": function, "mode": mode}
+        file.write_text(_FILE.format(name=name, space=space, **facts))
         with self.store() as store:
             return register(store, assemble({}, file))
 
