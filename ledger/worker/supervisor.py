@@ -12,6 +12,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from multiprocessing.connection import wait
+from typing import Any
+
+from psycopg import Connection
 
 from ledger.database import protocol
 from ledger.database.protocol import Claimed
@@ -206,11 +209,14 @@ class Supervisor:
 
     def _idle(self) -> None:
         """Wait for a notification, for the poll, or for a signal."""
+        # one that came with the answer to the last claim, which did not see the trials yet, wakes no wait
+        if self._session.call(_heard):
+            return
         connection = self._session.fileno()
         notified = [] if connection is None else [connection]
         # jitter, so that idle workers do not poll in step
         wait([*self._departure.descriptors, *notified], POLL_SECONDS * random.uniform(0.75, 1.25))  # noqa: S311
-        self._session.call(lambda connection: list(connection.notifies(timeout=0)))
+        self._session.call(_heard)
 
     def _between_tries(self, seconds: float) -> None:
         """Wait before the database is tried again. The grace is for what is in hand."""
@@ -239,6 +245,11 @@ class Supervisor:
         self._announce(stopped=True)
         self._session.close()
         say(_log, "left", f"worker {self.name} leaves after {attempts} attempts", worker=self.name, attempts=attempts)
+
+
+def _heard(connection: Connection[Any]) -> bool:
+    """Take the notifications that have come; whether there were any."""
+    return bool(list(connection.notifies(timeout=0)))
 
 
 def _versions() -> dict[str, str]:

@@ -422,3 +422,96 @@ def test_a_worker_behind_a_pooler_goes_on_without_prepared_statements(store, url
             session.call(lambda connection: connection.execute("deallocate all"))
     session.close()
     assert taken == list(range(9))
+
+
+def claims(count: int) -> list[uuid.UUID]:
+    return [uuid.uuid4() for _ in range(count)]
+
+
+def test_several_claims_take_the_pending_trials_with_the_lowest_numbers(store, connection):
+    make_study(store, trials=5, trial_timeout=60.0)
+    held = protocol.claim(connection, "s", asked := claims(3), "w")
+    assert [(each.trial, each.claim, each.attempt) for each in held] == [(n, asked[n], 1) for n in range(3)]
+    assert [attempt(connection, claim)["trial"] for claim in asked] == [0, 1, 2]
+    # of the others, only their worker will know when they begin
+    assert [trial(connection, number)["deadline_at"] is None for number in range(3)] == [False, True, True]
+    assert [each.trial for each in protocol.claim(connection, "s", claims(3), "w")] == [3, 4]
+    assert protocol.claim(connection, "s", claims(3), "w") == []
+
+
+def test_a_lost_acknowledgement_of_several_claims_is_answered_with_the_same_trials(store, connection):
+    make_study(store, trials=5)
+    held = protocol.claim(connection, "s", asked := claims(3), "w")
+    assert protocol.claim(connection, "s", asked, "w") == held
+    protocol.complete(connection, held[1], 0.5, {}, 0.0)
+    assert protocol.claim(connection, "s", asked, "w") == [held[0], held[2]]
+    assert trial(connection, 3)["state"] == "pending"
+
+
+def test_no_worker_is_given_more_than_its_share_of_what_is_pending(store, connection, advance):
+    make_study(store, trials=20)
+    for name in ("w", "other", "third", "fourth", "left"):
+        protocol.announce(connection, name, "host", 7, {}, stopped=name == "left")
+    assert len(protocol.claim(connection, "s", claims(3), "w")) == 3
+    assert len(protocol.claim(connection, "s", claims(16), "other")) == 4, "a quarter of 17"
+    # who was not seen for half a minute is not waited for
+    advance(31)
+    protocol.announce(connection, "w", "host", 7, {})
+    assert len(protocol.claim(connection, "s", claims(10), "w")) == 10
+    protocol.announce(connection, "other", "host", 7, {})
+    assert len(protocol.claim(connection, "s", claims(10), "w")) == 1
+    assert len(protocol.claim(connection, "s", claims(10), "w")) == 1
+    assert len(protocol.claim(connection, "s", claims(10), "w")) == 1, "the last one, though its half is none"
+    assert protocol.claim(connection, "s", claims(10), "w") == []
+
+
+def test_several_claims_are_of_one_study(store, connection):
+    make_study(store, "a", trials=2)
+    make_study(store, "b", trials=2)
+    assert [held.study_name for held in protocol.claim(connection, None, claims(4), "w")] == ["a", "a"]
+    assert [held.study_name for held in protocol.claim(connection, None, claims(4), "w")] == ["b", "b"]
+
+
+def test_too_many_claims_at_once_are_refused(store, connection):
+    make_study(store)
+    with pytest.raises(psycopg.errors.InvalidParameterValue, match="65 claims at once are too many: 64 are the most"):
+        protocol.claim(connection, "s", claims(65), "w")
+    assert protocol.claim(connection, "s", [], "w") == []
+
+
+def test_results_written_together_are_answered_one_by_one(store, connection, advance):
+    make_study(store, trials=4)
+    held = protocol.claim(connection, "s", claims(4), "w")
+    protocol.complete(connection, held[0], 0.5, {}, 0.0)
+    protocol.fail(connection, held[1], "error", 1.0)
+    stranger = protocol.Claimed(**{**vars(held[2]), "claim": uuid.uuid4()})
+    results = [protocol.Completed(each, 0.25, {"n": each.trial}, 1.5) for each in (*held[:3], stranger, held[3])]
+    answers = ["already", "stale", "recorded", "unknown", "recorded"]
+    assert protocol.complete_together(connection, results) == answers
+    assert [trial(connection, number)["metrics"] for number in (2, 3)] == [{"n": 2}, {"n": 3}]
+
+
+def test_trials_released_together_are_answered_one_by_one(store, connection):
+    make_study(store, trials=3)
+    held = protocol.claim(connection, "s", claims(3), "w")
+    protocol.complete(connection, held[1], 0.5, {}, 0.0)
+    assert protocol.release(connection, *held) == {held[0].claim, held[2].claim}
+    assert [attempt(connection, each.claim)["outcome"] for each in held] == ["released", "complete", "released"]
+    rows = connection.execute("select state, failures, lost from ledger.trial order by number").fetchall()
+    assert rows == [("pending", 0, 0), ("complete", 0, 0), ("pending", 0, 0)]
+
+
+def test_the_calls_of_the_hot_path_are_prepared_and_prepared_anew_after_a_loss(store, url):
+    make_study(store, trials=40)
+    session = Session(url, "ledger worker", 10.0, Patience(60), protocol.listen, lambda seconds: None)
+    for _connection in range(2):
+        for _ in range(10):
+            (held,) = session.call(protocol.claim, "s", claims(1), "w")
+            session.call(protocol.complete, held, 0.5, {}, 0.0)
+        prepared = session.call(
+            lambda connection: connection.execute("select statement from pg_prepared_statements").fetchall()
+        )
+        for function in ("ledger.claim(", "ledger.complete("):
+            assert len([statement for (statement,) in prepared if function in statement]) == 1
+        # as after a loss
+        session.close()

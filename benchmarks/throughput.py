@@ -1,0 +1,365 @@
+"""What claims cost: trials a second through real workers, a claim beside a million finished trials, and how soon idle
+workers notice new trials.
+
+Workers are processes of `ledger worker`, with an objective that does nothing. Beside them are processes that only call
+the same functions: as a worker does for short trials, 32 claims a call and 32 results a call, and one by one. All
+times of trials are those of the database, from the first claim to the last result.
+"""
+
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from psycopg.conninfo import make_conninfo
+
+from ledger import embedded
+from ledger.database import migration, protocol
+from ledger.database.connection import engine
+from ledger.database.store import Batch, Store, StudyRow
+from ledger.worker.pace import MOST_AHEAD
+
+WORKERS = (1, 4, 8, 32)
+TRIALS = 4000
+# Of those that are called one by one, which take longer.
+FEWER = 4
+ROUNDS = 3
+FINISHED = (1_000, 1_000_000)
+CLAIMS = 1000
+INSERTS = 200
+# Each waits half a second in the mean.
+POLLED = 20
+IDLE_WORKERS = 4
+
+_SPEC = {
+    "points": 1,
+    "seed": 0,
+    "objective": {"function": "nothing:loss"},
+    "space": [],
+    "optimizer": {},
+    "limits": {"max_failures": 3, "max_lost": 20, "lease": 30.0, "heartbeat": 10.0, "trial_timeout": None},
+}
+_FINISHED = """
+with iteration as (
+  insert into ledger.iteration (study_id, number, round, size, asked_at, ask_seconds, tell_seconds, environment)
+  select %(study)s, k, 0, 10, now(), 0, 0, '{}' from generate_series(0, %(trials)s / 10 - 1) as k)
+insert into ledger.trial (study_id, number, iteration, round, source, params, available_at, state, attempts,
+  finished_at, loss, metrics, claim, worker, claimed_at)
+select %(study)s, n, n / 10, 0, 'proposed', jsonb_build_object('x', n), now(), 'complete', 1,
+  now(), random(), '{}', gen_random_uuid(), 'w', now()
+from generate_series(0, %(trials)s - 1) as n
+"""
+_THEIR_ATTEMPTS = """
+insert into ledger.attempt (claim, study_id, trial, number, worker, claimed_at, ended_at, outcome, loss, seconds)
+select claim, study_id, number, 1, 'w', now(), now(), 'complete', loss, 0 from ledger.trial where state = 'complete'
+"""
+
+
+def run(*, quick: bool = False) -> str:
+    """Measure, and return a section of RESULTS.md.
+
+    Parameters
+    ----------
+    quick : bool
+        In sizes that only show that it runs.
+    """
+    small = 20 if quick else 1
+    with _ledger() as (url, folder):
+        parts = [
+            _trials_a_second(url, folder, TRIALS // small, 1 if quick else ROUNDS, WORKERS[:2] if quick else WORKERS),
+            _beside_finished_trials(url, [count // small for count in FINISHED], CLAIMS // small),
+            _until_claimed(url, folder, INSERTS // small, max(2, POLLED // small)),
+        ]
+    return "\n".join(["## Claims through real workers\n", *parts])
+
+
+@contextmanager
+def _ledger() -> Iterator[tuple[str, Path]]:
+    """A migrated ledger on a server of its own, and a folder with the objective."""
+    with tempfile.TemporaryDirectory() as name, embedded.running(Path(name) / "home", create=True) as url:
+        _migrate(url)
+        folder = Path(name) / "objective"
+        folder.mkdir()
+        (folder / "nothing.py").write_text("def loss(params):\n    return 0.5\n")
+        yield url, folder
+
+
+def _migrate(url: str) -> None:
+    with engine(url).connect() as connection:
+        migration.upgrade(connection)
+
+
+def _study(store: Store, name: str) -> StudyRow:
+    row = store.create(name, _SPEC, "", 1, {})
+    assert row is not None
+    return row
+
+
+def _propose(store: Store, row: StudyRow, iteration: int, trials: int) -> None:
+    points = [{"x": 1e6 * iteration + index} for index in range(trials)]
+    assert store.propose(row.id, iteration, 0, Batch(points, None, {}, 0.0, 0.0))
+
+
+@contextmanager
+def _workers(url: str, folder: Path, count: int, study: str) -> Iterator[None]:
+    """Processes of `ledger worker`, all of which are here and have loaded the objective."""
+    command = [sys.executable, "-m", "ledger", "worker", "--study", study, "--allow", "nothing", "--until-complete"]
+    environment = {**os.environ, "DATABASE_URL": url, "OMP_NUM_THREADS": "1"}
+    with (folder / f"{study}.log").open("w") as log, psycopg.connect(url, autocommit=True) as connection:
+        here = "select count(*) from ledger.worker where stopped_at is null"
+        before = _value(connection, here)
+        processes = [
+            subprocess.Popen(command, cwd=folder, env=environment, stderr=log, stdin=subprocess.DEVNULL)
+            for _ in range(count)
+        ]
+        while _value(connection, here) < before + count:
+            time.sleep(0.05)
+        yield
+        with engine(url).connect() as own:
+            store = Store(own)
+            store.finish(store.study(study).id, "complete", None)
+        for process in processes:
+            process.wait()
+
+
+def _value(connection: psycopg.Connection[Any], statement: str, *parameters: object) -> Any:
+    row = connection.execute(statement, parameters).fetchone()
+    assert row is not None
+    return row[0]
+
+
+# Trials a second.
+
+
+def _trials_a_second(url: str, folder: Path, trials: int, rounds: int, workers: Sequence[int]) -> str:
+    sizes = f"{trials} a round (one by one {trials // FEWER})"
+    lines = [
+        f"### Trials a second, {sizes}, median of {rounds} rounds (lowest to highest)\n",
+        f"| workers | `ledger worker` | calls alone, {MOST_AHEAD} a call | ratio | calls alone, one by one | ratio |",
+        "|---:|---:|---:|---:|---:|---:|",
+    ]
+    for count in workers:
+        ours, together, single = [], [], []
+        for round in range(rounds):
+            name = f"n{count}-{round}"
+            ours.append(_rate(url, f"{name}-workers", trials, partial(_workers, url, folder, count)))
+            together.append(_rate(url, f"{name}-together", trials, partial(_bare, url, count, MOST_AHEAD)))
+            single.append(_rate(url, f"{name}-single", trials // FEWER, partial(_bare, url, count, 1)))
+        ratios = [statistics.median(ours) / statistics.median(rates) for rates in (together, single)]
+        cells = [_spread(ours), _spread(together), f"{ratios[0]:.2f}", _spread(single), f"{ratios[1]:.2f}"]
+        lines.append(f"| {count} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _rate(url: str, study: str, trials: int, work: Callable[[str], Any]) -> float:
+    """Have the trials of a new study done, and return how many a second."""
+    with engine(url).connect() as connection:
+        store = Store(connection)
+        row = _study(store, study)
+        with psycopg.connect(url, autocommit=True) as asks:
+            with work(study):
+                # one for each worker to get ready on, and then those that count
+                _propose(store, row, 0, 64)
+                _wait(asks, row, 64)
+                _propose(store, row, 1, trials)
+                _wait(asks, row, 64 + trials)
+            seconds = _value(
+                asks,
+                "select extract(epoch from max(finished_at) - min(claimed_at))::float8 from ledger.trial"
+                " where study_id = %s and iteration = 1",
+                row.id,
+            )
+    return trials / float(seconds)
+
+
+def _wait(connection: psycopg.Connection[Any], row: StudyRow, complete: int) -> None:
+    left = "select count(*) from ledger.trial where study_id = %s and state in ('pending', 'running')"
+    while _value(connection, left, row.id) > 0:
+        time.sleep(0.05)
+    done = _value(connection, "select count(*) from ledger.trial where study_id = %s and state = 'complete'", row.id)
+    assert done == complete, f"{done} of {complete} trials are complete"
+
+
+@contextmanager
+def _bare(url: str, count: int, together: int, study: str) -> Iterator[None]:
+    context = get_context("spawn")
+    ready = context.Barrier(count + 1)
+    processes = [context.Process(target=_call, args=(url, study, together, ready)) for _ in range(count)]
+    for process in processes:
+        process.start()
+    ready.wait()
+    yield
+    with engine(url).connect() as own:
+        store = Store(own)
+        store.finish(store.study(study).id, "complete", None)
+    for process in processes:
+        process.join()
+
+
+def _call(url: str, study: str, together: int, ready: Any) -> None:
+    name = f"bare-{os.getpid()}"
+    with psycopg.connect(url, autocommit=True) as connection:
+        protocol.announce(connection, name, "here", os.getpid(), {})
+        protocol.listen(connection)
+        ready.wait()
+        while True:
+            claims = [uuid.uuid4() for _ in range(together)]
+            if held := protocol.claim(connection, study, claims, name):
+                protocol.complete_together(connection, [protocol.Completed(each, 0.5, {}, 0.0) for each in held])
+            elif protocol.ended(connection, study):
+                break
+            else:
+                list(connection.notifies(timeout=1, stop_after=1))
+        protocol.announce(connection, name, "here", os.getpid(), {}, stopped=True)
+
+
+def _spread(values: Sequence[float]) -> str:
+    return f"{statistics.median(values):,.0f} ({min(values):,.0f} to {max(values):,.0f})"
+
+
+# A claim beside finished trials.
+
+
+def _beside_finished_trials(url: str, finished: Sequence[int], claims: int) -> str:
+    databases = []
+    with psycopg.connect(url, autocommit=True) as connection:
+        for count in finished:
+            connection.execute(f"create database finished_{count}".encode())
+            databases.append(make_conninfo(url, dbname=f"finished_{count}"))
+    rows = []
+    for count, database in zip(finished, databases, strict=True):
+        _migrate(database)
+        with engine(database).connect() as own, psycopg.connect(database, autocommit=True) as connection:
+            store = Store(own)
+            row = _study(store, "s")
+            connection.execute(_FINISHED, {"study": row.id, "trials": count})
+            connection.execute(_THEIR_ATTEMPTS)
+            # twice as many, for those that are claimed by 32
+            _propose(store, row, count // 10, claims + MOST_AHEAD * (claims // 10))
+            connection.execute("vacuum (analyze)")
+            connection.execute("checkpoint")
+    took: dict[str, list[list[float]]] = {what: [[] for _ in finished] for what in ("claim", "complete", "claim of 32")}
+    connections = [psycopg.connect(database, autocommit=True) for database in databases]
+    for number in range(claims):
+        # in turns, so that whatever else the machine does meets all alike
+        for index, connection in enumerate(connections):
+            started = time.perf_counter()
+            held = protocol.claim(connection, "s", [uuid.uuid4()], "w")
+            claimed = time.perf_counter()
+            assert protocol.complete(connection, held[0], 0.5, {}, 0.0) == "recorded"
+            took["claim"][index].append(claimed - started)
+            took["complete"][index].append(time.perf_counter() - claimed)
+            if number % 10 == 0:
+                started = time.perf_counter()
+                assert (
+                    len(protocol.claim(connection, "s", [uuid.uuid4() for _ in range(MOST_AHEAD)], "w")) == MOST_AHEAD
+                )
+                took["claim of 32"][index].append(time.perf_counter() - started)
+    for connection in connections:
+        connection.close()
+    for what, all_seconds in took.items():
+        medians = [1000 * statistics.median(seconds) for seconds in all_seconds]
+        shown = " | ".join(f"{median:.3f}" for median in medians)
+        rows.append(f"| {what} | {shown} | {medians[-1] / medians[0]:.2f} |")
+    heads = " | ".join(f"{count:,} finished, ms" for count in finished)
+    return "\n".join(
+        [
+            f"### A call beside finished trials, median of {claims} in turns ({claims // 10} of the last)\n",
+            f"| call | {heads} | ratio |",
+            "|---|" + "---:|" * (len(finished) + 1),
+            *rows,
+            "",
+        ]
+    )
+
+
+# From an insert to the claim.
+
+
+def _until_claimed(url: str, folder: Path, inserts: int, polled: int) -> str:
+    rows = [
+        ("new trials, idle workers", _latencies(url, folder, "notified", inserts, notify=True)),
+        ("the same, polling only", _latencies(url, folder, "polled", polled, notify=False)),
+        ("NOTIFY to a bare listener and back", _round_trips(url, inserts)),
+    ]
+    lines = [
+        f"### From an insert's stamp to the claim's, {IDLE_WORKERS} idle workers\n",
+        "| | samples | p50, ms | p99, ms |",
+        "|---|---:|---:|---:|",
+    ]
+    for what, seconds in rows:
+        p99 = statistics.quantiles(seconds, n=100, method="inclusive")[98]
+        lines.append(f"| {what} | {len(seconds)} | {1000 * statistics.median(seconds):.1f} | {1000 * p99:.1f} |")
+    return "\n".join(lines) + "\n"
+
+
+def _latencies(url: str, folder: Path, study: str, inserts: int, *, notify: bool) -> list[float]:
+    with engine(url).connect() as connection, psycopg.connect(url, autocommit=True) as asks:
+        store = Store(connection)
+        row = _study(store, study)
+        with _workers(url, folder, IDLE_WORKERS, study):
+            # the first ones find trainers that are not there yet
+            for number in range(inserts + 2 * IDLE_WORKERS):
+                if notify:
+                    _propose(store, row, number, 1)
+                else:
+                    _insert_silently(asks, row, number)
+                _wait(asks, row, number + 1)
+                # so that they are idle again
+                time.sleep(0.02)
+            rows = asks.execute(
+                "select extract(epoch from claimed_at - available_at)::float8 from ledger.trial"
+                " where study_id = %s order by number offset %s",
+                (row.id, 2 * IDLE_WORKERS),
+            ).fetchall()
+    return [seconds for (seconds,) in rows]
+
+
+def _insert_silently(connection: psycopg.Connection[Any], row: StudyRow, number: int) -> None:
+    connection.execute(
+        "with iteration as (insert into ledger.iteration"
+        " (study_id, number, round, size, asked_at, ask_seconds, tell_seconds, environment)"
+        " values (%(study)s, %(number)s, 0, 1, now(), 0, 0, '{}'))"
+        " insert into ledger.trial (study_id, number, iteration, round, source, params, available_at)"
+        " values (%(study)s, %(number)s, %(number)s, 0, 'proposed', jsonb_build_object('x', %(number)s::int),"
+        " ledger.clock())",
+        {"study": row.id, "number": number},
+    )
+
+
+def _round_trips(url: str, count: int) -> list[float]:
+    """From a NOTIFY to another session's answer to it, by a NOTIFY too."""
+
+    def answer() -> None:
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute("listen there")
+            ready.set()
+            for _ in range(count):
+                list(connection.notifies(stop_after=1))
+                connection.execute("notify back")
+
+    ready = threading.Event()
+    thread = threading.Thread(target=answer)
+    took = []
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("listen back")
+        thread.start()
+        ready.wait()
+        for _ in range(count):
+            started = time.perf_counter()
+            connection.execute("notify there")
+            list(connection.notifies(stop_after=1))
+            took.append(time.perf_counter() - started)
+    thread.join()
+    return took

@@ -1,0 +1,50 @@
+"""How many statements a worker sends for trials that take no time."""
+
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from ledger.database.session import Session
+from ledger.database.store import Batch
+from ledger.settings import Settings
+from ledger.worker import hand, pace
+from ledger.worker.supervisor import Orders, Supervisor
+from tests.integration.ledgers import spec
+
+AHEAD = pace.MOST_AHEAD
+
+
+@pytest.fixture
+def sent(monkeypatch, tmp_path) -> Counter[str]:
+    """Counts the calls of each statement, however slow this machine is."""
+    monkeypatch.setattr(pace, "AHEAD_SECONDS", 600.0)
+    monkeypatch.setattr(hand, "TOGETHER_SECONDS", 600.0)
+    (tmp_path / "nothing.py").write_text("def loss(params):\n    return 0.5\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    counted: Counter[str] = Counter()
+    try_call = Session.try_call
+
+    def counting(self: Session, statement: Any, *args: Any, **kwargs: Any) -> Any:
+        counted[statement.__name__] += 1
+        return try_call(self, statement, *args, **kwargs)
+
+    monkeypatch.setattr(Session, "try_call", counting)
+    return counted
+
+
+@pytest.mark.parametrize(("trials", "claims"), [(1 + 4 * AHEAD, 5), (1 + 4 * AHEAD - 1, 5), (1, 1)])
+def test_short_trials_cost_two_statements_a_batch(url, store, sent, trials, claims):
+    row = store.create("s", {**spec(trials), "objective": {"function": "nothing:loss"}}, "0" * 64, 1, {})
+    assert row is not None
+    points = [{"C": float(index)} for index in range(trials + 10)]
+    assert store.propose(row.id, 0, 0, Batch(points, None, {}, 0.0, 0.0))
+    orders = Orders("s", max_trials=trials, allowed=["nothing"])
+    assert Supervisor(url, orders, Settings.from_environment()).run() == trials
+    # while it works, it says once in ten seconds that it is here
+    assert {name: count for name, count in sent.items() if name != "announce"} == {
+        "claim": claims,
+        "complete_together": claims,
+    }
+    outcomes = [(trial.state, trial.attempts) for trial in store.trials(row.id)]
+    assert outcomes == [("complete", 1)] * trials + [("pending", 0)] * 10

@@ -1,0 +1,95 @@
+"""A worker that claims short trials ahead loses none of them, however it ends, and keeps none from others."""
+
+import signal
+
+import pytest
+
+from tests.system.programs import Program, own_study, wait_until
+
+TRIALS, EVENT = 20, 10
+# Trial 0 is claimed alone and shows that trials are short; the others are claimed at once, by a worker that is alone.
+OBJECTIVE = """
+import os, pathlib, signal, time
+
+def short(params, context):
+    if context.trial == 10 and context.attempt == 1:
+        {event}
+    return params["x"] ** 2
+"""
+WAIT = """
+        pathlib.Path("begun").touch()
+        while not pathlib.Path("go").exists():
+            time.sleep(0.02)
+"""
+
+
+class Search:
+    def __init__(self, folder, event):
+        own_study(folder, OBJECTIVE.format(event=event), "short", points=TRIALS, heartbeat=0.5, lease=2.0)
+        self.folder, self.program = folder, Program(folder)
+        self.manager = self.program.start("manager", "own.toml")
+        wait_until(lambda: self.program.query("select from ledger.trial"))
+        self.first = self.worker()
+
+    def worker(self):
+        return self.program.start("worker", "--study", "own", "--until-complete", "--allow", "mine")
+
+    def outcomes(self, *trials):
+        those = f"trial between {trials[0]} and {trials[-1]}"
+        rows = self.program.query(f"select outcome from ledger.attempt where {those} order by trial, number")
+        return [outcome for (outcome,) in rows]
+
+    def ends(self, *workers):
+        for process in (*workers, self.manager):
+            _, error = process.communicate()
+            assert process.returncode == 0, error
+            assert "Traceback" not in error
+        document = self.program.document("own")
+        assert [trial["state"] for trial in document["trials"]] == ["complete"] * TRIALS
+        assert {trial["failures"] for trial in document["trials"]} == {0}
+        return document
+
+
+@pytest.fixture
+def search(request, tmp_path):
+    return Search(tmp_path, request.param)
+
+
+@pytest.mark.parametrize("search", ["os.kill(os.getppid(), signal.SIGKILL)"], indirect=True, ids=["killed"])
+def test_what_a_killed_worker_held_is_lost_once_and_done_by_another(search):
+    assert search.first.wait() == -signal.SIGKILL
+    second = search.worker()
+    document = search.ends(second)
+    assert {trial["lost"] for trial in document["trials"][1:]} == {1}
+    first = [attempt["outcome"] for attempt in document["attempts"] if attempt["number"] == 1]
+    assert first == ["complete"] + ["lost"] * (TRIALS - 1)
+    assert len(document["attempts"]) == 2 * TRIALS - 1
+
+
+@pytest.mark.parametrize(
+    "search", ["os.kill(os.getppid(), signal.SIGTERM)" + WAIT], indirect=True, ids=["told to leave"]
+)
+def test_a_worker_told_to_leave_gives_back_uncounted_what_it_has_not_begun_and_finishes_its_trial(search):
+    after = range(EVENT + 1, TRIALS)
+    wait_until(lambda: search.outcomes(*after) == ["released"] * len(after))
+    (search.folder / "go").touch()
+    _, error = search.first.communicate()
+    assert search.first.returncode == 0, error
+    assert f"leaves after {EVENT + 1} attempts" in error
+    assert search.outcomes(0, EVENT) == ["complete"] * (EVENT + 1)
+    document = search.ends(search.worker())
+    assert {trial["lost"] for trial in document["trials"]} == {0}
+
+
+@pytest.mark.parametrize("search", [WAIT.lstrip()], indirect=True, ids=["a long one"])
+def test_a_trial_that_turns_out_to_be_long_keeps_neither_results_nor_other_trials_waiting(search):
+    wait_until((search.folder / "begun").exists)
+    wait_until(lambda: search.outcomes(0, EVENT - 1) == ["complete"] * EVENT)
+    second = search.worker()
+    after = range(EVENT + 1, TRIALS)
+    wait_until(lambda: search.outcomes(*after).count("complete") == len(after))
+    assert search.outcomes(EVENT, EVENT) == [None]
+    (search.folder / "go").touch()
+    document = search.ends(search.first, second)
+    assert {trial["lost"] for trial in document["trials"]} == {0}
+    assert {attempt["outcome"] for attempt in document["attempts"]} == {"complete", "released"}
