@@ -27,7 +27,7 @@ Array = NDArray[np.float64]
 # Beyond so many points the kernel is fitted to a random sample of so many, which the posterior is not.
 FITTED_TO = 500
 # Beyond so many the posterior is that of so many: a quarter the best, a quarter the latest, and of the rest a sample.
-MODELLED = 2_000
+MODELLED = 1_500
 # Steps of L-BFGS-B: from the kernel that was fitted before; from each of several starts; and from the best of these.
 WARM_STEPS, RACED_STEPS, STEPS = 12, 10, 40
 # What is added to the diagonal where a covariance is not positive definite, in shares of its mean.
@@ -56,7 +56,8 @@ class Profile:
 
 
 def _matern(t: Array) -> Array:
-    return _matern_and_slope(t)[0]
+    root = np.sqrt(5.0 * t)
+    return np.asarray((1.0 + root + root * root * (1.0 / 3.0)) * np.exp(-root))
 
 
 def _matern_and_slope(t: Array) -> tuple[Array, Array]:
@@ -142,11 +143,8 @@ class Posterior:
 
     def half(self, points: Array) -> Array:
         """Return the covariance of this one's points with others, solved by the factor; one column a point."""
-        rows = np.empty((len(points), len(self.points)))
-        for start in range(0, len(points), BLOCK):
-            block = self.profile.value(_distances(points[start : start + BLOCK], self.points, self.weights))
-            np.multiply(block, self.amplitude, out=rows[start : start + BLOCK])
-        return _solve(self.factor, rows.T, overwrite=True)
+        covariance = _covariance(self.profile, self.weights, self.amplitude, points, self.points)
+        return _solve(self.factor, covariance.T, overwrite=True)
 
     def predict(self, points: Array) -> tuple[Array, Array]:
         """Return mean and standard deviation at points of shape (n, dimensions)."""
@@ -316,7 +314,8 @@ class GaussianProcessRegressor(skopt.learning.GaussianProcessRegressor):  # type
             points, standardised = points[self.subset_], standardised[self.subset_]
         amplitude, *lengths, noise = np.exp(theta)
         weights = _weights(np.array(lengths), shape, points.shape[1])
-        factor, added = _factor(amplitude * shape.value(_distances(points, points, weights)), noise + self.alpha)
+        covariance = _covariance(shape, weights, float(amplitude), points, points)
+        factor, added = _factor(covariance, noise + self.alpha)
         solved = _solve(factor, standardised[:, None])[:, 0]
         self.posterior_ = Posterior(
             shape, weights, float(amplitude), added, points, factor, solved, float(mean), float(scale)
@@ -448,6 +447,15 @@ def _distances(a: Array, b: Array, weights: Array) -> Array:
     t += np.einsum("ij,ij->i", scaled, a)[:, None]
     t += ((b**2) @ weights)[None, :]
     return np.maximum(t, 0.0, out=t)
+
+
+def _covariance(shape: Profile, weights: Array, amplitude: float, a: Array, b: Array) -> Array:
+    """Return the covariance of points `a`, a row each, with points `b`."""
+    covariance = np.empty((len(a), len(b)))
+    for start in range(0, len(a), BLOCK):
+        block = shape.value(_distances(a[start : start + BLOCK], b, weights))
+        np.multiply(block, amplitude, out=covariance[start : start + BLOCK])
+    return covariance
 
 
 def _factor(covariance: Array, noise: float) -> tuple[Array, float]:

@@ -44,8 +44,8 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
 
     - A GP's kernel is fitted from the one before; from skopt's three starts, too, up to 32 points, and then whenever
       their number passes a power of sqrt(2) (see `GaussianProcessRegressor`).
-    - A GP of more than 500 points has its kernel fitted to a sample of 500, and one of more than 2,000 points knows
-      only 2,000 of them: a quarter the best, a quarter the latest, the rest a sample. `tell` then warns, and the
+    - A GP of more than 500 points has its kernel fitted to a sample of 500, and one of more than 1,500 points knows
+      only 1,500 of them: a quarter the best, a quarter the latest, the rest a sample. `tell` then warns, and the
       model's `subset_` says which.
     - A batch keeps the fitted model: each constant liar (Ginsbourger, Le Riche and Carraro 2010) adds one row to the
       Cholesky factor of a GP, and one sample to the leaves of a forest.
@@ -263,7 +263,7 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
         subset = getattr(model, "subset_", None)
         if subset is not None:
             text = f"the GP knows {len(subset)} of {len(rows)} points: the best, the latest and a sample of the others"
-            warnings.warn(text, stacklevel=4)
+            warnings.warn(text, stacklevel=6)
         if self.acq_func == "gp_hedge" and hasattr(self, "next_xs_"):
             self.gains_ -= model.predict(np.vstack(self.next_xs_))
             del self.next_xs_
@@ -329,7 +329,7 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
             every = self._columns.every()
             unused = every[~are_among(every, used)]
         if not len(unused):
-            warnings.warn("every point of the space was tried before: going on with one of these", stacklevel=4)
+            warnings.warn("every point of the space was tried before: going on with one of these", stacklevel=5)
         return np.asarray((unused if len(unused) else drawn)[0])
 
 
