@@ -16,7 +16,7 @@ from sklearn.multioutput import MultiOutputRegressor
 from threadpoolctl import ThreadpoolController
 
 from ledger.optimizer import acquisition
-from ledger.optimizer.columns import Columns, are_among
+from ledger.optimizer.columns import SAME, Columns, are_among
 from ledger.optimizer.forest import ForestScreen
 from ledger.optimizer.gaussian_process import GaussianProcessRegressor, Posterior, Screen, standardise
 
@@ -340,6 +340,7 @@ class _Batch:
         self._columns, self.used, self._told = optimizer._columns, rows, len(rows)
         self._starts, self._avoids = optimizer.n_restarts_optimizer, optimizer.avoid_duplicates
         self._candidates = candidates
+        self._excluded = are_among(candidates, rows) & self._avoids
         # there is nothing to refine where the candidates are all points
         self._is_whole = self._columns.size <= optimizer.n_points
         self._gradients = optimizer.acq_optimizer == "lbfgs" and not self._is_whole
@@ -363,8 +364,7 @@ class _Batch:
         predicted = [screen.predict() for screen in self._screens]
         self._xi = self._asked_xi if self._is_within_reach(*predicted[0]) else 0.0
         values = self._values(name, predicted)
-        if self._avoids and (self._gradients or math.isfinite(self._columns.size)):
-            values = np.where(self._are_used(self._candidates), -np.inf, values)
+        values = np.where(self._excluded, -np.inf, values)
         if not self._gradients or name.removesuffix("ps") not in acquisition.GRADIENTS:
             return np.asarray(self._candidates[int(np.argmax(values))])
         starts = np.argsort(-values, kind="stable")[: self._starts]
@@ -382,6 +382,8 @@ class _Batch:
     def add(self, row: Array, lie: Array) -> None:
         """Tell the model a lie of a point."""
         self.used = np.vstack([self.used, row])
+        if self._avoids:
+            self._excluded |= np.abs(self._candidates - row).max(axis=1) <= (APART if self._gradients else SAME)
         for screen, value in zip(self._screens, lie, strict=True):
             screen.add(row, float(value))
 
