@@ -26,10 +26,12 @@ Array = NDArray[np.float64]
 
 # Beyond so many points the kernel is fitted to a random sample of so many, which the posterior is not.
 FITTED_TO = 500
+# Beyond so many, several starts are compared on a random sample of so many.
+RACED_ON = 128
 # Beyond so many the posterior is that of so many: a quarter the best, a quarter the latest, and of the rest a sample.
-MODELLED = 2_000
+MODELLED = 1_500
 # Steps of L-BFGS-B: from the kernel that was fitted before; from each of several starts; and from the best of these.
-WARM_STEPS, RACED_STEPS, STEPS = 12, 10, 40
+WARM_STEPS, RACED_STEPS, STEPS = 12, 20, 40
 # What is added to the diagonal where a covariance is not positive definite, in shares of its mean.
 JITTERS = (0.0, 1e-10, 1e-8, 1e-6, 1e-4)
 # Points whose covariances are computed at once, so that they stay in the processor's cache.
@@ -56,7 +58,8 @@ class Profile:
 
 
 def _matern(t: Array) -> Array:
-    return _matern_and_slope(t)[0]
+    root = np.sqrt(5.0 * t)
+    return np.asarray((1.0 + root + root * root * (1.0 / 3.0)) * np.exp(-root))
 
 
 def _matern_and_slope(t: Array) -> tuple[Array, Array]:
@@ -142,11 +145,8 @@ class Posterior:
 
     def half(self, points: Array) -> Array:
         """Return the covariance of this one's points with others, solved by the factor; one column a point."""
-        rows = np.empty((len(points), len(self.points)))
-        for start in range(0, len(points), BLOCK):
-            block = self.profile.value(_distances(points[start : start + BLOCK], self.points, self.weights))
-            np.multiply(block, self.amplitude, out=rows[start : start + BLOCK])
-        return _solve(self.factor, rows.T, overwrite=True)
+        covariance = _covariance(self.profile, self.weights, self.amplitude, points, self.points)
+        return _solve(self.factor, covariance.T, overwrite=True)
 
     def predict(self, points: Array) -> tuple[Array, Array]:
         """Return mean and standard deviation at points of shape (n, dimensions)."""
@@ -306,17 +306,26 @@ class GaussianProcessRegressor(skopt.learning.GaussianProcessRegressor):  # type
         shape = profile(kernel)
         assert shape is not None
         random = check_random_state(self.random_state)
-        sample = np.sort(random.permutation(len(points))[:FITTED_TO]) if len(points) > FITTED_TO else slice(None)
-        likelihood = _Likelihood(shape, points[sample], standardised[sample], float(self.alpha))
-        theta = _maximum(likelihood, self._starts(kernel, random), kernel.bounds)
-        self.evaluations_ = likelihood.evaluations
+        shuffled = random.permutation(len(points))
+
+        def likelihood_of(size: int) -> _Likelihood:
+            sample = np.sort(shuffled[:size])
+            return _Likelihood(shape, points[sample], standardised[sample], float(self.alpha))
+
+        starts = self._starts(kernel, random)
+        # where there is one start, there is no race
+        raced = likelihood_of(RACED_ON if len(starts) > 1 else 1)
+        fitted = likelihood_of(FITTED_TO)
+        theta = _maximum(raced, fitted, starts, kernel.bounds)
+        self.evaluations_ = raced.evaluations + fitted.evaluations
 
         self.subset_ = _representatives(values, random) if len(points) > MODELLED else None
         if self.subset_ is not None:
             points, standardised = points[self.subset_], standardised[self.subset_]
         amplitude, *lengths, noise = np.exp(theta)
         weights = _weights(np.array(lengths), shape, points.shape[1])
-        factor, added = _factor(amplitude * shape.value(_distances(points, points, weights)), noise + self.alpha)
+        covariance = _covariance(shape, weights, float(amplitude), points, points)
+        factor, added = _factor(covariance, noise + self.alpha)
         solved = _solve(factor, standardised[:, None])[:, 0]
         self.posterior_ = Posterior(
             shape, weights, float(amplitude), added, points, factor, solved, float(mean), float(scale)
@@ -402,16 +411,16 @@ class _Likelihood:
         return -float(likelihood), -gradient
 
 
-def _maximum(likelihood: _Likelihood, starts: list[Array], bounds: Array) -> Array:
+def _maximum(raced: _Likelihood, fitted: _Likelihood, starts: list[Array], bounds: Array) -> Array:
     """Follow the gradient: of several starts for some steps, and then on from the best."""
 
-    def follow(start: Array, steps: int) -> Any:
+    def follow(likelihood: _Likelihood, start: Array, steps: int) -> Any:
         return minimize(likelihood, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": steps})
 
     if len(starts) == 1:
-        return np.asarray(follow(starts[0], WARM_STEPS).x)
-    best = min((follow(start, RACED_STEPS) for start in starts), key=lambda result: float(result.fun))
-    return np.asarray(follow(best.x, STEPS).x)
+        return np.asarray(follow(fitted, starts[0], WARM_STEPS).x)
+    best = min((follow(raced, start, RACED_STEPS) for start in starts), key=lambda result: float(result.fun))
+    return np.asarray(follow(fitted, best.x, STEPS).x)
 
 
 def _representatives(values: Array, random: np.random.RandomState) -> NDArray[np.intp]:
@@ -448,6 +457,15 @@ def _distances(a: Array, b: Array, weights: Array) -> Array:
     t += np.einsum("ij,ij->i", scaled, a)[:, None]
     t += ((b**2) @ weights)[None, :]
     return np.maximum(t, 0.0, out=t)
+
+
+def _covariance(shape: Profile, weights: Array, amplitude: float, a: Array, b: Array) -> Array:
+    """Return the covariance of points `a`, a row each, with points `b`."""
+    covariance = np.empty((len(a), len(b)))
+    for start in range(0, len(a), BLOCK):
+        block = shape.value(_distances(a[start : start + BLOCK], b, weights))
+        np.multiply(block, amplitude, out=covariance[start : start + BLOCK])
+    return covariance
 
 
 def _factor(covariance: Array, noise: float) -> tuple[Array, float]:

@@ -16,7 +16,7 @@ from sklearn.multioutput import MultiOutputRegressor
 from threadpoolctl import ThreadpoolController
 
 from ledger.optimizer import acquisition
-from ledger.optimizer.columns import Columns, are_among
+from ledger.optimizer.columns import SAME, Columns, are_among
 from ledger.optimizer.forest import ForestScreen
 from ledger.optimizer.gaussian_process import GaussianProcessRegressor, Posterior, Screen, standardise
 
@@ -44,8 +44,8 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
 
     - A GP's kernel is fitted from the one before; from skopt's three starts, too, up to 32 points, and then whenever
       their number passes a power of sqrt(2) (see `GaussianProcessRegressor`).
-    - A GP of more than 500 points has its kernel fitted to a sample of 500, and one of more than 2,000 points knows
-      only 2,000 of them: a quarter the best, a quarter the latest, the rest a sample. `tell` then warns, and the
+    - A GP of more than 500 points has its kernel fitted to a sample of 500, and one of more than 1,500 points knows
+      only 1,500 of them: a quarter the best, a quarter the latest, the rest a sample. `tell` then warns, and the
       model's `subset_` says which.
     - A batch keeps the fitted model: each constant liar (Ginsbourger, Le Riche and Carraro 2010) adds one row to the
       Cholesky factor of a GP, and one sample to the leaves of a forest.
@@ -275,7 +275,7 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
         subset = getattr(model, "subset_", None)
         if subset is not None:
             text = f"the GP knows {len(subset)} of {len(rows)} points: the best, the latest and a sample of the others"
-            warnings.warn(text, stacklevel=4)
+            warnings.warn(text, stacklevel=6)
         if self.acq_func == "gp_hedge" and hasattr(self, "next_xs_"):
             self.gains_ -= model.predict(np.vstack(self.next_xs_))
             del self.next_xs_
@@ -346,7 +346,7 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
             every = self._columns.every()
             unused = every[~are_among(every, used)]
         if not len(unused):
-            warnings.warn("every point of the space was tried before: going on with one of these", stacklevel=4)
+            warnings.warn("every point of the space was tried before: going on with one of these", stacklevel=5)
         return np.asarray((unused if len(unused) else drawn)[0])
 
 
@@ -357,6 +357,7 @@ class _Batch:
         self._columns, self.used, self._told = optimizer._columns, rows, len(rows)
         self._starts, self._avoids = optimizer.n_restarts_optimizer, optimizer.avoid_duplicates
         self._candidates = candidates
+        self._excluded = are_among(candidates, rows) & self._avoids
         # there is nothing to refine where the candidates are all points
         self._is_whole = self._columns.size <= optimizer.n_points
         self._gradients = optimizer.acq_optimizer == "lbfgs" and not self._is_whole
@@ -380,8 +381,7 @@ class _Batch:
         predicted = [screen.predict() for screen in self._screens]
         self._xi = self._asked_xi if self._is_within_reach(*predicted[0]) else 0.0
         values = self._values(name, predicted)
-        if self._avoids and (self._gradients or math.isfinite(self._columns.size)):
-            values = np.where(self._are_used(self._candidates), -np.inf, values)
+        values = np.where(self._excluded, -np.inf, values)
         if not self._gradients or name.removesuffix("ps") not in acquisition.GRADIENTS:
             return np.asarray(self._candidates[int(np.argmax(values))])
         starts = np.argsort(-values, kind="stable")[: self._starts]
@@ -399,6 +399,8 @@ class _Batch:
     def add(self, row: Array, lie: Array) -> None:
         """Tell the model a lie of a point."""
         self.used = np.vstack([self.used, row])
+        if self._avoids:
+            self._excluded |= np.abs(self._candidates - row).max(axis=1) <= (APART if self._gradients else SAME)
         for screen, value in zip(self._screens, lie, strict=True):
             screen.add(row, float(value))
 

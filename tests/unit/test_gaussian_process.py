@@ -99,8 +99,9 @@ def test_posterior_is_that_of_skopt_for_the_same_kernel(case):
 @pytest.mark.filterwarnings("ignore:The optimal value")
 @pytest.mark.parametrize("seed", range(4))
 def test_kernel_is_fitted_no_worse_than_by_skopt(seed):
-    points, values = smooth(40, 4, seed)
-    values = values + 0.1 * np.random.RandomState(seed).randn(len(values))
+    points, values = smooth(60, 4, seed)
+    # odd ones have a rugged part, which a start may take for noise
+    values = values + 0.1 * np.random.RandomState(seed).randn(len(values)) + (seed % 2) * np.sin(20 * points[:, 1])
     ours = GaussianProcessRegressor(**matern(4)).fit(points, values)
     theirs = skopt.learning.GaussianProcessRegressor(**matern(4)).fit(points, values)
     assert ours.log_marginal_likelihood_value_ > theirs.log_marginal_likelihood_value_ - 0.1
@@ -161,7 +162,7 @@ def test_start_is_moved_into_the_bounds():
         pytest.param(np.full(20, 7.3), id="equal"),
         pytest.param(np.full(20, 0.1) + 1e-17 * np.arange(20), id="equal to rounding"),
         pytest.param(1e300 * np.linspace(-1, 1, 20), id="huge"),
-        pytest.param(5e307 * np.linspace(-1, 1, 20), id="the hugest"),
+        pytest.param(1e306 * np.linspace(-1, 1, 20), id="the hugest"),
         pytest.param(np.linspace(0, 1e-300, 20), id="tiny"),
         pytest.param(np.append(np.zeros(19), 1e12), id="one far out"),
     ],
@@ -212,6 +213,7 @@ def test_a_covariance_without_noise_gets_some():
 
 def test_a_large_history_has_its_kernel_fitted_to_a_sample(monkeypatch):
     monkeypatch.setattr(gaussian_process, "FITTED_TO", 60)
+    monkeypatch.setattr(gaussian_process, "RACED_ON", 60)
     points, values = smooth(200, 2)
     sizes = []
     built = gaussian_process._Likelihood.__init__
@@ -222,7 +224,7 @@ def test_a_large_history_has_its_kernel_fitted_to_a_sample(monkeypatch):
 
     monkeypatch.setattr(gaussian_process._Likelihood, "__init__", spy)
     model = GaussianProcessRegressor(**matern(2)).fit(points, values)
-    assert sizes == [60]
+    assert sizes == [60, 60]
     assert len(model.posterior_.points) == 200
     assert model.subset_ is None
     assert np.abs(model.predict(points) - values).max() < 0.1
