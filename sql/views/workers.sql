@@ -15,9 +15,9 @@ select
   worker.versions
 from ledger.worker
 left join (
-  -- of several, the one that it will hold the longest
+  -- of several, the one that it will hold the longest, or of those that it claimed together the first
   select distinct on (trial.worker) trial.worker, study.name as study, trial.number as trial, trial.lease_until
   from ledger.trial
   join ledger.study on study.id = trial.study_id
   where trial.state = 'running'
-  order by trial.worker, trial.lease_until desc) as held on held.worker = worker.name;
+  order by trial.worker, trial.lease_until desc, trial.number) as held on held.worker = worker.name;

@@ -27,12 +27,17 @@ class Search:
     def __init__(self, folder, event):
         own_study(folder, OBJECTIVE.format(event=event), "short", points=TRIALS, heartbeat=0.5, lease=2.0)
         self.folder, self.program = folder, Program(folder)
-        self.manager = self.program.start("manager", "own.toml")
+        self.started = []
+        self.manager = self.start("manager", "own.toml")
         wait_until(lambda: self.program.query("select from ledger.trial"))
         self.first = self.worker()
 
+    def start(self, *command):
+        self.started.append(self.program.start(*command))
+        return self.started[-1]
+
     def worker(self):
-        return self.program.start("worker", "--study", "own", "--until-complete", "--allow", "mine")
+        return self.start("worker", "--study", "own", "--until-complete", "--allow", "mine")
 
     def outcomes(self, *trials):
         those = f"trial between {trials[0]} and {trials[-1]}"
@@ -52,12 +57,18 @@ class Search:
 
 @pytest.fixture
 def search(request, tmp_path):
-    return Search(tmp_path, request.param)
+    search = Search(tmp_path, request.param)
+    yield search
+    for process in search.started:
+        if process.poll() is None:
+            process.kill()
+            process.communicate()
 
 
 @pytest.mark.parametrize("search", ["os.kill(os.getppid(), signal.SIGKILL)"], indirect=True, ids=["killed"])
 def test_what_a_killed_worker_held_is_lost_once_and_done_by_another(search):
-    assert search.first.wait() == -signal.SIGKILL
+    search.first.communicate()
+    assert search.first.returncode == -signal.SIGKILL
     second = search.worker()
     document = search.ends(second)
     assert {trial["lost"] for trial in document["trials"][1:]} == {1}
