@@ -1,9 +1,10 @@
-"""Forests that learn one more value without being grown again."""
+"""Forests that learn one more value: in the leaves that they have, or by being grown again."""
 
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.base import clone
 
 Array = NDArray[np.float64]
 
@@ -58,3 +59,27 @@ class ForestScreen:
         single = np.asarray(points, dtype=np.float32)
         found = [estimator.tree_.apply(single) for estimator in self._forest.estimators_]
         return np.asarray(np.stack(found, axis=1) + self._offsets)
+
+
+class RegrownScreen(ForestScreen):
+    """The same with a forest that is grown again for every value.
+
+    Extra trees need that: with lies in their leaves, batches find worse points.
+
+    Parameters
+    ----------
+    forest : ExtraTreesRegressor
+    points : array of shape (n, dimensions)
+    known : array of shape (m, dimensions)
+        What it was fitted to, with the values.
+    values : array of shape (m,)
+    """
+
+    def __init__(self, forest: Any, points: Array, known: Array, values: Array) -> None:
+        super().__init__(forest, points)
+        self._known, self._values = known, values
+
+    def add(self, point: Array, value: float) -> None:
+        """Add a value to those that the forest is fitted to."""
+        self._known, self._values = np.vstack([self._known, point]), np.append(self._values, value)
+        super().__init__(clone(self._forest).fit(self._known, self._values), self.points)
