@@ -407,7 +407,10 @@ def test_a_batch_costs_one_fit_which_begins_at_the_kernel_recorded_before(monkey
 
     monkeypatch.setattr(GaussianProcessRegressor, "fit", counted)
     study = make(MIXED)
-    history = observed(study, [math.sin(index) / 3 for index in range(44)])
+    history = [
+        Observation(one.params, math.log10(one.params["C"]) ** 2 + one.params["degree"] / 3, 1.0)
+        for one in observed(study, [0.0] * 44)
+    ]
     first = propose(study, 1, 0, 8, Past(history[:40]))
     second = propose(study, 2, 0, 8, Past(history, surrogate=first.surrogate))
     cold = propose(study, 2, 0, 8, Past(history))
