@@ -62,7 +62,7 @@ class ForestScreen:
 
 
 class RegrownScreen(ForestScreen):
-    """The same with a forest that is grown again for every value.
+    """The same with a forest that is grown again where it is asked after a value was added.
 
     Extra trees need that: with lies in their leaves, batches find worse points.
 
@@ -78,8 +78,24 @@ class RegrownScreen(ForestScreen):
     def __init__(self, forest: Any, points: Array, known: Array, values: Array) -> None:
         super().__init__(forest, points)
         self._known, self._values = known, values
+        self._is_behind = False
+
+    def mean_at(self, points: Array) -> Array:
+        """Return the mean at other points."""
+        self._catch_up()
+        return super().mean_at(points)
+
+    def predict(self) -> tuple[Array, Array]:
+        """Return mean and standard deviation at the points."""
+        self._catch_up()
+        return super().predict()
 
     def add(self, point: Array, value: float) -> None:
         """Add a value to those that the forest is fitted to."""
         self._known, self._values = np.vstack([self._known, point]), np.append(self._values, value)
-        super().__init__(clone(self._forest).fit(self._known, self._values), self.points)
+        self._is_behind = True
+
+    def _catch_up(self) -> None:
+        if self._is_behind:
+            super().__init__(clone(self._forest).fit(self._known, self._values), self.points)
+            self._is_behind = False
