@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import psycopg
 import pytest
 from psycopg import sql
@@ -19,6 +20,10 @@ from ledger import embedded
 from ledger.database import migration
 from ledger.database.connection import engine
 from ledger.database.store import Store
+
+# no test fails because of time
+hypothesis.settings.register_profile("ledger", deadline=None)
+hypothesis.settings.load_profile("ledger")
 
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     # as of what a script starts in the background, and then of all that is started by it: programs under test too

@@ -33,7 +33,6 @@ def cases(number: int) -> settings:
         max_examples=number,
         derandomize=True,
         database=None,
-        deadline=None,
         suppress_health_check=list(HealthCheck),
     )
 

@@ -139,7 +139,6 @@ def test_any_history_verifies(url, advance, tmp_path):
         settings=settings(
             max_examples=60,
             stateful_step_count=40,
-            deadline=None,
             derandomize=True,
             suppress_health_check=list(HealthCheck),
         ),

@@ -328,7 +328,6 @@ def test_any_history_is_answered_as_the_protocol_says(url, connection, store, ad
         settings=settings(
             max_examples=examples,
             stateful_step_count=30,
-            deadline=None,
             derandomize=True,
             suppress_health_check=list(HealthCheck),
         ),

@@ -353,7 +353,7 @@ def test_a_real_stays_within_its_bounds_on_the_way_to_skopt_and_back(
     assert searched.point({"x": low}) == [0.0]
 
 
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=6)
 @given(
     st.dictionaries(
         st.sampled_from("abc"), st.sampled_from([*MIXED.values(), *CATEGORIES.values(), *INTEGERS.values()]), min_size=1
