@@ -20,7 +20,16 @@ LONGEST_MESSAGE = 2_000
 
 # Every variable of README's table but LEDGER_HOME, and any that libpq reads, would lead elsewhere than a test wants.
 VARIABLES = (
-    *("MODEL_CHOICE", "NUM_ITERATIONS", "NUM_HYPERPARAM_SETS", "SEED", "BASE_ESTIMATOR", "ACQ_FUNC", "STUDY_NAME"),
+    *(
+        "MODEL_CHOICE",
+        "NUM_ITERATIONS",
+        "NUM_HYPERPARAM_SETS",
+        "SEARCH_MODE",
+        "SEED",
+        "BASE_ESTIMATOR",
+        "ACQ_FUNC",
+        "STUDY_NAME",
+    ),
     *("DATABASE_URL", "LEDGER_ALLOW", "WORKER_THREADS", "LEDGER_LOG_FORMAT", "LEDGER_LOG_LEVEL"),
     *("TRIAL_TIMEOUT", "WORKER_TRIAL_TIMEOUT", "WORKER_GRACE", "WORKER_MEMORY_LIMIT"),
     *("LEDGER_GIVE_UP_AFTER", "LEDGER_STATEMENT_TIMEOUT"),

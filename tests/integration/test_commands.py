@@ -16,7 +16,16 @@ from ledger.study import assemble
 from tests.integration.ledgers import make_study, take
 
 _VARIABLES = [
-    *("MODEL_CHOICE", "NUM_ITERATIONS", "NUM_HYPERPARAM_SETS", "SEED", "BASE_ESTIMATOR", "ACQ_FUNC", "STUDY_NAME"),
+    *(
+        "MODEL_CHOICE",
+        "NUM_ITERATIONS",
+        "NUM_HYPERPARAM_SETS",
+        "SEARCH_MODE",
+        "SEED",
+        "BASE_ESTIMATOR",
+        "ACQ_FUNC",
+        "STUDY_NAME",
+    ),
     *("DATABASE_URL", "LEDGER_ALLOW", "LEDGER_LOG_FORMAT", "LEDGER_LOG_LEVEL"),
 ]
 Run = Callable[..., tuple[int, str, str]]

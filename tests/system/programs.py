@@ -13,7 +13,16 @@ import psycopg
 
 from ledger import embedded
 
-_STUDY = ("MODEL_CHOICE", "NUM_ITERATIONS", "NUM_HYPERPARAM_SETS", "SEED", "BASE_ESTIMATOR", "ACQ_FUNC", "STUDY_NAME")
+_STUDY = (
+    "MODEL_CHOICE",
+    "NUM_ITERATIONS",
+    "NUM_HYPERPARAM_SETS",
+    "SEARCH_MODE",
+    "SEED",
+    "BASE_ESTIMATOR",
+    "ACQ_FUNC",
+    "STUDY_NAME",
+)
 
 
 class Program:
