@@ -151,8 +151,13 @@ class Store:
     def sleep(self, seconds: float) -> None:
         """Wait, as a manager: less long where the end of an iteration is told meanwhile."""
         driver: Any = self._connection.connection.driver_connection
-        for _ in driver.notifies(timeout=seconds, stop_after=1):
-            pass
+        try:
+            for _ in driver.notifies(timeout=seconds, stop_after=1):
+                pass
+        except psycopg.OperationalError:
+            # SQLAlchemy saw none of this, and would roll back on a connection that is gone
+            self._connection.invalidate()
+            raise
 
     def end_ghost(self, study_id: int) -> bool:
         """End the session that an earlier connection of this same manager left behind with the lock.

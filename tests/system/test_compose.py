@@ -110,7 +110,8 @@ def test_a_study_completes_on_four_workers_and_nothing_is_claimed_twice(compose,
         f"select count(*), count(*) filter (where state = 'complete') from ledger.trial where study_id = {study}",
     )
     assert trials == "16,16"
-    attempts = f"ledger.attempt where study_id = {study}"
+    # what was claimed ahead and not begun may have been given back
+    attempts = f"ledger.attempt where study_id = {study} and outcome <> 'released'"
     assert ask(compose, f"select count(*), count(distinct trial) from {attempts}") == "16,16"
     assert ask(compose, f"select count(distinct worker) from {attempts}") == "4"
     most_at_once = ask(

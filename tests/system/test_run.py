@@ -32,7 +32,9 @@ def test_a_run_on_four_workers_finds_a_good_model_and_the_same_command_shows_it_
     document = program.document(out.split()[1])
     assert max(trial["metrics"]["accuracy"] for trial in document["trials"]) >= 0.95
     assert sum(row["size"] for row in document["iterations"] if row["surrogate"]) >= 12
-    assert [attempt["outcome"] for attempt in document["attempts"]] == ["complete"] * 20
+    # what was claimed ahead and not begun may have been given back
+    outcomes = [attempt["outcome"] for attempt in document["attempts"] if attempt["outcome"] != "released"]
+    assert outcomes == ["complete"] * 20
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
@@ -119,7 +121,7 @@ def dies_once(params):
     return params["x"] ** 2
 """
     program.run(*own(program, code, "dies_once"))
-    attempts = program.document("own")["attempts"]
+    attempts = [attempt for attempt in program.document("own")["attempts"] if attempt["outcome"] != "released"]
     assert [attempt["outcome"] for attempt in attempts] == ["failed", "complete", "complete"]
     assert "signal SIGKILL" in attempts[0]["error"]
     assert len({attempt["worker"] for attempt in attempts}) == 1
