@@ -27,4 +27,4 @@ def test_the_study_is_the_same_with_one_worker_with_eight_and_under_faults(tmp_p
     soaked = soak(plan, tmp_path / "faults", KINDS, workers=4, pace=0.5, seed=7, calm=lambda _: one)
     found = broken(plan, soaked)
     assert not any(found.values()), (found, soaked.verify, soaked.stayed, soaked.tracebacks)
-    assert sum(fault.hit for fault in soaked.faults) >= 2
+    assert sum(fault.hit for fault in soaked.faults) > len(soaked.faults) / 2
