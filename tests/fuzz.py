@@ -14,22 +14,14 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from ledger.cli import main
+from tests import variables
 
 # a message may quote a value, never fill the screen with it
 LONGEST_MESSAGE = 2_000
 
 # Every variable of README's table but LEDGER_HOME, and any that libpq reads, would lead elsewhere than a test wants.
 VARIABLES = (
-    *(
-        "MODEL_CHOICE",
-        "NUM_ITERATIONS",
-        "NUM_HYPERPARAM_SETS",
-        "SEARCH_MODE",
-        "SEED",
-        "BASE_ESTIMATOR",
-        "ACQ_FUNC",
-        "STUDY_NAME",
-    ),
+    *variables.STUDY,
     *("DATABASE_URL", "LEDGER_ALLOW", "WORKER_THREADS", "LEDGER_LOG_FORMAT", "LEDGER_LOG_LEVEL"),
     *("TRIAL_TIMEOUT", "WORKER_TRIAL_TIMEOUT", "WORKER_GRACE", "WORKER_MEMORY_LIMIT"),
     *("LEDGER_GIVE_UP_AFTER", "LEDGER_STATEMENT_TIMEOUT"),

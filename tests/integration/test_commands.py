@@ -13,19 +13,11 @@ from ledger.database.store import Store
 from ledger.manager import Manager, register
 from ledger.resources import folder
 from ledger.study import assemble
+from tests import variables
 from tests.integration.ledgers import make_study, take
 
 _VARIABLES = [
-    *(
-        "MODEL_CHOICE",
-        "NUM_ITERATIONS",
-        "NUM_HYPERPARAM_SETS",
-        "SEARCH_MODE",
-        "SEED",
-        "BASE_ESTIMATOR",
-        "ACQ_FUNC",
-        "STUDY_NAME",
-    ),
+    *variables.STUDY,
     *("DATABASE_URL", "LEDGER_ALLOW", "LEDGER_LOG_FORMAT", "LEDGER_LOG_LEVEL"),
 ]
 Run = Callable[..., tuple[int, str, str]]

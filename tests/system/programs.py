@@ -12,24 +12,16 @@ from typing import IO, Any
 import psycopg
 
 from ledger import embedded
-
-_STUDY = (
-    "MODEL_CHOICE",
-    "NUM_ITERATIONS",
-    "NUM_HYPERPARAM_SETS",
-    "SEARCH_MODE",
-    "SEED",
-    "BASE_ESTIMATOR",
-    "ACQ_FUNC",
-    "STUDY_NAME",
-)
+from tests import variables
 
 
 class Program:
-    def __init__(self, folder: Path, **variables: str) -> None:
+    def __init__(self, folder: Path, **given: str) -> None:
         self.folder, self.home = folder, folder / "home"
-        self._environment = {k: v for k, v in os.environ.items() if k not in (*_STUDY, "DATABASE_URL", "LEDGER_ALLOW")}
-        self._environment |= {"LEDGER_HOME": str(self.home), **variables}
+        self._environment = {
+            k: v for k, v in os.environ.items() if k not in (*variables.STUDY, "DATABASE_URL", "LEDGER_ALLOW")
+        }
+        self._environment |= {"LEDGER_HOME": str(self.home), **given}
 
     def start(self, *arguments: str, log: IO[str] | None = None) -> "subprocess.Popen[str]":
         """Start a command in a process group of its own; what it says goes to pipes, or all of it to the log."""
