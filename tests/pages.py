@@ -104,10 +104,17 @@ class Reader:
     """Runs the blocks of one page in a folder that looks like a fresh clone.
 
     One shell lives as long as the page, so that variables and what runs in the background stay.
+
+    Parameters
+    ----------
+    folder : Path
+        Empty.
+    way : str
+        Shell code that is run before each command, which it finds in its first argument.
     """
 
-    def __init__(self, folder: Path, **environment: str) -> None:
-        self._folder, self._notes, self._count = folder / "clone", folder / "notes", 0
+    def __init__(self, folder: Path, way: str = "") -> None:
+        self._folder, self._notes, self._count, self._way = folder / "clone", folder / "notes", 0, way
         for each in (self._folder, self._notes):
             each.mkdir()
         for entry in ROOT.iterdir():
@@ -123,7 +130,6 @@ class Reader:
             "PAGER": "",
             "LC_ALL": "C.UTF-8",
             "COLUMNS": "100",
-            **environment,
         }
         self.environment.pop("LEDGER_HOME", None)
 
@@ -176,13 +182,13 @@ class Reader:
         self._count += 1
         names = ("command", "typed", "out", "error")
         file, typed, out, error = (self._notes / f"{self._count}-{name}" for name in names)
-        file.write_text(command + "\n")
+        file.write_text(f"{self._way}\n{command}\n")
         # where there is no terminal, whoever asks for a password reads it here
         typed.write_text("".join(f"{line}\n" for line in block.said.get("typed", "").split()))
         assert self._shell.stdin is not None
         assert self._shell.stdout is not None
-        quoted = [shlex.quote(str(path)) for path in (file, typed, out, error)]
-        self._shell.stdin.write(". {} <{} >{} 2>{}; echo $?\n".format(*quoted))
+        quoted = [shlex.quote(str(path)) for path in (file, command, typed, out, error)]
+        self._shell.stdin.write(". {} {} <{} >{} 2>{}; echo $?\n".format(*quoted))
         self._shell.stdin.flush()
         answer = self._shell.stdout.readline().strip()
         fails = "fails" in block.said
@@ -212,7 +218,10 @@ def reader(page: str, folder: Path) -> Iterator[Reader]:
             postgres = stack.enter_context(Server(folder / "server"))
             password = _make_administrator(postgres)
             # libpq goes there, whatever the host's name
-            it = Reader(folder, PGHOSTADDR=postgres.host, PGPORT=str(postgres.port))
+            goes = f"export PGHOSTADDR={postgres.host} PGPORT={postgres.port}"
+            it = Reader(
+                folder, f'case "$1 ${{DATABASE_URL-}}" in *{server}*) {goes};; *) unset PGHOSTADDR PGPORT;; esac'
+            )
             passwords = folder / ".pgpass"
             passwords.touch(mode=0o600)
             passwords.write_text(f"{server}:*:*:postgres:{password}\n")
