@@ -102,12 +102,53 @@ def psql(arguments: tuple[str, ...], settings: Settings) -> None:
     """Open psql on the ledger; what follows is passed to it, as in `ledger db psql -f sql/queries/progress.sql`."""
     program = shutil.which("psql") or str(embedded.program("psql"))
     with database(settings) as url:
-        # in the environment, since a command line shows a password to everybody on this machine
-        process = subprocess.run([program, *arguments], env={**os.environ, **_psql_environment(url)}, check=False)
-    sys.exit(process.returncode)
+        code = _run([program, *arguments], url)
+    sys.exit(code)
 
 
-def _psql_environment(url: str) -> dict[str, str]:
+@db.command(name="pg_dump", context_settings={"ignore_unknown_options": True})
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+@settings_options
+def pg_dump(arguments: tuple[str, ...], settings: Settings) -> None:
+    """Run pg_dump on the ledger; what follows is passed to it, as in `ledger db pg_dump -n ledger -Fc -f ledger.dump`.
+
+    For the embedded database it is that of its own version.
+    """
+    with database(settings) as url:
+        code = _run([_server_program("pg_dump", settings), *arguments], url)
+    sys.exit(code)
+
+
+@db.command(name="pg_restore", context_settings={"ignore_unknown_options": True})
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+@settings_options
+def pg_restore(arguments: tuple[str, ...], settings: Settings) -> None:
+    """Run pg_restore into a database without a ledger; what follows is passed to it, as in
+    `ledger db pg_restore --no-owner --no-privileges --exit-on-error ledger.dump`.
+
+    Where there is no embedded database yet, an empty one is made. `ledger db upgrade` afterwards grants what each role
+    may do. For the embedded database it is the pg_restore of its own version.
+    """
+    with database(settings, create=True, migrate=False) as url:
+        # without a database's name it would print
+        into = f"--dbname={_variables(url).get('PGDATABASE', '')}"
+        code = _run([_server_program("pg_restore", settings), into, *arguments], url)
+    sys.exit(code)
+
+
+def _server_program(name: str, settings: Settings) -> str:
+    """Return a program that refuses servers that are newer than itself; only the embedded one's version is known."""
+    elsewhere = None if settings.database_url is None else shutil.which(name)
+    return elsewhere or str(embedded.program(name))
+
+
+def _run(command: list[str], url: str) -> int:
+    """Run a program on the database; its exit code."""
+    # in the environment, since a command line shows a password to everybody on this machine
+    return subprocess.run(command, env={**os.environ, **_variables(url)}, check=False).returncode
+
+
+def _variables(url: str) -> dict[str, str]:
     """Return libpq's variables for the URL's parameters."""
     from psycopg.conninfo import conninfo_to_dict
     from psycopg.pq import Conninfo

@@ -7,7 +7,7 @@ import click
 from ledger.cli import table
 from ledger.cli.access import ledger_store
 from ledger.cli.options import TEXT, settings_options
-from ledger.lines import one_line
+from ledger.lines import last_line, one_line
 from ledger.settings import Settings
 
 # Characters of the parameters that a list shows.
@@ -71,7 +71,7 @@ def show(name: str, number: int, settings: Settings) -> None:
         "lease": row.lease_until,
         "deadline": row.deadline_at,
         "finished": row.finished_at,
-        "error": _last_line(row.error),
+        "error": last_line(row.error) if row.error else None,
     }
     for label, value in facts.items():
         if value is not None:
@@ -129,8 +129,3 @@ def cancel(name: str, numbers: tuple[int, ...], settings: Settings) -> None:
         store.cancel_trials(study.id, numbers, "cancelled by `ledger trial cancel`")
     for number in numbers:
         click.echo(f"trial {number} of study {name} is cancelled")
-
-
-def _last_line(error: str | None) -> str | None:
-    lines = (error or "").strip().splitlines()
-    return lines[-1] if lines else None

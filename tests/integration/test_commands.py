@@ -16,10 +16,6 @@ from ledger.study import assemble
 from tests import variables
 from tests.integration.ledgers import make_study, take
 
-_VARIABLES = [
-    *variables.STUDY,
-    *("DATABASE_URL", "LEDGER_ALLOW", "LEDGER_LOG_FORMAT", "LEDGER_LOG_LEVEL"),
-]
 Run = Callable[..., tuple[int, str, str]]
 
 STUDY = '[objective]\nmodel = "svm"\n'
@@ -28,7 +24,7 @@ STUDY = '[objective]\nmodel = "svm"\n'
 @pytest.fixture
 def run(monkeypatch, capfd, tmp_path) -> Iterator[Run]:
     """Runs the program in this process: exit code, standard output, standard error."""
-    for name in _VARIABLES:
+    for name in variables.ALL:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("LEDGER_HOME", str(tmp_path / "home"))
     monkeypatch.chdir(tmp_path)

@@ -18,9 +18,7 @@ from tests import variables
 class Program:
     def __init__(self, folder: Path, **given: str) -> None:
         self.folder, self.home = folder, folder / "home"
-        self._environment = {
-            k: v for k, v in os.environ.items() if k not in (*variables.STUDY, "DATABASE_URL", "LEDGER_ALLOW")
-        }
+        self._environment = {k: v for k, v in os.environ.items() if k not in variables.ALL}
         self._environment |= {"LEDGER_HOME": str(self.home), **given}
 
     def start(self, *arguments: str, log: IO[str] | None = None) -> "subprocess.Popen[str]":
