@@ -76,7 +76,7 @@ def main() -> NoReturn:
     # so that `docker stop` and `kill` end a command as Ctrl-C does, with everything put away
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        program.main(standalone_mode=False)
+        program.main(prog_name="ledger", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message())
         sys.exit(2)

@@ -104,8 +104,9 @@ class View:
         self._threads: list[threading.Thread] = []
 
     @property
-    def output(self) -> int | None:
+    def output(self) -> int:
         """A file descriptor for what other processes have to say, a line at a time; it appears above the picture."""
+        assert self._output is not None
         return self._output
 
     def __enter__(self) -> "View":
@@ -129,8 +130,7 @@ class View:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        assert self._output is not None
-        os.close(self._output)
+        os.close(self.output)
         self._ended.set()
         for thread in self._threads:
             # a reading in which the database does not answer is not waited for
