@@ -8,18 +8,24 @@ import sys
 import click
 
 from ledger import embedded
+from ledger.cli import document
 from ledger.cli.access import MIGRATION_SECONDS, database
-from ledger.cli.options import settings_options
+from ledger.cli.options import examples, settings_options
 from ledger.errors import LedgerError
 from ledger.settings import Settings
 
 
-@click.group()
+@click.group(epilog=examples("ledger db upgrade", "ledger db check", "ledger db psql"))
 def db() -> None:
     """Upgrade, check and reach the database."""
 
 
-@db.command()
+@db.command(
+    epilog=examples(
+        "ledger db upgrade",
+        "ledger db upgrade --database-url postgresql://ledger_owner@db.example/ledger",
+    )
+)
 @settings_options
 def upgrade(settings: Settings) -> None:
     """Bring the schema up to date; safe to run from several places at once."""
@@ -36,9 +42,10 @@ def upgrade(settings: Settings) -> None:
     click.echo(f"the schema is at revision {after}" + (" as before" if before == after else ""))
 
 
-@db.command()
+@db.command(epilog=examples("ledger db current", "ledger db current --json"))
+@document.json_option
 @settings_options
-def current(settings: Settings) -> None:
+def current(as_json: bool, settings: Settings) -> None:
     """Print the schema's revision."""
     from ledger.database import migration
     from ledger.database.connection import engine
@@ -48,10 +55,13 @@ def current(settings: Settings) -> None:
         revision = migration.current(connection)
     if revision is None:
         raise LedgerError("the database is not migrated: run `ledger db upgrade`")
+    if as_json:
+        document.write({"revision": revision, "head": head()})
+        return
     click.echo(revision + (" (head)" if revision == head() else ""))
 
 
-@db.command()
+@db.command(epilog=examples("ledger db check", "ledger db check --older-than 60 --json"))
 @click.option(
     "--older-than",
     type=click.FloatRange(0, 1e9),
@@ -60,8 +70,9 @@ def current(settings: Settings) -> None:
     metavar="SECONDS",
     help="Warn of transactions that have been open for longer.",
 )
+@document.json_option
 @settings_options
-def check(older_than: float, settings: Settings) -> None:
+def check(older_than: float, as_json: bool, settings: Settings) -> None:
     """Say what is wrong with the database, if anything is: in one line, or in one warning each.
 
     Warns of what keeps dead rows from being removed, which makes every claim slower: sessions, prepared transactions
@@ -75,15 +86,19 @@ def check(older_than: float, settings: Settings) -> None:
     with database(settings) as url, engine(url).connect() as connection:
         migration.check(connection)
         found = health.warnings(connection, older_than)
-        for line in found.lines:
+        server = ".".join(str(part) for part in connection.dialect.server_version_info or ())
+        if as_json:
+            facts = {"database": place(url), "postgresql": server, "revision": head()}
+            document.write({**facts, "warnings": list(found.lines), "is_held_back": found.is_held_back})
+        for line in () if as_json else found.lines:
             click.echo(f"warning: {line}")
         if found.is_held_back:
             raise LedgerError("dead rows cannot be removed, so claims become slower and slower: see the warnings")
-        server = ".".join(str(part) for part in connection.dialect.server_version_info or ())
-        click.echo(f"{place(url)} is well: PostgreSQL {server}, schema at revision {head()}")
+        if not as_json:
+            click.echo(f"{place(url)} is well: PostgreSQL {server}, schema at revision {head()}")
 
 
-@db.command()
+@db.command(epilog=examples("ledger db url", 'psql "$(ledger db url)"'))
 @settings_options
 def url(settings: Settings) -> None:
     """Print the database's URL, for psql and other tools."""
@@ -95,7 +110,14 @@ def url(settings: Settings) -> None:
         click.echo("ledger: the embedded server is not running now; `ledger db psql` starts it", err=True)
 
 
-@db.command(context_settings={"ignore_unknown_options": True})
+@db.command(
+    context_settings={"ignore_unknown_options": True},
+    epilog=examples(
+        "ledger db psql",
+        'ledger db psql -c "select * from ledger.progress"',
+        "ledger db psql -v study=svm-42-be6aab -f sql/queries/leaderboard.sql",
+    ),
+)
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 @settings_options
 def psql(arguments: tuple[str, ...], settings: Settings) -> None:

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Row, exists, func, insert, or_, select, text,
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import DBAPIError
 
-from ledger.database import tables
+from ledger.database import status, tables
 from ledger.database.protocol import CHANNEL
 from ledger.errors import LedgerError
 
@@ -134,6 +134,11 @@ class Store:
             return self._connection.execute(
                 text("select * from ledger.progress where cast(:name as text) is null or study = :name"), {"name": name}
             ).all()
+
+    def status(self, study_id: int) -> status.Status:
+        """Return how the study stands now, in one statement: a live view asks again and again."""
+        with self._connection.begin():
+            return status.read(self._connection, study_id, MANAGER_LOCK)
 
     def lock(self, study_id: int) -> bool:
         """Become the study's manager for as long as this connection lives; False where another one is."""
