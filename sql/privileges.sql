@@ -24,20 +24,26 @@ begin
     to ledger_worker;
   end if;
 
-  -- A reader: the views, none of which shows a claim. Some of them ask for the time.
+  -- A reader: the views, none of which shows a claim. Some of them ask for the time, or read numbers from JSON.
   if to_regrole('ledger_reader') is not null then
     revoke all on all tables in schema ledger from ledger_reader;
     revoke all on all routines in schema ledger from ledger_reader;
     grant usage on schema ledger to ledger_reader;
-    grant execute on function ledger.clock, ledger.revision to ledger_reader;
+    grant execute on function ledger.clock, ledger.number, ledger.revision to ledger_reader;
     grant select on
       ledger.attempts,
       ledger.best_trials,
       ledger.convergence,
+      ledger.iteration_regret,
       ledger.iterations,
+      ledger.outcomes,
+      ledger.parameters,
       ledger.progress,
+      ledger.regret,
       ledger.studies,
+      ledger.trial_times,
       ledger.trials,
+      ledger.utilisation,
       ledger.workers
     to ledger_reader;
   end if;
@@ -52,6 +58,7 @@ begin
       ledger.cancel,
       ledger.cancel_trials,
       ledger.clock,
+      ledger.number,
       ledger.reap,
       ledger.retry,
       ledger.revision
@@ -60,10 +67,16 @@ begin
       ledger.attempts,
       ledger.best_trials,
       ledger.convergence,
+      ledger.iteration_regret,
       ledger.iterations,
+      ledger.outcomes,
+      ledger.parameters,
       ledger.progress,
+      ledger.regret,
       ledger.studies,
+      ledger.trial_times,
       ledger.trials,
+      ledger.utilisation,
       ledger.workers
     to ledger_manager;
     grant

@@ -28,12 +28,15 @@ from tests.integration.ledgers import make_study, take, trial
 PASSWORD = "of the tests' roles"  # servers that ask for none do not mind it
 ROLES = ("ledger_owner", "ledger_manager", "ledger_worker", "ledger_reader")
 OTHERS = ROLES[1:]
-VIEWS = {"attempts", "best_trials", "convergence", "iterations", "progress", "studies", "trials", "workers"}
+VIEWS = {
+    *("attempts", "best_trials", "convergence", "iteration_regret", "iterations", "outcomes", "parameters", "progress"),
+    *("regret", "studies", "trial_times", "trials", "utilisation", "workers"),
+}
 PROTOCOL = {"claim", "heartbeat", "complete", "fail", "release", "announce", "ended", "revision"}
 FUNCTIONS = {
-    "ledger_manager": {"cancel", "cancel_trials", "clock", "reap", "retry", "revision"},
+    "ledger_manager": {"cancel", "cancel_trials", "clock", "number", "reap", "retry", "revision"},
     "ledger_worker": PROTOCOL,
-    "ledger_reader": {"clock", "revision"},
+    "ledger_reader": {"clock", "number", "revision"},
 }
 # what a manager writes
 INSERTED = {
