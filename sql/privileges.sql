@@ -6,6 +6,8 @@ revoke all on all sequences in schema ledger from public;
 revoke all on all routines in schema ledger from public;
 
 do $$
+declare
+  thing text;
 begin
   -- A worker: the protocol's functions alone, each of which asks for a claim that only its holder knows.
   if to_regrole('ledger_worker') is not null then
@@ -96,5 +98,15 @@ begin
       insert (study_id, number, iteration, round, source, params, available_at)
     on ledger.trial to ledger_manager;
   end if;
+
+  -- The flattened view of a study, as `ledger study view` makes it, is for whoever reads the others.
+  for thing in
+    select format('%s to %s', oid::regclass, role)
+    from pg_class, unnest(array['ledger_reader', 'ledger_manager']) as role
+    where relnamespace = 'ledger'::regnamespace and relkind = 'v' and relname like 'study:%'
+      and to_regrole(role) is not null
+  loop
+    execute 'grant select on ' || thing;
+  end loop;
 end
 $$;

@@ -474,13 +474,15 @@ def test_a_study_runs_with_each_program_under_its_own_role(server):
         ("ledger_reader", ["trial", "cancel", "s", "0"], "ledger_manager"),
         ("ledger_reader", ["trial", "retry", "s", "0"], "ledger_manager"),
         ("ledger_manager", ["study", "delete", "s", "--yes"], "ledger_owner"),
+        ("ledger_manager", ["study", "view", "s"], "ledger_owner"),
+        ("ledger_reader", ["study", "view", "s"], "ledger_owner"),
         ("ledger_manager", ["db", "upgrade"], "ledger_owner"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else value,
 )
 def test_what_a_role_may_not_do_ends_in_one_line_that_names_the_role_that_may(of, role, arguments, needed):
     error = said(start(of(role), *arguments), code=1)
-    assert error.startswith(f"ledger: role {role} may not do this (permission denied for ")
+    assert error.startswith(f"ledger: role {role} may not do this (permission denied ")
     assert needed in error
     assert error.count("\n") == 1
     assert PASSWORD not in error
