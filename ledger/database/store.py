@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any
 
 import psycopg
+from psycopg import sql
 from sqlalchemy import Connection, Row, exists, func, insert, or_, select, text, true, tuple_, update
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import DBAPIError
@@ -602,6 +603,16 @@ class Store:
                     " order by last_seen_at desc, name"
                 )
             ).all()
+
+    # Questions
+
+    def ask(self, statement: sql.Composed) -> tuple[list[str], list[tuple[Any, ...]]]:
+        """Return the columns and rows of what a statement asks, which can write nothing."""
+        with self._connection.begin():
+            cursor = self._cursor()
+            cursor.execute("set transaction read only")
+            cursor.execute(statement)
+            return [column.name for column in cursor.description or ()], cursor.fetchall()
 
     @contextmanager
     def _refusals(self) -> Iterator[None]:

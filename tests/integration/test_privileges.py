@@ -457,8 +457,9 @@ def test_a_study_runs_with_each_program_under_its_own_role(server):
         assert [trial["state"] for trial in document["trials"]] == ["complete"] * 4
         assert len(document["attempts"]) == 4
         assert len(said(start(reader, "export", "s", "--format", "csv")).splitlines()) == 5
-        for query in (folder("sql") / "queries").glob("*.sql"):
-            said(start(reader, "db", "psql", "-v", "ON_ERROR_STOP=1", "-f", str(query)))
+        queries = [f"--file={query}" for query in (folder("sql") / "queries").glob("*.sql")]
+        said(start(reader, "db", "psql", "-v", "ON_ERROR_STOP=1", *queries))
+        assert "accuracy" in said(start(reader, "query", "leaderboard", "--json"))
         for role in ROLES:
             assert "is well" in said(start(of(role), "db", "check"))
 
