@@ -24,6 +24,7 @@ COMMANDS = {
     "worker": ("ledger.cli.worker:worker", "Claim trials, train, and write their losses back."),
     "study": ("ledger.cli.study:study", "Look at studies and steer them."),
     "trial": ("ledger.cli.trial:trial", "Look at trials, retry and cancel them."),
+    "query": ("ledger.cli.query:query", "Answer a ready question of the ledger."),
     "verify": ("ledger.cli.verify:verify", "Recompute a study from its ledger."),
     "export": ("ledger.cli.export:export", "Write a study's trials."),
     "db": ("ledger.cli.db:db", "Upgrade, check and reach the database."),

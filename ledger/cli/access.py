@@ -29,6 +29,7 @@ _ROLES = {
     "study pause": "ledger_manager",
     "study cancel": "ledger_manager",
     "study delete": "ledger_owner",
+    "study view": "ledger_owner",
     "trial retry": "ledger_manager",
     "trial cancel": "ledger_manager",
     "db upgrade": "ledger_owner",

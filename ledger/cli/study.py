@@ -100,6 +100,25 @@ def show(name: str, as_json: bool, settings: Settings) -> None:
 @study.command(epilog=examples("ledger study pause svm-42-be6aab"))
 @click.argument("name", type=STUDY)
 @settings_options
+def view(name: str, settings: Settings) -> None:
+    """Make a view of one study's trials: a column a parameter and a metric.
+
+    Run it again when trials report other metrics. An upgrade keeps the view, and deleting the study drops it.
+    """
+    with ledger_store(settings) as store:
+        made = store.flatten(store.study(name))
+    metrics = [column for column in made.columns if column.of == "metrics"]
+    click.echo(
+        f'view ledger."{made.name}" has {len(made.columns) - len(metrics)} parameters and {len(metrics)} metrics:'
+        f" `ledger db psql -c 'table ledger.\"{made.name}\"'`"
+    )
+    if made.left_out:
+        click.echo(f"ledger: it has no room for {len(made.left_out)} more metrics: read ledger.trials", err=True)
+
+
+@study.command()
+@click.argument("name", type=TEXT)
+@settings_options
 def pause(name: str, settings: Settings) -> None:
     """Hand out no more trials; those that are running finish."""
     with ledger_store(settings) as store:

@@ -11,7 +11,6 @@ from ledger.cli import main
 from ledger.database import protocol
 from ledger.database.store import Store
 from ledger.manager import Manager, register
-from ledger.resources import folder
 from ledger.study import assemble
 from tests import variables
 from tests.integration.ledgers import make_study, take
@@ -172,20 +171,6 @@ def test_a_smaller_budget_is_refused(there, store):
     store.extend(store.study("svm-1").id, 5)
     code, _, error = there("resume", "svm-1", "--iterations", "2")
     assert (code, "a budget only grows" in error) == (1, True)
-
-
-def test_every_ready_query_runs(there, store, connection):
-    protocol.complete(connection, take(connection, "svm-1"), 0.25, {"accuracy": 0.75}, 1.0)
-    protocol.fail(connection, take(connection, "svm-1"), "Traceback\nValueError: no", 1.0)
-    protocol.announce(connection, "w", "host", 7, {})
-    files = sorted((folder("sql") / "queries").glob("*.sql"))
-    assert len(files) >= 5
-    for file in files:
-        assert file.read_text().startswith("-- "), "says what it answers"
-        for chosen in ([], ["-v", "study=svm-1"]):
-            code, out, error = there("db", "psql", "-v", "ON_ERROR_STOP=1", *chosen, "-f", str(file))
-            assert (code, error) == (0, ""), error
-            assert "svm-1" in out or "host" in out
 
 
 @pytest.mark.parametrize(
