@@ -52,6 +52,8 @@ begin
       ledger.cancel,
       ledger.cancel_trials,
       ledger.clock,
+      ledger.enqueue,
+      ledger.import_trials,
       ledger.reap,
       ledger.retry,
       ledger.revision

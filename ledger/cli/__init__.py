@@ -21,7 +21,7 @@ COMMANDS = {
     "resume": ("ledger.cli.search:resume", "Let a paused study go on, continue one after a kill, or extend it."),
     "worker": ("ledger.cli.worker:worker", "Claim trials, train, and write their losses back."),
     "study": ("ledger.cli.study:study", "Look at studies and steer them."),
-    "trial": ("ledger.cli.trial:trial", "Look at trials, retry and cancel them."),
+    "trial": ("ledger.cli.trial:trial", "Look at trials, enqueue, retry and cancel them."),
     "verify": ("ledger.cli.verify:verify", "Recompute a study from its ledger."),
     "export": ("ledger.cli.export:export", "Write a study's trials."),
     "db": ("ledger.cli.db:db", "Upgrade, check and reach the database."),

@@ -1,10 +1,13 @@
-"""study: list, show, pause, cancel, delete."""
+"""study: create, list, show, pause, cancel, delete."""
+
+from pathlib import Path
+from typing import Any
 
 import click
 
 from ledger.cli import outcome
-from ledger.cli.access import ledger_store
-from ledger.cli.options import TEXT, settings_options
+from ledger.cli.access import database, ledger_store
+from ledger.cli.options import TEXT, settings_options, study_options
 from ledger.errors import LedgerError, UsageError
 from ledger.settings import Settings
 
@@ -12,6 +15,35 @@ from ledger.settings import Settings
 @click.group()
 def study() -> None:
     """Look at studies and steer them."""
+
+
+@study.command()
+@study_options
+@settings_options
+def create(file: Path | None, options: dict[str, Any], settings: Settings) -> None:
+    """Record a study and leave it without a manager, so that nothing is proposed yet.
+
+    Points can be enqueued and history imported before it begins: `ledger resume NAME` lets it, as `ledger run` and
+    `ledger manager` do with the same settings.
+    """
+    from ledger.database import migration
+    from ledger.database.connection import engine
+    from ledger.database.store import Store
+    from ledger.manager import record
+    from ledger.study import assemble
+
+    asked = assemble(options, file)
+    with (
+        database(settings, create=True) as url,
+        engine(url, "ledger command", statement_seconds=settings.statement_timeout).connect() as connection,
+    ):
+        migration.check(connection)
+        if record(Store(connection), asked) is None:
+            raise LedgerError(
+                f"study {asked.name} is there already: `ledger study show {asked.name}` shows it, and another --name"
+                " makes another"
+            )
+    click.echo(f"study {asked.name} is recorded, and nothing is proposed yet: `ledger resume {asked.name}` begins it")
 
 
 @study.command(name="list")
@@ -48,7 +80,7 @@ def show(name: str, settings: Settings) -> None:
             if iteration.told_at is None:
                 told = "waiting for its trials"
             elif iteration.mean_loss is None:
-                told = "retried, and none completed"
+                told = "none completed"
             else:
                 told = f"mean loss {iteration.mean_loss:.6f}, best {iteration.best_loss:.6f}"
             click.echo(f"iteration {iteration.number}: {iteration.size} trials, {told}")

@@ -103,7 +103,7 @@ iteration = Table(
     # are the history that this one was proposed from.
     Column("seen", ARRAY(Integer)),
     CheckConstraint("number >= 0 and round >= 0 and size >= 1", name="numbers_are_natural"),
-    # told without losses: retried trials, none of which completed
+    # told without losses: trials that nobody proposed, none of which completed
     CheckConstraint(
         "(mean_loss is null) = (best_loss is null) and (mean_loss is null or told_at is not null)",
         name="losses_when_told",
@@ -132,7 +132,7 @@ trial = Table(
     _moment("deadline_at"),
     _moment("finished_at"),
     Column("loss", Double),
-    Column("metrics", JSONB),
+    Column("metrics", JSONB(none_as_null=True)),
     Column("error", Text),
     ForeignKeyConstraint(
         ["study_id", "iteration"],
@@ -142,8 +142,13 @@ trial = Table(
     ),
     CheckConstraint("number >= 0 and iteration >= 0 and round >= 0", name="numbers_are_natural"),
     CheckConstraint("attempts >= 0 and failures >= 0 and lost >= 0", name="counts_are_natural"),
-    CheckConstraint("source in ('proposed', 'enqueued', 'retried')", name="source_is_known"),
+    CheckConstraint("source in ('proposed', 'enqueued', 'retried', 'imported')", name="source_is_known"),
     CheckConstraint("(source = 'retried') = (retry_of is not null)", name="retried_from_a_trial"),
+    # evidence from elsewhere
+    CheckConstraint(
+        "source <> 'imported' or (state = 'complete' and attempts = 0 and claim is null)",
+        name="imported_without_attempts",
+    ),
     CheckConstraint("jsonb_typeof(params) = 'object'", name="params_is_an_object"),
     CheckConstraint("state in ('pending', 'running', 'complete', 'failed', 'cancelled')", name="state_is_known"),
     CheckConstraint(
@@ -160,7 +165,15 @@ trial = Table(
     CheckConstraint("loss > '-infinity' and loss < 'infinity'", name="loss_is_finite"),
     CheckConstraint("state <> 'failed' or error is not null", name="failed_with_an_error"),
     # lease_until and worker are in no index, so that heartbeats stay heap-only
-    Index("trial_pending", "study_id", "iteration", "number", postgresql_where=text("state = 'pending'")),
+    # in the order in which they are claimed
+    Index(
+        "trial_pending",
+        "study_id",
+        text("(source <> 'enqueued')"),
+        "iteration",
+        "number",
+        postgresql_where=text("state = 'pending'"),
+    ),
     Index("trial_open", "study_id", "iteration", postgresql_where=text("state in ('pending', 'running')")),
     Index(
         "trial_params_once",
@@ -235,3 +248,4 @@ studies = _view("studies", study)
 iterations = _view("iterations", iteration)
 trials = _view("trials", trial, Column("seconds", Double))
 attempts = _view("attempts", attempt)
+workers = _view("workers", worker)

@@ -1,4 +1,5 @@
--- Every complete trial with its rank within its study, the lowest loss first; of equal ones, the earlier.
+-- Every complete trial with its rank within its study, the lowest loss first; of equal ones, the earlier. Imported ones
+-- too, since the proposals follow from their losses as from the others': source says which they are.
 create or replace view ledger.best_trials as
 select
   study.name as study,
@@ -14,7 +15,8 @@ select
   trial.params,
   trial.metrics,
   trial.worker,
-  trial.finished_at
+  trial.finished_at,
+  trial.source
 from ledger.trial
 join ledger.study on study.id = trial.study_id
 where trial.state = 'complete';

@@ -5,7 +5,8 @@ select
   trial.number as trial,
   trial.iteration,
   trial.loss,
-  min(trial.loss) over (partition by trial.study_id order by trial.number) as best_loss
+  min(trial.loss) over (partition by trial.study_id order by trial.number) as best_loss,
+  trial.source
 from ledger.trial
 join ledger.study on study.id = trial.study_id
 where trial.state = 'complete'

@@ -31,7 +31,9 @@ OTHERS = ROLES[1:]
 VIEWS = {"attempts", "best_trials", "convergence", "iterations", "progress", "studies", "trials", "workers"}
 PROTOCOL = {"claim", "heartbeat", "complete", "fail", "release", "announce", "ended", "revision"}
 FUNCTIONS = {
-    "ledger_manager": {"cancel", "cancel_trials", "clock", "reap", "retry", "revision"},
+    "ledger_manager": {
+        *("cancel", "cancel_trials", "clock", "enqueue", "import_trials", "reap", "retry", "revision"),
+    },
     "ledger_worker": PROTOCOL,
     "ledger_reader": {"clock", "revision"},
 }
@@ -301,7 +303,8 @@ def test_functions_that_run_as_the_owner_find_only_what_they_name(of, owner):
     definers = owner.execute(
         "select proname, proconfig from pg_proc where pronamespace = 'ledger'::regnamespace and prosecdef"
     ).fetchall()
-    assert {name for name, _ in definers} == PROTOCOL | {"cancel", "cancel_trials", "iteration_ended", "reap", "retry"}
+    others = {"cancel", "cancel_trials", "enqueue", "import_trials", "iteration_ended", "reap", "retry"}
+    assert {name for name, _ in definers} == PROTOCOL | others
     assert all("search_path=pg_catalog, pg_temp" in settings for _, settings in definers)
 
 
