@@ -24,6 +24,7 @@ COMMANDS = {
     "trial": ("ledger.cli.trial:trial", "Look at trials, enqueue, retry and cancel them."),
     "verify": ("ledger.cli.verify:verify", "Recompute a study from its ledger."),
     "export": ("ledger.cli.export:export", "Write a study's trials."),
+    "import": ("ledger.cli.imports:import_", "Bring in a study from another ledger, or finished trials."),
     "db": ("ledger.cli.db:db", "Upgrade, check and reach the database."),
 }
 

@@ -651,7 +651,11 @@ class Store:
         try:
             return self._restore(study, iterations, trials, attempts, workers)
         except (IntegrityError, DataError) as error:
-            raise LedgerError(f"the database refuses it: {one_line(error.orig.diag.message_primary)}") from None  # type: ignore[union-attr]
+            said = one_line(str(error.orig))
+            raise LedgerError(
+                f"study {study['name']} cannot be imported, since the database refuses it ({said}): the export is"
+                " damaged; write it again"
+            ) from None
 
     def _restore(
         self,
