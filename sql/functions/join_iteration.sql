@@ -16,6 +16,8 @@ begin
   from ledger.study where study.id = join_iteration.study_id;
   update ledger.iteration set size = iteration.size + join_iteration.trials
   where iteration.study_id = join_iteration.study_id and iteration.told_at is null and not is_steady
+    and iteration.number = (
+      select max(last.number) from ledger.iteration as last where last.study_id = join_iteration.study_id)
   returning iteration.number, iteration.round into joined, joined_round;
   is_own := not found;
   if is_own then
