@@ -34,6 +34,14 @@ class Progress:
     best_loss: float | None
 
 
+def record(store: Store, study: Study) -> StudyRow | None:
+    """Insert the study; None where its name is taken."""
+    row = store.create(study.name, study.spec(), study.spec_hash, study.iterations, environment())
+    if row is not None:
+        say(LOG, "created", f"study {row.name} created", study=row.name)
+    return row
+
+
 def register(store: Store, study: Study) -> StudyRow:
     """Insert the study, or find it there and let its budget grow.
 
@@ -42,25 +50,27 @@ def register(store: Store, study: Study) -> StudyRow:
     LedgerError
         A study of this name differs in more than a larger budget; the message lists the differences.
     """
-    row = store.create(study.name, study.spec(), study.spec_hash, study.iterations, environment())
+    row = record(store, study)
     if row is not None:
-        say(LOG, "created", f"study {row.name} created", study=row.name)
         return row
     row = store.study(study.name)
-    found = differences(Study.from_spec(row.name, row.iterations, row.spec), study)
+    # whatever was retried, enqueued or imported costs nothing of what was asked for
+    added = store.unproposed_iterations(row)
+    budget = row.iterations - added
+    found = differences(Study.from_spec(row.name, budget, row.spec), study)
     if found:
         raise LedgerError(
             f"study {row.name} is there with other settings ({'; '.join(found)}): give this one another --name,"
             f" or go on with that one by `ledger resume {row.name}`"
         )
-    if study.iterations > row.iterations:
+    if study.iterations > budget:
         say(
             LOG,
             "extended",
-            f"study {row.name}: budget extended from {row.iterations} to {study.iterations} iterations",
+            f"study {row.name}: budget extended from {budget} to {study.iterations} iterations",
             study=row.name,
         )
-        store.extend(row.id, study.iterations)
+        store.extend(row.id, study.iterations + added)
         row = store.study(row.name)
     return row
 
@@ -124,12 +134,12 @@ class Manager:
                 continue
             if not self._tell(last.number, waited):
                 if last.round + 1 < ROUNDS or another_round:
-                    another_round = False
-                    self._propose(last.number, last.round + 1)
+                    another_round = not self._propose(last.number, last.round + 1) and another_round
                 else:
                     self._fail(last.number, last.round + 1)
 
-    def _propose(self, number: int, round: int) -> None:
+    def _propose(self, number: int, round: int) -> bool:
+        """Propose a round, or end the study where there is none; False where it is to be seen anew before."""
         trials = self._store.trials(self._row.id)
         past = recall(trials, number, round, self._store.last_surrogate(self._row.id, number))
         proposal = propose(self._study, number, round, self._study.points, past)
@@ -141,10 +151,10 @@ class Manager:
                 )
             else:
                 self._finish("failed", f"iteration {number}: every trial failed, and the space has no other points")
-            return
+            return True
         batch = Batch(proposal.points, proposal.surrogate, environment(), proposal.ask_seconds, proposal.tell_seconds)
-        if not self._store.propose(self._row.id, number, round, batch):
-            return
+        if not self._store.propose(self._row.id, number, round, batch, known=len(trials)):
+            return False
         seconds = proposal.ask_seconds + proposal.tell_seconds
         again = f", round {round}, since every trial of the one before failed" if round else ""
         say(
@@ -160,6 +170,7 @@ class Manager:
         for index, params in enumerate(batch.points):
             trial = len(trials) + index
             say(LOG, "point", f"{where}: trial {trial}: {json.dumps(params)}", study=self._row.name, trial=trial)
+        return True
 
     def _wait(self, number: int) -> float | None:
         """Poll until every trial of the iteration has ended; the seconds waited, or None where the study ended."""
@@ -183,8 +194,12 @@ class Manager:
     def _tell(self, number: int, waited: float) -> bool:
         """Record the iteration's losses; False where none of its proposed trials completed, so that it needs others."""
         trials = self._store.trials(self._row.id, iteration=number)
+        if any(trial.finished_at is None for trial in trials):
+            return True  # one has joined it since the poll, and may end before the losses of the others are written
         losses = [trial.loss for trial in trials if trial.state == "complete"]
-        if not losses and any(trial.source != "retried" for trial in trials):
+        # losses from elsewhere do not say that anything can be trained here
+        is_proven = any(trial.state == "complete" and trial.source != "imported" for trial in trials)
+        if not is_proven and any(trial.source == "proposed" for trial in trials):
             return False
         mean, best = (mean_loss(losses), min(losses)) if losses else (None, None)
         if not self._store.tell(self._row.id, number, mean, best, len(trials)):
@@ -192,10 +207,10 @@ class Manager:
                 raise LedgerError(
                     f"{self._where(number)} could not be told: it changed while this manager held its lock"
                 )
-            return True  # a retry has joined it, and is waited for
+            return True  # a retry or another trial has joined it, and is waited for
         failed = len(trials) - len(losses)
         if best is None:
-            found = "no retried trial completed"
+            found = "no trial completed, and none of them was proposed"
         else:
             self._best = best if self._best is None else min(self._best, best)
             found = f"mean loss {mean:.6g}, best {best:.6g}, best so far {self._best:.6g}"

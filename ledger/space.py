@@ -4,7 +4,8 @@ import difflib
 import json
 import math
 import numbers
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, TypeVar
 
@@ -30,8 +31,18 @@ class _Numeric:
 
     def _inside(self, value: Any) -> Any:
         if not self.low <= value <= self.high:
-            raise ValueError(f"{show(value)} is not in [{show(self.low)}, {show(self.high)}]")
+            raise ValueError(f"{show(value)} is not in {self._range()}")
         return value
+
+    def _range(self) -> str:
+        return f"[{show(self.low)}, {show(self.high)}]"
+
+    def _read(self, text: str) -> float | int:
+        try:
+            # beyond 2**53 a float would not be what was written
+            return int(text) if re.fullmatch(r"[+-]?\d{1,300}", text) else float(text if "_" not in text else "")
+        except ValueError:
+            raise ValueError(f"{show(text)} is not a number in {self._range()}") from None
 
 
 @dataclass(frozen=True)
@@ -52,6 +63,9 @@ class Real(_Numeric):
         if isinstance(value, bool) or not isinstance(value, numbers.Real):
             raise ValueError(f"{show(value)} is not a number")
         return float(self._inside(_float(value)))
+
+    def parse(self, text: str) -> float:
+        return self.normalise(self._read(text.strip()))
 
 
 @dataclass(frozen=True)
@@ -75,6 +89,14 @@ class Integer(_Numeric):
         if not is_number or not _float(value).is_integer():
             raise ValueError(f"{show(value)} is not an integer")
         return int(self._inside(int(value)))
+
+    def parse(self, text: str) -> int:
+        try:
+            return self.normalise(self._read(text.strip()))
+        except ValueError as error:
+            if self._range() in str(error):
+                raise
+            raise ValueError(f"{error} in {self._range()}") from None
 
 
 @dataclass(frozen=True)
@@ -100,6 +122,14 @@ class Categorical:
             if choice == plain and isinstance(choice, bool) == isinstance(plain, bool):
                 return choice
         raise ValueError(f"{show(value)} is not one of {', '.join(map(show, self.choices))}")
+
+    def parse(self, text: str) -> Any:
+        if text in self.choices:
+            return text
+        try:
+            return self.normalise(json.loads(text.strip().lower()))
+        except (ValueError, RecursionError):
+            raise ValueError(f"{show(text)} is not one of {', '.join(map(show, self.choices))}") from None
 
 
 Dimension = Real | Integer | Categorical
@@ -199,15 +229,28 @@ class Space:
         UsageError
             A parameter is missing, unknown or outside its dimension.
         """
-        for name in params:
+        return self._point(params, lambda dimension: dimension.normalise)
+
+    def parse(self, texts: Mapping[str, str]) -> dict[str, Any]:
+        """Return the point that `texts` say, as on a command line or in a table, typed by the dimensions.
+
+        Raises
+        ------
+        UsageError
+            A parameter is missing, unknown or outside its dimension; the line has its value and what is allowed.
+        """
+        return self._point(texts, lambda dimension: dimension.parse)
+
+    def _point(self, given: Mapping[str, Any], convert: Callable[[Dimension], Callable[[Any], Any]]) -> dict[str, Any]:
+        for name in given:
             if name not in self.names:
                 raise UsageError(f"the space has no parameter {name!r}{nearest(name, self.names)}")
         point = {}
         for dimension in self.dimensions:
-            if dimension.name not in params:
+            if dimension.name not in given:
                 raise UsageError(f"parameter {dimension.name!r} of the space is missing; give it a value")
             try:
-                point[dimension.name] = dimension.normalise(params[dimension.name])
+                point[dimension.name] = convert(dimension)(given[dimension.name])
             except ValueError as error:
                 raise UsageError(f"parameter {dimension.name!r}: {error}") from None
         return point

@@ -35,7 +35,7 @@ class SteadyManager(Manager):
         # where none completes, the study fails after so many
         self._tries = min(ROUNDS * points, self._budget)
         if another_round:
-            self._tries = len(self._ended("failed")) + points
+            self._tries = self._failures + points
         pause = SHORTEST_POLL
         while True:
             self._row = self._store.study(self._row.name)
@@ -46,7 +46,8 @@ class SteadyManager(Manager):
                 pause = SHORTEST_POLL
             self._tell_ended()
             if self._watch is not None:
-                self._watch(Progress(len(self._proposed) - len(self._open), self._budget, self._best))
+                ended = sum(trial.finished_at is not None for trial in self._proposed)
+                self._watch(Progress(ended, self._budget, self._best))
             if (size := self._missing()) > 0:
                 self._replace(size)
             elif not self._open:
@@ -65,6 +66,8 @@ class SteadyManager(Manager):
         self._surrogate = next((one.surrogate for one in reversed(iterations) if one.surrogate is not None), None)
         self._is_used_up = False
         self._best = None
+        # whether a trial has completed here, and not elsewhere
+        self._is_proven = False
         self._trials: list[AnyRow] = []
         self._open: set[int] = set()
         # ends that were seen and are recorded with the next iteration
@@ -75,6 +78,8 @@ class SteadyManager(Manager):
     def _look(self) -> bool:
         """See which trials have ended, and which are new; whether there are any."""
         rows = self._store.trials_now(self._row.id, sorted(self._open), len(self._trials))
+        # what is imported was told at once
+        self._untold |= {row.iteration for row in rows if row.number >= len(self._trials) and row.source != "imported"}
         return self._look_at(rows, set())
 
     def _look_at(self, rows: Sequence[AnyRow], recorded: set[int]) -> bool:
@@ -85,7 +90,7 @@ class SteadyManager(Manager):
                 self._trials[row.number] = row
             else:
                 self._trials.append(row)
-                # of a retry, which makes an iteration of its own
+                # of one that nobody proposed, which makes an iteration of its own
                 self._next = max(self._next, row.iteration + 1)
                 changed = True
                 if row.finished_at is None:
@@ -95,8 +100,9 @@ class SteadyManager(Manager):
                 self._open.discard(row.number)
                 if row.number not in recorded:
                     ended.append(row)
-                if row.loss is not None and (self._best is None or row.loss < self._best):
-                    self._best = row.loss
+                if row.loss is not None:
+                    self._is_proven |= row.source != "imported"
+                    self._best = row.loss if self._best is None else min(self._best, row.loss)
         self._seen += [row.number for row in sorted(ended, key=lambda row: (row.finished_at, row.number))]
         return changed or bool(ended)
 
@@ -107,20 +113,21 @@ class SteadyManager(Manager):
 
     @property
     def _proposed(self) -> list[AnyRow]:
-        return [trial for trial in self._trials if trial.source != "retried"]
+        return [trial for trial in self._trials if trial.source == "proposed"]
 
-    def _ended(self, state: str) -> list[AnyRow]:
-        return [trial for trial in self._trials if trial.state == state]
+    @property
+    def _failures(self) -> int:
+        return sum(trial.state == "failed" for trial in self._proposed)
 
     def _missing(self) -> int:
         """How many trials are to be proposed now."""
         if self._is_used_up:
             return 0
         left = self._budget - len(self._proposed)
-        if self._best is None:
+        if not self._is_proven:
             # others are tried instead of failed trials, but not instead of cancelled ones
-            left += sum(trial.state == "failed" for trial in self._proposed)
-            left = min(left, self._tries - len(self._ended("failed")) - len(self._open))
+            left += self._failures
+            left = min(left, self._tries - self._failures - len(self._open))
         return min(self._study.points - len(self._open), left)
 
     def _replace(self, size: int) -> None:
@@ -132,8 +139,8 @@ class SteadyManager(Manager):
             return
         seconds = (proposal.ask_seconds, proposal.tell_seconds)
         batch = Batch(proposal.points, proposal.surrogate, environment(), *seconds, seen=self._seen)
-        if not self._store.propose(self._row.id, number, 0, batch):
-            # the study has ended, or a retry made this iteration its own
+        if not self._store.propose(self._row.id, number, 0, batch, known=len(self._trials)):
+            # the study has ended, or other trials have come: a retry, say, which made this iteration its own
             self._load()
             return
         self._recorded += self._seen
@@ -173,10 +180,11 @@ class SteadyManager(Manager):
             )
 
     def _end(self) -> None:
-        if self._best is None and self._trials:
-            failed = self._ended("failed")
+        tried = [trial for trial in self._trials if trial.source != "imported"]
+        if not self._is_proven and tried:
+            failed = [trial for trial in tried if trial.state == "failed"]
             why = f", the last (trial {failed[-1].number}) with: {last_line(failed[-1].error)}" if failed else ""
-            self._finish("failed", f"none of {len(self._trials)} trials completed{why}")
+            self._finish("failed", f"none of {len(tried)} trials completed{why}")
         elif self._is_used_up:
             size = self._study.space.size()
             self._finish("complete", f"the space is used up: all {size} points of it were tried")

@@ -47,8 +47,7 @@ def verify(ledger: Snapshot) -> Verified:
     """
     study = Study.from_spec(ledger.study.name, ledger.study.iterations, ledger.study.spec)
     proposals = list(_proposals(ledger))
-    # whatever has no number of its own would mislead what comes after it
-    for difference in chain(_numbers(ledger), _facts(ledger, study), _recomputed(ledger, study, proposals)):
+    for difference in chain(disagreements(ledger, study), _recomputed(ledger, study, proposals)):
         raise LedgerError(f"study {ledger.study.name}, {difference}")
     other = [(proposal.place, proposal.elsewhere) for proposal in proposals if proposal.elsewhere is not None]
     return Verified(
@@ -58,6 +57,12 @@ def verify(ledger: Snapshot) -> Verified:
         recomputed=len(proposals) - len(other),
         not_comparable=other,
     )
+
+
+def disagreements(ledger: Snapshot, study: Study) -> Iterator[str]:
+    """Yield where a ledger's records disagree with each other, each with its place; nothing is computed anew."""
+    # whatever has no number of its own would mislead what comes after it
+    yield from chain(_numbers(ledger), _facts(ledger, study))
 
 
 def _numbers(ledger: Snapshot) -> Iterator[str]:
@@ -164,6 +169,13 @@ def _counts(trial: AnyRow, attempts: Sequence[AnyRow]) -> Iterator[str]:
 
 def _result(trial: AnyRow, attempts: Sequence[AnyRow]) -> Iterator[str]:
     """Differences between a trial's result and its one complete attempt."""
+    if trial.source == "imported":
+        if trial.state != "complete":
+            yield f"imported, but {trial.state}"
+        # its loss was measured elsewhere; attempts are counted above
+        if trial.attempts:
+            yield f"imported, but with {trial.attempts} attempts"
+        return
     complete = [attempt for attempt in attempts if attempt.outcome == "complete"]
     if len(complete) != (trial.state == "complete"):
         yield f"state {trial.state} with {len(complete)} complete attempts"
@@ -202,13 +214,14 @@ def _iteration(iteration: AnyRow, trials: Sequence[AnyRow], *, may_wait: bool, m
     if iteration.surrogate is not None and all(trial.source != "proposed" for trial in trials):
         yield "a surrogate, but no proposed trials"
     losses = [trial.loss for trial in trials if trial.state == "complete"]
+    is_proven = any(trial.state == "complete" and trial.source != "imported" for trial in trials)
     if iteration.told_at is None:
         if not may_wait:
             yield "not told, but a later one was proposed"
         losses = []
     elif any(trial.state in OPEN for trial in trials):
         yield "told, but not all of its trials have ended"
-    elif not (losses or may_fail) and any(trial.source != "retried" for trial in trials):
+    elif not (is_proven or may_fail) and any(trial.source == "proposed" for trial in trials):
         yield "told, but no trial of it is complete"
     expected = {"mean_loss": mean_loss(losses) if losses else None, "best_loss": min(losses, default=None)}
     for column, value in expected.items():
@@ -219,8 +232,8 @@ def _iteration(iteration: AnyRow, trials: Sequence[AnyRow], *, may_wait: bool, m
 def _study(ledger: Snapshot, study: Study) -> Iterator[str]:
     row = ledger.study
     # a newer version may know more settings, whose defaults were not hashed
-    if study.spec() == row.spec and study.spec_hash != ledger.spec_hash:
-        yield f"spec_hash {ledger.spec_hash[:8]}, but its settings give {study.spec_hash[:8]}"
+    if study.spec() == row.spec and study.spec_hash != row.spec_hash:
+        yield f"spec_hash {row.spec_hash[:8]}, but its settings give {study.spec_hash[:8]}"
     if row.has_ended != (row.finished_at is not None):
         yield f"state {row.state} with finished_at {row.finished_at}"
     if row.has_ended:
@@ -246,7 +259,7 @@ def _ends(ledger: Snapshot, study: Study, trials: Sequence[Sequence[AnyRow]]) ->
             yield "state failed, but every iteration is told"
         for iteration in untold:
             for trial in trials[iteration.number]:
-                if trial.state == "complete":
+                if trial.state == "complete" and trial.source != "imported":
                     yield f"state failed, but trial {trial.number} of its last iteration is complete"
 
 
@@ -268,7 +281,7 @@ def _seen(ledger: Snapshot) -> Iterator[str]:
             if trial.finished_at is None or trial.finished_at > iteration.asked_at:
                 yield f"{place}, which had not ended"
             seen.add(number)
-    completed = [trial.number for trial in ledger.trials if trial.state == "complete"]
+    completed = [trial.number for trial in ledger.trials if trial.state == "complete" and trial.source != "imported"]
     if row.state == "failed" and completed:
         yield f"state failed, but trial {completed[0]} is complete"
     # where every trial failed, others were tried instead

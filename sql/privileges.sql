@@ -61,6 +61,8 @@ begin
       ledger.cancel_trials,
       ledger.clock,
       ledger.number,
+      ledger.enqueue,
+      ledger.import_trials,
       ledger.reap,
       ledger.retry,
       ledger.revision

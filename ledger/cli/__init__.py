@@ -23,10 +23,11 @@ COMMANDS = {
     "status": ("ledger.cli.status:status", "Show how a study stands: progress, best loss, workers, failures."),
     "worker": ("ledger.cli.worker:worker", "Claim trials, train, and write their losses back."),
     "study": ("ledger.cli.study:study", "Look at studies and steer them."),
-    "trial": ("ledger.cli.trial:trial", "Look at trials, retry and cancel them."),
+    "trial": ("ledger.cli.trial:trial", "Look at trials, enqueue, retry and cancel them."),
     "query": ("ledger.cli.query:query", "Answer a ready question of the ledger."),
     "verify": ("ledger.cli.verify:verify", "Recompute a study from its ledger."),
     "export": ("ledger.cli.export:export", "Write a study's trials."),
+    "import": ("ledger.cli.imports:import_", "Bring in a study from another ledger, or finished trials."),
     "db": ("ledger.cli.db:db", "Upgrade, check and reach the database."),
     "completion": ("ledger.cli.completion:completion", "Print the script that completes commands in a shell."),
 }

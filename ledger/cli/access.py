@@ -26,12 +26,17 @@ _ROLES = {
     "manager": "ledger_manager",
     "resume": "ledger_manager",
     "worker": "ledger_worker",
+    "study create": "ledger_manager",
     "study pause": "ledger_manager",
     "study cancel": "ledger_manager",
     "study delete": "ledger_owner",
     "study view": "ledger_owner",
+    "trial enqueue": "ledger_manager",
     "trial retry": "ledger_manager",
     "trial cancel": "ledger_manager",
+    "import file": "ledger_owner",
+    "import csv": "ledger_manager",
+    "import optuna": "ledger_manager",
     "db upgrade": "ledger_owner",
 }
 

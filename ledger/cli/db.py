@@ -128,7 +128,11 @@ def psql(arguments: tuple[str, ...], settings: Settings) -> None:
     sys.exit(code)
 
 
-@db.command(name="pg_dump", context_settings={"ignore_unknown_options": True})
+@db.command(
+    name="pg_dump",
+    context_settings={"ignore_unknown_options": True},
+    epilog=examples("ledger db pg_dump -n ledger -Fc -f ledger.dump"),
+)
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 @settings_options
 def pg_dump(arguments: tuple[str, ...], settings: Settings) -> None:
@@ -141,7 +145,11 @@ def pg_dump(arguments: tuple[str, ...], settings: Settings) -> None:
     sys.exit(code)
 
 
-@db.command(name="pg_restore", context_settings={"ignore_unknown_options": True})
+@db.command(
+    name="pg_restore",
+    context_settings={"ignore_unknown_options": True},
+    epilog=examples("ledger db pg_restore --no-owner --no-privileges --exit-on-error ledger.dump"),
+)
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 @settings_options
 def pg_restore(arguments: tuple[str, ...], settings: Settings) -> None:

@@ -24,7 +24,9 @@ def show(store: Store, row: StudyRow) -> None:
     }
     best = store.best(row.id)
     if best is not None:
-        lines["best"] = f"trial {best.number} of iteration {best.iteration}"
+        lines["best"] = f"trial {best.number} of iteration {best.iteration}" + (
+            f", {best.source}" if best.source != "proposed" else ""
+        )
         lines["parameters"] = json.dumps(best.params)
         lines["loss"] = repr(best.loss)
         if "accuracy" in best.metrics:

@@ -9,14 +9,20 @@ from typing import Any
 
 import click
 
-from ledger.cli import table
+from ledger.cli import document, table
 from ledger.cli.access import ledger_store
-from ledger.cli.options import TEXT, settings_options
+from ledger.cli.options import TEXT, examples, settings_options
 from ledger.errors import UsageError
 from ledger.settings import Settings
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "ledger query --list",
+        "ledger query leaderboard -v study=svm-42-be6aab",
+        "ledger query outcomes --json | jq length",
+    )
+)
 @click.argument("name", required=False, type=TEXT)
 @click.option("--list", "listing", is_flag=True, help="List the questions.")
 @click.option(
@@ -28,7 +34,7 @@ from ledger.settings import Settings
     metavar="NAME=VALUE",
     help="As with psql: study=NAME for one study; some have others.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print a list of objects, one a row, for scripts.")
+@document.json_option
 @settings_options
 def query(name: str | None, listing: bool, variables: Sequence[str], as_json: bool, settings: Settings) -> None:
     """Answer a ready question of the ledger: one of sql/queries, as `ledger db psql -f` would.
@@ -40,7 +46,9 @@ def query(name: str | None, listing: bool, variables: Sequence[str], as_json: bo
     if listing:
         found = queries.known().values()
         if as_json:
-            _print([{"query": one.name, "question": one.question, "variables": list(one.variables)} for one in found])
+            document.write(
+                [{"query": one.name, "question": one.question, "variables": list(one.variables)} for one in found]
+            )
         else:
             table.show(
                 ("QUERY", "QUESTION", "VARIABLES"), [(one.name, one.question, " ".join(one.variables)) for one in found]
@@ -52,7 +60,7 @@ def query(name: str | None, listing: bool, variables: Sequence[str], as_json: bo
     with ledger_store(settings) as store:
         columns, rows = store.ask(statement)
     if as_json:
-        _print([dict(zip(columns, map(_plain, row), strict=True)) for row in rows])
+        document.write([dict(zip(columns, map(_plain, row), strict=True)) for row in rows])
     elif rows:
         table.show([column.upper().replace("_", " ") for column in columns], [tuple(map(_cell, row)) for row in rows])
     else:
@@ -64,10 +72,6 @@ def _pair(text: str) -> tuple[str, str]:
     if not equals:
         raise UsageError(f"-v {text}: write it as NAME=VALUE, as in -v study=svm-42-be6aab")
     return name, value
-
-
-def _print(rows: list[dict[str, Any]]) -> None:
-    click.echo(json.dumps(rows, indent=2))
 
 
 def _plain(value: Any) -> Any:

@@ -181,9 +181,13 @@ def _to_resume(store: Any, name: str, iterations: int | None) -> Any:
     if row.state == "cancelled":
         raise LedgerError(f"study {name} was cancelled, which is for good: start another with a new --name")
     if iterations is not None:
-        if iterations < row.iterations:
-            raise LedgerError(f"study {name} has a budget of {row.iterations} iterations, and a budget only grows")
-        store.extend(row.id, iterations)
+        # as in the study's file: without what was retried, enqueued or imported
+        added = store.unproposed_iterations(row)
+        if iterations + added < row.iterations:
+            raise LedgerError(
+                f"study {name} has a budget of {row.iterations - added} iterations, and a budget only grows"
+            )
+        store.extend(row.id, iterations + added)
     return store.study(name)
 
 

@@ -1,13 +1,14 @@
-"""study: list, show, pause, cancel, delete."""
+"""study: create, list, show, pause, cancel, delete."""
 
+from pathlib import Path
 from typing import Any
 
 import click
 
 from ledger.cli import document, outcome
-from ledger.cli.access import ledger_store
+from ledger.cli.access import database, ledger_store
 from ledger.cli.names import STUDY
-from ledger.cli.options import examples, settings_options
+from ledger.cli.options import examples, settings_options, study_options
 from ledger.errors import LedgerError, UsageError
 from ledger.settings import Settings
 
@@ -24,6 +25,37 @@ _ITERATION = (
 @click.group(epilog=examples("ledger study list", "ledger study show svm-42-be6aab"))
 def study() -> None:
     """Look at studies and steer them."""
+
+
+@study.command(
+    epilog=examples("ledger study create my-study.toml", "ledger study create --model svm --name warm --iterations 10")
+)
+@study_options
+@settings_options
+def create(file: Path | None, options: dict[str, Any], settings: Settings) -> None:
+    """Record a study and leave it without a manager, so that nothing is proposed yet.
+
+    Points can be enqueued and history imported before it begins: `ledger resume NAME` lets it, as `ledger run` and
+    `ledger manager` do with the same settings.
+    """
+    from ledger.database import migration
+    from ledger.database.connection import engine
+    from ledger.database.store import Store
+    from ledger.manager import record
+    from ledger.study import assemble
+
+    asked = assemble(options, file)
+    with (
+        database(settings, create=True) as url,
+        engine(url, "ledger command", statement_seconds=settings.statement_timeout).connect() as connection,
+    ):
+        migration.check(connection)
+        if record(Store(connection), asked) is None:
+            raise LedgerError(
+                f"study {asked.name} is there already: `ledger study show {asked.name}` shows it, and another --name"
+                " makes another"
+            )
+    click.echo(f"study {asked.name} is recorded, and nothing is proposed yet: `ledger resume {asked.name}` begins it")
 
 
 @study.command(name="list", epilog=examples("ledger study list", "ledger study list --json | jq '.[].study'"))
@@ -88,7 +120,7 @@ def show(name: str, as_json: bool, settings: Settings) -> None:
             if iteration.told_at is None:
                 told = "waiting for its trials"
             elif iteration.mean_loss is None:
-                told = "retried, and none completed"
+                told = "none completed"
             else:
                 told = f"mean loss {iteration.mean_loss:.6f}, best {iteration.best_loss:.6f}"
             click.echo(f"iteration {iteration.number}: {iteration.size} trials, {told}")
@@ -97,7 +129,7 @@ def show(name: str, as_json: bool, settings: Settings) -> None:
         click.echo(f"\nbest parameters as TOML:\n{as_toml(best.params)}")
 
 
-@study.command(epilog=examples("ledger study pause svm-42-be6aab"))
+@study.command(epilog=examples("ledger study view svm-42-be6aab"))
 @click.argument("name", type=STUDY)
 @settings_options
 def view(name: str, settings: Settings) -> None:
@@ -116,8 +148,8 @@ def view(name: str, settings: Settings) -> None:
         click.echo(f"ledger: it has no room for {len(made.left_out)} more metrics: read ledger.trials", err=True)
 
 
-@study.command()
-@click.argument("name", type=TEXT)
+@study.command(epilog=examples("ledger study pause svm-42-be6aab"))
+@click.argument("name", type=STUDY)
 @settings_options
 def pause(name: str, settings: Settings) -> None:
     """Hand out no more trials; those that are running finish."""

@@ -1,4 +1,4 @@
-"""trial: list, show, retry, cancel."""
+"""trial: list, show, enqueue, retry, cancel."""
 
 import json
 from typing import Any
@@ -7,8 +7,10 @@ import click
 
 from ledger.cli import document, table
 from ledger.cli.access import ledger_store
+from ledger.cli.contents import Contents
 from ledger.cli.names import STUDY
-from ledger.cli.options import examples, settings_options
+from ledger.cli.options import TEXT, examples, settings_options
+from ledger.errors import UsageError
 from ledger.lines import last_line, one_line
 from ledger.settings import Settings
 
@@ -27,7 +29,7 @@ _ATTEMPT = ("number", "worker", "claimed_at", "ended_at", "outcome", "loss", "se
 
 @click.group(epilog=examples("ledger trial list svm-42-be6aab", "ledger trial show svm-42-be6aab 3"))
 def trial() -> None:
-    """Look at trials, retry and cancel them."""
+    """Look at trials, enqueue, retry and cancel them."""
 
 
 @trial.command(
@@ -112,6 +114,40 @@ def show(name: str, number: int, as_json: bool, settings: Settings) -> None:
         for line in (attempt.error or "").strip().splitlines():
             indent = " " * (len(line) - len(line.lstrip()))
             click.echo(f"  {indent}{one_line(line, LONGEST)}")
+
+
+@trial.command(epilog=examples("ledger trial enqueue svm-42-be6aab C=1.0 gamma=0.01"))
+@click.argument("name", type=STUDY)
+@click.argument("values", nargs=-1, type=TEXT, metavar="[PARAMETER=VALUE]...")
+@click.option(
+    "--file",
+    type=Contents(),
+    metavar="FILE",
+    help='Points instead, one a line, as in {"C": 1.0, "gamma": 0.01}; - reads standard input.',
+)
+@settings_options
+def enqueue(name: str, values: tuple[str, ...], file: tuple[str, bytes] | None, settings: Settings) -> None:
+    """Add trials of your own choice, which are claimed before those that were proposed.
+
+    As in `ledger trial enqueue NAME C=1.0 gamma=0.01`. Every parameter of the study's space needs a value in it. They
+    join the last iteration while that is under way; else they make one more, and a study that has ended runs again.
+    They cost nothing of the budget. All of them are enqueued, or none.
+    """
+    from ledger.points import read_lines, read_pairs
+    from ledger.space import Space
+
+    if bool(values) == (file is not None):
+        raise UsageError("say which point: PARAMETER=VALUE for every parameter, or --file for several points")
+    with ledger_store(settings) as store:
+        study = store.study(name)
+        space = Space.from_json(study.spec["space"])
+        points = read_pairs(space, values) if file is None else read_lines(space, *file)
+        made = store.enqueue(study.id, points)
+        now = store.study(name)
+    for point, number in zip(points, made, strict=True):
+        click.echo(f"trial {number} of study {name} is enqueued: {one_line(json.dumps(point), LONGEST)}")
+    if study.has_ended and not now.has_ended:
+        click.echo(f"it runs again: `ledger resume {name}` goes on with it")
 
 
 @trial.command(epilog=examples("ledger trial retry svm-42-be6aab 3", "ledger trial retry svm-42-be6aab 3 5 8"))

@@ -5,21 +5,25 @@ is one transaction on the connection given, and leaves none open.
 """
 
 import difflib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 from typing import Any
+from uuid import uuid4
 
 import psycopg
 from psycopg import sql
-from sqlalchemy import Connection, Row, exists, func, insert, or_, select, text, true, tuple_, update
+from sqlalchemy import Connection, Insert, Row, exists, func, insert, or_, select, text, true, tuple_, update
 from sqlalchemy.dialects import postgresql
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 
 from ledger.database import flattened, status, tables
+from ledger.database.connection import to_json
 from ledger.database.protocol import CHANNEL
 from ledger.errors import LedgerError
+from ledger.lines import one_line
 
 # Says "one manager a study" apart from other programs' advisory locks ("trial" in ASCII, cut to 32 bits).
 MANAGER_LOCK = 0x7472696C
@@ -33,7 +37,9 @@ PAGE = 1000
 AnyRow = Row[*tuple[Any, ...]]
 
 _study, _iteration, _trial = tables.study, tables.iteration, tables.trial
+_attempt, _worker = tables.attempt, tables.worker
 _studies, _iterations, _trials, _attempts = tables.studies, tables.iterations, tables.trials, tables.attempts
+_workers = tables.workers
 _clock = func.ledger.clock
 _open = _trial.c.state.in_(("pending", "running"))
 
@@ -45,6 +51,7 @@ class StudyRow:
     id: int
     name: str
     spec: dict[str, Any]
+    spec_hash: str
     iterations: int
     state: str
     reason: str | None
@@ -70,11 +77,19 @@ class Batch:
 
 
 @dataclass(frozen=True)
+class Finished:
+    """A trial that was finished elsewhere; `loss` is finite."""
+
+    params: Mapping[str, Any]
+    loss: float
+    metrics: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
 class Snapshot:
     """All that the ledger holds of a study at one moment; rows in order."""
 
     study: StudyRow
-    spec_hash: str
     iterations: Sequence[AnyRow]
     trials: Sequence[AnyRow]
     attempts: Sequence[AnyRow]
@@ -219,6 +234,24 @@ class Store:
                 .values(state="running", finished_at=None, reason=None)
             )
 
+    def unproposed_iterations(self, study: StudyRow) -> int:
+        """Return by how many iterations the budget has grown for trials that nobody proposed.
+
+        They were retried, enqueued or imported (sql/functions/join_iteration.sql).
+        """
+        if study.spec.get("mode") == "steady":
+            return 0
+        proposed = exists().where(
+            _trials.c.study_id == study.id, _trials.c.iteration == _iterations.c.number, _trials.c.source == "proposed"
+        )
+        with self._connection.begin():
+            return (
+                self._connection.scalar(
+                    select(func.count()).select_from(_iterations).where(_iterations.c.study_id == study.id, ~proposed)
+                )
+                or 0
+            )
+
     def run(self, study_id: int) -> None:
         """Let a paused or failed study go on, and tell the workers."""
         with self._connection.begin():
@@ -316,10 +349,16 @@ class Store:
             )
         return surrogate
 
-    def propose(self, study_id: int, number: int, round: int, batch: Batch) -> bool:
+    def propose(self, study_id: int, number: int, round: int, batch: Batch, *, known: int | None = None) -> bool:
         """Insert a round's trials, with its iteration where it is the first round, and tell the workers.
 
         Returns False, and writes nothing, where the study has ended meanwhile or the round is there already.
+
+        Parameters
+        ----------
+        known : int, optional
+            How many trials the study had when the points were computed. Nothing is written, either, where others have
+            come since, as by `enqueue`: one of them may be a point of these.
         """
         size = len(batch.points)
         facts = {
@@ -335,6 +374,11 @@ class Store:
                 select(_study.c.state).where(_study.c.id == study_id).with_for_update(read=True)
             )
             if state not in ("running", "paused"):
+                return False
+            first, moment = self._connection.execute(
+                select(func.coalesce(func.max(_trial.c.number) + 1, 0), _clock()).where(_trial.c.study_id == study_id)
+            ).one()
+            if known not in (None, first):
                 return False
             if round == 0:
                 written = self._connection.execute(
@@ -363,9 +407,6 @@ class Store:
                 ).rowcount
             if not written:
                 return False
-            first, moment = self._connection.execute(
-                select(func.coalesce(func.max(_trial.c.number) + 1, 0), _clock()).where(_trial.c.study_id == study_id)
-            ).one()
             self._connection.execute(
                 insert(_trial),
                 [
@@ -524,6 +565,46 @@ class Store:
         with self._refusals(), self._connection.begin():
             return [self._connection.scalar(select(func.ledger.retry(study_id, number))) or 0 for number in numbers]
 
+    def enqueue(self, study_id: int, points: Sequence[Mapping[str, Any]]) -> list[int]:
+        """Add trials of a person's own choice, all or none, and return their numbers. They are claimed first.
+
+        Parameters
+        ----------
+        points : sequence of mapping
+            Points of the study's space, as `Space.normalise` returns them.
+
+        Raises
+        ------
+        LedgerError
+            The study was cancelled, or has one of the points already; the message says which.
+        """
+        call = text("select ledger.enqueue(:study, cast(:params as jsonb))")
+        with self._refusals(), self._connection.begin():
+            return [
+                self._connection.scalar(call, {"study": study_id, "params": to_json(params)}) or 0 for params in points
+            ]
+
+    def import_trials(self, study_id: int, trials: Sequence[Finished], mean_loss: float) -> int:
+        """Bring in trials that were finished elsewhere, all or none, and return the number of the first.
+
+        Parameters
+        ----------
+        trials : sequence of Finished
+            At least one, with distinct points.
+        mean_loss : float
+            Of them all.
+
+        Raises
+        ------
+        LedgerError
+            The study was cancelled, or has one of the points already.
+        """
+        rows = [{"params": one.params, "loss": one.loss, "metrics": one.metrics} for one in trials]
+        call = text("select ledger.import_trials(:study, cast(:trials as jsonb), :mean_loss)")
+        with self._refusals(), self._connection.begin():
+            parameters = {"study": study_id, "trials": to_json(rows), "mean_loss": mean_loss}
+            return self._connection.scalar(call, parameters) or 0
+
     def cancel_trials(self, study_id: int, numbers: Sequence[int], reason: str) -> None:
         """Cancel trials that have not ended, all or none.
 
@@ -541,14 +622,12 @@ class Store:
         with self._connection.begin():
             self._connection.execute(text("set transaction isolation level repeatable read, read only"))
             study = self._connection.execute(
-                select(*_columns(StudyRow, _studies), _studies.c.spec_hash).where(_studies.c.id == study_id)
+                select(*_columns(StudyRow, _studies)).where(_studies.c.id == study_id)
             ).one_or_none()
             if study is None:
                 raise LedgerError("the study was deleted while it was read")
-            facts = dict(study._mapping)
             return Snapshot(
-                spec_hash=facts.pop("spec_hash"),
-                study=StudyRow(**facts),
+                study=StudyRow(**study._mapping),
                 iterations=self._connection.execute(
                     select(_iterations).where(_iterations.c.study_id == study_id).order_by(_iterations.c.number)
                 ).all(),
@@ -562,6 +641,76 @@ class Store:
                 ).all(),
             )
 
+    def restore(
+        self,
+        study: Mapping[str, Any],
+        *,
+        iterations: Iterable[Mapping[str, Any]],
+        trials: Iterable[Mapping[str, Any]],
+        attempts: Iterable[Mapping[str, Any]],
+        workers: Iterable[Mapping[str, Any]],
+    ) -> bool:
+        """Insert a whole study as another ledger records it, in one transaction; False where its name is taken.
+
+        Rows have the columns of their tables, without the study's id and without claims, which no ledger gives away.
+        What runs there cannot end here, so its trial is pending, and its attempt released: it counts against nothing.
+        Only the owner of the tables may.
+
+        Raises
+        ------
+        LedgerError
+            The database refuses what a row says.
+        """
+        try:
+            return self._restore(study, iterations, trials, attempts, workers)
+        except (IntegrityError, DataError) as error:
+            said = one_line(str(error.orig))
+            raise LedgerError(
+                f"study {study['name']} cannot be imported, since the database refuses it ({said}): the export is"
+                " damaged; write it again"
+            ) from None
+
+    def _restore(
+        self,
+        study: Mapping[str, Any],
+        iterations: Iterable[Mapping[str, Any]],
+        trials: Iterable[Mapping[str, Any]],
+        attempts: Iterable[Mapping[str, Any]],
+        workers: Iterable[Mapping[str, Any]],
+    ) -> bool:
+        with self._connection.begin():
+            moment: Any = self._connection.scalar(select(_clock()))
+            study_id = self._connection.scalar(
+                postgresql.insert(_study)
+                .values(study)
+                .on_conflict_do_nothing(index_elements=["name"])
+                .returning(_study.c.id)
+            )
+            if study_id is None:
+                return False
+            of_study = {"study_id": study_id}
+            # one that worked for other studies here is known
+            self._insert(postgresql.insert(_worker).on_conflict_do_nothing(), (dict(row) for row in workers))
+            self._insert(insert(_iteration), ({**row, **of_study} for row in iterations))
+            self._insert(insert(_trial), ({**_not_running(row, moment), **of_study} for row in trials))
+            self._insert(insert(_attempt), ({**_ended(row, moment), **of_study, "claim": uuid4()} for row in attempts))
+            self._notify()
+        return True
+
+    def _insert(self, statement: Insert, rows: Iterable[dict[str, Any]]) -> None:
+        """Insert rows in pages."""
+        there = iter(rows)
+        while page := list(islice(there, PAGE)):
+            self._connection.execute(statement, page)
+
+    def workers_of(self, study_id: int) -> Sequence[AnyRow]:
+        """Return the workers that had an attempt of the study, by name."""
+        names = select(_attempts.c.worker).where(_attempts.c.study_id == study_id)
+        with self._connection.begin():
+            return self._connection.execute(
+                select(_workers).where(_workers.c.name.in_(names)).order_by(_workers.c.name)
+            ).all()
+
     def metric_names(self, study_id: int) -> Sequence[str]:
         """Return the names that any trial's metrics have, sorted."""
         names = select(func.jsonb_object_keys(_trials.c.metrics).label("name")).where(_trials.c.study_id == study_id)
@@ -569,10 +718,10 @@ class Store:
             return self._connection.scalars(select(names.subquery().c.name).distinct().order_by("name")).all()
 
     def best(self, study_id: int) -> AnyRow | None:
-        """Return the complete trial with the lowest loss, the earliest of equal ones."""
+        """Return the complete trial with the lowest loss, the earliest of equal ones; it may be an imported one."""
         with self._connection.begin():
             return self._connection.execute(
-                select(_trials.c.number, _trials.c.iteration, _trials.c.params, _trials.c.loss, _trials.c.metrics)
+                select(*(_trials.c[name] for name in ("number", "iteration", "source", "params", "loss", "metrics")))
                 .where(_trials.c.study_id == study_id, _trials.c.state == "complete")
                 .order_by(_trials.c.loss, _trials.c.number)
                 .limit(1)
@@ -637,6 +786,22 @@ class Store:
 
     def _notify(self) -> None:
         self._connection.execute(text(f"notify {CHANNEL}"))
+
+
+def _not_running(trial: Mapping[str, Any], moment: datetime) -> dict[str, Any]:
+    """Return a trial as it is where its worker is not."""
+    if trial["state"] not in ("pending", "running"):
+        return dict(trial)
+    # the other ledger's clock may be ahead
+    available_at = min(trial["available_at"], moment)
+    return {**trial, "state": "pending", "available_at": available_at, "lease_until": None, "deadline_at": None}
+
+
+def _ended(attempt: Mapping[str, Any], moment: datetime) -> dict[str, Any]:
+    """Return an attempt as it is where its worker is not."""
+    if attempt["outcome"] is not None:
+        return dict(attempt)
+    return {**attempt, "outcome": "released", "ended_at": moment, "error": "imported while it was under way elsewhere"}
 
 
 def _columns(row: type, table: Any) -> list[Any]:

@@ -210,7 +210,7 @@ iteration = Table(
         "seen so far are what it was proposed from. Null in batch mode.",
     ),
     CheckConstraint("number >= 0 and round >= 0 and size >= 1", name="numbers_are_natural"),
-    # told without losses: retried trials, none of which completed
+    # told without losses: trials that nobody proposed, none of which completed
     CheckConstraint(
         "(mean_loss is null) = (best_loss is null) and (mean_loss is null or told_at is not null)",
         name="losses_when_told",
@@ -228,7 +228,12 @@ trial = Table(
     Column("number", Integer, primary_key=True, comment="Number within the study, from 0, in the order of proposal."),
     Column("iteration", Integer, nullable=False, comment="The iteration that it belongs to."),
     Column("round", Integer, nullable=False, comment="The round of that iteration, from 0."),
-    Column("source", Text, nullable=False, comment="proposed by the optimizer, enqueued by a person, or retried."),
+    Column(
+        "source",
+        Text,
+        nullable=False,
+        comment="proposed by the optimizer, enqueued by a person, retried, or imported with its loss.",
+    ),
     Column("retry_of", Integer, comment="The trial whose parameters are tried again; null unless retried."),
     Column(
         "params",
@@ -287,7 +292,9 @@ trial = Table(
         "loss", Double, comment="What is minimised, finite; for the built-in models 1 - accuracy. Null unless complete."
     ),
     Column(
-        "metrics", JSONB, comment="What else the objective returned, an object that may be empty; null unless complete."
+        "metrics",
+        JSONB(none_as_null=True),
+        comment="What else the objective returned, an object that may be empty; null unless complete.",
     ),
     Column(
         "error",
@@ -302,8 +309,13 @@ trial = Table(
     ),
     CheckConstraint("number >= 0 and iteration >= 0 and round >= 0", name="numbers_are_natural"),
     CheckConstraint("attempts >= 0 and failures >= 0 and lost >= 0", name="counts_are_natural"),
-    CheckConstraint("source in ('proposed', 'enqueued', 'retried')", name="source_is_known"),
+    CheckConstraint("source in ('proposed', 'enqueued', 'retried', 'imported')", name="source_is_known"),
     CheckConstraint("(source = 'retried') = (retry_of is not null)", name="retried_from_a_trial"),
+    # evidence from elsewhere
+    CheckConstraint(
+        "source <> 'imported' or (state = 'complete' and attempts = 0 and claim is null)",
+        name="imported_without_attempts",
+    ),
     CheckConstraint("jsonb_typeof(params) = 'object'", name="params_is_an_object"),
     CheckConstraint("state in ('pending', 'running', 'complete', 'failed', 'cancelled')", name="state_is_known"),
     CheckConstraint(
@@ -320,7 +332,15 @@ trial = Table(
     CheckConstraint("loss > '-infinity' and loss < 'infinity'", name="loss_is_finite"),
     CheckConstraint("state <> 'failed' or error is not null", name="failed_with_an_error"),
     # lease_until and worker are in no index, so that heartbeats stay heap-only
-    Index("trial_pending", "study_id", "iteration", "number", postgresql_where=text("state = 'pending'")),
+    # in the order in which they are claimed
+    Index(
+        "trial_pending",
+        "study_id",
+        text("(source <> 'enqueued')"),
+        "iteration",
+        "number",
+        postgresql_where=text("state = 'pending'"),
+    ),
     Index("trial_open", "study_id", "iteration", postgresql_where=text("state in ('pending', 'running')")),
     Index(
         "trial_params_once",
@@ -417,3 +437,4 @@ studies = _view("studies", study)
 iterations = _view("iterations", iteration)
 trials = _view("trials", trial, Column("seconds", Double))
 attempts = _view("attempts", attempt)
+workers = _view("workers", worker)

@@ -22,7 +22,10 @@ _TRIAL = (
     "failures",
     "lost",
     "worker",
+    "available_at",
     "claimed_at",
+    "lease_until",
+    "deadline_at",
     "finished_at",
     "error",
 )
@@ -42,17 +45,24 @@ _ITERATION = (
     "environment",
     "seen",
 )
-_STUDY = ("name", "state", "reason", "iterations", "created_at", "finished_at", "spec", "versions")
+_STUDY = ("name", "state", "reason", "iterations", "created_at", "finished_at", "spec", "spec_hash", "versions")
+_WORKER = ("name", "host", "pid", "versions", "started_at", "last_seen_at", "stopped_at")
+# Of the json document, which `ledger import` reads: another version has other keys or other meanings.
+FORMAT, VERSION = "trial-ledger study", 1
 
 
 def write_json(store: Store, study: StudyRow, output: TextIO) -> None:
-    """Write ``{"study": {…}, "iterations": […], "trials": […], "attempts": […]}``."""
+    """Write ``{"format": …, "version": …, "study": {…}, "iterations": […], "trials": […], "attempts": […], …}``.
+
+    It is all that the ledger records of the study but claims; the last list has the "workers" that trained for it.
+    """
     head = {name: getattr(study, name) for name in _STUDY}
-    output.write('{\n"study": ' + _json(head))
+    output.write(f'{{\n"format": {_json(FORMAT)},\n"version": {VERSION},\n"study": {_json(head)}')
     lists: dict[str, Iterable[Mapping[str, Any]]] = {
         "iterations": (_pick(row, _ITERATION) for row in store.iterations(study.id)),
         "trials": _trials(store, study),
         "attempts": (_pick(row, _ATTEMPT) for page in store.attempt_pages(study.id) for row in page),
+        "workers": (_pick(row, _WORKER) for row in store.workers_of(study.id)),
     }
     for name, rows in lists.items():
         output.write(f',\n"{name}": [')

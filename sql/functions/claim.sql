@@ -1,6 +1,6 @@
 -- Take pending trials, at most one for each of `claims`: random UUIDs that the worker draws, distinct, at most 64. Asked
 -- again with the same ones, after a lost acknowledgement, the answer is the same trials. No row: there is nothing to do
--- now. All are of one study, to be trained from the lowest number on.
+-- now. All are of one study, enqueued ones before those that were proposed; to be trained from the lowest number on.
 --   study   the study's name, or null for any running study, the oldest first
 --   worker  who asks, as in ledger.announce
 -- Several are for trials that take less time than a claim. No worker is given more of them than its share: what is
@@ -24,6 +24,7 @@ declare
   share int;
   workers int;
   numbers int[];
+  lowest int;
 begin
   if wanted > 64 then
     raise exception '% claims at once are too many: 64 are the most', wanted using errcode = 'invalid_parameter_value';
@@ -59,7 +60,7 @@ begin
       from (
         select from ledger.trial
         where trial.study_id = candidate.id and trial.state = 'pending'
-        order by trial.iteration, trial.number
+        order by trial.source <> 'enqueued', trial.iteration, trial.number
         limit wanted * workers) as pending;
     end if;
     -- An array, because an inlined "limit ... for update" can take more rows than its limit. The state is a literal:
@@ -68,17 +69,22 @@ begin
       select trial.number
       from ledger.trial
       where trial.study_id = candidate.id and trial.state = 'pending' and trial.available_at <= moment
-      order by trial.iteration, trial.number
+      order by trial.source <> 'enqueued', trial.iteration, trial.number
       limit share
       for no key update skip locked);
     continue when numbers = '{}';
+    lowest := numbers[1];
+    if share > 1 then
+      -- an enqueued one may come before others of lower numbers
+      lowest := (select min(number) from unnest(numbers) as number);
+    end if;
     return query
     with taken as (
       update ledger.trial
       set state = 'running', claim = claims[array_position(numbers, trial.number)], worker = claim.worker,
           attempts = trial.attempts + 1, claimed_at = moment, lease_until = moment + candidate.lease,
           -- the others begin when their worker comes to them
-          deadline_at = case when trial.number = numbers[1] then moment + candidate.timeout end
+          deadline_at = case when trial.number = lowest then moment + candidate.timeout end
       where trial.study_id = candidate.id and trial.number = any (numbers)
       returning trial.claim, trial.number, trial.attempts, trial.params),
     recorded as (

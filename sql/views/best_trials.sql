@@ -1,4 +1,5 @@
--- Every complete trial with its rank within its study, the lowest loss first; of equal ones, the earlier.
+-- Every complete trial with its rank within its study, the lowest loss first; of equal ones, the earlier. Imported ones
+-- too, since the proposals follow from their losses as from the others': source says which they are.
 -- Here and in the other views, windows are over the study's name, so that a question about one study reads one study.
 create or replace view ledger.best_trials as
 select
@@ -12,7 +13,8 @@ select
   trial.params,
   trial.metrics,
   trial.worker,
-  trial.finished_at
+  trial.finished_at,
+  trial.source
 from ledger.trial
 join ledger.study on study.id = trial.study_id
 where trial.state = 'complete';
@@ -29,3 +31,4 @@ comment on column ledger.best_trials.params is 'The point: an object of paramete
 comment on column ledger.best_trials.metrics is 'What else the objective returned, an object that may be empty.';
 comment on column ledger.best_trials.worker is 'Who trained it.';
 comment on column ledger.best_trials.finished_at is 'When its result was recorded.';
+comment on column ledger.best_trials.source is 'proposed, enqueued, retried or imported.';

@@ -5,7 +5,8 @@ select
   trial.number as trial,
   trial.iteration,
   trial.loss,
-  min(trial.loss) over (partition by study.name order by trial.number) as best_loss
+  min(trial.loss) over (partition by study.name order by trial.number) as best_loss,
+  trial.source
 from ledger.trial
 join ledger.study on study.id = trial.study_id
 where trial.state = 'complete'
@@ -17,3 +18,4 @@ comment on column ledger.convergence.trial is 'Number of the trial within the st
 comment on column ledger.convergence.iteration is 'The iteration that it belongs to, from 0.';
 comment on column ledger.convergence.loss is 'The loss of this trial, finite.';
 comment on column ledger.convergence.best_loss is 'The lowest loss of this trial and those before it.';
+comment on column ledger.convergence.source is 'proposed, enqueued, retried or imported.';

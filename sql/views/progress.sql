@@ -29,7 +29,7 @@ cross join lateral (
     count(*) filter (where trial.state = 'pending') as pending,
     count(*) filter (where trial.state = 'failed') as failed,
     count(*) filter (where trial.state = 'cancelled') as cancelled,
-    count(*) filter (where trial.source <> 'retried' and trial.finished_at is not null) as ended,
+    count(*) filter (where trial.source = 'proposed' and trial.finished_at is not null) as ended,
     coalesce(sum(trial.attempts), 0) as attempts,
     min(trial.loss) as best_loss
   from ledger.trial

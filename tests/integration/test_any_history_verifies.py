@@ -1,8 +1,9 @@
-"""`verify` raises no false alarm, whatever workers, managers, administrators and the clock did, in any order."""
+"""`verify` raises no false alarm, whatever workers, managers, administrators and the clock did, in any order; and
+a study with any history is the same in another ledger."""
 
 import uuid
 from contextlib import suppress
-from statistics import fmean
+from typing import Any
 
 import psycopg
 from hypothesis import HealthCheck, settings
@@ -11,11 +12,13 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from ledger.database import protocol
 from ledger.database.connection import engine
-from ledger.database.store import Batch, Store
+from ledger.database.store import Batch, Finished, Store
 from ledger.errors import LedgerError
+from ledger.optimizer import mean_loss
 from ledger.study import assemble
 from ledger.verification import verify
 from tests.integration.ledgers import claim_one
+from tests.integration.moving import as_it_is_elsewhere, exported, moved, without_releases
 
 FILE = """
 [objective]
@@ -26,6 +29,10 @@ x = { type = "integer", low = 0, high = 1000 }
 max_failures = 2
 max_lost = 2
 """
+
+
+def as_it_is(document: dict[str, Any], name: str) -> dict[str, Any]:
+    return {**document, "study": {**document["study"], "name": name}}
 
 
 def test_any_history_verifies(url, advance, tmp_path):
@@ -40,6 +47,7 @@ def test_any_history_verifies(url, advance, tmp_path):
             self.store = Store(self.database)
             self.held: list[protocol.Claimed] = []
             self.now = 0.0
+            self.own = 0
             advance(0)
             self.study = assemble({"name": f"s{uuid.uuid4().hex[:8]}", "iterations": 3, "points": 2}, file)
             row = self.store.create(self.study.name, self.study.spec(), self.study.spec_hash, 3, {})
@@ -53,7 +61,17 @@ def test_any_history_verifies(url, advance, tmp_path):
             self.store.propose(self.id, number, round, Batch(points, None, {}, 0.0, 0.0))
 
         def teardown(self) -> None:
-            self.store.delete(self.id)
+            name = self.study.name
+            document = exported(self.store, name)
+            row = moved(self.store, document, f"{name}-moved")
+            assert verify(self.store.snapshot(row.id)).trials == len(document["trials"])
+            again = exported(self.store, row.name)
+            assert without_releases(again) == as_it_is_elsewhere(document, row.name)
+            # nothing of it runs, so that it is moved as it is
+            back = moved(self.store, again, f"{name}-back")
+            assert exported(self.store, back.name) == as_it_is(again, back.name)
+            for study_id in (self.id, row.id, back.id):
+                self.store.delete(study_id)
             self.database.close()
             self.connection.close()
 
@@ -101,6 +119,19 @@ def test_any_history_verifies(url, advance, tmp_path):
                 with suppress(LedgerError):
                     self.store.retry(self.id, [data.draw(st.sampled_from(chosen))])
 
+        def new_point(self) -> dict[str, int]:
+            self.own += 1
+            return {"x": 900 + self.own}
+
+        @rule()
+        def enqueue(self) -> None:
+            self.store.enqueue(self.id, [self.new_point()])
+
+        @rule(losses=st.lists(st.sampled_from([0.125, 0.5]), min_size=1, max_size=2))
+        def import_history(self, losses: list[float]) -> None:
+            finished = [Finished(self.new_point(), loss, {"from": "elsewhere"}) for loss in losses]
+            self.store.import_trials(self.id, finished, mean_loss(losses))
+
         @rule(data=st.data())
         def cancel(self, data: st.DataObject) -> None:
             chosen = [trial.number for trial in self.store.trials(self.id) if trial.state in ("pending", "running")]
@@ -113,14 +144,16 @@ def test_any_history_verifies(url, advance, tmp_path):
             assert last is not None
             trials = self.store.trials(self.id, iteration=last.number)
             losses = [trial.loss for trial in trials if trial.loss is not None]
+            is_proven = any(trial.loss is not None and trial.source != "imported" for trial in trials)
+            is_proposed = any(trial.source == "proposed" for trial in trials)
             if last.told_at is not None:
                 if last.number + 1 < self.store.study(self.study.name).iterations:
                     self.propose(last.number + 1, 0)
                 else:
                     self.store.finish(self.id, "complete", None)
-            elif losses:
-                self.store.tell(self.id, last.number, fmean(losses), min(losses), len(trials))
-            elif all(trial.source == "retried" for trial in trials):
+            elif losses and (is_proven or not is_proposed):
+                self.store.tell(self.id, last.number, mean_loss(losses), min(losses), len(trials))
+            elif not is_proposed:
                 self.store.tell(self.id, last.number, None, None, len(trials))
             elif all(trial.finished_at is not None for trial in trials):
                 if last.round == 0:

@@ -35,7 +35,7 @@ def text(write, store, study):
 def test_the_json_document_says_what_the_ledger_holds(store, study, connection):
     written = text(write_json, store, study)
     document = json.loads(written)
-    assert list(document) == ["study", "iterations", "trials", "attempts"]
+    assert list(document) == ["format", "version", "study", "iterations", "trials", "attempts", "workers"]
     assert document["study"]["name"] == "s"
     assert [row["size"] for row in document["iterations"]] == [2, 2]
     assert [trial["state"] for trial in document["trials"]] == ["complete", "complete", "pending", "pending"]

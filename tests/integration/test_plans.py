@@ -140,6 +140,20 @@ def test_the_functions_of_the_hot_path_keep_their_indexes(explained, end, severa
     assert "using trial_pending" in found
 
 
+def test_an_enqueued_trial_is_claimed_first_at_no_cost_whatever_is_pending(explained):
+    connection, study_id, plans = explained
+    for _warm_up_then_measure in range(2):
+        with connection.transaction(force_rollback=True):
+            enqueued = connection.execute("select ledger.enqueue(%s, '{\"C\": 0.5}')", (study_id,)).fetchone()
+            shown(connection, plans)
+            (held,) = claimed(connection)
+            assert (held.trial,) == enqueued
+            measured = shown(connection, plans)
+    check(measured, 5)
+    (found,) = [plan for plan in measured if "for no key update" in plan]
+    assert "using trial_pending" in found
+
+
 def test_a_claim_that_finds_nothing_keeps_its_index(explained):
     connection, _, plans = explained
     with connection.transaction(force_rollback=True):
@@ -198,8 +212,11 @@ def test_every_function_of_the_hot_path_is_explained_here():
         "cancel_trials",
         "clock",
         "ended",
+        "enqueue",
+        "import_trials",
         "iteration_ended",
         "number",
+        "join_iteration",
         "retry",
         "revision",
         "terminal_rows",

@@ -19,7 +19,7 @@ from sqlalchemy.exc import DBAPIError
 from ledger import embedded
 from ledger.database import migration, protocol
 from ledger.database.connection import engine
-from ledger.database.store import Store
+from ledger.database.store import Finished, Store
 from ledger.database.tables import metadata
 from ledger.resources import folder
 from tests.conftest import _database
@@ -34,7 +34,9 @@ VIEWS = {
 }
 PROTOCOL = {"claim", "heartbeat", "complete", "fail", "release", "announce", "ended", "revision"}
 FUNCTIONS = {
-    "ledger_manager": {"cancel", "cancel_trials", "clock", "number", "reap", "retry", "revision"},
+    "ledger_manager": {
+        *("cancel", "cancel_trials", "clock", "enqueue", "import_trials", "number", "reap", "retry", "revision"),
+    },
     "ledger_worker": PROTOCOL,
     "ledger_reader": {"clock", "number", "revision"},
 }
@@ -304,7 +306,8 @@ def test_functions_that_run_as_the_owner_find_only_what_they_name(of, owner):
     definers = owner.execute(
         "select proname, proconfig from pg_proc where pronamespace = 'ledger'::regnamespace and prosecdef"
     ).fetchall()
-    assert {name for name, _ in definers} == PROTOCOL | {"cancel", "cancel_trials", "iteration_ended", "reap", "retry"}
+    others = {"cancel", "cancel_trials", "enqueue", "import_trials", "iteration_ended", "reap", "retry"}
+    assert {name for name, _ in definers} == PROTOCOL | others
     assert all("search_path=pg_catalog, pg_temp" in settings for _, settings in definers)
 
 
@@ -374,6 +377,7 @@ def test_a_managers_whole_work_is_done_under_its_role(fresh):
         assert store.reap(row.id, expired.number, expired.lease_until) == "pending"
         store.cancel_trials(row.id, [1], "not wanted")
         assert store.retry(row.id, [1]) == [2]
+        assert store.unproposed_iterations(row) == 0
         for loss in (0.5, 0.25):
             protocol.complete(worker, take(worker), loss, {}, 1.5)
         assert store.tell(row.id, 0, 0.375, 0.25)
@@ -391,6 +395,11 @@ def test_a_managers_whole_work_is_done_under_its_role(fresh):
         store.finish(row.id, "complete", None)
         store.extend(row.id, 3)
         assert store.study("s").state == "running"
+        assert store.enqueue(row.id, [{"C": 500.0}]) == [3]
+        protocol.complete(worker, take(worker), 0.5, {}, 1.5)
+        assert store.tell(row.id, 1, 0.5, 0.5)
+        assert store.import_trials(row.id, [Finished({"C": 501.0}, 0.5, {})], 0.5) == 4
+        assert store.unproposed_iterations(row) == 2
         store.cancel(row.id, "enough")
         assert store.study("s").reason == "enough"
         with pytest.raises(DBAPIError, match="permission denied for table study"):
@@ -474,6 +483,8 @@ def test_a_study_runs_with_each_program_under_its_own_role(server):
         ("ledger_reader", ["study", "cancel", "s"], "ledger_manager"),
         ("ledger_reader", ["trial", "cancel", "s", "0"], "ledger_manager"),
         ("ledger_reader", ["trial", "retry", "s", "0"], "ledger_manager"),
+        ("ledger_reader", ["trial", "enqueue", "s", "C=7"], "ledger_manager"),
+        ("ledger_reader", ["study", "create", "--name", "new"], "ledger_manager"),
         ("ledger_manager", ["study", "delete", "s", "--yes"], "ledger_owner"),
         ("ledger_manager", ["study", "view", "s"], "ledger_owner"),
         ("ledger_reader", ["study", "view", "s"], "ledger_owner"),
@@ -487,6 +498,19 @@ def test_what_a_role_may_not_do_ends_in_one_line_that_names_the_role_that_may(of
     assert needed in error
     assert error.count("\n") == 1
     assert PASSWORD not in error
+
+
+def test_a_study_is_imported_by_the_owner_and_exported_by_a_reader(fresh, tmp_path):
+    said(start(fresh("ledger_manager"), "study", "create", "--name", "s"))
+    (tmp_path / "old.csv").write_text("C,gamma,loss\n1,0.5,0.25\n")
+    csv = ["import", "csv", str(tmp_path / "old.csv"), "--into", "s"]
+    assert "`ledger import csv` needs ledger_manager" in said(start(fresh("ledger_reader"), *csv), code=1)
+    assert "as trial 0" in said(start(fresh("ledger_manager"), *csv))
+    file = tmp_path / "s.json"
+    file.write_text(said(start(fresh("ledger_reader"), "export", "s")))
+    again = ["import", str(file), "--name", "t"]
+    assert "needs ledger_owner" in said(start(fresh("ledger_manager"), *again), code=1)
+    assert "study t is imported, running: 1 iterations, 1 trials" in said(start(fresh("ledger_owner"), *again))
 
 
 def test_a_role_that_was_not_granted_what_it_needs_is_told_what_grants_it(server):

@@ -92,15 +92,15 @@ def searched(url: str, folder: Any, estimator: str = "ET", acq_func: str = "EI")
         store = Store(connection)
         assert store.retry(store.study("s").id, [1, 7]) == [10, 11]
         assert store.study("s").iterations == 5
-    manage(url, AFTERWARDS, file, 5)
+    manage(url, AFTERWARDS, file, 4)
     with engine(url).connect() as connection:
         store = Store(connection)
         store.extend(store.study("s").id, 6)
-    manage(url, AFTERWARDS, file, 6)
+    manage(url, AFTERWARDS, file, 5)
     with engine(url).connect() as connection:
         store = Store(connection)
         assert store.retry(store.study("s").id, [12]) == [14]
-    manage(url, {14: "failed failed"}, file, 7)
+    manage(url, {14: "failed failed"}, file, 5)
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,1 @@
+"""What comes into a ledger from elsewhere: finished trials as history, or a whole study."""

@@ -1,0 +1,105 @@
+"""Finished trials from elsewhere as a study's history, whatever they were read from."""
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+
+from ledger.database.store import Finished, Store, StudyRow
+from ledger.errors import UsageError
+from ledger.optimizer import mean_loss
+from ledger.points import point_key
+from ledger.space import Space, show
+
+
+@dataclass(frozen=True)
+class Row:
+    """One trial as it stands elsewhere.
+
+    Attributes
+    ----------
+    place : str
+        As in "old.csv:3".
+    read : callable
+        Returns it as a point of the space with its loss, or raises UsageError with what is wrong.
+    """
+
+    place: str
+    read: Callable[[Space], Finished]
+
+
+@dataclass
+class History:
+    """What can be used, and why each of the others cannot."""
+
+    finished: list[Finished] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
+
+
+def gather(
+    place: str, rows: Iterable[Row], space: Space, recorded: Mapping[str, str], *, skip_unusable: bool
+) -> History:
+    """Read rows as points of the space, no two of them the same.
+
+    Parameters
+    ----------
+    place : str
+        What the rows are of, for messages.
+    recorded : mapping
+        From the key of each point that the study has already to what has it.
+    skip_unusable : bool
+        Leave out what cannot be used, instead of refusing all.
+
+    Raises
+    ------
+    UsageError
+        A row cannot be used: it is outside the space, or its point is another's; or none can be used.
+    """
+    history = History()
+    taken = dict(recorded)
+    for row in rows:
+        try:
+            finished = row.read(space)
+            key = point_key(finished.params)
+            if key in taken:
+                raise UsageError(f"the parameters are those of {taken[key]}")
+        except UsageError as error:
+            if not skip_unusable:
+                raise UsageError(f"{row.place}: {error}; mend it, or leave such ones out by --skip-unusable") from None
+            history.left_out.append(f"{row.place}: {error}")
+        else:
+            taken[key] = row.place
+            history.finished.append(finished)
+    if not history.finished:
+        why = f": the first of {len(history.left_out)} is {history.left_out[0]}" if history.left_out else ""
+        raise UsageError(f"{place}: there is no finished trial that can be used{why}")
+    return history
+
+
+def import_history(
+    store: Store, study: StudyRow, place: str, rows: Callable[[Space], Iterable[Row]], *, skip_unusable: bool
+) -> tuple[int, History]:
+    """Bring finished trials into a study, all or none, and return the number of the first, and what was read.
+
+    Raises
+    ------
+    UsageError
+        As `gather` does; nothing is written.
+    LedgerError
+        The study was cancelled.
+    """
+    space = Space.from_json(study.spec["space"])
+    recorded = {
+        point_key(space.normalise(trial.params)): f"trial {trial.number} of study {study.name}, which is {trial.state}"
+        for trial in store.trials(study.id)
+        if trial.retry_of is None
+    }
+    history = gather(place, rows(space), space, recorded, skip_unusable=skip_unusable)
+    first = store.import_trials(study.id, history.finished, mean_loss([one.loss for one in history.finished]))
+    return first, history
+
+
+def finite_loss(value: float) -> float:
+    """Return a loss; raises UsageError where it is not finite."""
+    if not math.isfinite(value):
+        raise UsageError(f"the loss {show(value)} is not finite")
+    return value + 0.0

@@ -1,0 +1,97 @@
+"""The finished trials of an Optuna study, read from its database, in which nothing is written."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+
+from ledger.database.store import Finished
+from ledger.errors import LedgerError, UsageError
+from ledger.imports.history import Row, finite_loss
+from ledger.lines import one_line
+from ledger.space import Space, nearest
+
+
+@dataclass(frozen=True)
+class OptunaStudy:
+    """What is read of an Optuna study.
+
+    Attributes
+    ----------
+    maximises : bool
+        Then a loss is the negative of a value.
+    trials : list
+        The complete ones, `optuna.trial.FrozenTrial` each.
+    others : int
+        How many others there are: running, waiting, pruned or failed.
+    """
+
+    name: str
+    maximises: bool
+    trials: list[Any]
+    others: int
+
+    def rows(self) -> Iterator[Row]:
+        """Yield the complete trials."""
+        for trial in self.trials:
+            yield Row(f"trial {trial.number} of Optuna's study {self.name}", partial(self._read, trial))
+
+    def _read(self, trial: Any, space: Space) -> Finished:
+        value = -trial.value if self.maximises else trial.value
+        return Finished(space.normalise(trial.params), finite_loss(value), {"optuna_trial": trial.number})
+
+
+def load(url: str, name: str) -> OptunaStudy:
+    """Read a study of the Optuna storage at `url`, a SQLAlchemy URL.
+
+    Raises
+    ------
+    UsageError
+        The URL is none, there is no such study, or it has several objectives.
+    LedgerError
+        Optuna is not installed, or the storage cannot be read.
+    """
+    try:
+        import optuna
+    except ModuleNotFoundError:
+        raise LedgerError("Optuna is not installed here: pip install 'trial-ledger[optuna]'") from None
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        raise UsageError(
+            "the storage's URL cannot be parsed: write it as in sqlite:///optuna.db or postgresql://me@host/optuna"
+        ) from None
+    place = parsed.render_as_string(hide_password=True)
+    # SQLite would make a file that is not there
+    file = parsed.database if parsed.get_backend_name() == "sqlite" else None
+    if file and file != ":memory:" and not file.startswith("file:") and not Path(file).is_file():
+        raise UsageError(f"{place}: there is no file {one_line(file)}")
+    verbosity = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    try:
+        storage = optuna.storages.RDBStorage(url, skip_table_creation=True)
+        names = [study.study_name for study in storage.get_all_studies()]
+        if name not in names:
+            way_out = nearest(name, names) if names else "; it has none"
+            raise UsageError(f"{place} has no study {name!r}{way_out}")
+        study = optuna.load_study(study_name=name, storage=storage)
+        if len(study.directions) > 1:
+            raise UsageError(
+                f"Optuna's study {name} has {len(study.directions)} objectives, and a study of the ledger has one loss:"
+                " write it as csv with the column to minimise, and import that"
+            )
+        trials = study.get_trials(deepcopy=False)
+    except (SQLAlchemyError, ImportError, RuntimeError, optuna.exceptions.OptunaError) as error:
+        # Optuna's own words are of a commit, whatever failed
+        cause = error.__cause__ if isinstance(error, optuna.exceptions.StorageInternalError) else error
+        said = one_line(str(getattr(cause, "orig", None) or cause))
+        raise LedgerError(f"{place} cannot be read as an Optuna storage: {said}") from None
+    finally:
+        optuna.logging.set_verbosity(verbosity)
+    complete = [trial for trial in trials if trial.state == optuna.trial.TrialState.COMPLETE]
+    maximises = study.direction == optuna.study.StudyDirection.MAXIMIZE
+    return OptunaStudy(name, maximises, complete, len(trials) - len(complete))

@@ -1,0 +1,91 @@
+"""A csv file of finished trials: a column a parameter, one for the loss, a trial a line."""
+
+import csv
+import io
+from collections.abc import Iterator, Sequence
+from functools import partial
+
+from ledger.database.store import Finished
+from ledger.errors import UsageError
+from ledger.imports.history import Row, finite_loss
+from ledger.space import Space, nearest, show
+
+# Before a parameter's name in the header of `ledger export --format csv`.
+PREFIX = "params_"
+
+
+def read_rows(place: str, content: bytes, loss: str, space: Space, *, ignore_extra: bool) -> Iterator[Row]:
+    """Yield the rows of a csv file, whose header is checked first.
+
+    Parameters
+    ----------
+    place : str
+        The file's name, for messages.
+    loss : str
+        The column of the losses.
+    ignore_extra : bool
+        Pass by columns that are neither a parameter nor the loss.
+
+    Raises
+    ------
+    UsageError
+        It is no such csv file: one line with the place.
+    """
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{place}: not UTF-8 at byte {error.start}; save the file as UTF-8") from None
+    # strict: a quote that is not closed would swallow rows
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    try:
+        header = [name.strip() for name in next(reader, [])]
+        columns = _columns(f"{place}:1", header, loss, space, ignore_extra=ignore_extra)
+        for cells in reader:
+            if any(cell.strip() for cell in cells):
+                yield Row(f"{place}:{reader.line_num}", partial(_read, columns, loss, len(header), cells))
+    except csv.Error as error:
+        raise UsageError(f"{place}:{max(reader.line_num, 1)}: {error}; mend the csv there") from None
+
+
+def _columns(place: str, header: Sequence[str], loss: str, space: Space, *, ignore_extra: bool) -> dict[str, int]:
+    """Return where each parameter and the loss stand."""
+    if not any(header):
+        raise UsageError(f"{place}: no header; its columns are {', '.join([*space.names, loss])}")
+    for name in header:
+        if name and header.count(name) > 1:
+            raise UsageError(f"{place}: two columns are named {show(name)}; rename one")
+    # a column of the very name beats one of an export
+    named = {name: name if name in header else PREFIX + name for name in space.names}
+    if loss in named:
+        raise UsageError(f"{place}: column {show(loss)} is a parameter; name the losses' column by --loss")
+    wanted = [*named.values(), loss]
+    for name, column in [*named.items(), (loss, loss)]:
+        if column not in header:
+            what = "the losses' column" if name == loss else "parameter"
+            way_out = nearest(name, [one for one in header if one])
+            if len(header) == 1 and (separator := next((one for one in ";\t|" if one in header[0]), None)):
+                way_out = f"; the columns are separated by {show(separator)}: use commas"
+            elif name == loss:
+                way_out += "; --loss names it"
+            raise UsageError(f"{place}: {what} {show(name)} has no column{way_out}")
+    extra = [name for name in header if name not in wanted]
+    if extra and not ignore_extra:
+        raise UsageError(
+            f"{place}: column {show(extra[0])} is neither a parameter of the study nor the loss;"
+            " --ignore-extra passes by such columns"
+        )
+    return {name: header.index(column) for name, column in [*named.items(), (loss, loss)]}
+
+
+def _read(columns: dict[str, int], loss: str, width: int, cells: Sequence[str], space: Space) -> Finished:
+    if len(cells) != width:
+        raise UsageError(f"{len(cells)} cells, but the header has {width}")
+    params = space.parse({name: cells[columns[name]] for name in space.names})
+    text = cells[columns[loss]].strip()
+    if not text:
+        raise UsageError(f"column {show(loss)} is empty, and a finished trial has a loss")
+    try:
+        value = float(text)
+    except ValueError:
+        raise UsageError(f"column {show(loss)}: {show(text)} is not a number") from None
+    return Finished(params, finite_loss(value), {})

@@ -1,0 +1,41 @@
+"""A study's json export, imported again."""
+
+import copy
+import io
+import json
+from typing import Any
+
+from ledger.database.store import Store, StudyRow
+from ledger.export.documents import write_json
+from ledger.imports.document import import_study, read
+
+
+def exported(store: Store, name: str = "s") -> dict[str, Any]:
+    output = io.StringIO()
+    write_json(store, store.study(name), output)
+    document: dict[str, Any] = json.loads(output.getvalue())
+    return document
+
+
+def moved(store: Store, document: dict[str, Any], name: str | None = None) -> StudyRow:
+    return import_study(store, read("export.json", json.dumps(document).encode()), name)
+
+
+def as_it_is_elsewhere(document: dict[str, Any], name: str = "s") -> dict[str, Any]:
+    """What is expected of the export of an imported study; when an attempt was released is left open."""
+    expected = copy.deepcopy(document)
+    expected["study"]["name"] = name
+    for trial in expected["trials"]:
+        if trial["state"] == "running":
+            trial.update(state="pending", lease_until=None, deadline_at=None)
+    for attempt in expected["attempts"]:
+        if attempt["outcome"] is None:
+            attempt.update(outcome="released", error="imported while it was under way elsewhere")
+        if attempt["outcome"] == "released":
+            attempt["ended_at"] = None
+    return expected
+
+
+def without_releases(document: dict[str, Any]) -> dict[str, Any]:
+    """An export, in which it is left open when an attempt was released."""
+    return as_it_is_elsewhere(document, document["study"]["name"])

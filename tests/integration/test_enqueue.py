@@ -1,0 +1,311 @@
+"""A study that is recorded and not begun, and trials of somebody's own choice: they are claimed first, cost nothing of
+the budget, and leave the proposals a function of what was recorded before them."""
+
+import threading
+import uuid
+from typing import Any
+
+import psycopg
+import pytest
+
+from ledger.database import protocol
+from ledger.database.connection import engine
+from ledger.database.store import Batch, Finished, Store, StudyRow
+from ledger.errors import LedgerError
+from ledger.manager import Manager, record, register
+from ledger.steady import SteadyManager
+from ledger.study import Study
+from ledger.verification import verify
+from tests.integration.ledgers import make_study, take, trial
+from tests.integration.test_commands import run as run
+from tests.integration.test_manager import square, study
+from tests.integration.test_manager import workers as workers
+
+
+def sources(store: Store) -> list[tuple[int, int, str]]:
+    return [(row.number, row.iteration, row.source) for row in store.trials(store.study("s").id)]
+
+
+def recorded(store: Store, asked: Study) -> StudyRow:
+    row = record(store, asked)
+    assert row is not None
+    return row
+
+
+def verified(store: Store) -> Any:
+    return verify(store.snapshot(store.study("s").id))
+
+
+def test_enqueued_trials_are_claimed_before_what_was_proposed(store, connection):
+    row = make_study(store, trials=4)
+    assert store.enqueue(row.id, [{"C": 700.0}, {"C": 701.0}]) == [4, 5]
+    new = trial(connection, 4)
+    assert (new["source"], new["iteration"], new["round"], new["retry_of"]) == ("enqueued", 0, 0, None)
+    last = store.last_iteration(row.id)
+    assert (last.number, last.size) == (0, 6)
+    assert [take(connection).trial for _ in range(3)] == [4, 5, 0]
+
+
+def test_several_that_are_claimed_together_hold_the_enqueued_ones_and_begin_with_the_lowest_number(store, connection):
+    row = make_study(store, trials=4, trial_timeout=60.0)
+    store.enqueue(row.id, [{"C": 700.0}])
+    held = protocol.claim(connection, "s", [uuid.uuid4() for _ in range(3)], "w")
+    assert [one.trial for one in held] == [0, 1, 4]
+    assert {one.trial: trial(connection, one.trial)["claim"] for one in held} == {one.trial: one.claim for one in held}
+    deadlines = [trial(connection, one.trial)["deadline_at"] is not None for one in held]
+    assert deadlines == [True, False, False]
+
+
+def test_before_a_study_begins_they_make_an_iteration_of_their_own_and_the_budget_grows(store, tmp_path):
+    row = recorded(store, study(tmp_path))
+    assert record(store, study(tmp_path)) is None
+    assert store.enqueue(row.id, [{"x": 0.5}]) == [0]
+    assert store.enqueue(row.id, [{"x": -0.5}]) == [1]
+    last = store.last_iteration(row.id)
+    assert (last.number, last.size, last.told_at) == (0, 2, None)
+    assert store.study("s").iterations == 5
+    # what was asked for has not grown
+    assert register(store, study(tmp_path)).iterations == 5
+    assert register(store, study(tmp_path, iterations=6)).iterations == 7
+    with pytest.raises(LedgerError, match=r"iterations: 6 recorded, 5 asked \(a budget only grows\)"):
+        register(store, study(tmp_path, iterations=5))
+
+
+def test_they_are_observations_and_the_study_is_carried_on_as_before(store, workers, tmp_path):
+    row = recorded(store, study(tmp_path))
+    store.enqueue(row.id, [{"x": 0.5}, {"x": -0.25}])
+    workers(square)
+    assert Manager(store, register(store, study(tmp_path))).run().state == "complete"
+    assert sources(store) == [
+        *((number, 0, "enqueued") for number in range(2)),
+        *((number, number // 2, "proposed") for number in range(2, 10)),
+    ]
+    # two observations are all the initial points that this study asks for
+    assert [told.surrogate is not None for told in store.iterations(row.id)] == [False, True, True, True, True]
+    assert store.iterations(row.id)[0].best_loss == 0.0625
+    assert verified(store).recomputed == 4
+    # the same settings find it complete, and one that has ended runs again
+    assert register(store, study(tmp_path)).state == "complete"
+    assert store.enqueue(row.id, [{"x": 0.125}]) == [10]
+    now = store.study("s")
+    assert (now.state, now.iterations, now.finished_at) == ("running", 6, None)
+    assert Manager(store, now).run().state == "complete"
+    assert verified(store).recomputed == 4
+
+
+def test_while_a_manager_waits_they_join_its_iteration_and_everything_verifies(store, url, workers, tmp_path):
+    points = iter([0.5, 0.25, 0.125])
+    seen: set[float] = set()
+
+    def watch(progress: Any) -> None:
+        # once in every iteration
+        if progress.ended not in seen and len(seen) < 3:
+            seen.add(progress.ended)
+            with engine(url).connect() as connection:
+                other = Store(connection)
+                other.enqueue(other.study("s").id, [{"x": next(points)}])
+            if len(seen) == 1:
+                workers(square)
+
+    row = Manager(store, register(store, study(tmp_path)), watch).run()
+    assert row.state == "complete"
+    assert sum(source == "enqueued" for *_, source in sources(store)) == 3
+    assert sum(source == "proposed" for *_, source in sources(store)) == 8
+    assert verified(store).recomputed == 4
+
+
+def test_one_that_joins_an_iteration_and_ends_while_it_is_told_is_told_with_it(
+    store, connection, tmp_path, monkeypatch
+):
+    """After the poll that saw no open trial, one is enqueued; it completes after the losses of the others were read."""
+    polls, trials = 0, store.trials
+
+    def work() -> None:
+        while held := protocol.claim(connection, "s", [uuid.uuid4()], "w"):
+            protocol.complete(connection, held[0], square(held[0].params), {}, 0.0)
+
+    def watch(_progress: Any) -> None:
+        nonlocal polls
+        polls += 1
+        if polls == 2:
+            store.enqueue(row.id, [{"x": 0.5}])
+        else:
+            work()
+
+    def read_then_work(*arguments: Any, **named: Any) -> Any:
+        rows = trials(*arguments, **named)
+        if named and polls == 2:
+            work()
+        return rows
+
+    row = register(store, study(tmp_path, iterations=1))
+    monkeypatch.setattr(store, "trials", read_then_work)
+    assert Manager(store, row, watch).run().state == "complete"
+    monkeypatch.undo()
+    assert store.iterations(row.id)[0].size == 3
+    assert verified(store).recomputed == 1
+
+
+def test_a_point_that_is_enqueued_while_the_same_is_proposed_is_proposed_by_nobody(
+    store, url, workers, tmp_path, monkeypatch
+):
+    """The space has four points, so that the two must meet; the manager sees the other's before it writes."""
+    propose = store.propose
+    made: list[int] = []
+
+    def enqueue_first(*arguments: Any, **known: Any) -> bool:
+        if not made:
+            batch: Batch = arguments[3]
+            with engine(url).connect() as connection:
+                made.extend(Store(connection).enqueue(arguments[0], batch.points[:1]))
+        return bool(propose(*arguments, **known))
+
+    monkeypatch.setattr(store, "propose", enqueue_first)
+    workers(lambda params: float(params["x"]))
+    asked = study(tmp_path, space='x = { type = "integer", low = 0, high = 3 }', iterations=2, seed=3)
+    row = Manager(store, register(store, asked)).run()
+    assert row.state == "complete"
+    assert sources(store)[0] == (0, 0, "enqueued")
+    assert sorted(one.params["x"] for one in store.trials(row.id)) == [0, 1, 2, 3]
+    assert verified(store).trials == 4
+
+
+def test_where_all_that_were_enqueued_fail_the_study_goes_on(store, workers, tmp_path):
+    row = recorded(store, study(tmp_path))
+    store.enqueue(row.id, [{"x": 0.5}, {"x": -0.25}])
+    workers(lambda params: None if params["x"] in (0.5, -0.25) else square(params))
+    assert Manager(store, register(store, study(tmp_path))).run().state == "complete"
+    first = store.iterations(row.id)[0]
+    assert (first.size, first.round, first.mean_loss) == (2, 0, None)
+    assert verified(store).recomputed == 4
+
+
+@pytest.mark.parametrize("when", ["before", "while it runs"])
+def test_in_steady_mode_they_join_the_flight_and_cost_nothing_of_the_budget(store, url, workers, tmp_path, when):
+    asked = study(tmp_path, mode="steady", points=3)
+    row = recorded(store, asked)
+    more = threading.Event()
+
+    def enqueue(points: list[dict[str, float]]) -> None:
+        with engine(url).connect() as connection:
+            Store(connection).enqueue(row.id, points)
+
+    def watch(progress: Any) -> None:
+        if progress.ended >= 5 and not more.is_set():
+            more.set()
+            enqueue([{"x": 0.5}, {"x": 0.25}])
+
+    if when == "before":
+        more.set()
+        enqueue([{"x": 0.5}, {"x": 0.25}])
+    workers(square)
+    assert SteadyManager(store, register(store, asked), watch).run().state == "complete"
+    assert store.study("s").iterations == 4
+    counted = [source for *_, source in sources(store)]
+    assert (counted.count("proposed"), counted.count("enqueued")) == (12, 2)
+    assert all(iteration.told_at is not None for iteration in store.iterations(row.id))
+    assert verified(store).trials == 14
+
+
+def test_a_study_that_has_them_is_the_same_after_every_kill(store, url, workers, tmp_path):
+    class Killed(Exception):
+        pass
+
+    polls = 0
+
+    def begin(name: str) -> Any:
+        asked = study(tmp_path).model_copy(update={"name": name})
+        row = recorded(store, asked)
+        store.enqueue(row.id, [{"x": 0.5}, {"x": -0.25}])
+        store.import_trials(row.id, [Finished({"x": 0.75}, 0.5625, {})], 0.5625)
+        return asked
+
+    def kill(_progress: Any) -> None:
+        nonlocal polls
+        polls += 1
+        if polls % 2 == 0:
+            raise Killed
+
+    calm, killed = begin("calm"), begin("s")
+    workers(square)
+    Manager(store, register(store, calm)).run()
+    while store.study("s").state != "complete":
+        with engine(url).connect() as connection:
+            again = Store(connection)
+            try:
+                Manager(again, register(again, killed), kill).run()
+            except Killed:
+                continue
+    trials = [
+        [(one.number, one.iteration, one.source, one.params, one.loss) for one in store.trials(store.study(name).id)]
+        for name in ("calm", "s")
+    ]
+    assert trials[0] == trials[1]
+    assert polls > 4
+
+
+def test_what_cannot_be_enqueued_is_refused_with_its_reason_and_nothing_is_written(store, connection):
+    row = make_study(store, trials=4, max_failures=1)
+    protocol.complete(connection, take(connection), 0.5, {}, 1.0)
+    protocol.fail(connection, take(connection), "no", 1.0)
+    take(connection)
+    trials = store.trials(row.id)
+    for number, said in {
+        0: r"trial 0 of study s has these parameters, and is complete: its loss is 0\.5$",
+        1: "trial 1 of study s has these parameters, and is failed: `ledger trial retry s 1` tries them again",
+        2: "trial 2 of study s has these parameters, and is running, so it is still to come",
+        3: "trial 3 of study s has these parameters, and is pending, so it is still to come",
+    }.items():
+        with pytest.raises(LedgerError, match=said):
+            store.enqueue(row.id, [{"C": 500.0}, trials[number].params])
+    assert store.trials(row.id) == trials
+    assert store.last_iteration(row.id).size == 4
+    store.cancel(row.id, "test")
+    with pytest.raises(LedgerError, match="study s was cancelled, which is for good: enqueue the trial in another one"):
+        store.enqueue(row.id, [{"C": 500.0}])
+
+
+def test_workers_are_told_of_an_enqueued_trial_and_a_paused_study_stays_paused(store, connection):
+    row = make_study(store)
+    store.pause(row.id)
+    protocol.listen(connection)
+    store.enqueue(row.id, [{"C": 700.0}])
+    assert [notice.channel for notice in connection.notifies(timeout=10, stop_after=1)] == [protocol.CHANNEL]
+    assert store.study("s").state == "paused"
+    assert protocol.claim(connection, "s", [uuid.uuid4()], "w") == []
+
+
+def test_the_commands_record_a_study_enqueue_in_it_and_refuse_in_one_line(run, url, monkeypatch, tmp_path):
+    monkeypatch.setenv("DATABASE_URL", url)
+    made = run("study", "create", "--name", "s", "--iterations", "2")
+    assert made[:2] == (
+        0,
+        "study s is recorded, and nothing is proposed yet: `ledger resume s` begins it\n",
+    )
+    code, _, error = run("study", "create", "--name", "s")
+    assert (code, error.count("\n")) == (1, 1)
+    assert "study s is there already" in error
+    assert run("trial", "enqueue", "s", "gamma=0.5", "C=1")[:2] == (
+        0,
+        'trial 0 of study s is enqueued: {"C": 1.0, "gamma": 0.5}\n',
+    )
+    (tmp_path / "points.jsonl").write_text('{"C": 2, "gamma": 0.5}\n{"C": 3, "gamma": 0.5}\n')
+    assert run("trial", "enqueue", "s", "--file", "points.jsonl")[1].count("enqueued") == 2
+    for arguments, expected, said in [
+        (["C=1e9", "gamma=0.5"], 2, "parameter 'C': 1000000000.0 is not in [0.001, 1000.0]"),
+        (["C=1"], 2, "parameter 'gamma' of the space is missing"),
+        (["C=1", "gamma=0.5"], 1, "trial 0 of study s has these parameters"),
+        ([], 2, "say which point"),
+        (["C=1", "--file", "points.jsonl"], 2, "say which point"),
+        (["--file", "none.jsonl"], 2, "none.jsonl: No such file or directory; give the path of a file"),
+        (["--file", "points.jsonl"], 1, "trial 1 of study s has these parameters"),
+    ]:
+        code, _, error = run("trial", "enqueue", "s", *arguments)
+        assert (code, error.count("\n")) == (expected, 1), error
+        assert said in error
+    with psycopg.connect(url) as connection:
+        assert connection.execute("select count(*) from ledger.trial").fetchone() == (3,)
+    assert run("resume", "s", "--iterations", "1", "--workers", "0")[::2] == (
+        1,
+        "ledger: study s has a budget of 2 iterations, and a budget only grows\n",
+    )

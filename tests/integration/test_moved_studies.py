@@ -1,0 +1,274 @@
+"""A study that is exported as json and imported into another ledger is the same there, or is refused in one line."""
+
+import copy
+import json
+import uuid
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import psycopg
+import pytest
+
+from ledger.database import protocol
+from ledger.database.connection import engine
+from ledger.database.store import Finished, Store
+from ledger.errors import LedgerError, UsageError
+from ledger.imports.document import read
+from ledger.manager import Manager, register
+from ledger.steady import SteadyManager
+from ledger.verification import verify
+from tests.conftest import _database
+from tests.integration.ledgers import claim_one
+from tests.integration.moving import as_it_is_elsewhere, exported, moved, without_releases
+from tests.integration.test_commands import run as run
+from tests.integration.test_manager import square, study
+from tests.integration.test_steady import FILE as STEADY
+from tests.integration.test_steady import Fleet
+from tests.integration.test_verification import history as history
+from tests.integration.test_verification import ledger as ledger
+
+
+@pytest.fixture
+def elsewhere(server: str, template: str) -> Iterator[str]:
+    """URL of another ledger."""
+    with _database(server, template) as url:
+        yield url
+
+
+@pytest.fixture
+def there(elsewhere: str) -> Iterator[Store]:
+    with engine(elsewhere).connect() as connection:
+        yield Store(connection)
+
+
+class Stopped(Exception):
+    """The manager is stopped."""
+
+
+def work(url: str, stop_after: int | None = None) -> Callable[[Any], None]:
+    """What a manager calls at its polls: every pending trial is trained; then it stops after so many trials."""
+
+    def watch(_progress: Any) -> None:
+        with psycopg.connect(url, autocommit=True) as connection:
+            while True:
+                if stop_after is not None:
+                    ended = connection.execute(
+                        "select count(*) from ledger.trial where finished_at is not null and source <> 'imported'"
+                    ).fetchone()
+                    if ended is not None and ended[0] >= stop_after:
+                        raise Stopped
+                held = claim_one(connection, "s", uuid.uuid4(), "w")
+                if held is None:
+                    return
+                protocol.announce(connection, "w", "host", 7, {"python": "3"})
+                protocol.complete(connection, held, square(held.params), {"accuracy": 0.5, "of": [1, None]}, 0.25)
+
+    return watch
+
+
+def under_way(store: Store, url: str, tmp_path: Any, trials: int = 4) -> Any:
+    """A study with enqueued and imported trials that was stopped after some trials, and what was asked for."""
+    asked = study(tmp_path, iterations=4)
+    row = register(store, asked)
+    store.enqueue(row.id, [{"x": 0.5}])
+    store.import_trials(row.id, [Finished({"x": 0.75}, 0.5625, {})], 0.5625)
+    with engine(url).connect() as connection, pytest.raises(Stopped):
+        Manager(Store(connection), row, work(url, trials)).run()
+    return asked
+
+
+def points(store: Store) -> list[tuple[Any, ...]]:
+    return [
+        (row.number, row.iteration, row.round, row.source, row.params, row.loss)
+        for row in store.trials(store.study("s").id)
+    ]
+
+
+def test_a_study_in_which_everything_happened_is_the_same_elsewhere(ledger, there):
+    with engine(ledger).connect() as connection:
+        document = exported(Store(connection))
+    row = moved(there, document)
+    assert row.has_ended
+    assert exported(there) == document
+    assert verify(there.snapshot(row.id)).recomputed == 6
+
+
+def test_a_study_in_steady_mode_is_the_same_elsewhere(store, url, connection, there, tmp_path):
+    file = tmp_path / "s.toml"
+    file.write_text(STEADY)
+    from ledger.study import assemble
+
+    SteadyManager(store, register(store, assemble({}, file)), Fleet(connection)).run()
+    document = exported(store)
+    assert any(len(iteration["seen"]) for iteration in document["iterations"])
+    row = moved(there, document)
+    assert exported(there) == document
+    assert verify(there.snapshot(row.id)).recomputed > 5
+
+
+def test_a_study_under_way_goes_on_elsewhere_as_it_would_have(store, url, there, elsewhere, tmp_path):
+    asked = under_way(store, url, tmp_path)
+    document = exported(store)
+    assert document["workers"][0]["name"] == "w"
+    row = moved(there, document)
+    assert (row.state, row.spec_hash) == ("running", asked.spec_hash)
+    assert exported(there) == document
+    for ledger_of, at in ((store, url), (there, elsewhere)):
+        assert Manager(ledger_of, register(ledger_of, asked), work(at)).run().state == "complete"
+        assert verify(ledger_of.snapshot(ledger_of.study("s").id)).trials == 10
+    assert points(there) == points(store)
+
+
+def test_what_runs_there_is_pending_here_and_its_attempt_released(store, url, connection, there, elsewhere, tmp_path):
+    under_way(store, url, tmp_path)
+    held = claim_one(connection, "s", uuid.uuid4(), "w")
+    assert held is not None
+    document = exported(store)
+    assert document["trials"][held.trial]["state"] == "running"
+    row = moved(there, document)
+    assert without_releases(exported(there)) == as_it_is_elsewhere(document)
+    assert verify(there.snapshot(row.id)).trials == len(document["trials"])
+    with psycopg.connect(elsewhere, autocommit=True) as other:
+        # its claim is nobody's here
+        assert protocol.complete(other, held, 0.0, {}, 1.0) == "unknown"
+        again = claim_one(other, "s", uuid.uuid4(), "v")
+        assert again is not None
+        assert (again.trial, again.attempt) == (held.trial, 2)
+        claims = other.execute("select claim::text from ledger.attempt").fetchall()
+    own = connection.execute("select claim::text from ledger.attempt").fetchall()
+    assert not set(own) & set(claims), "a claim belongs to its holder alone"
+
+
+def test_a_name_that_is_taken_is_refused_and_another_given(store, url, tmp_path):
+    under_way(store, url, tmp_path)
+    document = exported(store)
+    with pytest.raises(LedgerError, match="study s is here already: give the one of the file another name by --name"):
+        moved(store, document)
+    assert moved(store, document, "t").name == "t"
+    assert without_releases(exported(store, "t")) == as_it_is_elsewhere(document, "t")
+    with pytest.raises(UsageError, match='name "a b" must be 1 to 100 letters'):
+        moved(store, document, "a b")
+
+
+def _set(*path: Any, value: Any) -> Callable[[Any], None]:
+    def change(document: Any) -> None:
+        place = document
+        for step in path[:-1]:
+            place = place[step]
+        place[path[-1]] = value
+
+    return change
+
+
+def _drop(*path: Any) -> Callable[[Any], None]:
+    def change(document: Any) -> None:
+        place = document
+        for step in path[:-1]:
+            place = place[step]
+        del place[path[-1]]
+
+    return change
+
+
+REFUSED = [
+    (_set("version", value=2), "is an export of version 2, and this ledger reads up to 1: upgrade trial-ledger"),
+    (_set("format", value="x"), 'has format "x", not "trial-ledger study"'),
+    (_drop("format"), "is an export from before there was an import"),
+    (_drop("trials"), "is damaged at trials"),
+    (_drop("trials", 0, "available_at"), "is damaged at trials[0].available_at"),
+    (_set("trials", 0, "mine", value=1), "is damaged at trials[0].mine"),
+    (_set("trials", 0, "loss", value="low"), 'is damaged at trials[0].loss: "low": must be a valid number'),
+    (_set("trials", 0, "attempts", value=True), "is damaged at trials[0].attempts: true: must be a valid integer"),
+    (_set("trials", 0, "finished_at", value="soon"), 'is damaged at trials[0].finished_at: "soon"'),
+    (_set("trials", 0, "finished_at", value="2026-01-01T00:00:00"), "is damaged at trials[0].finished_at"),
+    (_set("trials", 0, "source", value="found"), 'is damaged at trials[0].source: "found"'),
+    (_set("iterations", 0, "environment", value=[]), "is damaged at iterations[0].environment"),
+    (_drop("trials", 2), "disagrees with itself, trial 2: missing, the next is 3: it is damaged, or was written while"),
+    (_drop("attempts", 0), "disagrees with itself, trial 0: attempts 1, but 0 are recorded"),
+    (_set("trials", 0, "loss", value=0.125), "disagrees with itself, trial 0: loss 0.125, but attempt 1 has"),
+    (_set("trials", 0, "params", "x", value=7.0), "disagrees with itself, trial 0: parameter 'x': 7.0 is not in"),
+    (
+        _set("iterations", 0, "best_loss", value=0.0),
+        "disagrees with itself, iteration 0: best_loss 0.0, but its trials",
+    ),
+    (
+        _set("study", "spec_hash", value="0" * 64),
+        "disagrees with itself, the study itself: spec_hash 00000000, but its settings give",
+    ),
+    (_set("study", "spec", "seed", value=8), "disagrees with itself, the study itself: spec_hash"),
+    (_set("study", "spec", "mode", value="odd"), "this version of the ledger cannot read its spec"),
+    (_set("study", "name", value="a b"), 'name "a b" must be 1 to 100 letters'),
+    # what only the database knows
+    (
+        _set("trials", 3, "params", value={"x": 0.5}),
+        "study s cannot be imported, since the database refuses it (duplicate key value",
+    ),
+    (_set("trials", 0, "error", value="\0"), "since the database refuses it ("),
+]
+
+
+def test_what_is_no_whole_export_is_refused_in_one_line_and_nothing_is_written(store, url, there, elsewhere, tmp_path):
+    under_way(store, url, tmp_path)
+    document = exported(store)
+    for change, said in REFUSED:
+        changed = copy.deepcopy(document)
+        change(changed)
+        with pytest.raises(LedgerError) as refused:
+            moved(there, changed)
+        assert said in str(refused.value)
+        assert "\n" not in str(refused.value)
+    with psycopg.connect(elsewhere) as connection:
+        for table in ("study", "iteration", "trial", "attempt", "worker"):
+            assert connection.execute(f"select count(*) from ledger.{table}").fetchone() == (0,)
+    assert exported(there_again(there, document)) == document
+
+
+def there_again(there: Store, document: Any) -> Store:
+    moved(there, document)
+    return there
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "export.json:1: not JSON at column 1 (Expecting value), so no whole export: write one by `ledger export"),
+        (b'{"format":\n "trial', "export.json:2: not JSON at column 2"),
+        (b"\xff", "export.json: not a json export"),
+        (b"[" * 100_000, "export.json: not a json export"),
+        (b'{"trials": NaN}', "export.json: not a json export (NaN is not a number)"),
+        (b"[1]", "export.json is JSON, but no export of a study: write one by `ledger export NAME --output FILE`"),
+        (b'{"C": 1.0}', "export.json is JSON, but no export of a study"),
+    ],
+)
+def test_another_file_is_refused_by_name(content, said):
+    with pytest.raises(UsageError) as refused:
+        read("export.json", content)
+    assert said in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_the_commands_move_a_study_to_another_ledger(run, store, url, elsewhere, tmp_path, monkeypatch):
+    under_way(store, url, tmp_path)
+    assert run("export", "s", "--output", "s.json", "--database-url", url)[0] == 0
+    monkeypatch.setenv("DATABASE_URL", elsewhere)
+    code, out, _ = run("import", "s.json")
+    assert (code, out.splitlines()) == (
+        0,
+        [
+            "study s is imported, running: 3 iterations, 6 trials, 4 attempts; `ledger verify s` recomputes it",
+            "`ledger resume s` goes on with it; stop it where it came from",
+        ],
+    )
+    assert run("verify", "s")[0] == 0
+    assert run("import", "s.json", "--name", "t")[0] == 0
+    assert json.loads(run("export", "t")[1])["study"]["name"] == "t"
+    (tmp_path / "old.csv").write_text("x,loss\n")
+    for arguments, expected, said in [
+        (["s.json"], 1, "study s is here already"),
+        (["none.json"], 2, "none.json: No such file or directory; give the path of a file"),
+        (["old.csv"], 2, "`ledger import csv old.csv --into NAME` brings in a table of finished trials"),
+        (["--name", "t"], 2, "Missing argument 'FILE'"),
+    ]:
+        code, _, error = run("import", *arguments)
+        assert (code, error.count("\n")) == (expected, 1), error
+        assert said in error
