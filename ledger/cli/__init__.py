@@ -24,6 +24,8 @@ COMMANDS = {
     "trial": ("ledger.cli.trial:trial", "Look at trials, retry and cancel them."),
     "verify": ("ledger.cli.verify:verify", "Recompute a study from its ledger."),
     "export": ("ledger.cli.export:export", "Write a study's trials."),
+    "optuna": ("ledger.cli.optuna:optuna", "Let Optuna, its plots and its dashboard read the ledger live."),
+    "dashboard": ("ledger.cli.dashboard:dashboard", "Show the ledger in Optuna's dashboard, until Ctrl-C."),
     "db": ("ledger.cli.db:db", "Upgrade, check and reach the database."),
 }
 

@@ -32,6 +32,8 @@ _ROLES = {
     "trial retry": "ledger_manager",
     "trial cancel": "ledger_manager",
     "db upgrade": "ledger_owner",
+    "optuna enable": "ledger_owner",
+    "optuna disable": "ledger_owner",
 }
 
 
