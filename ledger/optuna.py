@@ -116,11 +116,13 @@ def opened(database_url: str, statement_seconds: float = STATEMENT_SECONDS) -> "
 
 
 def check_enabled(database_url: str) -> None:
-    """Raise a LedgerError where the ledger has no views for Optuna, or is not what this package needs."""
+    """Raise a LedgerError where the ledger has no views for Optuna or not for this role, or is not up to date."""
     with engine(database_url).connect() as connection:
         migration.check(connection)
         if not optuna_views.enabled(connection):
             raise LedgerError(f"Optuna cannot read {place(database_url)} yet: `ledger optuna enable` lets it")
+        if not optuna_views.readable(connection):
+            raise LedgerError(f"Optuna cannot read {place(database_url)}: that takes ledger_reader, or the owner")
 
 
 def _installed(package: str) -> str | None:

@@ -24,6 +24,12 @@ def enabled(connection: Connection) -> bool:
         return _is_ours(connection) is True
 
 
+def readable(connection: Connection) -> bool:
+    """Say whether this role may read the views, which are there."""
+    with connection.begin():
+        return bool(connection.scalar(text("select has_schema_privilege(:name, 'usage')"), {"name": SCHEMA}))
+
+
 def enable(connection: Connection) -> bool:
     """Make the views, as the ledger's owner and in one transaction; False where they were there already.
 
@@ -62,6 +68,8 @@ def disable(connection: Connection) -> bool:
             raise LedgerError(f"schema {SCHEMA} stays as it is: `ledger optuna enable` did not make it")
         if ours:
             connection.execute(text(f"drop schema {SCHEMA} cascade"))
+            # it depends on nothing in the schema
+            connection.execute(text("drop index if exists ledger.trial_optuna_id"))
     return bool(ours)
 
 
