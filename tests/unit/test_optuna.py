@@ -1,5 +1,7 @@
 """What Optuna is told of a ledger without a database: its URL, and which versions can read it."""
 
+from importlib import metadata
+
 import pytest
 
 from ledger import optuna
@@ -49,7 +51,7 @@ def test_another_version_is_refused_by_name(monkeypatch, package):
     optuna.check_version(package)
     series = optuna.SUPPORTED[package]
     for version in ("4.9.0", "5.1.0", "6.0.0"):
-        monkeypatch.setattr(optuna.metadata, "version", lambda _name, version=version: version)
+        monkeypatch.setattr(metadata, "version", lambda _name, version=version: version)
         with pytest.raises(LedgerError) as refused:
             optuna.check_version(package)
         assert str(refused.value) == (
@@ -59,9 +61,9 @@ def test_another_version_is_refused_by_name(monkeypatch, package):
 
 def test_a_missing_extra_is_named(monkeypatch):
     def missing(name):
-        raise optuna.metadata.PackageNotFoundError(name)
+        raise metadata.PackageNotFoundError(name)
 
-    monkeypatch.setattr(optuna.metadata, "version", missing)
+    monkeypatch.setattr(metadata, "version", missing)
     assert not optuna.is_installed()
     with pytest.raises(LedgerError, match="^optuna is not installed: pip install 'trial-ledger\\[dashboard\\]'$"):
         optuna.check_version("optuna")
