@@ -3,6 +3,7 @@
 from alembic import context
 from sqlalchemy import Connection
 
+from ledger.database import optuna_views
 from ledger.database.connection import engine
 from ledger.database.migration import UPGRADE_LOCK, run_repeatable_files
 from ledger.database.tables import SCHEMA, metadata
@@ -29,6 +30,7 @@ def run(connection: Connection) -> None:
         context.run_migrations()
         if context.get_head_revision() in context.get_context().get_current_heads():
             run_repeatable_files(connection)
+            optuna_views.keep_in_step(connection)
 
 
 if context.is_offline_mode():

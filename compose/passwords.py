@@ -11,6 +11,7 @@ ROLES = {
     "owner": "ledger_owner",
     "manager": "ledger_manager",
     "worker": "ledger_worker",
+    "dashboard": "ledger_dashboard",
 }
 
 os.umask(0o077)

@@ -30,6 +30,11 @@ $$;
 do $$
 declare
   thing text;
+  -- the schema optuna is the ledger's where `ledger optuna enable` says so
+  of_ledger oid[] := array(
+    select oid from pg_namespace
+    where nspname = 'ledger'
+      or nspname = 'optuna' and obj_description(oid, 'pg_namespace') like '%`ledger optuna enable` made this schema%');
 begin
   execute format('revoke all on database %I from public', current_database());
   execute format('grant connect on database %I to ledger_owner, ledger_manager, ledger_worker, ledger_reader',
@@ -39,24 +44,29 @@ begin
     revoke create on schema public from public;
   end if;
 
-  -- A ledger that somebody else made, such as a superuser, becomes the owner's.
+  -- A ledger that somebody else made, such as a superuser, becomes the owner's, with what Optuna sees of it.
   if to_regnamespace('ledger') is null then
     return;
   end if;
-  if (select nspowner from pg_namespace where nspname = 'ledger') <> to_regrole('ledger_owner') then
-    alter schema ledger owner to ledger_owner;
-  end if;
-  -- Sequences of identity columns go with their tables.
   for thing in
+    select format('alter schema %I owner to ledger_owner', nspname)
+    from pg_namespace
+    where oid = any (of_ledger) and nspowner <> to_regrole('ledger_owner')
+    union all
+    -- Sequences of identity columns go with their tables.
     select format('alter table %s owner to ledger_owner', oid::regclass)
     from pg_class
-    where relnamespace = to_regnamespace('ledger') and relowner <> to_regrole('ledger_owner')
+    where relnamespace = any (of_ledger) and relowner <> to_regrole('ledger_owner')
       and (relkind in ('r', 'p', 'v', 'm') or relkind = 'S' and not exists (
         select from pg_depend where classid = 'pg_class'::regclass and objid = pg_class.oid and deptype in ('a', 'i')))
     union all
     select format('alter routine %s owner to ledger_owner', oid::regprocedure)
     from pg_proc
-    where pronamespace = to_regnamespace('ledger') and proowner <> to_regrole('ledger_owner')
+    where pronamespace = any (of_ledger) and proowner <> to_regrole('ledger_owner')
+    union all
+    select format('alter type %s owner to ledger_owner', oid::regtype)
+    from pg_type
+    where typnamespace = any (of_ledger) and typtype = 'e' and typowner <> to_regrole('ledger_owner')
   loop
     execute thing;
   end loop;

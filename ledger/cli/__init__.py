@@ -28,6 +28,8 @@ COMMANDS = {
     "verify": ("ledger.cli.verify:verify", "Recompute a study from its ledger."),
     "export": ("ledger.cli.export:export", "Write a study's trials."),
     "import": ("ledger.cli.imports:import_", "Bring in a study from another ledger, or finished trials."),
+    "optuna": ("ledger.cli.optuna:optuna", "Let Optuna, its plots and its dashboard read the ledger live."),
+    "dashboard": ("ledger.cli.dashboard:dashboard", "Show the ledger in Optuna's dashboard, until Ctrl-C."),
     "db": ("ledger.cli.db:db", "Upgrade, check and reach the database."),
     "completion": ("ledger.cli.completion:completion", "Print the script that completes commands in a shell."),
 }

@@ -38,6 +38,8 @@ _ROLES = {
     "import csv": "ledger_manager",
     "import optuna": "ledger_manager",
     "db upgrade": "ledger_owner",
+    "optuna enable": "ledger_owner",
+    "optuna disable": "ledger_owner",
 }
 
 

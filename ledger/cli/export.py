@@ -24,10 +24,10 @@ from ledger.settings import Settings
 @click.option(
     "--format",
     "format_",
-    type=click.Choice(["csv", "json", "jsonl", "files"]),
+    type=click.Choice(["csv", "json", "jsonl", "files", "optuna"]),
     default="json",
     show_default=True,
-    help="A table, a document, a trial a line, or two JSON files a trial.",
+    help="A table, a document, a trial a line, two JSON files a trial, or a storage (SQLite) of Optuna's.",
 )
 @click.option(
     "--output",
@@ -45,12 +45,19 @@ def export(name: str, format_: str, output: Path | None, settings: Settings) -> 
 
     if format_ == "files" and output is None:
         raise UsageError("--format files writes into a folder: name it with --output")
+    if format_ == "optuna" and output is None:
+        raise UsageError("--format optuna writes a file: name it with --output, as in --output study.db")
     with ledger_store(settings) as store:
         study = store.study(name)
         if format_ == "files":
             assert output is not None
             written = write_files(store, study, output)
             click.echo(f"{written} files written to {output}", err=True)
+        elif format_ == "optuna":
+            from ledger.export.optuna import write_optuna
+
+            assert output is not None
+            write_optuna(store, study, output)
         elif output is None:
             try:
                 DOCUMENTS[format_](store, study, sys.stdout)

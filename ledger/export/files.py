@@ -41,7 +41,14 @@ def write_files(store: Store, study: StudyRow, folder: Path) -> int:
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[TextIO]:
-    """Yield a file that appears under its name when the block ends well, and not at all otherwise.
+    """Yield a file that appears under its name when the block ends well, and not at all otherwise; see `whole_path`."""
+    with whole_path(path) as part, part.open("w", newline="") as file:
+        yield file
+
+
+@contextmanager
+def whole_path(path: Path) -> Iterator[Path]:
+    """Yield the path of an empty file, which becomes `path` when the block ends well, and goes otherwise.
 
     Raises
     ------
@@ -53,18 +60,19 @@ def whole_file(path: Path) -> Iterator[TextIO]:
     _check_folder(path.parent)
     try:
         descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        part = Path(name)
         try:
-            with os.fdopen(descriptor, "w", newline="") as file:
-                yield file
-                file.flush()
-                os.fsync(descriptor)
+            yield part
+            os.fsync(descriptor)
             umask = os.umask(0)
             os.umask(umask)
-            Path(name).chmod(0o666 & ~umask)
-            Path(name).replace(path)
+            part.chmod(0o666 & ~umask)
+            part.replace(path)
         except BaseException:
-            Path(name).unlink(missing_ok=True)
+            part.unlink(missing_ok=True)
             raise
+        finally:
+            os.close(descriptor)
     except OSError as error:
         raise LedgerError(f"{path} cannot be written: {error.strerror}; nothing is there") from None
 

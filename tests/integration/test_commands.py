@@ -1,11 +1,13 @@
 """What a person gets for bad input: one line on standard error, the exit code, and nothing written."""
 
 import signal
+import socket
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 
 from ledger.cli import main
 from ledger.database import protocol
@@ -317,3 +319,73 @@ def test_a_study_is_verified_and_the_first_difference_named(run, url, store, con
     code, out, _ = run("verify", "s")
     assert code == 0
     assert "0 proposals recomputed, 1 not comparable\niteration 0 is not comparable: scipy 1.0 recorded, " in out
+
+
+def test_optuna_is_let_in_and_shut_out_and_told_where_the_ledger_is(there, url, monkeypatch):
+    place = conninfo_to_dict(url)
+    shut = (1, f"ledger: Optuna cannot read database {place['dbname']} at ")
+    assert there("optuna", "status")[1] == "Optuna cannot read this ledger: `ledger optuna enable` lets it\n"
+    for command in (["optuna", "url"], ["dashboard"]):
+        code, out, error = there(*command)
+        assert (code, out, error[: len(shut[1])], error.count("\n")) == (shut[0], "", shut[1], 1)
+        assert "`ledger optuna enable` lets it" in error
+    for again in ("", ", as before"):
+        assert there("optuna", "enable")[1] == (
+            f"Optuna can read this ledger{again}: `ledger dashboard` shows it, and `ledger optuna url` is its storage\n"
+        )
+    code, out, _ = there("optuna", "status")
+    assert (code, out) == (0, "Optuna can read this ledger, with optuna 5.0 and optuna-dashboard 0.21\n")
+    monkeypatch.setenv("DATABASE_URL", f"{url} password=secret")
+    code, out, error = there("optuna", "url")
+    assert (code, "options=-csearch_path%3Doptuna" in out, "secret" in out + error) == (0, True, False)
+    assert error == "ledger: the password is left out: put it into PGPASSWORD or ~/.pgpass\n"
+    for again in (" any more", ", as before"):
+        assert there("optuna", "disable")[1] == f"Optuna cannot read this ledger{again}\n"
+
+
+def test_a_schema_optuna_of_somebody_else_is_refused_and_stays(there, connection):
+    connection.execute("create schema optuna create table studies (study_id int)")
+    code, _, error = there("optuna", "enable")
+    assert (code, error.count("\n")) == (1, 1)
+    assert "the database has a schema optuna already, which `ledger optuna enable` did not make: rename it" in error
+    code, _, error = there("optuna", "disable")
+    assert (code, error) == (1, "ledger: schema optuna stays as it is: `ledger optuna enable` did not make it\n")
+    assert connection.execute("select * from optuna.studies").fetchall() == []
+
+
+def test_what_is_missing_for_optuna_is_named(there, tmp_path, monkeypatch):
+    there("optuna", "enable")
+    for found, said in (
+        ("4.9.0", "optuna 4.9.0 is not supported, 5.0 is: pip install 'optuna==5.0.*'"),
+        (None, "optuna is not installed: pip install 'trial-ledger[dashboard]'"),
+    ):
+        monkeypatch.setattr("ledger.optuna._installed", lambda _package, found=found: found)
+        for command in (["dashboard"], ["export", "svm-1", "--format", "optuna", "--output", "study.db"]):
+            assert there(*command)[::2] == (1, f"ledger: {said}\n")
+        # the URL may be for another machine's Optuna
+        assert there("optuna", "url")[0] == (1 if found else 0)
+    assert not (tmp_path / "study.db").exists()
+
+
+def test_a_study_is_exported_for_optuna(there, tmp_path):
+    code, _, error = there("export", "svm-1", "--format", "optuna")
+    assert (code, "name it with --output, as in --output study.db" in error) == (2, True)
+    assert there("export", "svm-1", "--format", "optuna", "--output", "study.db") == (0, "", "")
+    code, _, error = there("export", "svm-1", "--format", "optuna", "--output", "study.db")
+    assert (code, error.count("\n")) == (2, 1)
+    assert "study.db is there already, and may hold other studies: name a new file" in error
+    assert there("export", "svm-1", "--format", "optuna", "--output", "no/study.db")[0] == 2
+    assert [path.name for path in tmp_path.iterdir() if path.name != "home"] == ["study.db"]
+
+
+def test_a_port_that_is_taken_is_named(there):
+    there("optuna", "enable")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        code, out, error = there("dashboard", "--port", str(port))
+        assert (code, out) == (1, "")
+        assert error == (
+            f"ledger: the dashboard cannot listen on 127.0.0.1:{port}: Address already in use; choose another --port\n"
+        )
+        code, _, error = there("dashboard", "--host", "no such host")
+        assert (code, error.count("\n")) == (1, 1)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
+import optuna
 import psycopg
 import pytest
 from psycopg import sql
@@ -17,7 +18,8 @@ from psycopg.errors import InsufficientPrivilege
 from sqlalchemy.exc import DBAPIError
 
 from ledger import embedded
-from ledger.database import migration, protocol
+from ledger import optuna as reading
+from ledger.database import migration, optuna_views, protocol
 from ledger.database.connection import engine
 from ledger.database.store import Finished, Store
 from ledger.database.tables import metadata
@@ -563,3 +565,55 @@ def test_workers_with_logins_of_their_own_do_not_see_each_others_statements(serv
         with pytest.raises(InsufficientPrivilege):
             other.execute("select from ledger.trial")
         assert protocol.release(holder, held)
+
+
+def test_optuna_is_let_in_by_the_owner_and_reads_as_a_reader(server):
+    with _database(server) as url:
+        of = make_roles(url)
+        upgrade(of("ledger_owner"))
+        with engine(of("ledger_manager")).connect() as connection:
+            make_study(Store(connection))
+        for role in OTHERS:
+            error = said(start(of(role), "optuna", "enable"), code=1)
+            assert f"role {role} may not do this (permission denied" in error
+            assert "`ledger optuna enable` needs ledger_owner" in error
+            assert error.count("\n") == 1
+        # whoever makes them, they are the owner's
+        said(start(url, "optuna", "enable"))
+        with psycopg.connect(url, autocommit=True) as superuser:
+            owners = superuser.execute(
+                "select distinct pg_get_userbyid(owner) from (select relowner, relnamespace from pg_class"
+                " union all select proowner, pronamespace from pg_proc"
+                " union all select typowner, typnamespace from pg_type"
+                " union all select nspowner, oid from pg_namespace) as things (owner, schema)"
+                " where schema = 'optuna'::regnamespace"
+            ).fetchall()
+        assert owners == [("ledger_owner",)]
+        with reading.storage(of("ledger_reader")) as storage:
+            assert len(optuna.load_study(study_name="s", storage=storage).trials) == 4
+        assert reading.url(of("ledger_reader")) in said(start(of("ledger_reader"), "optuna", "url"))
+        for role in ("ledger_worker", "ledger_manager"):
+            error = said(start(of(role), "dashboard"), code=1)
+            assert f"as {role}: that takes ledger_reader, or the owner\n" in error
+        with psycopg.connect(of("ledger_reader")) as reader:
+            asked = "select relname from pg_class where relnamespace = 'optuna'::regnamespace and relkind = 'v'"
+            views = [name for (name,) in reader.execute(asked).fetchall()]
+        assert len(views) > 10
+        for role in OTHERS:
+            writes = [f"delete from optuna.{view}" for view in views] + [f"drop view optuna.{view}" for view in views]
+            assert not_refused(of(role), [*writes, "create table optuna.mine ()"]) == []
+        with psycopg.connect(of("ledger_worker"), autocommit=True) as connection:
+            assert protocol.complete(connection, take(connection), 0.5, {}, 1.0) == "recorded"
+        said(start(of("ledger_owner"), "optuna", "disable"))
+
+
+def test_what_optuna_sees_of_a_ledger_from_before_the_roles_becomes_the_owners(server):
+    with _database(server) as url:
+        upgrade(url)
+        with engine(url).connect() as connection:
+            make_study(Store(connection))
+            optuna_views.enable(connection)
+        of = make_roles(url)
+        upgrade(of("ledger_owner"))
+        with reading.storage(of("ledger_reader")) as storage:
+            assert len(optuna.load_study(study_name="s", storage=storage).trials) == 4

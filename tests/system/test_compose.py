@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -50,11 +51,11 @@ def compose() -> Iterator[Compose]:
         return process.stdout
 
     subprocess.run(["docker", "tag", "postgres:17", KEPT], check=True)
-    run("down", "--volumes", "--remove-orphans")
+    run("down", "--volumes", "--remove-orphans", COMPOSE_PROFILES="dashboard")
     try:
         yield run
     finally:
-        run("down", "--rmi", "local", "--volumes", "--remove-orphans")
+        run("down", "--rmi", "local", "--volumes", "--remove-orphans", COMPOSE_PROFILES="dashboard")
         subprocess.run(["docker", "tag", KEPT, "postgres:17"], check=True)
         subprocess.run(["docker", "rmi", KEPT], check=True, capture_output=True)
 
@@ -133,8 +134,8 @@ def containers(compose: Compose) -> dict[str, str]:
 def test_no_password_is_shown(compose):
     found = compose("run", "--rm", "--no-deps", "-T", "--entrypoint", "sh", "roles", "-c", "cat /passwords/*/ledger")
     passwords = [line.rpartition(":")[2] for line in found.split()]
-    assert [len(password) for password in passwords] == [48] * 4
-    assert len(set(passwords)) == 4
+    assert [len(password) for password in passwords] == [48] * 5
+    assert len(set(passwords)) == 5
     inspected = docker("inspect", *containers(compose).values())
     images = docker("image", "inspect", *docker("images", "--quiet", f"{PROJECT}-*").split())
     places = [compose("logs"), compose("config"), compose("top"), inspected, images]
@@ -142,7 +143,7 @@ def test_no_password_is_shown(compose):
     assert "ledger" in places[0]
     assert not [password for password in passwords for place in places if password in place]
     hashes = ask(compose, "select count(*) from pg_authid where rolpassword like 'SCRAM-SHA-256$%'")
-    assert hashes == "4", "the superuser's, the owner's, the manager's and the worker's"
+    assert hashes == "5", "the superuser's, the owner's, the manager's, the worker's and the dashboard's"
 
 
 def test_containers_are_read_only_and_their_processes_have_no_rights(compose):
@@ -205,6 +206,31 @@ def test_no_cuda_library_is_in_the_image(compose):
     assert "nvidia" not in packages
 
 
+def test_the_dashboard_shows_the_studies_to_this_machine_alone_as_a_reader(compose):
+    """It is a profile's, which `down` needs too."""
+    profile = {"COMPOSE_PROFILES": "dashboard", "LEDGER_DASHBOARD_PORT": "0"}
+    compose("up", "--detach", "--build", "--no-deps", "optuna", **profile)
+    compose("wait", "optuna", **profile)
+    compose("up", "--detach", "--build", "--no-deps", "dashboard", **profile)
+    host, port = compose("port", "dashboard", "8080", **profile).strip().rsplit(":", 1)
+    assert host == "127.0.0.1"
+    logs = lambda: compose("logs", "--no-log-prefix", "dashboard", **profile)  # noqa: E731
+    wait_until(lambda: "the dashboard is at" in logs(), 120)
+    with urllib.request.urlopen(f"http://{host}:{port}/api/studies") as answer:
+        studies = json.load(answer)["study_summaries"]
+    named = [study["study_name"].partition("-")[0] for study in studies]
+    assert named == ["svm", "xgb", "lgbm"]
+    with urllib.request.urlopen(f"http://{host}:{port}/api/studies/{studies[0]['study_id']}?after=0") as answer:
+        assert [trial["state"] for trial in json.load(answer)["trials"]] == ["Complete"] * 16
+    roles = "select distinct usename from pg_stat_activity where application_name = 'ledger optuna'"
+    assert ask(compose, roles) == "ledger_dashboard"
+    assert ask(compose, "select pg_has_role('ledger_dashboard', 'ledger_reader', 'usage')") == "t"
+    compose("stop", "--timeout", "60", "dashboard", **profile)
+    state = json.loads(compose("ps", "--all", "--format", "json", "dashboard", **profile))
+    assert state["ExitCode"] == 0, logs()
+    compose("rm", "--force", "dashboard", "optuna", **profile)
+
+
 def test_workers_that_are_stopped_leave_with_exit_code_0(compose):
     compose("stop", "--timeout", "60", "worker")
     lines = compose("ps", "--all", "--format", "json", "worker").splitlines()
@@ -228,7 +254,9 @@ def test_a_ledger_from_before_the_roles_gets_them(compose):
         ask(compose, f"drop owned by ledger_{role}")
         ask(compose, f"drop role ledger_{role}")
     compose("down")
-    docker("volume", "rm", *(f"{PROJECT}_password-{service}" for service in ("owner", "manager", "worker")))
+    docker(
+        "volume", "rm", *(f"{PROJECT}_password-{service}" for service in ("owner", "manager", "worker", "dashboard"))
+    )
     # the folder of the one password was root's
     older = "cd /password && chown root . && chmod 711 . && chown postgres postgres"
     docker("run", "--rm", "--volume", f"{PROJECT}_password:/password", "--entrypoint", "sh", KEPT, "-c", older)
@@ -269,7 +297,7 @@ def test_scaling_from_8_workers_to_2_loses_no_trial_and_costs_no_attempt(compose
 
 
 def test_down_with_everything_removes_all(compose):
-    compose("down", "--rmi", "all", "--volumes", "--remove-orphans")
+    compose("down", "--rmi", "all", "--volumes", "--remove-orphans", COMPOSE_PROFILES="dashboard")
     for kind in (["container", "ls", "--all"], ["volume", "ls"], ["network", "ls"]):
         left = subprocess.run(
             ["docker", *kind, "--quiet", "--filter", f"label=com.docker.compose.project={PROJECT}"],

@@ -1,0 +1,68 @@
+"""Take docs/images/dashboard.png: optuna-dashboard on a ledger.
+
+Needs the extras dev and dashboard, and a Chromium; run it from anywhere.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from playwright.sync_api import sync_playwright
+
+ROOT = Path(__file__).parents[2]
+STUDY = """
+[study]
+name = "wide-svm"
+iterations = 12
+points = 4
+seed = 3
+[objective]
+model = "svm"
+dataset = "digits"
+[space]
+C = { type = "real", low = 1e-3, high = 1e3, prior = "log-uniform" }
+gamma = { type = "real", low = 1e-6, high = 10.0, prior = "log-uniform" }
+kernel = { type = "categorical", choices = ["rbf", "sigmoid"] }
+"""
+CHROMIUM = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
+CHROMIUM += ["--disable-component-update", "--disable-sync"]
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as home:
+        environment = {name: value for name, value in os.environ.items() if name != "DATABASE_URL"}
+        environment |= {"LEDGER_HOME": home, "LEDGER_LOG_LEVEL": "warning"}
+        ledger = [sys.executable, "-m", "ledger"]
+        file = Path(home, "study.toml")
+        file.write_text(STUDY)
+        subprocess.run([*ledger, "run", str(file), "--workers", "2"], env=environment, check=True)
+        subprocess.run([*ledger, "optuna", "enable"], env=environment, check=True)
+        command = [*ledger, "dashboard", "--port", "0"]
+        with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as dashboard:
+            try:
+                assert dashboard.stdout is not None
+                found = re.search(r"http://\S+/dashboard", dashboard.stdout.readline())
+                assert found is not None
+                take(f"{found[0]}/studies/1", ROOT / "docs" / "images" / "dashboard.png")
+            finally:
+                dashboard.terminate()
+
+
+def take(url: str, file: Path) -> None:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=CHROMIUM)
+        page = browser.new_page(viewport={"width": 1280, "height": 1480})
+        page.goto(url)
+        page.get_by_text("Best Trial").first.wait_for()
+        page.locator(".js-plotly-plot .scatterlayer .trace").first.wait_for()
+        page.locator(".js-plotly-plot .bars path").first.wait_for()
+        page.wait_for_load_state("networkidle")
+        page.screenshot(path=file)
+        browser.close()
+
+
+main()

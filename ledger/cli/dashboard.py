@@ -1,0 +1,51 @@
+"""dashboard: optuna-dashboard on the ledger, live."""
+
+import click
+
+from ledger.cli.access import database
+from ledger.cli.options import settings_options
+from ledger.errors import LedgerError
+from ledger.settings import Settings
+
+
+@click.command()
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65_535),
+    default=8080,
+    show_default=True,
+    help="Where it listens; 0 for any port that is free.",
+)
+@click.option(
+    "--host",
+    default="127.0.0.1",
+    show_default=True,
+    metavar="ADDRESS",
+    help="The address it listens on. Whoever reaches it sees every study, and is asked for no password.",
+)
+@settings_options
+def dashboard(port: int, host: str, settings: Settings) -> None:
+    """Show the ledger in Optuna's dashboard, until Ctrl-C: searches that run, too, and nothing is copied.
+
+    It reads what `ledger optuna enable` shows, changes nothing, and keeps the embedded server running meanwhile. It
+    needs the extra: pip install 'trial-ledger[dashboard]'.
+    """
+    from ledger.optuna import check_version, opened
+
+    for package in ("optuna", "optuna-dashboard"):
+        check_version(package)
+    from ledger.dashboard import server
+
+    with database(settings) as url, opened(url, settings.statement_timeout) as storage:
+        try:
+            httpd = server(storage, host, port)
+        except OSError as error:
+            raise LedgerError(
+                f"the dashboard cannot listen on {host}:{port}: {error.strerror}; choose another --port"
+            ) from None
+        with httpd:
+            click.echo(f"the dashboard is at http://{host}:{httpd.server_port}/dashboard; Ctrl-C ends it")
+            try:
+                httpd.serve_forever()
+            except KeyboardInterrupt:
+                click.echo("the dashboard has ended")

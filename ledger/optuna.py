@@ -1,0 +1,132 @@
+"""Optuna reads the ledger: as which storage, and in which versions. Notebooks begin with `storage`."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+
+from ledger import embedded
+from ledger.database import migration, optuna_views
+from ledger.database.connection import STATEMENT_SECONDS, connect, engine, place, set_up
+from ledger.errors import LedgerError
+from ledger.settings import Settings
+
+if TYPE_CHECKING:
+    # of Optuna's package, not of this module
+    from optuna.storages import RDBStorage
+
+# The releases that the tests read the views with. Before 5.0, Optuna took times for local ones; these are in UTC.
+SUPPORTED = {"optuna": "5.0", "optuna-dashboard": "0.21"}
+
+
+def check_version(package: str) -> None:
+    """Raise a LedgerError where `package` is not installed, or in a version that is not supported."""
+    found, series = _installed(package), SUPPORTED[package]
+    if found is None:
+        raise LedgerError(f"{package} is not installed: pip install 'trial-ledger[dashboard]'")
+    if found.split(".")[:2] != series.split("."):
+        raise LedgerError(f"{package} {found} is not supported, {series} is: pip install '{package}=={series}.*'")
+
+
+def is_installed() -> bool:
+    """Say whether some version of Optuna is there."""
+    return _installed("optuna") is not None
+
+
+def url(database_url: str) -> str:
+    """Return the storage URL that Optuna takes for a ledger, without its password.
+
+    Parameters
+    ----------
+    database_url : str
+        A libpq URL or keyword string.
+    """
+    given = {name: str(value) for name, value in conninfo_to_dict(database_url).items() if value is not None}
+    given.pop("password", None)
+    given["options"] = f"{given.get('options', '')} -csearch_path={optuna_views.SCHEMA}".strip()
+    user = f"{quote(given.pop('user'), safe='')}@" if "user" in given else ""
+    database = quote(given.pop("dbname", ""), safe="")
+    where = ""
+    # several hosts, and the folder of a socket, are said in the query
+    if not set(given.get("host", "/")) & set("/,"):
+        host = given.pop("host")
+        where = f"[{host}]" if ":" in host else quote(host, safe="")
+        where += f":{given.pop('port')}" if "port" in given else ""
+    query = "&".join(f"{name}={quote(value, safe='/')}" for name, value in given.items())
+    return f"postgresql+psycopg://{user}{where}/{database}?{query}"
+
+
+@contextmanager
+def storage(database_url: str | None = None, home: Path | None = None) -> "Iterator[RDBStorage]":
+    """Yield the ledger as a storage of Optuna's, which refuses every write.
+
+    Parameters
+    ----------
+    database_url : str, optional
+        The ledger's PostgreSQL; a libpq URL or keyword string. Default: the environment's DATABASE_URL, unless a home
+        is given.
+    home : Path, optional
+        Where no database is named: the folder of the embedded server, which runs at least until the end of the block.
+        Default: the environment's LEDGER_HOME, or ``./.ledger``.
+
+    Raises
+    ------
+    LedgerError
+        Optuna is not installed or not supported, the ledger cannot be reached, or `ledger optuna enable` was not run.
+
+    Examples
+    --------
+    >>> with storage() as ledger:
+    ...     optuna.load_study(study_name="svm-42-be6aab", storage=ledger).best_params
+    """
+    settings = Settings.from_environment()
+    with ExitStack() as stack:
+        where = database_url or (settings.database_url if home is None else None)
+        if where is None:
+            where = stack.enter_context(embedded.running(home or settings.home, create=False))
+        yield stack.enter_context(opened(where))
+
+
+@contextmanager
+def opened(database_url: str, statement_seconds: float = STATEMENT_SECONDS) -> "Iterator[RDBStorage]":
+    """Yield the storage of a server that runs; see `storage`."""
+    check_version("optuna")
+    check_enabled(database_url)
+    from optuna.storages import RDBStorage
+
+    def create() -> psycopg.Connection[Any]:
+        connection = connect(database_url, "ledger optuna", statement_seconds=statement_seconds, prepares=False)
+        set_up(connection, {"timezone": "UTC", "search_path": optuna_views.SCHEMA})
+        connection.autocommit = False
+        return connection
+
+    # a creator, so that whatever libpq understands will do, and a password is in no URL that an error could show
+    engine_kwargs = {"creator": create, "pool_pre_ping": True}
+    found = RDBStorage("postgresql+psycopg://", engine_kwargs=engine_kwargs, skip_table_creation=True)
+    try:
+        yield found
+    finally:
+        found.remove_session()
+        found.engine.dispose()
+
+
+def check_enabled(database_url: str) -> None:
+    """Raise a LedgerError where the ledger has no views for Optuna or not for this role, or is not up to date."""
+    with engine(database_url).connect() as connection:
+        migration.check(connection)
+        if not optuna_views.enabled(connection):
+            raise LedgerError(f"Optuna cannot read {place(database_url)} yet: `ledger optuna enable` lets it")
+        if not optuna_views.readable(connection):
+            raise LedgerError(f"Optuna cannot read {place(database_url)}: that takes ledger_reader, or the owner")
+
+
+def _installed(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None

@@ -1,0 +1,25 @@
+-- What Optuna looks for and the ledger has not: attributes of Optuna's own, intermediate values and heartbeats of trials.
+create or replace view optuna.study_system_attributes as
+select 0 as study_system_attribute_id, 0 as study_id, ''::varchar as key, '' as value_json where false;
+
+create or replace view optuna.trial_system_attributes as
+select 0 as trial_system_attribute_id, 0 as trial_id, ''::varchar as key, '' as value_json where false;
+
+create or replace view optuna.trial_intermediate_values as
+select
+  0 as trial_intermediate_value_id,
+  0 as trial_id,
+  0 as step,
+  0::float8 as intermediate_value,
+  'FINITE'::optuna.trialintermediatevaluetype as intermediate_value_type
+where false;
+
+create or replace view optuna.trial_heartbeats as
+select 0 as trial_heartbeat_id, 0 as trial_id, localtimestamp as heartbeat where false;
+
+-- Optuna asks which version of its tables these are, and refuses those of another.
+create or replace view optuna.version_info as
+select 1 as version_info_id, 12 as schema_version, '5.0.0'::varchar as library_version;
+
+create or replace view optuna.alembic_version as
+select 'v3.2.0.a'::varchar as version_num;

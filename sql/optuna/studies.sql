@@ -1,0 +1,27 @@
+-- A study of the ledger has one objective, its loss, which is minimised.
+create or replace view optuna.studies as
+select id as study_id, name::varchar as study_name from ledger.study;
+
+create or replace view optuna.study_directions as
+select
+  id as study_direction_id,
+  'MINIMIZE'::optuna.studydirection as direction,
+  id as study_id,
+  0 as objective
+from ledger.study;
+
+-- What the study is, key by key of its spec, and how it stands.
+create or replace view optuna.study_user_attributes as
+select
+  study.id * 1048576::bigint + attribute.place as study_user_attribute_id,
+  study.id as study_id,
+  attribute.key::varchar as key,
+  attribute.value::text as value_json
+from ledger.study
+cross join lateral (
+  select key, value, row_number() over (order by key) as place
+  from jsonb_each(study.spec || jsonb_build_object(
+    'iterations', study.iterations,
+    'reason', study.reason,
+    'state', study.state))
+  where value <> 'null') as attribute;

@@ -1,0 +1,123 @@
+-- The ledger's trials with the id that Optuna knows each by; the views of trials are made of this one.
+--
+-- Optuna's ids are 32-bit integers, unique over all studies, and grow within a study with the trial's number. They are
+-- packed of study and number, in three ranges, so that both many studies and long ones fit: 262,143 studies of 4,096
+-- trials, of which the first 8,191 may have 65,536 and the first 511 may have 1,048,576. A trial beyond has no id, and
+-- Optuna does not see it.
+create or replace view optuna.ledger_trials as
+select
+  case
+    when number < 4096 and study_id < 262144 then study_id * 4096 + number
+    when number < 65536 and study_id < 8192 then 1073741824 + study_id * 65536 + number
+    when number < 1048576 and study_id < 512 then 1610612736 + study_id * 1048576 + number
+  end as trial_id,
+  study_id,
+  number,
+  iteration,
+  source,
+  retry_of,
+  params,
+  state,
+  attempts,
+  worker,
+  claimed_at,
+  finished_at,
+  loss,
+  metrics,
+  error
+from ledger.trial;
+
+-- Optuna asks for the parameters, values and attributes of trials by their ids: the same expression as above.
+create index if not exists trial_optuna_id on ledger.trial ((
+  case
+    when number < 4096 and study_id < 262144 then study_id * 4096 + number
+    when number < 65536 and study_id < 8192 then 1073741824 + study_id * 65536 + number
+    when number < 1048576 and study_id < 512 then 1610612736 + study_id * 1048576 + number
+  end));
+
+-- Times are in UTC and say so nowhere, as in Optuna 5; a trial that never started, and ended, started at its end.
+create or replace view optuna.trials as
+select
+  trial_id,
+  number,
+  study_id,
+  case state
+    when 'pending' then 'WAITING'
+    when 'running' then 'RUNNING'
+    when 'complete' then 'COMPLETE'
+    else 'FAIL'
+  end::optuna.trialstate as state,
+  case when state <> 'pending' then coalesce(claimed_at, finished_at) at time zone 'UTC' end as datetime_start,
+  finished_at at time zone 'UTC' as datetime_complete
+from optuna.ledger_trials
+where trial_id is not null;
+
+-- A number is its own value, and a choice is its place among the choices.
+create or replace view optuna.trial_params as
+select
+  trial.trial_id * 1048576::bigint + dimension.place as param_id,
+  trial.trial_id,
+  (dimension.of ->> 'name')::varchar as param_name,
+  found.value as param_value,
+  case dimension.of ->> 'type'
+    when 'categorical' then
+      jsonb_build_object('name', 'CategoricalDistribution', 'attributes',
+        jsonb_build_object('choices', dimension.of -> 'choices'))
+    when 'integer' then
+      jsonb_build_object('name', 'IntDistribution', 'attributes',
+        jsonb_build_object('low', dimension.of -> 'low', 'high', dimension.of -> 'high', 'step', 1,
+          'log', dimension.of ->> 'prior' = 'log-uniform'))
+    else
+      jsonb_build_object('name', 'FloatDistribution', 'attributes',
+        jsonb_build_object('low', dimension.of -> 'low', 'high', dimension.of -> 'high', 'step', null,
+          'log', dimension.of ->> 'prior' = 'log-uniform'))
+  end::text as distribution_json
+from optuna.ledger_trials as trial
+join ledger.study on study.id = trial.study_id
+cross join lateral jsonb_array_elements(study.spec -> 'space') with ordinality as dimension (of, place)
+cross join lateral (
+  select
+    case
+      when dimension.of ->> 'type' = 'categorical' then (
+        select choice.place - 1
+        from jsonb_array_elements(dimension.of -> 'choices') with ordinality as choice (value, place)
+        where choice.value = trial.params -> (dimension.of ->> 'name'))
+      else (trial.params ->> (dimension.of ->> 'name'))::float8
+    end as value) as found
+where trial.trial_id is not null and found.value is not null;
+
+-- The loss of a complete trial, which is minimised.
+create or replace view optuna.trial_values as
+select
+  trial_id as trial_value_id,
+  trial_id,
+  0 as objective,
+  loss as value,
+  'FINITE'::optuna.trialvaluetype as value_type
+from optuna.ledger_trials
+where trial_id is not null and loss is not null;
+
+-- What else the ledger knows of a trial; a metric's name begins with metrics_, as in a csv export.
+create or replace view optuna.trial_user_attributes as
+select
+  trial.trial_id * 1048576::bigint + attribute.place as trial_user_attribute_id,
+  trial.trial_id,
+  attribute.key::varchar as key,
+  attribute.value::text as value_json
+from optuna.ledger_trials as trial
+cross join lateral (
+  select key, value, row_number() over (order by key) as place
+  from (
+    select key, value
+    from jsonb_each(jsonb_build_object(
+      'attempts', trial.attempts,
+      'cancelled', case when trial.state = 'cancelled' then true end,
+      'error', trial.error,
+      'iteration', trial.iteration,
+      'retry_of', trial.retry_of,
+      'source', trial.source,
+      'worker', trial.worker))
+    where value <> 'null'
+    union all
+    select 'metrics_' || key, value from jsonb_each(trial.metrics)) as every) as attribute
+where trial.trial_id is not null;

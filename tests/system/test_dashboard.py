@@ -1,0 +1,102 @@
+"""`ledger dashboard`, as people see it: in a real browser, on a study that runs, with nothing copied."""
+
+import json
+import re
+import shutil
+import signal
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from playwright.sync_api import Page, expect, sync_playwright
+
+from ledger import embedded
+from ledger.dashboard import READ_ONLY
+from tests.system.programs import BLOCKING, Program, own_study, wait_until
+
+CHROMIUM = shutil.which("chromium")
+# of a machine that reaches nothing but itself
+ARGUMENTS = [
+    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
+    *("--disable-component-update", "--disable-sync"),
+]
+OBJECTIVE = f"""
+{BLOCKING}
+def then_blocked(params):
+    trained = pathlib.Path("trained")
+    if trained.exists() and trained.read_text() == "xxx":
+        return blocked(params)
+    with trained.open("a") as file:
+        file.write("x")
+    return params["x"] ** 2
+"""
+
+
+@contextmanager
+def page() -> Iterator[Page]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield browser.new_page()
+        browser.close()
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
+def test_the_page_of_a_study_that_runs_shows_its_history_and_its_best_trial(tmp_path):
+    program = Program(tmp_path)
+    own_study(tmp_path, OBJECTIVE, "then_blocked", points=4)
+    program.run("db", "upgrade")
+    program.run("optuna", "enable")
+    search = program.start("run", "own.toml", "--workers", "1", "--allow", "mine")
+    wait_until((tmp_path / "begun").exists)
+    dashboard = program.start("dashboard", "--port", "0")
+    assert dashboard.stdout is not None
+    line = dashboard.stdout.readline()
+    found = re.fullmatch(r"the dashboard is at (http://127\.0\.0\.1:\d+)/dashboard; Ctrl-C ends it\n", line)
+    assert found is not None, line + dashboard.communicate(timeout=60)[1]
+    address = found[1]
+
+    def best() -> tuple[int, float, float]:
+        ((number, x, loss),) = program.query(
+            "select trial, (params ->> 'x')::float8, loss from ledger.best_trials where rank = 1"
+        )
+        return number, x, loss
+
+    def shows(it: Page, complete: int) -> None:
+        number, x, loss = best()
+        expect(it.get_by_text(f"Best Trial (number={number})")).to_be_visible(timeout=60_000)
+        expect(it.get_by_text(str(loss), exact=True).first).to_be_visible()
+        expect(it.get_by_text(f"Params = [x: {x}]")).to_be_visible()
+        history = it.locator("#graph-history-0, .js-plotly-plot").first
+        expect(history.locator(".scatterlayer .trace").first.locator(".points path")).to_have_count(complete)
+
+    with page() as it:
+        failed: list[str] = []
+        it.on("pageerror", lambda error: failed.append(str(error)))
+        it.goto(f"{address}/dashboard")
+        it.get_by_text("own").first.click()
+        it.wait_for_url("**/studies/1")
+        shows(it, 3)
+        (tmp_path / "go").touch()
+        search.communicate()
+        assert search.returncode == 0
+        # the search has ended, and the server that it started is kept
+        assert embedded.is_running(program.home)
+        it.reload()
+        shows(it, 4)
+        assert not failed
+
+    before = program.query("select * from ledger.study, ledger.trial")
+    for method, path in (("DELETE", "studies/1"), ("POST", "trials/4096/tell"), ("PUT", "studies/1/note")):
+        request = urllib.request.Request(f"{address}/api/{path}", b"{}", method=method)
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(request)
+        assert refused.value.code == 403
+        assert json.loads(refused.value.read()) == {"reason": READ_ONLY}
+    assert program.query("select * from ledger.study, ledger.trial") == before
+
+    dashboard.send_signal(signal.SIGINT)
+    assert dashboard.communicate(timeout=60) == ("the dashboard has ended\n", "")
+    assert dashboard.returncode == 0
+    assert not embedded.is_running(program.home)

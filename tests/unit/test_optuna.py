@@ -1,0 +1,80 @@
+"""What Optuna is told of a ledger without a database: its URL, and which versions can read it."""
+
+from importlib import metadata
+
+import pytest
+
+from ledger import optuna
+from ledger.errors import LedgerError
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (
+            "postgresql://me:secret@db.example:6543/mine?sslmode=require",
+            "me@db.example:6543/mine?sslmode=require&options=-csearch_path%3Doptuna",
+        ),
+        ("host=db.example user=me dbname=mine", "me@db.example/mine?options=-csearch_path%3Doptuna"),
+        (
+            "postgresql://ledger@/ledger?host=/home/a%20b/run&port=5432",
+            "ledger@/ledger?host=/home/a%20b/run&port=5432&options=-csearch_path%3Doptuna",
+        ),
+        (
+            "postgresql://me@one,two:5433/mine",
+            "me@/mine?host=one%2Ctwo&port=%2C5433&options=-csearch_path%3Doptuna",
+        ),
+        ("postgresql://m%40e@[::1]:5433/my%2Fown", "m%40e@[::1]:5433/my%2Fown?options=-csearch_path%3Doptuna"),
+        (
+            "postgresql://me@db/mine?options=-cstatement_timeout%3D5s&passfile=/password/ledger",
+            "me@db/mine?passfile=/password/ledger&options=-cstatement_timeout%3D5s%20-csearch_path%3Doptuna",
+        ),
+    ],
+)
+def test_the_storage_url_names_the_same_place_and_no_password(given, told):
+    from sqlalchemy import make_url
+
+    found = optuna.url(given)
+    assert found == f"postgresql+psycopg://{told}"
+    # what psycopg is told is what it was told
+    from psycopg.conninfo import conninfo_to_dict
+    from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
+
+    _, arguments = PGDialect_psycopg().create_connect_args(make_url(found))
+    wanted = {name: str(value) for name, value in conninfo_to_dict(given).items() if name != "password"}
+    wanted["options"] = f"{wanted.get('options', '')} -csearch_path=optuna".strip()
+    assert {name: str(value) for name, value in arguments.items() if name in wanted} == wanted
+
+
+@pytest.mark.parametrize("package", optuna.SUPPORTED)
+def test_another_version_is_refused_by_name(monkeypatch, package):
+    optuna.check_version(package)
+    series = optuna.SUPPORTED[package]
+    for version in ("4.9.0", "5.1.0", "6.0.0"):
+        monkeypatch.setattr(metadata, "version", lambda _name, version=version: version)
+        with pytest.raises(LedgerError) as refused:
+            optuna.check_version(package)
+        assert str(refused.value) == (
+            f"{package} {version} is not supported, {series} is: pip install '{package}=={series}.*'"
+        )
+
+
+def test_a_missing_extra_is_named(monkeypatch):
+    def missing(name):
+        raise metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(metadata, "version", missing)
+    assert not optuna.is_installed()
+    with pytest.raises(LedgerError, match="^optuna is not installed: pip install 'trial-ledger\\[dashboard\\]'$"):
+        optuna.check_version("optuna")
+
+
+def test_the_extra_asks_for_the_versions_that_are_supported(root):
+    import tomllib
+
+    project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
+    for package, series in optuna.SUPPORTED.items():
+        major, minor = series.split(".")
+        wanted = f"{package}>={series},<{major}.{int(minor) + 1}"
+        assert wanted in project["optional-dependencies"]["dashboard"]
+        assert f"\n{package}=={series}." in (root / "constraints.txt").read_text()
