@@ -6,7 +6,8 @@ import click
 
 from ledger.cli.access import database, ledger_store
 from ledger.cli.contents import Contents
-from ledger.cli.options import TEXT, settings_options
+from ledger.cli.names import STUDY
+from ledger.cli.options import TEXT, examples, settings_options
 from ledger.settings import Settings
 
 # Reasons that are told of what was left out.
@@ -23,7 +24,11 @@ class _Import(click.Group):
 
 
 @click.group(
-    name="import", cls=_Import, options_metavar="", subcommand_metavar="(FILE [--name NEW] | csv | optuna) ..."
+    name="import",
+    cls=_Import,
+    options_metavar="",
+    subcommand_metavar="(FILE [--name NEW] | csv | optuna) ...",
+    epilog=examples("ledger import study.json", "ledger import study.json --name moved"),
 )
 def import_() -> None:
     """Bring in a study from another ledger, or finished trials.
@@ -61,7 +66,7 @@ def file(file: tuple[str, bytes], name: str | None, settings: Settings) -> None:
         click.echo(f"`ledger resume {row.name}` goes on with it; stop it where it came from")
 
 
-_into = click.option("--into", required=True, type=TEXT, metavar="NAME", help="The study whose history they become.")
+_into = click.option("--into", required=True, type=STUDY, metavar="NAME", help="The study whose history they become.")
 _skip = click.option(
     "--skip-unusable",
     is_flag=True,
@@ -69,7 +74,7 @@ _skip = click.option(
 )
 
 
-@import_.command()
+@import_.command(epilog=examples("ledger import csv known.csv --into svm-42-be6aab --loss error"))
 @click.argument("file", type=Contents())
 @_into
 @click.option("--loss", type=TEXT, default="loss", show_default=True, metavar="COLUMN", help="The losses' column.")
@@ -99,7 +104,7 @@ def csv(
     _say(into, first, history)
 
 
-@import_.command()
+@import_.command(epilog=examples("ledger import optuna sqlite:///optuna.db old --into svm-42-be6aab"))
 @click.argument("url", type=TEXT)
 @click.argument("study", type=TEXT)
 @_into

@@ -45,3 +45,6 @@ begin
   return next_number;
 end
 $$;
+
+comment on function ledger.enqueue is
+  'Add a trial of somebody''s own choice, which is claimed before those that were proposed. Answers its number.';

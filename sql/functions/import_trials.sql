@@ -54,3 +54,6 @@ begin
   return first_number;
 end
 $$;
+
+comment on function ledger.import_trials is
+  'Bring in trials that were finished elsewhere, as history. Answers the number of the first.';

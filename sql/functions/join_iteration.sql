@@ -34,3 +34,6 @@ begin
   end if;
 end
 $$;
+
+comment on function ledger.join_iteration is
+  'Make room for trials that nobody proposed: in the last iteration, or in one of their own. Called by other functions.';

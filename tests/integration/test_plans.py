@@ -215,6 +215,7 @@ def test_every_function_of_the_hot_path_is_explained_here():
         "enqueue",
         "import_trials",
         "iteration_ended",
+        "number",
         "join_iteration",
         "retry",
         "revision",

@@ -1,4 +1,4 @@
--- A ledger at revision 0007 with a study under way: iteration 0 told, iteration 1 with one complete, one running and
+-- A ledger at revision 0006 with a study under way: iteration 0 told, iteration 1 with one complete, one running and
 -- one pending trial; and a study in steady mode that has ended, its last iterations a retry that failed and
 -- two imported trials. A trial of the first is enqueued.
 insert into ledger.study (name, spec, spec_hash, iterations, state, created_at, finished_at, versions) values

@@ -5,13 +5,18 @@ from collections.abc import Sequence
 import sqlalchemy as sa
 from alembic import op
 
-revision: str = "0007"
-down_revision: str | Sequence[str] | None = "0004"
+revision: str = "0006"
+down_revision: str | Sequence[str] | None = "0005"
 branch_labels: str | Sequence[str] | None = None
 depends_on: str | Sequence[str] | None = None
 
 
+BEFORE = "proposed by the optimizer, enqueued by a person, or retried."
+NOW = "proposed by the optimizer, enqueued by a person, retried, or imported with its loss."
+
+
 def upgrade() -> None:
+    _say(NOW)
     _sources("source in ('proposed', 'enqueued', 'retried', 'imported')")
     op.create_check_constraint(
         op.f("trial_imported_without_attempts"),
@@ -23,9 +28,14 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    _say(BEFORE)
     _index_pending("study_id", "iteration", "number")
     op.drop_constraint(op.f("trial_imported_without_attempts"), "trial", schema="ledger")
     _sources("source in ('proposed', 'enqueued', 'retried')")
+
+
+def _say(comment: str) -> None:
+    op.alter_column("trial", "source", comment=comment, schema="ledger")
 
 
 def _sources(known: str) -> None:
