@@ -31,9 +31,9 @@ counted as materialized (
     count(*) filter (where state = 'pending') as pending,
     count(*) filter (where state = 'failed') as failed,
     count(*) filter (where state = 'cancelled') as cancelled,
-    count(*) filter (where source <> 'retried' and finished_at is not null) as ended,
+    count(*) filter (where source = 'proposed' and finished_at is not null) as ended,
     count(*) filter (
-      where source <> 'retried' and finished_at is not null
+      where source = 'proposed' and finished_at is not null
         and (iteration, round) = (select number, round from latest where told_at is null)) as ended_now,
     coalesce(sum(failures), 0) as failures,
     coalesce(sum(lost), 0) as lost,
@@ -144,7 +144,7 @@ class Status:
     iterations_told, iterations : int
         How many of the budget are told; in steady mode, how many iterations' worth of trials have ended.
     done, total : int
-        Trials of the budget that have ended, of how many; what was retried counts once.
+        Trials of the budget that have ended, of how many; what was retried, enqueued or imported does not count.
     complete, running, pending, failed, cancelled : int
         Trials in each state.
     failures, lost : int

@@ -8,16 +8,21 @@ from typing import Any
 
 import psycopg
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ledger.database import protocol
 from ledger.database.connection import engine
 from ledger.database.store import Finished, Store
 from ledger.errors import LedgerError, UsageError
 from ledger.imports.document import read
+from ledger.lines import one_line
 from ledger.manager import Manager, register
 from ledger.steady import SteadyManager
-from ledger.verification import verify
+from ledger.study import Study, assemble
+from ledger.verification import disagreements, verify
 from tests.conftest import _database
+from tests.fuzz import cases, check_line, texts
 from tests.integration.ledgers import claim_one
 from tests.integration.moving import as_it_is_elsewhere, exported, moved, without_releases
 from tests.integration.test_commands import run as run
@@ -96,8 +101,6 @@ def test_a_study_in_which_everything_happened_is_the_same_elsewhere(ledger, ther
 def test_a_study_in_steady_mode_is_the_same_elsewhere(store, url, connection, there, tmp_path):
     file = tmp_path / "s.toml"
     file.write_text(STEADY)
-    from ledger.study import assemble
-
     SteadyManager(store, register(store, assemble({}, file)), Fleet(connection)).run()
     document = exported(store)
     assert any(len(iteration["seen"]) for iteration in document["iterations"])
@@ -272,3 +275,53 @@ def test_the_commands_move_a_study_to_another_ledger(run, store, url, elsewhere,
         code, _, error = run("import", *arguments)
         assert (code, error.count("\n")) == (expected, 1), error
         assert said in error
+
+
+def _places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Every place in a document."""
+    steps = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for step, inner in steps:
+        yield (*path, step)
+        yield from _places(inner, (*path, step))
+
+
+def test_an_export_that_was_changed_anywhere_is_refused_in_one_line_or_agrees_with_itself(
+    store, url, connection, there, elsewhere, tmp_path
+):
+    under_way(store, url, tmp_path)
+    assert claim_one(connection, "s", uuid.uuid4(), "w") is not None
+    document = exported(store)
+    places = list(_places(document))
+    odd: st.SearchStrategy[Any] = (
+        st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats() | texts | st.sampled_from([[], {}])
+    )
+    refusals = 0
+
+    @cases(150)
+    @given(st.sampled_from(places), st.sampled_from(["set", "drop", "copy"]), odd, st.sampled_from(places))
+    def check(path: Any, what: str, value: Any, other: Any) -> None:
+        nonlocal refusals
+        changed = copy.deepcopy(document)
+        if what == "copy":
+            value = changed
+            for step in other:
+                value = value[step]
+        (_drop(*path) if what == "drop" else _set(*path, value=copy.deepcopy(value)))(changed)
+        try:
+            row = moved(there, changed)
+        except LedgerError as error:
+            refusals += 1
+            check_line(one_line(str(error), 1_500))
+            with psycopg.connect(elsewhere) as other_ledger:
+                for table in ("study", "iteration", "trial", "attempt", "worker"):
+                    assert other_ledger.execute(f"select count(*) from ledger.{table}").fetchone() == (0,)
+        else:
+            snapshot = there.snapshot(row.id)
+            read_again = Study.from_spec(row.name, row.iterations, row.spec)
+            assert list(disagreements(snapshot, read_again)) == []
+            there.delete(row.id)
+            with psycopg.connect(elsewhere) as other_ledger:
+                other_ledger.execute("delete from ledger.worker")
+
+    check()
+    assert refusals > 50
