@@ -7,21 +7,22 @@ with placed as (
   from ledger.best_trials
   where :'study' in (study, '')),
 counted as (
-  select parameters.study, parameters.parameter, parameters.kind, placed.is_good, parameters.text,
-    parameters.number, count(*) as trials
+  select parameters.study, parameters.parameter, parameters.kind, placed.is_good,
+    case parameters.kind when 'categorical' then parameters.text end as choice, count(*) as trials,
+    min(parameters.number) as low, max(parameters.number) as high
   from placed
   join ledger.parameters on parameters.study = placed.study and parameters.trial = placed.trial
-  group by parameters.study, parameters.parameter, parameters.kind, placed.is_good, parameters.text, parameters.number)
+  group by parameters.study, parameters.parameter, parameters.kind, placed.is_good, choice)
 select study, parameter, kind, sum(trials) filter (where is_good) as trials,
   case kind
     when 'categorical'
-    then string_agg(text || ' × ' || trials, ', ' order by trials desc, text) filter (where is_good)
-    else trim(to_char(min(number) filter (where is_good), '9.99EEEE')) || ' to '
-      || trim(to_char(max(number) filter (where is_good), '9.99EEEE'))
+    then string_agg(choice || ' × ' || trials, ', ' order by trials desc, choice) filter (where is_good)
+    else trim(to_char(min(low) filter (where is_good), '9.99EEEE')) || ' to '
+      || trim(to_char(max(high) filter (where is_good), '9.99EEEE'))
   end as good,
   case kind
-    when 'categorical' then count(distinct text) || ' choices'
-    else trim(to_char(min(number), '9.99EEEE')) || ' to ' || trim(to_char(max(number), '9.99EEEE'))
+    when 'categorical' then count(distinct choice) || ' choices'
+    else trim(to_char(min(low), '9.99EEEE')) || ' to ' || trim(to_char(max(high), '9.99EEEE'))
   end as tried
 from counted
 group by study, parameter, kind

@@ -4,24 +4,30 @@
 -- too. A parameter without any influence has by_chance on average, so what is not well above it is not known to matter.
 -- psql -f sql/queries/importance.sql, or with -v study=NAME for one study.
 \if :{?study} \else \set study '' \endif
-with ranked as (
+with ranked as materialized (
   select study, parameter, kind,
     case kind when 'categorical' then text else least(floor(5 * position), 4)::text end as part,
     -- of equals, the mean of their ranks
-    rank() over (of_study order by loss) + (count(*) over (partition by study, parameter, loss) - 1) / 2.0 as loss_rank,
-    rank() over (of_study order by position) + (count(*) over (partition by study, parameter, position) - 1) / 2.0 as position_rank
+    rank() over (partition by study, parameter order by loss)
+      + (count(*) over (partition by study, parameter, loss) - 1) / 2::float8 as loss_rank,
+    case when position is not null then rank() over (partition by study, parameter order by position)
+      + (count(*) over (partition by study, parameter, position) - 1) / 2::float8 end as position_rank
   from ledger.parameters
-  where state = 'complete' and :'study' in (study, '')
-  window of_study as (partition by study, parameter)),
-compared as (
-  select *,
-    avg(loss_rank) over (partition by study, parameter, part) as of_part,
-    avg(loss_rank) over (partition by study, parameter) as of_all
-  from ranked)
-select study, parameter, kind, count(*) as trials,
-  round(corr(loss_rank, case when kind <> 'categorical' then position_rank end)::numeric, 2) as spearman,
-  round(sum((of_part - of_all) ^ 2) / nullif(sum((loss_rank - of_all) ^ 2), 0), 2) as eta_squared,
-  round((count(distinct part) - 1.0) / nullif(count(*) - 1, 0), 2) as by_chance
-from compared
-group by study, parameter, kind
-order by study, eta_squared desc nulls last, parameter;
+  where state = 'complete' and :'study' in (study, '')),
+parts as (
+  select study, parameter, kind, count(*) as trials, avg(loss_rank) as mean_rank, sum(loss_rank ^ 2) as square
+  from ranked
+  group by study, parameter, kind, part),
+wholes as (
+  select study, parameter, corr(loss_rank, position_rank) as spearman, (count(*) + 1) / 2::float8 as mean_rank
+  from ranked
+  group by study, parameter)
+select parts.study, parts.parameter, parts.kind, sum(parts.trials) as trials,
+  round(wholes.spearman::numeric, 2) as spearman,
+  round((sum(parts.trials * (parts.mean_rank - wholes.mean_rank) ^ 2)
+    / nullif(sum(parts.square) - sum(parts.trials) * wholes.mean_rank ^ 2, 0))::numeric, 2) as eta_squared,
+  round((count(*) - 1) / nullif(sum(parts.trials) - 1, 0), 2) as by_chance
+from parts
+join wholes on wholes.study = parts.study and wholes.parameter = parts.parameter
+group by parts.study, parts.parameter, parts.kind, wholes.spearman, wholes.mean_rank
+order by parts.study, eta_squared desc nulls last, parts.parameter;

@@ -2,27 +2,27 @@
 -- parameter the fastest and the slowest of its parts: categories, or fifths of a number's range (from 0 to 4).
 -- psql -f sql/queries/slow_parameters.sql, or with -v study=NAME for one study.
 \if :{?study} \else \set study '' \endif
-with timed as (
-  select parameters.study, parameters.parameter, parameters.kind, parameters.position, trials.seconds,
+with ranked as materialized (
+  select parameters.study, parameters.parameter, parameters.kind, trained.seconds,
     case parameters.kind when 'categorical' then parameters.text
-         else least(floor(5 * parameters.position), 4)::text end as part
+         else least(floor(5 * parameters.position), 4)::text end as part,
+    rank() over (partition by parameters.study, parameters.parameter order by trained.seconds) as seconds_rank,
+    case when parameters.position is not null
+         then rank() over (partition by parameters.study, parameters.parameter order by parameters.position)
+    end as position_rank
   from ledger.parameters
-  join ledger.trials on trials.study = parameters.study and trials.number = parameters.trial
-  where parameters.state = 'complete' and :'study' in (parameters.study, '')),
-ranked as (
-  select *,
-    rank() over (partition by study, parameter order by seconds) as seconds_rank,
-    case when kind <> 'categorical' then rank() over (partition by study, parameter order by position) end
-      as position_rank
-  from timed
-  where seconds is not null),
+  join ledger.attempts as trained
+    on trained.study = parameters.study and trained.trial = parameters.trial and trained.outcome = 'complete'
+  where trained.seconds is not null and :'study' in (parameters.study, '')),
 correlated as (
   select study, parameter, corr(seconds_rank, position_rank) as spearman from ranked group by study, parameter),
 parts as (
   select study, parameter, kind, part, avg(seconds) as seconds from ranked group by study, parameter, kind, part)
 select parts.study, parts.parameter, parts.kind, round(correlated.spearman::numeric, 2) as spearman,
-  (array_agg(parts.part order by parts.seconds))[1] as fastest_part, round(min(parts.seconds)::numeric, 4) as fastest_seconds,
-  (array_agg(parts.part order by parts.seconds desc))[1] as slowest_part, round(max(parts.seconds)::numeric, 4) as slowest_seconds
+  (array_agg(parts.part order by parts.seconds, parts.part))[1] as fastest_part,
+  round(min(parts.seconds)::numeric, 4) as fastest_seconds,
+  (array_agg(parts.part order by parts.seconds desc, parts.part))[1] as slowest_part,
+  round(max(parts.seconds)::numeric, 4) as slowest_seconds
 from parts
 join correlated on correlated.study = parts.study and correlated.parameter = parts.parameter
 group by parts.study, parts.parameter, parts.kind, correlated.spearman

@@ -1,6 +1,7 @@
 """The flattened view of a study: whatever its parameters and metrics are called, kept by an upgrade, gone with it."""
 
 import math
+import uuid
 from typing import Any
 
 import psycopg
@@ -8,6 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from psycopg import sql
+from psycopg.conninfo import make_conninfo
 from psycopg.rows import dict_row
 
 from ledger.database import flattened, migration, protocol
@@ -105,12 +107,28 @@ metrics = st.lists(
 )
 
 
+@pytest.fixture
+def unicode(server):
+    """Store and connection of a ledger that can hold any text, which a server's default encoding may not."""
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    with psycopg.connect(server, autocommit=True) as maintenance:
+        maintenance.execute(f"create database {name} template template0 encoding 'UTF8' lc_collate 'C' lc_ctype 'C'")
+        url = make_conninfo(server, dbname=name)
+        try:
+            upgrade(url)
+            with engine(url).connect() as own, psycopg.connect(url, autocommit=True) as connection:
+                yield Store(own), connection
+        finally:
+            maintenance.execute(f"drop database {name} with (force)")
+
+
 @cases(60)
 @given(parameters=parameters, metrics=metrics)
 @example(parameters=["x" * 63, "x" * 64, "x" * 200, "param_" + "x" * 63], metrics=["x" * 63, "x" * 64])
 @example(parameters=["é" * 32, "é" * 31 + "x", "é" * 100], metrics=["é" * 32])
 @example(parameters=["loss", "param_loss", "param_loss~2", "LOSS"], metrics=["loss", "metric_loss", "param_loss"])
-def test_any_names_make_a_view_whose_values_are_those_of_the_trial(store, connection, parameters, metrics):
+def test_any_names_make_a_view_whose_values_are_those_of_the_trial(unicode, parameters, metrics):
+    store, connection = unicode
     point = {name: index / 8 for index, name in enumerate(parameters)}
     reported = {name: float(index) for index, name in enumerate(metrics)}
     space = [{"name": name, "type": "real", "low": 0.0, "high": 1.0, "prior": "uniform"} for name in parameters]

@@ -237,3 +237,11 @@ def test_what_is_trained_now_is_told(store, connection):
     assert (row["study"], row["trial"], row["worker"], row["params"]) == ("s", 0, "w", {"C": 1.0})
     assert 0 < row["lease_seconds"] <= 30
     assert row["seconds_to_deadline"] is None
+
+
+def test_the_page_shows_each_query_as_it_answers():
+    page = (FOLDER / "docs" / "ask-the-ledger.md").read_text()
+    shown = re.findall(r"^\$ ledger db psql -f sql/queries/(\w+)\.sql[^\n]*\n([^\n]*)\n", page, re.MULTILINE)
+    assert sorted(query for query, _ in shown) == sorted(KNOWN)
+    for query, header in shown:
+        assert [column.strip() for column in header.split("|")] == ANSWERS[query].splitlines()[0].split(","), query
