@@ -26,5 +26,6 @@ def test_an_error_of_the_database_is_told_in_one_line(monkeypatch, capsys, origi
     with restored(), pytest.raises(SystemExit) as ended:
         main()
     error = capsys.readouterr().err
-    check_told(ended.value.code, error)
+    assert ended.value.code == 1
+    check_told(1, error)
     assert said in error
