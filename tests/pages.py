@@ -120,7 +120,13 @@ class Reader:
         for entry in ROOT.iterdir():
             if not entry.name.startswith("."):
                 (self._folder / entry.name).symlink_to(entry)
-        (self._folder / ".venv").symlink_to(sys.prefix)
+        # installed already, and just now, so that make has nothing to install
+        installed = self._folder / ".venv"
+        installed.mkdir()
+        for entry in Path(sys.prefix).iterdir():
+            if entry.name != "ready":
+                (installed / entry.name).symlink_to(entry)
+        (installed / "ready").touch()
         programs = [Path(sys.executable).parent, embedded.program("psql").parent]
         self.environment = {
             **{k: v for k, v in os.environ.items() if k not in variables.ALL and not k.startswith("PG")},

@@ -1,0 +1,31 @@
+"""How the program ends where the database fails it: in one line with the way out."""
+
+import psycopg
+import pytest
+from sqlalchemy.exc import ProgrammingError
+
+from ledger.cli import main, program
+from tests.fuzz import check_told, restored
+
+
+@pytest.mark.parametrize(
+    ("original", "said"),
+    [
+        (psycopg.errors.DuplicatePreparedStatement('"_pg3_0" already exists'), "give a manager a direct connection"),
+        (psycopg.errors.InvalidSqlStatementName('"_pg3_0" does not exist'), "give a manager a direct connection"),
+        (psycopg.errors.UndefinedTable("no ledger.study"), "`ledger db check` says what is wrong"),
+        (psycopg.OperationalError("gone"), "the same command goes on once it is back"),
+    ],
+)
+@pytest.mark.parametrize("is_wrapped", [False, True])
+def test_an_error_of_the_database_is_told_in_one_line(monkeypatch, capsys, original, said, is_wrapped):
+    def fail(**_):
+        raise ProgrammingError("select 1", {}, original) if is_wrapped else original
+
+    monkeypatch.setattr(program, "main", fail)
+    with restored(), pytest.raises(SystemExit) as ended:
+        main()
+    error = capsys.readouterr().err
+    assert ended.value.code == 1
+    check_told(1, error)
+    assert said in error
