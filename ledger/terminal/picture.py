@@ -69,7 +69,7 @@ class Picture:
             ("iterations", status.iterations_told, status.iterations),
             ("trials", status.done, status.total),
         ):
-            bar = ProgressBar(total=total, completed=done, width=width)
+            bar = ProgressBar(total=total, completed=done, width=width, complete_style="cyan")
             row = Table.grid(padding=(0, 1))
             row.add_row(bar, f"{done} of {total}")
             facts.add_row(label, row)
@@ -84,9 +84,10 @@ class Picture:
             )
             facts.add_row("best loss", best)
         if status.last_complete is not None and len(status.improvements) > 0:
-            cells = min(_SPARKLINE, options.max_width - _LABEL - 1)
+            first = f" from {status.improvements[0][1]:.6g}"
+            cells = min(_SPARKLINE, options.max_width - _LABEL - 1 - len(first))
             line = sparkline(status.improvements, status.last_complete, cells, ascii_only=options.ascii_only)
-            facts.add_row("convergence", Text(line, "green", no_wrap=True))
+            facts.add_row("convergence", _cut(Text.assemble((line, "green"), (first, "dim"))))
         if status.failures or status.lost:
             facts.add_row("failures", Text(attempts_gone_wrong(status), "red"))
         return facts
