@@ -75,8 +75,13 @@ class Picture:
             facts.add_row(label, row)
         if found := counts(status):
             facts.add_row("", Text(found, "dim"))
-        if (left := _left(status)) is not None:
-            facts.add_row("time left", left)
+        if status.state == "paused":
+            facts.add_row("note", Text(f"paused: `ledger resume {status.name}` lets it go on", "yellow"))
+        elif status.state == "running" and not status.managed:
+            note = f"no manager is at work: `ledger resume {status.name}` goes on with it"
+            facts.add_row("note", Text(note, "yellow"))
+        elif status.state == "running":
+            facts.add_row("time left", _left(status))
         if status.best is not None:
             best = Text.assemble(
                 (f"{status.best['loss']:.6g}", "bold green"),
@@ -143,13 +148,7 @@ class Picture:
         ]
 
 
-def _left(status: Status) -> Text | None:
-    if status.state == "paused":
-        return Text(f"paused: `ledger resume {status.name}` lets it go on", "yellow")
-    if status.state != "running":
-        return None
-    if not status.managed:
-        return Text(f"no manager is at work: `ledger resume {status.name}` goes on with it", "yellow")
+def _left(status: Status) -> Text:
     if status.remaining_seconds is None:
         return Text("not known before a trial has ended", "dim")
     return Text(f"about {duration(status.remaining_seconds)}, at {_rate(status.trials_a_second or 0.0)}")
