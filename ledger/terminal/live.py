@@ -25,6 +25,9 @@ _log = logging.getLogger("ledger.terminal")
 INTERVAL = 1.0
 # Reading takes at most this share of the time, however large the study: the database is the search's, not the view's.
 SHARE = 0.05
+# Of what workers say: bytes that are read at once, and seconds between.
+_CHUNK = 65_536
+_WRITE_INTERVAL = 0.05
 # What a view that is no longer wanted may take to end.
 _LEAVE_SECONDS = 1.0
 
@@ -182,11 +185,18 @@ class View:
 
     def _pass_on(self, reading: int) -> None:
         """Write what other processes say to standard error, which is above the picture while that is drawn."""
-        with open(reading, "rb") as lines:
-            for said in lines:
-                with suppress(Exception):
-                    sys.stderr.write(said.decode(errors="backslashreplace"))
-                    sys.stderr.flush()
+        rest = b""
+        while chunk := os.read(reading, _CHUNK):
+            lines, end, rest = (rest + chunk).rpartition(b"\n")
+            if len(rest) > _CHUNK:
+                lines, end, rest = lines + end + rest, b"\n", b""
+            if end:
+                _write(lines + end)
+            # each writing draws the picture anew: an objective that prints much is not to keep this process busy
+            self._ended.wait(_WRITE_INTERVAL)
+        if rest:
+            _write(rest + b"\n")
+        os.close(reading)
 
     def _give_up(self, error: Exception) -> None:
         self._ended.set()
@@ -209,6 +219,12 @@ class View:
             with suppress(Exception):
                 self._connection.close()
             self._connection = None
+
+
+def _write(said: bytes) -> None:
+    with suppress(Exception):
+        sys.stderr.write(said.decode(errors="backslashreplace"))
+        sys.stderr.flush()
 
 
 def _log_to(stream: TextIO) -> None:

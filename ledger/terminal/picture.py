@@ -69,14 +69,19 @@ class Picture:
             ("iterations", status.iterations_told, status.iterations),
             ("trials", status.done, status.total),
         ):
-            bar = ProgressBar(total=total, completed=done, width=width)
+            bar = ProgressBar(total=total, completed=done, width=width, complete_style="cyan")
             row = Table.grid(padding=(0, 1))
             row.add_row(bar, f"{done} of {total}")
             facts.add_row(label, row)
         if found := counts(status):
             facts.add_row("", Text(found, "dim"))
-        if (left := _left(status)) is not None:
-            facts.add_row("time left", left)
+        if status.state == "paused":
+            facts.add_row("note", Text(f"paused: `ledger resume {status.name}` lets it go on", "yellow"))
+        elif status.state == "running" and not status.managed:
+            note = f"no manager is at work: `ledger resume {status.name}` goes on with it"
+            facts.add_row("note", Text(note, "yellow"))
+        elif status.state == "running":
+            facts.add_row("time left", _left(status))
         if status.best is not None:
             best = Text.assemble(
                 (f"{status.best['loss']:.6g}", "bold green"),
@@ -84,9 +89,10 @@ class Picture:
             )
             facts.add_row("best loss", best)
         if status.last_complete is not None and len(status.improvements) > 0:
-            cells = min(_SPARKLINE, options.max_width - _LABEL - 1)
+            first = f" from {status.improvements[0][1]:.6g}"
+            cells = min(_SPARKLINE, options.max_width - _LABEL - 1 - len(first))
             line = sparkline(status.improvements, status.last_complete, cells, ascii_only=options.ascii_only)
-            facts.add_row("convergence", Text(line, "green", no_wrap=True))
+            facts.add_row("convergence", _cut(Text.assemble((line, "green"), (first, "dim"))))
         if status.failures or status.lost:
             facts.add_row("failures", Text(attempts_gone_wrong(status), "red"))
         return facts
@@ -142,13 +148,7 @@ class Picture:
         ]
 
 
-def _left(status: Status) -> Text | None:
-    if status.state == "paused":
-        return Text(f"paused: `ledger resume {status.name}` lets it go on", "yellow")
-    if status.state != "running":
-        return None
-    if not status.managed:
-        return Text(f"no manager is at work: `ledger resume {status.name}` goes on with it", "yellow")
+def _left(status: Status) -> Text:
     if status.remaining_seconds is None:
         return Text("not known before a trial has ended", "dim")
     return Text(f"about {duration(status.remaining_seconds)}, at {_rate(status.trials_a_second or 0.0)}")

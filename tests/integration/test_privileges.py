@@ -459,6 +459,7 @@ def test_a_study_runs_with_each_program_under_its_own_role(server):
         said(worker)
         reader = of("ledger_reader")
         assert "complete" in said(start(reader, "study", "list"))
+        assert "s complete: " in said(start(reader, "status", "s", "--watch"))
         assert "accuracy" in said(start(reader, "study", "show", "s"))
         assert "agrees with its ledger" in said(start(reader, "verify", "s"))
         assert len(said(start(reader, "trial", "list", "s")).splitlines()) == 5

@@ -100,6 +100,17 @@ def test_a_terminal_that_is_broken_from_the_beginning_costs_the_view_alone(scree
         assert "the live view ended" in stderr.getvalue()
 
 
+def test_all_that_workers_say_is_passed_on_however_much_it_is(screen, url, store):
+    with viewing(screen, url, make_study(store)) as (view, stderr):
+        with open(view.output, "w", closefd=False) as output:
+            for number in range(30_000):
+                output.write(f"<{number}>\n")
+            output.write("without an end")
+        shows(screen, "<29999>")
+    assert [f"<{number}>" in screen.getvalue() for number in (0, 12_345, 29_999)] == [True] * 3
+    assert "without an end" in screen.getvalue() + stderr.getvalue()
+
+
 def test_while_the_database_is_away_the_view_says_so_and_then_goes_on(screen, url, store, connection):
     with viewing(screen, url, make_study(store)) as (_, stderr):
         shows(screen, "4 pending")

@@ -46,11 +46,15 @@ def test_a_trainer_imports_its_models_library_and_no_other(model, params, unwant
         ("import ledger.manager", ["xgboost", "lightgbm"]),
         ("import ledger.database.store", ["skopt", "sklearn", "numpy"]),
         ("import ledger.optimizer", ["psycopg", "sqlalchemy", "xgboost", "lightgbm"]),
+        (
+            "import ledger.cli.status, ledger.cli.study, ledger.terminal.live",
+            ["rich", "tomli_w", "skopt", "sklearn", "numpy"],
+        ),
         ("import ledger.cli", ["sqlalchemy", "skopt", "sklearn", "psycopg", "alembic"]),
         ("import ledger.cli.export, ledger.cli.optuna, ledger.cli.dashboard", ["optuna", "optuna_dashboard", "bottle"]),
         (
             "import ledger.cli; ledger.cli.program.main(['--help'], standalone_mode=False)",
-            ["ledger.cli.search", "sqlalchemy", "psycopg", "alembic", "pydantic"],
+            ["ledger.cli.search", "sqlalchemy", "psycopg", "rich", "alembic", "pydantic"],
         ),
     ],
 )

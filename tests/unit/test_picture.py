@@ -72,7 +72,7 @@ def test_the_picture_has_progress_estimate_best_convergence_workers_and_failures
         "            8 complete, 2 running, 1 pending, 1 failed",
         "time left   about 0:01:50, at 6 trials a minute",
         "best loss   0.0125  trial 5 of iteration 1",
-        "convergence ██▅▅▅▁▁▁▁",
+        "convergence ██▅▅▅▁▁▁▁ from 0.5",
         "failures    4 failed attempts and 1 lost",
         "",
     ]

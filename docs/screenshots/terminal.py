@@ -1,0 +1,83 @@
+"""Run a real small study and save its live view, at a moment when most workers train, as docs/images/terminal.svg."""
+
+import inspect
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from io import StringIO
+from pathlib import Path
+
+from rich.console import Console
+from rich.text import Text
+from sqlalchemy.exc import DBAPIError
+
+from ledger import embedded
+from ledger.database.connection import Unreachable, engine
+from ledger.database.status import Status
+from ledger.database.store import Store
+from ledger.errors import LedgerError
+from ledger.terminal.picture import Picture
+
+ROOT = Path(__file__).parents[2]
+COMMAND = "ledger run study.toml --workers 4"
+STUDY = """
+[study]
+name = "digits"
+iterations = 12
+points = 6
+[objective]
+model = "xgb"
+dataset = "digits"
+"""
+# rich's own format, without the fonts that it fetches from a network
+FORMAT = inspect.signature(Console.export_svg).parameters["code_format"].default
+NO_FONTS = re.sub(r"@font-face \{\{.*?\}\}", "", FORMAT, flags=re.DOTALL)
+
+
+def watch(home: Path) -> Status:
+    """Return the first status of which a picture is worth to be taken."""
+    end = time.monotonic() + 600
+    while time.monotonic() < end:
+        try:
+            with engine(embedded.url(home)).connect() as connection:
+                store = Store(connection)
+                study = store.study("digits")
+                while time.monotonic() < end:
+                    status = store.status(study.id)
+                    training = sum(worker.trial is not None for worker in status.workers)
+                    if status.done > status.total // 2 and training >= 3:
+                        return status
+                    if status.has_ended:
+                        sys.exit("the study was over before three workers were seen to train at once")
+                    time.sleep(0.02)
+        except (Unreachable, LedgerError, DBAPIError):
+            time.sleep(0.2)
+    sys.exit("nothing to see within 10 minutes")
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        home = Path(folder) / "home"
+        (Path(folder) / "study.toml").write_text(STUDY)
+        environment = {name: value for name, value in os.environ.items() if name != "DATABASE_URL"}
+        environment["LEDGER_HOME"] = str(home)
+        command = [sys.executable, "-m", *COMMAND.split()]
+        run = subprocess.Popen(command, cwd=folder, env=environment, stderr=subprocess.DEVNULL)
+        try:
+            status = watch(home)
+        finally:
+            run.send_signal(signal.SIGINT)
+            run.wait()
+    console = Console(record=True, width=84, height=30, file=StringIO(), force_terminal=True, color_system="truecolor")
+    console.print(Text(f"$ {COMMAND}"))
+    console.print(Picture(status))
+    console.save_svg(
+        str(ROOT / "docs" / "images" / "terminal.svg"), title="ledger", code_format=NO_FONTS, unique_id="terminal"
+    )
+
+
+main()
