@@ -3,7 +3,7 @@ PYTHON ?= python3
 export LEDGER_HOME ?= $(CURDIR)/.ledger
 bin := .venv/bin
 
-.PHONY: help demo test coverage lint bench bench-quality chaos up clean
+.PHONY: help demo test coverage lint docs bench bench-quality chaos up clean
 
 help:  ## Say what there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## */\1\t/' | expand -t 15
@@ -22,6 +22,9 @@ lint: .venv/ready  ## Check style, types and import rules
 	$(bin)/ruff format --check .
 	$(bin)/mypy
 	$(bin)/lint-imports
+
+docs: .venv/ready  ## Write docs/reference/ anew, of the commands and the schema
+	$(bin)/python docs/reference.py
 
 bench: .venv/bench  ## Measure speed beside the peers, half an hour; writes benchmarks/RESULTS.md
 	$(bin)/python -m benchmarks $(SECTIONS)

@@ -70,14 +70,14 @@ class SteadyManager(Manager):
         # ends that were seen and are recorded with the next iteration
         self._seen: list[int] = []
         recorded = set(self._recorded)
-        self._take(self._store.trials(self._row.id), recorded)
+        self._look_at(self._store.trials(self._row.id), recorded)
 
     def _look(self) -> bool:
         """See which trials have ended, and which are new; whether there are any."""
         rows = self._store.trials_now(self._row.id, sorted(self._open), len(self._trials))
-        return self._take(rows, set())
+        return self._look_at(rows, set())
 
-    def _take(self, rows: Sequence[AnyRow], recorded: set[int]) -> bool:
+    def _look_at(self, rows: Sequence[AnyRow], recorded: set[int]) -> bool:
         ended = []
         changed = False
         for row in rows:
@@ -116,10 +116,11 @@ class SteadyManager(Manager):
         """How many trials are to be proposed now."""
         if self._is_used_up:
             return 0
+        left = self._budget - len(self._proposed)
         if self._best is None:
-            left = self._tries - len(self._ended("failed")) - len(self._open)
-        else:
-            left = self._budget - len(self._proposed)
+            # others are tried instead of failed trials, but not instead of cancelled ones
+            left += sum(trial.state == "failed" for trial in self._proposed)
+            left = min(left, self._tries - len(self._ended("failed")) - len(self._open))
         return min(self._study.points - len(self._open), left)
 
     def _replace(self, size: int) -> None:

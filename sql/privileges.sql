@@ -6,6 +6,8 @@ revoke all on all sequences in schema ledger from public;
 revoke all on all routines in schema ledger from public;
 
 do $$
+declare
+  thing text;
 begin
   -- A worker: the protocol's functions alone, each of which asks for a claim that only its holder knows.
   if to_regrole('ledger_worker') is not null then
@@ -24,20 +26,26 @@ begin
     to ledger_worker;
   end if;
 
-  -- A reader: the views, none of which shows a claim. Some of them ask for the time.
+  -- A reader: the views, none of which shows a claim. Some of them ask for the time, or read numbers from JSON.
   if to_regrole('ledger_reader') is not null then
     revoke all on all tables in schema ledger from ledger_reader;
     revoke all on all routines in schema ledger from ledger_reader;
     grant usage on schema ledger to ledger_reader;
-    grant execute on function ledger.clock, ledger.revision to ledger_reader;
+    grant execute on function ledger.clock, ledger.number, ledger.revision to ledger_reader;
     grant select on
       ledger.attempts,
       ledger.best_trials,
       ledger.convergence,
+      ledger.iteration_regret,
       ledger.iterations,
+      ledger.outcomes,
+      ledger.parameters,
       ledger.progress,
+      ledger.regret,
       ledger.studies,
+      ledger.trial_times,
       ledger.trials,
+      ledger.utilisation,
       ledger.workers
     to ledger_reader;
   end if;
@@ -52,6 +60,7 @@ begin
       ledger.cancel,
       ledger.cancel_trials,
       ledger.clock,
+      ledger.number,
       ledger.reap,
       ledger.retry,
       ledger.revision
@@ -60,10 +69,16 @@ begin
       ledger.attempts,
       ledger.best_trials,
       ledger.convergence,
+      ledger.iteration_regret,
       ledger.iterations,
+      ledger.outcomes,
+      ledger.parameters,
       ledger.progress,
+      ledger.regret,
       ledger.studies,
+      ledger.trial_times,
       ledger.trials,
+      ledger.utilisation,
       ledger.workers
     to ledger_manager;
     grant
@@ -83,5 +98,15 @@ begin
       insert (study_id, number, iteration, round, source, params, available_at)
     on ledger.trial to ledger_manager;
   end if;
+
+  -- The flattened view of a study, as `ledger study view` makes it, is for whoever reads the others.
+  for thing in
+    select format('%s to %s', oid::regclass, role)
+    from pg_class, unnest(array['ledger_reader', 'ledger_manager']) as role
+    where relnamespace = 'ledger'::regnamespace and relkind = 'v' and relname like 'study:%'
+      and to_regrole(role) is not null
+  loop
+    execute 'grant select on ' || thing;
+  end loop;
 end
 $$;

@@ -2,10 +2,12 @@
 
 import io
 import json
+import logging
 import os
+import signal
 import sys
-from collections.abc import Mapping
-from contextlib import redirect_stderr, redirect_stdout
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from datetime import date, datetime, time
 from typing import Any
 from unittest import mock
@@ -18,14 +20,6 @@ from tests import variables
 
 # a message may quote a value, never fill the screen with it
 LONGEST_MESSAGE = 2_000
-
-# Every variable of README's table but LEDGER_HOME, and any that libpq reads, would lead elsewhere than a test wants.
-VARIABLES = (
-    *variables.STUDY,
-    *("DATABASE_URL", "LEDGER_ALLOW", "WORKER_THREADS", "LEDGER_LOG_FORMAT", "LEDGER_LOG_LEVEL"),
-    *("TRIAL_TIMEOUT", "WORKER_TRIAL_TIMEOUT", "WORKER_GRACE", "WORKER_MEMORY_LIMIT"),
-    *("LEDGER_GIVE_UP_AFTER", "LEDGER_STATEMENT_TIMEOUT"),
-)
 
 
 def cases(number: int) -> settings:
@@ -64,9 +58,25 @@ texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"
 arguments = texts | st.binary(max_size=20).map(lambda raw: os.fsdecode(raw.replace(b"\0", b"")))
 
 
+@contextmanager
+def restored() -> Iterator[None]:
+    """Put back, at the end, what the program sets in this process: a signal's handler and the log's."""
+    handler = signal.getsignal(signal.SIGTERM)
+    logger = logging.getLogger("ledger")
+    before = logger.handlers[:], logger.level, logger.propagate
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, handler)
+        logger.handlers[:], logger.level, logger.propagate = before
+
+
 def run(words: list[str], environment: Mapping[str, str]) -> tuple[int, str, str]:
     """Run the program with `words` and no variable but those of `environment`: exit code, standard output, error."""
-    ours = {name: value for name, value in os.environ.items() if name not in VARIABLES and not name.startswith("PG")}
+    # any that libpq reads would lead elsewhere, too
+    ours = {
+        name: value for name, value in os.environ.items() if name not in variables.ALL and not name.startswith("PG")
+    }
     out, error = (io.TextIOWrapper(io.BytesIO(), "utf-8", errors) for errors in ("strict", "backslashreplace"))
     with (
         mock.patch.dict(os.environ, {**ours, **environment}, clear=True),

@@ -1,5 +1,6 @@
-"""The environment variables that say what is searched, which a test must not inherit."""
+"""The environment variables that the program reads, which a test must not inherit."""
 
+# What is searched.
 STUDY = (
     "MODEL_CHOICE",
     "NUM_ITERATIONS",
@@ -9,4 +10,12 @@ STUDY = (
     "BASE_ESTIMATOR",
     "ACQ_FUNC",
     "STUDY_NAME",
+)
+
+# README's table without LEDGER_HOME, which tests set.
+ALL = (
+    *STUDY,
+    *("DATABASE_URL", "LEDGER_ALLOW", "TRIAL_TIMEOUT"),
+    *("WORKER_TRIAL_TIMEOUT", "WORKER_GRACE", "WORKER_MEMORY_LIMIT", "WORKER_THREADS"),
+    *("LEDGER_GIVE_UP_AFTER", "LEDGER_STATEMENT_TIMEOUT", "LEDGER_LOG_FORMAT", "LEDGER_LOG_LEVEL"),
 )

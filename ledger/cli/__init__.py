@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import NoReturn
 
 import click
+from click.shell_completion import CompletionItem
 
 from ledger import __version__
 from ledger.errors import LedgerError
@@ -19,14 +20,17 @@ COMMANDS = {
     "run": ("ledger.cli.search:run", "Run a study on this machine: database, workers and manager."),
     "manager": ("ledger.cli.search:manager", "Manage a study whose workers are started elsewhere."),
     "resume": ("ledger.cli.search:resume", "Let a paused study go on, continue one after a kill, or extend it."),
+    "status": ("ledger.cli.status:status", "Show how a study stands: progress, best loss, workers, failures."),
     "worker": ("ledger.cli.worker:worker", "Claim trials, train, and write their losses back."),
     "study": ("ledger.cli.study:study", "Look at studies and steer them."),
     "trial": ("ledger.cli.trial:trial", "Look at trials, retry and cancel them."),
+    "query": ("ledger.cli.query:query", "Answer a ready question of the ledger."),
     "verify": ("ledger.cli.verify:verify", "Recompute a study from its ledger."),
     "export": ("ledger.cli.export:export", "Write a study's trials."),
     "optuna": ("ledger.cli.optuna:optuna", "Let Optuna, its plots and its dashboard read the ledger live."),
     "dashboard": ("ledger.cli.dashboard:dashboard", "Show the ledger in Optuna's dashboard, until Ctrl-C."),
     "db": ("ledger.cli.db:db", "Upgrade, check and reach the database."),
+    "completion": ("ledger.cli.completion:completion", "Print the script that completes commands in a shell."),
 }
 
 
@@ -42,12 +46,29 @@ class _Program(click.Group):
         assert isinstance(command, click.Command)
         return command
 
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Complete the commands from what is said of them here, without loading them."""
+        return [
+            CompletionItem(name, help=summary)
+            for name, (_place, summary) in COMMANDS.items()
+            if name.startswith(incomplete)
+        ] + click.Command.shell_complete(self, ctx, incomplete)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         with formatter.section("Commands"):
             formatter.write_dl([(name, summary) for name, (_place, summary) in COMMANDS.items()])
 
 
-@click.group(cls=_Program, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+_EXAMPLES = """\b
+Examples:
+  ledger run --model svm --iterations 3 --points 2
+  ledger status svm-42-be6aab --watch
+  ledger study list"""
+
+
+@click.group(
+    cls=_Program, epilog=_EXAMPLES, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}
+)
 @click.version_option(__version__, prog_name="ledger")
 def program() -> None:
     """Bayesian hyper-parameter search whose whole state is a PostgreSQL database."""
@@ -58,7 +79,7 @@ def main() -> NoReturn:
     # so that `docker stop` and `kill` end a command as Ctrl-C does, with everything put away
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        program.main(standalone_mode=False)
+        program.main(prog_name="ledger", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message())
         sys.exit(2)

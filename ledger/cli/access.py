@@ -29,6 +29,7 @@ _ROLES = {
     "study pause": "ledger_manager",
     "study cancel": "ledger_manager",
     "study delete": "ledger_owner",
+    "study view": "ledger_owner",
     "trial retry": "ledger_manager",
     "trial cancel": "ledger_manager",
     "db upgrade": "ledger_owner",
@@ -38,13 +39,15 @@ _ROLES = {
 
 
 @contextmanager
-def database(settings: Settings, *, create: bool = False) -> Iterator[str]:
+def database(settings: Settings, *, create: bool = False, migrate: bool = True) -> Iterator[str]:
     """Yield the database's URL; an embedded server runs at least until the end of the block.
 
     Parameters
     ----------
     create : bool
         Make and migrate the embedded database where it is not there yet. A named one is never migrated unasked.
+    migrate : bool
+        False: do not migrate what was made.
 
     Raises
     ------
@@ -62,7 +65,7 @@ def database(settings: Settings, *, create: bool = False) -> Iterator[str]:
             raise
         return
     with embedded.running(settings.home, create=create) as url:
-        if create:
+        if create and migrate:
             from ledger.database import migration
 
             with engine(url, statement_seconds=MIGRATION_SECONDS).connect() as connection:

@@ -8,18 +8,24 @@ import sys
 import click
 
 from ledger import embedded
+from ledger.cli import document
 from ledger.cli.access import MIGRATION_SECONDS, database
-from ledger.cli.options import settings_options
+from ledger.cli.options import examples, settings_options
 from ledger.errors import LedgerError
 from ledger.settings import Settings
 
 
-@click.group()
+@click.group(epilog=examples("ledger db upgrade", "ledger db check", "ledger db psql"))
 def db() -> None:
     """Upgrade, check and reach the database."""
 
 
-@db.command()
+@db.command(
+    epilog=examples(
+        "ledger db upgrade",
+        "ledger db upgrade --database-url postgresql://ledger_owner@db.example/ledger",
+    )
+)
 @settings_options
 def upgrade(settings: Settings) -> None:
     """Bring the schema up to date; safe to run from several places at once."""
@@ -36,9 +42,10 @@ def upgrade(settings: Settings) -> None:
     click.echo(f"the schema is at revision {after}" + (" as before" if before == after else ""))
 
 
-@db.command()
+@db.command(epilog=examples("ledger db current", "ledger db current --json"))
+@document.json_option
 @settings_options
-def current(settings: Settings) -> None:
+def current(as_json: bool, settings: Settings) -> None:
     """Print the schema's revision."""
     from ledger.database import migration
     from ledger.database.connection import engine
@@ -48,10 +55,13 @@ def current(settings: Settings) -> None:
         revision = migration.current(connection)
     if revision is None:
         raise LedgerError("the database is not migrated: run `ledger db upgrade`")
+    if as_json:
+        document.write({"revision": revision, "head": head()})
+        return
     click.echo(revision + (" (head)" if revision == head() else ""))
 
 
-@db.command()
+@db.command(epilog=examples("ledger db check", "ledger db check --older-than 60 --json"))
 @click.option(
     "--older-than",
     type=click.FloatRange(0, 1e9),
@@ -60,8 +70,9 @@ def current(settings: Settings) -> None:
     metavar="SECONDS",
     help="Warn of transactions that have been open for longer.",
 )
+@document.json_option
 @settings_options
-def check(older_than: float, settings: Settings) -> None:
+def check(older_than: float, as_json: bool, settings: Settings) -> None:
     """Say what is wrong with the database, if anything is: in one line, or in one warning each.
 
     Warns of what keeps dead rows from being removed, which makes every claim slower: sessions, prepared transactions
@@ -75,15 +86,19 @@ def check(older_than: float, settings: Settings) -> None:
     with database(settings) as url, engine(url).connect() as connection:
         migration.check(connection)
         found = health.warnings(connection, older_than)
-        for line in found.lines:
+        server = ".".join(str(part) for part in connection.dialect.server_version_info or ())
+        if as_json:
+            facts = {"database": place(url), "postgresql": server, "revision": head()}
+            document.write({**facts, "warnings": list(found.lines), "is_held_back": found.is_held_back})
+        for line in () if as_json else found.lines:
             click.echo(f"warning: {line}")
         if found.is_held_back:
             raise LedgerError("dead rows cannot be removed, so claims become slower and slower: see the warnings")
-        server = ".".join(str(part) for part in connection.dialect.server_version_info or ())
-        click.echo(f"{place(url)} is well: PostgreSQL {server}, schema at revision {head()}")
+        if not as_json:
+            click.echo(f"{place(url)} is well: PostgreSQL {server}, schema at revision {head()}")
 
 
-@db.command()
+@db.command(epilog=examples("ledger db url", 'psql "$(ledger db url)"'))
 @settings_options
 def url(settings: Settings) -> None:
     """Print the database's URL, for psql and other tools."""
@@ -95,19 +110,67 @@ def url(settings: Settings) -> None:
         click.echo("ledger: the embedded server is not running now; `ledger db psql` starts it", err=True)
 
 
-@db.command(context_settings={"ignore_unknown_options": True})
+@db.command(
+    context_settings={"ignore_unknown_options": True},
+    epilog=examples(
+        "ledger db psql",
+        'ledger db psql -c "select * from ledger.progress"',
+        "ledger db psql -v study=svm-42-be6aab -f sql/queries/leaderboard.sql",
+    ),
+)
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 @settings_options
 def psql(arguments: tuple[str, ...], settings: Settings) -> None:
     """Open psql on the ledger; what follows is passed to it, as in `ledger db psql -f sql/queries/progress.sql`."""
     program = shutil.which("psql") or str(embedded.program("psql"))
     with database(settings) as url:
-        # in the environment, since a command line shows a password to everybody on this machine
-        process = subprocess.run([program, *arguments], env={**os.environ, **_psql_environment(url)}, check=False)
-    sys.exit(process.returncode)
+        code = _run([program, *arguments], url)
+    sys.exit(code)
 
 
-def _psql_environment(url: str) -> dict[str, str]:
+@db.command(name="pg_dump", context_settings={"ignore_unknown_options": True})
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+@settings_options
+def pg_dump(arguments: tuple[str, ...], settings: Settings) -> None:
+    """Run pg_dump on the ledger; what follows is passed to it, as in `ledger db pg_dump -n ledger -Fc -f ledger.dump`.
+
+    For the embedded database it is that of its own version.
+    """
+    with database(settings) as url:
+        code = _run([_server_program("pg_dump", settings), *arguments], url)
+    sys.exit(code)
+
+
+@db.command(name="pg_restore", context_settings={"ignore_unknown_options": True})
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+@settings_options
+def pg_restore(arguments: tuple[str, ...], settings: Settings) -> None:
+    """Run pg_restore into a database without a ledger; what follows is passed to it, as in
+    `ledger db pg_restore --no-owner --no-privileges --exit-on-error ledger.dump`.
+
+    Where there is no embedded database yet, an empty one is made. `ledger db upgrade` afterwards grants what each role
+    may do. For the embedded database it is the pg_restore of its own version.
+    """
+    with database(settings, create=True, migrate=False) as url:
+        # without a database's name it would print
+        into = f"--dbname={_variables(url).get('PGDATABASE', '')}"
+        code = _run([_server_program("pg_restore", settings), into, *arguments], url)
+    sys.exit(code)
+
+
+def _server_program(name: str, settings: Settings) -> str:
+    """Return a program that refuses servers that are newer than itself; only the embedded one's version is known."""
+    elsewhere = None if settings.database_url is None else shutil.which(name)
+    return elsewhere or str(embedded.program(name))
+
+
+def _run(command: list[str], url: str) -> int:
+    """Run a program on the database; its exit code."""
+    # in the environment, since a command line shows a password to everybody on this machine
+    return subprocess.run(command, env={**os.environ, **_variables(url)}, check=False).returncode
+
+
+def _variables(url: str) -> dict[str, str]:
     """Return libpq's variables for the URL's parameters."""
     from psycopg.conninfo import conninfo_to_dict
     from psycopg.pq import Conninfo

@@ -6,14 +6,21 @@ from pathlib import Path
 import click
 
 from ledger.cli.access import ledger_store
-from ledger.cli.options import TEXT, settings_options
+from ledger.cli.names import STUDY
+from ledger.cli.options import examples, settings_options
 from ledger.errors import LedgerError, UsageError
 from ledger.lines import one_line
 from ledger.settings import Settings
 
 
-@click.command()
-@click.argument("name", type=TEXT)
+@click.command(
+    epilog=examples(
+        "ledger export svm-42-be6aab --format csv --output trials.csv",
+        "ledger export svm-42-be6aab --format jsonl | head -n 1",
+        "ledger export svm-42-be6aab --format files --output folder",
+    )
+)
+@click.argument("name", type=STUDY)
 @click.option(
     "--format",
     "format_",

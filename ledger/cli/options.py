@@ -22,7 +22,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 COMMAND_PATIENCE, SERVICE_PATIENCE = 30.0, 3600.0
 
 
-class _Text(StringParamType):
+class Text(StringParamType):
     """What PostgreSQL can be sent: an argument may be any bytes, which Python shows with lone surrogates."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
@@ -34,7 +34,12 @@ class _Text(StringParamType):
         return text
 
 
-TEXT = _Text()
+TEXT = Text()
+
+
+def examples(*lines: str) -> str:
+    """Return the end of a command's help: what a person may type."""
+    return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
 
 
 class Seconds(click.FloatRange):

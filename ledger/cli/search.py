@@ -4,8 +4,8 @@ import os
 import socket
 import sys
 import uuid
-from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +13,20 @@ import click
 
 from ledger.cli import outcome
 from ledger.cli.access import database
-from ledger.cli.options import TEXT, allow_option, service_options, study_options, wait_option
+from ledger.cli.names import STUDY
+from ledger.cli.options import allow_option, examples, service_options, study_options, wait_option
 from ledger.errors import LedgerError
 from ledger.settings import Settings
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "ledger run --model xgb --iterations 5 --points 4 --workers 4 --seed 7",
+        "ledger run study.toml",
+        "ledger run study.toml --allow my_package --trial-timeout 600",
+        "ledger run --mode steady --points 8 --iterations 10",
+    )
+)
 @study_options
 @click.option(
     "--workers",
@@ -52,7 +60,12 @@ def run(
         _carry_on(url, settings, study=study, workers=workers, allow=allow, wait=wait)
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "ledger manager --model svm --iterations 10 --points 8",
+        "ledger manager study.toml --wait",
+    )
+)
 @study_options
 @wait_option
 @service_options
@@ -69,8 +82,13 @@ def manager(file: Path | None, options: dict[str, Any], wait: bool, settings: Se
         _carry_on(url, settings, study=study, wait=wait)
 
 
-@click.command()
-@click.argument("name", type=TEXT)
+@click.command(
+    epilog=examples(
+        "ledger resume svm-42-be6aab",
+        "ledger resume svm-42-be6aab --iterations 6 --workers 4",
+    )
+)
+@click.argument("name", type=STUDY)
 @click.option("--iterations", type=click.IntRange(min=1), help="Extend the budget to this many iterations.")
 @click.option(
     "--workers",
@@ -114,6 +132,7 @@ def _carry_on(
     from ledger.database.store import Store
     from ledger.manager import Manager, register
     from ledger.steady import SteadyManager
+    from ledger.terminal.live import View, can_draw
     from ledger.worker.crew import Crew
 
     # its own, by which it knows a session that it left behind
@@ -130,23 +149,26 @@ def _carry_on(
             store.run(row.id)
             row = store.study(row.name)
 
-    def manage(watch: Callable[[Any], None]) -> Any:
-        def answered(progress: Any) -> None:
+    def manage(crew: Crew) -> Any:
+        def answered(_progress: Any) -> None:
             patience.worked()
-            watch(progress)
+            crew.check()
 
         with manager_engine.connect() as connection:
             kind = SteadyManager if row.spec.get("mode") == "steady" else Manager
             return kind(Store(connection), row, answered, wait=wait).run(another_round=another_round)
 
     if not row.has_ended:
-        quiet = sys.stderr.isatty() and settings.log_format == "text"
+        is_seen = can_draw(sys.stderr) and settings.log_format == "text"
+        view = View(url, row.id, settings.statement_timeout, sys.stderr) if is_seen else None
         crew_options = ["--log-format", settings.log_format]
-        crew_options += ["--log-level", "warning" if quiet else settings.log_level]
+        crew_options += ["--log-level", "warning" if view else settings.log_level]
         crew_options += ["--give-up-after", str(settings.give_up_after)]
         crew_options += ["--statement-timeout", str(settings.statement_timeout)]
-        with Crew(workers, url, row.name, allow, crew_options) as crew, _watch(crew, quiet) as watch:
-            row = persist(lambda: manage(watch), patience)
+        with view or nullcontext():
+            output = view.output if view else None
+            with Crew(workers, url, row.name, allow, crew_options, output) as crew:
+                row = persist(lambda: manage(crew), patience)
     with manager_engine.connect() as connection:
         outcome.show(Store(connection), row)
     if row.state != "complete":
@@ -174,25 +196,3 @@ def _check_objective(objective: dict[str, Any], allow: Collection[str]) -> None:
         trainer.check(objective)
     finally:
         trainer.kill()
-
-
-@contextmanager
-def _watch(crew: Any, on_terminal: bool) -> Iterator[Any]:
-    """Yield what the manager calls at every poll: it looks after the crew and, on a terminal, draws a bar."""
-    if not on_terminal:
-        yield lambda _progress: crew.check()
-        return
-    import logging
-
-    logging.getLogger("ledger").setLevel(logging.WARNING)
-    with click.progressbar(
-        length=1, label="trials", file=sys.stderr, show_pos=True, item_show_func=lambda best: best
-    ) as bar:
-
-        def watch(progress: Any) -> None:
-            crew.check()
-            bar.length = progress.total
-            best = "" if progress.best_loss is None else f"best loss {progress.best_loss:.6g}"
-            bar.update(progress.ended - bar.pos, best)
-
-        yield watch

@@ -1,25 +1,41 @@
 """study: list, show, pause, cancel, delete."""
 
+from typing import Any
+
 import click
 
-from ledger.cli import outcome
+from ledger.cli import document, outcome
 from ledger.cli.access import ledger_store
-from ledger.cli.options import TEXT, settings_options
+from ledger.cli.names import STUDY
+from ledger.cli.options import examples, settings_options
 from ledger.errors import LedgerError, UsageError
 from ledger.settings import Settings
 
+# Of --json.
+_PROGRESS = (
+    *("study", "state", "reason", "iterations_told", "iterations", "complete", "running", "pending", "failed"),
+    *("cancelled", "attempts", "best_loss", "created_at"),
+)
+_ITERATION = (
+    *("number", "round", "size", "asked_at", "told_at", "ask_seconds", "tell_seconds", "mean_loss", "best_loss"),
+)
 
-@click.group()
+
+@click.group(epilog=examples("ledger study list", "ledger study show svm-42-be6aab"))
 def study() -> None:
     """Look at studies and steer them."""
 
 
-@study.command(name="list")
+@study.command(name="list", epilog=examples("ledger study list", "ledger study list --json | jq '.[].study'"))
+@document.json_option
 @settings_options
-def list_(settings: Settings) -> None:
+def list_(as_json: bool, settings: Settings) -> None:
     """List the studies, the oldest first."""
     with ledger_store(settings) as store:
         rows = store.progress()
+    if as_json:
+        document.write([_progress(row) for row in rows])
+        return
     if not rows:
         click.echo("no studies yet: `ledger run` makes one")
         return
@@ -34,17 +50,41 @@ def list_(settings: Settings) -> None:
         )
 
 
-@study.command()
-@click.argument("name", type=TEXT)
+@study.command(
+    epilog=examples(
+        "ledger study show svm-42-be6aab",
+        "ledger study show svm-42-be6aab --json | jq .best.params",
+    )
+)
+@click.argument("name", type=STUDY)
+@document.json_option
 @settings_options
-def show(name: str, settings: Settings) -> None:
-    """Show one study: how far it is, each iteration, and the best trial."""
+def show(name: str, as_json: bool, settings: Settings) -> None:
+    """Show one study: how far it is, each iteration, and the best trial.
+
+    It ends with the best parameters as a Python dict and as TOML, to be pasted.
+    """
+    from ledger.terminal.paste import as_python, as_toml
+
     with ledger_store(settings) as store:
         row = store.study(name)
-        outcome.show(store, row)
-        if row.spec.get("mode") == "steady":
+        best = store.best(row.id)
+        iterations = store.iterations(row.id)
+        if as_json:
+            document.write(
+                {
+                    **_progress(store.progress(name)[0]),
+                    "finished_at": row.finished_at,
+                    "best": None if best is None else dict(best._mapping),
+                    "iteration_list": [document.pick(iteration, *_ITERATION) for iteration in iterations],
+                    "spec": row.spec,
+                    "versions": row.versions,
+                }
+            )
             return
-        for iteration in store.iterations(row.id):
+        outcome.show(store, row)
+        # in steady mode, an iteration is no more than a trial that replaces another
+        for iteration in iterations if row.spec.get("mode") != "steady" else ():
             if iteration.told_at is None:
                 told = "waiting for its trials"
             elif iteration.mean_loss is None:
@@ -52,6 +92,28 @@ def show(name: str, settings: Settings) -> None:
             else:
                 told = f"mean loss {iteration.mean_loss:.6f}, best {iteration.best_loss:.6f}"
             click.echo(f"iteration {iteration.number}: {iteration.size} trials, {told}")
+    if best is not None:
+        click.echo(f"\nbest parameters as a Python dict:\n{as_python(best.params)}")
+        click.echo(f"\nbest parameters as TOML:\n{as_toml(best.params)}")
+
+
+@study.command(epilog=examples("ledger study pause svm-42-be6aab"))
+@click.argument("name", type=STUDY)
+@settings_options
+def view(name: str, settings: Settings) -> None:
+    """Make a view of one study's trials: a column a parameter and a metric.
+
+    Run it again when trials report other metrics. An upgrade keeps the view, and deleting the study drops it.
+    """
+    with ledger_store(settings) as store:
+        made = store.flatten(store.study(name))
+    metrics = [column for column in made.columns if column.of == "metrics"]
+    click.echo(
+        f'view ledger."{made.name}" has {len(made.columns) - len(metrics)} parameters and {len(metrics)} metrics:'
+        f" `ledger db psql -c 'table ledger.\"{made.name}\"'`"
+    )
+    if made.left_out:
+        click.echo(f"ledger: it has no room for {len(made.left_out)} more metrics: read ledger.trials", err=True)
 
 
 @study.command()
@@ -66,8 +128,8 @@ def pause(name: str, settings: Settings) -> None:
     click.echo(f"study {name} is paused: `ledger resume {name}` lets it go on")
 
 
-@study.command()
-@click.argument("name", type=TEXT)
+@study.command(epilog=examples("ledger study cancel svm-42-be6aab"))
+@click.argument("name", type=STUDY)
 @settings_options
 def cancel(name: str, settings: Settings) -> None:
     """End a study for good; what it has found stays."""
@@ -79,8 +141,8 @@ def cancel(name: str, settings: Settings) -> None:
     click.echo(f"study {name} is cancelled")
 
 
-@study.command()
-@click.argument("name", type=TEXT)
+@study.command(epilog=examples("ledger study delete svm-42-be6aab --yes"))
+@click.argument("name", type=STUDY)
 @click.option("--yes", is_flag=True, help="Delete without asking.")
 @settings_options
 def delete(name: str, yes: bool, settings: Settings) -> None:
@@ -95,3 +157,7 @@ def delete(name: str, yes: bool, settings: Settings) -> None:
             )
         store.delete(row.id)
     click.echo(f"study {name} is deleted")
+
+
+def _progress(row: Any) -> dict[str, Any]:
+    return {**document.pick(row, *_PROGRESS), "elapsed_seconds": row.elapsed.total_seconds()}

@@ -1,38 +1,58 @@
 """trial: list, show, retry, cancel."""
 
 import json
+from typing import Any
 
 import click
 
-from ledger.cli import table
+from ledger.cli import document, table
 from ledger.cli.access import ledger_store
-from ledger.cli.options import TEXT, settings_options
-from ledger.lines import one_line
+from ledger.cli.names import STUDY
+from ledger.cli.options import examples, settings_options
+from ledger.lines import last_line, one_line
 from ledger.settings import Settings
 
 # Characters of the parameters that a list shows.
 PARAMS_SHOWN = 60
 # Of a line that is shown whole, unless somebody filled it.
 LONGEST = 1_000
+# Of --json.
+_TRIAL = (
+    *("number", "iteration", "round", "source", "retry_of", "params", "state", "loss", "metrics", "seconds"),
+    *("attempts", "failures", "lost", "worker", "available_at", "claimed_at", "lease_until", "deadline_at"),
+    *("finished_at", "error"),
+)
+_ATTEMPT = ("number", "worker", "claimed_at", "ended_at", "outcome", "loss", "seconds", "error")
 
 
-@click.group()
+@click.group(epilog=examples("ledger trial list svm-42-be6aab", "ledger trial show svm-42-be6aab 3"))
 def trial() -> None:
     """Look at trials, retry and cancel them."""
 
 
-@trial.command(name="list")
-@click.argument("name", type=TEXT)
+@trial.command(
+    name="list",
+    epilog=examples(
+        "ledger trial list svm-42-be6aab",
+        "ledger trial list svm-42-be6aab --state failed",
+        "ledger trial list svm-42-be6aab --json | jq '.[].loss'",
+    ),
+)
+@click.argument("name", type=STUDY)
 @click.option(
     "--state",
     type=click.Choice(["pending", "running", "complete", "failed", "cancelled"]),
     help="Only trials in this state.",
 )
+@document.json_option
 @settings_options
-def list_(name: str, state: str | None, settings: Settings) -> None:
+def list_(name: str, state: str | None, as_json: bool, settings: Settings) -> None:
     """List a study's trials in order."""
     with ledger_store(settings) as store:
         rows = [row for row in store.trials(store.study(name).id) if state in (None, row.state)]
+    if as_json:
+        document.write([_facts(row) for row in rows])
+        return
     if not rows:
         click.echo(f"study {name} has no {state or ''} trials".replace("  ", " "))
         return
@@ -48,16 +68,22 @@ def list_(name: str, state: str | None, settings: Settings) -> None:
     )
 
 
-@trial.command()
-@click.argument("name", type=TEXT)
+@trial.command(epilog=examples("ledger trial show svm-42-be6aab 3", "ledger trial show svm-42-be6aab 3 --json"))
+@click.argument("name", type=STUDY)
 @click.argument("number", type=click.IntRange(min=0))
+@document.json_option
 @settings_options
-def show(name: str, number: int, settings: Settings) -> None:
+def show(name: str, number: int, as_json: bool, settings: Settings) -> None:
     """Show one trial with its attempts and their errors."""
     with ledger_store(settings) as store:
         study = store.study(name)
         row = store.trial(study, number)
         attempts = store.attempts(study.id, number)
+    if as_json:
+        document.write(
+            {"study": name, **_facts(row), "attempt_list": [document.pick(one, *_ATTEMPT) for one in attempts]}
+        )
+        return
     facts = {
         "trial": f"{number} of study {name}, iteration {row.iteration}, round {row.round}",
         "source": row.source if row.retry_of is None else f"retried from trial {row.retry_of}",
@@ -71,7 +97,7 @@ def show(name: str, number: int, settings: Settings) -> None:
         "lease": row.lease_until,
         "deadline": row.deadline_at,
         "finished": row.finished_at,
-        "error": _last_line(row.error),
+        "error": last_line(row.error) if row.error else None,
     }
     for label, value in facts.items():
         if value is not None:
@@ -88,8 +114,8 @@ def show(name: str, number: int, settings: Settings) -> None:
             click.echo(f"  {indent}{one_line(line, LONGEST)}")
 
 
-@trial.command()
-@click.argument("name", type=TEXT)
+@trial.command(epilog=examples("ledger trial retry svm-42-be6aab 3", "ledger trial retry svm-42-be6aab 3 5 8"))
+@click.argument("name", type=STUDY)
 @click.argument("numbers", nargs=-1, required=True, type=click.IntRange(min=0), metavar="NUMBER...")
 @settings_options
 def retry(name: str, numbers: tuple[int, ...], settings: Settings) -> None:
@@ -113,8 +139,8 @@ def retry(name: str, numbers: tuple[int, ...], settings: Settings) -> None:
         click.echo(f"it runs again: `ledger resume {name}` goes on with it")
 
 
-@trial.command()
-@click.argument("name", type=TEXT)
+@trial.command(epilog=examples("ledger trial cancel svm-42-be6aab 4", "ledger trial cancel svm-42-be6aab 4 5"))
+@click.argument("name", type=STUDY)
 @click.argument("numbers", nargs=-1, required=True, type=click.IntRange(min=0), metavar="NUMBER...")
 @settings_options
 def cancel(name: str, numbers: tuple[int, ...], settings: Settings) -> None:
@@ -131,6 +157,5 @@ def cancel(name: str, numbers: tuple[int, ...], settings: Settings) -> None:
         click.echo(f"trial {number} of study {name} is cancelled")
 
 
-def _last_line(error: str | None) -> str | None:
-    lines = (error or "").strip().splitlines()
-    return lines[-1] if lines else None
+def _facts(row: Any) -> dict[str, Any]:
+    return document.pick(row, *_TRIAL)

@@ -4,15 +4,19 @@ from itertools import groupby
 
 import click
 
+from ledger.cli import document
 from ledger.cli.access import ledger_store
-from ledger.cli.options import TEXT, settings_options
+from ledger.cli.names import STUDY
+from ledger.cli.options import examples, settings_options
+from ledger.errors import LedgerError
 from ledger.settings import Settings
 
 
-@click.command()
-@click.argument("name", type=TEXT)
+@click.command(epilog=examples("ledger verify svm-42-be6aab", "ledger verify svm-42-be6aab --json"))
+@click.argument("name", type=STUDY)
+@document.json_option
 @settings_options
-def verify(name: str, settings: Settings) -> None:
+def verify(name: str, as_json: bool, settings: Settings) -> None:
     """Recompute a study from its ledger.
 
     The first difference is told with its place, and is exit code 1. Every state is compared with its columns, every
@@ -25,7 +29,17 @@ def verify(name: str, settings: Settings) -> None:
 
     with ledger_store(settings) as store:
         snapshot = store.snapshot(store.study(name).id)
-    found = verify_snapshot(snapshot)
+    try:
+        found = verify_snapshot(snapshot)
+    except LedgerError as error:
+        if as_json:
+            document.write({"study": name, "agrees": False, "difference": str(error)})
+        raise
+    if as_json:
+        counts = document.pick(found, "trials", "attempts", "iterations", "recomputed")
+        not_comparable = [{"place": place, "reason": reason} for place, reason in found.not_comparable]
+        document.write({"study": name, "agrees": True, **counts, "not_comparable": not_comparable})
+        return
     click.echo(
         f"study {name} agrees with its ledger: {found.trials} trials, {found.attempts} attempts,"
         f" {found.iterations} iterations; {found.recomputed} proposals recomputed,"

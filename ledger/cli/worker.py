@@ -6,19 +6,29 @@ from datetime import timedelta
 import click
 from click.core import ParameterSource
 
-from ledger.cli import table
+from ledger.cli import document, table
 from ledger.cli.access import database, ledger_store
-from ledger.cli.options import TEXT, Bytes, Seconds, allow_option, service_options, settings_options
+from ledger.cli.names import STUDY
+from ledger.cli.options import Bytes, Seconds, allow_option, examples, service_options, settings_options
 from ledger.errors import UsageError
 from ledger.settings import Settings
 
 
-@click.group(invoke_without_command=True, subcommand_metavar="[list]")
+@click.group(
+    invoke_without_command=True,
+    subcommand_metavar="[list]",
+    epilog=examples(
+        "ledger worker",
+        "ledger worker --study svm-42-be6aab --until-complete",
+        "ledger worker --allow my_package --memory-limit 4G --threads 2",
+        "ledger worker list",
+    ),
+)
 @click.option(
     "--study",
     envvar="STUDY_NAME",
     show_envvar=True,
-    type=TEXT,
+    type=STUDY,
     metavar="NAME",
     help="Work for this study, which need not be there yet. Default: any running one.",
 )
@@ -91,15 +101,20 @@ def worker(
         Supervisor(url, orders, settings).run()
 
 
-@worker.command(name="list")
+@worker.command(name="list", epilog=examples("ledger worker list", "ledger worker list --json"))
+@document.json_option
 @settings_options
-def list_(settings: Settings) -> None:
+def list_(as_json: bool, settings: Settings) -> None:
     """List the workers and what they train.
 
     Alive is one that was seen within 30 s, or that holds a trial whose lease has not run out; the latest come first.
     """
     with ledger_store(settings) as store:
         rows = store.workers()
+    if as_json:
+        names = ("name", "host", "pid", "started_at", "last_seen_at", "stopped_at", "alive", "study", "trial")
+        document.write([{**document.pick(row, *names), "versions": row.versions} for row in rows])
+        return
     if not rows:
         click.echo("no workers yet: `ledger worker` starts one")
         return

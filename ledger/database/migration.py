@@ -41,7 +41,8 @@ def check(connection: Connection) -> None:
 def run_repeatable_files(connection: Connection) -> None:
     """Create or replace the functions, the views that use them, and the privileges on both, as sql/ has them."""
     sql = folder("sql")
-    for file in (*sorted(sql.glob("functions/*.sql")), *sorted(sql.glob("views/*.sql")), sql / "privileges.sql"):
+    made = (*sorted(sql.glob("functions/*.sql")), *sorted(sql.glob("views/*.sql")))
+    for file in (*made, sql / "comments.sql", sql / "privileges.sql"):
         # without parameters, so that % and several statements pass as they are
         connection.connection.cursor().execute(file.read_text())
 

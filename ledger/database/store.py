@@ -12,11 +12,12 @@ from datetime import datetime
 from typing import Any
 
 import psycopg
+from psycopg import sql
 from sqlalchemy import Connection, Row, exists, func, insert, or_, select, text, true, tuple_, update
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import DBAPIError
 
-from ledger.database import tables
+from ledger.database import flattened, status, tables
 from ledger.database.protocol import CHANNEL
 from ledger.errors import LedgerError
 
@@ -134,6 +135,11 @@ class Store:
             return self._connection.execute(
                 text("select * from ledger.progress where cast(:name as text) is null or study = :name"), {"name": name}
             ).all()
+
+    def status(self, study_id: int) -> status.Status:
+        """Return how the study stands now, in one statement: a live view asks again and again."""
+        with self._connection.begin():
+            return status.read(self._connection, study_id, MANAGER_LOCK)
 
     def lock(self, study_id: int) -> bool:
         """Become the study's manager for as long as this connection lives; False where another one is."""
@@ -264,9 +270,16 @@ class Store:
             return bool(written)
 
     def delete(self, study_id: int) -> None:
-        """Remove a study with all that it has. Only the owner of the tables may."""
+        """Remove a study with all that it has, its flattened view too. Only the owner of the tables may."""
         with self._connection.begin():
-            self._connection.execute(_study.delete().where(_study.c.id == study_id))
+            removed = _study.delete().where(_study.c.id == study_id).returning(_study.c.name)
+            for name in self._connection.scalars(removed).all():
+                flattened.drop(self._cursor(), name)
+
+    def flatten(self, study: StudyRow) -> flattened.Flattened:
+        """Create or replace the study's flattened view. Only the owner of the schema may."""
+        with self._connection.begin():
+            return flattened.create(self._cursor(), study.id, study.name, study.spec["space"])
 
     # Iterations
 
@@ -596,6 +609,16 @@ class Store:
                 )
             ).all()
 
+    # Questions
+
+    def ask(self, statement: sql.Composed) -> tuple[list[str], list[tuple[Any, ...]]]:
+        """Return the columns and rows of what a statement asks, which can write nothing."""
+        with self._connection.begin():
+            cursor = self._cursor()
+            cursor.execute("set transaction read only")
+            cursor.execute(statement)
+            return [column.name for column in cursor.description or ()], cursor.fetchall()
+
     @contextmanager
     def _refusals(self) -> Iterator[None]:
         """Say as a LedgerError what the ledger's functions refuse."""
@@ -605,6 +628,12 @@ class Store:
             if isinstance(error.orig, psycopg.errors.ObjectNotInPrerequisiteState):
                 raise LedgerError(error.orig.diag.message_primary) from None
             raise
+
+    def _cursor(self) -> "psycopg.Cursor[Any]":
+        """Return psycopg's own cursor within the transaction, for what SQLAlchemy does not quote."""
+        driver: Any = self._connection.connection.driver_connection
+        cursor: psycopg.Cursor[Any] = driver.cursor()
+        return cursor
 
     def _notify(self) -> None:
         self._connection.execute(text(f"notify {CHANNEL}"))

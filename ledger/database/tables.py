@@ -37,41 +37,110 @@ metadata = MetaData(
 )
 
 
-def _moment(name: str, *, nullable: bool = True) -> Column[object]:
-    return Column(name, DateTime(timezone=True), nullable=nullable)
+def _moment(name: str, *, nullable: bool = True, comment: str) -> Column[object]:
+    return Column(name, DateTime(timezone=True), nullable=nullable, comment=comment)
 
 
-def _of_spec(name: str, type_: type, expression: str, *, nullable: bool = False) -> Column[object]:
+def _of_spec(name: str, type_: type, expression: str, *, nullable: bool = False, comment: str) -> Column[object]:
     """What the hot path needs of the spec as a column of its own, which cannot disagree with it."""
-    return Column(name, type_, Computed(expression, persisted=True), nullable=nullable)
+    return Column(name, type_, Computed(expression, persisted=True), nullable=nullable, comment=comment)
 
 
 study = Table(
     "study",
     metadata,
-    Column("id", Integer, Identity(always=True), primary_key=True),
-    Column("name", Text, nullable=False, unique=True),
-    Column("spec", JSONB, nullable=False),
-    Column("spec_hash", Text, nullable=False),
-    # the budget, which may grow
-    Column("iterations", Integer, nullable=False),
-    Column("state", Text, nullable=False),
-    Column("reason", Text),
-    _moment("created_at", nullable=False),
-    _moment("finished_at"),
-    Column("versions", JSONB, nullable=False),
-    _of_spec("seed", BigInteger, "((spec ->> 'seed')::bigint)"),
-    _of_spec("points", Integer, "((spec ->> 'points')::integer)"),
-    _of_spec("objective", JSONB, "(spec -> 'objective')"),
-    _of_spec("max_failures", Integer, "((spec -> 'limits' ->> 'max_failures')::integer)"),
-    _of_spec("max_lost", Integer, "((spec -> 'limits' ->> 'max_lost')::integer)"),
-    _of_spec("lease", Interval, "(make_interval(secs => (spec -> 'limits' ->> 'lease')::double precision))"),
-    _of_spec("heartbeat", Interval, "(make_interval(secs => (spec -> 'limits' ->> 'heartbeat')::double precision))"),
+    Column(
+        "id",
+        Integer,
+        Identity(always=True),
+        primary_key=True,
+        comment="Number of the study, by which the other tables know it.",
+    ),
+    Column(
+        "name",
+        Text,
+        nullable=False,
+        unique=True,
+        comment="Name, unique: 1 to 100 of A-Z, a-z, 0-9, point, underscore and hyphen.",
+    ),
+    Column(
+        "spec",
+        JSONB,
+        nullable=False,
+        comment="All that defines the study: points, mode, seed, space, objective, optimizer, limits, and what "
+        "was resolved from defaults.",
+    ),
+    Column(
+        "spec_hash",
+        Text,
+        nullable=False,
+        comment="SHA-256, in hexadecimal, of what was asked for, without the budget and without what was resolved"
+        " from it.",
+    ),
+    Column("iterations", Integer, nullable=False, comment="The budget: rounds to ask for, at least 1; it may grow."),
+    Column(
+        "state",
+        Text,
+        nullable=False,
+        comment="running, paused, complete, failed or cancelled; the last three are ends.",
+    ),
+    Column("reason", Text, comment="Why it is in this state, for people; null where there is nothing to say."),
+    _moment("created_at", nullable=False, comment="When it was made, by the database's clock."),
+    _moment("finished_at", comment="When it ended; null until then."),
+    Column(
+        "versions",
+        JSONB,
+        nullable=False,
+        comment="Versions of Python, the packages and the BLAS kernel that it was made with.",
+    ),
+    _of_spec(
+        "seed",
+        BigInteger,
+        "((spec ->> 'seed')::bigint)",
+        comment="Of all that is random, from 0 to 2147483647; part of spec.",
+    ),
+    _of_spec(
+        "points",
+        Integer,
+        "((spec ->> 'points')::integer)",
+        comment="Trials of an iteration, or in steady mode trials kept in flight, at least 1; part of spec.",
+    ),
+    _of_spec(
+        "objective",
+        JSONB,
+        "(spec -> 'objective')",
+        comment="What turns parameters into a loss: model and dataset, or function; part of spec.",
+    ),
+    _of_spec(
+        "max_failures",
+        Integer,
+        "((spec -> 'limits' ->> 'max_failures')::integer)",
+        comment="Failed attempts, at least 1, after which a trial has failed; part of spec.",
+    ),
+    _of_spec(
+        "max_lost",
+        Integer,
+        "((spec -> 'limits' ->> 'max_lost')::integer)",
+        comment="Lost attempts, at least 1, after which a trial has failed; part of spec.",
+    ),
+    _of_spec(
+        "lease",
+        Interval,
+        "(make_interval(secs => (spec -> 'limits' ->> 'lease')::double precision))",
+        comment="For how long a claim is believed without a heartbeat; part of spec.",
+    ),
+    _of_spec(
+        "heartbeat",
+        Interval,
+        "(make_interval(secs => (spec -> 'limits' ->> 'heartbeat')::double precision))",
+        comment="How often a worker renews its claim; shorter than the lease; part of spec.",
+    ),
     _of_spec(
         "timeout",
         Interval,
         "(make_interval(secs => (spec -> 'limits' ->> 'trial_timeout')::double precision))",
         nullable=True,
+        comment="After how much training an attempt is ended; null for no limit; part of spec.",
     ),
     CheckConstraint("name ~ '^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$'", name="name_is_plain"),
     CheckConstraint("iterations >= 1", name="budget_is_positive"),
@@ -80,60 +149,151 @@ study = Table(
         "(state in ('complete', 'failed', 'cancelled')) = (finished_at is not null)", name="finished_when_it_ended"
     ),
     Index("study_running", "id", postgresql_where=text("state = 'running'")),
+    comment="One search: a space, an objective, an optimizer, a budget, a seed. Read it through the view "
+    "ledger.studies.",
 )
 
 iteration = Table(
     "iteration",
     metadata,
-    Column("study_id", Integer, ForeignKey("ledger.study.id", ondelete="CASCADE"), primary_key=True),
-    Column("number", Integer, primary_key=True),
-    # the last round; a round is proposed anew where every trial of the one before failed
-    Column("round", Integer, nullable=False),
-    # trials of all rounds
-    Column("size", Integer, nullable=False),
-    _moment("asked_at", nullable=False),
-    _moment("told_at"),
-    Column("ask_seconds", Double, nullable=False),
-    Column("tell_seconds", Double, nullable=False),
-    Column("mean_loss", Double),
-    Column("best_loss", Double),
-    Column("surrogate", JSONB(none_as_null=True)),
-    Column("environment", JSONB, nullable=False),
-    # In steady mode: the trials whose end was seen since the iteration before, in that order. All that were seen so far
-    # are the history that this one was proposed from.
-    Column("seen", ARRAY(Integer)),
+    Column(
+        "study_id", Integer, ForeignKey("ledger.study.id", ondelete="CASCADE"), primary_key=True, comment="The study."
+    ),
+    Column("number", Integer, primary_key=True, comment="Number within the study, from 0."),
+    Column(
+        "round",
+        Integer,
+        nullable=False,
+        comment="The last round, from 0: where every trial of a round failed, the iteration is proposed anew.",
+    ),
+    Column("size", Integer, nullable=False, comment="Trials of all its rounds, at least 1."),
+    _moment("asked_at", nullable=False, comment="When its trials were inserted."),
+    _moment("told_at", comment="When its losses were told to the optimizer; null until then."),
+    Column(
+        "ask_seconds",
+        Double,
+        nullable=False,
+        comment="Seconds that the optimizer took to propose its points, of the last round.",
+    ),
+    Column(
+        "tell_seconds",
+        Double,
+        nullable=False,
+        comment="Seconds taken to learn what came before and to fit its surrogate, of the last round.",
+    ),
+    Column(
+        "mean_loss",
+        Double,
+        comment="Mean loss of its complete trials; null until it is told, and where none completed.",
+    ),
+    Column(
+        "best_loss",
+        Double,
+        comment="Lowest loss of its complete trials; null until it is told, and where none completed.",
+    ),
+    Column(
+        "surrogate",
+        JSONB(none_as_null=True),
+        comment="The fitted model that proposed it: estimator, kernel, theta (logarithms of the kernel's "
+        "parameters), points it was fitted to; null where its points were drawn at random.",
+    ),
+    Column(
+        "environment",
+        JSONB,
+        nullable=False,
+        comment="Versions and BLAS kernel of the manager that proposed it; empty where it is a retry.",
+    ),
+    Column(
+        "seen",
+        ARRAY(Integer),
+        comment="In steady mode, the trials whose end was seen since the iteration before, in that order: all "
+        "seen so far are what it was proposed from. Null in batch mode.",
+    ),
     CheckConstraint("number >= 0 and round >= 0 and size >= 1", name="numbers_are_natural"),
     # told without losses: retried trials, none of which completed
     CheckConstraint(
         "(mean_loss is null) = (best_loss is null) and (mean_loss is null or told_at is not null)",
         name="losses_when_told",
     ),
+    comment="One round of a study: its trials are proposed together and, once all have ended, told to the "
+    "optimizer. In steady mode, one proposal. Read it through the view ledger.iterations.",
 )
 
 trial = Table(
     "trial",
     metadata,
-    Column("study_id", Integer, ForeignKey("ledger.study.id", ondelete="CASCADE"), primary_key=True),
-    Column("number", Integer, primary_key=True),
-    Column("iteration", Integer, nullable=False),
-    Column("round", Integer, nullable=False),
-    Column("source", Text, nullable=False),
-    Column("retry_of", Integer),
-    Column("params", JSONB, nullable=False),
-    Column("state", Text, nullable=False, server_default=text("'pending'")),
-    Column("attempts", Integer, nullable=False, server_default=text("0")),
-    Column("failures", Integer, nullable=False, server_default=text("0")),
-    Column("lost", Integer, nullable=False, server_default=text("0")),
-    _moment("available_at", nullable=False),
-    Column("claim", UUID(as_uuid=True)),
-    Column("worker", Text),
-    _moment("claimed_at"),
-    _moment("lease_until"),
-    _moment("deadline_at"),
-    _moment("finished_at"),
-    Column("loss", Double),
-    Column("metrics", JSONB),
-    Column("error", Text),
+    Column(
+        "study_id", Integer, ForeignKey("ledger.study.id", ondelete="CASCADE"), primary_key=True, comment="The study."
+    ),
+    Column("number", Integer, primary_key=True, comment="Number within the study, from 0, in the order of proposal."),
+    Column("iteration", Integer, nullable=False, comment="The iteration that it belongs to."),
+    Column("round", Integer, nullable=False, comment="The round of that iteration, from 0."),
+    Column("source", Text, nullable=False, comment="proposed by the optimizer, enqueued by a person, or retried."),
+    Column("retry_of", Integer, comment="The trial whose parameters are tried again; null unless retried."),
+    Column(
+        "params",
+        JSONB,
+        nullable=False,
+        comment="The point: an object of parameter to number, text or boolean, as the study's space says.",
+    ),
+    Column(
+        "state",
+        Text,
+        nullable=False,
+        server_default=text("'pending'"),
+        comment="pending, running, complete, failed or cancelled; the last three are ends.",
+    ),
+    Column(
+        "attempts",
+        Integer,
+        nullable=False,
+        server_default=text("0"),
+        comment="Times that it was claimed, from 0; claims that were given back count.",
+    ),
+    Column(
+        "failures",
+        Integer,
+        nullable=False,
+        server_default=text("0"),
+        comment="Attempts that the objective failed or that ran out of time, up to the study's max_failures.",
+    ),
+    Column(
+        "lost",
+        Integer,
+        nullable=False,
+        server_default=text("0"),
+        comment="Attempts that were lost with their worker, up to the study's max_lost.",
+    ),
+    _moment(
+        "available_at",
+        nullable=False,
+        comment="From when on it may be claimed: its insertion, or since it was last given back.",
+    ),
+    Column(
+        "claim",
+        UUID(as_uuid=True),
+        comment="The secret of who holds it, or of the last to hold it; null where it was never claimed, or was "
+        "given back.",
+    ),
+    Column("worker", Text, comment="Who holds it, or held it last; null where it was never claimed."),
+    _moment("claimed_at", comment="When it was last claimed; null where it never was."),
+    _moment("lease_until", comment="Until when its claim is believed without a heartbeat; null unless running."),
+    _moment(
+        "deadline_at",
+        comment="When its attempt is to be ended; null for no limit, and where the attempt has not begun.",
+    ),
+    _moment("finished_at", comment="When it ended; null until then."),
+    Column(
+        "loss", Double, comment="What is minimised, finite; for the built-in models 1 - accuracy. Null unless complete."
+    ),
+    Column(
+        "metrics", JSONB, comment="What else the objective returned, an object that may be empty; null unless complete."
+    ),
+    Column(
+        "error",
+        Text,
+        comment="What went wrong last, or why it was cancelled; null where nothing did, and of a complete trial.",
+    ),
     ForeignKeyConstraint(
         ["study_id", "iteration"],
         ["ledger.iteration.study_id", "ledger.iteration.number"],
@@ -176,22 +336,38 @@ trial = Table(
         "autovacuum_analyze_scale_factor": 0.02,
         "autovacuum_vacuum_cost_delay": 0,
     },
+    comment="One point to evaluate. Once complete, failed or cancelled it never changes. Read it through the view"
+    " ledger.trials.",
 )
 
 attempt = Table(
     "attempt",
     metadata,
-    Column("claim", UUID(as_uuid=True), primary_key=True),
-    Column("study_id", Integer, nullable=False),
-    Column("trial", Integer, nullable=False),
-    Column("number", Integer, nullable=False),
-    Column("worker", Text, nullable=False),
-    _moment("claimed_at", nullable=False),
-    _moment("ended_at"),
-    Column("outcome", Text),
-    Column("error", Text),
-    Column("loss", Double),
-    Column("seconds", Double),
+    Column(
+        "claim",
+        UUID(as_uuid=True),
+        primary_key=True,
+        comment="The secret of who holds it; drawn at random by the worker.",
+    ),
+    Column("study_id", Integer, nullable=False, comment="The study."),
+    Column("trial", Integer, nullable=False, comment="The number of the trial."),
+    Column("number", Integer, nullable=False, comment="Number within the trial, from 1."),
+    Column("worker", Text, nullable=False, comment="Who claimed it."),
+    _moment("claimed_at", nullable=False, comment="When it was claimed."),
+    _moment("ended_at", comment="When its end was recorded; null while it is under way."),
+    Column(
+        "outcome",
+        Text,
+        comment="complete, failed, lost (no heartbeat within the lease, or cancelled), released (given back), "
+        "timeout, or stale (its result came too late). Null while it is under way.",
+    ),
+    Column("error", Text, comment="What went wrong, with the traceback if there is one; null where nothing did."),
+    Column(
+        "loss",
+        Double,
+        comment="The loss that it found; also of a stale attempt, whose loss does not count. Null where it found none.",
+    ),
+    Column("seconds", Double, comment="Seconds of training, as the worker measured them; null where it did not say."),
     ForeignKeyConstraint(
         ["study_id", "trial"],
         ["ledger.trial.study_id", "ledger.trial.number"],
@@ -207,21 +383,27 @@ attempt = Table(
     CheckConstraint("outcome <> 'complete' or loss is not null", name="complete_with_a_loss"),
     CheckConstraint("seconds >= 0", name="seconds_are_not_negative"),
     postgresql_with={"fillfactor": 90, "autovacuum_vacuum_scale_factor": 0.05},
+    comment="One claim of a trial by a worker, from the claim to its end. Read it through the view ledger.attempts.",
 )
 
 worker = Table(
     "worker",
     metadata,
-    Column("name", Text, primary_key=True),
-    Column("host", Text, nullable=False),
-    Column("pid", Integer, nullable=False),
-    Column("versions", JSONB, nullable=False),
-    _moment("started_at", nullable=False),
-    _moment("last_seen_at", nullable=False),
-    _moment("stopped_at"),
+    Column("name", Text, primary_key=True, comment="Name, unique: host, process and four random digits."),
+    Column("host", Text, nullable=False, comment="Name of its machine."),
+    Column("pid", Integer, nullable=False, comment="Number of its process there."),
+    Column("versions", JSONB, nullable=False, comment="Versions of the packages that it trains with."),
+    _moment("started_at", nullable=False, comment="When it first said that it is here."),
+    _moment(
+        "last_seen_at",
+        nullable=False,
+        comment="When it last said so; in hand with a long trial it may not say so, while its lease is renewed.",
+    ),
+    _moment("stopped_at", comment="When it left; null while it is here, or where it died."),
     # how many are here, which a claim of several asks
     Index("worker_here", "last_seen_at", postgresql_where=text("stopped_at is null")),
     postgresql_with={"fillfactor": 70},
+    comment="Who is or was here to train. Read it through the view ledger.workers.",
 )
 
 

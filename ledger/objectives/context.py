@@ -18,7 +18,7 @@ class Context:
     seed : int
         The trial's own seed, in [0, 2**31): a function of the study's seed and the trial's number.
     study_seed : int
-        The study's seed, in [0, 2**32). The data are split by it, so that every trial of a study is scored on the
+        The study's seed, in [0, 2**31). The data are split by it, so that every trial of a study is scored on the
         same rows.
     """
 

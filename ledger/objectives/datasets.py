@@ -32,7 +32,7 @@ def split(dataset: str, seed: int) -> "Rows":
     dataset : str
         One of `DATASETS`.
     seed : int
-        In [0, 2**32). The same seed gives the same rows in the same order.
+        In [0, 2**31). The same seed gives the same rows in the same order.
 
     Returns
     -------

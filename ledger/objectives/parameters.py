@@ -1,10 +1,10 @@
 """Which hyper-parameters each built-in model has: a table, because both boosters take unknown names in silence and a
 manager must not import them. The tests hold it against the libraries."""
 
-import difflib
 from collections.abc import Iterable
 
 from ledger.errors import UsageError
+from ledger.space import nearest
 
 MODELS: tuple[str, ...] = ("svm", "xgb", "lgbm")
 ESTIMATORS: dict[str, str] = {"svm": "SVC", "xgb": "XGBClassifier", "lgbm": "LGBMClassifier"}
@@ -145,11 +145,11 @@ def check(model: str, names: Iterable[str]) -> None:
     Raises
     ------
     UsageError
-        The model is unknown; or its estimator has no hyper-parameter of a name (the nearest are given), has it under
+        The model is unknown; or its estimator has no hyper-parameter of a name (the nearest is given), has it under
         another name (which is given), or has it set by the ledger. One line, about the first such name.
     """
     if model not in NAMES:
-        raise UsageError(f"unknown model {model!r}{_nearest(model, MODELS)}")
+        raise UsageError(f"unknown model {model!r}{nearest(model, MODELS)}")
     where = f"{ESTIMATORS[model]} (model {model})"
     for name in names:
         if name in NAMES[model]:
@@ -161,10 +161,4 @@ def check(model: str, names: Iterable[str]) -> None:
             )
         if real != name:
             raise UsageError(f"{name!r} is another name of {real!r} of {where}; use {real!r}")
-        raise UsageError(f"{where} has no hyper-parameter {name!r}{_nearest(name, sorted(NAMES[model]))}")
-
-
-def _nearest(name: str, known: Iterable[str]) -> str:
-    by_lower = {one.lower(): one for one in known}
-    near = [by_lower[one] for one in difflib.get_close_matches(name.lower(), by_lower)]
-    return f"; the nearest are {', '.join(near)}" if near else f"; there are {', '.join(by_lower.values())}"
+        raise UsageError(f"{where} has no hyper-parameter {name!r}{nearest(name, sorted(NAMES[model]))}")

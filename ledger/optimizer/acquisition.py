@@ -5,6 +5,7 @@ themselves are zero to rounding, and flat (Ament et al. 2023, *Unexpected Improv
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,15 +30,14 @@ _OPTIMA = (np.arange(50) + 0.5) / 50
 
 @dataclass(frozen=True)
 class Utility:
-    """Values, and their derivatives by the mean and by the deviation; arrays of one shape."""
+    """Values, and what computes their derivatives by the mean and by the deviation; arrays of one shape."""
 
     value: Array
-    by_mean: Array
-    by_deviation: Array
+    derivatives: Callable[[], tuple[Array, Array]]
 
 
 def utility(name: str, mean: Array, deviation: Array, best: float, xi: float, kappa: float | str) -> Utility:
-    """Return what an acquisition function with gradients is worth.
+    """Return what an acquisition function with gradients is worth; most points are only compared, without them.
 
     Parameters
     ----------
@@ -55,23 +55,37 @@ def utility(name: str, mean: Array, deviation: Array, best: float, xi: float, ka
     deviation = np.maximum(deviation, _SMALLEST_DEVIATION)
     if name == "LCB":
         if kappa == "inf":
-            return Utility(deviation, np.zeros_like(mean), np.ones_like(mean))
-        return Utility(float(kappa) * deviation - mean, np.full_like(mean, -1.0), np.full_like(mean, float(kappa)))
-    with np.errstate(over="ignore"):
-        u = np.clip((best - xi - mean) / deviation, -_FARTHEST, _FARTHEST)
+            return Utility(deviation, lambda: (np.zeros_like(mean), np.ones_like(mean)))
+        weight = float(kappa)
+        return Utility(weight * deviation - mean, lambda: (np.full_like(mean, -1.0), np.full_like(mean, weight)))
+    u = _deviations_below(mean, deviation, best - xi)
     if name == "PI":
-        ratio = _density_over_probability(u)
-        return Utility(log_ndtr(u), -ratio / deviation, -ratio * u / deviation)
+
+        def of_probability() -> tuple[Array, Array]:
+            ratio = _density_over_probability(u)
+            return -ratio / deviation, -ratio * u / deviation
+
+        return Utility(log_ndtr(u), of_probability)
     # improvement = deviation * (u * probability + density), the sum in shares of the density where u is negative
     below, above = np.minimum(u, 0.0), np.maximum(u, 0.0)
     near, far = np.maximum(below, _FAR), np.minimum(below, _FAR)
     share = np.where(u > _FAR, 1.0 + near / _density_over_probability(near), 1.0 / far**2)
     density = np.exp(-0.5 * above**2 - _LOG_ROOT_2_PI)
-    total = above * ndtr(above) + density
+    probability = ndtr(above)
+    total = above * probability + density
     log_sum = np.where(u < 0, -0.5 * below**2 - _LOG_ROOT_2_PI + np.log(share), np.log(total))
-    by_u = np.where(u < 0, 1.0 / (_density_over_probability(below) * share), ndtr(above) / total)
-    by_deviation = np.where(u < 0, 1.0 / share, density / total) / deviation
-    return Utility(np.log(deviation) + log_sum, -by_u / deviation, by_deviation)
+
+    def of_improvement() -> tuple[Array, Array]:
+        by_u = np.where(u < 0, 1.0 / (_density_over_probability(below) * share), probability / total)
+        by_deviation = np.where(u < 0, 1.0 / share, density / total) / deviation
+        return -by_u / deviation, by_deviation
+
+    return Utility(np.log(deviation) + log_sum, of_improvement)
+
+
+def highest_probability(mean: Array, deviation: Array, value: float) -> float:
+    """Return how probable it is, at the point of which that is most probable, to be below a value."""
+    return float(ndtr(_deviations_below(mean, np.maximum(deviation, _SMALLEST_DEVIATION), value).max()))
 
 
 def mes(mean: Array, deviation: Array) -> Array:
@@ -100,6 +114,11 @@ def mes(mean: Array, deviation: Array) -> Array:
         gamma = (optimum + mean) / deviation
         gain += 0.5 * gamma * _density_over_probability(gamma) - log_ndtr(gamma)
     return gain / len(optima)
+
+
+def _deviations_below(mean: Array, deviation: Array, value: float) -> Array:
+    with np.errstate(over="ignore"):
+        return np.clip((value - mean) / deviation, -_FARTHEST, _FARTHEST)
 
 
 def _density_over_probability(u: Array) -> Array:

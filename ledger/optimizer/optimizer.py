@@ -1,6 +1,5 @@
 """A drop-in `skopt.Optimizer` whose proposals cost a fraction of its time."""
 
-import math
 import warnings
 from collections.abc import Sequence
 from typing import Any
@@ -28,6 +27,8 @@ SCREENED = 2_000
 AROUND_BEST, BEST, SPREAD = 0.2, 5, 0.1
 # Steps of L-BFGS-B, as in skopt, and passes over the dimensions that have choices.
 STEPS, PASSES = 20, 3
+# Relative gain of a step below which a point is good enough: that of the surrogate matters far more.
+TOLERANCE = 1e-6
 # With up to so many points a kernel is fitted from every start; then whenever they pass a power of sqrt(2).
 ALWAYS_RESTARTED = 32
 # The largest probability of an improvement by xi up to which none is asked for.
@@ -411,17 +412,21 @@ class _Batch:
 
     def _is_within_reach(self, mean: Array, deviation: Array) -> bool:
         """Say whether the model thinks the asked improvement probable anywhere."""
-        return bool(self._utility("PI", mean, deviation, self._asked_xi).value.max() > math.log(WITHIN_REACH))
+        wanted = self._best - self._asked_xi / self._scale
+        return acquisition.highest_probability(*self._scaled(mean, deviation), wanted) > WITHIN_REACH
 
-    def _utility(self, name: str, mean: Array, deviation: Array, xi: float) -> acquisition.Utility:
-        scaled = (mean - self._mean) / self._scale, deviation / self._scale
-        return acquisition.utility(name.removesuffix("ps"), *scaled, self._best, xi / self._scale, self._kappa)
+    def _scaled(self, mean: Array, deviation: Array) -> tuple[Array, Array]:
+        return (mean - self._mean) / self._scale, deviation / self._scale
+
+    def _utility(self, name: str, mean: Array, deviation: Array) -> acquisition.Utility:
+        scaled, xi = self._scaled(mean, deviation), self._xi / self._scale
+        return acquisition.utility(name.removesuffix("ps"), *scaled, self._best, xi, self._kappa)
 
     def _values(self, name: str, predicted: list[tuple[Array, Array]]) -> Array:
         (mean, deviation), *times = predicted
         if name == "MES":
-            return acquisition.mes((mean - self._mean) / self._scale, deviation / self._scale)
-        value = self._utility(name, mean, deviation, self._xi).value
+            return acquisition.mes(*self._scaled(mean, deviation))
+        value = self._utility(name, mean, deviation).value
         # of an improvement a second: the expected time is that of a logarithmic normal distribution, as in skopt
         for log_time, spread in times:
             value = value - log_time + 0.5 * spread**2
@@ -447,9 +452,10 @@ class _Batch:
             (mean, deviation, by_mean, by_deviation), *times = [
                 posterior.predict_with_gradients(moved) for posterior in self._posteriors
             ]
-            found = self._utility(name, mean, deviation, self._xi)
+            found = self._utility(name, mean, deviation)
             value = found.value
-            gradient = found.by_mean[:, None] * by_mean + found.by_deviation[:, None] * by_deviation
+            of_mean, of_deviation = found.derivatives()
+            gradient = of_mean[:, None] * by_mean + of_deviation[:, None] * by_deviation
             gradient /= self._scale
             for log_time, spread, by_time, by_spread in times:
                 value = value - log_time + 0.5 * spread**2
@@ -458,7 +464,9 @@ class _Batch:
 
         bounds = np.tile(self._columns.bounds[free], (len(rows), 1))
         start = np.clip(rows[:, free].ravel(), bounds[:, 0], bounds[:, 1])
-        result = minimize(negative, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": STEPS})
+        result = minimize(
+            negative, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": STEPS, "ftol": TOLERANCE}
+        )
         moved[:, free] = result.x.reshape(len(rows), -1)
         return self._columns.snap(moved)
 

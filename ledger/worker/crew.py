@@ -34,10 +34,20 @@ class Crew:
         Packages that an own objective may be loaded from.
     options : sequence of str
         More options of `ledger worker`.
+    output : int, optional
+        A file descriptor for all that they say. Default: this process's standard output and error.
     """
 
-    def __init__(self, size: int, url: str, study: str, allowed: Collection[str], options: Sequence[str] = ()) -> None:
-        self._size = size
+    def __init__(
+        self,
+        size: int,
+        url: str,
+        study: str,
+        allowed: Collection[str],
+        options: Sequence[str] = (),
+        output: int | None = None,
+    ) -> None:
+        self._size, self._output = size, output
         self._command = [sys.executable, "-m", "ledger", "worker", "--study", study, "--until-complete", "--leash"]
         for package in allowed:
             self._command += ["--allow", package]
@@ -58,7 +68,14 @@ class Crew:
         for _ in range(self._size):
             self._processes.append(
                 # a group of its own: on Ctrl-C this process says what its workers are to do
-                subprocess.Popen(self._command, stdin=subprocess.PIPE, env=self._environment, process_group=0)
+                subprocess.Popen(
+                    self._command,
+                    stdin=subprocess.PIPE,
+                    stdout=self._output,
+                    stderr=self._output,
+                    env=self._environment,
+                    process_group=0,
+                )
             )
         return self
 

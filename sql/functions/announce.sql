@@ -16,3 +16,6 @@ begin
       versions = case when excluded.versions = '{}' then known.versions else excluded.versions end;
 end
 $$;
+
+comment on function ledger.announce is
+  'Say who works here, at the start, every 10 seconds or so, and at the end (stopped). Not needed to claim.';

@@ -12,3 +12,6 @@ begin
   end if;
 end
 $$;
+
+comment on function ledger.cancel is
+  'End a running or paused study for good, with its trials that have not ended.';

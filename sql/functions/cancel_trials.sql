@@ -34,3 +34,6 @@ begin
   return cancelled;
 end
 $$;
+
+comment on function ledger.cancel_trials is
+  'Cancel one trial that has not ended, or with null all of the study. Answers how many were cancelled.';

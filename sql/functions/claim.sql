@@ -93,3 +93,8 @@ begin
   end loop;
 end
 $$;
+
+comment on function ledger.claim is
+  'Take pending trials for a worker, at most one for each of the claims (random UUIDs, up to 64), of the study '
+  'named or with null of any that runs. No row: nothing to do now. Asked again with the same claims, it answers the'
+  ' same.';

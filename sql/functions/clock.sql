@@ -3,3 +3,6 @@
 create or replace function ledger.clock() returns timestamptz
 language sql volatile parallel safe
 as 'select clock_timestamp()';
+
+comment on function ledger.clock is
+  'The time, from the database''s clock: the one source of every stamp, lease and deadline.';

@@ -50,3 +50,7 @@ begin
   return 'stale';
 end
 $$;
+
+comment on function ledger.complete is
+  'Record the loss, a finite number, of a trial that is held. Seconds are those of training. Answers recorded, '
+  'already, stale or unknown; all but unknown mean that it was kept.';

@@ -11,3 +11,6 @@ begin
     where ended.study is null or name = ended.study), false);
 end
 $$;
+
+comment on function ledger.ended is
+  'Whether the study has ended; with null, whether every study has, of at least one.';

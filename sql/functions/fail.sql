@@ -58,3 +58,7 @@ begin
   return 'stale';
 end
 $$;
+
+comment on function ledger.fail is
+  'Record that the objective failed, or with outcome timeout that it ran out of time. Answers retry, failed, '
+  'already, stale or unknown.';

@@ -14,3 +14,6 @@ begin
   return found;
 end
 $$;
+
+comment on function ledger.heartbeat is
+  'Hold a claim for one more lease. False: it is gone, so stop training.';

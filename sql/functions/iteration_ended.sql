@@ -17,6 +17,9 @@ begin
 end
 $$;
 
+comment on function ledger.iteration_ended is
+  'Trigger: notify the manager when the last open trial of an iteration has ended.';
+
 create or replace trigger iterations_end_aloud after update on ledger.trial
   for each row when (old.finished_at is null and new.finished_at is not null)
   execute function ledger.iteration_ended();

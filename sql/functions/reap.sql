@@ -34,3 +34,7 @@ begin
   return taken.state;
 end
 $$;
+
+comment on function ledger.reap is
+  'Take back a claim whose lease has run out and is still the one that was seen. Answers pending, failed, or null '
+  'where the claim was renewed, ended or taken back meanwhile.';

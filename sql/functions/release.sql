@@ -18,3 +18,6 @@ begin
   return true;
 end
 $$;
+
+comment on function ledger.release is
+  'Give a trial back unfinished, counted against nothing. False: the claim was gone already.';

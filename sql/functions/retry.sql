@@ -61,3 +61,6 @@ begin
   return next_number;
 end
 $$;
+
+comment on function ledger.retry is
+  'Try the parameters of a failed or cancelled trial again, as a new trial. Answers its number.';

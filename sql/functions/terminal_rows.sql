@@ -13,6 +13,9 @@ begin
 end
 $$;
 
+comment on function ledger.refuse_change is
+  'Trigger: refuse to change or remove what has ended, unless its whole study is deleted.';
+
 -- A lost attempt is a presumption, so its holder's own word may replace it, once; its other columns stay.
 create or replace function ledger.refuse_change_of_attempt() returns trigger
 language plpgsql set search_path = pg_catalog, pg_temp
@@ -27,6 +30,10 @@ begin
     using errcode = 'restrict_violation';
 end
 $$;
+
+comment on function ledger.refuse_change_of_attempt is
+  'Trigger: refuse to change an attempt that has ended, but for one that was lost, of which its holder may still '
+  'tell.';
 
 create or replace trigger terminal_trials_do_not_change before update or delete on ledger.trial
   for each row when (old.state in ('complete', 'failed', 'cancelled')) execute function ledger.refuse_change();

@@ -1,8 +1,9 @@
--- What went wrong? Every attempt that did not end in a result, the latest first, with the last line of its error.
+-- What went wrong? Every attempt that did not end in a result, the latest first, with the last line of its error, cut to
+-- 60 characters.
 -- psql -f sql/queries/failures.sql, or with -v study=NAME for one study.
-\if :{?study} \else \set study % \endif
-select study, trial, number as attempt, outcome, worker, ended_at,
-  regexp_replace(rtrim(error, E'\n'), '^.*\n', '') as error
+\if :{?study} \else \set study '' \endif
+select study, trial, number as attempt, outcome, worker, date_trunc('second', ended_at) as ended_at,
+  left(regexp_replace(rtrim(error, E'\n'), '^.*\n', ''), 60) as error
 from ledger.attempts
-where outcome <> 'complete' and study like :'study'
-order by ended_at desc, trial;
+where outcome <> 'complete' and :'study' in (study, '')
+order by attempts.ended_at desc, study, trial;

@@ -1,7 +1,7 @@
 -- Which parameters are best? The ten trials with the lowest loss of each study.
 -- psql -f sql/queries/leaderboard.sql, or with -v study=NAME for one study.
-\if :{?study} \else \set study % \endif
+\if :{?study} \else \set study '' \endif
 select study, rank, trial, round(loss::numeric, 4) as loss, round(accuracy::numeric, 4) as accuracy, params
 from ledger.best_trials
-where study like :'study' and rank <= 10
+where :'study' in (study, '') and rank <= 10
 order by study, rank;

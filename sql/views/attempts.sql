@@ -14,3 +14,6 @@ select
   attempt.error
 from ledger.attempt
 join ledger.study on study.id = attempt.study_id;
+
+comment on view ledger.attempts is 'Every attempt: one claim of a trial by a worker, and how it ended.';
+comment on column ledger.attempts.study is 'Name of the study.';

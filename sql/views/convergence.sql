@@ -5,8 +5,15 @@ select
   trial.number as trial,
   trial.iteration,
   trial.loss,
-  min(trial.loss) over (partition by trial.study_id order by trial.number) as best_loss
+  min(trial.loss) over (partition by study.name order by trial.number) as best_loss
 from ledger.trial
 join ledger.study on study.id = trial.study_id
 where trial.state = 'complete'
 order by trial.study_id, trial.number;
+
+comment on view ledger.convergence is 'The best loss so far, one row a complete trial, in the order of proposal.';
+comment on column ledger.convergence.study is 'Name of the study.';
+comment on column ledger.convergence.trial is 'Number of the trial within the study, from 0.';
+comment on column ledger.convergence.iteration is 'The iteration that it belongs to, from 0.';
+comment on column ledger.convergence.loss is 'The loss of this trial, finite.';
+comment on column ledger.convergence.best_loss is 'The lowest loss of this trial and those before it.';

@@ -18,3 +18,6 @@ select
   iteration.seen
 from ledger.iteration
 join ledger.study on study.id = iteration.study_id;
+
+comment on view ledger.iterations is 'Every iteration: when it was asked and told, and the surrogate that proposed it.';
+comment on column ledger.iterations.study is 'Name of the study.';

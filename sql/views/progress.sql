@@ -37,3 +37,22 @@ cross join lateral (
 group by study.id, trials.ended, trials.complete, trials.running, trials.pending, trials.failed, trials.cancelled,
   trials.attempts, trials.best_loss
 order by study.created_at, study.id;
+
+comment on view ledger.progress is 'How far each study is and the best it has found, one row a study, the oldest first.';
+comment on column ledger.progress.study is 'Name of the study.';
+comment on column ledger.progress.state is 'running, paused, complete, failed or cancelled; the last three are ends.';
+comment on column ledger.progress.iterations_told is
+  'Iterations whose trials have all ended; in steady mode, trials that have ended by those of an iteration.';
+comment on column ledger.progress.iterations is 'The budget, in iterations.';
+comment on column ledger.progress.complete is 'Trials with a loss.';
+comment on column ledger.progress.running is 'Trials that a worker holds now.';
+comment on column ledger.progress.pending is 'Trials that wait for a worker.';
+comment on column ledger.progress.failed is 'Trials that were given up.';
+comment on column ledger.progress.cancelled is 'Trials that were cancelled.';
+comment on column ledger.progress.attempts is 'Claims of its trials, those that were given back included.';
+comment on column ledger.progress.best_loss is 'The lowest loss; null where no trial is complete.';
+comment on column ledger.progress.best_accuracy is
+  '1 - best_loss, which is the accuracy of the built-in models; null where no trial is complete.';
+comment on column ledger.progress.created_at is 'When it was made.';
+comment on column ledger.progress.elapsed is 'From when it was made until it ended, or until now; pauses included.';
+comment on column ledger.progress.reason is 'Why it is in this state; null where there is nothing to say.';

@@ -20,3 +20,5 @@ select
   heartbeat,
   timeout
 from ledger.study;
+
+comment on view ledger.studies is 'Every study: what it is and how it stands.';

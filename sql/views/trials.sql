@@ -29,3 +29,8 @@ select
   trial.finished_at
 from ledger.trial
 join ledger.study on study.id = trial.study_id;
+
+comment on view ledger.trials is 'Every trial, whatever its state.';
+comment on column ledger.trials.study is 'Name of the study.';
+comment on column ledger.trials.seconds is
+  'Seconds of training of the attempt that completed it, as its worker measured them; null unless complete.';

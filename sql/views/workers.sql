@@ -21,3 +21,10 @@ left join (
   join ledger.study on study.id = trial.study_id
   where trial.state = 'running'
   order by trial.worker, trial.lease_until desc, trial.number) as held on held.worker = worker.name;
+
+comment on view ledger.workers is 'Every worker that is or was here, and what it holds now.';
+comment on column ledger.workers.alive is
+  'It has not left and was seen within 30 seconds, or it holds a trial whose lease has not run out.';
+comment on column ledger.workers.study is 'Name of the study of the trial that it holds; null where it holds none.';
+comment on column ledger.workers.trial is
+  'Number of the trial that it holds, of several the last whose lease runs out; null where it holds none.';

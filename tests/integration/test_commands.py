@@ -13,15 +13,10 @@ from ledger.cli import main
 from ledger.database import protocol
 from ledger.database.store import Store
 from ledger.manager import Manager, register
-from ledger.resources import folder
 from ledger.study import assemble
 from tests import variables
 from tests.integration.ledgers import make_study, take
 
-_VARIABLES = [
-    *variables.STUDY,
-    *("DATABASE_URL", "LEDGER_ALLOW", "LEDGER_LOG_FORMAT", "LEDGER_LOG_LEVEL"),
-]
 Run = Callable[..., tuple[int, str, str]]
 
 STUDY = '[objective]\nmodel = "svm"\n'
@@ -30,7 +25,7 @@ STUDY = '[objective]\nmodel = "svm"\n'
 @pytest.fixture
 def run(monkeypatch, capfd, tmp_path) -> Iterator[Run]:
     """Runs the program in this process: exit code, standard output, standard error."""
-    for name in _VARIABLES:
+    for name in variables.ALL:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("LEDGER_HOME", str(tmp_path / "home"))
     monkeypatch.chdir(tmp_path)
@@ -178,20 +173,6 @@ def test_a_smaller_budget_is_refused(there, store):
     store.extend(store.study("svm-1").id, 5)
     code, _, error = there("resume", "svm-1", "--iterations", "2")
     assert (code, "a budget only grows" in error) == (1, True)
-
-
-def test_every_ready_query_runs(there, store, connection):
-    protocol.complete(connection, take(connection, "svm-1"), 0.25, {"accuracy": 0.75}, 1.0)
-    protocol.fail(connection, take(connection, "svm-1"), "Traceback\nValueError: no", 1.0)
-    protocol.announce(connection, "w", "host", 7, {})
-    files = sorted((folder("sql") / "queries").glob("*.sql"))
-    assert len(files) >= 5
-    for file in files:
-        assert file.read_text().startswith("-- "), "says what it answers"
-        for chosen in ([], ["-v", "study=svm-1"]):
-            code, out, error = there("db", "psql", "-v", "ON_ERROR_STOP=1", *chosen, "-f", str(file))
-            assert (code, error) == (0, ""), error
-            assert "svm-1" in out or "host" in out
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,6 @@
 """Whatever is given on a real ledger: never a traceback, never a partial write; what a result holds is stored whole."""
 
 import copy
-import logging
-import signal
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +14,7 @@ from hypothesis import strategies as st
 from ledger.database import protocol
 from ledger.objectives import ObjectiveError
 from ledger.objectives.result import to_result
-from tests.fuzz import arguments, cases, check_told, run, texts, toml
+from tests.fuzz import arguments, cases, check_told, restored, run, texts, toml
 from tests.integration.ledgers import make_study, take
 from tests.unit.test_fuzzed_input import FILE, mutated, returns
 from tests.unit.test_space import jsonb
@@ -34,12 +32,8 @@ def contents(connection: psycopg.Connection[Any]) -> dict[str, Any]:
 def as_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("LEDGER_HOME", str(tmp_path / "home"))
     monkeypatch.chdir(tmp_path)
-    handler = signal.getsignal(signal.SIGTERM)
-    logger = logging.getLogger("ledger")
-    before = logger.handlers[:], logger.level, logger.propagate
-    yield
-    signal.signal(signal.SIGTERM, handler)
-    logger.handlers[:], logger.level, logger.propagate = before
+    with restored():
+        yield
 
 
 @pytest.fixture

@@ -39,6 +39,9 @@ def objects(connection: Connection) -> set[tuple[str, ...]]:
         " join pg_class on pg_class.oid = indexrelid where relnamespace = 'ledger'::regnamespace",
         "select 'options', oid::regclass::text, reloptions::text from pg_class"
         " where relnamespace = 'ledger'::regnamespace and relkind = 'r'",
+        "select 'comment', relname, attname, description from pg_description"
+        " join pg_class on pg_class.oid = objoid left join pg_attribute on attrelid = objoid and attnum = objsubid"
+        " where classoid = 'pg_class'::regclass and relnamespace = 'ledger'::regnamespace and relkind = 'r'",
     ]
     with connection.begin():
         rows = {tuple(row) for statement in statements for row in connection.execute(text(statement))}
@@ -84,6 +87,49 @@ def test_models_and_migrations_agree(server, empty):
             connection.execute(text("create schema ledger"))
             metadata.create_all(connection)
         assert objects(connection) == migrated
+
+
+def described(connection: Connection) -> dict[tuple[str, str], str | None]:
+    """What pg_description says of every table, view, column and function of the schema, and of the schema itself."""
+    statements = [
+        "select relname, coalesce(attname, ''), description from pg_class left join pg_attribute"
+        " on attrelid = pg_class.oid and attnum > 0 and not attisdropped"
+        " left join pg_description on objoid = pg_class.oid and classoid = 'pg_class'::regclass and objsubid = attnum"
+        " where relnamespace = 'ledger'::regnamespace and relkind in ('r', 'v')",
+        "select relname, '', obj_description(oid, 'pg_class') from pg_class"
+        " where relnamespace = 'ledger'::regnamespace and relkind in ('r', 'v')",
+        "select oid::regprocedure::text, '', obj_description(oid, 'pg_proc') from pg_proc"
+        " where pronamespace = 'ledger'::regnamespace",
+        "select '', '', obj_description('ledger'::regnamespace, 'pg_namespace')",
+    ]
+    with connection.begin():
+        rows = [row for statement in statements for row in connection.execute(text(statement))]
+    return {(name, column): comment for name, column, comment in rows}
+
+
+def test_the_database_explains_itself(empty):
+    migration.upgrade(empty)
+    found = described(empty)
+    assert [place for place, comment in found.items() if not comment] == []
+    declared = {
+        (table.name, name): comment
+        for table in metadata.tables.values()
+        for name, comment in [("", table.comment), *((column.name, column.comment) for column in table.columns)]
+    }
+    assert all(declared.values())
+    assert {place: found[place] for place in declared} == declared
+    # a view that shows a table says the same of its columns
+    assert found["trials", "loss"] == declared["trial", "loss"]
+    assert not any("\n" in str(comment) or len(str(comment)) > 250 for comment in found.values())
+
+
+@pytest.mark.parametrize("older", REVISIONS)
+def test_an_upgraded_database_is_described_as_a_fresh_one(server, empty, older):
+    migration.upgrade(empty)
+    with _database(server) as other, engine(other).connect() as upgraded:
+        migration.upgrade(upgraded, older)
+        migration.upgrade(upgraded)
+        assert described(upgraded) == described(empty)
 
 
 def test_the_revisions_are_alembics():

@@ -199,6 +199,7 @@ def test_every_function_of_the_hot_path_is_explained_here():
         "clock",
         "ended",
         "iteration_ended",
+        "number",
         "retry",
         "revision",
         "terminal_rows",

@@ -30,12 +30,15 @@ from tests.integration.ledgers import make_study, take, trial
 PASSWORD = "of the tests' roles"  # servers that ask for none do not mind it
 ROLES = ("ledger_owner", "ledger_manager", "ledger_worker", "ledger_reader")
 OTHERS = ROLES[1:]
-VIEWS = {"attempts", "best_trials", "convergence", "iterations", "progress", "studies", "trials", "workers"}
+VIEWS = {
+    *("attempts", "best_trials", "convergence", "iteration_regret", "iterations", "outcomes", "parameters", "progress"),
+    *("regret", "studies", "trial_times", "trials", "utilisation", "workers"),
+}
 PROTOCOL = {"claim", "heartbeat", "complete", "fail", "release", "announce", "ended", "revision"}
 FUNCTIONS = {
-    "ledger_manager": {"cancel", "cancel_trials", "clock", "reap", "retry", "revision"},
+    "ledger_manager": {"cancel", "cancel_trials", "clock", "number", "reap", "retry", "revision"},
     "ledger_worker": PROTOCOL,
-    "ledger_reader": {"clock", "revision"},
+    "ledger_reader": {"clock", "number", "revision"},
 }
 # what a manager writes
 INSERTED = {
@@ -456,8 +459,9 @@ def test_a_study_runs_with_each_program_under_its_own_role(server):
         assert [trial["state"] for trial in document["trials"]] == ["complete"] * 4
         assert len(document["attempts"]) == 4
         assert len(said(start(reader, "export", "s", "--format", "csv")).splitlines()) == 5
-        for query in (folder("sql") / "queries").glob("*.sql"):
-            said(start(reader, "db", "psql", "-v", "ON_ERROR_STOP=1", "-f", str(query)))
+        queries = [f"--file={query}" for query in (folder("sql") / "queries").glob("*.sql")]
+        said(start(reader, "db", "psql", "-v", "ON_ERROR_STOP=1", *queries))
+        assert "accuracy" in said(start(reader, "query", "leaderboard", "--json"))
         for role in ROLES:
             assert "is well" in said(start(of(role), "db", "check"))
 
@@ -473,13 +477,15 @@ def test_a_study_runs_with_each_program_under_its_own_role(server):
         ("ledger_reader", ["trial", "cancel", "s", "0"], "ledger_manager"),
         ("ledger_reader", ["trial", "retry", "s", "0"], "ledger_manager"),
         ("ledger_manager", ["study", "delete", "s", "--yes"], "ledger_owner"),
+        ("ledger_manager", ["study", "view", "s"], "ledger_owner"),
+        ("ledger_reader", ["study", "view", "s"], "ledger_owner"),
         ("ledger_manager", ["db", "upgrade"], "ledger_owner"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else value,
 )
 def test_what_a_role_may_not_do_ends_in_one_line_that_names_the_role_that_may(of, role, arguments, needed):
     error = said(start(of(role), *arguments), code=1)
-    assert error.startswith(f"ledger: role {role} may not do this (permission denied for ")
+    assert error.startswith(f"ledger: role {role} may not do this (permission denied ")
     assert needed in error
     assert error.count("\n") == 1
     assert PASSWORD not in error

@@ -173,6 +173,19 @@ def test_a_steady_study_of_which_no_trial_completes_fails_and_may_try_again(conn
     verified(url)
 
 
+def test_cancelled_trials_count_against_the_budget_also_before_any_completes(connection, url, study):
+    def cancelled(_progress: Progress) -> None:
+        with engine(url).connect() as own:
+            store = Store(own)
+            numbers = [trial.number for trial in store.trials(1) if trial.state == "pending"]
+            store.cancel_trials(1, numbers, "not wanted")
+
+    row = manage(url, study, cancelled)
+    assert row.state == "failed"
+    assert connection.execute("select count(*) from ledger.trial").fetchone() == (20,)
+    verified(url)
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [

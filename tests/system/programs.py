@@ -18,10 +18,12 @@ from tests import variables
 class Program:
     def __init__(self, folder: Path, **given: str) -> None:
         self.folder, self.home = folder, folder / "home"
-        self._environment = {
-            k: v for k, v in os.environ.items() if k not in (*variables.STUDY, "DATABASE_URL", "LEDGER_ALLOW")
-        }
+        self._environment = {k: v for k, v in os.environ.items() if k not in variables.ALL}
         self._environment |= {"LEDGER_HOME": str(self.home), **given}
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return dict(self._environment)
 
     def start(self, *arguments: str, log: IO[str] | None = None) -> "subprocess.Popen[str]":
         """Start a command in a process group of its own; what it says goes to pipes, or all of it to the log."""

@@ -34,7 +34,7 @@ def test_derivatives_are_those_of_the_values(name, kappa):
     u = np.array([-1e5, -1.1e4, -0.9e4, -300, -40, -8, -2, -1e-6, 1e-6, 1, 5, 40])
     deviation = np.full_like(u, 0.3)
     mean = -u * 0.3
-    found = utility(name, mean, deviation, 0.0, 0.0, kappa)
+    of_mean, of_deviation = utility(name, mean, deviation, 0.0, 0.0, kappa).derivatives()
 
     def value(mean, deviation):
         return utility(name, mean, deviation, 0.0, 0.0, kappa).value
@@ -42,8 +42,8 @@ def test_derivatives_are_those_of_the_values(name, kappa):
     step = 1e-5
     by_mean = (value(mean + step, deviation) - value(mean - step, deviation)) / (2 * step)
     by_deviation = (value(mean, deviation + step) - value(mean, deviation - step)) / (2 * step)
-    np.testing.assert_allclose(found.by_mean, by_mean, rtol=2e-3, atol=1e-6)
-    np.testing.assert_allclose(found.by_deviation, by_deviation, rtol=2e-3, atol=1e-6)
+    np.testing.assert_allclose(of_mean, by_mean, rtol=2e-3, atol=1e-6)
+    np.testing.assert_allclose(of_deviation, by_deviation, rtol=2e-3, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", ["EI", "PI", "LCB"])
@@ -51,7 +51,7 @@ def test_the_tails_are_finite_and_never_flat(name):
     mean = np.logspace(-3, 12, 200)
     found = utility(name, mean, np.ones_like(mean), 0.0, 0.0, 1.96)
     assert (np.diff(found.value) < 0).all()
-    for one in (found.value, found.by_mean, found.by_deviation):
+    for one in (found.value, *found.derivatives()):
         assert np.isfinite(one).all()
 
 
@@ -61,7 +61,7 @@ def test_extremes_are_finite(name):
     for deviation in (0.0, 1e-300, 1.0):
         for xi in (0.01, 1e298, np.inf):
             found = utility(name, mean, np.full_like(mean, deviation), 0.0, xi, 1.96)
-            for one in (found.by_mean, found.by_deviation):
+            for one in found.derivatives():
                 assert np.isfinite(one).all()
             assert not np.isnan(found.value).any()
 

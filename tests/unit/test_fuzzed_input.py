@@ -3,11 +3,9 @@
 import copy
 import functools
 import itertools
-import logging
 import math
 import os
 import re
-import signal
 import sys
 from collections.abc import Iterator
 from datetime import time
@@ -27,7 +25,7 @@ from ledger.errors import UsageError
 from ledger.objectives import ObjectiveError
 from ledger.objectives.result import to_result
 from ledger.study import Study, assemble, workers
-from tests.fuzz import Verbatim, arguments, cases, check_line, check_told, odd_texts, run, texts, toml
+from tests.fuzz import Verbatim, arguments, cases, check_line, check_told, odd_texts, restored, run, texts, toml
 from tests.unit.test_space import jsonb
 
 # the largest of the cases are shown in none of the errors
@@ -49,17 +47,12 @@ FILE = {
 
 @pytest.fixture(autouse=True)
 def as_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The program, run in this process, sets a signal's handler and the log's; and no database is made here."""
     home = tmp_path / "home"
     home.touch()  # no folder, so no server is started in it
     monkeypatch.setenv("LEDGER_HOME", str(home))
     monkeypatch.chdir(tmp_path)
-    handler = signal.getsignal(signal.SIGTERM)
-    logger = logging.getLogger("ledger")
-    before = logger.handlers[:], logger.level, logger.propagate
-    yield
-    signal.signal(signal.SIGTERM, handler)
-    logger.handlers[:], logger.level, logger.propagate = before
+    with restored():
+        yield
 
 
 # Study files

@@ -96,12 +96,12 @@ def test_names_of_the_estimator_pass():
 @pytest.mark.parametrize(
     ("model", "name", "message"),
     [
-        ("svm", "c", "SVC (model svm) has no hyper-parameter 'c'; the nearest are C"),
-        ("svm", "gama", "SVC (model svm) has no hyper-parameter 'gama'; the nearest are gamma"),
+        ("svm", "c", "SVC (model svm) has no hyper-parameter 'c'; did you mean 'C'?"),
+        ("svm", "gama", "SVC (model svm) has no hyper-parameter 'gama'; did you mean 'gamma'?"),
         (
             "xgb",
             "num_leaves",
-            "XGBClassifier (model xgb) has no hyper-parameter 'num_leaves'; the nearest are max_leaves",
+            "XGBClassifier (model xgb) has no hyper-parameter 'num_leaves'; did you mean 'max_leaves'?",
         ),
         ("lgbm", "output_model", "LGBMClassifier (model lgbm) has no hyper-parameter 'output_model'; "),
         (
@@ -129,7 +129,7 @@ def test_names_of_the_estimator_pass():
         ),
         ("lgbm", "verbose", "'verbose' of LGBMClassifier (model lgbm) is set by the ledger (silent); leave it out of"),
         ("nn", "C", "unknown model 'nn'; there are svm, xgb, lgbm"),
-        ("lgmb", "C", "unknown model 'lgmb'; the nearest are lgbm"),
+        ("lgmb", "C", "unknown model 'lgmb'; did you mean 'lgbm'?"),
     ],
 )
 def test_a_name_that_cannot_be_searched_is_refused_in_one_line_with_the_way_out(model, name, message):

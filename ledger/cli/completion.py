@@ -1,0 +1,29 @@
+"""completion: what makes a shell complete the commands, their options and the names of studies."""
+
+import click
+from click.shell_completion import get_completion_class
+
+from ledger.cli.options import examples
+
+_VARIABLE = "_LEDGER_COMPLETE"
+
+
+@click.command(
+    epilog=examples(
+        'eval "$(ledger completion bash)"',
+        "ledger completion zsh > ~/.zfunc/_ledger",
+        "ledger completion fish > ~/.config/fish/completions/ledger.fish",
+    )
+)
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> None:
+    """Print the script that completes commands in a shell.
+
+    Read it where the shell starts, as in the examples: bash in ~/.bashrc, zsh from a folder of its fpath, fish by
+    itself. Names of studies are completed where the database answers within a second.
+    """
+    from ledger.cli import program
+
+    found = get_completion_class(shell)
+    assert found is not None
+    click.echo(found(program, {}, "ledger", _VARIABLE).source())

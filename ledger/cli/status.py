@@ -1,0 +1,72 @@
+"""status: how a study stands now, once or for as long as it runs."""
+
+import sys
+import time
+from dataclasses import fields
+from typing import Any
+
+import click
+
+from ledger.cli import document
+from ledger.cli.access import ledger_store
+from ledger.cli.names import STUDY
+from ledger.cli.options import examples, settings_options
+from ledger.errors import LedgerError, UsageError
+from ledger.settings import Settings
+
+
+@click.command(
+    epilog=examples(
+        "ledger status svm-42-be6aab",
+        "ledger status svm-42-be6aab --watch",
+        "ledger status svm-42-be6aab --json | jq .remaining_seconds",
+    )
+)
+@click.argument("name", type=STUDY)
+@click.option("--watch", is_flag=True, help="Go on until the study has ended: a live view, or a line for each change.")
+@document.json_option
+@settings_options
+def status(name: str, watch: bool, as_json: bool, settings: Settings) -> None:
+    """Show how a study stands: progress, best loss, workers, failures.
+
+    With --watch it ends with the study, and the exit code is the study's outcome: 0 where it is complete. All times
+    are by the database's clock.
+    """
+    if watch and as_json:
+        raise UsageError("--json is one document: leave --watch out")
+    from ledger.terminal.line import line
+    from ledger.terminal.live import can_draw, console, follow, live
+
+    with ledger_store(settings) as store:
+        study_id = store.study(name).id
+        if as_json:
+            document.write(_document(store.status(study_id)))
+            return
+        if not watch:
+            from ledger.terminal.picture import Picture
+
+            on = console(sys.stdout)
+            found = store.status(study_id)
+            on.print(Picture(found, rows=len(found.workers)))
+            return
+        changes = follow(lambda: store.status(study_id), time.sleep)
+        if can_draw(sys.stdout):
+            from ledger.terminal.picture import Picture
+
+            with live(console(sys.stdout), transient=False) as view:
+                for found in changes:
+                    view.update(Picture(found), refresh=True)
+        else:
+            said = ""
+            for found in changes:
+                if (now := line(found)) != said:
+                    said = now
+                    click.echo(said)
+    if found.state != "complete":
+        raise LedgerError(f"study {name} is {found.state}")
+
+
+def _document(status: Any) -> dict[str, Any]:
+    facts = {field.name: getattr(status, field.name) for field in fields(status)}
+    improvements = [{"trial": trial, "loss": loss} for trial, loss in status.improvements]
+    return {"study": facts.pop("name"), **facts, "improvements": improvements}

@@ -1,0 +1,23 @@
+-- What comments of schema ledger are not beside what they describe. A view that shows a table says of the table's
+-- columns what the table says of them.
+comment on schema ledger is 'The trial ledger: studies, iterations, trials, attempts and workers. Read the views (\dv+ ledger.*), write with the functions.';
+
+do $$
+declare
+  thing text;
+begin
+  for thing in
+    select format('comment on column %s.%I is %L', shown.view, shows.attname, col_description(shows.attrelid, shows.attnum))
+    from (values
+      ('ledger.study'::regclass, 'ledger.studies'::regclass),
+      ('ledger.iteration', 'ledger.iterations'),
+      ('ledger.trial', 'ledger.trials'),
+      ('ledger.attempt', 'ledger.attempts'),
+      ('ledger.worker', 'ledger.workers')) as shown (of, view)
+    join pg_attribute as shows on shows.attrelid = shown.of and shows.attnum > 0 and not shows.attisdropped
+    join pg_attribute as has on has.attrelid = shown.view and has.attname = shows.attname
+  loop
+    execute thing;
+  end loop;
+end
+$$;

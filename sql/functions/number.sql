@@ -1,0 +1,11 @@
+-- The number that a JSON value is, or null. jsonb holds numbers that are larger than any double, or smaller; objectives
+-- report what they like, and no view fails for it.
+create or replace function ledger.number(value jsonb) returns double precision
+language sql immutable parallel safe
+return case
+  when jsonb_typeof(value) = 'number' and abs(value::numeric) <= 1.7976931348623157e308
+  then case when abs(value::numeric) < 2.5e-324 then 0 else value::numeric::double precision end
+end;
+
+comment on function ledger.number is
+  'The number that a JSON value is; null where it is none, or is larger than any double.';

@@ -1,0 +1,11 @@
+-- Which choice of a category is best, and which one fails? Losses by each value that was tried.
+-- psql -f sql/queries/best_per_category.sql, or with -v study=NAME for one study.
+\if :{?study} \else \set study '' \endif
+select study, parameter, text as value, count(*) filter (where state = 'complete') as complete,
+  count(*) filter (where state = 'failed') as failed,
+  round(min(loss)::numeric, 4) as best_loss,
+  round((percentile_disc(0.5) within group (order by loss))::numeric, 4) as median_loss
+from ledger.parameters
+where kind = 'categorical' and :'study' in (study, '')
+group by study, parameter, text
+order by study, parameter, min(loss) nulls last, text;

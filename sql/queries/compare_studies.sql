@@ -1,0 +1,18 @@
+-- Which search was better? Studies side by side, the lowest loss first: what each has found, after how many trials and
+-- after how long, and how its losses are spread.
+-- psql -f sql/queries/compare_studies.sql, or with -v study=NAME for one study.
+\if :{?study} \else \set study '' \endif
+select studies.name as study, coalesce(studies.objective ->> 'model', studies.objective ->> 'function') as objective,
+  coalesce(studies.spec ->> 'mode', 'batch') as mode, progress.state, progress.complete, progress.failed,
+  round(best.loss::numeric, 4) as best_loss, best.trial as best_trial,
+  round(extract(epoch from best.finished_at - studies.created_at), 1) as seconds_to_best,
+  round(spread.median::numeric, 4) as median_loss
+from ledger.studies
+join ledger.progress on progress.study = studies.name
+left join ledger.best_trials as best on best.study = studies.name and best.rank = 1
+left join lateral (
+  select percentile_disc(0.5) within group (order by loss) as median
+  from ledger.trials
+  where trials.study_id = studies.id and trials.state = 'complete') as spread on true
+where :'study' in (studies.name, '')
+order by best.loss nulls last, studies.name;

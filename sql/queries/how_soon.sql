@@ -1,0 +1,16 @@
+-- How soon was the best nearly found? The number of complete trials until the regret, the distance to the study's own
+-- best, was at most a tenth and a hundredth of what it was after the first trial; and until the best itself.
+-- psql -f sql/queries/how_soon.sql, or with -v study=NAME for one study.
+\if :{?study} \else \set study '' \endif
+select study, count(*) as complete, round(first_regret::numeric, 4) as first_regret,
+  min(place) filter (where simple_regret <= first_regret / 10) as trials_to_a_tenth,
+  min(place) filter (where simple_regret <= first_regret / 100) as trials_to_a_hundredth,
+  min(place) filter (where simple_regret = 0) as trials_to_best
+from (
+  select study, simple_regret,
+    row_number() over (partition by study order by trial) as place,
+    first_value(simple_regret) over (partition by study order by trial) as first_regret
+  from ledger.regret
+  where :'study' in (study, '')) as regrets
+group by study, first_regret
+order by study;

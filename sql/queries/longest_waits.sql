@@ -1,0 +1,9 @@
+-- Which trials waited longest for a worker? The ten longest; a trial that was given back waits again.
+-- psql -f sql/queries/longest_waits.sql, or with -v study=NAME for one study.
+\if :{?study} \else \set study '' \endif
+select study, trial, iteration, state, attempts, round(queue_seconds::numeric, 2) as queue_seconds,
+  round(claimed_seconds::numeric, 2) as claimed_seconds, round(training_seconds::numeric, 2) as training_seconds
+from ledger.trial_times
+where queue_seconds is not null and :'study' in (study, '')
+order by trial_times.queue_seconds desc, study, trial
+limit 10;

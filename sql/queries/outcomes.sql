@@ -1,0 +1,9 @@
+-- How did attempts end, and what did those cost that gave no result?
+-- psql -f sql/queries/outcomes.sql, or with -v study=NAME for one study.
+\if :{?study} \else \set study '' \endif
+select study, outcome, attempts, trials, workers, round(training_seconds::numeric, 2) as training_seconds,
+  round(claimed_seconds::numeric, 2) as claimed_seconds,
+  round(100.0 * attempts / sum(attempts) over (partition by study), 1) as percent
+from ledger.outcomes
+where :'study' in (study, '')
+order by study, attempts desc, outcome;

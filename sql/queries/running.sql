@@ -1,0 +1,11 @@
+-- What is being trained now, by whom, and since when? A negative lease is one that has run out: the manager takes the
+-- trial back once it has watched that for a whole lease.
+-- psql -f sql/queries/running.sql, or with -v study=NAME for one study.
+\if :{?study} \else \set study '' \endif
+select study, number as trial, worker, attempts as attempt,
+  round(extract(epoch from ledger.clock() - claimed_at), 1) as held_seconds,
+  round(extract(epoch from lease_until - ledger.clock()), 1) as lease_seconds,
+  round(extract(epoch from deadline_at - ledger.clock()), 1) as seconds_to_deadline, params
+from ledger.trials
+where state = 'running' and :'study' in (study, '')
+order by claimed_at, study, number;

@@ -1,0 +1,12 @@
+-- Which results came too late to count, and were they different? A worker that was believed lost delivered them when
+-- another had the trial, or the trial had ended. With a deterministic objective the difference is 0.
+-- psql -f sql/queries/stale_results.sql, or with -v study=NAME for one study.
+\if :{?study} \else \set study '' \endif
+select attempts.study, attempts.trial, attempts.number as attempt, attempts.worker,
+  round(extract(epoch from attempts.ended_at - trials.finished_at), 1) as late_seconds, trials.state,
+  round(attempts.loss::numeric, 4) as stale_loss, round(trials.loss::numeric, 4) as recorded_loss,
+  round(attempts.loss::numeric - trials.loss::numeric, 4) as difference
+from ledger.attempts
+join ledger.trials on trials.study_id = attempts.study_id and trials.number = attempts.trial
+where attempts.outcome = 'stale' and :'study' in (attempts.study, '')
+order by attempts.study, attempts.trial, attempts.number;

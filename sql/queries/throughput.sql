@@ -1,0 +1,16 @@
+-- How many trials are done an hour? By the hour in which attempts ended, with the best loss until then.
+-- psql -f sql/queries/throughput.sql, or with -v study=NAME for one study.
+\if :{?study} \else \set study '' \endif
+select study, hour, complete, failed, workers, round(training_seconds::numeric, 1) as training_seconds,
+  round(min(best_loss) over (partition by study order by hour)::numeric, 4) as best_so_far
+from (
+  select study, date_trunc('hour', ended_at) as hour,
+    count(*) filter (where outcome = 'complete') as complete,
+    count(*) filter (where outcome in ('failed', 'timeout')) as failed,
+    count(distinct worker) as workers,
+    coalesce(sum(seconds), 0) as training_seconds,
+    min(loss) filter (where outcome = 'complete') as best_loss
+  from ledger.attempts
+  where ended_at is not null and :'study' in (study, '')
+  group by study, hour) as hours
+order by study, hour;

@@ -1,0 +1,24 @@
+-- Where did the time go? Of the time that workers were here for a study: training, holding trials otherwise (loading the
+-- objective, statements, trials claimed ahead), and idle, most of it while points were proposed or the slowest trial of
+-- an iteration was trained. Proposing is the manager's, one point after another.
+-- psql -f sql/queries/where_time_went.sql, or with -v study=NAME for one study.
+\if :{?study} \else \set study '' \endif
+select progress.study, round(extract(epoch from progress.elapsed), 1) as elapsed_seconds,
+  round(proposed.seconds::numeric, 1) as proposing_seconds, work.workers,
+  round(work.present::numeric, 1) as present_seconds,
+  round(100 * (work.training / nullif(work.present, 0))::numeric) as training_percent,
+  round(100 * ((work.busy - work.training) / nullif(work.present, 0))::numeric) as holding_percent,
+  round(100 * ((work.present - work.busy) / nullif(work.present, 0))::numeric) as idle_percent
+from ledger.progress
+cross join lateral (
+  select sum(ask_seconds + tell_seconds) as seconds
+  from ledger.iterations
+  where iterations.study = progress.study) as proposed
+cross join lateral (
+  select count(*) as workers, sum(present_seconds) as present, sum(busy_seconds) as busy,
+    sum(training_seconds) as training
+  from ledger.utilisation
+  -- a worker that never said that it is here has no presence to compare with
+  where utilisation.study = progress.study and present_seconds is not null) as work
+where :'study' in (progress.study, '')
+order by progress.study;

@@ -1,0 +1,11 @@
+-- What did a worker do? Its attempts in order: held for how long, training for how long, and how each ended.
+-- psql -f sql/queries/worker_history.sql -v worker=NAME; without it, every worker; with -v study=NAME for one study.
+\if :{?worker} \else \set worker '' \endif
+\if :{?study} \else \set study '' \endif
+select worker, date_trunc('second', claimed_at) as claimed_at, study, trial, number as attempt,
+  coalesce(outcome, 'under way') as outcome,
+  round(extract(epoch from coalesce(ended_at, ledger.clock()) - claimed_at), 2) as held_seconds,
+  round(seconds::numeric, 2) as training_seconds, round(loss::numeric, 4) as loss
+from ledger.attempts
+where :'worker' in (worker, '') and :'study' in (study, '')
+order by worker, attempts.claimed_at, study, trial;

@@ -1,0 +1,48 @@
+-- Each parameter against the loss, one row a trial and parameter.
+create or replace view ledger.parameters as
+select
+  study.name as study,
+  trial.number as trial,
+  trial.iteration,
+  trial.state,
+  trial.loss,
+  chosen.parameter,
+  chosen.kind,
+  chosen.number,
+  chosen.value #>> '{}' as text,
+  case
+    -- a category has no bounds
+    when (chosen.number between chosen.low::float8 and chosen.high::float8) is not true then null
+    when chosen.prior = 'log-uniform'
+    then (ln(chosen.number) - ln(chosen.low::float8)) / nullif(ln(chosen.high::float8) - ln(chosen.low::float8), 0)
+    -- as numerics, which do not underflow
+    else round((chosen.value::numeric - chosen.low) / (chosen.high - chosen.low), 17)::float8
+  end as position
+from ledger.trial
+join ledger.study on study.id = trial.study_id
+cross join lateral (
+  select
+    dimension ->> 'name' as parameter,
+    dimension ->> 'type' as kind,
+    dimension ->> 'prior' as prior,
+    (dimension ->> 'low')::numeric as low,
+    (dimension ->> 'high')::numeric as high,
+    trial.params -> (dimension ->> 'name') as value,
+    ledger.number(trial.params -> (dimension ->> 'name')) as number
+  from jsonb_array_elements(study.spec -> 'space') as dimension
+  -- keeps the planner from multiplying studies with their dimensions before it comes to the trials
+  offset 0) as chosen;
+
+comment on view ledger.parameters is 'Each parameter against the loss, one row a trial and parameter of its study''s space.';
+comment on column ledger.parameters.study is 'Name of the study.';
+comment on column ledger.parameters.trial is 'Number of the trial within the study, from 0.';
+comment on column ledger.parameters.iteration is 'The iteration that it belongs to, from 0.';
+comment on column ledger.parameters.state is 'pending, running, complete, failed or cancelled.';
+comment on column ledger.parameters.loss is 'The loss of the trial, finite; null unless complete.';
+comment on column ledger.parameters.parameter is 'Name of the parameter.';
+comment on column ledger.parameters.kind is 'real, integer or categorical.';
+comment on column ledger.parameters.number is 'The value, of a category too if it is a number; null where it is none.';
+comment on column ledger.parameters.text is 'The value as text, whatever its kind.';
+comment on column ledger.parameters.position is
+  'Where the value lies in the study''s space, from 0 (low) to 1 (high), on a logarithmic scale where the prior is '
+  'log-uniform; null for categories.';

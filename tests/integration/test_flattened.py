@@ -1,0 +1,188 @@
+"""The flattened view of a study: whatever its parameters and metrics are called, kept by an upgrade, gone with it."""
+
+import math
+from typing import Any
+
+import psycopg
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from psycopg import sql
+from psycopg.rows import dict_row
+
+from ledger.database import flattened, migration, protocol
+from ledger.database.connection import engine
+from ledger.database.store import Batch, Store
+from ledger.errors import LedgerError
+from tests.fuzz import cases
+from tests.integration.ledgers import make_study, spec, take
+from tests.integration.test_commands import run, there  # noqa: F401, the program on a ledger with a study
+from tests.integration.test_privileges import make_roles, upgrade
+
+SPACE = [
+    {"name": "C", "type": "real", "low": 0.01, "high": 100.0, "prior": "log-uniform"},
+    {"name": "depth", "type": "integer", "low": 2, "high": 10, "prior": "uniform"},
+    {"name": "kernel", "type": "categorical", "choices": ["rbf", "poly"]},
+    {"name": "shrinking", "type": "categorical", "choices": [True, False]},
+    {"name": "bins", "type": "categorical", "choices": [8, 16]},
+]
+POINTS = [
+    {"C": 1e-2, "depth": 2, "kernel": "rbf", "shrinking": True, "bins": 8},
+    {"C": 10, "depth": 10, "kernel": "poly", "shrinking": False, "bins": 16},
+]
+
+
+def table(connection: psycopg.Connection[Any], study: str) -> list[dict[str, Any]]:
+    view = sql.Identifier("ledger", flattened.view_name(study))
+    with connection.cursor(row_factory=dict_row) as cursor:
+        # not prepared, since the view's columns change under it
+        return cursor.execute(sql.SQL("select * from {} order by trial").format(view), prepare=False).fetchall()
+
+
+def types(connection: psycopg.Connection[Any], study: str) -> dict[str, str]:
+    found = connection.execute(
+        "select attname, format_type(atttypid, atttypmod), col_description(attrelid, attnum) from pg_attribute"
+        " join pg_class on pg_class.oid = attrelid where relname = %s and attnum > 0",
+        (flattened.view_name(study),),
+    ).fetchall()
+    assert all(comment for _, _, comment in found)
+    return {name: type_ for name, type_, _ in found}
+
+
+def study_of(store, space, points, name="s"):
+    row = store.create(name, {**spec(len(points)), "space": space}, "0" * 64, 1, {})
+    assert row is not None
+    assert store.propose(row.id, 0, 0, Batch(points, None, {}, 0.0, 0.0))
+    return row
+
+
+def test_each_parameter_and_metric_is_a_column_in_its_type(store, connection):
+    row = study_of(store, SPACE, POINTS)
+    store.flatten(row)
+    assert [trial["C"] for trial in table(connection, "s")] == [0.01, 10.0]
+    protocol.complete(connection, take(connection), 0.25, {"accuracy": 0.75, "note": "good", "folds": [1, 2]}, 1.5)
+    made = store.flatten(row)
+    assert (made.name, len(made.columns), made.left_out) == ("study:s", 8, [])
+    expected = {"trial": "integer", "iteration": "integer", "state": "text"}
+    expected |= {"loss": "double precision", "seconds": "double precision"}
+    expected |= {"C": "double precision", "depth": "bigint", "kernel": "text", "shrinking": "boolean", "bins": "bigint"}
+    assert types(connection, "s") == expected | {"accuracy": "double precision", "folds": "jsonb", "note": "text"}
+    head = {"trial": 0, "iteration": 0, "state": "complete", "loss": 0.25, "seconds": 1.5}
+    metrics = {"accuracy": 0.75, "folds": [1, 2], "note": "good"}
+    head_of_1 = {"trial": 1, "iteration": 0, "state": "pending", "loss": None, "seconds": None}
+    assert table(connection, "s") == [
+        {**head, **POINTS[0], **metrics},
+        {**head_of_1, **POINTS[1], **dict.fromkeys(metrics)},
+    ]
+
+
+def test_a_metric_of_another_type_than_before_breaks_no_view(store, connection):
+    row = study_of(store, SPACE, POINTS)
+    protocol.complete(connection, take(connection), 0.25, {"a": 0.75, "b": True, "c": "x"}, 1.5)
+    store.flatten(row)
+    protocol.complete(connection, take(connection), 0.25, {"a": "none", "b": 1e300, "c": {"d": 1}}, 1.5)
+    assert [(trial["a"], trial["b"], trial["c"]) for trial in table(connection, "s")] == [
+        (0.75, True, "x"),
+        (None, None, '{"d": 1}'),
+    ]
+    store.flatten(row)
+    assert [trial["a"] for trial in table(connection, "s")] == [0.75, "none"]
+
+
+# as a study's space takes them, and as an objective may report them
+parameters = st.lists(
+    st.text(min_size=1, max_size=200).filter(lambda name: name.isprintable() and bool(name.strip()))
+    | st.sampled_from(["loss", "trial", "state", "seconds", "param_loss", "ctid", "tableoid", "oid", '"', "%s", "{}"]),
+    min_size=1,
+    max_size=5,
+    unique=True,
+)
+metrics = st.lists(
+    st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=80)
+    | st.sampled_from(["loss", "C", "", "metric_", "metric_loss", '"; drop table ledger.study; --', "$$", "\\"]),
+    max_size=5,
+    unique=True,
+)
+
+
+@cases(60)
+@given(parameters=parameters, metrics=metrics)
+@example(parameters=["x" * 63, "x" * 64, "x" * 200, "param_" + "x" * 63], metrics=["x" * 63, "x" * 64])
+@example(parameters=["é" * 32, "é" * 31 + "x", "é" * 100], metrics=["é" * 32])
+@example(parameters=["loss", "param_loss", "param_loss~2", "LOSS"], metrics=["loss", "metric_loss", "param_loss"])
+def test_any_names_make_a_view_whose_values_are_those_of_the_trial(store, connection, parameters, metrics):
+    point = {name: index / 8 for index, name in enumerate(parameters)}
+    reported = {name: float(index) for index, name in enumerate(metrics)}
+    space = [{"name": name, "type": "real", "low": 0.0, "high": 1.0, "prior": "uniform"} for name in parameters]
+    row = study_of(store, space, [point])
+    try:
+        protocol.complete(connection, take(connection), 0.5, reported, 1.0)
+        made = store.flatten(row)
+        (found,) = table(connection, "s")
+        assert len(found) == 5 + len(parameters) + len(metrics)
+        assert (found["trial"], found["state"], found["loss"]) == (0, "complete", 0.5)
+        of_trial = {("params", name): value for name, value in point.items()}
+        of_trial |= {("metrics", name): value for name, value in reported.items()}
+        assert {(column.of, column.key): found[column.name] for column in made.columns} == of_trial
+        assert all(types(connection, "s")[column.name] == "double precision" for column in made.columns)
+    finally:
+        store.delete(row.id)
+    assert connection.execute("select to_regclass('ledger.\"study:s\"')").fetchone() == (None,)
+
+
+def test_more_metrics_than_a_view_has_columns_are_left_out_and_more_parameters_refused(store, connection):
+    row = study_of(store, SPACE, POINTS)
+    protocol.complete(connection, take(connection), 0.5, {f"m{index:04}": index for index in range(1600)}, 1.0)
+    made = store.flatten(row)
+    assert made.left_out == [f"m{index:04}" for index in range(1590, 1600)]
+    assert table(connection, "s")[0]["m1589"] == 1589
+    wide = [{"name": f"x{index}", "type": "integer", "low": 0, "high": 1, "prior": "uniform"} for index in range(1600)]
+    row = study_of(store, wide, [{one["name"]: 0 for one in wide}], "wide")
+    with pytest.raises(LedgerError, match="study wide has 1600 parameters, and a view has room for 1595"):
+        store.flatten(row)
+
+
+def test_an_upgrade_keeps_it_for_readers_and_what_is_built_on_it(server, url):
+    of = make_roles(url)
+    upgrade(of("ledger_owner"))
+    with (
+        engine(url).connect() as superuser,
+        engine(of("ledger_owner")).connect() as owner,
+        psycopg.connect(of("ledger_owner"), autocommit=True) as connection,
+        psycopg.connect(of("ledger_reader"), autocommit=True) as reader,
+    ):
+        store = Store(owner)
+        row = study_of(store, SPACE, POINTS)
+        # whoever makes it, the owner's it is
+        Store(superuser).flatten(row)
+        assert len(table(reader, "s")) == 2
+        connection.execute('create view ledger.mine as select "C" from ledger."study:s"')
+        for _ in range(2):
+            migration.upgrade(owner)
+            assert len(table(reader, "s")) == 2
+        # the same columns, and one more at the end, fit what is built on it; others do not
+        store.flatten(row)
+        protocol.complete(connection, take(connection), 0.5, {"b": 1.0}, 1.0)
+        assert store.flatten(row).columns[-1].name == "b"
+        protocol.complete(connection, take(connection), 0.5, {"a": 1.0}, 1.0)
+        refusal = (
+            r'ledger"."study:s" cannot be dropped \(view ledger.mine depends on .*\): drop what is built on it first'
+        )
+        with pytest.raises(LedgerError, match=refusal):
+            store.flatten(row)
+        with pytest.raises(LedgerError, match=refusal):
+            store.delete(row.id)
+        assert store.find("s") is not None
+        assert math.isclose(table(reader, "s")[0]["C"], 0.01)
+        connection.execute("drop view ledger.mine")
+        store.delete(row.id)
+        assert connection.execute("select to_regclass('ledger.\"study:s\"')").fetchone() == (None,)
+
+
+def test_the_command_says_how_to_read_it(there, store, connection):  # noqa: F811
+    code, out, _ = there("study", "view", "svm-1")
+    assert (code, out.count("\n")) == (0, 1)
+    assert out.startswith('view ledger."study:svm-1" has 1 parameters and 0 metrics: `ledger db psql -c ')
+    assert [trial["C"] for trial in table(connection, "svm-1")] == [1.0, 1.001, 1.002, 1.003]
+    make_study(store, "other")
+    assert there("study", "view", "svm-2")[::2] == (1, "ledger: there is no study 'svm-2': did you mean svm-1?\n")

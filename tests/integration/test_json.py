@@ -1,0 +1,146 @@
+"""--json: one document with the keys that docs/json.md names, and no others."""
+
+import json
+import re
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+
+from ledger.database import protocol
+from tests.integration.ledgers import take
+from tests.integration.test_commands import Run, propose, run  # noqa: F401 (a fixture)
+from tests.unit.test_commands_help import LISTINGS, commands
+
+# Below these keys stands what a study or an objective says.
+OPAQUE = {"params", "metrics", "spec", "versions"}
+# Each listing, and whether it needs a study and a trial.
+ARGUMENTS = {
+    "study list": [],
+    "study show": ["s"],
+    "trial list": ["s"],
+    "trial show": ["s", "0"],
+    "worker list": [],
+    "status": ["s"],
+    "verify": ["s"],
+    "db check": [],
+    "db current": [],
+}
+# A document may have the keys of another besides.
+INCLUDES = {"study show": "study list", "trial show": "trial list"}
+
+
+@pytest.fixture
+def ledger(run: Run, url, store, connection, monkeypatch) -> Run:  # noqa: F811
+    """The program on a ledger with the study s: a trial complete, after a failure, and one running."""
+    monkeypatch.setenv("DATABASE_URL", url)
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    propose(store)
+    protocol.announce(connection, "w", "host", 7, {"python": "3"})
+    protocol.fail(connection, take(connection), "Traceback\nValueError: no", 0.5)
+    protocol.complete(connection, take(connection), 0.25, {"accuracy": 0.75}, 1.5)
+    take(connection)
+    return run
+
+
+def documented(root, listing: str) -> set[str]:
+    text = (root / "docs" / "json.md").read_text()
+    (section,) = re.findall(rf"^## ledger {listing}\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
+    keys = set()
+    for row in re.findall(r"^\| (`.*?) \|$", section, re.MULTILINE):
+        keys |= set(re.findall(r"`([a-z_]+)`", row))
+    return keys
+
+
+def keys_of(value: Any) -> Iterator[str]:
+    if isinstance(value, list):
+        for each in value:
+            yield from keys_of(each)
+    elif isinstance(value, dict):
+        for key, below in value.items():
+            yield key
+            if key not in OPAQUE:
+                yield from keys_of(below)
+
+
+def leaves(value: Any) -> Iterator[tuple[str, Any]]:
+    for each in value if isinstance(value, list) else [value]:
+        if isinstance(each, dict):
+            for key, below in each.items():
+                if key not in OPAQUE:
+                    yield from leaves(below) if isinstance(below, list | dict) else [(key, below)]
+
+
+def test_every_listing_is_tried_here():
+    listings = {" ".join(path[1:]) for path in commands() if path[-1] in LISTINGS}
+    assert listings == set(ARGUMENTS), "a listing without its section in docs/json.md and its arguments here"
+
+
+@pytest.mark.parametrize("listing", ARGUMENTS)
+def test_a_listing_is_one_document_with_the_keys_of_its_documentation(ledger, root, listing):
+    code, out, error = ledger(*listing.split(), *ARGUMENTS[listing], "--json")
+    assert (code, error) == (0, "")
+    assert "\x1b" not in out
+    document = json.loads(out)
+    named = documented(root, listing) | (documented(root, INCLUDES[listing]) if listing in INCLUDES else set())
+    found = set(keys_of(document))
+    assert found, "there is something to list"
+    assert found <= named
+    own = documented(root, listing)
+    # words of the explanations are in code, too, such as states
+    first_cells = set(re.findall(r"`([a-z_]+)`", " ".join(first_column(root, listing))))
+    assert first_cells - {"difference"} <= found
+    assert first_cells <= own
+    for key, value in leaves(document):
+        if value is not None and (key.endswith("_at") or key in ("now", "since")):
+            assert datetime.fromisoformat(value).utcoffset() == timedelta(0), key
+        if value is not None and "seconds" in key:
+            assert isinstance(value, float | int), key
+
+
+def first_column(root, listing: str) -> list[str]:
+    text = (root / "docs" / "json.md").read_text()
+    section = text.split(f"\n## ledger {listing}\n")[1].split("\n## ")[0]
+    return re.findall(r"^\| (`.*?) \| ", section, re.MULTILINE)
+
+
+def test_what_is_documented_of_a_difference_and_of_nothing_is_so(ledger, connection):
+    connection.execute("update ledger.trial set attempts = attempts + 1 where state = 'running'")
+    code, out, error = ledger("verify", "s", "--json")
+    assert (code, error.count("\n")) == (1, 1)
+    document = json.loads(out)
+    assert set(document) == {"study", "agrees", "difference"}
+    assert document["agrees"] is False
+    assert document["difference"] in error
+    assert json.loads(ledger("trial", "list", "s", "--state", "cancelled", "--json")[1]) == []
+
+
+def test_json_of_one_study_is_exact(ledger):
+    document = json.loads(ledger("study", "show", "s", "--json")[1])
+    trials = json.loads(ledger("trial", "list", "s", "--json")[1])
+    shown = json.loads(ledger("trial", "show", "s", "0", "--json")[1])
+    assert document["best"]["params"] == trials[document["best"]["number"]]["params"]
+    assert document["best"]["loss"] == 0.25
+    assert shown["attempt_list"][0]["outcome"] == "failed"
+    assert shown["params"] == trials[0]["params"]
+    assert json.loads(ledger("study", "list", "--json")[1])[0]["study"] == "s"
+
+
+def test_a_live_view_is_no_document(ledger):
+    code, out, error = ledger("status", "s", "--watch", "--json")
+    assert (code, out) == (2, "")
+    assert "leave --watch out" in error
+
+
+def test_the_picture_of_a_study_is_plain_off_a_terminal(ledger, monkeypatch):
+    monkeypatch.delenv("FORCE_COLOR")
+    code, out, error = ledger("status", "s")
+    assert (code, error) == (0, "")
+    assert "\x1b" not in out
+    assert "1 complete" in out
+    assert "best loss   0.25  trial " in out
+    assert ledger("status", "t")[::2] == (
+        1,
+        "ledger: there is no study 't': `ledger study list` shows the studies\n",
+    )

@@ -1,0 +1,128 @@
+"""The live view beside a manager: whatever befalls it, the study goes on."""
+
+import io
+import logging
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr
+
+import pytest
+
+from ledger import logs
+from ledger.database import protocol
+from ledger.database.store import StudyRow
+from ledger.logs import say
+from ledger.terminal import live
+from ledger.terminal.live import View, pause
+from tests.integration.ledgers import make_study, take
+from tests.system.programs import wait_until
+
+
+class Screen(io.StringIO):
+    """A terminal; a broken one refuses what is drawn."""
+
+    broken = False
+
+    def isatty(self) -> bool:
+        return True
+
+    def write(self, said: str) -> int:
+        if self.broken:
+            raise OSError("the terminal is gone")
+        return super().write(said)
+
+
+@pytest.fixture
+def screen(monkeypatch) -> Iterator[Screen]:
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setattr(live, "INTERVAL", 0.02)
+    root = logging.getLogger("ledger")
+    handlers, level, propagate = root.handlers[:], root.level, root.propagate
+    yield Screen()
+    root.handlers[:], root.propagate = handlers, propagate
+    root.setLevel(level)
+
+
+@contextmanager
+def viewing(screen: Screen, url: str, row: StudyRow) -> Iterator[tuple[View, io.StringIO]]:
+    """A view, and what is written to standard error where that is not drawn over."""
+    stderr = io.StringIO()
+    with redirect_stderr(stderr):
+        logs.set_up("text", "info")
+        with View(url, row.id, 10, screen) as view:
+            yield view, stderr
+        assert sys.stderr is stderr
+
+
+def shows(stream: io.StringIO, said: str) -> None:
+    wait_until(lambda: said in stream.getvalue())
+
+
+def drawn_last(screen: Screen) -> str:
+    return screen.getvalue().rpartition("since its start")[2]
+
+
+def test_a_view_is_drawn_and_what_is_logged_stands_above_it(screen, url, store, connection):
+    row = make_study(store)
+    manager = logging.getLogger("ledger.manager")
+    with viewing(screen, url, row) as (view, stderr):
+        shows(screen, "4 pending")
+        protocol.complete(connection, take(connection), 0.125, {}, 1.0)
+        wait_until(lambda: "0.125" in drawn_last(screen))
+        os.write(view.output, b"said by a worker\n")
+        say(logging.getLogger("ledger.worker"), "event", "said by this process")
+        say(manager, "proposed", "what the view shows")
+        say(manager, "lost", "what it does not", level=logging.WARNING)
+        for said in ("said by a worker", "said by this process", "what it does not"):
+            shows(screen, said)
+    assert "what the view shows" not in screen.getvalue()
+    say(manager, "proposed", "and afterwards")
+    assert stderr.getvalue().count("\n") == 1
+    assert "and afterwards" in stderr.getvalue()
+
+
+def test_a_view_that_cannot_be_drawn_ends_and_the_log_goes_on(screen, url, store):
+    with viewing(screen, url, make_study(store)) as (view, stderr):
+        shows(screen, "4 pending")
+        screen.broken = True
+        shows(stderr, "the live view ended, the study goes on: OSError: the terminal is gone")
+        say(logging.getLogger("ledger.manager"), "proposed", "the manager's lines")
+        os.write(view.output, b"the workers' lines\n")
+        for said in ("the manager's lines", "the workers' lines"):
+            shows(stderr, said)
+    assert stderr.getvalue().count("the live view ended") == 1
+
+
+def test_a_terminal_that_is_broken_from_the_beginning_costs_the_view_alone(screen, url, store):
+    screen.broken = True
+    with viewing(screen, url, make_study(store)) as (_, stderr):
+        assert "the live view ended" in stderr.getvalue()
+
+
+def test_while_the_database_is_away_the_view_says_so_and_then_goes_on(screen, url, store, connection):
+    with viewing(screen, url, make_study(store)) as (_, stderr):
+        shows(screen, "4 pending")
+        connection.execute(
+            "select pg_terminate_backend(pid) from pg_stat_activity"
+            " where application_name = 'ledger view' and datname = current_database()"
+        )
+        shows(screen, "since the database does not answer: terminating connection")
+        take(connection)
+        wait_until(lambda: "1 running" in drawn_last(screen))
+        assert "does not answer" not in drawn_last(screen)
+    assert stderr.getvalue() == ""
+
+
+def test_a_study_that_is_deleted_ends_its_view(screen, url, store):
+    row = make_study(store)
+    with viewing(screen, url, row) as (view, stderr):
+        shows(screen, "4 pending")
+        store.delete(row.id)
+        wait_until(view._ended.is_set)
+    assert stderr.getvalue() == ""
+
+
+def test_the_slower_a_reading_the_rarer():
+    assert pause(0.0) == pause(0.01) == live.INTERVAL
+    assert pause(2.0) == pytest.approx(40.0)

@@ -1,0 +1,91 @@
+"""Every command's help ends with examples, and every listing has --json."""
+
+import re
+import shlex
+from collections.abc import Iterator
+from functools import cache
+
+import click
+import pytest
+
+from ledger.cli import program
+
+# A command of one of these names shows what is there; any other does something.
+LISTINGS = {"list", "show", "check", "current", "verify", "status"}
+ACTIONS = {
+    *("run", "manager", "resume", "worker", "pause", "cancel", "delete", "retry", "export", "upgrade", "url", "psql"),
+    *("completion", "create", "enqueue", "import", "report", "enable", "disable", "dashboard", "optuna", "csv"),
+}
+
+
+def walk(command: click.Command, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    yield path, command
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            found = command.get_command(context, name)
+            assert found is not None
+            yield from walk(found, (*path, name))
+
+
+@cache
+def commands() -> dict[tuple[str, ...], click.Command]:
+    return dict(walk(program, ("ledger",)))
+
+
+def examples_of(command: click.Command, path: tuple[str, ...]) -> list[str]:
+    with click.Context(command, info_name=" ".join(path)) as context:
+        _, found, after = command.get_help(context).partition("  Examples:\n")
+    assert found, f"{' '.join(path)} has no examples: give it epilog=examples(...)"
+    return after.strip("\n").splitlines()
+
+
+def parse(words: list[str]) -> None:
+    """Let click read a command line, down to the command that it names, without running it."""
+    command: click.Command = program
+    parent = None
+    while True:
+        context = command.make_context(words[0], words[1:], parent)
+        rest = [*context._protected_args, *context.args]
+        if not isinstance(command, click.Group) or not rest:
+            return
+        _, found, _ = command.resolve_command(context, rest)
+        assert found is not None
+        command, parent, words = found, context, rest
+
+
+@pytest.mark.parametrize("path", commands(), ids=" ".join)
+def test_the_help_of_every_command_ends_with_examples_that_click_reads(path, monkeypatch):
+    for name in ("STUDY_NAME", "MODEL_CHOICE"):
+        monkeypatch.delenv(name, raising=False)
+    examples = examples_of(commands()[path], path)
+    assert examples
+    own = 0
+    for example in examples:
+        assert example.startswith("    "), example
+        assert len(example) <= 80, "a terminal shows it on one line"
+        inner = re.search(r"\$\((.*?)\)", example)
+        # what a shell makes of it is not click's
+        line = re.split(r" [|>] ", inner[1] if inner else example)[0]
+        words = shlex.split(line)
+        assert words[0] == "ledger"
+        parse(words)
+        own += words[: len(path)] == list(path)
+    assert own, "one of them is of this command"
+
+
+def test_every_listing_has_json():
+    for path, command in commands().items():
+        if isinstance(command, click.Group):
+            continue
+        assert path[-1] in LISTINGS | ACTIONS, f"{' '.join(path)}: is it a listing? Then it has --json"
+        options = {option for parameter in command.params for option in parameter.opts}
+        assert ("--json" in options) == (path[-1] in LISTINGS), " ".join(path)
+
+
+def test_an_example_with_a_mistake_would_be_found():
+    for wrong in ("ledger study list --jsn", "ledger nothing", "ledger trial show s first", "ledger resume"):
+        with pytest.raises(click.UsageError):
+            parse(shlex.split(wrong))
+    with pytest.raises(AssertionError, match="has no examples"):
+        examples_of(click.Command("bare", params=[]), ("bare",))

@@ -1,0 +1,74 @@
+"""The names of a flattened view's columns: one each, such as PostgreSQL can have, and told from the names given."""
+
+import pytest
+
+from ledger.database.flattened import columns, view_name
+
+
+def real(name):
+    return {"name": name, "type": "real", "low": 0.0, "high": 1.0, "prior": "uniform"}
+
+
+@pytest.mark.parametrize(
+    ("parameters", "metrics", "named"),
+    [
+        (["C", "gamma"], ["accuracy"], ["C", "gamma", "accuracy"]),
+        # those of every such view
+        (["loss", "state", "Loss"], ["seconds"], ["param_loss", "param_state", "Loss", "metric_seconds"]),
+        (["f1", "accuracy"], ["f1"], ["f1", "accuracy", "metric_f1"]),
+        (["param_loss", "loss"], [], ["param_loss", "param_loss~2"]),
+        (["param_loss", "param_loss~2", "loss"], [], ["param_loss", "param_loss~2", "param_loss~3"]),
+        ([], ["b", "", "a"], ["metric_", "a", "b"]),
+        (['a"b', "a'b", "a b", "ü", "ctid", "select"], [], ['a"b', "a'b", "a b", "ü", "ctid", "select"]),
+        (["x" * 63], ["x" * 63], ["x" * 63, "metric_" + "x" * 47 + "~698e1836"]),
+        (["x" * 64], [], ["x" * 54 + "~c1bb4f81"]),
+        # between characters: 54 bytes would cut the 28th in two
+        (["a" + "é" * 40], [], ["a" + "é" * 26 + "~08846bab"]),
+    ],
+)
+def test_a_column_has_its_own_name_or_one_that_the_rule_gives(parameters, metrics, named):
+    found = columns([real(name) for name in parameters], {name: ["number"] for name in metrics})
+    assert [column.name for column in found] == named
+    assert [column.key for column in found] == [*parameters, *sorted(metrics)]
+
+
+@pytest.mark.parametrize(
+    ("choices", "type_"),
+    [
+        (["rbf", "poly"], "text"),
+        ([1, 2], "bigint"),
+        ([0.5, 1], "double precision"),
+        ([True, False], "boolean"),
+        ([True, 2], "text"),
+        (["auto", 2], "text"),
+    ],
+)
+def test_a_category_has_the_type_that_all_its_choices_have(choices, type_):
+    (column,) = columns([{"name": "x", "type": "categorical", "choices": choices}], {})
+    assert column.type == type_
+
+
+@pytest.mark.parametrize(
+    ("kinds", "type_"),
+    [
+        (["number"], "double precision"),
+        (["null", "number"], "double precision"),
+        (["string"], "text"),
+        (["boolean"], "boolean"),
+        (["number", "string"], "jsonb"),
+        (["array"], "jsonb"),
+        (["null"], "jsonb"),
+    ],
+)
+def test_a_metric_has_the_type_that_all_its_values_have(kinds, type_):
+    (column,) = columns([], {"m": kinds})
+    assert column.type == type_
+
+
+def test_the_name_of_a_view_is_the_studys_or_begins_with_it():
+    assert view_name("svm-42-be6aab") == "study:svm-42-be6aab"
+    assert view_name("x" * 57) == "study:" + "x" * 57
+    one, other = (view_name("x" * 99 + end) for end in "ab")
+    assert one != other
+    assert one.startswith("study:" + "x" * 48 + "~")
+    assert len(one) == 63
