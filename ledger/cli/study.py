@@ -117,7 +117,7 @@ def view(name: str, settings: Settings) -> None:
 
 
 @study.command()
-@click.argument("name", type=TEXT)
+@click.argument("name", type=STUDY)
 @settings_options
 def pause(name: str, settings: Settings) -> None:
     """Hand out no more trials; those that are running finish."""

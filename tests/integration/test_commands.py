@@ -1,5 +1,6 @@
 """What a person gets for bad input: one line on standard error, the exit code, and nothing written."""
 
+import json
 import signal
 import socket
 import sys
@@ -335,6 +336,12 @@ def test_optuna_is_let_in_and_shut_out_and_told_where_the_ledger_is(there, url, 
         )
     code, out, _ = there("optuna", "status")
     assert (code, out) == (0, "Optuna can read this ledger, with optuna 5.0 and optuna-dashboard 0.21\n")
+    assert json.loads(there("optuna", "status", "--json")[1]) == {
+        "enabled": True,
+        "optuna": "5.0",
+        "optuna_dashboard": "0.21",
+        "not_wholly_shown": [],
+    }
     password = place.get("password") or "secret"
     monkeypatch.setenv("DATABASE_URL", make_conninfo(url, password=password))
     code, out, error = there("optuna", "url")
