@@ -12,7 +12,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from ledger import embedded
 from ledger.database import migration, optuna_views
-from ledger.database.connection import STATEMENT_SECONDS, connect, engine, place, set_up
+from ledger.database.connection import DEFAULTS, STATEMENT_SECONDS, connect, engine, place, set_up
 from ledger.errors import LedgerError
 from ledger.settings import Settings
 
@@ -48,7 +48,9 @@ def url(database_url: str) -> str:
     """
     given = {name: str(value) for name, value in conninfo_to_dict(database_url).items() if value is not None}
     given.pop("password", None)
-    given["options"] = f"{given.get('options', '')} -csearch_path={optuna_views.SCHEMA}".strip()
+    # else a database in SQL_ASCII answers in bytes
+    given.setdefault("client_encoding", DEFAULTS["client_encoding"])
+    given["options"] = f"{given.pop('options', '')} -csearch_path={optuna_views.SCHEMA}".strip()
     user = f"{quote(given.pop('user'), safe='')}@" if "user" in given else ""
     database = quote(given.pop("dbname", ""), safe="")
     where = ""

@@ -3,12 +3,12 @@
 import click
 
 from ledger.cli.access import database
-from ledger.cli.options import settings_options
+from ledger.cli.options import examples, settings_options
 from ledger.errors import LedgerError
 from ledger.settings import Settings
 
 
-@click.command()
+@click.command(epilog=examples("ledger dashboard", "ledger dashboard --port 8081"))
 @click.option(
     "--port",
     type=click.IntRange(0, 65_535),

@@ -18,6 +18,7 @@ from ledger.settings import Settings
         "ledger export svm-42-be6aab --format csv --output trials.csv",
         "ledger export svm-42-be6aab --format jsonl | head -n 1",
         "ledger export svm-42-be6aab --format files --output folder",
+        "ledger export svm-42-be6aab --format optuna --output study.db",
     )
 )
 @click.argument("name", type=STUDY)

@@ -2,17 +2,18 @@
 
 import click
 
+from ledger.cli import document
 from ledger.cli.access import MIGRATION_SECONDS, database
-from ledger.cli.options import settings_options
+from ledger.cli.options import examples, settings_options
 from ledger.settings import Settings
 
 
-@click.group()
+@click.group(epilog=examples("ledger optuna enable", "ledger optuna status", "ledger optuna url"))
 def optuna() -> None:
     """Let Optuna, its plots and its dashboard read the ledger live."""
 
 
-@optuna.command()
+@optuna.command(epilog=examples("ledger optuna enable"))
 @settings_options
 def enable(settings: Settings) -> None:
     """Make the views that show the ledger as Optuna's tables, in schema optuna; nothing is copied.
@@ -32,7 +33,7 @@ def enable(settings: Settings) -> None:
     )
 
 
-@optuna.command()
+@optuna.command(epilog=examples("ledger optuna disable"))
 @settings_options
 def disable(settings: Settings) -> None:
     """Remove the views again."""
@@ -45,9 +46,10 @@ def disable(settings: Settings) -> None:
     click.echo(f"Optuna cannot read this ledger{' any more' if removed else ', as before'}")
 
 
-@optuna.command()
+@optuna.command(epilog=examples("ledger optuna status", "ledger optuna status --json"))
+@document.json_option
 @settings_options
-def status(settings: Settings) -> None:
+def status(as_json: bool, settings: Settings) -> None:
     """Say whether Optuna can read the ledger, with which versions, and what it does not see."""
     from ledger.database import migration, optuna_views
     from ledger.database.connection import engine
@@ -57,6 +59,10 @@ def status(settings: Settings) -> None:
         migration.check(connection)
         enabled = optuna_views.enabled(connection)
         hidden = optuna_views.not_shown(connection) if enabled else ()
+    if as_json:
+        versions_by_key = {package.replace("-", "_"): series for package, series in SUPPORTED.items()}
+        document.write({"enabled": enabled, **versions_by_key, "not_wholly_shown": list(hidden)})
+        return
     if not enabled:
         click.echo("Optuna cannot read this ledger: `ledger optuna enable` lets it")
         return
@@ -69,7 +75,7 @@ def status(settings: Settings) -> None:
         )
 
 
-@optuna.command()
+@optuna.command(epilog=examples("ledger optuna url", 'optuna-dashboard "$(ledger optuna url)"'))
 @settings_options
 def url(settings: Settings) -> None:
     """Print the storage URL for Optuna, without a password: PGPASSWORD or ~/.pgpass is its place."""

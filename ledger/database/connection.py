@@ -8,6 +8,7 @@ import psycopg
 from psycopg import errors
 from psycopg.abc import PQGen
 from psycopg.conninfo import conninfo_to_dict
+from psycopg.types.json import set_json_dumps
 
 from ledger.errors import LedgerError, UsageError
 
@@ -179,10 +180,12 @@ def engine(
         connection = connect(url, role, statement_seconds=statement_seconds, writes=writes, prepares=writes)
         # Times in UTC whatever the machine; and a role named like the schema would hide the schema from reflection.
         set_up(connection, {"timezone": "UTC", "search_path": "pg_catalog"})
+        # SQLAlchemy's json_serializer does not reach a connection that it did not open itself
+        set_json_dumps(to_json, connection)
         connection.autocommit = False
         return connection
 
-    return create_engine("postgresql+psycopg://", creator=create, poolclass=NullPool, json_serializer=to_json)
+    return create_engine("postgresql+psycopg://", creator=create, poolclass=NullPool)
 
 
 def to_json(value: object) -> str:

@@ -24,6 +24,7 @@ ARGUMENTS = {
     "worker list": [],
     "status": ["s"],
     "verify": ["s"],
+    "optuna status": [],
     "db check": [],
     "db current": [],
 }

@@ -3,45 +3,44 @@
 from importlib import metadata
 
 import pytest
+from psycopg.conninfo import conninfo_to_dict
+from sqlalchemy import make_url
+from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 
 from ledger import optuna
 from ledger.errors import LedgerError
 
 
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("given", "told", "options"),
     [
         (
             "postgresql://me:secret@db.example:6543/mine?sslmode=require",
-            "me@db.example:6543/mine?sslmode=require&options=-csearch_path%3Doptuna",
+            "me@db.example:6543/mine?sslmode=require&",
+            "-csearch_path%3Doptuna",
         ),
-        ("host=db.example user=me dbname=mine", "me@db.example/mine?options=-csearch_path%3Doptuna"),
+        ("host=db.example user=me dbname=mine", "me@db.example/mine?", "-csearch_path%3Doptuna"),
         (
             "postgresql://ledger@/ledger?host=/home/a%20b/run&port=5432",
-            "ledger@/ledger?host=/home/a%20b/run&port=5432&options=-csearch_path%3Doptuna",
+            "ledger@/ledger?host=/home/a%20b/run&port=5432&",
+            "-csearch_path%3Doptuna",
         ),
-        (
-            "postgresql://me@one,two:5433/mine",
-            "me@/mine?host=one%2Ctwo&port=%2C5433&options=-csearch_path%3Doptuna",
-        ),
-        ("postgresql://m%40e@[::1]:5433/my%2Fown", "m%40e@[::1]:5433/my%2Fown?options=-csearch_path%3Doptuna"),
+        ("postgresql://me@one,two:5433/mine", "me@/mine?host=one%2Ctwo&port=%2C5433&", "-csearch_path%3Doptuna"),
+        ("postgresql://m%40e@[::1]:5433/my%2Fown", "m%40e@[::1]:5433/my%2Fown?", "-csearch_path%3Doptuna"),
         (
             "postgresql://me@db/mine?options=-cstatement_timeout%3D5s&passfile=/password/ledger",
-            "me@db/mine?passfile=/password/ledger&options=-cstatement_timeout%3D5s%20-csearch_path%3Doptuna",
+            "me@db/mine?passfile=/password/ledger&",
+            "-cstatement_timeout%3D5s%20-csearch_path%3Doptuna",
         ),
     ],
 )
-def test_the_storage_url_names_the_same_place_and_no_password(given, told):
-    from sqlalchemy import make_url
-
+def test_the_storage_url_names_the_same_place_and_no_password(given, told, options):
     found = optuna.url(given)
-    assert found == f"postgresql+psycopg://{told}"
+    assert found == f"postgresql+psycopg://{told}client_encoding=UTF8&options={options}"
     # what psycopg is told is what it was told
-    from psycopg.conninfo import conninfo_to_dict
-    from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
-
     _, arguments = PGDialect_psycopg().create_connect_args(make_url(found))
     wanted = {name: str(value) for name, value in conninfo_to_dict(given).items() if name != "password"}
+    wanted["client_encoding"] = "UTF8"
     wanted["options"] = f"{wanted.get('options', '')} -csearch_path=optuna".strip()
     assert {name: str(value) for name, value in arguments.items() if name in wanted} == wanted
 
@@ -76,5 +75,5 @@ def test_the_extra_asks_for_the_versions_that_are_supported(root):
     for package, series in optuna.SUPPORTED.items():
         major, minor = series.split(".")
         wanted = f"{package}>={series},<{major}.{int(minor) + 1}"
-        assert wanted in project["optional-dependencies"]["dashboard"]
+        assert wanted in project["optional-dependencies"]["optuna" if package == "optuna" else "dashboard"]
         assert f"\n{package}=={series}." in (root / "constraints.txt").read_text()
