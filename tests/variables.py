@@ -12,7 +12,7 @@ STUDY = (
     "STUDY_NAME",
 )
 
-# README's table without LEDGER_HOME, which tests set.
+# The table of docs/settings.md without LEDGER_HOME, which tests set.
 ALL = (
     *STUDY,
     *("DATABASE_URL", "LEDGER_ALLOW", "TRIAL_TIMEOUT"),

@@ -219,8 +219,8 @@ def test_any_name_of_a_study_is_told_in_one_line(name, words):
 
 @functools.cache
 def variables() -> list[str]:
-    readme = (Path(__file__).parents[2] / "README.md").read_text()
-    return [name for name in re.findall(r"^\| `([A-Z_]+)` \|", readme, re.MULTILINE) if name != "DATABASE_URL"]
+    settings = (Path(__file__).parents[2] / "docs" / "settings.md").read_text()
+    return [name for name in re.findall(r"^\| `([A-Z_]+)` \|", settings, re.MULTILINE) if name != "DATABASE_URL"]
 
 
 @cases(500)
