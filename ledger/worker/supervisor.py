@@ -136,7 +136,7 @@ class Supervisor:
         most = self._pace.claims
         if self._orders.max_trials is not None:
             most = min(most, self._orders.max_trials - attempts)
-        return [uuid.uuid4() for _ in range(most)]
+        return [protocol.draw_claim() for _ in range(most)]
 
     def _work(self, hand: Hand) -> int:
         """Train what is in hand, one trial after the other. Returns the number of attempts begun."""
