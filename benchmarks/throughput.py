@@ -13,7 +13,6 @@ import sys
 import tempfile
 import threading
 import time
-import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -214,7 +213,7 @@ def _call(url: str, study: str, together: int, ready: Any) -> None:
         protocol.listen(connection)
         ready.wait()
         while True:
-            claims = [uuid.uuid4() for _ in range(together)]
+            claims = [protocol.draw_claim() for _ in range(together)]
             if held := protocol.claim(connection, study, claims, name):
                 protocol.complete_together(connection, [protocol.Completed(each, 0.5, {}, 0.0) for each in held])
             elif protocol.ended(connection, study):
@@ -255,16 +254,15 @@ def _beside_finished_trials(url: str, finished: Sequence[int], claims: int) -> s
         # in turns, so that whatever else the machine does meets all alike
         for index, connection in enumerate(connections):
             started = time.perf_counter()
-            held = protocol.claim(connection, "s", [uuid.uuid4()], "w")
+            held = protocol.claim(connection, "s", [protocol.draw_claim()], "w")
             claimed = time.perf_counter()
             assert protocol.complete(connection, held[0], 0.5, {}, 0.0) == "recorded"
             took["claim"][index].append(claimed - started)
             took["complete"][index].append(time.perf_counter() - claimed)
             if number % 10 == 0:
+                claims_ahead = [protocol.draw_claim() for _ in range(MOST_AHEAD)]
                 started = time.perf_counter()
-                assert (
-                    len(protocol.claim(connection, "s", [uuid.uuid4() for _ in range(MOST_AHEAD)], "w")) == MOST_AHEAD
-                )
+                assert len(protocol.claim(connection, "s", claims_ahead, "w")) == MOST_AHEAD
                 took["claim of 32"][index].append(time.perf_counter() - started)
     for connection in connections:
         connection.close()

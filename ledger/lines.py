@@ -11,7 +11,9 @@ def one_line(text: str, longest: int = 200) -> str:
     """
     # the first cut is for speed; an escape is at most 10 characters long, so the second has enough to choose from
     line = " ".join(part.strip() for part in _cut(text, 10 * longest).splitlines() if part.strip())
-    return _cut("".join(one if one.isprintable() else _escaped(one) for one in line), longest)
+    if not line.isprintable():
+        line = "".join(one if one.isprintable() else _escaped(one) for one in line)
+    return _cut(line, longest)
 
 
 def last_line(text: str | None) -> str:

@@ -36,17 +36,19 @@ class Hand:
 
     Attributes
     ----------
-    training : Claimed or None
-        The trial whose turn it is.
+    attempts : int
+        How many have begun and are over.
     due : float
         When to tend it, a time of time.monotonic().
     """
 
     def __init__(self, held: Sequence[Claimed], worker: str) -> None:
         self._worker = worker
-        self._waiting = deque(held)
+        # what has not ended; of these, so many from the first on were given to the trainer
+        self._left = deque(held)
+        self._given = 0
         self._done: list[tuple[Claimed, Trained]] = []
-        self.training: Claimed | None = None
+        self.attempts = 0
         now = time.monotonic()
         self._beat = now + held[0].heartbeat_seconds
         self.due = min(self._beat, now + TOGETHER_SECONDS if len(held) > 1 else math.inf)
@@ -55,26 +57,27 @@ class Hand:
         else:
             self._say("claimed", held, " claimed")
 
-    def begin(self) -> Claimed | None:
-        """Return the next trial to train; None where there is no other."""
-        self.training = self._waiting.popleft() if self._waiting else None
-        return self.training
+    def begin(self) -> list[Claimed]:
+        """Return the trials to train, which are then with the trainer; none where all have ended."""
+        self._given = len(self._left)
+        return list(self._left)
 
     def end(self, trained: Trained) -> None:
         """Keep what became of the trial in training, until it is delivered."""
-        assert self.training is not None
-        self._done.append((self.training, trained))
-        self.training = None
+        self._done.append((self._over(), trained))
 
-    def stop(self) -> None:
-        """Let the trial in training, if there is one, be given back with the others."""
-        if self.training is not None:
-            self._waiting.appendleft(self.training)
-            self.training = None
+    def withdraw(self, count: int) -> None:
+        """Note that so many have not begun, and will not."""
+        self._given -= count
+
+    def stop(self, *, killed: bool = False) -> None:
+        """Let all that has not ended be given back; killed: the first of it was in training."""
+        self._given = 0
+        self.attempts += killed
 
     def hurry(self) -> None:
         """Let what has not begun be given back now, and not when it is due."""
-        if self._waiting:
+        if len(self._left) > 1:
             self.due = min(self.due, time.monotonic())
 
     def tend(self, call: Call) -> bool:
@@ -84,13 +87,12 @@ class Hand:
         """
         self.deliver(call)
         self.give_back(call)
-        held = self.training
-        assert held is not None
+        held = self._left[0]
         if time.monotonic() >= self._beat:
             if not call(protocol.heartbeat, held):
                 message = ": the claim is gone, so its training was ended"
                 self._say("claim gone", [held], message, level=logging.WARNING)
-                self.training = None
+                self._over()
                 return False
             self._beat = time.monotonic() + held.heartbeat_seconds
         self.due = self._beat
@@ -102,13 +104,14 @@ class Hand:
 
     def give_back(self, call: Call) -> None:
         """Release what has not begun: it is claimable at once, and nothing is counted."""
-        if not self._waiting:
+        waiting = list(self._left)[self._given :]
+        if not waiting:
             return
-        released = call(protocol.release, *self._waiting)
-        given = [held for held in self._waiting if held.claim in released]
-        gone = [held for held in self._waiting if held.claim not in released]
-        self._waiting.clear()
-        self._say("released", given, " released, uncounted")
+        released = call(protocol.release, *waiting)
+        while len(self._left) > self._given:
+            self._left.pop()
+        self._say("released", [held for held in waiting if held.claim in released], " released, uncounted")
+        gone = [held for held in waiting if held.claim not in released]
         self._say("released", gone, ": the claim was gone already")
 
     def deliver(self, call: Call) -> None:
@@ -121,8 +124,7 @@ class Hand:
         if results:
             answers = call(protocol.complete_together, results)
             self._done = [(held, trained) for held, trained in self._done if trained.loss is None]
-            for result, answer in zip(results, answers, strict=True):
-                self._say_result(result, answer)
+            self._say_results(results, answers)
         while self._done:
             held, trained = self._done[0]
             assert trained.error is not None
@@ -132,16 +134,33 @@ class Hand:
 
     def abandon(self) -> None:
         """Say what could not be given back or delivered."""
-        undone = [*self._waiting, *(held for held, _ in self._done)]
+        undone = [*self._left, *(held for held, _ in self._done)]
         message = ": neither delivered nor released, so it goes back when its lease ends"
         self._say("abandoned", undone, message, level=logging.WARNING)
 
-    def _say_result(self, result: Completed, answer: str) -> None:
-        message = f": loss {result.loss:.6g} in {result.seconds:.2f} s"
-        if answer in ("stale", "unknown"):
-            message += "; it came too late: the trial was claimed again, has ended or was deleted"
-        facts = {"loss": result.loss, "seconds": result.seconds, "answer": answer}
-        self._say("result", [result.held], message, **facts)
+    def _over(self) -> Claimed:
+        self.attempts += 1
+        self._given -= 1
+        return self._left.popleft()
+
+    def _say_results(self, results: Sequence[Completed], answers: Sequence[str]) -> None:
+        """Log one line for all results that count, since a short trial costs less than a line; one for each other."""
+        kept = []
+        for result, answer in zip(results, answers, strict=True):
+            if answer in ("stale", "unknown"):
+                message = f"{_shown(result)}; it came too late: the trial was claimed again, has ended or was deleted"
+                self._say("result", [result.held], message, loss=result.loss, seconds=result.seconds, answer=answer)
+            else:
+                kept.append((result, answer))
+        if len(kept) == 1:
+            ((result, answer),) = kept
+            facts = {"loss": result.loss, "seconds": result.seconds, "answer": answer}
+            self._say("result", [result.held], _shown(result), **facts)
+        elif kept:
+            losses, seconds = [result.loss for result, _ in kept], [result.seconds for result, _ in kept]
+            message = f": losses from {min(losses):.6g} to {max(losses):.6g} in {sum(seconds):.2f} s"
+            facts = {"losses": losses, "seconds": seconds, "answers": [answer for _, answer in kept]}
+            self._say("results", [result.held for result, _ in kept], message, **facts)
 
     def _say_failure(self, held: Claimed, error: str, seconds: float, answer: str) -> None:
         reason = last_line(error)
@@ -162,3 +181,7 @@ class Hand:
             named = {"trials": numbers}
             what = f"trials {', '.join(map(str, numbers))}"
         say(_log, event, f"{study} {what}{message}", worker=self._worker, study=study, **named, **facts)
+
+
+def _shown(result: Completed) -> str:
+    return f": loss {result.loss:.6g} in {result.seconds:.2f} s"

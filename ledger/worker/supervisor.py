@@ -7,7 +7,7 @@ import random
 import socket
 import time
 import uuid
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -136,19 +136,18 @@ class Supervisor:
         most = self._pace.claims
         if self._orders.max_trials is not None:
             most = min(most, self._orders.max_trials - attempts)
-        return [uuid.uuid4() for _ in range(most)]
+        return [protocol.draw_claim() for _ in range(most)]
 
     def _work(self, hand: Hand) -> int:
         """Train what is in hand, one trial after the other. Returns the number of attempts begun."""
-        begun = 0
         try:
-            while not self._departure.asked and (held := hand.begin()) is not None:
-                begun += 1
+            # once, unless the trainer ends before the last of them
+            while not self._departure.asked and (held := hand.begin()):
                 self._train(held, hand)
         finally:
             hand.stop()
             self._settle(hand)
-        return begun
+        return hand.attempts
 
     def _settle(self, hand: Hand) -> None:
         """Give back what is not done, and deliver what is.
@@ -167,37 +166,45 @@ class Supervisor:
             self._delivering = False
             hand.abandon()
 
-    def _train(self, held: Claimed, hand: Hand) -> None:
-        """Train one trial, also while the database is away, until it is done, is to be given back, or is taken away."""
+    def _train(self, held: Sequence[Claimed], hand: Hand) -> None:
+        """Train trials of one study, also while the database is away.
+
+        Until all are done or to be given back, or the trainer has ended with one of them.
+        """
         started = time.monotonic()
-        limit = min(seconds for seconds in (held.timeout_seconds, self._orders.trial_timeout, math.inf) if seconds)
-        seed = derive(held.study_seed, "trial", held.trial)
-        context = Context(held.study_name, held.trial, held.attempt, seed, held.study_seed)
-        self._trainer.start(held.objective, held.params, context)
-        while True:
+        limit = min(seconds for seconds in (held[0].timeout_seconds, self._orders.trial_timeout, math.inf) if seconds)
+        self._trainer.start(held[0].objective, [(each.params, _context(each)) for each in held])
+        while self._trainer.jobs:
             since = self._trainer.training_since
             deadline = (started + LOADING_SECONDS if since is None else since) + limit
             until = min(hand.due, deadline, self._departure.by)
             # poll() takes no more than 24 days at once
             pause = min(max(0.0, until - time.monotonic()), 1e6)
-            trained = self._trainer.wait(pause, *self._departure.descriptors)
-            if trained is None and self._departure.is_due:
-                self._trainer.kill()
-                return
-            now = time.monotonic()
-            if trained is None and now >= deadline:
-                self._trainer.kill()
-                trained = Trained("timeout", now - started, error=f"not done within {limit:g} s")
-            if trained is not None:
+            ended = self._trainer.wait(pause, *self._departure.descriptors)
+            for trained in ended:
                 if trained.kind == "refused":
                     assert trained.error is not None
                     raise LedgerError(trained.error)
-                self._pace.saw(held.study_id, trained)
+                self._pace.saw(held[0].study_id, trained)
+                hand.end(trained)
+            if not self._trainer.jobs:
+                return
+            if self._departure.is_due:
+                self._trainer.kill()
+                hand.stop(killed=True)
+                return
+            now = time.monotonic()
+            if not ended and now >= deadline:
+                self._trainer.kill()
+                took = now - (started if since is None else since)
+                trained = Trained("timeout", took, error=f"not done within {limit:g} s")
+                self._pace.saw(held[0].study_id, trained)
                 hand.end(trained)
                 return
             if self._departure.asked:
                 hand.hurry()
             if now >= hand.due:
+                hand.withdraw(self._trainer.withdraw())
                 try:
                     if not hand.tend(self._session.try_call):
                         self._trainer.kill()
@@ -245,6 +252,11 @@ class Supervisor:
         self._announce(stopped=True)
         self._session.close()
         say(_log, "left", f"worker {self.name} leaves after {attempts} attempts", worker=self.name, attempts=attempts)
+
+
+def _context(held: Claimed) -> Context:
+    seed = derive(held.study_seed, "trial", held.trial)
+    return Context(held.study_name, held.trial, held.attempt, seed, held.study_seed)
 
 
 def _heard(connection: Connection[Any]) -> bool:

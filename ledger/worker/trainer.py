@@ -1,32 +1,30 @@
 """The trainer: a child process that turns parameters into losses and knows nothing of the database.
 
-The supervisor and its trainer talk in JSON over a socket pair. The trainer stays warm: imports and datasets are
-loaded once. It is a process of its own so that whatever an objective does to it costs one attempt, never the worker.
+The trainer stays warm: imports and datasets are loaded once. It is a process of its own so that whatever an objective
+does to it costs one attempt, never the worker.
 """
 
 import ctypes
 import faulthandler
 import json
 import os
-import queue
 import resource
 import signal
-import socket
 import subprocess
 import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import lru_cache, partial
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import wait
 from pathlib import Path
 from typing import IO, Any
 
 from ledger.errors import LedgerError
 from ledger.objectives import Context, Result, load
+from ledger.worker.channel import SupervisorsEnd, TrainersEnd
 
 # Set before the child's libraries are loaded: some size their thread pools once, at import.
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
@@ -80,82 +78,116 @@ class Trainer:
     def __init__(self, allowed: Collection[str], threads: int, memory_limit: int | None = None) -> None:
         self._options = {"allowed": sorted(allowed), "threads": threads, "memory_limit": memory_limit}
         self._process: subprocess.Popen[bytes] | None = None
-        self._connection: Connection | None = None
+        self._channel: SupervisorsEnd | None = None
         self._stderr: _Stderr | None = None
         # Linux: can be read once the child has ended. Its socket may be held open by what an objective started.
         self._ended: int | None = None
-        self._started = 0.0
-        self._job = 0
+        # the numbers of the first job that has not ended, of the one after the last, and of the next that is sent
+        self._first = self._end = self._free = 0
+        # since when that first one is waited for
+        self._since = 0.0
         # what the child says that it has loaded, and what it was last sent
-        self._loaded: Mapping[str, Any] | None = None
-        self._sent: Mapping[str, Any] = {}
-        # When this job's objective was loaded, of time.monotonic(): imports and a dataset are not the trial's time.
+        self._loaded: str | None = None
+        self._sent = ""
+        # When the job in training began, of time.monotonic(), as far as is known: never before it did, and after it by
+        # no more than it took to look, by `wait`. None while its objective is loaded: imports and a dataset are not
+        # the trial's time.
         self.training_since: float | None = None
 
-    def start(self, objective: Mapping[str, Any], params: Mapping[str, Any], context: Context) -> None:
-        """Begin one attempt; its end is told by `wait`."""
-        self._send(objective, params=params, context=vars(context))
+    @property
+    def jobs(self) -> int:
+        """How many jobs have neither ended nor been withdrawn."""
+        return self._end - self._first
+
+    def start(self, objective: Mapping[str, Any], jobs: Sequence[tuple[Mapping[str, Any], Context]]) -> None:
+        """Begin attempts of one objective, one after the other; their ends are told by `wait`.
+
+        Parameters
+        ----------
+        jobs : sequence of (params, context)
+            None is left of those before.
+        """
+        self._send(objective, [{"params": params, "context": vars(context)} for params, context in jobs])
 
     def check(self, objective: Mapping[str, Any]) -> None:
         """Raise a LedgerError where the objective cannot be loaded here."""
-        self._send(objective)
-        trained = None
-        while trained is None:
-            trained = self.wait(timeout=None)
-        if trained.error is not None:
-            raise LedgerError(trained.error)
+        self._send(objective, [{}])
+        while self.jobs:
+            for trained in self.wait(timeout=None):
+                if trained.error is not None:
+                    raise LedgerError(trained.error)
 
-    def wait(self, timeout: float | None, *also: int) -> Trained | None:
-        """Wait for the attempt's end, for `timeout` seconds, or until a file descriptor of `also` can be read."""
-        assert self._connection is not None
-        ready = wait([self._connection, *([] if self._ended is None else [self._ended]), *also], timeout)
-        if self._connection in ready:
-            try:
-                answer = json.loads(self._connection.recv_bytes())
+    def wait(self, timeout: float | None, *also: int) -> list[Trained]:
+        """Wait for the end of the jobs, for `timeout` seconds, or until a file descriptor of `also` can be read.
+
+        Returns what became of those that ended, in their order. Where the trainer ended, which the last of them says,
+        there are no jobs any longer.
+        """
+        assert self._channel is not None
+        own = [self._channel.fileno(), *([] if self._ended is None else [self._ended])]
+        ready = wait([*own, *also], timeout)
+        is_over = self._ended in ready
+        trained: list[Trained] = []
+        try:
+            answers, is_closed = self._channel.read()
+            is_over = is_over or is_closed
+            for answer in answers:
                 job = answer.pop("job")
-                trained = None if answer == _LOADED else Trained(**answer)
-            except (EOFError, OSError, ValueError, TypeError, AttributeError, KeyError):
-                return Trained("failed", time.monotonic() - self._started, error=self._death())
-            # another one is of a copy of the child that an objective made, and late
-            if job != self._job:
-                return None
-            if trained is None:
-                self._loaded, self.training_since = self._sent, time.monotonic()
-            return trained
-        if self._ended in ready:
-            return Trained("failed", time.monotonic() - self._started, error=self._death())
-        return None
+                # another one is of a copy of the child that an objective made, and late
+                if job == self._first < self._end:
+                    if answer == _LOADED:
+                        self._loaded, self.training_since = self._sent, time.monotonic()
+                    else:
+                        trained.append(Trained(**answer))
+                        self._first += 1
+        except (OSError, ValueError, TypeError, AttributeError, KeyError):
+            is_over = True
+        if trained:
+            self._since = time.monotonic()
+            # the next one, of the same objective, began at the latest by now
+            self.training_since = self._since if self._loaded == self._sent else None
+        if self.jobs and is_over:
+            trained.append(Trained("failed", time.monotonic() - self._since, error=self._death()))
+        return trained
+
+    def withdraw(self) -> int:
+        """Take back the jobs that have not begun, the last ones; returns how many. The trainer keeps one at least."""
+        assert self._channel is not None
+        count = self._channel.withdraw()
+        if count == self.jobs:
+            # it is between two, or starts
+            self._channel.permit([self._first])
+            count -= 1
+        self._end -= count
+        return count
 
     def kill(self) -> None:
         """End the child, and what it started, whatever they are doing."""
         if self._process is not None:
-            self._end()
+            self._kill()
 
-    def _send(self, objective: Mapping[str, Any], **more: Any) -> None:
-        self._started, self._sent = time.monotonic(), objective
-        self._job += 1
-        job = {"job": self._job, "objective": objective, **more}
-        if self._connection is not None:
-            is_loaded = objective == self._loaded
-            self.training_since = self._started if is_loaded else None
-            if not (self._ended is not None and wait([self._ended], 0)):
-                with suppress(OSError):
-                    self._connection.send_bytes(json.dumps({**job, "say_loaded": not is_loaded}).encode())
-                    return
+    def _send(self, objective: Mapping[str, Any], jobs: Sequence[Mapping[str, Any]]) -> None:
+        assert not self.jobs, "the last ones have neither ended nor been withdrawn"
+        if self._channel is not None and self._ended is not None and wait([self._ended], 0):
             # it died between two jobs, which costs nobody anything
-            self._end()
-        self.training_since = None
+            self._kill()
+        channel = self._channel or self._spawn()
+        self._sent = json.dumps(objective)
+        self._first, self._free = self._free, self._free + len(jobs)
+        self._end = self._free
+        self._since = time.monotonic()
+        self.training_since = self._since if self._sent == self._loaded else None
         # where it dies at its start, the wait for its answer says so
         with suppress(OSError):
-            self._spawn().send_bytes(json.dumps({**job, "say_loaded": True}).encode())
+            channel.send({"objective": self._sent, "first": self._first, "jobs": jobs}, range(self._first, self._end))
 
-    def _spawn(self) -> Connection:
-        ours, theirs = socket.socketpair()
+    def _spawn(self) -> SupervisorsEnd:
+        channel = SupervisorsEnd()
         options = {**self._options, "parent": os.getpid()}
-        with theirs:
+        try:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "ledger.worker.trainer", str(theirs.fileno()), json.dumps(options)],
-                pass_fds=[theirs.fileno()],
+                [sys.executable, "-m", "ledger.worker.trainer", json.dumps(options), *map(str, channel.theirs)],
+                pass_fds=channel.theirs,
                 stdin=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
                 env={
@@ -166,36 +198,39 @@ class Trainer:
                 # a group of its own, which ends with it: an objective may start processes too
                 start_new_session=True,
             )
+        finally:
+            channel.close_theirs()
         assert self._process.stderr is not None
         self._stderr = _Stderr(self._process.stderr)
         self._ended = os.pidfd_open(self._process.pid) if sys.platform == "linux" else None
-        self._connection = Connection(ours.detach())
-        return self._connection
+        self._channel = channel
+        return channel
 
     def _death(self) -> str:
         assert self._stderr is not None
         # it closed the socket, so it is about to end by itself, and how is worth knowing
         self._stderr.wait(1)
-        code, last_words = self._end()
+        code, last_words = self._kill()
         how = f"signal {_signal_name(-code)}" if code < 0 else f"exit code {code}"
         if code == -signal.SIGKILL:
             how += ", as of the kernel when memory runs out"
         return f"{last_words}\nthe trainer process died while it trained: {how}".lstrip()
 
-    def _end(self) -> tuple[int, str]:
+    def _kill(self) -> tuple[int, str]:
         """Make sure that the child and its group are gone; its exit code and the end of its standard error."""
         assert self._process is not None
-        assert self._connection is not None
+        assert self._channel is not None
         assert self._stderr is not None
         # before it is waited for: its id, which is the group's, is nobody else's until then
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         code = self._process.wait()
         last_words = self._stderr.last_words()
-        self._connection.close()
+        self._channel.close()
         if self._ended is not None:
             os.close(self._ended)
-        self._process = self._connection = self._stderr = self._ended = self._loaded = None
+        self._process = self._channel = self._stderr = self._ended = self._loaded = None
+        self._end = self._first
         return code, last_words
 
 
@@ -228,8 +263,8 @@ def _signal_name(number: int) -> str:
     return signal.Signals(number).name if number in set(signal.Signals) else str(number)
 
 
-def main(descriptor: int, options: Mapping[str, Any]) -> None:
-    """Serve jobs from the socket until its other end is closed."""
+def main(options: Mapping[str, Any], descriptors: Sequence[int]) -> None:
+    """Serve jobs until the supervisor is gone."""
     _die_with(options["parent"])
     # so that a crash in C leaves a trace in the standard error
     faulthandler.enable()
@@ -243,34 +278,28 @@ def main(descriptor: int, options: Mapping[str, Any]) -> None:
     # which the programs that an objective starts would inherit.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda _number, _frame: None)
-    connection = Connection(descriptor)
-    jobs: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
-
-    def read() -> None:
-        try:
-            while True:
-                jobs.put(json.loads(connection.recv_bytes()))
-        except (EOFError, OSError):
-            # The supervisor is gone, so nobody wants the result.
-            os._exit(0)
-
-    threading.Thread(target=read, daemon=True).start()
+    channel = TrainersEnd(descriptors)
     own = os.getpid()
+    loaded = ""
     while True:
-        job = jobs.get()
-        answer = partial(_answer, connection, job["job"])
-        if refusal is None:
-            trained = _train(job, options, partial(answer, _LOADED))
+        if (job := channel.take()) is None:
+            channel.permitted.poll()
+            continue
+        try:
+            if refusal is not None:
+                raise LedgerError(refusal)
+            if job["objective"] != loaded:
+                evaluate = load(json.loads(job["objective"]), options["allowed"], threads=options["threads"])
+                loaded = job["objective"]
+                channel.answer({"job": job["job"], **_LOADED}, aloud=True)
+        except LedgerError as error:
+            trained = Trained("refused", 0.0, error=str(error))
         else:
-            trained = Trained("refused", 0.0, error=refusal)
+            trained = _train(evaluate, job, options["memory_limit"])
         if os.getpid() != own:
             # a copy that an objective made, and that came back from it
             os._exit(0)
-        answer(vars(trained))
-
-
-def _answer(connection: Connection, job: int, content: Mapping[str, Any]) -> None:
-    connection.send_bytes(json.dumps({**content, "job": job}).encode())
+        channel.answer({"job": job["job"], **vars(trained)})
 
 
 def _die_with(parent: int) -> None:
@@ -284,30 +313,21 @@ def _die_with(parent: int) -> None:
         sys.exit("the worker ended while its trainer started")
 
 
-def _train(job: dict[str, Any], options: Mapping[str, Any], loaded: Callable[[], None]) -> Trained:
-    try:
-        objective = _load(json.dumps(job["objective"]), tuple(options["allowed"]), options["threads"])
-    except LedgerError as error:
-        return Trained("refused", 0.0, error=str(error))
-    if job["say_loaded"]:
-        loaded()
+def _train(
+    evaluate: Callable[[dict[str, Any], Context], Result], job: Mapping[str, Any], memory_limit: int | None
+) -> Trained:
     if "params" not in job:
         return Trained("result", 0.0)
     started = time.perf_counter()
     try:
-        result = objective(job["params"], Context(**job["context"]))
+        result = evaluate(job["params"], Context(**job["context"]))
     except (Exception, SystemExit) as error:
-        if isinstance(error, MemoryError) and options["memory_limit"] is not None:
-            error.add_note(f"MemoryError: a trial may use {options['memory_limit']} bytes (--memory-limit)")
+        if isinstance(error, MemoryError) and memory_limit is not None:
+            error.add_note(f"MemoryError: a trial may use {memory_limit} bytes (--memory-limit)")
         text = str(error) if isinstance(error, LedgerError) else traceback.format_exc()
         return Trained("failed", time.perf_counter() - started, error=text)
     return Trained("result", time.perf_counter() - started, loss=result.loss, metrics=result.metrics)
 
 
-@lru_cache(maxsize=1)
-def _load(objective: str, allowed: Collection[str], threads: int) -> Callable[[dict[str, Any], Context], Result]:
-    return load(json.loads(objective), allowed, threads=threads)
-
-
 if __name__ == "__main__":
-    main(int(sys.argv[1]), json.loads(sys.argv[2]))
+    main(json.loads(sys.argv[1]), [int(descriptor) for descriptor in sys.argv[2:]])

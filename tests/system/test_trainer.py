@@ -1,0 +1,90 @@
+"""A trainer is given several jobs at once, and may end, or be told that it is enough, at any of them."""
+
+import pytest
+
+from ledger.objectives import Context
+from ledger.worker.trainer import Trainer
+from tests.system.programs import wait_until
+
+OBJECTIVE = """
+import os, pathlib, time
+
+def loss(params, context):
+    pathlib.Path(params["folder"], f"begun{context.trial}").touch()
+    while context.trial == 3 and not pathlib.Path(params["folder"], "go").exists():
+        time.sleep(0.01)
+    if context.trial == params["dies_at"]:
+        os._exit(3)
+    return {"loss": context.trial, "long": "m" * (params["lengths"][context.trial])}
+"""
+# around what a pipe has room for in any case, and beyond what it ever has
+LENGTHS = [0, 3_000, 1_500, 0, 4_096, 0, 5_000_000, 10, 4_000, 4_000]
+
+
+@pytest.fixture
+def trainer(tmp_path, monkeypatch):
+    (tmp_path / "mine.py").write_text(OBJECTIVE)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    trainer = Trainer(["mine"], 1)
+    yield trainer
+    trainer.kill()
+
+
+def start(trainer, folder, dies_at=None, lengths=(0,) * 10):
+    params = {"folder": str(folder), "dies_at": dies_at, "lengths": lengths}
+    jobs = [(params, Context("s", number, 1, 0, 0)) for number in range(10)]
+    trainer.start({"function": "mine:loss"}, jobs)
+
+
+def ends(trainer):
+    ended = []
+    while trainer.jobs:
+        ended += trainer.wait(None)
+    return ended
+
+
+def losses(ended):
+    return [trained.loss for trained in ended]
+
+
+def test_every_answer_comes_once_and_in_order_however_long_it_is(trainer, tmp_path):
+    (tmp_path / "go").touch()
+    for _ in range(2):
+        start(trainer, tmp_path, lengths=LENGTHS)
+        ended = ends(trainer)
+        assert losses(ended) == list(range(10))
+        assert [len(trained.metrics["long"]) for trained in ended] == LENGTHS
+
+
+def test_what_is_withdrawn_never_begins_and_what_is_sent_next_does(trainer, tmp_path):
+    start(trainer, tmp_path)
+    wait_until((tmp_path / "begun3").exists)
+    assert trainer.withdraw() == 6
+    assert trainer.withdraw() == 0
+    (tmp_path / "go").touch()
+    assert losses(ends(trainer)) == [0, 1, 2, 3]
+    assert not (tmp_path / "begun4").exists()
+    start(trainer, tmp_path)
+    assert losses(ends(trainer)) == list(range(10))
+
+
+def test_a_trainer_that_has_not_begun_keeps_its_first_job(trainer, tmp_path):
+    # it starts or loads the objective while this is asked
+    waits = f"import pathlib, time\nwhile not pathlib.Path({str(tmp_path)!r}, 'go').exists():\n    time.sleep(0.01)\n"
+    (tmp_path / "mine.py").write_text(waits + OBJECTIVE)
+    start(trainer, tmp_path)
+    assert trainer.withdraw() == 9
+    (tmp_path / "go").touch()
+    assert losses(ends(trainer)) == [0]
+
+
+def test_what_has_ended_outlives_the_trainer_and_one_job_ends_with_it(trainer, tmp_path):
+    (tmp_path / "go").touch()
+    start(trainer, tmp_path, dies_at=5, lengths=LENGTHS)
+    *results, last = ends(trainer)
+    assert losses(results) == [0, 1, 2, 3, 4]
+    assert (last.kind, last.loss) == ("failed", None)
+    assert last.error.endswith("exit code 3")
+    assert not (tmp_path / "begun6").exists()
+    start(trainer, tmp_path)
+    assert losses(ends(trainer)) == list(range(10))
