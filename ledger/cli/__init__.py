@@ -24,6 +24,7 @@ COMMANDS = {
     "trial": ("ledger.cli.trial:trial", "Look at trials, retry and cancel them."),
     "verify": ("ledger.cli.verify:verify", "Recompute a study from its ledger."),
     "export": ("ledger.cli.export:export", "Write a study's trials."),
+    "report": ("ledger.cli.report:report", "Write a study's plots and trials as one page that needs no network."),
     "db": ("ledger.cli.db:db", "Upgrade, check and reach the database."),
 }
 

@@ -70,8 +70,9 @@ class Batch:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """All that the ledger holds of a study at one moment; rows in order."""
+    """All that the ledger holds of a study at one moment, `at`; rows in order."""
 
+    at: datetime
     study: StudyRow
     spec_hash: str
     iterations: Sequence[AnyRow]
@@ -528,12 +529,15 @@ class Store:
         with self._connection.begin():
             self._connection.execute(text("set transaction isolation level repeatable read, read only"))
             study = self._connection.execute(
-                select(*_columns(StudyRow, _studies), _studies.c.spec_hash).where(_studies.c.id == study_id)
+                select(*_columns(StudyRow, _studies), _studies.c.spec_hash, _clock().label("at")).where(
+                    _studies.c.id == study_id
+                )
             ).one_or_none()
             if study is None:
                 raise LedgerError("the study was deleted while it was read")
             facts = dict(study._mapping)
             return Snapshot(
+                at=facts.pop("at"),
                 spec_hash=facts.pop("spec_hash"),
                 study=StudyRow(**facts),
                 iterations=self._connection.execute(

@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TextIO
+from typing import Any
 
 from ledger.database.store import Store, StudyRow
 from ledger.errors import LedgerError, UsageError
@@ -22,7 +22,7 @@ def write_files(store: Store, study: StudyRow, folder: Path) -> int:
     UsageError
         `folder` is not a folder.
     """
-    _check_folder(folder)
+    check_folder(folder)
     written = 0
     iteration, index = -1, 0
     for page in store.trial_pages(study.id):
@@ -40,8 +40,8 @@ def write_files(store: Store, study: StudyRow, folder: Path) -> int:
 
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[TextIO]:
-    """Yield a file that appears under its name when the block ends well, and not at all otherwise.
+def whole_file(path: Path, *, binary: bool = False) -> Iterator[Any]:
+    """Yield a file, of text unless `binary`, that appears under its name when the block ends well, and else not at all.
 
     Raises
     ------
@@ -50,11 +50,11 @@ def whole_file(path: Path) -> Iterator[TextIO]:
     LedgerError
         It cannot be written.
     """
-    _check_folder(path.parent)
+    check_folder(path.parent)
     try:
         descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         try:
-            with os.fdopen(descriptor, "w", newline="") as file:
+            with os.fdopen(descriptor, "wb") if binary else os.fdopen(descriptor, "w", newline="") as file:
                 yield file
                 file.flush()
                 os.fsync(descriptor)
@@ -69,7 +69,8 @@ def whole_file(path: Path) -> Iterator[TextIO]:
         raise LedgerError(f"{path} cannot be written: {error.strerror}; nothing is there") from None
 
 
-def _check_folder(folder: Path) -> None:
+def check_folder(folder: Path) -> None:
+    """Raise UsageError where `folder` is not one."""
     try:
         there = folder.is_dir()
     except OSError:  # a name too long for any file
