@@ -559,6 +559,19 @@ class Store:
         with self._connection.begin():
             return self._connection.scalars(select(names.subquery().c.name).distinct().order_by("name")).all()
 
+    def metric_kinds(self, study_id: int) -> Sequence[tuple[str, list[str]]]:
+        """Return the names that any trial's metrics have, sorted, each with the JSON types of its values but null."""
+        with self._connection.begin():
+            rows = self._connection.execute(
+                text(
+                    "select key, coalesce(array_agg(distinct jsonb_typeof(value)) filter (where value <> 'null'), '{}')"
+                    " from ledger.trials cross join lateral jsonb_each(metrics)"
+                    " where study_id = :study group by key order by key"
+                ),
+                {"study": study_id},
+            ).all()
+        return [(name, kinds) for name, kinds in rows]
+
     def best(self, study_id: int) -> AnyRow | None:
         """Return the complete trial with the lowest loss, the earliest of equal ones."""
         with self._connection.begin():

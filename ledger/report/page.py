@@ -111,11 +111,8 @@ def _facts(content: Content) -> list[tuple[str, str]]:
 
 def _versions(content: Content) -> list[tuple[str, str]]:
     """Return where versions are from, and what they are, as JSON."""
-    found = [
-        ("this report", _named({"trial-ledger": __version__, "plotly": plotly.__version__,
-                                "plotly.js": get_plotlyjs_version()})),
-        ("the study's first manager", _named(content.ledger.study.versions)),
-    ]  # fmt: skip
+    own = {"trial-ledger": __version__, "plotly": plotly.__version__, "plotly.js": get_plotlyjs_version()}
+    found = [("this report", _named(own)), ("the study's first manager", _named(content.ledger.study.versions))]
     for environment, iterations in groupby(content.ledger.iterations, key=lambda one: one.environment):
         numbers = [one.number for one in iterations]
         which = f"iteration {numbers[0]}" if len(numbers) == 1 else f"iterations {numbers[0]} to {numbers[-1]}"

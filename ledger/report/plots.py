@@ -120,13 +120,12 @@ def parallel(content: Content) -> Section:
     if not shown:
         return Section("parallel", title, "No trial is complete yet.")
     losses = [trial.loss for trial in shown]
-    log = _is_log(content)
-    axes = [
-        *(_coordinate(dimension, [trial.params[dimension.name] for trial in shown])
-          for dimension in content.study.space.dimensions),
-        {"label": "loss", **_scaled(losses, log)},
-    ]  # fmt: skip
-    colours = [math.log10(loss) for loss in losses] if log else losses
+    of_loss = {"label": "loss", **_scaled(losses, _is_log(content))}
+    axes = [_coordinate(one, [trial.params[one.name] for trial in shown]) for one in content.study.space.dimensions]
+    axes.append(of_loss)
+    # Plotly draws the highest colour last, and the lowest losses are to be seen
+    colours = [-value for value in of_loss["values"]]
+    ticks = {"tickvals": [-value for value in of_loss["tickvals"]], "ticktext": of_loss["ticktext"]}
     figure = go.Figure(
         go.Parcoords(
             dimensions=axes,
@@ -140,7 +139,7 @@ def parallel(content: Content) -> Section:
         {
             "height": 430,
             "margin": {"l": 60, "r": 20, "t": 56, "b": 24},
-            "coloraxis": {"colorbar": {"title": {"text": "loss"}, **_colour_ticks(colours, log)}},
+            "coloraxis": {"colorbar": {"title": {"text": "loss"}, **ticks}},
         },
     )
     caption = (
@@ -363,10 +362,11 @@ def _dependence(content: Content, dimension: Dimension, found: Dependence, betwe
             )
         ]
     else:
+        upper, lower = found.mean + 2 * found.deviation, found.mean - 2 * found.deviation
         traces = [
             go.Scatter(
                 x=[*found.values, *found.values[::-1]],
-                y=[*(found.mean + 2 * found.deviation), *(found.mean - 2 * found.deviation)[::-1]],
+                y=np.concatenate([upper, lower[::-1]]),
                 fill="toself",
                 fillcolor="rgba(0,158,115,0.22)",
                 mode="lines",
@@ -481,10 +481,6 @@ def _scaled(values: list[float], log: bool) -> dict[str, Any]:
         return {"values": values, "tickvals": ticks, "ticktext": [_number(tick, 4) for tick in ticks]}
     logarithms = [math.log10(value) for value in values]
     return {"values": logarithms, **_ticks(logarithms)}
-
-
-def _colour_ticks(values: list[float], log: bool) -> dict[str, Any]:
-    return _ticks(values) if log else {}
 
 
 def _ticks(logarithms: list[float]) -> dict[str, Any]:

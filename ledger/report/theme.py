@@ -19,9 +19,9 @@ OUTCOMES = {
 }
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 
-# Cividis without its end that the ground swallows; low losses are what stands out most.
-_LIGHT_SCALE = [[0.0, "#00224E"], [0.5, "#7C7B78"], [1.0, "#D9C04A"]]
-_DARK_SCALE = [[0.0, "#FFE945"], [0.5, "#A5A07F"], [1.0, "#4A6A9A"]]
+# Cividis without its end that the ground swallows; the end, a low loss, is what stands out most.
+_LIGHT_SCALE = [[0.0, "#D9C04A"], [0.5, "#7C7B78"], [1.0, "#00224E"]]
+_DARK_SCALE = [[0.0, "#4A6A9A"], [0.5, "#A5A07F"], [1.0, "#FFE945"]]
 
 
 def template(scheme: str) -> dict[str, Any]:
@@ -35,6 +35,7 @@ def template(scheme: str) -> dict[str, Any]:
         "automargin": True,
         "ticklabelstandoff": 4,
         "exponentformat": "power",
+        "minexponent": 5,
         "title": {"standoff": 10},
     }
     return {
