@@ -261,7 +261,7 @@ class Screen:
 class GaussianProcessRegressor(skopt.learning.GaussianProcessRegressor):  # type: ignore[misc]
     """skopt's regressor, fitted and asked faster where its kernel is one that `profile` knows; else as skopt's own.
 
-    With `optimizer` None the kernel keeps the parameters that it begins from, as in scikit-learn.
+    With `optimizer` None and a `start` the kernel's parameters are these.
 
     Parameters
     ----------
@@ -306,9 +306,13 @@ class GaussianProcessRegressor(skopt.learning.GaussianProcessRegressor):  # type
         return (
             profile(self.kernel) is not None
             and self.noise == "gaussian"
-            and self.optimizer in ("fmin_l_bfgs_b", None)
+            and (self.optimizer == "fmin_l_bfgs_b" or self._is_given)
             and np.ndim(self.alpha) == 0
         )
+
+    @property
+    def _is_given(self) -> bool:
+        return self.optimizer is None and self.start is not None
 
     def fit(self, X: Any, y: Any) -> "GaussianProcessRegressor":
         """Fit the kernel to values `y` of shape (n,) at points `X` of shape (n, dimensions)."""
@@ -334,7 +338,7 @@ class GaussianProcessRegressor(skopt.learning.GaussianProcessRegressor):  # type
             return _Likelihood(shape, points[sample], standardised[sample], float(self.alpha))
 
         starts = self._starts(kernel, random)
-        if self.optimizer is None:
+        if self._is_given:
             theta, self.evaluations_ = starts[0], 0
         else:
             # where there is one start, there is no race

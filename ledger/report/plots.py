@@ -253,6 +253,7 @@ def timeline(content: Content) -> Section:
                 base=[start.isoformat() for _, start, *_ in of_outcome],
                 x=[1_000 * seconds for _, _, seconds, _ in of_outcome],
                 orientation="h",
+                width=0.72,
                 name=outcome,
                 # its own colour, so that what is shorter than a pixel is seen too; between few bars the ground's
                 marker={
@@ -268,7 +269,6 @@ def timeline(content: Content) -> Section:
         {
             "barmode": "overlay",
             "showlegend": True,
-            "bargap": 0.25,
             "height": 110 + max(18, min(34, 900 // len(rows))) * len(rows),
             "xaxis": {"type": "date", "title": {"text": "time (UTC)"}},
             "yaxis": {
@@ -413,8 +413,8 @@ def _dependence(content: Content, dimension: Dimension, found: Dependence, betwe
 def _parameter_axis(dimension: Dimension) -> dict[str, Any]:
     title = {"title": {"text": _plain(dimension.name, 40)}}
     if isinstance(dimension, Categorical):
-        names = [_plain(_value(choice), 20) for choice in dimension.choices]
-        size = len(names)
+        size = len(dimension.choices)
+        names = [_plain(_value(choice), min(18, max(7, 36 // size))) for choice in dimension.choices]
         return {**title, "tickvals": list(range(size)), "ticktext": names, "range": [-0.6, size - 0.4]}
     margin = 0.03
     if dimension.prior == "log-uniform":
@@ -448,7 +448,8 @@ def _coordinate(dimension: Dimension, values: list[Any]) -> dict[str, Any]:
     if isinstance(dimension, Categorical):
         # numbered from below, as they are listed
         places = [dimension.choices.index(value) for value in values]
-        names = [_plain(_value(choice), 14) for choice in dimension.choices]
+        # the only text that Plotly shows as it is
+        names = [one_line(_value(choice), 14) for choice in dimension.choices]
         edge = 0.0 if len(names) > 1 else 1.0
         return {
             **label,
@@ -458,7 +459,8 @@ def _coordinate(dimension: Dimension, values: list[Any]) -> dict[str, Any]:
             "range": [-edge, len(names) - 1 + edge],
         }
     if dimension.prior == "log-uniform":
-        return {**label, **_scaled(values, True), "range": [math.log10(dimension.low), math.log10(dimension.high)]}
+        ends = [math.log10(dimension.low), math.log10(dimension.high)]
+        return {**label, "values": [math.log10(value) for value in values], "range": ends, **_ticks(ends)}
     span = dimension.high - dimension.low
     ticks: list[float]
     if isinstance(dimension, Integer) and span <= 12:
@@ -572,7 +574,7 @@ def _surrogate(content: Content, first: bool = False) -> str:
     name = names[content.surrogate.estimator]
     name = name[0].upper() + name[1:] if first else name
     known, points = content.surrogate.known, content.surrogate.points
-    return f"{name} ({known} of {points} trials known to it)" if known < points else f"{name} of {points} trials"
+    return f"{name} ({known:,} of {points:,} trials known to it)" if known < points else f"{name} of {points:,} trials"
 
 
 def _counted(content: Content) -> str:
@@ -610,5 +612,5 @@ def _plural(count: int, one: str, many: str) -> str:
 
 
 def _plain(text: str, longest: int) -> str:
-    """Return text as Plotly shows it as it is: it reads tags and entities."""
-    return html.escape(one_line(text, longest), quote=False)
+    """Return text as Plotly shows it as it is: it reads tags and entities, and between dollars TeX."""
+    return html.escape(one_line(text, longest), quote=False).replace("$", "&#36;")

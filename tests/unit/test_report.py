@@ -71,10 +71,8 @@ def test_convergence_shows_losses_the_best_so_far_and_means():
     assert_allclose(shown["mean of an iteration"].y, [one.mean_loss for one in ledger.iterations])
     assert list(shown["mean of an iteration"].x) == [1.5 + 4 * index for index in range(6)]
     assert list(shown["failed, without a loss"].x) == [2, 9]
-    assert (
-        f"at trial {complete[[trial.loss for trial in complete].index(best[-1])].number} of 24; 22 are complete, 2 failed."
-        in section.caption
-    )
+    best_trial = min(complete, key=lambda trial: trial.loss)
+    assert f"at trial {best_trial.number} of 24; 22 are complete, 2 failed." in section.caption
 
 
 def test_losses_over_decades_have_a_logarithmic_axis():
@@ -246,6 +244,8 @@ def test_what_a_study_contains_is_text_and_nothing_else():
     assert HOSTILE in "".join(page.text)
     # Plotly reads tags in labels: they are escaped for it once more
     written = json.loads(page.scripts[0])["figures"]
+    for axis in written["parallel-0"]["data"][0]["dimensions"]:
+        axis.pop("ticktext", None)  # which it does not
 
     def strings(value):
         if isinstance(value, dict):
