@@ -4,10 +4,11 @@ import math
 
 import kaleido
 import plotly.graph_objects as go
-from choreographer.browsers.chromium import ChromeNotFoundError
+from choreographer.errors import BrowserClosedError, BrowserFailedError, ChromeNotFoundError
 from plotly.subplots import make_subplots
 
 from ledger.errors import LedgerError
+from ledger.lines import one_line
 from ledger.report import theme
 from ledger.report.plots import Section
 
@@ -27,8 +28,12 @@ def png(section: Section) -> bytes:
     if not section.plots:
         raise LedgerError(f"there is no plot {section.name} of this study yet: {section.caption}")
     figure, (width, height) = _together(section)
+    left = max(figure.layout.margin.l or 0, 24)
     figure.update_layout(
-        template=theme.template("light"), paper_bgcolor="white", title={"text": section.title}, margin={"t": 90}
+        template=theme.template("light"),
+        paper_bgcolor="white",
+        title={"text": section.title},
+        margin={"l": left, "r": 24, "t": 100, "b": 20},
     )
     try:
         # plotly.js is that of the installed package; MathJax would be fetched from afar
@@ -41,6 +46,11 @@ def png(section: Section) -> bytes:
         raise LedgerError(
             "a PNG is drawn by Chromium or Chrome, and none is there: install one (Debian: apt-get install chromium),"
             " or name it in BROWSER_PATH; the page, `ledger report NAME --output report.html`, needs none"
+        ) from None
+    except (BrowserFailedError, BrowserClosedError) as error:
+        raise LedgerError(
+            f"the browser that draws a PNG did not start or stay ({one_line(str(error.args[0]))}): name another one in"
+            " BROWSER_PATH; the page, `ledger report NAME --output report.html`, needs none"
         ) from None
     return image
 

@@ -255,10 +255,10 @@ def timeline(content: Content) -> Section:
                 orientation="h",
                 width=0.72,
                 name=outcome,
-                # its own colour, so that what is shorter than a pixel is seen too; between few bars the ground's
+                # its own colour, so that what is shorter than a pixel is seen too; few bars have an edge
                 marker={
                     "color": OUTCOMES[outcome],
-                    "line": {"width": 1, "color": OUTCOMES[outcome] if drawn > 300 else "rgba(255,255,255,0.8)"},
+                    "line": {"width": 1, "color": OUTCOMES[outcome] if drawn > 300 else "rgba(0,0,0,0.45)"},
                 },
                 customdata=[text for *_, text in of_outcome],
                 hovertemplate="%{customdata}<extra></extra>",

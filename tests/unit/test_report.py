@@ -294,6 +294,12 @@ def test_without_a_browser_the_way_out_is_named(monkeypatch):
         png(convergence(Content(snapshot())))
 
 
+def test_a_browser_that_does_not_start_is_said_in_one_line(monkeypatch):
+    monkeypatch.setenv("BROWSER_PATH", "/bin/false")
+    with pytest.raises(LedgerError, match="did not start or stay .* name another one in BROWSER_PATH"):
+        png(convergence(Content(snapshot())))
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_colours_stand_out_from_the_ground(scheme):
     ground = {"light": "#FFFFFF", "dark": "#1A1D23"}[scheme]
