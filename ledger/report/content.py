@@ -10,6 +10,8 @@ from ledger.study import Study
 
 # Trials that plots and table show one by one: as many as a phone draws at once. Half of them are the best.
 SHOWN = 2_000
+# The largest loss that a surrogate is drawn for; floats end at 1.8e308.
+LARGEST = 1e300
 OPEN = ("pending", "running")
 
 
@@ -45,9 +47,9 @@ class Content:
 
     @cached_property
     def surrogate(self) -> Surrogate | None:
-        """The study's surrogate, told all trials that have ended; None while none was recorded."""
+        """The study's surrogate, told all trials that have ended; None while none was recorded, or for extreme ones."""
         recorded = [one.surrogate for one in self.ledger.iterations if isinstance(one.surrogate, Mapping)]
-        if not recorded or self.best is None:
+        if not recorded or self.best is None or self.is_extreme:
             return None
         ended = [trial for trial in self.ledger.trials if trial.state not in OPEN]
         following = self.ledger.iterations[-1].number + 1
@@ -62,6 +64,11 @@ class Content:
     def importances(self) -> dict[str, Importance]:
         """The importance of each parameter; none without a surrogate."""
         return self.surrogate.importances() if self.surrogate else {}
+
+    @property
+    def is_extreme(self) -> bool:
+        """Whether there are losses that leave no room for differences and deviations."""
+        return any(abs(trial.loss) > LARGEST for trial in self.complete)
 
     @property
     def is_steady(self) -> bool:

@@ -60,7 +60,7 @@ def render(ledger: Snapshot) -> str:
         best=content.best,
         best_params=None if content.best is None else pprint.pformat(content.best.params, sort_dicts=False, width=60),
         sections=sections,
-        figures=_script(json.dumps(drawn, cls=plotly.utils.PlotlyJSONEncoder, allow_nan=False)),
+        figures=_script(json.dumps(drawn, cls=plotly.utils.PlotlyJSONEncoder)),
         plotly=_script_text(get_plotlyjs()),
         columns=[
             (name, any(row[index][1] is not None for row in rows)) for index, name in enumerate(_columns(content))

@@ -16,7 +16,7 @@ import plotly.graph_objects as go
 from ledger.database.store import AnyRow
 from ledger.lines import one_line
 from ledger.optimizer import Dependence
-from ledger.report.content import SHOWN, Content
+from ledger.report.content import LARGEST, SHOWN, Content
 from ledger.report.theme import AZURE, BLUE, GREEN, GREY, ORANGE, OUTCOMES, SKY, VERMILLION
 from ledger.space import Categorical, Dimension, Integer
 
@@ -435,7 +435,7 @@ def _loss_axis(content: Content) -> dict[str, Any]:
 
 
 def _decades(low: float, high: float) -> dict[str, Any]:
-    return {"dtick": math.ceil(math.log10(high / low) / 6)}
+    return {"dtick": math.ceil((math.log10(high) - math.log10(low)) / 6)}
 
 
 def _is_log(content: Content) -> bool:
@@ -479,7 +479,7 @@ def _coordinate(dimension: Dimension, values: list[Any]) -> dict[str, Any]:
 def _scaled(values: list[float], log: bool) -> dict[str, Any]:
     if not log:
         low, high = min(values), max(values)
-        ticks = [low + (high - low) * share / 4 for share in range(5)] if high > low else [low]
+        ticks = [low * (1 - share / 4) + high * share / 4 for share in range(5)] if high > low else [low]
         return {"values": values, "tickvals": ticks, "ticktext": [_number(tick, 4) for tick in ticks]}
     logarithms = [math.log10(value) for value in values]
     return {"values": logarithms, **_ticks(logarithms)}
@@ -562,6 +562,8 @@ def _described(trial: AnyRow) -> str:
 def _no_surrogate(content: Content) -> str:
     if content.best is None:
         return "No trial is complete yet, so there is no surrogate."
+    if content.is_extreme:
+        return f"There are losses beyond {LARGEST:g}, whose differences are too large to compute with."
     return (
         f"There is no surrogate yet: the first {content.study.resolved.initial_points} points are drawn at random, and"
         " no later ones have been proposed."

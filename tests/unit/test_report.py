@@ -231,6 +231,25 @@ def test_every_study_has_a_page_that_asks_for_nothing(of):
     assert set(drawn["templates"]) == {"light", "dark"}
 
 
+@pytest.mark.parametrize(
+    "loss",
+    [
+        lambda number: 1.7e308 * (-1) ** number,
+        lambda number: 10.0 ** (25 * number - 300),
+        lambda number: 5e-324 * (number + 1),
+        lambda number: 0.0,
+    ],
+    ids=["both ends of floats", "all magnitudes", "the least floats", "equal"],
+)
+def test_losses_of_any_size_have_a_page(loss):
+    ledger = snapshot()
+    for trial in ledger.trials:
+        trial.loss = loss(trial.number)
+    page = render(ledger)
+    figures = json.loads(_Text(page).scripts[0], parse_constant=pytest.fail)["figures"]
+    assert "convergence-0" in figures
+
+
 def test_what_a_study_contains_is_text_and_nothing_else():
     hostile = snapshot(3, 4, space=HOSTILE_SPACE, failed=(1,), error=HOSTILE, worker=HOSTILE)
     hostile.iterations[0].environment[HOSTILE] = HOSTILE
