@@ -27,6 +27,7 @@ COMMANDS = {
     "query": ("ledger.cli.query:query", "Answer a ready question of the ledger."),
     "verify": ("ledger.cli.verify:verify", "Recompute a study from its ledger."),
     "export": ("ledger.cli.export:export", "Write a study's trials."),
+    "report": ("ledger.cli.report:report", "Write a study's plots and trials as one page that needs no network."),
     "import": ("ledger.cli.imports:import_", "Bring in a study from another ledger, or finished trials."),
     "optuna": ("ledger.cli.optuna:optuna", "Let Optuna, its plots and its dashboard read the ledger live."),
     "dashboard": ("ledger.cli.dashboard:dashboard", "Show the ledger in Optuna's dashboard, until Ctrl-C."),

@@ -25,10 +25,11 @@ from ledger.settings import Settings
 @click.option(
     "--format",
     "format_",
-    type=click.Choice(["csv", "json", "jsonl", "files", "optuna"]),
+    type=click.Choice(["csv", "json", "jsonl", "parquet", "files", "optuna"]),
     default="json",
     show_default=True,
-    help="A table, a document, a trial a line, two JSON files a trial, or a storage (SQLite) of Optuna's.",
+    help="A table, a document, a trial a line, a table in typed columns, two JSON files a trial, or a storage "
+    "(SQLite) of Optuna's.",
 )
 @click.option(
     "--output",
@@ -48,9 +49,17 @@ def export(name: str, format_: str, output: Path | None, settings: Settings) -> 
         raise UsageError("--format files writes into a folder: name it with --output")
     if format_ == "optuna" and output is None:
         raise UsageError("--format optuna writes a file: name it with --output, as in --output study.db")
+    if format_ == "parquet":
+        _check_parquet(output)
     with ledger_store(settings) as store:
         study = store.study(name)
-        if format_ == "files":
+        if format_ == "parquet":
+            from ledger.export.parquet import write_parquet
+
+            assert output is not None
+            with whole_file(output, binary=True) as file:
+                write_parquet(store, study, file)
+        elif format_ == "files":
             assert output is not None
             written = write_files(store, study, output)
             click.echo(f"{written} files written to {output}", err=True)
@@ -71,3 +80,12 @@ def export(name: str, format_: str, output: Path | None, settings: Settings) -> 
         else:
             with whole_file(output) as file:
                 DOCUMENTS[format_](store, study, file)
+
+
+def _check_parquet(output: Path | None) -> None:
+    from importlib.util import find_spec
+
+    if output is None:
+        raise UsageError("--format parquet writes a binary file: name it with --output")
+    if find_spec("pyarrow") is None:
+        raise UsageError("--format parquet needs pyarrow, which is not installed: pip install 'trial-ledger[parquet]'")

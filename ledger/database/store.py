@@ -87,8 +87,9 @@ class Finished:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """All that the ledger holds of a study at one moment; rows in order."""
+    """All that the ledger holds of a study at one moment, `at`; rows in order."""
 
+    at: datetime
     study: StudyRow
     iterations: Sequence[AnyRow]
     trials: Sequence[AnyRow]
@@ -622,12 +623,14 @@ class Store:
         with self._connection.begin():
             self._connection.execute(text("set transaction isolation level repeatable read, read only"))
             study = self._connection.execute(
-                select(*_columns(StudyRow, _studies)).where(_studies.c.id == study_id)
+                select(*_columns(StudyRow, _studies), _clock().label("at")).where(_studies.c.id == study_id)
             ).one_or_none()
             if study is None:
                 raise LedgerError("the study was deleted while it was read")
+            facts = dict(study._mapping)
             return Snapshot(
-                study=StudyRow(**study._mapping),
+                at=facts.pop("at"),
+                study=StudyRow(**facts),
                 iterations=self._connection.execute(
                     select(_iterations).where(_iterations.c.study_id == study_id).order_by(_iterations.c.number)
                 ).all(),
@@ -716,6 +719,19 @@ class Store:
         names = select(func.jsonb_object_keys(_trials.c.metrics).label("name")).where(_trials.c.study_id == study_id)
         with self._connection.begin():
             return self._connection.scalars(select(names.subquery().c.name).distinct().order_by("name")).all()
+
+    def metric_kinds(self, study_id: int) -> Sequence[tuple[str, list[str]]]:
+        """Return the names that any trial's metrics have, sorted, each with the JSON types of its values but null."""
+        with self._connection.begin():
+            rows = self._connection.execute(
+                text(
+                    "select key, coalesce(array_agg(distinct jsonb_typeof(value)) filter (where value <> 'null'), '{}')"
+                    " from ledger.trials cross join lateral jsonb_each(metrics)"
+                    " where study_id = :study group by key order by key"
+                ),
+                {"study": study_id},
+            ).all()
+        return [(name, kinds) for name, kinds in rows]
 
     def best(self, study_id: int) -> AnyRow | None:
         """Return the complete trial with the lowest loss, the earliest of equal ones; it may be an imported one."""

@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TextIO
+from typing import Any
 
 from ledger.database.store import Store, StudyRow
 from ledger.errors import LedgerError, UsageError
@@ -22,7 +22,7 @@ def write_files(store: Store, study: StudyRow, folder: Path) -> int:
     UsageError
         `folder` is not a folder.
     """
-    _check_folder(folder)
+    check_folder(folder)
     written = 0
     iteration, index = -1, 0
     for page in store.trial_pages(study.id):
@@ -40,9 +40,12 @@ def write_files(store: Store, study: StudyRow, folder: Path) -> int:
 
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[TextIO]:
-    """Yield a file that appears under its name when the block ends well, and not at all otherwise; see `whole_path`."""
-    with whole_path(path) as part, part.open("w", newline="") as file:
+def whole_file(path: Path, *, binary: bool = False) -> Iterator[Any]:
+    """Yield a file, of text unless `binary`, that appears under its name when the block ends well, and else not at all.
+
+    See `whole_path`.
+    """
+    with whole_path(path) as part, part.open("wb") if binary else part.open("w", newline="") as file:
         yield file
 
 
@@ -57,7 +60,7 @@ def whole_path(path: Path) -> Iterator[Path]:
     LedgerError
         It cannot be written.
     """
-    _check_folder(path.parent)
+    check_folder(path.parent)
     try:
         descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         part = Path(name)
@@ -77,7 +80,8 @@ def whole_path(path: Path) -> Iterator[Path]:
         raise LedgerError(f"{path} cannot be written: {error.strerror}; nothing is there") from None
 
 
-def _check_folder(folder: Path) -> None:
+def check_folder(folder: Path) -> None:
+    """Raise UsageError where `folder` is not one."""
     try:
         there = folder.is_dir()
     except OSError:  # a name too long for any file

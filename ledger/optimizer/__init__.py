@@ -3,5 +3,18 @@
 from ledger.optimizer.history import mean_loss, recall
 from ledger.optimizer.optimizer import Optimizer
 from ledger.optimizer.proposals import Observation, Past, Proposal, environment, propose
+from ledger.optimizer.surrogate import Dependence, Importance, Surrogate
 
-__all__ = ["Observation", "Optimizer", "Past", "Proposal", "environment", "mean_loss", "propose", "recall"]
+__all__ = [
+    "Dependence",
+    "Importance",
+    "Observation",
+    "Optimizer",
+    "Past",
+    "Proposal",
+    "Surrogate",
+    "environment",
+    "mean_loss",
+    "propose",
+    "recall",
+]

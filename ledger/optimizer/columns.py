@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -80,6 +81,10 @@ class Columns:
     def transform(self, points: list[Any]) -> Array:
         """Return points of the search space in the columns, of shape (points, columns)."""
         return np.asarray(self._space.transform(points), dtype=float)
+
+    def rows(self, values: Sequence[Any]) -> Array:
+        """Return points in the columns, of shape (points, columns), from an array of values a dimension."""
+        return np.hstack([_rows(one, given) for one, given in zip(self._space.dimensions, values, strict=True)])
 
     def point(self, row: Array) -> list[Any]:
         """Return the point of the search space at a row of the columns."""

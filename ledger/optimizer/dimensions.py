@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 import skopt.space
+from numpy.typing import NDArray
 from skopt.utils import normalize_dimensions
 
-from ledger.space import Categorical, Integer, Real, Space
+from ledger.space import Categorical, Dimension, Integer, Real, Space
 
 
 class SearchedSpace:
@@ -42,6 +43,28 @@ class SearchedSpace:
     def is_categorical(self) -> bool:
         """Whether skopt's GP uses its kernel for categories, which has no gradients."""
         return all(isinstance(dimension, Categorical) for dimension in self._varying)
+
+    @property
+    def varying(self) -> Sequence[Dimension]:
+        """The dimensions with more than one value, in order: those of skopt's points."""
+        return self._varying
+
+    def values(self, index: int, shares: NDArray[np.float64]) -> NDArray[Any]:
+        """Return skopt's values, of the dimension at `index` of `varying`, at quantiles in [0, 1] of its prior."""
+        dimension = self._varying[index]
+        if isinstance(dimension, Real):
+            return shares
+        if isinstance(dimension, Integer) and dimension.prior == "log-uniform":
+            low, high = math.log(dimension.low), math.log(dimension.high)
+            rounded = np.rint(np.exp(low + shares * (high - low)))
+            return np.asarray(np.clip(rounded, dimension.low, dimension.high).astype(int))
+        first = dimension.low if isinstance(dimension, Integer) else 0
+        size = dimension.size()
+        return np.asarray(first + np.minimum((shares * size).astype(int), size - 1))
+
+    def parameter(self, index: int, value: Any) -> Any:
+        """Return the parameter, in its plain Python type, at a value of skopt's."""
+        return _from_skopt(self._varying[index], value)
 
     def random(self, size: int, seed: int) -> list[dict[str, Any]]:
         """Draw `size` points, at least 1, from the priors; some may be equal."""

@@ -153,6 +153,25 @@ class Posterior:
         half = self.half(points)
         return self.of_solved(half.T @ self.solved, self.amplitude - np.einsum("ij,ij->j", half, half))
 
+    def means(self, points: Array) -> Array:
+        """Return the means alone at points of shape (n, dimensions), which need no triangular solve a point."""
+        covariance = _covariance(self.profile, self.weights, self.amplitude, points, self.points)
+        return np.asarray(self.mean + self.scale * (covariance @ self.dual))
+
+    def of_averages(self, groups: Array) -> tuple[Array, Array]:
+        """Return mean and standard deviation of the function's averages over groups of points.
+
+        Parameters
+        ----------
+        groups : array of shape (groups, n, dimensions)
+        """
+        averaged, prior = [], []
+        for points in groups:
+            averaged.append(_covariance(self.profile, self.weights, self.amplitude, points, self.points).mean(axis=0))
+            prior.append(_covariance(self.profile, self.weights, self.amplitude, points, points).mean())
+        half = _solve(self.factor, np.array(averaged).T)
+        return self.of_solved(half.T @ self.solved, np.array(prior) - np.einsum("ij,ij->j", half, half))
+
     def of_solved(self, mean: Array, variance: Array) -> tuple[Array, Array]:
         """Return mean and standard deviation of standardised ones, of which a variance may be rounded below zero."""
         return self.mean + self.scale * mean, self.scale * np.sqrt(np.maximum(variance, 0.0))
@@ -242,6 +261,8 @@ class Screen:
 class GaussianProcessRegressor(skopt.learning.GaussianProcessRegressor):  # type: ignore[misc]
     """skopt's regressor, fitted and asked faster where its kernel is one that `profile` knows; else as skopt's own.
 
+    With `optimizer` None and a `start` the kernel's parameters are these.
+
     Parameters
     ----------
     start : array of shape (kernel's parameters,), optional
@@ -285,9 +306,13 @@ class GaussianProcessRegressor(skopt.learning.GaussianProcessRegressor):  # type
         return (
             profile(self.kernel) is not None
             and self.noise == "gaussian"
-            and self.optimizer == "fmin_l_bfgs_b"
+            and (self.optimizer == "fmin_l_bfgs_b" or self._is_given)
             and np.ndim(self.alpha) == 0
         )
+
+    @property
+    def _is_given(self) -> bool:
+        return self.optimizer is None and self.start is not None
 
     def fit(self, X: Any, y: Any) -> "GaussianProcessRegressor":
         """Fit the kernel to values `y` of shape (n,) at points `X` of shape (n, dimensions)."""
@@ -313,11 +338,14 @@ class GaussianProcessRegressor(skopt.learning.GaussianProcessRegressor):  # type
             return _Likelihood(shape, points[sample], standardised[sample], float(self.alpha))
 
         starts = self._starts(kernel, random)
-        # where there is one start, there is no race
-        raced = likelihood_of(RACED_ON if len(starts) > 1 else 1)
-        fitted = likelihood_of(FITTED_TO)
-        theta = _maximum(raced, fitted, starts, kernel.bounds)
-        self.evaluations_ = raced.evaluations + fitted.evaluations
+        if self._is_given:
+            theta, self.evaluations_ = starts[0], 0
+        else:
+            # where there is one start, there is no race
+            raced = likelihood_of(RACED_ON if len(starts) > 1 else 1)
+            fitted = likelihood_of(FITTED_TO)
+            theta = _maximum(raced, fitted, starts, kernel.bounds)
+            self.evaluations_ = raced.evaluations + fitted.evaluations
 
         self.subset_ = _representatives(values, random) if len(points) > MODELLED else None
         if self.subset_ is not None:

@@ -129,9 +129,9 @@ def propose(study: Study, iteration: int, round: int, size: int, past: Past) -> 
     if len(history) < study.resolved.initial_points or all(one.loss is None for one in history):
         candidates = searched.random(size, seed)
     else:
-        with _alone(seed):
+        with alone(seed):
             optimizer = _optimizer(study, searched, seed, past.surrogate)
-            losses = _losses(history)
+            losses = scaled_losses(history)
             values = _with_times(losses, history) if study.optimizer.acq_func.endswith("ps") else losses
             optimizer.tell([searched.point(one.params) for one in history], values)
             told = time.perf_counter()
@@ -165,7 +165,7 @@ def _finite(loss: float | None) -> float | None:
 
 
 @contextmanager
-def _alone(seed: int) -> Iterator[None]:
+def alone(seed: int) -> Iterator[None]:
     """One thread, no warnings, and a numpy global generator of its own: skopt's MES draws from that one."""
     state = np.random.get_state()
     with threadpool_limits(limits=1), warnings.catch_warnings():
@@ -200,7 +200,7 @@ def _optimizer(study: Study, searched: SearchedSpace, seed: int, surrogate: Mapp
     return optimizer
 
 
-def _losses(history: Sequence[Observation]) -> list[float]:
+def scaled_losses(history: Sequence[Observation]) -> list[float]:
     """Return the losses on a scale from 0, the best, to 1, the worst and that of failed trials.
 
     As they are, huge ones overflow in skopt, and MES never ends on equal ones that are large.

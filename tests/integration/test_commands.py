@@ -64,6 +64,10 @@ def run(monkeypatch, capfd, tmp_path) -> Iterator[Run]:
         (["export", "s", "--format", "xml"], "'xml' is not one of"),
         (["export", "s", "--format", "files"], "name it with --output"),
         (["study", "list", "--database-url", "postgres:/me:secret@host"], "the database URL cannot be parsed"),
+        (["export", "s", "--format", "parquet"], "name it with --output"),
+        (["report", "s"], "Missing option '--output'"),
+        (["report", "s", "--output", "r.png", "--format", "png"], "--plot names the one plot"),
+        (["report", "s", "--output", "none/r.html"], "none is not a folder: make it first"),
         (["nonsense"], "No such command 'nonsense'"),
     ],
 )

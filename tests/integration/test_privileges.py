@@ -449,7 +449,7 @@ def said(process: "subprocess.Popen[str]", code: int = 0) -> str:
     return error if code else out
 
 
-def test_a_study_runs_with_each_program_under_its_own_role(server):
+def test_a_study_runs_with_each_program_under_its_own_role(server, tmp_path):
     with _database(server) as url:
         of = make_roles(url)
         assert "revision" in said(start(of("ledger_owner"), "db", "upgrade"))
@@ -469,6 +469,8 @@ def test_a_study_runs_with_each_program_under_its_own_role(server):
         assert [trial["state"] for trial in document["trials"]] == ["complete"] * 4
         assert len(document["attempts"]) == 4
         assert len(said(start(reader, "export", "s", "--format", "csv")).splitlines()) == 5
+        said(start(reader, "export", "s", "--format", "parquet", "--output", str(tmp_path / "s.parquet")))
+        said(start(reader, "report", "s", "--output", str(tmp_path / "s.html")))
         queries = [f"--file={query}" for query in (folder("sql") / "queries").glob("*.sql")]
         said(start(reader, "db", "psql", "-v", "ON_ERROR_STOP=1", *queries))
         assert "accuracy" in said(start(reader, "query", "leaderboard", "--json"))

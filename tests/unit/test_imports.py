@@ -50,6 +50,10 @@ def test_a_trainer_imports_its_models_library_and_no_other(model, params, unwant
             "import ledger.cli.status, ledger.cli.study, ledger.terminal.live",
             ["rich", "tomli_w", "skopt", "sklearn", "numpy"],
         ),
+        (
+            "import ledger.cli.report, ledger.cli.export",
+            ["plotly", "kaleido", "jinja2", "pyarrow", "numpy", "sqlalchemy"],
+        ),
         ("import ledger.cli", ["sqlalchemy", "skopt", "sklearn", "psycopg", "alembic"]),
         ("import ledger.cli.export, ledger.cli.optuna, ledger.cli.dashboard", ["optuna", "optuna_dashboard", "bottle"]),
         (

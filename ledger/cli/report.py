@@ -1,0 +1,79 @@
+"""report: a study as a page of plots, or one of the plots as a picture."""
+
+from pathlib import Path
+
+import click
+
+from ledger.cli.access import ledger_store
+from ledger.cli.names import STUDY
+from ledger.cli.options import examples, settings_options
+from ledger.errors import UsageError
+from ledger.settings import Settings
+
+# as in ledger.report.plots.PLOTS, which is not imported for a help text
+NAMES = ("convergence", "parallel", "parameters", "dependence", "importance", "timeline")
+
+
+@click.command(
+    epilog=examples(
+        "ledger report svm-42-be6aab --output report.html",
+        "ledger report svm-42-be6aab --format png --plot convergence --output x.png",
+    )
+)
+@click.argument("name", type=STUDY)
+@click.option(
+    "--output",
+    required=True,
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="PATH",
+    help="The file to write; it appears whole or not at all.",
+)
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(["html", "png"]),
+    default="html",
+    show_default=True,
+    help="A page of all plots, or a picture of one, which takes a Chromium or Chrome and the extra png.",
+)
+@click.option("--plot", type=click.Choice(NAMES), help="The plot that --format png draws.")
+@settings_options
+def report(name: str, output: Path, format_: str, plot: str | None, settings: Settings) -> None:
+    """Write a study's plots and trials as one page that needs no network.
+
+    Losses by trial, parallel coordinates, each parameter against the loss, what the surrogate believes of it and how
+    important it is, the workers' attempts in time, a table of trials, the best parameters, and the study's spec. It can
+    be written at any time, of studies that run, too.
+    """
+    from ledger.export.files import check_folder, whole_file
+
+    if (format_ == "png") != (plot is not None):
+        raise UsageError(
+            "--plot names the one plot that --format png draws: give both, or neither for the page of all plots"
+        )
+    check_folder(output.parent)
+    if format_ == "png":
+        _check_installed()
+    with ledger_store(settings) as store:
+        ledger = store.snapshot(store.study(name).id)
+    if plot is None:
+        from ledger.report.page import render
+
+        page = render(ledger)
+        with whole_file(output) as file:
+            file.write(page)
+        return
+    from ledger.report.content import Content
+    from ledger.report.image import png
+    from ledger.report.plots import PLOTS
+
+    image = png(PLOTS[plot](Content(ledger)))
+    with whole_file(output, binary=True) as file:
+        file.write(image)
+
+
+def _check_installed() -> None:
+    from importlib.util import find_spec
+
+    if find_spec("kaleido") is None:
+        raise UsageError("--format png needs kaleido, which is not installed: pip install 'trial-ledger[png]'")

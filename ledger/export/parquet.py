@@ -1,0 +1,124 @@
+"""parquet: one row a trial in typed columns, written a page of trials at a time."""
+
+import json
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, BinaryIO
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ledger import __version__
+from ledger.database.store import AnyRow, Store, StudyRow
+from ledger.errors import LedgerError
+from ledger.space import Categorical, Dimension, Integer, Space
+
+# Trials of one row group.
+GROUP = 10_000
+_MOMENT = pa.timestamp("us", tz="UTC")
+# what every trial has, before its parameters and after them
+_FIRST = {
+    "number": pa.int64(),
+    "iteration": pa.int64(),
+    "round": pa.int64(),
+    "source": pa.string(),
+    "retry_of": pa.int64(),
+    "state": pa.string(),
+    "loss": pa.float64(),
+}
+_LAST = {
+    "seconds": pa.float64(),
+    "attempts": pa.int64(),
+    "failures": pa.int64(),
+    "lost": pa.int64(),
+    "worker": pa.string(),
+    "claimed_at": _MOMENT,
+    "finished_at": _MOMENT,
+    "error": pa.string(),
+}
+
+
+def write_parquet(store: Store, study: StudyRow, output: BinaryIO) -> None:
+    """Write one trial a row, with columns ``params_NAME`` and ``metrics_NAME`` as in csv.
+
+    A parameter's type is its dimension's: float64, int64, bool or string; choices of several types become JSON. A
+    metric is float64 where all its values are numbers, bool where they are booleans, string where they are strings,
+    and JSON else. The schema's metadata `trial_ledger` is a JSON object: the study's name, state, budget, spec and
+    versions, and the ledger's version.
+
+    Raises
+    ------
+    LedgerError
+        A metric has got another type while this was written.
+    """
+    space = Space.from_json(study.spec["space"])
+    columns = [_Column(name, type_) for name, type_ in _FIRST.items()]
+    columns += [_Column(one.name, *_of_dimension(one), source="params") for one in space.dimensions]
+    columns += [_Column(name, *_of_metric(kinds), source="metrics") for name, kinds in store.metric_kinds(study.id)]
+    columns += [_Column(name, type_) for name, type_ in _LAST.items()]
+    facts = {name: getattr(study, name) for name in ("name", "state", "iterations", "spec", "versions")}
+    schema = pa.schema(
+        [(column.title, column.type) for column in columns],
+        metadata={"trial_ledger": json.dumps({"version": __version__, **facts})},
+    )
+    with pq.ParquetWriter(output, schema, compression="zstd") as writer:
+        for page in store.trial_pages(study.id, GROUP):
+            writer.write_table(pa.Table.from_arrays([column.array(page) for column in columns], schema=schema))
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
+@dataclass(frozen=True)
+class _Column:
+    """What of a trial is in a column: a value of its own, or one in its `source`."""
+
+    name: str
+    type: pa.DataType
+    convert: Callable[[Any], Any] = _same
+    source: str | None = None
+
+    @property
+    def title(self) -> str:
+        return f"{self.source}_{self.name}" if self.source else self.name
+
+    def array(self, page: Sequence[AnyRow]) -> pa.Array:
+        if self.source is None:
+            values = [getattr(trial, self.name) for trial in page]
+        else:
+            values = [(getattr(trial, self.source) or {}).get(self.name) for trial in page]
+        try:
+            return pa.array([None if value is None else self.convert(value) for value in values], self.type)
+        except (TypeError, ValueError, pa.ArrowException):
+            raise LedgerError(
+                f"{self.title} has got values of another type while it was written: start over; nothing is there"
+            ) from None
+
+
+def _of_dimension(dimension: Dimension) -> tuple[pa.DataType, Callable[[Any], Any]]:
+    if isinstance(dimension, Integer):
+        return pa.int64(), int
+    if not isinstance(dimension, Categorical):
+        # jsonb returns 1e16 as an integer
+        return pa.float64(), _float
+    kinds = {type(choice) for choice in dimension.choices}
+    if kinds <= {int, float} and kinds != {int}:
+        return pa.float64(), _float
+    types = {str: pa.string(), bool: pa.bool_(), int: pa.int64()}
+    return (types[kinds.pop()], _same) if len(kinds) == 1 else (pa.string(), json.dumps)
+
+
+def _of_metric(kinds: Sequence[str]) -> tuple[pa.DataType, Callable[[Any], Any]]:
+    known = {"number": (pa.float64(), _float), "boolean": (pa.bool_(), _same), "string": (pa.string(), _same)}
+    return known.get(kinds[0], (pa.string(), json.dumps)) if len(kinds) == 1 else (pa.string(), json.dumps)
+
+
+def _float(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"{value!r} is not a number")
+    try:
+        return float(value)
+    except OverflowError:  # an integer of more than 308 digits
+        return math.copysign(math.inf, value)

@@ -1,0 +1,85 @@
+"""What a report tells of a study: the same rows for every plot, and the surrogate where there is one."""
+
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any
+
+from ledger.database.store import AnyRow, Snapshot
+from ledger.optimizer import Dependence, Importance, Surrogate, recall
+from ledger.study import Study
+
+# Trials that plots and table show one by one: as many as a phone draws at once. Half of them are the best.
+SHOWN = 2_000
+# The largest loss that a surrogate is drawn for; floats end at 1.8e308.
+LARGEST = 1e300
+OPEN = ("pending", "running")
+
+
+class Content:
+    """A study at one moment.
+
+    Parameters
+    ----------
+    ledger : Snapshot
+
+    Attributes
+    ----------
+    study : Study
+    complete : list of rows
+        The complete trials, in order.
+    best : row or None
+        Of these, the one with the lowest loss; of equal ones, the earliest.
+    shown : list of rows
+        All trials, in order; of more than `SHOWN` the best half of that number, and as many others at even distances.
+
+    Raises
+    ------
+    LedgerError
+        This version of the ledger cannot read the study's spec.
+    """
+
+    def __init__(self, ledger: Snapshot) -> None:
+        self.ledger = ledger
+        self.study = Study.from_spec(ledger.study.name, ledger.study.iterations, ledger.study.spec)
+        self.complete: list[AnyRow] = [trial for trial in ledger.trials if trial.state == "complete"]
+        self.best: AnyRow | None = min(self.complete, key=lambda trial: trial.loss, default=None)
+        self.shown = self._shown()
+
+    @cached_property
+    def surrogate(self) -> Surrogate | None:
+        """The study's surrogate, told all trials that have ended; None while none was recorded, or for extreme ones."""
+        recorded = [one.surrogate for one in self.ledger.iterations if isinstance(one.surrogate, Mapping)]
+        if not recorded or self.best is None or self.is_extreme:
+            return None
+        ended = [trial for trial in self.ledger.trials if trial.state not in OPEN]
+        following = self.ledger.iterations[-1].number + 1
+        return Surrogate(self.study, recall(ended, following, 0, recorded[-1]), following)
+
+    @cached_property
+    def dependences(self) -> dict[str, Dependence]:
+        """The partial dependence on each parameter; none without a surrogate."""
+        return self.surrogate.dependences() if self.surrogate else {}
+
+    @cached_property
+    def importances(self) -> dict[str, Importance]:
+        """The importance of each parameter; none without a surrogate."""
+        return self.surrogate.importances() if self.surrogate else {}
+
+    @property
+    def is_extreme(self) -> bool:
+        """Whether there are losses that leave no room for differences and deviations."""
+        return any(abs(trial.loss) > LARGEST for trial in self.complete)
+
+    @property
+    def is_steady(self) -> bool:
+        return self.study.mode == "steady"
+
+    def _shown(self) -> list[AnyRow]:
+        trials = list(self.ledger.trials)
+        if len(trials) <= SHOWN:
+            return trials
+        best = {trial.number for trial in sorted(self.complete, key=lambda trial: trial.loss)[: SHOWN // 2]}
+        others: list[Any] = [trial for trial in trials if trial.number not in best]
+        wanted = SHOWN - len(best)
+        kept = {others[index * len(others) // wanted].number for index in range(wanted)}
+        return [trial for trial in trials if trial.number in best or trial.number in kept]

@@ -1,0 +1,195 @@
+"""The report as one page that carries all that it needs."""
+
+import json
+import pprint
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import plotly
+from plotly.offline import get_plotlyjs, get_plotlyjs_version
+
+from ledger import __version__
+from ledger.database.store import AnyRow, Snapshot
+from ledger.lines import last_line, one_line
+from ledger.report import theme
+from ledger.report.content import Content
+from ledger.report.plots import PLOTS
+from ledger.space import Categorical, Dimension, show
+
+# Metrics that the table has a column for.
+METRICS = 8
+_FOLDER = Path(__file__).parent / "page"
+
+
+def render(ledger: Snapshot) -> str:
+    """Return a study's report as HTML.
+
+    The page asks for nothing: Plotly's JavaScript is within it, and its content security policy forbids every
+    connection. Whatever a study contains is escaped.
+
+    Raises
+    ------
+    LedgerError
+        This version of the ledger cannot read the study's spec.
+    """
+    content = Content(ledger)
+    metrics = _metrics(content)
+    rows = [_row(content.study.space.names, metrics, trial) for trial in _by_loss(content.shown)]
+    sections = [plot(content) for plot in PLOTS.values()]
+    figures = {
+        f"{section.name}-{index}": plot.figure.to_plotly_json()
+        for section in sections
+        for index, plot in enumerate(section.plots)
+    }
+    drawn = {"figures": figures, "templates": {scheme: theme.template(scheme) for scheme in ("light", "dark")}}
+    templates = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_FOLDER),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    return templates.get_template("page.html").render(
+        study=ledger.study,
+        at=_moment(ledger.at),
+        tiles=_tiles(content),
+        best=content.best,
+        best_params=None if content.best is None else pprint.pformat(content.best.params, sort_dicts=False, width=60),
+        sections=sections,
+        figures=_script(json.dumps(drawn, cls=plotly.utils.PlotlyJSONEncoder)),
+        plotly=_script_text(get_plotlyjs()),
+        columns=[
+            (name, any(row[index][1] is not None for row in rows)) for index, name in enumerate(_columns(content))
+        ],
+        rows=rows,
+        hidden=len(ledger.trials) - len(content.shown),
+        trials=len(ledger.trials),
+        space=[(dimension.name, _range(dimension)) for dimension in content.study.space.dimensions],
+        facts=_facts(content),
+        spec=json.dumps(ledger.study.spec, indent=2, ensure_ascii=False),
+        versions=_versions(content),
+    )
+
+
+def _tiles(content: Content) -> list[tuple[str, str, str]]:
+    """Return what is seen first: a name, a value, and what is said below it."""
+    ledger, study = content.ledger, content.study
+    states = [trial.state for trial in ledger.trials]
+    under_way = ", ".join(f"{states.count(one)} {one}" for one in ("running", "pending", "failed") if one in states)
+    end = ledger.study.finished_at or ledger.at
+    best = content.best
+    told = sum(one.told_at is not None for one in ledger.iterations)
+    return [
+        ("State", ledger.study.state, one_line(ledger.study.reason or "", 120)),
+        ("Best loss", "-" if best is None else f"{best.loss:.6g}", "" if best is None else f"trial {best.number}"),
+        ("Trials", f"{states.count('complete'):,} complete", under_way or f"of {len(states):,}"),
+        ("Iterations", f"{told:,} of {study.iterations:,}", f"of {study.points:,} points each")
+        if not content.is_steady
+        else ("Budget", f"{study.iterations * study.points:,} trials", f"{study.points:,} kept in flight"),
+        ("Elapsed", _duration(end - ledger.study.created_at), f"since {_moment(ledger.study.created_at)}"),
+    ]
+
+
+def _facts(content: Content) -> list[tuple[str, str]]:
+    study = content.study
+    objective = study.objective
+    return [
+        ("Objective", objective.function or f"{objective.model} on {objective.dataset}"),
+        ("Mode", study.mode),
+        ("Seed", str(study.seed)),
+        ("Surrogate", study.optimizer.base_estimator),
+        ("Acquisition function", study.optimizer.acq_func),
+        ("Random points first", str(study.resolved.initial_points)),
+        ("Begun", _moment(content.ledger.study.created_at)),
+        ("Ended", _moment(content.ledger.study.finished_at) if content.ledger.study.finished_at else "not yet"),
+    ]
+
+
+def _versions(content: Content) -> list[tuple[str, str]]:
+    """Return where versions are from, and what they are, as JSON."""
+    own = {"trial-ledger": __version__, "plotly": plotly.__version__, "plotly.js": get_plotlyjs_version()}
+    found = [("this report", _named(own)), ("the study's first manager", _named(content.ledger.study.versions))]
+    for environment, iterations in groupby(content.ledger.iterations, key=lambda one: one.environment):
+        numbers = [one.number for one in iterations]
+        which = f"iteration {numbers[0]}" if len(numbers) == 1 else f"iterations {numbers[0]} to {numbers[-1]}"
+        found.append((which, _named(environment or {})))
+    return [(place, versions) for place, versions in found if versions]
+
+
+def _named(versions: Mapping[str, Any]) -> str:
+    return ", ".join(
+        f"{name} {one_line(value if isinstance(value, str) else json.dumps(value), 120)}"
+        for name, value in versions.items()
+    )
+
+
+def _columns(content: Content) -> list[str]:
+    of_metrics = (name if name not in content.study.space.names else f"metrics {name}" for name in _metrics(content))
+    return [
+        *("trial", "iteration", "state", "loss"),
+        *content.study.space.names,
+        *of_metrics,
+        *("seconds", "attempts", "worker", "error"),
+    ]
+
+
+def _metrics(content: Content) -> list[str]:
+    """Return the names of the first metrics, in the order in which they appear."""
+    names = dict.fromkeys(name for trial in content.shown for name in trial.metrics or {})
+    return list(names)[:METRICS]
+
+
+def _row(names: Sequence[str], metrics: Sequence[str], trial: AnyRow) -> list[tuple[str, float | None]]:
+    """Return a trial's cells, each with the number that it sorts by where it is one."""
+    cells: list[Any] = [trial.number, trial.iteration, trial.state, trial.loss]
+    cells += [trial.params.get(name) for name in names]
+    cells += [(trial.metrics or {}).get(name) for name in metrics]
+    cells += [trial.seconds, trial.attempts, trial.worker, None if trial.error is None else last_line(trial.error)]
+    return [_cell(cell) for cell in cells]
+
+
+def _cell(value: Any) -> tuple[str, float | None]:
+    if value is None:
+        return "", None
+    if isinstance(value, bool | dict | list):
+        return one_line(json.dumps(value), 120), None
+    if not isinstance(value, int | float):
+        return one_line(str(value), 120), None
+    return (f"{value:.6g}" if isinstance(value, float) else str(value)), value
+
+
+def _by_loss(trials: list[AnyRow]) -> list[AnyRow]:
+    return sorted(trials, key=lambda trial: (trial.loss is None, trial.loss or 0.0, trial.number))
+
+
+def _range(dimension: Dimension) -> str:
+    if isinstance(dimension, Categorical):
+        return ", ".join(show(choice) for choice in dimension.choices)
+    return f"{dimension.kind}, {dimension.low:g} to {dimension.high:g}, {dimension.prior}"
+
+
+def _moment(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M} UTC"
+
+
+def _duration(time: timedelta) -> str:
+    seconds = max(time.total_seconds(), 0.0)
+    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.1f} s"
+
+
+def _script(text: str) -> Any:
+    """Return JSON that cannot end the script that it stands in."""
+    return _script_text(text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029"))
+
+
+def _script_text(text: str) -> Any:
+    import markupsafe
+
+    return markupsafe.Markup(text)  # noqa: S704, Plotly's own, or escaped by the caller

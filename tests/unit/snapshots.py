@@ -1,0 +1,110 @@
+"""Studies as the ledger holds them, made without a database."""
+
+import math
+import random
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any
+
+from ledger.database.store import Snapshot, StudyRow
+from ledger.optimizer import propose, recall
+from ledger.study import Study
+from tests.integration.ledgers import LIMITS
+
+BEGUN = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+SPACE = [
+    {"name": "C", "type": "real", "low": 1e-3, "high": 1e3, "prior": "log-uniform"},
+    {"name": "depth", "type": "integer", "low": 1, "high": 8, "prior": "uniform"},
+    {"name": "kernel", "type": "categorical", "choices": ["rbf", "poly", "sigmoid"]},
+    {"name": "shift", "type": "real", "low": -1.0, "high": 1.0, "prior": "uniform"},
+]
+
+
+def loss(params: Any) -> float:
+    """Of C and kernel alone."""
+    of_kernel = {"rbf": 0.0, "poly": 1.0, "sigmoid": 0.3}
+    return math.log10(params.get("C", 1.0)) ** 2 / 9 + of_kernel.get(params.get("kernel", "rbf"), 0.5) + 0.01
+
+
+def snapshot(
+    iterations: int = 6,
+    points: int = 4,
+    *,
+    space: Any = None,
+    estimator: str = "GP",
+    mode: str = "batch",
+    failed: Any = (),
+    pending: Any = (),
+    workers: int = 2,
+    error: str | None = "ValueError: no",
+    worker: str = "host",
+    modelled: bool = True,
+) -> Snapshot:
+    """A study of random points, but of a surrogate recorded with its last iteration where `modelled`."""
+    spec = {
+        "points": points,
+        "seed": 1,
+        "mode": mode,
+        "objective": {"model": "svm", "dataset": "iris"},
+        "space": SPACE if space is None else space,
+        "optimizer": {"base_estimator": estimator, "acq_func": "EI"},
+        "limits": LIMITS,
+        "resolved": {"initial_points": 4},
+    }
+    study = Study.from_spec("s", max(iterations, 1), spec)
+    drawn = random.Random(1)
+    trials, attempts = [], []
+    count = iterations * points
+    values = propose(study, 0, 0, count, recall([], 0, 0, None)).points if count else []
+    for number, params in enumerate(values):
+        state = "failed" if number in failed else "pending" if number in pending else "complete"
+        start = BEGUN + timedelta(seconds=(number // workers) * 2)
+        end = start + timedelta(seconds=drawn.uniform(0.5, 1.9))
+        ended = state != "pending"
+        common = {
+            "worker": f"{worker}-{number % workers}" if ended else None,
+            "loss": loss(params) if state == "complete" else None,
+            "seconds": (end - start).total_seconds() if ended else None,
+            "error": error if state == "failed" else None,
+        }
+        trials.append(
+            SimpleNamespace(
+                number=number,
+                iteration=number // points,
+                round=0,
+                source="proposed",
+                retry_of=None,
+                params=params,
+                state=state,
+                metrics={"accuracy": 1 - loss(params)} if state == "complete" else None,
+                attempts=int(ended),
+                **common,
+            )
+        )
+        if ended:
+            attempts.append(
+                SimpleNamespace(trial=number, number=1, claimed_at=start, ended_at=end, outcome=state, **common)
+            )
+    asked = []
+    for number in range(iterations):
+        of_it = [trial.loss for trial in trials if trial.iteration == number and trial.loss is not None]
+        is_told = not any(trial.iteration == number and trial.state == "pending" for trial in trials)
+        surrogate = None
+        if modelled and number == iterations - 1 and number > 0:
+            surrogate = propose(study, number, 0, 1, recall(trials, number, 0, None)).surrogate
+        asked.append(
+            SimpleNamespace(
+                number=number,
+                round=0,
+                size=points,
+                told_at=BEGUN if is_told else None,
+                mean_loss=math.fsum(of_it) / len(of_it) if of_it and is_told and mode == "batch" else None,
+                best_loss=min(of_it) if of_it and is_told else None,
+                surrogate=surrogate,
+                environment={"python": "3.13"},
+                seen=None,
+            )
+        )
+    at = BEGUN + timedelta(seconds=count + 60)
+    row = StudyRow(1, "s", spec, "0" * 64, max(iterations, 1), "running", None, BEGUN, None, {"python": "3.13"})
+    return Snapshot(at, row, asked, trials, attempts)  # type: ignore[arg-type]

@@ -1,0 +1,339 @@
+"""The plots and the page of a report, from studies that no database holds."""
+
+import ast
+import html
+import json
+import re
+from datetime import timedelta
+from html.parser import HTMLParser
+from typing import Any
+
+import pytest
+from numpy.testing import assert_allclose
+
+from ledger.cli.report import NAMES
+from ledger.errors import LedgerError
+from ledger.report import theme
+from ledger.report.content import SHOWN, Content
+from ledger.report.image import png
+from ledger.report.page import render
+from ledger.report.plots import APART, BARS, PLOTS, ROWS, convergence, dependence, importance, parallel, timeline
+from ledger.report.plots import parameters as of_parameters
+from tests.unit.snapshots import SPACE, snapshot
+
+HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\"'&lt;b&gt; %{x} $x$"
+HOSTILE_SPACE: list[dict[str, Any]] = [
+    {"name": HOSTILE, "type": "real", "low": 0.0, "high": 1.0},
+    {"name": "<b>bold</b>", "type": "categorical", "choices": [HOSTILE, "<a href='javascript:alert(3)'>x</a>"]},
+]
+
+
+class _Text(HTMLParser):
+    """What a browser makes of a page: its elements with their attributes, and the text outside of scripts."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.elements, self.scripts, self.text, self._in = [], [], [], ""
+        self.feed(page)
+
+    def handle_starttag(self, tag, attributes):
+        self.elements.append((tag, dict(attributes)))
+        self._in = tag
+        if tag == "script":
+            self.scripts.append("")
+
+    def handle_endtag(self, tag):
+        self._in = ""
+
+    def handle_data(self, data):
+        if self._in == "script":
+            self.scripts[-1] += data
+        elif self._in != "style":
+            self.text.append(data)
+
+
+def traces(section, index=0):
+    return {trace.name: trace for trace in section.plots[index].figure.data}
+
+
+def test_convergence_shows_losses_the_best_so_far_and_means():
+    ledger = snapshot(failed=(2, 9))
+    section = convergence(Content(ledger))
+    shown = traces(section)
+    complete = [trial for trial in ledger.trials if trial.state == "complete"]
+    assert list(shown["loss of a trial"].x) == [trial.number for trial in complete]
+    assert list(shown["loss of a trial"].y) == [trial.loss for trial in complete]
+    best = [min(trial.loss for trial in complete[: index + 1]) for index in range(len(complete))]
+    steps = dict(zip(shown["best so far"].x, shown["best so far"].y, strict=True))
+    assert all(best[index] == steps.get(trial.number, best[index]) for index, trial in enumerate(complete))
+    assert set(best) == set(steps.values())
+    assert max(steps) == 23, "the line goes on to the last trial"
+    assert_allclose(shown["mean of an iteration"].y, [one.mean_loss for one in ledger.iterations])
+    assert list(shown["mean of an iteration"].x) == [1.5 + 4 * index for index in range(6)]
+    assert list(shown["failed, without a loss"].x) == [2, 9]
+    best_trial = min(complete, key=lambda trial: trial.loss)
+    assert f"at trial {best_trial.number} of 24; 22 are complete, 2 failed." in section.caption
+
+
+def test_losses_over_decades_have_a_logarithmic_axis():
+    assert convergence(Content(snapshot())).plots[0].figure.layout.yaxis.type == "log"
+    one = [{"name": "shift", "type": "real", "low": -1.0, "high": 1.0}]
+    assert convergence(Content(snapshot(space=one))).plots[0].figure.layout.yaxis.type is None
+
+
+def test_steady_mode_has_no_means():
+    section = convergence(Content(snapshot(mode="steady")))
+    assert "mean of an iteration" not in traces(section)
+    assert "In steady mode" in section.caption
+
+
+def test_parallel_coordinates_have_an_axis_a_parameter_and_one_of_the_loss():
+    ledger = snapshot(failed=(0,))
+    (trace,) = parallel(Content(ledger)).plots[0].figure.data
+    assert [one.label for one in trace.dimensions] == ["C", "depth", "kernel", "shift", "loss"]
+    assert all(len(one["values"]) == 23 for one in trace.dimensions)
+    assert list(trace.dimensions[0].range) == [-3, 3], "a logarithmic dimension by its logarithms"
+    assert list(trace.dimensions[1].ticktext) == [str(depth) for depth in range(1, 9)]
+    assert list(trace.dimensions[2].ticktext) == ["rbf", "poly", "sigmoid"]
+    assert list(trace.line.color) == [-value for value in trace.dimensions[-1]["values"]], "the best ones on top"
+
+
+def test_each_parameter_is_shown_on_its_own_scale():
+    ledger = snapshot(failed=(0,))
+    section = of_parameters(Content(ledger))
+    axes = [plot.figure.layout.xaxis for plot in section.plots]
+    assert [axis.title.text for axis in axes] == ["C", "depth", "kernel", "shift"]
+    assert [axis.type for axis in axes] == ["log", None, None, None]
+    assert list(axes[2].ticktext) == ["rbf", "poly", "sigmoid"]
+    complete = [trial for trial in ledger.trials if trial.state == "complete"]
+    points, best, failed = section.plots[2].figure.data
+    choices = ["rbf", "poly", "sigmoid"]
+    assert [choices[round(place)] for place in points.x] == [trial.params["kernel"] for trial in complete]
+    assert list(best.y) == [min(trial.loss for trial in complete)]
+    assert len(failed.x) == 1
+
+
+def test_the_surrogate_is_shown_with_its_uncertainty_and_importance():
+    content = Content(snapshot(10, 4))
+    section = dependence(content)
+    band, curve = section.plots[0].figure.data
+    assert list(curve.y) == list(content.dependences["C"].mean)
+    width = 4 * content.dependences["C"].deviation
+    assert_allclose(band.y[: len(width)] - band.y[len(width) :][::-1], width)
+    assert section.plots[2].figure.data[0].error_y.array is not None
+    assert len({tuple(plot.figure.layout.yaxis.range) for plot in section.plots}) == 1, "one scale for all"
+    bars = traces(importance(content))
+    labels = list(importance(content).plots[0].figure.layout.yaxis.ticktext)
+    assert bars["alone"].x[labels.index("C")] == content.importances["C"].first
+    assert labels[-1] == "kernel", "the most important one at the top"
+
+
+@pytest.mark.parametrize("estimator", ["RF", "ET"])
+def test_forests_are_named(estimator):
+    section = dependence(Content(snapshot(estimator=estimator)))
+    assert "forest" in section.caption
+    assert "between its trees" in section.caption
+
+
+def test_a_study_without_a_surrogate_says_so():
+    for plot in (dependence, importance):
+        section = plot(Content(snapshot(modelled=False)))
+        assert not section.plots
+        assert "There is no surrogate yet: the first 4 points are drawn at random" in section.caption
+
+
+def test_the_timeline_has_a_row_a_worker_and_a_colour_an_outcome():
+    ledger = snapshot(failed=(3,), pending=(22, 23), worker="machine")
+    section = timeline(Content(ledger))
+    shown = traces(section)
+    assert {name: len(trace.x) for name, trace in shown.items()} == {"complete": 21, "failed": 1}
+    assert {name: trace.marker.color for name, trace in shown.items()} == {
+        name: theme.OUTCOMES[name] for name in ("complete", "failed")
+    }
+    assert sorted(section.plots[0].figure.layout.yaxis.ticktext) == ["machine-0", "machine-1"]
+    failed = next(one for one in ledger.attempts if one.outcome == "failed")
+    assert_allclose(shown["failed"].x[0], 1_000 * (failed.ended_at - failed.claimed_at).total_seconds())
+    assert "ValueError: no" in shown["failed"].customdata[0]
+    assert "22 attempts of 2 workers: 21 complete, 1 failed." in section.caption
+
+
+def test_an_attempt_under_way_lasts_until_now():
+    ledger = snapshot(1, 1)
+    ledger.attempts[0].outcome = ledger.attempts[0].ended_at = None
+    (bar,) = timeline(Content(ledger)).plots[0].figure.data
+    assert bar.name == "running"
+    assert_allclose(bar.x[0], 1_000 * (ledger.at - ledger.attempts[0].claimed_at).total_seconds())
+
+
+def test_many_attempts_of_many_workers_stay_readable():
+    ledger = snapshot(750, 4, space=SPACE[:1], workers=150, failed=range(0, 3000, 75), modelled=False)
+    # one after another, as fast as trials get
+    assert len(ledger.attempts) > BARS
+    span = (max(one.ended_at for one in ledger.attempts) - ledger.attempts[0].claimed_at).total_seconds()
+    for attempt in ledger.attempts:
+        if attempt.outcome == "complete":
+            attempt.ended_at = attempt.claimed_at + timedelta(seconds=2 - span * APART / 2)
+    section = timeline(Content(ledger))
+    figure = section.plots[0].figure
+    assert len(figure.layout.yaxis.ticktext) == ROWS
+    assert sum(len(trace.x) for trace in figure.data) < 500
+    assert figure.layout.height <= 2_000
+    shown = traces(section)
+    assert len(shown["failed"].x) == sum(one.outcome == "failed" for one in ledger.attempts)
+    assert "Shown are the 100 workers with the most attempts." in section.caption
+
+
+def test_of_many_trials_the_best_and_an_even_sample_are_shown():
+    content = Content(snapshot(750, 4, space=SPACE[:1], pending=(2999,), modelled=False))
+    assert len(content.shown) == SHOWN
+    numbers = [trial.number for trial in content.shown]
+    assert numbers == sorted(set(numbers))
+    best = sorted(content.complete, key=lambda trial: trial.loss)[: SHOWN // 2]
+    assert {trial.number for trial in best} <= set(numbers)
+    others = [trial.number for trial in content.shown if trial not in best]
+    assert len(others) == SHOWN // 2
+    assert max(others) > 2_900
+    section = convergence(content)
+    assert "Shown one by one are 2,000 of 3,000 trials" in section.caption
+
+
+STUDIES: dict[str, dict[str, Any]] = {
+    "usual": {"failed": (1,), "pending": (23,)},
+    "not begun": {"iterations": 0},
+    "none complete": {"iterations": 1, "pending": range(4)},
+    "all failed": {"iterations": 1, "failed": range(4)},
+    "one trial": {"iterations": 1, "points": 1},
+    "one constant": {"space": [{"name": "one", "type": "categorical", "choices": ["x"]}], "iterations": 1, "points": 1},
+    "one parameter": {"space": SPACE[:1]},
+    "random forest": {"estimator": "RF"},
+    "steady": {"mode": "steady"},
+}
+
+
+@pytest.mark.parametrize("of", STUDIES)
+def test_every_study_has_a_page_that_asks_for_nothing(of):
+    page = render(snapshot(**STUDIES[of]))
+    read = _Text(page)
+    for tag, attributes in read.elements:
+        assert tag not in ("iframe", "object", "embed", "base", "form")
+        for name in ("src", "srcset", "action", "data", "poster"):
+            assert name not in attributes, tag
+        assert attributes.get("href", "data:,") == "data:,"
+    styles = re.findall(r"<style>(.*?)</style>", page, re.DOTALL)
+    assert all("url(" not in style and "@import" not in style for style in styles)
+    policy = next(one["content"] for tag, one in read.elements if one.get("http-equiv") == "Content-Security-Policy")
+    assert policy.startswith("default-src 'none';")
+    assert "http" not in policy
+    drawn = json.loads(read.scripts[0])
+    plots = {one["id"]: one for tag, one in read.elements if (one.get("class") or "").startswith("plot")}
+    assert set(plots) == set(drawn["figures"])
+    assert all(one["role"] == "img" and len(one["aria-label"]) > 20 for one in plots.values())
+    assert set(drawn["templates"]) == {"light", "dark"}
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        lambda number: 1.7e308 * (-1) ** number,
+        lambda number: 10.0 ** (25 * number - 300),
+        lambda number: 5e-324 * (number + 1),
+        lambda number: 0.0,
+    ],
+    ids=["both ends of floats", "all magnitudes", "the least floats", "equal"],
+)
+def test_losses_of_any_size_have_a_page(loss):
+    ledger = snapshot()
+    for trial in ledger.trials:
+        trial.loss = loss(trial.number)
+    page = render(ledger)
+    figures = json.loads(_Text(page).scripts[0], parse_constant=pytest.fail)["figures"]
+    assert "convergence-0" in figures
+
+
+def test_what_a_study_contains_is_text_and_nothing_else():
+    hostile = snapshot(3, 4, space=HOSTILE_SPACE, failed=(1,), error=HOSTILE, worker=HOSTILE)
+    hostile.iterations[0].environment[HOSTILE] = HOSTILE
+    hostile.trials[0].metrics[HOSTILE] = HOSTILE
+    harmless = snapshot(3, 4, space=[{**HOSTILE_SPACE[0], "name": "a"}, {**HOSTILE_SPACE[1], "name": "b"}])
+    page, plain = _Text(render(hostile)), _Text(render(harmless))
+    scripts = [tag for tag, _ in page.elements if tag == "script"]
+    assert len(scripts) == 3, "the figures, Plotly, and the page's own"
+    assert not {tag for tag, _ in page.elements} - {tag for tag, _ in plain.elements}
+    assert not any(name.startswith("on") for _, attributes in page.elements for name in attributes)
+    assert HOSTILE in "".join(page.text)
+    # Plotly reads tags in labels: they are escaped for it once more
+    written = json.loads(page.scripts[0])["figures"]
+    for axis in written["parallel-0"]["data"][0]["dimensions"]:
+        axis.pop("ticktext", None)  # which it does not
+
+    def strings(value):
+        if isinstance(value, dict):
+            return [text for one in value.values() for text in strings(one)]
+        if isinstance(value, list):
+            return [text for one in value for text in strings(one)]
+        return [value] if isinstance(value, str) else []
+
+    known = ("<br>", "<extra></extra>")
+    for text in strings(written):
+        for tag in known:
+            text = text.replace(tag, "")
+        assert "<" not in text, text
+
+
+def test_the_best_parameters_can_be_pasted():
+    ledger = snapshot()
+    text = re.search(r'<pre class="paste">(.*?)</pre>', render(ledger), re.DOTALL)
+    best = Content(ledger).best
+    assert text is not None
+    assert best is not None
+    assert ast.literal_eval(html.unescape(text[1])) == best.params
+
+
+def test_a_spec_of_another_version_is_refused():
+    ledger = snapshot()
+    ledger.study.spec["objective"] = {"model": "of tomorrow"}
+    with pytest.raises(LedgerError, match="this version of the ledger cannot read its spec"):
+        render(ledger)
+
+
+def test_the_command_names_the_plots_that_there_are():
+    assert list(PLOTS) == list(NAMES)
+
+
+def test_a_picture_of_no_plot_is_refused():
+    with pytest.raises(LedgerError, match="no plot dependence of this study yet: There is no surrogate yet"):
+        png(dependence(Content(snapshot(modelled=False))))
+
+
+def test_without_a_browser_the_way_out_is_named(monkeypatch):
+    import choreographer.browsers.chromium
+
+    monkeypatch.setattr(choreographer.browsers.chromium.Chromium, "find_browser", lambda **_: None)
+    with pytest.raises(LedgerError, match="none is there: install one .* or name it in BROWSER_PATH"):
+        png(convergence(Content(snapshot())))
+
+
+def test_a_browser_that_does_not_start_is_said_in_one_line(monkeypatch):
+    monkeypatch.setenv("BROWSER_PATH", "/bin/false")
+    with pytest.raises(LedgerError, match="did not start or stay .* name another one in BROWSER_PATH"):
+        png(convergence(Content(snapshot())))
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_colours_stand_out_from_the_ground(scheme):
+    ground = {"light": "#FFFFFF", "dark": "#1A1D23"}[scheme]
+
+    def luminance(colour):
+        parts = [int(colour[index : index + 2], 16) / 255 for index in (1, 3, 5)]
+        linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    def contrast(one, other):
+        lighter, darker = sorted((luminance(one), luminance(other)), reverse=True)
+        return (lighter + 0.05) / (darker + 0.05)
+
+    assert contrast(theme.template(scheme)["layout"]["font"]["color"], ground) > 7
+    for colour in (*theme.OUTCOMES.values(), theme.AZURE):
+        assert contrast(colour, ground) > 2.0, colour
+    for _, colour in theme.template(scheme)["layout"]["coloraxis"]["colorscale"]:
+        assert contrast(colour, ground) > 1.7, colour

@@ -1,0 +1,117 @@
+"""What a report says of the surrogate: partial dependence and importance, against functions whose truth is known."""
+
+import math
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+
+from ledger.optimizer import Observation, Past, Surrogate, propose
+from ledger.optimizer.dimensions import SearchedSpace
+from ledger.optimizer.gaussian_process import GaussianProcessRegressor
+from ledger.study import Study
+from tests.unit.snapshots import SPACE, loss, snapshot
+
+
+def told(estimator="GP", trials=60, space=None, of=loss, failed=()):
+    """A surrogate that was told a function at random points, and the past that it was told."""
+    spec = {**snapshot(1, 4, estimator=estimator).study.spec, "space": space or SPACE}
+    study = Study.from_spec("s", 20, spec)
+    points = SearchedSpace(study.space).random(trials, 3)
+    history = [Observation(one, None if n in failed else of(one), 1.0) for n, one in enumerate(points)]
+    recorded = propose(study, 9, 0, 1, Past(history)).surrogate
+    past = Past(history, surrogate=recorded)
+    return Surrogate(study, past, 10), past
+
+
+def test_the_kernel_is_the_recorded_one():
+    surrogate, past = told()
+    assert past.surrogate is not None
+    assert isinstance(surrogate._model, GaussianProcessRegressor)
+    assert_allclose(surrogate._model.theta_, past.surrogate["theta"])
+    assert surrogate._model.evaluations_ == 0, "nothing is fitted"
+    assert (surrogate.points, surrogate.known) == (60, 60)
+
+
+def test_partial_dependence_is_the_function_where_it_is_additive():
+    surrogate, _ = told()
+    found = surrogate.dependences()
+    assert list(found) == ["C", "depth", "kernel", "shift"]
+    of_c = found["C"]
+    assert (of_c.values[0], of_c.values[-1]) == (1e-3, 1e3)
+    truth = np.log10(of_c.values) ** 2 / 9
+    assert_allclose(of_c.mean - of_c.mean.mean(), truth - truth.mean(), atol=0.02)
+    assert found["kernel"].values == ["rbf", "poly", "sigmoid"]
+    assert_allclose(found["kernel"].mean - found["kernel"].mean[0], [0.0, 1.0, 0.3], atol=0.02)
+    assert found["depth"].values == list(range(1, 9))
+    assert all(isinstance(value, int) for value in found["depth"].values)
+    assert np.ptp(found["shift"].mean) < 0.02
+
+
+def test_the_deviation_of_a_partial_dependence_is_that_of_the_posterior():
+    surrogate, _ = told(trials=12)
+    groups = np.random.default_rng(1).uniform(size=(3, 20, len(surrogate._columns.bounds)))
+    mean, deviation = surrogate._of_averages(groups)
+    for index, points in enumerate(groups):
+        means, covariance = surrogate._model.predict(points, return_cov=True)
+        assert_allclose(mean[index], means.mean(), rtol=1e-6)
+        assert_allclose(deviation[index] ** 2, covariance.mean(), rtol=1e-4)
+    assert_allclose(surrogate._means(groups[0]), surrogate._model.predict(groups[0]))
+
+
+def test_importance_is_the_sobol_index_of_the_function():
+    surrogate, _ = told(trials=100)
+    found = surrogate.importances()
+    # C: log10(C) / 3 is uniform in [-1, 1]; the kernel: three values, equally probable
+    of_c, of_kernel = 4 / 45, float(np.var([0.0, 1.0, 0.3]))
+    total = of_c + of_kernel
+    assert_allclose([found["C"].first, found["C"].total], of_c / total, atol=0.03)
+    assert_allclose([found["kernel"].first, found["kernel"].total], of_kernel / total, atol=0.03)
+    assert max(found["depth"].total, found["shift"].total) < 0.01
+
+
+def test_an_interaction_counts_in_the_total_alone():
+    space = [{"name": name, "type": "real", "low": -1.0, "high": 1.0} for name in ("a", "b")]
+    surrogate, _ = told(trials=80, space=space, of=lambda params: params["a"] * params["b"])
+    found = surrogate.importances()
+    assert max(found["a"].first, found["b"].first) < 0.05
+    assert min(found["a"].total, found["b"].total) > 0.95
+
+
+@pytest.mark.parametrize("estimator", ["RF", "ET"])
+def test_a_forest_tells_the_same_more_roughly(estimator):
+    surrogate, _ = told(estimator, trials=80)
+    found, of_kernel = surrogate.importances(), surrogate.dependences()["kernel"]
+    assert found["kernel"].total > found["C"].total > max(found["depth"].total, found["shift"].total)
+    assert np.argsort(of_kernel.mean).tolist() == [0, 2, 1]
+    assert (of_kernel.deviation > 0).all()
+
+
+def test_one_constant_and_one_searched_parameter():
+    space = [SPACE[0], {"name": "one", "type": "categorical", "choices": ["x"]}]
+    surrogate, _ = told(space=space, trials=10, failed=(3,))
+    assert list(surrogate.dependences()) == ["C"]
+    found = surrogate.importances()
+    assert (found["one"].first, found["one"].total) == (0.0, 0.0)
+    assert math.isclose(found["C"].total, 1.0, abs_tol=0.05)
+
+
+def test_categories_alone_have_a_surrogate_too():
+    space = [
+        {"name": "a", "type": "categorical", "choices": ["x", "y", "z"]},
+        {"name": "b", "type": "categorical", "choices": [True, False]},
+    ]
+    surrogate, _ = told(space=space, trials=6, of=lambda params: float("xyz".index(params["a"])))
+    assert surrogate.importances()["a"].total > surrogate.importances()["b"].total
+    assert np.argsort(surrogate.dependences()["a"].mean).tolist() == [0, 1, 2]
+
+
+def test_equal_losses_make_no_parameter_important():
+    surrogate, _ = told(trials=10, of=lambda params: 0.5)
+    assert all(one.first == one.total == 0.0 for one in surrogate.importances().values())
+    assert_allclose(surrogate.dependences()["C"].mean, 0.5)
+
+
+def test_a_study_of_many_trials_is_told_as_the_optimizer_is():
+    surrogate, _ = told(trials=1_600)
+    assert (surrogate.points, surrogate.known) == (1_600, 1_500)
