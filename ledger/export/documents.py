@@ -58,15 +58,16 @@ def write_json(store: Store, study: StudyRow, output: TextIO) -> None:
     """
     head = {name: getattr(study, name) for name in _STUDY}
     output.write(f'{{\n"format": {_json(FORMAT)},\n"version": {VERSION},\n"study": {_json(head)}')
-    lists: dict[str, Iterable[Mapping[str, Any]]] = {
-        "iterations": (_pick(row, _ITERATION) for row in store.iterations(study.id)),
-        "trials": _trials(store, study),
-        "attempts": (_pick(row, _ATTEMPT) for page in store.attempt_pages(study.id) for row in page),
-        "workers": (_pick(row, _WORKER) for row in store.workers_of(study.id)),
+    # each is read when it is written
+    lists: dict[str, Callable[[], Iterable[Mapping[str, Any]]]] = {
+        "iterations": lambda: (_pick(row, _ITERATION) for row in store.iterations(study.id)),
+        "trials": lambda: _trials(store, study),
+        "attempts": lambda: (_pick(row, _ATTEMPT) for page in store.attempt_pages(study.id) for row in page),
+        "workers": lambda: (_pick(row, _WORKER) for row in store.workers_of(study.id)),
     }
     for name, rows in lists.items():
         output.write(f',\n"{name}": [')
-        for index, row in enumerate(rows):
+        for index, row in enumerate(rows()):
             output.write((",\n" if index else "\n") + _json(row))
         output.write("]")
     output.write("\n}\n")

@@ -25,6 +25,7 @@ ARGUMENTS = {
     "status": ["s"],
     "verify": ["s"],
     "optuna status": [],
+    "query": ["--list"],
     "db check": [],
     "db current": [],
 }

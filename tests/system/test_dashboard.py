@@ -69,7 +69,8 @@ def test_the_page_of_a_study_that_runs_shows_its_history_and_its_best_trial(tmp_
         expect(it.get_by_text(str(loss), exact=True).first).to_be_visible()
         expect(it.get_by_text(f"Params = [x: {x}]")).to_be_visible()
         history = it.locator("#graph-history-0, .js-plotly-plot").first
-        expect(history.locator(".scatterlayer .trace").first.locator(".points path")).to_have_count(complete)
+        points = history.locator(".scatterlayer .trace").first.locator(".points path")
+        expect(points).to_have_count(complete, timeout=60_000)
 
     with page() as it:
         failed: list[str] = []
