@@ -137,7 +137,9 @@ class Reader:
             "LC_ALL": "C.UTF-8",
             "COLUMNS": "100",
         }
-        self.environment.pop("LEDGER_HOME", None)
+        # the tests' own make would have a page's make say which folder it enters
+        for name in ("LEDGER_HOME", "MAKELEVEL", "MAKEFLAGS", "MFLAGS"):
+            self.environment.pop(name, None)
 
     def __enter__(self) -> "Reader":
         self._shell = subprocess.Popen(

@@ -1,9 +1,10 @@
 """--json: what a command lists, as one JSON document for scripts; its keys are in docs/json.md."""
 
 import json
+import math
 from collections.abc import Callable
 from dataclasses import fields, is_dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, TypeVar
 
@@ -21,7 +22,7 @@ def json_option(command: F) -> F:
 
 def write(value: Any) -> None:
     """Print a value as JSON: rows by their columns, times in ISO 8601 with their offset from UTC."""
-    click.echo(json.dumps(value, default=_plain, indent=2))
+    click.echo(json.dumps(value, default=_default, indent=2))
 
 
 def pick(row: Any, *names: str) -> dict[str, Any]:
@@ -29,12 +30,21 @@ def pick(row: Any, *names: str) -> dict[str, Any]:
     return {name: getattr(row, name) for name in names}
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, datetime):
-        return value.isoformat()
-    if isinstance(value, Decimal):
-        return float(value)
+def plain(value: Any) -> Any:
+    """Return a column's value as JSON has it: a time in ISO 8601, a duration in seconds; others as they are."""
+    if isinstance(value, Decimal | float):
+        # JSON has no infinity
+        return float(value) if math.isfinite(value) else str(value)
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    return value.isoformat() if isinstance(value, datetime) else value
+
+
+def _default(value: Any) -> Any:
     if is_dataclass(value):
         # not asdict, which copies what is in it
         return {field.name: getattr(value, field.name) for field in fields(value)}
-    raise TypeError(f"{type(value).__name__} has no JSON")
+    found = plain(value)
+    if found is value:
+        raise TypeError(f"{type(value).__name__} has no JSON")
+    return found

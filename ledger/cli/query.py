@@ -1,10 +1,8 @@
 """query: the ready questions, answered without psql."""
 
 import json
-import math
 from collections.abc import Sequence
-from datetime import datetime, timedelta
-from decimal import Decimal
+from datetime import datetime
 from typing import Any
 
 import click
@@ -60,7 +58,7 @@ def query(name: str | None, listing: bool, variables: Sequence[str], as_json: bo
     with ledger_store(settings) as store:
         columns, rows = store.ask(statement)
     if as_json:
-        document.write([dict(zip(columns, map(_plain, row), strict=True)) for row in rows])
+        document.write([dict(zip(columns, map(document.plain, row), strict=True)) for row in rows])
     elif rows:
         table.show([column.upper().replace("_", " ") for column in columns], [tuple(map(_cell, row)) for row in rows])
     else:
@@ -74,16 +72,7 @@ def _pair(text: str) -> tuple[str, str]:
     return name, value
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, Decimal | float):
-        # JSON has no infinity
-        return float(value) if math.isfinite(value) else str(value)
-    if isinstance(value, timedelta):
-        return value.total_seconds()
-    return value.isoformat() if isinstance(value, datetime) else value
-
-
 def _cell(value: Any) -> Any:
     if isinstance(value, dict | list):
         return json.dumps(value)
-    return f"{value:%Y-%m-%d %H:%M:%S}" if isinstance(value, datetime) else _plain(value)
+    return f"{value:%Y-%m-%d %H:%M:%S}" if isinstance(value, datetime) else document.plain(value)

@@ -1,4 +1,4 @@
-"""study: create, list, show, pause, cancel, delete."""
+"""study: create, list, show, view, pause, cancel, delete."""
 
 from pathlib import Path
 from typing import Any
