@@ -2,8 +2,8 @@
 
 Jobs come over a socket pair, several in one line. To begin one, the trainer takes its permit out of a pipe; those that
 the supervisor takes out first never begin. An answer is written when it is there, so that it outlives the trainer, but
-to a pipe that nobody waits for: short trials shall not cost a change of process each. An empty line over the socket
-says that there are answers and no permits. An answer for which that pipe may have no room goes over the socket.
+to a pipe that nobody waits for: short trials shall not cost a change of process each. A byte over the socket says that
+there are answers and no permits, or that the pipe may have no room for more.
 """
 
 import json
@@ -13,9 +13,8 @@ import select
 import socket
 import struct
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from functools import partial
 from typing import Any
 
 _PERMIT = struct.Struct("=Q")
@@ -40,8 +39,8 @@ class SupervisorsEnd:
         os.set_blocking(self._answers, False)
         # read by both sides
         os.set_blocking(self._permits, False)
-        self._written = _Lines(partial(_read, self._answers))
-        self._spoken = _Lines(self._hear)
+        # the beginning of an answer whose end is not there yet
+        self._begun = bytearray()
         self.theirs = (self._their_socket.fileno(), self._their_answers, self._permits)
 
     def close_theirs(self) -> None:
@@ -74,12 +73,14 @@ class SupervisorsEnd:
         ValueError, TypeError, KeyError
             Something else was written.
         """
-        # the pipe first: what comes over the socket was written before anything that is behind it in the pipe
-        lines = self._written.read() + self._spoken.read()
-        if self._spoken.is_over:
-            lines += self._written.read()
-        answers = json.loads(b"[" + b",".join(filter(None, lines)) + b"]")
-        return sorted(answers, key=lambda answer: answer["job"]), self._spoken.is_over
+        # the socket first: whatever is told from now on makes it readable again
+        while said := self._hear():
+            pass
+        while data := _read(self._answers):
+            self._begun += data
+        *lines, rest = bytes(self._begun).split(b"\n")
+        self._begun[:] = rest
+        return json.loads(b"[" + b",".join(lines) + b"]"), said is not None
 
     def close(self) -> None:
         """Close all that is open here."""
@@ -137,16 +138,18 @@ class TrainersEnd:
     def answer(self, content: Mapping[str, Any], *, aloud: bool = False) -> None:
         """Write an answer; aloud: the supervisor is to read it now."""
         line = json.dumps(content).encode() + b"\n"
-        if self._unsaid + len(line) > _ROOM:
-            self._tell(line)
-        else:
-            os.write(self._answers, line)
-            self._unsaid += len(line)
-            if aloud:
+        for start in range(0, len(line), _ROOM):
+            part = line[start : start + _ROOM]
+            # the supervisor reads what it was told of, so no write waits for ever
+            if self._unsaid + len(part) > _ROOM:
                 self._tell()
+            os.write(self._answers, part)
+            self._unsaid += len(part)
+        if aloud:
+            self._tell()
 
-    def _tell(self, line: bytes = b"\n") -> None:
-        self._socket.sendall(line)
+    def _tell(self) -> None:
+        self._socket.sendall(b"\n")
         self._unsaid = 0
 
     def _follow(self) -> None:
@@ -155,25 +158,6 @@ class TrainersEnd:
                 self._batches.put(json.loads(line))
         # the supervisor is gone, so nobody wants the result
         os._exit(0)
-
-
-class _Lines:
-    """Whole lines out of what is read piece by piece."""
-
-    def __init__(self, read: Callable[[], bytes | None]) -> None:
-        self._read, self._begun = read, bytearray()
-        self.is_over = False
-
-    def read(self) -> list[bytes]:
-        lines: list[bytes] = []
-        while not self.is_over and (data := self._read()) is not None:
-            self.is_over = not data
-            self._begun += data
-            if b"\n" in data:
-                *whole, rest = bytes(self._begun).split(b"\n")
-                lines += whole
-                self._begun[:] = rest
-        return lines
 
 
 def _read(descriptor: int) -> bytes | None:
