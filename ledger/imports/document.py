@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
@@ -112,7 +113,7 @@ class Document(_Record):
         row = StudyRow(id=0, **{name: getattr(self.study, name) for name in StudyRecord.model_fields})
         # records have the attributes of rows
         lists: dict[str, Any] = {name: getattr(self, name) for name in ("iterations", "trials", "attempts")}
-        return Snapshot(study=row, **lists)
+        return Snapshot(at=datetime.now(UTC), study=row, **lists)
 
 
 def read(place: str, content: bytes) -> Document:
