@@ -127,7 +127,13 @@ class Resolved(_Table):
     threads: Annotated[int, Field(ge=1)] = 1
     # "skopt": of a study from before there was the ledger's own optimizer
     proposer: Literal["ledger", "skopt"] = "ledger"
-    proposer_version: Literal[1] = 1
+    proposer_version: Literal[1, 2] = 2
+
+    @model_validator(mode="after")
+    def _is_known(self) -> "Resolved":
+        if (self.proposer, self.proposer_version) not in (("ledger", 2), ("skopt", 1)):
+            raise ValueError(f"proposer {self.proposer} {self.proposer_version} is another version's")
+        return self
 
 
 class StudyTable(_Table):

@@ -16,8 +16,9 @@ from scipy.special import erfcx, log_ndtr, ndtr
 Array = NDArray[np.float64]
 
 GRADIENTS = ("EI", "LCB", "PI")
-# skopt's defaults
-XI, KAPPA = 0.01, 1.96
+# Defaults. skopt's xi is 0.01, in the losses' unit, which is all that there is to win in some searches; it serves there
+# to explore, which the logarithm sees to.
+XI, KAPPA = 0.0, 1.96
 _SMALLEST_DEVIATION = 1e-12
 # Beyond so many deviations the improvement's ratio to the density is rounded away, and is 1 / u ** 2 to rounding.
 _FAR = -1e4
@@ -81,11 +82,6 @@ def utility(name: str, mean: Array, deviation: Array, best: float, xi: float, ka
         return -by_u / deviation, by_deviation
 
     return Utility(np.log(deviation) + log_sum, of_improvement)
-
-
-def highest_probability(mean: Array, deviation: Array, value: float) -> float:
-    """Return how probable it is, at the point of which that is most probable, to be below a value."""
-    return float(ndtr(_deviations_below(mean, np.maximum(deviation, _SMALLEST_DEVIATION), value).max()))
 
 
 def mes(mean: Array, deviation: Array) -> Array:

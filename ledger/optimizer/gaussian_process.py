@@ -32,6 +32,8 @@ RACED_ON = 128
 MODELLED = 1_500
 # Steps of L-BFGS-B: from the kernel that was fitted before; from each of several starts; and from the best of these.
 WARM_STEPS, RACED_STEPS, STEPS = 12, 20, 40
+# The hyperprior's weights of long and of short length scales, of the noise's logarithm and of the noise.
+LONG, SHORT, NOISE_LOGARITHM, NOISE = 0.1, 0.1, 0.1, 30.0
 # What is added to the diagonal where a covariance is not positive definite, in shares of its mean.
 JITTERS = (0.0, 1e-10, 1e-8, 1e-6, 1e-4)
 # Points whose covariances are computed at once, so that they stay in the processor's cache.
@@ -261,7 +263,9 @@ class Screen:
 class GaussianProcessRegressor(skopt.learning.GaussianProcessRegressor):  # type: ignore[misc]
     """skopt's regressor, fitted and asked faster where its kernel is one that `profile` knows; else as skopt's own.
 
-    With `optimizer` None and a `start` the kernel's parameters are these.
+    With `optimizer` None and a `start` the kernel's parameters are these. Else they have the highest likelihood, as in
+    skopt, or with a hyperprior are the most probable ones after the values: of few points the likelihood alone
+    makes something of every chance, one dimension flat and another rugged.
 
     Parameters
     ----------
@@ -270,6 +274,9 @@ class GaussianProcessRegressor(skopt.learning.GaussianProcessRegressor):  # type
     restarts : bool
         Begin from the kernel's own parameters and `n_restarts_optimizer` random ones, too. Without `start` that is so
         in any case.
+    hyperprior : bool
+        Whether a kernel's parameters have a prior: that of Optuna's GPSampler, a weak one around length scales of 1 (of
+        the whole range), an amplitude of 1, and little noise.
 
     Attributes
     ----------
@@ -295,10 +302,12 @@ class GaussianProcessRegressor(skopt.learning.GaussianProcessRegressor):  # type
         noise: Any = None,
         start: Any = None,
         restarts: bool = True,
+        hyperprior: bool = False,
     ) -> None:
         super().__init__(kernel, alpha, optimizer, n_restarts_optimizer, normalize_y, copy_X_train, random_state, noise)
         self.start = start
         self.restarts = restarts
+        self.hyperprior = hyperprior
 
     @property
     def is_fast(self) -> bool:
@@ -335,7 +344,7 @@ class GaussianProcessRegressor(skopt.learning.GaussianProcessRegressor):  # type
 
         def likelihood_of(size: int) -> _Likelihood:
             sample = np.sort(shuffled[:size])
-            return _Likelihood(shape, points[sample], standardised[sample], float(self.alpha))
+            return _Likelihood(shape, points[sample], standardised[sample], float(self.alpha), self.hyperprior)
 
         starts = self._starts(kernel, random)
         if self._is_given:
@@ -400,10 +409,10 @@ class GaussianProcessRegressor(skopt.learning.GaussianProcessRegressor):  # type
 
 
 class _Likelihood:
-    """The negative logarithm of the marginal likelihood of values, and its gradient."""
+    """The negative logarithm of the marginal likelihood of values, times that of a hyperprior, and its gradient."""
 
-    def __init__(self, shape: Profile, points: Array, values: Array, alpha: float) -> None:
-        self._profile, self._values, self._alpha = shape, values, alpha
+    def __init__(self, shape: Profile, points: Array, values: Array, alpha: float, hyperprior: bool) -> None:
+        self._profile, self._values, self._alpha, self._hyperprior = shape, values, alpha, hyperprior
         size = len(points)
         # the pairs in the order in which a lower triangle, stored by columns, is in memory
         self._columns, self._rows = np.triu_indices(size, 1)
@@ -436,7 +445,20 @@ class _Likelihood:
             length_part = length_part.sum(keepdims=True)
         gradient = 0.5 * np.concatenate([[amplitude_part], length_part, [noise * diagonal]])
         likelihood = -0.5 * self._values @ dual - half_logarithm - 0.5 * size * math.log(2 * math.pi)
+        if self._hyperprior:
+            density, slope = _log_hyperprior(theta, self._profile.exponent)
+            likelihood, gradient = likelihood + density, gradient + slope
         return -float(likelihood), -gradient
+
+
+def _log_hyperprior(theta: Array, exponent: int) -> tuple[float, Array]:
+    """Return the logarithm of the hyperprior's density but for a constant, and its gradient by `theta`."""
+    weights = np.exp(exponent * theta[1:-1])
+    amplitude, noise = np.exp(theta[0]), np.exp(theta[-1])
+    density = theta[0] - amplitude + NOISE_LOGARITHM * theta[-1] - NOISE * noise
+    density -= (LONG / weights + SHORT * weights).sum()
+    by_length = exponent * (LONG / weights - SHORT * weights)
+    return float(density), np.concatenate([[1 - amplitude], by_length, [NOISE_LOGARITHM - NOISE * noise]])
 
 
 def _maximum(raced: _Likelihood, fitted: _Likelihood, starts: list[Array], bounds: Array) -> Array:

@@ -31,8 +31,6 @@ STEPS, PASSES = 20, 3
 TOLERANCE = 1e-6
 # With up to so many points a kernel is fitted from every start; then whenever they pass a power of sqrt(2).
 ALWAYS_RESTARTED = 32
-# The largest probability of an improvement by xi up to which none is asked for.
-WITHIN_REACH = 0.01
 # Points of a batch stay so far apart, in one of a GP's columns: what a lie of a noisy function does not see to.
 APART = 1e-3
 # How many threads share a sum changes its rounding, and so the points.
@@ -55,8 +53,10 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
     - The candidates of a batch are drawn once, for a GP a fifth of them around the best points so far; of a space of
       fewer points they are all that there are. The best ones are refined together by L-BFGS-B in the real dimensions,
       and by exchange of one choice at a time in the others: a point is scored where it will be evaluated.
-    - EI and PI ask for an improvement by `xi` only while the model thinks it probable somewhere (by more than 1 %), and
-      then for any improvement; skopt's EI is flat there.
+    - EI and PI ask for any improvement unless there is an `xi`. skopt then asks for 0.01, and where that is improbable
+      its EI is flat, and its points are random ones.
+    - A GP's kernel is fitted with a weak prior (see `GaussianProcessRegressor`), which tells noise from shape by fewer
+      points: without, searches ended further from the optimum where there are many choices or dimensions.
     - No point is one of the history or of its batch, unless `avoid_duplicates` is false or none is left. A GP's
       points of a batch are at least 0.001 of a dimension's range apart.
     - A model is asked for points by `ask`, not by `tell`, which so costs one fit.
@@ -368,8 +368,7 @@ class _Batch:
         scaled, self._mean, self._scale = standardise(values[:, 0])
         self._best = float(scaled.min())
         asked = optimizer.acq_func_kwargs or {}
-        self._asked_xi, self._kappa = asked.get("xi", acquisition.XI), asked.get("kappa", acquisition.KAPPA)
-        self._xi = self._asked_xi
+        self._xi, self._kappa = asked.get("xi", acquisition.XI), asked.get("kappa", acquisition.KAPPA)
         models = model.estimators_ if isinstance(model, MultiOutputRegressor) else [model]
         # of the losses, and where they come with times, of their logarithms
         self._screens = [_screen(one, candidates, rows, values[:, index]) for index, one in enumerate(models)]
@@ -377,7 +376,6 @@ class _Batch:
     def choose(self, name: str) -> Array:
         """Return the row that an acquisition function finds best, refined where the model has gradients."""
         predicted = [screen.predict() for screen in self._screens]
-        self._xi = self._asked_xi if self._is_within_reach(*predicted[0]) else 0.0
         values = self._values(name, predicted)
         values = np.where(self._excluded, -np.inf, values)
         if not self._gradients or name.removesuffix("ps") not in acquisition.GRADIENTS:
@@ -409,11 +407,6 @@ class _Batch:
     @property
     def _posteriors(self) -> list[Posterior]:
         return [screen.posterior for screen in self._screens if isinstance(screen, Screen)]
-
-    def _is_within_reach(self, mean: Array, deviation: Array) -> bool:
-        """Say whether the model thinks the asked improvement probable anywhere."""
-        wanted = self._best - self._asked_xi / self._scale
-        return acquisition.highest_probability(*self._scaled(mean, deviation), wanted) > WITHIN_REACH
 
     def _scaled(self, mean: Array, deviation: Array) -> tuple[Array, Array]:
         return (mean - self._mean) / self._scale, deviation / self._scale
@@ -505,7 +498,7 @@ def _faster(estimator: Any) -> Any:
     if isinstance(estimator, MultiOutputRegressor):
         return clone(estimator).set_params(estimator=_faster(estimator.estimator))
     if type(estimator) is skopt.learning.GaussianProcessRegressor:
-        return GaussianProcessRegressor(**estimator.get_params(deep=False))
+        return GaussianProcessRegressor(**estimator.get_params(deep=False), hyperprior=True)
     return estimator
 
 

@@ -37,12 +37,12 @@ def one_hot(size, seed=0, noise=0.1):
     return points, points @ np.arange(7.0) + noise * random.randn(size)
 
 
-def likelihood_of(model, points, values):
+def likelihood_of(model, points, values, *, hyperprior=False):
     kernel = model.kernel + skopt.learning.gaussian_process.kernels.WhiteKernel()
     standardised, _, _ = standardise(values)
     shape = profile(kernel)
     assert shape is not None
-    return kernel, gaussian_process._Likelihood(shape, points, standardised, float(model.alpha))
+    return kernel, gaussian_process._Likelihood(shape, points, standardised, float(model.alpha), hyperprior)
 
 
 @pytest.mark.parametrize("case", ["matern", "hamming", "one length scale"])
@@ -105,6 +105,40 @@ def test_kernel_is_fitted_no_worse_than_by_skopt(seed):
     ours = GaussianProcessRegressor(**matern(4)).fit(points, values)
     theirs = skopt.learning.GaussianProcessRegressor(**matern(4)).fit(points, values)
     assert ours.log_marginal_likelihood_value_ > theirs.log_marginal_likelihood_value_ - 0.1
+
+
+@pytest.mark.parametrize("case", ["matern", "hamming"])
+def test_a_hyperprior_adds_its_logarithm_and_gradient(case):
+    if case == "hamming":
+        model, (points, values) = GaussianProcessRegressor(**hamming(7)), one_hot(20)
+    else:
+        model, (points, values) = GaussianProcessRegressor(**matern(3)), smooth(20, 3)
+    kernel, plain = likelihood_of(model, points, values)
+    _, ours = likelihood_of(model, points, values, hyperprior=True)
+
+    def log_density(theta):
+        # Optuna's prior: of inverse squared length scales, of the amplitude gamma(2, 1), of the noise gamma(1.1, 30)
+        amplitude, *lengths, noise = np.exp(theta)
+        weights = np.array(lengths) ** (1 if case == "hamming" else -2)
+        scales = -(0.1 / weights + 0.1 * weights).sum()
+        return scales + np.log(amplitude) - amplitude + 0.1 * np.log(noise) - 30 * noise
+
+    for seed in range(3):
+        theta = np.random.RandomState(seed).uniform(-2, 1, len(kernel.theta))
+        (value, gradient), (bare, bare_gradient) = ours(theta), plain(theta)
+        assert bare - value == pytest.approx(log_density(theta))
+        expected = approx_fprime(theta, log_density, 1e-7)
+        np.testing.assert_allclose(bare_gradient - gradient, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_a_hyperprior_makes_no_dimension_flat_by_chance():
+    points, values = smooth(8, 6)
+    lengths = [
+        np.exp(GaussianProcessRegressor(**matern(6), hyperprior=hyperprior).fit(points, values).theta_[1:-1])
+        for hyperprior in (False, True)
+    ]
+    assert lengths[0].max() > 50
+    assert lengths[1].max() < 10
 
 
 @pytest.mark.parametrize("case", ["matern", "hamming"])
@@ -218,9 +252,9 @@ def test_a_large_history_has_its_kernel_fitted_to_a_sample(monkeypatch):
     sizes = []
     built = gaussian_process._Likelihood.__init__
 
-    def spy(self, shape, points, values, alpha):
+    def spy(self, shape, points, values, *rest):
         sizes.append(len(points))
-        built(self, shape, points, values, alpha)
+        built(self, shape, points, values, *rest)
 
     monkeypatch.setattr(gaussian_process._Likelihood, "__init__", spy)
     model = GaussianProcessRegressor(**matern(2)).fit(points, values)

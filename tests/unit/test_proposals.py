@@ -270,7 +270,7 @@ def test_global_random_state_and_warning_filters_stay() -> None:
 
 def test_what_skopt_draws_from_the_global_generator_follows_from_the_study(monkeypatch: pytest.MonkeyPatch) -> None:
     study = make(MIXED, "ET", "MES")
-    study = study.model_copy(update={"resolved": Resolved(initial_points=2, proposer="skopt")})
+    study = study.model_copy(update={"resolved": Resolved(initial_points=2, proposer="skopt", proposer_version=1)})
     history = observed(study, LOSSES)
     rand = np.random.rand
     drawn: list[Any] = []
@@ -387,7 +387,7 @@ def test_the_environment_names_versions_and_the_blas_kernel() -> None:
 
 def test_a_study_that_skopt_proposes_goes_on_with_it() -> None:
     study = make(MIXED)
-    before = study.model_copy(update={"resolved": Resolved(initial_points=2, proposer="skopt")})
+    before = study.model_copy(update={"resolved": Resolved(initial_points=2, proposer="skopt", proposer_version=1)})
     past = Past(observed(study, LOSSES))
     now, as_before = propose(study, 1, 0, 2, past), propose(before, 1, 0, 2, past)
     assert as_before.surrogate is not None

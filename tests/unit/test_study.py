@@ -299,7 +299,13 @@ def test_an_integer_and_an_equal_float_in_a_file_are_one_study(write: Any) -> No
     )
 
 
-@pytest.mark.parametrize("spec", [{}, {"objective": 3}, {"resolved": {"proposer": "other"}}, {"extra": 1}])
+@pytest.mark.parametrize(
+    "spec",
+    [
+        *({}, {"objective": 3}, {"extra": 1}),
+        *({"resolved": {"proposer": "other"}}, {"resolved": {"proposer_version": 1}}),
+    ],
+)
 def test_a_spec_of_another_version_is_refused_in_one_line(spec: dict[str, Any]) -> None:
     whole = assemble({}).spec()
     changed = {**whole, **spec} if spec else {}

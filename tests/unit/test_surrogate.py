@@ -40,7 +40,7 @@ def test_partial_dependence_is_the_function_where_it_is_additive():
     of_c = found["C"]
     assert (of_c.values[0], of_c.values[-1]) == (1e-3, 1e3)
     truth = np.log10(of_c.values) ** 2 / 9
-    assert_allclose(of_c.mean - of_c.mean.mean(), truth - truth.mean(), atol=0.02)
+    assert_allclose(of_c.mean - of_c.mean.mean(), truth - truth.mean(), atol=0.06)
     assert found["kernel"].values == ["rbf", "poly", "sigmoid"]
     assert_allclose(found["kernel"].mean - found["kernel"].mean[0], [0.0, 1.0, 0.3], atol=0.02)
     assert found["depth"].values == list(range(1, 9))
