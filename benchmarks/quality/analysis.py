@@ -40,8 +40,8 @@ class Difference:
 
 
 def logarithms(records: Sequence[Record]) -> Table:
-    """Return the logarithms of the regrets; of several lines of one search, whatever the versions, the last counts."""
-    last = {(one["function"], one["method"], one["seed"]): one for one in records}
+    """Return the logarithms of the regrets."""
+    last = _last(records)
     lowest: dict[tuple[str, int], float] = defaultdict(lambda: math.inf)
     for (function, _, seed), one in last.items():
         lowest[function, seed] = min(lowest[function, seed], one["loss"])
@@ -53,6 +53,11 @@ def logarithms(records: Sequence[Record]) -> Table:
             regret = max(one["loss"] - lowest[function, seed], one["step"] / 2)
         found[function][method][seed] = math.log10(regret)
     return found
+
+
+def _last(records: Sequence[Record]) -> dict[tuple[str, str, int], Record]:
+    """Return the lines that count: of several of one search, whatever the versions, the last."""
+    return {(one["function"], one["method"], one["seed"]): one for one in records}
 
 
 def difference(ours: Mapping[int, float], peer: Mapping[int, float]) -> Difference | None:
@@ -102,6 +107,7 @@ def markdown(records: Sequence[Record]) -> str:
         return "## What searches find\n\nNot run yet: `make bench-quality`.\n"
     evaluations, batch = records[-1]["evaluations"], records[-1]["batch"]
     records = [one for one in records if (one["evaluations"], one["batch"]) == (evaluations, batch)]
+    records = list(_last(records).values())
     table = logarithms(records)
     versions = [f"{name}: {_versions(records, name)}" for name in methods.METHODS]
     parts = [

@@ -117,10 +117,11 @@ def test_a_hyperprior_adds_its_logarithm_and_gradient(case):
     _, ours = likelihood_of(model, points, values, hyperprior=True)
 
     def log_density(theta):
-        # Optuna's prior: of inverse squared length scales, of the amplitude gamma(2, 1), of the noise gamma(1.1, 30)
+        # like Optuna's: of inverse squared length scales, of the amplitude gamma(2, 1), of the noise gamma(1.1, 30)
         amplitude, *lengths, noise = np.exp(theta)
-        weights = np.array(lengths) ** (1 if case == "hamming" else -2)
-        scales = -(0.1 / weights + 0.1 * weights).sum()
+        exponent, short = (1, 0.1) if case == "hamming" else (-2, 0.01)
+        weights = np.array(lengths) ** exponent
+        scales = -(0.1 / weights + short * weights).sum()
         return scales + np.log(amplitude) - amplitude + 0.1 * np.log(noise) - 30 * noise
 
     for seed in range(3):
