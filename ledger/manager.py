@@ -45,6 +45,7 @@ def register(store: Store, study: Study) -> StudyRow:
     row = store.create(study.name, study.spec(), study.spec_hash, study.iterations, environment())
     if row is not None:
         say(LOG, "created", f"study {row.name} created", study=row.name)
+        _keep_data(store, study)
         return row
     row = store.study(study.name)
     found = differences(Study.from_spec(row.name, row.iterations, row.spec), study)
@@ -53,6 +54,7 @@ def register(store: Store, study: Study) -> StudyRow:
             f"study {row.name} is there with other settings ({'; '.join(found)}): give this one another --name,"
             f" or go on with that one by `ledger resume {row.name}`"
         )
+    _keep_data(store, study)
     if study.iterations > row.iterations:
         say(
             LOG,
@@ -63,6 +65,13 @@ def register(store: Store, study: Study) -> StudyRow:
         store.extend(row.id, study.iterations)
         row = store.study(row.name)
     return row
+
+
+def _keep_data(store: Store, study: Study) -> None:
+    """Store the file that a study trains on, also where only it is missing, after a kill between the two."""
+    data = study.objective.data
+    if data is not None and data.content is not None:
+        store.keep(data.sha256, data.name, data.content)
 
 
 class Manager:

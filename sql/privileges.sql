@@ -19,6 +19,7 @@ begin
       ledger.fail,
       ledger.release,
       ledger.announce,
+      ledger.dataset,
       ledger.ended,
       ledger.revision
     to ledger_worker;
@@ -34,6 +35,7 @@ begin
       ledger.attempts,
       ledger.best_trials,
       ledger.convergence,
+      ledger.datasets,
       ledger.iterations,
       ledger.progress,
       ledger.studies,
@@ -60,12 +62,14 @@ begin
       ledger.attempts,
       ledger.best_trials,
       ledger.convergence,
+      ledger.datasets,
       ledger.iterations,
       ledger.progress,
       ledger.studies,
       ledger.trials,
       ledger.workers
     to ledger_manager;
+    grant insert (sha256, name, content, created_at) on ledger.dataset to ledger_manager;
     grant
       select,
       insert (name, spec, spec_hash, iterations, state, created_at, versions),

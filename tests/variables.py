@@ -2,6 +2,11 @@
 
 STUDY = (
     "MODEL_CHOICE",
+    "DATASET",
+    "DATA_FILE",
+    "TARGET_COLUMN",
+    "CV_FOLDS",
+    "METRIC",
     "NUM_ITERATIONS",
     "NUM_HYPERPARAM_SETS",
     "SEARCH_MODE",

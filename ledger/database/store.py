@@ -22,6 +22,8 @@ from ledger.errors import LedgerError
 
 # Says "one manager a study" apart from other programs' advisory locks ("trial" in ASCII, cut to 32 bits).
 MANAGER_LOCK = 0x7472696C
+# One at a time stores or removes a dataset ("dataset" in ASCII).
+DATASET_LOCK = 0x64617461736574
 # For how long a worker that was seen counts as alive: three of the times at which one says that it is here.
 ALIVE_SECONDS = 30
 # Where the database tells the end of an iteration's last open trial (sql/functions/iteration_ended.sql).
@@ -31,9 +33,10 @@ PAGE = 1000
 
 AnyRow = Row[*tuple[Any, ...]]
 
-_study, _iteration, _trial = tables.study, tables.iteration, tables.trial
+_study, _iteration, _trial, _dataset = tables.study, tables.iteration, tables.trial, tables.dataset
 _studies, _iterations, _trials, _attempts = tables.studies, tables.iterations, tables.trials, tables.attempts
 _clock = func.ledger.clock
+_data_of_study = _study.c.spec["objective"]["data"]["sha256"].astext
 _open = _trial.c.state.in_(("pending", "running"))
 
 
@@ -264,9 +267,49 @@ class Store:
             return bool(written)
 
     def delete(self, study_id: int) -> None:
-        """Remove a study with all that it has. Only the owner of the tables may."""
+        """Remove a study with all that it has, and its dataset with the last study that uses it.
+
+        Only the owner of the tables may.
+        """
         with self._connection.begin():
-            self._connection.execute(_study.delete().where(_study.c.id == study_id))
+            sha256 = self._connection.scalar(_study.delete().where(_study.c.id == study_id).returning(_data_of_study))
+            if sha256 is not None:
+                self._hold_datasets()
+                uses = select(_study.c.id).where(_data_of_study == sha256)
+                self._connection.execute(_dataset.delete().where(_dataset.c.sha256 == sha256, ~exists(uses)))
+
+    def keep(self, sha256: str, name: str, content: bytes) -> None:
+        """Store what a study trains on, where it is not there yet.
+
+        Parameters
+        ----------
+        sha256 : str
+            Of the content, in hex.
+        name : str
+            The file's, without its folder.
+        content : bytes
+            At most 64 MB.
+        """
+        with self._connection.begin():
+            self._hold_datasets()
+            if self._connection.scalar(
+                text("select true from ledger.datasets where sha256 = :sha256"), {"sha256": sha256}
+            ):
+                return
+            # sending it takes as long as the network does; a peer that is gone is noticed all the same
+            driver: Any = self._connection.connection.driver_connection
+            patience, driver.answer_seconds = driver.answer_seconds, None
+            try:
+                self._connection.execute(text("set local statement_timeout = 0"))
+                self._connection.execute(
+                    insert(_dataset).values(sha256=sha256, name=name, content=content, created_at=_clock())
+                )
+            finally:
+                driver.answer_seconds = patience
+
+    def _hold_datasets(self) -> None:
+        """Let nobody else store or remove a dataset until the commit."""
+        self._connection.execute(text("select pg_advisory_xact_lock(:key)"), {"key": DATASET_LOCK})
 
     # Iterations
 

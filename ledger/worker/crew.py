@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from types import TracebackType
 
 from ledger.errors import LedgerError
@@ -34,15 +34,25 @@ class Crew:
         Packages that an own objective may be loaded from.
     options : sequence of str
         More options of `ledger worker`.
+    environment : mapping, optional
+        More of their environment.
     """
 
-    def __init__(self, size: int, url: str, study: str, allowed: Collection[str], options: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        size: int,
+        url: str,
+        study: str,
+        allowed: Collection[str],
+        options: Sequence[str] = (),
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self._size = size
         self._command = [sys.executable, "-m", "ledger", "worker", "--study", study, "--until-complete", "--leash"]
         for package in allowed:
             self._command += ["--allow", package]
         self._command += options
-        self._environment = {**os.environ, "DATABASE_URL": url}
+        self._environment = {**os.environ, **(environment or {}), "DATABASE_URL": url}
         self._processes: list[subprocess.Popen[bytes]] = []
 
     def check(self) -> None:

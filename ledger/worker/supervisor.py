@@ -25,6 +25,7 @@ from ledger.logs import say
 from ledger.objectives import Context
 from ledger.seeds import derive
 from ledger.settings import Settings
+from ledger.worker.data import Data
 from ledger.worker.departure import Departure
 from ledger.worker.hand import Hand
 from ledger.worker.pace import Pace
@@ -91,6 +92,7 @@ class Supervisor:
         self._announced = -math.inf
         self._delivering = False
         self._pace = Pace()
+        self._data = Data()
         self._trainer = Trainer(orders.allowed, orders.threads, orders.memory_limit)
         self._session = Session(
             url,
@@ -128,6 +130,7 @@ class Supervisor:
                 say(_log, "left away", "left while the database was away", level=logging.WARNING)
             finally:
                 self._trainer.kill()
+                self._data.forget()
                 self._leave(attempts)
         return attempts
 
@@ -169,11 +172,14 @@ class Supervisor:
 
     def _train(self, held: Claimed, hand: Hand) -> None:
         """Train one trial, also while the database is away, until it is done, is to be given back, or is taken away."""
+        data = held.objective.get("data")
+        if data is not None and not self._data.fetch(data, self._session.call, lambda: self._goes_on(hand)):
+            return
         started = time.monotonic()
         limit = min(seconds for seconds in (held.timeout_seconds, self._orders.trial_timeout, math.inf) if seconds)
         seed = derive(held.study_seed, "trial", held.trial)
         context = Context(held.study_name, held.trial, held.attempt, seed, held.study_seed)
-        self._trainer.start(held.objective, held.params, context)
+        self._trainer.start(held.objective, held.params, context, None if data is None else self._data.read)
         while True:
             since = self._trainer.training_since
             deadline = (started + LOADING_SECONDS if since is None else since) + limit
@@ -206,6 +212,19 @@ class Supervisor:
                     hand.postpone(away.pause)
                 else:
                     self._announce()
+
+    def _goes_on(self, hand: Hand) -> bool:
+        """Hold what is in hand while its dataset is fetched; False where it is to be given back, or is taken away."""
+        if self._departure.is_due:
+            return False
+        if self._departure.asked:
+            hand.hurry()
+        if time.monotonic() >= hand.due:
+            try:
+                return hand.tend(self._session.try_call)
+            except Away as away:
+                hand.postpone(away.pause)
+        return True
 
     def _idle(self) -> None:
         """Wait for a notification, for the poll, or for a signal."""

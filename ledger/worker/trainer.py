@@ -20,7 +20,7 @@ import traceback
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import partial
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import IO, Any
@@ -31,6 +31,8 @@ from ledger.objectives import Context, Result, load
 # Set before the child's libraries are loaded: some size their thread pools once, at import.
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 _SECRETS = ("DATABASE_URL", "PGPASSWORD")
+# Set in the child, so that a module which begins a study when it is imported does not do so there.
+INSIDE = "LEDGER_INSIDE_TRAINER"
 # Bytes of a dead child's last standard error that are kept with its attempt.
 _LAST_WORDS = 4096
 _PR_SET_PDEATHSIG = 1
@@ -75,9 +77,18 @@ class Trainer:
         Of one training.
     memory_limit : int, optional
         Bytes of data that the child may hold; beyond it an allocation fails in the child.
+    environment : mapping, optional
+        More of the child's environment.
     """
 
-    def __init__(self, allowed: Collection[str], threads: int, memory_limit: int | None = None) -> None:
+    def __init__(
+        self,
+        allowed: Collection[str],
+        threads: int,
+        memory_limit: int | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        self._environment = environment or {}
         self._options = {"allowed": sorted(allowed), "threads": threads, "memory_limit": memory_limit}
         self._process: subprocess.Popen[bytes] | None = None
         self._connection: Connection | None = None
@@ -86,14 +97,28 @@ class Trainer:
         self._ended: int | None = None
         self._started = 0.0
         self._job = 0
+        self._content: Callable[[], bytes] | None = None
         # what the child says that it has loaded, and what it was last sent
         self._loaded: Mapping[str, Any] | None = None
         self._sent: Mapping[str, Any] = {}
         # When this job's objective was loaded, of time.monotonic(): imports and a dataset are not the trial's time.
         self.training_since: float | None = None
 
-    def start(self, objective: Mapping[str, Any], params: Mapping[str, Any], context: Context) -> None:
-        """Begin one attempt; its end is told by `wait`."""
+    def start(
+        self,
+        objective: Mapping[str, Any],
+        params: Mapping[str, Any],
+        context: Context,
+        content: Callable[[], bytes] | None = None,
+    ) -> None:
+        """Begin one attempt; its end is told by `wait`.
+
+        Parameters
+        ----------
+        content : callable, optional
+            Returns the content of the file that the objective's data name; called where the child has not loaded it.
+        """
+        self._content = content
         self._send(objective, params=params, context=vars(context))
 
     def check(self, objective: Mapping[str, Any]) -> None:
@@ -140,14 +165,21 @@ class Trainer:
             self.training_since = self._started if is_loaded else None
             if not (self._ended is not None and wait([self._ended], 0)):
                 with suppress(OSError):
-                    self._connection.send_bytes(json.dumps({**job, "say_loaded": not is_loaded}).encode())
+                    self._hand_over(self._connection, job, is_loaded=is_loaded)
                     return
             # it died between two jobs, which costs nobody anything
             self._end()
         self.training_since = None
         # where it dies at its start, the wait for its answer says so
         with suppress(OSError):
-            self._spawn().send_bytes(json.dumps({**job, "say_loaded": True}).encode())
+            self._hand_over(self._spawn(), job, is_loaded=False)
+
+    def _hand_over(self, connection: Connection, job: Mapping[str, Any], *, is_loaded: bool) -> None:
+        """Send a job, and behind it the dataset that the child is to load for it."""
+        has_content = self._content is not None and not is_loaded
+        connection.send_bytes(json.dumps({**job, "say_loaded": not is_loaded, "content_follows": has_content}).encode())
+        if self._content is not None and has_content:
+            connection.send_bytes(self._content())
 
     def _spawn(self) -> Connection:
         ours, theirs = socket.socketpair()
@@ -162,6 +194,8 @@ class Trainer:
                     # not the way into the ledger, which is no objective's business
                     **{name: value for name, value in os.environ.items() if name not in _SECRETS},
                     **dict.fromkeys(_THREAD_VARIABLES, str(self._options["threads"])),
+                    **self._environment,
+                    INSIDE: "1",
                 },
                 # a group of its own, which ends with it: an objective may start processes too
                 start_new_session=True,
@@ -249,18 +283,19 @@ def main(descriptor: int, options: Mapping[str, Any]) -> None:
     def read() -> None:
         try:
             while True:
-                jobs.put(json.loads(connection.recv_bytes()))
+                job = json.loads(connection.recv_bytes())
+                jobs.put({**job, "content": connection.recv_bytes() if job["content_follows"] else None})
         except (EOFError, OSError):
             # The supervisor is gone, so nobody wants the result.
             os._exit(0)
 
     threading.Thread(target=read, daemon=True).start()
-    own = os.getpid()
+    own, loader = os.getpid(), _Loader(options)
     while True:
         job = jobs.get()
         answer = partial(_answer, connection, job["job"])
         if refusal is None:
-            trained = _train(job, options, partial(answer, _LOADED))
+            trained = _train(job, options, loader, partial(answer, _LOADED))
         else:
             trained = Trained("refused", 0.0, error=refusal)
         if os.getpid() != own:
@@ -284,9 +319,9 @@ def _die_with(parent: int) -> None:
         sys.exit("the worker ended while its trainer started")
 
 
-def _train(job: dict[str, Any], options: Mapping[str, Any], loaded: Callable[[], None]) -> Trained:
+def _train(job: dict[str, Any], options: Mapping[str, Any], loader: "_Loader", loaded: Callable[[], None]) -> Trained:
     try:
-        objective = _load(json.dumps(job["objective"]), tuple(options["allowed"]), options["threads"])
+        objective = loader.load(job["objective"], job.pop("content"))
     except LedgerError as error:
         return Trained("refused", 0.0, error=str(error))
     if job["say_loaded"]:
@@ -304,9 +339,19 @@ def _train(job: dict[str, Any], options: Mapping[str, Any], loaded: Callable[[],
     return Trained("result", time.perf_counter() - started, loss=result.loss, metrics=result.metrics)
 
 
-@lru_cache(maxsize=1)
-def _load(objective: str, allowed: Collection[str], threads: int) -> Callable[[dict[str, Any], Context], Result]:
-    return load(json.loads(objective), allowed, threads=threads)
+class _Loader:
+    """The objective that was loaded last."""
+
+    def __init__(self, options: Mapping[str, Any]) -> None:
+        self._options = options
+        self._loaded: tuple[Mapping[str, Any], Callable[[dict[str, Any], Context], Result]] | None = None
+
+    def load(self, objective: Mapping[str, Any], content: bytes | None) -> Callable[[dict[str, Any], Context], Result]:
+        if self._loaded is None or self._loaded[0] != objective:
+            self._loaded = None
+            allowed, threads = self._options["allowed"], self._options["threads"]
+            self._loaded = objective, load(objective, allowed, threads=threads, content=content)
+        return self._loaded[1]
 
 
 if __name__ == "__main__":

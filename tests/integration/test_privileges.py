@@ -1,5 +1,6 @@
 """Each role can do what its work needs, and the database refuses it all else: every try here is really made."""
 
+import hashlib
 import json
 import os
 import subprocess
@@ -23,13 +24,13 @@ from ledger.database.store import Store
 from ledger.database.tables import metadata
 from ledger.resources import folder
 from tests.conftest import _database
-from tests.integration.ledgers import make_study, take, trial
+from tests.integration.ledgers import make_study, spec, take, trial
 
 PASSWORD = "of the tests' roles"  # servers that ask for none do not mind it
 ROLES = ("ledger_owner", "ledger_manager", "ledger_worker", "ledger_reader")
 OTHERS = ROLES[1:]
-VIEWS = {"attempts", "best_trials", "convergence", "iterations", "progress", "studies", "trials", "workers"}
-PROTOCOL = {"claim", "heartbeat", "complete", "fail", "release", "announce", "ended", "revision"}
+VIEWS = {"attempts", "best_trials", "convergence", "datasets", "iterations", "progress", "studies", "trials", "workers"}
+PROTOCOL = {"claim", "heartbeat", "complete", "fail", "release", "announce", "dataset", "ended", "revision"}
 FUNCTIONS = {
     "ledger_manager": {"cancel", "cancel_trials", "clock", "reap", "retry", "revision"},
     "ledger_worker": PROTOCOL,
@@ -43,6 +44,7 @@ INSERTED = {
         *("environment", "seen"),
     },
     "trial": {"study_id", "number", "iteration", "round", "source", "params", "available_at"},
+    "dataset": {"sha256", "name", "content", "created_at"},
 }
 UPDATED = {
     "study": {"iterations", "state", "reason", "finished_at"},
@@ -305,7 +307,7 @@ def test_functions_that_run_as_the_owner_find_only_what_they_name(of, owner):
     assert all("search_path=pg_catalog, pg_temp" in settings for _, settings in definers)
 
 
-def test_views_show_every_column_but_the_claim(of, owner):
+def test_views_show_every_column_but_the_claim_and_the_content_of_files(of, owner):
     views, tables = relations(owner, "v"), relations(owner, "r")
     named = {
         "study": "studies",
@@ -313,10 +315,11 @@ def test_views_show_every_column_but_the_claim(of, owner):
         "trial": "trials",
         "attempt": "attempts",
         "worker": "workers",
+        "dataset": "datasets",
     }
     assert set(named) == {table.name for table in metadata.tables.values()}
     for table, view in named.items():
-        assert set(tables[table]) - {"claim"} <= set(views[view]), view
+        assert set(tables[table]) - {"claim", "content"} <= set(views[view]), view
 
 
 def test_a_ledger_that_a_superuser_made_becomes_the_owners(server):
@@ -533,3 +536,36 @@ def test_workers_with_logins_of_their_own_do_not_see_each_others_statements(serv
         with pytest.raises(InsufficientPrivilege):
             other.execute("select from ledger.trial")
         assert protocol.release(holder, held)
+
+
+def test_a_dataset_is_stored_by_the_manager_read_by_workers_and_removed_by_the_owner(fresh):
+    content = b"a,y\n" * 1_000_000
+    sha256 = hashlib.sha256(content).hexdigest()
+    with (
+        engine(fresh("ledger_manager")).connect() as connection,
+        psycopg.connect(fresh("ledger_worker"), autocommit=True) as worker,
+        psycopg.connect(fresh("ledger_reader"), autocommit=True) as reader,
+        engine(fresh("ledger_owner")).connect() as owner,
+    ):
+        store = Store(connection)
+        objective = {"model": "svm", "data": {"name": "a.csv", "sha256": sha256, "target": "y", "format": "csv"}}
+        rows = [store.create(name, {**spec(), "objective": objective}, "0" * 64, 1, {}) for name in ("one", "two")]
+        for _ in range(2):
+            store.keep(sha256, "a.csv", content)
+        shown = "select name, bytes, studies from ledger.datasets"
+        assert reader.execute(shown).fetchall() == [("a.csv", 4_000_000, 2)]
+        pieces = [protocol.dataset(worker, sha256, first, 3_000_000) for first in (0, 3_000_000, 4_000_000)]
+        assert b"".join(piece or b"" for piece in pieces) == content
+        assert pieces[2] == b""
+        assert protocol.dataset(worker, "0" * 64, 0, 1) is None
+        for connected in (worker, reader):
+            with pytest.raises(InsufficientPrivilege):
+                connected.execute("select content from ledger.dataset")
+        with pytest.raises(DBAPIError, match="sha256_is_of_the_content"):
+            store.keep("0" * 64, "a.csv", content)
+        for row, left in zip(rows, (1, 0), strict=True):
+            assert row is not None
+            with pytest.raises(DBAPIError, match="permission denied for table study"):
+                store.delete(row.id)
+            Store(owner).delete(row.id)
+            assert reader.execute("select count(*) from ledger.datasets").fetchone() == (left,)

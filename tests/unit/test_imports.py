@@ -25,7 +25,7 @@ objective({params!r}, Context("s", 0, 1, 7, 7))
 )
 def test_a_trainer_imports_its_models_library_and_no_other(model, params, unwanted):
     code = f"import sys; {TRAINED.format(model=model, params=params)}"
-    unwanted = [*unwanted, "skopt", "psycopg", "sqlalchemy", "alembic", "pydantic", "pandas", "matplotlib"]
+    unwanted = [*unwanted, "skopt", "psycopg", "sqlalchemy", "alembic", "pydantic", "matplotlib"]
     code += f"print(*sorted(set({unwanted!r}) & set(sys.modules)))"
     loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()
     assert loaded == []
