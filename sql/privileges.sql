@@ -54,6 +54,7 @@ begin
       ledger.cancel,
       ledger.cancel_trials,
       ledger.clock,
+      ledger.keep_dataset,
       ledger.reap,
       ledger.retry,
       ledger.revision
@@ -69,7 +70,6 @@ begin
       ledger.trials,
       ledger.workers
     to ledger_manager;
-    grant insert (sha256, name, content, created_at) on ledger.dataset to ledger_manager;
     grant
       select,
       insert (name, spec, spec_hash, iterations, state, created_at, versions),

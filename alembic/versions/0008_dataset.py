@@ -54,5 +54,6 @@ def downgrade() -> None:
     # every upgrade makes them again
     op.execute("drop view if exists ledger.datasets")
     op.execute("drop function if exists ledger.dataset(text, int, int)")
+    op.execute("drop function if exists ledger.keep_dataset(text, bytea)")
     op.drop_table("dataset", schema="ledger")
     op.execute("drop function if exists ledger.refuse_change_of_dataset()")

@@ -301,9 +301,7 @@ class Store:
             patience, driver.answer_seconds = driver.answer_seconds, None
             try:
                 self._connection.execute(text("set local statement_timeout = 0"))
-                self._connection.execute(
-                    insert(_dataset).values(sha256=sha256, name=name, content=content, created_at=_clock())
-                )
+                self._connection.execute(select(func.ledger.keep_dataset(name, content)))
             finally:
                 driver.answer_seconds = patience
 
