@@ -197,10 +197,13 @@ def test_every_function_of_the_hot_path_is_explained_here():
         "cancel",
         "cancel_trials",
         "clock",
+        "dataset",
         "ended",
         "iteration_ended",
+        "keep_dataset",
         "retry",
         "revision",
         "terminal_rows",
+        "unchanging_datasets",
     }
     assert {file.stem for file in Path(folder("sql") / "functions").glob("*.sql")} == explained_here | others
