@@ -21,6 +21,7 @@ begin
       ledger.fail,
       ledger.release,
       ledger.announce,
+      ledger.dataset,
       ledger.ended,
       ledger.revision
     to ledger_worker;
@@ -31,11 +32,12 @@ begin
     revoke all on all tables in schema ledger from ledger_reader;
     revoke all on all routines in schema ledger from ledger_reader;
     grant usage on schema ledger to ledger_reader;
-    grant execute on function ledger.clock, ledger.number, ledger.revision to ledger_reader;
+    grant execute on function ledger.clock, ledger.dataset, ledger.number, ledger.revision to ledger_reader;
     grant select on
       ledger.attempts,
       ledger.best_trials,
       ledger.convergence,
+      ledger.datasets,
       ledger.iteration_regret,
       ledger.iterations,
       ledger.outcomes,
@@ -60,9 +62,11 @@ begin
       ledger.cancel,
       ledger.cancel_trials,
       ledger.clock,
-      ledger.number,
+      ledger.dataset,
       ledger.enqueue,
       ledger.import_trials,
+      ledger.keep_dataset,
+      ledger.number,
       ledger.reap,
       ledger.retry,
       ledger.revision
@@ -71,6 +75,7 @@ begin
       ledger.attempts,
       ledger.best_trials,
       ledger.convergence,
+      ledger.datasets,
       ledger.iteration_regret,
       ledger.iterations,
       ledger.outcomes,

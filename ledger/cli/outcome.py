@@ -29,7 +29,8 @@ def show(store: Store, row: StudyRow) -> None:
         )
         lines["parameters"] = json.dumps(best.params)
         lines["loss"] = repr(best.loss)
-        if "accuracy" in best.metrics:
-            lines["accuracy"] = repr(best.metrics["accuracy"])
+        metric = row.spec["objective"].get("metric", "accuracy")
+        if metric in best.metrics:
+            lines[metric] = repr(best.metrics[metric])
     for name, value in lines.items():
         click.echo(f"{name:<11} {value}")

@@ -27,6 +27,8 @@ from ledger.lines import one_line
 
 # Says "one manager a study" apart from other programs' advisory locks ("trial" in ASCII, cut to 32 bits).
 MANAGER_LOCK = 0x7472696C
+# One at a time stores or removes a dataset ("dataset" in ASCII).
+DATASET_LOCK = 0x64617461736574
 # For how long a worker that was seen counts as alive: three of the times at which one says that it is here.
 ALIVE_SECONDS = 30
 # Where the database tells the end of an iteration's last open trial (sql/functions/iteration_ended.sql).
@@ -37,10 +39,11 @@ PAGE = 1000
 AnyRow = Row[*tuple[Any, ...]]
 
 _study, _iteration, _trial = tables.study, tables.iteration, tables.trial
-_attempt, _worker = tables.attempt, tables.worker
+_attempt, _worker, _dataset = tables.attempt, tables.worker, tables.dataset
 _studies, _iterations, _trials, _attempts = tables.studies, tables.iterations, tables.trials, tables.attempts
 _workers = tables.workers
 _clock = func.ledger.clock
+_data_of_study = _study.c.spec["objective"]["data"]["sha256"].astext
 _open = _trial.c.state.in_(("pending", "running"))
 
 
@@ -77,6 +80,15 @@ class Batch:
 
 
 @dataclass(frozen=True)
+class Dataset:
+    """A file that studies train on: the SHA-256 of its content in hex, its name without the folder."""
+
+    sha256: str
+    name: str
+    content: bytes
+
+
+@dataclass(frozen=True)
 class Finished:
     """A trial that was finished elsewhere; `loss` is finite."""
 
@@ -106,9 +118,15 @@ class Store:
     # Studies
 
     def create(
-        self, name: str, spec: Mapping[str, Any], spec_hash: str, iterations: int, versions: Mapping[str, Any]
+        self,
+        name: str,
+        spec: Mapping[str, Any],
+        spec_hash: str,
+        iterations: int,
+        versions: Mapping[str, Any],
+        dataset: Dataset | None = None,
     ) -> StudyRow | None:
-        """Insert a study; None where the name is taken."""
+        """Insert a study, with the file that it trains on; None where the name is taken."""
         with self._connection.begin():
             row = self._connection.execute(
                 postgresql.insert(_study)
@@ -124,6 +142,8 @@ class Store:
                 .on_conflict_do_nothing(index_elements=["name"])
                 .returning(*_columns(StudyRow, _study))
             ).one_or_none()
+            if row is not None and dataset is not None:
+                self._keep(dataset)
         return None if row is None else StudyRow(**row._mapping)
 
     def study(self, name: str) -> StudyRow:
@@ -304,16 +324,47 @@ class Store:
             return bool(written)
 
     def delete(self, study_id: int) -> None:
-        """Remove a study with all that it has, its flattened view too. Only the owner of the tables may."""
+        """Remove a study with all that it has: its flattened view, and its dataset where no other study uses it.
+
+        Only the owner of the tables may.
+        """
+        removed = _study.delete().where(_study.c.id == study_id).returning(_study.c.name, _data_of_study)
         with self._connection.begin():
-            removed = _study.delete().where(_study.c.id == study_id).returning(_study.c.name)
-            for name in self._connection.scalars(removed).all():
+            for name, sha256 in self._connection.execute(removed).all():
                 flattened.drop(self._cursor(), name)
+                if sha256 is not None:
+                    self._hold_datasets()
+                    uses = select(_study.c.id).where(_data_of_study == sha256)
+                    self._connection.execute(_dataset.delete().where(_dataset.c.sha256 == sha256, ~exists(uses)))
 
     def flatten(self, study: StudyRow) -> flattened.Flattened:
         """Create or replace the study's flattened view. Only the owner of the schema may."""
         with self._connection.begin():
             return flattened.create(self._cursor(), study.id, study.name, study.spec["space"])
+
+    def dataset(self, sha256: str) -> bytes | None:
+        """Return the content of what studies train on; None where the ledger has it not."""
+        with self._connection.begin():
+            content: bytes | None = self._connection.scalar(select(func.ledger.dataset(sha256)))
+        return None if content is None else bytes(content)
+
+    def _keep(self, dataset: Dataset) -> None:
+        """Store what a study trains on, within the transaction that stores the study, where it is not there yet."""
+        # sending it takes as long as the network does; a peer that is gone is noticed all the same
+        driver: Any = self._connection.connection.driver_connection
+        patience, driver.answer_seconds = driver.answer_seconds, None
+        try:
+            self._connection.execute(text("set local statement_timeout = 0"))
+            self._hold_datasets()
+            known = text("select true from ledger.datasets where sha256 = :sha256")
+            if not self._connection.scalar(known, {"sha256": dataset.sha256}):
+                self._connection.execute(select(func.ledger.keep_dataset(dataset.name, dataset.content)))
+        finally:
+            driver.answer_seconds = patience
+
+    def _hold_datasets(self) -> None:
+        """Let nobody else store or remove a dataset until the commit."""
+        self._connection.execute(text("select pg_advisory_xact_lock(:key)"), {"key": DATASET_LOCK})
 
     # Iterations
 
