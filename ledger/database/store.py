@@ -35,6 +35,8 @@ ALIVE_SECONDS = 30
 ENDED = "ledger_ended"
 # Rows of one page of an export.
 PAGE = 1000
+# Bytes of one piece of a dataset, a multiple of 3.
+PIECE = 3 * 2**18
 
 AnyRow = Row[*tuple[Any, ...]]
 
@@ -342,11 +344,19 @@ class Store:
         with self._connection.begin():
             return flattened.create(self._cursor(), study.id, study.name, study.spec["space"])
 
-    def dataset(self, sha256: str) -> bytes | None:
-        """Return the content of what studies train on; None where the ledger has it not."""
-        with self._connection.begin():
-            content: bytes | None = self._connection.scalar(select(func.ledger.dataset(sha256)))
-        return None if content is None else bytes(content)
+    def dataset_pieces(self, sha256: str) -> Iterator[bytes]:
+        """Yield the content of what a study trains on, in pieces: each is a statement that a slow network has time for.
+
+        All but the last have a length that base64 needs no padding for.
+        """
+        first = 0
+        while True:
+            with self._connection.begin():
+                piece: bytes = self._connection.scalar(select(func.ledger.dataset(sha256, first, PIECE))) or b""
+            yield bytes(piece)
+            first += PIECE
+            if len(piece) < PIECE:
+                return
 
     def _keep(self, dataset: Dataset) -> None:
         """Store what a study trains on, within the transaction that stores the study, where it is not there yet."""
@@ -703,6 +713,7 @@ class Store:
         trials: Iterable[Mapping[str, Any]],
         attempts: Iterable[Mapping[str, Any]],
         workers: Iterable[Mapping[str, Any]],
+        dataset: Dataset | None = None,
     ) -> bool:
         """Insert a whole study as another ledger records it, in one transaction; False where its name is taken.
 
@@ -716,7 +727,7 @@ class Store:
             The database refuses what a row says.
         """
         try:
-            return self._restore(study, iterations, trials, attempts, workers)
+            return self._restore(study, iterations, trials, attempts, workers, dataset)
         except (IntegrityError, DataError) as error:
             said = one_line(str(error.orig))
             raise LedgerError(
@@ -731,6 +742,7 @@ class Store:
         trials: Iterable[Mapping[str, Any]],
         attempts: Iterable[Mapping[str, Any]],
         workers: Iterable[Mapping[str, Any]],
+        dataset: Dataset | None,
     ) -> bool:
         with self._connection.begin():
             moment: Any = self._connection.scalar(select(_clock()))
@@ -742,6 +754,8 @@ class Store:
             )
             if study_id is None:
                 return False
+            if dataset is not None:
+                self._keep(dataset)
             of_study = {"study_id": study_id}
             # one that worked for other studies here is known
             self._insert(postgresql.insert(_worker).on_conflict_do_nothing(), (dict(row) for row in workers))

@@ -8,6 +8,7 @@ from typing import Any
 from threadpoolctl import ThreadpoolController
 
 from ledger.errors import LedgerError
+from ledger.lines import one_line
 from ledger.objectives import builtin, metrics, tabular
 from ledger.objectives.context import Context
 from ledger.objectives.datasets import DATASETS
@@ -26,8 +27,8 @@ def load(
     ----------
     objective : mapping
         ``{"model": "svm", "dataset": "breast_cancer"}`` (the dataset may be left out, this is the default), with
-        ``"data": {"name", "sha256", "target", "format"}`` in place of the dataset for a file's, and with ``"cv"`` and
-        ``"metric"`` where they are asked for; or ``{"function": "package.module:function"}``.
+        ``"data": {"name", "sha256", "target", "format", "rows"}`` in place of the dataset for a file's, and with
+        ``"cv"`` and ``"metric"`` where they are asked for; or ``{"function": "package.module:function"}``.
     allowed : collection of str
         The packages whose functions this worker may run; the built-in models need none.
     threads : int
@@ -73,8 +74,8 @@ def load(
 def _table(data: Mapping[str, Any], content: bytes | None) -> Table:
     if content is None or tabular.digest(content) != data["sha256"]:
         raise LedgerError(
-            f"dataset {data['name']} came here with another SHA-256 than the study's ({data['sha256']}); give the same"
-            " command with the study's own file again, which stores it where it is missing"
+            f"dataset {one_line(data['name'])} came here with another SHA-256 than the study's ({data['sha256']}):"
+            " start this worker again, which fetches it anew"
         )
     return tabular.read(content, data["format"], data["target"], data["name"])
 

@@ -6,6 +6,7 @@ from typing import IO, Any
 
 from ledger.database import protocol
 from ledger.errors import LedgerError
+from ledger.lines import one_line
 
 # Of one statement, so that a slow network stays within its time.
 PIECE = 1024 * 1024
@@ -45,8 +46,8 @@ class Data:
             piece = call(protocol.dataset, data["sha256"], self._file.tell(), PIECE)
             if piece is None:
                 raise LedgerError(
-                    f"dataset {data['name']} (SHA-256 {data['sha256']}) is not in this ledger, though its study is:"
-                    " restore the whole ledger from a backup, or begin another study with the file"
+                    f"dataset {one_line(data['name'])} (SHA-256 {data['sha256']}) is not in this ledger, though its"
+                    " study is: restore the whole ledger from a backup, or begin another study with the file"
                 )
             self._file.write(piece)
             if len(piece) < PIECE:
