@@ -58,6 +58,8 @@ class Data(_Table):
         The column that holds the class.
     format : str
         "csv" or "parquet".
+    rows : int
+        How many it has.
     content : bytes or None
         Of a study that is being made; no part of its spec.
     """
@@ -66,6 +68,7 @@ class Data(_Table):
     sha256: str
     target: str
     format: Literal["csv", "parquet"]
+    rows: int
     content: bytes | None = Field(default=None, exclude=True, repr=False)
 
 
@@ -471,12 +474,15 @@ class _Asked:
                 sha256=tabular.digest(content),
                 target=target,
                 format=file_format,  # type: ignore[arg-type]  # of two
+                rows=0,
                 content=content,
             )
+            # before the file is read whole, whose faults take longer to find
             objective = self._validated(Objective, "objective", {**table, "data": data})
             with self._at("objective", "data"):
                 rows = tabular.read(content, file_format, target, _name(file))
                 tabular.check_classes(rows, objective.cv, target, _name(file))
+            objective = objective.model_copy(update={"data": data.model_copy(update={"rows": len(rows.classes)})})
             classes = len(rows.labels)
         if objective.metric is not None:
             with self._at("objective", "metric"):

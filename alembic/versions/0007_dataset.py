@@ -1,4 +1,7 @@
-"""The content of datasets from files, so that a worker needs the database's address and nothing else."""
+"""The content of datasets from files, so that a worker needs the database's address and nothing else.
+
+And the views that named every score an accuracy name it a score, since there are other metrics now.
+"""
 
 from collections.abc import Sequence
 
@@ -49,9 +52,27 @@ def upgrade() -> None:
     # workers read it piece by piece, which compressed content would be unpacked for from its beginning each time
     op.execute("alter table ledger.dataset alter column content set storage external")
 
+    # what is built on them stays
+    for view, before, now in (("progress", "best_accuracy", "best_score"), ("best_trials", "accuracy", "score")):
+        op.execute(
+            f"""
+            do $$
+            begin
+              if exists (
+                select from pg_attribute where attrelid = to_regclass('ledger.{view}') and attname = '{before}'
+              ) then
+                alter view ledger.{view} rename column {before} to {now};
+              end if;
+            end
+            $$
+            """
+        )
+
 
 def downgrade() -> None:
     # every upgrade makes them again
+    op.execute("drop view if exists ledger.progress")
+    op.execute("drop view if exists ledger.best_trials")
     op.execute("drop view if exists ledger.datasets")
     op.execute("drop function if exists ledger.dataset(text, int, int)")
     op.execute("drop function if exists ledger.keep_dataset(text, bytea)")

@@ -358,7 +358,7 @@ def test_data_of_an_option_take_the_place_of_what_the_file_names(tmp_path):
     assert data.content == (tmp_path / "a.csv").read_bytes()
     assert study.asked()["objective"] == {
         "model": "svm",
-        "data": {"name": "a.csv", "sha256": data.sha256, "target": "y", "format": "csv"},
+        "data": {"name": "a.csv", "sha256": data.sha256, "target": "y", "format": "csv", "rows": data.rows},
     }
     again = Study.from_spec(study.name, 3, study.spec())
     assert again.objective.data is not None
