@@ -1,10 +1,17 @@
 """A user's own data and functions, as docs/own-data.md and docs/own-objective.md say, over real workers."""
 
+import json
+import re
+import statistics
 import subprocess
 import sys
 
+import psycopg
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
+from ledger import embedded
 from ledger.cli.access import database
 from ledger.settings import Settings
 from tests.system.programs import Program, wait_until
@@ -60,25 +67,93 @@ def test_data_of_a_file_are_fetched_by_workers_that_know_the_address_alone_and_g
     assert "agrees with its ledger" in program.run("verify", "shared")
 
 
-@pytest.mark.parametrize(
-    ("options", "said"),
-    [
-        (["--data", "none.csv", "--target", "y"], "--data or DATA_FILE: none.csv: No such file or directory"),
-        (["--data", "bad.csv"], "--data or DATA_FILE: the target is missing; say by --target"),
-        (["--target", "y"], "--target or TARGET_COLUMN: there is no file to have a target"),
-        (["--data", "bad.csv", "--target", "z"], 'bad.csv: there is no column "z" for the target; there are a, y'),
-        (["--data", "bad.csv", "--target", "y"], 'bad.csv: line 3, column "a": "x" is text in a column of numbers'),
-        (["--dataset", "iris", "--metric", "roc_auc"], '--metric or METRIC: "roc_auc" is for two classes'),
-        (["--dataset", "iris", "--data", "bad.csv", "--target", "y"], "dataset and data exclude each other"),
-    ],
-)
-def test_bad_data_are_refused_in_one_line_before_anything_is_written(tmp_path, options, said):
+def test_a_study_goes_on_elsewhere_with_its_ledgers_address_or_its_export_alone(program, tmp_path):
+    """Recorded here, trained and managed by programs that never saw the file; then moved to another ledger."""
+    file = program.folder / "gone.csv"
+    file.write_text("a,b,y\n" + "".join(f"{n % 7},{n % 5},{'no' if n % 7 < 3 else 'yes'}\n" for n in range(60)))
+    options = ["--data", "gone.csv", "--target", "y", "--cv", "4", "--metric", "f1", "--iterations", "2"]
+    program.run("study", "create", *options, "--name", "gone")
+    file.unlink()
+    (tmp_path / "elsewhere").mkdir()
+    elsewhere = Program(tmp_path / "elsewhere", DATABASE_URL=embedded.url(program.home))
+    worker = elsewhere.start("worker", "--study", "gone", "--until-complete")
+    out = elsewhere.run("resume", "gone")
+    assert re.search(r"^f1          [01]\.\d+ \(standard deviation \S+ over 4 folds\)$", out, re.MULTILINE)
+    worker.communicate()
+    assert worker.returncode == 0
+    document = elsewhere.document("gone")
+    for trial in document["trials"]:
+        found = trial["metrics"]
+        assert len(found["f1_folds"]) == 4
+        assert found["f1"] == pytest.approx(statistics.fmean(found["f1_folds"]))
+        assert found["f1_std"] == pytest.approx(statistics.pstdev(found["f1_folds"]))
+        assert trial["loss"] == 1 - found["f1"]
+
+    (tmp_path / "moved").mkdir()
+    moved = Program(tmp_path / "moved")
+    elsewhere.run("export", "gone", "--output", str(moved.folder / "gone.json"))
+    moved.run("import", "gone.json")
+    assert "complete" in moved.run("resume", "gone", "--iterations", "3", "--workers", "1")
+    program.run("resume", "gone", "--iterations", "3", "--workers", "1")
+    extended, here = (one.document("gone") for one in (moved, program))
+    assert extended["dataset"] == here["dataset"] == document["dataset"]
+    losses = [[(trial["params"], trial["loss"]) for trial in one["trials"]] for one in (extended, here)]
+    assert losses[0] == losses[1]
+    assert len(losses[0]) == 6
+
+
+def test_a_steady_search_by_a_negated_score_shows_the_score(program):
+    petals = {"a": [n % 7 for n in range(60)], "y": [n % 7 > 2 for n in range(60)]}
+    pq.write_table(pa.table(petals), program.folder / "own.parquet")
+    options = ["--model", "lgbm", "--data", "own.parquet", "--target", "y", "--metric", "neg_log_loss"]
+    out = program.run("run", *options, "--mode", "steady", "--workers", "2", "--name", "steady")
+    best = json.loads(program.run("study", "show", "steady", "--json"))
+    assert best["metric"] == "neg_log_loss"
+    assert best["best_score"] == -best["best_loss"] == best["best"]["metrics"]["neg_log_loss"] < 0
+    assert f"neg_log_loss {best['best_score']!r}\n" in out
+    assert "accuracy" not in out
+    status = json.loads(program.run("status", "steady", "--json"))
+    assert (status["best"]["metric"], status["best"]["score"]) == ("neg_log_loss", best["best_score"])
+    assert "agrees with its ledger" in program.run("verify", "steady")
+    program.run("report", "steady", "--output", "steady.html")
+    page = (program.folder / "steady.html").read_text()
+    data = best["spec"]["objective"]["data"]
+    for fact in ("own.parquet: 60 rows, target y", data["sha256"], "loss -neg_log_loss", "; neg_log_loss -"):
+        assert fact in page
+
+
+def test_one_worker_goes_from_dataset_to_dataset(program):
+    for name in ("one", "two"):
+        (program.folder / f"{name}.csv").write_text("a,y\n" + f"1,no\n2,{name}\n" * (10 if name == "one" else 20))
+        program.run("study", "create", "--data", f"{name}.csv", "--target", "y", "--iterations", "1", "--name", name)
+    program.run("study", "create", "--dataset", "iris", "--iterations", "1", "--name", "iris")
+    worker = program.start("worker", "--max-trials", "8")
+    for name in ("iris", "one", "two"):
+        assert "complete" in program.run("resume", name, "--workers", "0")
+    assert "complete" in program.run("resume", "one", "--workers", "0", "--iterations", "2")
+    out, error = worker.communicate()
+    assert worker.returncode == 0, out + error
+
+
+def test_a_dataset_that_comes_slowly_costs_no_claim(tmp_path, root):
+    """Four pieces of a second each, under leases of two seconds."""
     program = Program(tmp_path)
-    (tmp_path / "bad.csv").write_text("a,y\n1,0\nx,1\n2,0\n3,1\n")
-    error = program.run("run", *options, code=2)
-    assert said in error
-    assert error.count("\n") == 1
-    assert not program.home.exists()
+    (tmp_path / "slow.csv").write_text("a,y\n" + "".join(f"{n},{n % 2}\n" for n in range(450_000)))
+    (tmp_path / "slow.toml").write_text(
+        '[study]\nname = "slow"\niterations = 1\npoints = 2\n[objective]\nmodel = "lgbm"\ndata = "slow.csv"\n'
+        'target = "y"\n[space]\nn_estimators = {type = "integer", low = 1, high = 2}\n'
+        "[limits]\nlease = 2.0\nheartbeat = 0.5\n"
+    )
+    with database(Settings(home=program.home), create=True):
+        program.run("study", "create", "slow.toml")
+        fast = (root / "sql" / "functions" / "dataset.sql").read_text()
+        with psycopg.connect(embedded.url(program.home), autocommit=True) as connection:
+            connection.execute(fast.replace("begin\n", "begin\n  perform pg_sleep(1);\n"))
+        assert "complete" in program.run("resume", "slow", "--workers", "1")
+        assert program.query("select distinct outcome, number from ledger.attempts where outcome <> 'released'") == [
+            ("complete", 1)
+        ]
+        assert program.query("select sum(lost) from ledger.trials") == [(0,)]
 
 
 def test_an_edited_file_does_not_go_on_with_a_study_of_the_other(program):
