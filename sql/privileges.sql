@@ -27,7 +27,8 @@ begin
     to ledger_worker;
   end if;
 
-  -- A reader: the views, none of which shows a claim. Some of them ask for the time, or read numbers from JSON.
+  -- A reader: the views, none of which shows a claim. Some of them ask for the time, or read numbers from JSON. And
+  -- what a study trains on, which an export has.
   if to_regrole('ledger_reader') is not null then
     revoke all on all tables in schema ledger from ledger_reader;
     revoke all on all routines in schema ledger from ledger_reader;

@@ -14,7 +14,12 @@ branch_labels: str | Sequence[str] | None = None
 depends_on: str | Sequence[str] | None = None
 
 
+BEFORE = "What is minimised, finite; for the built-in models 1 - accuracy. Null unless complete."
+NOW = "What is minimised, finite; for the built-in models mostly 1 - score. Null unless complete."
+
+
 def upgrade() -> None:
+    op.alter_column("trial", "loss", comment=NOW, schema="ledger")
     op.create_table(
         "dataset",
         sa.Column(
@@ -70,6 +75,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    op.alter_column("trial", "loss", comment=BEFORE, schema="ledger")
     # every upgrade makes them again
     op.execute("drop view if exists ledger.progress")
     op.execute("drop view if exists ledger.best_trials")

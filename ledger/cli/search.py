@@ -22,6 +22,7 @@ from ledger.settings import Settings
 @click.command(
     epilog=examples(
         "ledger run --model xgb --iterations 5 --points 4 --workers 4 --seed 7",
+        "ledger run --data train.csv --target label --cv 5 --metric f1_macro",
         "ledger run study.toml",
         "ledger run study.toml --allow my_package --trial-timeout 600",
         "ledger run --mode steady --points 8 --iterations 10",

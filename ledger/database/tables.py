@@ -290,7 +290,9 @@ trial = Table(
     ),
     _moment("finished_at", comment="When it ended; null until then."),
     Column(
-        "loss", Double, comment="What is minimised, finite; for the built-in models 1 - accuracy. Null unless complete."
+        "loss",
+        Double,
+        comment="What is minimised, finite; for the built-in models mostly 1 - score. Null unless complete.",
     ),
     Column(
         "metrics",
