@@ -36,7 +36,8 @@ def commands() -> dict[tuple[str, ...], click.Command]:
 
 
 def examples_of(command: click.Command, path: tuple[str, ...]) -> list[str]:
-    with click.Context(command, info_name=" ".join(path)) as context:
+    # click keeps the names of a command's help with the command
+    with click.Context(command, info_name=" ".join(path), **program.context_settings) as context:
         _, found, after = command.get_help(context).partition("  Examples:\n")
     assert found, f"{' '.join(path)} has no examples: give it epilog=examples(...)"
     return after.strip("\n").splitlines()
