@@ -15,7 +15,7 @@ from ledger.settings import Settings
 # Of --json.
 _PROGRESS = (
     *("study", "state", "reason", "iterations_told", "iterations", "complete", "running", "pending", "failed"),
-    *("cancelled", "attempts", "best_loss", "created_at"),
+    *("cancelled", "attempts", "best_loss", "metric", "best_score", "created_at"),
 )
 _ITERATION = (
     *("number", "round", "size", "asked_at", "told_at", "ask_seconds", "tell_seconds", "mean_loss", "best_loss"),
