@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from ledger.cli import document, outcome
+from ledger.cli import document, outcome, table
 from ledger.cli.access import database, ledger_store
 from ledger.cli.names import STUDY
 from ledger.cli.options import examples, settings_options, study_options
@@ -71,15 +71,16 @@ def list_(as_json: bool, settings: Settings) -> None:
     if not rows:
         click.echo("no studies yet: `ledger run` makes one")
         return
-    width = max(len("STUDY"), *(len(row.study) for row in rows))
-    click.echo(f"{'STUDY':<{width}}  {'STATE':<9}  ITERATIONS  COMPLETE  RUNNING  FAILED  BEST LOSS  CREATED (UTC)")
-    for row in rows:
-        iterations = f"{row.iterations_told}/{row.iterations}"
-        best = "-" if row.best_loss is None else f"{row.best_loss:.6f}"
-        click.echo(
-            f"{row.study:<{width}}  {row.state:<9}  {iterations:>10}  {row.complete:>8}  {row.running:>7}"
-            f"  {row.failed:>6}  {best:>9}  {row.created_at:%Y-%m-%d %H:%M}"
-        )
+    table.show(
+        ["STUDY", "STATE", "ITERATIONS", "COMPLETE", "RUNNING", "FAILED", "BEST LOSS", "CREATED (UTC)"],
+        [
+            (
+                *(row.study, row.state, f"{row.iterations_told}/{row.iterations}", row.complete, row.running),
+                *(row.failed, row.best_loss, f"{row.created_at:%Y-%m-%d %H:%M}"),
+            )
+            for row in rows
+        ],
+    )
 
 
 @study.command(

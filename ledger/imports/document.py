@@ -11,9 +11,8 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 from ledger.database.store import Dataset, Snapshot, Store, StudyRow
 from ledger.errors import LedgerError, UsageError
 from ledger.export.documents import FORMAT, VERSION
-from ledger.lines import one_line
+from ledger.lines import one_line, show
 from ledger.objectives import tabular
-from ledger.space import show
 from ledger.study import Study, StudyTable
 from ledger.verification import disagreements
 

@@ -3,7 +3,8 @@
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from ledger.space import Space, show
+from ledger.lines import show
+from ledger.space import Space
 
 F = TypeVar("F", bound=Callable[..., Any])
 _PLACE = "@ledger.objective space:"

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ledger.errors import UsageError
-from ledger.space import nearest, show
+from ledger.lines import nearest, show
 
 DEFAULT = "accuracy"
 

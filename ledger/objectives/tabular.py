@@ -18,8 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ledger.errors import UsageError
-from ledger.lines import one_line
-from ledger.space import nearest, show
+from ledger.lines import nearest, one_line, show
 
 if TYPE_CHECKING:
     import numpy as np
