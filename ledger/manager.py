@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ledger.database.store import Batch, Store, StudyRow
+from ledger.database.store import Batch, Dataset, Store, StudyRow
 from ledger.errors import LedgerError
 from ledger.lines import last_line
 from ledger.logs import say
@@ -35,8 +35,10 @@ class Progress:
 
 
 def record(store: Store, study: Study) -> StudyRow | None:
-    """Insert the study; None where its name is taken."""
-    row = store.create(study.name, study.spec(), study.spec_hash, study.iterations, environment())
+    """Insert the study, with the file that it trains on; None where its name is taken."""
+    data = study.objective.data
+    dataset = None if data is None or data.content is None else Dataset(data.sha256, data.name, data.content)
+    row = store.create(study.name, study.spec(), study.spec_hash, study.iterations, environment(), dataset)
     if row is not None:
         say(LOG, "created", f"study {row.name} created", study=row.name)
     return row

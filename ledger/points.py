@@ -5,7 +5,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ledger.errors import UsageError
-from ledger.space import Space, show
+from ledger.lines import show
+from ledger.space import Space
 
 
 def read_pairs(space: Space, pairs: Iterable[str]) -> list[dict[str, Any]]:

@@ -1,6 +1,5 @@
 """The search space of a study: ordered dimensions, read from TOML or JSON, and the exact values that lie in it."""
 
-import difflib
 import json
 import math
 import numbers
@@ -10,7 +9,7 @@ from dataclasses import dataclass, fields
 from typing import Any, ClassVar, TypeVar
 
 from ledger.errors import UsageError
-from ledger.lines import one_line
+from ledger.lines import nearest, show
 
 PRIORS = ("uniform", "log-uniform")
 # A double holds every integer up to here, and both skopt and JSON readers compute with doubles.
@@ -262,22 +261,6 @@ class Space:
         except UsageError:
             return False
         return True
-
-
-def show(value: Any) -> str:
-    """Return `value` as a message shows it: on one line, and not long."""
-    try:
-        text = json.dumps(value, default=str, ensure_ascii=False)
-    except (RecursionError, ValueError):  # tables within tables, or an integer too long for decimals
-        text = f"a value of type {type(value).__name__}"
-    return one_line(text, 80)
-
-
-def nearest(word: Any, known: Iterable[str]) -> str:
-    """Return the end of a message about an unknown `word`: the nearest known one, or all of them."""
-    by_lower = {one.lower(): one for one in known}
-    near = difflib.get_close_matches(str(word).lower(), by_lower, n=1)
-    return f"; did you mean {by_lower[near[0]]!r}?" if near else f"; there are {', '.join(by_lower.values())}"
 
 
 def _is_plain(name: Any) -> bool:

@@ -4,16 +4,18 @@ import hashlib
 import json
 import re
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from ledger.errors import LedgerError, UsageError
-from ledger.lines import one_line
-from ledger.objectives import DATASETS, DEFAULT_SPACES, MODELS, check, check_reference
-from ledger.space import Space, nearest, show
+from ledger.lines import nearest, one_line, show
+from ledger.objectives import DATASETS, DEFAULT_SPACES, MODELS, check, check_reference, metrics, tabular
+from ledger.objectives.datasets import CLASSES, MOST_FOLDS
+from ledger.space import Space
 
 BASE_ESTIMATORS = ("GP", "RF", "ET")
 ACQ_FUNCS = ("EI", "LCB", "PI", "MES", "EIps", "PIps")
@@ -43,22 +45,75 @@ class _Table(BaseModel):
 T = TypeVar("T", bound=_Table)
 
 
+class Data(_Table):
+    """A dataset from a file, whose content is in the ledger.
+
+    Attributes
+    ----------
+    name : str
+        The file's, without its folder.
+    sha256 : str
+        Of its content, in hex.
+    target : str
+        The column that holds the class.
+    format : str
+        "csv" or "parquet".
+    rows : int
+        How many it has.
+    content : bytes or None
+        Of a study that is being made; no part of its spec.
+    """
+
+    name: str
+    sha256: str
+    target: str
+    format: Literal["csv", "parquet"]
+    rows: int
+    content: bytes | None = Field(default=None, exclude=True, repr=False)
+
+
 class Objective(_Table):
-    """A built-in model on a dataset, or a function of the user's own (then the other two are None)."""
+    """A built-in model on a dataset, by name or from a file, or a function of the user's own (then all else is None).
+
+    Attributes
+    ----------
+    metric : str or None
+        A scorer of scikit-learn's; None for the accuracy.
+    cv : int or None
+        Folds of a cross-validation; None for one split.
+    """
 
     model: str | None = None
     dataset: str | None = None
+    data: Data | None = None
+    metric: str | None = None
+    cv: Annotated[int, Field(ge=2, le=MOST_FOLDS)] | None = None
     function: str | None = None
 
     @model_validator(mode="before")
     @classmethod
     def _fill(cls, values: dict[str, Any]) -> dict[str, Any]:
         if "function" in values:
-            other = next((key for key in ("model", "dataset") if key in values), None)
+            other = next((key for key in ("model", "dataset", "data", "metric", "cv") if key in values), None)
             if other:
                 raise ValueError(f"function and {other} exclude each other; leave one out")
             return values
-        return {"model": MODELS[0], "dataset": DATASETS[0], **values}
+        if "data" not in values:
+            return {"model": MODELS[0], "dataset": DATASETS[0], **values}
+        if "dataset" in values:
+            raise ValueError("dataset and data exclude each other; leave one out")
+        return {"model": MODELS[0], **values}
+
+    @field_validator("metric")
+    @classmethod
+    def _usable(cls, value: str | None) -> str | None:
+        if value is None or value == metrics.DEFAULT:
+            return None  # named or not, it is the same study
+        try:
+            metrics.check(value, "", None)
+        except UsageError as error:
+            raise ValueError(str(error)) from None
+        return value
 
     @field_validator("model", "dataset")
     @classmethod
@@ -259,25 +314,30 @@ def initial_points(iterations: int, points: int) -> int:
     return min(budget, -(-wanted // points) * points)
 
 
-def assemble(options: Mapping[str, Any], file: Path | None = None) -> Study:
+def assemble(
+    options: Mapping[str, Any], file: Path | None = None, tables: Mapping[str, Mapping[str, Any]] | None = None
+) -> Study:
     """Make the study that was asked for.
 
     Parameters
     ----------
     options : mapping
-        From the command line or the environment; None is not given. Keys: model, iterations, points, mode, seed,
-        name, base_estimator, acq_func, trial_timeout.
+        From the command line or the environment; None is not given. Keys: model, dataset, data (the path of a file),
+        target, metric, cv, iterations, points, mode, seed, name, base_estimator, acq_func, trial_timeout.
     file : Path, optional
-        A TOML file with tables [study], [space], [optimizer], [objective] and [limits]; options beat it.
+        A TOML file with tables [study], [space], [optimizer], [objective] and [limits]; options beat it. A path under
+        [objective] data starts from the file's folder.
+    tables : mapping, optional
+        The same tables, where there is no file.
 
     Raises
     ------
     UsageError
         Something in them is wrong: one line, about the first such thing, with its place and what is allowed.
     """
-    asked = _Asked(options, file)
+    asked = _Asked(options, file, tables)
     table = asked.read(StudyTable, "study")
-    objective = asked.read(Objective, "objective")
+    objective = asked.objective()
     study = Study(
         name=table.name or "",
         seed=table.seed,
@@ -314,6 +374,10 @@ def differences(recorded: Study, asked: Study) -> list[str]:
     ]
 
 
+# An option that says what is trained, or on what -> what of the file it takes the place of.
+_INSTEAD = {"model": ("function",), "dataset": ("function", "data", "target"), "data": ("function", "dataset")}
+
+
 class _Asked:
     """Options over a file, which know of each value where it came from."""
 
@@ -331,15 +395,22 @@ class _Asked:
         "points": ("study", "--points or NUM_HYPERPARAM_SETS"),
         "mode": ("study", "--mode or SEARCH_MODE"),
         "model": ("objective", "--model or MODEL_CHOICE"),
+        "dataset": ("objective", "--dataset or DATASET"),
+        "data": ("objective", "--data or DATA_FILE"),
+        "target": ("objective", "--target or TARGET_COLUMN"),
+        "metric": ("objective", "--metric or METRIC"),
+        "cv": ("objective", "--cv or CV_FOLDS"),
         "base_estimator": ("optimizer", "--base-estimator or BASE_ESTIMATOR"),
         "acq_func": ("optimizer", "--acq-func or ACQ_FUNC"),
         "trial_timeout": ("limits", "--trial-timeout or TRIAL_TIMEOUT"),
     }
 
-    def __init__(self, options: Mapping[str, Any], file: Path | None) -> None:
+    def __init__(
+        self, options: Mapping[str, Any], file: Path | None, tables: Mapping[str, Mapping[str, Any]] | None = None
+    ) -> None:
         self._given = {key: value for key, value in options.items() if value is not None}
         self._file = file
-        self._of_file = _read_file(file) if file is not None else {}
+        self._of_file: Mapping[str, Any] = _read_file(file) if file is not None else tables or {}
         for name, table in self._of_file.items():
             self._check(name, table)
 
@@ -352,7 +423,7 @@ class _Asked:
                 f"{self._of_this_file()}{name} is {show(table)}, not a table; write [{name}] on a line of its own"
             )
         if name != "space":
-            keys = tuple(self.tables[name].model_fields)
+            keys = (*self.tables[name].model_fields, *(("target",) if name == "objective" else ()))
             for key in table:
                 if key not in keys:
                     raise UsageError(f"{self._of_this_file()}[{name}] unknown key {show(key)}{nearest(key, keys)}")
@@ -360,8 +431,9 @@ class _Asked:
     def _table(self, name: str) -> dict[str, Any]:
         of_options = {key: value for key, value in self._given.items() if self.options[key][0] == name}
         of_file = dict(self._of_file.get(name, {}))
-        if "model" in of_options:
-            of_file.pop("function", None)
+        for key, others in _INSTEAD.items():
+            if key in of_options:
+                of_file = {other: value for other, value in of_file.items() if other not in others}
         return {**of_file, **of_options}
 
     def _place(self, table: str, key: str) -> str:
@@ -373,10 +445,63 @@ class _Asked:
         return f"{_name(self._file)}: " if self._file is not None else ""
 
     def read(self, kind: type[T], name: str) -> T:
+        return self._validated(kind, name, self._table(name))
+
+    def _validated(self, kind: type[T], name: str, table: Mapping[str, Any]) -> T:
         try:
-            return kind(**self._table(name))
+            return kind(**table)
         except ValidationError as error:
             raise UsageError(_first(error, lambda key: self._place(name, key))) from None
+
+    def objective(self) -> Objective:
+        """Read the objective, and the file that it names; whatever is wrong with the file is said now."""
+        table = self._table("objective")
+        path, target = (table.pop(key, None) for key in ("data", "target"))
+        for key, value in (("data", path), ("target", target)):
+            if value is not None and not (isinstance(value, str) and value):
+                raise UsageError(f"{self._place('objective', key)}: {show(value)} must be a valid string")
+        if path is None:
+            if target is not None:
+                raise UsageError(f"{self._place('objective', 'target')}: there is no file to have a target; add --data")
+            objective = self._validated(Objective, "objective", table)
+            classes = CLASSES.get(objective.dataset or "")
+        else:
+            if target is None:
+                raise UsageError(
+                    f"{self._place('objective', 'data')}: the target is missing; say by --target which column holds"
+                    " the class"
+                )
+            folder = self._file.parent if self._file is not None and "data" not in self._given else Path()
+            file = folder / path
+            with self._at("objective", "data"):
+                content, file_format = tabular.read_file(file)
+            data = Data(
+                name=one_line(file.name),
+                sha256=tabular.digest(content),
+                target=target,
+                format=file_format,  # type: ignore[arg-type]  # of two
+                rows=0,
+                content=content,
+            )
+            # before the file is read whole, whose faults take longer to find
+            objective = self._validated(Objective, "objective", {**table, "data": data})
+            with self._at("objective", "data"):
+                rows = tabular.read(content, file_format, target, _name(file))
+                tabular.check_classes(rows, objective.cv, target, _name(file))
+            objective = objective.model_copy(update={"data": data.model_copy(update={"rows": len(rows.classes)})})
+            classes = len(rows.labels)
+        if objective.metric is not None:
+            with self._at("objective", "metric"):
+                metrics.check(objective.metric, str(objective.model), classes)
+        return objective
+
+    @contextmanager
+    def _at(self, table: str, key: str) -> Iterator[None]:
+        """Say of what is refused in the block where it was asked for."""
+        try:
+            yield
+        except UsageError as error:
+            raise UsageError(f"{self._place(table, key)}: {error}") from None
 
     def space(self, objective: Objective) -> Space:
         place = self._place("space", "")

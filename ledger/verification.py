@@ -8,8 +8,8 @@ from typing import Any
 
 from ledger.database.store import AnyRow, Snapshot
 from ledger.errors import LedgerError, UsageError
+from ledger.lines import show
 from ledger.optimizer import environment, mean_loss, propose, recall
-from ledger.space import show
 from ledger.study import Study
 
 OPEN = ("pending", "running")

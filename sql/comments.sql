@@ -13,7 +13,8 @@ begin
       ('ledger.iteration', 'ledger.iterations'),
       ('ledger.trial', 'ledger.trials'),
       ('ledger.attempt', 'ledger.attempts'),
-      ('ledger.worker', 'ledger.workers')) as shown (of, view)
+      ('ledger.worker', 'ledger.workers'),
+      ('ledger.dataset', 'ledger.datasets')) as shown (of, view)
     join pg_attribute as shows on shows.attrelid = shown.of and shows.attnum > 0 and not shows.attisdropped
     join pg_attribute as has on has.attrelid = shown.view and has.attname = shows.attname
   loop

@@ -21,21 +21,24 @@ begin
       ledger.fail,
       ledger.release,
       ledger.announce,
+      ledger.dataset,
       ledger.ended,
       ledger.revision
     to ledger_worker;
   end if;
 
-  -- A reader: the views, none of which shows a claim. Some of them ask for the time, or read numbers from JSON.
+  -- A reader: the views, none of which shows a claim. Some of them ask for the time, or read numbers from JSON. And
+  -- what a study trains on, which an export has.
   if to_regrole('ledger_reader') is not null then
     revoke all on all tables in schema ledger from ledger_reader;
     revoke all on all routines in schema ledger from ledger_reader;
     grant usage on schema ledger to ledger_reader;
-    grant execute on function ledger.clock, ledger.number, ledger.revision to ledger_reader;
+    grant execute on function ledger.clock, ledger.dataset, ledger.number, ledger.revision to ledger_reader;
     grant select on
       ledger.attempts,
       ledger.best_trials,
       ledger.convergence,
+      ledger.datasets,
       ledger.iteration_regret,
       ledger.iterations,
       ledger.outcomes,
@@ -60,9 +63,11 @@ begin
       ledger.cancel,
       ledger.cancel_trials,
       ledger.clock,
-      ledger.number,
+      ledger.dataset,
       ledger.enqueue,
       ledger.import_trials,
+      ledger.keep_dataset,
+      ledger.number,
       ledger.reap,
       ledger.retry,
       ledger.revision
@@ -71,6 +76,7 @@ begin
       ledger.attempts,
       ledger.best_trials,
       ledger.convergence,
+      ledger.datasets,
       ledger.iteration_regret,
       ledger.iterations,
       ledger.outcomes,

@@ -2,7 +2,7 @@
 --   ledger_owner    owns the schema: `ledger db upgrade`, `ledger study delete`
 --   ledger_manager  managers, and the commands that steer a study
 --   ledger_worker   workers: the functions of the protocol, and no table or view
---   ledger_reader   people and dashboards: the views
+--   ledger_reader   people and dashboards: the views, and what studies train on
 -- Run once in the ledger's database, which is to be the ledger's own, by a superuser, or by the database's owner with
 -- CREATEROLE; running it again changes nothing:
 --   psql -d ledger -f sql/roles.sql

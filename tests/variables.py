@@ -3,6 +3,11 @@
 # What is searched.
 STUDY = (
     "MODEL_CHOICE",
+    "DATASET",
+    "DATA_FILE",
+    "TARGET_COLUMN",
+    "CV_FOLDS",
+    "METRIC",
     "NUM_ITERATIONS",
     "NUM_HYPERPARAM_SETS",
     "SEARCH_MODE",

@@ -95,11 +95,12 @@ def ledger_store(settings: Settings) -> "Iterator[Store]":
 def _refusal(url: str, error: InsufficientPrivilege) -> str:
     """Return who may not do what, and which role may."""
     names: list[str] = []
-    context = click.get_current_context()
-    while context.parent is not None:
+    # none in a script or notebook, which runs studies and reads them
+    context = click.get_current_context(silent=True)
+    while context is not None and context.parent is not None:
         names.insert(0, str(context.info_name))
         context = context.parent
-    command = " ".join(names)
+    command = " ".join(names) or "run"
     defaults = {option.keyword.decode(): (option.val or b"").decode() for option in Conninfo.get_defaults()}
     role = conninfo_to_dict(url).get("user") or defaults["user"]
     needed = _ROLES.get(command, "ledger_reader")

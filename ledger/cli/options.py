@@ -161,6 +161,47 @@ def study_options(command: F) -> F:
         help="The model whose parameters are searched. Default: svm.",
     )
     @click.option(
+        "--dataset",
+        envvar="DATASET",
+        show_envvar=True,
+        type=click.Choice(["breast_cancer", "iris", "wine", "digits"], case_sensitive=False),
+        metavar="NAME",
+        help="What it is trained on: breast_cancer, iris, wine or digits. Default: breast_cancer.",
+    )
+    @click.option(
+        "--data",
+        envvar="DATA_FILE",
+        show_envvar=True,
+        type=TEXT,
+        metavar="FILE",
+        help="Train on this csv or parquet file instead; its content is stored in the ledger, up to 64 MB.",
+    )
+    @click.option(
+        "--target",
+        envvar="TARGET_COLUMN",
+        show_envvar=True,
+        type=TEXT,
+        metavar="COLUMN",
+        help="The column of that file that holds the class.",
+    )
+    @click.option(
+        "--cv",
+        envvar="CV_FOLDS",
+        show_envvar=True,
+        type=click.IntRange(min=2, max=48),
+        metavar="K",
+        help="Score by the mean of K folds, 2 to 48. Default: one split, a fifth of the rows to score on.",
+    )
+    @click.option(
+        "--metric",
+        envvar="METRIC",
+        show_envvar=True,
+        type=TEXT,
+        metavar="NAME",
+        help="One of scikit-learn's scorers of classifiers, as roc_auc or f1_macro; the loss is 1 - score, or -score of"
+        " those that begin with neg_. Default: accuracy.",
+    )
+    @click.option(
         "--iterations",
         envvar="NUM_ITERATIONS",
         show_envvar=True,
@@ -211,7 +252,10 @@ def study_options(command: F) -> F:
     )
     @wraps(command)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
-        names = ("model", "iterations", "points", "mode", "seed", "name", "base_estimator", "acq_func", "trial_timeout")
+        names = (
+            *("model", "dataset", "data", "target", "cv", "metric", "iterations", "points", "mode", "seed", "name"),
+            *("base_estimator", "acq_func", "trial_timeout"),
+        )
         options = {name: kwargs.pop(name) for name in names}
         return command(*args, options=options, **kwargs)
 

@@ -1,6 +1,8 @@
 """What a study has found, for people."""
 
 import json
+from collections.abc import Mapping
+from typing import Any
 
 import click
 
@@ -22,6 +24,9 @@ def show(store: Store, row: StudyRow) -> None:
         "iterations": f"{progress.iterations_told} of {row.iterations}",
         "trials": counts or "none yet",
     }
+    if data := row.spec["objective"].get("data"):
+        name, target = one_line(data["name"], 100), one_line(data["target"], 100)
+        lines["data"] = f"{name}, {data['rows']:,} rows, target {target}, SHA-256 {data['sha256']}"
     best = store.best(row.id)
     if best is not None:
         lines["best"] = f"trial {best.number} of iteration {best.iteration}" + (
@@ -29,7 +34,13 @@ def show(store: Store, row: StudyRow) -> None:
         )
         lines["parameters"] = json.dumps(best.params)
         lines["loss"] = repr(best.loss)
-        if "accuracy" in best.metrics:
-            lines["accuracy"] = repr(best.metrics["accuracy"])
+        if progress.best_score is not None:
+            lines[progress.metric] = repr(progress.best_score) + _spread(row.spec["objective"], best.metrics)
+    width = max(11, *map(len, lines))
     for name, value in lines.items():
-        click.echo(f"{name:<11} {value}")
+        click.echo(f"{name:<{width}} {value}")
+
+
+def _spread(objective: Mapping[str, Any], metrics: Mapping[str, Any]) -> str:
+    folds, spread = objective.get("cv"), metrics.get(f"{objective.get('metric', 'accuracy')}_std")
+    return f" (standard deviation {spread:.3g} over {folds} folds)" if folds and isinstance(spread, float) else ""

@@ -4,7 +4,7 @@ import os
 import socket
 import sys
 import uuid
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from ledger.settings import Settings
 @click.command(
     epilog=examples(
         "ledger run --model xgb --iterations 5 --points 4 --workers 4 --seed 7",
+        "ledger run --data train.csv --target label --cv 5 --metric f1_macro",
         "ledger run study.toml",
         "ledger run study.toml --allow my_package --trial-timeout 600",
         "ledger run --mode steady --points 8 --iterations 10",
@@ -55,9 +56,9 @@ def run(
     study = assemble(options, file)
     workers = workers or workers_of(file) or min(os.cpu_count() or 1, study.points)
     if study.objective.function is not None:
-        _check_objective(study.spec()["objective"], allow)
+        check_objective(study.spec()["objective"], allow)
     with database(settings, create=True) as url:
-        _carry_on(url, settings, study=study, workers=workers, allow=allow, wait=wait)
+        carry_on(url, settings, study=study, workers=workers, allow=allow, wait=wait)
 
 
 @click.command(
@@ -79,7 +80,7 @@ def manager(file: Path | None, options: dict[str, Any], wait: bool, settings: Se
 
     study = assemble(options, file)
     with database(settings, create=True) as url:
-        _carry_on(url, settings, study=study, wait=wait)
+        carry_on(url, settings, study=study, wait=wait)
 
 
 @click.command(
@@ -108,10 +109,10 @@ def resume(
     if workers is None:
         workers = 0 if settings.database_url else os.cpu_count() or 1
     with database(settings) as url:
-        _carry_on(url, settings, name=name, iterations=iterations, workers=workers, allow=allow, wait=wait)
+        carry_on(url, settings, name=name, iterations=iterations, workers=workers, allow=allow, wait=wait)
 
 
-def _carry_on(
+def carry_on(
     url: str,
     settings: Settings,
     *,
@@ -121,6 +122,7 @@ def _carry_on(
     workers: int = 0,
     allow: Collection[str] = (),
     wait: bool = False,
+    environment: Mapping[str, str] | None = None,
 ) -> None:
     """Register `study`, or resume `name`, and manage it to its end; exits with 1 where it failed.
 
@@ -167,7 +169,7 @@ def _carry_on(
         crew_options += ["--statement-timeout", str(settings.statement_timeout)]
         with view or nullcontext():
             output = view.output if view else None
-            with Crew(workers, url, row.name, allow, crew_options, output) as crew:
+            with Crew(workers, url, row.name, allow, crew_options, output, environment) as crew:
                 row = persist(lambda: manage(crew), patience)
     with manager_engine.connect() as connection:
         outcome.show(Store(connection), row)
@@ -191,11 +193,13 @@ def _to_resume(store: Any, name: str, iterations: int | None) -> Any:
     return store.study(name)
 
 
-def _check_objective(objective: dict[str, Any], allow: Collection[str]) -> None:
+def check_objective(
+    objective: dict[str, Any], allow: Collection[str], environment: Mapping[str, str] | None = None
+) -> None:
     """Refuse an objective that this machine's workers could not load, before anything is written."""
     from ledger.worker.trainer import Trainer
 
-    trainer = Trainer(allow, threads=1)
+    trainer = Trainer(allow, threads=1, environment=environment)
     try:
         trainer.check(objective)
     finally:

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from ledger.cli import document, outcome
+from ledger.cli import document, outcome, table
 from ledger.cli.access import database, ledger_store
 from ledger.cli.names import STUDY
 from ledger.cli.options import examples, settings_options, study_options
@@ -15,7 +15,7 @@ from ledger.settings import Settings
 # Of --json.
 _PROGRESS = (
     *("study", "state", "reason", "iterations_told", "iterations", "complete", "running", "pending", "failed"),
-    *("cancelled", "attempts", "best_loss", "created_at"),
+    *("cancelled", "attempts", "best_loss", "metric", "best_score", "created_at"),
 )
 _ITERATION = (
     *("number", "round", "size", "asked_at", "told_at", "ask_seconds", "tell_seconds", "mean_loss", "best_loss"),
@@ -71,15 +71,16 @@ def list_(as_json: bool, settings: Settings) -> None:
     if not rows:
         click.echo("no studies yet: `ledger run` makes one")
         return
-    width = max(len("STUDY"), *(len(row.study) for row in rows))
-    click.echo(f"{'STUDY':<{width}}  {'STATE':<9}  ITERATIONS  COMPLETE  RUNNING  FAILED  BEST LOSS  CREATED (UTC)")
-    for row in rows:
-        iterations = f"{row.iterations_told}/{row.iterations}"
-        best = "-" if row.best_loss is None else f"{row.best_loss:.6f}"
-        click.echo(
-            f"{row.study:<{width}}  {row.state:<9}  {iterations:>10}  {row.complete:>8}  {row.running:>7}"
-            f"  {row.failed:>6}  {best:>9}  {row.created_at:%Y-%m-%d %H:%M}"
-        )
+    table.show(
+        ["STUDY", "STATE", "ITERATIONS", "COMPLETE", "RUNNING", "FAILED", "BEST LOSS", "CREATED (UTC)"],
+        [
+            (
+                *(row.study, row.state, f"{row.iterations_told}/{row.iterations}", row.complete, row.running),
+                *(row.failed, row.best_loss, f"{row.created_at:%Y-%m-%d %H:%M}"),
+            )
+            for row in rows
+        ],
+    )
 
 
 @study.command(

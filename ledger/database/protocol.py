@@ -148,6 +148,13 @@ def announce(
     _value(connection, "select ledger.announce(%s, %s, %s, %s, %s)", worker, host, pid, _jsonb(versions), stopped)
 
 
+def dataset(connection: Connection[Any], sha256: str, first: int, size: int) -> bytes | None:
+    """Return at most `size` bytes, from `first` on, of what a study trains on; None where the ledger has it not."""
+    with connection.cursor(binary=True) as cursor:
+        row = cursor.execute("select ledger.dataset(%s, %s, %s)", (sha256, first, size)).fetchone()
+    return None if row is None or row[0] is None else bytes(row[0])
+
+
 def ended(connection: Connection[Any], study: str | None) -> bool:
     """Return whether the study, or with None every study, has ended."""
     return bool(_value(connection, "select ledger.ended(%s)", study))

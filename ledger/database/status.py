@@ -62,8 +62,12 @@ select
       and database = (select oid from pg_database where datname = current_database())) as managed,
   (select count(*) from trial where claimed_at is not null and finished_at > began.at) as rated,
   extract(epoch from moment.now - began.at)::float8 as rated_seconds,
-  (select jsonb_build_object('trial', number, 'iteration', iteration, 'loss', loss)
-   from trial where state = 'complete' order by loss, number limit 1) as best,
+  (select jsonb_build_object(
+     'trial', first.number, 'iteration', first.iteration, 'loss', first.loss,
+     'metric', case when metrics ? asked.name then asked.name end, 'score', ledger.number(metrics -> asked.name))
+   from (select number, iteration, loss from trial where state = 'complete' order by loss, number limit 1) as first
+   join ledger.trials on trials.study_id = :study and trials.number = first.number
+   cross join lateral (select coalesce(study.spec -> 'objective' ->> 'metric', 'accuracy') as name) as asked) as best,
   (select coalesce(jsonb_agg(jsonb_build_array(number, loss) order by number), '[]')
    from (
      select number, loss,

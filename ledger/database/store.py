@@ -27,20 +27,25 @@ from ledger.lines import one_line
 
 # Says "one manager a study" apart from other programs' advisory locks ("trial" in ASCII, cut to 32 bits).
 MANAGER_LOCK = 0x7472696C
+# One at a time stores or removes a dataset ("dataset" in ASCII).
+DATASET_LOCK = 0x64617461736574
 # For how long a worker that was seen counts as alive: three of the times at which one says that it is here.
 ALIVE_SECONDS = 30
 # Where the database tells the end of an iteration's last open trial (sql/functions/iteration_ended.sql).
 ENDED = "ledger_ended"
 # Rows of one page of an export.
 PAGE = 1000
+# Bytes of one piece of a dataset, a multiple of 3.
+PIECE = 3 * 2**18
 
 AnyRow = Row[*tuple[Any, ...]]
 
 _study, _iteration, _trial = tables.study, tables.iteration, tables.trial
-_attempt, _worker = tables.attempt, tables.worker
+_attempt, _worker, _dataset = tables.attempt, tables.worker, tables.dataset
 _studies, _iterations, _trials, _attempts = tables.studies, tables.iterations, tables.trials, tables.attempts
 _workers = tables.workers
 _clock = func.ledger.clock
+_data_of_study = _study.c.spec["objective"]["data"]["sha256"].astext
 _open = _trial.c.state.in_(("pending", "running"))
 
 
@@ -77,6 +82,15 @@ class Batch:
 
 
 @dataclass(frozen=True)
+class Dataset:
+    """A file that studies train on: the SHA-256 of its content in hex, its name without the folder."""
+
+    sha256: str
+    name: str
+    content: bytes
+
+
+@dataclass(frozen=True)
 class Finished:
     """A trial that was finished elsewhere; `loss` is finite."""
 
@@ -106,9 +120,15 @@ class Store:
     # Studies
 
     def create(
-        self, name: str, spec: Mapping[str, Any], spec_hash: str, iterations: int, versions: Mapping[str, Any]
+        self,
+        name: str,
+        spec: Mapping[str, Any],
+        spec_hash: str,
+        iterations: int,
+        versions: Mapping[str, Any],
+        dataset: Dataset | None = None,
     ) -> StudyRow | None:
-        """Insert a study; None where the name is taken."""
+        """Insert a study, with the file that it trains on; None where the name is taken."""
         with self._connection.begin():
             row = self._connection.execute(
                 postgresql.insert(_study)
@@ -124,6 +144,8 @@ class Store:
                 .on_conflict_do_nothing(index_elements=["name"])
                 .returning(*_columns(StudyRow, _study))
             ).one_or_none()
+            if row is not None and dataset is not None:
+                self._keep(dataset)
         return None if row is None else StudyRow(**row._mapping)
 
     def study(self, name: str) -> StudyRow:
@@ -304,16 +326,55 @@ class Store:
             return bool(written)
 
     def delete(self, study_id: int) -> None:
-        """Remove a study with all that it has, its flattened view too. Only the owner of the tables may."""
+        """Remove a study with all that it has: its flattened view, and its dataset where no other study uses it.
+
+        Only the owner of the tables may.
+        """
+        removed = _study.delete().where(_study.c.id == study_id).returning(_study.c.name, _data_of_study)
         with self._connection.begin():
-            removed = _study.delete().where(_study.c.id == study_id).returning(_study.c.name)
-            for name in self._connection.scalars(removed).all():
+            for name, sha256 in self._connection.execute(removed).all():
                 flattened.drop(self._cursor(), name)
+                if sha256 is not None:
+                    self._hold_datasets()
+                    uses = select(_study.c.id).where(_data_of_study == sha256)
+                    self._connection.execute(_dataset.delete().where(_dataset.c.sha256 == sha256, ~exists(uses)))
 
     def flatten(self, study: StudyRow) -> flattened.Flattened:
         """Create or replace the study's flattened view. Only the owner of the schema may."""
         with self._connection.begin():
             return flattened.create(self._cursor(), study.id, study.name, study.spec["space"])
+
+    def dataset_pieces(self, sha256: str) -> Iterator[bytes]:
+        """Yield the content of what a study trains on, in pieces: each is a statement that a slow network has time for.
+
+        All but the last have a length that base64 needs no padding for.
+        """
+        first = 0
+        while True:
+            with self._connection.begin():
+                piece: bytes = self._connection.scalar(select(func.ledger.dataset(sha256, first, PIECE))) or b""
+            yield bytes(piece)
+            first += PIECE
+            if len(piece) < PIECE:
+                return
+
+    def _keep(self, dataset: Dataset) -> None:
+        """Store what a study trains on, within the transaction that stores the study, where it is not there yet."""
+        # sending it takes as long as the network does; a peer that is gone is noticed all the same
+        driver: Any = self._connection.connection.driver_connection
+        patience, driver.answer_seconds = driver.answer_seconds, None
+        try:
+            self._connection.execute(text("set local statement_timeout = 0"))
+            self._hold_datasets()
+            known = text("select true from ledger.datasets where sha256 = :sha256")
+            if not self._connection.scalar(known, {"sha256": dataset.sha256}):
+                self._connection.execute(select(func.ledger.keep_dataset(dataset.name, dataset.content)))
+        finally:
+            driver.answer_seconds = patience
+
+    def _hold_datasets(self) -> None:
+        """Let nobody else store or remove a dataset until the commit."""
+        self._connection.execute(text("select pg_advisory_xact_lock(:key)"), {"key": DATASET_LOCK})
 
     # Iterations
 
@@ -652,6 +713,7 @@ class Store:
         trials: Iterable[Mapping[str, Any]],
         attempts: Iterable[Mapping[str, Any]],
         workers: Iterable[Mapping[str, Any]],
+        dataset: Dataset | None = None,
     ) -> bool:
         """Insert a whole study as another ledger records it, in one transaction; False where its name is taken.
 
@@ -665,7 +727,7 @@ class Store:
             The database refuses what a row says.
         """
         try:
-            return self._restore(study, iterations, trials, attempts, workers)
+            return self._restore(study, iterations, trials, attempts, workers, dataset)
         except (IntegrityError, DataError) as error:
             said = one_line(str(error.orig))
             raise LedgerError(
@@ -680,6 +742,7 @@ class Store:
         trials: Iterable[Mapping[str, Any]],
         attempts: Iterable[Mapping[str, Any]],
         workers: Iterable[Mapping[str, Any]],
+        dataset: Dataset | None,
     ) -> bool:
         with self._connection.begin():
             moment: Any = self._connection.scalar(select(_clock()))
@@ -691,6 +754,8 @@ class Store:
             )
             if study_id is None:
                 return False
+            if dataset is not None:
+                self._keep(dataset)
             of_study = {"study_id": study_id}
             # one that worked for other studies here is known
             self._insert(postgresql.insert(_worker).on_conflict_do_nothing(), (dict(row) for row in workers))

@@ -13,6 +13,7 @@ from sqlalchemy import (
     Index,
     Integer,
     Interval,
+    LargeBinary,
     MetaData,
     Table,
     TableClause,
@@ -289,7 +290,9 @@ trial = Table(
     ),
     _moment("finished_at", comment="When it ended; null until then."),
     Column(
-        "loss", Double, comment="What is minimised, finite; for the built-in models 1 - accuracy. Null unless complete."
+        "loss",
+        Double,
+        comment="What is minimised, finite; for the built-in models mostly 1 - score. Null unless complete.",
     ),
     Column(
         "metrics",
@@ -424,6 +427,40 @@ worker = Table(
     Index("worker_here", "last_seen_at", postgresql_where=text("stopped_at is null")),
     postgresql_with={"fillfactor": 70},
     comment="Who is or was here to train. Read it through the view ledger.workers.",
+)
+
+dataset = Table(
+    "dataset",
+    metadata,
+    Column(
+        "sha256",
+        Text,
+        primary_key=True,
+        comment="SHA-256 of the content, in hexadecimal, by which a study's objective names it.",
+    ),
+    Column(
+        "name",
+        Text,
+        nullable=False,
+        comment="Name of the file that it was first read from, without its folder.",
+    ),
+    Column("content", LargeBinary, nullable=False, comment="The file, byte for byte; at most 64 MB."),
+    Column(
+        "bytes",
+        Integer,
+        Computed("(octet_length(content))", persisted=True),
+        nullable=False,
+        comment="Size of the content.",
+    ),
+    Column(
+        "created_at",
+        DateTime(timezone=True),
+        nullable=False,
+        comment="When it was stored, by the database's clock.",
+    ),
+    CheckConstraint("sha256 = encode(sha256(content), 'hex')", name="sha256_is_of_the_content"),
+    CheckConstraint("octet_length(content) <= 67108864", name="content_is_not_too_large"),
+    comment="Files that studies train on, which never change. Read it through the view ledger.datasets.",
 )
 
 

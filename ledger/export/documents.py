@@ -2,6 +2,7 @@
 
 import csv
 import json
+from base64 import b64encode
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any, TextIO
@@ -55,6 +56,7 @@ def write_json(store: Store, study: StudyRow, output: TextIO) -> None:
     """Write ``{"format": …, "version": …, "study": {…}, "iterations": […], "trials": […], "attempts": […], …}``.
 
     It is all that the ledger records of the study but claims; the last list has the "workers" that trained for it.
+    Where the study trains on a file, "dataset" has that, whole, in base64.
     """
     head = {name: getattr(study, name) for name in _STUDY}
     output.write(f'{{\n"format": {_json(FORMAT)},\n"version": {VERSION},\n"study": {_json(head)}')
@@ -70,6 +72,12 @@ def write_json(store: Store, study: StudyRow, output: TextIO) -> None:
         for index, row in enumerate(rows()):
             output.write((",\n" if index else "\n") + _json(row))
         output.write("]")
+    data = study.spec["objective"].get("data")
+    if data is not None:
+        output.write(f',\n"dataset": {{"sha256": {_json(data["sha256"])}, "name": {_json(data["name"])}, "content": "')
+        for piece in store.dataset_pieces(data["sha256"]):
+            output.write(b64encode(piece).decode())
+        output.write('"}')
     output.write("\n}\n")
 
 

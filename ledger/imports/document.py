@@ -1,17 +1,18 @@
 """A study's json export (ledger/export/documents.py), read back whole."""
 
 import json
+from base64 import b64decode
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
-from ledger.database.store import Snapshot, Store, StudyRow
+from ledger.database.store import Dataset, Snapshot, Store, StudyRow
 from ledger.errors import LedgerError, UsageError
 from ledger.export.documents import FORMAT, VERSION
-from ledger.lines import one_line
-from ledger.space import show
+from ledger.lines import one_line, show
+from ledger.objectives import tabular
 from ledger.study import Study, StudyTable
 from ledger.verification import disagreements
 
@@ -97,6 +98,14 @@ class WorkerRecord(_Record):
     stopped_at: Moment | None
 
 
+class DatasetRecord(_Record):
+    """`content` is in base64."""
+
+    sha256: str
+    name: str
+    content: str
+
+
 class Document(_Record):
     """A study as another ledger records it."""
 
@@ -107,6 +116,7 @@ class Document(_Record):
     trials: list[TrialRecord]
     attempts: list[AttemptRecord]
     workers: list[WorkerRecord]
+    dataset: DatasetRecord | None = None
 
     def snapshot(self) -> Snapshot:
         """Return it as the ledger that it came from would be read."""
@@ -114,6 +124,11 @@ class Document(_Record):
         # records have the attributes of rows
         lists: dict[str, Any] = {name: getattr(self, name) for name in ("iterations", "trials", "attempts")}
         return Snapshot(at=datetime.now(UTC), study=row, **lists)
+
+    def kept(self) -> Dataset | None:
+        """Return the file that the study trains on; None where it trains on none."""
+        there = self.dataset
+        return None if there is None else Dataset(there.sha256, there.name, b64decode(there.content))
 
 
 def read(place: str, content: bytes) -> Document:
@@ -154,6 +169,7 @@ def read(place: str, content: bytes) -> Document:
         )
         raise UsageError(f"{place} is damaged at {where}: {show(found['input'])}: {what}; export it again") from None
     study = Study.from_spec(document.study.name, document.study.iterations, document.study.spec)
+    _check_dataset(place, document, study)
     for difference in disagreements(document.snapshot(), study):
         raise UsageError(
             f"{place} disagrees with itself, {difference}: it is damaged, or was written while the study ran; pause the"
@@ -163,7 +179,7 @@ def read(place: str, content: bytes) -> Document:
 
 
 def import_study(store: Store, document: Document, name: str | None) -> StudyRow:
-    """Insert the study under its own name, or under `name`, and return its row.
+    """Insert the study of a document that was `read`, under its own name or under `name`, and return its row.
 
     Raises
     ------
@@ -178,10 +194,33 @@ def import_study(store: Store, document: Document, name: str | None) -> StudyRow
         trials=(dict(row) for row in document.trials),
         attempts=(dict(row) for row in document.attempts),
         workers=(dict(row) for row in document.workers),
+        dataset=document.kept(),
     )
     if not inserted:
         raise LedgerError(f"study {study['name']} is here already: give the one of the file another name by --name")
     return store.study(study["name"])
+
+
+def _check_dataset(place: str, document: Document, study: Study) -> None:
+    """Refuse a document whose dataset is not what its study's spec names."""
+    data, there = study.objective.data, document.dataset
+    if data is None:
+        if there is not None:
+            raise UsageError(f"{place} is damaged at dataset: its study trains on no file; export it again")
+        return
+    if there is None:
+        raise UsageError(f"{place} is damaged: {data.name}, which its study trains on, is not in it; export it again")
+    try:
+        content = b64decode(there.content, validate=True)
+    except ValueError as error:
+        raise UsageError(f"{place} is damaged at dataset.content: {error}; export it again") from None
+    if len(content) > tabular.LARGEST_FILE:
+        raise UsageError(f"{place} is damaged at dataset.content: larger than any dataset of a ledger; export it again")
+    if not tabular.digest(content) == data.sha256 == there.sha256:
+        raise UsageError(
+            f"{place} is damaged at dataset: its content has not the SHA-256 that the study names, {data.sha256};"
+            " export it again"
+        )
 
 
 def _check_version(place: str, value: Any) -> None:

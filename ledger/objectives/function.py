@@ -7,6 +7,7 @@ from typing import Any
 
 from ledger.errors import LedgerError, UsageError
 from ledger.lines import one_line
+from ledger.objectives import carried
 from ledger.objectives.context import Context
 
 
@@ -23,8 +24,9 @@ def load_function(reference: str, allowed: Collection[str]) -> Callable[[dict[st
     Parameters
     ----------
     reference : str
-        "package.module:function". The function takes the parameters as a dict. It is given the context too if it has
-        a parameter named ``context``, or else a second positional one.
+        "package.module:function", or "__main__:function" for one that was carried here. The function takes the
+        parameters as a dict. It is given the context too if it has a parameter named ``context``, or else a second
+        positional one.
     allowed : collection of str
         Packages, or modules by their dotted names, whose code may be run; each permits all that is below it.
 
@@ -35,6 +37,8 @@ def load_function(reference: str, allowed: Collection[str]) -> Callable[[dict[st
     """
     check_reference(reference)
     module_name, _, name = reference.partition(":")
+    if module_name == carried.MODULE:
+        return _with_context(reference, carried.read(name))
     _check_allowed(reference, module_name, allowed)
     try:
         module = importlib.import_module(module_name)

@@ -5,6 +5,7 @@ from functools import cached_property
 from typing import Any
 
 from ledger.database.store import AnyRow, Snapshot
+from ledger.objectives import metrics
 from ledger.optimizer import Dependence, Importance, Surrogate, recall
 from ledger.study import Study
 
@@ -69,6 +70,11 @@ class Content:
     def is_extreme(self) -> bool:
         """Whether there are losses that leave no room for differences and deviations."""
         return any(abs(trial.loss) > LARGEST for trial in self.complete)
+
+    @property
+    def metric(self) -> str:
+        """The metric that the loss of a built-in model follows from; an own objective may have it, too."""
+        return self.study.objective.metric or metrics.DEFAULT
 
     @property
     def is_steady(self) -> bool:

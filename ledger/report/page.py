@@ -14,11 +14,11 @@ from plotly.offline import get_plotlyjs, get_plotlyjs_version
 
 from ledger import __version__
 from ledger.database.store import AnyRow, Snapshot
-from ledger.lines import last_line, one_line
+from ledger.lines import last_line, one_line, show
 from ledger.report import theme
 from ledger.report.content import Content
 from ledger.report.plots import PLOTS
-from ledger.space import Categorical, Dimension, show
+from ledger.space import Categorical, Dimension
 
 # Metrics that the table has a column for.
 METRICS = 8
@@ -85,7 +85,7 @@ def _tiles(content: Content) -> list[tuple[str, str, str]]:
     told = sum(one.told_at is not None for one in ledger.iterations)
     return [
         ("State", ledger.study.state, one_line(ledger.study.reason or "", 120)),
-        ("Best loss", "-" if best is None else f"{best.loss:.6g}", "" if best is None else f"trial {best.number}"),
+        ("Best loss", "-" if best is None else f"{best.loss:.6g}", "" if best is None else _best(content)),
         ("Trials", f"{states.count('complete'):,} complete", under_way or f"of {len(states):,}"),
         ("Iterations", f"{told:,} of {study.iterations:,}", f"of {study.points:,} points each")
         if not content.is_steady
@@ -97,8 +97,15 @@ def _tiles(content: Content) -> list[tuple[str, str, str]]:
 def _facts(content: Content) -> list[tuple[str, str]]:
     study = content.study
     objective = study.objective
+    data = objective.data
     return [
-        ("Objective", objective.function or f"{objective.model} on {objective.dataset}"),
+        ("Objective", objective.function or f"{objective.model} on {data.name if data else objective.dataset}"),
+        *([] if objective.function else [("Metric", _metric(content))]),
+        *(
+            []
+            if data is None
+            else [("Dataset", f"{data.name}: {data.rows:,} rows, target {data.target}"), ("SHA-256", data.sha256)]
+        ),
         ("Mode", study.mode),
         ("Seed", str(study.seed)),
         ("Surrogate", study.optimizer.base_estimator),
@@ -107,6 +114,19 @@ def _facts(content: Content) -> list[tuple[str, str]]:
         ("Begun", _moment(content.ledger.study.created_at)),
         ("Ended", _moment(content.ledger.study.finished_at) if content.ledger.study.finished_at else "not yet"),
     ]
+
+
+def _metric(content: Content) -> str:
+    objective = content.study.objective
+    scored = f"mean of {objective.cv} folds" if objective.cv else "a fifth of the rows"
+    return f"{content.metric}, {scored}; loss {'-' if content.metric.startswith('neg_') else '1 - '}{content.metric}"
+
+
+def _best(content: Content) -> str:
+    assert content.best is not None
+    score = (content.best.metrics or {}).get(content.metric)
+    scored = f"; {content.metric} {score:.6g}" if isinstance(score, float) else ""
+    return f"trial {content.best.number}{scored}"
 
 
 def _versions(content: Content) -> list[tuple[str, str]]:

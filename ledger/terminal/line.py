@@ -14,11 +14,18 @@ def line(status: Status) -> str:
         counts(status),
     ]
     if status.best is not None:
-        parts.append(f"best loss {status.best['loss']:.6g} (trial {status.best['trial']})")
+        parts.append(f"best loss {status.best['loss']:.6g} (trial {status.best['trial']}{score(status)})")
     if found := attempts_gone_wrong(status):
         parts.append(found)
     state = status.state + (f" ({one_line(status.reason)})" if status.reason else "")
     return f"{status.name} {state}: {', '.join(part for part in parts if part)}"
+
+
+def score(status: Status) -> str:
+    """Return what the best trial scored, after a comma, or nothing where it has no such metric."""
+    if status.best is None or status.best["score"] is None:
+        return ""
+    return f", {one_line(status.best['metric'], 60)} {status.best['score']:.6g}"
 
 
 def counts(status: Status) -> str:

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from ledger.database.status import Status, WorkerStatus
 from ledger.lines import one_line
-from ledger.terminal.line import attempts_gone_wrong, counts, duration
+from ledger.terminal.line import attempts_gone_wrong, counts, duration, score
 from ledger.terminal.sparkline import sparkline
 
 _COLOURS = {"running": "cyan", "complete": "green", "failed": "red", "paused": "yellow", "cancelled": "yellow"}
@@ -85,7 +85,7 @@ class Picture:
         if status.best is not None:
             best = Text.assemble(
                 (f"{status.best['loss']:.6g}", "bold green"),
-                f"  trial {status.best['trial']} of iteration {status.best['iteration']}",
+                f"  trial {status.best['trial']} of iteration {status.best['iteration']}{score(status)}",
             )
             facts.add_row("best loss", best)
         if status.last_complete is not None and len(status.improvements) > 0:

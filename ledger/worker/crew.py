@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from types import TracebackType
 
 from ledger.errors import LedgerError
@@ -36,6 +36,8 @@ class Crew:
         More options of `ledger worker`.
     output : int, optional
         A file descriptor for all that they say. Default: this process's standard output and error.
+    environment : mapping, optional
+        More of their environment.
     """
 
     def __init__(
@@ -46,13 +48,14 @@ class Crew:
         allowed: Collection[str],
         options: Sequence[str] = (),
         output: int | None = None,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         self._size, self._output = size, output
         self._command = [sys.executable, "-m", "ledger", "worker", "--study", study, "--until-complete", "--leash"]
         for package in allowed:
             self._command += ["--allow", package]
         self._command += options
-        self._environment = {**os.environ, "DATABASE_URL": url}
+        self._environment = {**os.environ, **(environment or {}), "DATABASE_URL": url}
         self._processes: list[subprocess.Popen[bytes]] = []
 
     def check(self) -> None:

@@ -70,6 +70,10 @@ class Hand:
         """Note that so many have not begun, and will not."""
         self._given -= count
 
+    def keep_one(self) -> None:
+        """Note that none has begun, and that the first is to be held all the same."""
+        self._given = 1
+
     def stop(self, *, killed: bool = False) -> None:
         """Let all that has not ended be given back; killed: the first of it was in training."""
         self._given = 0

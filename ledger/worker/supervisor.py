@@ -25,6 +25,7 @@ from ledger.logs import say
 from ledger.objectives import Context
 from ledger.seeds import derive
 from ledger.settings import Settings
+from ledger.worker.data import Data
 from ledger.worker.departure import Departure
 from ledger.worker.hand import Hand
 from ledger.worker.pace import Pace
@@ -91,6 +92,7 @@ class Supervisor:
         self._announced = -math.inf
         self._delivering = False
         self._pace = Pace()
+        self._data = Data()
         self._trainer = Trainer(orders.allowed, orders.threads, orders.memory_limit)
         self._session = Session(
             url,
@@ -128,6 +130,7 @@ class Supervisor:
                 say(_log, "left away", "left while the database was away", level=logging.WARNING)
             finally:
                 self._trainer.kill()
+                self._data.close()
                 self._leave(attempts)
         return attempts
 
@@ -143,7 +146,9 @@ class Supervisor:
         try:
             # once, unless the trainer ends before the last of them
             while not self._departure.asked and (held := hand.begin()):
-                self._train(held, hand)
+                if not self._has_data(held[0], hand):
+                    break
+                self._train(hand.begin(), hand)
         finally:
             hand.stop()
             self._settle(hand)
@@ -166,6 +171,25 @@ class Supervisor:
             self._delivering = False
             hand.abandon()
 
+    def _has_data(self, held: Claimed, hand: Hand) -> bool:
+        """Fetch what the study trains on, where that is a file's content; False where no trial is to be trained."""
+        data = held.objective.get("data")
+        return data is None or self._data.fetch(data, self._session.call, lambda: self._goes_on(hand))
+
+    def _goes_on(self, hand: Hand) -> bool:
+        """Hold one trial while its dataset is fetched; False where it is to be given back, or is taken away."""
+        if self._departure.is_due:
+            return False
+        if self._departure.asked:
+            hand.hurry()
+        if time.monotonic() >= hand.due:
+            hand.keep_one()
+            try:
+                return hand.tend(self._session.try_call)
+            except Away as away:
+                hand.postpone(away.pause)
+        return True
+
     def _train(self, held: Sequence[Claimed], hand: Hand) -> None:
         """Train trials of one study, also while the database is away.
 
@@ -173,7 +197,8 @@ class Supervisor:
         """
         started = time.monotonic()
         limit = min(seconds for seconds in (held[0].timeout_seconds, self._orders.trial_timeout, math.inf) if seconds)
-        self._trainer.start(held[0].objective, [(each.params, _context(each)) for each in held])
+        data = self._data.fileno() if "data" in held[0].objective else None
+        self._trainer.start(held[0].objective, [(each.params, _context(each)) for each in held], data)
         while self._trainer.jobs:
             since = self._trainer.training_since
             deadline = (started + LOADING_SECONDS if since is None else since) + limit

@@ -7,6 +7,7 @@ does to it costs one attempt, never the worker.
 import ctypes
 import faulthandler
 import json
+import mmap
 import os
 import resource
 import signal
@@ -29,6 +30,8 @@ from ledger.worker.channel import SupervisorsEnd, TrainersEnd
 # Set before the child's libraries are loaded: some size their thread pools once, at import.
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 _SECRETS = ("DATABASE_URL", "PGPASSWORD")
+# Set in the child, so that a module which begins a study when it is imported does not do so there.
+INSIDE = "LEDGER_INSIDE_TRAINER"
 # Bytes of a dead child's last standard error that are kept with its attempt.
 _LAST_WORDS = 4096
 _PR_SET_PDEATHSIG = 1
@@ -73,10 +76,21 @@ class Trainer:
         Of one training.
     memory_limit : int, optional
         Bytes of data that the child may hold; beyond it an allocation fails in the child.
+    environment : mapping, optional
+        More of the child's environment.
     """
 
-    def __init__(self, allowed: Collection[str], threads: int, memory_limit: int | None = None) -> None:
+    def __init__(
+        self,
+        allowed: Collection[str],
+        threads: int,
+        memory_limit: int | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self._options = {"allowed": sorted(allowed), "threads": threads, "memory_limit": memory_limit}
+        self._environment = environment or {}
+        # what the child inherited
+        self._data: int | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._channel: SupervisorsEnd | None = None
         self._stderr: _Stderr | None = None
@@ -99,14 +113,25 @@ class Trainer:
         """How many jobs have neither ended nor been withdrawn."""
         return self._end - self._first
 
-    def start(self, objective: Mapping[str, Any], jobs: Sequence[tuple[Mapping[str, Any], Context]]) -> None:
+    def start(
+        self,
+        objective: Mapping[str, Any],
+        jobs: Sequence[tuple[Mapping[str, Any], Context]],
+        data: int | None = None,
+    ) -> None:
         """Begin attempts of one objective, one after the other; their ends are told by `wait`.
 
         Parameters
         ----------
         jobs : sequence of (params, context)
             None is left of those before.
+        data : int, optional
+            A file descriptor of what the objective's data name. The child inherits it, and reads it whenever it loads
+            an objective with data: no message carries them.
         """
+        if self._process is not None and data is not None and data != self._data:
+            self._kill()
+        self._data = self._data if data is None else data
         self._send(objective, [{"params": params, "context": vars(context)} for params, context in jobs])
 
     def check(self, objective: Mapping[str, Any]) -> None:
@@ -183,17 +208,19 @@ class Trainer:
 
     def _spawn(self) -> SupervisorsEnd:
         channel = SupervisorsEnd()
-        options = {**self._options, "parent": os.getpid()}
+        options = {**self._options, "parent": os.getpid(), "data": self._data}
         try:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "ledger.worker.trainer", json.dumps(options), *map(str, channel.theirs)],
-                pass_fds=channel.theirs,
+                pass_fds=[*channel.theirs, *([] if self._data is None else [self._data])],
                 stdin=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
                 env={
                     # not the way into the ledger, which is no objective's business
                     **{name: value for name, value in os.environ.items() if name not in _SECRETS},
                     **dict.fromkeys(_THREAD_VARIABLES, str(self._options["threads"])),
+                    **self._environment,
+                    INSIDE: "1",
                 },
                 # a group of its own, which ends with it: an objective may start processes too
                 start_new_session=True,
@@ -289,7 +316,7 @@ def main(options: Mapping[str, Any], descriptors: Sequence[int]) -> None:
             if refusal is not None:
                 raise LedgerError(refusal)
             if job["objective"] != loaded:
-                evaluate = load(json.loads(job["objective"]), options["allowed"], threads=options["threads"])
+                evaluate = _load(json.loads(job["objective"]), options)
                 loaded = job["objective"]
                 channel.answer({"job": job["job"], **_LOADED}, aloud=True)
         except LedgerError as error:
@@ -300,6 +327,15 @@ def main(options: Mapping[str, Any], descriptors: Sequence[int]) -> None:
             # a copy that an objective made, and that came back from it
             os._exit(0)
         channel.answer({"job": job["job"], **vars(trained)})
+
+
+def _load(objective: Mapping[str, Any], options: Mapping[str, Any]) -> Callable[[dict[str, Any], Context], Result]:
+    content = None
+    if "data" in objective and options["data"] is not None:
+        # not read, which would move the supervisor's position too
+        with mmap.mmap(options["data"], 0, access=mmap.ACCESS_READ) as file:
+            content = file[:]
+    return load(objective, options["allowed"], threads=options["threads"], content=content)
 
 
 def _die_with(parent: int) -> None:

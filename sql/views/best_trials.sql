@@ -8,15 +8,18 @@ select
   trial.number as trial,
   trial.iteration,
   trial.loss,
-  -- an own objective may call anything its accuracy
-  ledger.number(trial.metrics -> 'accuracy') as accuracy,
+  ledger.number(trial.metrics -> scored.metric) as score,
   trial.params,
   trial.metrics,
   trial.worker,
   trial.finished_at,
-  trial.source
+  trial.source,
+  scored.metric
 from ledger.trial
 join ledger.study on study.id = trial.study_id
+-- an own objective may report an accuracy, and may call anything so
+cross join lateral (select coalesce(study.spec -> 'objective' ->> 'metric', 'accuracy') as name) as asked
+cross join lateral (select case when trial.metrics ? asked.name then asked.name end as metric) as scored
 where trial.state = 'complete';
 
 comment on view ledger.best_trials is 'Every complete trial with its rank within its study, the lowest loss first.';
@@ -25,8 +28,10 @@ comment on column ledger.best_trials.rank is 'From 1, the lowest loss; of equal 
 comment on column ledger.best_trials.trial is 'Number of the trial within the study, from 0.';
 comment on column ledger.best_trials.iteration is 'The iteration that it belongs to, from 0.';
 comment on column ledger.best_trials.loss is 'What is minimised, finite.';
-comment on column ledger.best_trials.accuracy is
-  'The metric of that name, a share of 1 for the built-in models; null where there is none.';
+comment on column ledger.best_trials.score is
+  'The metric by which the study scores, for the built-in models what the loss follows from; null where it is no number.';
+comment on column ledger.best_trials.metric is
+  'What score is: accuracy, or the scorer that the study names; null where the trial has no such metric.';
 comment on column ledger.best_trials.params is 'The point: an object of parameter to number, text or boolean.';
 comment on column ledger.best_trials.metrics is 'What else the objective returned, an object that may be empty.';
 comment on column ledger.best_trials.worker is 'Who trained it.';

@@ -16,10 +16,11 @@ select
   trials.cancelled,
   trials.attempts,
   trials.best_loss,
-  1 - trials.best_loss as best_accuracy,
+  best.score as best_score,
   study.created_at,
   coalesce(study.finished_at, ledger.clock()) - study.created_at as elapsed,
-  study.reason
+  study.reason,
+  best.metric
 from ledger.study
 left join ledger.iteration as told on told.study_id = study.id and told.told_at is not null
 cross join lateral (
@@ -34,8 +35,17 @@ cross join lateral (
     min(trial.loss) as best_loss
   from ledger.trial
   where trial.study_id = study.id) as trials
+left join lateral (
+  select scored.metric, ledger.number(trial.metrics -> scored.metric) as score
+  from ledger.trial
+  -- an own objective may report an accuracy
+  cross join lateral (select coalesce(study.spec -> 'objective' ->> 'metric', 'accuracy') as name) as asked
+  cross join lateral (select case when trial.metrics ? asked.name then asked.name end as metric) as scored
+  where trial.study_id = study.id and trial.state = 'complete'
+  order by trial.loss, trial.number
+  limit 1) as best on true
 group by study.id, trials.ended, trials.complete, trials.running, trials.pending, trials.failed, trials.cancelled,
-  trials.attempts, trials.best_loss
+  trials.attempts, trials.best_loss, best.metric, best.score
 order by study.created_at, study.id;
 
 comment on view ledger.progress is 'How far each study is and the best it has found, one row a study, the oldest first.';
@@ -51,8 +61,10 @@ comment on column ledger.progress.failed is 'Trials that were given up.';
 comment on column ledger.progress.cancelled is 'Trials that were cancelled.';
 comment on column ledger.progress.attempts is 'Claims of its trials, those that were given back included.';
 comment on column ledger.progress.best_loss is 'The lowest loss; null where no trial is complete.';
-comment on column ledger.progress.best_accuracy is
-  '1 - best_loss, which is the accuracy of the built-in models; null where no trial is complete.';
+comment on column ledger.progress.best_score is
+  'The metric of the trial with the lowest loss: for the built-in models the score that the loss follows from.';
+comment on column ledger.progress.metric is
+  'What best_score is: accuracy, or the scorer that the study names; null where that trial has no such metric.';
 comment on column ledger.progress.created_at is 'When it was made.';
 comment on column ledger.progress.elapsed is 'From when it was made until it ended, or until now; pauses included.';
 comment on column ledger.progress.reason is 'Why it is in this state; null where there is nothing to say.';

@@ -3,7 +3,9 @@
 import copy
 import json
 import uuid
+from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterator
+from hashlib import sha256
 from typing import Any
 
 import psycopg
@@ -178,6 +180,10 @@ REFUSED = [
     (_set("format", value="x"), 'has format "x", not "trial-ledger study"'),
     (_drop("format"), "is an export from before there was an import"),
     (_drop("trials"), "is damaged at trials"),
+    (
+        _set("dataset", value={"sha256": "0" * 64, "name": "a.csv", "content": ""}),
+        "is damaged at dataset: its study trains on no file",
+    ),
     (_drop("trials", 0, "available_at"), "is damaged at trials[0].available_at"),
     (_set("trials", 0, "mine", value=1), "is damaged at trials[0].mine"),
     (_set("trials", 0, "loss", value="low"), 'is damaged at trials[0].loss: "low": must be a valid number'),
@@ -224,6 +230,42 @@ def test_what_is_no_whole_export_is_refused_in_one_line_and_nothing_is_written(s
         for table in ("study", "iteration", "trial", "attempt", "worker"):
             assert connection.execute(f"select count(*) from ledger.{table}").fetchone() == (0,)
     assert exported(there_again(there, document)) == document
+
+
+def test_a_study_moves_with_the_file_that_it_trains_on_or_is_refused(store, there, elsewhere, tmp_path):
+    # longer than a piece of it that is read at once
+    content = ("a,y\n" + "".join(f"{number},{number % 2}\n" for number in range(150_000))).encode()
+    (tmp_path / "own.csv").write_bytes(content)
+    asked = assemble({"data": str(tmp_path / "own.csv"), "target": "y", "name": "s"})
+    register(store, asked)
+    document = exported(store)
+    assert document["dataset"]["name"] == "own.csv"
+    assert b64decode(document["dataset"]["content"]) == content
+    damaged = "is damaged at dataset: its content has not the SHA-256 that the study names, "
+    short = b64encode(content[:-1]).decode()
+    for change, said in (
+        (_drop("dataset"), "is damaged: own.csv, which its study trains on, is not in it; export it again"),
+        (_set("dataset", "content", value=short), damaged + sha256(content).hexdigest()),
+        (_set("dataset", "sha256", value="0" * 64), damaged),
+        (_set("dataset", "content", value="%"), "is damaged at dataset.content: "),
+        (_set("dataset", "content", value=7), "is damaged at dataset.content: 7: must be a valid string"),
+        (_set("dataset", "mine", value=7), "is damaged at dataset.mine"),
+    ):
+        changed = copy.deepcopy(document)
+        change(changed)
+        with pytest.raises(UsageError) as refused:
+            moved(there, changed)
+        assert said in str(refused.value)
+        assert "\n" not in str(refused.value)
+    with psycopg.connect(elsewhere) as connection:
+        assert connection.execute("select count(*) from ledger.dataset").fetchone() == (0,)
+    for name in ("s", "t"):
+        moved(there, document, name)
+    assert exported(there) == document
+    with psycopg.connect(elsewhere) as connection:
+        assert connection.execute("select name, bytes, studies from ledger.datasets").fetchall() == [
+            ("own.csv", len(content), 2)
+        ]
 
 
 def there_again(there: Store, document: Any) -> Store:

@@ -211,14 +211,17 @@ def test_every_function_of_the_hot_path_is_explained_here():
         "cancel",
         "cancel_trials",
         "clock",
+        "dataset",
         "ended",
         "enqueue",
         "import_trials",
         "iteration_ended",
-        "number",
         "join_iteration",
+        "keep_dataset",
+        "number",
         "retry",
         "revision",
         "terminal_rows",
+        "unchanging_datasets",
     }
     assert {file.stem for file in Path(folder("sql") / "functions").glob("*.sql")} == explained_here | others

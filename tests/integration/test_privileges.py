@@ -1,5 +1,6 @@
 """Each role can do what its work needs, and the database refuses it all else: every try here is really made."""
 
+import hashlib
 import json
 import os
 import subprocess
@@ -21,26 +22,27 @@ from ledger import embedded
 from ledger import optuna as reading
 from ledger.database import migration, optuna_views, protocol
 from ledger.database.connection import engine
-from ledger.database.store import Finished, Store
+from ledger.database.store import Dataset, Finished, Store
 from ledger.database.tables import metadata
 from ledger.resources import folder
 from tests.conftest import _database
-from tests.integration.ledgers import make_study, take, trial
+from tests.integration.ledgers import make_study, spec, take, trial
 
 PASSWORD = "of the tests' roles"  # servers that ask for none do not mind it
 ROLES = ("ledger_owner", "ledger_manager", "ledger_worker", "ledger_reader")
 OTHERS = ROLES[1:]
 VIEWS = {
-    *("attempts", "best_trials", "convergence", "iteration_regret", "iterations", "outcomes", "parameters", "progress"),
-    *("regret", "studies", "trial_times", "trials", "utilisation", "workers"),
+    *("attempts", "best_trials", "convergence", "datasets", "iteration_regret", "iterations", "outcomes", "parameters"),
+    *("progress", "regret", "studies", "trial_times", "trials", "utilisation", "workers"),
 }
-PROTOCOL = {"claim", "heartbeat", "complete", "fail", "release", "announce", "ended", "revision"}
+PROTOCOL = {"claim", "heartbeat", "complete", "fail", "release", "announce", "dataset", "ended", "revision"}
 FUNCTIONS = {
     "ledger_manager": {
-        *("cancel", "cancel_trials", "clock", "enqueue", "import_trials", "number", "reap", "retry", "revision"),
+        *("cancel", "cancel_trials", "clock", "dataset", "enqueue", "import_trials", "keep_dataset", "number", "reap"),
+        *("retry", "revision"),
     },
     "ledger_worker": PROTOCOL,
-    "ledger_reader": {"clock", "number", "revision"},
+    "ledger_reader": {"clock", "dataset", "number", "revision"},
 }
 # what a manager writes
 INSERTED = {
@@ -308,12 +310,12 @@ def test_functions_that_run_as_the_owner_find_only_what_they_name(of, owner):
     definers = owner.execute(
         "select proname, proconfig from pg_proc where pronamespace = 'ledger'::regnamespace and prosecdef"
     ).fetchall()
-    others = {"cancel", "cancel_trials", "enqueue", "import_trials", "iteration_ended", "reap", "retry"}
+    others = {"cancel", "cancel_trials", "enqueue", "import_trials", "iteration_ended", "keep_dataset", "reap", "retry"}
     assert {name for name, _ in definers} == PROTOCOL | others
     assert all("search_path=pg_catalog, pg_temp" in settings for _, settings in definers)
 
 
-def test_views_show_every_column_but_the_claim(of, owner):
+def test_views_show_every_column_but_the_claim_and_the_content_of_files(of, owner):
     views, tables = relations(owner, "v"), relations(owner, "r")
     named = {
         "study": "studies",
@@ -321,10 +323,11 @@ def test_views_show_every_column_but_the_claim(of, owner):
         "trial": "trials",
         "attempt": "attempts",
         "worker": "workers",
+        "dataset": "datasets",
     }
     assert set(named) == {table.name for table in metadata.tables.values()}
     for table, view in named.items():
-        assert set(tables[table]) - {"claim"} <= set(views[view]), view
+        assert set(tables[table]) - {"claim", "content"} <= set(views[view]), view
 
 
 def test_a_ledger_that_a_superuser_made_becomes_the_owners(server):
@@ -620,3 +623,35 @@ def test_what_optuna_sees_of_a_ledger_from_before_the_roles_becomes_the_owners(s
         upgrade(of("ledger_owner"))
         with reading.storage(of("ledger_reader")) as storage:
             assert len(optuna.load_study(study_name="s", storage=storage).trials) == 4
+
+
+def test_a_dataset_is_stored_by_the_manager_read_by_workers_and_removed_by_the_owner(fresh):
+    content = b"a,y\n" * 1_000_000
+    sha256 = hashlib.sha256(content).hexdigest()
+    with (
+        engine(fresh("ledger_manager")).connect() as connection,
+        psycopg.connect(fresh("ledger_worker"), autocommit=True) as worker,
+        psycopg.connect(fresh("ledger_reader"), autocommit=True) as reader,
+        engine(fresh("ledger_owner")).connect() as owner,
+    ):
+        store = Store(connection)
+        objective = {"model": "svm", "data": {"name": "a.csv", "sha256": sha256, "target": "y", "format": "csv"}}
+        dataset = Dataset(sha256, "a.csv", content)
+        made = {**spec(), "objective": objective}
+        rows = [store.create(name, made, "0" * 64, 1, {}, dataset) for name in ("one", "two")]
+        shown = "select name, bytes, studies from ledger.datasets"
+        assert reader.execute(shown).fetchall() == [("a.csv", 4_000_000, 2)]
+        pieces = [protocol.dataset(worker, sha256, first, 3_000_000) for first in (0, 3_000_000, 4_000_000)]
+        assert b"".join(piece or b"" for piece in pieces) == content
+        assert pieces[2] == b""
+        assert protocol.dataset(worker, "0" * 64, 0, 1) is None
+        assert protocol.dataset(reader, sha256, 0, 4) == b"a,y\n"
+        for connected in (worker, reader):
+            with pytest.raises(InsufficientPrivilege):
+                connected.execute("select content from ledger.dataset")
+        for row, left in zip(rows, (1, 0), strict=True):
+            assert row is not None
+            with pytest.raises(DBAPIError, match="permission denied for table study"):
+                store.delete(row.id)
+            Store(owner).delete(row.id)
+            assert reader.execute("select count(*) from ledger.datasets").fetchone() == (left,)

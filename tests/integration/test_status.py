@@ -29,7 +29,7 @@ def test_a_status_counts_trials_and_knows_the_convergence(store, connection):
     assert (found.complete, found.pending, found.running, found.done, found.total) == (3, 1, 0, 3, 4)
     assert found.improvements == [(0, 0.5), (2, 0.25)]
     assert found.last_complete == 2
-    assert found.best == {"trial": 2, "iteration": 0, "loss": 0.25}
+    assert found.best == {"trial": 2, "iteration": 0, "loss": 0.25, "metric": None, "score": None}
     assert not found.has_ended
 
     protocol.complete(connection, take(connection), 0.25, {}, 1.0)

@@ -1,12 +1,14 @@
 """Promise 4: what has ended does not change, for any role."""
 
+import hashlib
 import uuid
 
 import psycopg
 import pytest
 
 from ledger.database import protocol
-from tests.integration.ledgers import make_study, take
+from ledger.database.store import Dataset
+from tests.integration.ledgers import make_study, spec, take
 
 END = {
     "complete": lambda connection, held: protocol.complete(connection, held, 0.5, {}, 1.0),
@@ -14,7 +16,7 @@ END = {
     "timeout": lambda connection, held: protocol.fail(connection, held, "error", 1.0, "timeout"),
     "released": lambda connection, held: protocol.release(connection, held),
 }
-TABLES = ("study", "iteration", "trial", "attempt", "worker")
+TABLES = ("study", "iteration", "trial", "attempt", "worker", "dataset")
 
 
 @pytest.fixture(params=["superuser", "superuser in a replica's session", "owner", "holder of every privilege"])
@@ -118,6 +120,20 @@ def test_nothing_is_truncated(store, connection, someone, tables):
     END["complete"](connection, take(connection))
     with pytest.raises(psycopg.errors.RestrictViolation, match="what has ended does not change"):
         someone.execute(f"truncate ledger.{tables}")
+
+
+def test_what_studies_train_on_does_not_change(store, connection, someone):
+    data = {"name": "a.csv", "sha256": hashlib.sha256(b"a,y").hexdigest(), "target": "y", "format": "csv"}
+    dataset = Dataset(data["sha256"], "a.csv", b"a,y")
+    store.create("s", {**spec(), "objective": {"model": "svm", "data": data}}, "0" * 64, 1, {}, dataset)
+    for change in (
+        "update ledger.dataset set name = 'another'",
+        "update ledger.dataset set content = '', sha256 = encode(sha256(''), 'hex')",
+        "delete from ledger.dataset",
+        "truncate ledger.dataset",
+    ):
+        with pytest.raises(psycopg.errors.RestrictViolation, match="what studies train on does not change"):
+            someone.execute(change)
 
 
 def test_deleting_a_whole_study_is_one_explicit_operation_and_leaves_the_others(store, connection):

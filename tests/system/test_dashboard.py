@@ -2,8 +2,10 @@
 
 import json
 import re
+import shlex
 import shutil
 import signal
+import subprocess
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -14,6 +16,7 @@ from playwright.sync_api import Page, expect, sync_playwright
 
 from ledger import embedded
 from ledger.dashboard import READ_ONLY
+from tests.pages import ROOT, blocks, reader
 from tests.system.programs import BLOCKING, Program, own_study, wait_until
 
 CHROMIUM = shutil.which("chromium")
@@ -101,3 +104,41 @@ def test_the_page_of_a_study_that_runs_shows_its_history_and_its_best_trial(tmp_
     assert dashboard.communicate(timeout=60) == ("the dashboard has ended\n", "")
     assert dashboard.returncode == 0
     assert not embedded.is_running(program.home)
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
+def test_the_quick_start_leads_to_a_page_of_the_readers_own_csv(tmp_path):
+    """What tests/system/test_docs.py cannot look at: the last steps again, and then the browser."""
+    text = (ROOT / "docs" / "quick-start.md").read_text()
+    steps = text[text.index("## Your own data") :]
+    (shown,) = [block for block in blocks(steps) if "run by" in block.said]
+    (command,) = shown.commands()
+    with reader(steps, tmp_path) as it:
+        it.read(steps, lambda _block, _said: None)
+        asked = ["psql", "-Atc", "select trial, loss from ledger.best_trials where study = 'own' and rank = 1"]
+        best = subprocess.check_output(["ledger", "db", *asked], cwd=tmp_path / "clone", env=it.environment, text=True)
+        number, loss = best.strip().split("|")
+        # another port, which is surely free
+        dashboard = subprocess.Popen(
+            [*shlex.split(command.text), "--port", "0"],
+            cwd=tmp_path / "clone",
+            env=it.environment,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        try:
+            assert dashboard.stdout is not None
+            line = dashboard.stdout.readline()
+            found = re.fullmatch(r"the dashboard is at (http://127\.0\.0\.1:\d+/dashboard); Ctrl-C ends it\n", line)
+            assert found is not None, line
+            assert re.sub(r":\d+/", ":8080/", line).strip() in command.shown
+            with page() as on:
+                on.goto(found[1])
+                on.get_by_text(re.compile(r"\bown\b")).first.click()
+                expect(on.get_by_text(f"Best Trial (number={number})")).to_be_visible(timeout=60_000)
+                expect(on.get_by_text(loss, exact=True).first).to_be_visible()
+                points = on.locator("#graph-history-0, .js-plotly-plot").first.locator(".scatterlayer .trace").first
+                expect(points.locator(".points path")).to_have_count(12, timeout=60_000)
+        finally:
+            dashboard.send_signal(signal.SIGINT)
+            dashboard.communicate(timeout=60)

@@ -46,7 +46,7 @@ def status(**changed: Any) -> Status:
         "managed": True,
         "trials_a_second": 0.1,
         "remaining_seconds": 110.0,
-        "best": {"trial": 5, "iteration": 1, "loss": 0.0125},
+        "best": {"trial": 5, "iteration": 1, "loss": 0.0125, "metric": "roc_auc", "score": 0.9875},
         "improvements": [(0, 0.5), (2, 0.1), (5, 0.0125)],
         "last_complete": 8,
         "workers": [worker("idle"), worker("trains", 9, 5.5), worker("longest", 10, 65.0)],
@@ -71,7 +71,7 @@ def test_the_picture_has_progress_estimate_best_convergence_workers_and_failures
     assert rows[3:9] == [
         "            8 complete, 2 running, 1 pending, 1 failed",
         "time left   about 0:01:50, at 6 trials a minute",
-        "best loss   0.0125  trial 5 of iteration 1",
+        "best loss   0.0125  trial 5 of iteration 1, roc_auc 0.9875",
         "convergence ██▅▅▅▁▁▁▁ from 0.5",
         "failures    4 failed attempts and 1 lost",
         "",
@@ -142,7 +142,7 @@ def test_a_line_tells_the_same_as_long_as_nothing_changes():
     said = line(status())
     assert said == (
         "svm-1 running: 2 of 5 iterations, 9 of 20 trials, 8 complete, 2 running, 1 pending, 1 failed,"
-        " best loss 0.0125 (trial 5), 4 failed attempts and 1 lost"
+        " best loss 0.0125 (trial 5, roc_auc 0.9875), 4 failed attempts and 1 lost"
     )
     later = {"now": NOW + timedelta(seconds=5), "elapsed_seconds": 80.0, "remaining_seconds": 105.0}
     assert line(status(**later)) == said

@@ -342,3 +342,32 @@ def test_another_order_or_another_dimension_is_a_difference(write: Any) -> None:
     assert both.spec_hash != turned.spec_hash
     one = assemble({}, write(f"[space]\n{c}"))
     assert "space.gamma.type: real recorded, nothing asked" in differences(both, one)
+
+
+def test_the_default_metric_and_no_folds_are_the_study_from_before_there_was_a_choice():
+    before = {"model": "svm", "dataset": "breast_cancer"}
+    assert assemble({}).asked()["objective"] == before
+    assert assemble({"metric": "accuracy"}).spec_hash == assemble({}).spec_hash
+    # of a release that knew neither
+    assert assemble({}).name == "svm-42-be6aab"
+    asked = assemble({"metric": "roc_auc", "cv": 5})
+    assert asked.asked()["objective"] == {**before, "metric": "roc_auc", "cv": 5}
+    assert Study.from_spec("s", 3, asked.spec()).asked() == asked.asked()
+
+
+def test_data_of_an_option_take_the_place_of_what_the_file_names(tmp_path):
+    (tmp_path / "a.csv").write_text("a,y\n" + "1,no\n2,yes\n" * 10)
+    (tmp_path / "study.toml").write_text('[objective]\ndata = "a.csv"\ntarget = "y"\n')
+    study = assemble({}, tmp_path / "study.toml")
+    data = study.objective.data
+    assert data is not None
+    assert data.content == (tmp_path / "a.csv").read_bytes()
+    assert study.asked()["objective"] == {
+        "model": "svm",
+        "data": {"name": "a.csv", "sha256": data.sha256, "target": "y", "format": "csv", "rows": data.rows},
+    }
+    again = Study.from_spec(study.name, 3, study.spec())
+    assert again.objective.data is not None
+    assert again.objective.data.content is None
+    assert again.spec_hash == study.spec_hash
+    assert assemble({"dataset": "iris"}, tmp_path / "study.toml").objective.dataset == "iris"

@@ -1,0 +1,17 @@
+-- What a study trains on, where its objective names data: a piece of the file that has this SHA-256, empty behind its
+-- end; null where the ledger has no such file. The whole file is all pieces, one behind the other: check its SHA-256.
+--   sha256  in hexadecimal, as in the objective's data
+--   first   how many bytes to leave out before
+--   bytes   how many to answer with, at most
+create or replace function ledger.dataset(sha256 text, first int default 0, bytes int default 67108864) returns bytea
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return (
+    select substring(known.content from dataset.first + 1 for dataset.bytes)
+    from ledger.dataset as known
+    where known.sha256 = dataset.sha256);
+end
+$$;
+comment on function ledger.dataset is
+  'A piece of the file that a study trains on, empty behind its end; null where the ledger has no such file.';

@@ -1,0 +1,23 @@
+-- A dataset never changes: what studies found was found with it. It is removed with the last study that uses it.
+create or replace function ledger.refuse_change_of_dataset() returns trigger
+language plpgsql set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if tg_op = 'DELETE' and not exists (
+    select from ledger.study where spec -> 'objective' -> 'data' ->> 'sha256' = old.sha256) then
+    return old;
+  end if;
+  raise exception '% of ledger.dataset is refused: what studies train on does not change', tg_op
+    using errcode = 'restrict_violation', hint = 'It is removed with the last study that uses it.';
+end
+$$;
+comment on function ledger.refuse_change_of_dataset is
+  'Refuses to change a dataset, and to remove one that a study uses.';
+
+create or replace trigger datasets_do_not_change before update or delete on ledger.dataset
+  for each row execute function ledger.refuse_change_of_dataset();
+create or replace trigger datasets_are_not_truncated before truncate on ledger.dataset
+  for each statement execute function ledger.refuse_change_of_dataset();
+
+alter table ledger.dataset enable always trigger datasets_do_not_change;
+alter table ledger.dataset enable always trigger datasets_are_not_truncated;

@@ -1,0 +1,221 @@
+"""A user's own data and functions, as docs/own-data.md and docs/own-objective.md say, over real workers."""
+
+import json
+import re
+import statistics
+import subprocess
+import sys
+
+import psycopg
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from ledger import embedded
+from ledger.cli.access import database
+from ledger.settings import Settings
+from tests.system.programs import Program, wait_until
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory):
+    """One embedded server for all tests of this file, which runs throughout."""
+    folder = tmp_path_factory.mktemp("own")
+    made = Program(folder)
+    with database(Settings(home=made.home), create=True):
+        yield made
+
+
+def python(program, *arguments, code=0):
+    process = subprocess.run(
+        [sys.executable, *arguments],
+        cwd=program.folder,
+        env=program._environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert process.returncode == code, process.stdout + process.stderr
+    return process.stderr if code else process.stdout
+
+
+def test_data_of_a_file_are_fetched_by_workers_that_know_the_address_alone_and_give_the_same_study(program, root):
+    """Two workers elsewhere than the file, one killed within a trial; the same losses as on one worker."""
+    options = ["--model", "xgb", "--data", str(root / "docs" / "customers.csv"), "--target", "bought", "--cv", "3"]
+    options += ["--iterations", "3", "--points", "4"]
+    program.run("run", *options, "--workers", "1", "--name", "alone")
+    with database(Settings(home=program.home)):
+        workers = [program.start("worker", "--study", "shared", "--until-complete") for _ in range(2)]
+        manager = program.start("manager", *options, "--name", "shared")
+        wait_until(
+            lambda: program.query(
+                "select from ledger.trials join ledger.studies s on s.id = study_id"
+                " where s.name = 'shared' and trials.state = 'complete'"
+            )
+        )
+        workers[0].kill()
+        workers.append(program.start("worker", "--study", "shared", "--until-complete"))
+        for process in (manager, *workers[1:]):
+            out, error = process.communicate()
+            assert process.returncode == 0, out + error
+        workers[0].communicate()
+    losses = [
+        [(trial["params"], trial["loss"]) for trial in program.document(name)["trials"]] for name in ("alone", "shared")
+    ]
+    assert losses[0] == losses[1]
+    assert "agrees with its ledger" in program.run("verify", "shared")
+
+
+def test_a_study_goes_on_elsewhere_with_its_ledgers_address_or_its_export_alone(program, tmp_path):
+    """Recorded here, trained and managed by programs that never saw the file; then moved to another ledger."""
+    file = program.folder / "gone.csv"
+    file.write_text("a,b,y\n" + "".join(f"{n % 7},{n % 5},{'no' if n % 7 < 3 else 'yes'}\n" for n in range(60)))
+    options = ["--data", "gone.csv", "--target", "y", "--cv", "4", "--metric", "f1", "--iterations", "2"]
+    program.run("study", "create", *options, "--name", "gone")
+    file.unlink()
+    (tmp_path / "elsewhere").mkdir()
+    elsewhere = Program(tmp_path / "elsewhere", DATABASE_URL=embedded.url(program.home))
+    worker = elsewhere.start("worker", "--study", "gone", "--until-complete")
+    out = elsewhere.run("resume", "gone")
+    assert re.search(r"^f1          [01]\.\d+ \(standard deviation \S+ over 4 folds\)$", out, re.MULTILINE)
+    worker.communicate()
+    assert worker.returncode == 0
+    document = elsewhere.document("gone")
+    for trial in document["trials"]:
+        found = trial["metrics"]
+        assert len(found["f1_folds"]) == 4
+        assert found["f1"] == pytest.approx(statistics.fmean(found["f1_folds"]))
+        assert found["f1_std"] == pytest.approx(statistics.pstdev(found["f1_folds"]))
+        assert trial["loss"] == 1 - found["f1"]
+
+    (tmp_path / "moved").mkdir()
+    moved = Program(tmp_path / "moved")
+    elsewhere.run("export", "gone", "--output", str(moved.folder / "gone.json"))
+    moved.run("import", "gone.json")
+    assert "complete" in moved.run("resume", "gone", "--iterations", "3", "--workers", "1")
+    program.run("resume", "gone", "--iterations", "3", "--workers", "1")
+    extended, here = (one.document("gone") for one in (moved, program))
+    assert extended["dataset"] == here["dataset"] == document["dataset"]
+    losses = [[(trial["params"], trial["loss"]) for trial in one["trials"]] for one in (extended, here)]
+    assert losses[0] == losses[1]
+    assert len(losses[0]) == 6
+
+
+def test_a_steady_search_by_a_negated_score_shows_the_score(program):
+    petals = {"a": [n % 7 for n in range(60)], "y": [n % 7 > 2 for n in range(60)]}
+    pq.write_table(pa.table(petals), program.folder / "own.parquet")
+    options = ["--model", "lgbm", "--data", "own.parquet", "--target", "y", "--metric", "neg_log_loss"]
+    out = program.run("run", *options, "--mode", "steady", "--workers", "2", "--name", "steady")
+    best = json.loads(program.run("study", "show", "steady", "--json"))
+    assert best["metric"] == "neg_log_loss"
+    assert best["best_score"] == -best["best_loss"] == best["best"]["metrics"]["neg_log_loss"] < 0
+    assert f"neg_log_loss {best['best_score']!r}\n" in out
+    assert "accuracy" not in out
+    status = json.loads(program.run("status", "steady", "--json"))
+    assert (status["best"]["metric"], status["best"]["score"]) == ("neg_log_loss", best["best_score"])
+    assert "agrees with its ledger" in program.run("verify", "steady")
+    program.run("report", "steady", "--output", "steady.html")
+    page = (program.folder / "steady.html").read_text()
+    data = best["spec"]["objective"]["data"]
+    for fact in ("own.parquet: 60 rows, target y", data["sha256"], "loss -neg_log_loss", "; neg_log_loss -"):
+        assert fact in page
+
+
+def test_one_worker_goes_from_dataset_to_dataset(program):
+    for name in ("one", "two"):
+        (program.folder / f"{name}.csv").write_text("a,y\n" + f"1,no\n2,{name}\n" * (10 if name == "one" else 20))
+        program.run("study", "create", "--data", f"{name}.csv", "--target", "y", "--iterations", "1", "--name", name)
+    program.run("study", "create", "--dataset", "iris", "--iterations", "1", "--name", "iris")
+    worker = program.start("worker", "--max-trials", "8")
+    for name in ("iris", "one", "two"):
+        assert "complete" in program.run("resume", name, "--workers", "0")
+    assert "complete" in program.run("resume", "one", "--workers", "0", "--iterations", "2")
+    out, error = worker.communicate()
+    assert worker.returncode == 0, out + error
+
+
+def test_a_dataset_that_comes_slowly_costs_no_claim(tmp_path, root):
+    """Four pieces of a second each, under leases of two seconds."""
+    program = Program(tmp_path)
+    (tmp_path / "slow.csv").write_text("a,y\n" + "".join(f"{n},{n % 2}\n" for n in range(450_000)))
+    (tmp_path / "slow.toml").write_text(
+        '[study]\nname = "slow"\niterations = 1\npoints = 2\n[objective]\nmodel = "lgbm"\ndata = "slow.csv"\n'
+        'target = "y"\n[space]\nn_estimators = {type = "integer", low = 1, high = 2}\n'
+        "[limits]\nlease = 2.0\nheartbeat = 0.5\n"
+    )
+    with database(Settings(home=program.home), create=True):
+        program.run("study", "create", "slow.toml")
+        fast = (root / "sql" / "functions" / "dataset.sql").read_text()
+        with psycopg.connect(embedded.url(program.home), autocommit=True) as connection:
+            connection.execute(fast.replace("begin\n", "begin\n  perform pg_sleep(1);\n"))
+        assert "complete" in program.run("resume", "slow", "--workers", "1")
+        assert program.query("select distinct outcome, number from ledger.attempts where outcome <> 'released'") == [
+            ("complete", 1)
+        ]
+        assert program.query("select sum(lost) from ledger.trials") == [(0,)]
+
+
+def test_an_edited_file_does_not_go_on_with_a_study_of_the_other(program):
+    file = program.folder / "edited.csv"
+    file.write_text("a,y\n" + "1,no\n2,yes\n" * 10)
+    options = ["run", "--data", "edited.csv", "--target", "y", "--iterations", "1", "--name", "edited"]
+    program.run(*options)
+    assert "complete" in program.run(*options)
+    file.write_text("a,y\n" + "1,no\n2,yes\n" * 11)
+    assert "objective.data.sha256: " in program.run(*options, code=1)
+
+
+NOTEBOOK = """
+cell = {"__name__": "__main__"}
+exec('''
+import ledger
+calls = 3
+def helper(x):
+    return x * calls
+def make(centre):
+    @ledger.objective(space={"x": (0.0, 1.0)})
+    def loss(params, context):
+        return {"loss": (helper(params["x"]) - centre) ** 2, "seed": context.seed}
+    return loss
+result = ledger.Study(make(1.0), name="notebook", iterations=1, points=2).run(workers=1)
+print(result)
+''', cell)
+"""
+
+
+def test_a_closure_of_a_notebook_whose_source_nobody_has_is_searched_and_never_run_by_a_strange_worker(program):
+    assert "<study notebook: complete, 2 of 2 trials complete>" in python(program, "-c", NOTEBOOK)
+    program.query(
+        "with again as (update ledger.study set state = 'running', finished_at = null where name = 'notebook'"
+        " returning id) insert into ledger.trial"
+        " (study_id, number, iteration, round, source, params, available_at)"
+        " select id, 9, 0, 0, 'proposed', '{\"x\": 0.5}', now() from again returning number"
+    )
+    error = program.run("worker", "--study", "notebook", "--allow", "__main__", code=1)
+    assert "is a function of a script or notebook, which only the workers that its own run() starts know" in error
+    program.run("study", "cancel", "notebook")
+
+
+def test_what_cannot_be_searched_from_python_is_refused_by_name(program):
+    (program.folder / "unguarded.py").write_text(
+        "import ledger\n@ledger.objective(space={'x': (0.0, 1.0)})\ndef loss(params):\n    return params['x']\n"
+        "ledger.Study(loss, name='unguarded').run(workers=1)\n"
+    )
+    decorated = "import ledger\n@ledger.objective(space={'x': (0.0, 1.0)})\ndef loss(p): return connection\n"
+    for script, said in (
+        ("import unguarded", 'put run() under if __name__ == "__main__":'),
+        (
+            f"import threading; connection = threading.Lock()\n{decorated}ledger.Study(loss).run()",
+            "cannot be carried to",
+        ),
+        ("import ledger\nledger.Study(len)", "'len' has no space: put @ledger.objective"),
+        (
+            "import ledger\nledger.objective(space={'x': (1.0, 0.0)})",
+            "@ledger.objective space: x: low 1.0 is not below",
+        ),
+        (f"{decorated}ledger.Study(loss, seed=-1)", "[study] seed: -1 must be greater than or equal to 0"),
+        ("import ledger\nledger.load_study('none')", "there is no study 'none'"),
+    ):
+        error = python(program, "-c", script, code=1)
+        assert said in error.splitlines()[-1], error

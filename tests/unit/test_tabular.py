@@ -1,0 +1,172 @@
+"""Datasets from files: what is read, and what is refused in one line with its place and the way out."""
+
+import io
+import math
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from ledger.errors import UsageError
+from ledger.objectives import Context, load, tabular
+from ledger.objectives.tabular import check_classes, digest, read
+
+PETALS = "petal,colour,kind\n" + "".join(f"{1 + row / 10},{'red' if row % 2 else ''},{row % 2}\n" for row in range(20))
+
+
+def table(text, target="kind", folds=None):
+    found = read(text.encode() if isinstance(text, str) else text, "csv", target, "t.csv")
+    check_classes(found, folds, target, "t.csv")
+    return found
+
+
+def test_numbers_stay_texts_are_spread_out_and_classes_are_sorted():
+    text = "\ufeffa, city ,y\n1,Bern,no\n,Basel,yes\r\n\n-2e3,,no\n" + "3,NA,yes\n" * 6 + '"4","Bern","no"\n'
+    found = table(text, "y")
+    assert found.features[:4].tolist()[0] == [1, 0, 1]
+    assert math.isnan(found.features[1, 0])
+    assert found.features[1:4, 1:].tolist() == [[1, 0], [0, 0], [0, 0]]
+    assert found.features[2, 0] == -2000
+    assert found.labels == ("no", "yes")
+    assert found.classes.tolist() == [0, 1, 0, *[1] * 6, 0]
+    assert not found.features.flags.writeable
+
+
+def test_whole_numbers_are_classes_in_their_order():
+    assert table("a,y\n" + "1,10\n2,9.0\n" * 5, "y").labels == (9, 10)
+
+
+def rows(*lines, header="a,y"):
+    return "\n".join([header, *lines, *["1,no", "2,yes"] * 5]) + "\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "t.csv: it is empty; its first line must name the columns"),
+        ("a,y\n", "t.csv: no rows; add them below the names of the columns"),
+        (rows(header="a,z"), 't.csv: there is no column "y" for the target; there are a, z'),
+        (rows(header="a,Y"), "t.csv: there is no column \"y\" for the target; did you mean 'Y'?"),
+        (
+            "a;y\n1;no\n",
+            't.csv: there is no column "y" for the target; commas, not ";", must stand between',
+        ),
+        (rows(header="y,y"), 't.csv: line 1: column "y" is there twice; rename one'),
+        (rows(header=",y"), "t.csv: line 1: column 1 has no name; name it"),
+        ("y\nno\n", 't.csv: there is no column beside the target "y"; add some to learn from'),
+        (rows("1,no,3"), "t.csv: line 2: 3 cells, where the first line names 2 columns; mend the line"),
+        (rows("1,no", "x,no"), 't.csv: line 3, column "a": "x" is text in a column of numbers; mend it, or leave'),
+        (
+            rows("inf,no"),
+            't.csv: line 2, column "a": "inf" is not finite; write a number, or nothing where',
+        ),
+        (rows("1e999,no"), 't.csv: line 2, column "a": "1e999" is not finite'),
+        (rows("1,"), 't.csv: line 2, column "y": the class is missing; fill it in or leave the row out'),
+        (rows("1,NaN"), 't.csv: line 2, column "y": the class is missing; fill it in or leave the row out'),
+        (
+            rows("1,maybe"),
+            't.csv: column "y": class "maybe" has 1 row, and one to train on and one to score',
+        ),
+        ("a,y\n1,no\n2,no\n", 't.csv: column "y": every row has the class "no"; a classifier needs two or more'),
+        ("a,y\n1,0.5\n2,1.5\n", 't.csv: line 2, column "y": 0.5 has a fraction, and classes are text or'),
+        ("a,y\n,0\n,1\n", 't.csv: column "a" has no value in any row; leave it out'),
+        ("a,y\n1,a\n2,b\n1,a\n2,b\n", None),
+        ("a,y\n1,a\n2,b\n1,a\n2,b\n1,c\n2,c\n3,d\n3,d\n", 't.csv: column "y": a fifth of 8 rows, to score on, is less'),
+        (
+            "a,y\n" + "".join(f"n{row},{row % 2}\n" for row in range(101)),
+            't.csv: column "a" has more than 100',
+        ),
+        (b"a,y\n1,n\xe9\n", "t.csv: line 2: not UTF-8; save the file as UTF-8"),
+        ('a,y\n1,"no\n', "t.csv: line 2: unexpected end of data; mend the csv there"),
+    ],
+)
+def test_what_cannot_be_used_is_refused_in_one_line_with_its_place(text, said):
+    if said is None:
+        # two rows a class are enough where a fifth of all rows still has one of each
+        with pytest.raises(UsageError, match="a fifth of 4 rows"):
+            table(text, "y")
+        return
+    with pytest.raises(UsageError) as caught:
+        table(text, "y")
+    assert str(caught.value).startswith(said)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_class_with_fewer_rows_than_folds_is_refused():
+    table(PETALS, folds=10)
+    with pytest.raises(UsageError, match="class 0 has 10 rows, and each of 11 folds needs one; .* or take fewer folds"):
+        table(PETALS, folds=11)
+
+
+def test_a_file_is_refused_by_its_name_or_size(tmp_path, monkeypatch):
+    (tmp_path / "a.txt").write_text("a,y\n")
+    with pytest.raises(UsageError, match=r"a.txt: the name ends in none of .csv, .parquet, .pq"):
+        tabular.read_file(tmp_path / "a.txt")
+    with pytest.raises(UsageError, match="none.csv: No such file or directory; give the path of a csv or parquet file"):
+        tabular.read_file(tmp_path / "none.csv")
+    monkeypatch.setattr(tabular, "LARGEST_FILE", 3)
+    (tmp_path / "a.csv").write_text("a,y\n")
+    with pytest.raises(UsageError, match="larger than .* the most that the ledger stores"):
+        tabular.read_file(tmp_path / "a.csv")
+
+
+def parquet(**columns):
+    buffer = io.BytesIO()
+    pq.write_table(pa.table(columns), buffer)
+    return buffer.getvalue()
+
+
+def test_parquet_is_read_as_csv_is():
+    content = parquet(
+        petal=[1 + row / 10 for row in range(20)],
+        colour=pa.array(["red" if row % 2 else None for row in range(20)]).dictionary_encode(),
+        kind=[bool(row % 2) for row in range(20)],
+    )
+    found, expected = read(content, "parquet", "kind", "t.parquet"), table(PETALS)
+    assert found.features.tolist() == expected.features.tolist()
+    assert found.classes.tolist() == expected.classes.tolist()
+
+
+def test_a_column_or_file_that_is_not_of_parquets_plain_kinds_is_refused():
+    with pytest.raises(UsageError, match=r't.pq: column "a": list<.*> is neither number, text nor boolean; convert'):
+        read(parquet(a=[[1], [2]], y=[0, 1]), "parquet", "y", "t.pq")
+    with pytest.raises(UsageError, match=r"t.pq: .*; save it as parquet again"):
+        read(b"a,y\n1,2\n", "parquet", "y", "t.pq")
+    with pytest.raises(UsageError, match=r't.pq: row 2, column "y": the class is missing'):
+        read(parquet(a=[1, 2], y=["no", None]), "parquet", "y", "t.pq")
+
+
+def data(text):
+    return {"name": "t.csv", "sha256": digest(text.encode()), "target": "kind", "format": "csv"}
+
+
+@pytest.mark.parametrize("model", ["svm", "xgb", "lgbm"])
+def test_a_model_trains_on_a_file_with_gaps_and_gives_the_same_loss_every_time(model):
+    text = PETALS.replace("1.5,", ",").replace("2.1,", "nan,")
+    objective = {"model": model, "data": data(text), "cv": 3}
+    found = [load(objective, (), content=text.encode())({}, Context("s", 0, 1, 7, 7)) for _ in range(2)]
+    assert found[0].loss == found[1].loss
+    folds = found[0].metrics["accuracy_folds"]
+    assert len(folds) == 3
+    assert found[0].metrics["accuracy"] == sum(folds) / 3
+    assert found[0].loss == 1 - found[0].metrics["accuracy"]
+
+
+def test_the_median_of_a_gap_is_of_the_rows_that_are_trained_on():
+    from ledger.objectives import builtin, datasets
+
+    found = table("a,kind\n" + "".join(f"{row if row % 3 else ''},{row % 2}\n" for row in range(40)))
+    x_train, _, y_train, _ = datasets.split(found, 7)
+    import numpy as np
+    from sklearn.svm import SVC
+
+    filled = builtin._filled(SVC()).fit(x_train, y_train)
+    assert filled[0].statistics_.tolist() == [np.nanmedian(x_train)]
+
+
+@pytest.mark.parametrize("content", [None, b"another"])
+def test_another_content_than_the_studys_is_refused(content):
+    from ledger.errors import LedgerError
+
+    with pytest.raises(LedgerError, match="t.csv came here with another SHA-256 than the study's"):
+        load({"model": "svm", "data": data(PETALS)}, (), content=content)
