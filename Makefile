@@ -11,11 +11,12 @@ help:  ## Say what there is to make
 demo: .venv/ready  ## Search the SVM's parameters: 3 iterations of 2 points on 2 workers
 	$(bin)/ledger run --model svm --iterations 3 --points 2 --workers 2 --seed 42
 
+# in the order of their names, files of few and long tests do not come last, on one process
 test: .venv/ready  ## Run every test that this machine can run
-	$(bin)/pytest --numprocesses 3 --dist loadfile
+	$(bin)/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 coverage: .venv/ready  ## Run every test and say which lines none reached
-	$(bin)/pytest --numprocesses 3 --dist loadfile --cov --cov-report=term
+	$(bin)/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder --cov --cov-report=term
 
 lint: .venv/ready  ## Check style, types and import rules
 	$(bin)/ruff check .

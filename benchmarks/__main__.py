@@ -1,7 +1,8 @@
 """`python -m benchmarks [SECTION ...]`: measure, and write benchmarks/RESULTS.md.
 
 A section is a module of this package with a function `run() -> str`, which returns Markdown that begins with a heading
-of the second level. What it found is kept in benchmarks/results/, so that sections may be run one by one.
+of the second level. What it found is kept in benchmarks/results/, so that sections may be run one by one. What searches
+find is a section too, which `make bench-quality` makes.
 """
 
 import argparse
@@ -9,6 +10,7 @@ import importlib
 import inspect
 import pkgutil
 import time
+from collections.abc import Iterable
 from types import ModuleType
 
 import benchmarks
@@ -21,9 +23,13 @@ FIRST = ("proposals", "resume", "quality", "turnaround", "utilisation")
 def sections() -> dict[str, ModuleType]:
     """Return the modules that measure, in the order of the report."""
     names = [one.name for one in pkgutil.iter_modules(benchmarks.__path__) if one.name != "__main__"]
-    names.sort(key=lambda name: (FIRST.index(name) if name in FIRST else len(FIRST), name))
-    modules = {name: importlib.import_module(f"benchmarks.{name}") for name in names}
+    modules = {name: importlib.import_module(f"benchmarks.{name}") for name in in_order(names)}
     return {name: module for name, module in modules.items() if hasattr(module, "run")}
+
+
+def in_order(names: Iterable[str]) -> list[str]:
+    """Return sections in the order of the report."""
+    return sorted(names, key=lambda name: (FIRST.index(name) if name in FIRST else len(FIRST), name))
 
 
 def main() -> None:
@@ -46,9 +52,8 @@ def main() -> None:
         if asked.quick:
             print(text, flush=True)
             continue
-        command = getattr(found[name], "COMMAND", f"python -m benchmarks {name}")
-        report.keep(name, text, command, time.perf_counter() - started)
-        report.assemble(tuple(found))
+        report.keep(name, text, f"python -m benchmarks {name}", time.perf_counter() - started)
+        report.assemble(in_order({*found, "quality"}))
         print(f"{name}: {time.perf_counter() - started:.0f} s, written to {report.RESULTS}", flush=True)
 
 

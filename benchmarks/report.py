@@ -76,10 +76,11 @@ def conditions() -> str:
     )
 
 
-def keep(name: str, text: str, command: str, seconds: float) -> None:
-    """Keep what a section found, with when and how."""
+def keep(name: str, text: str, command: str, seconds: float | None = None) -> None:
+    """Keep what a section found, with when and how; `seconds` where one command measured all of it."""
     FOLDER.mkdir(exist_ok=True)
-    note = f"<sub>`{command}`, {datetime.now(UTC):%Y-%m-%d}, {seconds:.0f} s; {conditions()}.</sub>\n"
+    took = "" if seconds is None else f", {seconds:.0f} s"
+    note = f"<sub>`{command}`, {datetime.now(UTC):%Y-%m-%d}{took}; {conditions()}.</sub>\n"
     (FOLDER / f"{name}.md").write_text(f"{text.rstrip()}\n\n{note}")
 
 

@@ -6,14 +6,15 @@ It takes hours and may be interrupted: the same command goes on. Each search is 
 import argparse
 import os
 import sys
-import time
 from pathlib import Path
 
 from benchmarks import __main__ as sections
-from benchmarks import quality, report
+from benchmarks import report
 from benchmarks.quality import analysis, methods, models, runs
 from benchmarks.quality.functions import FUNCTIONS
 from ledger.objectives import MODELS
+
+FILE = Path(__file__).parents[1] / "quality.jsonl"
 
 
 def main() -> None:
@@ -27,20 +28,19 @@ def main() -> None:
     )
     parser.add_argument("--evaluations", type=int, default=runs.EVALUATIONS)
     parser.add_argument("--batch", type=int, default=runs.BATCH)
-    parser.add_argument("--output", type=Path, default=quality.FILE, help="the file of lines; another is only printed")
+    parser.add_argument("--output", type=Path, default=FILE, help="the file of lines; another is only printed")
     asked = parser.parse_args()
     wanted = runs.tasks(runs.chosen(asked.functions), asked.methods, asked.seeds, asked.evaluations, asked.batch)
     left = runs.missing(asked.output, wanted)
     print(f"{len(wanted) - len(left)} of {len(wanted)} searches are there, {len(left)} are run", flush=True)
-    started = time.perf_counter()
     try:
         wrong = runs.run_all(asked.output, left, asked.jobs, lambda line: print(line, flush=True)) if left else []
     except KeyboardInterrupt:
         sys.exit("interrupted: the same command goes on from here")
     text = analysis.markdown(runs.read(asked.output))
-    if asked.output == quality.FILE:
-        report.keep("quality", text, quality.COMMAND, time.perf_counter() - started)
-        report.assemble(tuple(sections.sections()))
+    if asked.output == FILE:
+        report.keep("quality", text, "make bench-quality")
+        report.assemble(sections.in_order({*sections.sections(), "quality"}))
         print(f"written to {report.RESULTS}")
     else:
         print(text)

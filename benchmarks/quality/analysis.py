@@ -17,7 +17,7 @@ from typing import Any
 from scipy import stats
 
 from benchmarks import report
-from benchmarks.quality import methods, models
+from benchmarks.quality import methods, models, runs
 from benchmarks.quality.functions import FUNCTIONS
 
 MARGIN = 0.15
@@ -113,7 +113,8 @@ def markdown(records: Sequence[Record]) -> str:
     parts = [
         f"## What searches find in {evaluations} evaluations, batches of {batch}\n",
         "Means over seeds of log10 of the regret, lower is better; what is counted and tested how is said in"
-        " benchmarks/quality/analysis.py. "
+        " benchmarks/quality/analysis.py. Seeds are those that ours and skopt have both; the others have"
+        f" {runs.FUNCTION_SEEDS} of each function. "
         + "; ".join(versions)
         + f". Runs from {min(one['date'] for one in records)} to {max(one['date'] for one in records)}.\n",
     ]

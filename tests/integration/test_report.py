@@ -139,7 +139,7 @@ def test_parquet_has_a_row_a_trial_in_typed_columns(study, ledger, tmp_path, con
     frame = pandas.read_parquet(output)
     assert str(frame["finished_at"].dtype.tz) == "UTC"
     assert frame["params_C"].dtype == "float64"
-    assert frame.sort_values("loss").iloc[0]["number"] == min(rows, key=lambda row: row[2] or 1e9)[0]
+    assert frame.sort_values("loss", kind="stable").iloc[0]["number"] == min(rows, key=lambda row: row[2] or 1e9)[0]
 
 
 def test_parquet_is_written_a_row_group_at_a_time(study, store, tmp_path, monkeypatch):

@@ -43,7 +43,7 @@ def test_a_trainer_imports_its_models_library_and_no_other(model, params, unwant
             "import ledger.worker.trainer",
             ["skopt", "sklearn", "numpy", "scipy", "psycopg", "sqlalchemy", "alembic", "pydantic", "click"],
         ),
-        ("import ledger.manager", ["xgboost", "lightgbm"]),
+        ("import ledger.manager", ["xgboost", "lightgbm", "pandas", "pyarrow"]),
         ("import ledger.database.store", ["skopt", "sklearn", "numpy"]),
         ("import ledger.optimizer", ["psycopg", "sqlalchemy", "xgboost", "lightgbm"]),
         (
@@ -66,6 +66,16 @@ def test_nothing_is_imported_that_is_not_needed(statement, unwanted):
     code = f"import sys; {statement}; print('loaded', *sorted(set({unwanted!r}) & set(sys.modules)))"
     loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()
     assert loaded[-1] == "loaded", loaded
+
+
+def test_pandas_works_with_scikit_learn_after_the_optimizer_did_without():
+    code = (
+        "import ledger.optimizer, pandas; from sklearn.preprocessing import StandardScaler;"
+        "scaler = StandardScaler().set_output(transform='pandas');"
+        "print(scaler.fit_transform(pandas.DataFrame({'a': [1.0, 3.0]}))['a'].tolist())"
+    )
+    found = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+    assert found == "[-1.0, 1.0]\n"
 
 
 @pytest.mark.parametrize("name", COMMANDS)
