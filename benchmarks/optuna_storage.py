@@ -9,30 +9,23 @@ import time
 from multiprocessing import get_context
 from typing import Any
 
-from benchmarks import report
 from benchmarks.ledgers import NAMES, ledger
 from benchmarks.objectives import valley
 
 WORKERS = (1, 8)
-TRIALS = {"random": 160, "enqueued": 80}
+TRIALS = {"random sampler": 160, "enqueued trials": 80}
 ROUNDS = 3
 
 
-def run(*, quick: bool = False) -> str:
-    if report.version("optuna") is None:
-        return "## Optuna's RDBStorage\n\nnot measured: optuna is not installed\n"
-    trials, rounds = ({"random": 16, "enqueued": 8}, 1) if quick else (TRIALS, ROUNDS)
+def measure(*, quick: bool = False) -> dict[str, dict[int, list[float]]]:
+    """Return trials a second of some rounds, by how the trials come and by the number of workers."""
+    trials, rounds = ({"random sampler": 16, "enqueued trials": 8}, 1) if quick else (TRIALS, ROUNDS)
     with ledger() as found:
         url = found.database("optuna")
-        measured = {
-            (kind, workers): [rate(url, kind, workers, trials[kind]) for _ in range(rounds)]
-            for kind in trials
-            for workers in WORKERS
+        return {
+            kind: {workers: [rate(url, kind, workers, count) for _ in range(rounds)] for workers in WORKERS}
+            for kind, count in trials.items()
         }
-    header = ["", *(f"{workers} worker{'s' if workers > 1 else ''}, trials/s" for workers in WORKERS)]
-    what = {"random": "random sampler", "enqueued": "enqueued trials"}
-    rows = [[what[kind], *(report.spread(measured[kind, workers]) for workers in WORKERS)] for kind in trials]
-    return "## Optuna's RDBStorage, trials that cost nothing\n\n" + report.table(header, rows)
 
 
 def rate(url: str, kind: str, workers: int, trials: int) -> float:
@@ -41,7 +34,7 @@ def rate(url: str, kind: str, workers: int, trials: int) -> float:
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     study = optuna.create_study(storage=url)
-    if kind == "enqueued":
+    if kind == "enqueued trials":
         for index in range(trials + workers):
             study.enqueue_trial(dict.fromkeys(NAMES, index / (trials + workers)))
     context = get_context("spawn")

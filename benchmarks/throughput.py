@@ -2,8 +2,8 @@
 workers notice new trials.
 
 Workers are processes of `ledger worker`, with an objective that does nothing. Beside them are processes that only call
-the same functions: as a worker does for short trials, 32 claims a call and 32 results a call, and one by one. All
-times of trials are those of the database, from the first claim to the last result.
+the same functions: as a worker does for short trials, 32 claims a call and 32 results a call, and one by one; and those
+of Optuna on its RDBStorage. All times of our trials are those of the database, from the first claim to the last result.
 """
 
 import os
@@ -13,7 +13,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from multiprocessing import get_context
@@ -23,6 +23,7 @@ from typing import Any
 import psycopg
 from psycopg.conninfo import make_conninfo
 
+from benchmarks import optuna_storage, report
 from ledger import embedded
 from ledger.database import migration, protocol
 from ledger.database.connection import engine
@@ -40,6 +41,8 @@ INSERTS = 200
 # Each waits half a second in the mean.
 POLLED = 20
 IDLE_WORKERS = 4
+# To reach: of the calls alone; of Optuna by 8 workers; beside a million trials; and of an insert, ms.
+SHARE, TIMES, GROWTH, P50, P99 = 0.7, 30, 1.2, 5.0, 25.0
 
 _SPEC = {
     "points": 1,
@@ -75,8 +78,12 @@ def run(*, quick: bool = False) -> str:
     """
     small = 20 if quick else 1
     with _ledger() as (url, folder):
+        ours, alone = _trials_a_second(
+            url, folder, TRIALS // small, 1 if quick else ROUNDS, WORKERS[: 2 if quick else 4]
+        )
         parts = [
-            _trials_a_second(url, folder, TRIALS // small, 1 if quick else ROUNDS, WORKERS[:2] if quick else WORKERS),
+            alone,
+            _beside_optuna(ours, quick=quick),
             _beside_finished_trials(url, [count // small for count in FINISHED], CLAIMS // small),
             _until_claimed(url, folder, INSERTS // small, max(2, POLLED // small)),
         ]
@@ -141,13 +148,12 @@ def _value(connection: psycopg.Connection[Any], statement: str, *parameters: obj
 # Trials a second.
 
 
-def _trials_a_second(url: str, folder: Path, trials: int, rounds: int, workers: Sequence[int]) -> str:
-    sizes = f"{trials} a round (one by one {trials // FEWER})"
-    lines = [
-        f"### Trials a second, {sizes}, median of {rounds} rounds (lowest to highest)\n",
-        f"| workers | `ledger worker` | calls alone, {MOST_AHEAD} a call | ratio | calls alone, one by one | ratio |",
-        "|---:|---:|---:|---:|---:|---:|",
-    ]
+def _trials_a_second(
+    url: str, folder: Path, trials: int, rounds: int, workers: Sequence[int]
+) -> tuple[dict[int, list[float]], str]:
+    header = ["workers", "`ledger worker`", f"calls alone, {MOST_AHEAD} a call", "ratio", "to reach", "reached"]
+    header += ["calls alone, one by one", "ratio"]
+    rows, rates = [], {}
     for count in workers:
         ours, together, single = [], [], []
         for round in range(rounds):
@@ -155,10 +161,38 @@ def _trials_a_second(url: str, folder: Path, trials: int, rounds: int, workers: 
             ours.append(_rate(url, f"{name}-workers", trials, partial(_workers, url, folder, count)))
             together.append(_rate(url, f"{name}-together", trials, partial(_bare, url, count, MOST_AHEAD)))
             single.append(_rate(url, f"{name}-single", trials // FEWER, partial(_bare, url, count, 1)))
-        ratios = [statistics.median(ours) / statistics.median(rates) for rates in (together, single)]
-        cells = [_spread(ours), _spread(together), f"{ratios[0]:.2f}", _spread(single), f"{ratios[1]:.2f}"]
-        lines.append(f"| {count} | {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
+        rates[count] = ours
+        of_together, of_single = (statistics.median(ours) / statistics.median(one) for one in (together, single))
+        rows.append(
+            [
+                *(str(count), _spread(ours), _spread(together), f"{of_together:.2f}"),
+                *(f"≥ {SHARE}", report.reached(of_together, SHARE), _spread(single), f"{of_single:.2f}"),
+            ]
+        )
+    sizes = f"{trials} a round (one by one {trials // FEWER})"
+    title = f"### Trials a second, {sizes}, median of {rounds} rounds (lowest to highest)\n\n"
+    return rates, title + report.table(header, rows)
+
+
+def _beside_optuna(ours: Mapping[int, Sequence[float]], *, quick: bool) -> str:
+    title = "### The same beside Optuna's RDBStorage\n\n"
+    if report.version("optuna") is None:
+        return f"{title}not measured: optuna is not installed\n"
+    theirs = optuna_storage.measure(quick=quick)
+    rows = []
+    for count in ours:
+        found = {kind: rates[count] for kind, rates in theirs.items() if count in rates}
+        if found:
+            times = statistics.median(ours[count]) / max(map(statistics.median, found.values()))
+            target = count == max(optuna_storage.WORKERS)
+            rows.append(
+                [
+                    *(str(count), _spread(ours[count]), *map(report.spread, found.values()), f"{times:.0f} ×"),
+                    *((f"≥ {TIMES} ×", report.reached(times, TIMES)) if target else ("", "")),
+                ]
+            )
+    header = ["workers", "`ledger worker`", *(f"Optuna, {kind}" for kind in theirs), "ours / its faster"]
+    return title + report.table([*header, "to reach", "reached"], rows)
 
 
 def _rate(url: str, study: str, trials: int, work: Callable[[str], Any]) -> float:
@@ -268,38 +302,36 @@ def _beside_finished_trials(url: str, finished: Sequence[int], claims: int) -> s
         connection.close()
     for what, all_seconds in took.items():
         medians = [1000 * statistics.median(seconds) for seconds in all_seconds]
-        shown = " | ".join(f"{median:.3f}" for median in medians)
-        rows.append(f"| {what} | {shown} | {medians[-1] / medians[0]:.2f} |")
-    heads = " | ".join(f"{count:,} finished, ms" for count in finished)
-    return "\n".join(
-        [
-            f"### A call beside finished trials, median of {claims} in turns ({claims // 10} of the last)\n",
-            f"| call | {heads} | ratio |",
-            "|---|" + "---:|" * (len(finished) + 1),
-            *rows,
-            "",
-        ]
-    )
+        ratio = medians[-1] / medians[0]
+        reached = report.reached(ratio, GROWTH, at_least=False)
+        rows.append([what, *(f"{one:.3f}" for one in medians), f"{ratio:.2f}", f"≤ {GROWTH}", reached])
+    title = f"### A call beside finished trials, median of {claims} in turns ({claims // 10} of the last)\n\n"
+    header = ["call", *(f"{count:,} finished, ms" for count in finished), "ratio", "to reach", "reached"]
+    return title + report.table(header, rows)
 
 
 # From an insert to the claim.
 
 
 def _until_claimed(url: str, folder: Path, inserts: int, polled: int) -> str:
-    rows = [
-        ("new trials, idle workers", _latencies(url, folder, "notified", inserts, notify=True)),
-        ("the same, polling only", _latencies(url, folder, "polled", polled, notify=False)),
-        ("NOTIFY to a bare listener and back", _round_trips(url, inserts)),
-    ]
-    lines = [
-        f"### From an insert's stamp to the claim's, {IDLE_WORKERS} idle workers\n",
-        "| | samples | p50, ms | p99, ms |",
-        "|---|---:|---:|---:|",
-    ]
-    for what, seconds in rows:
-        p99 = statistics.quantiles(seconds, n=100, method="inclusive")[98]
-        lines.append(f"| {what} | {len(seconds)} | {1000 * statistics.median(seconds):.1f} | {1000 * p99:.1f} |")
-    return "\n".join(lines) + "\n"
+    measured = {
+        "new trials, idle workers": _latencies(url, folder, "notified", inserts, notify=True),
+        "the same, polling only": _latencies(url, folder, "polled", polled, notify=False),
+        "NOTIFY to a bare listener and back": _round_trips(url, inserts),
+    }
+    rows: list[list[str]] = []
+    for what, seconds in measured.items():
+        p50, p99 = (1000 * statistics.quantiles(seconds, n=100, method="inclusive")[one] for one in (49, 98))
+        is_ours = not rows
+        reached = report.reached(max(p50 / P50, p99 / P99), 1.0, at_least=False)
+        rows.append(
+            [
+                *(what, str(len(seconds)), f"{p50:.1f}", f"{p99:.1f}"),
+                *((f"< {P50:g}, < {P99:g}", reached) if is_ours else ("", "")),
+            ]
+        )
+    title = f"### From an insert's stamp to the claim's, {IDLE_WORKERS} idle workers\n\n"
+    return title + report.table(["", "samples", "p50, ms", "p99, ms", "to reach", "reached"], rows)
 
 
 def _latencies(url: str, folder: Path, study: str, inserts: int, *, notify: bool) -> list[float]:
