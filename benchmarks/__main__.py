@@ -23,12 +23,16 @@ FIRST = ("proposals", "resume", "quality", "turnaround", "utilisation")
 def sections() -> dict[str, ModuleType]:
     """Return the modules that measure, in the order of the report."""
     names = [one.name for one in pkgutil.iter_modules(benchmarks.__path__) if one.name != "__main__"]
-    modules = {name: importlib.import_module(f"benchmarks.{name}") for name in in_order(names)}
+    modules = {name: importlib.import_module(f"benchmarks.{name}") for name in _in_order(names)}
     return {name: module for name, module in modules.items() if hasattr(module, "run")}
 
 
-def in_order(names: Iterable[str]) -> list[str]:
-    """Return sections in the order of the report."""
+def assemble() -> None:
+    """Write RESULTS.md from what all sections found."""
+    report.assemble(_in_order({*sections(), "quality"}))
+
+
+def _in_order(names: Iterable[str]) -> list[str]:
     return sorted(names, key=lambda name: (FIRST.index(name) if name in FIRST else len(FIRST), name))
 
 
@@ -53,7 +57,7 @@ def main() -> None:
             print(text, flush=True)
             continue
         report.keep(name, text, f"python -m benchmarks {name}", time.perf_counter() - started)
-        report.assemble(in_order({*found, "quality"}))
+        assemble()
         print(f"{name}: {time.perf_counter() - started:.0f} s, written to {report.RESULTS}", flush=True)
 
 

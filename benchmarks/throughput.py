@@ -314,22 +314,18 @@ def _beside_finished_trials(url: str, finished: Sequence[int], claims: int) -> s
 
 
 def _until_claimed(url: str, folder: Path, inserts: int, polled: int) -> str:
+    ours = "new trials, idle workers"
     measured = {
-        "new trials, idle workers": _latencies(url, folder, "notified", inserts, notify=True),
+        ours: _latencies(url, folder, "notified", inserts, notify=True),
         "the same, polling only": _latencies(url, folder, "polled", polled, notify=False),
         "NOTIFY to a bare listener and back": _round_trips(url, inserts),
     }
-    rows: list[list[str]] = []
+    rows = []
     for what, seconds in measured.items():
         p50, p99 = (1000 * statistics.quantiles(seconds, n=100, method="inclusive")[one] for one in (49, 98))
-        is_ours = not rows
         reached = report.reached(max(p50 / P50, p99 / P99), 1.0, at_least=False)
-        rows.append(
-            [
-                *(what, str(len(seconds)), f"{p50:.1f}", f"{p99:.1f}"),
-                *((f"< {P50:g}, < {P99:g}", reached) if is_ours else ("", "")),
-            ]
-        )
+        target = [f"< {P50:g}, < {P99:g}", reached] if what == ours else ["", ""]
+        rows.append([what, str(len(seconds)), f"{p50:.1f}", f"{p99:.1f}", *target])
     title = f"### From an insert's stamp to the claim's, {IDLE_WORKERS} idle workers\n\n"
     return title + report.table(["", "samples", "p50, ms", "p99, ms", "to reach", "reached"], rows)
 

@@ -40,7 +40,7 @@ def main() -> None:
     text = analysis.markdown(runs.read(asked.output))
     if asked.output == FILE:
         report.keep("quality", text, "make bench-quality")
-        report.assemble(sections.in_order({*sections.sections(), "quality"}))
+        sections.assemble()
         print(f"written to {report.RESULTS}")
     else:
         print(text)

@@ -5,15 +5,16 @@ Needs the extras dev and dashboard, and a Chromium; run it from anywhere.
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-from playwright.sync_api import sync_playwright
-
 ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT))
+
+from tests import browser  # noqa: E402
+
 STUDY = """
 [study]
 name = "wide-svm"
@@ -28,8 +29,6 @@ C = { type = "real", low = 1e-3, high = 1e3, prior = "log-uniform" }
 gamma = { type = "real", low = 1e-6, high = 10.0, prior = "log-uniform" }
 kernel = { type = "categorical", choices = ["rbf", "sigmoid"] }
 """
-CHROMIUM = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
-CHROMIUM += ["--disable-component-update", "--disable-sync"]
 
 
 def main() -> None:
@@ -53,16 +52,14 @@ def main() -> None:
 
 
 def take(url: str, file: Path) -> None:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=CHROMIUM)
-        page = browser.new_page(viewport={"width": 1280, "height": 1480})
+    with browser.chromium() as running:
+        page = running.new_page(viewport={"width": 1280, "height": 1480})
         page.goto(url)
         page.get_by_text("Best Trial").first.wait_for()
         page.locator(".js-plotly-plot .scatterlayer .trace").first.wait_for()
         page.locator(".js-plotly-plot .bars path").first.wait_for()
         page.wait_for_load_state("networkidle")
         page.screenshot(path=file)
-        browser.close()
 
 
 main()

@@ -333,10 +333,7 @@ def _parameter(content: Content, dimension: Dimension) -> Plot:
     figure = go.Figure(
         traces,
         {
-            "height": 270,
-            "showlegend": False,
-            "margin": {"l": 10, "r": 14, "t": 12, "b": 10},
-            "xaxis": _parameter_axis(dimension),
+            **_small(dimension),
             "yaxis": _loss_axis(content),
         },
     )
@@ -384,10 +381,7 @@ def _dependence(content: Content, dimension: Dimension, found: Dependence, betwe
     figure = go.Figure(
         traces,
         {
-            "height": 270,
-            "showlegend": False,
-            "margin": {"l": 10, "r": 14, "t": 12, "b": 10},
-            "xaxis": _parameter_axis(dimension),
+            **_small(dimension),
             "yaxis": {"title": {"text": "expected loss"}, "range": between},
             "shapes": [
                 {
@@ -408,6 +402,16 @@ def _dependence(content: Content, dimension: Dimension, found: Dependence, betwe
         f"{one_line(dimension.name, 60)}: lowest at {one_line(_value(found.values[lowest]), 60)}, where"
         f" {_number(float(found.mean[lowest]))} ± {_number(2 * float(found.deviation[lowest]), 2)} is expected.",
     )
+
+
+def _small(dimension: Dimension) -> dict[str, Any]:
+    """Return the layout of a plot of one parameter, of which several stand side by side."""
+    return {
+        "height": 270,
+        "showlegend": False,
+        "margin": {"l": 10, "r": 14, "t": 12, "b": 10},
+        "xaxis": _parameter_axis(dimension),
+    }
 
 
 def _parameter_axis(dimension: Dimension) -> dict[str, Any]:

@@ -3,28 +3,21 @@
 import json
 import re
 import shlex
-import shutil
 import signal
 import subprocess
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 
 from ledger import embedded
 from ledger.dashboard import READ_ONLY
+from tests import browser
 from tests.pages import ROOT, blocks, reader
 from tests.system.programs import BLOCKING, Program, own_study, wait_until
 
-CHROMIUM = shutil.which("chromium")
-# of a machine that reaches nothing but itself
-ARGUMENTS = [
-    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
-    *("--disable-component-update", "--disable-sync"),
-]
 OBJECTIVE = f"""
 {BLOCKING}
 def then_blocked(params):
@@ -37,16 +30,13 @@ def then_blocked(params):
 """
 
 
-@contextmanager
+@pytest.fixture
 def page() -> Iterator[Page]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        yield browser.new_page()
-        browser.close()
+    with browser.chromium() as running:
+        yield running.new_page()
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
-def test_the_page_of_a_study_that_runs_shows_its_history_and_its_best_trial(tmp_path):
+def test_the_page_of_a_study_that_runs_shows_its_history_and_its_best_trial(tmp_path, page):
     program = Program(tmp_path)
     own_study(tmp_path, OBJECTIVE, "then_blocked", points=4)
     program.run("db", "upgrade")
@@ -75,21 +65,20 @@ def test_the_page_of_a_study_that_runs_shows_its_history_and_its_best_trial(tmp_
         points = history.locator(".scatterlayer .trace").first.locator(".points path")
         expect(points).to_have_count(complete, timeout=60_000)
 
-    with page() as it:
-        failed: list[str] = []
-        it.on("pageerror", lambda error: failed.append(str(error)))
-        it.goto(f"{address}/dashboard")
-        it.get_by_text("own").first.click()
-        it.wait_for_url("**/studies/1")
-        shows(it, 3)
-        (tmp_path / "go").touch()
-        search.communicate()
-        assert search.returncode == 0
-        # the search has ended, and the server that it started is kept
-        assert embedded.is_running(program.home)
-        it.reload()
-        shows(it, 4)
-        assert not failed
+    failed: list[str] = []
+    page.on("pageerror", lambda error: failed.append(str(error)))
+    page.goto(f"{address}/dashboard")
+    page.get_by_text("own").first.click()
+    page.wait_for_url("**/studies/1")
+    shows(page, 3)
+    (tmp_path / "go").touch()
+    search.communicate()
+    assert search.returncode == 0
+    # the search has ended, and the server that it started is kept
+    assert embedded.is_running(program.home)
+    page.reload()
+    shows(page, 4)
+    assert not failed
 
     before = program.query("select * from ledger.study, ledger.trial")
     for method, path in (("DELETE", "studies/1"), ("POST", "trials/4096/tell"), ("PUT", "studies/1/note")):
@@ -106,8 +95,7 @@ def test_the_page_of_a_study_that_runs_shows_its_history_and_its_best_trial(tmp_
     assert not embedded.is_running(program.home)
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
-def test_the_quick_start_leads_to_a_page_of_the_readers_own_csv(tmp_path):
+def test_the_quick_start_leads_to_a_page_of_the_readers_own_csv(tmp_path, page):
     """What tests/system/test_docs.py cannot look at: the last steps again, and then the browser."""
     text = (ROOT / "docs" / "quick-start.md").read_text()
     steps = text[text.index("## Your own data") :]
@@ -132,13 +120,12 @@ def test_the_quick_start_leads_to_a_page_of_the_readers_own_csv(tmp_path):
             found = re.fullmatch(r"the dashboard is at (http://127\.0\.0\.1:\d+/dashboard); Ctrl-C ends it\n", line)
             assert found is not None, line
             assert re.sub(r":\d+/", ":8080/", line).strip() in command.shown
-            with page() as on:
-                on.goto(found[1])
-                on.get_by_text(re.compile(r"\bown\b")).first.click()
-                expect(on.get_by_text(f"Best Trial (number={number})")).to_be_visible(timeout=60_000)
-                expect(on.get_by_text(loss, exact=True).first).to_be_visible()
-                points = on.locator("#graph-history-0, .js-plotly-plot").first.locator(".scatterlayer .trace").first
-                expect(points.locator(".points path")).to_have_count(12, timeout=60_000)
+            page.goto(found[1])
+            page.get_by_text(re.compile(r"\bown\b")).first.click()
+            expect(page.get_by_text(f"Best Trial (number={number})")).to_be_visible(timeout=60_000)
+            expect(page.get_by_text(loss, exact=True).first).to_be_visible()
+            points = page.locator("#graph-history-0, .js-plotly-plot").first.locator(".scatterlayer .trace").first
+            expect(points.locator(".points path")).to_have_count(12, timeout=60_000)
         finally:
             dashboard.send_signal(signal.SIGINT)
             dashboard.communicate(timeout=60)
