@@ -3,11 +3,11 @@
 from alembic import context
 from sqlalchemy import Connection
 
-from ledger.database import optuna_views
 from ledger.database.connection import engine
 from ledger.database.migration import UPGRADE_LOCK, run_repeatable_files
 from ledger.database.tables import SCHEMA, metadata
 from ledger.errors import UsageError
+from ledger.optuna import views as optuna_views
 from ledger.settings import Settings
 
 

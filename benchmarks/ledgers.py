@@ -21,8 +21,8 @@ from ledger import embedded
 from ledger.database import migration
 from ledger.database.connection import engine
 from ledger.database.store import Batch, Store, StudyRow
-from ledger.manager import register
-from ledger.study import assemble
+from ledger.manager.batch import register
+from ledger.study.spec import assemble
 
 ROOT = Path(__file__).parents[1]
 NAMES = ("x", "y", "z")

@@ -10,7 +10,7 @@ from typing import Any
 
 from benchmarks.ledgers import NAMES, Ledger
 from ledger.database.store import StudyRow
-from ledger.manager import LONGEST_POLL, SHORTEST_POLL
+from ledger.manager.batch import LONGEST_POLL, SHORTEST_POLL
 
 
 def skopt_optimizer(initial: int, seed: int = 0) -> Any:

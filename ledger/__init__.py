@@ -3,17 +3,21 @@
 In Python: `objective`, `Study` and `load_study` (docs/own-objective.md); each is loaded when it is asked for.
 """
 
+import logging
 from importlib import import_module
 from typing import Any
 
 __version__ = "0.1.0"
 
+# A library leaves it to its host what is shown of its log (Python's logging HOWTO).
+logging.getLogger("ledger").addHandler(logging.NullHandler())
+
 _PLACES = {
-    "objective": "ledger.objectives.decorator",
+    "objective": "ledger.study.decorator",
     "Context": "ledger.objectives.context",
-    "Study": "ledger.scripting",
-    "StudyResult": "ledger.scripting",
-    "load_study": "ledger.scripting",
+    "Study": "ledger.api",
+    "StudyResult": "ledger.api",
+    "load_study": "ledger.api",
 }
 
 

@@ -6,7 +6,7 @@ import sys
 import time
 from typing import Any
 
-from ledger.lines import one_line
+from ledger.text import one_line
 
 # Of a message for people; a point of many parameters is shown whole.
 _LONGEST = 5_000

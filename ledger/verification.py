@@ -8,9 +8,9 @@ from typing import Any
 
 from ledger.database.store import AnyRow, Snapshot
 from ledger.errors import LedgerError, UsageError
-from ledger.lines import show
-from ledger.optimizer import environment, mean_loss, propose, recall
-from ledger.study import Study
+from ledger.proposals import environment, mean_loss, propose, recall
+from ledger.study.spec import Study
+from ledger.text import show
 
 OPEN = ("pending", "running")
 STATES = (*OPEN, "complete", "failed", "cancelled")

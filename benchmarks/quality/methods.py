@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from benchmarks import report
-from ledger.space import Categorical, Dimension, Integer, Real
+from ledger.study.space import Categorical, Dimension, Integer, Real
 
 Params = dict[str, Any]
 

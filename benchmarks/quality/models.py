@@ -6,7 +6,7 @@ from typing import Any
 
 from ledger import seeds
 from ledger.objectives import DEFAULT_SPACES, MODELS, Context, datasets, load
-from ledger.space import Dimension, Space
+from ledger.study.space import Dimension, Space
 
 SYNTHETIC = "synthetic"
 

@@ -14,8 +14,8 @@ from typing import Any
 from benchmarks import report
 from benchmarks.quality import methods, models
 from benchmarks.quality.functions import FUNCTIONS
-from ledger.space import Dimension
-from ledger.study import initial_points
+from ledger.study.space import Dimension
+from ledger.study.spec import initial_points
 
 EVALUATIONS = 60
 BATCH = 4

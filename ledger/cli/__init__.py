@@ -10,7 +10,7 @@ from click.shell_completion import CompletionItem
 
 from ledger import __version__
 from ledger.errors import LedgerError
-from ledger.lines import one_line
+from ledger.text import one_line
 
 # Of a message: it may quote what somebody wrote, and never fills the screen with it.
 _LONGEST = 1_500

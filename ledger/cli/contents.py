@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from ledger.lines import one_line
+from ledger.text import one_line
 
 
 class Contents(click.ParamType[tuple[str, bytes]]):

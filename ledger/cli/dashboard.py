@@ -2,7 +2,7 @@
 
 import click
 
-from ledger.cli.access import database
+from ledger.access import database
 from ledger.cli.options import examples, settings_options
 from ledger.errors import LedgerError
 from ledger.settings import Settings
@@ -30,11 +30,11 @@ def dashboard(port: int, host: str, settings: Settings) -> None:
     It reads what `ledger optuna enable` shows, changes nothing, and keeps the embedded server running meanwhile. It
     needs the extra: pip install 'trial-ledger[dashboard]'.
     """
-    from ledger.optuna import check_version, opened
+    from ledger.optuna.connect import check_version, opened
 
     for package in ("optuna", "optuna-dashboard"):
         check_version(package)
-    from ledger.dashboard import server
+    from ledger.optuna.dashboard import server
 
     with database(settings) as url, opened(url, settings.statement_timeout) as storage:
         try:

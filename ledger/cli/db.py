@@ -8,8 +8,8 @@ import sys
 import click
 
 from ledger import embedded
+from ledger.access import MIGRATION_SECONDS, database
 from ledger.cli import document
-from ledger.cli.access import MIGRATION_SECONDS, database
 from ledger.cli.options import examples, settings_options
 from ledger.errors import LedgerError
 from ledger.settings import Settings

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import click
 
-from ledger.cli.access import ledger_store
+from ledger.access import ledger_store
 from ledger.cli.names import STUDY
 from ledger.cli.options import examples, settings_options
 from ledger.errors import LedgerError, UsageError
-from ledger.lines import one_line
 from ledger.settings import Settings
+from ledger.text import one_line
 
 
 @click.command(
@@ -64,7 +64,7 @@ def export(name: str, format_: str, output: Path | None, settings: Settings) -> 
             written = write_files(store, study, output)
             click.echo(f"{written} files written to {output}", err=True)
         elif format_ == "optuna":
-            from ledger.export.optuna import write_optuna
+            from ledger.optuna.export import write_optuna
 
             assert output is not None
             write_optuna(store, study, output)

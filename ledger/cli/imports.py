@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from ledger.cli.access import database, ledger_store
+from ledger.access import database, ledger_store
 from ledger.cli.contents import Contents
 from ledger.cli.names import STUDY
 from ledger.cli.options import TEXT, examples, settings_options
@@ -117,7 +117,7 @@ def optuna(url: str, study: str, into: str, skip_unusable: bool, settings: Setti
     negative of a value. Trials that are not complete are passed by.
     """
     from ledger.imports.history import import_history
-    from ledger.imports.optuna_study import load
+    from ledger.optuna.imports import load
 
     found = load(url, study)
     with ledger_store(settings) as store:

@@ -125,6 +125,8 @@ def _settings_options(command: F, patience: float) -> F:
     )
     @wraps(command)
     def wrapper(*args: Any, database_url: str | None, **kwargs: Any) -> Any:
+        from ledger.access import NotPermitted
+        from ledger.cli.roles import with_way_out
         from ledger.database.retry import GaveUp, Patience, persist
 
         given = {name: kwargs.pop(name) for name in ("log_format", "log_level", "give_up_after", "statement_timeout")}
@@ -139,6 +141,8 @@ def _settings_options(command: F, patience: float) -> F:
 
         try:
             return persist(lambda: command(*args, settings=settings, **kwargs), Patience(settings.give_up_after), pause)
+        except NotPermitted as error:
+            raise with_way_out(error) from None
         except LedgerError as error:
             if lost and not isinstance(error, GaveUp):
                 raise LedgerError(

@@ -2,8 +2,8 @@
 
 import click
 
+from ledger.access import MIGRATION_SECONDS, database
 from ledger.cli import document
-from ledger.cli.access import MIGRATION_SECONDS, database
 from ledger.cli.options import examples, settings_options
 from ledger.settings import Settings
 
@@ -21,8 +21,9 @@ def enable(settings: Settings) -> None:
     Optuna only reads them: whatever it writes is refused. `ledger db upgrade` keeps them in step. They cost an index
     more on the trials, and nothing else; `ledger optuna disable` removes both.
     """
-    from ledger.database import migration, optuna_views
+    from ledger.database import migration
     from ledger.database.connection import engine
+    from ledger.optuna import views as optuna_views
 
     with database(settings) as url, engine(url, statement_seconds=MIGRATION_SECONDS).connect() as connection:
         migration.check(connection)
@@ -37,8 +38,9 @@ def enable(settings: Settings) -> None:
 @settings_options
 def disable(settings: Settings) -> None:
     """Remove the views again."""
-    from ledger.database import migration, optuna_views
+    from ledger.database import migration
     from ledger.database.connection import engine
+    from ledger.optuna import views as optuna_views
 
     with database(settings) as url, engine(url, statement_seconds=MIGRATION_SECONDS).connect() as connection:
         migration.check(connection)
@@ -51,9 +53,10 @@ def disable(settings: Settings) -> None:
 @settings_options
 def status(as_json: bool, settings: Settings) -> None:
     """Say whether Optuna can read the ledger, with which versions, and what it does not see."""
-    from ledger.database import migration, optuna_views
+    from ledger.database import migration
     from ledger.database.connection import engine
-    from ledger.optuna import SUPPORTED
+    from ledger.optuna import views as optuna_views
+    from ledger.optuna.connect import SUPPORTED
 
     with database(settings) as url, engine(url).connect() as connection:
         migration.check(connection)
@@ -82,7 +85,7 @@ def url(settings: Settings) -> None:
     from psycopg.conninfo import conninfo_to_dict
 
     from ledger import embedded
-    from ledger import optuna as reading
+    from ledger.optuna import connect as reading
 
     if reading.is_installed():
         reading.check_version("optuna")

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from ledger.database.store import Store, StudyRow
-from ledger.lines import one_line
+from ledger.text import one_line
 
 
 def show(store: Store, row: StudyRow) -> None:

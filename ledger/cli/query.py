@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
+from ledger.access import ledger_store
 from ledger.cli import document, table
-from ledger.cli.access import ledger_store
 from ledger.cli.options import TEXT, examples, settings_options
 from ledger.errors import UsageError
 from ledger.settings import Settings

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from ledger.cli.access import ledger_store
+from ledger.access import ledger_store
 from ledger.cli.names import STUDY
 from ledger.cli.options import examples, settings_options
 from ledger.errors import UsageError

@@ -1,21 +1,15 @@
 """run, manager and resume: the commands that carry a study on."""
 
 import os
-import socket
-import sys
-import uuid
-from collections.abc import Collection, Mapping
-from contextlib import nullcontext
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 import click
 
-from ledger.cli import outcome
-from ledger.cli.access import database
+from ledger.access import database
 from ledger.cli.names import STUDY
 from ledger.cli.options import allow_option, examples, service_options, study_options, wait_option
-from ledger.errors import LedgerError
 from ledger.settings import Settings
 
 
@@ -50,15 +44,19 @@ def run(
     Without a database URL it starts the embedded PostgreSQL in ./.ledger, whose data stay. The same command, after
     Ctrl-C or a crash, goes on where it was; a complete study is shown.
     """
-    from ledger.study import assemble
-    from ledger.study import workers as workers_of
+    from ledger import search
+    from ledger.cli.shown import Shown, end, local
+    from ledger.study.spec import assemble
+    from ledger.study.spec import workers as workers_of
 
     study = assemble(options, file)
     workers = workers or workers_of(file) or min(os.cpu_count() or 1, study.points)
     if study.objective.function is not None:
-        check_objective(study.spec()["objective"], allow)
+        search.check_objective(study.spec()["objective"], allow)
     with database(settings, create=True) as url:
-        carry_on(url, settings, study=study, workers=workers, allow=allow, wait=wait)
+        shown = Shown(settings)
+        row = search.run(url, settings, study, local(workers, allow, shown), wait=wait, listener=shown)
+        end(url, settings, row)
 
 
 @click.command(
@@ -76,11 +74,14 @@ def manager(file: Path | None, options: dict[str, Any], wait: bool, settings: Se
     Asks the optimizer for points, inserts them, waits for the workers' losses, and tells the optimizer, until the
     budget is used. The exit code is the study's outcome: 0 where it is complete.
     """
-    from ledger.study import assemble
+    from ledger import search
+    from ledger.cli.shown import Shown, end
+    from ledger.study.spec import assemble
 
     study = assemble(options, file)
     with database(settings, create=True) as url:
-        carry_on(url, settings, study=study, wait=wait)
+        row = search.run(url, settings, study, search.LocalWorkers(), wait=wait, listener=Shown(settings))
+        end(url, settings, row)
 
 
 @click.command(
@@ -106,101 +107,13 @@ def resume(
 
     Nothing has to be restored: the ledger is the state.
     """
+    from ledger import search
+    from ledger.cli.shown import Shown, end, local
+
     if workers is None:
         workers = 0 if settings.database_url else os.cpu_count() or 1
     with database(settings) as url:
-        carry_on(url, settings, name=name, iterations=iterations, workers=workers, allow=allow, wait=wait)
-
-
-def carry_on(
-    url: str,
-    settings: Settings,
-    *,
-    study: Any = None,
-    name: str = "",
-    iterations: int | None = None,
-    workers: int = 0,
-    allow: Collection[str] = (),
-    wait: bool = False,
-    environment: Mapping[str, str] | None = None,
-) -> None:
-    """Register `study`, or resume `name`, and manage it to its end; exits with 1 where it failed.
-
-    A manager whose connection is lost begins again on a new one: the ledger is the state.
-    """
-    from ledger.database import migration
-    from ledger.database.connection import engine
-    from ledger.database.retry import Patience, persist
-    from ledger.database.store import Store
-    from ledger.manager import Manager, register
-    from ledger.steady import SteadyManager
-    from ledger.terminal.live import View, can_draw
-    from ledger.worker.crew import Crew
-
-    # its own, by which it knows a session that it left behind
-    role = f"ledger manager {socket.gethostname()[:20]}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
-    manager_engine = engine(url, role, statement_seconds=settings.statement_timeout, writes=True)
-    patience = Patience(settings.give_up_after)
-
-    with manager_engine.connect() as connection:
-        migration.check(connection)
-        store = Store(connection)
-        row = register(store, study) if study is not None else _to_resume(store, name, iterations)
-        another_round = study is None and row.state == "failed"
-        if study is None and row.state in ("paused", "failed"):
-            store.run(row.id)
-            row = store.study(row.name)
-
-    def manage(crew: Crew) -> Any:
-        def answered(_progress: Any) -> None:
-            patience.worked()
-            crew.check()
-
-        with manager_engine.connect() as connection:
-            kind = SteadyManager if row.spec.get("mode") == "steady" else Manager
-            return kind(Store(connection), row, answered, wait=wait).run(another_round=another_round)
-
-    if not row.has_ended:
-        is_seen = can_draw(sys.stderr) and settings.log_format == "text"
-        view = View(url, row.id, settings.statement_timeout, sys.stderr) if is_seen else None
-        crew_options = ["--log-format", settings.log_format]
-        crew_options += ["--log-level", "warning" if view else settings.log_level]
-        crew_options += ["--give-up-after", str(settings.give_up_after)]
-        crew_options += ["--statement-timeout", str(settings.statement_timeout)]
-        with view or nullcontext():
-            output = view.output if view else None
-            with Crew(workers, url, row.name, allow, crew_options, output, environment) as crew:
-                row = persist(lambda: manage(crew), patience)
-    with manager_engine.connect() as connection:
-        outcome.show(Store(connection), row)
-    if row.state != "complete":
-        way_out = f": `ledger resume {row.name}` tries again" if row.state == "failed" else ""
-        raise LedgerError(f"study {row.name} is {row.state}{way_out}")
-
-
-def _to_resume(store: Any, name: str, iterations: int | None) -> Any:
-    row = store.study(name)
-    if row.state == "cancelled":
-        raise LedgerError(f"study {name} was cancelled, which is for good: start another with a new --name")
-    if iterations is not None:
-        # as in the study's file: without what was retried, enqueued or imported
-        added = store.unproposed_iterations(row)
-        if iterations + added < row.iterations:
-            raise LedgerError(
-                f"study {name} has a budget of {row.iterations - added} iterations, and a budget only grows"
-            )
-        store.extend(row.id, iterations + added)
-    return store.study(name)
-
-
-def check_objective(
-    objective: dict[str, Any], allow: Collection[str], environment: Mapping[str, str] | None = None
-) -> None:
-    """Refuse an objective that this machine's workers could not load, before anything is written."""
-    from ledger.worker.trainer import Trainer
-
-    trainer = Trainer(allow, threads=1, environment=environment)
-    try:
-        trainer.check(objective)
-    finally:
-        trainer.kill()
+        shown = Shown(settings)
+        crew = local(workers, allow, shown)
+        row = search.resume(url, settings, name, crew, iterations=iterations, wait=wait, listener=shown)
+        end(url, settings, row)

@@ -5,8 +5,8 @@ from typing import Any
 
 import click
 
+from ledger.access import ledger_store
 from ledger.cli import document, outcome, table
-from ledger.cli.access import database, ledger_store
 from ledger.cli.names import STUDY
 from ledger.cli.options import examples, settings_options, study_options
 from ledger.errors import LedgerError, UsageError
@@ -38,19 +38,12 @@ def create(file: Path | None, options: dict[str, Any], settings: Settings) -> No
     Points can be enqueued and history imported before it begins: `ledger resume NAME` lets it, as `ledger run` and
     `ledger manager` do with the same settings.
     """
-    from ledger.database import migration
-    from ledger.database.connection import engine
-    from ledger.database.store import Store
-    from ledger.manager import record
-    from ledger.study import assemble
+    from ledger.manager.batch import record
+    from ledger.study.spec import assemble
 
     asked = assemble(options, file)
-    with (
-        database(settings, create=True) as url,
-        engine(url, "ledger command", statement_seconds=settings.statement_timeout).connect() as connection,
-    ):
-        migration.check(connection)
-        if record(Store(connection), asked) is None:
+    with ledger_store(settings, create=True) as store:
+        if record(store, asked) is None:
             raise LedgerError(
                 f"study {asked.name} is there already: `ledger study show {asked.name}` shows it, and another --name"
                 " makes another"

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import click
 
-from ledger.lines import one_line
+from ledger.text import one_line
 
 
 def show(headers: Sequence[str], rows: Sequence[Sequence[object]]) -> None:

@@ -5,14 +5,14 @@ from typing import Any
 
 import click
 
+from ledger.access import ledger_store
 from ledger.cli import document, table
-from ledger.cli.access import ledger_store
 from ledger.cli.contents import Contents
 from ledger.cli.names import STUDY
 from ledger.cli.options import TEXT, examples, settings_options
 from ledger.errors import UsageError
-from ledger.lines import last_line, one_line
 from ledger.settings import Settings
+from ledger.text import last_line, one_line
 
 # Characters of the parameters that a list shows.
 PARAMS_SHOWN = 60
@@ -133,8 +133,8 @@ def enqueue(name: str, values: tuple[str, ...], file: tuple[str, bytes] | None, 
     join the last iteration while that is under way; else they make one more, and a study that has ended runs again.
     They cost nothing of the budget. All of them are enqueued, or none.
     """
-    from ledger.points import read_lines, read_pairs
-    from ledger.space import Space
+    from ledger.study.points import read_lines, read_pairs
+    from ledger.study.space import Space
 
     if bool(values) == (file is not None):
         raise UsageError("say which point: PARAMETER=VALUE for every parameter, or --file for several points")

@@ -4,8 +4,8 @@ from itertools import groupby
 
 import click
 
+from ledger.access import ledger_store
 from ledger.cli import document
-from ledger.cli.access import ledger_store
 from ledger.cli.names import STUDY
 from ledger.cli.options import examples, settings_options
 from ledger.errors import LedgerError

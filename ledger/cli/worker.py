@@ -6,8 +6,8 @@ from datetime import timedelta
 import click
 from click.core import ParameterSource
 
+from ledger.access import database, ledger_store
 from ledger.cli import document, table
-from ledger.cli.access import database, ledger_store
 from ledger.cli.names import STUDY
 from ledger.cli.options import Bytes, Seconds, allow_option, examples, service_options, settings_options
 from ledger.errors import UsageError

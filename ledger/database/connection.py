@@ -14,7 +14,7 @@ from ledger.errors import LedgerError, UsageError
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
-from ledger.lines import one_line
+from ledger.text import one_line
 
 OLDEST_SERVER = 150000
 # Seconds after which the server gives a statement up.

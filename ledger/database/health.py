@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, text
 
-from ledger.lines import one_line
+from ledger.text import one_line
 
 # Of this database alone, whose tables no other's snapshots hold back; and never the session that asks. What a role may
 # not see of others' sessions is null here, and counted by _HIDDEN.

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from psycopg import sql
 
 from ledger.errors import UsageError
-from ledger.lines import nearest
 from ledger.resources import folder
+from ledger.text import nearest
 
 _VARIABLE = re.compile(r"^\\if :\{\?(\w+)\} \\else \\set \1 '([^']*)' \\endif\n", re.MULTILINE)
 

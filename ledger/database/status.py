@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from ledger.errors import LedgerError
-from ledger.lines import last_line
+from ledger.text import last_line
 
 # Ended trials that the rate is taken from, or twice the points of an iteration where that is more.
 _RATED = 20

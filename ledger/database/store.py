@@ -23,7 +23,7 @@ from ledger.database import flattened, status, tables
 from ledger.database.connection import to_json
 from ledger.database.protocol import CHANNEL
 from ledger.errors import LedgerError
-from ledger.lines import one_line
+from ledger.text import one_line
 
 # Says "one manager a study" apart from other programs' advisory locks ("trial" in ASCII, cut to 32 bits).
 MANAGER_LOCK = 0x7472696C

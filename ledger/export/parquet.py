@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from ledger import __version__
 from ledger.database.store import AnyRow, Store, StudyRow
 from ledger.errors import LedgerError
-from ledger.space import Categorical, Dimension, Integer, Space
+from ledger.study.space import Categorical, Dimension, Integer, Space
 
 # Trials of one row group.
 GROUP = 10_000

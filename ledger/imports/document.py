@@ -11,9 +11,9 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 from ledger.database.store import Dataset, Snapshot, Store, StudyRow
 from ledger.errors import LedgerError, UsageError
 from ledger.export.documents import FORMAT, VERSION
-from ledger.lines import one_line, show
 from ledger.objectives import tabular
-from ledger.study import Study, StudyTable
+from ledger.study.spec import Study, StudyTable
+from ledger.text import one_line, show
 from ledger.verification import disagreements
 
 WRITE_IT = "write one by `ledger export NAME --output FILE`"

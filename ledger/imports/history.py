@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 
 from ledger.database.store import Finished, Store, StudyRow
 from ledger.errors import UsageError
-from ledger.lines import show
-from ledger.optimizer import mean_loss
-from ledger.points import point_key
-from ledger.space import Space
+from ledger.proposals import mean_loss
+from ledger.study.points import point_key
+from ledger.study.space import Space
+from ledger.text import show
 
 
 @dataclass(frozen=True)

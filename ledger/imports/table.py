@@ -8,8 +8,8 @@ from functools import partial
 from ledger.database.store import Finished
 from ledger.errors import UsageError
 from ledger.imports.history import Row, finite_loss
-from ledger.lines import nearest, show
-from ledger.space import Space
+from ledger.study.space import Space
+from ledger.text import nearest, show
 
 # Before a parameter's name in the header of `ledger export --format csv`.
 PREFIX = "params_"

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ledger.errors import LedgerError, UsageError
-from ledger.lines import one_line
+from ledger.text import one_line
 
 # The environment variable that names the file.
 VARIABLE = "LEDGER_CARRIED_FUNCTION"

@@ -6,9 +6,9 @@ from collections.abc import Callable, Collection
 from typing import Any
 
 from ledger.errors import LedgerError, UsageError
-from ledger.lines import one_line
 from ledger.objectives import carried
 from ledger.objectives.context import Context
+from ledger.text import one_line
 
 
 def check_reference(function: str) -> None:

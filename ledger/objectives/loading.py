@@ -8,7 +8,6 @@ from typing import Any
 from threadpoolctl import ThreadpoolController
 
 from ledger.errors import LedgerError
-from ledger.lines import one_line
 from ledger.objectives import builtin, metrics, tabular
 from ledger.objectives.context import Context
 from ledger.objectives.datasets import DATASETS
@@ -16,6 +15,7 @@ from ledger.objectives.function import load_function
 from ledger.objectives.parameters import MODELS
 from ledger.objectives.result import Result, to_result
 from ledger.objectives.tabular import Table
+from ledger.text import one_line
 
 
 def load(

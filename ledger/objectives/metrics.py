@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ledger.errors import UsageError
-from ledger.lines import nearest, show
+from ledger.text import nearest, show
 
 DEFAULT = "accuracy"
 

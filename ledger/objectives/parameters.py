@@ -4,7 +4,7 @@ manager must not import them. The tests hold it against the libraries."""
 from collections.abc import Iterable
 
 from ledger.errors import UsageError
-from ledger.lines import nearest
+from ledger.text import nearest
 
 MODELS: tuple[str, ...] = ("svm", "xgb", "lgbm")
 ESTIMATORS: dict[str, str] = {"svm": "SVC", "xgb": "XGBClassifier", "lgbm": "LGBMClassifier"}

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ledger.errors import LedgerError
-from ledger.lines import one_line
+from ledger.text import one_line
 
 _NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 

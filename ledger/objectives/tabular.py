@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ledger.errors import UsageError
-from ledger.lines import nearest, one_line, show
+from ledger.text import nearest, one_line, show
 
 if TYPE_CHECKING:
     import numpy as np

@@ -6,8 +6,8 @@ from typing import Any
 
 from ledger.database.store import AnyRow, Snapshot
 from ledger.objectives import metrics
-from ledger.optimizer import Dependence, Importance, Surrogate, recall
-from ledger.study import Study
+from ledger.proposals import Dependence, Importance, Surrogate, recall
+from ledger.study.spec import Study
 
 # Trials that plots and table show one by one: as many as a phone draws at once. Half of them are the best.
 SHOWN = 2_000

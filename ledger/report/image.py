@@ -8,9 +8,9 @@ from choreographer.errors import BrowserClosedError, BrowserFailedError, ChromeN
 from plotly.subplots import make_subplots
 
 from ledger.errors import LedgerError
-from ledger.lines import one_line
 from ledger.report import theme
 from ledger.report.plots import Section
+from ledger.text import one_line
 
 # Pixels of the screen a pixel of the layout: for print and for dense displays.
 SCALE = 2

@@ -14,11 +14,11 @@ from plotly.offline import get_plotlyjs, get_plotlyjs_version
 
 from ledger import __version__
 from ledger.database.store import AnyRow, Snapshot
-from ledger.lines import last_line, one_line, show
 from ledger.report import theme
 from ledger.report.content import Content
 from ledger.report.plots import PLOTS
-from ledger.space import Categorical, Dimension
+from ledger.study.space import Categorical, Dimension
+from ledger.text import last_line, one_line, show
 
 # Metrics that the table has a column for.
 METRICS = 8

@@ -14,11 +14,11 @@ import numpy as np
 import plotly.graph_objects as go
 
 from ledger.database.store import AnyRow
-from ledger.lines import one_line
-from ledger.optimizer import Dependence
+from ledger.proposals import Dependence
 from ledger.report.content import LARGEST, SHOWN, Content
 from ledger.report.theme import AZURE, BLUE, GREEN, GREY, ORANGE, OUTCOMES, SKY, VERMILLION
-from ledger.space import Categorical, Dimension, Integer
+from ledger.study.space import Categorical, Dimension, Integer
+from ledger.text import one_line
 
 # Losses are drawn on a logarithmic axis where the largest is so many times the smallest.
 DECADES = 50

@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from ledger.database.status import Status
-from ledger.lines import one_line
+from ledger.text import one_line
 
 
 def line(status: Status) -> str:

@@ -8,9 +8,9 @@ from rich.table import Table
 from rich.text import Text
 
 from ledger.database.status import Status, WorkerStatus
-from ledger.lines import one_line
 from ledger.terminal.line import attempts_gone_wrong, counts, duration, score
 from ledger.terminal.sparkline import sparkline
+from ledger.text import one_line
 
 _COLOURS = {"running": "cyan", "complete": "green", "failed": "red", "paused": "yellow", "cancelled": "yellow"}
 # Cells of a progress bar and of the sparkline, at most.

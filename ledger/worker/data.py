@@ -6,7 +6,7 @@ from typing import IO, Any
 
 from ledger.database import protocol
 from ledger.errors import LedgerError
-from ledger.lines import one_line
+from ledger.text import one_line
 
 # Of one statement, so that a slow network stays within its time.
 PIECE = 1024 * 1024

@@ -10,8 +10,8 @@ from typing import Any
 
 from ledger.database import protocol
 from ledger.database.protocol import Claimed, Completed
-from ledger.lines import last_line
 from ledger.logs import say
+from ledger.text import last_line
 from ledger.worker.trainer import Trained
 
 _log = logging.getLogger("ledger.worker")

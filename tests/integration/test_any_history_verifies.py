@@ -14,8 +14,8 @@ from ledger.database import protocol
 from ledger.database.connection import engine
 from ledger.database.store import Batch, Finished, Store
 from ledger.errors import LedgerError
-from ledger.optimizer import mean_loss
-from ledger.study import assemble
+from ledger.proposals import mean_loss
+from ledger.study.spec import assemble
 from ledger.verification import verify
 from tests.integration.ledgers import claim_one
 from tests.integration.moving import as_it_is_elsewhere, exported, moved, without_releases

@@ -13,8 +13,8 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from ledger.cli import main
 from ledger.database import protocol
 from ledger.database.store import Store
-from ledger.manager import Manager, register
-from ledger.study import assemble
+from ledger.manager.batch import Manager, register
+from ledger.study.spec import assemble
 from tests import variables
 from tests.integration.ledgers import make_study, take
 
@@ -373,7 +373,7 @@ def test_what_is_missing_for_optuna_is_named(there, tmp_path, monkeypatch):
         ("4.9.0", "optuna 4.9.0 is not supported, 5.0 is: pip install 'optuna==5.0.*'"),
         (None, "optuna is not installed: pip install 'trial-ledger[dashboard]'"),
     ):
-        monkeypatch.setattr("ledger.optuna._installed", lambda _package, found=found: found)
+        monkeypatch.setattr("ledger.optuna.connect._installed", lambda _package, found=found: found)
         for command in (["dashboard"], ["export", "svm-1", "--format", "optuna", "--output", "study.db"]):
             assert there(*command)[::2] == (1, f"ledger: {said}\n")
         # the URL may be for another machine's Optuna

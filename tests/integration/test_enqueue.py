@@ -12,9 +12,9 @@ from ledger.database import protocol
 from ledger.database.connection import engine
 from ledger.database.store import Batch, Finished, Store, StudyRow
 from ledger.errors import LedgerError
-from ledger.manager import Manager, record, register
-from ledger.steady import SteadyManager
-from ledger.study import Study
+from ledger.manager.batch import Manager, record, register
+from ledger.manager.steady import SteadyManager
+from ledger.study.spec import Study
 from ledger.verification import verify
 from tests.integration.ledgers import make_study, take, trial
 from tests.integration.test_commands import run as run

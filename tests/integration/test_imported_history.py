@@ -12,9 +12,9 @@ from ledger.database import protocol
 from ledger.database.connection import engine
 from ledger.database.store import Finished, Store
 from ledger.errors import LedgerError
-from ledger.manager import Manager, register
-from ledger.optimizer import mean_loss
-from ledger.steady import SteadyManager
+from ledger.manager.batch import Manager, register
+from ledger.manager.steady import SteadyManager
+from ledger.proposals import mean_loss
 from ledger.verification import verify
 from tests.integration.ledgers import make_study
 from tests.integration.test_commands import run as run

@@ -13,8 +13,8 @@ from ledger.database import protocol
 from ledger.database.connection import engine
 from ledger.database.store import Store
 from ledger.errors import LedgerError
-from ledger.manager import Manager, register
-from ledger.study import Study, assemble
+from ledger.manager.batch import Manager, register
+from ledger.study.spec import Study, assemble
 from tests.integration.ledgers import claim_one
 
 Loss = Callable[[dict[str, Any]], float | None]

@@ -10,13 +10,14 @@ from typing import Any
 import psycopg
 import pytest
 
-from ledger import manager, optimizer
+from ledger import proposals
 from ledger.database import protocol
 from ledger.database.connection import BoundedConnection, engine
 from ledger.database.store import Store
 from ledger.errors import LedgerError
-from ledger.manager import Manager, register
-from ledger.study import Study, assemble
+from ledger.manager import batch as manager
+from ledger.manager.batch import Manager, register
+from ledger.study.spec import Study, assemble
 from tests.integration.ledgers import claim_one
 
 
@@ -83,7 +84,7 @@ def faults(connection, monkeypatch) -> Faults:
 def remembered_proposals(monkeypatch) -> None:
     """Proposals are a pure function (tests/unit/test_proposals.py), so each is computed once."""
     known: dict[str, Any] = {}
-    propose = optimizer.propose
+    propose = proposals.propose
 
     def remembered(study: Study, *args: Any) -> Any:
         key = json.dumps([study.spec(), args], default=vars)

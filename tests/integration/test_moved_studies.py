@@ -18,10 +18,10 @@ from ledger.database.connection import engine
 from ledger.database.store import Finished, Store
 from ledger.errors import LedgerError, UsageError
 from ledger.imports.document import read
-from ledger.lines import one_line
-from ledger.manager import Manager, register
-from ledger.steady import SteadyManager
-from ledger.study import Study, assemble
+from ledger.manager.batch import Manager, register
+from ledger.manager.steady import SteadyManager
+from ledger.study.spec import Study, assemble
+from ledger.text import one_line
 from ledger.verification import disagreements, verify
 from tests.conftest import _database
 from tests.fuzz import cases, check_line, texts

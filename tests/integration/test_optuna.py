@@ -17,12 +17,13 @@ from psycopg import errors
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from sqlalchemy.pool import NullPool
 
-from ledger import optuna as reading
-from ledger.database import migration, optuna_views, protocol
+from ledger.database import migration, protocol
 from ledger.database.connection import engine
 from ledger.database.store import Batch, Store, StudyRow
 from ledger.errors import LedgerError, UsageError
-from ledger.export.optuna import write_optuna
+from ledger.optuna import connect as reading
+from ledger.optuna import views as optuna_views
+from ledger.optuna.export import write_optuna
 from tests.conftest import _database
 from tests.integration.ledgers import make_study, spec, take
 

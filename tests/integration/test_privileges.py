@@ -19,11 +19,12 @@ from psycopg.errors import InsufficientPrivilege
 from sqlalchemy.exc import DBAPIError
 
 from ledger import embedded
-from ledger import optuna as reading
-from ledger.database import migration, optuna_views, protocol
+from ledger.database import migration, protocol
 from ledger.database.connection import engine
 from ledger.database.store import Dataset, Finished, Store
 from ledger.database.tables import metadata
+from ledger.optuna import connect as reading
+from ledger.optuna import views as optuna_views
 from ledger.resources import folder
 from tests.conftest import _database
 from tests.integration.ledgers import make_study, spec, take, trial

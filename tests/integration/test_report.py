@@ -12,8 +12,8 @@ import pytest
 from ledger.cli import program
 from ledger.database import protocol
 from ledger.errors import LedgerError, UsageError
-from ledger.manager import Manager, register
-from ledger.study import assemble
+from ledger.manager.batch import Manager, register
+from ledger.study.spec import assemble
 from tests import browser
 from tests.integration.ledgers import claim_one
 

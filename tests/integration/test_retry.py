@@ -10,7 +10,7 @@ from ledger.database import protocol
 from ledger.database.connection import engine
 from ledger.database.store import Store
 from ledger.errors import LedgerError
-from ledger.manager import Manager, register
+from ledger.manager.batch import Manager, register
 from tests.integration.ledgers import add_iteration, attempt, make_study, take, trial
 from tests.integration.test_manager import square, study
 from tests.integration.test_manager import workers as workers

@@ -14,10 +14,10 @@ from ledger.database.connection import engine
 from ledger.database.protocol import Claimed
 from ledger.database.store import Store, StudyRow
 from ledger.errors import LedgerError
-from ledger.manager import Progress, register
+from ledger.manager.batch import Progress, register
+from ledger.manager.steady import SteadyManager
 from ledger.optimizer.gaussian_process import GaussianProcessRegressor
-from ledger.steady import SteadyManager
-from ledger.study import Study, assemble
+from ledger.study.spec import Study, assemble
 from ledger.verification import Verified, verify
 from tests.integration.ledgers import claim_one
 

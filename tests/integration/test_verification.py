@@ -14,9 +14,9 @@ from ledger.database import protocol
 from ledger.database.connection import engine
 from ledger.database.store import Store
 from ledger.errors import LedgerError
-from ledger.manager import Manager, register
-from ledger.optimizer import environment
-from ledger.study import assemble
+from ledger.manager.batch import Manager, register
+from ledger.proposals import environment
+from ledger.study.spec import assemble
 from ledger.verification import verify
 from tests.conftest import _database
 from tests.integration.ledgers import claim_one

@@ -13,7 +13,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from ledger import embedded
-from ledger.dashboard import READ_ONLY
+from ledger.optuna.dashboard import READ_ONLY
 from tests import browser
 from tests.pages import ROOT, blocks, reader
 from tests.system.programs import BLOCKING, Program, own_study, wait_until

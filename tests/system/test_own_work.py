@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from ledger import embedded
-from ledger.cli.access import database
+from ledger.access import database
 from ledger.settings import Settings
 from tests.system.programs import Program, wait_until
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ledger.study import initial_points
+from ledger.study.spec import initial_points
 from tests.chaos.report import broken
 from tests.chaos.soak import soak
 from tests.chaos.studies import Plan, undisturbed

@@ -7,8 +7,8 @@ from types import SimpleNamespace
 from typing import Any
 
 from ledger.database.store import Snapshot, StudyRow
-from ledger.optimizer import propose, recall
-from ledger.study import Study
+from ledger.proposals import propose, recall
+from ledger.study.spec import Study
 from tests.integration.ledgers import LIMITS
 
 BEGUN = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)

@@ -10,9 +10,9 @@ from ledger.errors import LedgerError, UsageError
 from ledger.imports.document import read
 from ledger.imports.history import gather
 from ledger.imports.table import read_rows
-from ledger.lines import one_line
-from ledger.points import read_lines, read_pairs
-from ledger.space import Space
+from ledger.study.points import read_lines, read_pairs
+from ledger.study.space import Space
+from ledger.text import one_line
 from tests.fuzz import cases, check_line, texts
 
 SPACE = Space.from_toml(

@@ -24,7 +24,7 @@ from ledger.cli import program
 from ledger.errors import UsageError
 from ledger.objectives import ObjectiveError
 from ledger.objectives.result import to_result
-from ledger.study import Study, assemble, workers
+from ledger.study.spec import Study, assemble, workers
 from tests.fuzz import Verbatim, arguments, cases, check_line, check_told, odd_texts, restored, run, texts, toml
 from tests.unit.test_space import jsonb
 

@@ -3,7 +3,7 @@
 from types import SimpleNamespace
 from typing import Any
 
-from ledger.optimizer import Observation, mean_loss, recall
+from ledger.proposals import Observation, mean_loss, recall
 
 
 def trial(number: int, iteration: int, state: str = "complete", round: int = 0, retry_of: int | None = None) -> Any:

@@ -5,7 +5,7 @@ import pytest
 from ledger.errors import UsageError
 from ledger.imports.history import gather
 from ledger.imports.table import read_rows
-from ledger.space import Space
+from ledger.study.space import Space
 
 SPACE = Space.from_toml(
     {

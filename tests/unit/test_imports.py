@@ -43,7 +43,7 @@ def test_a_trainer_imports_its_models_library_and_no_other(model, params, unwant
             "import ledger.worker.trainer",
             ["skopt", "sklearn", "numpy", "scipy", "psycopg", "sqlalchemy", "alembic", "pydantic", "click"],
         ),
-        ("import ledger.manager", ["xgboost", "lightgbm", "pandas", "pyarrow"]),
+        ("import ledger.manager.batch, ledger.manager.steady", ["xgboost", "lightgbm", "pandas", "pyarrow"]),
         ("import ledger.database.store", ["skopt", "sklearn", "numpy"]),
         ("import ledger.optimizer", ["psycopg", "sqlalchemy", "xgboost", "lightgbm"]),
         (

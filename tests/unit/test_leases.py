@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
-from ledger.reaper import LeaseWatch
+from ledger.manager.reaper import LeaseWatch
 
 UNTIL = datetime(2026, 1, 1, tzinfo=UTC)
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledger.lines import one_line
+from ledger.text import one_line
 
 
 @pytest.mark.parametrize(

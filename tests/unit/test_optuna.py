@@ -7,8 +7,8 @@ from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy import make_url
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 
-from ledger import optuna
 from ledger.errors import LedgerError
+from ledger.optuna import connect as optuna
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,8 @@ import json
 import pytest
 
 from ledger.errors import UsageError
-from ledger.points import read_lines, read_pairs
-from ledger.space import Space
+from ledger.study.points import read_lines, read_pairs
+from ledger.study.space import Space
 
 SPACE = Space.from_toml(
     {

@@ -16,11 +16,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from ledger.optimizer import Observation, Past, Proposal, environment, gaussian_process, propose
-from ledger.optimizer.dimensions import SearchedSpace
+from ledger.optimizer import gaussian_process
 from ledger.optimizer.gaussian_process import GaussianProcessRegressor
-from ledger.space import Space
-from ledger.study import ACQ_FUNCS, BASE_ESTIMATORS, OptimizerSettings, Resolved, Study, assemble
+from ledger.proposals import Observation, Past, Proposal, environment, propose
+from ledger.proposals.searched import SearchedSpace
+from ledger.study.space import Space
+from ledger.study.spec import ACQ_FUNCS, BASE_ESTIMATORS, OptimizerSettings, Resolved, Study, assemble
 from tests.unit.test_space import jsonb
 
 MIXED = {
@@ -101,8 +102,8 @@ def test_the_surrogate_of_a_gp_is_its_kernel_with_its_noise_as_json() -> None:
 
 SCRIPT = """
 import json, sys
-from ledger.optimizer import Observation, Past, propose
-from ledger.study import Study
+from ledger.proposals import Observation, Past, propose
+from ledger.study.spec import Study
 for line in sys.stdin:
     spec, history = json.loads(line)
     study = Study.from_spec("s", 3, spec)

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ledger.errors import LedgerError, UsageError
-from ledger.space import Space
-from ledger.study import (
+from ledger.study.space import Space
+from ledger.study.spec import (
     ACQ_FUNCS,
     BASE_ESTIMATORS,
     Limits,

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from ledger.optimizer import Observation, Past, Surrogate, propose
-from ledger.optimizer.dimensions import SearchedSpace
 from ledger.optimizer.gaussian_process import GaussianProcessRegressor
-from ledger.study import Study
+from ledger.proposals import Observation, Past, Surrogate, propose
+from ledger.proposals.searched import SearchedSpace
+from ledger.study.spec import Study
 from tests.unit.snapshots import SPACE, loss, snapshot
 
 

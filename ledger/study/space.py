@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 from typing import Any, ClassVar, TypeVar
 
 from ledger.errors import UsageError
-from ledger.lines import nearest, show
+from ledger.text import nearest, show
 
 PRIORS = ("uniform", "log-uniform")
 # A double holds every integer up to here, and both skopt and JSON readers compute with doubles.

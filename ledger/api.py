@@ -1,8 +1,11 @@
 """Searches from scripts and notebooks: what `ledger run` and `ledger study show` do, in Python."""
 
+import json
+import logging
 import os
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -11,18 +14,21 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ledger import logs
-from ledger.cli.access import database as opened
-from ledger.cli.access import ledger_store
-from ledger.cli.search import carry_on, check_objective
+from ledger import search
+from ledger.access import database as opened
+from ledger.access import ledger_store
+from ledger.database.store import StudyRow
 from ledger.errors import LedgerError, UsageError
 from ledger.objectives import carried
 from ledger.settings import Settings
-from ledger.study import assemble
+from ledger.study.spec import assemble
+from ledger.text import one_line
 from ledger.worker.trainer import INSIDE
 
 if TYPE_CHECKING:
     import pandas as pd
+
+_worker_log = logging.getLogger("ledger.worker")
 
 
 class Study:
@@ -96,17 +102,17 @@ class Study:
         """The study's name."""
         return self._study.name
 
-    def run(self, workers: int | None = None, *, log_level: str = "info") -> "StudyResult":
+    def run(self, workers: int | None = None) -> "StudyResult":
         """Run the search to its end on this machine, as `ledger run` does, and return what it found.
 
-        Ctrl-C lets the workers finish what they have in hand; the same call goes on from there.
+        Nothing is printed. Log records go to the loggers below ``ledger``, also those of the workers: to see them, call
+        ``logging.basicConfig(level=logging.INFO)`` first. Ctrl-C lets the workers finish the trials that they train;
+        the same call goes on from there.
 
         Parameters
         ----------
         workers : int, optional
             How many processes, at least 1. Default: one a core, at most as many as points.
-        log_level : str
-            Of the log on standard error: "debug", "info", "warning" or "error".
 
         Raises
         ------
@@ -121,14 +127,20 @@ class Study:
         if workers is not None and workers < 1:
             raise UsageError(f"workers {workers!r} must be 1 or more")
         workers = workers or min(os.cpu_count() or 1, self._study.points)
-        settings = replace(_settings(self._database), log_level=log_level)
-        logs.set_up(settings.log_format, settings.log_level)
+        settings = _settings(self._database)
         with self._environment() as environment:
-            check_objective(self._study.spec()["objective"], self._allowed, environment)
+            search.check_objective(self._study.spec()["objective"], self._allowed, environment)
             with opened(settings, create=True) as url:
-                carry_on(
-                    url, settings, study=self._study, workers=workers, allow=self._allowed, environment=environment
-                )
+                logged = _Logged()
+                local = search.LocalWorkers(workers, self._allowed, environment, ("--log-format", "json"))
+                try:
+                    row = search.run(url, settings, self._study, local, listener=logged)
+                except LedgerError as error:
+                    if logged.last_problem is None:
+                        raise
+                    raise type(error)(f"{error}; a worker's last message: {logged.last_problem}") from None
+        if row.state != "complete":
+            raise LedgerError(f"study {self.name} is {row.state}" + (f": {row.reason}" if row.reason else ""))
         return load_study(self.name, self._database)
 
     @contextmanager
@@ -143,6 +155,47 @@ class Study:
             file = Path(folder) / "function.pickle"
             carried.write(self._function, file)
             yield {**environment, carried.VARIABLE: str(file)}
+
+
+class _Logged(search.Listener):
+    """Passes what the workers write on to the logger of workers."""
+
+    def __init__(self) -> None:
+        self.last_problem: str | None = None
+        self._output: int | None = None
+        self._thread: threading.Thread | None = None
+
+    def started(self, url: str, study: StudyRow) -> None:  # noqa: ARG002
+        reading, self._output = os.pipe()
+        self._thread = threading.Thread(target=self._read, args=(reading,), name="ledger workers", daemon=True)
+        self._thread.start()
+
+    @property
+    def worker_output(self) -> int | None:
+        return self._output
+
+    def stopped(self) -> None:
+        if self._output is not None and self._thread is not None:
+            os.close(self._output)
+            self._thread.join()
+
+    def _read(self, reading: int) -> None:
+        with open(reading, encoding="utf-8", errors="backslashreplace") as lines:
+            for line in lines:
+                level, message = _parsed(line)
+                if level >= logging.WARNING:
+                    self.last_problem = one_line(message)
+                _worker_log.log(level, "%s", message)
+
+
+def _parsed(line: str) -> tuple[int, str]:
+    """Return the level and the message of a worker's line; what is no log line was printed by an objective."""
+    try:
+        record = json.loads(line)
+        return logging.getLevelNamesMapping()[record["level"].upper()], str(record["message"])
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        is_error = line.startswith("ledger: ")
+        return logging.ERROR if is_error else logging.INFO, line.rstrip("\n")
 
 
 @dataclass(frozen=True)

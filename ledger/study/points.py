@@ -5,8 +5,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ledger.errors import UsageError
-from ledger.lines import show
-from ledger.space import Space
+from ledger.study.space import Space
+from ledger.text import show
 
 
 def read_pairs(space: Space, pairs: Iterable[str]) -> list[dict[str, Any]]:

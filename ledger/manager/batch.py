@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 from ledger.database.store import Batch, Dataset, Store, StudyRow
 from ledger.errors import LedgerError
-from ledger.lines import last_line
 from ledger.logs import say
-from ledger.optimizer import environment, mean_loss, propose, recall
-from ledger.reaper import Reaper
-from ledger.study import Study, differences
+from ledger.manager.reaper import Reaper
+from ledger.proposals import environment, mean_loss, propose, recall
+from ledger.study.spec import Study, differences
+from ledger.text import last_line
 
 LOG = logging.getLogger("ledger.manager")
 

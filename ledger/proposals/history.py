@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ledger.optimizer.proposals import Observation, Past
+from ledger.proposals.propose import Observation, Past
 
 
 def recall(

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from ledger.database.store import AnyRow, Batch, StudyRow
-from ledger.lines import last_line
 from ledger.logs import say
-from ledger.manager import LOG, ROUNDS, SHORTEST_POLL, Manager, Progress
-from ledger.optimizer import environment, mean_loss, propose, recall
+from ledger.manager.batch import LOG, ROUNDS, SHORTEST_POLL, Manager, Progress
+from ledger.proposals import environment, mean_loss, propose, recall
+from ledger.text import last_line
 
 # A trial that ended is replaced within this, also where no other is pending.
 LONGEST_POLL = 0.05

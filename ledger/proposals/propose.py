@@ -19,10 +19,10 @@ from sklearn.base import clone
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from ledger import seeds
-from ledger.optimizer.dimensions import SearchedSpace
 from ledger.optimizer.optimizer import Optimizer
-from ledger.space import Space
-from ledger.study import Study
+from ledger.proposals.searched import SearchedSpace
+from ledger.study.space import Space
+from ledger.study.spec import Study
 
 # skopt's MES compares every candidate with 1,000 sampled optima: at skopt's 10,000 candidates, 2 s a point
 MES_CANDIDATES = 1_000

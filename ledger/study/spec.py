@@ -12,10 +12,10 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from ledger.errors import LedgerError, UsageError
-from ledger.lines import nearest, one_line, show
 from ledger.objectives import DATASETS, DEFAULT_SPACES, MODELS, check, check_reference, metrics, tabular
 from ledger.objectives.datasets import CLASSES, MOST_FOLDS
-from ledger.space import Space
+from ledger.study.space import Space
+from ledger.text import nearest, one_line, show
 
 BASE_ESTIMATORS = ("GP", "RF", "ET")
 ACQ_FUNCS = ("EI", "LCB", "PI", "MES", "EIps", "PIps")

@@ -14,7 +14,7 @@ import skopt.space
 from numpy.typing import NDArray
 from skopt.utils import normalize_dimensions
 
-from ledger.space import Categorical, Dimension, Integer, Real, Space
+from ledger.study.space import Categorical, Dimension, Integer, Real, Space
 
 
 class SearchedSpace:

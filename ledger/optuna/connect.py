@@ -11,9 +11,10 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
 from ledger import embedded
-from ledger.database import migration, optuna_views
+from ledger.database import migration
 from ledger.database.connection import DEFAULTS, STATEMENT_SECONDS, connect, engine, place, set_up
 from ledger.errors import LedgerError
+from ledger.optuna import views as optuna_views
 from ledger.settings import Settings
 
 if TYPE_CHECKING:

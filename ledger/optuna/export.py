@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ledger.database.store import AnyRow, Store, StudyRow
 from ledger.errors import LedgerError, UsageError
 from ledger.export.files import whole_path
-from ledger.optuna import check_version
+from ledger.optuna.connect import check_version
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution

@@ -12,8 +12,8 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from ledger.database.store import Finished
 from ledger.errors import LedgerError, UsageError
 from ledger.imports.history import Row, finite_loss
-from ledger.lines import nearest, one_line
-from ledger.space import Space
+from ledger.study.space import Space
+from ledger.text import nearest, one_line
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from ledger.lines import show
-from ledger.space import Space
+from ledger.study.space import Space
+from ledger.text import show
 
 F = TypeVar("F", bound=Callable[..., Any])
 _PLACE = "@ledger.objective space:"

@@ -9,12 +9,12 @@ from scipy.stats import qmc
 from sklearn.base import clone
 
 from ledger import seeds
-from ledger.optimizer.dimensions import SearchedSpace
 from ledger.optimizer.gaussian_process import GaussianProcessRegressor
 from ledger.optimizer.optimizer import Optimizer
-from ledger.optimizer.proposals import Observation, Past, alone, scaled_losses
-from ledger.space import Categorical
-from ledger.study import Study
+from ledger.proposals.propose import Observation, Past, alone, scaled_losses
+from ledger.proposals.searched import SearchedSpace
+from ledger.study.space import Categorical
+from ledger.study.spec import Study
 
 Array = NDArray[np.float64]
 

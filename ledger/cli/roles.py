@@ -1,0 +1,46 @@
+"""The role of sql/roles.sql that each command needs, and what to do where a role is refused."""
+
+import click
+
+from ledger.access import NotPermitted
+from ledger.errors import LedgerError
+
+# Commands that are not named here only read.
+_ROLES = {
+    "run": "ledger_owner",
+    "manager": "ledger_manager",
+    "resume": "ledger_manager",
+    "worker": "ledger_worker",
+    "study create": "ledger_manager",
+    "study pause": "ledger_manager",
+    "study cancel": "ledger_manager",
+    "study delete": "ledger_owner",
+    "study view": "ledger_owner",
+    "trial enqueue": "ledger_manager",
+    "trial retry": "ledger_manager",
+    "trial cancel": "ledger_manager",
+    "import file": "ledger_owner",
+    "import csv": "ledger_manager",
+    "import optuna": "ledger_manager",
+    "db upgrade": "ledger_owner",
+    "optuna enable": "ledger_owner",
+    "optuna disable": "ledger_owner",
+}
+
+
+def with_way_out(error: NotPermitted) -> LedgerError:
+    """Return the error with the role that the running command needs."""
+    names: list[str] = []
+    context: click.Context | None = click.get_current_context()
+    while context is not None and context.parent is not None:
+        names.insert(0, str(context.info_name))
+        context = context.parent
+    command = " ".join(names)
+    needed = _ROLES.get(command, "ledger_reader")
+    if error.role != needed:
+        way_out = f"`ledger {command}` needs {needed}"
+    elif error.role == "ledger_owner":
+        way_out = "sql/roles.sql, run by a superuser, makes it the owner"
+    else:
+        way_out = "`ledger db upgrade` as ledger_owner grants it what it needs"
+    return LedgerError(f"{error}: {way_out}")

@@ -1,0 +1,58 @@
+"""What run, manager and resume show of a search, while it runs and at its end."""
+
+import sys
+from collections.abc import Collection
+
+from ledger.cli import outcome
+from ledger.database.connection import engine
+from ledger.database.store import Store, StudyRow
+from ledger.errors import LedgerError
+from ledger.search import Listener, LocalWorkers
+from ledger.settings import Settings
+from ledger.terminal.live import View, can_draw
+
+
+class Shown(Listener):
+    """Shows a search on standard error: by the live view on a terminal, else by log lines."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._statement_seconds = settings.statement_timeout
+        self._log = (settings.log_format, settings.log_level)
+        self._is_drawn = can_draw(sys.stderr) and settings.log_format == "text"
+        self._view: View | None = None
+
+    @property
+    def worker_options(self) -> list[str]:
+        """The options of the workers' log, which is shown above the view where there is one."""
+        log_format, level = self._log
+        return ["--log-format", log_format, "--log-level", "warning" if self._is_drawn else level]
+
+    def started(self, url: str, study: StudyRow) -> None:
+        """Begin to draw the view."""
+        if self._is_drawn:
+            self._view = View(url, study.id, self._statement_seconds, sys.stderr)
+            self._view.__enter__()
+
+    @property
+    def worker_output(self) -> int | None:
+        """The view's input for lines that appear above it."""
+        return None if self._view is None else self._view.output
+
+    def stopped(self) -> None:
+        """Remove the view."""
+        if self._view is not None:
+            self._view.__exit__(None, None, None)
+
+
+def local(count: int, allowed: Collection[str], shown: Shown) -> LocalWorkers:
+    """Return the workers of this machine, whose log is shown as the command's own."""
+    return LocalWorkers(count, allowed, options=shown.worker_options)
+
+
+def end(url: str, settings: Settings, row: StudyRow) -> None:
+    """Print what the study has found; a LedgerError where it did not complete."""
+    with engine(url, "ledger command", statement_seconds=settings.statement_timeout).connect() as connection:
+        outcome.show(Store(connection), row)
+    if row.state != "complete":
+        way_out = f": `ledger resume {row.name}` tries again" if row.state == "failed" else ""
+        raise LedgerError(f"study {row.name} is {row.state}{way_out}")

@@ -1,0 +1,1 @@
+"""Managers of studies: they propose trials, wait for their ends, and tell the optimizer."""
