@@ -136,7 +136,7 @@ def propose(study: Study, iteration: int, round: int, size: int, past: Past) -> 
             optimizer.tell([searched.point(one.params) for one in history], values)
             told = time.perf_counter()
             surrogate = _surrogate(study, optimizer.models[-1], len(history))
-            lies = {"under_way": [searched.point(params) for params in under_way]} if under_way else {}
+            lies = {"in_flight": [searched.point(params) for params in under_way]} if under_way else {}
             candidates = [searched.params(point) for point in optimizer.ask(size, "cl_min", **lies)]
     points = list(_unused(space, searched, candidates, used, seeds.derive(seed, "unused")))
     return Proposal(points, surrogate, told - started, time.perf_counter() - told)

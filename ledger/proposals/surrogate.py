@@ -162,7 +162,7 @@ class Surrogate:
 
     def _of_averages(self, groups: Array) -> tuple[Array, Array]:
         if isinstance(self._model, GaussianProcessRegressor):
-            return self._model.posterior_.of_averages(groups)
+            return self._model.posterior_.predict_averages(groups)
         rows = np.vstack(list(groups))
         trees = np.array([tree.predict(rows) for tree in self._model.estimators_])
         averages = trees.reshape(len(trees), len(groups), -1).mean(axis=2)
