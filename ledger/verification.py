@@ -8,7 +8,7 @@ from typing import Any
 
 from ledger.database.store import AnyRow, Snapshot
 from ledger.errors import LedgerError, UsageError
-from ledger.proposals import environment, mean_loss, propose, recall
+from ledger.proposals import environment, history_before, mean_loss, propose
 from ledger.study.spec import Study
 from ledger.text import show
 
@@ -337,10 +337,10 @@ def _recomputed(ledger: Snapshot, study: Study, proposals: Sequence[_Proposal]) 
         if proposal.elsewhere is not None:
             continue
         number, round = proposal.iteration.number, proposal.round
-        past = recall(ledger.trials, number, round, proposal.before, proposal.seen)
+        history = history_before(ledger.trials, number, round, proposal.before, proposal.seen)
         # in steady mode as many as had ended, in batch mode as many as an iteration has
         size = study.points if proposal.seen is None else len(proposal.trials)
-        computed = propose(study, number, round, size, past)
+        computed = propose(study, number, round, size, history)
         if len(computed.points) != len(proposal.trials):
             yield (
                 f"{proposal.place}: {len(proposal.trials)} points are recorded, but {len(computed.points)} follow"

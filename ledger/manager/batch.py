@@ -10,7 +10,7 @@ from ledger.database.store import Batch, Dataset, Store, StudyRow
 from ledger.errors import LedgerError
 from ledger.logs import say
 from ledger.manager.reaper import Reaper
-from ledger.proposals import environment, mean_loss, propose, recall
+from ledger.proposals import environment, history_before, mean_loss, propose
 from ledger.study.spec import Study, differences
 from ledger.text import last_line
 
@@ -143,8 +143,8 @@ class Manager:
     def _propose(self, number: int, round: int) -> bool:
         """Propose a round, or end the study where there is none; False where it is to be seen anew before."""
         trials = self._store.trials(self._row.id)
-        past = recall(trials, number, round, self._store.last_surrogate(self._row.id, number))
-        proposal = propose(self._study, number, round, self._study.points, past)
+        history = history_before(trials, number, round, self._store.last_surrogate(self._row.id, number))
+        proposal = propose(self._study, number, round, self._study.points, history)
         where = self._where(number)
         if not proposal.points:
             if round == 0:

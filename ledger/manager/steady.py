@@ -7,7 +7,7 @@ from typing import Any
 from ledger.database.store import AnyRow, Batch, StudyRow
 from ledger.logs import say
 from ledger.manager.batch import LOG, ROUNDS, SHORTEST_POLL, Manager, Progress
-from ledger.proposals import environment, mean_loss, propose, recall
+from ledger.proposals import environment, history_before, mean_loss, propose
 from ledger.text import last_line
 
 # A trial that ended is replaced within this, also where no other is pending.
@@ -132,8 +132,8 @@ class SteadyManager(Manager):
 
     def _replace(self, size: int) -> None:
         number = self._next
-        past = recall(self._trials, number, 0, self._surrogate, [*self._recorded, *self._seen])
-        proposal = propose(self._study, number, 0, size, past)
+        history = history_before(self._trials, number, 0, self._surrogate, [*self._recorded, *self._seen])
+        proposal = propose(self._study, number, 0, size, history)
         if not proposal.points:
             self._is_used_up = True
             return

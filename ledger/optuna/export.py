@@ -1,7 +1,7 @@
 """optuna: an SQLite file that Optuna reads and goes on with, written through Optuna's own API."""
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -65,15 +65,15 @@ def distributions(space: list[dict[str, Any]]) -> "dict[str, BaseDistribution]":
     """Return a space, as a study's spec has it, in Optuna's terms."""
     from optuna import distributions as of
 
-    found: dict[str, BaseDistribution] = {}
-    for dimension in space:
-        if dimension["type"] == "categorical":
-            found[dimension["name"]] = of.CategoricalDistribution(dimension["choices"])
-        else:
-            kind = of.IntDistribution if dimension["type"] == "integer" else of.FloatDistribution
-            log = dimension["prior"] == "log-uniform"
-            found[dimension["name"]] = kind(dimension["low"], dimension["high"], log=log)
-    return found
+    def bounds(table: dict[str, Any]) -> dict[str, Any]:
+        return {"low": table["low"], "high": table["high"], "log": table["prior"] == "log-uniform"}
+
+    kinds: dict[str, Callable[[dict[str, Any]], BaseDistribution]] = {
+        "real": lambda table: of.FloatDistribution(**bounds(table)),
+        "integer": lambda table: of.IntDistribution(**bounds(table)),
+        "categorical": lambda table: of.CategoricalDistribution(table["choices"]),
+    }
+    return {table["name"]: kinds[table["type"]](table) for table in space}
 
 
 def _study_attributes(study: StudyRow) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from ledger.database.store import AnyRow
 from ledger.proposals import Dependence
 from ledger.report.content import LARGEST, SHOWN, Content
 from ledger.report.theme import AZURE, BLUE, GREEN, GREY, ORANGE, OUTCOMES, SKY, VERMILLION
-from ledger.study.space import Categorical, Dimension, Integer
+from ledger.study.dimensions import Categorical, Dimension, Integer
 from ledger.text import one_line
 
 # Losses are drawn on a logarithmic axis where the largest is so many times the smallest.
@@ -579,8 +579,10 @@ def _surrogate(content: Content, first: bool = False) -> str:
     names = {"GP": "the Gaussian process", "RF": "the random forest", "ET": "the forest of extra trees"}
     name = names[content.surrogate.estimator]
     name = name[0].upper() + name[1:] if first else name
-    known, points = content.surrogate.known, content.surrogate.points
-    return f"{name} ({known:,} of {points:,} trials known to it)" if known < points else f"{name} of {points:,} trials"
+    known, observations = content.surrogate.known, content.surrogate.observations
+    if known < observations:
+        return f"{name} ({known:,} of {observations:,} trials known to it)"
+    return f"{name} of {observations:,} trials"
 
 
 def _counted(content: Content) -> str:

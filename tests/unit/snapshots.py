@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from ledger.database.store import Snapshot, StudyRow
-from ledger.proposals import propose, recall
+from ledger.proposals import History, history_before, propose
 from ledger.study.spec import Study
 from tests.integration.ledgers import LIMITS
 
@@ -55,7 +55,7 @@ def snapshot(
     drawn = random.Random(1)
     trials, attempts = [], []
     count = iterations * points
-    values = propose(study, 0, 0, count, recall([], 0, 0, None)).points if count else []
+    values = propose(study, 0, 0, count, History()).points if count else []
     for number, params in enumerate(values):
         state = "failed" if number in failed else "pending" if number in pending else "complete"
         start = BEGUN + timedelta(seconds=(number // workers) * 2)
@@ -91,7 +91,7 @@ def snapshot(
         is_told = not any(trial.iteration == number and trial.state == "pending" for trial in trials)
         surrogate = None
         if modelled and number == iterations - 1 and number > 0:
-            surrogate = propose(study, number, 0, 1, recall(trials, number, 0, None)).surrogate
+            surrogate = propose(study, number, 0, 1, history_before(trials, number, 0, None)).surrogate
         asked.append(
             SimpleNamespace(
                 number=number,
