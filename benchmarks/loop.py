@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from benchmarks.ledgers import NAMES, Ledger
-from ledger.database.store import StudyRow
-from ledger.manager.batch import LONGEST_POLL, SHORTEST_POLL
+from ledger.database import trials
+from ledger.database.rows import StudyRow
 
 
 def skopt_optimizer(initial: int, seed: int = 0) -> Any:
@@ -38,11 +38,11 @@ def search(found: Ledger, row: StudyRow, optimizer: Any, sizes: Sequence[int]) -
 
 
 def _losses(found: Ledger, row: StudyRow, number: int) -> list[float]:
-    with found.store() as store:
+    with found.db() as db:
         pause = SHORTEST_POLL
-        while store.waiting(row.id, number)[0]:
+        while db.waiting(row.id, number)[0]:
             time.sleep(pause)
             pause = min(pause * 1.5, LONGEST_POLL)
-        losses = [trial.loss for trial in store.trials(row.id, iteration=number)]
-        assert store.tell(row.id, number, statistics.fmean(losses), min(losses), len(losses))
+        losses = [trial.loss for trial in trials.all_of(db, row.id, iteration=number)]
+        assert db.tell(row.id, number, statistics.fmean(losses), min(losses), len(losses))
     return losses

@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ledger import search
+from ledger.access import connected
 from ledger.access import database as opened
-from ledger.access import ledger_store
-from ledger.database.store import StudyRow
+from ledger.database import studies, transfer
+from ledger.database.rows import StudyRow
 from ledger.errors import LedgerError, UsageError
 from ledger.objectives import carried
 from ledger.settings import Settings
@@ -248,8 +249,8 @@ class StudyResult:
     ----------
     name, state : str
         The state is "running", "paused", "complete", "failed" or "cancelled".
-    iterations : int
-        The budget.
+    budget : int
+        The number of trials to propose.
     spec : dict
         All that defines the study.
     trials : tuple of Trial
@@ -258,7 +259,7 @@ class StudyResult:
 
     name: str
     state: str
-    iterations: int
+    budget: int
     spec: dict[str, Any]
     trials: tuple[Trial, ...]
 
@@ -324,8 +325,8 @@ def load_study(name: str, database: str | None = None) -> StudyResult:
     LedgerError
         There is no such study or no ledger: one line.
     """
-    with ledger_store(_settings(database)) as store:
-        found = store.snapshot(store.study(name).id)
+    with connected(_settings(database)) as connection:
+        found = transfer.snapshot(connection, studies.get(connection, name).id)
     row = found.study
     trials = tuple(
         Trial(
@@ -340,7 +341,7 @@ def load_study(name: str, database: str | None = None) -> StudyResult:
         )
         for trial in found.trials
     )
-    return StudyResult(row.name, row.state, row.iterations, row.spec, trials)
+    return StudyResult(row.name, row.state, row.budget, row.spec, trials)
 
 
 def _settings(database: str | None) -> Settings:

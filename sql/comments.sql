@@ -11,6 +11,7 @@ begin
     from (values
       ('ledger.study'::regclass, 'ledger.studies'::regclass),
       ('ledger.iteration', 'ledger.iterations'),
+      ('ledger.manager', 'ledger.managers'),
       ('ledger.trial', 'ledger.trials'),
       ('ledger.attempt', 'ledger.attempts'),
       ('ledger.worker', 'ledger.workers'),

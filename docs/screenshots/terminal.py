@@ -16,9 +16,9 @@ from rich.text import Text
 from sqlalchemy.exc import DBAPIError
 
 from ledger import embedded
+from ledger.database import status, studies
 from ledger.database.connection import Unreachable, engine
 from ledger.database.status import Status
-from ledger.database.store import Store
 from ledger.errors import LedgerError
 from ledger.terminal.picture import Picture
 
@@ -44,10 +44,10 @@ def watch(home: Path) -> Status:
     while time.monotonic() < end:
         try:
             with engine(embedded.url(home)).connect() as connection:
-                store = Store(connection)
-                study = store.study("digits")
+                db = connection
+                study = studies.get(db, "digits")
                 while time.monotonic() < end:
-                    status = store.status(study.id)
+                    status = status.read(db, study.id)
                     training = sum(worker.trial is not None for worker in status.workers)
                     if status.done > status.total // 2 and training >= 3:
                         return status

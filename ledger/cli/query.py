@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from ledger.access import ledger_store
+from ledger.access import connected
 from ledger.cli import document, table
 from ledger.cli.options import TEXT, examples, settings_options
 from ledger.errors import UsageError
@@ -39,7 +39,7 @@ def query(name: str | None, listing: bool, variables: Sequence[str], as_json: bo
 
     NAME is one that `ledger query --list` shows. Questions are about every study unless told `-v study=NAME`.
     """
-    from ledger.database import queries
+    from ledger.database import queries, reads
 
     if listing:
         found = queries.known().values()
@@ -55,8 +55,8 @@ def query(name: str | None, listing: bool, variables: Sequence[str], as_json: bo
     if name is None:
         raise UsageError("which question? `ledger query --list` shows them")
     statement = queries.find(name).with_values(dict(map(_pair, variables)))
-    with ledger_store(settings) as store:
-        columns, rows = store.ask(statement)
+    with connected(settings) as connection:
+        columns, rows = reads.ask(connection, statement)
     if as_json:
         document.write([dict(zip(columns, map(document.plain, row), strict=True)) for row in rows])
     elif rows:

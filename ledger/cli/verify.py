@@ -4,7 +4,7 @@ from itertools import groupby
 
 import click
 
-from ledger.access import ledger_store
+from ledger.access import connected
 from ledger.cli import document
 from ledger.cli.names import STUDY
 from ledger.cli.options import examples, settings_options
@@ -25,10 +25,11 @@ def verify(name: str, as_json: bool, settings: Settings) -> None:
     other versions, or on another BLAS kernel, than those of here are not comparable: these are listed, and are no
     difference. A study that runs can be verified, too.
     """
+    from ledger.database import studies, transfer
     from ledger.verification import verify as verify_snapshot
 
-    with ledger_store(settings) as store:
-        snapshot = store.snapshot(store.study(name).id)
+    with connected(settings) as connection:
+        snapshot = transfer.snapshot(connection, studies.get(connection, name).id)
     try:
         found = verify_snapshot(snapshot)
     except LedgerError as error:

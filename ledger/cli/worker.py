@@ -6,7 +6,7 @@ from datetime import timedelta
 import click
 from click.core import ParameterSource
 
-from ledger.access import database, ledger_store
+from ledger.access import connected, database
 from ledger.cli import document, table
 from ledger.cli.names import STUDY
 from ledger.cli.options import Bytes, Seconds, allow_option, examples, service_options, settings_options
@@ -109,11 +109,13 @@ def list_(as_json: bool, settings: Settings) -> None:
 
     Alive is one that was seen within 30 s, or that holds a trial whose lease has not run out; the latest come first.
     """
-    with ledger_store(settings) as store:
-        rows = store.workers()
+    from ledger.database import reads
+
+    with connected(settings) as connection:
+        rows = reads.workers(connection)
     if as_json:
         names = ("name", "host", "pid", "started_at", "last_seen_at", "stopped_at", "alive", "study", "trial")
-        document.write([{**document.pick(row, *names), "versions": row.versions} for row in rows])
+        document.write([{**document.pick(row, *names), "versions": row.versions} for row, _seconds in rows])
         return
     if not rows:
         click.echo("no workers yet: `ledger worker` starts one")
@@ -126,9 +128,9 @@ def list_(as_json: bool, settings: Settings) -> None:
                 row.host,
                 "stopped" if row.stopped_at is not None else "alive" if row.alive else "gone",
                 None if row.trial is None else f"{row.study} trial {row.trial}",
-                f"{max(timedelta(), timedelta(seconds=int(row.seconds)))} ago",
+                f"{max(timedelta(), timedelta(seconds=int(seconds)))} ago",
             )
-            for row in rows
+            for row, seconds in rows
         ],
     )
 

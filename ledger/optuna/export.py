@@ -5,7 +5,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ledger.database.store import AnyRow, Store, StudyRow
+from sqlalchemy import Connection
+
+from ledger.database import trials
+from ledger.database.rows import StudyRow, TrialRow
 from ledger.errors import LedgerError, UsageError
 from ledger.export.files import whole_path
 from ledger.optuna.connect import check_version
@@ -23,7 +26,7 @@ _STATES = {
 }
 
 
-def write_optuna(store: Store, study: StudyRow, path: Path) -> None:
+def write_optuna(connection: Connection, study: StudyRow, path: Path) -> None:
     """Write a study as a storage of Optuna's with this one study, the same as Optuna reads it in the ledger.
 
     Raises
@@ -54,7 +57,7 @@ def write_optuna(store: Store, study: StudyRow, path: Path) -> None:
             written = optuna.create_study(storage=storage, study_name=study.name, direction="minimize")
             for name, value in _study_attributes(study).items():
                 written.set_user_attr(name, value)
-            written.add_trials(_trials(store, study))
+            written.add_trials(_trials(connection, study))
         finally:
             optuna.logging.set_verbosity(said)
             storage.remove_session()
@@ -77,13 +80,13 @@ def distributions(space: list[dict[str, Any]]) -> "dict[str, BaseDistribution]":
 
 
 def _study_attributes(study: StudyRow) -> dict[str, Any]:
-    given = {**study.spec, "iterations": study.iterations, "reason": study.reason, "state": study.state}
+    given = {**study.spec, "budget": study.budget, "reason": study.reason, "state": study.state}
     return {name: value for name, value in given.items() if value is not None}
 
 
-def _trials(store: Store, study: StudyRow) -> "Iterator[FrozenTrial]":
+def _trials(connection: Connection, study: StudyRow) -> "Iterator[FrozenTrial]":
     space = distributions(study.spec["space"])
-    for page in store.trial_pages(study.id):
+    for page in trials.pages(connection, study.id):
         for row in page:
             try:
                 yield _trial(row, space)
@@ -91,7 +94,7 @@ def _trials(store: Store, study: StudyRow) -> "Iterator[FrozenTrial]":
                 raise LedgerError(f"Optuna does not take trial {row.number} of study {study.name}: {error}") from None
 
 
-def _trial(row: AnyRow, space: "dict[str, BaseDistribution]") -> "FrozenTrial":
+def _trial(row: TrialRow, space: "dict[str, BaseDistribution]") -> "FrozenTrial":
     from optuna.trial import TrialState, create_trial
 
     # JSON has one kind of number

@@ -13,12 +13,13 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from ledger.database.store import AnyRow
 from ledger.proposals import Dependence
 from ledger.report.content import LARGEST, SHOWN, Content
 from ledger.report.theme import AZURE, BLUE, GREEN, GREY, ORANGE, OUTCOMES, SKY, VERMILLION
 from ledger.study.space import Categorical, Dimension, Integer
 from ledger.text import one_line
+
+AnyRow = Any
 
 # Losses are drawn on a logarithmic axis where the largest is so many times the smallest.
 DECADES = 50

@@ -32,7 +32,9 @@ _NOT_USABLE = {
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 Seed = Annotated[int, Field(ge=0, le=2**31 - 1)]
 # a million trials in either shape is what exports and the table's integers are made for
-Count = Annotated[int, Field(ge=1, le=1_000_000)]
+LARGEST_BUDGET = 1_000_000
+DEFAULT_ITERATIONS = 3
+Count = Annotated[int, Field(ge=1, le=LARGEST_BUDGET)]
 Seconds = Annotated[float, Field(ge=0.01, le=86_400, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Mode = Literal["batch", "steady"]
@@ -196,7 +198,8 @@ class StudyTable(_Table):
 
     name: str | None = None
     seed: Seed = 42
-    iterations: Count = 3
+    iterations: Count | None = None
+    trials: Count | None = None
     batch_size: Count = 2
     mode: Mode = "batch"
     workers: Annotated[int, Field(ge=1, le=1_000)] | None = None
@@ -211,6 +214,19 @@ class StudyTable(_Table):
             )
         return value
 
+    @model_validator(mode="after")
+    def _has_one_budget(self) -> "StudyTable":
+        if self.iterations is not None and self.trials is not None:
+            raise ValueError("iterations and trials exclude each other; leave one out")
+        if self.budget > LARGEST_BUDGET:
+            raise ValueError(f"a budget of {self.budget:,} trials is too large; {LARGEST_BUDGET:,} is the largest")
+        return self
+
+    @property
+    def budget(self) -> int:
+        """The number of trials to propose: `trials`, or `iterations`, 3 unless given, times the batch size."""
+        return self.trials or (self.iterations or DEFAULT_ITERATIONS) * self.batch_size
+
 
 class Study(_Table):
     """One search. Equal studies propose equal points.
@@ -221,8 +237,8 @@ class Study(_Table):
         Unique in a ledger.
     seed : int
         In [0, 2**31).
-    iterations : int
-        The budget, at least 1; it may grow.
+    budget : int
+        The number of trials to propose, at least 1; it may grow.
     batch_size : int
         Trials that are proposed at once, at least 1; in steady mode, trials that are kept in flight.
     mode : str
@@ -239,7 +255,7 @@ class Study(_Table):
 
     name: str
     seed: Seed
-    iterations: Count
+    budget: Count
     batch_size: Count
     mode: Mode = "batch"
     objective: Objective
@@ -265,7 +281,7 @@ class Study(_Table):
         return {**self.asked(), "resolved": self.resolved.model_dump()}
 
     @classmethod
-    def from_spec(cls, name: str, iterations: int, spec: Mapping[str, Any]) -> "Study":
+    def from_spec(cls, name: str, budget: int, spec: Mapping[str, Any]) -> "Study":
         """Return the study that `spec` describes, also after a round trip through jsonb.
 
         Raises
@@ -276,7 +292,7 @@ class Study(_Table):
         try:
             return cls(
                 name=name,
-                iterations=iterations,
+                budget=budget,
                 objective=Objective(**spec["objective"]),
                 space=Space.from_json(spec["space"]),
                 optimizer=OptimizerSettings(**spec["optimizer"]),
@@ -339,14 +355,14 @@ def assemble(
     study = Study(
         name=table.name or "",
         seed=table.seed,
-        iterations=table.iterations,
+        budget=table.budget,
         batch_size=table.batch_size,
         mode=table.mode,
         objective=objective,
         space=asked.space(objective),
         optimizer=asked.read(OptimizerSettings, "optimizer"),
         limits=asked.read(Limits, "limits"),
-        resolved=Resolved(initial_points=initial_points(table.iterations * table.batch_size, table.batch_size)),
+        resolved=Resolved(initial_points=initial_points(table.budget, table.batch_size)),
     )
     if study.name:
         return study
@@ -362,8 +378,8 @@ def workers(file: Path | None) -> int | None:
 def differences(recorded: Study, asked: Study) -> list[str]:
     """Return what keeps `asked` from continuing `recorded`, a line each; a larger budget does not."""
     lines = []
-    if asked.iterations < recorded.iterations:
-        lines.append(f"iterations: {recorded.iterations} recorded, {asked.iterations} asked (a budget only grows)")
+    if asked.budget < recorded.budget:
+        lines.append(f"trials: {recorded.budget} recorded, {asked.budget} asked (a budget only grows)")
     before, now = _flat(recorded), _flat(asked)
     return lines + [
         f"{place}: {before.get(place, 'nothing')} recorded, {now.get(place, 'nothing')} asked"

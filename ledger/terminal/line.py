@@ -9,8 +9,8 @@ from ledger.text import one_line
 def line(status: Status) -> str:
     """Return how the study stands, without anything that changes while it does not."""
     parts = [
-        f"{status.iterations_told} of {status.iterations} iterations",
-        f"{status.done} of {status.total} trials",
+        f"{status.ended} of {status.budget} trials",
+        f"{status.iterations_told} iterations told",
         counts(status),
     ]
     if status.best is not None:

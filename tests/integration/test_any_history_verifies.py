@@ -12,7 +12,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from ledger.database import protocol
 from ledger.database.connection import engine
-from ledger.database.store import Batch, Finished, Store
+from ledger.database.managing import Batch
+from ledger.database.trials import Finished
 from ledger.errors import LedgerError
 from ledger.proposals import mean_loss
 from ledger.study.spec import assemble
@@ -44,13 +45,13 @@ def test_any_history_verifies(url, advance, tmp_path):
             super().__init__()
             self.connection = psycopg.connect(url, autocommit=True)
             self.database = engine(url).connect()
-            self.store = Store(self.database)
+            self.db = self.database
             self.held: list[protocol.Claimed] = []
             self.now = 0.0
             self.own = 0
             advance(0)
             self.study = assemble({"name": f"s{uuid.uuid4().hex[:8]}", "iterations": 3, "batch_size": 2}, file)
-            row = self.store.create(self.study.name, self.study.spec(), self.study.spec_hash, 3, {})
+            row = self.db.create(self.study.name, self.study.spec(), self.study.spec_hash, 3, {})
             assert row is not None
             self.id = row.id
             self.propose(0, 0)
@@ -58,20 +59,20 @@ def test_any_history_verifies(url, advance, tmp_path):
         def propose(self, number: int, round: int) -> None:
             points = [{"x": 100 * number + 10 * round + index} for index in range(2)]
             # in no environment, so that these points are not compared
-            self.store.propose(self.id, number, round, Batch(points, None, {}, 0.0, 0.0))
+            self.db.propose(self.id, number, round, Batch(points, None, {}, 0.0, 0.0))
 
         def teardown(self) -> None:
             name = self.study.name
-            document = exported(self.store, name)
-            row = moved(self.store, document, f"{name}-moved")
-            assert verify(self.store.snapshot(row.id)).trials == len(document["trials"])
-            again = exported(self.store, row.name)
+            document = exported(self.db, name)
+            row = moved(self.db, document, f"{name}-moved")
+            assert verify(self.db.snapshot(row.id)).trials == len(document["trials"])
+            again = exported(self.db, row.name)
             assert without_releases(again) == as_it_is_elsewhere(document, row.name)
             # nothing of it runs, so that it is moved as it is
-            back = moved(self.store, again, f"{name}-back")
-            assert exported(self.store, back.name) == as_it_is(again, back.name)
+            back = moved(self.db, again, f"{name}-back")
+            assert exported(self.db, back.name) == as_it_is(again, back.name)
             for study_id in (self.id, row.id, back.id):
-                self.store.delete(study_id)
+                self.db.delete(study_id)
             self.database.close()
             self.connection.close()
 
@@ -101,8 +102,8 @@ def test_any_history_verifies(url, advance, tmp_path):
         def time_passes_and_leases_end(self, seconds: int) -> None:
             self.now += seconds
             advance(self.now)
-            for trial in self.store.leases(self.id):
-                self.store.reap(self.id, trial.number, trial.lease_until)
+            for trial in self.db.leases(self.id):
+                self.db.reap(self.id, trial.number, trial.lease_until)
 
         @rule(ends=st.sampled_from(["complete", "failed"]))
         def work_off(self, ends: str) -> None:
@@ -113,11 +114,11 @@ def test_any_history_verifies(url, advance, tmp_path):
 
         @rule(data=st.data())
         def retry(self, data: st.DataObject) -> None:
-            chosen = [trial.number for trial in self.store.trials(self.id) if trial.state in ("failed", "cancelled")]
+            chosen = [trial.number for trial in self.db.trials(self.id) if trial.state in ("failed", "cancelled")]
             if chosen:
                 # refused where it was retried before
                 with suppress(LedgerError):
-                    self.store.retry(self.id, [data.draw(st.sampled_from(chosen))])
+                    self.db.retry(self.id, [data.draw(st.sampled_from(chosen))])
 
         def new_point(self) -> dict[str, int]:
             self.own += 1
@@ -125,46 +126,46 @@ def test_any_history_verifies(url, advance, tmp_path):
 
         @rule()
         def enqueue(self) -> None:
-            self.store.enqueue(self.id, [self.new_point()])
+            self.db.enqueue(self.id, [self.new_point()])
 
         @rule(losses=st.lists(st.sampled_from([0.125, 0.5]), min_size=1, max_size=2))
         def import_history(self, losses: list[float]) -> None:
             finished = [Finished(self.new_point(), loss, {"from": "elsewhere"}) for loss in losses]
-            self.store.import_trials(self.id, finished, mean_loss(losses))
+            self.db.import_trials(self.id, finished, mean_loss(losses))
 
         @rule(data=st.data())
         def cancel(self, data: st.DataObject) -> None:
-            chosen = [trial.number for trial in self.store.trials(self.id) if trial.state in ("pending", "running")]
+            chosen = [trial.number for trial in self.db.trials(self.id) if trial.state in ("pending", "running")]
             if chosen:
-                self.store.cancel_trials(self.id, [data.draw(st.sampled_from(chosen))], "test")
+                self.db.cancel_trials(self.id, [data.draw(st.sampled_from(chosen))], "test")
 
         @rule()
         def manage(self) -> None:
-            last = self.store.last_iteration(self.id)
+            last = self.studies.iterations(db, self.id)[-1]
             assert last is not None
-            trials = self.store.trials(self.id, iteration=last.number)
+            trials = self.db.trials(self.id, iteration=last.number)
             losses = [trial.loss for trial in trials if trial.loss is not None]
             is_proven = any(trial.loss is not None and trial.source != "imported" for trial in trials)
             is_proposed = any(trial.source == "proposed" for trial in trials)
             if last.told_at is not None:
-                if last.number + 1 < self.store.study(self.study.name).iterations:
+                if last.number + 1 < self.db.study(self.study.name).iterations:
                     self.propose(last.number + 1, 0)
                 else:
-                    self.store.finish(self.id, "complete", None)
+                    self.db.finish(self.id, "complete", None)
             elif losses and (is_proven or not is_proposed):
-                self.store.tell(self.id, last.number, mean_loss(losses), min(losses), len(trials))
+                self.db.tell(self.id, last.number, mean_loss(losses), min(losses), len(trials))
             elif not is_proposed:
-                self.store.tell(self.id, last.number, None, None, len(trials))
+                self.db.tell(self.id, last.number, None, None, len(trials))
             elif all(trial.finished_at is not None for trial in trials):
                 if last.round == 0:
                     self.propose(last.number, 1)
                 else:
-                    self.store.finish(self.id, "failed", "every trial failed")
+                    self.db.finish(self.id, "failed", "every trial failed")
 
         @invariant()
         def it_verifies(self) -> None:
-            row = self.store.study(self.study.name)
-            found = verify(self.store.snapshot(row.id))
+            row = self.db.study(self.study.name)
+            found = verify(self.db.snapshot(row.id))
             assert (found.trials > 0, found.recomputed) == (True, 0)
 
     run_state_machine_as_test(

@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from sqlalchemy import Connection
 
 from ledger.cli import main
-from ledger.database import protocol
-from ledger.database.store import Store
-from ledger.manager.batch import Manager, register
+from ledger.database import protocol, studies, trials
+from ledger.manager.registration import register
 from ledger.study.spec import assemble
 from tests import variables
-from tests.integration.ledgers import make_study, take
+from tests.integration.ledgers import finish, make_study, managed, take, tell
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -136,9 +136,9 @@ def test_a_database_that_is_not_there_or_not_migrated_is_named(run, empty_url, t
 
 
 @pytest.fixture
-def there(run: Run, url, store, monkeypatch) -> Run:
+def there(run: Run, url, db, monkeypatch) -> Run:
     """The program on a ledger with the study svm-1 of four pending trials."""
-    make_study(store, "svm-1")
+    make_study(db, "svm-1")
     monkeypatch.setenv("DATABASE_URL", url)
     return run
 
@@ -150,11 +150,11 @@ def test_an_unknown_study_is_named_with_the_nearest(there, command):
     assert there(*command, "svm-2")[::2] == (1, "ledger: there is no study 'svm-2': did you mean svm-1?\n")
 
 
-def test_a_study_is_listed_shown_paused_cancelled_and_deleted(there, store):
+def test_a_study_is_listed_shown_paused_cancelled_and_deleted(there, db):
     assert "svm-1" in there("study", "list")[1]
     assert "4 pending" in there("study", "show", "svm-1")[1]
     assert there("study", "pause", "svm-1")[0] == 0
-    assert store.study("svm-1").state == "paused"
+    assert studies.get(db, "svm-1").state == "paused"
     assert there("study", "cancel", "svm-1")[0] == 0
     code, _, error = there("study", "pause", "svm-1")
     assert (code, error) == (1, "ledger: study svm-1 is cancelled, so it cannot be paused\n")
@@ -163,7 +163,7 @@ def test_a_study_is_listed_shown_paused_cancelled_and_deleted(there, store):
     code, _, error = there("study", "delete", "svm-1")
     assert (code, "say --yes" in error) == (2, True)
     assert there("study", "delete", "svm-1", "--yes")[0] == 0
-    assert store.find("svm-1") is None
+    assert studies.find(db, "svm-1") is None
 
 
 def test_an_export_to_a_folder_that_does_not_exist_is_refused(there, tmp_path):
@@ -174,8 +174,8 @@ def test_an_export_to_a_folder_that_does_not_exist_is_refused(there, tmp_path):
     assert not (tmp_path / "no").exists()
 
 
-def test_a_smaller_budget_is_refused(there, store):
-    store.extend(store.study("svm-1").id, 5)
+def test_a_smaller_budget_is_refused(there, db):
+    studies.extend(db, studies.get(db, "svm-1").id, 5)
     code, _, error = there("resume", "svm-1", "--iterations", "2")
     assert (code, "a budget only grows" in error) == (1, True)
 
@@ -243,13 +243,13 @@ def test_what_others_wrote_is_shown_printable(there, connection):
         assert (code, "w\\x1b[2J" in out, "\x1b" in out) == (0, True, False)
 
 
-def test_a_retry_says_how_a_study_that_has_ended_goes_on(there, store, connection):
-    row = store.study("svm-1")
-    store.cancel_trials(row.id, [0], "test")
+def test_a_retry_says_how_a_study_that_has_ended_goes_on(there, db, connection):
+    row = studies.get(db, "svm-1")
+    trials.cancel(db, row.id, [0], "test")
     for _ in range(3):
         protocol.complete(connection, take(connection, "svm-1"), 0.25, {}, 1.5)
-    assert store.tell(row.id, 0, 0.25, 0.25)
-    assert store.finish(row.id, "complete", None)
+    assert tell(db, row, 0, 0.25, 0.25) == "told"
+    assert finish(db, row, "complete", None) == "finished"
     out = there("trial", "retry", "svm-1", "0")[1]
     assert "its budget is 2 iterations now: `ledger resume svm-1` goes on with it" in out
 
@@ -293,7 +293,7 @@ def test_options_of_a_worker_to_start_are_not_lost_on_the_list(there):
     assert "--max-trials stands before list" in error
 
 
-def propose(store: Store) -> None:
+def propose(db: Connection) -> None:
     """The study s with the first iteration that its manager proposes."""
 
     class Proposed(Exception):
@@ -303,13 +303,13 @@ def propose(store: Store) -> None:
         raise Proposed
 
     with pytest.raises(Proposed):
-        Manager(store, register(store, assemble({"name": "s"})), stop).run()
+        managed(db, register(db, assemble({"name": "s"})), stop).run()
 
 
-def test_a_study_is_verified_and_the_first_difference_named(run, url, store, connection, monkeypatch):
+def test_a_study_is_verified_and_the_first_difference_named(run, url, db, connection, monkeypatch):
     monkeypatch.setenv("DATABASE_URL", url)
     assert "is exit code 1" in run("verify", "--help")[1]
-    propose(store)
+    propose(db)
     code, out, error = run("verify", "s")
     assert (code, error) == (0, "")
     assert out.startswith(

@@ -71,14 +71,14 @@ def test_the_scaler_names_what_there_is_by_the_fields_that_keda_knows():
     assert trigger["authenticationRef"] == {"name": authentication["metadata"]["name"]}
 
 
-def test_the_scalers_question_is_answered_to_a_reader_with_what_there_is_to_do(url, store, connection):
+def test_the_scalers_question_is_answered_to_a_reader_with_what_there_is_to_do(url, db, connection):
     of_role = make_roles(url)
     upgrade(of_role("ledger_owner"))
     query = OBJECTS["scaler.yaml ScaledObject"]["spec"]["triggers"][0]["metadata"]["query"]
     with psycopg.connect(of_role("ledger_reader"), autocommit=True) as reader:
         assert reader.execute(query).fetchall() == [(0,)]
-        make_study(store, "busy", trials=3)
+        make_study(db, "busy", trials=3)
         take(connection, "busy")
-        make_study(store, "paused", trials=2)
-        store.pause(store.study("paused").id)
+        make_study(db, "paused", trials=2)
+        studies.pause(db, studies.get(db, "paused").id)
         assert reader.execute(query).fetchall() == [(3,)]

@@ -9,16 +9,16 @@ from typing import Any
 
 import psycopg
 import pytest
+from sqlalchemy import Connection
 
 from ledger import proposals
-from ledger.database import protocol
+from ledger.database import protocol, studies
 from ledger.database.connection import BoundedConnection, engine
-from ledger.database.store import Store
 from ledger.errors import LedgerError
 from ledger.manager import batch as manager
-from ledger.manager.batch import Manager, register
+from ledger.manager.registration import register
 from ledger.study.spec import Study, assemble
-from tests.integration.ledgers import claim_one
+from tests.integration.ledgers import claim_one, managed
 
 
 class Killed(BaseException):
@@ -106,14 +106,14 @@ def study(tmp_path, name: str) -> Study:
 
 
 @contextmanager
-def store_of(url: str) -> Iterator[Store]:
+def connection_of(url: str) -> Iterator[Connection]:
     with engine(url, "ledger manager test").connect() as connection:
-        yield Store(connection)
+        yield connection
 
 
 def carry_on(url: str, study: Study) -> None:
-    with store_of(url) as store:
-        Manager(store, register(store, study)).run()
+    with connection_of(url) as db:
+        managed(db, register(db, study)).run()
 
 
 def outcome(connection: psycopg.Connection[Any], name: str) -> list[tuple[Any, ...]]:
@@ -151,16 +151,16 @@ def test_a_manager_killed_at_any_statement_leaves_a_study_that_goes_on_as_the_un
 
 
 def test_a_manager_whose_lock_is_lost_stops_before_it_writes(url, connection, faults, remembered_proposals, tmp_path):
-    with store_of(url) as store:
-        row = register(store, study(tmp_path, "s"))
+    with connection_of(url) as db:
+        row = register(db, study(tmp_path, "s"))
 
         def lose(_progress: Any) -> None:
             # what a pooler does that gives the next transaction another session
-            with store._connection.begin():
-                store._connection.exec_driver_sql("select pg_advisory_unlock_all()")
+            with db._connection.begin():
+                db._connection.exec_driver_sql("select pg_advisory_unlock_all()")
 
         with pytest.raises(LedgerError, match="this manager's lock is lost, so it stops before it writes"):
-            Manager(store, row, lose).run()
+            managed(db, row, lose).run()
     told = connection.execute("select told_at from ledger.iteration").fetchall()
     assert told == [(None,)]
 
@@ -168,23 +168,23 @@ def test_a_manager_whose_lock_is_lost_stops_before_it_writes(url, connection, fa
 def test_a_manager_ends_the_session_that_its_own_lost_connection_left_behind(url, tmp_path, connection):
     role = "ledger manager here-1-ab"
     with engine(url, role).connect() as lost, engine(url, role).connect() as again:
-        row = register(Store(lost), study(tmp_path, "s"))
-        Manager(Store(lost), row)
-        Manager(Store(again), row)
+        row = register(lost, study(tmp_path, "s"))
+        managed(lost, row)
+        managed(again, row)
         with pytest.raises(Exception, match="terminat|closed"):
-            Store(lost).study("s")
+            studies.get(lost, "s")
 
 
 def test_a_manager_that_waits_goes_on_when_the_other_has_left(url, connection, faults, monkeypatch, tmp_path):
     with engine(url, "ledger manager one").connect() as one, engine(url, "ledger manager two").connect() as two:
-        row = register(Store(one), study(tmp_path, "s"))
-        first = Manager(Store(one), row)
+        row = register(one, study(tmp_path, "s"))
+        first = managed(one, row)
 
         def leave(*_: Any) -> None:
             one.close()
 
         with monkeypatch.context() as patch:
             patch.setattr(time, "sleep", leave)
-            second = Manager(Store(two), row, wait=True)
+            second = managed(two, row, wait=True)
         assert first is not second
         assert second.run().state == "complete"

@@ -3,8 +3,9 @@
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from sqlalchemy import Connection
 
-from ledger.database.store import Store
+from ledger.database import datasets, studies
 from ledger.objectives.tabular import LARGEST_FILE
 from tests.integration.test_commands import run as run
 
@@ -80,7 +81,7 @@ def test_bad_data_are_refused_in_one_line_before_anything_is_written(run, tmp_pa
 
 
 @pytest.mark.usefixtures("files")
-def test_a_study_that_is_recorded_keeps_its_file_with_it(run, store, url, tmp_path, connection):
+def test_a_study_that_is_recorded_keeps_its_file_with_it(run, db, url, tmp_path, connection):
     pq.write_table(pa.table({"a": [1, 2] * 10, "y": ["no", "yes"] * 10}), tmp_path / "good.parquet")
     for name, file in (("one", "good.csv"), ("two", "good.csv"), ("three", "good.parquet")):
         options = [*of(file), "--cv", "5", "--metric", "f1", "--name", name]
@@ -91,9 +92,9 @@ def test_a_study_that_is_recorded_keeps_its_file_with_it(run, store, url, tmp_pa
     assert kept[0] == ("good.csv", len(GOOD), 2)
     assert kept[1][0] == "good.parquet"
     assert len(kept) == 2, "not that of the study that is not recorded"
-    data = store.study("one").spec["objective"]["data"]
+    data = studies.get(db, "one").spec["objective"]["data"]
     assert (data["name"], data["rows"]) == ("good.csv", 20)
-    assert b"".join(store.dataset_pieces(data["sha256"])) == GOOD.encode()
+    assert b"".join(datasets.pieces(db, data["sha256"])) == GOOD.encode()
     out = run("study", "show", "one", "--database-url", url)[1]
     assert f"data        good.csv, 20 rows, target y, SHA-256 {data['sha256']}\n" in out
     for name, left in (("one", 2), ("two", 1), ("three", 0)):
@@ -101,8 +102,8 @@ def test_a_study_that_is_recorded_keeps_its_file_with_it(run, store, url, tmp_pa
         assert connection.execute("select count(*) from ledger.datasets").fetchone() == (left,)
 
 
-def test_what_compose_leaves_empty_is_not_set(run, store: Store, url, monkeypatch):
+def test_what_compose_leaves_empty_is_not_set(run, db: Connection, url, monkeypatch):
     for name in ("DATASET", "DATA_FILE", "TARGET_COLUMN", "CV_FOLDS", "METRIC"):
         monkeypatch.setenv(name, "")
     assert run("study", "create", "--name", "s", "--database-url", url)[0] == 0
-    assert store.study("s").spec["objective"] == {"model": "svm", "dataset": "breast_cancer"}
+    assert studies.get(db, "s").spec["objective"] == {"model": "svm", "dataset": "breast_cancer"}

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+from sqlalchemy import Connection
 
 from ledger.database.protocol import Claimed
-from ledger.database.store import Store
 from tests.integration.ledgers import make_study
 from tests.integration.workers import PackageWorker, PsqlWorker, Worker
 
@@ -78,7 +78,7 @@ class Histories(RuleBasedStateMachine):
     # the same for all histories, each of which has a study of its own
     advance: Callable[[float], None]
     connection: psycopg.Connection[Any]
-    store: Store
+    db: Connection
     workers: Mapping[str, Worker]
 
     def __init__(self) -> None:
@@ -86,7 +86,7 @@ class Histories(RuleBasedStateMachine):
         self.now = 0.0
         self.advance(0)
         name = f"s{uuid.uuid4().hex[:8]}"
-        self.study = make_study(self.store, name, 3, lease=LEASE, max_failures=MAX_FAILURES, max_lost=MAX_LOST)
+        self.study = make_study(self.db, name, 3, lease=LEASE, max_failures=MAX_FAILURES, max_lost=MAX_LOST)
         self.state = "running"
         self.trials = {number: Trial() for number in range(3)}
         self.attempts: dict[uuid.UUID, Attempt] = {}
@@ -96,7 +96,7 @@ class Histories(RuleBasedStateMachine):
         self.ended: dict[Any, str] = {}
 
     def teardown(self) -> None:
-        self.store.delete(self.study.id)
+        self.db.delete(self.study.id)
 
     def any_worker(self, data: st.DataObject) -> Worker:
         """Any worker's connection: what counts is the claim, not who sends it from where."""
@@ -248,7 +248,7 @@ class Histories(RuleBasedStateMachine):
         """See which claims are late, and take back those, or one that was seen to be late before."""
         self.time_passes(31)
         late = [number for number, trial in self.trials.items() if trial.state == "running"]
-        rows = self.store.leases(self.study.id)
+        rows = self.db.leases(self.study.id)
         assert sorted(row.number for row in rows) == late
         self.seen += [(row.number, row.lease_until) for row in rows]
         if at_once:
@@ -262,7 +262,7 @@ class Histories(RuleBasedStateMachine):
         current = self.connection.execute(
             "select lease_until from ledger.trial where study_id = %s and number = %s", (self.study.id, number)
         ).fetchone()
-        answer = self.store.reap(self.study.id, number, lease_until)
+        answer = self.db.reap(self.study.id, number, lease_until)
         if current != (lease_until,):
             assert answer is None, "renewed, taken back, ended or claimed again since it was seen"
             return
@@ -276,13 +276,13 @@ class Histories(RuleBasedStateMachine):
     @precondition(lambda self: self.state in ("running", "paused"))
     @rule(pause=st.sampled_from([False, False, True]))
     def pause_or_run(self, pause: bool) -> None:
-        (self.store.pause if pause else self.store.run)(self.study.id)
+        (self.db.pause if pause else self.db.run)(self.study.id)
         self.state = "paused" if pause else "running"
 
     @precondition(lambda self: len(self.attempts) > 6 and self.state != "cancelled")
     @rule()
     def cancel(self) -> None:
-        self.store.cancel(self.study.id, "enough")
+        self.db.cancel(self.study.id, "enough")
         self.state = "cancelled"
         for trial in self.trials.values():
             if trial.state in ("pending", "running"):
@@ -320,9 +320,9 @@ class Histories(RuleBasedStateMachine):
 @pytest.mark.parametrize(
     ("made", "examples"), [(PackageWorker, 80), (PsqlWorker, 20)], ids=["by the package", "by psql alone"]
 )
-def test_any_history_is_answered_as_the_protocol_says(url, connection, store, advance, made, examples):
+def test_any_history_is_answered_as_the_protocol_says(url, connection, db, advance, made, examples):
     workers = {name: made(url) for name in ("a", "b")}
-    shared = {"connection": connection, "store": store, "workers": workers, "advance": staticmethod(advance)}
+    shared = {"connection": connection, "db": db, "workers": workers, "advance": staticmethod(advance)}
     run_state_machine_as_test(
         type("Histories", (Histories,), shared),
         settings=settings(

@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
+from ledger.database import studies
 from ledger.database.session import Session
-from ledger.database.store import Batch
 from ledger.settings import Settings
 from ledger.worker import hand, pace
 from ledger.worker.supervisor import Orders, Supervisor
-from tests.integration.ledgers import spec
+from tests.integration.ledgers import propose, spec
 
 AHEAD = pace.MOST_AHEAD
 
@@ -34,11 +34,11 @@ def sent(monkeypatch, tmp_path) -> Counter[str]:
 
 
 @pytest.mark.parametrize(("trials", "claims"), [(1 + 4 * AHEAD, 5), (1 + 4 * AHEAD - 1, 5), (1, 1)])
-def test_short_trials_cost_two_statements_a_batch(url, store, sent, trials, claims):
-    row = store.create("s", {**spec(trials), "objective": {"function": "nothing:loss"}}, "0" * 64, 1, {})
+def test_short_trials_cost_two_statements_a_batch(url, db, sent, trials, claims):
+    row = studies.create(db, "s", {**spec(trials), "objective": {"function": "nothing:loss"}}, "0" * 64, 1, {})
     assert row is not None
     points = [{"C": float(index)} for index in range(trials + 10)]
-    assert store.propose(row.id, 0, 0, Batch(points, None, {}, 0.0, 0.0))
+    propose(db, row, 0, points)
     orders = Orders("s", max_trials=trials, allowed=["nothing"])
     assert Supervisor(url, orders, Settings.from_environment()).run() == trials
     # while it works, it says once in ten seconds that it is here
@@ -46,5 +46,5 @@ def test_short_trials_cost_two_statements_a_batch(url, store, sent, trials, clai
         "claim": claims,
         "complete_together": claims,
     }
-    outcomes = [(trial.state, trial.attempts) for trial in store.trials(row.id)]
+    outcomes = [(trial.state, trial.attempts) for trial in trials.all_of(db, row.id)]
     assert outcomes == [("complete", 1)] * trials + [("pending", 0)] * 10

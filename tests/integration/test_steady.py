@@ -9,13 +9,13 @@ from typing import Any
 import psycopg
 import pytest
 
-from ledger.database import protocol
+from ledger.database import protocol, studies, transfer, trials
 from ledger.database.connection import engine
 from ledger.database.protocol import Claimed
-from ledger.database.store import Store, StudyRow
+from ledger.database.rows import StudyRow
 from ledger.errors import LedgerError
-from ledger.manager.batch import Progress, register
-from ledger.manager.steady import SteadyManager
+from ledger.manager.loop import Progress
+from ledger.manager.registration import register
 from ledger.optimizer.gaussian_process import GaussianProcessRegressor
 from ledger.study.spec import Study, assemble
 from ledger.verification import Verified, verify
@@ -52,15 +52,15 @@ def study(tmp_path: Path) -> Study:
 
 def manage(url: str, study: Study, work: Work, *, another_round: bool = False) -> StudyRow:
     with engine(url).connect() as connection:
-        store = Store(connection)
-        manager = SteadyManager(store, register(store, study), work)
+        db = connection
+        manager = managed(db, register(db, study), work)
         return manager.run(another_round=another_round)
 
 
 def verified(url: str) -> Verified:
     with engine(url).connect() as connection:
-        store = Store(connection)
-        return verify(store.snapshot(store.study("s").id))
+        db = connection
+        return verify(transfer.snapshot(db, studies.get(db, "s").id))
 
 
 class Fleet:
@@ -147,14 +147,14 @@ def test_a_steady_manager_killed_goes_on_with_what_it_had_seen(connection, url, 
 def test_a_retry_in_steady_mode_joins_the_flight_and_the_budget_stays(connection, url, study):
     manage(url, study, Fleet(connection, fails=lambda trial: trial in (2, 9)))
     with engine(url).connect() as own:
-        store = Store(own)
-        assert store.retry(store.study("s").id, [2, 9]) == [20, 21]
+        db = own
+        assert trials.retry(db, studies.get(db, "s").id, [2, 9]) == [20, 21]
     fleet = Fleet(connection)
     assert manage(url, study, fleet).state == "complete"
     assert connection.execute("select iterations from ledger.study").fetchone() == (5,)
     assert connection.execute("select count(*) from ledger.trial where state = 'complete'").fetchone() == (20,)
     with engine(url).connect() as own:
-        Store(own).extend(1, 6)
+        studies.extend(own, 1, 6)
     more = study.model_copy(update={"iterations": 6})
     assert manage(url, more, fleet).state == "complete"
     assert connection.execute("select count(*) from ledger.trial").fetchone() == (26,)
@@ -167,7 +167,7 @@ def test_a_steady_study_of_which_no_trial_completes_fails_and_may_try_again(conn
     assert row.reason == "none of 12 trials completed, the last (trial 11) with: ValueError: no"
     verified(url)
     with engine(url).connect() as own:
-        Store(own).run(row.id)
+        studies.resume(own, row.id)
     row = manage(url, study, Fleet(connection, fails=lambda trial: trial < 14), another_round=True)
     assert row.state == "complete"
     verified(url)
@@ -176,9 +176,9 @@ def test_a_steady_study_of_which_no_trial_completes_fails_and_may_try_again(conn
 def test_cancelled_trials_count_against_the_budget_also_before_any_completes(connection, url, study):
     def cancelled(_progress: Progress) -> None:
         with engine(url).connect() as own:
-            store = Store(own)
-            numbers = [trial.number for trial in store.trials(1) if trial.state == "pending"]
-            store.cancel_trials(1, numbers, "not wanted")
+            db = own
+            numbers = [trial.number for trial in trials.all_of(db, 1) if trial.state == "pending"]
+            trials.cancel(db, 1, numbers, "not wanted")
 
     row = manage(url, study, cancelled)
     assert row.state == "failed"

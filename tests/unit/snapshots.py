@@ -6,7 +6,8 @@ from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
-from ledger.database.store import Snapshot, StudyRow
+from ledger.database.rows import StudyRow
+from ledger.database.transfer import Snapshot
 from ledger.proposals import propose, recall
 from ledger.study.spec import Study
 from tests.integration.ledgers import LIMITS
