@@ -5,6 +5,7 @@ import logging
 import math
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -109,9 +110,9 @@ class Manager:
             # the manager goes on with its claim on another connection
             raise
         except BaseException:
-            managing.leave_study(self._connection, self._held)
+            self._leave()
             raise
-        managing.leave_study(self._connection, self._held)
+        self._leave()
         return row
 
     def _run(self, *, another_round: bool) -> StudyRow:
@@ -141,6 +142,11 @@ class Manager:
                 self._reaper.look()
                 managing.wait(self._connection, pause)
                 pause = min(pause * 1.5, policy.longest_poll)
+
+    def _leave(self) -> None:
+        # where the database is away, the lease ends by itself
+        with suppress(DBAPIError, psycopg.Error):
+            managing.leave_study(self._connection, self._held)
 
     def _policy(self, *, another_round: bool) -> Policy:
         if self._study.mode == "steady":

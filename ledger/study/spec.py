@@ -406,6 +406,7 @@ class _Asked:
         "name": ("study", "--name or STUDY_NAME"),
         "seed": ("study", "--seed or SEED"),
         "iterations": ("study", "--iterations or NUM_ITERATIONS"),
+        "trials": ("study", "--trials or LEDGER_TRIALS"),
         "batch_size": ("study", "--batch-size or NUM_HYPERPARAM_SETS"),
         "mode": ("study", "--mode or SEARCH_MODE"),
         "model": ("objective", "--model or MODEL_CHOICE"),

@@ -44,7 +44,7 @@ def hold(db: Connection, row: StudyRow) -> Held:
 
 def managed(db: Connection, row: StudyRow, watch: Any = None, *, wait: bool = False) -> Manager:
     """A manager with a claim of its own."""
-    return managed(db, row, uuid.uuid4(), "test", watch, wait=wait)
+    return Manager(db, row, uuid.uuid4(), "test", watch, wait=wait)
 
 
 def propose(db: Connection, row: StudyRow, number: int, points: Sequence[Mapping[str, Any]], **facts: Any) -> None:

@@ -19,7 +19,7 @@ from ledger.manager.registration import register
 from ledger.optimizer.gaussian_process import GaussianProcessRegressor
 from ledger.study.spec import Study, assemble
 from ledger.verification import Verified, verify
-from tests.integration.ledgers import claim_one
+from tests.integration.ledgers import claim_one, managed
 
 FILE = """
 [study]
@@ -52,9 +52,7 @@ def study(tmp_path: Path) -> Study:
 
 def manage(url: str, study: Study, work: Work, *, another_round: bool = False) -> StudyRow:
     with engine(url).connect() as connection:
-        db = connection
-        manager = managed(db, register(db, study), work)
-        return manager.run(another_round=another_round)
+        return managed(connection, register(connection, study), work).run(another_round=another_round)
 
 
 def verified(url: str) -> Verified:
@@ -105,7 +103,7 @@ def test_a_fixed_number_of_trials_is_in_flight_and_every_proposal_verifies(conne
     assert ends != sorted(ends), "in the order in which they were seen"
     found = verified(url)
     assert (found.trials, found.iterations, found.recomputed) == (20, len(seen), len(seen))
-    assert connection.execute("select iterations_told, iterations from ledger.progress").fetchone() == (5, 5)
+    assert connection.execute("select ended, budget from ledger.progress").fetchone() == (20, 20)
     assert not connection.execute("select from ledger.iteration where told_at is null").fetchall()
 
 
@@ -147,15 +145,14 @@ def test_a_steady_manager_killed_goes_on_with_what_it_had_seen(connection, url, 
 def test_a_retry_in_steady_mode_joins_the_flight_and_the_budget_stays(connection, url, study):
     manage(url, study, Fleet(connection, fails=lambda trial: trial in (2, 9)))
     with engine(url).connect() as own:
-        db = own
-        assert trials.retry(db, studies.get(db, "s").id, [2, 9]) == [20, 21]
+        assert trials.retry(own, studies.get(own, "s").id, [2, 9]) == [20, 21]
     fleet = Fleet(connection)
     assert manage(url, study, fleet).state == "complete"
-    assert connection.execute("select iterations from ledger.study").fetchone() == (5,)
+    assert connection.execute("select budget from ledger.study").fetchone() == (20,)
     assert connection.execute("select count(*) from ledger.trial where state = 'complete'").fetchone() == (20,)
     with engine(url).connect() as own:
-        studies.extend(own, 1, 6)
-    more = study.model_copy(update={"iterations": 6})
+        assert studies.extend(own, studies.get(own, "s").id, 24) == "extended"
+    more = study.model_copy(update={"budget": 24})
     assert manage(url, more, fleet).state == "complete"
     assert connection.execute("select count(*) from ledger.trial").fetchone() == (26,)
     verified(url)
@@ -194,7 +191,7 @@ def test_cancelled_trials_count_against_the_budget_also_before_any_completes(con
         ("update ledger.iteration set seen = array[0] where number > 2", "which one before it saw"),
         ("update ledger.iteration set seen = array[77] where number = 2", "trial 77, which does not exist"),
         ("update ledger.iteration set asked_at = '2000-01-01' where number = 3", "which had not ended"),
-        ("update ledger.study set iterations = 3", "a budget of 12 trials, but 20 were proposed"),
+        ("update ledger.study set budget = 12", "a budget of 12 trials, but 20 were proposed"),
     ],
 )
 def test_verify_names_what_a_steady_study_cannot_have_seen(connection, url, study, change, said):
