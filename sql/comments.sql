@@ -23,3 +23,6 @@ begin
   end loop;
 end
 $$;
+
+comment on table ledger.alembic_version is 'The revision of the schema, as alembic records it.';
+comment on column ledger.alembic_version.version_num is 'The revision.';

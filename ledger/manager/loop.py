@@ -129,16 +129,16 @@ class Manager:
             self._say_paused(state == "paused")
             for iteration in policy.to_tell():
                 self._tell(iteration)
-            if self._watch is not None:
-                ended = min(self._history.counted_ended, budget)
-                self._watch(Progress(ended, budget, self._history.best_loss))
             step = policy.next(budget)
             if isinstance(step, Request):
                 self._propose(step, policy, budget)
                 pause = SHORTEST_POLL
             elif isinstance(step, End):
                 self._finish(step, budget)
-            else:
+            if self._watch is not None:
+                ended = min(self._history.counted_ended, budget)
+                self._watch(Progress(ended, budget, self._history.best_loss))
+            if step is None:
                 self._reaper.look()
                 managing.wait(self._connection, pause)
                 pause = min(pause * 1.5, policy.longest_poll)

@@ -19,8 +19,8 @@ SPACE = [
 # Trial 0 waits 5 s, is held 20 s and complete. Trial 1 is lost by worker a, waits 5 s, and is completed by b; a's late
 # result is stale. Trial 2 fails twice for good. Trial 3 is retried from 2 and complete. Trial 4 was never claimed.
 ROWS = """
-insert into ledger.study (name, spec, spec_hash, iterations, state, created_at, finished_at, versions)
-values ('s', %(spec)s, '', 2, 'complete', %(t)s, %(t)s + interval '200 s', '{}');
+insert into ledger.study (name, spec, spec_hash, budget, state, created_at, finished_at, versions)
+values ('s', %(spec)s, '', 4, 'complete', %(t)s, %(t)s + interval '200 s', '{}');
 insert into ledger.iteration (study_id, number, round, size, asked_at, told_at, ask_seconds, tell_seconds, mean_loss,
   best_loss, environment)
 values

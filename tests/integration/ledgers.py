@@ -29,7 +29,7 @@ def spec(points: int = 4, **limits: Any) -> dict[str, Any]:
 
 def make_study(db: Connection, name: str = "s", trials: int = 4, **limits: Any) -> StudyRow:
     """A running study with one iteration of pending trials."""
-    row = studies.create(db, name, spec(trials, **limits), "0" * 64, 1, {})
+    row = studies.create(db, name, spec(trials, **limits), "0" * 64, trials, {})
     assert row is not None
     add_iteration(db, row, 0, trials)
     return row
@@ -56,10 +56,18 @@ def propose(db: Connection, row: StudyRow, number: int, points: Sequence[Mapping
     managing.leave_study(db, held)
 
 
-def tell(db: Connection, row: StudyRow, number: int, mean_loss: float | None, best_loss: float | None) -> str:
-    """Tell an iteration of as many trials as it has."""
+def tell(
+    db: Connection,
+    row: StudyRow,
+    number: int,
+    mean_loss: float | None,
+    best_loss: float | None,
+    *,
+    size: int | None = None,
+) -> str:
+    """Tell an iteration, of as many trials as it has unless a size is given."""
     held = hold(db, row)
-    size = len(trials.all_of(db, row.id, iteration=number))
+    size = size or len(trials.all_of(db, row.id, iteration=number))
     answer = managing.tell(db, held, number, size, mean_loss, best_loss)
     managing.leave_study(db, held)
     return answer

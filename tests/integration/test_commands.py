@@ -159,7 +159,7 @@ def test_a_study_is_listed_shown_paused_cancelled_and_deleted(there, db):
     code, _, error = there("study", "pause", "svm-1")
     assert (code, error) == (1, "ledger: study svm-1 is cancelled, so it cannot be paused\n")
     code, _, error = there("resume", "svm-1")
-    assert (code, "was cancelled, which is for good" in error) == (1, True)
+    assert (code, "was cancelled, which is final" in error) == (1, True)
     code, _, error = there("study", "delete", "svm-1")
     assert (code, "say --yes" in error) == (2, True)
     assert there("study", "delete", "svm-1", "--yes")[0] == 0
@@ -175,7 +175,7 @@ def test_an_export_to_a_folder_that_does_not_exist_is_refused(there, tmp_path):
 
 
 def test_a_smaller_budget_is_refused(there, db):
-    studies.extend(db, studies.get(db, "svm-1").id, 5)
+    studies.extend(db, studies.get(db, "svm-1").id, 9)
     code, _, error = there("resume", "svm-1", "--iterations", "2")
     assert (code, "a budget only grows" in error) == (1, True)
 
@@ -185,7 +185,7 @@ def test_a_smaller_budget_is_refused(there, db):
     [["trial", "list"], ["verify"], *(["trial", command] for command in ("show", "retry", "cancel"))],
     ids=" ".join,
 )
-def test_the_commands_of_trials_name_an_unknown_study_and_an_unknown_trial(there, command):
+def test_commands_of_trials_name_an_unknown_study_and_trial(there, command):
     numbers = ["7"] if command[-1] in ("show", "retry", "cancel") else []
     assert there(*command, "svm-2", *numbers)[::2] == (1, "ledger: there is no study 'svm-2': did you mean svm-1?\n")
     if numbers:
@@ -226,7 +226,10 @@ def test_trials_are_listed_shown_retried_and_cancelled(there, connection):
         "trial 2 of study svm-1 is cancelled\ntrial 4 of study svm-1 is cancelled\n",
     )
     for arguments, said in (
-        (["retry", "svm-1", "0"], "trial 0 of study svm-1 is complete, and its loss stands"),
+        (
+            ["retry", "svm-1", "0"],
+            "trial 0 of study svm-1 is complete: only a failed or cancelled trial can be retried",
+        ),
         (["cancel", "svm-1", "3", "2"], "trial 2 of study svm-1 is cancelled already"),
     ):
         code, out, error = there("trial", *arguments)
@@ -251,10 +254,10 @@ def test_a_retry_says_how_a_study_that_has_ended_goes_on(there, db, connection):
     assert tell(db, row, 0, 0.25, 0.25) == "told"
     assert finish(db, row, "complete", None) == "finished"
     out = there("trial", "retry", "svm-1", "0")[1]
-    assert "its budget is 2 iterations now: `ledger resume svm-1` goes on with it" in out
+    assert "it runs again: `ledger resume svm-1` goes on with it" in out
 
 
-def test_workers_are_listed_with_what_they_train_and_whether_they_are_alive(there, connection, advance):
+def test_workers_are_listed_with_their_trials_and_states(there, connection, advance):
     assert there("worker", "list")[1] == "no workers yet: `ledger worker` starts one\n"
     for name in ("idle", "trains", "left", "lost"):
         protocol.announce(connection, name, "host", 7, {})
@@ -299,11 +302,14 @@ def propose(db: Connection) -> None:
     class Proposed(Exception):
         pass
 
+    row = register(db, assemble({"name": "s"}))
+
     def stop(_progress: Any) -> None:
-        raise Proposed
+        if trials.all_of(db, row.id):
+            raise Proposed
 
     with pytest.raises(Proposed):
-        managed(db, register(db, assemble({"name": "s"})), stop).run()
+        managed(db, row, stop).run()
 
 
 def test_a_study_is_verified_and_the_first_difference_named(run, url, db, connection, monkeypatch):

@@ -9,9 +9,9 @@ import psycopg
 import pytest
 from sqlalchemy import Connection
 
-from ledger.database import protocol, studies, transfer, trials
+from ledger.database import managing, protocol, studies, transfer, trials
 from ledger.database.connection import engine
-from ledger.database.managing import Batch
+from ledger.database.managing import Batch, Held
 from ledger.database.rows import StudyRow
 from ledger.database.trials import Finished
 from ledger.errors import LedgerError
@@ -48,7 +48,7 @@ def test_enqueued_trials_are_claimed_before_what_was_proposed(db, connection):
     assert [take(connection).trial for _ in range(3)] == [4, 5, 0]
 
 
-def test_several_that_are_claimed_together_hold_the_enqueued_ones_and_begin_with_the_lowest_number(db, connection):
+def test_claims_of_several_hold_enqueued_trials_and_begin_at_the_lowest(db, connection):
     row = make_study(db, trials=4, trial_timeout=60.0)
     trials.enqueue(db, row.id, [{"C": 700.0}])
     held = protocol.claim(connection, "s", [uuid.uuid4() for _ in range(3)], "w")
@@ -58,18 +58,16 @@ def test_several_that_are_claimed_together_hold_the_enqueued_ones_and_begin_with
     assert deadlines == [True, False, False]
 
 
-def test_before_a_study_begins_they_make_an_iteration_of_their_own_and_the_budget_grows(db, tmp_path):
+def test_before_a_study_begins_they_make_an_iteration_of_their_own(db, tmp_path):
     row = recorded(db, study(tmp_path))
     assert record(db, study(tmp_path)) is None
     assert trials.enqueue(db, row.id, [{"x": 0.5}]) == [0]
     assert trials.enqueue(db, row.id, [{"x": -0.5}]) == [1]
     last = studies.iterations(db, row.id)[-1]
     assert (last.number, last.size, last.told_at) == (0, 2, None)
-    assert studies.get(db, "s").iterations == 5
-    # what was asked for has not grown
-    assert register(db, study(tmp_path)).iterations == 5
-    assert register(db, study(tmp_path, iterations=6)).iterations == 7
-    with pytest.raises(LedgerError, match=r"iterations: 6 recorded, 5 asked \(a budget only grows\)"):
+    assert register(db, study(tmp_path)).budget == 8, "they do not count"
+    assert register(db, study(tmp_path, iterations=6)).budget == 12
+    with pytest.raises(LedgerError, match=r"trials: 12 recorded, 10 asked \(a budget only grows\)"):
         register(db, study(tmp_path, iterations=5))
 
 
@@ -90,7 +88,7 @@ def test_they_are_observations_and_the_study_is_carried_on_as_before(db, workers
     assert register(db, study(tmp_path)).state == "complete"
     assert trials.enqueue(db, row.id, [{"x": 0.125}]) == [10]
     now = studies.get(db, "s")
-    assert (now.state, now.iterations, now.finished_at) == ("running", 6, None)
+    assert (now.state, now.budget, now.finished_at) == ("running", 8, None)
     assert managed(db, now).run().state == "complete"
     assert verified(db).recomputed == 4
 
@@ -116,32 +114,25 @@ def test_while_a_manager_waits_they_join_its_iteration_and_everything_verifies(d
     assert verified(db).recomputed == 4
 
 
-def test_one_that_joins_an_iteration_and_ends_while_it_is_told_is_told_with_it(db, connection, tmp_path, monkeypatch):
-    """After the poll that saw no open trial, one is enqueued; it completes after the losses of the others were read."""
-    polls, trials = 0, db.trials
+def test_a_trial_that_joins_and_ends_while_its_iteration_is_told_counts(db, connection, tmp_path, monkeypatch):
+    tell, answers = managing.tell, []
 
-    def work() -> None:
+    def work(_progress: Any = None) -> None:
         while held := protocol.claim(connection, "s", [uuid.uuid4()], "w"):
             protocol.complete(connection, held[0], square(held[0].params), {}, 0.0)
 
-    def watch(_progress: Any) -> None:
-        nonlocal polls
-        polls += 1
-        if polls == 2:
+    def join_first(*arguments: Any) -> str:
+        if not answers:
+            # after the losses of the other trials were read
             trials.enqueue(db, row.id, [{"x": 0.5}])
-        else:
             work()
-
-    def read_then_work(*arguments: Any, **named: Any) -> Any:
-        rows = trials(*arguments, **named)
-        if named and polls == 2:
-            work()
-        return rows
+        answers.append(tell(*arguments))
+        return answers[-1]
 
     row = register(db, study(tmp_path, iterations=1))
-    monkeypatch.setattr(db, "trials", read_then_work)
-    assert managed(db, row, watch).run().state == "complete"
-    monkeypatch.undo()
+    monkeypatch.setattr(managing, "tell", join_first)
+    assert managed(db, row, work).run().state == "complete"
+    assert answers == ["changed", "told"]
     assert studies.iterations(db, row.id)[0].size == 3
     assert verified(db).recomputed == 1
 
@@ -150,17 +141,16 @@ def test_a_point_that_is_enqueued_while_the_same_is_proposed_is_proposed_by_nobo
     db, url, workers, tmp_path, monkeypatch
 ):
     """The space has four points, so that the two must meet; the manager sees the other's before it writes."""
-    propose = db.propose
+    propose = managing.propose
     made: list[int] = []
 
-    def enqueue_first(*arguments: Any, **known: Any) -> bool:
+    def enqueue_first(own: Connection, held: Held, batch: Batch) -> str:
         if not made:
-            batch: Batch = arguments[3]
             with engine(url).connect() as connection:
-                made.extend(trials.enqueue(connection, arguments[0], batch.points[:1]))
-        return bool(propose(*arguments, **known))
+                made.extend(trials.enqueue(connection, held.study_id, batch.points[:1]))
+        return propose(own, held, batch)
 
-    monkeypatch.setattr(db, "propose", enqueue_first)
+    monkeypatch.setattr(managing, "propose", enqueue_first)
     workers(lambda params: float(params["x"]))
     asked = study(tmp_path, space='x = { type = "integer", low = 0, high = 3 }', iterations=2, seed=3)
     row = managed(db, register(db, asked)).run()
@@ -200,7 +190,7 @@ def test_in_steady_mode_they_join_the_flight_and_cost_nothing_of_the_budget(db, 
         enqueue([{"x": 0.5}, {"x": 0.25}])
     workers(square)
     assert managed(db, register(db, asked), watch).run().state == "complete"
-    assert studies.get(db, "s").iterations == 4
+    assert studies.get(db, "s").budget == 12
     counted = [source for *_, source in sources(db)]
     assert (counted.count("proposed"), counted.count("enqueued")) == (12, 2)
     assert all(iteration.told_at is not None for iteration in studies.iterations(db, row.id))
@@ -236,14 +226,14 @@ def test_a_study_that_has_them_is_the_same_after_every_kill(db, url, workers, tm
                 managed(again, register(again, killed), kill).run()
             except Killed:
                 continue
-    trials = [
+    recorded_trials = [
         [
             (one.number, one.iteration, one.source, one.params, one.loss)
             for one in trials.all_of(db, studies.get(db, name).id)
         ]
         for name in ("calm", "s")
     ]
-    assert trials[0] == trials[1]
+    assert recorded_trials[0] == recorded_trials[1]
     assert polls > 4
 
 
@@ -252,19 +242,19 @@ def test_what_cannot_be_enqueued_is_refused_with_its_reason_and_nothing_is_writt
     protocol.complete(connection, take(connection), 0.5, {}, 1.0)
     protocol.fail(connection, take(connection), "no", 1.0)
     take(connection)
-    trials = trials.all_of(db, row.id)
+    recorded_trials = trials.all_of(db, row.id)
     for number, said in {
         0: r"trial 0 of study s has these parameters, and is complete: its loss is 0\.5$",
         1: "trial 1 of study s has these parameters, and is failed: `ledger trial retry s 1` tries them again",
-        2: "trial 2 of study s has these parameters, and is running, so it is still to come",
-        3: "trial 3 of study s has these parameters, and is pending, so it is still to come",
+        2: "trial 2 of study s has these parameters, and is running, so it has not ended yet",
+        3: "trial 3 of study s has these parameters, and is pending, so it has not ended yet",
     }.items():
         with pytest.raises(LedgerError, match=said):
-            trials.enqueue(db, row.id, [{"C": 500.0}, trials[number].params])
-    assert trials.all_of(db, row.id) == trials
+            trials.enqueue(db, row.id, [{"C": 500.0}, recorded_trials[number].params])
+    assert trials.all_of(db, row.id) == recorded_trials
     assert studies.iterations(db, row.id)[-1].size == 4
     studies.cancel(db, row.id, "test")
-    with pytest.raises(LedgerError, match="study s was cancelled, which is for good: enqueue the trial in another one"):
+    with pytest.raises(LedgerError, match="study s was cancelled, which is final: enqueue the trial in another study"):
         trials.enqueue(db, row.id, [{"C": 500.0}])
 
 
@@ -310,5 +300,5 @@ def test_the_commands_record_a_study_enqueue_in_it_and_refuse_in_one_line(run, u
         assert connection.execute("select count(*) from ledger.trial").fetchone() == (3,)
     assert run("resume", "s", "--iterations", "1", "--workers", "0")[::2] == (
         1,
-        "ledger: study s has a budget of 2 iterations, and a budget only grows\n",
+        "ledger: study s has a budget of 4 trials, and a budget only grows\n",
     )

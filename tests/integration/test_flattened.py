@@ -143,11 +143,11 @@ def test_any_names_make_a_view_whose_values_are_those_of_the_trial(unicode, para
         assert {(column.of, column.key): found[column.name] for column in made.columns} == of_trial
         assert all(types(connection, "s")[column.name] == "double precision" for column in made.columns)
     finally:
-        studies.delete(db, row.id)
+        studies.delete(db, row)
     assert connection.execute("select to_regclass('ledger.\"study:s\"')").fetchone() == (None,)
 
 
-def test_more_metrics_than_a_view_has_columns_are_left_out_and_more_parameters_refused(db, connection):
+def test_a_view_leaves_metrics_out_and_refuses_too_many_parameters(db, connection):
     row = study_of(db, SPACE, POINTS)
     protocol.complete(connection, take(connection), 0.5, {f"m{index:04}": index for index in range(1600)}, 1.0)
     made = studies.flatten(db, row)
@@ -188,11 +188,11 @@ def test_an_upgrade_keeps_it_for_readers_and_what_is_built_on_it(server, url):
         with pytest.raises(LedgerError, match=refusal):
             studies.flatten(db, row)
         with pytest.raises(LedgerError, match=refusal):
-            studies.delete(db, row.id)
+            studies.delete(db, row)
         assert studies.find(db, "s") is not None
         assert math.isclose(table(reader, "s")[0]["C"], 0.01)
         connection.execute("drop view ledger.mine")
-        studies.delete(db, row.id)
+        studies.delete(db, row)
         assert connection.execute("select to_regclass('ledger.\"study:s\"')").fetchone() == (None,)
 
 

@@ -224,22 +224,6 @@ def test_a_url_that_cannot_be_parsed_is_refused_without_its_password():
     assert "secret" not in str(caught.value)
 
 
-def test_an_upgrade_leaves_what_is_built_on_a_view_whose_column_has_another_name_now(empty, empty_url):
-    migration.upgrade(empty, "0006")
-    sql, older = folder("sql"), Path(__file__).parent / "revisions" / "0006_views.sql"
-    with psycopg.connect(empty_url, autocommit=True) as connection:
-        for file in (sql / "functions" / "clock.sql", sql / "functions" / "number.sql", older):
-            connection.execute(file.read_text())
-        connection.execute(
-            "create view public.mine as select study, best_accuracy, accuracy"
-            " from ledger.progress join ledger.best_trials using (study)"
-        )
-        migration.upgrade(empty)
-        assert connection.execute("select * from public.mine").fetchall() == []
-        make_study(empty)
-        assert connection.execute("select best_score, metric from ledger.progress").fetchall() == [(None, None)]
-
-
 def test_an_upgrade_leaves_what_is_built_on_the_views(db, url):
     make_study(db)
     with psycopg.connect(url, autocommit=True) as connection:

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import Connection
 
-from ledger.database import protocol, studies, trials
+from ledger.database import protocol, studies, transfer, trials
 from ledger.database.connection import engine
 from ledger.database.trials import Finished
 from ledger.errors import LedgerError, UsageError
@@ -73,14 +73,14 @@ def work(url: str, stop_after: int | None = None) -> Callable[[Any], None]:
     return watch
 
 
-def under_way(db: Connection, url: str, tmp_path: Any, trials: int = 4) -> Any:
+def under_way(db: Connection, url: str, tmp_path: Any, after: int = 4) -> Any:
     """A study with enqueued and imported trials that was stopped after some trials, and what was asked for."""
     asked = study(tmp_path, iterations=4)
     row = register(db, asked)
     trials.enqueue(db, row.id, [{"x": 0.5}])
     trials.import_finished(db, row.id, [Finished({"x": 0.75}, 0.5625, {})], 0.5625)
     with engine(url).connect() as connection, pytest.raises(Stopped):
-        managed(connection, row, work(url, trials)).run()
+        managed(connection, row, work(url, after)).run()
     return asked
 
 
@@ -97,7 +97,7 @@ def test_a_study_in_which_everything_happened_is_the_same_elsewhere(ledger, ther
     row = moved(there, document)
     assert row.has_ended
     assert exported(there) == document
-    assert verify(there.snapshot(row.id)).recomputed == 6
+    assert verify(transfer.snapshot(there, row.id)).recomputed == 6
 
 
 def test_a_study_in_steady_mode_is_the_same_elsewhere(db, url, connection, there, tmp_path):
@@ -105,10 +105,10 @@ def test_a_study_in_steady_mode_is_the_same_elsewhere(db, url, connection, there
     file.write_text(STEADY)
     managed(db, register(db, assemble({}, file)), Fleet(connection)).run()
     document = exported(db)
-    assert any(len(iteration["seen"]) for iteration in document["iterations"])
+    assert any(len(iteration["seen"] or ()) for iteration in document["iterations"])
     row = moved(there, document)
     assert exported(there) == document
-    assert verify(there.snapshot(row.id)).recomputed > 5
+    assert verify(transfer.snapshot(there, row.id)).recomputed > 5
 
 
 def test_a_study_under_way_goes_on_elsewhere_as_it_would_have(db, url, there, elsewhere, tmp_path):
@@ -120,7 +120,7 @@ def test_a_study_under_way_goes_on_elsewhere_as_it_would_have(db, url, there, el
     assert exported(there) == document
     for ledger_of, at in ((db, url), (there, elsewhere)):
         assert managed(ledger_of, register(ledger_of, asked), work(at)).run().state == "complete"
-        assert verify(ledger_of.snapshot(ledger_of.study("s").id)).trials == 10
+        assert verify(transfer.snapshot(ledger_of, studies.get(ledger_of, "s").id)).trials == 10
     assert points(there) == points(db)
 
 
@@ -132,7 +132,7 @@ def test_what_runs_there_is_pending_here_and_its_attempt_released(db, url, conne
     assert document["trials"][held.trial]["state"] == "running"
     row = moved(there, document)
     assert without_releases(exported(there)) == as_it_is_elsewhere(document)
-    assert verify(there.snapshot(row.id)).trials == len(document["trials"])
+    assert verify(transfer.snapshot(there, row.id)).trials == len(document["trials"])
     with psycopg.connect(elsewhere, autocommit=True) as other:
         # its claim is nobody's here
         assert protocol.complete(other, held, 0.0, {}, 1.0) == "unknown"
@@ -147,7 +147,7 @@ def test_what_runs_there_is_pending_here_and_its_attempt_released(db, url, conne
 def test_a_name_that_is_taken_is_refused_and_another_given(db, url, tmp_path):
     under_way(db, url, tmp_path)
     document = exported(db)
-    with pytest.raises(LedgerError, match="study s is here already: give the one of the file another name by --name"):
+    with pytest.raises(LedgerError, match="study s exists in this ledger: give the imported study another --name"):
         moved(db, document)
     assert moved(db, document, "t").name == "t"
     assert without_releases(exported(db, "t")) == as_it_is_elsewhere(document, "t")
@@ -309,7 +309,7 @@ def test_the_commands_move_a_study_to_another_ledger(run, db, url, elsewhere, tm
     assert json.loads(run("export", "t")[1])["study"]["name"] == "t"
     (tmp_path / "old.csv").write_text("x,loss\n")
     for arguments, expected, said in [
-        (["s.json"], 1, "study s is here already"),
+        (["s.json"], 1, "study s exists in this ledger"),
         (["none.json"], 2, "none.json: No such file or directory; give the path of a file"),
         (["old.csv"], 2, "`ledger import csv old.csv --into NAME` brings in a table of finished trials"),
         (["--name", "t"], 2, "Missing argument 'FILE'"),
@@ -358,10 +358,10 @@ def test_an_export_that_was_changed_anywhere_is_refused_in_one_line_or_agrees_wi
                 for table in ("study", "iteration", "trial", "attempt", "worker"):
                     assert other_ledger.execute(f"select count(*) from ledger.{table}").fetchone() == (0,)
         else:
-            snapshot = there.snapshot(row.id)
-            read_again = Study.from_spec(row.name, row.iterations, row.spec)
+            snapshot = transfer.snapshot(there, row.id)
+            read_again = Study.from_spec(row.name, row.budget, row.spec)
             assert list(disagreements(snapshot, read_again)) == []
-            there.delete(row.id)
+            studies.delete(there, row)
             with psycopg.connect(elsewhere) as other_ledger:
                 other_ledger.execute("delete from ledger.worker")
 

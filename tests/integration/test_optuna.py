@@ -335,14 +335,14 @@ def _refused(ledger: str, study: optuna.Study, role: str) -> None:
     assert everything(ledger) == before
 
 
-def test_ids_are_unique_grow_with_the_trials_number_and_fit_optunas_integer(url):
+def test_ids_are_unique_ordered_and_fit_optunas_integer(url):
     studies = (1, 2, 511, 512, 8191, 8192, 262_143, 262_144)
     numbers = (0, 1, 4095, 4096, 4097, 65_535, 65_536, 1_048_575, 1_048_576)
     with psycopg.connect(url, autocommit=True) as connection, engine(url).connect() as own:
         optuna_views.enable(own)
         for study in studies:
             connection.execute(
-                "insert into ledger.study (id, name, spec, spec_hash, iterations, state, created_at, versions)"
+                "insert into ledger.study (id, name, spec, spec_hash, budget, state, created_at, versions)"
                 " overriding system value values (%s, %s, %s, '', 1, 'running', now(), '{}')",
                 (study, f"s{study}", psycopg.types.json.Jsonb(spec())),
             )
@@ -376,7 +376,7 @@ def test_what_optuna_asks_by_a_trials_id_keeps_its_index(ledger, view):
         assert "trial_optuna_id" in str(plan)
 
 
-def test_an_upgrade_keeps_the_views_in_step_and_a_disabled_ledger_has_none(url):
+def test_an_upgrade_keeps_the_views_and_disabling_removes_them(url):
     with engine(url).connect() as own, psycopg.connect(url, autocommit=True) as connection:
         migration.upgrade(own)
         assert connection.execute("select to_regnamespace('optuna')").fetchone() == (None,)

@@ -10,7 +10,7 @@ from psycopg import sql
 from sqlalchemy import text
 
 from ledger import embedded
-from ledger.database import health, migration, protocol, reads
+from ledger.database import health, managing, migration, protocol, reads
 from ledger.database.connection import engine
 from tests.fuzz import run
 from tests.integration.ledgers import add_iteration, claim_one, make_study, take
@@ -36,9 +36,7 @@ def flush(connection: psycopg.Connection) -> None:
     connection.execute("select")
 
 
-def test_under_a_pinned_snapshot_every_trial_is_complete_exactly_once_and_the_culprit_is_named(
-    url, db, connection, check
-):
+def test_a_pinned_snapshot_breaks_no_trial_and_is_named(url, db, connection, check):
     # autovacuum would remove the count of the dead rows with those that died before the snapshot
     connection.execute("alter table ledger.trial set (autovacuum_enabled = off)")
     row = make_study(db, trials=TRIALS)
@@ -80,7 +78,8 @@ def test_under_a_pinned_snapshot_every_trial_is_complete_exactly_once_and_the_cu
     assert connection.execute(whole).fetchone() == (TRIALS, TRIALS, TRIALS)
     states = connection.execute("select state, count(*), sum(attempts) from ledger.trial group by state").fetchall()
     assert states == [("complete", TRIALS, TRIALS)]
-    assert db.waiting(row.id, 0) == (0, "running")
+    assert managing.leases(db, row.id) == []
+    assert managing.state(db, row.id) == ("running", row.budget)
     (progress,) = reads.progress(db, "s")
     assert (progress.complete, progress.attempts, progress.best_loss) == (TRIALS, TRIALS, 0.0)
     convergence = "select count(*), max(best_loss) from ledger.convergence"
@@ -103,7 +102,7 @@ def test_a_young_snapshot_is_no_reason_to_warn(url, db, connection, check):
         assert " is well: " in lines[0]
 
 
-def test_a_session_idle_in_a_transaction_without_a_snapshot_is_a_warning_alone(url, db, check):
+def test_an_idle_transaction_without_a_snapshot_is_a_warning_alone(url, db, check):
     with psycopg.connect(url, application_name="odd \x1b[31mname") as other:
         other.execute("select 1")
         code, lines, error = check("--older-than", "0")

@@ -139,7 +139,7 @@ def test_the_functions_of_the_hot_path_keep_their_indexes(explained, end, severa
     assert "using trial_pending" in found
 
 
-def test_an_enqueued_trial_is_claimed_first_at_no_cost_whatever_is_pending(explained):
+def test_an_enqueued_trial_is_claimed_first_at_no_cost(explained):
     connection, study_id, plans = explained
     for _warm_up_then_measure in range(2):
         with connection.transaction(force_rollback=True):

@@ -10,7 +10,6 @@ import sys
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import psycopg
 import pytest
@@ -20,7 +19,7 @@ from ledger.database import managing, protocol, queries, reads, studies, trials
 from ledger.database.connection import engine
 from tests.conftest import _database
 from tests.integration import known_study
-from tests.integration.ledgers import make_study, take
+from tests.integration.ledgers import make_study, reap, take
 from tests.integration.test_commands import run  # noqa: F401, the program in this process
 
 FOLDER = Path(__file__).parents[2]
@@ -151,30 +150,26 @@ def real(server: str, template: str) -> Iterator[str]:
         work = ("--workers", "2", "--allow", "neighbours")
         program(url, "run", "docs/studies/neighbours.toml", "--iterations", "4", *work)
         with engine(url).connect() as own, psycopg.connect(url, autocommit=True) as connection:
-            db = own
-            study = studies.get(db, "neighbours")
-            failed = next(trial for trial in trials.all_of(db, study.id) if trial.state == "failed")
-            (retried,) = trials.retry(db, study.id, [failed.number])
+            study = studies.get(own, "neighbours")
+            failed = next(trial for trial in trials.all_of(own, study.id) if trial.state == "failed")
+            (retried,) = trials.retry(own, study.id, [failed.number])
             (late,) = protocol.claim(connection, "neighbours", [uuid.uuid4()], "late")
             assert late.trial == retried
             connection.execute("update ledger.trial set lease_until = '2000-01-01' where claim = %s", (late.claim,))
-            (lease,) = managing.leases(db, study.id)
-            assert db.reap(study.id, lease.number, lease.lease_until) == "pending"
+            (lease,) = managing.leases(own, study.id)
+            assert reap(own, study, lease) == "pending"
             program(url, "resume", "neighbours", *work)
             assert protocol.complete(connection, late, 0.5, {}, 1.0) == "stale"
         yield url
 
 
 def test_the_questions_about_a_real_study_are_answered(real):
-    trials: dict[str, Any] = {}
-    with engine(real).connect() as connection:
-        db = connection
-        rows = trials.all_of(db, studies.get(db, "neighbours").id)
-        best = trials.best(db, studies.get(db, "neighbours").id)
+    with engine(real).connect() as own:
+        study = studies.get(own, "neighbours")
+        rows = trials.all_of(own, study.id)
+        best = trials.best(own, study.id)
     assert best is not None
-    for row in rows:
-        trials.setdefault(row.state, []).append(row)
-    complete, failed = trials["complete"], trials["failed"]
+    complete, failed = ([row for row in rows if row.state == state] for state in ("complete", "failed"))
 
     (progress,) = asked(real, "progress")
     assert (int(progress["complete"]), int(progress["failed"])) == (len(complete), len(failed))

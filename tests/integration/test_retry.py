@@ -7,7 +7,7 @@ import psycopg
 import pytest
 from sqlalchemy import Connection
 
-from ledger.database import protocol, reads, studies, trials
+from ledger.database import managing, protocol, reads, studies, trials
 from ledger.database.connection import engine
 from ledger.errors import LedgerError
 from ledger.manager.registration import register
@@ -38,7 +38,6 @@ def test_a_retry_is_a_new_trial_of_the_iteration_that_is_under_way(db, connectio
     assert (new["state"], new["iteration"], new["round"], new["failures"]) == ("pending", 0, 0, 0)
     last = studies.iterations(db, row.id)[-1]
     assert (last.number, last.size) == (0, 3)
-    assert studies.get(db, "s").iterations == 1
 
 
 def test_a_retry_may_fail_as_often_as_any_trial(db, connection):
@@ -51,19 +50,19 @@ def test_a_retry_may_fail_as_often_as_any_trial(db, connection):
 
 
 @pytest.mark.parametrize("state", ["running", "complete", "paused"])
-def test_a_retry_after_all_is_told_makes_an_iteration_and_the_budget_grows(db, connection, state):
+def test_a_retry_after_all_is_told_makes_an_iteration_of_its_own(db, connection, state):
     row = failed(db, connection)
     protocol.complete(connection, take(connection), 0.5, {}, 1.0)
     assert tell(db, row, 0, 0.5, 0.5) == "told"
     if state == "complete":
         assert finish(db, row, "complete", "why") == "finished"
     if state == "paused":
-        assert studies.pause(db, row.id)
+        assert studies.pause(db, row.id) == "paused"
     assert trials.retry(db, row.id, [0]) == [2]
     last = studies.iterations(db, row.id)[-1]
     assert (last.number, last.round, last.size, last.told_at) == (1, 0, 1, None)
     now = studies.get(db, "s")
-    assert (now.iterations, now.reason, now.finished_at) == (2, None, None)
+    assert (now.budget, now.reason, now.finished_at) == (row.budget, None, None)
     assert now.state == ("paused" if state == "paused" else "running")
 
 
@@ -82,7 +81,7 @@ def test_several_are_retried_in_one_iteration_and_all_or_none(db, connection):
     assert (last.number, last.size) == (1, 2)
 
 
-def test_what_cannot_be_retried_is_refused_with_its_reason_and_nothing_is_written(db, connection):
+def test_a_trial_that_cannot_be_retried_is_refused_with_its_reason(db, connection):
     row = make_study(db, trials=4, max_failures=1)
     protocol.complete(connection, take(connection), 0.5, {}, 1.0)
     protocol.fail(connection, take(connection), "no", 1.0)
@@ -90,10 +89,10 @@ def test_what_cannot_be_retried_is_refused_with_its_reason_and_nothing_is_writte
     retry = trials.retry(db, row.id, [1])
     before = [rows(connection, table) for table in ("study", "iteration", "trial", "attempt")]
     for number, said in {
-        0: "trial 0 of study s is complete, and its loss stands",
+        0: "trial 0 of study s is complete: only a failed or cancelled trial can be retried",
         1: "trial 1 of study s was retried as trial 4, which is pending$",
-        2: "trial 2 of study s is running, so it is still to come",
-        3: "trial 3 of study s is pending, so it is still to come",
+        2: "trial 2 of study s is running, so it has not ended yet",
+        3: "trial 3 of study s is pending, so it has not ended yet",
         9: "trial 9 of study s does not exist",
     }.items():
         with pytest.raises(LedgerError, match=said):
@@ -101,12 +100,12 @@ def test_what_cannot_be_retried_is_refused_with_its_reason_and_nothing_is_writte
     assert [rows(connection, table) for table in ("study", "iteration", "trial", "attempt")] == before
     trials.cancel(db, row.id, retry, "test")
     with pytest.raises(
-        LedgerError, match="trial 1 of study s was retried as trial 4, which is cancelled: retry that one"
+        LedgerError, match="trial 1 of study s was retried as trial 4, which is cancelled: retry trial 4"
     ):
         trials.retry(db, row.id, [1])
     assert trials.retry(db, row.id, [4]) == [5]
     studies.cancel(db, row.id, "test")
-    with pytest.raises(LedgerError, match="the study was cancelled, which is for good"):
+    with pytest.raises(LedgerError, match="the study was cancelled, which is final"):
         trials.retry(db, row.id, [5])
 
 
@@ -117,71 +116,72 @@ def test_workers_are_told_of_a_retry(db, connection):
     assert [notice.channel for notice in connection.notifies(timeout=10, stop_after=1)] == [protocol.CHANNEL]
 
 
-def test_a_trial_that_is_retried_while_its_iteration_is_told_or_its_study_ended_is_waited_for(db, connection):
+def test_a_retry_while_its_iteration_is_told_is_waited_for(db, connection):
     row = failed(db, connection)
     protocol.complete(connection, take(connection), 0.5, {}, 1.0)
     trials.retry(db, row.id, [0])
-    assert not db.tell(row.id, 0, 0.5, 0.5, 2)
+    assert tell(db, row, 0, 0.5, 0.5, size=2) == "changed"
     assert finish(db, row, "failed", "why") == "changed"
     protocol.complete(connection, take(connection), 0.25, {}, 1.0)
-    assert not db.tell(row.id, 0, 0.5, 0.5, 2), "the losses of two trials are not those of three"
-    assert db.tell(row.id, 0, 0.375, 0.25, 3)
+    assert tell(db, row, 0, 0.5, 0.5, size=2) == "changed", "the losses of two trials are not those of three"
+    assert tell(db, row, 0, 0.375, 0.25, size=3) == "told"
     assert finish(db, row, "complete", None) == "finished"
 
 
 def test_a_manager_waits_for_a_retry_that_comes_while_it_tells(db, url, workers, tmp_path, monkeypatch):
     workers(lambda params: None if params["x"] < 0 else square(params))
-    tell = db.tell
+    tell = managing.tell
     made: list[int] = []
 
     def retry_first(*arguments: Any) -> Any:
         if not made:
             with engine(url).connect() as connection:
                 other = connection
-                chosen = [row.number for row in trials.all_of(other, arguments[0]) if row.state == "failed"]
-                made.extend(trials.retry(other, arguments[0], chosen[:1]))
+                study_id = arguments[1].study_id
+                chosen = [row.number for row in trials.all_of(other, study_id) if row.state == "failed"]
+                made.extend(trials.retry(other, study_id, chosen[:1]))
         return tell(*arguments)
 
-    monkeypatch.setattr(db, "tell", retry_first)
+    monkeypatch.setattr(managing, "tell", retry_first)
     row = managed(db, register(db, study(tmp_path, batch_size=4, iterations=2))).run()
-    assert (row.state, row.iterations, len(made)) == ("complete", 2, 1)
+    assert (row.state, row.budget, len(made)) == ("complete", 8, 1)
     assert [told.size for told in studies.iterations(db, row.id)] == [5, 4]
 
 
 @pytest.mark.parametrize("again", [True, False], ids=["complete", "failed"])
-def test_a_complete_study_is_complete_again_after_a_retry_whatever_becomes_of_it(db, workers, tmp_path, again):
-    mended = threading.Event()
-    workers(lambda params: None if params["x"] < 0 and not mended.is_set() else square(params))
+def test_a_complete_study_is_complete_again_after_a_retry(db, workers, tmp_path, again):
+    repaired = threading.Event()
+    workers(lambda params: None if params["x"] < 0 and not repaired.is_set() else square(params))
     row = managed(db, register(db, study(tmp_path, batch_size=4))).run()
     assert row.state == "complete"
     if again:
-        mended.set()
+        repaired.set()
     (chosen, *_) = [trial.number for trial in trials.all_of(db, row.id) if trial.state == "failed"]
     (new,) = trials.retry(db, row.id, [chosen])
     row = managed(db, studies.get(db, "s")).run()
-    assert (row.state, row.iterations) == ("complete", 5)
+    assert (row.state, row.budget) == ("complete", 16)
     last = studies.iterations(db, row.id)[-1]
     loss = trials.all_of(db, row.id)[new].loss
     assert (loss is not None) == again
     assert (last.size, last.mean_loss, last.best_loss) == (1, loss, loss)
     progress = reads.progress(db, "s")[0]
-    assert (progress.iterations_told, progress.iterations) == (5, 5)
+    assert (progress.iterations_told, progress.ended, progress.budget) == (5, 16, 16)
     assert progress.complete + progress.failed == 17
 
 
 def test_a_failed_study_goes_on_after_a_retry(db, workers, tmp_path):
-    mended = threading.Event()
-    workers(lambda params: square(params) if mended.is_set() else None)
+    repaired = threading.Event()
+    workers(lambda params: square(params) if repaired.is_set() else None)
     row = managed(db, register(db, study(tmp_path, iterations=2))).run()
     assert row.state == "failed"
-    mended.set()
+    repaired.set()
     trials.retry(db, row.id, [5])
     row = managed(db, studies.get(db, "s")).run()
-    assert (row.state, row.iterations) == ("complete", 2)
+    assert (row.state, row.budget) == ("complete", 4)
     assert [(told.round, told.size) for told in studies.iterations(db, row.id)] == [(2, 7), (0, 2)]
 
 
-def test_an_iteration_whose_trials_were_all_cancelled_gets_another_round(db, url, workers, tmp_path):
+def test_an_iteration_of_cancelled_trials_gets_another_round(db, url, workers, tmp_path):
     cancelled = threading.Event()
 
     def watch(_progress: Any) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from ledger.database import studies
+from ledger.database import trials as recorded
 from ledger.database.session import Session
 from ledger.settings import Settings
 from ledger.worker import hand, pace
@@ -46,5 +47,5 @@ def test_short_trials_cost_two_statements_a_batch(url, db, sent, trials, claims)
         "claim": claims,
         "complete_together": claims,
     }
-    outcomes = [(trial.state, trial.attempts) for trial in trials.all_of(db, row.id)]
+    outcomes = [(trial.state, trial.attempts) for trial in recorded.all_of(db, row.id)]
     assert outcomes == [("complete", 1)] * trials + [("pending", 0)] * 10

@@ -1,12 +1,11 @@
-"""What the db says of a study for a view of it."""
+"""The status of a study, as a view of it reads it."""
 
 import pytest
 from sqlalchemy import Connection, event
 
-from ledger.database import protocol, status, studies, trials
-from ledger.database.connection import MANAGER_LOCK
+from ledger.database import managing, protocol, status, studies, trials
 from ledger.errors import LedgerError
-from tests.integration.ledgers import add_iteration, finish, make_study, spec, take, tell
+from tests.integration.ledgers import add_iteration, finish, hold, make_study, spec, take, tell
 
 
 def announce(connection, name, **how):
@@ -14,9 +13,10 @@ def announce(connection, name, **how):
 
 
 def test_a_study_without_trials_has_a_status(db):
-    row = studies.create(db, "s", spec(4), "0" * 64, 3, {})
+    row = studies.create(db, "s", spec(4), "0" * 64, 12, {})
+    assert row is not None
     found = status.read(db, row.id)
-    assert (found.iterations_told, found.iterations, found.done, found.total) == (0, 3, 0, 12)
+    assert (found.iterations_told, found.ended, found.budget) == (0, 0, 12)
     assert (found.best, found.improvements, found.last_complete, found.workers) == (None, [], None, [])
     assert (found.trials_a_second, found.remaining_seconds, found.managed) == (None, None, False)
 
@@ -26,7 +26,7 @@ def test_a_status_counts_trials_and_knows_the_convergence(db, connection):
     for loss in (0.5, 0.75, 0.25):
         protocol.complete(connection, take(connection), loss, {}, 1.0)
     found = status.read(db, row.id)
-    assert (found.complete, found.pending, found.running, found.done, found.total) == (3, 1, 0, 3, 4)
+    assert (found.complete, found.pending, found.running, found.ended, found.budget) == (3, 1, 0, 3, 4)
     assert found.improvements == [(0, 0.5), (2, 0.25)]
     assert found.last_complete == 2
     assert found.best == {"trial": 2, "iteration": 0, "loss": 0.25, "metric": None, "score": None}
@@ -36,7 +36,7 @@ def test_a_status_counts_trials_and_knows_the_convergence(db, connection):
     assert tell(db, row, 0, 0.4, 0.25) == "told"
     assert finish(db, row, "complete", None) == "finished"
     found = status.read(db, row.id)
-    assert (found.iterations_told, found.done, found.has_ended) == (1, 4, True)
+    assert (found.iterations_told, found.ended, found.has_ended) == (1, 4, True)
     assert found.best is not None
     assert found.best["trial"] == 2, "of equal ones the earlier"
     with pytest.raises(LedgerError, match="was deleted"):
@@ -45,17 +45,17 @@ def test_a_status_counts_trials_and_knows_the_convergence(db, connection):
 
 def test_a_round_tried_again_and_a_retry_count_once(db, connection):
     row = make_study(db, trials=2, max_failures=1)
-    studies.extend(db, row.id, 2)
+    studies.extend(db, row.id, 4)
     for _ in range(2):
         protocol.fail(connection, take(connection), "no", 1.0)
-    assert status.read(db, row.id).done == 2
+    assert status.read(db, row.id).ended == 2
     connection.execute("update ledger.iteration set round = 1, size = 4")
-    assert status.read(db, row.id).done == 0, "the next round's trials are those that count"
+    assert status.read(db, row.id).ended == 0, "the next round's trials are those that count"
     connection.execute("update ledger.iteration set round = 0, size = 2")
     (retried,) = trials.retry(db, row.id, [1])
     assert retried == 2
     found = status.read(db, row.id)
-    assert (found.done, found.failed, found.pending, found.failures) == (2, 2, 1, 2)
+    assert (found.ended, found.failed, found.pending, found.failures) == (2, 2, 1, 2)
 
 
 def test_a_status_shows_the_workers_of_this_study_by_the_databases_clock(db, connection, advance):
@@ -85,10 +85,10 @@ def test_a_status_shows_the_workers_of_this_study_by_the_databases_clock(db, con
     assert (workers["idle"].trial, workers["idle"].since, workers["idle"].seconds) == (None, None, None)
 
 
-def test_the_estimate_is_of_the_latest_trials_and_leaves_out_the_time_when_nobody_worked(db, connection, advance):
+def test_the_estimate_leaves_out_the_time_without_workers(db, connection, advance):
     row = make_study(db, trials=4)
-    studies.extend(db, row.id, 2)
-    connection.execute("select pg_advisory_lock(%s, %s)", (MANAGER_LOCK, row.id))
+    studies.extend(db, row.id, 8)
+    held = hold(db, row)
     announce(connection, "w")
     protocol.complete(connection, take(connection), 0.5, {}, 1.0)
     advance(3600)
@@ -98,6 +98,7 @@ def test_the_estimate_is_of_the_latest_trials_and_leaves_out_the_time_when_nobod
     assert status.read(db, row.id).trials_a_second is None, "none has ended since somebody works again"
     advance(3610)
     protocol.complete(connection, held, 0.5, {}, 1.0)
+    assert managing.claim_study(db, held, "test", 3600.0) == "held"
     found = status.read(db, row.id)
     assert found.managed
     assert found.trials_a_second == pytest.approx(0.1, rel=0.5)
@@ -119,16 +120,17 @@ def test_a_status_tells_the_latest_failures(db, connection):
     assert all(failure.seconds_ago >= 0 for failure in found.latest_failures)
 
 
-def test_in_steady_mode_iterations_worth_of_trials_count(db, connection):
-    row = studies.create(db, "s", {**spec(2), "mode": "steady"}, "0" * 64, 3, {})
+def test_in_steady_mode_trials_count_too(db, connection):
+    row = studies.create(db, "s", {**spec(2), "mode": "steady"}, "0" * 64, 6, {})
+    assert row is not None
     add_iteration(db, row, 0, 2)
     protocol.complete(connection, take(connection), 0.5, {}, 1.0)
     add_iteration(db, row, 1, 1)
-    assert (status.read(db, row.id).iterations_told, status.read(db, row.id).done) == (0, 1)
+    assert (status.read(db, row.id).iterations_told, status.read(db, row.id).ended) == (0, 1)
     for _ in range(2):
         protocol.complete(connection, take(connection), 0.5, {}, 1.0)
     found = status.read(db, row.id)
-    assert (found.mode, found.iterations_told, found.done, found.total) == ("steady", 1, 3, 6)
+    assert (found.mode, found.iterations_told, found.ended, found.budget) == ("steady", 0, 3, 6)
 
 
 def test_a_status_is_one_statement_and_no_transaction_stays_open(url, db, connection):
@@ -151,9 +153,9 @@ def _statements(db: Connection, task):
     def note(_connection, _cursor, statement, *_):
         said.append(statement)
 
-    event.listen(db._connection, "before_cursor_execute", note)
+    event.listen(db, "before_cursor_execute", note)
     try:
         task()
     finally:
-        event.remove(db._connection, "before_cursor_execute", note)
+        event.remove(db, "before_cursor_execute", note)
     return said

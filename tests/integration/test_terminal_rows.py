@@ -6,9 +6,9 @@ import uuid
 import psycopg
 import pytest
 
-from ledger.database import protocol, studies
+from ledger.database import managing, protocol, studies
 from ledger.database.datasets import Dataset
-from tests.integration.ledgers import make_study, spec, take, tell
+from tests.integration.ledgers import make_study, reap, spec, take, tell
 
 END = {
     "complete": lambda connection, held: protocol.complete(connection, held, 0.5, {}, 1.0),
@@ -86,11 +86,11 @@ def test_ended_attempts_do_not_change(db, connection, someone, outcome):
 
 
 def test_a_lost_attempt_is_replaced_by_its_holders_word_only(db, connection, advance):
-    make_study(db)
-    held = take(connection)
+    row = make_study(db)
+    take(connection)
     advance(31)
-    lease_until = connection.execute("select lease_until from ledger.trial where number = 0").fetchone()[0]
-    assert db.reap(held.study_id, 0, lease_until) == "pending"
+    (lease,) = managing.leases(db, row.id)
+    assert reap(db, row, lease) == "pending"
     for change in ("worker = 'somebody'", "error = 'another'", "outcome = 'complete', loss = 0, worker = 'somebody'"):
         with pytest.raises(psycopg.errors.RestrictViolation):
             connection.execute(f"update ledger.attempt set {change}")
@@ -136,14 +136,14 @@ def test_what_studies_train_on_does_not_change(db, connection, someone):
             someone.execute(change)
 
 
-def test_deleting_a_whole_study_is_one_explicit_operation_and_leaves_the_others(db, connection):
+def test_a_whole_study_is_deleted_and_the_others_stay(db, connection):
     row = make_study(db, "gone", trials=2)
     kept = make_study(db, "kept", trials=1)
     END["complete"](connection, take(connection, "gone"))
     END["failed"](connection, take(connection, "gone"))
     END["complete"](connection, take(connection, "kept"))
     assert tell(db, kept, 0, 0.5, 0.5) == "told"
-    studies.delete(db, row.id)
+    assert studies.delete(db, row) == "deleted"
     for table in ("iteration", "trial", "attempt"):
         assert connection.execute(f"select distinct study_id from ledger.{table}").fetchall() == [(kept.id,)]
 

@@ -12,6 +12,7 @@ from sqlalchemy import event
 
 from ledger.database import protocol, studies, transfer, trials
 from ledger.database.connection import engine
+from ledger.database.rows import columns
 from ledger.errors import LedgerError
 from ledger.manager.registration import register
 from ledger.proposals import environment
@@ -68,7 +69,10 @@ def manage(url: str, plan: dict[int, str], file: Any, iterations: int) -> None:
                 connection.execute(
                     "update ledger.trial set lease_until = '2000-01-01' where number = %s", (held.trial,)
                 )
-                connection.execute("select ledger.reap(%s, %s, '2000-01-01')", (held.study_id, held.trial))
+                connection.execute(
+                    "select ledger.reap(%s, (select claim from ledger.manager), %s, '2000-01-01')",
+                    (held.study_id, held.trial),
+                )
             else:
                 protocol.fail(connection, held, "ValueError: no", 0.5, end)
 
@@ -77,9 +81,8 @@ def manage(url: str, plan: dict[int, str], file: Any, iterations: int) -> None:
         engine(url).connect() as own,
         engine(url).connect() as other,
     ):
-        db = own
         study = assemble({"iterations": iterations, "batch_size": 2, "seed": 1}, file)
-        assert managed(db, register(db, study), work).run().state == "complete"
+        assert managed(own, register(own, study), work).run().state == "complete"
 
 
 def searched(url: str, folder: Any, estimator: str = "ET", acq_func: str = "EI") -> None:
@@ -90,11 +93,11 @@ def searched(url: str, folder: Any, estimator: str = "ET", acq_func: str = "EI")
     with engine(url).connect() as connection:
         db = connection
         assert trials.retry(db, studies.get(db, "s").id, [1, 7]) == [10, 11]
-        assert studies.get(db, "s").iterations == 5
+        assert studies.get(db, "s").budget == 8
     manage(url, AFTERWARDS, file, 4)
     with engine(url).connect() as connection:
         db = connection
-        studies.extend(db, studies.get(db, "s").id, 6)
+        assert studies.extend(db, studies.get(db, "s").id, 10) == "extended"
     manage(url, AFTERWARDS, file, 5)
     with engine(url).connect() as connection:
         db = connection
@@ -219,8 +222,8 @@ TRIAL, ITERATION, ATTEMPT = "update ledger.trial set", "update ledger.iteration 
         ),
         (f"{ITERATION} best_loss = 0 where number = 1", "iteration 1: best_loss 0.0, but its trials give"),
         (f"{ITERATION} mean_loss = 1 where number = 6", "iteration 6: mean_loss 1.0, but its trials give None"),
-        ("update ledger.study set iterations = 6", "the study itself: a budget of 6 iterations, but it has 7"),
-        ("update ledger.study set iterations = 8", "the study itself: state complete after 7 of 8 iterations"),
+        ("update ledger.study set budget = 9", "the study itself: a budget of 9 trials, but 10 were proposed"),
+        ("update ledger.study set budget = 12", "the study itself: state complete after 10 of 12 proposed trials"),
         ("update ledger.study set state = 'failed'", "the study itself: state failed, but every iteration is told"),
         ("update ledger.study set finished_at = null", "the study itself: state complete with finished_at None"),
         (
@@ -331,4 +334,4 @@ def test_a_snapshot_is_one_transaction_that_could_write_nothing_and_holds_no_cla
         assert len(begun) == 1
         assert not connection.in_transaction()
     for rows in (snapshot.trials, snapshot.attempts):
-        assert "claim" not in rows[0]._fields
+        assert "claim" not in columns(type(rows[0]))
