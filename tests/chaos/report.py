@@ -12,7 +12,7 @@ OUTCOMES = ("complete", "lost", "released", "failed", "timeout", "stale", "open"
 def broken(plan: Plan, soaked: Soaked) -> dict[str, int]:
     """Count what must be 0, by what it is."""
     counts = soaked.counts
-    expected = soaked.iterations * plan.points
+    expected = soaked.iterations * plan.batch_size
     differing = sum(one != other for one, other in zip(soaked.results, soaked.undisturbed, strict=False))
     return {
         "trials lost": expected - counts["complete"],
