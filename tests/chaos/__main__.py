@@ -1,4 +1,4 @@
-"""`make chaos`: a study under faults, and a table of what they did; exit code 1 where a promise was broken."""
+"""`make chaos`: run a study under faults, and print a table of the results. Exit code 1 if a guarantee was broken."""
 
 import random
 import shutil
@@ -44,7 +44,7 @@ def main(
     pace: float,
     output: Path | None,
 ) -> None:
-    """Soak a study, compare it with the undisturbed one, and say what was lost (nothing)."""
+    """Run a study under faults, compare it with the undisturbed study, and report the differences."""
     plan = Plan(model, -(-trials // POINTS), POINTS, seed, base_estimator)
     folder = Path(tempfile.mkdtemp(prefix="chaos-"))
     click.echo(f"logs are in {folder}", err=True)

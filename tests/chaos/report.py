@@ -1,4 +1,4 @@
-"""What a soak showed, as a table, and what it must not show."""
+"""Report of a chaos test: tables of faults, attempts and broken guarantees."""
 
 from collections import Counter
 
@@ -10,7 +10,7 @@ OUTCOMES = ("complete", "lost", "released", "failed", "timeout", "stale", "open"
 
 
 def broken(plan: Plan, soaked: Soaked) -> dict[str, int]:
-    """Count what must be 0, by what it is."""
+    """Return the counts that must be 0, by their descriptions."""
     counts = soaked.counts
     expected = soaked.iterations * plan.batch_size
     differing = sum(one != other for one, other in zip(soaked.results, soaked.undisturbed, strict=False))
