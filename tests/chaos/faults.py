@@ -115,23 +115,23 @@ class Injector:
 
     def delay(self, fault: Fault) -> None:
         seconds, last = self._random.uniform(0.1, 0.8), self._random.uniform(1, 3)
-        where, whom = self._choose()
-        fault.what = f"{whom}, by {seconds:.1f} s, for {last:.1f} s"
+        where, target = self._choose()
+        fault.what = f"{target}, by {seconds:.1f} s, for {last:.1f} s"
         self._proxy.delay(seconds, where)
         self._for(fault, last, where)
 
     def half_open(self, fault: Fault) -> None:
         seconds = self._random.uniform(0.5, 2) * LEASE
         to_server, to_client = self._random.choice([(True, True), (True, True), (True, False), (False, True)])
-        where, whom = self._choose()
-        fault.what = f"{whom}, to the server {to_server}, to the client {to_client}, for {seconds:.1f} s"
+        where, target = self._choose()
+        fault.what = f"{target}, to the server {to_server}, to the client {to_client}, for {seconds:.1f} s"
         self._proxy.stall(where, to_server=to_server, to_client=to_client)
         self._for(fault, seconds, where)
 
     def silence(self, fault: Fault) -> None:
         seconds = self._random.uniform(0.5, 2) * LEASE
-        where, whom = self._choose()
-        fault.what = f"{whom}, for {seconds:.1f} s"
+        where, target = self._choose()
+        fault.what = f"{target}, for {seconds:.1f} s"
         self._proxy.silence(where)
         self._for(fault, seconds, where)
 
@@ -174,7 +174,7 @@ class Injector:
             return None
 
         member = self._wait(stopped)
-        fault.hit, fault.what = member is not None, f"pid {member.pid}" if member else "nobody"
+        fault.hit, fault.what = member is not None, f"pid {member.pid}" if member else "no worker"
         return member
 
     def _choose(self) -> tuple[Where | None, str]:
