@@ -34,8 +34,8 @@ def table(plan: Plan, soaked: Soaked, *, workers: int, command: str) -> str:
     injected = Counter(fault.kind for fault in soaked.faults)
     hit = Counter(fault.kind for fault in soaked.faults if fault.hit)
     lines = [
-        f"A study of {soaked.counts['trials']} trials (objective `{plan.model}`, surrogate `{plan.base_estimator}`)"
-        f" on {workers} workers, with faults for {soaked.seconds:.0f} s:",
+        f"The study had {soaked.counts['trials']} trials (objective `{plan.model}`, surrogate `{plan.base_estimator}`)."
+        f" It ran on {workers} workers, with faults for {soaked.seconds:.0f} s:",
         "",
         f"    {command}",
         "",
