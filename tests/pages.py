@@ -282,7 +282,7 @@ def _signal(group: int, number: int) -> bool:
     return True
 
 
-def mend(path: Path) -> None:
+def correct(path: Path) -> None:
     """Run a page, and replace each shown output that differs from the real one."""
     page = path.read_text()
     real: list[tuple[Block, str]] = []
@@ -297,4 +297,4 @@ def mend(path: Path) -> None:
 
 if __name__ == "__main__":
     for argument in sys.argv[1:]:
-        mend(Path(argument))
+        correct(Path(argument))
