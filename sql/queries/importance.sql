@@ -2,8 +2,8 @@
 -- is the rank correlation with the loss; negative means that larger numbers are better. eta_squared is the share of the
 -- variance of the ranks between categories, or between fifths of a number's range in the scale of its prior. It also
 -- detects an optimum in the middle of the range. by_chance is the mean of eta_squared for a parameter without
--- influence. If eta_squared is not well above by_chance, an influence is not shown. psql -f sql/queries/importance.sql,
--- or with -v study=NAME for one study.
+-- influence. If eta_squared is not well above by_chance, the influence is not proven.
+-- psql -f sql/queries/importance.sql, or with -v study=NAME for one study.
 \if :{?study} \else \set study '' \endif
 with ranked as materialized (
   select study, parameter, kind,

@@ -2,7 +2,8 @@
 -- the parameter's range in the scale of its prior. The predicted loss hardly changes over a distance much shorter than
 -- the length scale. So a large length scale (at most 100) means that the model found no influence of the parameter. For
 -- a category with more than two choices, it is the shortest length scale of its choices. Only Gaussian processes with a
--- Matern kernel have length scales. psql -f sql/queries/length_scales.sql, or with -v study=NAME for one study.
+-- Matern kernel have length scales.
+-- psql -f sql/queries/length_scales.sql, or with -v study=NAME for one study.
 \if :{?study} \else \set study '' \endif
 with dimensions as (
   select name as study, place, dimension ->> 'name' as parameter,

@@ -1,7 +1,8 @@
 -- How did the workers spend their time? The shares of their time for a study: in training, holding a trial without
 -- training (loading the objective, statements, trials claimed in advance), and idle. Most idle time passes while the
 -- manager proposes trials, or while the slowest trial of an iteration is in training. proposing_seconds is the
--- manager's time. psql -f sql/queries/where_time_went.sql, or with -v study=NAME for one study.
+-- manager's time.
+-- psql -f sql/queries/where_time_went.sql, or with -v study=NAME for one study.
 \if :{?study} \else \set study '' \endif
 select progress.study, round(extract(epoch from progress.elapsed), 1) as elapsed_seconds,
   round(proposed.seconds::numeric, 1) as proposing_seconds, work.workers,
