@@ -46,7 +46,8 @@ left join lateral (
   limit 1) as best on true
 order by study.created_at, study.id;
 
-comment on view ledger.progress is 'How far each study is and the best it has found, one row a study, the oldest first.';
+comment on view ledger.progress is
+  'The progress and the best result of each study; one row for each study, the oldest first.';
 comment on column ledger.progress.study is 'Name of the study.';
 comment on column ledger.progress.state is 'running, paused, complete, failed or cancelled; the last three are ends.';
 comment on column ledger.progress.budget is 'The number of trials to propose.';
@@ -61,9 +62,10 @@ comment on column ledger.progress.cancelled is 'Trials that were cancelled.';
 comment on column ledger.progress.attempts is 'Claims of its trials, those that were given back included.';
 comment on column ledger.progress.best_loss is 'The lowest loss; null where no trial is complete.';
 comment on column ledger.progress.best_score is
-  'The metric of the trial with the lowest loss: for the built-in models the score that the loss follows from.';
+  'Value of the study''s metric in the trial with the lowest loss. For the built-in models, the loss follows from it.';
 comment on column ledger.progress.metric is
-  'What best_score is: accuracy, or the scorer that the study names; null where that trial has no such metric.';
-comment on column ledger.progress.created_at is 'When it was made.';
-comment on column ledger.progress.elapsed is 'From when it was made until it ended, or until now; pauses included.';
-comment on column ledger.progress.reason is 'Why it is in this state; null where there is nothing to say.';
+  'Name of the study''s metric, accuracy by default; null if that trial has no such metric.';
+comment on column ledger.progress.created_at is 'Time when the study was created.';
+comment on column ledger.progress.elapsed is
+  'Time from the creation of the study to its end or to now, including pauses.';
+comment on column ledger.progress.reason is 'Reason for the state; null if none is recorded.';

@@ -95,7 +95,7 @@ def add_iteration(db: Connection, row: StudyRow, number: int, size: int) -> None
 
 
 def claim_one(connection: psycopg.Connection[Any], study: str | None, claim: uuid.UUID, worker: str) -> Claimed | None:
-    """The trial of a single claim; None where there is nothing to do."""
+    """Claim one trial. Returns None if there is no work."""
     held = protocol.claim(connection, study, [claim], worker)
     assert len(held) <= 1
     return held[0] if held else None

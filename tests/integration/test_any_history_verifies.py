@@ -1,5 +1,7 @@
-"""`verify` raises no false alarm, whatever workers, managers, administrators and the clock did, in any order; and
-a study with any history is the same in another ledger."""
+"""Random histories of workers, managers, administrators and the clock.
+
+`verify` raises no false alarm, and an imported study is the same in another ledger.
+"""
 
 import uuid
 from contextlib import suppress
@@ -124,7 +126,7 @@ def test_any_history_verifies(url, advance, tmp_path):
         def retry(self, data: st.DataObject) -> None:
             chosen = [trial.number for trial in self.trials() if trial.state in ("failed", "cancelled")]
             if chosen:
-                # refused where it was retried before
+                # the ledger refuses a second retry
                 with suppress(LedgerError):
                     trials.retry(self.db, self.study.id, [data.draw(st.sampled_from(chosen))])
 

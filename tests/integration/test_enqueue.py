@@ -1,5 +1,7 @@
-"""A study that is recorded and not begun, and trials of somebody's own choice: they are claimed first, cost nothing of
-the budget, and leave the proposals a function of what was recorded before them."""
+"""Recorded studies and enqueued trials.
+
+Enqueued trials are claimed first, and do not count towards the budget. Proposals stay a function of the history.
+"""
 
 import threading
 import uuid
@@ -98,7 +100,7 @@ def test_while_a_manager_waits_they_join_its_iteration_and_everything_verifies(d
     seen: set[float] = set()
 
     def watch(progress: Any) -> None:
-        # once in every iteration
+        # once in each iteration
         if progress.ended not in seen and len(seen) < 3:
             seen.add(progress.ended)
             with engine(url).connect() as connection:

@@ -1,4 +1,4 @@
-"""An export says what the ledger holds, streams, and a file appears whole or not at all."""
+"""Exports equal the content of the ledger, are streamed, and appear only when they are complete."""
 
 import csv
 import io

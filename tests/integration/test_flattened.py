@@ -1,4 +1,4 @@
-"""The flattened view of a study: whatever its parameters and metrics are called, kept by an upgrade, gone with it."""
+"""The flattened view of a study: any names of parameters and metrics, kept by an upgrade, removed with the study."""
 
 import math
 import uuid
@@ -36,7 +36,7 @@ POINTS = [
 def table(connection: psycopg.Connection[Any], study: str) -> list[dict[str, Any]]:
     view = sql.Identifier("ledger", flattened.view_name(study))
     with connection.cursor(row_factory=dict_row) as cursor:
-        # not prepared, since the view's columns change under it
+        # not prepared, because the columns of the view change
         return cursor.execute(sql.SQL("select * from {} order by trial").format(view), prepare=False).fetchall()
 
 
@@ -90,7 +90,7 @@ def test_a_metric_of_another_type_than_before_breaks_no_view(db, connection):
     assert [trial["a"] for trial in table(connection, "s")] == [0.75, "none"]
 
 
-# as a study's space takes them, and as an objective may report them
+# names that a space accepts, and that an objective can report
 parameters = st.lists(
     st.text(min_size=1, max_size=200).filter(lambda name: name.isprintable() and bool(name.strip()))
     | st.sampled_from(["loss", "trial", "state", "seconds", "param_loss", "ctid", "tableoid", "oid", '"', "%s", "{}"]),

@@ -1,4 +1,4 @@
-"""A snapshot that stays open: claims become slower, nothing breaks, and `ledger db check` names the culprit."""
+"""A snapshot that stays open: claims become slower, nothing breaks, and `ledger db check` names its session."""
 
 import threading
 from collections.abc import Callable
@@ -20,7 +20,7 @@ TRIALS, WORKERS = 2_000, 4
 
 @pytest.fixture
 def check(url: str, tmp_path, monkeypatch) -> Callable[..., tuple[int, list[str], str]]:
-    """Runs `ledger db check`: exit code, the lines that it printed, its standard error."""
+    """Return a function that runs `ledger db check`. It returns exit code, printed lines and standard error."""
     monkeypatch.chdir(tmp_path)
 
     def check(*options: str, database: str = url) -> tuple[int, list[str], str]:
@@ -31,7 +31,7 @@ def check(url: str, tmp_path, monkeypatch) -> Callable[..., tuple[int, list[str]
 
 
 def flush(connection: psycopg.Connection) -> None:
-    """Have what this session did counted now, rather than within a second."""
+    """Flush the statistics of this session, which takes up to a second otherwise."""
     connection.execute("select pg_stat_force_next_flush()")
     connection.execute("select")
 
@@ -61,7 +61,7 @@ def test_a_pinned_snapshot_breaks_no_trial_and_is_named(url, db, connection, che
         for thread in threads:
             thread.join()
         assert errors == []
-        # it sees what it saw, while everybody else sees what is
+        # the snapshot sees the old state, and all other sessions see the new one
         assert culprit.execute("select count(*) from ledger.trial where state = 'pending'").fetchone() == (TRIALS,)
         connection.execute("vacuum ledger.trial")
         flush(connection)
@@ -148,7 +148,7 @@ def test_a_replication_slot_with_a_snapshot_is_named(url, db, connection, check,
     make_study(db)
     take(connection)
     flush(connection)
-    # a real one has a snapshot only with a standby that reports its own
+    # a real slot holds a snapshot only if its standby sends feedback
     slot = "select 'standby' as slot_name, false as active, 5000 as transactions"
     monkeypatch.setattr(health, "_SLOTS", text(slot))
     code, (line,), _ = check("--older-than", "0")
@@ -162,7 +162,7 @@ def test_a_replication_slot_with_a_snapshot_is_named(url, db, connection, check,
 def test_a_prepared_transaction_is_named(tmp_path, check):
     home = tmp_path / "home"
     with embedded.running(home, create=True) as url, psycopg.connect(url, autocommit=True) as first:
-        first.execute("alter system set max_prepared_transactions = 1")  # which a restart takes up
+        first.execute("alter system set max_prepared_transactions = 1")  # a restart applies the setting
     with embedded.running(home, create=False) as url, psycopg.connect(url) as forgetful:
         with engine(url).connect() as connection:
             migration.upgrade(connection)

@@ -1,4 +1,4 @@
-"""A retry is a new trial; what has ended stays as it is. And trials that are cancelled."""
+"""Retries are new trials, and finished trials stay unchanged. Cancelled trials."""
 
 import threading
 from typing import Any
