@@ -21,8 +21,8 @@ GENERATED = ("benchmarks/RESULTS.md", "benchmarks/results/*", "docs/reference/*"
 # They contain the words that they forbid.
 EXEMPT = ("tests/style.py", "tests/unit/test_style.py")
 
-# A phrase, and what to write instead. A phrase also matches in names, as in `test_nobody_waits`, and across the lines of
-# a comment. The letters in brackets are optional endings.
+# A phrase, and what to write instead. A phrase also matches in names, as in `test_nobody_waits`, and across the lines
+# of a comment. The letters in brackets are optional endings.
 WORDS = {
     "anew": "write again",
     "are told of": "write receive, or see",
@@ -159,7 +159,7 @@ def main(paths: Iterable[str]) -> int:
     found = [hit for path in chosen if is_checked(path) for hit in hits(path, (ROOT / path).read_text())]
     sys.stdout.writelines(f"{hit}\n" for hit in found)
     if found:
-        sys.stderr.write(f"{len(found)} places break the style that CONTRIBUTING.md describes\n")
+        sys.stderr.write(f"places that break the style of CONTRIBUTING.md: {len(found)}\n")
     return 1 if found else 0
 
 
