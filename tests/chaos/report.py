@@ -1,4 +1,4 @@
-"""What a soak showed, as a table, and what it must not show."""
+"""Report of a chaos test: tables of faults, attempts and broken guarantees."""
 
 from collections import Counter
 
@@ -10,7 +10,7 @@ OUTCOMES = ("complete", "lost", "released", "failed", "timeout", "stale", "open"
 
 
 def broken(plan: Plan, soaked: Soaked) -> dict[str, int]:
-    """Count what must be 0, by what it is."""
+    """Return the counts that must be 0, by their descriptions."""
     counts = soaked.counts
     expected = soaked.iterations * plan.batch_size
     differing = sum(one != other for one, other in zip(soaked.results, soaked.undisturbed, strict=False))
@@ -34,8 +34,8 @@ def table(plan: Plan, soaked: Soaked, *, workers: int, command: str) -> str:
     injected = Counter(fault.kind for fault in soaked.faults)
     hit = Counter(fault.kind for fault in soaked.faults if fault.hit)
     lines = [
-        f"A study of {soaked.counts['trials']} trials (objective `{plan.model}`, surrogate `{plan.base_estimator}`)"
-        f" on {workers} workers, with faults for {soaked.seconds:.0f} s:",
+        f"The study had {soaked.counts['trials']} trials (objective `{plan.model}`, surrogate `{plan.base_estimator}`)."
+        f" It ran on {workers} workers, with faults for {soaked.seconds:.0f} s:",
         "",
         f"    {command}",
         "",

@@ -1,4 +1,4 @@
-"""The server that comes with the package: who starts it, who stops it, and what no accident breaks."""
+"""The embedded server: its starts, its stops, and its recovery after accidents."""
 
 import os
 import signal
@@ -18,7 +18,7 @@ from psycopg.conninfo import conninfo_to_dict
 from ledger import embedded
 from ledger.errors import LedgerError
 
-# A user of the server in a process of its own: says when it is in, leaves at the end of its input.
+# A separate process that uses the server: it prints the URL when it has the server, and exits at the end of its input.
 USER = """
 import sys
 from pathlib import Path
@@ -46,7 +46,7 @@ def user(home: Path) -> Iterator[subprocess.Popen[str]]:
 
 
 def entered(process: subprocess.Popen[str]) -> str:
-    """Wait until the user is in and return the URL that it was given."""
+    """Wait until the process has the server, and return its URL."""
     assert process.stdout
     return process.stdout.readline().strip()
 
@@ -74,7 +74,7 @@ def ask(url: str, query: str) -> object:
 
 
 def refused(home: Path, *, create: bool) -> str:
-    """Return what a user is told who cannot be let in."""
+    """Return the error of a process that cannot get the server."""
     with pytest.raises(LedgerError) as error, embedded.running(home, create=create):
         pass
     message = str(error.value)
@@ -92,7 +92,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def home(made: Path) -> Path:
-    """A home with data whose server does not run."""
+    """Create a home folder with data and without a running server."""
     assert not embedded.is_running(made)
     return made
 
@@ -163,7 +163,7 @@ def test_users_that_start_at_once_share_one_server(tmp_path):
 
 
 def test_users_that_come_and_go_at_once_never_lose_the_server(home):
-    # Each user's leaving races with another's joining; one that is in always has a server.
+    # The exit of each process races with the start of another. A process inside the block always has a server.
     loop = (
         "import sys, psycopg; from pathlib import Path; from ledger import embedded\n"
         "for _ in range(10):\n"
@@ -263,14 +263,14 @@ def test_ctrl_c_does_not_reach_the_server(home):
 
 
 def can_unshare() -> bool:
-    """Say whether this is root, with a right to mounts of its own."""
+    """Return whether this process is root and may create mounts."""
     mounts = ["unshare", "--mount", "true"]
     return os.geteuid() == 0 and subprocess.run(mounts, capture_output=True, check=False).returncode == 0
 
 
 @pytest.mark.skipif(not can_unshare(), reason="only root makes a system user, and tries it in an /etc of its own")
 def test_roots_first_starts_at_once_make_the_system_user_once(tmp_path):
-    # useradd itself replaces a user that was made while it waited for its lock, now and then
+    # useradd sometimes replaces a user that was created while it waited for its lock
     script = """
         set -eu
         PATH=$1:$PATH
@@ -325,7 +325,7 @@ def test_what_an_initdb_left_is_harmless(tmp_path):
     ],
 )
 def test_any_path_will_do(name, inside, monkeypatch):
-    # Short, so that what the name adds decides; tmp_path is as long as whoever runs the tests makes it.
+    # A short folder, so that the length of the name matters. The length of tmp_path depends on the machine.
     with tempfile.TemporaryDirectory(dir="/tmp") as parent:
         home = Path(parent, name)
         monkeypatch.chdir(parent)

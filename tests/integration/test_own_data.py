@@ -1,4 +1,4 @@
-"""Data of a user's own on the command line: what is refused, and what is kept of the rest."""
+"""A user's data on the command line: refused files, and the stored content of accepted ones."""
 
 import pyarrow as pa
 import pyarrow.parquet as pq

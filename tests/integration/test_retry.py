@@ -1,4 +1,4 @@
-"""A retry is a new trial; what has ended stays as it is. And trials that are cancelled."""
+"""Retries are new trials, and finished trials stay unchanged. Cancelled trials."""
 
 import threading
 from typing import Any
@@ -22,7 +22,7 @@ def rows(connection: psycopg.Connection[Any], table: str) -> list[tuple[Any, ...
 
 
 def failed(store: Store, connection: psycopg.Connection[Any], trials: int = 2) -> Any:
-    """A study whose trial 0 has failed and whose others are pending."""
+    """Create a study whose trial 0 has failed and whose other trials are pending."""
     row = make_study(store, trials=trials, max_failures=1)
     assert protocol.fail(connection, take(connection), "ValueError: no", 1.0) == "failed"
     return row

@@ -1,4 +1,4 @@
-"""The live view beside a manager: whatever befalls it, the study goes on."""
+"""The live view beside a manager: the study continues after every failure of the view."""
 
 import io
 import logging
@@ -20,7 +20,7 @@ from tests.system.programs import wait_until
 
 
 class Screen(io.StringIO):
-    """A terminal; a broken one refuses what is drawn."""
+    """A terminal. A broken one refuses all output."""
 
     broken = False
 
@@ -46,7 +46,7 @@ def screen(monkeypatch) -> Iterator[Screen]:
 
 @contextmanager
 def viewing(screen: Screen, url: str, row: StudyRow) -> Iterator[tuple[View, io.StringIO]]:
-    """A view, and what is written to standard error where that is not drawn over."""
+    """A view, and the text on standard error that it does not overwrite."""
     stderr = io.StringIO()
     with redirect_stderr(stderr):
         logs.set_up("text", "info")

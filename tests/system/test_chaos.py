@@ -1,4 +1,4 @@
-"""The soak, bounded: every kind of fault, and nothing is lost, doubled or different. `make chaos` is the long one."""
+"""Short chaos test: every kind of fault, with no lost, repeated or different result. `make chaos` runs a long one."""
 
 import random
 from collections import Counter
