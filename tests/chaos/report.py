@@ -37,7 +37,9 @@ def table(plan: Plan, soaked: Soaked, *, workers: int, command: str) -> str:
         f"The study had {soaked.counts['trials']} trials (objective `{plan.model}`, surrogate `{plan.base_estimator}`)."
         f" It ran on {workers} workers, with faults for {soaked.seconds:.0f} s:",
         "",
-        f"    {command}",
+        "```text",
+        command,
+        "```",
         "",
         "| fault | injected | hit |",
         "|---|---:|---:|",
