@@ -157,7 +157,7 @@ class Ledger:
                 process.wait(60)
 
     def _worker(self, study: str, seconds: float) -> AbstractContextManager["subprocess.Popen[bytes]"]:
-        arguments = ("worker", "--study", study, "--allow", "benchmarks", "--leash", "--log-level", "warning")
+        arguments = ("worker", "--study", study, "--allow", "benchmarks", "--exit-on-eof", "--log-level", "warning")
         return self.program(*arguments, **{SECONDS: str(seconds)})
 
     def _waiting(self) -> int:

@@ -22,7 +22,7 @@ def set_up(log_format: str, level: str) -> None:
     root.propagate = False
 
 
-def say(logger: logging.Logger, event: str, message: str, /, *, level: int = logging.INFO, **fields: Any) -> None:
+def log_event(logger: logging.Logger, event: str, message: str, /, *, level: int = logging.INFO, **fields: Any) -> None:
     """Log one event.
 
     Parameters

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from ledger.database import migration
 from ledger.database.connection import engine
-from ledger.database.retry import Patience, persist
+from ledger.database.retry import RetryPolicy, call_with_retries
 from ledger.database.store import Store, StudyRow
 from ledger.errors import LedgerError
 from ledger.manager.batch import Manager, Progress, register
 from ledger.manager.steady import SteadyManager
 from ledger.settings import Settings
-from ledger.worker.crew import Crew
+from ledger.worker.processes import WorkerProcesses
 from ledger.worker.trainer import Trainer
 
 if TYPE_CHECKING:
@@ -160,12 +160,12 @@ def _carry_on(
     # its own, by which it knows a session that it left behind
     role = f"ledger manager {socket.gethostname()[:20]}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
     manager_engine = engine(url, role, statement_seconds=settings.statement_timeout, writes=True)
-    patience = Patience(settings.give_up_after)
+    policy = RetryPolicy(settings.give_up_after)
 
-    def manage(crew: Crew) -> StudyRow:
+    def manage(processes: WorkerProcesses) -> StudyRow:
         def polled(progress: Progress) -> None:
-            patience.worked()
-            crew.check()
+            policy.succeeded()
+            processes.check()
             listener.progressed(progress)
 
         with manager_engine.connect() as connection:
@@ -176,10 +176,10 @@ def _carry_on(
     try:
         options = ["--give-up-after", str(settings.give_up_after)]
         options += ["--statement-timeout", str(settings.statement_timeout), *workers.options]
-        with Crew(
+        with WorkerProcesses(
             workers.count, url, row.name, workers.allowed, options, listener.worker_output, workers.environment
-        ) as crew:
-            return persist(lambda: manage(crew), patience)
+        ) as processes:
+            return call_with_retries(lambda: manage(processes), policy)
     finally:
         listener.stopped()
 

@@ -66,7 +66,7 @@ from ledger.settings import Settings
     type=Bytes(),
     help="Data that a training may hold, as in 512M or 4G; beyond it the trial fails. Default: no limit.",
 )
-@click.option("--leash", is_flag=True, hidden=True, help="Leave at the end of the file on standard input.")
+@click.option("--exit-on-eof", is_flag=True, hidden=True, help="Stop at the end of standard input.")
 @allow_option
 @service_options
 @click.pass_context
@@ -79,7 +79,7 @@ def worker(
     grace: float,
     trial_timeout: float | None,
     memory_limit: int | None,
-    leash: bool,
+    exit_on_eof: bool,
     allow: Collection[str],
     settings: Settings,
 ) -> None:
@@ -92,13 +92,16 @@ def worker(
         return
     from ledger.database import revision
     from ledger.database.connection import connect
-    from ledger.worker.supervisor import Orders, Supervisor
+    from ledger.worker.options import WorkerOptions
+    from ledger.worker.supervisor import Supervisor
 
-    orders = Orders(study, max_trials, until_complete, allow, threads, grace, trial_timeout, memory_limit, leash=leash)
+    options = WorkerOptions(
+        study, max_trials, until_complete, allow, threads, grace, trial_timeout, memory_limit, exit_on_eof=exit_on_eof
+    )
     with database(settings, create=True) as url:
         with connect(url, "ledger worker", statement_seconds=settings.statement_timeout) as connection:
             revision.check(revision.current(lambda statement: connection.execute(statement).fetchall()[0][0]))
-        Supervisor(url, orders, settings).run()
+        Supervisor(url, options, settings).run()
 
 
 @worker.command(name="list", epilog=examples("ledger worker list", "ledger worker list --json"))

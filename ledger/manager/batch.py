@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from ledger.database.store import Batch, Dataset, Store, StudyRow
 from ledger.errors import LedgerError
-from ledger.logs import say
+from ledger.logs import log_event
 from ledger.manager.reaper import Reaper
 from ledger.proposals import environment, mean_loss, propose, recall
 from ledger.study.spec import Study, differences
@@ -40,7 +40,7 @@ def record(store: Store, study: Study) -> StudyRow | None:
     dataset = None if data is None or data.content is None else Dataset(data.sha256, data.name, data.content)
     row = store.create(study.name, study.spec(), study.spec_hash, study.iterations, environment(), dataset)
     if row is not None:
-        say(LOG, "created", f"study {row.name} created", study=row.name)
+        log_event(LOG, "created", f"study {row.name} created", study=row.name)
     return row
 
 
@@ -66,7 +66,7 @@ def register(store: Store, study: Study) -> StudyRow:
             f" or go on with that one by `ledger resume {row.name}`"
         )
     if study.iterations > budget:
-        say(
+        log_event(
             LOG,
             "extended",
             f"study {row.name}: budget extended from {budget} to {study.iterations} iterations",
@@ -159,7 +159,7 @@ class Manager:
             return False
         seconds = proposal.ask_seconds + proposal.tell_seconds
         again = f", round {round}, since every trial of the one before failed" if round else ""
-        say(
+        log_event(
             LOG,
             "proposed",
             f"{where}: {proposal}{again}",
@@ -171,7 +171,7 @@ class Manager:
         )
         for index, params in enumerate(batch.points):
             trial = len(trials) + index
-            say(LOG, "point", f"{where}: trial {trial}: {json.dumps(params)}", study=self._row.name, trial=trial)
+            log_event(LOG, "point", f"{where}: trial {trial}: {json.dumps(params)}", study=self._row.name, trial=trial)
         return True
 
     def _wait(self, number: int) -> float | None:
@@ -216,7 +216,7 @@ class Manager:
         else:
             self._best = best if self._best is None else min(self._best, best)
             found = f"mean loss {mean:.6g}, best {best:.6g}, best so far {self._best:.6g}"
-        say(
+        log_event(
             LOG,
             "told",
             f"{self._where(number)}: {found}, waited {waited:.2f} s"
@@ -244,7 +244,7 @@ class Manager:
             return
         message = f"study {self._row.name} is {state}" + (f": {reason}" if reason else "")
         level = logging.INFO if state == "complete" else logging.ERROR
-        say(LOG, state, message, level=level, study=self._row.name, reason=reason)
+        log_event(LOG, state, message, level=level, study=self._row.name, reason=reason)
 
     def _say_paused(self, paused: bool, waiting: int) -> None:
         if paused == self._paused:
@@ -257,7 +257,7 @@ class Manager:
             if paused
             else f"study {name} runs again"
         )
-        say(LOG, "paused" if paused else "running", message, study=name)
+        log_event(LOG, "paused" if paused else "running", message, study=name)
 
     def _where(self, number: int) -> str:
         return f"{self._row.name} iteration {number} ({number + 1} of {self._row.iterations})"
@@ -277,5 +277,5 @@ def _take(store: Store, row: StudyRow, *, wait: bool) -> None:
             )
         if wait and not said:
             said = True
-            say(LOG, "waiting", f"study {row.name} has a manager already: waiting for its end", study=row.name)
+            log_event(LOG, "waiting", f"study {row.name} has a manager already: waiting for its end", study=row.name)
         time.sleep(LOCK_POLL)

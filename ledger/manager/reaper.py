@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 from ledger.database.store import Store
-from ledger.logs import say
+from ledger.logs import log_event
 
 _log = logging.getLogger("ledger.manager")
 
@@ -84,7 +84,7 @@ class Reaper:
             state = self._store.reap(self._study_id, trial, lease_until)
             if state is not None:
                 worker = leases[trial].worker
-                say(
+                log_event(
                     _log,
                     "reaped",
                     f"{self._name} trial {trial}: worker {worker} sent no heartbeat for a whole lease;"

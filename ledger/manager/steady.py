@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ledger.database.store import AnyRow, Batch, StudyRow
-from ledger.logs import say
+from ledger.logs import log_event
 from ledger.manager.batch import LOG, ROUNDS, SHORTEST_POLL, Manager, Progress
 from ledger.proposals import environment, mean_loss, propose, recall
 from ledger.text import last_line
@@ -150,12 +150,12 @@ class SteadyManager(Manager):
         self._untold.add(number)
         facts: dict[str, Any] = {"study": self._row.name, "iteration": number}
         message = f"{self._where(number)}: {proposal} after {len(self._recorded)} trials"
-        say(LOG, "proposed", message, points=batch.points, seconds=sum(seconds), **facts)
+        log_event(LOG, "proposed", message, points=batch.points, seconds=sum(seconds), **facts)
         self._look()
         for trial in self._trials:
             if trial.iteration == number:
                 point = f"{self._where(number)}: trial {trial.number}: {json.dumps(trial.params)}"
-                say(LOG, "point", point, trial=trial.number, **facts)
+                log_event(LOG, "point", point, trial=trial.number, **facts)
 
     def _tell_ended(self) -> None:
         """Record the losses of the iterations whose trials have all ended."""
@@ -168,7 +168,7 @@ class SteadyManager(Manager):
                 continue
             self._untold.discard(number)
             found = f"mean loss {mean:.6g}, best so far {self._best:.6g}" if losses else "no trial completed"
-            say(
+            log_event(
                 LOG,
                 "told",
                 f"{self._where(number)}: {found}",

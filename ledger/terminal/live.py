@@ -14,7 +14,7 @@ from ledger.database.connection import Unreachable, engine, reason
 from ledger.database.status import Status
 from ledger.database.store import Store
 from ledger.errors import LedgerError
-from ledger.logs import say
+from ledger.logs import log_event
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -202,7 +202,7 @@ class View:
         self._ended.set()
         self._stop()
         why = f"{type(error).__name__}: {error}"
-        say(_log, "view", f"the live view ended, the study goes on: {why}", level=logging.WARNING, reason=why)
+        log_event(_log, "view", f"the live view ended, the study goes on: {why}", level=logging.WARNING, reason=why)
 
     def _stop(self) -> None:
         with self._drawing, ExitStack() as undone:

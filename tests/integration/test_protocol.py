@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from ledger.database import protocol
-from ledger.database.retry import Patience
+from ledger.database.retry import RetryPolicy
 from ledger.database.session import Session
 from ledger.database.store import ENDED, Batch, Store
 from tests.integration.ledgers import attempt, claim_one, make_study, spec, take, trial
@@ -411,7 +411,7 @@ def test_a_claim_sent_again_while_the_first_is_being_committed_waits_for_its_tri
 
 def test_a_worker_behind_a_pooler_goes_on_without_prepared_statements(store, url):
     make_study(store, trials=9)
-    session = Session(url, "ledger worker", 10.0, Patience(60), protocol.listen, lambda seconds: None)
+    session = Session(url, "ledger worker", 10.0, RetryPolicy(60), protocol.listen, lambda seconds: None)
     taken = []
     for number in range(9):
         held = session.call(claim_one, "s", uuid.uuid4(), "w")
@@ -503,7 +503,7 @@ def test_trials_released_together_are_answered_one_by_one(store, connection):
 
 def test_the_calls_of_the_hot_path_are_prepared_and_prepared_anew_after_a_loss(store, url):
     make_study(store, trials=40)
-    session = Session(url, "ledger worker", 10.0, Patience(60), protocol.listen, lambda seconds: None)
+    session = Session(url, "ledger worker", 10.0, RetryPolicy(60), protocol.listen, lambda seconds: None)
     for _connection in range(2):
         for _ in range(10):
             (held,) = session.call(protocol.claim, "s", claims(1), "w")

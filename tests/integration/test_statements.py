@@ -8,18 +8,19 @@ import pytest
 from ledger.database.session import Session
 from ledger.database.store import Batch
 from ledger.settings import Settings
-from ledger.worker import hand, pace
-from ledger.worker.supervisor import Orders, Supervisor
+from ledger.worker import claim_size, claimed_trials
+from ledger.worker.options import WorkerOptions
+from ledger.worker.supervisor import Supervisor
 from tests.integration.ledgers import spec
 
-AHEAD = pace.MOST_AHEAD
+AHEAD = claim_size.LARGEST_CLAIM
 
 
 @pytest.fixture
 def sent(monkeypatch, tmp_path) -> Counter[str]:
     """Counts the calls of each statement, however slow this machine is."""
-    monkeypatch.setattr(pace, "AHEAD_SECONDS", 600.0)
-    monkeypatch.setattr(hand, "TOGETHER_SECONDS", 600.0)
+    monkeypatch.setattr(claim_size, "CLAIM_SECONDS", 600.0)
+    monkeypatch.setattr(claimed_trials, "DELIVERY_SECONDS", 600.0)
     (tmp_path / "nothing.py").write_text("def loss(params):\n    return 0.5\n")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     counted: Counter[str] = Counter()
@@ -39,8 +40,8 @@ def test_short_trials_cost_two_statements_a_batch(url, store, sent, trials, clai
     assert row is not None
     points = [{"C": float(index)} for index in range(trials + 10)]
     assert store.propose(row.id, 0, 0, Batch(points, None, {}, 0.0, 0.0))
-    orders = Orders("s", max_trials=trials, allowed=["nothing"])
-    assert Supervisor(url, orders, Settings.from_environment()).run() == trials
+    options = WorkerOptions("s", max_trials=trials, allowed=["nothing"])
+    assert Supervisor(url, options, Settings.from_environment()).run() == trials
     # while it works, it says once in ten seconds that it is here
     assert {name: count for name, count in sent.items() if name != "announce"} == {
         "claim": claims,

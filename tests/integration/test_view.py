@@ -12,7 +12,7 @@ import pytest
 from ledger import logs
 from ledger.database import protocol
 from ledger.database.store import StudyRow
-from ledger.logs import say
+from ledger.logs import log_event
 from ledger.terminal import live
 from ledger.terminal.live import View, pause
 from tests.integration.ledgers import make_study, take
@@ -71,13 +71,13 @@ def test_a_view_is_drawn_and_what_is_logged_stands_above_it(screen, url, store, 
         protocol.complete(connection, take(connection), 0.125, {}, 1.0)
         wait_until(lambda: "0.125" in drawn_last(screen))
         os.write(view.output, b"said by a worker\n")
-        say(logging.getLogger("ledger.worker"), "event", "said by this process")
-        say(manager, "proposed", "what the view shows")
-        say(manager, "lost", "what it does not", level=logging.WARNING)
+        log_event(logging.getLogger("ledger.worker"), "event", "said by this process")
+        log_event(manager, "proposed", "what the view shows")
+        log_event(manager, "lost", "what it does not", level=logging.WARNING)
         for said in ("said by a worker", "said by this process", "what it does not"):
             shows(screen, said)
     assert "what the view shows" not in screen.getvalue()
-    say(manager, "proposed", "and afterwards")
+    log_event(manager, "proposed", "and afterwards")
     assert stderr.getvalue().count("\n") == 1
     assert "and afterwards" in stderr.getvalue()
 
@@ -87,7 +87,7 @@ def test_a_view_that_cannot_be_drawn_ends_and_the_log_goes_on(screen, url, store
         shows(screen, "4 pending")
         screen.broken = True
         shows(stderr, "the live view ended, the study goes on: OSError: the terminal is gone")
-        say(logging.getLogger("ledger.manager"), "proposed", "the manager's lines")
+        log_event(logging.getLogger("ledger.manager"), "proposed", "the manager's lines")
         os.write(view.output, b"the workers' lines\n")
         for said in ("the manager's lines", "the workers' lines"):
             shows(stderr, said)

@@ -7,7 +7,7 @@ import psycopg
 
 from ledger.database import migration, protocol
 from ledger.database.connection import engine
-from ledger.database.retry import Patience
+from ledger.database.retry import RetryPolicy
 from ledger.database.session import Session
 from ledger.database.store import Store
 from tests.integration.ledgers import claim_one, make_study
@@ -29,7 +29,7 @@ def test_200_workers_of_a_server_with_100_connections_do_all_the_work(tmp_path, 
 
             def work(number: int) -> None:
                 session = Session(
-                    server.url, f"ledger worker {number}", 10.0, Patience(120), protocol.listen, all_done.wait
+                    server.url, f"ledger worker {number}", 10.0, RetryPolicy(120), protocol.listen, all_done.wait
                 )
                 try:
                     everybody.wait()

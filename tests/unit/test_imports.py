@@ -40,7 +40,7 @@ def test_a_trainer_imports_its_models_library_and_no_other(model, params, unwant
             ["skopt", "sklearn", "numpy", "scipy", "sqlalchemy", "alembic", "pydantic"],
         ),
         (
-            "import ledger.worker.trainer",
+            "import ledger.worker.trainer_process",
             ["skopt", "sklearn", "numpy", "scipy", "psycopg", "sqlalchemy", "alembic", "pydantic", "click"],
         ),
         ("import ledger.manager.batch, ledger.manager.steady", ["xgboost", "lightgbm", "pandas", "pyarrow"]),

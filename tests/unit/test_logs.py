@@ -3,15 +3,15 @@
 import json
 import logging
 
-from ledger.logs import say, set_up
+from ledger.logs import log_event, set_up
 from ledger.seeds import derive
 
 
 def test_a_line_for_people_names_the_room_and_a_warning(capfd):
     set_up("text", "info")
-    say(logging.getLogger("ledger.worker"), "result", "trial 1: loss 0.5", loss=0.5)
-    say(logging.getLogger("ledger.worker"), "failed", "trial 2 failed", level=logging.WARNING)
-    say(logging.getLogger("ledger.worker"), "detail", "not shown", level=logging.DEBUG)
+    log_event(logging.getLogger("ledger.worker"), "result", "trial 1: loss 0.5", loss=0.5)
+    log_event(logging.getLogger("ledger.worker"), "failed", "trial 2 failed", level=logging.WARNING)
+    log_event(logging.getLogger("ledger.worker"), "detail", "not shown", level=logging.DEBUG)
     first, second = capfd.readouterr().err.splitlines()
     assert first.split(maxsplit=2)[1:] == ["worker", "trial 1: loss 0.5"]
     assert second.endswith("warning: trial 2 failed")
@@ -19,14 +19,14 @@ def test_a_line_for_people_names_the_room_and_a_warning(capfd):
 
 def test_what_somebody_else_wrote_stays_on_its_line_and_commands_no_terminal(capfd):
     set_up("text", "info")
-    say(logging.getLogger("ledger.worker"), "failed", "ValueError: \x1b[31m\x9b2J\u202e\r\n12:00:00 forged")
+    log_event(logging.getLogger("ledger.worker"), "failed", "ValueError: \x1b[31m\x9b2J\u202e\r\n12:00:00 forged")
     (line,) = capfd.readouterr().err.splitlines()
     assert line.endswith(r"ValueError: \x1b[31m\x9b2J\u202e 12:00:00 forged")
 
 
 def test_a_line_for_machines_is_json_with_the_facts(capfd):
     set_up("json", "info")
-    say(logging.getLogger("ledger.manager"), "told", "iteration 0: done", mean_loss=0.5, study="s")
+    log_event(logging.getLogger("ledger.manager"), "told", "iteration 0: done", mean_loss=0.5, study="s")
     (line,) = capfd.readouterr().err.splitlines()
     event = json.loads(line)
     assert event.pop("time").endswith("Z")
