@@ -16,8 +16,8 @@ from ledger.worker.outcome import Outcome
 
 _log = logging.getLogger("ledger.worker")
 
-# Seconds after a claim of several trials until the finished ones are delivered and the waiting ones are released. None of
-# them then waits for a trial that turns out to be long.
+# Seconds after a claim of several trials until the finished ones are delivered and the waiting ones are released. So
+# none of them waits for a trial that turns out to be long.
 DELIVERY_SECONDS = 0.5
 
 # `Session.call` or `Session.try_call`, which make a call of the protocol.
