@@ -49,7 +49,7 @@ def png(section: Section) -> bytes:
         ) from None
     except (BrowserFailedError, BrowserClosedError) as error:
         raise LedgerError(
-            f"the browser that draws the PNG did not start, or crashed ({one_line(str(error.args[0]))}): set BROWSER_PATH"
+            f"the browser for the PNG did not start, or crashed ({one_line(str(error.args[0]))}): set BROWSER_PATH"
             " to another one; the page, `ledger report NAME --output report.html`, needs no browser"
         ) from None
     return image

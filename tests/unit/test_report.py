@@ -97,9 +97,7 @@ def test_parallel_coordinates_have_an_axis_for_each_parameter_and_the_loss():
     assert list(trace.dimensions[0].range) == [-3, 3], "logarithms, for a log-uniform prior"
     assert list(trace.dimensions[1].ticktext) == [str(depth) for depth in range(1, 9)]
     assert list(trace.dimensions[2].ticktext) == ["rbf", "poly", "sigmoid"]
-    assert list(trace.line.color) == [-value for value in trace.dimensions[-1]["values"]], (
-        "the best is drawn last"
-    )
+    assert list(trace.line.color) == [-value for value in trace.dimensions[-1]["values"]], "the best is drawn last"
 
 
 def test_each_parameter_is_shown_on_its_own_scale():
@@ -306,9 +304,7 @@ def test_the_command_lists_every_plot():
 
 
 def test_an_image_of_a_missing_plot_is_refused():
-    with pytest.raises(
-        LedgerError, match="dependence cannot be drawn for this study yet: There is no surrogate"
-    ):
+    with pytest.raises(LedgerError, match="dependence cannot be drawn for this study yet: There is no surrogate"):
         png(dependence(Content(snapshot(modelled=False))))
 
 
