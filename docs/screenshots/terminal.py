@@ -20,7 +20,7 @@ from ledger.database.connection import Unreachable, engine
 from ledger.database.status import Status
 from ledger.database.store import Store
 from ledger.errors import LedgerError
-from ledger.terminal.picture import Picture
+from ledger.terminal.panel import StatusPanel
 
 ROOT = Path(__file__).parents[2]
 COMMAND = "ledger run study.toml --workers 4"
@@ -74,7 +74,7 @@ def main() -> None:
             run.wait()
     console = Console(record=True, width=84, height=30, file=StringIO(), force_terminal=True, color_system="truecolor")
     console.print(Text(f"$ {COMMAND}"))
-    console.print(Picture(status))
+    console.print(StatusPanel(status))
     console.save_svg(
         str(ROOT / "docs" / "images" / "terminal.svg"), title="ledger", code_format=NO_FONTS, unique_id="terminal"
     )

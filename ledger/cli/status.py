@@ -43,19 +43,19 @@ def status(name: str, watch: bool, as_json: bool, settings: Settings) -> None:
             document.write(_document(store.status(study_id)))
             return
         if not watch:
-            from ledger.terminal.picture import Picture
+            from ledger.terminal.panel import StatusPanel
 
             on = console(sys.stdout)
             found = store.status(study_id)
-            on.print(Picture(found, rows=len(found.workers)))
+            on.print(StatusPanel(found, rows=len(found.workers)))
             return
         changes = follow(lambda: store.status(study_id), time.sleep)
         if can_draw(sys.stdout):
-            from ledger.terminal.picture import Picture
+            from ledger.terminal.panel import StatusPanel
 
             with live(console(sys.stdout), transient=False) as view:
                 for found in changes:
-                    view.update(Picture(found), refresh=True)
+                    view.update(StatusPanel(found), refresh=True)
         else:
             said = ""
             for found in changes:

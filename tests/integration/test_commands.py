@@ -255,7 +255,7 @@ def test_a_retry_says_how_a_study_that_has_ended_goes_on(there, store, connectio
 
 
 def test_workers_are_listed_with_what_they_train_and_whether_they_are_alive(there, connection, advance):
-    assert there("worker", "list")[1] == "no workers yet: `ledger worker` starts one\n"
+    assert there("worker", "list")[1] == "no worker has started yet: `ledger worker` starts one\n"
     for name in ("idle", "trains", "left", "lost"):
         protocol.announce(connection, name, "host", 7, {})
     protocol.announce(connection, "left", "host", 7, {}, stopped=True)
@@ -290,7 +290,7 @@ def test_workers_are_listed_with_what_they_train_and_whether_they_are_alive(ther
 def test_options_of_a_worker_to_start_are_not_lost_on_the_list(there):
     code, _, error = there("worker", "--max-trials", "3", "list")
     assert (code, error.count("\n")) == (2, 1)
-    assert "--max-trials stands before list" in error
+    assert "--max-trials is before list" in error
 
 
 def propose(store: Store) -> None:
@@ -333,7 +333,7 @@ def test_optuna_is_let_in_and_shut_out_and_told_where_the_ledger_is(there, url, 
     for command in (["optuna", "url"], ["dashboard"]):
         code, out, error = there(*command)
         assert (code, out, error[: len(shut[1])], error.count("\n")) == (shut[0], "", shut[1], 1)
-        assert "`ledger optuna enable` lets it" in error
+        assert "run `ledger optuna enable`" in error
     for again in ("", ", as before"):
         assert there("optuna", "enable")[1] == (
             f"Optuna can read this ledger{again}: `ledger dashboard` shows it, and `ledger optuna url` is its storage\n"
@@ -352,7 +352,7 @@ def test_optuna_is_let_in_and_shut_out_and_told_where_the_ledger_is(there, url, 
     assert (code, "options=-csearch_path%3Doptuna" in out) == (0, True)
     assert f":{password}@" not in out
     assert "password" not in out
-    assert error == "ledger: the password is left out: put it into PGPASSWORD or ~/.pgpass\n"
+    assert error == "ledger: the URL is printed without its password: set it in PGPASSWORD or ~/.pgpass\n"
     for again in (" any more", ", as before"):
         assert there("optuna", "disable")[1] == f"Optuna cannot read this ledger{again}\n"
 
@@ -361,9 +361,12 @@ def test_a_schema_optuna_of_somebody_else_is_refused_and_stays(there, connection
     connection.execute("create schema optuna create table studies (study_id int)")
     code, _, error = there("optuna", "enable")
     assert (code, error.count("\n")) == (1, 1)
-    assert "the database has a schema optuna already, which `ledger optuna enable` did not make: rename it" in error
+    assert "the database has a schema optuna that `ledger optuna enable` did not make: rename it" in error
     code, _, error = there("optuna", "disable")
-    assert (code, error) == (1, "ledger: schema optuna stays as it is: `ledger optuna enable` did not make it\n")
+    assert (code, error) == (
+        1,
+        "ledger: schema optuna stays, because `ledger optuna enable` did not make it\n",
+    )
     assert connection.execute("select * from optuna.studies").fetchall() == []
 
 
@@ -387,7 +390,7 @@ def test_a_study_is_exported_for_optuna(there, tmp_path):
     assert there("export", "svm-1", "--format", "optuna", "--output", "study.db") == (0, "", "")
     code, _, error = there("export", "svm-1", "--format", "optuna", "--output", "study.db")
     assert (code, error.count("\n")) == (2, 1)
-    assert "study.db is there already, and may hold other studies: name a new file" in error
+    assert "study.db exists, and may contain other studies: name a new file" in error
     assert there("export", "svm-1", "--format", "optuna", "--output", "no/study.db")[0] == 2
     assert [path.name for path in tmp_path.iterdir() if path.name != "home"] == ["study.db"]
 

@@ -64,7 +64,7 @@ def test_each_parameter_and_metric_is_a_column_in_its_type(store, connection):
     assert [trial["C"] for trial in table(connection, "s")] == [0.01, 10.0]
     protocol.complete(connection, take(connection), 0.25, {"accuracy": 0.75, "note": "good", "folds": [1, 2]}, 1.5)
     made = store.flatten(row)
-    assert (made.name, len(made.columns), made.left_out) == ("study:s", 8, [])
+    assert (made.name, len(made.columns), made.omitted) == ("study:s", 8, [])
     expected = {"trial": "integer", "iteration": "integer", "state": "text"}
     expected |= {"loss": "double precision", "seconds": "double precision"}
     expected |= {"C": "double precision", "depth": "bigint", "kernel": "text", "shrinking": "boolean", "bins": "bigint"}
@@ -141,7 +141,7 @@ def test_any_names_make_a_view_whose_values_are_those_of_the_trial(unicode, para
         assert (found["trial"], found["state"], found["loss"]) == (0, "complete", 0.5)
         of_trial = {("params", name): value for name, value in point.items()}
         of_trial |= {("metrics", name): value for name, value in reported.items()}
-        assert {(column.of, column.key): found[column.name] for column in made.columns} == of_trial
+        assert {(column.source, column.key): found[column.name] for column in made.columns} == of_trial
         assert all(types(connection, "s")[column.name] == "double precision" for column in made.columns)
     finally:
         store.delete(row.id)
@@ -152,11 +152,11 @@ def test_more_metrics_than_a_view_has_columns_are_left_out_and_more_parameters_r
     row = study_of(store, SPACE, POINTS)
     protocol.complete(connection, take(connection), 0.5, {f"m{index:04}": index for index in range(1600)}, 1.0)
     made = store.flatten(row)
-    assert made.left_out == [f"m{index:04}" for index in range(1590, 1600)]
+    assert made.omitted == [f"m{index:04}" for index in range(1590, 1600)]
     assert table(connection, "s")[0]["m1589"] == 1589
     wide = [{"name": f"x{index}", "type": "integer", "low": 0, "high": 1, "prior": "uniform"} for index in range(1600)]
     row = study_of(store, wide, [{one["name"]: 0 for one in wide}], "wide")
-    with pytest.raises(LedgerError, match="study wide has 1600 parameters, and a view has room for 1595"):
+    with pytest.raises(LedgerError, match="study wide has 1600 parameters, but a view has at most 1595"):
         store.flatten(row)
 
 
@@ -184,7 +184,7 @@ def test_an_upgrade_keeps_it_for_readers_and_what_is_built_on_it(server, url):
         assert store.flatten(row).columns[-1].name == "b"
         protocol.complete(connection, take(connection), 0.5, {"a": 1.0}, 1.0)
         refusal = (
-            r'ledger"."study:s" cannot be dropped \(view ledger.mine depends on .*\): drop what is built on it first'
+            r'ledger"."study:s" cannot be dropped \(view ledger.mine depends on .*\): drop the dependent objects first'
         )
         with pytest.raises(LedgerError, match=refusal):
             store.flatten(row)

@@ -403,7 +403,7 @@ def test_a_schema_of_somebody_else_is_refused_by_name_and_stays(url):
             with pytest.raises(LedgerError, match="optuna"):
                 act(own)
         assert not optuna_views.enabled(own)
-        with pytest.raises(LedgerError, match="`ledger optuna enable` lets it"), reading.storage(url):
+        with pytest.raises(LedgerError, match="run `ledger optuna enable`"), reading.storage(url):
             pass
         migration.upgrade(own)
         assert connection.execute(
@@ -449,11 +449,11 @@ def test_an_export_leaves_a_storage_that_is_there_and_nothing_half_made(ledger, 
         study = store.study("complete")
         file = tmp_path / "study.db"
         file.write_text("theirs")
-        with pytest.raises(UsageError, match=r"study\.db is there already, and may hold other studies"):
+        with pytest.raises(UsageError, match=r"study\.db exists, and may contain other studies"):
             write_optuna(store, study, file)
         assert file.read_text() == "theirs"
         file.unlink()
         monkeypatch.setitem(study.spec["space"][2], "high", 3)
-        with pytest.raises(LedgerError, match="Optuna does not take trial 3 of study complete: .*'layers'"):
+        with pytest.raises(LedgerError, match="Optuna refuses trial 3 of study complete: .*'layers'"):
             write_optuna(store, study, file)
         assert list(tmp_path.iterdir()) == []

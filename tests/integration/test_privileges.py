@@ -601,7 +601,7 @@ def test_optuna_is_let_in_by_the_owner_and_reads_as_a_reader(server):
         assert reading.url(of("ledger_reader")) in said(start(of("ledger_reader"), "optuna", "url"))
         for role in ("ledger_worker", "ledger_manager"):
             error = said(start(of(role), "dashboard"), code=1)
-            assert f"as {role}: that takes ledger_reader, or the owner\n" in error
+            assert f"as {role}: connect as ledger_reader or the owner\n" in error
         with psycopg.connect(of("ledger_reader")) as reader:
             asked = "select relname from pg_class where relnamespace = 'optuna'::regnamespace and relkind = 'v'"
             views = [name for (name,) in reader.execute(asked).fetchall()]

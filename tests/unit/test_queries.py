@@ -40,7 +40,7 @@ def test_values_are_quoted():
 
 
 def test_what_a_query_does_not_have_is_named_with_the_nearest():
-    with pytest.raises(UsageError, match="there is no query 'leaderbord'; did you mean 'leaderboard'"):
+    with pytest.raises(UsageError, match="no query is named 'leaderbord'; did you mean 'leaderboard'"):
         queries.find("leaderbord")
     with pytest.raises(UsageError, match="query leaderboard has no variable 'stud'; did you mean 'study'"):
         queries.find("leaderboard").with_values({"stud": "s"})

@@ -1,4 +1,4 @@
-"""The live view beside a manager: whatever befalls it, the study goes on."""
+"""The live view of a running study: no failure of the view ends the study."""
 
 import io
 import logging
@@ -14,13 +14,13 @@ from ledger.database import protocol
 from ledger.database.store import StudyRow
 from ledger.logs import log_event
 from ledger.terminal import live
-from ledger.terminal.live import View, pause
+from ledger.terminal.live import LiveView, pause
 from tests.integration.ledgers import make_study, take
 from tests.system.programs import wait_until
 
 
-class Screen(io.StringIO):
-    """A terminal; a broken one refuses what is drawn."""
+class FakeTerminal(io.StringIO):
+    """A terminal in memory. A broken one refuses every write."""
 
     broken = False
 
@@ -34,23 +34,23 @@ class Screen(io.StringIO):
 
 
 @pytest.fixture
-def screen(monkeypatch) -> Iterator[Screen]:
+def screen(monkeypatch) -> Iterator[FakeTerminal]:
     monkeypatch.setenv("TERM", "xterm-256color")
     monkeypatch.setattr(live, "INTERVAL", 0.02)
     root = logging.getLogger("ledger")
     handlers, level, propagate = root.handlers[:], root.level, root.propagate
-    yield Screen()
+    yield FakeTerminal()
     root.handlers[:], root.propagate = handlers, propagate
     root.setLevel(level)
 
 
 @contextmanager
-def viewing(screen: Screen, url: str, row: StudyRow) -> Iterator[tuple[View, io.StringIO]]:
-    """A view, and what is written to standard error where that is not drawn over."""
+def viewing(screen: FakeTerminal, url: str, row: StudyRow) -> Iterator[tuple[LiveView, io.StringIO]]:
+    """A live view, and the standard error that it does not draw on."""
     stderr = io.StringIO()
     with redirect_stderr(stderr):
         logs.set_up("text", "info")
-        with View(url, row.id, 10, screen) as view:
+        with LiveView(url, row.id, 10, screen) as view:
             yield view, stderr
         assert sys.stderr is stderr
 
@@ -59,11 +59,11 @@ def shows(stream: io.StringIO, said: str) -> None:
     wait_until(lambda: said in stream.getvalue())
 
 
-def drawn_last(screen: Screen) -> str:
+def drawn_last(screen: FakeTerminal) -> str:
     return screen.getvalue().rpartition("since its start")[2]
 
 
-def test_a_view_is_drawn_and_what_is_logged_stands_above_it(screen, url, store, connection):
+def test_log_lines_appear_above_the_view(screen, url, store, connection):
     row = make_study(store)
     manager = logging.getLogger("ledger.manager")
     with viewing(screen, url, row) as (view, stderr):
@@ -82,11 +82,11 @@ def test_a_view_is_drawn_and_what_is_logged_stands_above_it(screen, url, store, 
     assert "and afterwards" in stderr.getvalue()
 
 
-def test_a_view_that_cannot_be_drawn_ends_and_the_log_goes_on(screen, url, store):
+def test_a_view_that_cannot_be_drawn_ends_and_log_lines_continue(screen, url, store):
     with viewing(screen, url, make_study(store)) as (view, stderr):
         shows(screen, "4 pending")
         screen.broken = True
-        shows(stderr, "the live view ended, the study goes on: OSError: the terminal is gone")
+        shows(stderr, "the live view ended, but the study continues: OSError: the terminal is gone")
         log_event(logging.getLogger("ledger.manager"), "proposed", "the manager's lines")
         os.write(view.output, b"the workers' lines\n")
         for said in ("the manager's lines", "the workers' lines"):
@@ -94,13 +94,13 @@ def test_a_view_that_cannot_be_drawn_ends_and_the_log_goes_on(screen, url, store
     assert stderr.getvalue().count("the live view ended") == 1
 
 
-def test_a_terminal_that_is_broken_from_the_beginning_costs_the_view_alone(screen, url, store):
+def test_a_terminal_that_refuses_the_first_write_ends_the_view_alone(screen, url, store):
     screen.broken = True
     with viewing(screen, url, make_study(store)) as (_, stderr):
         assert "the live view ended" in stderr.getvalue()
 
 
-def test_all_that_workers_say_is_passed_on_however_much_it_is(screen, url, store):
+def test_the_whole_output_of_workers_is_copied(screen, url, store):
     with viewing(screen, url, make_study(store)) as (view, stderr):
         with open(view.output, "w", closefd=False) as output:
             for number in range(30_000):
@@ -111,21 +111,21 @@ def test_all_that_workers_say_is_passed_on_however_much_it_is(screen, url, store
     assert "without an end" in screen.getvalue() + stderr.getvalue()
 
 
-def test_while_the_database_is_away_the_view_says_so_and_then_goes_on(screen, url, store, connection):
+def test_the_view_reports_an_outage_of_the_database_and_recovers(screen, url, store, connection):
     with viewing(screen, url, make_study(store)) as (_, stderr):
         shows(screen, "4 pending")
         connection.execute(
             "select pg_terminate_backend(pid) from pg_stat_activity"
             " where application_name = 'ledger view' and datname = current_database()"
         )
-        shows(screen, "since the database does not answer: terminating connection")
+        shows(screen, "because the database does not answer: terminating connection")
         take(connection)
         wait_until(lambda: "1 running" in drawn_last(screen))
         assert "does not answer" not in drawn_last(screen)
     assert stderr.getvalue() == ""
 
 
-def test_a_study_that_is_deleted_ends_its_view(screen, url, store):
+def test_deleting_the_study_ends_its_view(screen, url, store):
     row = make_study(store)
     with viewing(screen, url, row) as (view, stderr):
         shows(screen, "4 pending")
@@ -134,6 +134,6 @@ def test_a_study_that_is_deleted_ends_its_view(screen, url, store):
     assert stderr.getvalue() == ""
 
 
-def test_the_slower_a_reading_the_rarer():
+def test_a_slow_reading_is_repeated_less_often():
     assert pause(0.0) == pause(0.01) == live.INTERVAL
     assert pause(2.0) == pytest.approx(40.0)
