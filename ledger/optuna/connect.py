@@ -132,9 +132,7 @@ def check_enabled(database_url: str) -> None:
         if not optuna_views.enabled(connection):
             raise LedgerError(f"Optuna cannot read {place(database_url)} yet: run `ledger optuna enable`")
         if not optuna_views.readable(connection):
-            raise LedgerError(
-                f"Optuna cannot read {place(database_url)} as this role: connect as ledger_reader or the owner"
-            )
+            raise LedgerError(f"Optuna cannot read {place(database_url)}: connect as ledger_reader or the owner")
 
 
 def _installed_version(package: str) -> str | None:

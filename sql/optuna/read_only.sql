@@ -1,11 +1,11 @@
--- Who may write to the ledger could write through some of these views to its tables, so all of them refuse.
+-- All views refuse writes. Through some of them, a role that may write the ledger's tables could otherwise do so.
 create or replace function optuna.refuse_write() returns trigger
 language plpgsql set search_path = pg_catalog, pg_temp
 as $$
 begin
-  raise exception 'Optuna only reads this ledger, and % of optuna.% is refused', tg_op, tg_table_name
+  raise exception 'Optuna only reads this ledger: % of optuna.% is refused', tg_op, tg_table_name
     using errcode = 'insufficient_privilege',
-      hint = 'The ledger runs the search itself; `ledger export --format optuna` writes a storage that is Optuna''s own.';
+      hint = 'The ledger runs the search itself; `ledger export --format optuna` writes a separate storage for Optuna.';
 end
 $$;
 revoke all on function optuna.refuse_write from public;

@@ -1,4 +1,4 @@
--- Optuna casts to these types, which are its own.
+-- The enum types of Optuna's tables, to which its statements cast.
 do $$
 begin
   if to_regtype('optuna.trialstate') is null then

@@ -1,4 +1,4 @@
--- Does the search still find better points? Mean loss and best so far, iteration by iteration.
+-- Does the search still find better points? The mean loss of each iteration, and the best loss so far.
 -- psql -f sql/queries/convergence.sql, or with -v study=NAME for one study.
 \if :{?study} \else \set study '' \endif
 select study, iteration, complete as trials, round(mean_loss::numeric, 4) as mean_loss,

@@ -1,5 +1,5 @@
--- How soon was the best nearly found? The number of complete trials until the regret, the distance to the study's own
--- best, was at most a tenth and a hundredth of what it was after the first trial; and until the best itself.
+-- How soon was the best nearly found? The number of complete trials until the best loss was found, and until the regret
+-- was a tenth and a hundredth of its value after the first trial. Regret is the distance to the study's best loss.
 -- psql -f sql/queries/how_soon.sql, or with -v study=NAME for one study.
 \if :{?study} \else \set study '' \endif
 select study, count(*) as complete, round(first_regret::numeric, 4) as first_regret,

@@ -1,13 +1,14 @@
--- Which parameters matter? All by ranks, so that one huge loss does not decide. Spearman's correlation with the loss
--- says which way to go (negative: more is better); eta squared is the share of the variance of the losses' ranks that is
--- between categories, or between fifths of a number's range in its prior's scale: it sees what is best in the middle
--- too. A parameter without any influence has by_chance on average, so what is not well above it is not known to matter.
+-- Which parameters matter? Both measures use ranks, so that one huge loss has little influence. Spearman's correlation
+-- with the loss gives the direction (negative: larger values are better). Eta squared is the share of the variance of
+-- the losses' ranks that lies between categories, or between fifths of a number's range in the scale of its prior. It
+-- also detects an optimum in the middle of the range. A parameter without influence has an eta squared of by_chance on
+-- average, so only a value well above that shows an influence.
 -- psql -f sql/queries/importance.sql, or with -v study=NAME for one study.
 \if :{?study} \else \set study '' \endif
 with ranked as materialized (
   select study, parameter, kind,
     case kind when 'categorical' then text else least(floor(5 * position), 4)::text end as part,
-    -- of equals, the mean of their ranks
+    -- equal values get their mean rank
     rank() over (partition by study, parameter order by loss)
       + (count(*) over (partition by study, parameter, loss) - 1) / 2::float8 as loss_rank,
     case when position is not null then rank() over (partition by study, parameter order by position)

@@ -1,6 +1,6 @@
--- What do proposals cost? Seconds to fit the surrogate and to propose, iteration by iteration, and their share of the
--- iteration's whole time: what the search would gain from an optimizer that takes no time. Fitted to is how many trials
--- the surrogate knew; null where points were drawn at random, and for forests.
+-- What do proposals cost? The seconds of each iteration to fit the surrogate and to propose, and their share of the
+-- iteration's whole time. The search would gain that share from an optimizer that takes no time. fitted_to is the
+-- number of trials that the surrogate knew; null for points that were drawn at random, and for forests.
 -- psql -f sql/queries/proposal_cost.sql, or with -v study=NAME for one study.
 \if :{?study} \else \set study '' \endif
 select study, number as iteration, size as trials, surrogate ->> 'estimator' as surrogate,

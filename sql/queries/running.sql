@@ -1,5 +1,5 @@
--- What is being trained now, by whom, and since when? A negative lease is one that has run out: the manager takes the
--- trial back once it has watched that for a whole lease.
+-- What is being trained now, by which worker, and since when? A negative lease has ended: the manager takes the trial
+-- back after it has seen no heartbeat for a whole lease.
 -- psql -f sql/queries/running.sql, or with -v study=NAME for one study.
 \if :{?study} \else \set study '' \endif
 select study, number as trial, worker, attempts as attempt,

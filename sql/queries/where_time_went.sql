@@ -1,6 +1,6 @@
--- Where did the time go? Of the time that workers were here for a study: training, holding trials otherwise (loading the
--- objective, statements, trials claimed ahead), and idle, most of it while points were proposed or the slowest trial of
--- an iteration was trained. Proposing is the manager's, one point after another.
+-- Where did the time go? The time of a study's workers is divided into training, holding trials without training
+-- (loading the objective, statements, trials that wait on the worker), and idle time. Workers are mostly idle while
+-- points are proposed, or while the slowest trial of an iteration is trained. Proposing is the time of the manager.
 -- psql -f sql/queries/where_time_went.sql, or with -v study=NAME for one study.
 \if :{?study} \else \set study '' \endif
 select progress.study, round(extract(epoch from progress.elapsed), 1) as elapsed_seconds,
@@ -18,7 +18,7 @@ cross join lateral (
   select count(*) as workers, sum(present_seconds) as present, sum(busy_seconds) as busy,
     sum(training_seconds) as training
   from ledger.utilisation
-  -- a worker that never said that it is here has no presence to compare with
+  -- a worker that never announced itself has no presence to compare with
   where utilisation.study = progress.study and present_seconds is not null) as work
 where :'study' in (progress.study, '')
 order by progress.study;

@@ -1,4 +1,4 @@
--- Who worked, on how much, and how busily? Busy is the share of its time here that a worker held a trial.
+-- Which workers were there, and how busy were they? Busy is the share of its time in which a worker held a trial.
 -- psql -f sql/queries/worker_activity.sql, or with -v study=NAME for one study.
 \if :{?study} \else \set study '' \endif
 select utilisation.study, utilisation.worker, workers.host,

@@ -1,4 +1,4 @@
--- What did a worker do? Its attempts in order: held for how long, training for how long, and how each ended.
+-- What did a worker do? Its attempts in order, with the seconds that it held and trained each, and the outcome.
 -- psql -f sql/queries/worker_history.sql -v worker=NAME; without it, every worker; with -v study=NAME for one study.
 \if :{?worker} \else \set worker '' \endif
 \if :{?study} \else \set study '' \endif

@@ -308,7 +308,7 @@ def propose(store: Store) -> None:
 
 def test_a_study_is_verified_and_the_first_difference_named(run, url, store, connection, monkeypatch):
     monkeypatch.setenv("DATABASE_URL", url)
-    assert "is exit code 1" in run("verify", "--help")[1]
+    assert "exit code 1" in run("verify", "--help")[1]
     propose(store)
     code, out, error = run("verify", "s")
     assert (code, error) == (0, "")
@@ -329,7 +329,7 @@ def test_a_study_is_verified_and_the_first_difference_named(run, url, store, con
 def test_optuna_is_let_in_and_shut_out_and_told_where_the_ledger_is(there, url, monkeypatch):
     place = conninfo_to_dict(url)
     shut = (1, f"ledger: Optuna cannot read database {place['dbname']} at ")
-    assert there("optuna", "status")[1] == "Optuna cannot read this ledger: `ledger optuna enable` lets it\n"
+    assert there("optuna", "status")[1] == "Optuna cannot read this ledger: run `ledger optuna enable`\n"
     for command in (["optuna", "url"], ["dashboard"]):
         code, out, error = there(*command)
         assert (code, out, error[: len(shut[1])], error.count("\n")) == (shut[0], "", shut[1], 1)
@@ -376,7 +376,7 @@ def test_what_is_missing_for_optuna_is_named(there, tmp_path, monkeypatch):
         ("4.9.0", "optuna 4.9.0 is not supported, 5.0 is: pip install 'optuna==5.0.*'"),
         (None, "optuna is not installed: pip install 'trial-ledger[dashboard]'"),
     ):
-        monkeypatch.setattr("ledger.optuna.connect._installed", lambda _package, found=found: found)
+        monkeypatch.setattr("ledger.optuna.connect._installed_version", lambda _package, found=found: found)
         for command in (["dashboard"], ["export", "svm-1", "--format", "optuna", "--output", "study.db"]):
             assert there(*command)[::2] == (1, f"ledger: {said}\n")
         # the URL may be for another machine's Optuna

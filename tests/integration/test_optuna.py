@@ -304,7 +304,7 @@ def _refused(ledger: str, study: optuna.Study, role: str) -> None:
     before = everything(ledger)
     storage = study._storage
     running = study.trials[7]._trial_id
-    said = "permission denied for view" if role == "reader" else "Optuna only reads this ledger, and"
+    said = "permission denied for view" if role == "reader" else "Optuna only reads this ledger: "
     tries = {
         "user attribute of a study": lambda: study.set_user_attr("mine", 1),
         "metric names": lambda: study._storage.set_study_system_attr(study._study_id, "mine", ["loss"]),

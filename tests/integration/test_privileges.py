@@ -479,7 +479,7 @@ def test_a_study_runs_with_each_program_under_its_own_role(server, tmp_path):
         said(start(reader, "db", "psql", "-v", "ON_ERROR_STOP=1", *queries))
         assert "accuracy" in said(start(reader, "query", "leaderboard", "--json"))
         for role in ROLES:
-            assert "is well" in said(start(of(role), "db", "check"))
+            assert "is healthy" in said(start(of(role), "db", "check"))
 
 
 @pytest.mark.parametrize(
