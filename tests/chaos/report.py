@@ -1,4 +1,4 @@
-"""What a soak showed, as a table, and what it must not show."""
+"""The result of a soak test as a table, with the counts that must be 0."""
 
 from collections import Counter
 
@@ -10,7 +10,7 @@ OUTCOMES = ("complete", "lost", "released", "failed", "timeout", "stale", "open"
 
 
 def broken(plan: Plan, soaked: Soaked) -> dict[str, int]:
-    """Count what must be 0, by what it is."""
+    """Return the counts that must be 0, by name."""
     counts = soaked.counts
     expected = soaked.iterations * plan.points
     differing = sum(one != other for one, other in zip(soaked.results, soaked.undisturbed, strict=False))

@@ -1,4 +1,4 @@
-"""Carries a study on under faults, and gathers what is left to be judged."""
+"""Runs a study under faults, and collects the records to check."""
 
 import random
 import time
@@ -20,13 +20,13 @@ from tests.system.proxy import Proxy
 from tests.system.servers import Server
 
 TRIAL_SECONDS = 0.5
-# Short, so that a half-open connection is given up sooner than it is resumed, at times.
+# Short, so that a half-open connection is sometimes abandoned before it recovers.
 STATEMENT_SECONDS = "2"
-# What a study may take to its end once nothing disturbs it any more.
+# Seconds within which a study has to end after the last fault.
 FINISH = 1800.0
-# So many iterations are always before the study while faults go on.
+# Number of iterations that the budget is ahead of the study while faults are injected.
 AHEAD = 5
-# Faults to choose the next one from, where the first has to wait for another to end.
+# Number of faults to choose the next one from, because some have to wait for the end of another.
 IN_HAND = 3
 
 _COUNTS = """
@@ -47,31 +47,31 @@ _ATTEMPTS = "select coalesce(outcome, 'open') as outcome, count(*) as attempts f
 
 @dataclass(frozen=True)
 class Soaked:
-    """What a soak left.
+    """The result of a soak test.
 
     Attributes
     ----------
     seconds : float
-        From the first fault to the end of the last.
+        Seconds from the first fault to the end of the last.
     faults : list of Fault
-        Those injected.
+        The faults that were injected.
     iterations : int
         The budget at the end.
     counts : mapping
-        Of the ledger's rows: trials, complete, failures (trials that were charged with one), doubled (trials with more
-        than one complete attempt), without_attempt (trials that no complete attempt accounts for), untold.
+        Counts of rows: trials, complete, failures (trials with a counted failure), doubled (trials with more than one
+        complete attempt), without_attempt (complete trials without a complete attempt), untold (iterations).
     attempts : Counter
-        By outcome; "open" for one without.
+        Numbers of attempts by outcome; "open" for attempts without one.
     left : list of str
-        Processes that left unasked before the study's end, each of which was replaced.
+        Processes that ended by themselves before the end of the study. Each was replaced.
     tracebacks, stayed : list of str
-        Logs with a traceback; workers that did not leave as asked at the end.
+        Logs with a traceback; workers that did not stop properly at the end.
     outlived : int
-        Trainers that lived on after their worker was killed.
+        Number of trainers that did not end with their worker.
     verify : str
-        What `ledger verify` found wrong; empty for nothing.
+        The difference that `ledger verify` reports; empty without one.
     results, undisturbed : list
-        Of the trials, and of those of the same study undisturbed.
+        Results of the study, and of the same study without faults.
     """
 
     seconds: float
@@ -101,29 +101,31 @@ def soak(
     grow: bool = False,
     watch: Callable[[str], object] = lambda line: None,
 ) -> Soaked:
-    """Carry the study on while faults are injected, then let it finish.
+    """Run the study while faults are injected, then let it finish.
 
     Parameters
     ----------
     plan : Plan
         The study.
     folder : Path
-        Where everything is kept, the logs of all processes too.
+        For all files, with the logs of the processes.
+    workers : int
+        Number of workers.
     kinds : iterable of str
-        The faults, in order; they end with the last of them.
+        Kinds of the faults, in order. The faults end with the last one.
     pace : float
-        Seconds from one fault to the next; one that was late to find whom to hit is made up for.
+        Seconds from one fault to the next. A delay of one fault shortens the wait for the next.
     seed : int
-        Of what chance decides about the faults.
+        Seed of the random choices about faults.
     calm : callable
-        Returns the results of the undisturbed study of so many iterations; called in a thread, while `ledger verify`
-        recomputes the disturbed one.
+        Returns the results of the study without faults, for a number of iterations. It runs in a thread, while
+        `ledger verify` recomputes the study with faults.
     seconds : float, optional
-        The faults end after so long.
+        Duration of the faults.
     grow : bool, optional
-        Let the budget grow ahead of the study for as long as there are faults; else they end with the study.
+        Extend the budget during the faults. Without it, the faults end with the study.
     watch : callable, optional
-        Called with a line for each thing that happens.
+        Called with a line of text for each event.
     """
     with Server(folder / "server") as server, Proxy(server.port) as proxy:
         ledger = program(folder / "ledger", trial_seconds=0, DATABASE_URL=server.url)
@@ -171,7 +173,7 @@ def soak(
 
 
 def _disturb(fleet: Fleet, injector: Injector, kinds: Iterator[str], pace: float, seconds: float) -> Iterator[Fault]:
-    """Inject one fault after another, yielding each, while the fleet is kept and lasting faults end in time."""
+    """Inject faults one after another and yield each. Keep the processes running, and end faults that last."""
     following = time.monotonic()
     end = following + seconds
     waiting = list(islice(kinds, IN_HAND))
@@ -188,7 +190,7 @@ def _disturb(fleet: Fleet, injector: Injector, kinds: Iterator[str], pace: float
 
 
 def _keep_ahead(server: Server, fleet: Fleet) -> None:
-    """Let the budget grow where the study comes near its end; the next manager brings it."""
+    """Extend the budget when the study is close to its end. The next manager applies it."""
     (row,) = _query(server, "select count(*) as told from ledger.iteration where told_at is not null")
     if row["told"] + AHEAD > fleet.iterations:
         fleet.extend(fleet.iterations + 2 * AHEAD)

@@ -89,7 +89,7 @@ def test_steady_mode_has_no_means():
     assert "In steady mode" in section.caption
 
 
-def test_parallel_coordinates_have_an_axis_for_each_parameter_and_the_loss():
+def test_parallel_coordinates_have_axes_for_parameters_and_loss():
     ledger = snapshot(failed=(0,))
     (trace,) = parallel(Content(ledger)).plots[0].figure.data
     assert [axis.label for axis in trace.dimensions] == ["C", "depth", "kernel", "shift", "loss"]
