@@ -83,7 +83,7 @@ def warnings(connection: Connection, older_than: float) -> Warnings:
     if hidden.sessions:
         lines.append(
             f"{hidden.sessions} sessions of other users are hidden from role {one_line(hidden.role)} and were not"
-            " checked: run this as another role, or `grant pg_read_all_stats` to this one"
+            " checked: run this as another role, or `grant pg_read_all_stats` to this role"
         )
     pinned = bool(prepared or slots or any(session.pins for session in sessions))
     return Warnings(lines, is_held_back=pinned and most is not None)

@@ -31,7 +31,7 @@ def server_account(home: Path) -> tuple[int, int] | None:
         data = data_folder(home).stat()
         if data.st_uid != 0:
             return data.st_uid, data.st_gid
-    # Not the user nobody or postgres, whose other processes could then enter the socket's folder.
+    # Not an existing system user, such as postgres, whose other processes could then enter the socket's folder.
     # The lock is for useradd, which checks the name before it locks the file: of two processes that create the user at
     # once, the second would replace it.
     with Path("/etc/passwd").open() as accounts:

@@ -37,7 +37,7 @@ def share(file: IO[bytes]) -> None:
 def release_share(file: IO[bytes]) -> bool:
     """Release the shared lock of the open file, and return whether no other process holds one.
 
-    Nobody can take a shared lock meanwhile: the caller holds ``server.lock``.
+    No process can take a shared lock in between, because the caller holds ``server.lock``.
     """
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

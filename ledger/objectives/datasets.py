@@ -1,6 +1,6 @@
 """The datasets of the built-in models, and their division into training and test rows.
 
-A dataset is one that is installed with scikit-learn, so that a trial needs no network, or comes from a file (see
+A dataset is installed with scikit-learn, so that a trial needs no network, or comes from a file (see
 `ledger.objectives.tabular`).
 """
 

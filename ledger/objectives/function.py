@@ -24,7 +24,7 @@ def load_function(reference: str, allowed: Collection[str]) -> Callable[[dict[st
     Parameters
     ----------
     reference : str
-        "package.module:function", or "__main__:function" for one that was pickled for this worker. The function takes
+        "package.module:function", or "__main__:function" for a function that was pickled for it. The function takes
         the parameters as a dict. It also gets the context if it has a parameter named ``context``, or else a second
         positional parameter.
     allowed : collection of str

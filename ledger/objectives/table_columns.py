@@ -10,8 +10,8 @@ from ledger.errors import UsageError
 from ledger.objectives.table_cells import Rows
 from ledger.text import nearest, show
 
-# Largest number of different texts in a column. A column with more contains names or free text, from which one 0/1
-# column for each text learns nothing.
+# Largest number of different texts in a column. A column with more of them contains names or free text, from which a
+# model cannot learn.
 MOST_TEXTS = 100
 
 _MISSING = frozenset({"", "na", "nan", "null"})

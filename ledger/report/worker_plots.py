@@ -15,8 +15,8 @@ from ledger.report.theme import OUTCOMES
 
 # Largest number of workers that get a row.
 ROWS = 100
-# Largest number of attempts that are each a bar. Of more, consecutive ones with one outcome are joined where the gap
-# between them is at most this share of the timeline's length.
+# Largest number of attempts of which each gets a bar. With more, consecutive attempts with the same outcome share a bar
+# where the gap between them is at most this share of the timeline's length.
 BARS, LARGEST_GAP = 2_000, 1 / 2_000
 
 
@@ -59,7 +59,7 @@ def timeline(content: Content) -> Section:
         " attempt, from its claim to its end, in the row of its worker."
     )
     if gap > 0:
-        caption += " Consecutive attempts with one outcome share a bar."
+        caption += " Consecutive attempts with the same outcome share a bar."
     if len(by_worker) > ROWS:
         caption += f" Shown are the {ROWS} workers with the most attempts."
     return Section("timeline", title, caption, [Plot(figure, caption)], (900, 140 + height))
@@ -97,7 +97,7 @@ def _bars(rows: Sequence[Sequence[AnyRow]], now: datetime, gap: float) -> list[g
 
 
 def _runs(attempts: Sequence[AnyRow], now: datetime, gap: float) -> list[list[AnyRow]]:
-    """Group consecutive attempts of one worker that have one outcome and at most `gap` seconds between them."""
+    """Group consecutive attempts of one worker that have the same outcome and at most `gap` seconds between them."""
     runs: list[list[AnyRow]] = []
     for attempt in sorted(attempts, key=lambda attempt: (attempt.claimed_at, attempt.trial)):
         last = runs[-1] if runs else []

@@ -55,13 +55,13 @@ class Injector:
 
     def is_free_for(self, kind: str) -> bool:
         """Whether a fault of this kind may be injected now: only one fault of the network lasts at a time."""
-        return kind not in LASTING or not any(one.on_network for one in self._lasting)
+        return kind not in LASTING or not any(fault.on_network for fault in self._lasting)
 
     def pass_time(self) -> None:
         """Wait briefly, replace processes that have ended, and end faults that have lasted long enough."""
         self._fleet.keep()
         now = time.monotonic()
-        self._end([one for one in self._lasting if one.until <= now or one.is_over()])
+        self._end([fault for fault in self._lasting if fault.until <= now or fault.is_over()])
         time.sleep(0.02)
 
     def end_all(self) -> None:
@@ -115,23 +115,23 @@ class Injector:
 
     def delay(self, fault: Fault) -> None:
         seconds, last = self._random.uniform(0.1, 0.8), self._random.uniform(1, 3)
-        where, whom = self._choose()
-        fault.what = f"{whom}, by {seconds:.1f} s, for {last:.1f} s"
+        where, target = self._choose()
+        fault.what = f"{target}, by {seconds:.1f} s, for {last:.1f} s"
         self._proxy.delay(seconds, where)
         self._for(fault, last, where)
 
     def half_open(self, fault: Fault) -> None:
         seconds = self._random.uniform(0.5, 2) * LEASE
         to_server, to_client = self._random.choice([(True, True), (True, True), (True, False), (False, True)])
-        where, whom = self._choose()
-        fault.what = f"{whom}, to the server {to_server}, to the client {to_client}, for {seconds:.1f} s"
+        where, target = self._choose()
+        fault.what = f"{target}, to the server {to_server}, to the client {to_client}, for {seconds:.1f} s"
         self._proxy.stall(where, to_server=to_server, to_client=to_client)
         self._for(fault, seconds, where)
 
     def silence(self, fault: Fault) -> None:
         seconds = self._random.uniform(0.5, 2) * LEASE
-        where, whom = self._choose()
-        fault.what = f"{whom}, for {seconds:.1f} s"
+        where, target = self._choose()
+        fault.what = f"{target}, for {seconds:.1f} s"
         self._proxy.silence(where)
         self._for(fault, seconds, where)
 
@@ -163,7 +163,7 @@ class Injector:
 
         def stopped() -> Member | None:
             held = self._held()
-            holders = [one for one in self._fleet.workers if one.pid in held]
+            holders = [worker for worker in self._fleet.workers if worker.pid in held]
             if not holders:
                 return None
             member = self._random.choice(holders)
@@ -174,7 +174,7 @@ class Injector:
             return None
 
         member = self._wait(stopped)
-        fault.hit, fault.what = member is not None, f"pid {member.pid}" if member else "nobody"
+        fault.hit, fault.what = member is not None, f"pid {member.pid}" if member else "no worker"
         return member
 
     def _choose(self) -> tuple[Where | None, str]:
@@ -210,10 +210,10 @@ class Injector:
         fault.hit = self._hit(where)
         self._later(seconds, end, on_network=True)
 
-    def _end(self, those: list[_Lasting]) -> None:
-        for one in those:
-            self._lasting.remove(one)
-            one.end()
+    def _end(self, faults: list[_Lasting]) -> None:
+        for fault in faults:
+            self._lasting.remove(fault)
+            fault.end()
 
     def _later(
         self,
@@ -228,9 +228,9 @@ class Injector:
     def _wait(self, condition: Callable[[], T]) -> T:
         """Return the value of the condition once it is true, or a false one after `AIM` seconds."""
         until = time.monotonic() + AIM
-        while not (found := condition()) and time.monotonic() < until:
+        while not (value := condition()) and time.monotonic() < until:
             self.pass_time()
-        return found
+        return value
 
 
 KINDS: dict[str, Callable[[Injector, Fault], None]] = {
@@ -267,8 +267,8 @@ def _pid_of(link: Link) -> int | None:
 
 
 def _pid(worker: str) -> int | None:
-    found = re.search(r"-(\d+)-[0-9a-f]{4}$", worker)
-    return int(found[1]) if found else None
+    match = re.search(r"-(\d+)-[0-9a-f]{4}$", worker)
+    return int(match[1]) if match else None
 
 
 def _calls(function: str) -> Where:

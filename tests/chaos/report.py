@@ -13,7 +13,9 @@ def broken(plan: Plan, soaked: Soaked) -> dict[str, int]:
     """Return the counts that must be 0, by name."""
     counts = soaked.counts
     expected = soaked.iterations * plan.points
-    differing = sum(one != other for one, other in zip(soaked.results, soaked.undisturbed, strict=False))
+    differing = sum(
+        result != undisturbed for result, undisturbed in zip(soaked.results, soaked.undisturbed, strict=False)
+    )
     return {
         "trials lost": expected - counts["complete"],
         "results doubled": counts["doubled"],
