@@ -54,7 +54,7 @@ from ledger.settings import Settings
     type=Seconds(min=0),
     default=8.0,
     show_default=True,
-    help="After SIGTERM or Ctrl-C, time to finish the trial in training before it is released. A second signal ends it.",
+    help="After Ctrl-C or SIGTERM, time to finish the trial in training before it is released; a second one ends it.",
 )
 @click.option(
     "--trial-timeout",
