@@ -9,7 +9,7 @@ help:  ## Say what there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## */\1\t/' | expand -t 15
 
 demo: .venv/ready  ## Search the SVM's parameters: 3 iterations of 2 points on 2 workers
-	$(bin)/ledger run --model svm --iterations 3 --points 2 --workers 2 --seed 42
+	$(bin)/ledger run --model svm --iterations 3 --batch-size 2 --workers 2 --seed 42
 
 # in the order of their names, files of few and long tests do not come last, on one process
 test: .venv/ready  ## Run every test that this machine can run

@@ -34,7 +34,7 @@ _FILE = """
 [study]
 name = "{name}"
 iterations = {iterations}
-points = {points}
+batch_size = {batch_size}
 mode = "{mode}"
 [objective]
 function = "benchmarks.objectives:{function}"
@@ -75,12 +75,12 @@ class Ledger:
     # Histories
 
     def study(
-        self, name: str, *, iterations: int, points: int, function: str = "valley", mode: str = "batch"
+        self, name: str, *, iterations: int, batch_size: int, function: str = "valley", mode: str = "batch"
     ) -> StudyRow:
         """Register a study with a GP, EI and three real parameters."""
         file = self.folder / f"{name}.toml"
         space = "\n".join(f'{one} = {{ type = "real", low = 0.0, high = 1.0 }}' for one in NAMES)
-        facts = {"iterations": iterations, "points": points, "function": function, "mode": mode}
+        facts = {"iterations": iterations, "batch_size": batch_size, "function": function, "mode": mode}
         file.write_text(_FILE.format(name=name, space=space, **facts))
         with self.store() as store:
             return register(store, assemble({}, file))

@@ -51,7 +51,7 @@ def _took(seconds: float) -> str:
 
 
 def _worker(found: Ledger) -> float:
-    row = found.study("idle", iterations=1, points=1)
+    row = found.study("idle", iterations=1, batch_size=1)
     with found.workers(1, "idle") as (pid,):
         with found.program("resume", "idle") as manager:
             manager.wait()
@@ -62,7 +62,7 @@ def _worker(found: Ledger) -> float:
 
 def _manager(found: Ledger, trials: int) -> tuple[float, float, float]:
     batch = min(500, trials // 2)
-    row = found.study("large", iterations=trials // batch + 1, points=8)
+    row = found.study("large", iterations=trials // batch + 1, batch_size=8)
     found.fill(row, trials, batch)
     peak = 0.0
     started = time.perf_counter()

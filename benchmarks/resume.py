@@ -51,7 +51,7 @@ def resumed(trials: int, runs: int) -> list[float]:
     seconds = []
     with ledger() as found:
         first = trials // BATCH
-        row = found.study("resumed", iterations=first + runs + 2, points=BATCH)
+        row = found.study("resumed", iterations=first + runs + 2, batch_size=BATCH)
         found.fill(row, trials, BATCH)
         for number in range(first, first + runs + 1):
             started = time.perf_counter()

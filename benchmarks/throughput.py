@@ -45,7 +45,7 @@ IDLE_WORKERS = 4
 SHARE, TIMES, GROWTH, P50, P99 = 0.7, 30, 1.2, 5.0, 25.0
 
 _SPEC = {
-    "points": 1,
+    "batch_size": 1,
     "seed": 0,
     "objective": {"function": "nothing:loss"},
     "space": [],

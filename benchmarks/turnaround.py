@@ -47,7 +47,7 @@ def run(*, quick: bool = False) -> str:
 
 def _ours(found: Ledger, trials: int, turnarounds: int) -> list[float]:
     first = trials // BATCH
-    row = found.study("ours", iterations=first + turnarounds + 1, points=BATCH, function="sleeping")
+    row = found.study("ours", iterations=first + turnarounds + 1, batch_size=BATCH, function="sleeping")
     found.fill(row, trials, BATCH)
     with found.workers(WORKERS, "ours", SECONDS), found.program("resume", "ours") as manager:
         manager.wait()
@@ -56,7 +56,7 @@ def _ours(found: Ledger, trials: int, turnarounds: int) -> list[float]:
 
 def _skopt(found: Ledger, trials: int, turnarounds: int) -> list[float]:
     first = trials // BATCH
-    row = found.study("skopt", iterations=first + turnarounds + 1, points=BATCH, function="sleeping")
+    row = found.study("skopt", iterations=first + turnarounds + 1, batch_size=BATCH, function="sleeping")
     points, losses = found.fill(row, trials, BATCH)
     optimizer = skopt_optimizer(initial=1)
     with found.workers(WORKERS, "skopt", SECONDS), warnings.catch_warnings():

@@ -68,7 +68,7 @@ def _row(
 
 
 def _ours(found: Ledger, name: str, batches: int, seconds: float, mode: str) -> float:
-    row = found.study(name, iterations=batches, points=BATCH, function="sleeping", mode=mode)
+    row = found.study(name, iterations=batches, batch_size=BATCH, function="sleeping", mode=mode)
     file = str(found.folder / f"{name}.toml")
     with found.workers(WORKERS, name, seconds), found.program("manager", file) as manager:
         manager.wait()
@@ -76,7 +76,7 @@ def _ours(found: Ledger, name: str, batches: int, seconds: float, mode: str) -> 
 
 
 def _skopt(found: Ledger, name: str, batches: int, seconds: float) -> float:
-    row = found.study(name, iterations=batches, points=BATCH, function="sleeping")
+    row = found.study(name, iterations=batches, batch_size=BATCH, function="sleeping")
     with found.workers(WORKERS, name, seconds), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         search(found, row, skopt_optimizer(initial=BATCH), [BATCH] * batches)

@@ -40,7 +40,7 @@ class Study:
         Decorated with `ledger.objective`.
     name : str, optional
         Unique in a ledger; made of the settings by default. The same name and settings go on with a study.
-    iterations, points : int
+    iterations, batch_size : int
         The budget: so many rounds of so many trials.
     seed : int
         Of all that is random, in [0, 2**31).
@@ -63,7 +63,7 @@ class Study:
         *,
         name: str | None = None,
         iterations: int = 3,
-        points: int = 2,
+        batch_size: int = 2,
         seed: int = 42,
         mode: str = "batch",
         optimizer: Mapping[str, Any] | None = None,
@@ -85,7 +85,7 @@ class Study:
                 "study": {
                     **({} if name is None else {"name": name}),
                     "iterations": iterations,
-                    "points": points,
+                    "batch_size": batch_size,
                     "seed": seed,
                     "mode": mode,
                 },
@@ -112,7 +112,7 @@ class Study:
         Parameters
         ----------
         workers : int, optional
-            How many processes, at least 1. Default: one a core, at most as many as points.
+            How many processes, at least 1. Default: one a core, at most the batch size.
 
         Raises
         ------
@@ -126,7 +126,7 @@ class Study:
             )
         if workers is not None and workers < 1:
             raise UsageError(f"workers {workers!r} must be 1 or more")
-        workers = workers or min(os.cpu_count() or 1, self._study.points)
+        workers = workers or min(os.cpu_count() or 1, self._study.batch_size)
         settings = _settings(self._database)
         with self._environment() as environment:
             search.check_objective(self._study.spec()["objective"], self._allowed, environment)

@@ -286,7 +286,7 @@ def _seen(ledger: Snapshot) -> Iterator[str]:
         yield f"state failed, but trial {completed[0]} is complete"
     # where every trial failed, others were tried instead
     spent = sum(trial.source == "proposed" and trial.state != "failed" for trial in ledger.trials)
-    budget = row.iterations * row.spec["points"]
+    budget = row.iterations * row.spec["batch_size"]
     if spent > budget:
         yield f"a budget of {budget} trials, but {spent} were proposed that did not fail"
 
@@ -339,7 +339,7 @@ def _recomputed(ledger: Snapshot, study: Study, proposals: Sequence[_Proposal]) 
         number, round = proposal.iteration.number, proposal.round
         past = recall(ledger.trials, number, round, proposal.before, proposal.seen)
         # in steady mode as many as had ended, in batch mode as many as an iteration has
-        size = study.points if proposal.seen is None else len(proposal.trials)
+        size = study.batch_size if proposal.seen is None else len(proposal.trials)
         computed = propose(study, number, round, size, past)
         if len(computed.points) != len(proposal.trials):
             yield (

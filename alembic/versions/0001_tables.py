@@ -27,7 +27,10 @@ def upgrade() -> None:
         sa.Column("versions", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
         sa.Column("seed", sa.BigInteger(), sa.Computed("((spec ->> 'seed')::bigint)", persisted=True), nullable=False),
         sa.Column(
-            "points", sa.Integer(), sa.Computed("((spec ->> 'points')::integer)", persisted=True), nullable=False
+            "batch_size",
+            sa.Integer(),
+            sa.Computed("((spec ->> 'batch_size')::integer)", persisted=True),
+            nullable=False,
         ),
         sa.Column(
             "objective",

@@ -30,7 +30,7 @@ COLUMNS = {
         "finished_at": "When it ended; null until then.",
         "versions": "Versions of Python, the packages and the BLAS kernel that it was made with.",
         "seed": "Of all that is random, from 0 to 2147483647; part of spec.",
-        "points": "Trials of an iteration, or in steady mode trials kept in flight, at least 1; part of spec.",
+        "batch_size": "Trials of an iteration, or in steady mode trials kept in flight, at least 1; part of spec.",
         "objective": "What turns parameters into a loss: model and dataset, or function; part of spec.",
         "max_failures": "Failed attempts, at least 1, after which a trial has failed; part of spec.",
         "max_lost": "Lost attempts, at least 1, after which a trial has failed; part of spec.",

@@ -19,7 +19,7 @@ STUDY = """
 [study]
 name = "wide-svm"
 iterations = 12
-points = 4
+batch_size = 4
 seed = 3
 [objective]
 model = "svm"

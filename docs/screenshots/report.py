@@ -17,7 +17,7 @@ STUDY = """
 [study]
 name = "digits"
 iterations = 12
-points = 4
+batch_size = 4
 seed = 7
 [objective]
 model = "svm"

@@ -28,7 +28,7 @@ STUDY = """
 [study]
 name = "digits"
 iterations = 12
-points = 6
+batch_size = 6
 [objective]
 model = "xgb"
 dataset = "digits"

@@ -63,8 +63,8 @@ class _Program(click.Group):
 
 _EXAMPLES = """\b
 Examples:
-  ledger run --model svm --iterations 3 --points 2
-  ledger status svm-42-be6aab --watch
+  ledger run --model svm --iterations 3 --batch-size 2
+  ledger status svm-42-5a83e9 --watch
   ledger study list"""
 
 

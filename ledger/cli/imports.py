@@ -74,7 +74,7 @@ _skip = click.option(
 )
 
 
-@import_.command(epilog=examples("ledger import csv known.csv --into svm-42-be6aab --loss error"))
+@import_.command(epilog=examples("ledger import csv known.csv --into svm-42-5a83e9 --loss error"))
 @click.argument("file", type=Contents())
 @_into
 @click.option("--loss", type=TEXT, default="loss", show_default=True, metavar="COLUMN", help="The losses' column.")
@@ -104,7 +104,7 @@ def csv(
     _say(into, first, history)
 
 
-@import_.command(epilog=examples("ledger import optuna sqlite:///optuna.db old --into svm-42-be6aab"))
+@import_.command(epilog=examples("ledger import optuna sqlite:///optuna.db old --into svm-42-5a83e9"))
 @click.argument("url", type=TEXT)
 @click.argument("study", type=TEXT)
 @_into

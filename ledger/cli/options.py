@@ -214,7 +214,7 @@ def study_options(command: F) -> F:
         help="The budget: rounds of ask, wait and tell. Default: 3.",
     )
     @click.option(
-        "--points",
+        "--batch-size",
         envvar="NUM_HYPERPARAM_SETS",
         show_envvar=True,
         type=click.IntRange(min=1),
@@ -258,7 +258,7 @@ def study_options(command: F) -> F:
     @wraps(command)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
         names = (
-            *("model", "dataset", "data", "target", "cv", "metric", "iterations", "points", "mode", "seed", "name"),
+            *("model", "dataset", "data", "target", "cv", "metric", "iterations", "batch_size", "mode", "seed", "name"),
             *("base_estimator", "acq_func", "trial_timeout"),
         )
         options = {name: kwargs.pop(name) for name in names}

@@ -16,8 +16,8 @@ NAMES = ("convergence", "parallel", "parameters", "dependence", "importance", "t
 
 @click.command(
     epilog=examples(
-        "ledger report svm-42-be6aab --output report.html",
-        "ledger report svm-42-be6aab --format png --plot convergence --output x.png",
+        "ledger report svm-42-5a83e9 --output report.html",
+        "ledger report svm-42-5a83e9 --format png --plot convergence --output x.png",
     )
 )
 @click.argument("name", type=STUDY)

@@ -15,18 +15,18 @@ from ledger.settings import Settings
 
 @click.command(
     epilog=examples(
-        "ledger run --model xgb --iterations 5 --points 4 --workers 4 --seed 7",
+        "ledger run --model xgb --iterations 5 --batch-size 4 --workers 4 --seed 7",
         "ledger run --data train.csv --target label --cv 5 --metric f1_macro",
         "ledger run study.toml",
         "ledger run study.toml --allow my_package --trial-timeout 600",
-        "ledger run --mode steady --points 8 --iterations 10",
+        "ledger run --mode steady --batch-size 8 --iterations 10",
     )
 )
 @study_options
 @click.option(
     "--workers",
     type=click.IntRange(min=1),
-    help="Workers to start on this machine. Default: one a core, at most as many as points.",
+    help="Workers to start on this machine. Default: one a core, at most the batch size.",
 )
 @allow_option
 @wait_option
@@ -50,7 +50,7 @@ def run(
     from ledger.study.spec import workers as workers_of
 
     study = assemble(options, file)
-    workers = workers or workers_of(file) or min(os.cpu_count() or 1, study.points)
+    workers = workers or workers_of(file) or min(os.cpu_count() or 1, study.batch_size)
     if study.objective.function is not None:
         search.check_objective(study.spec()["objective"], allow)
     with database(settings, create=True) as url:
@@ -61,7 +61,7 @@ def run(
 
 @click.command(
     epilog=examples(
-        "ledger manager --model svm --iterations 10 --points 8",
+        "ledger manager --model svm --iterations 10 --batch-size 8",
         "ledger manager study.toml --wait",
     )
 )
@@ -86,8 +86,8 @@ def manager(file: Path | None, options: dict[str, Any], wait: bool, settings: Se
 
 @click.command(
     epilog=examples(
-        "ledger resume svm-42-be6aab",
-        "ledger resume svm-42-be6aab --iterations 6 --workers 4",
+        "ledger resume svm-42-5a83e9",
+        "ledger resume svm-42-5a83e9 --iterations 6 --workers 4",
     )
 )
 @click.argument("name", type=STUDY)

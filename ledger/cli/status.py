@@ -17,9 +17,9 @@ from ledger.settings import Settings
 
 @click.command(
     epilog=examples(
-        "ledger status svm-42-be6aab",
-        "ledger status svm-42-be6aab --watch",
-        "ledger status svm-42-be6aab --json | jq .remaining_seconds",
+        "ledger status svm-42-5a83e9",
+        "ledger status svm-42-5a83e9 --watch",
+        "ledger status svm-42-5a83e9 --json | jq .remaining_seconds",
     )
 )
 @click.argument("name", type=STUDY)

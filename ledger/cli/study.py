@@ -22,7 +22,7 @@ _ITERATION = (
 )
 
 
-@click.group(epilog=examples("ledger study list", "ledger study show svm-42-be6aab"))
+@click.group(epilog=examples("ledger study list", "ledger study show svm-42-5a83e9"))
 def study() -> None:
     """Look at studies and steer them."""
 
@@ -78,8 +78,8 @@ def list_(as_json: bool, settings: Settings) -> None:
 
 @study.command(
     epilog=examples(
-        "ledger study show svm-42-be6aab",
-        "ledger study show svm-42-be6aab --json | jq .best.params",
+        "ledger study show svm-42-5a83e9",
+        "ledger study show svm-42-5a83e9 --json | jq .best.params",
     )
 )
 @click.argument("name", type=STUDY)
@@ -123,7 +123,7 @@ def show(name: str, as_json: bool, settings: Settings) -> None:
         click.echo(f"\nbest parameters as TOML:\n{as_toml(best.params)}")
 
 
-@study.command(epilog=examples("ledger study view svm-42-be6aab"))
+@study.command(epilog=examples("ledger study view svm-42-5a83e9"))
 @click.argument("name", type=STUDY)
 @settings_options
 def view(name: str, settings: Settings) -> None:
@@ -142,7 +142,7 @@ def view(name: str, settings: Settings) -> None:
         click.echo(f"ledger: it has no room for {len(made.omitted)} more metrics: read ledger.trials", err=True)
 
 
-@study.command(epilog=examples("ledger study pause svm-42-be6aab"))
+@study.command(epilog=examples("ledger study pause svm-42-5a83e9"))
 @click.argument("name", type=STUDY)
 @settings_options
 def pause(name: str, settings: Settings) -> None:
@@ -154,7 +154,7 @@ def pause(name: str, settings: Settings) -> None:
     click.echo(f"study {name} is paused: `ledger resume {name}` lets it go on")
 
 
-@study.command(epilog=examples("ledger study cancel svm-42-be6aab"))
+@study.command(epilog=examples("ledger study cancel svm-42-5a83e9"))
 @click.argument("name", type=STUDY)
 @settings_options
 def cancel(name: str, settings: Settings) -> None:
@@ -167,7 +167,7 @@ def cancel(name: str, settings: Settings) -> None:
     click.echo(f"study {name} is cancelled")
 
 
-@study.command(epilog=examples("ledger study delete svm-42-be6aab --yes"))
+@study.command(epilog=examples("ledger study delete svm-42-5a83e9 --yes"))
 @click.argument("name", type=STUDY)
 @click.option("--yes", is_flag=True, help="Delete without asking.")
 @settings_options

@@ -27,7 +27,7 @@ _TRIAL = (
 _ATTEMPT = ("number", "worker", "claimed_at", "ended_at", "outcome", "loss", "seconds", "error")
 
 
-@click.group(epilog=examples("ledger trial list svm-42-be6aab", "ledger trial show svm-42-be6aab 3"))
+@click.group(epilog=examples("ledger trial list svm-42-5a83e9", "ledger trial show svm-42-5a83e9 3"))
 def trial() -> None:
     """Look at trials, enqueue, retry and cancel them."""
 
@@ -35,9 +35,9 @@ def trial() -> None:
 @trial.command(
     name="list",
     epilog=examples(
-        "ledger trial list svm-42-be6aab",
-        "ledger trial list svm-42-be6aab --state failed",
-        "ledger trial list svm-42-be6aab --json | jq '.[].loss'",
+        "ledger trial list svm-42-5a83e9",
+        "ledger trial list svm-42-5a83e9 --state failed",
+        "ledger trial list svm-42-5a83e9 --json | jq '.[].loss'",
     ),
 )
 @click.argument("name", type=STUDY)
@@ -70,7 +70,7 @@ def list_(name: str, state: str | None, as_json: bool, settings: Settings) -> No
     )
 
 
-@trial.command(epilog=examples("ledger trial show svm-42-be6aab 3", "ledger trial show svm-42-be6aab 3 --json"))
+@trial.command(epilog=examples("ledger trial show svm-42-5a83e9 3", "ledger trial show svm-42-5a83e9 3 --json"))
 @click.argument("name", type=STUDY)
 @click.argument("number", type=click.IntRange(min=0))
 @document.json_option
@@ -116,7 +116,7 @@ def show(name: str, number: int, as_json: bool, settings: Settings) -> None:
             click.echo(f"  {indent}{one_line(line, LONGEST)}")
 
 
-@trial.command(epilog=examples("ledger trial enqueue svm-42-be6aab C=1.0 gamma=0.01"))
+@trial.command(epilog=examples("ledger trial enqueue svm-42-5a83e9 C=1.0 gamma=0.01"))
 @click.argument("name", type=STUDY)
 @click.argument("values", nargs=-1, type=TEXT, metavar="[PARAMETER=VALUE]...")
 @click.option(
@@ -150,7 +150,7 @@ def enqueue(name: str, values: tuple[str, ...], file: tuple[str, bytes] | None, 
         click.echo(f"it runs again: `ledger resume {name}` goes on with it")
 
 
-@trial.command(epilog=examples("ledger trial retry svm-42-be6aab 3", "ledger trial retry svm-42-be6aab 3 5 8"))
+@trial.command(epilog=examples("ledger trial retry svm-42-5a83e9 3", "ledger trial retry svm-42-5a83e9 3 5 8"))
 @click.argument("name", type=STUDY)
 @click.argument("numbers", nargs=-1, required=True, type=click.IntRange(min=0), metavar="NUMBER...")
 @settings_options
@@ -175,7 +175,7 @@ def retry(name: str, numbers: tuple[int, ...], settings: Settings) -> None:
         click.echo(f"it runs again: `ledger resume {name}` goes on with it")
 
 
-@trial.command(epilog=examples("ledger trial cancel svm-42-be6aab 4", "ledger trial cancel svm-42-be6aab 4 5"))
+@trial.command(epilog=examples("ledger trial cancel svm-42-5a83e9 4", "ledger trial cancel svm-42-5a83e9 4 5"))
 @click.argument("name", type=STUDY)
 @click.argument("numbers", nargs=-1, required=True, type=click.IntRange(min=0), metavar="NUMBER...")
 @settings_options

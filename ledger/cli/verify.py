@@ -12,7 +12,7 @@ from ledger.errors import LedgerError
 from ledger.settings import Settings
 
 
-@click.command(epilog=examples("ledger verify svm-42-be6aab", "ledger verify svm-42-be6aab --json"))
+@click.command(epilog=examples("ledger verify svm-42-5a83e9", "ledger verify svm-42-5a83e9 --json"))
 @click.argument("name", type=STUDY)
 @document.json_option
 @settings_options

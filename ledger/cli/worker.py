@@ -19,7 +19,7 @@ from ledger.settings import Settings
     subcommand_metavar="[list]",
     epilog=examples(
         "ledger worker",
-        "ledger worker --study svm-42-be6aab --until-complete",
+        "ledger worker --study svm-42-5a83e9 --until-complete",
         "ledger worker --allow my_package --memory-limit 4G --threads 2",
         "ledger worker list",
     ),

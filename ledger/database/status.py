@@ -48,12 +48,12 @@ began as (
   select greatest(
     coalesce(
       (select finished_at from trial where claimed_at is not null and finished_at is not null
-       order by finished_at desc offset greatest(:rated, (select 2 * points from study)) limit 1),
+       order by finished_at desc offset greatest(:rated, (select 2 * batch_size from study)) limit 1),
       (select min(claimed_at) from trial)),
     (select min(started_at) from here where alive)) as at)
 select
   study.name, study.state, study.reason, coalesce(study.spec ->> 'mode', 'batch') as mode,
-  study.iterations, study.points, study.created_at, study.finished_at, moment.now,
+  study.iterations, study.batch_size, study.created_at, study.finished_at, moment.now,
   (select count(*) from ledger.iterations where study_id = :study and told_at is not null) as told,
   counted.*,
   exists (
@@ -221,12 +221,12 @@ def read(connection: Connection, study_id: int, manager_lock: int) -> Status:
     row = connection.execute(_QUERY, given).one_or_none()
     if row is None:
         raise LedgerError("the study was deleted while it was watched")
-    total = row.iterations * row.points
+    total = row.iterations * row.batch_size
     if row.mode == "steady":
         done = row.ended
-        told = min(row.iterations, done // row.points)
+        told = min(row.iterations, done // row.batch_size)
     else:
-        done = row.told * row.points + min(row.points, row.ended_now)
+        done = row.told * row.batch_size + min(row.batch_size, row.ended_now)
         told = row.told
     done = min(done, total)
     rate = row.rated / row.rated_seconds if row.rated and row.rated_seconds > 0 else None

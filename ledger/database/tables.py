@@ -68,7 +68,7 @@ study = Table(
         "spec",
         JSONB,
         nullable=False,
-        comment="All that defines the study: points, mode, seed, space, objective, optimizer, limits, and what "
+        comment="All that defines the study: batch size, mode, seed, space, objective, optimizer, limits, and what "
         "was resolved from defaults.",
     ),
     Column(
@@ -101,9 +101,9 @@ study = Table(
         comment="Of all that is random, from 0 to 2147483647; part of spec.",
     ),
     _of_spec(
-        "points",
+        "batch_size",
         Integer,
-        "((spec ->> 'points')::integer)",
+        "((spec ->> 'batch_size')::integer)",
         comment="Trials of an iteration, or in steady mode trials kept in flight, at least 1; part of spec.",
     ),
     _of_spec(

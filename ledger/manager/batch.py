@@ -144,7 +144,7 @@ class Manager:
         """Propose a round, or end the study where there is none; False where it is to be seen anew before."""
         trials = self._store.trials(self._row.id)
         past = recall(trials, number, round, self._store.last_surrogate(self._row.id, number))
-        proposal = propose(self._study, number, round, self._study.points, past)
+        proposal = propose(self._study, number, round, self._study.batch_size, past)
         where = self._where(number)
         if not proposal.points:
             if round == 0:
@@ -178,15 +178,15 @@ class Manager:
         """Poll until every trial of the iteration has ended; the seconds waited, or None where the study ended."""
         started = time.monotonic()
         pause = SHORTEST_POLL
-        total = self._row.iterations * self._study.points
+        total = self._row.iterations * self._study.batch_size
         while True:
             waiting, state = self._store.waiting(self._row.id, number)
             if state not in ("running", "paused"):
                 return None
             self._say_paused(state == "paused", waiting)
             if self._watch is not None:
-                before = number * self._study.points
-                self._watch(Progress(before + max(0, self._study.points - waiting), total, self._best))
+                before = number * self._study.batch_size
+                self._watch(Progress(before + max(0, self._study.batch_size - waiting), total, self._best))
             if waiting == 0:
                 return time.monotonic() - started
             self._reaper.look()

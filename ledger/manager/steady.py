@@ -31,7 +31,7 @@ class SteadyManager(Manager):
             Where the study failed because no trial of many completed, try as many more as are in flight.
         """
         self._load()
-        points = self._study.points
+        points = self._study.batch_size
         # where none completes, the study fails after so many
         self._tries = min(ROUNDS * points, self._budget)
         if another_round:
@@ -109,7 +109,7 @@ class SteadyManager(Manager):
     @property
     def _budget(self) -> int:
         """How many trials are proposed in all."""
-        return self._row.iterations * self._study.points
+        return self._row.iterations * self._study.batch_size
 
     @property
     def _proposed(self) -> list[AnyRow]:
@@ -128,7 +128,7 @@ class SteadyManager(Manager):
             # others are tried instead of failed trials, but not instead of cancelled ones
             left += self._failures
             left = min(left, self._tries - self._failures - len(self._open))
-        return min(self._study.points - len(self._open), left)
+        return min(self._study.batch_size - len(self._open), left)
 
     def _replace(self, size: int) -> None:
         number = self._next

@@ -92,7 +92,7 @@ def storage(database_url: str | None = None, home: Path | None = None) -> "Itera
     Examples
     --------
     >>> with storage() as ledger:  # doctest: +SKIP
-    ...     optuna.load_study(study_name="svm-42-be6aab", storage=ledger).best_params
+    ...     optuna.load_study(study_name="svm-42-5a83e9", storage=ledger).best_params
     """
     settings = Settings.from_environment()
     with ExitStack() as stack:

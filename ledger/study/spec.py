@@ -197,7 +197,7 @@ class StudyTable(_Table):
     name: str | None = None
     seed: Seed = 42
     iterations: Count = 3
-    points: Count = 2
+    batch_size: Count = 2
     mode: Mode = "batch"
     workers: Annotated[int, Field(ge=1, le=1_000)] | None = None
 
@@ -223,11 +223,11 @@ class Study(_Table):
         In [0, 2**31).
     iterations : int
         The budget, at least 1; it may grow.
-    points : int
-        Trials an iteration, at least 1; in steady mode, trials that are kept in flight.
+    batch_size : int
+        Trials that are proposed at once, at least 1; in steady mode, trials that are kept in flight.
     mode : str
-        "batch": every trial of an iteration ends before the next is proposed. "steady": each trial that ends is
-        replaced at once, `iterations` times `points` in all, so that the points depend on the order of the ends.
+        "batch": every trial of an iteration ends before the next iteration is proposed. "steady": each trial that ends
+        is replaced at once, so that the points depend on the order in which trials end.
     objective : Objective
     space : Space
     optimizer : OptimizerSettings
@@ -240,7 +240,7 @@ class Study(_Table):
     name: str
     seed: Seed
     iterations: Count
-    points: Count
+    batch_size: Count
     mode: Mode = "batch"
     objective: Objective
     space: Space
@@ -252,9 +252,8 @@ class Study(_Table):
         """Return, as JSON, what was asked for, without the name, the budget and what was resolved."""
         return {
             "seed": self.seed,
-            "points": self.points,
-            # left out in batch mode, so that studies from before there was another keep their hash
-            **({"mode": self.mode} if self.mode != "batch" else {}),
+            "batch_size": self.batch_size,
+            "mode": self.mode,
             "objective": self.objective.model_dump(exclude_none=True),
             "space": self.space.to_json(),
             "optimizer": self.optimizer.model_dump(),
@@ -303,15 +302,14 @@ class Study(_Table):
         return hashlib.sha256(text.encode()).hexdigest()
 
 
-def initial_points(iterations: int, points: int) -> int:
-    """Return how many points are drawn at random before a model proposes any.
+def initial_points(budget: int, batch_size: int) -> int:
+    """Return the number of points that are drawn at random before a surrogate proposes points.
 
-    A quarter of the budget, at least 2 and at most 10, rounded up to whole iterations: skopt's 10 would make the
+    It is a quarter of the budget, at least 2 and at most 10, rounded up to whole batches: skopt's 10 would make the
     whole of a small study random.
     """
-    budget = iterations * points
     wanted = min(10, max(2, -(-budget // 4)))
-    return min(budget, -(-wanted // points) * points)
+    return min(budget, -(-wanted // batch_size) * batch_size)
 
 
 def assemble(
@@ -323,7 +321,7 @@ def assemble(
     ----------
     options : mapping
         From the command line or the environment; None is not given. Keys: model, dataset, data (the path of a file),
-        target, metric, cv, iterations, points, mode, seed, name, base_estimator, acq_func, trial_timeout.
+        target, metric, cv, iterations, batch_size, mode, seed, name, base_estimator, acq_func, trial_timeout.
     file : Path, optional
         A TOML file with tables [study], [space], [optimizer], [objective] and [limits]; options beat it. A path under
         [objective] data starts from the file's folder.
@@ -342,13 +340,13 @@ def assemble(
         name=table.name or "",
         seed=table.seed,
         iterations=table.iterations,
-        points=table.points,
+        batch_size=table.batch_size,
         mode=table.mode,
         objective=objective,
         space=asked.space(objective),
         optimizer=asked.read(OptimizerSettings, "optimizer"),
         limits=asked.read(Limits, "limits"),
-        resolved=Resolved(initial_points=initial_points(table.iterations, table.points)),
+        resolved=Resolved(initial_points=initial_points(table.iterations * table.batch_size, table.batch_size)),
     )
     if study.name:
         return study
@@ -392,7 +390,7 @@ class _Asked:
         "name": ("study", "--name or STUDY_NAME"),
         "seed": ("study", "--seed or SEED"),
         "iterations": ("study", "--iterations or NUM_ITERATIONS"),
-        "points": ("study", "--points or NUM_HYPERPARAM_SETS"),
+        "batch_size": ("study", "--batch-size or NUM_HYPERPARAM_SETS"),
         "mode": ("study", "--mode or SEARCH_MODE"),
         "model": ("objective", "--model or MODEL_CHOICE"),
         "dataset": ("objective", "--dataset or DATASET"),
@@ -556,7 +554,7 @@ def _first(error: ValidationError, place: Callable[[str], str]) -> str:
 
 def _flat(study: Study) -> dict[str, str]:
     """Return what was asked for as one text a place, as in ``{"optimizer.acq_func": "EI"}``."""
-    asked = {**study.asked(), "mode": study.mode}
+    asked = study.asked()
     # the order of the dimensions is part of the study: the draws follow it
     order = [dimension["name"] for dimension in asked["space"]]
     asked["space"] = {dimension.pop("name"): dimension for dimension in asked["space"]}

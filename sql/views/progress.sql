@@ -5,7 +5,7 @@ select
   study.name as study,
   study.state,
   case study.spec ->> 'mode'
-    when 'steady' then least(study.iterations, trials.ended / study.points)
+    when 'steady' then least(study.iterations, trials.ended / study.batch_size)
     else count(told.number)
   end as iterations_told,
   study.iterations,

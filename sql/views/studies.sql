@@ -6,7 +6,7 @@ select
   state,
   reason,
   iterations,
-  points,
+  batch_size,
   seed,
   objective,
   created_at,

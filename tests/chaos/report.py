@@ -12,7 +12,7 @@ OUTCOMES = ("complete", "lost", "released", "failed", "timeout", "stale", "open"
 def broken(plan: Plan, soaked: Soaked) -> dict[str, int]:
     """Return the counts that must be 0, by name."""
     counts = soaked.counts
-    expected = soaked.iterations * plan.points
+    expected = soaked.iterations * plan.batch_size
     differing = sum(
         result != undisturbed for result, undisturbed in zip(soaked.results, soaked.undisturbed, strict=False)
     )

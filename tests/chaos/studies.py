@@ -14,7 +14,7 @@ _FILE = """
 [study]
 name = "{name}"
 iterations = {iterations}
-points = {points}
+batch_size = {batch_size}
 seed = {seed}
 
 [optimizer]
@@ -50,7 +50,7 @@ class Plan:
 
     model: str
     iterations: int
-    points: int
+    batch_size: int
     seed: int
     base_estimator: str
 
@@ -60,7 +60,7 @@ class Plan:
         head = _FILE.format(
             name=NAME,
             iterations=self.iterations,
-            points=self.points,
+            batch_size=self.batch_size,
             seed=self.seed,
             base_estimator=self.base_estimator,
             lease=LEASE,

@@ -58,7 +58,7 @@ values ('b', 'host', 7, '{}', %(t)s - interval '50 s', %(t)s + interval '150 s',
 """
 
 SPEC = json.dumps(
-    {"points": 3, "seed": 7, "objective": {"model": "svm"}, "space": SPACE, "optimizer": {}, "limits": LIMITS}
+    {"batch_size": 3, "seed": 7, "objective": {"model": "svm"}, "space": SPACE, "optimizer": {}, "limits": LIMITS}
 )
 
 

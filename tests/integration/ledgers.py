@@ -14,7 +14,7 @@ LIMITS = {"max_failures": 3, "max_lost": 20, "lease": 30.0, "heartbeat": 10.0, "
 
 def spec(points: int = 4, **limits: Any) -> dict[str, Any]:
     return {
-        "points": points,
+        "batch_size": points,
         "seed": 42,
         "objective": {"model": "svm", "dataset": "breast_cancer"},
         "space": [{"name": "C", "type": "real", "low": 1.0, "high": 1000.0, "prior": "uniform"}],

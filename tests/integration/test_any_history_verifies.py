@@ -49,7 +49,7 @@ def test_any_history_verifies(url, advance, tmp_path):
             self.now = 0.0
             self.own = 0
             advance(0)
-            self.study = assemble({"name": f"s{uuid.uuid4().hex[:8]}", "iterations": 3, "points": 2}, file)
+            self.study = assemble({"name": f"s{uuid.uuid4().hex[:8]}", "iterations": 3, "batch_size": 2}, file)
             row = self.store.create(self.study.name, self.study.spec(), self.study.spec_hash, 3, {})
             assert row is not None
             self.id = row.id

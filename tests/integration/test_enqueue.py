@@ -182,7 +182,7 @@ def test_where_all_that_were_enqueued_fail_the_study_goes_on(store, workers, tmp
 
 @pytest.mark.parametrize("when", ["before", "while it runs"])
 def test_in_steady_mode_they_join_the_flight_and_cost_nothing_of_the_budget(store, url, workers, tmp_path, when):
-    asked = study(tmp_path, mode="steady", points=3)
+    asked = study(tmp_path, mode="steady", batch_size=3)
     row = recorded(store, asked)
     more = threading.Event()
 

@@ -79,7 +79,12 @@ def test_a_bad_study_file_or_one_that_differs_changes_nothing(url, connection, t
 
 
 BAD = (
-    *(["manager", "--points"], ["manager", "--iterations"], ["run", "--workers"], ["resume", "svm-1", "--iterations"]),
+    *(
+        ["manager", "--batch-size"],
+        ["manager", "--iterations"],
+        ["run", "--workers"],
+        ["resume", "svm-1", "--iterations"],
+    ),
     *(["resume", "svm-1", "--workers"], ["worker", "--max-trials"], ["worker", "--threads"], ["manager", "--seed"]),
     *(
         ["export", "svm-1", "--format"],

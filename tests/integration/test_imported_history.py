@@ -90,7 +90,7 @@ def test_a_study_of_which_no_trial_completes_fails_whatever_was_measured_elsewhe
 
 
 def test_in_steady_mode_they_are_seen_at_once_and_cost_nothing_of_the_budget(store, url, workers, tmp_path):
-    asked = study(tmp_path, mode="steady", points=3)
+    asked = study(tmp_path, mode="steady", batch_size=3)
     row = recorded(store, asked)
     bring_in(store, row.id)
     came: list[int] = []

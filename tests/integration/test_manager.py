@@ -26,7 +26,7 @@ def study(tmp_path, space='x = { type = "real", low = -1.0, high = 1.0 }', limit
         f'[study]\nname = "s"\n[objective]\nfunction = "m:f"\n[optimizer]\nbase_estimator = "ET"\n'
         f"[space]\n{space}\n[limits]\nmax_failures = 1\n{limits}\n"
     )
-    return assemble({"iterations": 4, "points": 2, "seed": 1, **options}, file)
+    return assemble({"iterations": 4, "batch_size": 2, "seed": 1, **options}, file)
 
 
 @pytest.fixture

@@ -458,7 +458,7 @@ def test_a_study_runs_with_each_program_under_its_own_role(server, tmp_path):
         of = make_roles(url)
         assert "revision" in said(start(of("ledger_owner"), "db", "upgrade"))
         worker = start(of("ledger_worker"), "worker", "--until-complete")
-        manager = start(of("ledger_manager"), "manager", "--iterations", "2", "--points", "2", "--name", "s")
+        manager = start(of("ledger_manager"), "manager", "--iterations", "2", "--batch-size", "2", "--name", "s")
         assert "2 of 2" in said(manager)
         said(worker)
         reader = of("ledger_reader")

@@ -21,7 +21,7 @@ SPACE = """
 [study]
 name = "s"
 iterations = 3
-points = 3
+batch_size = 3
 [space]
 C = { type = "real", low = 1e-3, high = 1e3, prior = "log-uniform" }
 degree = { type = "integer", low = 2, high = 9 }

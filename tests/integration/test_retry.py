@@ -143,7 +143,7 @@ def test_a_manager_waits_for_a_retry_that_comes_while_it_tells(store, url, worke
         return tell(*arguments)
 
     monkeypatch.setattr(store, "tell", retry_first)
-    row = Manager(store, register(store, study(tmp_path, points=4, iterations=2))).run()
+    row = Manager(store, register(store, study(tmp_path, batch_size=4, iterations=2))).run()
     assert (row.state, row.iterations, len(made)) == ("complete", 2, 1)
     assert [told.size for told in store.iterations(row.id)] == [5, 4]
 
@@ -152,7 +152,7 @@ def test_a_manager_waits_for_a_retry_that_comes_while_it_tells(store, url, worke
 def test_a_complete_study_is_complete_again_after_a_retry_whatever_becomes_of_it(store, workers, tmp_path, again):
     mended = threading.Event()
     workers(lambda params: None if params["x"] < 0 and not mended.is_set() else square(params))
-    row = Manager(store, register(store, study(tmp_path, points=4))).run()
+    row = Manager(store, register(store, study(tmp_path, batch_size=4))).run()
     assert row.state == "complete"
     if again:
         mended.set()

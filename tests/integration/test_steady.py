@@ -26,7 +26,7 @@ FILE = """
 name = "s"
 mode = "steady"
 iterations = 5
-points = 4
+batch_size = 4
 seed = 1
 [objective]
 function = "m:f"

@@ -79,7 +79,7 @@ def manage(url: str, plan: dict[int, str], file: Any, iterations: int) -> None:
         engine(url).connect() as other,
     ):
         store = Store(own)
-        study = assemble({"iterations": iterations, "points": 2, "seed": 1}, file)
+        study = assemble({"iterations": iterations, "batch_size": 2, "seed": 1}, file)
         assert Manager(store, register(store, study), work).run().state == "complete"
 
 

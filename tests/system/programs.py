@@ -69,7 +69,7 @@ _OWN = """
 [study]
 name = "own"
 iterations = 1
-points = {points}
+batch_size = {batch_size}
 [objective]
 function = "mine:{function}"
 [space]
@@ -79,11 +79,11 @@ x = {{ type = "real", low = -1.0, high = 1.0 }}
 """
 
 
-def own_study(folder: Path, code: str, function: str, points: int = 2, **limits: float) -> None:
+def own_study(folder: Path, code: str, function: str, batch_size: int = 2, **limits: float) -> None:
     """Write mine.py, with the code of an own objective, and own.toml, a study of one iteration with it."""
     (folder / "mine.py").write_text(code)
     lines = "\n".join(f"{name} = {value}" for name, value in limits.items())
-    (folder / "own.toml").write_text(_OWN.format(points=points, function=function, limits=lines))
+    (folder / "own.toml").write_text(_OWN.format(batch_size=batch_size, function=function, limits=lines))
 
 
 def wait_until(condition: Callable[[], Any], seconds: float = 60) -> Any:

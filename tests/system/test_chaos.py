@@ -14,7 +14,7 @@ from tests.chaos.studies import Plan, undisturbed
 
 @pytest.mark.timeout(1800)
 def test_under_every_kind_of_fault_no_trial_is_lost_no_result_doubled_and_the_study_is_the_undisturbed_one(tmp_path):
-    plan = Plan("rugged", iterations=50, points=8, seed=5, base_estimator="ET")
+    plan = Plan("rugged", iterations=50, batch_size=8, seed=5, base_estimator="ET")
     often = [kind for kind in KINDS if not kind.startswith("PostgreSQL")]
     kinds = [*KINDS, *often, *often]
     random.Random(5).shuffle(kinds)
@@ -65,6 +65,6 @@ def test_a_soak_that_breaks_a_promise_says_which(what, changed):
         results=calm,
         undisturbed=calm,
     )
-    plan = Plan("rugged", iterations=2, points=8, seed=1, base_estimator="ET")
+    plan = Plan("rugged", iterations=2, batch_size=8, seed=1, base_estimator="ET")
     found = broken(plan, replace(kept, **{name: value for name, value in changed.items() if name != "counts"}))
     assert {name: count for name, count in found.items() if count} == ({} if what == "nothing" else {what: 1})

@@ -38,7 +38,7 @@ def page() -> Iterator[Page]:
 
 def test_the_page_of_a_study_that_runs_shows_its_history_and_its_best_trial(tmp_path, page):
     program = Program(tmp_path)
-    own_study(tmp_path, OBJECTIVE, "then_blocked", points=4)
+    own_study(tmp_path, OBJECTIVE, "then_blocked", batch_size=4)
     program.run("db", "upgrade")
     program.run("optuna", "enable")
     search = program.start("run", "own.toml", "--workers", "1", "--allow", "mine")

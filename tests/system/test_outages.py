@@ -297,7 +297,7 @@ def test_of_two_managers_one_waits_and_takes_over_when_the_others_lock_is_lost_w
 def test_a_trial_shorter_than_a_beat_never_beats(tmp_path, url):
     program = Program(tmp_path, DATABASE_URL=url)
     program.run("db", "upgrade")
-    program.run("run", "--iterations", "1", "--points", "4", "--workers", "1")
+    program.run("run", "--iterations", "1", "--batch-size", "4", "--workers", "1")
     with psycopg.connect(url, autocommit=True) as connection:
         calls = connection.execute("select funcname, calls from pg_stat_user_functions where schemaname = 'ledger'")
         counted: dict[str, int] = dict(calls.fetchall())

@@ -43,7 +43,7 @@ def python(program, *arguments, code=0):
 def test_data_of_a_file_are_fetched_by_workers_that_know_the_address_alone_and_give_the_same_study(program, root):
     """Two workers elsewhere than the file, one killed within a trial; the same losses as on one worker."""
     options = ["--model", "xgb", "--data", str(root / "docs" / "customers.csv"), "--target", "bought", "--cv", "3"]
-    options += ["--iterations", "3", "--points", "4"]
+    options += ["--iterations", "3", "--batch-size", "4"]
     program.run("run", *options, "--workers", "1", "--name", "alone")
     with database(Settings(home=program.home)):
         workers = [program.start("worker", "--study", "shared", "--until-complete") for _ in range(2)]
@@ -178,7 +178,7 @@ def make(centre):
     def loss(params, context):
         return {"loss": (helper(params["x"]) - centre) ** 2, "seed": context.seed}
     return loss
-result = ledger.Study(make(1.0), name="notebook", iterations=1, points=2).run(workers=1)
+result = ledger.Study(make(1.0), name="notebook", iterations=1, batch_size=2).run(workers=1)
 print(result)
 ''', cell)
 """

@@ -25,7 +25,7 @@ WAIT = """
 
 class Search:
     def __init__(self, folder, event):
-        own_study(folder, OBJECTIVE.format(event=event), "short", points=TRIALS, heartbeat=0.5, lease=2.0)
+        own_study(folder, OBJECTIVE.format(event=event), "short", batch_size=TRIALS, heartbeat=0.5, lease=2.0)
         self.folder, self.program = folder, Program(folder)
         self.started = []
         self.manager = self.start("manager", "own.toml")

@@ -115,7 +115,7 @@ def test_a_study_may_limit_the_time_of_a_trial_too(program):
     assert "not done within 1 s" in error
     document = program.document("own")
     assert {attempt["outcome"] for attempt in document["attempts"]} == {"timeout"}
-    program.run("run", "--name", "s", "--trial-timeout", "60", "--iterations", "1", "--points", "1")
+    program.run("run", "--name", "s", "--trial-timeout", "60", "--iterations", "1", "--batch-size", "1")
     assert program.document("s")["study"]["spec"]["limits"]["trial_timeout"] == 60
 
 

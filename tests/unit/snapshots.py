@@ -28,7 +28,7 @@ def loss(params: Any) -> float:
 
 def snapshot(
     iterations: int = 6,
-    points: int = 4,
+    batch_size: int = 4,
     *,
     space: Any = None,
     estimator: str = "GP",
@@ -42,7 +42,7 @@ def snapshot(
 ) -> Snapshot:
     """A study of random points, but of a surrogate recorded with its last iteration where `modelled`."""
     spec = {
-        "points": points,
+        "batch_size": batch_size,
         "seed": 1,
         "mode": mode,
         "objective": {"model": "svm", "dataset": "iris"},
@@ -54,7 +54,7 @@ def snapshot(
     study = Study.from_spec("s", max(iterations, 1), spec)
     drawn = random.Random(1)
     trials, attempts = [], []
-    count = iterations * points
+    count = iterations * batch_size
     values = propose(study, 0, 0, count, recall([], 0, 0, None)).points if count else []
     for number, params in enumerate(values):
         state = "failed" if number in failed else "pending" if number in pending else "complete"
@@ -70,7 +70,7 @@ def snapshot(
         trials.append(
             SimpleNamespace(
                 number=number,
-                iteration=number // points,
+                iteration=number // batch_size,
                 round=0,
                 source="proposed",
                 retry_of=None,
@@ -96,7 +96,7 @@ def snapshot(
             SimpleNamespace(
                 number=number,
                 round=0,
-                size=points,
+                size=batch_size,
                 told_at=BEGUN if is_told else None,
                 mean_loss=math.fsum(of_it) / len(of_it) if of_it and is_told and mode == "batch" else None,
                 best_loss=min(of_it) if of_it and is_told else None,

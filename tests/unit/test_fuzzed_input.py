@@ -33,7 +33,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:Generating overly large repr")
 NOWHERE = {"DATABASE_URL": "postgresql://me:secret@127.0.0.1:1/nowhere"}
 
 FILE = {
-    "study": {"name": "mine", "seed": 7, "iterations": 5, "points": 4, "workers": 3},
+    "study": {"name": "mine", "seed": 7, "iterations": 5, "batch_size": 4, "workers": 3},
     "objective": {"model": "svm", "dataset": "wine"},
     "space": {
         "C": {"type": "real", "low": 1e-3, "high": 1e3, "prior": "log-uniform"},
@@ -196,7 +196,7 @@ def test_any_value_of_an_option_is_taken_or_refused_in_one_line_that_names_it(ch
 
 
 @cases(200)
-@given(words=st.lists(arguments | st.sampled_from(["study", "db", "run", "--points", "--help", "-h"]), max_size=4))
+@given(words=st.lists(arguments | st.sampled_from(["study", "db", "run", "--batch-size", "--help", "-h"]), max_size=4))
 @example(words=["\x1b[31m"])
 @example(words=["--\n"])
 @example(words=["run", "x" * 100_000, "y"])

@@ -25,13 +25,13 @@ from ledger.study.spec import (
 )
 from tests.unit.test_space import jsonb
 
-OPTIONS = ("model", "iterations", "points", "seed", "name", "base_estimator", "acq_func")
+OPTIONS = ("model", "iterations", "batch_size", "seed", "name", "base_estimator", "acq_func")
 FILE = """
 [study]
 name = "mine"
 seed = 7
 iterations = 5
-points = 4
+batch_size = 4
 workers = 3
 [space]
 gamma = { type = "real", low = 1e-4, high = 1, prior = "log-uniform" }
@@ -64,7 +64,7 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 def test_nothing_asked_is_three_iterations_of_two_points_of_the_svm() -> None:
     study = assemble(dict.fromkeys(OPTIONS))
-    assert (study.iterations, study.points, study.seed) == (3, 2, 42)
+    assert (study.iterations, study.batch_size, study.seed) == (3, 2, 42)
     assert study.objective == Objective(model="svm", dataset="breast_cancer")
     assert study.space.names == ("C", "gamma")
     assert study.optimizer == OptimizerSettings(base_estimator="GP", acq_func="EI")
@@ -75,23 +75,23 @@ def test_nothing_asked_is_three_iterations_of_two_points_of_the_svm() -> None:
 def test_the_file_beats_the_defaults_and_an_option_beats_the_file(write: Any) -> None:
     file = write(FILE)
     study = assemble({}, file)
-    assert (study.name, study.seed, study.iterations, study.points) == ("mine", 7, 5, 4)
+    assert (study.name, study.seed, study.iterations, study.batch_size) == ("mine", 7, 5, 4)
     assert study.space.names == ("gamma", "C")
     assert study.optimizer == OptimizerSettings(base_estimator="RF", acq_func="LCB", kappa=2.0)
     assert study.objective.dataset == "wine"
     assert study.limits == Limits(max_failures=2, lease=60.0, trial_timeout=300.0)
     assert workers(file) == 3
-    options = {"iterations": 6, "points": 3, "seed": 1, "name": "yours", "base_estimator": "et", "acq_func": "pi"}
+    options = {"iterations": 6, "batch_size": 3, "seed": 1, "name": "yours", "base_estimator": "et", "acq_func": "pi"}
     study = assemble(options, file)
-    assert (study.name, study.seed, study.iterations, study.points) == ("yours", 1, 6, 3)
+    assert (study.name, study.seed, study.iterations, study.batch_size) == ("yours", 1, 6, 3)
     assert study.optimizer == OptimizerSettings(base_estimator="ET", acq_func="PI", kappa=2.0)
 
 
-def test_the_mode_is_part_of_what_is_asked_for_and_batch_as_before_there_was_another() -> None:
+def test_the_mode_is_part_of_what_is_asked_for() -> None:
     batch, steady = assemble({"mode": "batch"}), assemble({"mode": "steady"})
     assert batch == assemble({})
-    assert batch.name == "svm-42-be6aab"
-    assert "mode" not in batch.spec()
+    assert batch.name == "svm-42-5a83e9"
+    assert batch.spec()["mode"] == "batch"
     assert steady.spec()["mode"] == "steady"
     assert Study.from_spec("s", 3, jsonb(steady.spec())).mode == "steady"
     assert differences(batch, steady) == ["mode: batch recorded, steady asked"]
@@ -113,7 +113,7 @@ def test_each_model_has_a_space_by_default(model: str) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"points": 0}, "--points or NUM_HYPERPARAM_SETS: 0 must be greater than or equal to 1"),
+        ({"batch_size": 0}, "--batch-size or NUM_HYPERPARAM_SETS: 0 must be greater than or equal to 1"),
         ({"iterations": -1}, "--iterations or NUM_ITERATIONS: -1 must be greater than or equal to 1"),
         ({"iterations": True}, "--iterations or NUM_ITERATIONS: true must be a valid integer"),
         ({"seed": 2**31}, "--seed or SEED: 2147483648 must be less than or equal to 2147483647"),
@@ -150,11 +150,11 @@ def test_a_wrong_option_is_refused_in_one_line_with_its_name(options: dict[str, 
         ("a = " + "[" * 10_000, "study.toml: maximum recursion depth exceeded"),
         ("study = 3", "study.toml: study is 3, not a table"),
         ("[stduy]", "study.toml: unknown table [stduy]; did you mean 'study'?"),
-        ("[study]\npoint = 3", "study.toml: [study] unknown key \"point\"; did you mean 'points'?"),
+        ("[study]\nbatch_siz = 3", "study.toml: [study] unknown key \"batch_siz\"; did you mean 'batch_size'?"),
         ("[limits]\nmax_fail = 3", "did you mean 'max_failures'?"),
-        ("[study]\npoints = '3'", 'study.toml: [study] points: "3" must be a valid integer'),
-        ("[study]\npoints = 3.0", "study.toml: [study] points: 3.0 must be a valid integer"),
-        ("[study]\npoints = true", "study.toml: [study] points: true must be a valid integer"),
+        ("[study]\nbatch_size = '3'", 'study.toml: [study] batch_size: "3" must be a valid integer'),
+        ("[study]\nbatch_size = 3.0", "study.toml: [study] batch_size: 3.0 must be a valid integer"),
+        ("[study]\nbatch_size = true", "study.toml: [study] batch_size: true must be a valid integer"),
         ("[study]\nworkers = 0", "study.toml: [study] workers: 0 must be greater than or equal to 1"),
         ("[study]\nname = 3", "study.toml: [study] name: 3 must be a valid string"),
         (
@@ -226,13 +226,13 @@ def test_a_study_of_a_function_is_named_after_it(write: Any, function: str, labe
     [(3, 2, 2), (5, 4, 8), (20, 8, 16), (1, 7, 7), (1, 1, 1), (2, 1, 2), (100, 1, 10), (10, 64, 64), (9, 1, 3)],
 )
 def test_the_initial_points_follow_from_the_budget(iterations: int, points: int, expected: int) -> None:
-    assert initial_points(iterations, points) == expected
-    assert assemble({"iterations": iterations, "points": points}).resolved.initial_points == expected
+    assert initial_points(iterations * points, points) == expected
+    assert assemble({"iterations": iterations, "batch_size": points}).resolved.initial_points == expected
 
 
 @given(st.integers(1, 500), st.integers(1, 500))
 def test_initial_points_are_whole_iterations_within_the_budget(iterations: int, points: int) -> None:
-    initial = initial_points(iterations, points)
+    initial = initial_points(iterations * points, points)
     assert initial % points == 0
     assert min(2, iterations * points) <= initial <= min(iterations * points, 10 + points - 1)
 
@@ -242,7 +242,7 @@ studies = st.builds(
         name="s",
         seed=seed,
         iterations=iterations,
-        points=points,
+        batch_size=points,
         objective=Objective(model="svm"),
         space=Space.from_toml(
             {
@@ -252,7 +252,7 @@ studies = st.builds(
         ),
         optimizer=OptimizerSettings(base_estimator=estimator, acq_func=acq_func, kappa=kappa),
         limits=Limits(lease=lease, trial_timeout=timeout),
-        resolved=Resolved(initial_points=initial_points(iterations, points)),
+        resolved=Resolved(initial_points=initial_points(iterations * points, points)),
     ),
     st.integers(1, 100),
     st.integers(1, 100),
@@ -318,10 +318,10 @@ def test_a_spec_of_another_version_is_refused_in_one_line(spec: dict[str, Any]) 
 def test_differences_name_the_place_and_both_values(write: Any) -> None:
     recorded = assemble({}, write(FILE))
     changed = FILE.replace("1e3,", "1e4,").replace('"LCB"', '"EI"').replace("kappa = 2", "").replace("lease = 60", "")
-    asked = assemble({"points": 5, "iterations": 4}, write(changed))
+    asked = assemble({"batch_size": 5, "iterations": 4}, write(changed))
     assert differences(recorded, asked) == [
         "iterations: 5 recorded, 4 asked (a budget only grows)",
-        "points: 4 recorded, 5 asked",
+        "batch_size: 4 recorded, 5 asked",
         "space.C.high: 1000.0 recorded, 10000.0 asked",
         "optimizer.acq_func: LCB recorded, EI asked",
         "optimizer.kappa: 2.0 recorded, null asked",
@@ -344,12 +344,10 @@ def test_another_order_or_another_dimension_is_a_difference(write: Any) -> None:
     assert "space.gamma.type: real recorded, nothing asked" in differences(both, one)
 
 
-def test_the_default_metric_and_no_folds_are_the_study_from_before_there_was_a_choice():
+def test_the_default_metric_is_the_same_study_named_or_not():
     before = {"model": "svm", "dataset": "breast_cancer"}
     assert assemble({}).asked()["objective"] == before
     assert assemble({"metric": "accuracy"}).spec_hash == assemble({}).spec_hash
-    # of a release that knew neither
-    assert assemble({}).name == "svm-42-be6aab"
     asked = assemble({"metric": "roc_auc", "cv": 5})
     assert asked.asked()["objective"] == {**before, "metric": "roc_auc", "cv": 5}
     assert Study.from_spec("s", 3, asked.spec()).asked() == asked.asked()
