@@ -1,4 +1,4 @@
-"""A ledger on an embedded server of its own, with histories made by hand and the program's real processes."""
+"""A ledger on a separate embedded server, with generated histories and real processes of the program."""
 
 import os
 import random
@@ -26,7 +26,7 @@ from ledger.study.spec import assemble
 
 ROOT = Path(__file__).parents[1]
 NAMES = ("x", "y", "z")
-# After which somebody who should have done something has not.
+# Seconds after which a benchmark stops waiting.
 PATIENCE = 600.0
 POLL = 0.002
 
@@ -44,13 +44,13 @@ function = "benchmarks.objectives:{function}"
 
 
 class Ledger:
-    """An upgraded ledger.
+    """A ledger with an up-to-date schema.
 
     Attributes
     ----------
     url : str
     folder : Path
-        For files; goes with the ledger.
+        A folder for files, which is removed with the ledger.
     """
 
     def __init__(self, url: str, folder: Path) -> None:
@@ -66,7 +66,7 @@ class Ledger:
             return connection.execute(statement, parameters).fetchall()
 
     def database(self, name: str) -> str:
-        """Make another database on the same server, for a peer, and return its URL in SQLAlchemy's form."""
+        """Create another database on the same server, for another tool, and return its SQLAlchemy URL."""
         with psycopg.connect(self.url, autocommit=True) as connection:
             connection.execute(f"create database {name}")
         folder = quote(str(conninfo_to_dict(self.url)["host"]))
@@ -86,7 +86,7 @@ class Ledger:
             return register(store, assemble({}, file))
 
     def fill(self, row: StudyRow, trials: int, batch: int) -> tuple[list[list[float]], list[float]]:
-        """Record so many complete trials as told iterations; returns their points and losses."""
+        """Record complete trials in iterations that are told. Returns their points and losses."""
         source = random.Random(0)
         for number in range(trials // batch):
             self.propose(row, number, [[source.random() for _ in NAMES] for _ in range(batch)])
@@ -100,7 +100,7 @@ class Ledger:
             assert store.propose(row.id, number, 0, Batch(params, None, {}, 0.0, 0.0))
 
     def finish(self, row: StudyRow, number: int) -> None:
-        """Complete the trials of an iteration without a worker, and tell it."""
+        """Complete the trials of an iteration without a worker, and mark the iteration as told."""
         statement = (
             "update ledger.trial set state = 'complete', loss = %s, metrics = '{}', finished_at = ledger.clock()"
             " where study_id = %s and number = %s"
@@ -115,14 +115,14 @@ class Ledger:
             assert store.tell(row.id, number, statistics.fmean(losses), min(losses), len(trials))
 
     def iterations(self, row: StudyRow) -> int:
-        """Return how many iterations have been proposed."""
+        """Return the number of proposed iterations."""
         return int(self.query("select count(*) from ledger.iterations where study_id = %s", row.id)[0][0])
 
     # Processes
 
     @contextmanager
     def program(self, *arguments: str, **variables: str) -> Iterator["subprocess.Popen[bytes]"]:
-        """Run `ledger`, and kill it at the end where it still runs; its words go to a log in the folder."""
+        """Run `ledger`, and kill it at the end if it still runs. Its output goes to a log file in the folder."""
         environment = {key: value for key, value in os.environ.items() if not key.startswith(("LEDGER_", "WORKER_"))}
         environment |= {"DATABASE_URL": self.url, "PYTHONPATH": str(ROOT), **variables}
         with (self.folder / f"{arguments[0]}.log").open("ab") as log:
@@ -146,7 +146,7 @@ class Ledger:
 
     @contextmanager
     def workers(self, count: int, study: str, seconds: float = 0.0) -> Iterator[list[int]]:
-        """Run workers of a study, once they all wait for trials; yields their process ids."""
+        """Start workers of a study, wait until they are all ready, and yield their process ids."""
         with ExitStack() as stack:
             processes = [stack.enter_context(self._worker(study, seconds)) for _ in range(count)]
             self.wait_until(lambda: self._waiting() == count, processes)
@@ -168,7 +168,7 @@ class Ledger:
         condition: Callable[[], bool],
         processes: "Sequence[subprocess.Popen[bytes]]",
     ) -> None:
-        """Wait; whoever ends meanwhile ends the benchmark, with the last line of its log."""
+        """Wait for a condition. If a process exits first, exit with the last line of each log."""
         end = time.monotonic() + PATIENCE
         while not condition():
             ended = [process for process in processes if process.poll() is not None]

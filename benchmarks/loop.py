@@ -1,6 +1,7 @@
-"""The manager's loop around any optimizer that is asked and told, so that optimizers can be measured in it.
+"""The manager's loop around any optimizer with `ask` and `tell`, to compare optimizers in the same loop.
 
-What `ledger manager` does more (the reaper, its log, the model that it records) is left out, in the peer's favour.
+The loop leaves out the other work of `ledger manager`: reaping, logging and recording the surrogate. This favours the
+other optimizers.
 """
 
 import statistics
@@ -14,7 +15,7 @@ from ledger.manager.batch import LONGEST_POLL, SHORTEST_POLL
 
 
 def skopt_optimizer(initial: int, seed: int = 0) -> Any:
-    """Return a skopt.Optimizer as a study has it."""
+    """Return a skopt.Optimizer with the arguments that a study uses."""
     import skopt
 
     return skopt.Optimizer(
@@ -28,7 +29,7 @@ def skopt_optimizer(initial: int, seed: int = 0) -> Any:
 
 
 def search(found: Ledger, row: StudyRow, optimizer: Any, sizes: Sequence[int]) -> None:
-    """Ask, insert, wait and tell, once for each size, from the iteration behind the last one on."""
+    """Ask, insert, wait and tell once for each size. The iterations follow those that the study already has."""
     first = found.iterations(row)
     for index, size in enumerate(sizes):
         points = optimizer.ask(size)

@@ -1,6 +1,7 @@
--- What comments of schema ledger are not beside what they describe. A view that shows a table says of the table's
--- columns what the table says of them.
-comment on schema ledger is 'The trial ledger: studies, iterations, trials, attempts and workers. Read the views (\dv+ ledger.*), write with the functions.';
+-- The comments of schema ledger that are not in the file of the object that they describe. A view that shows a table
+-- gets the comments of the table's columns.
+comment on schema ledger is
+  'The trial ledger: studies, iterations, trials, attempts and workers. Read the views (\dv+ ledger.*), write with the functions.';
 
 do $$
 declare

@@ -1,6 +1,6 @@
-"""The environment variables that the program reads, which a test must not inherit."""
+"""The environment variables that the program reads. Tests must not inherit them."""
 
-# What is searched.
+# Variables of the study.
 STUDY = (
     "MODEL_CHOICE",
     "DATASET",
@@ -17,7 +17,7 @@ STUDY = (
     "STUDY_NAME",
 )
 
-# The table of docs/settings.md without LEDGER_HOME, which tests set.
+# The table in docs/settings.md without LEDGER_HOME, which tests set.
 ALL = (
     *STUDY,
     *("DATABASE_URL", "LEDGER_ALLOW", "TRIAL_TIMEOUT"),

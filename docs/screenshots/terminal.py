@@ -1,4 +1,4 @@
-"""Run a real small study and save its live view, at a moment when most workers train, as docs/images/terminal.svg."""
+"""Picture docs/images/terminal.svg: the live view of a small study while most workers are training."""
 
 import inspect
 import os
@@ -33,13 +33,13 @@ batch_size = 6
 model = "xgb"
 dataset = "digits"
 """
-# rich's own format, without the fonts that it fetches from a network
+# rich's format without its fonts, which a browser would download
 FORMAT = inspect.signature(Console.export_svg).parameters["code_format"].default
 NO_FONTS = re.sub(r"@font-face \{\{.*?\}\}", "", FORMAT, flags=re.DOTALL)
 
 
 def watch(home: Path) -> Status:
-    """Return the first status of which a picture is worth to be taken."""
+    """Return the first status in which more than half of the trials have ended and three workers are training."""
     end = time.monotonic() + 600
     while time.monotonic() < end:
         try:
@@ -52,11 +52,11 @@ def watch(home: Path) -> Status:
                     if status.done > status.total // 2 and training >= 3:
                         return status
                     if status.has_ended:
-                        sys.exit("the study was over before three workers were seen to train at once")
+                        sys.exit("the study ended before three workers were training at the same time")
                     time.sleep(0.02)
         except (Unreachable, LedgerError, DBAPIError):
             time.sleep(0.2)
-    sys.exit("nothing to see within 10 minutes")
+    sys.exit("no suitable moment within 10 minutes")
 
 
 def main() -> None:

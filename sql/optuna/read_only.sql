@@ -1,11 +1,12 @@
--- All views refuse writes. Through some of them, a role that may write the ledger's tables could otherwise do so.
+-- Some of these views are updatable, so a role with write privileges could change the ledger through them. These
+-- triggers refuse every write.
 create or replace function optuna.refuse_write() returns trigger
 language plpgsql set search_path = pg_catalog, pg_temp
 as $$
 begin
-  raise exception 'Optuna only reads this ledger: % of optuna.% is refused', tg_op, tg_table_name
+  raise exception 'Optuna only reads this ledger, and % of optuna.% is refused', tg_op, tg_table_name
     using errcode = 'insufficient_privilege',
-      hint = 'The ledger runs the search itself; `ledger export --format optuna` writes a separate storage for Optuna.';
+      hint = 'The ledger runs the search itself; `ledger export --format optuna` writes a storage that is Optuna''s own.';
 end
 $$;
 revoke all on function optuna.refuse_write from public;

@@ -1,9 +1,9 @@
--- The ledger's trials with their ids in Optuna. The other views of trials read this one.
+-- The ledger's trials with the ids that Optuna uses. The other views of trials use this view.
 --
--- Optuna's ids are 32-bit integers that are unique over all studies and increase within a study. They are computed from
--- the ids of the study and the trial, in three ranges, to allow many studies as well as long ones: 262,143 studies of
--- 4,096 trials, of which the first 8,191 may have 65,536 and the first 511 may have 1,048,576. A trial beyond these has
--- no id, and Optuna does not see it.
+-- Optuna's ids are 32-bit integers. They are unique over all studies, and grow with the trial's number within a study.
+-- An id is computed from the study's id and the trial's number. Three ranges leave room for many studies and for long
+-- ones: 262,143 studies can have 4,096 trials each. Of these, the first 8,191 can have 65,536, and the first 511 can
+-- have 1,048,576. A trial with a higher number has no id, and Optuna does not see it.
 create or replace view optuna.ledger_trials as
 select
   case
@@ -27,7 +27,8 @@ select
   error
 from ledger.trial;
 
--- Optuna selects parameters, values and attributes by the ids of trials, so their expression needs an index.
+-- Optuna selects the parameters, values and attributes of trials by their ids. The index has the same expression as
+-- above.
 create index if not exists trial_optuna_id on ledger.trial ((
   case
     when number < 4096 and study_id < 262144 then study_id * 4096 + number
@@ -35,7 +36,7 @@ create index if not exists trial_optuna_id on ledger.trial ((
     when number < 1048576 and study_id < 512 then 1610612736 + study_id * 1048576 + number
   end));
 
--- Times are in UTC without a time zone, as in Optuna 5. A trial that ended without a claim gets its end as the start.
+-- Times are in UTC and have no time zone, as in Optuna 5. If a trial ended without a start, its start is its end.
 create or replace view optuna.trials as
 select
   trial_id,
@@ -52,13 +53,13 @@ select
 from optuna.ledger_trials
 where trial_id is not null;
 
--- The value of a number is the number. The value of a choice is its index among the choices.
+-- The value of a number is the number itself. The value of a choice is its index among the choices.
 create or replace view optuna.trial_params as
 select
   trial.trial_id * 1048576::bigint + dimension.place as param_id,
   trial.trial_id,
   (dimension.of ->> 'name')::varchar as param_name,
-  param.value as param_value,
+  found.value as param_value,
   case dimension.of ->> 'type'
     when 'categorical' then
       jsonb_build_object('name', 'CategoricalDistribution', 'attributes',
@@ -83,10 +84,10 @@ cross join lateral (
         from jsonb_array_elements(dimension.of -> 'choices') with ordinality as choice (value, place)
         where choice.value = trial.params -> (dimension.of ->> 'name'))
       else (trial.params ->> (dimension.of ->> 'name'))::float8
-    end as value) as param
-where trial.trial_id is not null and param.value is not null;
+    end as value) as found
+where trial.trial_id is not null and found.value is not null;
 
--- The loss of a complete trial.
+-- The loss of each complete trial.
 create or replace view optuna.trial_values as
 select
   trial_id as trial_value_id,
@@ -97,7 +98,7 @@ select
 from optuna.ledger_trials
 where trial_id is not null and loss is not null;
 
--- The other columns of a trial. The key of a metric begins with metrics_, as in a csv export.
+-- The other facts about a trial as attributes. The name of a metric begins with metrics_, as in a csv export.
 create or replace view optuna.trial_user_attributes as
 select
   trial.trial_id * 1048576::bigint + attribute.place as trial_user_attribute_id,
@@ -119,5 +120,5 @@ cross join lateral (
       'worker', trial.worker))
     where value <> 'null'
     union all
-    select 'metrics_' || key, value from jsonb_each(trial.metrics)) as pairs) as attribute
+    select 'metrics_' || key, value from jsonb_each(trial.metrics)) as every) as attribute
 where trial.trial_id is not null;

@@ -1,4 +1,4 @@
--- The enum types of Optuna's tables, to which its statements cast.
+-- Optuna's own types, which its statements cast to.
 do $$
 begin
   if to_regtype('optuna.trialstate') is null then

@@ -1,5 +1,5 @@
--- Which search was better? One row for each study, the lowest loss first: its best loss with its trial and
--- the seconds until then, and the median loss.
+-- Which search was better? The studies with the lowest loss first: the best trial, the number of trials and the time
+-- until it, and the median loss.
 -- psql -f sql/queries/compare_studies.sql, or with -v study=NAME for one study.
 \if :{?study} \else \set study '' \endif
 select studies.name as study, coalesce(studies.objective ->> 'model', studies.objective ->> 'function') as objective,

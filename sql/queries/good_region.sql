@@ -1,18 +1,18 @@
--- Which part of the space is good? For the best quarter of each study's trials: the range of each number, or each
--- category with its number of trials. The last column has the same for all trials.
+-- Which part of the space is good? For the best quarter of each study's trials: the range of each number, and the
+-- number of trials with each choice. The last column shows the range of all trials.
 -- psql -f sql/queries/good_region.sql, or with -v study=NAME for one study.
 \if :{?study} \else \set study '' \endif
-with ranked as (
+with placed as (
   select study, trial, ntile(4) over (partition by study order by rank) = 1 as is_good
   from ledger.best_trials
   where :'study' in (study, '')),
 counted as (
-  select parameters.study, parameters.parameter, parameters.kind, ranked.is_good,
+  select parameters.study, parameters.parameter, parameters.kind, placed.is_good,
     case parameters.kind when 'categorical' then parameters.text end as choice, count(*) as trials,
     min(parameters.number) as low, max(parameters.number) as high
-  from ranked
-  join ledger.parameters on parameters.study = ranked.study and parameters.trial = ranked.trial
-  group by parameters.study, parameters.parameter, parameters.kind, ranked.is_good, choice)
+  from placed
+  join ledger.parameters on parameters.study = placed.study and parameters.trial = placed.trial
+  group by parameters.study, parameters.parameter, parameters.kind, placed.is_good, choice)
 select study, parameter, kind, sum(trials) filter (where is_good) as trials,
   case kind
     when 'categorical'

@@ -1,5 +1,6 @@
--- How soon was the best nearly found? The number of complete trials until the best loss was found, and until the regret
--- was a tenth and a hundredth of its value after the first trial. Regret is the distance to the study's best loss.
+-- How soon was the best nearly found? The regret is the difference between the best loss so far and the study's best
+-- loss. The query shows the number of complete trials until the regret was at most a tenth and a hundredth of the first
+-- trial's regret, and until it was 0.
 -- psql -f sql/queries/how_soon.sql, or with -v study=NAME for one study.
 \if :{?study} \else \set study '' \endif
 select study, count(*) as complete, round(first_regret::numeric, 4) as first_regret,

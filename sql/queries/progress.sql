@@ -1,4 +1,4 @@
--- How far is each study, and what has it found?
+-- How far is each study, and what is its best loss?
 -- psql -f sql/queries/progress.sql, or with -v study=NAME for one study.
 \if :{?study} \else \set study '' \endif
 select study, state, iterations_told || '/' || iterations as iterations, complete, running, pending, failed,

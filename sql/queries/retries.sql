@@ -1,5 +1,5 @@
--- What was tried again, and with which result? Trials that had another attempt after a failed or lost one, and trials
--- with the parameters of a failed or cancelled trial. A trial that was only released is not shown.
+-- Which trials were tried again, and how did they end? The trials with a failed or lost attempt and a later one, and
+-- the retries of failed or cancelled trials. Released attempts do not count.
 -- psql -f sql/queries/retries.sql, or with -v study=NAME for one study.
 \if :{?study} \else \set study '' \endif
 select study, number as trial, retry_of, attempts, failures, lost, state, round(loss::numeric, 4) as loss,

@@ -1,4 +1,4 @@
--- Which workers were there, and how busy were they? Busy is the share of its time in which a worker held a trial.
+-- How busy was each worker? busy_percent is the share of a worker's present time in which it held a trial.
 -- psql -f sql/queries/worker_activity.sql, or with -v study=NAME for one study.
 \if :{?study} \else \set study '' \endif
 select utilisation.study, utilisation.worker, workers.host,

@@ -1,5 +1,5 @@
--- One row a study: how far it is and the best it has found. In steady mode, an iteration's worth of trials that have
--- ended counts as an iteration told.
+-- The progress and the best result of each study; one row for each study. In steady mode, each full batch of ended
+-- trials counts as a told iteration.
 create or replace view ledger.progress as
 select
   study.name as study,
@@ -48,23 +48,25 @@ group by study.id, trials.ended, trials.complete, trials.running, trials.pending
   trials.attempts, trials.best_loss, best.metric, best.score
 order by study.created_at, study.id;
 
-comment on view ledger.progress is 'How far each study is and the best it has found, one row a study, the oldest first.';
+comment on view ledger.progress is
+  'The progress and the best result of each study; one row for each study, the oldest first.';
 comment on column ledger.progress.study is 'Name of the study.';
-comment on column ledger.progress.state is 'running, paused, complete, failed or cancelled; the last three are ends.';
+comment on column ledger.progress.state is 'State of the study: running, paused, complete, failed or cancelled.';
 comment on column ledger.progress.iterations_told is
-  'Iterations whose trials have all ended; in steady mode, trials that have ended by those of an iteration.';
+  'Number of iterations whose trials have all ended; in steady mode, number of ended trials divided by the batch size.';
 comment on column ledger.progress.iterations is 'The budget, in iterations.';
-comment on column ledger.progress.complete is 'Trials with a loss.';
-comment on column ledger.progress.running is 'Trials that a worker holds now.';
-comment on column ledger.progress.pending is 'Trials that wait for a worker.';
-comment on column ledger.progress.failed is 'Trials that were given up.';
-comment on column ledger.progress.cancelled is 'Trials that were cancelled.';
-comment on column ledger.progress.attempts is 'Claims of its trials, those that were given back included.';
-comment on column ledger.progress.best_loss is 'The lowest loss; null where no trial is complete.';
+comment on column ledger.progress.complete is 'Number of complete trials, which have a loss.';
+comment on column ledger.progress.running is 'Number of trials that a worker holds now.';
+comment on column ledger.progress.pending is 'Number of trials that wait for a worker.';
+comment on column ledger.progress.failed is 'Number of failed trials.';
+comment on column ledger.progress.cancelled is 'Number of cancelled trials.';
+comment on column ledger.progress.attempts is 'Number of claims of its trials, including released ones.';
+comment on column ledger.progress.best_loss is 'The lowest loss; null if no trial is complete.';
 comment on column ledger.progress.best_score is
-  'The metric of the trial with the lowest loss: for the built-in models the score that the loss follows from.';
+  'Value of the study''s metric in the trial with the lowest loss. For the built-in models, the loss follows from it.';
 comment on column ledger.progress.metric is
-  'What best_score is: accuracy, or the scorer that the study names; null where that trial has no such metric.';
-comment on column ledger.progress.created_at is 'When it was made.';
-comment on column ledger.progress.elapsed is 'From when it was made until it ended, or until now; pauses included.';
-comment on column ledger.progress.reason is 'Why it is in this state; null where there is nothing to say.';
+  'Name of the study''s metric, accuracy by default; null if that trial has no such metric.';
+comment on column ledger.progress.created_at is 'Time when the study was created.';
+comment on column ledger.progress.elapsed is
+  'Time from the creation of the study to its end or to now, including pauses.';
+comment on column ledger.progress.reason is 'Reason for the state; null if none is recorded.';

@@ -1,4 +1,4 @@
--- Every study: what it is and how it stands.
+-- All studies with their definitions and states.
 create or replace view ledger.studies as
 select
   id,
@@ -21,4 +21,4 @@ select
   timeout
 from ledger.study;
 
-comment on view ledger.studies is 'Every study: what it is and how it stands.';
+comment on view ledger.studies is 'All studies with their definitions and states.';

@@ -1,1 +1,1 @@
-"""The soak test: a study that runs while its processes, its database and its network fail."""
+"""Chaos test: a study that runs while its processes, its database and its network fail."""

@@ -1,4 +1,4 @@
-"""`make chaos`: runs a study under faults and prints a table of their effects; exit code 1 for a broken promise."""
+"""`make chaos`: run a study under faults, and print a table of the results. Exit code 1 if a guarantee was broken."""
 
 import random
 import shutil
@@ -14,19 +14,31 @@ from tests.chaos.soak import soak
 from tests.chaos.studies import Plan, undisturbed
 
 POINTS = 8
-_ABOUT = """# A soak
+_ABOUT = """# Chaos test
 
-Real processes, a real PostgreSQL, and a proxy between them. Each part fails in turn: workers and the manager are
-killed, workers are stopped for longer than a lease and continued, PostgreSQL is restarted, crashed and killed, and
-connections are cut, delayed, silently lost, or lose only the acknowledgement of a statement. A fault counts as a hit
-only where its target held a claim or had an open statement; for the manager and for PostgreSQL, any claim of the study
-counts. Then the study is compared, trial by trial, with the same study without faults.
+This page shows the result of a chaos test: a real search with injected faults. It uses real processes, a real
+PostgreSQL server, and a proxy between them. The test injects one kind of fault after the other:
+
+- It kills workers and the manager.
+- It stops workers for longer than a lease, and lets them continue.
+- It restarts, crashes and kills PostgreSQL.
+- It cuts and delays connections, makes them half-open, and drops the acknowledgement of a statement.
+
+A fault counts as a hit if its target held a claim or had an open statement. A fault of the manager or of PostgreSQL is
+a hit if a worker holds any claim of the study. At the end, the test compares the study, trial by trial, with the same
+study without faults.
 
 """
 
 
 @click.command()
-@click.option("--seconds", type=click.FloatRange(min=1), default=180, show_default=True, help="Duration of the faults.")
+@click.option(
+    "--seconds",
+    type=click.FloatRange(min=1),
+    default=180,
+    show_default=True,
+    help="Time during which faults are injected.",
+)
 @click.option("--seed", type=int, default=1, show_default=True, help="Seed of the study and of the faults.")
 @click.option("--workers", type=click.IntRange(min=1), default=8, show_default=True)
 @click.option(
@@ -35,7 +47,7 @@ counts. Then the study is compared, trial by trial, with the same study without 
 @click.option("--model", type=click.Choice(["rugged", "svm", "xgb", "lgbm"]), default="rugged", show_default=True)
 @click.option("--base-estimator", type=click.Choice(["GP", "RF", "ET"]), default="ET", show_default=True)
 @click.option("--pace", type=click.FloatRange(min=0), default=1.4, show_default=True, help="Seconds between faults.")
-@click.option("--output", type=click.Path(path_type=Path), help="File for the table. Default: standard output.")
+@click.option("--output", type=click.Path(path_type=Path), help="File for the page; default: standard output.")
 def main(
     seconds: float,
     seed: int,
@@ -46,7 +58,7 @@ def main(
     pace: float,
     output: Path | None,
 ) -> None:
-    """Run a study under faults, compare it with the same study without faults, and print the losses (none)."""
+    """Run a study under faults, compare it with the undisturbed study, and report the differences."""
     plan = Plan(model, -(-trials // POINTS), POINTS, seed, base_estimator)
     folder = Path(tempfile.mkdtemp(prefix="chaos-"))
     click.echo(f"logs are in {folder}", err=True)
@@ -71,7 +83,7 @@ def main(
     else:
         output.write_text(_ABOUT + text)
     if any(broken(plan, soaked).values()):
-        click.echo(f"a promise was broken: {soaked.verify} (see {folder})", err=True)
+        click.echo(f"a guarantee was broken: {soaked.verify} (see {folder})", err=True)
         sys.exit(1)
     shutil.rmtree(folder)
 

@@ -1,4 +1,4 @@
-"""The faults. Each is injected into real processes, and aimed at one that holds a claim or waits for an answer."""
+"""Real faults, aimed at a process that holds a claim or waits for an answer."""
 
 import random
 import re
@@ -16,13 +16,13 @@ from tests.system.servers import Server
 
 T = TypeVar("T")
 
-# Seconds for which a fault waits for a target.
+# Seconds that a fault waits for a target.
 AIM = 10.0
 
 
 @dataclass
 class Fault:
-    """A fault that was injected; `hit` means that its target held a claim or had an open statement."""
+    """An injected fault. `hit` is true if its target held a claim or had an open statement."""
 
     kind: str
     hit: bool = False
@@ -31,7 +31,7 @@ class Fault:
 
 @dataclass(frozen=True)
 class _Lasting:
-    """A fault that lasts until a given time, or until its own end."""
+    """A fault that lasts until a moment, or until its condition is over."""
 
     until: float
     end: Callable[[], None]
@@ -40,7 +40,7 @@ class _Lasting:
 
 
 class Injector:
-    """Injects one fault at a time. Some faults last, and are ended by `pass_time`."""
+    """Injector of one fault at a time. Some faults last, and end later."""
 
     def __init__(self, server: Server, proxy: Proxy, fleet: Fleet, random: random.Random) -> None:
         self._server, self._proxy, self._fleet, self._random = server, proxy, fleet, random
@@ -54,11 +54,11 @@ class Injector:
         return fault
 
     def is_free_for(self, kind: str) -> bool:
-        """Whether a fault of this kind may be injected now: only one fault of the network lasts at a time."""
+        """Whether a fault of this kind can be injected now. Only one lasting network fault is allowed at a time."""
         return kind not in LASTING or not any(fault.on_network for fault in self._lasting)
 
     def pass_time(self) -> None:
-        """Wait briefly, replace processes that have ended, and end faults that have lasted long enough."""
+        """Wait for a moment, replace processes that have exited, and end faults that have lasted long enough."""
         self._fleet.keep()
         now = time.monotonic()
         self._end([fault for fault in self._lasting if fault.until <= now or fault.is_over()])
@@ -104,7 +104,7 @@ class Injector:
     def cut(self, fault: Fault) -> None:
         where, fault.what = self._choose()
         if where is _is_manager:
-            # at the manager's next statement, because it waits for no answer between its polls
+            # between two polls the manager has no open statement, so cut the connection at the next one
             trap = self._proxy.trap(_is_manager, answer=False, cut=True)
             fault.hit = bool(self._wait(trap.sprung.is_set))
             self._proxy.release(trap)
@@ -149,7 +149,7 @@ class Injector:
     # Aiming
 
     def _held(self) -> set[int]:
-        """Return the process ids of the running workers that hold a claim, according to the ledger."""
+        """Return the process ids of the live workers that hold a claim according to the ledger."""
         try:
             with psycopg.connect(self._server.url, connect_timeout=10) as connection:
                 names = connection.execute("select worker from ledger.trial where state = 'running'").fetchall()
@@ -159,7 +159,7 @@ class Injector:
         return living & {_pid(name) for (name,) in names}
 
     def _stop_a_worker(self, fault: Fault, *, with_trainer: bool = False) -> Member | None:
-        """Stop a worker that holds a claim or waits for an answer. Only of a stopped one is that certain."""
+        """Stop a worker that holds a claim or waits for an answer. Only a stopped worker can be checked for this."""
 
         def stopped() -> Member | None:
             held = self._held()
@@ -178,7 +178,7 @@ class Injector:
         return member
 
     def _choose(self) -> tuple[Where | None, str]:
-        """Wait until a claim is held, then choose connections: all, the manager's, or those of some workers."""
+        """Wait for a claim, and choose connections: all, the manager's, or those of some workers."""
         self._wait(self._held)
         lot = self._random.random()
         if lot < 0.4:
@@ -194,14 +194,14 @@ class Injector:
         return self._random.sample(sorted(pids), -(-len(pids) // 2))
 
     def _hit(self, where: Where | None) -> bool:
-        """Return whether one of these connections waits for an answer, or belongs to a worker that holds a claim."""
+        """Return whether any of these connections waits for an answer, or belongs to a worker that holds a claim."""
         held = self._held()
         waiting = self._proxy.in_flight
         chosen = [link for link in self._proxy.links if where is None or where(link)]
         return any(link in waiting or _pid_of(link) in held for link in chosen)
 
     def _for(self, fault: Fault, seconds: float, where: Where | None) -> None:
-        """Let a fault of the network last, and check for a hit at its start and its end."""
+        """Let a network fault last, and record at its start and its end whether it hit a target."""
 
         def end() -> None:
             fault.hit = fault.hit or self._hit(where)
@@ -226,7 +226,7 @@ class Injector:
         self._lasting.append(_Lasting(time.monotonic() + seconds, end, on_network, is_over))
 
     def _wait(self, condition: Callable[[], T]) -> T:
-        """Return the value of the condition once it is true, or a false one after `AIM` seconds."""
+        """Wait until the condition is true, for at most `AIM` seconds. Returns its last value."""
         until = time.monotonic() + AIM
         while not (value := condition()) and time.monotonic() < until:
             self.pass_time()
@@ -250,7 +250,7 @@ LASTING = {kind for kind in KINDS if kind.startswith("network") and kind != "net
 
 
 def decks(random: random.Random) -> Iterator[str]:
-    """Yield kinds without end. Each round is shuffled, with four of each kind and one of each restart."""
+    """Yield an endless sequence of kinds. Each shuffled part has four of each kind, and one of each restart."""
     restarts = [kind for kind in KINDS if kind.startswith("PostgreSQL")]
     deck = [kind for kind in KINDS if kind not in restarts] * 4 + restarts
     while True:
@@ -262,7 +262,7 @@ def _is_manager(link: Link) -> bool:
 
 
 def _pid_of(link: Link) -> int | None:
-    """Return the process id in the name of a worker's session; None where a long host name has cut it off."""
+    """Return the process id in the name of a worker's session. A long host name can have cut it off."""
     return _pid(link.role)
 
 
@@ -276,7 +276,7 @@ def _calls(function: str) -> Where:
 
 
 def _written_and_committed() -> Where:
-    """Choose the commit of a manager's transaction that has written."""
+    """Whether the statement is a commit of a manager that has written something."""
     wrote: set[Link] = set()
 
     def where(link: Link) -> bool:

@@ -1,4 +1,4 @@
-"""The processes of the study, workers and manager. Each is replaced when it ends, as by an orchestrator."""
+"""Processes of the study: workers and a manager, which are replaced when they exit, as by an orchestrator."""
 
 import os
 import signal
@@ -10,16 +10,16 @@ from pathlib import Path
 
 from tests.system.programs import Program, alive, children_of, wait_until
 
-# Seconds. An orchestrator restarts a killed container at once, and one that ended by itself a little later.
+# An orchestrator restarts a killed container at once, and a container that exited by itself after a delay.
 AFTER_LEAVING = 1.0
-# Seconds after the death of its worker within which a trainer has to end.
+# Seconds after the death of a worker; a trainer that is still alive then has outlived its worker.
 OUTLIVED = 10.0
-# Seconds within which a worker has to stop.
+# Seconds that a worker has to stop.
 LEAVE = 60.0
 
 
 class Member:
-    """One process, with its output in a log file."""
+    """One process with its log file."""
 
     def __init__(self, program: Program, command: Sequence[str], log: Path) -> None:
         self.log = log
@@ -47,7 +47,7 @@ class Member:
         return list(children_of(self.pid))
 
     def stop(self, *, with_children: bool = False) -> None:
-        """Stop the process, as a machine does that swaps or migrates."""
+        """Stop the process with SIGSTOP, like a machine that swaps or migrates."""
         self._stopped = [self.pid, *(self.trainers if with_children else [])]
         self.is_stopped = True
         for pid in self._stopped:
@@ -70,7 +70,7 @@ class Member:
         self._process.terminate()
 
     def wait(self, seconds: float) -> int | None:
-        """Return the exit code, or None where the process still runs after so many seconds."""
+        """Return the exit code, or None if the process is still alive after the time."""
         try:
             return self._process.wait(seconds)
         except subprocess.TimeoutExpired:
@@ -78,7 +78,7 @@ class Member:
 
 
 class _Place:
-    """The place of one process, which is replaced when it ends."""
+    """A place for one process at a time."""
 
     def __init__(self) -> None:
         self.member: Member | None = None
@@ -86,18 +86,18 @@ class _Place:
 
 
 class Fleet:
-    """Keeps a number of workers and one manager of the study running.
+    """A number of workers and one manager of the study.
 
     Attributes
     ----------
     iterations : int
-        Budget with which the next manager is started.
+        The budget of the next manager.
     everybody : list of Member
-        All processes that were started.
+        All processes, including those that have exited.
     left : list of str
-        Processes that ended by themselves before the end of the study, with exit code and last line of output.
+        Processes that exited before the end of the study without being asked, with exit code and last log line.
     outlived : int
-        Number of trainers that did not end with their worker.
+        Number of trainers that outlived their killed worker.
     """
 
     def __init__(
@@ -129,23 +129,23 @@ class Fleet:
 
     @property
     def manager(self) -> Member | None:
-        """The manager, if it runs."""
+        """The manager, or None if none runs."""
         member = self._head.member
         return member if member and member.runs else None
 
     @property
     def is_finished(self) -> bool:
-        """Whether the manager has ended because the study is complete."""
+        """Whether the manager has exited because the study is complete."""
         return self._head.member is not None and self._head.member.exit_code == 0
 
     def extend(self, iterations: int) -> None:
-        """Set the budget of the next manager, also after the end of the study."""
+        """Give the next manager a larger budget, also after the end of the study."""
         if self.is_finished:
             self._head.member = None
         self.iterations = iterations
 
     def keep(self) -> None:
-        """Replace processes that have ended, and watch the trainers of killed workers."""
+        """Replace processes that have exited, and check the trainers of killed workers."""
         for place in self._places:
             self._keep(place, "worker", self._worker)
         if not self.is_finished:
@@ -157,7 +157,7 @@ class Fleet:
                 del self._orphans[pid]
 
     def keep_until(self, condition: Callable[[], object], seconds: float = 60) -> None:
-        """Keep all processes running until the condition is true."""
+        """Replace processes until the condition is true."""
 
         def kept() -> object:
             self.keep()
@@ -166,13 +166,13 @@ class Fleet:
         wait_until(kept, seconds)
 
     def kill_worker(self, member: Member) -> None:
-        """Kill a worker. Its trainers are expected to end."""
+        """Kill a worker. Its trainers must exit too."""
         trainers = member.trainers
         member.kill()
         self._orphans |= dict.fromkeys(trainers, time.monotonic())
 
     def dismiss(self) -> list[str]:
-        """Stop the workers, and return a line for each that did not stop properly."""
+        """Ask the workers to stop. Returns the errors."""
         workers = self.workers
         for member in workers:
             member.ask_to_leave()
@@ -187,7 +187,7 @@ class Fleet:
         return wrong
 
     def tracebacks(self) -> list[str]:
-        """Return the names of the logs that contain a traceback."""
+        """Return the logs that contain a traceback."""
         return [member.log.name for member in self.everybody if "Traceback" in member.log.read_text(errors="replace")]
 
     def _keep(self, place: _Place, what: str, command: Sequence[str]) -> None:

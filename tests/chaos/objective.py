@@ -1,4 +1,4 @@
-"""A cheap objective with a rugged loss. Its duration depends on CHAOS_TRIAL_SECONDS, and its loss does not."""
+"""Fast objective with a rugged loss. CHAOS_TRIAL_SECONDS sets its duration, which does not change the loss."""
 
 import math
 import os

@@ -1,4 +1,4 @@
-"""Runs a study under faults, and collects the records to check."""
+"""Chaos test of one study: it runs the study under faults, and collects the results."""
 
 import random
 import time
@@ -20,13 +20,13 @@ from tests.system.proxy import Proxy
 from tests.system.servers import Server
 
 TRIAL_SECONDS = 0.5
-# Short, so that a half-open connection is sometimes abandoned before it recovers.
+# Short, so that a client sometimes gives a half-open connection up before the fault ends.
 STATEMENT_SECONDS = "2"
-# Seconds within which a study has to end after the last fault.
+# Seconds that a study has to end after the last fault.
 FINISH = 1800.0
-# Number of iterations that the budget is ahead of the study while faults are injected.
+# The budget stays ahead of the study by this number of iterations while faults are injected.
 AHEAD = 5
-# Number of faults to choose the next one from, because some have to wait for the end of another.
+# Number of next faults to choose from, if the first one has to wait for the end of another.
 IN_HAND = 3
 
 _COUNTS = """
@@ -47,31 +47,31 @@ _ATTEMPTS = "select coalesce(outcome, 'open') as outcome, count(*) as attempts f
 
 @dataclass(frozen=True)
 class Soaked:
-    """The result of a soak test.
+    """Result of a chaos test.
 
     Attributes
     ----------
     seconds : float
-        Seconds from the first fault to the end of the last.
+        Time from the first fault to the end of the last.
     faults : list of Fault
-        The faults that were injected.
+        The injected faults.
     iterations : int
         The budget at the end.
     counts : mapping
-        Counts of rows: trials, complete, failures (trials with a counted failure), doubled (trials with more than one
-        complete attempt), without_attempt (complete trials without a complete attempt), untold (iterations).
+        Numbers of rows in the ledger: trials, complete, failures (trials with a counted failure), doubled (trials with
+        several complete attempts), without_attempt (complete trials without a complete attempt), untold (iterations).
     attempts : Counter
-        Numbers of attempts by outcome; "open" for attempts without one.
+        Attempts by outcome; "open" for attempts without one.
     left : list of str
-        Processes that ended by themselves before the end of the study. Each was replaced.
+        Processes that exited before the end of the study without being asked. Each was replaced.
     tracebacks, stayed : list of str
-        Logs with a traceback; workers that did not stop properly at the end.
+        Logs with a traceback; workers that did not stop when asked at the end.
     outlived : int
-        Number of trainers that did not end with their worker.
+        Number of trainers that outlived their killed worker.
     verify : str
-        The difference that `ledger verify` reports; empty without one.
+        The error of `ledger verify`, or an empty string.
     results, undisturbed : list
-        Results of the study, and of the same study without faults.
+        Results of the trials, and of the trials of the same study without faults.
     """
 
     seconds: float
@@ -108,24 +108,22 @@ def soak(
     plan : Plan
         The study.
     folder : Path
-        For all files, with the logs of the processes.
-    workers : int
-        Number of workers.
+        Folder for all files, including the logs of all processes.
     kinds : iterable of str
-        Kinds of the faults, in order. The faults end with the last one.
+        The kinds of faults in order. The injection ends with the last one.
     pace : float
-        Seconds from one fault to the next. A delay of one fault shortens the wait for the next.
+        Seconds from one fault to the next. A late fault does not delay the later ones.
     seed : int
-        Seed of the random choices about faults.
+        Seed of the random choices about the faults.
     calm : callable
-        Returns the results of the study without faults, for a number of iterations. It runs in a thread, while
-        `ledger verify` recomputes the study with faults.
+        Returns the results of the undisturbed study with a number of iterations. It is called in a thread, while
+        `ledger verify` recomputes the disturbed study.
     seconds : float, optional
-        Duration of the faults.
+        The time after which the injection ends.
     grow : bool, optional
-        Extend the budget during the faults. Without it, the faults end with the study.
+        Let the budget grow ahead of the study while faults are injected. Otherwise they end with the study.
     watch : callable, optional
-        Called with a line of text for each event.
+        Called with one line for each event.
     """
     with Server(folder / "server") as server, Proxy(server.port) as proxy:
         ledger = program(folder / "ledger", trial_seconds=0, DATABASE_URL=server.url)
@@ -173,12 +171,12 @@ def soak(
 
 
 def _disturb(fleet: Fleet, injector: Injector, kinds: Iterator[str], pace: float, seconds: float) -> Iterator[Fault]:
-    """Inject faults one after another and yield each. Keep the processes running, and end faults that last."""
+    """Inject and yield one fault after the other, replace exited processes, and end lasting faults in time."""
     following = time.monotonic()
     end = following + seconds
     waiting = list(islice(kinds, IN_HAND))
     while waiting and time.monotonic() < end and not fleet.is_finished:
-        kind = next((waiting_kind for waiting_kind in waiting if injector.is_free_for(waiting_kind)), None)
+        kind = next(filter(injector.is_free_for, waiting), None)
         if kind is not None:
             waiting.remove(kind)
             waiting += islice(kinds, 1)
@@ -190,7 +188,7 @@ def _disturb(fleet: Fleet, injector: Injector, kinds: Iterator[str], pace: float
 
 
 def _keep_ahead(server: Server, fleet: Fleet) -> None:
-    """Extend the budget when the study is close to its end. The next manager applies it."""
+    """Let the budget grow if the study is near its end. The next manager uses the new budget."""
     (row,) = _query(server, "select count(*) as told from ledger.iteration where told_at is not null")
     if row["told"] + AHEAD > fleet.iterations:
         fleet.extend(fleet.iterations + 2 * AHEAD)

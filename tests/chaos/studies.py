@@ -1,4 +1,4 @@
-"""The study of the soak test, and the same study without faults."""
+"""Study of the chaos test, and the same study without faults."""
 
 import json
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ seed = {seed}
 [optimizer]
 base_estimator = "{base_estimator}"
 
-# a short lease, so that lost trials are taken back soon; faults of machines must not exhaust the attempts of a trial
+# short, so that what is lost is taken back soon; what the machines do must never use up the trials
 [limits]
 lease = {lease}
 heartbeat = {heartbeat}
@@ -46,7 +46,7 @@ Result = tuple[int, dict[str, Any], float]
 
 @dataclass(frozen=True)
 class Plan:
-    """Settings of the study. `model` is "rugged", for the objective of this test, or a built-in model."""
+    """A study. `model` is "rugged", the objective of the chaos test, or a built-in model."""
 
     model: str
     iterations: int
@@ -71,13 +71,13 @@ class Plan:
 
 
 def program(folder: Path, *, trial_seconds: float, **variables: str) -> Program:
-    """Return the program `ledger` with a folder of its own, in which it can import the objective of this test."""
+    """Return the program `ledger` with a separate home folder and the path of the objective."""
     folder.mkdir(parents=True, exist_ok=True)
     return Program(folder, PYTHONPATH=str(ROOT), CHAOS_TRIAL_SECONDS=str(trial_seconds), **variables)
 
 
 def undisturbed(plan: Plan, folder: Path, *, workers: int = 1, iterations: int | None = None) -> list[Result]:
-    """Run the study without faults, extend it to `iterations` where that is more, and return its results."""
+    """Run the study without faults, extend it to `iterations` if that is more, and return the results."""
     calm = program(folder, trial_seconds=0)
     command = ["run", str(plan.write(folder)), "--workers", str(workers), "--allow", "tests.chaos"]
     calm.run(*command)
@@ -87,6 +87,6 @@ def undisturbed(plan: Plan, folder: Path, *, workers: int = 1, iterations: int |
 
 
 def results(of: Program) -> list[Result]:
-    """Return the number, the parameters and the loss of every trial."""
+    """Return the number, the parameters and the loss of each trial."""
     document = json.loads(of.run("export", NAME, "--format", "json"))
     return [(trial["number"], trial["params"], trial["loss"]) for trial in document["trials"]]

@@ -1,4 +1,4 @@
-"""Ledgers for tests: studies with pending trials, made by the store as a manager makes them."""
+"""Ledgers for tests: studies with pending trials, inserted as a manager inserts them."""
 
 import uuid
 from typing import Any
@@ -24,7 +24,7 @@ def spec(points: int = 4, **limits: Any) -> dict[str, Any]:
 
 
 def make_study(store: Store, name: str = "s", trials: int = 4, **limits: Any) -> StudyRow:
-    """A running study with one iteration of pending trials."""
+    """Create a running study with one iteration of pending trials."""
     row = store.create(name, spec(trials, **limits), "0" * 64, 1, {})
     assert row is not None
     add_iteration(store, row, 0, trials)
@@ -37,7 +37,7 @@ def add_iteration(store: Store, row: StudyRow, number: int, trials: int) -> None
 
 
 def claim_one(connection: psycopg.Connection[Any], study: str | None, claim: uuid.UUID, worker: str) -> Claimed | None:
-    """The trial of a single claim; None where there is nothing to do."""
+    """Claim one trial. Returns None if there is no work."""
     held = protocol.claim(connection, study, [claim], worker)
     assert len(held) <= 1
     return held[0] if held else None

@@ -1,4 +1,4 @@
-"""A study's json export, imported again."""
+"""Import of a study's json export into another ledger."""
 
 import copy
 import io
@@ -22,7 +22,7 @@ def moved(store: Store, document: dict[str, Any], name: str | None = None) -> St
 
 
 def as_it_is_elsewhere(document: dict[str, Any], name: str = "s") -> dict[str, Any]:
-    """What is expected of the export of an imported study; when an attempt was released is left open."""
+    """Return the expected export of an imported study, without the times of released attempts."""
     expected = copy.deepcopy(document)
     expected["study"]["name"] = name
     for trial in expected["trials"]:
@@ -37,5 +37,5 @@ def as_it_is_elsewhere(document: dict[str, Any], name: str = "s") -> dict[str, A
 
 
 def without_releases(document: dict[str, Any]) -> dict[str, Any]:
-    """An export, in which it is left open when an attempt was released."""
+    """Return an export without the times of released attempts."""
     return as_it_is_elsewhere(document, document["study"]["name"])

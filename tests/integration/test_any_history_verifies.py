@@ -1,5 +1,7 @@
-"""`verify` raises no false alarm, whatever workers, managers, administrators and the clock did, in any order; and
-a study with any history is the same in another ledger."""
+"""Random histories of workers, managers, administrators and the clock.
+
+`verify` raises no false alarm, and an imported study is the same in another ledger.
+"""
 
 import uuid
 from contextlib import suppress
@@ -57,7 +59,7 @@ def test_any_history_verifies(url, advance, tmp_path):
 
         def propose(self, number: int, round: int) -> None:
             points = [{"x": 100 * number + 10 * round + index} for index in range(2)]
-            # in no environment, so that these points are not compared
+            # without an environment, so that these points are not compared
             self.store.propose(self.id, number, round, Batch(points, None, {}, 0.0, 0.0))
 
         def teardown(self) -> None:
@@ -67,7 +69,7 @@ def test_any_history_verifies(url, advance, tmp_path):
             assert verify(self.store.snapshot(row.id)).trials == len(document["trials"])
             again = exported(self.store, row.name)
             assert without_releases(again) == as_it_is_elsewhere(document, row.name)
-            # nothing of it runs, so that it is moved as it is
+            # no trial runs, so that the study is moved unchanged
             back = moved(self.store, again, f"{name}-back")
             assert exported(self.store, back.name) == as_it_is(again, back.name)
             for study_id in (self.id, row.id, back.id):
@@ -115,7 +117,7 @@ def test_any_history_verifies(url, advance, tmp_path):
         def retry(self, data: st.DataObject) -> None:
             chosen = [trial.number for trial in self.store.trials(self.id) if trial.state in ("failed", "cancelled")]
             if chosen:
-                # refused where it was retried before
+                # the ledger refuses a second retry
                 with suppress(LedgerError):
                     self.store.retry(self.id, [data.draw(st.sampled_from(chosen))])
 

@@ -1,4 +1,4 @@
-"""What a person gets for bad input: one line on standard error, the exit code, and nothing written."""
+"""Bad input: one line on standard error, the exit code, and no change in the ledger."""
 
 import json
 import signal
@@ -25,7 +25,7 @@ STUDY = '[objective]\nmodel = "svm"\n'
 
 @pytest.fixture
 def run(monkeypatch, capfd, tmp_path) -> Iterator[Run]:
-    """Runs the program in this process: exit code, standard output, standard error."""
+    """Return a function that runs the program in this process, and returns exit code, output and errors."""
     for name in variables.ALL:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("LEDGER_HOME", str(tmp_path / "home"))
@@ -137,7 +137,7 @@ def test_a_database_that_is_not_there_or_not_migrated_is_named(run, empty_url, t
 
 @pytest.fixture
 def there(run: Run, url, store, monkeypatch) -> Run:
-    """The program on a ledger with the study svm-1 of four pending trials."""
+    """Return the program with a ledger that has the study svm-1 with four pending trials."""
     make_study(store, "svm-1")
     monkeypatch.setenv("DATABASE_URL", url)
     return run
@@ -294,7 +294,7 @@ def test_options_of_a_worker_to_start_are_not_lost_on_the_list(there):
 
 
 def propose(store: Store) -> None:
-    """The study s with the first iteration that its manager proposes."""
+    """Create the study s with the first iteration of its manager."""
 
     class Proposed(Exception):
         pass
@@ -379,7 +379,7 @@ def test_what_is_missing_for_optuna_is_named(there, tmp_path, monkeypatch):
         monkeypatch.setattr("ledger.optuna.connect._installed_version", lambda _package, found=found: found)
         for command in (["dashboard"], ["export", "svm-1", "--format", "optuna", "--output", "study.db"]):
             assert there(*command)[::2] == (1, f"ledger: {said}\n")
-        # the URL may be for another machine's Optuna
+        # the URL may be for Optuna on another machine
         assert there("optuna", "url")[0] == (1 if found else 0)
     assert not (tmp_path / "study.db").exists()
 

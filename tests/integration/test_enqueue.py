@@ -1,5 +1,7 @@
-"""A study that is recorded and not begun, and trials of somebody's own choice: they are claimed first, cost nothing of
-the budget, and leave the proposals a function of what was recorded before them."""
+"""Recorded studies and enqueued trials.
+
+Enqueued trials are claimed first, and do not count towards the budget. Proposals stay a function of the history.
+"""
 
 import threading
 import uuid
@@ -64,7 +66,7 @@ def test_before_a_study_begins_they_make_an_iteration_of_their_own_and_the_budge
     last = store.last_iteration(row.id)
     assert (last.number, last.size, last.told_at) == (0, 2, None)
     assert store.study("s").iterations == 5
-    # what was asked for has not grown
+    # the budget has not grown
     assert register(store, study(tmp_path)).iterations == 5
     assert register(store, study(tmp_path, iterations=6)).iterations == 7
     with pytest.raises(LedgerError, match=r"iterations: 6 recorded, 5 asked \(a budget only grows\)"):
@@ -80,11 +82,11 @@ def test_they_are_observations_and_the_study_is_carried_on_as_before(store, work
         *((number, 0, "enqueued") for number in range(2)),
         *((number, number // 2, "proposed") for number in range(2, 10)),
     ]
-    # two observations are all the initial points that this study asks for
+    # this study needs two initial points, and has two observations
     assert [told.surrogate is not None for told in store.iterations(row.id)] == [False, True, True, True, True]
     assert store.iterations(row.id)[0].best_loss == 0.0625
     assert verified(store).recomputed == 4
-    # the same settings find it complete, and one that has ended runs again
+    # the same settings find the study complete, and an enqueued trial makes it running again
     assert register(store, study(tmp_path)).state == "complete"
     assert store.enqueue(row.id, [{"x": 0.125}]) == [10]
     now = store.study("s")
@@ -98,7 +100,7 @@ def test_while_a_manager_waits_they_join_its_iteration_and_everything_verifies(s
     seen: set[float] = set()
 
     def watch(progress: Any) -> None:
-        # once in every iteration
+        # once in each iteration
         if progress.ended not in seen and len(seen) < 3:
             seen.add(progress.ended)
             with engine(url).connect() as connection:
@@ -117,7 +119,7 @@ def test_while_a_manager_waits_they_join_its_iteration_and_everything_verifies(s
 def test_one_that_joins_an_iteration_and_ends_while_it_is_told_is_told_with_it(
     store, connection, tmp_path, monkeypatch
 ):
-    """After the poll that saw no open trial, one is enqueued; it completes after the losses of the others were read."""
+    """A trial is enqueued after the poll that saw no open trial, and completes after the other losses were read."""
     polls, trials = 0, store.trials
 
     def work() -> None:
@@ -149,7 +151,7 @@ def test_one_that_joins_an_iteration_and_ends_while_it_is_told_is_told_with_it(
 def test_a_point_that_is_enqueued_while_the_same_is_proposed_is_proposed_by_nobody(
     store, url, workers, tmp_path, monkeypatch
 ):
-    """The space has four points, so that the two must meet; the manager sees the other's before it writes."""
+    """The space has four points, so a proposed point equals an enqueued one. The manager sees this in time."""
     propose = store.propose
     made: list[int] = []
 

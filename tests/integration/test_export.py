@@ -1,4 +1,4 @@
-"""An export says what the ledger holds, streams, and a file appears whole or not at all."""
+"""Exports equal the content of the ledger, are streamed, and appear only when they are complete."""
 
 import csv
 import io
@@ -17,7 +17,7 @@ from tests.integration.ledgers import add_iteration, make_study, take
 
 @pytest.fixture
 def study(store, connection):
-    """Two iterations of two trials: one complete, one failed once and then complete, two pending."""
+    """Create two iterations of two trials: one complete, one complete after a failure, and two pending."""
     row = make_study(store, trials=2)
     add_iteration(store, row, 1, 2)
     protocol.complete(connection, take(connection), 0.25, {"accuracy": 0.75}, 1.5)

@@ -1,4 +1,4 @@
-"""The flattened view of a study: whatever its parameters and metrics are called, kept by an upgrade, gone with it."""
+"""The flattened view of a study: any names of parameters and metrics, kept by an upgrade, removed with the study."""
 
 import math
 import uuid
@@ -37,7 +37,7 @@ POINTS = [
 def table(connection: psycopg.Connection[Any], study: str) -> list[dict[str, Any]]:
     view = sql.Identifier("ledger", flattened.view_name(study))
     with connection.cursor(row_factory=dict_row) as cursor:
-        # not prepared, since the view's columns change under it
+        # not prepared, because the columns of the view change
         return cursor.execute(sql.SQL("select * from {} order by trial").format(view), prepare=False).fetchall()
 
 
@@ -91,7 +91,7 @@ def test_a_metric_of_another_type_than_before_breaks_no_view(store, connection):
     assert [trial["a"] for trial in table(connection, "s")] == [0.75, "none"]
 
 
-# as a study's space takes them, and as an objective may report them
+# names that a space accepts, and that an objective can report
 parameters = st.lists(
     st.text(min_size=1, max_size=200).filter(lambda name: name.isprintable() and bool(name.strip()))
     | st.sampled_from(["loss", "trial", "state", "seconds", "param_loss", "ctid", "tableoid", "oid", '"', "%s", "{}"]),
@@ -109,7 +109,7 @@ metrics = st.lists(
 
 @pytest.fixture
 def unicode(server):
-    """Store and connection of a ledger that can hold any text, which a server's default encoding may not."""
+    """Yield the store and a connection of a ledger in UTF-8, because the server's default encoding may be another."""
     name = f"test_{uuid.uuid4().hex[:12]}"
     with psycopg.connect(server, autocommit=True) as maintenance:
         maintenance.execute(f"create database {name} template template0 encoding 'UTF8' lc_collate 'C' lc_ctype 'C'")
@@ -171,14 +171,14 @@ def test_an_upgrade_keeps_it_for_readers_and_what_is_built_on_it(server, url):
     ):
         store = Store(owner)
         row = study_of(store, SPACE, POINTS)
-        # whoever makes it, the owner's it is
+        # the view belongs to the owner, for every role that creates it
         Store(superuser).flatten(row)
         assert len(table(reader, "s")) == 2
         connection.execute('create view ledger.mine as select "C" from ledger."study:s"')
         for _ in range(2):
             migration.upgrade(owner)
             assert len(table(reader, "s")) == 2
-        # the same columns, and one more at the end, fit what is built on it; others do not
+        # a dependent view allows the same columns and new ones at the end, but no other changes
         store.flatten(row)
         protocol.complete(connection, take(connection), 0.5, {"b": 1.0}, 1.0)
         assert store.flatten(row).columns[-1].name == "b"

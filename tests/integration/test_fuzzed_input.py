@@ -1,4 +1,4 @@
-"""Whatever is given on a real ledger: never a traceback, never a partial write; what a result holds is stored whole."""
+"""Fuzzed input on a real ledger: no traceback, no partial write, and complete results."""
 
 import copy
 import uuid
@@ -23,7 +23,7 @@ TABLES = ("study", "iteration", "trial", "attempt", "worker", "alembic_version")
 
 
 def contents(connection: psycopg.Connection[Any]) -> dict[str, Any]:
-    """Every row of every table, in short."""
+    """Return a digest of all rows of all tables."""
     counted = "select count(*), md5(string_agg(t::text, '|' order by t::text)) from ledger.{} as t"
     return {table: connection.execute(counted.format(table)).fetchone() for table in TABLES}
 
@@ -38,7 +38,7 @@ def as_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
 
 @pytest.fixture
 def filled(store, connection) -> dict[str, Any]:
-    """A ledger with a study svm-1, of which one trial is complete, one failed once, one runs and one is pending."""
+    """Create the study svm-1 with a complete trial, a trial that failed once, a running and a pending one."""
     make_study(store, "svm-1")
     protocol.complete(connection, take(connection, "svm-1"), 0.25, {"accuracy": 0.75}, 1.0)
     protocol.fail(connection, take(connection, "svm-1"), "ValueError: no", 1.0)
@@ -71,7 +71,7 @@ def test_a_name_that_is_no_studys_changes_nothing(url, connection, tmp_path, fil
 @example(file={**copy.deepcopy(FILE), "limits": {"lease": 1.0}})
 def test_a_bad_study_file_or_one_that_differs_changes_nothing(url, connection, tmp_path, filled, file):
     Path("study.toml").write_bytes(toml(file).encode())
-    # the name is that of a study with other settings
+    # a study with this name and other settings exists
     code, out, error = run(["manager", "study.toml", "--name", "svm-1"], {"DATABASE_URL": url})
     check_told(code, error)
     assert out == ""

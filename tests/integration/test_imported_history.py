@@ -1,4 +1,4 @@
-"""Finished trials from elsewhere are evidence: proposals follow from them, nobody trains them, the budget stays."""
+"""Imported trials: proposals depend on them, no worker trains them, and they do not count towards the budget."""
 
 import uuid
 from collections.abc import Iterator
@@ -49,7 +49,7 @@ def test_they_are_told_at_once_and_are_observations_towards_the_initial_points(s
 
 
 def test_what_is_proposed_follows_from_them(store, workers, tmp_path):
-    """The same study proposes other points where the losses are others."""
+    """The same study with other losses proposes other points."""
     workers(square)
     found = []
     for name, sign in (("s", 1), ("t", -1)):
@@ -186,7 +186,7 @@ def test_csv_is_imported_whole_or_refused_in_one_line(run, store, url, monkeypat
         "ledger: old.csv:2: the parameters are those of trial 0 of study s, which is complete; mend it, or leave such"
         " ones out by --skip-unusable\n",
     )
-    # and a study's own csv is a history for another
+    # the csv export of a study is a history for another study
     assert run("export", "s", "--format", "csv", "--output", "s.csv")[0] == 0
     recorded(store, study(tmp_path).model_copy(update={"name": "t"}))
     assert run("import", "csv", "s.csv", "--into", "t", "--ignore-extra")[1] == (
@@ -196,7 +196,7 @@ def test_csv_is_imported_whole_or_refused_in_one_line(run, store, url, monkeypat
 
 @pytest.fixture
 def optunas(tmp_path) -> Iterator[str]:
-    """URL of an Optuna storage with three studies."""
+    """Return the URL of an Optuna storage with three studies."""
     verbosity = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     url = f"sqlite:///{tmp_path}/optuna.db"
@@ -258,7 +258,7 @@ def test_what_cannot_be_read_of_optuna_is_refused_in_one_line(run, store, url, o
             "other.db cannot be read as an Optuna storage: file is not a data",
         ),
         ("nonsense", "low", 2, "the storage's URL cannot be parsed: write it as in sqlite:///optuna.db"),
-        # a database without Optuna's tables, which are not made
+        # a database without Optuna's tables; the import must not create them
         (f"sqlite:///{tmp_path}/empty.db", "low", 1, "cannot be read as an Optuna storage"),
         ("postgresql://me:secret@127.0.0.1:1/x", "low", 1, "me:***@127.0.0.1:1/x cannot be read as an Optuna storage"),
         ("nodb://me:secret@h/x", "low", 1, "nodb://me:***@h/x cannot be read as an Optuna storage"),

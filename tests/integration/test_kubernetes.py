@@ -1,4 +1,4 @@
-"""docs/kubernetes/: manifests that Kubernetes and KEDA know, and that fit the ledger."""
+"""docs/kubernetes/: manifests that are valid for Kubernetes and KEDA, and agree with the ledger."""
 
 import kubernetes_validate
 import psycopg

@@ -1,4 +1,4 @@
-"""The manager: ask, insert, wait, tell, and what it does when trials fail, a study is paused, or it is killed."""
+"""The manager: ask, insert, wait and tell; failing trials, paused studies, and killed managers."""
 
 import threading
 import time
@@ -31,7 +31,7 @@ def study(tmp_path, space='x = { type = "real", low = -1.0, high = 1.0 }', limit
 
 @pytest.fixture
 def workers(url) -> Iterator[Callable[[Loss], None]]:
-    """Starts a worker with this loss; None fails the trial. It works until the test's end."""
+    """Return a function that starts a worker with a loss. The loss None makes the trial fail."""
     done = threading.Event()
     threads: list[threading.Thread] = []
 
@@ -203,7 +203,7 @@ def test_a_lease_that_ran_out_under_watch_is_taken_back_and_an_old_one_is_not(
             held = claim_one(connection, "s", uuid.uuid4(), "lost")
             assert held is not None
             claims.append(held.claim)
-            # by the database's clock it is long over, as after an outage
+            # by the database's clock, the lease expired long ago, as after an outage
             advance(1000)
         elif not taken_back and connection.execute("select from ledger.trial where lost = 1").fetchall():
             taken_back.append(time.monotonic() - began)

@@ -1,4 +1,4 @@
-"""A manager killed at any statement, before it is sent, after it is done, and around every commit."""
+"""A manager that is killed at any statement: before it is sent, after its execution, and around each commit."""
 
 import json
 import time
@@ -26,10 +26,10 @@ class Killed(BaseException):
 
 
 class Faults:
-    """Counts the moments at which a manager can die, and kills it at one of them.
+    """Counter of the moments at which a manager can die. It kills the manager at one of them.
 
-    A moment is before or after each statement, and before or after each commit, on the connections of the ledger's
-    own kind. After each commit the workers' work is done on `workers`, so that a manager's moments are always the same.
+    A moment is before or after a statement or a commit, on the connections of the ledger. After each commit, `workers`
+    completes the pending trials, so that the moments of a manager are always the same.
     """
 
     def __init__(self, workers: psycopg.Connection[Any]) -> None:
@@ -43,7 +43,7 @@ class Faults:
     def pass_by(self, connection: Any, moment: str) -> None:
         self.moments.append(moment)
         if self.fatal == len(self.moments) - 1:
-            # what a kill does: the socket closes, and nothing is said
+            # like a kill: the socket closes without a message
             connection.pgconn.finish()
             raise Killed(moment)
 
@@ -82,7 +82,7 @@ def faults(connection, monkeypatch) -> Faults:
 
 @pytest.fixture
 def remembered_proposals(monkeypatch) -> None:
-    """Proposals are a pure function (tests/unit/test_proposals.py), so each is computed once."""
+    """Cache the proposals, which are a pure function (tests/unit/test_proposals.py)."""
     known: dict[str, Any] = {}
     propose = proposals.propose
 
@@ -155,7 +155,7 @@ def test_a_manager_whose_lock_is_lost_stops_before_it_writes(url, connection, fa
         row = register(store, study(tmp_path, "s"))
 
         def lose(_progress: Any) -> None:
-            # what a pooler does that gives the next transaction another session
+            # like a pooler that gives the next transaction another session
             with store._connection.begin():
                 store._connection.exec_driver_sql("select pg_advisory_unlock_all()")
 

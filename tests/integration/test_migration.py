@@ -1,4 +1,4 @@
-"""Migrations: up, down, at once, on a ledger in use; and what is said of a database that is not right."""
+"""Migrations: up, down, in parallel and on a ledger in use; and the messages about an invalid database."""
 
 import os
 import subprocess
@@ -27,7 +27,7 @@ REVISIONS = revision.known()
 
 
 def objects(connection: Connection) -> set[tuple[str, ...]]:
-    """All that the catalog says of the schema's tables, but the owner and alembic's own."""
+    """Return the catalog's descriptions of the tables, without the owner and Alembic's table."""
     statements = [
         "select 'column', attrelid::regclass::text, attname, format_type(atttypid, atttypmod), attnotnull::text,"
         " attgenerated::text, attidentity::text, pg_get_expr(adbin, adrelid)"
@@ -90,7 +90,7 @@ def test_models_and_migrations_agree(server, empty):
 
 
 def described(connection: Connection) -> dict[tuple[str, str], str | None]:
-    """What pg_description says of every table, view, column and function of the schema, and of the schema itself."""
+    """Return the comments of all tables, views, columns and functions of the schema, and of the schema."""
     statements = [
         "select relname, coalesce(attname, ''), description from pg_class left join pg_attribute"
         " on attrelid = pg_class.oid and attnum > 0 and not attisdropped"
@@ -118,7 +118,7 @@ def test_the_database_explains_itself(empty):
     }
     assert all(declared.values())
     assert {place: found[place] for place in declared} == declared
-    # a view that shows a table says the same of its columns
+    # a view that shows a table has the comments of the table's columns
     assert found["trials", "loss"] == declared["trial", "loss"]
     assert not any("\n" in str(comment) or len(str(comment)) > 250 for comment in found.values())
 

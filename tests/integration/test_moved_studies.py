@@ -1,4 +1,4 @@
-"""A study that is exported as json and imported into another ledger is the same there, or is refused in one line."""
+"""A json export that is imported into another ledger gives the same study, or is refused in one line."""
 
 import copy
 import json
@@ -37,7 +37,7 @@ from tests.integration.test_verification import ledger as ledger
 
 @pytest.fixture
 def elsewhere(server: str, template: str) -> Iterator[str]:
-    """URL of another ledger."""
+    """Return the URL of another ledger."""
     with _database(server, template) as url:
         yield url
 
@@ -49,11 +49,11 @@ def there(elsewhere: str) -> Iterator[Store]:
 
 
 class Stopped(Exception):
-    """The manager is stopped."""
+    """Stops the manager."""
 
 
 def work(url: str, stop_after: int | None = None) -> Callable[[Any], None]:
-    """What a manager calls at its polls: every pending trial is trained; then it stops after so many trials."""
+    """Return a listener for the manager's polls, which trains pending trials and then stops the manager."""
 
     def watch(_progress: Any) -> None:
         with psycopg.connect(url, autocommit=True) as connection:
@@ -74,7 +74,7 @@ def work(url: str, stop_after: int | None = None) -> Callable[[Any], None]:
 
 
 def under_way(store: Store, url: str, tmp_path: Any, trials: int = 4) -> Any:
-    """A study with enqueued and imported trials that was stopped after some trials, and what was asked for."""
+    """Create a study with enqueued and imported trials that was stopped after some trials. Returns its settings."""
     asked = study(tmp_path, iterations=4)
     row = register(store, asked)
     store.enqueue(row.id, [{"x": 0.5}])
@@ -134,7 +134,7 @@ def test_what_runs_there_is_pending_here_and_its_attempt_released(store, url, co
     assert without_releases(exported(there)) == as_it_is_elsewhere(document)
     assert verify(there.snapshot(row.id)).trials == len(document["trials"])
     with psycopg.connect(elsewhere, autocommit=True) as other:
-        # its claim is nobody's here
+        # its claim does not exist in this ledger
         assert protocol.complete(other, held, 0.0, {}, 1.0) == "unknown"
         again = claim_one(other, "s", uuid.uuid4(), "v")
         assert again is not None
@@ -207,7 +207,7 @@ REFUSED = [
     (_set("study", "spec", "seed", value=8), "disagrees with itself, the study itself: spec_hash"),
     (_set("study", "spec", "mode", value="odd"), "this version of the ledger cannot read its spec"),
     (_set("study", "name", value="a b"), 'name "a b" must be 1 to 100 letters'),
-    # what only the database knows
+    # errors that only the database detects
     (
         _set("trials", 3, "params", value={"x": 0.5}),
         "study s cannot be imported, since the database refuses it (duplicate key value",
@@ -233,7 +233,7 @@ def test_what_is_no_whole_export_is_refused_in_one_line_and_nothing_is_written(s
 
 
 def test_a_study_moves_with_the_file_that_it_trains_on_or_is_refused(store, there, elsewhere, tmp_path):
-    # longer than a piece of it that is read at once
+    # longer than one piece of the export
     content = ("a,y\n" + "".join(f"{number},{number % 2}\n" for number in range(150_000))).encode()
     (tmp_path / "own.csv").write_bytes(content)
     asked = assemble({"data": str(tmp_path / "own.csv"), "target": "y", "name": "s"})
@@ -320,7 +320,7 @@ def test_the_commands_move_a_study_to_another_ledger(run, store, url, elsewhere,
 
 
 def _places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """Every place in a document."""
+    """Yield all places in a document."""
     steps = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for step, inner in steps:
         yield (*path, step)

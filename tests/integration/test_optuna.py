@@ -1,4 +1,4 @@
-"""Optuna reads the ledger live: what it shows is what the ledger holds, and nobody writes to it through Optuna."""
+"""Optuna on the live ledger: it shows the content of the ledger, and cannot write to it."""
 
 import time
 import uuid
@@ -45,7 +45,7 @@ PLOTS = (
 def point(i: int) -> dict[str, Any]:
     return {
         "rate": 1e-5 * 3**i,
-        # an integer, as jsonb gives a whole number back
+        # an integer, because jsonb returns whole numbers as integers
         "momentum": 1 if i == 3 else i / 16,
         "layers": 1 + i % 9,
         "width": 2 ** (i % 11),
@@ -56,7 +56,7 @@ def point(i: int) -> dict[str, Any]:
 
 
 def make_mixed(store: Store, name: str, trials: int = 10) -> StudyRow:
-    """A study of every kind of dimension, its trials pending."""
+    """Create a study with all kinds of dimensions and pending trials."""
     row = store.create(name, {**spec(trials, max_failures=1), "space": SPACE}, "0" * 64, 1, {})
     assert row is not None
     assert store.propose(row.id, 0, 0, Batch([point(i) for i in range(trials)], None, {}, 0.0, 0.0))
@@ -72,7 +72,7 @@ def complete(connection: psycopg.Connection[Any], study: str, trials: int) -> No
 
 @pytest.fixture(scope="module")
 def ledger(server: str, template: str) -> Iterator[str]:
-    """URL of a ledger that Optuna may read: a study that runs, with trials in every state, and one that is complete."""
+    """Return the URL of a ledger with Optuna's views, a running study with trials in all states, and a complete one."""
     with (
         _database(server, template) as url,
         engine(url).connect() as own,
@@ -95,8 +95,8 @@ def ledger(server: str, template: str) -> Iterator[str]:
 
 @contextmanager
 def pasted(url: str) -> Iterator[RDBStorage]:
-    """The storage of the URL that a person pastes."""
-    # the one thing that it leaves out
+    """Open the storage with the URL that users paste."""
+    # the URL leaves only this out
     arguments = {"password": conninfo_to_dict(url).get("password")}
     storage = RDBStorage(reading.url(url), engine_kwargs={"connect_args": arguments, "poolclass": NullPool})
     yield storage
@@ -109,13 +109,13 @@ def load(storage: RDBStorage, name: str) -> optuna.Study:
 
 @pytest.fixture
 def of(ledger: str) -> Iterator[Any]:
-    """Gives a study as Optuna reads it."""
+    """Return a function that loads a study with Optuna."""
     with reading.storage(ledger) as storage:
         yield lambda name: optuna.load_study(study_name=name, storage=storage)
 
 
 def tables(url: str) -> dict[str, list[Any]]:
-    """What schema optuna is made of: columns, the labels of its types, and what it says of its version."""
+    """Return the columns of schema optuna, the labels of its types, and its versions."""
     asked = {
         "columns": "select table_name, column_name, replace(data_type, 'bigint', 'integer'), udt_schema"
         " from information_schema.columns where table_schema = 'optuna' and table_name <> 'ledger_trials'",
@@ -175,7 +175,7 @@ def test_optuna_reads_what_the_ledger_holds(ledger, of):
             **({"metrics_accuracy": 1 - loss, "metrics_worker": "mine"} if loss is not None else {}),
         }
         assert trial.user_attrs == {name: value for name, value in attributes.items() if value is not None}
-        # Optuna's are local, and say so nowhere
+        # Optuna's times are local and have no time zone
         ended = None if finished_at is None else finished_at.astimezone().replace(tzinfo=None)
         assert trial.datetime_complete == ended
         started = claimed_at or finished_at
@@ -317,7 +317,7 @@ def _refused(ledger: str, study: optuna.Study, role: str) -> None:
         "heartbeat": lambda: storage.record_heartbeat(running),
         "delete": lambda: optuna.delete_study(study_name="complete", storage=storage),
         "create": lambda: optuna.create_study(study_name="mine", storage=storage),
-        # the waiting trial would be claimed
+        # Optuna would claim the waiting trial
         "ask": lambda: study.ask(),
     }
     for what, act in tries.items():
@@ -325,10 +325,10 @@ def _refused(ledger: str, study: optuna.Study, role: str) -> None:
             act()
         assert isinstance(refused.value.__cause__.orig, errors.InsufficientPrivilege), what
         assert said in str(refused.value.__cause__), what
-    # of a view, PostgreSQL itself refuses the statement that Optuna sends
+    # PostgreSQL refuses this statement of Optuna for any view
     with pytest.raises(StorageInternalError):
         storage.set_trial_user_attr(running, "mine", 1)
-    # and what has ended is not to be written to anyway, says Optuna, where it is let that far
+    # Optuna itself may refuse to change a finished trial
     with pytest.raises((optuna.exceptions.UpdateFinishedTrialError, StorageInternalError)):
         storage.set_trial_state_values(study.trials[0]._trial_id, TrialState.COMPLETE, [0.0])
     assert everything(ledger) == before
@@ -363,7 +363,7 @@ def test_ids_are_unique_grow_with_the_trials_number_and_fit_optunas_integer(url)
         assert rows == sorted(rows, key=lambda row: (row[1], row[0]))
         shown = {study: sum(1 for row in rows if row[1] == study) for study in studies}
         assert shown == {1: 8, 2: 8, 511: 8, 512: 6, 8191: 6, 8192: 3, 262_143: 3, 262_144: 0}
-        # each of them has trials beyond
+        # each of these studies has trials beyond its limit
         assert set(optuna_views.not_shown(own)) == {f"s{study}" for study in studies}
 
 
@@ -412,7 +412,7 @@ def test_a_schema_of_somebody_else_is_refused_by_name_and_stays(url):
 
 
 def test_optuna_itself_refuses_views_of_another_version(url):
-    """As one would that came after this package, and had other tables."""
+    """Imitate a later version of Optuna with other tables."""
     with engine(url).connect() as own, psycopg.connect(url, autocommit=True) as connection:
         optuna_views.enable(own)
         connection.execute("create or replace view optuna.alembic_version as select 'v9'::varchar as version_num")
@@ -435,7 +435,7 @@ def test_an_export_is_what_optuna_reads_in_the_ledger(ledger, of, tmp_path):
         for theirs, ours in zip(written.trials, read.trials, strict=True):
             theirs._trial_id = ours._trial_id
             assert theirs == ours
-        # Optuna goes on with it
+        # Optuna continues the study
         asked = written.ask()
         assert asked.number == (8 if name == "runs" else 6)
         storage.remove_session()

@@ -1,4 +1,4 @@
-"""A snapshot that stays open: claims become slower, nothing breaks, and `ledger db check` names the culprit."""
+"""A snapshot that stays open: claims become slower, nothing breaks, and `ledger db check` names its session."""
 
 import threading
 from collections.abc import Callable
@@ -21,7 +21,7 @@ TRIALS, WORKERS = 2_000, 4
 
 @pytest.fixture
 def check(url: str, tmp_path, monkeypatch) -> Callable[..., tuple[int, list[str], str]]:
-    """Runs `ledger db check`: exit code, the lines that it printed, its standard error."""
+    """Return a function that runs `ledger db check`. It returns exit code, printed lines and standard error."""
     monkeypatch.chdir(tmp_path)
 
     def check(*options: str, database: str = url) -> tuple[int, list[str], str]:
@@ -32,7 +32,7 @@ def check(url: str, tmp_path, monkeypatch) -> Callable[..., tuple[int, list[str]
 
 
 def flush(connection: psycopg.Connection) -> None:
-    """Have what this session did counted now, rather than within a second."""
+    """Flush the statistics of this session, which takes up to a second otherwise."""
     connection.execute("select pg_stat_force_next_flush()")
     connection.execute("select")
 
@@ -40,7 +40,7 @@ def flush(connection: psycopg.Connection) -> None:
 def test_under_a_pinned_snapshot_every_trial_is_complete_exactly_once_and_the_culprit_is_named(
     url, store, connection, check
 ):
-    # autovacuum would remove the count of the dead rows with those that died before the snapshot
+    # autovacuum would reset the count of dead rows when it removes those from before the snapshot
     connection.execute("alter table ledger.trial set (autovacuum_enabled = off)")
     row = make_study(store, trials=TRIALS)
     errors: list[BaseException] = []
@@ -64,7 +64,7 @@ def test_under_a_pinned_snapshot_every_trial_is_complete_exactly_once_and_the_cu
         for thread in threads:
             thread.join()
         assert errors == []
-        # it sees what it saw, while everybody else sees what is
+        # the snapshot sees the old state, and all other sessions see the new one
         assert culprit.execute("select count(*) from ledger.trial where state = 'pending'").fetchone() == (TRIALS,)
         connection.execute("vacuum ledger.trial")
         flush(connection)
@@ -150,7 +150,7 @@ def test_a_replication_slot_with_a_snapshot_is_named(url, store, connection, che
     make_study(store)
     take(connection)
     flush(connection)
-    # a real one has a snapshot only with a standby that reports its own
+    # a real slot holds a snapshot only if its standby sends feedback
     slot = "select 'standby' as slot_name, false as active, 5000 as transactions"
     monkeypatch.setattr(health, "_SLOTS", text(slot))
     code, (line,), _ = check("--older-than", "0")
@@ -164,7 +164,7 @@ def test_a_replication_slot_with_a_snapshot_is_named(url, store, connection, che
 def test_a_prepared_transaction_is_named(tmp_path, check):
     home = tmp_path / "home"
     with embedded.running(home, create=True) as url, psycopg.connect(url, autocommit=True) as first:
-        first.execute("alter system set max_prepared_transactions = 1")  # which a restart takes up
+        first.execute("alter system set max_prepared_transactions = 1")  # a restart applies the setting
     with embedded.running(home, create=False) as url, psycopg.connect(url) as forgetful:
         with engine(url).connect() as connection:
             migration.upgrade(connection)

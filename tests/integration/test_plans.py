@@ -1,5 +1,7 @@
-"""The hot statements keep their indexes, on a ledger of 200,000 finished trials, on one of 200,000 pending ones, and on
-one of pending ones whose statistics are of the empty tables that it began with."""
+"""Query plans: frequent statements use their indexes.
+
+The ledgers have 200,000 finished trials, 200,000 pending trials, or pending trials and statistics of empty tables.
+"""
 
 import re
 import uuid
@@ -24,7 +26,7 @@ MOST_BUFFERS = 50
 
 @pytest.fixture(scope="module", params=["complete", "pending", "pending, not analyzed"])
 def big(request: pytest.FixtureRequest, server: str, template: str) -> Iterator[tuple[str, int]]:
-    """URL of a ledger with 200,000 trials in one state, and the study's id."""
+    """Yield the URL of a ledger with 200,000 trials in one state, and the study's id."""
     state, _, not_analyzed = request.param.partition(", ")
     with _database(server, template) as url:
         with engine(url).connect() as connection:
@@ -64,7 +66,7 @@ def big(request: pytest.FixtureRequest, server: str, template: str) -> Iterator[
 
 @pytest.fixture
 def explained(big: tuple[str, int]) -> Iterator[tuple[psycopg.Connection[Any], int, list[str]]]:
-    """A connection whose statements, those within functions too, leave their generic plans in a list."""
+    """Yield a connection and a list of the generic plans of its statements, including statements in functions."""
     url, study_id = big
     plans: list[str] = []
     with psycopg.connect(url, autocommit=True) as connection:
@@ -84,18 +86,18 @@ def explained(big: tuple[str, int]) -> Iterator[tuple[psycopg.Connection[Any], i
 
 
 def check(plans: list[str], expected: int, most: int = MOST_BUFFERS) -> None:
-    """Every plan is free of sequential scans and touches few buffers."""
+    """Check that no plan has a sequential scan, and that each touches few buffers."""
     assert len(plans) >= expected, "auto_explain has shown each statement"
     for plan in plans:
         assert "Seq Scan" not in plan, plan
-        # the outermost node's buffers, which include the others'
+        # the buffers of the outermost node, which include those of all other nodes
         found = re.search(r"Buffers: shared(?: hit=(\d+))?(?: read=(\d+))?", plan)
         buffers = sum(int(number or 0) for number in found.groups()) if found else 0
         assert buffers <= most, plan
 
 
 def shown(connection: psycopg.Connection[Any], plans: list[str]) -> list[str]:
-    """Take the plans of what was executed; the last one comes only with the next statement."""
+    """Take the plans of the executed statements. The last plan arrives only with the next statement."""
     connection.execute("set application_name = 'plans'")
     taken = plans[:]
     plans.clear()
@@ -104,7 +106,7 @@ def shown(connection: psycopg.Connection[Any], plans: list[str]) -> list[str]:
 
 def claimed(connection: psycopg.Connection[Any], several: int = 1) -> list[protocol.Claimed]:
     held = protocol.claim(connection, "s", [uuid.uuid4() for _ in range(several)], "w")
-    # four are pending where the others are complete
+    # if all others are complete, four trials are pending
     assert len(held) == min(several, 4) or len(held) == several
     return held
 
@@ -132,7 +134,7 @@ def test_the_functions_of_the_hot_path_keep_their_indexes(explained, end, severa
             expected = {"complete": ["recorded"] * len(held), "fail": "retry", "release": {each.claim for each in held}}
             assert answer == expected[end]
             measured[end] = shown(connection, plans)
-    # the statements within each function and the one that called it
+    # the statements in each function, and the statement that called it
     check(measured["claim"], 5, MOST_BUFFERS * (1 + len(held)))
     check(measured["heartbeat"], 2)
     check(measured[end], 3, MOST_BUFFERS * (1 + len(held)))
@@ -199,7 +201,7 @@ def test_the_managers_questions_keep_their_indexes(big, explained, ask, index):
     statement, parameters = seen[-1]
     connection.prepare_threshold = 0
     connection.execute(statement, parameters)
-    # one of the two ledgers has no attempts, and an empty table is read as a whole
+    # one of the ledgers has no attempts, and an empty table is read with a sequential scan
     check([plan.replace("Seq Scan on attempt", "") for plan in plans], 1)
     assert any(index in plan for plan in plans)
 

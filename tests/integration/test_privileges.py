@@ -1,4 +1,4 @@
-"""Each role can do what its work needs, and the database refuses it all else: every try here is really made."""
+"""Rights of the roles: each role can do its work, and the database refuses everything else."""
 
 import hashlib
 import json
@@ -29,7 +29,7 @@ from ledger.resources import folder
 from tests.conftest import _database
 from tests.integration.ledgers import make_study, spec, take, trial
 
-PASSWORD = "of the tests' roles"  # servers that ask for none do not mind it
+PASSWORD = "of the tests' roles"  # a server that asks for no password ignores it
 ROLES = ("ledger_owner", "ledger_manager", "ledger_worker", "ledger_reader")
 OTHERS = ROLES[1:]
 VIEWS = {
@@ -45,7 +45,7 @@ FUNCTIONS = {
     "ledger_worker": PROTOCOL,
     "ledger_reader": {"clock", "dataset", "number", "revision"},
 }
-# what a manager writes
+# the columns that a manager writes
 INSERTED = {
     "study": {"name", "spec", "spec_hash", "iterations", "state", "created_at", "versions"},
     "iteration": {
@@ -66,7 +66,7 @@ Url = Callable[[str], str]
 
 
 def make_roles(url: str) -> Url:
-    """Run roles.sql, twice, as psql would; returns what gives a role's URL."""
+    """Run roles.sql twice, as psql would. Returns a function from a role to its URL."""
     with psycopg.connect(url, autocommit=True) as superuser:
         for _ in range(2):
             superuser.execute((folder("sql") / "roles.sql").read_text())
@@ -82,7 +82,7 @@ def upgrade(url: str) -> None:
 
 @pytest.fixture(scope="module")
 def of(server: str) -> Iterator[Url]:
-    """Gives the URL of a role in a ledger whose owner is ledger_owner."""
+    """Return a function from a role to its URL, for a ledger of ledger_owner."""
     with _database(server) as url:
         of = make_roles(url)
         upgrade(of("ledger_owner"))
@@ -102,7 +102,7 @@ def owner(of: Url) -> Iterator[psycopg.Connection[Any]]:
 
 @pytest.fixture
 def fresh(server: str) -> Iterator[Url]:
-    """The same, with no study, for one test."""
+    """Return the same for a ledger without studies, for one test."""
     with _database(server) as url:
         of = make_roles(url)
         upgrade(of("ledger_owner"))
@@ -110,7 +110,7 @@ def fresh(server: str) -> Iterator[Url]:
 
 
 def not_refused(url: str, statements: Iterable[str]) -> list[tuple[str, str]]:
-    """Try each statement, and return those that did not end in a refusal."""
+    """Execute each statement, and return those that were not refused."""
     found = []
     with psycopg.connect(url, autocommit=True) as connection:
         for statement in statements:
@@ -127,7 +127,7 @@ def not_refused(url: str, statements: Iterable[str]) -> list[tuple[str, str]]:
 
 
 def relations(owner: psycopg.Connection[Any], kind: str) -> dict[str, list[str]]:
-    """The columns of every table (r) or view (v) of the ledger."""
+    """Return the columns of all tables (r) or views (v) of the ledger."""
     rows = owner.execute(
         "select relname, array_agg(attname::text order by attnum) from pg_class"
         " join pg_attribute on attrelid = pg_class.oid and attnum > 0 and not attisdropped"
@@ -183,7 +183,7 @@ def test_views_are_read_by_readers_and_managers_and_written_by_nobody(of, owner,
     reads = [f"select * from ledger.{view}" for view in views]
     done = [statement for statement, _ in not_refused(of(role), reads)]
     assert done == ([] if role == "ledger_worker" else reads)
-    # some views cannot be written to by anybody, which is said first
+    # some views are read-only, and PostgreSQL reports this first
     writes = [f"delete from ledger.{view}" for view in views] + [f"drop view ledger.{view}" for view in views]
     writes += [f"update ledger.{view} set {columns[1]} = {columns[1]}" for view, columns in views.items()]
     left = not_refused(of(role), writes)
@@ -252,7 +252,7 @@ def test_no_role_passes_on_what_it_may(of, owner, role):
             f"grant all on database {connection.info.dbname} to public",
             "grant ledger_owner to ledger_worker",
         ):
-            # granting some of what one has ends in a warning: what counts is that nothing has changed
+            # a grant of some rights may only give a warning, so check that no right has changed
             with suppress(InsufficientPrivilege):
                 connection.execute(statement)
     assert owner.execute(acls).fetchall() == before
@@ -276,7 +276,7 @@ def test_a_claim_is_known_to_its_holder_alone(of, owner):
 
 
 def test_a_claim_that_is_guessed_changes_nothing(of, owner):
-    """A worker that knows all but the claim: study, trial, and whose it is."""
+    """A worker that knows the study, the trial and its holder, but not the claim."""
     with psycopg.connect(of("ledger_worker"), autocommit=True) as holder:
         held = take(holder, worker="holder")
         before = trial(owner, held.trial)
@@ -340,7 +340,7 @@ def test_a_ledger_that_a_superuser_made_becomes_the_owners(server):
         upgrade(of("ledger_owner"))
         with psycopg.connect(of("ledger_worker"), autocommit=True) as connection:
             assert take(connection, "older").study_name == "older"
-        # and whoever upgrades it, the owner's it stays
+        # the ledger still belongs to the owner after an upgrade by another role
         with psycopg.connect(url, autocommit=True) as superuser:
             superuser.execute("drop view ledger.workers")
             upgrade(url)
@@ -354,7 +354,7 @@ def test_a_ledger_that_a_superuser_made_becomes_the_owners(server):
 
 
 def test_roles_are_made_by_a_databases_owner_who_is_no_superuser(tmp_path):
-    """On a server of its own, where there are no roles yet."""
+    """A separate server without roles."""
     with embedded.running(tmp_path / "home", create=True) as url:
         with psycopg.connect(url, autocommit=True) as superuser:
             superuser.execute("create role admin login createrole")
@@ -535,7 +535,7 @@ def test_a_role_that_was_not_granted_what_it_needs_is_told_what_grants_it(server
 
 @contextmanager
 def login(server: str, of: Url, *, member_of: str | None = None) -> Iterator[str]:
-    """The URL of a login of its own."""
+    """Create a login, and return its URL."""
     name = f"login_{uuid.uuid4().hex[:8]}"
     who = sql.Identifier(name)
     superuser = {key: conninfo_to_dict(server).get(key) for key in ("user", "password")}
@@ -565,7 +565,7 @@ def test_workers_with_logins_of_their_own_do_not_see_each_others_statements(serv
         psycopg.connect(another, autocommit=True) as other,
     ):
         held = take(holder)
-        # written out, as psql would send it
+        # with literals, as psql sends it
         holder.execute(f"select ledger.heartbeat({held.study_id}, {held.trial}, '{held.claim}')")
         shown = "select query from pg_stat_activity where pid = %s"
         assert other.execute(shown, (holder.info.backend_pid,)).fetchone() == ("<insufficient privilege>",)
@@ -585,7 +585,7 @@ def test_optuna_is_let_in_by_the_owner_and_reads_as_a_reader(server):
             assert f"role {role} may not do this (permission denied" in error
             assert "`ledger optuna enable` needs ledger_owner" in error
             assert error.count("\n") == 1
-        # whoever makes them, they are the owner's
+        # they belong to the owner, for every role that creates them
         said(start(url, "optuna", "enable"))
         with psycopg.connect(url, autocommit=True) as superuser:
             owners = superuser.execute(

@@ -1,4 +1,4 @@
-"""The hot path: claim, heartbeat, complete, fail, release, reap, and the promises that they keep."""
+"""The protocol of workers: claim, heartbeat, complete, fail, release and reap, with their guarantees."""
 
 import threading
 import time
@@ -86,7 +86,7 @@ def test_pause_and_cancel_bind_at_once(store, connection, state):
     elif state == "cancelled":
         store.cancel(row.id, "test")
     else:
-        # by hand, since no study with open trials is finished
+        # with SQL, because a study with open trials cannot be finished
         connection.execute("update ledger.study set state = %s, finished_at = now()", (state,))
     assert claim_one(connection, "s", uuid.uuid4(), "w") is None
     assert claim_one(connection, None, uuid.uuid4(), "w") is None
@@ -418,7 +418,7 @@ def test_a_worker_behind_a_pooler_goes_on_without_prepared_statements(store, url
         assert held is not None
         taken.append(held.trial)
         if number == 6:
-            # another session of the server, as a pooler may give
+            # another session of the server, as behind a pooler
             session.call(lambda connection: connection.execute("deallocate all"))
     session.close()
     assert taken == list(range(9))
@@ -433,7 +433,7 @@ def test_several_claims_take_the_pending_trials_with_the_lowest_numbers(store, c
     held = protocol.claim(connection, "s", asked := claims(3), "w")
     assert [(each.trial, each.claim, each.attempt) for each in held] == [(n, asked[n], 1) for n in range(3)]
     assert [attempt(connection, claim)["trial"] for claim in asked] == [0, 1, 2]
-    # of the others, only their worker will know when they begin
+    # the other trials begin later, so they have no deadline yet
     assert [trial(connection, number)["deadline_at"] is None for number in range(3)] == [False, True, True]
     assert [each.trial for each in protocol.claim(connection, "s", claims(3), "w")] == [3, 4]
     assert protocol.claim(connection, "s", claims(3), "w") == []
@@ -454,7 +454,7 @@ def test_no_worker_is_given_more_than_its_share_of_what_is_pending(store, connec
         protocol.announce(connection, name, "host", 7, {}, stopped=name == "left")
     assert len(protocol.claim(connection, "s", claims(3), "w")) == 3
     assert len(protocol.claim(connection, "s", claims(16), "other")) == 4, "a quarter of 17"
-    # who was not seen for half a minute is not waited for
+    # a worker that has not reported for 30 seconds gets no share
     advance(31)
     protocol.announce(connection, "w", "host", 7, {})
     assert len(protocol.claim(connection, "s", claims(10), "w")) == 10
@@ -513,5 +513,5 @@ def test_the_calls_of_the_hot_path_are_prepared_and_prepared_anew_after_a_loss(s
         )
         for function in ("ledger.claim(", "ledger.complete("):
             assert len([statement for (statement,) in prepared if function in statement]) == 1
-        # as after a loss
+        # as after a lost attempt
         session.close()

@@ -1,4 +1,4 @@
-"""The ready queries, by psql and without it: exactly what they say of a known study, and what of a real one."""
+"""The ready queries, in psql and in `ledger query`: their exact answers for a known study, and a real study."""
 
 import csv
 import io
@@ -37,7 +37,7 @@ ANSWERS = dict(
 
 @pytest.fixture(scope="module")
 def known(server: str, template: str) -> Iterator[str]:
-    """URL of a ledger with the known study."""
+    """Yield the URL of a ledger with the known study."""
     with _database(server, template) as url:
         with psycopg.connect(url) as connection:
             known_study.insert(connection)
@@ -45,7 +45,7 @@ def known(server: str, template: str) -> Iterator[str]:
 
 
 def psql(url: str, *chosen: str, **variables: str) -> str:
-    """What psql says of queries, as csv."""
+    """Return the output of queries in psql, as csv."""
     files = [f"--file={FOLDER / 'sql' / 'queries' / query}.sql" for query in chosen]
     given = [f"--variable={name}={value}" for name, value in {"ON_ERROR_STOP": "1", **variables}.items()]
     process = subprocess.run(
@@ -147,7 +147,7 @@ def program(url: str, *arguments: str) -> str:
 
 @pytest.fixture(scope="module")
 def real(server: str, template: str) -> Iterator[str]:
-    """A finished study of real workers: some of its trials failed, one was retried, and one result came too late."""
+    """Run a study with real workers: some trials fail, one is retried, and one result comes too late."""
     with _database(server, template) as url:
         work = ("--workers", "2", "--allow", "neighbours")
         program(url, "run", "docs/studies/neighbours.toml", "--iterations", "4", *work)
@@ -186,7 +186,7 @@ def test_the_questions_about_a_real_study_are_answered(real):
     assert compared["best_trial"] == str(best.number)
     assert compared["objective"] == "neighbours:loss"
 
-    # cosine is no metric of a tree: those trials failed, and so did the retry
+    # a tree does not support cosine, so these trials and the retry failed
     errors = {row["error"] for row in asked(real, "failures") if row["outcome"] == "failed"}
     assert len(errors) == 1
     assert "Metric 'cosine' not valid" in errors.pop()

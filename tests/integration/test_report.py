@@ -1,4 +1,4 @@
-"""`ledger report` and `ledger export --format parquet` of a study that a manager made, as files."""
+"""Files of `ledger report` and `ledger export --format parquet`, for a study of a real manager."""
 
 import importlib.util
 import json
@@ -34,7 +34,7 @@ gamma = { type = "categorical", choices = ["scale", 0.1] }
 
 @pytest.fixture
 def study(store, connection, tmp_path):
-    """Nine trials of one worker, one of which failed three times."""
+    """Create nine trials of one worker, one of which failed three times."""
     file = tmp_path / "s.toml"
     file.write_text(SPACE)
 
@@ -82,7 +82,7 @@ def test_a_plot_as_a_picture(study, ledger, tmp_path, monkeypatch):
     written = output.read_bytes()
     assert written.startswith(b"\x89PNG\r\n")
     width, height = struct.unpack(">II", written[16:24])
-    # 6 of 420 by 300 pixels, three in a row, and a title; two pixels of the picture each
+    # six plots of 420 by 300 pixels in rows of three, and a title, at a scale of 2
     assert (width, height) == (2 * 3 * 420, 2 * (2 * 300 + 80))
 
 

@@ -1,4 +1,4 @@
-"""A retry is a new trial; what has ended stays as it is. And trials that are cancelled."""
+"""Retries are new trials, and finished trials stay unchanged. Cancelled trials."""
 
 import threading
 from typing import Any
@@ -22,7 +22,7 @@ def rows(connection: psycopg.Connection[Any], table: str) -> list[tuple[Any, ...
 
 
 def failed(store: Store, connection: psycopg.Connection[Any], trials: int = 2) -> Any:
-    """A study whose trial 0 has failed and whose others are pending."""
+    """Create a study whose trial 0 has failed and whose other trials are pending."""
     row = make_study(store, trials=trials, max_failures=1)
     assert protocol.fail(connection, take(connection), "ValueError: no", 1.0) == "failed"
     return row
@@ -150,12 +150,12 @@ def test_a_manager_waits_for_a_retry_that_comes_while_it_tells(store, url, worke
 
 @pytest.mark.parametrize("again", [True, False], ids=["complete", "failed"])
 def test_a_complete_study_is_complete_again_after_a_retry_whatever_becomes_of_it(store, workers, tmp_path, again):
-    mended = threading.Event()
-    workers(lambda params: None if params["x"] < 0 and not mended.is_set() else square(params))
+    repaired = threading.Event()
+    workers(lambda params: None if params["x"] < 0 and not repaired.is_set() else square(params))
     row = Manager(store, register(store, study(tmp_path, batch_size=4))).run()
     assert row.state == "complete"
     if again:
-        mended.set()
+        repaired.set()
     (chosen, *_) = [trial.number for trial in store.trials(row.id) if trial.state == "failed"]
     (new,) = store.retry(row.id, [chosen])
     row = Manager(store, store.study("s")).run()
@@ -170,11 +170,11 @@ def test_a_complete_study_is_complete_again_after_a_retry_whatever_becomes_of_it
 
 
 def test_a_failed_study_goes_on_after_a_retry(store, workers, tmp_path):
-    mended = threading.Event()
-    workers(lambda params: square(params) if mended.is_set() else None)
+    repaired = threading.Event()
+    workers(lambda params: square(params) if repaired.is_set() else None)
     row = Manager(store, register(store, study(tmp_path, iterations=2))).run()
     assert row.state == "failed"
-    mended.set()
+    repaired.set()
     store.retry(row.id, [5])
     row = Manager(store, store.study("s")).run()
     assert (row.state, row.iterations) == ("complete", 2)

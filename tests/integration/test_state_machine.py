@@ -1,5 +1,7 @@
-"""Any history of what workers, managers and the clock may do is answered as the protocol says and leaves the ledger
-consistent; whatever language the workers are written in."""
+"""Random histories of workers, managers and the clock.
+
+Each answer follows the protocol, and the ledger stays consistent. The workers use Python or psql.
+"""
 
 import uuid
 from collections.abc import Callable, Mapping
@@ -48,7 +50,7 @@ INCONSISTENT = " union all ".join(
 
 @dataclass
 class Trial:
-    """What the protocol says of a trial."""
+    """The protocol's model of a trial."""
 
     state: str = "pending"
     claim: uuid.UUID | None = None
@@ -61,7 +63,7 @@ class Trial:
 
 @dataclass
 class Attempt:
-    """And of an attempt."""
+    """The protocol's model of an attempt."""
 
     held: Claimed
     outcome: str | None = None
@@ -73,9 +75,9 @@ def some_run(self: Any) -> bool:
 
 
 class Histories(RuleBasedStateMachine):
-    """Compares every answer, and after every step the rows, with a model of the protocol."""
+    """Comparison of each answer, and of the rows after each step, with a model of the protocol."""
 
-    # the same for all histories, each of which has a study of its own
+    # all histories share the connections, and each has a separate study
     advance: Callable[[float], None]
     connection: psycopg.Connection[Any]
     store: Store
@@ -90,7 +92,7 @@ class Histories(RuleBasedStateMachine):
         self.state = "running"
         self.trials = {number: Trial() for number in range(3)}
         self.attempts: dict[uuid.UUID, Attempt] = {}
-        # the claims that were sent with each
+        # the claims that were sent together with each claim
         self.asked: dict[uuid.UUID, list[uuid.UUID]] = {}
         self.seen: list[tuple[int, datetime]] = []
         self.ended: dict[Any, str] = {}
@@ -99,11 +101,11 @@ class Histories(RuleBasedStateMachine):
         self.store.delete(self.study.id)
 
     def any_worker(self, data: st.DataObject) -> Worker:
-        """Any worker's connection: what counts is the claim, not who sends it from where."""
+        """Return the connection of any worker, because only the claim matters."""
         return data.draw(st.sampled_from(list(self.workers.values())))
 
     def of(self, attempt: Attempt) -> tuple[Trial, bool]:
-        """The trial of an attempt, and whether it is still the attempt's to write."""
+        """Return the trial of an attempt, and whether the attempt can still write its result."""
         trial = self.trials[attempt.held.trial]
         return trial, trial.claim == attempt.held.claim and trial.state in ("pending", "running")
 
@@ -128,7 +130,7 @@ class Histories(RuleBasedStateMachine):
             self.attempts[held.claim] = Attempt(held)
             self.asked[held.claim] = claims
 
-    # one rule for all that can be said of a claim: hypothesis leaves whole rules out of a history
+    # one rule for all calls with a claim, because hypothesis leaves whole rules out of a history
     @precondition(lambda self: self.attempts)
     @rule(data=st.data())
     def any_words(self, data: st.DataObject) -> None:
@@ -137,7 +139,7 @@ class Histories(RuleBasedStateMachine):
     @precondition(lambda self: self.state == "running" and self.trials[2].state == "pending")
     @rule(data=st.data())
     def a_poisonous_trial(self, data: st.DataObject) -> None:
-        """Fails whoever claims it, until it may no more."""
+        """Fail each attempt of a trial until the trial has failed."""
         for _ in range(MAX_FAILURES):
             self.claim("a")
             self.fail(list(self.attempts.values())[-1], data)
@@ -150,7 +152,7 @@ class Histories(RuleBasedStateMachine):
             self.the_ledger_is_as_the_protocol_says()
 
     def take_back_one(self, data: st.DataObject, replaced: bool) -> Attempt:
-        """Take back every claim, perhaps have the first trial claimed again, and return one that was taken back."""
+        """Take all claims back, maybe claim the first trial again, and return a claim that was taken back."""
         held = [trial.claim for trial in self.trials.values() if trial.state == "running"]
         self.leases_run_out(True, data)
         if replaced:
@@ -183,11 +185,11 @@ class Histories(RuleBasedStateMachine):
     def heartbeat(self, attempt: Attempt, data: st.DataObject) -> None:
         trial, mine = self.of(attempt)
         assert self.any_worker(data).heartbeat(attempt.held) == mine
-        if mine:  # revived, where it was taken back and not replaced
+        if mine:  # the claim is valid again if it was taken back and not replaced
             trial.state, trial.leased_at = "running", self.now
 
     def complete(self, attempt: Attempt, data: st.DataObject) -> None:
-        """Of this claim, and perhaps of others in the same statement: each is answered as if it were alone."""
+        """Complete this claim, and maybe others in the same statement. Each answer is the same as for a single call."""
         others = st.lists(st.sampled_from(list(self.attempts.values())), max_size=2)
         results = [(one, data.draw(st.floats(-1e9, 1e9))) for one in (attempt, *data.draw(others))]
         answers = self.any_worker(data).complete([(one.held, loss) for one, loss in results])
@@ -226,7 +228,7 @@ class Histories(RuleBasedStateMachine):
     def release(self, attempt: Attempt, data: st.DataObject) -> None:
         trial, mine = self.of(attempt)
         assert self.any_worker(data).release(attempt.held) == mine
-        if mine:  # counted against nothing
+        if mine:  # not counted
             trial.state, trial.claim = "pending", None
             attempt.outcome = "released"
 
@@ -245,7 +247,7 @@ class Histories(RuleBasedStateMachine):
 
     @rule(at_once=st.booleans(), data=st.data())
     def leases_run_out(self, at_once: bool, data: st.DataObject) -> None:
-        """See which claims are late, and take back those, or one that was seen to be late before."""
+        """Find the late claims, and take back these or one that was late before."""
         self.time_passes(31)
         late = [number for number, trial in self.trials.items() if trial.state == "running"]
         rows = self.store.leases(self.study.id)

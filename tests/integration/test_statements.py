@@ -1,4 +1,4 @@
-"""How many statements a worker sends for trials that take no time."""
+"""Number of statements that a worker sends for trials that take no time."""
 
 from collections import Counter
 from typing import Any
@@ -18,7 +18,7 @@ AHEAD = claim_size.LARGEST_CLAIM
 
 @pytest.fixture
 def sent(monkeypatch, tmp_path) -> Counter[str]:
-    """Counts the calls of each statement, however slow this machine is."""
+    """Return a counter of the calls of each statement, which does not depend on the machine's speed."""
     monkeypatch.setattr(claim_size, "CLAIM_SECONDS", 600.0)
     monkeypatch.setattr(claimed_trials, "DELIVERY_SECONDS", 600.0)
     (tmp_path / "nothing.py").write_text("def loss(params):\n    return 0.5\n")
@@ -42,7 +42,7 @@ def test_short_trials_cost_two_statements_a_batch(url, store, sent, trials, clai
     assert store.propose(row.id, 0, 0, Batch(points, None, {}, 0.0, 0.0))
     options = WorkerOptions("s", max_trials=trials, allowed=["nothing"])
     assert Supervisor(url, options, Settings.from_environment()).run() == trials
-    # while it works, it says once in ten seconds that it is here
+    # a working worker announces itself once in ten seconds
     assert {name: count for name, count in sent.items() if name != "announce"} == {
         "claim": claims,
         "complete_together": claims,

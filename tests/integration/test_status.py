@@ -1,4 +1,4 @@
-"""What the store says of a study for a view of it."""
+"""The status of a study that the views show."""
 
 import pytest
 from sqlalchemy import event

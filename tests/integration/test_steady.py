@@ -1,4 +1,4 @@
-"""Steady mode: a fixed number of trials in flight, each end recorded where it was seen, so that proposals verify."""
+"""Steady mode: a fixed number of trials in flight, and a record of the ends that each proposal saw, for `verify`."""
 
 import random
 import uuid
@@ -40,7 +40,7 @@ Work = Callable[[Progress], None]
 
 
 class Killed(BaseException):
-    """As of a SIGKILL."""
+    """Like a SIGKILL."""
 
 
 @pytest.fixture
@@ -64,7 +64,7 @@ def verified(url: str) -> Verified:
 
 
 class Fleet:
-    """Two workers that end trials in an order of their own, one at a time, at the manager's polls."""
+    """Two workers that end one trial at each poll of the manager, in another order than they were claimed."""
 
     def __init__(
         self, connection: psycopg.Connection[Any], fails: Callable[[int], bool] = lambda _trial: False

@@ -1,4 +1,4 @@
-"""Promise 4: what has ended does not change, for any role."""
+"""Finished rows never change, for every role."""
 
 import hashlib
 import uuid
@@ -21,7 +21,7 @@ TABLES = ("study", "iteration", "trial", "attempt", "worker", "dataset")
 
 @pytest.fixture(params=["superuser", "superuser in a replica's session", "owner", "holder of every privilege"])
 def someone(request, url):
-    """A connection of one who might change what has ended; in a replica's session ordinary triggers are skipped."""
+    """Yield a connection of each role that could change finished rows. A replica session skips ordinary triggers."""
     with psycopg.connect(url, autocommit=True) as connection:
         if request.param.startswith("superuser"):
             if "replica" in request.param:

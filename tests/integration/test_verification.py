@@ -1,4 +1,4 @@
-"""`verify` recomputes what can be recomputed, and names the first thing that differs."""
+"""`verify`: it recomputes all that it can, and names the first difference."""
 
 import threading
 import uuid
@@ -22,7 +22,7 @@ from tests.conftest import _database
 from tests.integration.ledgers import claim_one
 from tests.integration.test_commands import run as run
 
-# How the attempts at a trial end, in order; "complete" where nothing else is said.
+# Outcomes of the attempts of a trial in order; "complete" is the default.
 PLAN = {
     1: "failed failed",
     2: "timeout failed",
@@ -50,7 +50,7 @@ max_failures = 2
 
 
 def manage(url: str, plan: dict[int, str], file: Any, iterations: int) -> None:
-    """Carry a study to its end, with workers' parts played at the manager's polls."""
+    """Run a study to its end, and do the work of the workers at the manager's polls."""
     attempts: dict[int, int] = {}
 
     def work(_progress: Any) -> None:
@@ -84,7 +84,7 @@ def manage(url: str, plan: dict[int, str], file: Any, iterations: int) -> None:
 
 
 def searched(url: str, folder: Any, estimator: str = "ET", acq_func: str = "EI") -> None:
-    """A study with rounds, failures, lost, released and cancelled trials, retries and an extension."""
+    """Create a study with rounds, failures, lost, released and cancelled trials, retries and an extension."""
     file = folder / "s.toml"
     file.write_text(FILE.format(estimator=estimator, acq_func=acq_func))
     manage(url, PLAN, file, 4)
@@ -105,7 +105,7 @@ def searched(url: str, folder: Any, estimator: str = "ET", acq_func: str = "EI")
 
 @pytest.fixture(scope="module")
 def history(server: str, template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Name of a database with such a study, to copy."""
+    """Return the name of a database with such a study, for copies."""
     with _database(server, template) as url:
         searched(url, tmp_path_factory.mktemp("study"))
         yield str(conninfo_to_dict(url)["dbname"])
@@ -113,7 +113,7 @@ def history(server: str, template: str, tmp_path_factory: pytest.TempPathFactory
 
 @pytest.fixture
 def ledger(server: str, history: str) -> Iterator[str]:
-    """URL of a database with such a study."""
+    """Yield the URL of a database with such a study."""
     with _database(server, history) as url:
         yield url
 
@@ -125,7 +125,7 @@ def verified(url: str) -> Any:
 
 
 def corrupt(url: str, *statements: str) -> None:
-    """Change what has ended, as only a superuser can who first takes away what guards it."""
+    """Change finished rows as a superuser who first removes the triggers."""
     with psycopg.connect(url, autocommit=True) as connection:
         for table in ("trial", "iteration", "attempt"):
             connection.execute(f"alter table ledger.{table} disable trigger user")
@@ -143,7 +143,7 @@ def test_a_study_in_which_everything_happened_verifies(ledger):
     found = verified(ledger)
     assert (found.trials, found.iterations, found.not_comparable) == (15, 7, [])
     assert found.attempts > 20
-    # a round of each of the five iterations that were proposed, and one more of the one that failed whole
+    # one round of each of the five proposed iterations, and another round of the iteration that failed
     assert found.recomputed == 6
 
 
@@ -268,11 +268,11 @@ def test_a_kernel_that_was_changed_is_named(url, tmp_path):
 
 
 def test_proposals_of_another_environment_are_not_comparable_and_no_difference(ledger):
-    """A changed point cannot be told from one that another version proposes; all else is verified still."""
+    """A changed point may come from another version. Everything else is still verified."""
     corrupt(
         ledger,
         """update ledger.iteration set environment = environment || '{"numpy": "2.1.0"}' where number in (0, 3, 5)""",
-        # the later proposals, all of iteration 5, follow from it
+        # the later proposals, all in iteration 5, depend on it
         """update ledger.trial set params = params || '{"x": 0.5}' where number = 9""",
     )
     found = verified(ledger)

@@ -1,4 +1,4 @@
-"""What the views say of a study whose every moment is known, and that each, asked of one study, reads no other."""
+"""The views of a study with known times, and their plans: a query for one study reads no other study."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -14,7 +14,7 @@ from tests.integration.test_privileges import VIEWS
 
 @pytest.fixture(scope="module")
 def asked(server: str, template: str) -> Iterator[psycopg.Connection[Any]]:
-    """The known study, among thirty small ones and one of 100,000 trials."""
+    """Yield the URL of a ledger with the known study, thirty small studies and one of 100,000 trials."""
     with (
         _database(server, template) as url,
         psycopg.connect(url, autocommit=True, row_factory=dict_row, cursor_factory=psycopg.ClientCursor) as connection,
@@ -44,7 +44,7 @@ def asked(server: str, template: str) -> Iterator[psycopg.Connection[Any]]:
 
 
 def rows(asked: psycopg.Connection[Any], view: str, *columns: str) -> list[tuple[Any, ...]]:
-    """The known study's rows of a view, in its own order or by trial."""
+    """Return the known study's rows of a view, in the order of the view or by trial."""
     order = "" if view in ("utilisation", "outcomes", "iteration_regret") else " order by trial"
     found = asked.execute(f"select * from ledger.{view} where study = 's'{order}").fetchall()
     return [tuple(row[column] for column in columns) for row in found]
@@ -65,9 +65,9 @@ def test_regret_counts_from_the_studys_own_best(asked):
 
 def test_a_worker_is_utilised_by_the_time_in_which_it_holds_trials(asked):
     found = rows(asked, "utilisation", "worker", "attempts", "complete", "busy_seconds", "training_seconds")
-    # a held two trials at once, from 15 to 80
+    # worker a held two trials at the same time, from 15 to 80
     assert sorted(found) == [("a", 2, 1, 65, 46), ("b", 4, 2, 35, 24)]
-    # a never said that it was here; b was here from the study's start on
+    # worker a never announced itself; b was present from the start of the study
     assert sorted(rows(asked, "utilisation", "worker", "present_seconds", "utilisation")) == [
         ("a", None, None),
         ("b", 150, 35 / 150),
@@ -78,7 +78,7 @@ def test_the_time_of_a_trial_is_in_the_queue_with_a_worker_and_in_training(asked
     columns = ("trial", "queue_seconds", "claimed_seconds", "training_seconds", "total_seconds")
     assert rows(asked, "trial_times", *columns) == [
         (0, 5, 20, 16, 25),
-        # held from 20 to its end at 65, since the stale attempt went on
+        # held from 20 to its end at 65, because the stale attempt continued
         (1, 10, 45, 38, 55),
         (2, 25, 15, 9, 40),
         (3, 2, 10, 7, 12),

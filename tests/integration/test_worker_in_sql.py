@@ -1,4 +1,4 @@
-"""A worker in psql alone, as docs/worker-in-sql.md gives it."""
+"""The worker in psql of docs/worker-in-sql.md."""
 
 import re
 import subprocess
@@ -23,7 +23,7 @@ Worker = Callable[..., "subprocess.Popen[str]"]
 
 @pytest.fixture
 def worker(url: str, root: Path) -> Iterator[Worker]:
-    """Starts workers, by the psql of the wheel; they have left by themselves at the end."""
+    """Return a function that starts a worker with the embedded server's psql. Workers stop by themselves."""
     started: list[subprocess.Popen[str]] = []
 
     def worker(*options: str) -> "subprocess.Popen[str]":

@@ -1,4 +1,4 @@
-"""A worker that is told to leave loses no trial and costs no attempt."""
+"""A worker that is told to stop loses no trial and costs no attempt."""
 
 import os
 import signal
@@ -7,7 +7,7 @@ import pytest
 
 from tests.system.programs import BLOCKING, Program, own_study, wait_until
 
-# Longer than a test may take: what ends sooner was not waited for.
+# Longer than the timeout of a test, so that a test cannot pass by waiting for it.
 LONG = "600"
 
 
@@ -70,7 +70,7 @@ def test_a_second_signal_releases_at_once(program, manager):
     worker = begun(program, LONG)
     os.kill(worker.pid, signal.SIGTERM)
     os.kill(worker.pid, signal.SIGINT)
-    # two signals of one kind may reach a process as one; these are two kinds
+    # two pending signals of the same kind arrive as one, so send two kinds
     _, error = worker.communicate()
     assert worker.returncode == 0, error
     assert attempts(program) == [(0, "released")]

@@ -1,4 +1,4 @@
-"""More workers than the server has connections: all of the work is done, and nobody crashes."""
+"""More workers than the server's connection limit complete all trials, and no worker crashes."""
 
 import threading
 import uuid
@@ -37,9 +37,9 @@ def test_200_workers_of_a_server_with_100_connections_do_all_the_work(tmp_path, 
                         assert session.call(protocol.complete, held, 0.5, {}, 0.0) == "recorded"
                         done.append(held.trial)
                         if len(done) == TRIALS:
-                            # those that wait for a connection need not wait any longer
+                            # workers that wait for a connection can stop waiting
                             all_done.set()
-                    # who has one keeps it, as an idle worker does
+                    # a worker with a connection keeps it, like an idle worker
                     all_done.wait()
                 except BaseException as error:
                     errors.append(error)

@@ -1,4 +1,4 @@
-"""A worker that claims short trials ahead loses none of them, however it ends, and keeps none from others."""
+"""A worker that claims several short trials loses none of them when it ends, and blocks no other worker."""
 
 import signal
 
@@ -7,7 +7,7 @@ import pytest
 from tests.system.programs import Program, own_study, wait_until
 
 TRIALS, EVENT = 20, 10
-# Trial 0 is claimed alone and shows that trials are short; the others are claimed at once, by a worker that is alone.
+# The worker claims trial 0 alone, and learns that trials are short. It then claims all others in one call.
 OBJECTIVE = """
 import os, pathlib, signal, time
 

@@ -1,4 +1,4 @@
-"""Whatever an objective does to its process costs one attempt, with its cause, and never the worker."""
+"""A death of the trainer costs one attempt with a recorded cause, and never ends the worker."""
 
 import os
 import signal
