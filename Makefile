@@ -61,3 +61,7 @@ up:  ## The same search in containers, on 4 workers
 
 clean:  ## Remove what this Makefile made, except the ledger's data
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage* build dist *.egg-info
+
+.PHONY: release-check
+release-check:  ## Build the wheel, and run searches with it in an empty environment
+	PYTHON=$(PYTHON) .ci/release-check
