@@ -24,7 +24,7 @@ from ledger.database.connection import engine
 from ledger.database.rows import StudyRow
 from ledger.manager.registration import register
 from ledger.study.spec import assemble
-from tests.integration.ledgers import propose
+from tests.integration.ledgers import propose, tell
 
 ROOT = Path(__file__).parents[1]
 NAMES = ("x", "y", "z")
@@ -108,13 +108,13 @@ class Ledger:
             " where study_id = %s and number = %s"
         )
         with psycopg.connect(self.url, autocommit=True) as connection, self.db() as db:
-            trials = trials.all_of(db, row.id, iteration=number)
-            losses = [valley(trial.params) for trial in trials]
+            proposed = trials.all_of(db, row.id, iteration=number)
+            losses = [valley(trial.params) for trial in proposed]
             with connection.cursor() as cursor, connection.transaction():
                 cursor.executemany(
-                    statement, [(loss, row.id, trial.number) for trial, loss in zip(trials, losses, strict=True)]
+                    statement, [(loss, row.id, trial.number) for trial, loss in zip(proposed, losses, strict=True)]
                 )
-            assert db.tell(row.id, number, statistics.fmean(losses), min(losses), len(trials))
+            assert tell(db, row, number, statistics.fmean(losses), min(losses)) == "told"
 
     def iterations(self, row: StudyRow) -> int:
         """Return the number of proposed iterations."""
@@ -159,7 +159,7 @@ class Ledger:
                 process.wait(60)
 
     def _worker(self, study: str, seconds: float) -> AbstractContextManager["subprocess.Popen[bytes]"]:
-        arguments = ("worker", "--study", study, "--allow", "benchmarks", "--leash", "--log-level", "warning")
+        arguments = ("worker", "--study", study, "--allow", "benchmarks", "--exit-on-eof", "--log-level", "warning")
         return self.program(*arguments, **{SECONDS: str(seconds)})
 
     def _waiting(self) -> int:

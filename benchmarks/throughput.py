@@ -29,8 +29,8 @@ from ledger import embedded
 from ledger.database import migration, protocol, studies
 from ledger.database.connection import engine
 from ledger.database.rows import StudyRow
-from ledger.worker.pace import MOST_AHEAD
-from tests.integration.ledgers import propose
+from ledger.worker.claim_size import LARGEST_CLAIM
+from tests.integration.ledgers import finish, propose
 
 WORKERS = (1, 4, 8, 32)
 TRIALS = 4000
@@ -134,9 +134,8 @@ def _workers(url: str, folder: Path, count: int, study: str) -> Iterator[None]:
         while _value(connection, here) < before + count:
             time.sleep(0.05)
         yield
-        with engine(url).connect() as own:
-            db = own
-            db.finish(studies.get(db, study).id, "complete", None)
+        with engine(url).connect() as db:
+            finish(db, studies.get(db, study), "complete")
         for process in processes:
             process.wait()
 
@@ -153,7 +152,7 @@ def _value(connection: psycopg.Connection[Any], statement: str, *parameters: obj
 def _trials_a_second(
     url: str, folder: Path, trials: int, rounds: int, workers: Sequence[int]
 ) -> tuple[dict[int, list[float]], str]:
-    header = ["workers", "`ledger worker`", f"only the calls, {MOST_AHEAD} trials a call", "ratio", "target", "met"]
+    header = ["workers", "`ledger worker`", f"only the calls, {LARGEST_CLAIM} trials a call", "ratio", "target", "met"]
     header += ["only the calls, one trial a call", "ratio"]
     rows, rates = [], {}
     for count in workers:
@@ -161,7 +160,7 @@ def _trials_a_second(
         for round in range(rounds):
             name = f"n{count}-{round}"
             ours.append(_rate(url, f"{name}-workers", trials, partial(_workers, url, folder, count)))
-            together.append(_rate(url, f"{name}-together", trials, partial(_bare, url, count, MOST_AHEAD)))
+            together.append(_rate(url, f"{name}-together", trials, partial(_bare, url, count, LARGEST_CLAIM)))
             single.append(_rate(url, f"{name}-single", trials // FEWER, partial(_bare, url, count, 1)))
         rates[count] = ours
         of_together, of_single = (statistics.median(ours) / statistics.median(one) for one in (together, single))
@@ -235,9 +234,8 @@ def _bare(url: str, count: int, together: int, study: str) -> Iterator[None]:
         process.start()
     ready.wait()
     yield
-    with engine(url).connect() as own:
-        db = own
-        db.finish(studies.get(db, study).id, "complete", None)
+    with engine(url).connect() as db:
+        finish(db, studies.get(db, study), "complete")
     for process in processes:
         process.join()
 
@@ -281,7 +279,7 @@ def _beside_finished_trials(url: str, finished: Sequence[int], claims: int) -> s
             connection.execute(_FINISHED, {"study": row.id, "trials": count})
             connection.execute(_THEIR_ATTEMPTS)
             # twice as many, for those that are claimed by 32
-            _propose(db, row, count // 10, claims + MOST_AHEAD * (claims // 10))
+            _propose(db, row, count // 10, claims + LARGEST_CLAIM * (claims // 10))
             connection.execute("vacuum (analyze)")
             connection.execute("checkpoint")
     took: dict[str, list[list[float]]] = {what: [[] for _ in finished] for what in ("claim", "complete", "claim of 32")}
@@ -296,9 +294,9 @@ def _beside_finished_trials(url: str, finished: Sequence[int], claims: int) -> s
             took["claim"][index].append(claimed - started)
             took["complete"][index].append(time.perf_counter() - claimed)
             if number % 10 == 0:
-                claims_ahead = [protocol.draw_claim() for _ in range(MOST_AHEAD)]
+                claims_ahead = [protocol.draw_claim() for _ in range(LARGEST_CLAIM)]
                 started = time.perf_counter()
-                assert len(protocol.claim(connection, "s", claims_ahead, "w")) == MOST_AHEAD
+                assert len(protocol.claim(connection, "s", claims_ahead, "w")) == LARGEST_CLAIM
                 took["claim of 32"][index].append(time.perf_counter() - started)
     for connection in connections:
         connection.close()

@@ -20,7 +20,7 @@ from ledger.access import database as opened
 from ledger.database import studies, transfer
 from ledger.database.rows import StudyRow
 from ledger.errors import LedgerError, UsageError
-from ledger.objectives import carried
+from ledger.objectives import pickled
 from ledger.settings import Settings
 from ledger.study.spec import assemble
 from ledger.text import one_line
@@ -79,7 +79,7 @@ class Study:
             )
         self._function, self._database = objective, database
         module = _module_of(objective)
-        self._is_carried = module is None
+        self._is_pickled = module is None
         self._study = assemble(
             {},
             tables={
@@ -90,7 +90,7 @@ class Study:
                     "seed": seed,
                     "mode": mode,
                 },
-                "objective": {"function": f"{module or carried.MODULE}:{objective.__name__}"},
+                "objective": {"function": f"{module or pickled.MODULE}:{objective.__name__}"},
                 "space": {each.pop("name"): each for each in space.to_json()},
                 "optimizer": dict(optimizer or {}),
                 "limits": dict(limits or {}),
@@ -149,13 +149,13 @@ class Study:
         """Yield what the workers need to load the function: this process's modules, or the function itself."""
         path = [os.path.abspath(folder) for folder in sys.path]  # noqa: PTH100 (as it is, links and all)
         environment = {"PYTHONPATH": os.pathsep.join(dict.fromkeys(path))}
-        if not self._is_carried:
+        if not self._is_pickled:
             yield environment
             return
         with tempfile.TemporaryDirectory(prefix="ledger-") as folder:
             file = Path(folder) / "function.pickle"
-            carried.write(self._function, file)
-            yield {**environment, carried.VARIABLE: str(file)}
+            pickled.write(self._function, file)
+            yield {**environment, pickled.VARIABLE: str(file)}
 
 
 class _Logged(search.Listener):
@@ -350,12 +350,12 @@ def _settings(database: str | None) -> Settings:
 
 
 def _module_of(function: Callable[..., Any]) -> str | None:
-    """Return the module by which a worker can import the function; None where it has to be carried."""
+    """Return the module from which a worker can import the function; None where it has to be pickled."""
     name = getattr(function, "__name__", "")
     if not name.isidentifier():
         raise UsageError(f"the objective {name or function!r} has no name of its own: define it by def")
     module = getattr(function, "__module__", None)
-    if not module or module == carried.MODULE:
+    if not module or module == pickled.MODULE:
         return None
     try:
         return module if getattr(import_module(module), name, None) is function else None

@@ -1,13 +1,13 @@
-"""What a person is told: one line that names the thing, the place and the way out."""
+"""Exceptions whose message is shown to the user: one line with the thing, the place and the way out."""
 
 
 class LedgerError(Exception):
-    """The request is right but cannot be done in this state. Exit code 1."""
+    """A valid request cannot be fulfilled in the current state. A command ends with exit code 1."""
 
     exit_code = 1
 
 
 class UsageError(LedgerError):
-    """The request itself is wrong. Exit code 2; nothing was written."""
+    """The request is invalid, and nothing was written. A command ends with exit code 2."""
 
     exit_code = 2

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 from ledger.access import opened
 from ledger.database import studies
 from ledger.database.connection import engine
-from ledger.database.retry import Patience, persist
+from ledger.database.retry import RetryPolicy, call_with_retries
 from ledger.database.rows import StudyRow
 from ledger.errors import LedgerError, UsageError
 from ledger.manager.loop import Manager, Progress
 from ledger.manager.registration import extend, register
 from ledger.settings import Settings
-from ledger.worker.crew import Crew
+from ledger.worker.processes import WorkerProcesses
 from ledger.worker.trainer import Trainer
 
 if TYPE_CHECKING:
@@ -169,12 +169,12 @@ def _carry_on(
     listener = listener or Listener()
     name, claim = f"{socket.gethostname()[:20]}-{os.getpid()}-{uuid.uuid4().hex[:4]}", uuid.uuid4()
     manager_engine = engine(url, f"ledger manager {name}", statement_seconds=settings.statement_timeout, writes=True)
-    patience = Patience(settings.give_up_after)
+    policy = RetryPolicy(settings.give_up_after)
 
-    def manage(crew: Crew) -> StudyRow:
+    def manage(processes: WorkerProcesses) -> StudyRow:
         def polled(progress: Progress) -> None:
-            patience.worked()
-            crew.check()
+            policy.succeeded()
+            processes.check()
             listener.progressed(progress)
 
         with manager_engine.connect() as connection:
@@ -184,9 +184,9 @@ def _carry_on(
     try:
         options = ["--give-up-after", str(settings.give_up_after)]
         options += ["--statement-timeout", str(settings.statement_timeout), *workers.options]
-        with Crew(
+        with WorkerProcesses(
             workers.count, url, row.name, workers.allowed, options, listener.worker_output, workers.environment
-        ) as crew:
-            return persist(lambda: manage(crew), patience)
+        ) as processes:
+            return call_with_retries(lambda: manage(processes), policy)
     finally:
         listener.stopped()

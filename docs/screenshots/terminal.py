@@ -20,7 +20,7 @@ from ledger.database import status, studies
 from ledger.database.connection import Unreachable, engine
 from ledger.database.status import Status
 from ledger.errors import LedgerError
-from ledger.terminal.picture import Picture
+from ledger.terminal.panel import StatusPanel
 
 ROOT = Path(__file__).parents[2]
 COMMAND = "ledger run study.toml --workers 4"
@@ -43,15 +43,14 @@ def watch(home: Path) -> Status:
     end = time.monotonic() + 600
     while time.monotonic() < end:
         try:
-            with engine(embedded.url(home)).connect() as connection:
-                db = connection
+            with engine(embedded.url(home)).connect() as db:
                 study = studies.get(db, "digits")
                 while time.monotonic() < end:
-                    status = status.read(db, study.id)
-                    training = sum(worker.trial is not None for worker in status.workers)
-                    if status.done > status.total // 2 and training >= 3:
-                        return status
-                    if status.has_ended:
+                    now = status.read(db, study.id)
+                    training = sum(worker.trial is not None for worker in now.workers)
+                    if now.ended > now.budget // 2 and training >= 3:
+                        return now
+                    if now.has_ended:
                         sys.exit("the study ended before three workers were training at the same time")
                     time.sleep(0.02)
         except (Unreachable, LedgerError, DBAPIError):
@@ -74,7 +73,7 @@ def main() -> None:
             run.wait()
     console = Console(record=True, width=84, height=30, file=StringIO(), force_terminal=True, color_system="truecolor")
     console.print(Text(f"$ {COMMAND}"))
-    console.print(Picture(status))
+    console.print(StatusPanel(status))
     console.save_svg(
         str(ROOT / "docs" / "images" / "terminal.svg"), title="ledger", code_format=NO_FONTS, unique_id="terminal"
     )

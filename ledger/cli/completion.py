@@ -1,4 +1,4 @@
-"""completion: what makes a shell complete the commands, their options and the names of studies."""
+"""completion: the script by which a shell completes commands, options and names of studies."""
 
 import click
 from click.shell_completion import get_completion_class
@@ -19,11 +19,11 @@ _VARIABLE = "_LEDGER_COMPLETE"
 def completion(shell: str) -> None:
     """Print the script that completes commands in a shell.
 
-    Read it where the shell starts, as in the examples: bash in ~/.bashrc, zsh from a folder of its fpath, fish by
-    itself. Names of studies are completed where the database answers within a second.
+    Load it when the shell starts, as in the examples: bash from ~/.bashrc, zsh from a folder of its fpath, and fish
+    from its own folder. Names of studies are completed if the database answers within a second.
     """
     from ledger.cli import program
 
-    found = get_completion_class(shell)
-    assert found is not None
-    click.echo(found(program, {}, "ledger", _VARIABLE).source())
+    complete = get_completion_class(shell)
+    assert complete is not None
+    click.echo(complete(program, {}, "ledger", _VARIABLE).source())

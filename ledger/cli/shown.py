@@ -9,7 +9,7 @@ from ledger.database.rows import StudyRow
 from ledger.errors import LedgerError
 from ledger.search import Listener, LocalWorkers
 from ledger.settings import Settings
-from ledger.terminal.live import View, can_draw
+from ledger.terminal.live import LiveView, can_draw
 
 
 class Shown(Listener):
@@ -19,7 +19,7 @@ class Shown(Listener):
         self._statement_seconds = settings.statement_timeout
         self._log = (settings.log_format, settings.log_level)
         self._is_drawn = can_draw(sys.stderr) and settings.log_format == "text"
-        self._view: View | None = None
+        self._view: LiveView | None = None
 
     @property
     def worker_options(self) -> list[str]:
@@ -30,7 +30,7 @@ class Shown(Listener):
     def started(self, url: str, study: StudyRow) -> None:
         """Begin to draw the view."""
         if self._is_drawn:
-            self._view = View(url, study.id, self._statement_seconds, sys.stderr)
+            self._view = LiveView(url, study.id, self._statement_seconds, sys.stderr)
             self._view.__enter__()
 
     @property

@@ -45,19 +45,19 @@ def status(name: str, watch: bool, as_json: bool, settings: Settings) -> None:
             document.write(_document(status.read(connection, study_id)))
             return
         if not watch:
-            from ledger.terminal.picture import Picture
+            from ledger.terminal.panel import StatusPanel
 
             on = console(sys.stdout)
-            found = status.read(connection, study_id)
-            on.print(Picture(found, rows=len(found.workers)))
+            now = status.read(connection, study_id)
+            on.print(StatusPanel(now, rows=len(now.workers)))
             return
         changes = follow(lambda: status.read(connection, study_id), time.sleep)
         if can_draw(sys.stdout):
-            from ledger.terminal.picture import Picture
+            from ledger.terminal.panel import StatusPanel
 
             with live(console(sys.stdout), transient=False) as view:
                 for found in changes:
-                    view.update(Picture(found), refresh=True)
+                    view.update(StatusPanel(found), refresh=True)
         else:
             said = ""
             for found in changes:

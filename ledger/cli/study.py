@@ -134,13 +134,13 @@ def view(name: str, settings: Settings) -> None:
 
     with connected(settings) as connection:
         made = studies.flatten(connection, studies.get(connection, name))
-    metrics = [column for column in made.columns if column.of == "metrics"]
+    metrics = [column for column in made.columns if column.source == "metrics"]
     click.echo(
         f'view ledger."{made.name}" has {len(made.columns) - len(metrics)} parameters and {len(metrics)} metrics:'
         f" `ledger db psql -c 'table ledger.\"{made.name}\"'`"
     )
-    if made.left_out:
-        click.echo(f"ledger: it has no room for {len(made.left_out)} more metrics: read ledger.trials", err=True)
+    if made.omitted:
+        click.echo(f"ledger: it has no room for {len(made.omitted)} more metrics: read ledger.trials", err=True)
 
 
 @study.command(epilog=examples("ledger study pause svm-42-5a83e9"))

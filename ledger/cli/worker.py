@@ -1,4 +1,4 @@
-"""worker: train what the ledger has to train; and list: who does."""
+"""worker: runs a worker. worker list: shows the workers."""
 
 from collections.abc import Collection
 from datetime import timedelta
@@ -30,10 +30,14 @@ from ledger.settings import Settings
     show_envvar=True,
     type=STUDY,
     metavar="NAME",
-    help="Work for this study, which need not be there yet. Default: any running one.",
+    help="Study to work for, which may be created later. Default: every running study.",
 )
-@click.option("--max-trials", type=click.IntRange(min=1), metavar="N", help="Leave after N attempts.")
-@click.option("--until-complete", is_flag=True, help="Leave when the study, or with none named every study, has ended.")
+@click.option("--max-trials", type=click.IntRange(min=1), metavar="N", help="Stop after N attempts.")
+@click.option(
+    "--until-complete",
+    is_flag=True,
+    help="Stop when the study has ended, or without --study, when every study has ended.",
+)
 @click.option(
     "--threads",
     envvar="WORKER_THREADS",
@@ -50,23 +54,23 @@ from ledger.settings import Settings
     type=Seconds(min=0),
     default=8.0,
     show_default=True,
-    help="When told to leave, finish the trial in hand within this time, or give it back. Told twice: at once.",
+    help="After Ctrl-C or SIGTERM, time to finish the trial in training before it is released; a second one ends it.",
 )
 @click.option(
     "--trial-timeout",
     envvar="WORKER_TRIAL_TIMEOUT",
     show_envvar=True,
     type=Seconds(min=0.01),
-    help="End an attempt that takes longer here. Default: what the study says.",
+    help="Longest time of an attempt on this worker. Default: the limit of the study.",
 )
 @click.option(
     "--memory-limit",
     envvar="WORKER_MEMORY_LIMIT",
     show_envvar=True,
     type=Bytes(),
-    help="Data that a training may hold, as in 512M or 4G; beyond it the trial fails. Default: no limit.",
+    help="Memory for the data of a training, as in 512M or 4G. A trial that needs more fails. Default: no limit.",
 )
-@click.option("--leash", is_flag=True, hidden=True, help="Leave at the end of the file on standard input.")
+@click.option("--exit-on-eof", is_flag=True, hidden=True, help="Stop at the end of standard input.")
 @allow_option
 @service_options
 @click.pass_context
@@ -79,35 +83,39 @@ def worker(
     grace: float,
     trial_timeout: float | None,
     memory_limit: int | None,
-    leash: bool,
+    exit_on_eof: bool,
     allow: Collection[str],
     settings: Settings,
 ) -> None:
     """Claim trials, train, and write their losses back.
 
-    Start as many as you like, anywhere that reaches the database. Ctrl-C or SIGTERM: it takes no new trial, and leaves.
+    Any number of workers can run, on any machine that can reach the database. After Ctrl-C or SIGTERM a worker claims
+    no new trial, and stops.
     """
     if context.invoked_subcommand is not None:
         _refuse_options(context)
         return
     from ledger.database import revision
     from ledger.database.connection import connect
-    from ledger.worker.supervisor import Orders, Supervisor
+    from ledger.worker.options import WorkerOptions
+    from ledger.worker.supervisor import Supervisor
 
-    orders = Orders(study, max_trials, until_complete, allow, threads, grace, trial_timeout, memory_limit, leash=leash)
+    options = WorkerOptions(
+        study, max_trials, until_complete, allow, threads, grace, trial_timeout, memory_limit, exit_on_eof=exit_on_eof
+    )
     with database(settings, create=True) as url:
         with connect(url, "ledger worker", statement_seconds=settings.statement_timeout) as connection:
             revision.check(revision.current(lambda statement: connection.execute(statement).fetchall()[0][0]))
-        Supervisor(url, orders, settings).run()
+        Supervisor(url, options, settings).run()
 
 
 @worker.command(name="list", epilog=examples("ledger worker list", "ledger worker list --json"))
 @document.json_option
 @settings_options
 def list_(as_json: bool, settings: Settings) -> None:
-    """List the workers and what they train.
+    """List the workers and their trials, the latest workers first.
 
-    Alive is one that was seen within 30 s, or that holds a trial whose lease has not run out; the latest come first.
+    A worker is alive if it was seen within the last 30 s, or holds a trial whose lease has not ended.
     """
     from ledger.database import reads
 
@@ -118,7 +126,7 @@ def list_(as_json: bool, settings: Settings) -> None:
         document.write([{**document.pick(row, *names), "versions": row.versions} for row, _seconds in rows])
         return
     if not rows:
-        click.echo("no workers yet: `ledger worker` starts one")
+        click.echo("no worker has started yet: `ledger worker` starts one")
         return
     table.show(
         ("WORKER", "HOST", "STATE", "TRAINS", "LAST SEEN"),
@@ -136,8 +144,8 @@ def list_(as_json: bool, settings: Settings) -> None:
 
 
 def _refuse_options(context: click.Context) -> None:
-    """An option before the subcommand would be the starting worker's, and silently do nothing."""
+    """Refuse an option before the subcommand, where it would be an option of `worker` and have no effect."""
     for name in context.params:
         if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
             option = f"--{name.replace('_', '-')}"
-            raise UsageError(f"{option} stands before {context.invoked_subcommand}: write it behind, or leave it out")
+            raise UsageError(f"{option} is before {context.invoked_subcommand}: write it after that, or leave it out")

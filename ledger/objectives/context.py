@@ -1,25 +1,34 @@
-"""What an objective may know of the trial that it evaluates."""
+"""The context of a trial, which an objective may use besides the parameters."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Context:
-    """The trial in hand.
+    """The trial that an objective evaluates.
 
     Attributes
     ----------
     study : str
-        The study's name.
+        Name of the study.
     trial : int
-        The trial's number within the study, from 0.
+        Number of the trial within the study, from 0.
     attempt : int
-        Which attempt of the trial this is. Nothing that decides the loss may depend on it.
+        Number of the attempt within the trial, from 1. The loss must not depend on it.
     seed : int
         The trial's own seed, in [0, 2**31): a function of the study's seed and the trial's number.
     study_seed : int
-        The study's seed, in [0, 2**31). The data are split by it, so that every trial of a study is scored on the
+        The study's seed, in [0, 2**31). It decides how the data are split, so every trial of a study is scored on the
         same rows.
+
+    Examples
+    --------
+    >>> import random
+    >>> def objective(params, context):
+    ...     return params["x"] ** 2 + random.Random(context.seed).gauss(0, 0.1)
+    >>> context = Context(study="s", trial=0, attempt=1, seed=7, study_seed=1)
+    >>> objective({"x": 2.0}, context) == objective({"x": 2.0}, context)
+    True
     """
 
     study: str

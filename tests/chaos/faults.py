@@ -55,13 +55,13 @@ class Injector:
 
     def is_free_for(self, kind: str) -> bool:
         """Whether a fault of this kind can be injected now. Only one lasting network fault is allowed at a time."""
-        return kind not in LASTING or not any(one.on_network for one in self._lasting)
+        return kind not in LASTING or not any(fault.on_network for fault in self._lasting)
 
     def pass_time(self) -> None:
         """Wait for a moment, replace processes that have exited, and end faults that have lasted long enough."""
         self._fleet.keep()
         now = time.monotonic()
-        self._end([one for one in self._lasting if one.until <= now or one.is_over()])
+        self._end([fault for fault in self._lasting if fault.until <= now or fault.is_over()])
         time.sleep(0.02)
 
     def end_all(self) -> None:
@@ -163,7 +163,7 @@ class Injector:
 
         def stopped() -> Member | None:
             held = self._held()
-            holders = [one for one in self._fleet.workers if one.pid in held]
+            holders = [worker for worker in self._fleet.workers if worker.pid in held]
             if not holders:
                 return None
             member = self._random.choice(holders)
@@ -210,10 +210,10 @@ class Injector:
         fault.hit = self._hit(where)
         self._later(seconds, end, on_network=True)
 
-    def _end(self, those: list[_Lasting]) -> None:
-        for one in those:
-            self._lasting.remove(one)
-            one.end()
+    def _end(self, faults: list[_Lasting]) -> None:
+        for fault in faults:
+            self._lasting.remove(fault)
+            fault.end()
 
     def _later(
         self,
@@ -228,9 +228,9 @@ class Injector:
     def _wait(self, condition: Callable[[], T]) -> T:
         """Wait until the condition is true, for at most `AIM` seconds. Returns its last value."""
         until = time.monotonic() + AIM
-        while not (found := condition()) and time.monotonic() < until:
+        while not (value := condition()) and time.monotonic() < until:
             self.pass_time()
-        return found
+        return value
 
 
 KINDS: dict[str, Callable[[Injector, Fault], None]] = {
@@ -267,8 +267,8 @@ def _pid_of(link: Link) -> int | None:
 
 
 def _pid(worker: str) -> int | None:
-    found = re.search(r"-(\d+)-[0-9a-f]{4}$", worker)
-    return int(found[1]) if found else None
+    match = re.search(r"-(\d+)-[0-9a-f]{4}$", worker)
+    return int(match[1]) if match else None
 
 
 def _calls(function: str) -> Where:

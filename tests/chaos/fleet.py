@@ -188,7 +188,7 @@ class Fleet:
 
     def tracebacks(self) -> list[str]:
         """Return the logs that contain a traceback."""
-        return [one.log.name for one in self.everybody if "Traceback" in one.log.read_text(errors="replace")]
+        return [member.log.name for member in self.everybody if "Traceback" in member.log.read_text(errors="replace")]
 
     def _keep(self, place: _Place, what: str, command: Sequence[str]) -> None:
         member, now = place.member, time.monotonic()

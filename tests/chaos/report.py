@@ -13,7 +13,8 @@ def broken(plan: Plan, soaked: Soaked) -> dict[str, int]:
     """Return the counts that must be 0, by their descriptions."""
     counts = soaked.counts
     expected = soaked.iterations * plan.batch_size
-    differing = sum(one != other for one, other in zip(soaked.results, soaked.undisturbed, strict=False))
+    pairs = zip(soaked.results, soaked.undisturbed, strict=False)
+    differing = sum(result != undisturbed for result, undisturbed in pairs)
     return {
         "trials lost": expected - counts["complete"],
         "results recorded twice": counts["doubled"],

@@ -176,7 +176,7 @@ def _disturb(fleet: Fleet, injector: Injector, kinds: Iterator[str], pace: float
     end = following + seconds
     waiting = list(islice(kinds, IN_HAND))
     while waiting and time.monotonic() < end and not fleet.is_finished:
-        kind = next((one for one in waiting if injector.is_free_for(one)), None)
+        kind = next(filter(injector.is_free_for, waiting), None)
         if kind is not None:
             waiting.remove(kind)
             waiting += islice(kinds, 1)

@@ -121,7 +121,7 @@ def test_a_bad_study_file_is_one_line_with_its_place(run, tmp_path, text, said):
 def test_a_database_that_is_not_there_or_not_migrated_is_named(run, empty_url, tmp_path):
     assert run("study", "list")[::2] == (
         1,
-        f"ledger: there is no ledger in {tmp_path / 'home'}: `ledger run` makes one, or name a server with"
+        f"ledger: no ledger exists in {tmp_path / 'home'}: `ledger run` makes one, or name a server with"
         " --database-url\n",
     )
     code, _, error = run("db", "check", "--database-url", "postgresql://me:secret@127.0.0.1:1/x")
@@ -293,7 +293,7 @@ def test_workers_are_listed_with_their_trials_and_states(there, connection, adva
 def test_options_of_a_worker_to_start_are_not_lost_on_the_list(there):
     code, _, error = there("worker", "--max-trials", "3", "list")
     assert (code, error.count("\n")) == (2, 1)
-    assert "--max-trials stands before list" in error
+    assert "--max-trials is before list" in error
 
 
 def propose(db: Connection) -> None:
@@ -335,11 +335,11 @@ def test_a_study_is_verified_and_the_first_difference_named(run, url, db, connec
 def test_optuna_is_let_in_and_shut_out_and_told_where_the_ledger_is(there, url, monkeypatch):
     place = conninfo_to_dict(url)
     shut = (1, f"ledger: Optuna cannot read database {place['dbname']} at ")
-    assert there("optuna", "status")[1] == "Optuna cannot read this ledger: `ledger optuna enable` lets it\n"
+    assert there("optuna", "status")[1] == "Optuna cannot read this ledger: run `ledger optuna enable`\n"
     for command in (["optuna", "url"], ["dashboard"]):
         code, out, error = there(*command)
         assert (code, out, error[: len(shut[1])], error.count("\n")) == (shut[0], "", shut[1], 1)
-        assert "`ledger optuna enable` lets it" in error
+        assert "run `ledger optuna enable`" in error
     for again in ("", ", as before"):
         assert there("optuna", "enable")[1] == (
             f"Optuna can read this ledger{again}: `ledger dashboard` shows it, and `ledger optuna url` is its storage\n"
@@ -358,7 +358,7 @@ def test_optuna_is_let_in_and_shut_out_and_told_where_the_ledger_is(there, url, 
     assert (code, "options=-csearch_path%3Doptuna" in out) == (0, True)
     assert f":{password}@" not in out
     assert "password" not in out
-    assert error == "ledger: the password is left out: put it into PGPASSWORD or ~/.pgpass\n"
+    assert error == "ledger: the URL is printed without its password: set it in PGPASSWORD or ~/.pgpass\n"
     for again in (" any more", ", as before"):
         assert there("optuna", "disable")[1] == f"Optuna cannot read this ledger{again}\n"
 
@@ -367,9 +367,12 @@ def test_a_schema_optuna_of_somebody_else_is_refused_and_stays(there, connection
     connection.execute("create schema optuna create table studies (study_id int)")
     code, _, error = there("optuna", "enable")
     assert (code, error.count("\n")) == (1, 1)
-    assert "the database has a schema optuna already, which `ledger optuna enable` did not make: rename it" in error
+    assert "the database has a schema optuna that `ledger optuna enable` did not make: rename it" in error
     code, _, error = there("optuna", "disable")
-    assert (code, error) == (1, "ledger: schema optuna stays as it is: `ledger optuna enable` did not make it\n")
+    assert (code, error) == (
+        1,
+        "ledger: schema optuna stays, because `ledger optuna enable` did not make it\n",
+    )
     assert connection.execute("select * from optuna.studies").fetchall() == []
 
 
@@ -379,7 +382,7 @@ def test_what_is_missing_for_optuna_is_named(there, tmp_path, monkeypatch):
         ("4.9.0", "optuna 4.9.0 is not supported, 5.0 is: pip install 'optuna==5.0.*'"),
         (None, "optuna is not installed: pip install 'trial-ledger[dashboard]'"),
     ):
-        monkeypatch.setattr("ledger.optuna.connect._installed", lambda _package, found=found: found)
+        monkeypatch.setattr("ledger.optuna.connect._installed_version", lambda _package, found=found: found)
         for command in (["dashboard"], ["export", "svm-1", "--format", "optuna", "--output", "study.db"]):
             assert there(*command)[::2] == (1, f"ledger: {said}\n")
         # the URL may be for Optuna on another machine
@@ -393,7 +396,7 @@ def test_a_study_is_exported_for_optuna(there, tmp_path):
     assert there("export", "svm-1", "--format", "optuna", "--output", "study.db") == (0, "", "")
     code, _, error = there("export", "svm-1", "--format", "optuna", "--output", "study.db")
     assert (code, error.count("\n")) == (2, 1)
-    assert "study.db is there already, and may hold other studies: name a new file" in error
+    assert "study.db exists, and may contain other studies: name a new file" in error
     assert there("export", "svm-1", "--format", "optuna", "--output", "no/study.db")[0] == 2
     assert [path.name for path in tmp_path.iterdir() if path.name != "home"] == ["study.db"]
 

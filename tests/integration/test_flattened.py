@@ -140,7 +140,7 @@ def test_any_names_make_a_view_whose_values_are_those_of_the_trial(unicode, para
         assert (found["trial"], found["state"], found["loss"]) == (0, "complete", 0.5)
         of_trial = {("params", name): value for name, value in point.items()}
         of_trial |= {("metrics", name): value for name, value in reported.items()}
-        assert {(column.of, column.key): found[column.name] for column in made.columns} == of_trial
+        assert {(column.source, column.key): found[column.name] for column in made.columns} == of_trial
         assert all(types(connection, "s")[column.name] == "double precision" for column in made.columns)
     finally:
         studies.delete(db, row)
@@ -183,7 +183,7 @@ def test_an_upgrade_keeps_it_for_readers_and_what_is_built_on_it(server, url):
         assert studies.flatten(db, row).columns[-1].name == "b"
         protocol.complete(connection, take(connection), 0.5, {"a": 1.0}, 1.0)
         refusal = (
-            r'ledger"."study:s" cannot be dropped \(view ledger.mine depends on .*\): drop what is built on it first'
+            r'ledger"."study:s" cannot be dropped \(view ledger.mine depends on .*\): drop the dependent objects first'
         )
         with pytest.raises(LedgerError, match=refusal):
             studies.flatten(db, row)

@@ -192,14 +192,14 @@ def test_check_names_a_schema_that_is_too_new_and_upgrade_refuses_it(empty):
     with empty.begin():
         empty.execute(text("update ledger.alembic_version set version_num = 'ffff'"))
     for act in (migration.check, migration.upgrade):
-        with pytest.raises(LedgerError, match="too new: revision ffff is not known to this package"):
+        with pytest.raises(LedgerError, match="too new: this package does not know revision ffff"):
             act(empty)
 
 
 def test_check_names_a_schema_that_is_too_old(empty, monkeypatch):
     migration.upgrade(empty)
     monkeypatch.setattr(revision, "head", lambda: "0099")
-    with pytest.raises(LedgerError, match="too old: it is at revision .*, 0099 is needed; run `ledger db upgrade`"):
+    with pytest.raises(LedgerError, match="too old: it is at revision .*, but 0099 is needed; run `ledger db upgrade`"):
         migration.check(empty)
 
 

@@ -305,7 +305,7 @@ def _refused(ledger: str, study: optuna.Study, role: str) -> None:
     before = everything(ledger)
     storage = study._storage
     running = study.trials[7]._trial_id
-    said = "permission denied for view" if role == "reader" else "Optuna only reads this ledger, and"
+    said = "permission denied for view" if role == "reader" else "Optuna only reads this ledger: "
     tries = {
         "user attribute of a study": lambda: study.set_user_attr("mine", 1),
         "metric names": lambda: study._storage.set_study_system_attr(study._study_id, "mine", ["loss"]),
@@ -404,7 +404,7 @@ def test_a_schema_of_somebody_else_is_refused_by_name_and_stays(url):
             with pytest.raises(LedgerError, match="optuna"):
                 act(own)
         assert not optuna_views.enabled(own)
-        with pytest.raises(LedgerError, match="`ledger optuna enable` lets it"), reading.storage(url):
+        with pytest.raises(LedgerError, match="run `ledger optuna enable`"), reading.storage(url):
             pass
         migration.upgrade(own)
         assert connection.execute(

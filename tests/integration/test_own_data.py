@@ -1,4 +1,4 @@
-"""A user's data on the command line: refused files, and the stored content of accepted ones."""
+"""Datasets from files on the command line: refused, or stored with their study. See test_tabular for the files."""
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -14,12 +14,6 @@ FILES = {
     "good.csv": GOOD,
     "other.csv": GOOD + "3,no\n",
     "text.csv": "a,y\n1,0\nx,1\n2,0\n3,1\n",
-    "one.csv": "a,y\n" + "1,no\n" * 10,
-    "nan.csv": GOOD + "3,NaN\n",
-    "gone.csv": "a,y\n,no\nNaN,yes\n",
-    "infinite.csv": GOOD + "inf,no\n",
-    "empty.csv": "",
-    "header.csv": "a,y\n",
     "a.txt": GOOD,
     "bytes.parquet": GOOD,
 }
@@ -46,22 +40,16 @@ def of(file, target="y"):
         (of("a.txt"), "a.txt: the name ends in none of .csv, .parquet, .pq; save the data as one of these"),
         (of("bytes.parquet"), "bytes.parquet: "),
         (of("large.csv"), "large.csv: larger than 64 MB, the most that the ledger stores; leave columns or rows out"),
-        (of("empty.csv"), "empty.csv: it is empty; its first line must name the columns"),
-        (of("header.csv"), "header.csv: no rows; add them below the names of the columns"),
-        (of("good.csv", "z"), 'good.csv: there is no column "z" for the target; there are a, y'),
+        (of("good.csv", "z"), 'good.csv: no column is named "z", which is the target; there are a, y'),
         (
             of("text.csv"),
-            'text.csv: line 3, column "a": "x" is text in a column of numbers; mend it, or leave',
+            'text.csv: line 3, column "a": "x" is text in a column of numbers; correct it, or leave',
         ),
-        (of("one.csv"), 'one.csv: column "y": every row has the class "no"; a classifier needs two or more'),
-        (of("nan.csv"), 'nan.csv: line 22, column "y": the class is missing; fill it in or leave the row out'),
-        (of("gone.csv"), 'gone.csv: column "a" has no value in any row; leave it out'),
-        (of("infinite.csv"), 'infinite.csv: line 22, column "a": "inf" is not finite; write a number, or nothing'),
         ([*of("good.csv"), "--cv", "11"], 'class "no" has 10 rows, and each of 11 folds needs one; add rows'),
         ([*of("good.csv"), "--cv", "1"], "'--cv' (env var: 'CV_FOLDS'): 1 is not in the range 2<=x<=48"),
         ([*of("good.csv"), "--metric", "roc_acu"], '--metric or METRIC: unknown metric "roc_acu"; did you mean \'roc'),
         ([*of("good.csv"), "--metric", "r2"], '"r2" cannot be used: it scores a regression'),
-        ([*of("good.csv"), "--metric", "neg_log_loss"], "which an svm does not give; use roc_auc, or the model xgb"),
+        ([*of("good.csv"), "--metric", "neg_log_loss"], "which an svm does not compute; use roc_auc, or the model xgb"),
         (
             ["--dataset", "iris", "--metric", "roc_auc"],
             '"roc_auc" is for two classes, and the data have 3; use roc_auc',

@@ -71,7 +71,7 @@ def test_a_pinned_snapshot_breaks_no_trial_and_is_named(url, db, connection, che
     assert "dead rows cannot be removed" in error
     (line,) = lines
     assert line.startswith(f"warning: session {pid} (forgotten notebook, user ")
-    assert "so no row that has died since then is removed (ledger.trial has " in line
+    assert "so rows that have died since then cannot be removed (ledger.trial has " in line
     assert f"it is idle in transaction: end it by `select pg_terminate_backend({pid})`" in line
 
     whole = "select count(*), count(distinct trial), count(*) filter (where outcome = 'complete') from ledger.attempt"
@@ -99,7 +99,7 @@ def test_a_young_snapshot_is_no_reason_to_warn(url, db, connection, check):
         other.execute("select from ledger.study")
         code, lines, _ = check()
         assert (code, len(lines)) == (0, 1), lines
-        assert " is well: " in lines[0]
+        assert " is healthy: " in lines[0]
 
 
 def test_an_idle_transaction_without_a_snapshot_is_a_warning_alone(url, db, check):
@@ -111,7 +111,7 @@ def test_an_idle_transaction_without_a_snapshot_is_a_warning_alone(url, db, chec
     assert lines[0].startswith(f"warning: session {pid} (")
     assert "is in a transaction since" in lines[0]
     assert lines[0].isprintable()
-    assert " is well: " in lines[1]
+    assert " is healthy: " in lines[1]
 
 
 def test_a_transaction_that_wrote_and_idles_is_named(url, db, connection, check):
@@ -139,7 +139,7 @@ def test_a_role_that_may_not_see_other_sessions_is_told_so(url, server, db, conn
         own = psycopg.conninfo.make_conninfo(url, user=role, password="reader")
         code, lines, error = check("--older-than", "0", database=own)
         assert (code, error) == (0, "")
-        assert f"are hidden from {role}, so what they hold back is not known: " in lines[0]
+        assert f"are hidden from role {role} and were not checked: " in lines[0]
     finally:
         connection.execute(sql.SQL("drop owned by {0}; drop role {0}").format(sql.Identifier(role)))
 

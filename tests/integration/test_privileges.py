@@ -480,7 +480,7 @@ def test_a_study_runs_with_each_program_under_its_own_role(server, tmp_path):
         said(start(reader, "db", "psql", "-v", "ON_ERROR_STOP=1", *queries))
         assert "accuracy" in said(start(reader, "query", "leaderboard", "--json"))
         for role in ROLES:
-            assert "is well" in said(start(of(role), "db", "check"))
+            assert "is healthy" in said(start(of(role), "db", "check"))
 
 
 @pytest.mark.parametrize(
@@ -602,7 +602,7 @@ def test_optuna_is_let_in_by_the_owner_and_reads_as_a_reader(server):
         assert reading.url(of("ledger_reader")) in said(start(of("ledger_reader"), "optuna", "url"))
         for role in ("ledger_worker", "ledger_manager"):
             error = said(start(of(role), "dashboard"), code=1)
-            assert f"as {role}: that takes ledger_reader, or the owner\n" in error
+            assert f"as {role}: connect as ledger_reader or the owner\n" in error
         with psycopg.connect(of("ledger_reader")) as reader:
             asked = "select relname from pg_class where relnamespace = 'optuna'::regnamespace and relkind = 'v'"
             views = [name for (name,) in reader.execute(asked).fetchall()]

@@ -112,9 +112,9 @@ def test_a_table_for_people_has_the_answer(known, run, monkeypatch):  # noqa: F8
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ([], "which question? `ledger query --list` shows them"),
-        (["importence"], "there is no query 'importence'; did you mean 'importance'?"),
-        (["../views/trials"], "there is no query '../views/trials'"),
+        ([], "the name of a query is missing: `ledger query --list` shows the names"),
+        (["importence"], "no query is named 'importence'; did you mean 'importance'?"),
+        (["../views/trials"], "no query is named '../views/trials'"),
         (["importance", "-v", "study"], "-v study: write it as NAME=VALUE"),
         (["importance", "-v", "worker=w"], "query importance has no variable 'worker'"),
     ],

@@ -9,18 +9,18 @@ from ledger.database import studies
 from ledger.database import trials as recorded
 from ledger.database.session import Session
 from ledger.settings import Settings
-from ledger.worker import hand, pace
-from ledger.worker.supervisor import Orders, Supervisor
+from ledger.worker import claim_size, claimed_trials
+from ledger.worker.supervisor import Supervisor
 from tests.integration.ledgers import propose, spec
 
-AHEAD = pace.MOST_AHEAD
+AHEAD = claim_size.LARGEST_CLAIM
 
 
 @pytest.fixture
 def sent(monkeypatch, tmp_path) -> Counter[str]:
     """Return a counter of the calls of each statement, which does not depend on the machine's speed."""
-    monkeypatch.setattr(pace, "AHEAD_SECONDS", 600.0)
-    monkeypatch.setattr(hand, "TOGETHER_SECONDS", 600.0)
+    monkeypatch.setattr(claim_size, "CLAIM_SECONDS", 600.0)
+    monkeypatch.setattr(claimed_trials, "DELIVERY_SECONDS", 600.0)
     (tmp_path / "nothing.py").write_text("def loss(params):\n    return 0.5\n")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     counted: Counter[str] = Counter()

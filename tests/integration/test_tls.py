@@ -104,7 +104,7 @@ def test_every_program_connects_by_tls(of, authorities):
     options = {"sslmode": "verify-full", "sslrootcert": authorities[1]["right"]}
     assert "revision" in said(start(of(**options), "db", "upgrade"))
     for role in ("ledger_manager", "ledger_worker", "ledger_reader"):
-        assert "is well" in said(start(of(role, **options), "db", "check"))
+        assert "is healthy" in said(start(of(role, **options), "db", "check"))
     with engine(of("ledger_reader", **options)).connect() as connection:
         assert migration.current(connection) == revision.head()
 

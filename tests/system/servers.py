@@ -12,6 +12,8 @@ from pathlib import Path
 import psycopg
 
 from ledger import embedded
+from ledger.embedded.account import run_as, server_account
+from ledger.embedded.folders import make_private
 from tests.system.programs import alive, children_of, wait_until
 
 # The signals of `pg_ctl stop -m`. pg_ctl itself refuses to run as root.
@@ -121,9 +123,9 @@ class Server:
         self.start()
 
     def _make(self) -> None:
-        owner = embedded._owner(self.folder)
-        self._as_owner = embedded._as(owner)
-        embedded._private(self.data, owner)
+        owner = server_account(self.folder)
+        self._as_owner = run_as(owner)
+        make_private(self.data, owner)
         password = self.folder / "password"
         password.touch(mode=0o600)
         password.write_text(self.password)

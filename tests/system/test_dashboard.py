@@ -90,7 +90,7 @@ def test_the_page_of_a_study_that_runs_shows_its_history_and_its_best_trial(tmp_
     assert program.query("select * from ledger.study, ledger.trial") == before
 
     dashboard.send_signal(signal.SIGINT)
-    assert dashboard.communicate(timeout=60) == ("the dashboard has ended\n", "")
+    assert dashboard.communicate(timeout=60) == ("the dashboard has stopped\n", "")
     assert dashboard.returncode == 0
     assert not embedded.is_running(program.home)
 

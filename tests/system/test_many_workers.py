@@ -5,9 +5,9 @@ import uuid
 
 import psycopg
 
-from ledger.database import migration, protocol
+from ledger.database import migration, protocol, trials
 from ledger.database.connection import engine
-from ledger.database.retry import Patience
+from ledger.database.retry import RetryPolicy
 from ledger.database.session import Session
 from tests.integration.ledgers import claim_one, make_study
 from tests.system.servers import Server
@@ -28,7 +28,7 @@ def test_200_workers_of_a_server_with_100_connections_do_all_the_work(tmp_path, 
 
             def work(number: int) -> None:
                 session = Session(
-                    server.url, f"ledger worker {number}", 10.0, Patience(120), protocol.listen, all_done.wait
+                    server.url, f"ledger worker {number}", 10.0, RetryPolicy(120), protocol.listen, all_done.wait
                 )
                 try:
                     everybody.wait()
@@ -52,7 +52,7 @@ def test_200_workers_of_a_server_with_100_connections_do_all_the_work(tmp_path, 
                 thread.join()
             assert errors == []
             assert sorted(done) == list(range(TRIALS))
-            assert db.waiting(study.id, 0)[0] == 0
+            assert not any(trial.is_open for trial in trials.all_of(db, study.id))
         with psycopg.connect(server.url) as plain:
             attempts = plain.execute(
                 "select count(*), count(distinct trial), count(*) filter (where outcome = 'complete')"

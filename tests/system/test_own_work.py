@@ -193,7 +193,7 @@ def test_a_closure_of_a_notebook_whose_source_nobody_has_is_searched_and_never_r
         " select id, 9, 0, 0, 'proposed', '{\"x\": 0.5}', now() from again returning number"
     )
     error = program.run("worker", "--study", "notebook", "--allow", "__main__", code=1)
-    assert "is a function of a script or notebook, which only the workers that its own run() starts know" in error
+    assert "is a function of a script or notebook, which only the workers started by its own run() can" in error
     program.run("study", "cancel", "notebook")
 
 
@@ -207,7 +207,7 @@ def test_what_cannot_be_searched_from_python_is_refused_by_name(program):
         ("import unguarded", 'put run() under if __name__ == "__main__":'),
         (
             f"import threading; connection = threading.Lock()\n{decorated}ledger.Study(loss).run()",
-            "cannot be carried to",
+            "cannot be pickled for",
         ),
         ("import ledger\nledger.Study(len)", "'len' has no space: put @ledger.objective"),
         (

@@ -100,8 +100,8 @@ def test_a_worker_that_is_told_to_leave_releases_its_trial_and_no_transaction_is
     # the only worker has exited, so the run ends and reports this
     _, error = run.communicate()
     assert run.returncode == 1
-    assert "released, uncounted" in error
-    assert "all 1 workers have left" in error
+    assert "released, not counted" in error
+    assert "all 1 workers stopped" in error
     (program.folder / "go").touch()
     program.run(*command)
     document = program.document("own")

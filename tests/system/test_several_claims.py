@@ -86,7 +86,7 @@ def test_a_worker_told_to_leave_gives_back_uncounted_what_it_has_not_begun_and_f
     (search.folder / "go").touch()
     _, error = search.first.communicate()
     assert search.first.returncode == 0, error
-    assert f"leaves after {EVENT + 1} attempts" in error
+    assert f"has stopped after {EVENT + 1} attempts" in error
     assert search.outcomes(0, EVENT) == ["complete"] * (EVENT + 1)
     document = search.ends(search.worker())
     assert {trial["lost"] for trial in document["trials"]} == {0}

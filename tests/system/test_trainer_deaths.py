@@ -140,4 +140,4 @@ def test_the_trainer_dies_with_its_worker_even_in_an_endless_loop_in_c(tmp_path)
     wait_until(lambda: not alive(pid))
     _, error = run.communicate()
     assert run.returncode == 1
-    assert "all 1 workers have left" in error
+    assert "all 1 workers stopped" in error

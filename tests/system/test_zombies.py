@@ -121,6 +121,6 @@ def test_a_heartbeat_of_a_claim_that_is_gone_ends_its_training_and_the_worker_go
     search.let(2)
     said, *_ = search.ends(worker, other)
     assert "the claim is gone, so its training was ended" in said
-    assert "leaves after 1 attempts" in said
+    assert "has stopped after 1 attempts" in said
     document = search.program.document("own")
     assert [attempt["outcome"] for attempt in document["attempts"]] == ["lost", "complete"]

@@ -1,4 +1,4 @@
-"""A study's status as a picture, a pure function of it and of the console's width."""
+"""Draws a study's status for a console of a given size."""
 
 from collections.abc import Sequence
 
@@ -8,29 +8,28 @@ from rich.table import Table
 from rich.text import Text
 
 from ledger.database.status import Status, WorkerStatus
-from ledger.terminal.line import attempts_gone_wrong, counts, duration, score
+from ledger.terminal.line import counts, duration, score, unsuccessful_attempts
 from ledger.terminal.sparkline import sparkline
 from ledger.text import one_line
 
 _COLOURS = {"running": "cyan", "complete": "green", "failed": "red", "paused": "yellow", "cancelled": "yellow"}
-# Cells of a progress bar and of the sparkline, at most.
+# Largest numbers of cells of a progress bar and of the sparkline.
 _BAR, _SPARKLINE = 40, 60
 _LABEL = 11
-# Narrower than this, a worker's row says less.
+# Below this width, the rows of workers have fewer columns.
 _NARROW = 70
 
 
-class Picture:
-    """What a console draws of a status.
+class StatusPanel:
+    """A status that a rich console can draw.
 
     Parameters
     ----------
     status : Status
     rows : int, optional
-        Of workers and failures, the most that are drawn; those that train come first. Default: as many as the height
-        that is there leaves.
+        Largest number of workers that are drawn. Workers that train come first. Default: as many as fit the height.
     note : str
-        A line more, such as that this is not the latest.
+        An additional line, for example that the status is not the latest.
     """
 
     def __init__(self, status: Status, rows: int | None = None, note: str = "") -> None:
@@ -43,7 +42,7 @@ class Picture:
         rows = self._rows
         if rows is None:
             above = len(console.render_lines(Group(*head, *self._failures()), options, pad=False))
-            # an empty line, the table's header, what is left out, and the line that the cursor stands on
+            # one line each: the gap, the table's header, the count of omitted workers, and the cursor
             rows = max(1, options.max_height - above - 4)
         yield Group(*head, *self._workers(rows, options), *self._failures())
 
@@ -70,15 +69,15 @@ class Picture:
         row.add_row(bar, f"{status.ended} of {status.budget}")
         facts.add_row("trials", row)
         facts.add_row("iterations", f"{status.iterations_told} told")
-        if found := counts(status):
-            facts.add_row("", Text(found, "dim"))
+        if states := counts(status):
+            facts.add_row("", Text(states, "dim"))
         if status.state == "paused":
-            facts.add_row("note", Text(f"paused: `ledger resume {status.name}` lets it go on", "yellow"))
+            facts.add_row("note", Text(f"paused: `ledger resume {status.name}` continues it", "yellow"))
         elif status.state == "running" and not status.managed:
-            note = f"no manager is at work: `ledger resume {status.name}` goes on with it"
+            note = f"no manager runs: `ledger resume {status.name}` continues the study"
             facts.add_row("note", Text(note, "yellow"))
         elif status.state == "running":
-            facts.add_row("time left", _left(status))
+            facts.add_row("time left", _time_left(status))
         if status.best is not None:
             best = Text.assemble(
                 (f"{status.best['loss']:.6g}", "bold green"),
@@ -91,7 +90,7 @@ class Picture:
             line = sparkline(status.improvements, status.last_complete, cells, ascii_only=options.ascii_only)
             facts.add_row("convergence", _cut(Text.assemble((line, "green"), (first, "dim"))))
         if status.failures or status.lost:
-            facts.add_row("failures", Text(attempts_gone_wrong(status), "red"))
+            facts.add_row("failures", Text(unsuccessful_attempts(status), "red"))
         return facts
 
     def _workers(self, rows: int, options: ConsoleOptions) -> Sequence[RenderableType]:
@@ -101,10 +100,12 @@ class Picture:
         if not status.workers:
             return [
                 Text(),
-                _cut(Text(f"no worker is here yet: `ledger worker --study {status.name}` starts one", "yellow")),
+                _cut(Text(f"no worker runs yet: `ledger worker --study {status.name}` starts one", "yellow")),
             ]
-        # those that train first, the one that has for the longest at the top
-        ordered = sorted(status.workers, key=lambda one: (one.trial is None, -(one.seconds or 0.0), one.name))
+        # workers that train come first, the longest training at the top
+        ordered = sorted(
+            status.workers, key=lambda worker: (worker.trial is None, -(worker.seconds or 0.0), worker.name)
+        )
         is_narrow = options.max_width < _NARROW
         table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
         table.add_column("worker", no_wrap=True, overflow="ellipsis", ratio=None)
@@ -124,9 +125,9 @@ class Picture:
             table.add_row(*cells, Text(str(worker.complete)))
         if len(ordered) <= rows:
             return [Text(), table]
-        left_out = ordered[rows:]
-        training = sum(worker.trial is not None for worker in left_out)
-        return [Text(), table, _cut(Text(f"and {len(left_out)} workers more, {training} of which train", "dim"))]
+        omitted = ordered[rows:]
+        training = sum(worker.trial is not None for worker in omitted)
+        return [Text(), table, _cut(Text(f"and {len(omitted)} more workers, {training} of them training", "dim"))]
 
     def _failures(self) -> Sequence[RenderableType]:
         failures = self._status.latest_failures
@@ -145,9 +146,9 @@ class Picture:
         ]
 
 
-def _left(status: Status) -> Text:
+def _time_left(status: Status) -> Text:
     if status.remaining_seconds is None:
-        return Text("not known before a trial has ended", "dim")
+        return Text("unknown until a trial has ended", "dim")
     return Text(f"about {duration(status.remaining_seconds)}, at {_rate(status.trials_a_second or 0.0)}")
 
 
@@ -166,6 +167,6 @@ def _trains(worker: WorkerStatus) -> Text:
 
 
 def _cut(line: Text) -> Text:
-    """Return the line as one that a narrow console cuts."""
+    """Set the line to be cut, and not wrapped, by a narrow console."""
     line.no_wrap, line.overflow = True, "ellipsis"
     return line

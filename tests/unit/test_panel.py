@@ -1,4 +1,4 @@
-"""The view of a study is a function of its status and of the console."""
+"""The drawn status of a study depends only on the status and the console."""
 
 import io
 import re
@@ -11,7 +11,7 @@ from rich.console import Console
 
 from ledger.database.status import Failure, Status, WorkerStatus
 from ledger.terminal.line import line
-from ledger.terminal.picture import Picture
+from ledger.terminal.panel import StatusPanel
 from ledger.terminal.sparkline import ASCII_BARS, BARS, sparkline
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
@@ -33,9 +33,8 @@ def status(**changed: Any) -> Status:
         "finished_at": None,
         "elapsed_seconds": 75.0,
         "iterations_told": 2,
-        "iterations": 5,
-        "done": 9,
-        "total": 20,
+        "ended": 9,
+        "budget": 20,
         "complete": 8,
         "running": 2,
         "pending": 1,
@@ -61,8 +60,8 @@ def drawn(shown: Any, width: int = 100, height: int = 40, **options: Any) -> lis
     return [row.rstrip() for row in console.export_text().splitlines()]
 
 
-def test_the_picture_has_progress_estimate_best_convergence_workers_and_failures():
-    rows = drawn(Picture(status()))
+def test_the_panel_shows_progress_best_loss_workers_and_failures():
+    rows = drawn(StatusPanel(status()))
     assert rows[0] == "svm-1  running  0:01:15 since its start"
     assert rows[1].startswith("iterations  ━")
     assert rows[1].endswith("2 of 5")
@@ -88,64 +87,66 @@ def test_the_picture_has_progress_estimate_best_convergence_workers_and_failures
 @pytest.mark.parametrize("width", [20, 40, 60, 80, 200])
 def test_no_line_is_wider_than_the_console(width):
     shown = status(name="a" * 70, reason="because " * 30, workers=[worker("w" * 80, 1234567, 1e6)])
-    rows = drawn(Picture(shown, note="as it was 5 s ago"), width)
+    rows = drawn(StatusPanel(shown, note="as of 5 s ago"), width)
     assert max(map(cell_len, rows)) <= width
     assert any("0.0125" in row for row in rows)
 
 
 @pytest.mark.parametrize("height", [12, 20, 40])
-def test_the_picture_is_no_higher_than_the_console_and_says_what_it_leaves_out(height):
+def test_the_panel_fits_the_console_and_counts_omitted_workers(height):
     many = [worker(f"w{number:02}", number, float(number)) for number in range(60)]
-    rows = drawn(Picture(status(workers=many)), height=height)
+    rows = drawn(StatusPanel(status(workers=many)), height=height)
     assert len(rows) <= max(height - 1, 15)
     shown = sum(re.match(r"w\d\d", row) is not None for row in rows)
-    assert f"and {60 - shown} workers more, {60 - shown} of which train" in rows
-    assert drawn(Picture(status(workers=many), rows=60)).count("") == 2
+    assert f"and {60 - shown} more workers, {60 - shown} of them training" in rows
+    assert drawn(StatusPanel(status(workers=many), rows=60)).count("") == 2
 
 
-def test_what_a_person_can_do_is_said():
-    assert "ledger resume svm-1" in "\n".join(drawn(Picture(status(managed=False))))
-    assert "ledger resume svm-1" in "\n".join(drawn(Picture(status(state="paused"))))
-    assert "ledger worker --study svm-1" in "\n".join(drawn(Picture(status(workers=[]))))
-    silent = drawn(Picture(status(workers=[worker("w", 4, 99.0, alive=False)])))
+def test_the_panel_names_the_command_that_helps():
+    assert "ledger resume svm-1" in "\n".join(drawn(StatusPanel(status(managed=False))))
+    assert "ledger resume svm-1" in "\n".join(drawn(StatusPanel(status(state="paused"))))
+    assert "ledger worker --study svm-1" in "\n".join(drawn(StatusPanel(status(workers=[]))))
+    silent = drawn(StatusPanel(status(workers=[worker("w", 4, 99.0, alive=False)])))
     assert any("silent for 0:01:01, trial 4" in row for row in silent)
-    assert "as it was" in "\n".join(drawn(Picture(status(), note="as it was")))
+    assert "as of" in "\n".join(drawn(StatusPanel(status(), note="as of")))
 
 
-def test_a_study_that_has_just_begun_or_has_ended_is_drawn():
+def test_a_study_without_trials_and_an_ended_one_are_drawn():
     nothing: dict[str, Any] = {"best": None, "last_complete": None}
     nothing |= {"improvements": [], "workers": [], "latest_failures": []}
-    zero = dict.fromkeys(("iterations_told", "done", "complete", "running", "pending", "failed", "failures", "lost"), 0)
-    begun = drawn(Picture(status(**nothing, **zero, trials_a_second=None, remaining_seconds=None)))
-    assert "time left   not known before a trial has ended" in begun
-    ended = "\n".join(drawn(Picture(status(state="failed", reason="every trial failed", remaining_seconds=None))))
+    zero = dict.fromkeys(
+        ("iterations_told", "ended", "complete", "running", "pending", "failed", "failures", "lost"), 0
+    )
+    begun = drawn(StatusPanel(status(**nothing, **zero, trials_a_second=None, remaining_seconds=None)))
+    assert "time left   unknown until a trial has ended" in begun
+    ended = "\n".join(drawn(StatusPanel(status(state="failed", reason="every trial failed", remaining_seconds=None))))
     assert "reason      every trial failed" in ended
     assert "time left" not in ended
-    assert "longest" not in ended, "its workers have left"
+    assert "longest" not in ended, "workers of an ended study are not shown"
 
 
-def test_what_others_wrote_is_drawn_printable():
+def test_text_of_users_is_drawn_as_printable_characters():
     shown = status(reason="\x1b[2J", workers=[worker("w\x1b[2J", 1, 2.0)])
-    assert "\x1b" not in "\n".join(drawn(Picture(shown)))
+    assert "\x1b" not in "\n".join(drawn(StatusPanel(shown)))
 
 
-def test_without_utf_8_or_colours_the_picture_is_plain():
+def test_a_console_without_utf_8_or_colours_gets_plain_text():
     file = io.TextIOWrapper(io.BytesIO(), encoding="latin-1", write_through=True)
-    Console(file=file, width=80, force_terminal=True, no_color=True).print(Picture(status(), rows=3))
+    Console(file=file, width=80, force_terminal=True, no_color=True).print(StatusPanel(status(), rows=3))
     assert isinstance(file.buffer, io.BytesIO)
     text = file.buffer.getvalue().decode("latin-1")
     assert "convergence" in text
     assert "\x1b[3" not in text.replace("\x1b[39", ""), "no colour"
 
 
-def test_a_line_tells_the_same_as_long_as_nothing_changes():
-    said = line(status())
-    assert said == (
-        "svm-1 running: 2 of 5 iterations, 9 of 20 trials, 8 complete, 2 running, 1 pending, 1 failed,"
+def test_a_line_changes_only_with_the_study():
+    text = line(status())
+    assert text == (
+        "svm-1 running: 9 of 20 trials, 2 iterations told, 8 complete, 2 running, 1 pending, 1 failed,"
         " best loss 0.0125 (trial 5, roc_auc 0.9875), 4 failed attempts and 1 lost"
     )
     later = {"now": NOW + timedelta(seconds=5), "elapsed_seconds": 80.0, "remaining_seconds": 105.0}
-    assert line(status(**later)) == said
+    assert line(status(**later)) == text
     assert line(status(failures=0, lost=1)).endswith("1 lost attempt")
     assert line(status(failures=1, lost=0)).endswith("1 failed attempt")
 
@@ -163,7 +164,7 @@ def test_a_line_tells_the_same_as_long_as_nothing_changes():
     ],
 )
 def test_a_sparkline_falls_with_the_best_loss(improvements, last, width, expected):
-    found = sparkline(improvements, last, width)
-    assert found.replace("▄", "▅") == expected
+    bars = sparkline(improvements, last, width)
+    assert bars.replace("▄", "▅") == expected
     in_ascii = sparkline(improvements, last, width, ascii_only=True)
-    assert in_ascii == found.translate(str.maketrans(BARS, ASCII_BARS))
+    assert in_ascii == bars.translate(str.maketrans(BARS, ASCII_BARS))

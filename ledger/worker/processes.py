@@ -1,4 +1,4 @@
-"""A crew: workers started on this machine, for as long as one command runs."""
+"""Worker processes that one command starts on this machine and ends with itself."""
 
 import logging
 import os
@@ -9,40 +9,41 @@ from collections.abc import Collection, Mapping, Sequence
 from types import TracebackType
 
 from ledger.errors import LedgerError
-from ledger.logs import say
+from ledger.logs import log_event
 
 _log = logging.getLogger("ledger.worker")
 
-# What a worker may take to notice that its study has ended, or to go when it is told to go at once.
-LEAVE_SECONDS = 15.0
+# Seconds within which a worker notices that its study has ended, or stops after a second request.
+STOP_SECONDS = 15.0
 
 
-class Crew:
-    """Workers as child processes, which leave with this process, whatever its end.
+class WorkerProcesses:
+    """A context manager that runs workers as child processes. They end when this process ends, even by SIGKILL.
 
-    Each has the reading end of a pipe as its standard input: it closes when this process ends, even by SIGKILL.
+    Each worker's standard input is a pipe from this process. The kernel closes the pipe when this process ends, and the
+    worker stops at the end of the file.
 
     Parameters
     ----------
-    size : int
-        How many.
+    count : int
+        Number of workers, from 0.
     url : str
-        The database; passed in the environment, never on a command line, where others could read a password.
+        The database. It is passed in the environment, because other users can read a command line.
     study : str
-        Whom they work for.
+        Name of the study that they work for.
     allowed : collection of str
-        Packages that an own objective may be loaded from.
+        Packages that a user's objective may be loaded from.
     options : sequence of str
-        More options of `ledger worker`.
+        Further options of `ledger worker`.
     output : int, optional
-        A file descriptor for all that they say. Default: this process's standard output and error.
+        File descriptor for their output and log lines. Default: the streams of this process.
     environment : mapping, optional
-        More of their environment.
+        Variables that they get besides those of this process.
     """
 
     def __init__(
         self,
-        size: int,
+        count: int,
         url: str,
         study: str,
         allowed: Collection[str],
@@ -50,8 +51,9 @@ class Crew:
         output: int | None = None,
         environment: Mapping[str, str] | None = None,
     ) -> None:
-        self._size, self._output = size, output
-        self._command = [sys.executable, "-m", "ledger", "worker", "--study", study, "--until-complete", "--leash"]
+        self._count, self._output = count, output
+        self._command = [sys.executable, "-m", "ledger", "worker", "--study", study, "--until-complete"]
+        self._command.append("--exit-on-eof")
         for package in allowed:
             self._command += ["--allow", package]
         self._command += options
@@ -59,18 +61,18 @@ class Crew:
         self._processes: list[subprocess.Popen[bytes]] = []
 
     def check(self) -> None:
-        """Raise a LedgerError where no worker is left."""
+        """Raise a LedgerError where every worker has ended."""
         if self._processes and all(process.poll() is not None for process in self._processes):
             codes = sorted({process.returncode for process in self._processes})
             raise LedgerError(
-                f"all {self._size} workers have left before the study's end,"
+                f"all {self._count} workers stopped before the study ended,"
                 f" with exit code {', '.join(map(str, codes))}: see their messages above"
             )
 
-    def __enter__(self) -> "Crew":
-        for _ in range(self._size):
+    def __enter__(self) -> "WorkerProcesses":
+        for _ in range(self._count):
             self._processes.append(
-                # a group of its own: on Ctrl-C this process says what its workers are to do
+                # a process group of its own: Ctrl-C reaches this process alone, which then stops its workers
                 subprocess.Popen(
                     self._command,
                     stdin=subprocess.PIPE,
@@ -87,15 +89,15 @@ class Crew:
     ) -> None:
         try:
             if kind is not None:
-                self._tell_to_leave()
+                self._request_stop()
                 if any(process.poll() is None for process in self._processes):
-                    message = "the workers finish what they have in hand, or give it back; Ctrl-C again: at once"
-                    say(_log, "leaving", message)
+                    message = "the workers finish or release their trials; press Ctrl-C again to stop at once"
+                    log_event(_log, "stopping", message)
                 self._wait(None)
-            self._wait(LEAVE_SECONDS)
+            self._wait(STOP_SECONDS)
         except KeyboardInterrupt:
-            self._tell_to_leave()
-            self._wait(LEAVE_SECONDS)
+            self._request_stop()
+            self._wait(STOP_SECONDS)
         finally:
             for process in self._processes:
                 process.kill()
@@ -103,7 +105,7 @@ class Crew:
                 assert process.stdin is not None
                 process.stdin.close()
 
-    def _tell_to_leave(self) -> None:
+    def _request_stop(self) -> None:
         for process in self._processes:
             process.terminate()
 
