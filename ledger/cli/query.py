@@ -55,11 +55,13 @@ def query(name: str | None, listing: bool, variables: Sequence[str], as_json: bo
         raise UsageError("the name of a query is missing: `ledger query --list` shows the names")
     statement = queries.find(name).with_values(dict(map(_pair, variables)))
     with connected(settings) as connection:
-        columns, rows = reads.ask(connection, statement)
+        columns, answers = reads.ask(connection, statement)
     if as_json:
-        document.write([dict(zip(columns, map(document.plain, row), strict=True)) for row in rows])
-    elif rows:
-        table.show([column.upper().replace("_", " ") for column in columns], [tuple(map(_cell, row)) for row in rows])
+        document.write([dict(zip(columns, map(document.plain, row), strict=True)) for row in answers])
+    elif answers:
+        table.show(
+            [column.upper().replace("_", " ") for column in columns], [tuple(map(_cell, row)) for row in answers]
+        )
     else:
         click.echo("no rows")
 

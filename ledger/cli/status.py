@@ -56,16 +56,16 @@ def status(name: str, watch: bool, as_json: bool, settings: Settings) -> None:
             from ledger.terminal.panel import StatusPanel
 
             with live(console(sys.stdout), transient=False) as view:
-                for found in changes:
-                    view.update(StatusPanel(found), refresh=True)
+                for now in changes:
+                    view.update(StatusPanel(now), refresh=True)
         else:
-            said = ""
-            for found in changes:
-                if (now := line(found)) != said:
-                    said = now
-                    click.echo(said)
-    if found.state != "complete":
-        raise LedgerError(f"study {name} is {found.state}")
+            last = ""
+            for now in changes:
+                if (text := line(now)) != last:
+                    last = text
+                    click.echo(text)
+    if now.state != "complete":
+        raise LedgerError(f"study {name} is {now.state}")
 
 
 def _document(status: Any) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from ledger.database import managing, studies
 from ledger.database.managing import Batch, Held
 from ledger.database.rows import StudyRow
 from ledger.errors import LedgerError
-from ledger.logs import say
+from ledger.logs import log_event
 from ledger.manager.batch import BatchPolicy
 from ledger.manager.history import History
 from ledger.manager.policy import End, Policy, Request
@@ -167,7 +167,7 @@ class Manager:
                 )
             if wait and not is_said:
                 is_said = True
-                say(_log, "waiting", f"study {study.name} has a manager: waiting for its end", study=study.name)
+                log_event(_log, "waiting", f"study {study.name} has a manager: waiting for its end", study=study.name)
             time.sleep(TAKE_POLL)
         self._renewed = time.monotonic()
 
@@ -213,9 +213,11 @@ class Manager:
         again = f", round {round}, since every trial of the round before failed" if round else ""
         message = f"{self._where(number)}: {proposal}{again}, {history.counted} of {budget} trials"
         seconds = proposal.ask_seconds + proposal.tell_seconds
-        say(_log, "proposed", message, points=batch.points, seconds=seconds, **facts)
+        log_event(_log, "proposed", message, points=batch.points, seconds=seconds, **facts)
         for trial, params in enumerate(batch.points, start=first):
-            say(_log, "point", f"{self._where(number)}: trial {trial}: {json.dumps(params)}", trial=trial, **facts)
+            log_event(
+                _log, "point", f"{self._where(number)}: trial {trial}: {json.dumps(params)}", trial=trial, **facts
+            )
 
     def _tell(self, number: int) -> None:
         trials = self._history.of(number)
@@ -234,7 +236,7 @@ class Manager:
             result = f"mean loss {mean:.6g}, best {best:.6g}, best so far {so_far:.6g}"
         waited = time.monotonic() - self._since.pop(number, math.nan)
         failed = len(trials) - len(losses)
-        say(
+        log_event(
             _log,
             "told",
             f"{self._where(number)}: {result}"
@@ -258,7 +260,7 @@ class Manager:
             return
         message = f"study {self._row.name} is {end.state}" + (f": {end.reason}" if end.reason else "")
         level = logging.INFO if end.state == "complete" else logging.ERROR
-        say(_log, end.state, message, level=level, study=self._row.name, reason=end.reason)
+        log_event(_log, end.state, message, level=level, study=self._row.name, reason=end.reason)
 
     def _say_paused(self, is_paused: bool) -> None:
         if is_paused == self._is_paused:
@@ -271,7 +273,7 @@ class Manager:
             if is_paused
             else f"study {name} runs again"
         )
-        say(_log, "paused" if is_paused else "running", message, study=name)
+        log_event(_log, "paused" if is_paused else "running", message, study=name)
 
     def _lost(self) -> LedgerError:
         return LedgerError(

@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from ledger.database import managing
 from ledger.database.managing import Held
-from ledger.logs import say
+from ledger.logs import log_event
 
 _log = logging.getLogger("ledger.manager")
 
@@ -88,7 +88,7 @@ class Reaper:
             lease = leases[trial]
             state = managing.reap(self._connection, self._held, lease)
             if state is not None:
-                say(
+                log_event(
                     _log,
                     "reaped",
                     f"{self._name} trial {trial}: worker {lease.worker} sent no heartbeat for a whole lease;"

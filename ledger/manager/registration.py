@@ -8,7 +8,7 @@ from ledger.database import studies
 from ledger.database.datasets import Dataset
 from ledger.database.rows import StudyRow
 from ledger.errors import LedgerError
-from ledger.logs import say
+from ledger.logs import log_event
 from ledger.proposals import environment
 from ledger.study.spec import Study, differences
 
@@ -21,7 +21,7 @@ def record(connection: Connection, study: Study) -> StudyRow | None:
     dataset = None if data is None or data.content is None else Dataset(data.sha256, data.name, data.content)
     row = studies.create(connection, study.name, study.spec(), study.spec_hash, study.budget, environment(), dataset)
     if row is not None:
-        say(_log, "created", f"study {row.name} created", study=row.name)
+        log_event(_log, "created", f"study {row.name} created", study=row.name)
     return row
 
 
@@ -62,4 +62,4 @@ def extend(connection: Connection, study: StudyRow, budget: int) -> None:
         raise LedgerError(f"study {study.name} was cancelled, which is final: start another with a new --name")
     if answer == "extended":
         message = f"study {study.name}: budget extended from {study.budget} to {budget} trials"
-        say(_log, "extended", message, study=study.name, budget=budget)
+        log_event(_log, "extended", message, study=study.name, budget=budget)

@@ -40,7 +40,7 @@ def test_short_trials_cost_two_statements_a_batch(url, db, sent, trials, claims)
     assert row is not None
     points = [{"C": float(index)} for index in range(trials + 10)]
     propose(db, row, 0, points)
-    orders = Orders("s", max_trials=trials, allowed=["nothing"])
+    orders = WorkerOptions("s", max_trials=trials, allowed=["nothing"])
     assert Supervisor(url, orders, Settings.from_environment()).run() == trials
     # a working worker announces itself once in ten seconds
     assert {name: count for name, count in sent.items() if name != "announce"} == {

@@ -77,11 +77,16 @@ def pooled(postgres: Server, tmp_path: Path) -> Iterator[str]:
     process = subprocess.Popen([PGBOUNCER, *user, str(file)], stderr=subprocess.DEVNULL)
     url = f"postgresql://{USER}:{postgres.password}@127.0.0.1:{listen}/ledger"
     try:
-        wait_until(lambda: psycopg.connect(url, connect_timeout=10).close() is None)
+        wait_until(lambda: _answers(url))
         yield url
     finally:
         process.kill()
         process.wait()
+
+
+def _answers(url: str) -> bool:
+    psycopg.connect(url, connect_timeout=10).close()
+    return True
 
 
 def test_a_killed_manager_behind_a_pooler_is_replaced(postgres: Server, pooled: str, tmp_path: Path) -> None:
