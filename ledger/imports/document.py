@@ -12,7 +12,7 @@ from ledger.database.store import Dataset, Snapshot, Store, StudyRow
 from ledger.errors import LedgerError, UsageError
 from ledger.export.documents import FORMAT, VERSION
 from ledger.objectives import tabular
-from ledger.study.spec import Study, StudyTable
+from ledger.study.spec import StudySpec, StudyTable
 from ledger.text import one_line, show
 from ledger.verification import disagreements
 
@@ -168,7 +168,7 @@ def read(place: str, content: bytes) -> Document:
             found["msg"].replace("Input should", "must").replace("Field", "it is").replace("it is required", "missing")
         )
         raise UsageError(f"{place} is damaged at {where}: {show(found['input'])}: {what}; export it again") from None
-    study = Study.from_spec(document.study.name, document.study.iterations, document.study.spec)
+    study = StudySpec.from_spec(document.study.name, document.study.iterations, document.study.spec)
     _check_dataset(place, document, study)
     for difference in disagreements(document.snapshot(), study):
         raise UsageError(
@@ -201,7 +201,7 @@ def import_study(store: Store, document: Document, name: str | None) -> StudyRow
     return store.study(study["name"])
 
 
-def _check_dataset(place: str, document: Document, study: Study) -> None:
+def _check_dataset(place: str, document: Document, study: StudySpec) -> None:
     """Refuse a document whose dataset is not what its study's spec names."""
     data, there = study.objective.data, document.dataset
     if data is None:

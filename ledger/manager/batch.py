@@ -11,7 +11,7 @@ from ledger.errors import LedgerError
 from ledger.logs import say
 from ledger.manager.reaper import Reaper
 from ledger.proposals import environment, mean_loss, propose, recall
-from ledger.study.spec import Study, differences
+from ledger.study.spec import StudySpec, differences
 from ledger.text import last_line
 
 LOG = logging.getLogger("ledger.manager")
@@ -34,7 +34,7 @@ class Progress:
     best_loss: float | None
 
 
-def record(store: Store, study: Study) -> StudyRow | None:
+def record(store: Store, study: StudySpec) -> StudyRow | None:
     """Insert the study, with the file that it trains on; None where its name is taken."""
     data = study.objective.data
     dataset = None if data is None or data.content is None else Dataset(data.sha256, data.name, data.content)
@@ -44,7 +44,7 @@ def record(store: Store, study: Study) -> StudyRow | None:
     return row
 
 
-def register(store: Store, study: Study) -> StudyRow:
+def register(store: Store, study: StudySpec) -> StudyRow:
     """Insert the study, or find it there and let its budget grow.
 
     Raises
@@ -59,7 +59,7 @@ def register(store: Store, study: Study) -> StudyRow:
     # whatever was retried, enqueued or imported costs nothing of what was asked for
     added = store.unproposed_iterations(row)
     budget = row.iterations - added
-    found = differences(Study.from_spec(row.name, budget, row.spec), study)
+    found = differences(StudySpec.from_spec(row.name, budget, row.spec), study)
     if found:
         raise LedgerError(
             f"study {row.name} is there with other settings ({'; '.join(found)}): give this one another --name,"
@@ -104,7 +104,7 @@ class Manager:
         self._store, self._watch = store, watch
         # read again: it may have changed before the lock was ours
         self._row = store.study(row.name)
-        self._study = Study.from_spec(row.name, self._row.iterations, self._row.spec)
+        self._study = StudySpec.from_spec(row.name, self._row.iterations, self._row.spec)
         self._best: float | None = None
         self._reaper = Reaper(store, row.id, row.name, self._study.limits.lease)
         self._paused = False

@@ -212,7 +212,7 @@ class StudyTable(_Table):
         return value
 
 
-class Study(_Table):
+class StudySpec(_Table):
     """One search. Equal studies propose equal points.
 
     Attributes
@@ -265,7 +265,7 @@ class Study(_Table):
         return {**self.asked(), "resolved": self.resolved.model_dump()}
 
     @classmethod
-    def from_spec(cls, name: str, iterations: int, spec: Mapping[str, Any]) -> "Study":
+    def from_spec(cls, name: str, iterations: int, spec: Mapping[str, Any]) -> "StudySpec":
         """Return the study that `spec` describes, also after a round trip through jsonb.
 
         Raises
@@ -314,7 +314,7 @@ def initial_points(budget: int, batch_size: int) -> int:
 
 def assemble(
     options: Mapping[str, Any], file: Path | None = None, tables: Mapping[str, Mapping[str, Any]] | None = None
-) -> Study:
+) -> StudySpec:
     """Make the study that was asked for.
 
     Parameters
@@ -336,7 +336,7 @@ def assemble(
     asked = _Asked(options, file, tables)
     table = asked.read(StudyTable, "study")
     objective = asked.objective()
-    study = Study(
+    study = StudySpec(
         name=table.name or "",
         seed=table.seed,
         iterations=table.iterations,
@@ -359,7 +359,7 @@ def workers(file: Path | None) -> int | None:
     return _Asked({}, file).read(StudyTable, "study").workers
 
 
-def differences(recorded: Study, asked: Study) -> list[str]:
+def differences(recorded: StudySpec, asked: StudySpec) -> list[str]:
     """Return what keeps `asked` from continuing `recorded`, a line each; a larger budget does not."""
     lines = []
     if asked.iterations < recorded.iterations:
@@ -552,7 +552,7 @@ def _first(error: ValidationError, place: Callable[[str], str]) -> str:
     return f"{where}: {show(found['input'])} {found['msg'].replace('Input should', 'must')}"
 
 
-def _flat(study: Study) -> dict[str, str]:
+def _flat(study: StudySpec) -> dict[str, str]:
     """Return what was asked for as one text a place, as in ``{"optimizer.acq_func": "EI"}``."""
     asked = study.asked()
     # the order of the dimensions is part of the study: the draws follow it

@@ -14,7 +14,7 @@ from ledger.database.store import Batch, Finished, Store, StudyRow
 from ledger.errors import LedgerError
 from ledger.manager.batch import Manager, record, register
 from ledger.manager.steady import SteadyManager
-from ledger.study.spec import Study
+from ledger.study.spec import StudySpec
 from ledger.verification import verify
 from tests.integration.ledgers import make_study, take, trial
 from tests.integration.test_commands import run as run
@@ -26,7 +26,7 @@ def sources(store: Store) -> list[tuple[int, int, str]]:
     return [(row.number, row.iteration, row.source) for row in store.trials(store.study("s").id)]
 
 
-def recorded(store: Store, asked: Study) -> StudyRow:
+def recorded(store: Store, asked: StudySpec) -> StudyRow:
     row = record(store, asked)
     assert row is not None
     return row

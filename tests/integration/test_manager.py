@@ -14,13 +14,13 @@ from ledger.database.connection import engine
 from ledger.database.store import Store
 from ledger.errors import LedgerError
 from ledger.manager.batch import Manager, register
-from ledger.study.spec import Study, assemble
+from ledger.study.spec import StudySpec, assemble
 from tests.integration.ledgers import claim_one
 
 Loss = Callable[[dict[str, Any]], float | None]
 
 
-def study(tmp_path, space='x = { type = "real", low = -1.0, high = 1.0 }', limits="", **options: Any) -> Study:
+def study(tmp_path, space='x = { type = "real", low = -1.0, high = 1.0 }', limits="", **options: Any) -> StudySpec:
     file = tmp_path / "study.toml"
     file.write_text(
         f'[study]\nname = "s"\n[objective]\nfunction = "m:f"\n[optimizer]\nbase_estimator = "ET"\n'

@@ -17,7 +17,7 @@ from ledger.database.store import Store
 from ledger.errors import LedgerError
 from ledger.manager import batch as manager
 from ledger.manager.batch import Manager, register
-from ledger.study.spec import Study, assemble
+from ledger.study.spec import StudySpec, assemble
 from tests.integration.ledgers import claim_one
 
 
@@ -86,7 +86,7 @@ def remembered_proposals(monkeypatch) -> None:
     known: dict[str, Any] = {}
     propose = proposals.propose
 
-    def remembered(study: Study, *args: Any) -> Any:
+    def remembered(study: StudySpec, *args: Any) -> Any:
         key = json.dumps([study.spec(), args], default=vars)
         if key not in known:
             known[key] = propose(study, *args)
@@ -96,7 +96,7 @@ def remembered_proposals(monkeypatch) -> None:
     monkeypatch.setattr(manager, "LOCK_POLL", 0.005)
 
 
-def study(tmp_path, name: str) -> Study:
+def study(tmp_path, name: str) -> StudySpec:
     file = tmp_path / "study.toml"
     file.write_text(
         f'[study]\nname = "{name}"\niterations = 3\npoints = 2\nseed = 1\n[objective]\nfunction = "m:f"\n'
@@ -111,7 +111,7 @@ def store_of(url: str) -> Iterator[Store]:
         yield Store(connection)
 
 
-def carry_on(url: str, study: Study) -> None:
+def carry_on(url: str, study: StudySpec) -> None:
     with store_of(url) as store:
         Manager(store, register(store, study)).run()
 

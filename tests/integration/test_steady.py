@@ -17,7 +17,7 @@ from ledger.errors import LedgerError
 from ledger.manager.batch import Progress, register
 from ledger.manager.steady import SteadyManager
 from ledger.optimizer.gaussian_process import GaussianProcessRegressor
-from ledger.study.spec import Study, assemble
+from ledger.study.spec import StudySpec, assemble
 from ledger.verification import Verified, verify
 from tests.integration.ledgers import claim_one
 
@@ -44,13 +44,13 @@ class Killed(BaseException):
 
 
 @pytest.fixture
-def study(tmp_path: Path) -> Study:
+def study(tmp_path: Path) -> StudySpec:
     file = tmp_path / "s.toml"
     file.write_text(FILE)
     return assemble({}, file)
 
 
-def manage(url: str, study: Study, work: Work, *, another_round: bool = False) -> StudyRow:
+def manage(url: str, study: StudySpec, work: Work, *, another_round: bool = False) -> StudyRow:
     with engine(url).connect() as connection:
         store = Store(connection)
         manager = SteadyManager(store, register(store, study), work)

@@ -21,7 +21,7 @@ from ledger.optimizer.gaussian_process import GaussianProcessRegressor
 from ledger.proposals import Observation, Past, Proposal, environment, propose
 from ledger.proposals.searched import SearchedSpace
 from ledger.study.space import Space
-from ledger.study.spec import ACQ_FUNCS, BASE_ESTIMATORS, OptimizerSettings, Resolved, Study, assemble
+from ledger.study.spec import ACQ_FUNCS, BASE_ESTIMATORS, OptimizerSettings, Resolved, StudySpec, assemble
 from tests.unit.test_space import jsonb
 
 MIXED = {
@@ -44,7 +44,7 @@ INTEGERS = {
 
 def make(
     space: dict[str, Any], estimator: str = "GP", acq_func: str = "EI", *, seed: int = 1, initial: int = 2
-) -> Study:
+) -> StudySpec:
     return assemble({"seed": seed}).model_copy(
         update={
             "space": Space.from_toml(space),
@@ -54,7 +54,7 @@ def make(
     )
 
 
-def observed(study: Study, losses: Sequence[float | None]) -> list[Observation]:
+def observed(study: StudySpec, losses: Sequence[float | None]) -> list[Observation]:
     points = propose(study.model_copy(update={"resolved": Resolved(initial_points=999)}), 0, 0, len(losses), Past())
     return [
         Observation(params, loss, 0.5 + index)
@@ -103,10 +103,10 @@ def test_the_surrogate_of_a_gp_is_its_kernel_with_its_noise_as_json() -> None:
 SCRIPT = """
 import json, sys
 from ledger.proposals import Observation, Past, propose
-from ledger.study.spec import Study
+from ledger.study.spec import StudySpec
 for line in sys.stdin:
     spec, history = json.loads(line)
-    study = Study.from_spec("s", 3, spec)
+    study = StudySpec.from_spec("s", 3, spec)
     proposal = propose(study, 2, 1, 3, Past([Observation(*one) for one in history]))
     print(json.dumps([proposal.points, proposal.surrogate]))
 """

@@ -17,7 +17,7 @@ from ledger.study.spec import (
     Objective,
     OptimizerSettings,
     Resolved,
-    Study,
+    StudySpec,
     assemble,
     differences,
     initial_points,
@@ -93,7 +93,7 @@ def test_the_mode_is_part_of_what_is_asked_for() -> None:
     assert batch.name == "svm-42-5a83e9"
     assert batch.spec()["mode"] == "batch"
     assert steady.spec()["mode"] == "steady"
-    assert Study.from_spec("s", 3, jsonb(steady.spec())).mode == "steady"
+    assert StudySpec.from_spec("s", 3, jsonb(steady.spec())).mode == "steady"
     assert differences(batch, steady) == ["mode: batch recorded, steady asked"]
 
 
@@ -238,7 +238,7 @@ def test_initial_points_are_whole_iterations_within_the_budget(iterations: int, 
 
 
 studies = st.builds(
-    lambda iterations, points, seed, estimator, acq_func, kappa, bounds, choices, lease, timeout: Study(
+    lambda iterations, points, seed, estimator, acq_func, kappa, bounds, choices, lease, timeout: StudySpec(
         name="s",
         seed=seed,
         iterations=iterations,
@@ -268,8 +268,8 @@ studies = st.builds(
 
 
 @given(studies)
-def test_a_spec_gives_the_study_back_also_after_jsonb(study: Study) -> None:
-    again = Study.from_spec("s", study.iterations, jsonb(study.spec()))
+def test_a_spec_gives_the_study_back_also_after_jsonb(study: StudySpec) -> None:
+    again = StudySpec.from_spec("s", study.iterations, jsonb(study.spec()))
     assert again == study
     assert again.spec_hash == study.spec_hash
     assert json.dumps(again.spec(), sort_keys=True) == json.dumps(study.spec(), sort_keys=True)
@@ -277,7 +277,7 @@ def test_a_spec_gives_the_study_back_also_after_jsonb(study: Study) -> None:
 
 @settings(max_examples=200)
 @given(studies, studies)
-def test_hashes_differ_exactly_where_differences_are_found(one: Study, other: Study) -> None:
+def test_hashes_differ_exactly_where_differences_are_found(one: StudySpec, other: StudySpec) -> None:
     same_budget = other.model_copy(update={"iterations": one.iterations})
     assert bool(differences(one, same_budget)) == (one.spec_hash != same_budget.spec_hash)
     assert differences(one, one) == []
@@ -312,7 +312,7 @@ def test_a_spec_of_another_version_is_refused_in_one_line(spec: dict[str, Any]) 
     if "resolved" in spec:
         changed["resolved"] = {**whole["resolved"], **spec["resolved"]}
     with pytest.raises(LedgerError, match=r"^study s: this version of the ledger cannot read its spec \(.*version"):
-        Study.from_spec("s", 3, changed)
+        StudySpec.from_spec("s", 3, changed)
 
 
 def test_differences_name_the_place_and_both_values(write: Any) -> None:
@@ -350,7 +350,7 @@ def test_the_default_metric_is_the_same_study_named_or_not():
     assert assemble({"metric": "accuracy"}).spec_hash == assemble({}).spec_hash
     asked = assemble({"metric": "roc_auc", "cv": 5})
     assert asked.asked()["objective"] == {**before, "metric": "roc_auc", "cv": 5}
-    assert Study.from_spec("s", 3, asked.spec()).asked() == asked.asked()
+    assert StudySpec.from_spec("s", 3, asked.spec()).asked() == asked.asked()
 
 
 def test_data_of_an_option_take_the_place_of_what_the_file_names(tmp_path):
@@ -364,7 +364,7 @@ def test_data_of_an_option_take_the_place_of_what_the_file_names(tmp_path):
         "model": "svm",
         "data": {"name": "a.csv", "sha256": data.sha256, "target": "y", "format": "csv", "rows": data.rows},
     }
-    again = Study.from_spec(study.name, 3, study.spec())
+    again = StudySpec.from_spec(study.name, 3, study.spec())
     assert again.objective.data is not None
     assert again.objective.data.content is None
     assert again.spec_hash == study.spec_hash
