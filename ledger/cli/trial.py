@@ -133,7 +133,7 @@ def enqueue(name: str, values: tuple[str, ...], file: tuple[str, bytes] | None, 
     join the last iteration while that is under way; else they make one more, and a study that has ended runs again.
     They cost nothing of the budget. All of them are enqueued, or none.
     """
-    from ledger.study.batch_size import read_lines, read_pairs
+    from ledger.study.points import read_lines, read_pairs
     from ledger.study.space import Space
 
     if bool(values) == (file is not None):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from ledger.database.store import Finished, Store, StudyRow
 from ledger.errors import UsageError
 from ledger.proposals import mean_loss
-from ledger.study.batch_size import point_key
+from ledger.study.points import point_key
 from ledger.study.space import Space
 from ledger.text import show
 

@@ -5,7 +5,7 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from ledger.study.batch_size import read_lines, read_pairs
+from ledger.study.points import read_lines, read_pairs
 
 from ledger.errors import LedgerError, UsageError
 from ledger.imports.document import read
