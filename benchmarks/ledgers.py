@@ -22,7 +22,7 @@ from ledger.database import migration
 from ledger.database.connection import engine
 from ledger.database.store import Batch, Store, StudyRow
 from ledger.manager.batch import register
-from ledger.study.spec import assemble
+from ledger.study.file import assemble
 
 ROOT = Path(__file__).parents[1]
 NAMES = ("x", "y", "z")

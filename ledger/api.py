@@ -21,7 +21,7 @@ from ledger.database.store import StudyRow
 from ledger.errors import LedgerError, UsageError
 from ledger.objectives import carried
 from ledger.settings import Settings
-from ledger.study.spec import assemble
+from ledger.study.file import assemble
 from ledger.text import one_line
 from ledger.worker.trainer import INSIDE
 

@@ -103,6 +103,7 @@ def resume(
     workers: LocalWorkers,
     *,
     iterations: int | None = None,
+    trials: int | None = None,
     wait: bool = False,
     listener: Listener | None = None,
 ) -> StudyRow:
@@ -110,8 +111,8 @@ def resume(
 
     Parameters
     ----------
-    iterations : int, optional
-        The new budget, which is not smaller than the recorded one.
+    iterations, trials : int, optional
+        The new budget, as one of the two, which is not smaller than the recorded one.
 
     Returns
     -------
@@ -124,7 +125,7 @@ def resume(
         There is no such study, it was cancelled, or the budget would shrink; else as of `run`.
     """
     with _connected(url, settings) as store:
-        row = _extended(store, name, iterations)
+        row = _extended(store, name, iterations, trials)
         another_round = row.state == "failed"
         if row.state in ("paused", "failed"):
             store.run(row.id)
@@ -184,8 +185,10 @@ def _carry_on(
         listener.stopped()
 
 
-def _extended(store: Store, name: str, iterations: int | None) -> StudyRow:
+def _extended(store: Store, name: str, iterations: int | None, trials: int | None) -> StudyRow:
     row = store.study(name)
+    if trials is not None:
+        iterations = -(-trials // row.spec["batch_size"])
     if row.state == "cancelled":
         raise LedgerError(f"study {name} was cancelled, which is for good: start another with a new --name")
     if iterations is not None:

@@ -45,7 +45,7 @@ def verify(ledger: Snapshot) -> Verified:
     LedgerError
         Something differs: the first such thing, with its place; or this version cannot read the study's spec.
     """
-    study = StudySpec.from_spec(ledger.study.name, ledger.study.iterations, ledger.study.spec)
+    study = StudySpec.from_spec(ledger.study.name, ledger.study.budget, ledger.study.spec)
     proposals = list(_proposals(ledger))
     for difference in chain(disagreements(ledger, study), _recomputed(ledger, study, proposals)):
         raise LedgerError(f"study {ledger.study.name}, {difference}")

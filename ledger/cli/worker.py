@@ -1,4 +1,4 @@
-"""worker: train what the ledger has to train; and list: who does."""
+"""The commands of workers: worker, which trains trials, and worker list."""
 
 from collections.abc import Collection
 from datetime import timedelta
@@ -8,6 +8,7 @@ from click.core import ParameterSource
 
 from ledger.access import database, ledger_store
 from ledger.cli import document, table
+from ledger.cli.environment import log_environment
 from ledger.cli.names import STUDY
 from ledger.cli.options import Bytes, Seconds, allow_option, examples, service_options, settings_options
 from ledger.errors import UsageError
@@ -26,17 +27,19 @@ from ledger.settings import Settings
 )
 @click.option(
     "--study",
-    envvar="STUDY_NAME",
+    envvar="LEDGER_STUDY",
     show_envvar=True,
     type=STUDY,
     metavar="NAME",
-    help="Work for this study, which need not be there yet. Default: any running one.",
+    help="Work for this study, which may be created later. Default: every running study.",
 )
-@click.option("--max-trials", type=click.IntRange(min=1), metavar="N", help="Leave after N attempts.")
-@click.option("--until-complete", is_flag=True, help="Leave when the study, or with none named every study, has ended.")
+@click.option("--max-trials", type=click.IntRange(min=1), metavar="N", help="Stop after N attempts.")
+@click.option(
+    "--until-complete", is_flag=True, help="Stop when the study has ended, or without --study, when all studies have."
+)
 @click.option(
     "--threads",
-    envvar="WORKER_THREADS",
+    envvar="LEDGER_WORKER_THREADS",
     show_envvar=True,
     type=click.IntRange(min=1),
     default=1,
@@ -45,26 +48,26 @@ from ledger.settings import Settings
 )
 @click.option(
     "--grace",
-    envvar="WORKER_GRACE",
+    envvar="LEDGER_WORKER_GRACE",
     show_envvar=True,
     type=Seconds(min=0),
     default=8.0,
     show_default=True,
-    help="When told to leave, finish the trial in hand within this time, or give it back. Told twice: at once.",
+    help="On a signal to stop, finish the trial within this time or give it back. A second signal stops it at once.",
 )
 @click.option(
     "--trial-timeout",
-    envvar="WORKER_TRIAL_TIMEOUT",
+    envvar="LEDGER_WORKER_TRIAL_TIMEOUT",
     show_envvar=True,
-    type=Seconds(min=0.01),
-    help="End an attempt that takes longer here. Default: what the study says.",
+    type=Seconds(min=0, min_open=True),
+    help="End an attempt that trains for longer on this worker. Default: the study's limit.",
 )
 @click.option(
     "--memory-limit",
-    envvar="WORKER_MEMORY_LIMIT",
+    envvar="LEDGER_WORKER_MEMORY_LIMIT",
     show_envvar=True,
     type=Bytes(),
-    help="Data that a training may hold, as in 512M or 4G; beyond it the trial fails. Default: no limit.",
+    help="Data that a training may hold, such as 512M or 4G; an attempt that needs more fails. Default: no limit.",
 )
 @click.option("--leash", is_flag=True, hidden=True, help="Leave at the end of the file on standard input.")
 @allow_option
@@ -85,11 +88,14 @@ def worker(
 ) -> None:
     """Claim trials, train, and write their losses back.
 
-    Start as many as you like, anywhere that reaches the database. Ctrl-C or SIGTERM: it takes no new trial, and leaves.
+    Start any number of workers, on any machine that reaches the database. On Ctrl-C or SIGTERM a worker claims no more
+    trials and stops.
     """
     if context.invoked_subcommand is not None:
         _refuse_options(context)
         return
+    if not leash:  # `ledger run` has logged the settings of its workers
+        log_environment(settings)
     from ledger.database import revision
     from ledger.database.connection import connect
     from ledger.worker.supervisor import Orders, Supervisor
@@ -105,9 +111,9 @@ def worker(
 @document.json_option
 @settings_options
 def list_(as_json: bool, settings: Settings) -> None:
-    """List the workers and what they train.
+    """List the workers and the trials that they train, the latest workers first.
 
-    Alive is one that was seen within 30 s, or that holds a trial whose lease has not run out; the latest come first.
+    A worker is alive if it was seen within the last 30 s, or if it holds a trial whose lease has not ended.
     """
     with ledger_store(settings) as store:
         rows = store.workers()
@@ -134,8 +140,8 @@ def list_(as_json: bool, settings: Settings) -> None:
 
 
 def _refuse_options(context: click.Context) -> None:
-    """An option before the subcommand would be the starting worker's, and silently do nothing."""
+    """Refuse options before the subcommand: they belong to `ledger worker`, and would have no effect."""
     for name in context.params:
         if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
             option = f"--{name.replace('_', '-')}"
-            raise UsageError(f"{option} stands before {context.invoked_subcommand}: write it behind, or leave it out")
+            raise UsageError(f"{option} is before {context.invoked_subcommand}: write it after it, or leave it out")

@@ -68,6 +68,12 @@ class StudyRow:
     def has_ended(self) -> bool:
         return self.state in ("complete", "failed", "cancelled")
 
+    @property
+    def budget(self) -> int:
+        """Number of trials to propose."""
+        batch_size = self.spec.get("batch_size")
+        return self.iterations * batch_size if isinstance(batch_size, int) else self.iterations
+
 
 @dataclass(frozen=True)
 class Batch:

@@ -12,7 +12,8 @@ from ledger.database.store import Dataset, Snapshot, Store, StudyRow
 from ledger.errors import LedgerError, UsageError
 from ledger.export.documents import FORMAT, VERSION
 from ledger.objectives import tabular
-from ledger.study.spec import StudySpec, StudyTable
+from ledger.study.file import StudyTable
+from ledger.study.spec import StudySpec
 from ledger.text import one_line, show
 from ledger.verification import disagreements
 
@@ -168,7 +169,8 @@ def read(place: str, content: bytes) -> Document:
             found["msg"].replace("Input should", "must").replace("Field", "it is").replace("it is required", "missing")
         )
         raise UsageError(f"{place} is damaged at {where}: {show(found['input'])}: {what}; export it again") from None
-    study = StudySpec.from_spec(document.study.name, document.study.iterations, document.study.spec)
+    row = document.snapshot().study
+    study = StudySpec.from_spec(row.name, row.budget, row.spec)
     _check_dataset(place, document, study)
     for difference in disagreements(document.snapshot(), study):
         raise UsageError(

@@ -38,7 +38,8 @@ def record(store: Store, study: StudySpec) -> StudyRow | None:
     """Insert the study, with the file that it trains on; None where its name is taken."""
     data = study.objective.data
     dataset = None if data is None or data.content is None else Dataset(data.sha256, data.name, data.content)
-    row = store.create(study.name, study.spec(), study.spec_hash, study.iterations, environment(), dataset)
+    iterations = -(-study.budget // study.batch_size)
+    row = store.create(study.name, study.spec(), study.spec_hash, iterations, environment(), dataset)
     if row is not None:
         say(LOG, "created", f"study {row.name} created", study=row.name)
     return row
@@ -58,21 +59,22 @@ def register(store: Store, study: StudySpec) -> StudyRow:
     row = store.study(study.name)
     # whatever was retried, enqueued or imported costs nothing of what was asked for
     added = store.unproposed_iterations(row)
-    budget = row.iterations - added
-    found = differences(StudySpec.from_spec(row.name, budget, row.spec), study)
+    budget, asked = row.iterations - added, -(-study.budget // study.batch_size)
+    recorded = StudySpec.from_spec(row.name, budget * study.batch_size, row.spec)
+    found = differences(recorded, study.model_copy(update={"budget": asked * study.batch_size}))
     if found:
         raise LedgerError(
             f"study {row.name} is there with other settings ({'; '.join(found)}): give this one another --name,"
             f" or go on with that one by `ledger resume {row.name}`"
         )
-    if study.iterations > budget:
+    if asked > budget:
         say(
             LOG,
             "extended",
-            f"study {row.name}: budget extended from {budget} to {study.iterations} iterations",
+            f"study {row.name}: budget extended from {budget} to {asked} iterations",
             study=row.name,
         )
-        store.extend(row.id, study.iterations + added)
+        store.extend(row.id, asked + added)
         row = store.study(row.name)
     return row
 
@@ -104,7 +106,7 @@ class Manager:
         self._store, self._watch = store, watch
         # read again: it may have changed before the lock was ours
         self._row = store.study(row.name)
-        self._study = StudySpec.from_spec(row.name, self._row.iterations, self._row.spec)
+        self._study = StudySpec.from_spec(row.name, self._row.budget, self._row.spec)
         self._best: float | None = None
         self._reaper = Reaper(store, row.id, row.name, self._study.limits.lease)
         self._paused = False

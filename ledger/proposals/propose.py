@@ -182,7 +182,7 @@ def _optimizer(study: StudySpec, searched: SearchedSpace, seed: int, surrogate: 
     asked = study.optimizer
     # skopt's "auto" asks for gradients of forests and of the kernel for categories when losses come with times
     gradients = asked.base_estimator == "GP" and asked.acq_func != "MES" and not searched.is_categorical
-    optimizer = (skopt.Optimizer if study.resolved.proposer == "skopt" else Optimizer)(
+    optimizer = Optimizer(
         searched.dimensions(),
         asked.base_estimator,
         n_initial_points=1,
@@ -195,7 +195,7 @@ def _optimizer(study: StudySpec, searched: SearchedSpace, seed: int, surrogate: 
         acq_optimizer_kwargs={"n_points": MES_CANDIDATES} if asked.acq_func == "MES" else None,
         avoid_duplicates=True,
     )
-    if isinstance(optimizer, Optimizer) and surrogate is not None and "theta" in surrogate:
+    if surrogate is not None and "theta" in surrogate:
         optimizer.start_from(surrogate["theta"], surrogate["points"])
     return optimizer
 
@@ -239,11 +239,9 @@ def _surrogate(study: StudySpec, model: Any, points: int) -> dict[str, Any]:
         "theta": [float(value) for value in kernel.theta],
         "log_marginal_likelihood": float(fitted.log_marginal_likelihood_value_),
     }
-    # a study that skopt proposes goes on as it began, its records too
-    if study.resolved.proposer != "skopt":
-        described["points"] = points
-        if getattr(fitted, "subset_", None) is not None:
-            described["known"] = len(fitted.subset_)
+    described["points"] = points
+    if getattr(fitted, "subset_", None) is not None:
+        described["known"] = len(fitted.subset_)
     return described
 
 

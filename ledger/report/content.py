@@ -41,7 +41,7 @@ class Content:
 
     def __init__(self, ledger: Snapshot) -> None:
         self.ledger = ledger
-        self.study = StudySpec.from_spec(ledger.study.name, ledger.study.iterations, ledger.study.spec)
+        self.study = StudySpec.from_spec(ledger.study.name, ledger.study.budget, ledger.study.spec)
         self.complete: list[AnyRow] = [trial for trial in ledger.trials if trial.state == "complete"]
         self.best: AnyRow | None = min(self.complete, key=lambda trial: trial.loss, default=None)
         self.shown = self._shown()

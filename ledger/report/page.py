@@ -87,9 +87,9 @@ def _tiles(content: Content) -> list[tuple[str, str, str]]:
         ("State", ledger.study.state, one_line(ledger.study.reason or "", 120)),
         ("Best loss", "-" if best is None else f"{best.loss:.6g}", "" if best is None else _best(content)),
         ("Trials", f"{states.count('complete'):,} complete", under_way or f"of {len(states):,}"),
-        ("Iterations", f"{told:,} of {study.iterations:,}", f"of {study.batch_size:,} points each")
+        ("Iterations", f"{told:,} of {-(-study.budget // study.batch_size):,}", f"of {study.batch_size:,} points each")
         if not content.is_steady
-        else ("Budget", f"{study.iterations * study.batch_size:,} trials", f"{study.batch_size:,} kept in flight"),
+        else ("Budget", f"{study.budget:,} trials", f"{study.batch_size:,} kept in flight"),
         ("Elapsed", _duration(end - ledger.study.created_at), f"since {_moment(ledger.study.created_at)}"),
     ]
 

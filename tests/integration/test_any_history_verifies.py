@@ -15,7 +15,7 @@ from ledger.database.connection import engine
 from ledger.database.store import Batch, Finished, Store
 from ledger.errors import LedgerError
 from ledger.proposals import mean_loss
-from ledger.study.spec import assemble
+from ledger.study.file import assemble
 from ledger.verification import verify
 from tests.integration.ledgers import claim_one
 from tests.integration.moving import as_it_is_elsewhere, exported, moved, without_releases

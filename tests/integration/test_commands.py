@@ -14,7 +14,7 @@ from ledger.cli import main
 from ledger.database import protocol
 from ledger.database.store import Store
 from ledger.manager.batch import Manager, register
-from ledger.study.spec import assemble
+from ledger.study.file import assemble
 from tests import variables
 from tests.integration.ledgers import make_study, take
 

@@ -14,7 +14,8 @@ from ledger.database.connection import engine
 from ledger.database.store import Store
 from ledger.errors import LedgerError
 from ledger.manager.batch import Manager, register
-from ledger.study.spec import StudySpec, assemble
+from ledger.study.file import assemble
+from ledger.study.spec import StudySpec
 from tests.integration.ledgers import claim_one
 
 Loss = Callable[[dict[str, Any]], float | None]

@@ -17,7 +17,8 @@ from ledger.database.store import Store
 from ledger.errors import LedgerError
 from ledger.manager import batch as manager
 from ledger.manager.batch import Manager, register
-from ledger.study.spec import StudySpec, assemble
+from ledger.study.file import assemble
+from ledger.study.spec import StudySpec
 from tests.integration.ledgers import claim_one
 
 

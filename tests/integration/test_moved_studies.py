@@ -20,7 +20,8 @@ from ledger.errors import LedgerError, UsageError
 from ledger.imports.document import read
 from ledger.manager.batch import Manager, register
 from ledger.manager.steady import SteadyManager
-from ledger.study.spec import StudySpec, assemble
+from ledger.study.file import assemble
+from ledger.study.spec import StudySpec
 from ledger.text import one_line
 from ledger.verification import disagreements, verify
 from tests.conftest import _database

@@ -17,7 +17,8 @@ from ledger.errors import LedgerError
 from ledger.manager.batch import Progress, register
 from ledger.manager.steady import SteadyManager
 from ledger.optimizer.gaussian_process import GaussianProcessRegressor
-from ledger.study.spec import StudySpec, assemble
+from ledger.study.file import assemble
+from ledger.study.spec import StudySpec
 from ledger.verification import Verified, verify
 from tests.integration.ledgers import claim_one
 

@@ -16,7 +16,7 @@ from ledger.database.store import Store
 from ledger.errors import LedgerError
 from ledger.manager.batch import Manager, register
 from ledger.proposals import environment
-from ledger.study.spec import assemble
+from ledger.study.file import assemble
 from ledger.verification import verify
 from tests.conftest import _database
 from tests.integration.ledgers import claim_one

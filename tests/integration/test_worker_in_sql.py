@@ -11,7 +11,7 @@ import pytest
 from ledger import embedded
 from ledger.database.store import Batch, Store
 from ledger.manager.batch import Manager, register
-from ledger.study.spec import assemble
+from ledger.study.file import assemble
 from tests.integration.ledgers import spec
 from tests.system.programs import wait_until
 

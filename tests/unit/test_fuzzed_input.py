@@ -24,7 +24,8 @@ from ledger.cli import program
 from ledger.errors import UsageError
 from ledger.objectives import ObjectiveError
 from ledger.objectives.result import to_result
-from ledger.study.spec import StudySpec, assemble, workers
+from ledger.study.file import assemble, workers
+from ledger.study.spec import StudySpec
 from tests.fuzz import Verbatim, arguments, cases, check_line, check_told, odd_texts, restored, run, texts, toml
 from tests.unit.test_space import jsonb
 
@@ -123,7 +124,7 @@ def check_file(content: bytes, folder: Path) -> None:
         check_told(code, error)
         assert (code, out) == (2, "")
         return
-    again = StudySpec.from_spec(study.name, study.iterations, jsonb(study.spec()))
+    again = StudySpec.from_spec(study.name, study.budget, jsonb(study.spec()))
     assert again.spec_hash == study.spec_hash
     workers(Path("study.toml"))
 
