@@ -117,12 +117,10 @@ def resume(
     No state has to be restored: all of it is in the ledger.
     """
     from ledger import search
-    from ledger.cli.environment import log_environment
     from ledger.cli.shown import Shown, end, local
 
     if iterations is not None and trials is not None:
         raise UsageError("--iterations and --trials exclude each other; leave one out")
-    log_environment(settings)
     if workers is None:
         workers = 0 if settings.database_url else os.cpu_count() or 1
     with database(settings) as url:

@@ -49,10 +49,10 @@ def run(monkeypatch, capfd, tmp_path) -> Iterator[Run]:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["run", "--model", "tree"], "'tree' is not one of 'svm', 'xgb', 'lgbm'"),
-        (["run", "--base-estimator", "GBRT"], "'GBRT' is not one of"),
-        (["run", "--acq-func", "UCB"], 'unknown acq_func "UCB"'),
-        (["run", "--acq-func", "gp_hedge"], "its gains are memory that the ledger does not hold"),
+        (["run", "--model", "tree"], 'unknown "tree"; choose svm, xgb, lgbm'),
+        (["run", "--base-estimator", "GBRT"], '"GBRT" cannot be used: '),
+        (["run", "--acq-func", "UCB"], 'unknown "UCB"'),
+        (["run", "--acq-func", "gp_hedge"], "its gains are a memory that the ledger does not hold"),
         (["run", "--iterations", "0"], "'--iterations'"),
         (["manager", "--batch-size", "0"], "'--batch-size'"),
         (["run", "--batch-size", "two"], "'two' is not a valid integer"),
@@ -80,7 +80,7 @@ def test_bad_usage_is_one_line_and_exit_code_2(run, tmp_path, arguments, said):
     assert not (tmp_path / "home").exists(), "nothing is written"
 
 
-@pytest.mark.parametrize("name", ["NUM_ITERATIONS", "NUM_HYPERPARAM_SETS", "MODEL_CHOICE", "ACQ_FUNC"])
+@pytest.mark.parametrize("name", ["NUM_ITERATIONS", "NUM_HYPERPARAM_SETS", "MODEL_CHOICE", "LEDGER_ACQ_FUNC"])
 def test_bad_environment_is_named(run, tmp_path, monkeypatch, name):
     monkeypatch.setenv(name, "nonsense")
     code, _, error = run("run")

@@ -280,11 +280,11 @@ def test_the_commands_record_a_study_enqueue_in_it_and_refuse_in_one_line(run, u
     made = run("study", "create", "--name", "s", "--iterations", "2")
     assert made[:2] == (
         0,
-        "study s is recorded, and nothing is proposed yet: `ledger resume s` begins it\n",
+        "study s is recorded, and no trial is proposed yet: `ledger resume s` starts it\n",
     )
     code, _, error = run("study", "create", "--name", "s")
     assert (code, error.count("\n")) == (1, 1)
-    assert "study s is there already" in error
+    assert "study s exists already" in error
     assert run("trial", "enqueue", "s", "gamma=0.5", "C=1")[:2] == (
         0,
         'trial 0 of study s is enqueued: {"C": 1.0, "gamma": 0.5}\n',

@@ -51,7 +51,7 @@ def snapshot(
         "limits": LIMITS,
         "resolved": {"initial_points": 4},
     }
-    study = StudySpec.from_spec("s", max(iterations, 1), spec)
+    study = StudySpec.from_spec("s", max(iterations * batch_size, 1), spec)
     drawn = random.Random(1)
     trials, attempts = [], []
     count = iterations * batch_size

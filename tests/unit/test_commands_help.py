@@ -10,7 +10,7 @@ import pytest
 
 from ledger.cli import program
 
-# A command of one of these names shows what is there; any other does something.
+# A command with one of these names lists or shows; each other command does something.
 LISTINGS = {"list", "show", "check", "current", "verify", "status", "query"}
 ACTIONS = {
     *("run", "manager", "resume", "worker", "pause", "cancel", "delete", "retry", "export", "upgrade", "url", "psql"),
@@ -44,7 +44,7 @@ def examples_of(command: click.Command, path: tuple[str, ...]) -> list[str]:
 
 
 def parse(words: list[str]) -> None:
-    """Let click read a command line, down to the command that it names, without running it."""
+    """Let click parse a command line, down to the command that it names, without running it."""
     command: click.Command = program
     parent = None
     while True:
@@ -58,11 +58,11 @@ def parse(words: list[str]) -> None:
 
 
 @pytest.mark.parametrize("path", commands(), ids=" ".join)
-def test_the_help_of_every_command_ends_with_examples_that_click_reads(path, monkeypatch, tmp_path):
+def test_the_help_of_every_command_ends_with_valid_examples(path, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     for name in ("study.json", "known.csv"):
         (tmp_path / name).touch()
-    for name in ("STUDY_NAME", "MODEL_CHOICE"):
+    for name in ("LEDGER_STUDY", "MODEL_CHOICE"):
         monkeypatch.delenv(name, raising=False)
     examples = examples_of(commands()[path], path)
     assert examples
@@ -71,13 +71,13 @@ def test_the_help_of_every_command_ends_with_examples_that_click_reads(path, mon
         assert example.startswith("    "), example
         assert len(example) <= 80, "a terminal shows it on one line"
         inner = re.search(r"\$\((.*?)\)", example)
-        # what a shell makes of it is not click's
+        # click does not see the parts for the shell
         line = re.split(r" [|>] ", inner[1] if inner else example)[0]
         words = shlex.split(line)
         assert words[0] == "ledger"
         parse(words)
         own += words[: len(path)] == list(path)
-    assert own, "one of them is of this command"
+    assert own, "one example is of this command"
 
 
 def test_every_listing_has_json():
@@ -89,7 +89,7 @@ def test_every_listing_has_json():
         assert ("--json" in options) == (path[-1] in LISTINGS), " ".join(path)
 
 
-def test_an_example_with_a_mistake_would_be_found():
+def test_an_example_with_a_mistake_is_found():
     for wrong in ("ledger study list --jsn", "ledger nothing", "ledger trial show s first", "ledger resume"):
         with pytest.raises(click.UsageError):
             parse(shlex.split(wrong))

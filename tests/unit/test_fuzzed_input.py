@@ -1,4 +1,4 @@
-"""Whatever is given as a study file, a variable, an option or an objective's value: never a traceback, one line."""
+"""Any study file, variable, option or result of an objective is accepted or refused in one line, never a traceback."""
 
 import copy
 import functools
@@ -29,7 +29,7 @@ from ledger.study.spec import StudySpec
 from tests.fuzz import Verbatim, arguments, cases, check_line, check_told, odd_texts, restored, run, texts, toml
 from tests.unit.test_space import jsonb
 
-# the largest of the cases are shown in none of the errors
+# no error shows the largest cases
 pytestmark = pytest.mark.filterwarnings("ignore:Generating overly large repr")
 NOWHERE = {"DATABASE_URL": "postgresql://me:secret@127.0.0.1:1/nowhere"}
 
@@ -47,9 +47,9 @@ FILE = {
 
 
 @pytest.fixture(autouse=True)
-def as_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def restored_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     home = tmp_path / "home"
-    home.touch()  # no folder, so no server is started in it
+    home.touch()  # a file, so that no server is started in it
     monkeypatch.setenv("LEDGER_HOME", str(home))
     monkeypatch.chdir(tmp_path)
     with restored():
@@ -137,7 +137,7 @@ def check_file(content: bytes, folder: Path) -> None:
 @example(file={**FILE, "space": {"C": {"type": "categorical", "choices": [HUGE]}}})
 @example(file={**FILE, "space": {"C": {"type": "categorical", "choices": ["\x9b2J"] * 2}}})
 @example(file={**FILE, "study": {"name": "\u202eevil"}})
-def test_a_changed_study_file_is_accepted_whole_or_refused_in_one_line_with_its_place(tmp_path, file):
+def test_a_changed_study_file_is_accepted_or_refused_with_its_place(tmp_path, file):
     check_file(toml(file).encode(), tmp_path)
 
 
@@ -147,7 +147,7 @@ def test_a_changed_study_file_is_accepted_whole_or_refused_in_one_line_with_its_
 @example(content=b"x" + b".a" * 5_000 + b" = 1")
 @example(content=b"[study]\nseed = 0x" + b"f" * 5_000)
 @example(content=b"a = " + b"[" * 10_000)
-def test_any_bytes_as_a_study_file_are_refused_in_one_line_with_its_name(tmp_path, content):
+def test_any_bytes_as_a_study_file_are_refused_with_its_name(tmp_path, content):
     check_file(content, tmp_path)
 
 
@@ -155,14 +155,14 @@ def test_any_bytes_as_a_study_file_are_refused_in_one_line_with_its_name(tmp_pat
 @given(name=arguments)
 @example(name="a\nb.toml")
 @example(name="x" * 5_000)
-def test_any_name_of_a_study_file_is_told_in_one_line(name):
+def test_any_name_of_a_study_file_is_refused_in_one_line(name):
     code, _, error = run(["manager", "--", name], NOWHERE)
     check_told(code, error)
 
 
 # Options and variables
 
-# On the way to a database that nobody listens for: what is accepted ends there.
+# An accepted command fails at the database: no server listens at its address.
 COMMANDS = [
     *(["run"], ["manager"], ["resume", "s"], ["worker", "--until-complete"], ["export", "s"]),
     *(["study", one, "s"] for one in ("show", "pause", "cancel", "delete")),
@@ -189,7 +189,7 @@ OPTIONS = [(words, option) for words in COMMANDS for option in options(words)]
 @example(chosen=(["worker"], "--study"), value="\udcff", joined=False)
 @example(chosen=(["run"], "--name"), value="a\nledger: forged", joined=False)
 @example(chosen=(["run"], "--model"), value="\x1b[31m", joined=False)
-def test_any_value_of_an_option_is_taken_or_refused_in_one_line_that_names_it(chosen, value, joined):
+def test_any_value_of_an_option_is_accepted_or_refused_by_its_name(chosen, value, joined):
     words, option = chosen
     code, _, error = run([*words, *([f"{option}={value}"] if joined else [option, value])], NOWHERE)
     check_told(code, error)
@@ -201,7 +201,7 @@ def test_any_value_of_an_option_is_taken_or_refused_in_one_line_that_names_it(ch
 @example(words=["\x1b[31m"])
 @example(words=["--\n"])
 @example(words=["run", "x" * 100_000, "y"])
-def test_any_words_are_told_in_one_line(words):
+def test_any_words_end_in_one_line(words):
     code, out, error = run(words, NOWHERE)
     if code == 0:
         assert out.startswith(("Usage:", "ledger, version", "postgresql:"))
@@ -213,7 +213,7 @@ def test_any_words_are_told_in_one_line(words):
 @given(name=arguments, words=st.sampled_from([words for words in COMMANDS if "s" in words]))
 @example(name="\udcff", words=["study", "show", "s"])
 @example(name="a\x1b[2Jb", words=["study", "pause", "s"])
-def test_any_name_of_a_study_is_told_in_one_line(name, words):
+def test_any_name_of_a_study_ends_in_one_line(name, words):
     code, _, error = run([*words[:-1], "--", name], NOWHERE)
     check_told(code, error)
 
@@ -226,7 +226,7 @@ def variables() -> list[str]:
 
 @cases(500)
 @given(data=st.data(), words=st.sampled_from(COMMANDS))
-def test_any_variables_are_taken_or_refused_in_one_line_that_names_one(data, words):
+def test_any_variables_are_accepted_or_refused_by_the_name_of_one(data, words):
     names = data.draw(st.lists(st.sampled_from(variables()), min_size=1, max_size=2, unique=True))
     given = {name: data.draw(arguments, label=name) for name in names}
     code, _, error = run(words, {**NOWHERE, **given})
@@ -243,7 +243,7 @@ KEYWORDS = (
 
 @cases(300)
 @given(data=st.data(), keyword=st.sampled_from(KEYWORDS), value=arguments, words=st.sampled_from(COMMANDS))
-def test_any_database_url_is_refused_in_one_line_without_its_password(data, keyword, value, words):
+def test_any_database_url_is_refused_without_its_password(data, keyword, value, words):
     quoted = value.replace("\\", "\\\\").replace("'", "\\'")
     there = "host=127.0.0.1 port=1 password=secret"
     text = data.draw(
@@ -267,7 +267,7 @@ def test_any_database_url_is_refused_in_one_line_without_its_password(data, keyw
 
 
 class Odd:
-    """Has every method that a judge of results may call, and each raises."""
+    """Has every method that a check of results may call; each raises."""
 
     def __getattr__(self, name: str) -> Any:
         raise RuntimeError(name)
@@ -356,7 +356,7 @@ returns = anything | st.builds(
 @given(returned=returns)
 @example(returned=OddNumber(1))
 @example(returned=OddDict(loss=1))
-def test_whatever_an_objective_returns_is_a_result_or_refused_in_one_line(returned):
+def test_any_return_value_is_a_result_or_refused_in_one_line(returned):
     try:
         result = to_result(returned)
     except ObjectiveError as refused:
@@ -369,13 +369,13 @@ def test_whatever_an_objective_returns_is_a_result_or_refused_in_one_line(return
 @pytest.mark.parametrize(
     "metric", [deep(500), deep(100_000), circle(), 16**5_000, "x" * 10_000_001], ids=itertools.count()
 )
-def test_a_metric_beyond_what_the_ledger_holds_is_refused_in_one_line(metric):
+def test_a_metric_that_the_ledger_cannot_hold_is_refused_in_one_line(metric):
     with pytest.raises(ObjectiveError) as refused:
         to_result({"loss": 1.0, "metric": metric})
     check_line(str(refused.value))
 
 
-def test_an_integer_that_only_the_objectives_own_process_can_read_is_refused():
+def test_an_integer_that_other_processes_cannot_read_is_refused():
     limit = sys.get_int_max_str_digits()
     sys.set_int_max_str_digits(0)
     try:
