@@ -178,6 +178,13 @@ def test_a_smaller_budget_is_refused(there, store):
     store.extend(store.study("svm-1").id, 5)
     code, _, error = there("resume", "svm-1", "--iterations", "2")
     assert (code, "a budget only grows" in error) == (1, True)
+    code, _, error = there("resume", "svm-1", "--trials", "4")
+    assert (code, "a budget only grows" in error) == (1, True)
+
+
+def test_a_budget_in_iterations_and_in_trials_is_refused(there):
+    said = "ledger: --iterations and --trials exclude each other; leave one out\n"
+    assert there("resume", "svm-1", "--iterations", "9", "--trials", "90")[::2] == (2, said)
 
 
 @pytest.mark.parametrize(
@@ -290,7 +297,7 @@ def test_workers_are_listed_with_what_they_train_and_whether_they_are_alive(ther
 def test_options_of_a_worker_to_start_are_not_lost_on_the_list(there):
     code, _, error = there("worker", "--max-trials", "3", "list")
     assert (code, error.count("\n")) == (2, 1)
-    assert "--max-trials stands before list" in error
+    assert "--max-trials is before list" in error
 
 
 def propose(store: Store) -> None:

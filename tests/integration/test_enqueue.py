@@ -67,7 +67,7 @@ def test_before_a_study_begins_they_make_an_iteration_of_their_own_and_the_budge
     # what was asked for has not grown
     assert register(store, study(tmp_path)).iterations == 5
     assert register(store, study(tmp_path, iterations=6)).iterations == 7
-    with pytest.raises(LedgerError, match=r"iterations: 6 recorded, 5 asked \(a budget only grows\)"):
+    with pytest.raises(LedgerError, match=r"trials: 12 recorded, 10 asked \(a budget only grows\)"):
         register(store, study(tmp_path, iterations=5))
 
 

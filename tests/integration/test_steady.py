@@ -156,7 +156,7 @@ def test_a_retry_in_steady_mode_joins_the_flight_and_the_budget_stays(connection
     assert connection.execute("select count(*) from ledger.trial where state = 'complete'").fetchone() == (20,)
     with engine(url).connect() as own:
         Store(own).extend(1, 6)
-    more = study.model_copy(update={"iterations": 6})
+    more = study.model_copy(update={"budget": 24})
     assert manage(url, more, fleet).state == "complete"
     assert connection.execute("select count(*) from ledger.trial").fetchone() == (26,)
     verified(url)
