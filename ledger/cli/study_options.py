@@ -64,10 +64,8 @@ def study_options(command: F) -> F:
             envvar=option.variable,
             show_envvar=True,
         )(decorated)
-    decorated = click.argument("file", required=False, type=click.Path(path_type=Path), metavar="[STUDY.TOML]")(
-        decorated
-    )
-    return decorated  # type: ignore[no-any-return]
+    file = click.argument("file", required=False, type=click.Path(path_type=Path), metavar="[STUDY.TOML]")
+    return file(decorated)  # type: ignore[no-any-return]
 
 
 def study_option(key: str, help_text: str | None = None) -> Callable[[F], F]:

@@ -49,7 +49,7 @@ def make(
     return assemble({"seed": seed}).model_copy(
         update={
             "space": Space.from_toml(space),
-            "optimizer": OptimizerSettings(base_estimator=estimator, acq_func=acq_func),
+            "optimizer": OptimizerSettings.model_validate({"base_estimator": estimator, "acq_func": acq_func}),
             "resolved": Resolved(initial_points=initial),
         }
     )
