@@ -23,7 +23,7 @@ from ledger.database import migration, trials
 from ledger.database.connection import engine
 from ledger.database.rows import StudyRow
 from ledger.manager.registration import register
-from ledger.study.spec import assemble
+from ledger.study.file import assemble
 from tests.integration.ledgers import propose, tell
 
 ROOT = Path(__file__).parents[1]

@@ -22,7 +22,7 @@ from ledger.database.rows import StudyRow
 from ledger.errors import LedgerError, UsageError
 from ledger.objectives import pickled
 from ledger.settings import Settings
-from ledger.study.spec import assemble
+from ledger.study.file import assemble
 from ledger.text import one_line
 from ledger.worker.trainer import INSIDE
 

@@ -20,7 +20,7 @@ from ledger.worker.processes import WorkerProcesses
 from ledger.worker.trainer import Trainer
 
 if TYPE_CHECKING:
-    from ledger.study.spec import Study
+    from ledger.study.spec import StudySpec
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class Listener:
 def run(
     url: str,
     settings: Settings,
-    study: "Study",
+    study: "StudySpec",
     workers: LocalWorkers,
     *,
     wait: bool = False,

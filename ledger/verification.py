@@ -10,7 +10,7 @@ from ledger.database.rows import OPEN_STATES, TRIAL_STATES, AttemptRow, Iteratio
 from ledger.database.transfer import Snapshot
 from ledger.errors import LedgerError, UsageError
 from ledger.proposals import environment, mean_loss, propose, recall
-from ledger.study.spec import Study
+from ledger.study.spec import StudySpec
 from ledger.text import show
 
 
@@ -43,7 +43,7 @@ def verify(ledger: Snapshot) -> Verified:
     LedgerError
         Something differs: the first such thing, with its place; or this version cannot read the study's spec.
     """
-    study = Study.from_spec(ledger.study.name, ledger.study.budget, ledger.study.spec)
+    study = StudySpec.from_spec(ledger.study.name, ledger.study.budget, ledger.study.spec)
     proposals = list(_proposals(ledger))
     for difference in chain(disagreements(ledger, study), _recomputed(ledger, study, proposals)):
         raise LedgerError(f"study {ledger.study.name}, {difference}")
@@ -57,7 +57,7 @@ def verify(ledger: Snapshot) -> Verified:
     )
 
 
-def disagreements(ledger: Snapshot, study: Study) -> Iterator[str]:
+def disagreements(ledger: Snapshot, study: StudySpec) -> Iterator[str]:
     """Yield where a ledger's records disagree with each other, each with its place; nothing is computed anew."""
     # whatever has no number of its own would mislead what comes after it
     yield from chain(_numbers(ledger), _facts(ledger, study))
@@ -87,7 +87,7 @@ def _numbers(ledger: Snapshot) -> Iterator[str]:
                 yield f"trial {number}: attempt {expected} is missing, the next is {attempt.number}"
 
 
-def _facts(ledger: Snapshot, study: Study) -> Iterator[str]:
+def _facts(ledger: Snapshot, study: StudySpec) -> Iterator[str]:
     attempts: list[list[AttemptRow]] = [[] for _ in ledger.trials]
     for attempt in ledger.attempts:
         attempts[attempt.trial].append(attempt)
@@ -110,7 +110,7 @@ def _facts(ledger: Snapshot, study: Study) -> Iterator[str]:
         yield f"the study itself: {difference}"
 
 
-def _state(trial: TrialRow, study: Study) -> Iterator[str]:
+def _state(trial: TrialRow, study: StudySpec) -> Iterator[str]:
     """Differences between a trial's state and its columns."""
     state, limits = trial.state, study.limits
     if state not in TRIAL_STATES:
@@ -231,7 +231,7 @@ def _iteration(iteration: IterationRow, trials: Sequence[TrialRow], *, may_wait:
             yield f"{column} {getattr(iteration, column)}, but its trials give {value}"
 
 
-def _study(ledger: Snapshot, study: Study) -> Iterator[str]:
+def _study(ledger: Snapshot, study: StudySpec) -> Iterator[str]:
     row = ledger.study
     # a newer version may know more settings, whose defaults were not hashed
     if study.spec() == row.spec and study.spec_hash != row.spec_hash:
@@ -247,7 +247,7 @@ def _study(ledger: Snapshot, study: Study) -> Iterator[str]:
             yield f"state complete, but iteration {iteration.number} is not told"
 
 
-def _ends(ledger: Snapshot, study: Study, trials: Sequence[Sequence[TrialRow]]) -> Iterator[str]:
+def _ends(ledger: Snapshot, study: StudySpec, trials: Sequence[Sequence[TrialRow]]) -> Iterator[str]:
     """Differences between how a study in batch mode stands and its iterations."""
     row = ledger.study
     rounds = {iteration.number: iteration.round for iteration in ledger.iterations}
@@ -337,7 +337,7 @@ def _proposals(ledger: Snapshot) -> Iterator[_Proposal]:
         surrogate = iteration.surrogate or surrogate
 
 
-def _recomputed(ledger: Snapshot, study: Study, proposals: Sequence[_Proposal]) -> Iterator[str]:
+def _recomputed(ledger: Snapshot, study: StudySpec, proposals: Sequence[_Proposal]) -> Iterator[str]:
     """Differences between the recorded proposals and those that follow from the seed and the history."""
     for proposal in proposals:
         if proposal.elsewhere is not None:

@@ -19,7 +19,7 @@ _LONGEST = 1_500
 COMMANDS = {
     "run": ("ledger.cli.search:run", "Run a study on this machine: database, workers and manager."),
     "manager": ("ledger.cli.search:manager", "Manage a study whose workers are started elsewhere."),
-    "resume": ("ledger.cli.search:resume", "Let a paused study go on, continue one after a kill, or extend it."),
+    "resume": ("ledger.cli.search:resume", "Continue a study that was paused, killed or failed, or extend it."),
     "status": ("ledger.cli.status:status", "Show how a study stands: progress, best loss, workers, failures."),
     "worker": ("ledger.cli.worker:worker", "Claim trials, train, and write their losses back."),
     "study": ("ledger.cli.study:study", "Look at studies and steer them."),

@@ -18,7 +18,8 @@ from ledger.database.transfer import Recorded, Snapshot
 from ledger.errors import LedgerError, UsageError
 from ledger.export.documents import FORMAT, VERSION
 from ledger.objectives import tabular
-from ledger.study.spec import Study, StudyTable
+from ledger.study.file import StudyTable
+from ledger.study.spec import StudySpec
 from ledger.text import one_line, show
 from ledger.verification import disagreements
 
@@ -123,7 +124,7 @@ def read(place: str, content: bytes) -> Document:
             found["msg"].replace("Input should", "must").replace("Field", "it is").replace("it is required", "missing")
         )
         raise UsageError(f"{place} is damaged at {where}: {show(found['input'])}: {what}; export it again") from None
-    study = Study.from_spec(document.study.name, document.study.budget, document.study.spec)
+    study = StudySpec.from_spec(document.study.name, document.study.budget, document.study.spec)
     _check_dataset(place, document, study)
     for difference in disagreements(document.snapshot(), study):
         raise UsageError(
@@ -156,7 +157,7 @@ def import_study(connection: Connection, document: Document, name: str | None) -
     return studies.get(connection, study["name"])
 
 
-def _check_dataset(place: str, document: Document, study: Study) -> None:
+def _check_dataset(place: str, document: Document, study: StudySpec) -> None:
     """Refuse a document whose dataset is not what its study's spec names."""
     data, there = study.objective.data, document.dataset
     if data is None:

@@ -2,7 +2,7 @@
 
 from ledger.manager.history import History
 from ledger.manager.policy import ROUNDS, End, Request
-from ledger.study.spec import Study
+from ledger.study.spec import StudySpec
 from ledger.text import last_line
 
 
@@ -21,7 +21,7 @@ class BatchPolicy:
 
     longest_poll = 0.25
 
-    def __init__(self, study: Study, history: History, *, another_round: bool) -> None:
+    def __init__(self, study: StudySpec, history: History, *, another_round: bool) -> None:
         self._study, self._history = study, history
         last = history.next_iteration - 1
         self._extended = {last: history.rounds[last] + 2} if another_round and last >= 0 else {}

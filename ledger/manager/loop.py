@@ -25,7 +25,7 @@ from ledger.manager.policy import End, Policy, Request
 from ledger.manager.reaper import Reaper
 from ledger.manager.steady import SteadyPolicy
 from ledger.proposals import environment, mean_loss, propose, recall
-from ledger.study.spec import Study
+from ledger.study.spec import StudySpec
 
 _log = logging.getLogger("ledger.manager")
 
@@ -86,7 +86,7 @@ class Manager:
         managing.listen(connection)
         # read again: it may have changed before it was held
         self._row = studies.get(connection, study.name)
-        self._study = Study.from_spec(self._row.name, self._row.budget, self._row.spec)
+        self._study = StudySpec.from_spec(self._row.name, self._row.budget, self._row.spec)
         self._reaper = Reaper(connection, self._held, self._row.name, self._study.limits.lease)
         self._is_paused = False
         self._since: dict[int, float] = {}

@@ -10,12 +10,12 @@ from ledger.database.rows import StudyRow
 from ledger.errors import LedgerError
 from ledger.logs import log_event
 from ledger.proposals import environment
-from ledger.study.spec import Study, differences
+from ledger.study.spec import StudySpec, differences
 
 _log = logging.getLogger("ledger.manager")
 
 
-def record(connection: Connection, study: Study) -> StudyRow | None:
+def record(connection: Connection, study: StudySpec) -> StudyRow | None:
     """Record the study, with the file that it trains on. Returns None where its name is taken."""
     data = study.objective.data
     dataset = None if data is None or data.content is None else Dataset(data.sha256, data.name, data.content)
@@ -25,7 +25,7 @@ def record(connection: Connection, study: Study) -> StudyRow | None:
     return row
 
 
-def register(connection: Connection, study: Study) -> StudyRow:
+def register(connection: Connection, study: StudySpec) -> StudyRow:
     """Record the study, or find it with the same settings and extend its budget.
 
     Raises
@@ -37,7 +37,7 @@ def register(connection: Connection, study: Study) -> StudyRow:
     if row is not None:
         return row
     row = studies.get(connection, study.name)
-    differing = differences(Study.from_spec(row.name, row.budget, row.spec), study)
+    differing = differences(StudySpec.from_spec(row.name, row.budget, row.spec), study)
     if differing:
         raise LedgerError(
             f"study {row.name} exists with other settings ({'; '.join(differing)}): give this study another --name, or"

@@ -2,7 +2,7 @@
 
 from ledger.manager.history import History
 from ledger.manager.policy import ROUNDS, End, Request
-from ledger.study.spec import Study
+from ledger.study.spec import StudySpec
 from ledger.text import last_line
 
 
@@ -26,7 +26,7 @@ class SteadyPolicy:
     # A trial that ended is replaced within this time, also where no other trial is pending.
     longest_poll = 0.05
 
-    def __init__(self, study: Study, history: History, budget: int, *, another_round: bool) -> None:
+    def __init__(self, study: StudySpec, history: History, budget: int, *, another_round: bool) -> None:
         self._study, self._history = study, history
         self._is_used_up = False
         # Failed trials after which the study fails, where no trial completes.

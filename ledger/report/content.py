@@ -8,7 +8,7 @@ from ledger.database.rows import OPEN_STATES, TrialRow
 from ledger.database.transfer import Snapshot
 from ledger.objectives import metrics
 from ledger.proposals import Dependence, Importance, Surrogate, recall
-from ledger.study.spec import Study
+from ledger.study.spec import StudySpec
 
 # Trials that plots and table show one by one: as many as a phone draws at once. Half of them are the best.
 SHOWN = 2_000
@@ -25,7 +25,7 @@ class Content:
 
     Attributes
     ----------
-    study : Study
+    study : StudySpec
     complete : list of rows
         The complete trials, in order.
     best : row or None
@@ -41,7 +41,7 @@ class Content:
 
     def __init__(self, ledger: Snapshot) -> None:
         self.ledger = ledger
-        self.study = Study.from_spec(ledger.study.name, ledger.study.budget, ledger.study.spec)
+        self.study = StudySpec.from_spec(ledger.study.name, ledger.study.budget, ledger.study.spec)
         self.complete: list[TrialRow] = [trial for trial in ledger.trials if trial.state == "complete"]
         self.best: TrialRow | None = min(self.complete, key=lambda trial: trial.result, default=None)
         self.shown = self._shown()

@@ -19,7 +19,7 @@ from ledger.database.trials import Finished
 from ledger.errors import LedgerError
 from ledger.manager.registration import register
 from ledger.proposals import mean_loss
-from ledger.study.spec import assemble
+from ledger.study.file import assemble
 from ledger.verification import Verified, verify
 from tests.integration.ledgers import claim_one, finish, propose, reap, tell
 from tests.integration.moving import as_it_is_elsewhere, exported, moved, without_releases

@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 from ledger.cli import main
 from ledger.database import protocol, studies, trials
 from ledger.manager.registration import register
-from ledger.study.spec import assemble
+from ledger.study.file import assemble
 from tests import variables
 from tests.integration.ledgers import finish, make_study, managed, take, tell
 
@@ -49,10 +49,10 @@ def run(monkeypatch, capfd, tmp_path) -> Iterator[Run]:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["run", "--model", "tree"], "'tree' is not one of 'svm', 'xgb', 'lgbm'"),
-        (["run", "--base-estimator", "GBRT"], "'GBRT' is not one of"),
-        (["run", "--acq-func", "UCB"], 'unknown acq_func "UCB"'),
-        (["run", "--acq-func", "gp_hedge"], "its gains are memory that the ledger does not hold"),
+        (["run", "--model", "tree"], 'unknown "tree"; choose svm, xgb, lgbm'),
+        (["run", "--base-estimator", "GBRT"], '"GBRT" cannot be used: '),
+        (["run", "--acq-func", "UCB"], 'unknown "UCB"'),
+        (["run", "--acq-func", "gp_hedge"], "its gains are a memory that the ledger does not hold"),
         (["run", "--iterations", "0"], "'--iterations'"),
         (["manager", "--batch-size", "0"], "'--batch-size'"),
         (["run", "--batch-size", "two"], "'two' is not a valid integer"),
@@ -80,7 +80,7 @@ def test_bad_usage_is_one_line_and_exit_code_2(run, tmp_path, arguments, said):
     assert not (tmp_path / "home").exists(), "nothing is written"
 
 
-@pytest.mark.parametrize("name", ["NUM_ITERATIONS", "NUM_HYPERPARAM_SETS", "MODEL_CHOICE", "ACQ_FUNC"])
+@pytest.mark.parametrize("name", ["NUM_ITERATIONS", "NUM_HYPERPARAM_SETS", "MODEL_CHOICE", "LEDGER_ACQ_FUNC"])
 def test_bad_environment_is_named(run, tmp_path, monkeypatch, name):
     monkeypatch.setenv(name, "nonsense")
     code, _, error = run("run")
@@ -178,6 +178,13 @@ def test_a_smaller_budget_is_refused(there, db):
     studies.extend(db, studies.get(db, "svm-1").id, 9)
     code, _, error = there("resume", "svm-1", "--iterations", "2")
     assert (code, "a budget only grows" in error) == (1, True)
+    code, _, error = there("resume", "svm-1", "--trials", "4")
+    assert (code, "a budget only grows" in error) == (1, True)
+
+
+def test_a_budget_in_iterations_and_in_trials_is_refused(there):
+    said = "ledger: --iterations and --trials exclude each other; leave one out\n"
+    assert there("resume", "svm-1", "--iterations", "9", "--trials", "90")[::2] == (2, said)
 
 
 @pytest.mark.parametrize(

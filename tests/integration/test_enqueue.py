@@ -18,7 +18,7 @@ from ledger.database.rows import StudyRow
 from ledger.database.trials import Finished
 from ledger.errors import LedgerError
 from ledger.manager.registration import record, register
-from ledger.study.spec import Study
+from ledger.study.spec import StudySpec
 from ledger.verification import verify
 from tests.integration.ledgers import make_study, managed, take, trial
 from tests.integration.test_commands import run as run
@@ -30,7 +30,7 @@ def sources(db: Connection) -> list[tuple[int, int, str]]:
     return [(row.number, row.iteration, row.source) for row in trials.all_of(db, studies.get(db, "s").id)]
 
 
-def recorded(db: Connection, asked: Study) -> StudyRow:
+def recorded(db: Connection, asked: StudySpec) -> StudyRow:
     row = record(db, asked)
     assert row is not None
     return row
@@ -117,7 +117,8 @@ def test_while_a_manager_waits_they_join_its_iteration_and_everything_verifies(d
 
 
 def test_a_trial_that_joins_and_ends_while_its_iteration_is_told_counts(db, connection, tmp_path, monkeypatch):
-    tell, answers = managing.tell, []
+    tell = managing.tell
+    answers: list[str] = []
 
     def work(_progress: Any = None) -> None:
         while held := protocol.claim(connection, "s", [uuid.uuid4()], "w"):
@@ -275,11 +276,11 @@ def test_the_commands_record_a_study_enqueue_in_it_and_refuse_in_one_line(run, u
     made = run("study", "create", "--name", "s", "--iterations", "2")
     assert made[:2] == (
         0,
-        "study s is recorded, and nothing is proposed yet: `ledger resume s` begins it\n",
+        "study s is recorded, and no trial is proposed yet: `ledger resume s` starts it\n",
     )
     code, _, error = run("study", "create", "--name", "s")
     assert (code, error.count("\n")) == (1, 1)
-    assert "study s is there already" in error
+    assert "study s exists already" in error
     assert run("trial", "enqueue", "s", "gamma=0.5", "C=1")[:2] == (
         0,
         'trial 0 of study s is enqueued: {"C": 1.0, "gamma": 0.5}\n',

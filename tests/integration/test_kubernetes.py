@@ -46,9 +46,9 @@ def test_each_process_has_an_image_its_roles_url_and_no_rights(name):
 def test_a_worker_has_the_time_to_leave_and_the_memory_to_fail_alone():
     workers = OBJECTS["workers.yaml Deployment"]
     assert workers["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] > int(
-        variables(workers)["WORKER_GRACE"]
+        variables(workers)["LEDGER_WORKER_GRACE"]
     )
-    assert variables(workers)["WORKER_MEMORY_LIMIT"] == "3G"
+    assert variables(workers)["LEDGER_WORKER_MEMORY_LIMIT"] == "3G"
     assert container(workers)["resources"]["limits"]["memory"] == "4Gi"
     assert container(workers)["livenessProbe"]["exec"]["command"] == ["python", "/opt/ledger/healthy.py"]
 

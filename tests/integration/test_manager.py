@@ -14,14 +14,15 @@ from ledger.database import protocol, studies, transfer, trials
 from ledger.database.connection import engine
 from ledger.errors import LedgerError
 from ledger.manager.registration import register
-from ledger.study.spec import Study, assemble
+from ledger.study.file import assemble
+from ledger.study.spec import StudySpec
 from ledger.verification import verify
 from tests.integration.ledgers import claim_one, managed
 
 Loss = Callable[[dict[str, Any]], float | None]
 
 
-def study(tmp_path, space='x = { type = "real", low = -1.0, high = 1.0 }', limits="", **options: Any) -> Study:
+def study(tmp_path, space='x = { type = "real", low = -1.0, high = 1.0 }', limits="", **options: Any) -> StudySpec:
     file = tmp_path / "study.toml"
     file.write_text(
         f'[study]\nname = "s"\n[objective]\nfunction = "m:f"\n[optimizer]\nbase_estimator = "ET"\n'

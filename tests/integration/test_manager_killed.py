@@ -18,7 +18,8 @@ from ledger.errors import LedgerError
 from ledger.manager import loop
 from ledger.manager.loop import Manager
 from ledger.manager.registration import register
-from ledger.study.spec import Study, assemble
+from ledger.study.file import assemble
+from ledger.study.spec import StudySpec
 from tests.integration.ledgers import claim_one, managed
 
 
@@ -89,7 +90,7 @@ def remembered_proposals(monkeypatch) -> None:
     known: dict[str, Any] = {}
     propose = proposals.propose
 
-    def remembered(study: Study, *args: Any) -> Any:
+    def remembered(study: StudySpec, *args: Any) -> Any:
         key = json.dumps([study.spec(), args], default=vars)
         if key not in known:
             known[key] = propose(study, *args)
@@ -99,7 +100,7 @@ def remembered_proposals(monkeypatch) -> None:
     monkeypatch.setattr(loop, "TAKE_POLL", 0.005)
 
 
-def study(tmp_path, name: str) -> Study:
+def study(tmp_path, name: str) -> StudySpec:
     file = tmp_path / "study.toml"
     file.write_text(
         f'[study]\nname = "{name}"\niterations = 3\nbatch_size = 2\nseed = 1\n[objective]\nfunction = "m:f"\n'
@@ -114,7 +115,7 @@ def connection_of(url: str) -> Iterator[Connection]:
         yield connection
 
 
-def carry_on(url: str, study: Study) -> None:
+def carry_on(url: str, study: StudySpec) -> None:
     with connection_of(url) as db:
         managed(db, register(db, study)).run()
 

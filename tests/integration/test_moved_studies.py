@@ -20,7 +20,8 @@ from ledger.database.trials import Finished
 from ledger.errors import LedgerError, UsageError
 from ledger.imports.document import read
 from ledger.manager.registration import register
-from ledger.study.spec import Study, assemble
+from ledger.study.file import assemble
+from ledger.study.spec import StudySpec
 from ledger.text import one_line
 from ledger.verification import disagreements, verify
 from tests.conftest import _database
@@ -359,7 +360,7 @@ def test_an_export_that_was_changed_anywhere_is_refused_in_one_line_or_agrees_wi
                     assert other_ledger.execute(f"select count(*) from ledger.{table}").fetchone() == (0,)
         else:
             snapshot = transfer.snapshot(there, row.id)
-            read_again = Study.from_spec(row.name, row.budget, row.spec)
+            read_again = StudySpec.from_spec(row.name, row.budget, row.spec)
             assert list(disagreements(snapshot, read_again)) == []
             studies.delete(there, row)
             with psycopg.connect(elsewhere) as other_ledger:

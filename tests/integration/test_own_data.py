@@ -35,8 +35,11 @@ def of(file, target="y"):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (of("none.csv"), "--data or DATA_FILE: none.csv: No such file or directory; give the path of a csv or parquet"),
-        (of("folder.csv"), "--data or DATA_FILE: folder.csv: Is a directory; give the path of a csv or parquet file"),
+        (
+            of("none.csv"),
+            "--data or LEDGER_DATA: none.csv: No such file or directory; give the path of a csv or parquet",
+        ),
+        (of("folder.csv"), "--data or LEDGER_DATA: folder.csv: Is a directory; give the path of a csv or parquet file"),
         (of("a.txt"), "a.txt: the name ends in none of .csv, .parquet, .pq; save the data as one of these"),
         (of("bytes.parquet"), "bytes.parquet: "),
         (of("large.csv"), "large.csv: larger than 64 MB, the most that the ledger stores; leave columns or rows out"),
@@ -46,17 +49,20 @@ def of(file, target="y"):
             'text.csv: line 3, column "a": "x" is text in a column of numbers; correct it, or leave',
         ),
         ([*of("good.csv"), "--cv", "11"], 'class "no" has 10 rows, and each of 11 folds needs one; add rows'),
-        ([*of("good.csv"), "--cv", "1"], "'--cv' (env var: 'CV_FOLDS'): 1 is not in the range 2<=x<=48"),
-        ([*of("good.csv"), "--metric", "roc_acu"], '--metric or METRIC: unknown metric "roc_acu"; did you mean \'roc'),
+        ([*of("good.csv"), "--cv", "1"], "'--cv' (env var: 'LEDGER_CV'): 1 is not in the range 2<=x<=48"),
+        (
+            [*of("good.csv"), "--metric", "roc_acu"],
+            '--metric or LEDGER_METRIC: unknown metric "roc_acu"; did you mean \'roc',
+        ),
         ([*of("good.csv"), "--metric", "r2"], '"r2" cannot be used: it scores a regression'),
         ([*of("good.csv"), "--metric", "neg_log_loss"], "which an svm does not compute; use roc_auc, or the model xgb"),
         (
             ["--dataset", "iris", "--metric", "roc_auc"],
             '"roc_auc" is for two classes, and the data have 3; use roc_auc',
         ),
-        (["--dataset", "irsi"], "'irsi' is not one of 'breast_cancer', 'iris', 'wine', 'digits'"),
-        (["--data", "good.csv"], "--data or DATA_FILE: the target is missing; say by --target which column holds the"),
-        (["--target", "y"], "--target or TARGET_COLUMN: there is no file to have a target; add --data"),
+        (["--dataset", "irsi"], 'unknown "irsi"; choose breast_cancer, iris, wine, digits'),
+        (["--data", "good.csv"], "--data or LEDGER_DATA: the target is missing; name the column that holds the"),
+        (["--target", "y"], "--target or LEDGER_TARGET: no file has this column; add --data"),
         ([*of("good.csv"), "--dataset", "iris"], "dataset and data exclude each other; leave one out"),
     ],
 )
@@ -91,7 +97,7 @@ def test_a_study_that_is_recorded_keeps_its_file_with_it(run, db, url, tmp_path,
 
 
 def test_what_compose_leaves_empty_is_not_set(run, db: Connection, url, monkeypatch):
-    for name in ("DATASET", "DATA_FILE", "TARGET_COLUMN", "CV_FOLDS", "METRIC"):
+    for name in ("LEDGER_DATASET", "LEDGER_DATA", "LEDGER_TARGET", "LEDGER_CV", "LEDGER_METRIC"):
         monkeypatch.setenv(name, "")
     assert run("study", "create", "--name", "s", "--database-url", url)[0] == 0
     assert studies.get(db, "s").spec["objective"] == {"model": "svm", "dataset": "breast_cancer"}

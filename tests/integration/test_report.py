@@ -13,7 +13,7 @@ from ledger.cli import program
 from ledger.database import protocol
 from ledger.errors import LedgerError, UsageError
 from ledger.manager.registration import register
-from ledger.study.spec import assemble
+from ledger.study.file import assemble
 from tests import browser
 from tests.integration.ledgers import claim_one, managed
 

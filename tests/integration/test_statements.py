@@ -10,6 +10,7 @@ from ledger.database import trials as recorded
 from ledger.database.session import Session
 from ledger.settings import Settings
 from ledger.worker import claim_size, claimed_trials
+from ledger.worker.options import WorkerOptions
 from ledger.worker.supervisor import Supervisor
 from tests.integration.ledgers import propose, spec
 

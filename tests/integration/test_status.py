@@ -88,7 +88,7 @@ def test_a_status_shows_the_workers_of_this_study_by_the_databases_clock(db, con
 def test_the_estimate_leaves_out_the_time_without_workers(db, connection, advance):
     row = make_study(db, trials=4)
     studies.extend(db, row.id, 8)
-    held = hold(db, row)
+    managed = hold(db, row)
     announce(connection, "w")
     protocol.complete(connection, take(connection), 0.5, {}, 1.0)
     advance(3600)
@@ -98,10 +98,11 @@ def test_the_estimate_leaves_out_the_time_without_workers(db, connection, advanc
     assert status.read(db, row.id).trials_a_second is None, "none has ended since somebody works again"
     advance(3610)
     protocol.complete(connection, held, 0.5, {}, 1.0)
-    assert managing.claim_study(db, held, "test", 3600.0) == "held"
+    assert managing.claim_study(db, managed, "test", 3600.0) == "held"
     found = status.read(db, row.id)
     assert found.managed
     assert found.trials_a_second == pytest.approx(0.1, rel=0.5)
+    assert found.trials_a_second is not None
     assert found.remaining_seconds == pytest.approx(6 / found.trials_a_second)
     studies.pause(db, row.id)
     assert status.read(db, row.id).remaining_seconds is None

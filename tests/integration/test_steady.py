@@ -17,7 +17,8 @@ from ledger.errors import LedgerError
 from ledger.manager.loop import Progress
 from ledger.manager.registration import register
 from ledger.optimizer.gaussian_process import GaussianProcessRegressor
-from ledger.study.spec import Study, assemble
+from ledger.study.file import assemble
+from ledger.study.spec import StudySpec
 from ledger.verification import Verified, verify
 from tests.integration.ledgers import claim_one, managed
 
@@ -44,13 +45,13 @@ class Killed(BaseException):
 
 
 @pytest.fixture
-def study(tmp_path: Path) -> Study:
+def study(tmp_path: Path) -> StudySpec:
     file = tmp_path / "s.toml"
     file.write_text(FILE)
     return assemble({}, file)
 
 
-def manage(url: str, study: Study, work: Work, *, another_round: bool = False) -> StudyRow:
+def manage(url: str, study: StudySpec, work: Work, *, another_round: bool = False) -> StudyRow:
     with engine(url).connect() as connection:
         return managed(connection, register(connection, study), work).run(another_round=another_round)
 

@@ -16,7 +16,7 @@ from ledger.database.rows import columns
 from ledger.errors import LedgerError
 from ledger.manager.registration import register
 from ledger.proposals import environment
-from ledger.study.spec import assemble
+from ledger.study.file import assemble
 from ledger.verification import verify
 from tests.conftest import _database
 from tests.integration.ledgers import claim_one, managed

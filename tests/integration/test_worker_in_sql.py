@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 from ledger import embedded
 from ledger.database import studies, trials
 from ledger.manager.registration import register
-from ledger.study.spec import assemble
+from ledger.study.file import assemble
 from tests.integration.ledgers import finish, managed, propose, spec
 from tests.system.programs import wait_until
 

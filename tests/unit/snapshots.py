@@ -8,7 +8,7 @@ from typing import Any
 from ledger.database.rows import AttemptRow, IterationRow, StudyRow, TrialRow
 from ledger.database.transfer import Snapshot
 from ledger.proposals import propose, recall
-from ledger.study.spec import Study
+from ledger.study.spec import StudySpec
 from tests.integration.ledgers import LIMITS
 
 BEGUN = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -51,7 +51,7 @@ def snapshot(
         "limits": LIMITS,
         "resolved": {"initial_points": 4},
     }
-    study = Study.from_spec("s", max(iterations, 1), spec)
+    study = StudySpec.from_spec("s", max(iterations * batch_size, 1), spec)
     drawn = random.Random(1)
     trials: list[TrialRow] = []
     attempts: list[AttemptRow] = []

@@ -71,7 +71,7 @@ def test_convergence_shows_losses_the_best_so_far_and_means():
     assert all(best[index] == steps.get(trial.number, best[index]) for index, trial in enumerate(complete))
     assert set(best) == set(steps.values())
     assert max(steps) == 23, "the line ends at the last trial"
-    assert_allclose(shown["mean of an iteration"].y, [iteration.mean_loss for iteration in ledger.iterations])
+    assert list(shown["mean of an iteration"].y) == [iteration.mean_loss for iteration in ledger.iterations]
     assert list(shown["mean of an iteration"].x) == [1.5 + 4 * index for index in range(6)]
     assert list(shown["failed, without a loss"].x) == [2, 9]
     best_trial = min(complete, key=lambda trial: trial.result)
