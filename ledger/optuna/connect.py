@@ -66,26 +66,35 @@ def url(database_url: str) -> str:
 
 @contextmanager
 def storage(database_url: str | None = None, home: Path | None = None) -> "Iterator[RDBStorage]":
-    """Yield the ledger as a storage of Optuna's, which refuses every write.
+    """Yield the ledger as a storage from which Optuna reads studies. The storage refuses every write.
 
     Parameters
     ----------
     database_url : str, optional
-        The ledger's PostgreSQL; a libpq URL or keyword string. Default: the environment's DATABASE_URL, unless a home
-        is given.
+        The ledger's database, as a libpq URL or keyword string. Default: the environment variable DATABASE_URL, unless
+        `home` is given.
     home : Path, optional
-        Where no database is named: the folder of the embedded server, which runs at least until the end of the block.
-        Default: the environment's LEDGER_HOME, or ``./.ledger``.
+        The folder of the embedded server, used where no database is given. The server runs at least until the end of
+        the block. Default: the environment variable LEDGER_HOME, else ``./.ledger``.
+
+    Yields
+    ------
+    optuna.storages.RDBStorage
+        The storage, for Optuna's functions that read. Its connections are closed at the end of the block.
 
     Raises
     ------
     LedgerError
-        Optuna is not installed or not supported, the ledger cannot be reached, or `ledger optuna enable` was not run.
+        Optuna is not installed or not supported, the database cannot be reached, or `ledger optuna enable` was not run.
 
     Examples
     --------
+    >>> import optuna
+    >>> from ledger.optuna import storage
     >>> with storage() as ledger:
-    ...     optuna.load_study(study_name="svm-42-5a83e9", storage=ledger).best_params
+    ...     study = optuna.load_study(study_name="parabola", storage=ledger)
+    ...     len(study.trials)
+    6
     """
     settings = Settings.from_environment()
     with ExitStack() as stack:
