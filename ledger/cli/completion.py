@@ -1,11 +1,16 @@
 """completion: what makes a shell complete the commands, their options and the names of studies."""
 
+import sys
+from pathlib import Path
+
 import click
 from click.shell_completion import get_completion_class
 
 from ledger.cli.options import examples
 
 _VARIABLE = "_LEDGER_COMPLETE"
+# The second name is for machines where `ledger` is another program.
+_NAMES = ("ledger", "trial-ledger")
 
 
 @click.command(
@@ -26,4 +31,5 @@ def completion(shell: str) -> None:
 
     found = get_completion_class(shell)
     assert found is not None
-    click.echo(found(program, {}, "ledger", _VARIABLE).source())
+    called = Path(sys.argv[0]).name
+    click.echo(found(program, {}, called if called in _NAMES else _NAMES[0], _VARIABLE).source())
