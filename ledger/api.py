@@ -84,7 +84,7 @@ class Study:
     >>> @ledger.objective(space={"x": (-5.0, 5.0)})
     ... def parabola(params):
     ...     return (params["x"] - 1) ** 2
-    >>> study = ledger.Study(parabola, name="parabola", iterations=3, batch_size=2, optimizer={"acq_func": "LCB"})
+    >>> study = ledger.Study(parabola, name="parabola", iterations=3, optimizer={"acq_func": "LCB"})
     >>> study.name
     'parabola'
     >>> ledger.Study(parabola, iteratons=3)

@@ -44,6 +44,15 @@ Dimension: TypeAlias = (
     | CategoricalDimension
 )
 SearchSpace: TypeAlias = Mapping[str, Dimension]
+"""The type of a search space, as `ledger.objective` takes it: each parameter's name with its dimension.
+
+For type checkers, a variable that holds a space needs this annotation.
+
+Examples
+--------
+>>> import ledger
+>>> space: ledger.SearchSpace = {"x": (-5.0, 5.0), "kind": ["a", "b"], "C": (1e-3, 1e3, "log-uniform")}
+"""
 
 
 class OptimizerOptions(TypedDict, total=False):
