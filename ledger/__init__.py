@@ -1,19 +1,11 @@
 """Distributed Bayesian hyper-parameter search whose whole state is a PostgreSQL database.
 
-The Python API of the package. A name below is loaded when it is first used, so `import ledger` alone is fast and loads
-no other package.
+`objective` makes a function an objective, `Study` searches its parameters on this machine, and `load_study` reads the
+state of a study as a `StudyResult` with its `Trial` objects. An objective may take a `Context`. A `LedgerError` has a
+message for the user; a `UsageError` is a fault in the call. `SearchSpace`, `OptimizerOptions` and `LimitOptions` are
+types for type checkers.
 
-==================  ====================================================================
-`objective`         makes a function an objective that a study can search
-`Study`             one search, which `Study.run` carries out on this machine
-`load_study`        reads the current state of a study from the ledger
-`StudyResult`       the state of a study, as `Study.run` and `load_study` return it
-`Trial`             one trial of a `StudyResult`
-`Context`           the trial that an objective evaluates, as its second argument
-`LedgerError`       an error with a message for the user; `UsageError` is one in the call
-==================  ====================================================================
-
-`SearchSpace`, `OptimizerOptions` and `LimitOptions` are the types of three arguments, for type checkers.
+A name is loaded when it is first used, so `import ledger` alone is fast and loads no other package.
 """
 
 import logging

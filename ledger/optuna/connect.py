@@ -14,6 +14,7 @@ from ledger import embedded
 from ledger.database import migration
 from ledger.database.connection import DEFAULTS, STATEMENT_SECONDS, connect, engine, place, set_up
 from ledger.errors import LedgerError
+from ledger.keywords import known_keywords
 from ledger.optuna import views as optuna_views
 from ledger.settings import Settings
 
@@ -64,6 +65,7 @@ def url(database_url: str) -> str:
     return f"postgresql+psycopg://{user}{where}/{database}?{query}"
 
 
+@known_keywords
 @contextmanager
 def storage(database_url: str | None = None, home: Path | None = None) -> "Iterator[RDBStorage]":
     """Yield the ledger as a storage from which Optuna reads studies. The storage refuses every write.

@@ -66,6 +66,7 @@ def test_every_public_name_is_listed_once() -> None:
         (ledger.Study(loss).run, {"worker": 3}, "Study.run() has no argument 'worker'; did you mean 'workers'?"),
         (ledger.load_study, {"databse": ""}, "load_study() has no argument 'databse'; did you mean 'database'?"),
         (ledger.objective, {"sapce": {}}, "objective() has no argument 'sapce'; did you mean 'space'?"),
+        (storage, {"hone": "."}, "storage() has no argument 'hone'; did you mean 'home'?"),
         (ledger.load_study, {"colour": 1}, "load_study() has no argument 'colour'; there are name, database"),
     ],
 )
