@@ -139,21 +139,20 @@ def script(package: str, member: str) -> bytes:
 
 
 def navigation() -> list[dict[str, Any]]:
-    """Return the groups of the page of contents, each a line in bold, with the pages that its list links to."""
-    groups: list[dict[str, Any]] = [{"Trial ledger": "README.md"}]
+    """Return the groups of the page of contents, each a heading or a line in bold, with the pages of its list."""
+    groups: list[tuple[str, list[dict[str, str]]]] = []
     listed = {ROOT / "README.md", CONTENTS}
     for line in CONTENTS.read_text(encoding="utf-8").splitlines():
-        if heading := re.fullmatch(r"\*\*(.+)\*\*", line):
-            groups.append({heading[1]: []})
-        for title, target, _ in _LINK.findall(line) if line.startswith("- ") else ():
+        if heading := re.match(r"(?:## |\*\*)([^*]+)", line):
+            groups.append((heading[1], []))
+        for title, target, _ in _LINK.findall(line) if re.match(r"- |\d+\. ", line) else ():
             page = (CONTENTS.parent / target).resolve()
             listed.add(page)
-            (pages,) = groups[-1].values()
-            pages.append({title[0].upper() + title[1:]: page.relative_to(ROOT).as_posix()})
+            groups[-1][1].append({title[0].upper() + title[1:]: page.relative_to(ROOT).as_posix()})
     missing = [str(page.relative_to(ROOT)) for page in CONTENTS.parent.rglob("*.md") if page not in listed]
     if missing:
         sys.exit(f"{', '.join(sorted(missing))}: not in the list of {CONTENTS.relative_to(ROOT)}; add a line there")
-    return groups
+    return [{"Trial ledger": "README.md"}, *({heading: pages} for heading, pages in groups if pages)]
 
 
 class _Links(HTMLParser):

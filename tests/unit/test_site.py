@@ -60,7 +60,7 @@ def test_a_file_is_shown_with_its_fences(build, write):
 
 def test_the_navigation_is_the_page_of_contents(build, write):
     write("docs/one.md", "")
-    write("docs/README.md", "# Pages\n\n**Begin**\n\n- [one](one.md): first\n- [Two](sub/two.md)\n")
+    write("docs/README.md", "# Pages\n\n## Begin\n\n- [one](one.md): first\n1. [Two](sub/two.md)\n")
     write("docs/sub/two.md", "")
     begin = {"Begin": [{"One": "docs/one.md"}, {"Two": "docs/sub/two.md"}]}
     assert build["navigation"]() == [{"Trial ledger": "README.md"}, begin]
