@@ -1,6 +1,6 @@
-"""Take docs/images/dashboard.png: optuna-dashboard on a ledger.
+"""Screenshot docs/images/dashboard.png: optuna-dashboard on a ledger.
 
-Needs the extras dev and dashboard, and a Chromium; run it from anywhere.
+It needs the extras dev and dashboard, and Chromium. It can run in any folder.
 """
 
 import os
@@ -19,7 +19,7 @@ STUDY = """
 [study]
 name = "wide-svm"
 iterations = 12
-points = 4
+batch_size = 4
 seed = 3
 [objective]
 model = "svm"

@@ -109,7 +109,7 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
 
     See Also
     --------
-    ledger.proposals.propose : What a study proposes, as a pure function of its history.
+    ledger.proposals.propose : What a study proposes, as a pure function of its observations.
 
     Notes
     -----

@@ -1,4 +1,4 @@
-"""What proposals depend on beside the study and its history: versions, BLAS libraries, threads."""
+"""The environment that proposals depend on: versions, BLAS libraries and threads."""
 
 import platform
 import warnings

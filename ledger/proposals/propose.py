@@ -1,4 +1,4 @@
-"""The points to try next, as a pure function of a study and its history."""
+"""The points to try next, as a pure function of a study and its observations."""
 
 import json
 import math
@@ -13,11 +13,11 @@ from sklearn.base import clone
 from ledger import seeds
 from ledger.optimizer import Optimizer
 from ledger.proposals.environment import one_thread
-from ledger.proposals.history import History, Observation
 from ledger.proposals.losses import scaled_losses
+from ledger.proposals.observations import Observation, ProposalInput
 from ledger.proposals.searched_space import SearchedSpace
 from ledger.study.space import Space
-from ledger.study.spec import Study
+from ledger.study.spec import StudySpec
 
 # MES compares each candidate with the others, and needs fewer of them than skopt's 10,000.
 MES_CANDIDATES = 1_000
@@ -36,9 +36,9 @@ class Proposal:
     points : list of dict
         Parameters in plain Python types; fewer than asked for where the space has no more unused ones.
     surrogate : dict or None
-        The model fitted to the history, as JSON: `estimator`, and for a GP `kernel`, `theta` (natural logarithms of
-        the kernel's parameters), `log_marginal_likelihood`, `observations` (how many it was given) and, where it knows
-        only some of them, `known` (how many). None for random points.
+        The fitted model, as JSON: `estimator`, and for a GP `kernel`, `theta` (natural logarithms of the kernel's
+        parameters), `log_marginal_likelihood`, `observations` (how many it was given) and, where it knows only some of
+        them, `known` (how many). None for random points.
     tell_seconds, ask_seconds : float
         What fitting the surrogate and choosing the points took.
 
@@ -63,48 +63,48 @@ class Proposal:
         return f"{len(self.points)} {made} proposed in {self.tell_seconds + self.ask_seconds:.2f} s"
 
 
-def propose(study: Study, iteration: int, round: int, size: int, history: History) -> Proposal:
+def propose(study: StudySpec, iteration: int, round: int, size: int, given: ProposalInput) -> Proposal:
     """Propose the points of one round of an iteration.
 
-    They are random points until the history has the study's initial points and a loss. Then a new
+    They are random points until there are as many observations as the study's initial points, and a loss. Then a new
     `ledger.optimizer.Optimizer` is seeded from (seed, iteration, round), is told all observations at once, and is asked
     for a batch by the constant liar ``cl_min`` (Ginsbourger, Le Riche and Carraro 2010). The fit of a kernel begins
     from the one recorded before. All is computed on one thread, and numpy's global generator is neither used nor
-    seeded: equal studies and histories give equal points.
+    seeded: equal studies and inputs give equal points.
 
     Parameters
     ----------
-    study : Study
+    study : StudySpec
     iteration, round : int
         From 0.
     size : int
         How many points, at least 1.
-    history : History
+    given : ProposalInput
 
     Returns
     -------
     Proposal
-        No point repeats one of the history, or another point.
+        No point repeats one of the input, or another point.
 
     Raises
     ------
     UsageError
-        Parameters of the history are not in the study's space.
+        Parameters of the input are not in the study's space.
 
     Examples
     --------
-    >>> from ledger.study.spec import assemble
+    >>> from ledger.study.file import assemble
     >>> study = assemble({"model": "svm", "seed": 7})
-    >>> proposal = propose(study, iteration=0, round=0, size=2, history=History())
+    >>> proposal = propose(study, iteration=0, round=0, size=2, given=ProposalInput())
     >>> [sorted(point) for point in proposal.points]
     [['C', 'gamma'], ['C', 'gamma']]
     """
     started = time.perf_counter()
     space = study.space
-    observations = [Observation(space.normalise(each.params), each.loss, each.seconds) for each in history.observations]
-    in_flight = [space.normalise(params) for params in history.in_flight]
+    observations = [Observation(space.normalise(each.params), each.loss, each.seconds) for each in given.observations]
+    in_flight = [space.normalise(params) for params in given.in_flight]
     used = {_key(params) for params in (*(each.params for each in observations), *in_flight)}
-    used |= {_key(space.normalise(params)) for params in history.excluded}
+    used |= {_key(space.normalise(params)) for params in given.excluded}
     points_of_space = space.size()
     if points_of_space is not None:
         size = min(size, points_of_space - len(used))
@@ -118,7 +118,7 @@ def propose(study: Study, iteration: int, round: int, size: int, history: Histor
         candidates = searched.random(size, seed)
     else:
         with one_thread():
-            optimizer = _optimizer(study, searched, seed, history.surrogate)
+            optimizer = _optimizer(study, searched, seed, given.surrogate)
             scaled = scaled_losses(losses)
             values = _with_times(scaled, observations) if study.optimizer.acq_func.endswith("ps") else scaled
             optimizer.tell([searched.point(each.params) for each in observations], values)
@@ -130,7 +130,7 @@ def propose(study: Study, iteration: int, round: int, size: int, history: Histor
     return Proposal(points, surrogate, told - started, time.perf_counter() - told)
 
 
-def _optimizer(study: Study, searched: SearchedSpace, seed: int, surrogate: Mapping[str, Any] | None) -> Optimizer:
+def _optimizer(study: StudySpec, searched: SearchedSpace, seed: int, surrogate: Mapping[str, Any] | None) -> Optimizer:
     asked = study.optimizer
     # skopt's "auto" asks for gradients of the kernel for categories where losses come with times
     gradients = asked.base_estimator == "GP" and asked.acq_func != "MES" and not searched.is_categorical
@@ -167,7 +167,7 @@ def _within_bounds(seconds: float) -> float:
     return min(max(seconds, SHORTEST), LONGEST)
 
 
-def _surrogate(study: Study, model: Any, observations: int) -> dict[str, Any]:
+def _surrogate(study: StudySpec, model: Any, observations: int) -> dict[str, Any]:
     estimator = study.optimizer.base_estimator
     if estimator != "GP":
         return {"estimator": estimator}

@@ -13,10 +13,10 @@ from ledger.optimizer import Optimizer
 from ledger.optimizer.columns import Columns
 from ledger.optimizer.gaussian_process import GaussianProcessRegressor
 from ledger.proposals.environment import one_thread
-from ledger.proposals.history import History
 from ledger.proposals.losses import scaled_losses
+from ledger.proposals.observations import ProposalInput
 from ledger.proposals.searched_space import SearchedSpace
-from ledger.study.spec import Study
+from ledger.study.spec import StudySpec
 
 Array = NDArray[np.float64]
 
@@ -62,15 +62,15 @@ class Importance:
 
 
 class Surrogate:
-    """A study's surrogate after all observations of a history, with the kernel that was recorded last.
+    """A study's surrogate after all observations, with the kernel that was recorded last.
 
     A GP's kernel is not fitted again; it knows as many observations as it does when it proposes. A forest is grown as
     for the next iteration. Failed trials count as the worst loss, as in proposals.
 
     Parameters
     ----------
-    study : Study
-    history : History
+    study : StudySpec
+    given : ProposalInput
         With a surrogate, and with at least one loss.
     iteration : int
         The number of the next iteration.
@@ -85,25 +85,25 @@ class Surrogate:
     Examples
     --------
     >>> from ledger.proposals import Observation, propose
-    >>> from ledger.study.spec import assemble
+    >>> from ledger.study.file import assemble
     >>> study = assemble({"model": "svm", "seed": 7})
-    >>> points = propose(study, iteration=0, round=0, size=12, history=History()).points
+    >>> points = propose(study, iteration=0, round=0, size=12, given=ProposalInput()).points
     >>> observations = [Observation(point, abs(point["C"] - 1.0), 1.0) for point in points]
-    >>> recorded = propose(study, 1, 0, 1, History(observations)).surrogate
-    >>> surrogate = Surrogate(study, History(observations, surrogate=recorded), iteration=2)
+    >>> recorded = propose(study, 1, 0, 1, ProposalInput(observations)).surrogate
+    >>> surrogate = Surrogate(study, ProposalInput(observations, surrogate=recorded), iteration=2)
     >>> importances = surrogate.importances()
     >>> importances["C"].total > importances["gamma"].total
     True
     """
 
-    def __init__(self, study: Study, history: History, iteration: int) -> None:
-        assert history.surrogate is not None
+    def __init__(self, study: StudySpec, given: ProposalInput, iteration: int) -> None:
+        assert given.surrogate is not None
         self._names, self._searched = study.space.names, SearchedSpace(study.space)
         self._seed = seeds.derive(study.seed, "iteration", iteration, 0)
-        losses = [each.loss for each in history.observations]
+        losses = [each.loss for each in given.observations]
         known = [loss for loss in losses if loss is not None]
         self._best, self._span = min(known), (max(known) - min(known)) or 1.0
-        points = [self._searched.point(study.space.normalise(each.params)) for each in history.observations]
+        points = [self._searched.point(study.space.normalise(each.params)) for each in given.observations]
         with one_thread():
             optimizer = Optimizer(
                 self._searched.dimensions(),
@@ -115,7 +115,7 @@ class Surrogate:
             self._columns = Columns(optimizer.space)
             model = clone(optimizer.base_estimator_)
             if isinstance(model, GaussianProcessRegressor):
-                model.set_params(optimizer=None, start=history.surrogate["theta"])
+                model.set_params(optimizer=None, start=given.surrogate["theta"])
             self._model = model.fit(self._columns.transform(points), np.array(scaled_losses(losses)))
         self.estimator = study.optimizer.base_estimator
         self.observations = len(points)

@@ -1,4 +1,4 @@
-"""Whole studies as a user runs them: real processes, ended in every way."""
+"""Whole studies with real processes that end in different ways."""
 
 import os
 import signal
@@ -25,21 +25,21 @@ def results(document):
 
 @pytest.mark.parametrize("model", ["svm", "xgb", "lgbm"])
 def test_a_run_on_four_workers_finds_a_good_model_and_the_same_command_shows_it_again(program, model):
-    command = ["run", "--model", model, "--iterations", "5", "--points", "4", "--seed", "7", "--workers", "4"]
+    command = ["run", "--model", model, "--iterations", "5", "--batch-size", "4", "--seed", "7", "--workers", "4"]
     out = program.run(*command)
     assert "20 complete" in out
     assert program.run(*command) == out
     document = program.document(out.split()[1])
     assert max(trial["metrics"]["accuracy"] for trial in document["trials"]) >= 0.95
     assert sum(row["size"] for row in document["iterations"] if row["surrogate"]) >= 12
-    # what was claimed ahead and not begun may have been given back
+    # trials that were claimed in advance and not begun may have been released
     outcomes = [attempt["outcome"] for attempt in document["attempts"] if attempt["outcome"] != "released"]
     assert outcomes == ["complete"] * 20
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_a_run_that_is_ended_in_the_middle_goes_on_and_is_the_undisturbed_one(tmp_path, how):
-    command = ["run", "--name", "s", "--iterations", "4", "--points", "3", "--seed", "3", "--workers", "2"]
+    command = ["run", "--name", "s", "--iterations", "4", "--batch-size", "3", "--seed", "3", "--workers", "2"]
     for name in ("calm", "ended"):
         (tmp_path / name).mkdir()
     calm, ended = Program(tmp_path / "calm"), Program(tmp_path / "ended")
@@ -71,7 +71,7 @@ def test_a_run_that_is_ended_in_the_middle_goes_on_and_is_the_undisturbed_one(tm
 
 
 def test_a_steady_run_that_is_killed_in_the_middle_goes_on_and_verifies(program):
-    command = ["run", "--mode", "steady", "--name", "s", "--iterations", "4", "--points", "3", "--workers", "2"]
+    command = ["run", "--mode", "steady", "--name", "s", "--iterations", "4", "--batch-size", "3", "--workers", "2"]
     process = program.start(*command)
     wait_until(lambda: program.query("select from ledger.trial where state = 'complete' offset 3"))
     workers = [pid for (pid,) in program.query("select pid from ledger.worker")]
@@ -97,11 +97,11 @@ def test_a_worker_that_is_told_to_leave_releases_its_trial_and_no_transaction_is
     assert open_for == [(0, 1)]
     ((pid,),) = program.query("select pid from ledger.worker")
     os.kill(pid, signal.SIGTERM)
-    # the only worker of the crew has left, so the run ends and says so
+    # the only worker has exited, so the run ends and reports this
     _, error = run.communicate()
     assert run.returncode == 1
-    assert "released, uncounted" in error
-    assert "all 1 workers have left" in error
+    assert "released, not counted" in error
+    assert "all 1 workers stopped" in error
     (program.folder / "go").touch()
     program.run(*command)
     document = program.document("own")
@@ -159,7 +159,7 @@ def test_an_own_objective_that_is_not_allowed_is_refused_before_anything_is_writ
 def test_a_worker_waits_for_a_study_that_is_not_there_yet_and_leaves_after_max_trials(program):
     worker = program.start("worker", "--study", "later", "--max-trials", "1")
     wait_until(lambda: program.query("select from ledger.worker"))
-    manager = program.start("manager", "--name", "later", "--iterations", "1", "--points", "2")
+    manager = program.start("manager", "--name", "later", "--iterations", "1", "--batch-size", "2")
     _, error = worker.communicate()
     assert worker.returncode == 0, error
     assert "after 1 attempts" in error
@@ -170,7 +170,7 @@ def test_a_worker_waits_for_a_study_that_is_not_there_yet_and_leaves_after_max_t
 
 
 def test_a_paused_study_hands_out_nothing_and_is_resumed(program):
-    manager = program.start("manager", "--name", "s", "--iterations", "2", "--points", "2")
+    manager = program.start("manager", "--name", "s", "--iterations", "2", "--batch-size", "2")
     wait_until(lambda: program.query("select from ledger.trial"))
     assert "is paused" in program.run("study", "pause", "s")
     worker = program.start("worker", "--study", "s", "--until-complete")

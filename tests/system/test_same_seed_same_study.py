@@ -1,4 +1,4 @@
-"""The same seed gives the same study, whoever trains and whatever fails meanwhile."""
+"""The same seed gives the same study, for any number of workers and under faults."""
 
 import pytest
 
@@ -20,7 +20,7 @@ KINDS = [
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("model", ["svm", "xgb", "lgbm"])
 def test_the_study_is_the_same_with_one_worker_with_eight_and_under_faults(tmp_path, model):
-    plan = Plan(model, iterations=18, points=4, seed=7, base_estimator="GP")
+    plan = Plan(model, iterations=18, batch_size=4, seed=7, base_estimator="GP")
     one = undisturbed(plan, tmp_path / "one")
     assert len(one) - initial_points(18, 4) == 60, "proposed by a model"
     assert undisturbed(plan, tmp_path / "eight", workers=8) == one

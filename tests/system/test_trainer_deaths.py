@@ -1,4 +1,4 @@
-"""Whatever an objective does to its process costs one attempt, with its cause, and never the worker."""
+"""A death of the trainer costs one attempt with a recorded cause, and never ends the worker."""
 
 import os
 import signal
@@ -59,7 +59,7 @@ def loop(params):
 
 @pytest.fixture
 def program(tmp_path):
-    return Program(tmp_path, WORKER_MEMORY_LIMIT="2G", WORKER_TRIAL_TIMEOUT="3")
+    return Program(tmp_path, LEDGER_WORKER_MEMORY_LIMIT="2G", LEDGER_WORKER_TRIAL_TIMEOUT="3")
 
 
 def own(program, function, points, **limits):
@@ -115,7 +115,7 @@ def test_a_study_may_limit_the_time_of_a_trial_too(program):
     assert "not done within 1 s" in error
     document = program.document("own")
     assert {attempt["outcome"] for attempt in document["attempts"]} == {"timeout"}
-    program.run("run", "--name", "s", "--trial-timeout", "60", "--iterations", "1", "--points", "1")
+    program.run("run", "--name", "s", "--trial-timeout", "60", "--iterations", "1", "--batch-size", "1")
     assert program.document("s")["study"]["spec"]["limits"]["trial_timeout"] == 60
 
 
@@ -140,4 +140,4 @@ def test_the_trainer_dies_with_its_worker_even_in_an_endless_loop_in_c(tmp_path)
     wait_until(lambda: not alive(pid))
     _, error = run.communicate()
     assert run.returncode == 1
-    assert "all 1 workers have left" in error
+    assert "all 1 workers stopped" in error

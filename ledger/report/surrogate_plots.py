@@ -1,0 +1,124 @@
+"""Plots of the surrogate: partial dependence, and importance of the parameters."""
+
+import numpy as np
+import plotly.graph_objects as go
+
+from ledger.proposals import Dependence
+from ledger.report import labels
+from ledger.report.content import LARGEST, Content
+from ledger.report.parameter_axes import parameter_axis
+from ledger.report.section import Plot, Section
+from ledger.report.theme import BLUE, ORANGE, SKY
+from ledger.study.dimensions import Dimension
+from ledger.text import one_line
+
+
+def dependence(content: Content) -> Section:
+    """Return one plot for each parameter: the surrogate's expected loss, averaged over the other parameters."""
+    title = "Partial dependence"
+    if content.surrogate is None:
+        return Section("dependence", title, _why_no_surrogate(content))
+    dependences = content.dependences
+    lows = [float((curve.mean - 2 * curve.deviation).min()) for curve in dependences.values()]
+    highs = [float((curve.mean + 2 * curve.deviation).max()) for curve in dependences.values()]
+    margin = 0.05 * ((max(highs) - min(lows)) or 1.0) if dependences else 0.0
+    plots = [
+        _dependence(content, dimension, dependences[dimension.name], [min(lows) - margin, max(highs) + margin])
+        for dimension in content.study.space.dimensions
+        if dimension.name in dependences
+    ]
+    caption = (
+        f"The loss that {_surrogate_name(content)} expects at each value of one parameter, averaged over all others,"
+        f" within two standard deviations{' between its trees' if content.surrogate.estimator != 'GP' else ''}. The"
+        " dotted line marks the best trial. A flat curve means that the parameter alone changes the loss little."
+    )
+    return Section("dependence", title, caption, plots, (420, 300))
+
+
+def importance(content: Content) -> Section:
+    """Return the share of the variance of the loss that each parameter explains, by the surrogate."""
+    title = "Importance of the parameters"
+    if content.surrogate is None:
+        return Section("importance", title, _why_no_surrogate(content))
+    ranking = sorted(content.importances.items(), key=lambda item: item[1].total)
+    if not any(shares.total for _, shares in ranking):
+        name = _surrogate_name(content)
+        return Section("importance", title, f"{name[0].upper()}{name[1:]} expects the same loss everywhere.")
+    figure = go.Figure(
+        [
+            go.Bar(
+                x=values,
+                y=list(range(len(ranking))),
+                orientation="h",
+                name=name,
+                marker={"color": colour},
+                hovertemplate=f"{name}: %{{x:.1%}}<extra></extra>",
+            )
+            for name, values, colour in (
+                ("with its interactions", [shares.total for _, shares in ranking], SKY),
+                ("alone", [shares.first for _, shares in ranking], BLUE),
+            )
+        ],
+        {
+            "height": 110 + 46 * len(ranking),
+            "bargap": 0.3,
+            "legend": {"traceorder": "reversed"},
+            "xaxis": {"tickformat": ".0%", "rangemode": "tozero", "title": {"text": "share of the loss's variance"}},
+            "yaxis": {
+                "tickvals": list(range(len(ranking))),
+                "ticktext": [labels.escaped(parameter, 28) for parameter, _ in ranking],
+                "showgrid": False,
+            },
+        },
+    )
+    parameter, shares = ranking[-1]
+    caption = (
+        f"By {_surrogate_name(content)}, {one_line(parameter, 60)} explains most of the variance of the loss over the"
+        f" whole space: {shares.first:.0%} alone, {shares.total:.0%} with its interactions. The bars are first-order"
+        " and total Sobol indices of the surrogate's mean, estimated from samples of the priors (Saltelli et al. 2010,"
+        " Jansen 1999)."
+    )
+    return Section("importance", title, caption, [Plot(figure, caption)], (900, 140 + 46 * len(ranking)))
+
+
+def _dependence(content: Content, dimension: Dimension, curve: Dependence, loss_range: list[float]) -> Plot:
+    assert content.best is not None
+    axis = parameter_axis(dimension)
+    (best,) = axis.positions([content.best.params[dimension.name]])
+    line = {"color": ORANGE, "width": 1.5, "dash": "dot"}
+    figure = go.Figure(
+        axis.dependence(curve),
+        {
+            **axis.layout(),
+            "yaxis": {"title": {"text": "expected loss"}, "range": loss_range},
+            "shapes": [{"type": "line", "x0": best, "x1": best, "yref": "paper", "y0": 0, "y1": 1, "line": line}],
+        },
+    )
+    lowest = int(np.argmin(curve.mean))
+    mean, margin = float(curve.mean[lowest]), 2 * float(curve.deviation[lowest])
+    return Plot(
+        figure,
+        f"{one_line(dimension.name, 60)}: lowest expected loss {labels.number(mean)} ± {labels.number(margin, 2)}, at"
+        f" {one_line(labels.value(curve.values[lowest]), 60)}.",
+    )
+
+
+def _why_no_surrogate(content: Content) -> str:
+    if content.best is None:
+        return "No trial is complete yet, so there is no surrogate."
+    if content.is_extreme:
+        return f"Some losses are beyond {LARGEST:g}, and their differences are too large to compute with."
+    return (
+        f"There is no surrogate yet: the first {content.study.resolved.initial_points} points are drawn at random, and"
+        " no later ones have been proposed."
+    )
+
+
+def _surrogate_name(content: Content) -> str:
+    assert content.surrogate is not None
+    names = {"GP": "the Gaussian process", "RF": "the random forest", "ET": "the forest of extra trees"}
+    name = names[content.surrogate.estimator]
+    known, observations = content.surrogate.known, content.surrogate.observations
+    if known < observations:
+        return f"{name} ({known:,} of {observations:,} trials known to it)"
+    return f"{name} of {observations:,} trials"
