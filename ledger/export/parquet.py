@@ -107,7 +107,7 @@ def _of_dimension(dimension: Dimension) -> tuple[pa.DataType, Callable[[Any], An
     if types == {int, float}:
         types = frozenset({float})
     # jsonb returns 1e16 as an integer, so a float has to be made one again
-    columns = {
+    columns: dict[type, tuple[pa.DataType, Callable[[Any], Any]]] = {
         float: (pa.float64(), _float),
         int: (pa.int64(), int),
         bool: (pa.bool_(), _same),

@@ -140,7 +140,7 @@ class SearchedCategorical(SearchedDimension):
 
     def quantiles(self, shares: Array) -> NDArray[Any]:
         size = self._dimension.size()
-        return np.minimum((shares * size).astype(int), size - 1)
+        return np.asarray(np.minimum((shares * size).astype(int), size - 1))
 
     def grid(self, size: int) -> NDArray[Any]:  # noqa: ARG002
         return np.arange(self._dimension.size())

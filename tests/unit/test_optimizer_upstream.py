@@ -291,8 +291,10 @@ def test_a_space_of_choices_alone(estimator, kind):
 def test_a_space_of_choices_alone_and_another_kernel(estimator):
     dimensions = [Categorical([1, 2, 3], transform="onehot"), Categorical([4, 5, 6], transform="onehot")]
     search = "sampling" if hasattr(estimator, "criterion") else "lbfgs"
-    settings = {"n_initial_points": 5, "random_state": 1, "acq_optimizer": search, **FEW}
-    optimizer = Optimizer(dimensions, estimator, **settings)
+    few = FEW["acq_optimizer_kwargs"]
+    optimizer = Optimizer(
+        dimensions, estimator, n_initial_points=5, random_state=1, acq_optimizer=search, acq_optimizer_kwargs=few
+    )
     for _ in range(2):
         batch = optimizer.ask(n_points=4)
         assert len(batch) == 4
