@@ -77,7 +77,7 @@ def storage(database_url: str | None = None, home: Path | None = None) -> "Itera
     database_url : str, optional
         A libpq URL or keyword string. Default: DATABASE_URL of the environment, unless a home is given.
     home : Path, optional
-        Folder of the embedded server, where no database is named. The server runs at least until the end of the block.
+        Folder of the embedded server, if no database is named. The server runs at least until the end of the block.
         Default: LEDGER_HOME of the environment, or ``./.ledger``.
 
     Yields

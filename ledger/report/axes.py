@@ -8,7 +8,7 @@ from ledger.report.content import Content
 from ledger.study.space import Categorical, Dimension, Integer
 from ledger.text import one_line
 
-# Losses get a logarithmic axis where the largest is at least this many times the smallest.
+# Losses get a logarithmic axis if the largest is at least this many times the smallest.
 LOGARITHMIC_RATIO = 50
 
 
@@ -99,7 +99,7 @@ def parallel_loss_axis(losses: list[float], *, logarithmic: bool) -> dict[str, A
 
 
 def _decade_ticks(logarithms: list[float]) -> dict[str, Any]:
-    """Return ticks at decades, or at both ends and the middle where there are fewer than three decades."""
+    """Return ticks at decades, or at both ends and the middle if there are fewer than three decades."""
     low, high = min(logarithms), max(logarithms)
     step = max(1, round((high - low) / 6))
     positions: list[float] = list(range(math.ceil(low), math.floor(high) + 1, step))
