@@ -15,14 +15,16 @@ from urllib.parse import quote
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
+from sqlalchemy import Connection
 
 from benchmarks.objectives import SECONDS, valley
 from ledger import embedded
-from ledger.database import migration
+from ledger.database import migration, trials
 from ledger.database.connection import engine
-from ledger.database.store import Batch, Store, StudyRow
-from ledger.manager.batch import register
-from ledger.study.spec import assemble
+from ledger.database.rows import StudyRow
+from ledger.manager.registration import register
+from ledger.study.file import assemble
+from tests.integration.ledgers import propose, tell
 
 ROOT = Path(__file__).parents[1]
 NAMES = ("x", "y", "z")
@@ -57,9 +59,9 @@ class Ledger:
         self.url, self.folder = url, folder
 
     @contextmanager
-    def store(self) -> Iterator[Store]:
+    def db(self) -> Iterator[Connection]:
         with engine(self.url).connect() as connection:
-            yield Store(connection)
+            yield connection
 
     def query(self, statement: str, *parameters: object) -> list[tuple[Any, ...]]:
         with psycopg.connect(self.url, autocommit=True) as connection:
@@ -82,8 +84,8 @@ class Ledger:
         space = "\n".join(f'{one} = {{ type = "real", low = 0.0, high = 1.0 }}' for one in NAMES)
         facts = {"iterations": iterations, "batch_size": batch_size, "function": function, "mode": mode}
         file.write_text(_FILE.format(name=name, space=space, **facts))
-        with self.store() as store:
-            return register(store, assemble({}, file))
+        with self.db() as db:
+            return register(db, assemble({}, file))
 
     def fill(self, row: StudyRow, trials: int, batch: int) -> tuple[list[list[float]], list[float]]:
         """Record complete trials in iterations that are told. Returns their points and losses."""
@@ -96,8 +98,8 @@ class Ledger:
 
     def propose(self, row: StudyRow, number: int, points: Sequence[Sequence[float]]) -> None:
         params = [dict(zip(NAMES, map(float, point), strict=True)) for point in points]
-        with self.store() as store:
-            assert store.propose(row.id, number, 0, Batch(params, None, {}, 0.0, 0.0))
+        with self.db() as db:
+            propose(db, row, number, params)
 
     def finish(self, row: StudyRow, number: int) -> None:
         """Complete the trials of an iteration without a worker, and mark the iteration as told."""
@@ -105,14 +107,14 @@ class Ledger:
             "update ledger.trial set state = 'complete', loss = %s, metrics = '{}', finished_at = ledger.clock()"
             " where study_id = %s and number = %s"
         )
-        with psycopg.connect(self.url, autocommit=True) as connection, self.store() as store:
-            trials = store.trials(row.id, iteration=number)
-            losses = [valley(trial.params) for trial in trials]
+        with psycopg.connect(self.url, autocommit=True) as connection, self.db() as db:
+            proposed = trials.all_of(db, row.id, iteration=number)
+            losses = [valley(trial.params) for trial in proposed]
             with connection.cursor() as cursor, connection.transaction():
                 cursor.executemany(
-                    statement, [(loss, row.id, trial.number) for trial, loss in zip(trials, losses, strict=True)]
+                    statement, [(loss, row.id, trial.number) for trial, loss in zip(proposed, losses, strict=True)]
                 )
-            assert store.tell(row.id, number, statistics.fmean(losses), min(losses), len(trials))
+            assert tell(db, row, number, statistics.fmean(losses), min(losses)) == "told"
 
     def iterations(self, row: StudyRow) -> int:
         """Return the number of proposed iterations."""

@@ -10,8 +10,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from benchmarks.ledgers import NAMES, Ledger
-from ledger.database.store import StudyRow
-from ledger.manager.batch import LONGEST_POLL, SHORTEST_POLL
+from ledger.database import trials
+from ledger.database.rows import StudyRow
+from ledger.manager.batch import BatchPolicy
+from ledger.manager.loop import SHORTEST_POLL
+from tests.integration.ledgers import tell
 
 
 def skopt_optimizer(initial: int, seed: int = 0) -> Any:
@@ -39,11 +42,11 @@ def search(found: Ledger, row: StudyRow, optimizer: Any, sizes: Sequence[int]) -
 
 
 def _losses(found: Ledger, row: StudyRow, number: int) -> list[float]:
-    with found.store() as store:
+    with found.db() as db:
         pause = SHORTEST_POLL
-        while store.waiting(row.id, number)[0]:
+        while any(trial.is_open for trial in trials.all_of(db, row.id, iteration=number)):
             time.sleep(pause)
-            pause = min(pause * 1.5, LONGEST_POLL)
-        losses = [trial.loss for trial in store.trials(row.id, iteration=number)]
-        assert store.tell(row.id, number, statistics.fmean(losses), min(losses), len(losses))
+            pause = min(pause * 1.5, BatchPolicy.longest_poll)
+        losses = [trial.result for trial in trials.all_of(db, row.id, iteration=number)]
+        assert tell(db, row, number, statistics.fmean(losses), min(losses)) == "told"
     return losses

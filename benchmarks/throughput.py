@@ -22,13 +22,15 @@ from typing import Any
 
 import psycopg
 from psycopg.conninfo import make_conninfo
+from sqlalchemy import Connection
 
 from benchmarks import optuna_storage, report
 from ledger import embedded
-from ledger.database import migration, protocol
+from ledger.database import migration, protocol, studies
 from ledger.database.connection import engine
-from ledger.database.store import Batch, Store, StudyRow
+from ledger.database.rows import StudyRow
 from ledger.worker.claim_size import LARGEST_CLAIM
+from tests.integration.ledgers import finish, propose
 
 WORKERS = (1, 4, 8, 32)
 TRIALS = 4000
@@ -106,15 +108,15 @@ def _migrate(url: str) -> None:
         migration.upgrade(connection)
 
 
-def _study(store: Store, name: str) -> StudyRow:
-    row = store.create(name, _SPEC, "", 1, {})
+def _study(db: Connection, name: str) -> StudyRow:
+    row = studies.create(db, name, _SPEC, "", 1, {})
     assert row is not None
     return row
 
 
-def _propose(store: Store, row: StudyRow, iteration: int, trials: int) -> None:
+def _propose(db: Connection, row: StudyRow, iteration: int, trials: int) -> None:
     points = [{"x": 1e6 * iteration + index} for index in range(trials)]
-    assert store.propose(row.id, iteration, 0, Batch(points, None, {}, 0.0, 0.0))
+    propose(db, row, iteration, points)
 
 
 @contextmanager
@@ -132,9 +134,8 @@ def _workers(url: str, folder: Path, count: int, study: str) -> Iterator[None]:
         while _value(connection, here) < before + count:
             time.sleep(0.05)
         yield
-        with engine(url).connect() as own:
-            store = Store(own)
-            store.finish(store.study(study).id, "complete", None)
+        with engine(url).connect() as db:
+            finish(db, studies.get(db, study), "complete")
         for process in processes:
             process.wait()
 
@@ -198,14 +199,14 @@ def _beside_optuna(ours: Mapping[int, Sequence[float]], *, quick: bool) -> str:
 def _rate(url: str, study: str, trials: int, work: Callable[[str], Any]) -> float:
     """Have the trials of a new study completed, and return the trials per second."""
     with engine(url).connect() as connection:
-        store = Store(connection)
-        row = _study(store, study)
+        db = connection
+        row = _study(db, study)
         with psycopg.connect(url, autocommit=True) as asks:
             with work(study):
-                # the first trials make every worker ready; only the later ones are timed
-                _propose(store, row, 0, 64)
+                # one for each worker to get ready on, and then those that count
+                _propose(db, row, 0, 64)
                 _wait(asks, row, 64)
-                _propose(store, row, 1, trials)
+                _propose(db, row, 1, trials)
                 _wait(asks, row, 64 + trials)
             seconds = _value(
                 asks,
@@ -233,9 +234,8 @@ def _bare(url: str, count: int, together: int, study: str) -> Iterator[None]:
         process.start()
     ready.wait()
     yield
-    with engine(url).connect() as own:
-        store = Store(own)
-        store.finish(store.study(study).id, "complete", None)
+    with engine(url).connect() as db:
+        finish(db, studies.get(db, study), "complete")
     for process in processes:
         process.join()
 
@@ -274,12 +274,12 @@ def _beside_finished_trials(url: str, finished: Sequence[int], claims: int) -> s
     for count, database in zip(finished, databases, strict=True):
         _migrate(database)
         with engine(database).connect() as own, psycopg.connect(database, autocommit=True) as connection:
-            store = Store(own)
-            row = _study(store, "s")
+            db = own
+            row = _study(db, "s")
             connection.execute(_FINISHED, {"study": row.id, "trials": count})
             connection.execute(_THEIR_ATTEMPTS)
-            # more trials, for the claims of 32
-            _propose(store, row, count // 10, claims + LARGEST_CLAIM * (claims // 10))
+            # twice as many, for those that are claimed by 32
+            _propose(db, row, count // 10, claims + LARGEST_CLAIM * (claims // 10))
             connection.execute("vacuum (analyze)")
             connection.execute("checkpoint")
     took: dict[str, list[list[float]]] = {what: [[] for _ in finished] for what in ("claim", "complete", "claim of 32")}
@@ -332,13 +332,13 @@ def _until_claimed(url: str, folder: Path, inserts: int, polled: int) -> str:
 
 def _latencies(url: str, folder: Path, study: str, inserts: int, *, notify: bool) -> list[float]:
     with engine(url).connect() as connection, psycopg.connect(url, autocommit=True) as asks:
-        store = Store(connection)
-        row = _study(store, study)
+        db = connection
+        row = _study(db, study)
         with _workers(url, folder, IDLE_WORKERS, study):
             # the first trials have to wait until the trainers have started
             for number in range(inserts + 2 * IDLE_WORKERS):
                 if notify:
-                    _propose(store, row, number, 1)
+                    _propose(db, row, number, 1)
                 else:
                     _insert_silently(asks, row, number)
                 _wait(asks, row, number + 1)

@@ -10,7 +10,7 @@ import warnings
 from benchmarks import report
 from benchmarks.ledgers import Ledger, ledger
 from benchmarks.loop import search, skopt_optimizer
-from ledger.database.store import StudyRow
+from ledger.database.rows import StudyRow
 
 TRIALS = 256
 BATCH = 8

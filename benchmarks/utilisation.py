@@ -16,7 +16,7 @@ from benchmarks import file_polling, report
 from benchmarks.ledgers import NAMES, Ledger, ledger
 from benchmarks.loop import search, skopt_optimizer
 from benchmarks.objectives import valley
-from ledger.database.store import StudyRow
+from ledger.database.rows import StudyRow
 
 WORKERS = 8
 BATCH = 32

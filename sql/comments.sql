@@ -12,6 +12,7 @@ begin
     from (values
       ('ledger.study'::regclass, 'ledger.studies'::regclass),
       ('ledger.iteration', 'ledger.iterations'),
+      ('ledger.manager', 'ledger.managers'),
       ('ledger.trial', 'ledger.trials'),
       ('ledger.attempt', 'ledger.attempts'),
       ('ledger.worker', 'ledger.workers'),
@@ -23,3 +24,6 @@ begin
   end loop;
 end
 $$;
+
+comment on table ledger.alembic_version is 'The revision of the schema, as alembic records it.';
+comment on column ledger.alembic_version.version_num is 'The revision.';

@@ -15,11 +15,11 @@ import psycopg
 import pytest
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from sqlalchemy import Connection
 
 from ledger import embedded
 from ledger.database import migration
 from ledger.database.connection import engine
-from ledger.database.store import Store
 
 # a slow machine must not fail a test
 hypothesis.settings.register_profile("ledger", deadline=None)
@@ -124,9 +124,9 @@ def connection(url: str) -> Iterator[psycopg.Connection[Any]]:
 
 
 @pytest.fixture
-def store(url: str) -> Iterator[Store]:
+def db(url: str) -> Iterator[Connection]:
     with engine(url).connect() as connection:
-        yield Store(connection)
+        yield connection
 
 
 @pytest.fixture

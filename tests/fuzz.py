@@ -98,11 +98,17 @@ def run(words: list[str], environment: Mapping[str, str]) -> tuple[int, str, str
 
 
 def check_told(code: int, error: str) -> None:
-    """Check that an error is one line of printable text, and that the exit code fits the error."""
+    """An error is one line that a terminal shows as it is, and the exit code says whether the usage was wrong.
+
+    Before it there may be the log line of the settings from the environment.
+    """
     assert code in (1, 2), error
-    assert error.startswith("ledger: "), error
     assert error.endswith("\n")
-    check_line(error.removesuffix("\n"))
+    *logged, told = error.removesuffix("\n").split("\n")
+    assert told.startswith("ledger: "), error
+    check_line(told)
+    assert all("settings from the environment: " in line and line.isprintable() for line in logged[:1]), error
+    assert len(logged) <= (code == 1), error
 
 
 def check_line(message: str) -> None:

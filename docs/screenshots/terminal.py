@@ -16,9 +16,9 @@ from rich.text import Text
 from sqlalchemy.exc import DBAPIError
 
 from ledger import embedded
+from ledger.database import status, studies
 from ledger.database.connection import Unreachable, engine
 from ledger.database.status import Status
-from ledger.database.store import Store
 from ledger.errors import LedgerError
 from ledger.terminal.panel import StatusPanel
 
@@ -43,15 +43,14 @@ def watch(home: Path) -> Status:
     end = time.monotonic() + 600
     while time.monotonic() < end:
         try:
-            with engine(embedded.url(home)).connect() as connection:
-                store = Store(connection)
-                study = store.study("digits")
+            with engine(embedded.url(home)).connect() as db:
+                study = studies.get(db, "digits")
                 while time.monotonic() < end:
-                    status = store.status(study.id)
-                    training = sum(worker.trial is not None for worker in status.workers)
-                    if status.done > status.total // 2 and training >= 3:
-                        return status
-                    if status.has_ended:
+                    now = status.read(db, study.id)
+                    training = sum(worker.trial is not None for worker in now.workers)
+                    if now.ended > now.budget // 2 and training >= 3:
+                        return now
+                    if now.has_ended:
                         sys.exit("the study ended before three workers were training at the same time")
                     time.sleep(0.02)
         except (Unreachable, LedgerError, DBAPIError):

@@ -1,11 +1,16 @@
 """completion: the script by which a shell completes commands, options and names of studies."""
 
+import sys
+from pathlib import Path
+
 import click
 from click.shell_completion import get_completion_class
 
 from ledger.cli.options import examples
 
 _VARIABLE = "_LEDGER_COMPLETE"
+# The second name is for machines where `ledger` is another program.
+_NAMES = ("ledger", "trial-ledger")
 
 
 @click.command(
@@ -24,6 +29,7 @@ def completion(shell: str) -> None:
     """
     from ledger.cli import program
 
-    complete = get_completion_class(shell)
-    assert complete is not None
-    click.echo(complete(program, {}, "ledger", _VARIABLE).source())
+    found = get_completion_class(shell)
+    assert found is not None
+    called = Path(sys.argv[0]).name
+    click.echo(found(program, {}, called if called in _NAMES else _NAMES[0], _VARIABLE).source())

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from ledger.access import ledger_store
+from ledger.access import connected
 from ledger.cli import document, table
 from ledger.cli.options import TEXT, examples, settings_options
 from ledger.errors import UsageError
@@ -39,7 +39,7 @@ def query(name: str | None, listing: bool, variables: Sequence[str], as_json: bo
 
     `ledger query --list` shows the names. A query is about every study unless `-v study=NAME` selects one.
     """
-    from ledger.database import queries
+    from ledger.database import queries, reads
 
     if listing:
         known = queries.known().values()
@@ -54,12 +54,14 @@ def query(name: str | None, listing: bool, variables: Sequence[str], as_json: bo
     if name is None:
         raise UsageError("the name of a query is missing: `ledger query --list` shows the names")
     statement = queries.find(name).with_values(dict(map(_pair, variables)))
-    with ledger_store(settings) as store:
-        columns, rows = store.ask(statement)
+    with connected(settings) as connection:
+        columns, answers = reads.ask(connection, statement)
     if as_json:
-        document.write([dict(zip(columns, map(document.plain, row), strict=True)) for row in rows])
-    elif rows:
-        table.show([column.upper().replace("_", " ") for column in columns], [tuple(map(_cell, row)) for row in rows])
+        document.write([dict(zip(columns, map(document.plain, row), strict=True)) for row in answers])
+    elif answers:
+        table.show(
+            [column.upper().replace("_", " ") for column in columns], [tuple(map(_cell, row)) for row in answers]
+        )
     else:
         click.echo("no rows")
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from ledger.access import ledger_store
+from ledger.access import connected
 from ledger.cli.names import STUDY
 from ledger.cli.options import examples, settings_options
 from ledger.errors import UsageError
@@ -45,6 +45,7 @@ def report(name: str, output: Path, format_: str, plot: str | None, settings: Se
     and importance by the surrogate, the attempts of the workers over time, a table of trials, the best parameters, and
     the study's spec. The study may be running.
     """
+    from ledger.database import studies, transfer
     from ledger.export.files import check_folder, whole_file
 
     if (format_ == "png") != (plot is not None):
@@ -54,8 +55,8 @@ def report(name: str, output: Path, format_: str, plot: str | None, settings: Se
     check_folder(output.parent)
     if format_ == "png":
         _check_installed()
-    with ledger_store(settings) as store:
-        ledger = store.snapshot(store.study(name).id)
+    with connected(settings) as connection:
+        ledger = transfer.snapshot(connection, studies.get(connection, name).id)
     if plot is None:
         from ledger.report.page import render
 

@@ -5,7 +5,7 @@ from collections.abc import Collection
 
 from ledger.cli import outcome
 from ledger.database.connection import engine
-from ledger.database.store import Store, StudyRow
+from ledger.database.rows import StudyRow
 from ledger.errors import LedgerError
 from ledger.search import Listener, LocalWorkers
 from ledger.settings import Settings
@@ -52,7 +52,7 @@ def local(count: int, allowed: Collection[str], shown: Shown) -> LocalWorkers:
 def end(url: str, settings: Settings, row: StudyRow) -> None:
     """Print what the study has found; a LedgerError where it did not complete."""
     with engine(url, "ledger command", statement_seconds=settings.statement_timeout).connect() as connection:
-        outcome.show(Store(connection), row)
+        outcome.show(connection, row)
     if row.state != "complete":
         way_out = f": `ledger resume {row.name}` tries again" if row.state == "failed" else ""
         raise LedgerError(f"study {row.name} is {row.state}{way_out}")

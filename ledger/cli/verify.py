@@ -4,7 +4,7 @@ from itertools import groupby
 
 import click
 
-from ledger.access import ledger_store
+from ledger.access import connected
 from ledger.cli import document
 from ledger.cli.names import STUDY
 from ledger.cli.options import examples, settings_options
@@ -25,10 +25,11 @@ def verify(name: str, as_json: bool, settings: Settings) -> None:
     other package versions, or of another BLAS kernel, is listed as not comparable and is no difference. The study may
     be running.
     """
+    from ledger.database import studies, transfer
     from ledger.verification import verify as verify_snapshot
 
-    with ledger_store(settings) as store:
-        snapshot = store.snapshot(store.study(name).id)
+    with connected(settings) as connection:
+        snapshot = transfer.snapshot(connection, studies.get(connection, name).id)
     try:
         report = verify_snapshot(snapshot)
     except LedgerError as error:

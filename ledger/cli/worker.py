@@ -6,8 +6,9 @@ from datetime import timedelta
 import click
 from click.core import ParameterSource
 
-from ledger.access import database, ledger_store
+from ledger.access import connected, database
 from ledger.cli import document, table
+from ledger.cli.environment import log_environment
 from ledger.cli.names import STUDY
 from ledger.cli.options import Bytes, Seconds, allow_option, examples, service_options, settings_options
 from ledger.errors import UsageError
@@ -26,7 +27,7 @@ from ledger.settings import Settings
 )
 @click.option(
     "--study",
-    envvar="STUDY_NAME",
+    envvar="LEDGER_STUDY",
     show_envvar=True,
     type=STUDY,
     metavar="NAME",
@@ -40,7 +41,7 @@ from ledger.settings import Settings
 )
 @click.option(
     "--threads",
-    envvar="WORKER_THREADS",
+    envvar="LEDGER_WORKER_THREADS",
     show_envvar=True,
     type=click.IntRange(min=1),
     default=1,
@@ -49,7 +50,7 @@ from ledger.settings import Settings
 )
 @click.option(
     "--grace",
-    envvar="WORKER_GRACE",
+    envvar="LEDGER_WORKER_GRACE",
     show_envvar=True,
     type=Seconds(min=0),
     default=8.0,
@@ -58,14 +59,14 @@ from ledger.settings import Settings
 )
 @click.option(
     "--trial-timeout",
-    envvar="WORKER_TRIAL_TIMEOUT",
+    envvar="LEDGER_WORKER_TRIAL_TIMEOUT",
     show_envvar=True,
     type=Seconds(min=0.01),
     help="Longest time of an attempt on this worker. Default: the limit of the study.",
 )
 @click.option(
     "--memory-limit",
-    envvar="WORKER_MEMORY_LIMIT",
+    envvar="LEDGER_WORKER_MEMORY_LIMIT",
     show_envvar=True,
     type=Bytes(),
     help="Memory for the data of a training, as in 512M or 4G. A trial that needs more fails. Default: no limit.",
@@ -95,6 +96,8 @@ def worker(
     if context.invoked_subcommand is not None:
         _refuse_options(context)
         return
+    if not exit_on_eof:  # `ledger run` has logged the settings of its workers
+        log_environment(settings)
     from ledger.database import revision
     from ledger.database.connection import connect
     from ledger.worker.options import WorkerOptions
@@ -117,11 +120,13 @@ def list_(as_json: bool, settings: Settings) -> None:
 
     A worker is alive if it was seen within the last 30 s, or holds a trial whose lease has not ended.
     """
-    with ledger_store(settings) as store:
-        rows = store.workers()
+    from ledger.database import reads
+
+    with connected(settings) as connection:
+        rows = reads.workers(connection)
     if as_json:
         names = ("name", "host", "pid", "started_at", "last_seen_at", "stopped_at", "alive", "study", "trial")
-        document.write([{**document.pick(row, *names), "versions": row.versions} for row in rows])
+        document.write([{**document.pick(row, *names), "versions": row.versions} for row, _seconds in rows])
         return
     if not rows:
         click.echo("no worker has started yet: `ledger worker` starts one")
@@ -134,9 +139,9 @@ def list_(as_json: bool, settings: Settings) -> None:
                 row.host,
                 "stopped" if row.stopped_at is not None else "alive" if row.alive else "gone",
                 None if row.trial is None else f"{row.study} trial {row.trial}",
-                f"{max(timedelta(), timedelta(seconds=int(row.seconds)))} ago",
+                f"{max(timedelta(), timedelta(seconds=int(seconds)))} ago",
             )
-            for row in rows
+            for row, seconds in rows
         ],
     )
 

@@ -14,6 +14,7 @@ from ledger import embedded
 from ledger.database import migration
 from ledger.database.connection import DEFAULTS, STATEMENT_SECONDS, connect, engine, place, set_up
 from ledger.errors import LedgerError
+from ledger.keywords import known_keywords
 from ledger.optuna import views as optuna_views
 from ledger.settings import Settings
 
@@ -68,31 +69,38 @@ def url(database_url: str) -> str:
     return f"postgresql+psycopg://{user}{where}/{database}?{query}"
 
 
+@known_keywords
 @contextmanager
 def storage(database_url: str | None = None, home: Path | None = None) -> "Iterator[RDBStorage]":
-    """Open the ledger as an Optuna storage that refuses every write.
+    """Yield the ledger as a storage from which Optuna reads studies. The storage refuses every write.
 
     Parameters
     ----------
     database_url : str, optional
-        A libpq URL or keyword string. Default: DATABASE_URL of the environment, unless a home is given.
+        The ledger's database, as a libpq URL or keyword string. Default: the environment variable DATABASE_URL, unless
+        `home` is given.
     home : Path, optional
-        Folder of the embedded server, if no database is named. The server runs at least until the end of the block.
-        Default: LEDGER_HOME of the environment, or ``./.ledger``.
+        The folder of the embedded server, used if no database is given. The server runs at least until the end of
+        the block. Default: the environment variable LEDGER_HOME, else ``./.ledger``.
 
     Yields
     ------
     optuna.storages.RDBStorage
+        The storage, for Optuna's functions that read. Its connections are closed at the end of the block.
 
     Raises
     ------
     LedgerError
-        Optuna is not installed or not supported, the ledger is unreachable, or `ledger optuna enable` was not run.
+        Optuna is not installed or not supported, the database cannot be reached, or `ledger optuna enable` was not run.
 
     Examples
     --------
-    >>> with storage() as ledger:  # doctest: +SKIP
-    ...     optuna.load_study(study_name="svm-42-5a83e9", storage=ledger).best_params
+    >>> import optuna
+    >>> from ledger.optuna import storage
+    >>> with storage() as ledger:
+    ...     study = optuna.load_study(study_name="parabola", storage=ledger)
+    ...     len(study.trials)
+    6
     """
     settings = Settings.from_environment()
     with ExitStack() as stack:

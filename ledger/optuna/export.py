@@ -5,7 +5,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ledger.database.store import AnyRow, Store, StudyRow
+from sqlalchemy import Connection
+
+from ledger.database import trials
+from ledger.database.rows import StudyRow, TrialRow
 from ledger.errors import LedgerError, UsageError
 from ledger.export.files import whole_path
 from ledger.optuna.connect import check_version
@@ -23,12 +26,12 @@ _STATES = {
 }
 
 
-def write_optuna(store: Store, study: StudyRow, path: Path) -> None:
+def write_optuna(connection: Connection, study: StudyRow, path: Path) -> None:
     """Write a study, through Optuna's API, into a new storage. Optuna reads the same study there as in the ledger.
 
     Parameters
     ----------
-    store : Store
+    connection : Connection
     study : StudyRow
     path : Path
         A file that does not exist.
@@ -61,7 +64,7 @@ def write_optuna(store: Store, study: StudyRow, path: Path) -> None:
             exported = optuna.create_study(storage=storage, study_name=study.name, direction="minimize")
             for name, value in _study_attributes(study).items():
                 exported.set_user_attr(name, value)
-            exported.add_trials(_trials(store, study))
+            exported.add_trials(_trials(connection, study))
         finally:
             optuna.logging.set_verbosity(verbosity)
             storage.remove_session()
@@ -90,13 +93,13 @@ def distributions(space: list[dict[str, Any]]) -> "dict[str, BaseDistribution]":
 
 
 def _study_attributes(study: StudyRow) -> dict[str, Any]:
-    attributes = {**study.spec, "iterations": study.iterations, "reason": study.reason, "state": study.state}
+    attributes = {**study.spec, "budget": study.budget, "reason": study.reason, "state": study.state}
     return {name: value for name, value in attributes.items() if value is not None}
 
 
-def _trials(store: Store, study: StudyRow) -> "Iterator[FrozenTrial]":
+def _trials(connection: Connection, study: StudyRow) -> "Iterator[FrozenTrial]":
     space = distributions(study.spec["space"])
-    for page in store.trial_pages(study.id):
+    for page in trials.pages(connection, study.id):
         for row in page:
             try:
                 yield _trial(row, space)
@@ -104,7 +107,7 @@ def _trials(store: Store, study: StudyRow) -> "Iterator[FrozenTrial]":
                 raise LedgerError(f"Optuna refuses trial {row.number} of study {study.name}: {error}") from None
 
 
-def _trial(row: AnyRow, space: "dict[str, BaseDistribution]") -> "FrozenTrial":
+def _trial(row: TrialRow, space: "dict[str, BaseDistribution]") -> "FrozenTrial":
     from optuna.trial import TrialState, create_trial
 
     # converted, because JSON does not distinguish 1 from 1.0

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
-from ledger.database.store import Finished
+from ledger.database.trials import Finished
 from ledger.errors import LedgerError, UsageError
 from ledger.imports.history import Row, finite_loss
 from ledger.study.space import Space

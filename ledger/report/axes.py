@@ -15,7 +15,7 @@ LOGARITHMIC_RATIO = 50
 def loss_axis(content: Content) -> dict[str, Any]:
     """Return the axis of losses; there is at least one."""
     if is_logarithmic(content):
-        losses = [trial.loss for trial in content.complete]
+        losses = [trial.result for trial in content.complete]
         decades = math.log10(max(losses)) - math.log10(min(losses))
         return {"title": {"text": "loss (log)"}, "type": "log", "dtick": math.ceil(decades / 6)}
     return {"title": {"text": "loss"}}
@@ -23,7 +23,7 @@ def loss_axis(content: Content) -> dict[str, Any]:
 
 def is_logarithmic(content: Content) -> bool:
     """Return whether the losses are drawn on a logarithmic axis."""
-    losses = [trial.loss for trial in content.complete]
+    losses = [trial.result for trial in content.complete]
     return bool(min(losses) > 0 and max(losses) / min(losses) >= LOGARITHMIC_RATIO)
 
 

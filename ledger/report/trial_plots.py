@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from ledger.database.store import AnyRow
+from ledger.database.rows import TrialRow
 from ledger.report import axes, labels
 from ledger.report.content import SHOWN, Content
 from ledger.report.section import Plot, Section
@@ -28,7 +28,7 @@ def convergence(content: Content) -> Section:
     traces = [
         go.Scatter(
             x=[trial.number for trial in shown],
-            y=[trial.loss for trial in shown],
+            y=[trial.result for trial in shown],
             mode="markers",
             name="loss of a trial",
             marker={"color": SKY, "size": 7 if len(shown) < 300 else 4},
@@ -68,7 +68,7 @@ def convergence(content: Content) -> Section:
     figure = go.Figure(traces, layout)
     if len(content.ledger.trials) == 1:
         figure.update_xaxes(range=[-1, 1], dtick=1)
-    best = f"Best loss {labels.number(content.best.loss)}, at trial {content.best.number}"
+    best = f"Best loss {labels.number(content.best.result)}, at trial {content.best.number}"
     complete = labels.plural(len(content.complete), "is complete", "are complete")
     caption = f"{best} of {len(content.ledger.trials)}; {complete}{_other_states(content)}."
     if content.is_steady:
@@ -79,10 +79,10 @@ def convergence(content: Content) -> Section:
 def parallel(content: Content) -> Section:
     """Return parallel coordinates: one line for each complete trial, through its parameters to its loss."""
     title = "Parallel coordinates"
-    shown = sorted((trial for trial in content.shown if trial.state == "complete"), key=lambda trial: -trial.loss)
+    shown = sorted((trial for trial in content.shown if trial.state == "complete"), key=lambda trial: -trial.result)
     if not shown:
         return Section("parallel", title, "No trial is complete yet.")
-    losses = [trial.loss for trial in shown]
+    losses = [trial.result for trial in shown]
     loss_axis = axes.parallel_loss_axis(losses, logarithmic=axes.is_logarithmic(content))
     dimensions = [
         axes.parallel_axis(dimension, [trial.params[dimension.name] for trial in shown])
@@ -133,7 +133,7 @@ def _parameter(content: Content, dimension: Dimension) -> Plot:
     failed = [trial for trial in content.shown if trial.state == "failed"]
     random = np.random.default_rng(_SEED)
 
-    def positions(trials: Sequence[AnyRow]) -> list[Any]:
+    def positions(trials: Sequence[TrialRow]) -> list[Any]:
         values = [trial.params[dimension.name] for trial in trials]
         if not isinstance(dimension, Categorical):
             return values
@@ -144,7 +144,7 @@ def _parameter(content: Content, dimension: Dimension) -> Plot:
     traces = [
         go.Scatter(
             x=positions(shown),
-            y=[trial.loss for trial in shown],
+            y=[trial.result for trial in shown],
             mode="markers",
             marker={"color": AZURE, "size": 6 if len(shown) < 300 else 4, "opacity": 0.8},
             customdata=[[trial.number, value] for trial, value in zip(shown, values, strict=True)],
@@ -165,10 +165,10 @@ def _parameter(content: Content, dimension: Dimension) -> Plot:
     return Plot(figure, f"{one_line(dimension.name, 60)}: {_extent(dimension)}; best {best}.")
 
 
-def _failed_trace(positions: list[Any], failed: Sequence[AnyRow], complete: Sequence[AnyRow]) -> go.Scatter:
+def _failed_trace(positions: list[Any], failed: Sequence[TrialRow], complete: Sequence[TrialRow]) -> go.Scatter:
     return go.Scatter(
         x=positions,
-        y=[max(trial.loss for trial in complete)] * len(failed),
+        y=[max(trial.result for trial in complete)] * len(failed),
         mode="markers",
         name="failed, without a loss",
         marker={"color": VERMILLION, "size": 9, "symbol": "x-thin", "line": {"width": 2, "color": VERMILLION}},
@@ -182,9 +182,9 @@ def _best_so_far(content: Content) -> tuple[list[int], list[float]]:
     numbers: list[int] = []
     losses: list[float] = []
     for trial in content.complete:
-        if not losses or trial.loss < losses[-1]:
+        if not losses or trial.result < losses[-1]:
             numbers.append(trial.number)
-            losses.append(trial.loss)
+            losses.append(trial.result)
     last = content.complete[-1].number
     return ([*numbers, last], [*losses, losses[-1]]) if numbers[-1] != last else (numbers, losses)
 
@@ -195,16 +195,15 @@ def _iteration_means(content: Content) -> list[tuple[float, float, int]]:
         number: float(np.mean([trial.number for trial in trials]))
         for number, trials in groupby(content.ledger.trials, key=lambda trial: trial.iteration)
     }
-    told = [
-        iteration
+    means = [
+        (middles[iteration.number], iteration.mean_loss, iteration.number)
         for iteration in content.ledger.iterations
         if iteration.mean_loss is not None and iteration.number in middles
     ]
-    step = 1 + len(told) // SHOWN
-    return [(middles[iteration.number], iteration.mean_loss, iteration.number) for iteration in told[::step]]
+    return means[:: 1 + len(means) // SHOWN]
 
 
-def _description(trial: AnyRow) -> str:
+def _description(trial: TrialRow) -> str:
     lines = [f"trial {trial.number}, iteration {trial.iteration}"]
     for name, value in list(trial.params.items())[:8]:
         lines.append(f"{labels.escaped(name, 30)} = {labels.escaped(labels.value(value), 30)}")

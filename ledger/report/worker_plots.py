@@ -7,7 +7,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from ledger.database.store import AnyRow
+from ledger.database.rows import AttemptRow
 from ledger.report import labels
 from ledger.report.content import Content
 from ledger.report.section import Plot, Section
@@ -26,7 +26,7 @@ def timeline(content: Content) -> Section:
     attempts = [attempt for attempt in content.ledger.attempts if attempt.claimed_at is not None]
     if not attempts:
         return Section("timeline", title, "No trial has been claimed yet.")
-    by_worker: dict[str, list[AnyRow]] = {}
+    by_worker: dict[str, list[AttemptRow]] = {}
     for attempt in attempts:
         by_worker.setdefault(attempt.worker, []).append(attempt)
     busiest = sorted(by_worker, key=lambda name: -len(by_worker[name]))[:ROWS]
@@ -65,7 +65,7 @@ def timeline(content: Content) -> Section:
     return Section("timeline", title, caption, [Plot(figure, caption)], (900, 140 + height))
 
 
-def _bars(rows: Sequence[Sequence[AnyRow]], now: datetime, gap: float) -> list[go.Bar]:
+def _bars(rows: Sequence[Sequence[AttemptRow]], now: datetime, gap: float) -> list[go.Bar]:
     """Return a trace for each outcome, with the bars of all workers."""
     by_outcome: dict[str, list[dict[str, Any]]] = {outcome: [] for outcome in OUTCOMES}
     for row, attempts in enumerate(rows):
@@ -96,9 +96,9 @@ def _bars(rows: Sequence[Sequence[AnyRow]], now: datetime, gap: float) -> list[g
     ]
 
 
-def _runs(attempts: Sequence[AnyRow], now: datetime, gap: float) -> list[list[AnyRow]]:
+def _runs(attempts: Sequence[AttemptRow], now: datetime, gap: float) -> list[list[AttemptRow]]:
     """Group consecutive attempts of one worker that have the same outcome and at most `gap` seconds between them."""
-    runs: list[list[AnyRow]] = []
+    runs: list[list[AttemptRow]] = []
     for attempt in sorted(attempts, key=lambda attempt: (attempt.claimed_at, attempt.trial)):
         last = runs[-1] if runs else []
         if (
@@ -112,7 +112,7 @@ def _runs(attempts: Sequence[AnyRow], now: datetime, gap: float) -> list[list[An
     return runs
 
 
-def _hover_text(run: Sequence[AnyRow], seconds: float) -> str:
+def _hover_text(run: Sequence[AttemptRow], seconds: float) -> str:
     first = run[0]
     worker, outcome = labels.escaped(first.worker, 60), _outcome(first)
     if len(run) > 1:
@@ -122,5 +122,5 @@ def _hover_text(run: Sequence[AnyRow], seconds: float) -> str:
     return f"{worker}<br>trial {first.trial}, attempt {first.number}: {outcome}<br>{seconds:.3g} s{error}"
 
 
-def _outcome(attempt: AnyRow) -> str:
+def _outcome(attempt: AttemptRow) -> str:
     return attempt.outcome or "running"

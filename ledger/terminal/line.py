@@ -9,8 +9,8 @@ from ledger.text import one_line
 def line(status: Status) -> str:
     """Return the study's progress in one line. It contains no times, so it changes only when the study does."""
     parts = [
-        f"{status.iterations_told} of {status.iterations} iterations",
-        f"{status.done} of {status.total} trials",
+        f"{status.ended} of {status.budget} trials",
+        f"{status.iterations_told} iterations told",
         counts(status),
     ]
     if status.best is not None:

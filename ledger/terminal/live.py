@@ -10,9 +10,9 @@ from contextlib import ExitStack, suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TextIO
 
+from ledger.database import status
 from ledger.database.connection import Unreachable, engine, reason
 from ledger.database.status import Status
-from ledger.database.store import Store
 from ledger.errors import LedgerError
 from ledger.logs import log_event
 
@@ -169,7 +169,7 @@ class LiveView:
         try:
             if self._connection is None:
                 self._connection = self._engine.connect()
-            self._last = Store(self._connection).status(self._study_id)
+            self._last = status.read(self._connection, self._study_id)
         except (DBAPIError, psycopg.Error, Unreachable) as error:
             self._close()
             ago = int(time.monotonic() - self._read_at)

@@ -64,14 +64,11 @@ class StatusPanel:
         facts.add_column(overflow="fold")
         if status.reason:
             facts.add_row("reason", Text(one_line(status.reason, 500)))
-        for label, done, total in (
-            ("iterations", status.iterations_told, status.iterations),
-            ("trials", status.done, status.total),
-        ):
-            bar = ProgressBar(total=total, completed=done, width=width, complete_style="cyan")
-            row = Table.grid(padding=(0, 1))
-            row.add_row(bar, f"{done} of {total}")
-            facts.add_row(label, row)
+        bar = ProgressBar(total=status.budget, completed=status.ended, width=width, complete_style="cyan")
+        row = Table.grid(padding=(0, 1))
+        row.add_row(bar, f"{status.ended} of {status.budget}")
+        facts.add_row("trials", row)
+        facts.add_row("iterations", f"{status.iterations_told} told")
         if states := counts(status):
             facts.add_row("", Text(states, "dim"))
         if status.state == "paused":

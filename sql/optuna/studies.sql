@@ -21,7 +21,7 @@ from ledger.study
 cross join lateral (
   select key, value, row_number() over (order by key) as place
   from jsonb_each(study.spec || jsonb_build_object(
-    'iterations', study.iterations,
+    'budget', study.budget,
     'reason', study.reason,
     'state', study.state))
   where value <> 'null') as attribute;

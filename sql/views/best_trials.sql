@@ -17,9 +17,7 @@ select
   scored.metric
 from ledger.trial
 join ledger.study on study.id = trial.study_id
--- an own objective may report an accuracy, and may use this name for any value
-cross join lateral (select coalesce(study.spec -> 'objective' ->> 'metric', 'accuracy') as name) as asked
-cross join lateral (select case when trial.metrics ? asked.name then asked.name end as metric) as scored
+cross join lateral (select case when trial.metrics ? study.metric then study.metric end as metric) as scored
 where trial.state = 'complete';
 
 comment on view ledger.best_trials is

@@ -1,14 +1,14 @@
--- The progress and the best result of each study; one row for each study. In steady mode, each full batch of ended
--- trials counts as a told iteration.
+-- One row for each study: its progress and its best loss. The budget is a number of proposed trials. A round in which every
+-- trial failed is replaced by the next round of its iteration, and does not count.
 create or replace view ledger.progress as
 select
   study.name as study,
   study.state,
-  case study.spec ->> 'mode'
-    when 'steady' then least(study.iterations, trials.ended / study.batch_size)
-    else count(told.number)
-  end as iterations_told,
-  study.iterations,
+  study.budget,
+  trials.proposed,
+  least(trials.ended, study.budget) as ended,
+  (select count(*) from ledger.iteration where iteration.study_id = study.id and iteration.told_at is not null)
+    as iterations_told,
   trials.complete,
   trials.running,
   trials.pending,
@@ -22,7 +22,6 @@ select
   study.reason,
   best.metric
 from ledger.study
-left join ledger.iteration as told on told.study_id = study.id and told.told_at is not null
 cross join lateral (
   select
     count(*) filter (where trial.state = 'complete') as complete,
@@ -30,38 +29,38 @@ cross join lateral (
     count(*) filter (where trial.state = 'pending') as pending,
     count(*) filter (where trial.state = 'failed') as failed,
     count(*) filter (where trial.state = 'cancelled') as cancelled,
-    count(*) filter (where trial.source = 'proposed' and trial.finished_at is not null) as ended,
+    count(*) filter (where trial.source = 'proposed' and trial.round = iteration.round) as proposed,
+    count(*) filter (
+      where trial.source = 'proposed' and trial.round = iteration.round and trial.finished_at is not null) as ended,
     coalesce(sum(trial.attempts), 0) as attempts,
     min(trial.loss) as best_loss
   from ledger.trial
+  join ledger.iteration on iteration.study_id = trial.study_id and iteration.number = trial.iteration
   where trial.study_id = study.id) as trials
 left join lateral (
   select scored.metric, ledger.number(trial.metrics -> scored.metric) as score
   from ledger.trial
-  -- an own objective may report an accuracy
-  cross join lateral (select coalesce(study.spec -> 'objective' ->> 'metric', 'accuracy') as name) as asked
-  cross join lateral (select case when trial.metrics ? asked.name then asked.name end as metric) as scored
+  cross join lateral (select case when trial.metrics ? study.metric then study.metric end as metric) as scored
   where trial.study_id = study.id and trial.state = 'complete'
   order by trial.loss, trial.number
   limit 1) as best on true
-group by study.id, trials.ended, trials.complete, trials.running, trials.pending, trials.failed, trials.cancelled,
-  trials.attempts, trials.best_loss, best.metric, best.score
 order by study.created_at, study.id;
 
 comment on view ledger.progress is
   'The progress and the best result of each study; one row for each study, the oldest first.';
 comment on column ledger.progress.study is 'Name of the study.';
-comment on column ledger.progress.state is 'State of the study: running, paused, complete, failed or cancelled.';
-comment on column ledger.progress.iterations_told is
-  'Number of iterations whose trials have all ended; in steady mode, number of ended trials divided by the batch size.';
-comment on column ledger.progress.iterations is 'The budget, in iterations.';
-comment on column ledger.progress.complete is 'Number of complete trials, which have a loss.';
-comment on column ledger.progress.running is 'Number of trials that a worker holds now.';
-comment on column ledger.progress.pending is 'Number of trials that wait for a worker.';
-comment on column ledger.progress.failed is 'Number of failed trials.';
-comment on column ledger.progress.cancelled is 'Number of cancelled trials.';
-comment on column ledger.progress.attempts is 'Number of claims of its trials, including released ones.';
-comment on column ledger.progress.best_loss is 'The lowest loss; null if no trial is complete.';
+comment on column ledger.progress.state is 'running, paused, complete, failed or cancelled; the last three are ends.';
+comment on column ledger.progress.budget is 'The number of trials to propose.';
+comment on column ledger.progress.proposed is 'Proposed trials so far, without those of a round that was replaced.';
+comment on column ledger.progress.ended is 'Those of them that have ended, at most the budget.';
+comment on column ledger.progress.iterations_told is 'Iterations whose trials have all ended and are told.';
+comment on column ledger.progress.complete is 'Trials with a loss.';
+comment on column ledger.progress.running is 'Trials that a worker holds now.';
+comment on column ledger.progress.pending is 'Trials that wait for a worker.';
+comment on column ledger.progress.failed is 'Trials that were given up.';
+comment on column ledger.progress.cancelled is 'Trials that were cancelled.';
+comment on column ledger.progress.attempts is 'Claims of its trials, those that were given back included.';
+comment on column ledger.progress.best_loss is 'The lowest loss; null where no trial is complete.';
 comment on column ledger.progress.best_score is
   'Value of the study''s metric in the trial with the lowest loss. For the built-in models, the loss follows from it.';
 comment on column ledger.progress.metric is

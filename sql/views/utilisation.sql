@@ -52,7 +52,7 @@ from (
           coalesce(
             worker.stopped_at,
             case
-              when work.is_under_way or worker.last_seen_at > ledger.clock() - interval '30 seconds' then ledger.clock()
+              when work.is_under_way or worker.last_seen_at > ledger.clock() - ledger.alive_for() then ledger.clock()
               else greatest(worker.last_seen_at, work.last_heard_at)
             end)) as ended) as ends) as here) as counted;
 

@@ -8,7 +8,7 @@ select
   worker.started_at,
   worker.last_seen_at,
   worker.stopped_at,
-  worker.stopped_at is null and worker.last_seen_at > ledger.clock() - interval '30 seconds'
+  worker.stopped_at is null and worker.last_seen_at > ledger.clock() - ledger.alive_for()
     or coalesce(held.lease_until > ledger.clock(), false) as alive,
   held.study,
   held.trial,

@@ -20,8 +20,8 @@ SPACE = [
 # The late result of a is stale. Trial 2 fails twice, and has failed. Trial 3 is a complete retry of 2. Trial 4 was
 # never claimed.
 ROWS = """
-insert into ledger.study (name, spec, spec_hash, iterations, state, created_at, finished_at, versions)
-values ('s', %(spec)s, '', 2, 'complete', %(t)s, %(t)s + interval '200 s', '{}');
+insert into ledger.study (name, spec, spec_hash, budget, state, created_at, finished_at, versions)
+values ('s', %(spec)s, '', 4, 'complete', %(t)s, %(t)s + interval '200 s', '{}');
 insert into ledger.iteration (study_id, number, round, size, asked_at, told_at, ask_seconds, tell_seconds, mean_loss,
   best_loss, environment)
 values

@@ -5,20 +5,23 @@ import io
 import json
 from typing import Any
 
-from ledger.database.store import Store, StudyRow
+from sqlalchemy import Connection
+
+from ledger.database import studies
+from ledger.database.rows import StudyRow
 from ledger.export.documents import write_json
 from ledger.imports.document import import_study, read
 
 
-def exported(store: Store, name: str = "s") -> dict[str, Any]:
+def exported(db: Connection, name: str = "s") -> dict[str, Any]:
     output = io.StringIO()
-    write_json(store, store.study(name), output)
+    write_json(db, studies.get(db, name), output)
     document: dict[str, Any] = json.loads(output.getvalue())
     return document
 
 
-def moved(store: Store, document: dict[str, Any], name: str | None = None) -> StudyRow:
-    return import_study(store, read("export.json", json.dumps(document).encode()), name)
+def moved(db: Connection, document: dict[str, Any], name: str | None = None) -> StudyRow:
+    return import_study(db, read("export.json", json.dumps(document).encode()), name)
 
 
 def as_it_is_elsewhere(document: dict[str, Any], name: str = "s") -> dict[str, Any]:

@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from sqlalchemy import Connection
 
 from ledger.cli import main
-from ledger.database import protocol
-from ledger.database.store import Store
-from ledger.manager.batch import Manager, register
-from ledger.study.spec import assemble
+from ledger.database import protocol, studies, trials
+from ledger.manager.registration import register
+from ledger.study.file import assemble
 from tests import variables
-from tests.integration.ledgers import make_study, take
+from tests.integration.ledgers import finish, make_study, managed, take, tell
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -49,10 +49,10 @@ def run(monkeypatch, capfd, tmp_path) -> Iterator[Run]:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["run", "--model", "tree"], "'tree' is not one of 'svm', 'xgb', 'lgbm'"),
-        (["run", "--base-estimator", "GBRT"], "'GBRT' is not one of"),
-        (["run", "--acq-func", "UCB"], 'unknown acq_func "UCB"'),
-        (["run", "--acq-func", "gp_hedge"], "its gains are memory that the ledger does not hold"),
+        (["run", "--model", "tree"], 'unknown "tree"; choose svm, xgb, lgbm'),
+        (["run", "--base-estimator", "GBRT"], '"GBRT" cannot be used: '),
+        (["run", "--acq-func", "UCB"], 'unknown "UCB"'),
+        (["run", "--acq-func", "gp_hedge"], "its gains are a memory that the ledger does not hold"),
         (["run", "--iterations", "0"], "'--iterations'"),
         (["manager", "--batch-size", "0"], "'--batch-size'"),
         (["run", "--batch-size", "two"], "'two' is not a valid integer"),
@@ -80,7 +80,7 @@ def test_bad_usage_is_one_line_and_exit_code_2(run, tmp_path, arguments, said):
     assert not (tmp_path / "home").exists(), "nothing is written"
 
 
-@pytest.mark.parametrize("name", ["NUM_ITERATIONS", "NUM_HYPERPARAM_SETS", "MODEL_CHOICE", "ACQ_FUNC"])
+@pytest.mark.parametrize("name", ["NUM_ITERATIONS", "NUM_HYPERPARAM_SETS", "MODEL_CHOICE", "LEDGER_ACQ_FUNC"])
 def test_bad_environment_is_named(run, tmp_path, monkeypatch, name):
     monkeypatch.setenv(name, "nonsense")
     code, _, error = run("run")
@@ -136,9 +136,9 @@ def test_a_database_that_is_not_there_or_not_migrated_is_named(run, empty_url, t
 
 
 @pytest.fixture
-def there(run: Run, url, store, monkeypatch) -> Run:
-    """Return the program with a ledger that has the study svm-1 with four pending trials."""
-    make_study(store, "svm-1")
+def there(run: Run, url, db, monkeypatch) -> Run:
+    """The program on a ledger with the study svm-1 of four pending trials."""
+    make_study(db, "svm-1")
     monkeypatch.setenv("DATABASE_URL", url)
     return run
 
@@ -150,20 +150,20 @@ def test_an_unknown_study_is_named_with_the_nearest(there, command):
     assert there(*command, "svm-2")[::2] == (1, "ledger: there is no study 'svm-2': did you mean svm-1?\n")
 
 
-def test_a_study_is_listed_shown_paused_cancelled_and_deleted(there, store):
+def test_a_study_is_listed_shown_paused_cancelled_and_deleted(there, db):
     assert "svm-1" in there("study", "list")[1]
     assert "4 pending" in there("study", "show", "svm-1")[1]
     assert there("study", "pause", "svm-1")[0] == 0
-    assert store.study("svm-1").state == "paused"
+    assert studies.get(db, "svm-1").state == "paused"
     assert there("study", "cancel", "svm-1")[0] == 0
     code, _, error = there("study", "pause", "svm-1")
     assert (code, error) == (1, "ledger: study svm-1 is cancelled, so it cannot be paused\n")
     code, _, error = there("resume", "svm-1")
-    assert (code, "was cancelled, which is for good" in error) == (1, True)
+    assert (code, "was cancelled, which is final" in error) == (1, True)
     code, _, error = there("study", "delete", "svm-1")
     assert (code, "say --yes" in error) == (2, True)
     assert there("study", "delete", "svm-1", "--yes")[0] == 0
-    assert store.find("svm-1") is None
+    assert studies.find(db, "svm-1") is None
 
 
 def test_an_export_to_a_folder_that_does_not_exist_is_refused(there, tmp_path):
@@ -174,10 +174,17 @@ def test_an_export_to_a_folder_that_does_not_exist_is_refused(there, tmp_path):
     assert not (tmp_path / "no").exists()
 
 
-def test_a_smaller_budget_is_refused(there, store):
-    store.extend(store.study("svm-1").id, 5)
+def test_a_smaller_budget_is_refused(there, db):
+    studies.extend(db, studies.get(db, "svm-1").id, 9)
     code, _, error = there("resume", "svm-1", "--iterations", "2")
     assert (code, "a budget only grows" in error) == (1, True)
+    code, _, error = there("resume", "svm-1", "--trials", "4")
+    assert (code, "a budget only grows" in error) == (1, True)
+
+
+def test_a_budget_in_iterations_and_in_trials_is_refused(there):
+    said = "ledger: --iterations and --trials exclude each other; leave one out\n"
+    assert there("resume", "svm-1", "--iterations", "9", "--trials", "90")[::2] == (2, said)
 
 
 @pytest.mark.parametrize(
@@ -185,7 +192,7 @@ def test_a_smaller_budget_is_refused(there, store):
     [["trial", "list"], ["verify"], *(["trial", command] for command in ("show", "retry", "cancel"))],
     ids=" ".join,
 )
-def test_the_commands_of_trials_name_an_unknown_study_and_an_unknown_trial(there, command):
+def test_commands_of_trials_name_an_unknown_study_and_trial(there, command):
     numbers = ["7"] if command[-1] in ("show", "retry", "cancel") else []
     assert there(*command, "svm-2", *numbers)[::2] == (1, "ledger: there is no study 'svm-2': did you mean svm-1?\n")
     if numbers:
@@ -226,7 +233,10 @@ def test_trials_are_listed_shown_retried_and_cancelled(there, connection):
         "trial 2 of study svm-1 is cancelled\ntrial 4 of study svm-1 is cancelled\n",
     )
     for arguments, said in (
-        (["retry", "svm-1", "0"], "trial 0 of study svm-1 is complete, and its loss stands"),
+        (
+            ["retry", "svm-1", "0"],
+            "trial 0 of study svm-1 is complete: only a failed or cancelled trial can be retried",
+        ),
         (["cancel", "svm-1", "3", "2"], "trial 2 of study svm-1 is cancelled already"),
     ):
         code, out, error = there("trial", *arguments)
@@ -243,19 +253,19 @@ def test_what_others_wrote_is_shown_printable(there, connection):
         assert (code, "w\\x1b[2J" in out, "\x1b" in out) == (0, True, False)
 
 
-def test_a_retry_says_how_a_study_that_has_ended_goes_on(there, store, connection):
-    row = store.study("svm-1")
-    store.cancel_trials(row.id, [0], "test")
+def test_a_retry_says_how_a_study_that_has_ended_goes_on(there, db, connection):
+    row = studies.get(db, "svm-1")
+    trials.cancel(db, row.id, [0], "test")
     for _ in range(3):
         protocol.complete(connection, take(connection, "svm-1"), 0.25, {}, 1.5)
-    assert store.tell(row.id, 0, 0.25, 0.25)
-    assert store.finish(row.id, "complete", None)
+    assert tell(db, row, 0, 0.25, 0.25) == "told"
+    assert finish(db, row, "complete", None) == "finished"
     out = there("trial", "retry", "svm-1", "0")[1]
-    assert "its budget is 2 iterations now: `ledger resume svm-1` goes on with it" in out
+    assert "it runs again: `ledger resume svm-1` goes on with it" in out
 
 
-def test_workers_are_listed_with_what_they_train_and_whether_they_are_alive(there, connection, advance):
-    assert there("worker", "list")[1] == "no worker has started yet: `ledger worker` starts one\n"
+def test_workers_are_listed_with_their_trials_and_states(there, connection, advance):
+    assert there("worker", "list")[1] == "no workers yet: `ledger worker` starts one\n"
     for name in ("idle", "trains", "left", "lost"):
         protocol.announce(connection, name, "host", 7, {})
     protocol.announce(connection, "left", "host", 7, {}, stopped=True)
@@ -293,23 +303,26 @@ def test_options_of_a_worker_to_start_are_not_lost_on_the_list(there):
     assert "--max-trials is before list" in error
 
 
-def propose(store: Store) -> None:
-    """Create the study s with the first iteration of its manager."""
+def propose(db: Connection) -> None:
+    """The study s with the first iteration that its manager proposes."""
 
     class Proposed(Exception):
         pass
 
+    row = register(db, assemble({"name": "s"}))
+
     def stop(_progress: Any) -> None:
-        raise Proposed
+        if trials.all_of(db, row.id):
+            raise Proposed
 
     with pytest.raises(Proposed):
-        Manager(store, register(store, assemble({"name": "s"})), stop).run()
+        managed(db, row, stop).run()
 
 
-def test_a_study_is_verified_and_the_first_difference_named(run, url, store, connection, monkeypatch):
+def test_a_study_is_verified_and_the_first_difference_named(run, url, db, connection, monkeypatch):
     monkeypatch.setenv("DATABASE_URL", url)
-    assert "exit code 1" in run("verify", "--help")[1]
-    propose(store)
+    assert "is exit code 1" in run("verify", "--help")[1]
+    propose(db)
     code, out, error = run("verify", "s")
     assert (code, error) == (0, "")
     assert out.startswith(

@@ -34,11 +34,11 @@ INCLUDES = {"study show": "study list", "trial show": "trial list"}
 
 
 @pytest.fixture
-def ledger(run: Run, url, store, connection, monkeypatch) -> Run:  # noqa: F811
-    """Return the program with a ledger that has the study s: one trial is complete after a failure, and one runs."""
+def ledger(run: Run, url, db, connection, monkeypatch) -> Run:  # noqa: F811
+    """The program on a ledger with the study s: a trial complete, after a failure, and one running."""
     monkeypatch.setenv("DATABASE_URL", url)
     monkeypatch.setenv("FORCE_COLOR", "1")
-    propose(store)
+    propose(db)
     protocol.announce(connection, "w", "host", 7, {"python": "3"})
     protocol.fail(connection, take(connection), "Traceback\nValueError: no", 0.5)
     protocol.complete(connection, take(connection), 0.25, {"accuracy": 0.75}, 1.5)

@@ -10,8 +10,8 @@ from contextlib import contextmanager, redirect_stderr
 import pytest
 
 from ledger import logs
-from ledger.database import protocol
-from ledger.database.store import StudyRow
+from ledger.database import protocol, studies
+from ledger.database.rows import StudyRow
 from ledger.logs import log_event
 from ledger.terminal import live
 from ledger.terminal.live import LiveView, pause
@@ -63,8 +63,8 @@ def drawn_last(screen: FakeTerminal) -> str:
     return screen.getvalue().rpartition("since its start")[2]
 
 
-def test_log_lines_appear_above_the_view(screen, url, store, connection):
-    row = make_study(store)
+def test_log_lines_appear_above_the_view(screen, url, db, connection):
+    row = make_study(db)
     manager = logging.getLogger("ledger.manager")
     with viewing(screen, url, row) as (view, stderr):
         shows(screen, "4 pending")
@@ -82,8 +82,8 @@ def test_log_lines_appear_above_the_view(screen, url, store, connection):
     assert "and afterwards" in stderr.getvalue()
 
 
-def test_a_view_that_cannot_be_drawn_ends_and_log_lines_continue(screen, url, store):
-    with viewing(screen, url, make_study(store)) as (view, stderr):
+def test_a_view_that_cannot_be_drawn_ends_and_log_lines_continue(screen, url, db):
+    with viewing(screen, url, make_study(db)) as (view, stderr):
         shows(screen, "4 pending")
         screen.broken = True
         shows(stderr, "the live view ended, but the study continues: OSError: the terminal is gone")
@@ -94,14 +94,14 @@ def test_a_view_that_cannot_be_drawn_ends_and_log_lines_continue(screen, url, st
     assert stderr.getvalue().count("the live view ended") == 1
 
 
-def test_a_terminal_that_refuses_the_first_write_ends_the_view_alone(screen, url, store):
+def test_a_terminal_that_refuses_the_first_write_ends_the_view_alone(screen, url, db):
     screen.broken = True
-    with viewing(screen, url, make_study(store)) as (_, stderr):
+    with viewing(screen, url, make_study(db)) as (_, stderr):
         assert "the live view ended" in stderr.getvalue()
 
 
-def test_the_whole_output_of_workers_is_copied(screen, url, store):
-    with viewing(screen, url, make_study(store)) as (view, stderr):
+def test_the_whole_output_of_workers_is_copied(screen, url, db):
+    with viewing(screen, url, make_study(db)) as (view, stderr):
         with open(view.output, "w", closefd=False) as output:
             for number in range(30_000):
                 output.write(f"<{number}>\n")
@@ -111,8 +111,8 @@ def test_the_whole_output_of_workers_is_copied(screen, url, store):
     assert "without an end" in screen.getvalue() + stderr.getvalue()
 
 
-def test_the_view_reports_an_outage_of_the_database_and_recovers(screen, url, store, connection):
-    with viewing(screen, url, make_study(store)) as (_, stderr):
+def test_the_view_reports_an_outage_of_the_database_and_recovers(screen, url, db, connection):
+    with viewing(screen, url, make_study(db)) as (_, stderr):
         shows(screen, "4 pending")
         connection.execute(
             "select pg_terminate_backend(pid) from pg_stat_activity"
@@ -125,11 +125,11 @@ def test_the_view_reports_an_outage_of_the_database_and_recovers(screen, url, st
     assert stderr.getvalue() == ""
 
 
-def test_deleting_the_study_ends_its_view(screen, url, store):
-    row = make_study(store)
+def test_deleting_the_study_ends_its_view(screen, url, db):
+    row = make_study(db)
     with viewing(screen, url, row) as (view, stderr):
         shows(screen, "4 pending")
-        store.delete(row.id)
+        studies.delete(db, row)
         wait_until(view._ended.is_set)
     assert stderr.getvalue() == ""
 

@@ -15,17 +15,18 @@ from optuna.storages import RDBStorage
 from optuna.trial import TrialState
 from psycopg import errors
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from sqlalchemy import Connection
 from sqlalchemy.pool import NullPool
 
-from ledger.database import migration, protocol
+from ledger.database import migration, protocol, studies, trials
 from ledger.database.connection import engine
-from ledger.database.store import Batch, Store, StudyRow
+from ledger.database.rows import StudyRow
 from ledger.errors import LedgerError, UsageError
 from ledger.optuna import connect as reading
 from ledger.optuna import views as optuna_views
 from ledger.optuna.export import write_optuna
 from tests.conftest import _database
-from tests.integration.ledgers import make_study, spec, take
+from tests.integration.ledgers import finish, make_study, propose, spec, take, tell
 
 SPACE: list[dict[str, Any]] = [
     {"name": "rate", "type": "real", "low": 1e-5, "high": 1.0, "prior": "log-uniform"},
@@ -55,11 +56,11 @@ def point(i: int) -> dict[str, Any]:
     }
 
 
-def make_mixed(store: Store, name: str, trials: int = 10) -> StudyRow:
-    """Create a study with all kinds of dimensions and pending trials."""
-    row = store.create(name, {**spec(trials, max_failures=1), "space": SPACE}, "0" * 64, 1, {})
+def make_mixed(db: Connection, name: str, trials: int = 10) -> StudyRow:
+    """A study of every kind of dimension, its trials pending."""
+    row = studies.create(db, name, {**spec(trials, max_failures=1), "space": SPACE}, "0" * 64, 1, {})
     assert row is not None
-    assert store.propose(row.id, 0, 0, Batch([point(i) for i in range(trials)], None, {}, 0.0, 0.0))
+    propose(db, row, 0, [point(i) for i in range(trials)])
     return row
 
 
@@ -78,18 +79,18 @@ def ledger(server: str, template: str) -> Iterator[str]:
         engine(url).connect() as own,
         psycopg.connect(url, autocommit=True) as connection,
     ):
-        store = Store(own)
+        db = own
         assert optuna_views.enable(own)
-        row = make_mixed(store, "runs")
-        make_mixed(store, "complete", 6)
+        row = make_mixed(db, "runs")
+        make_mixed(db, "complete", 6)
         complete(connection, "runs", 6)
         protocol.fail(connection, take(connection, "runs"), "Traceback\nValueError: no", 0.5)
-        store.cancel_trials(row.id, [9], "not wanted")
-        assert store.retry(row.id, [6]) == [10]
+        trials.cancel(db, row.id, [9], "not wanted")
+        assert trials.retry(db, row.id, [6]) == [10]
         take(connection, "runs", "busy")
         complete(connection, "complete", 6)
-        assert store.tell(store.study("complete").id, 0, 1.0, 0.09)
-        assert store.finish(store.study("complete").id, "complete", None)
+        assert tell(db, studies.get(db, "complete"), 0, 1.0, 0.09) == "told"
+        assert finish(db, studies.get(db, "complete"), "complete", None) == "finished"
         yield url
 
 
@@ -249,7 +250,7 @@ def test_a_study_that_runs_is_read_live_with_what_was_read_before(url):
         psycopg.connect(url, autocommit=True) as connection,
         pasted(_enabled(url)) as storage,
     ):
-        make_mixed(Store(own), "s", 4)
+        make_mixed(own, "s", 4)
         study = load(storage, "s")
         assert [trial.state.name for trial in study.trials] == ["WAITING"] * 4
         with pytest.raises(ValueError, match="Record does not exist"):
@@ -261,8 +262,8 @@ def test_a_study_that_runs_is_read_live_with_what_was_read_before(url):
         assert [trial.state.name for trial in study.trials] == ["COMPLETE", "RUNNING", "COMPLETE", "WAITING"]
         protocol.complete(connection, held, 0.25, {}, 1.0)
         assert (study.best_trial.number, study.best_value) == (1, 0.25)
-        row = Store(own).study("s")
-        assert Store(own).propose(row.id, 1, 0, Batch([point(7)], None, {}, 0.0, 0.0))
+        row = studies.get(own, "s")
+        propose(own, row, 1, [point(7)])
         assert [trial.number for trial in study.trials] == [0, 1, 2, 3, 4]
         assert study.trials[4].params == point(7)
 
@@ -334,14 +335,14 @@ def _refused(ledger: str, study: optuna.Study, role: str) -> None:
     assert everything(ledger) == before
 
 
-def test_ids_are_unique_grow_with_the_trials_number_and_fit_optunas_integer(url):
+def test_ids_are_unique_ordered_and_fit_optunas_integer(url):
     studies = (1, 2, 511, 512, 8191, 8192, 262_143, 262_144)
     numbers = (0, 1, 4095, 4096, 4097, 65_535, 65_536, 1_048_575, 1_048_576)
     with psycopg.connect(url, autocommit=True) as connection, engine(url).connect() as own:
         optuna_views.enable(own)
         for study in studies:
             connection.execute(
-                "insert into ledger.study (id, name, spec, spec_hash, iterations, state, created_at, versions)"
+                "insert into ledger.study (id, name, spec, spec_hash, budget, state, created_at, versions)"
                 " overriding system value values (%s, %s, %s, '', 1, 'running', now(), '{}')",
                 (study, f"s{study}", psycopg.types.json.Jsonb(spec())),
             )
@@ -375,13 +376,13 @@ def test_what_optuna_asks_by_a_trials_id_keeps_its_index(ledger, view):
         assert "trial_optuna_id" in str(plan)
 
 
-def test_an_upgrade_keeps_the_views_in_step_and_a_disabled_ledger_has_none(url):
+def test_an_upgrade_keeps_the_views_and_disabling_removes_them(url):
     with engine(url).connect() as own, psycopg.connect(url, autocommit=True) as connection:
         migration.upgrade(own)
         assert connection.execute("select to_regnamespace('optuna')").fetchone() == (None,)
         assert optuna_views.enable(own)
         assert not optuna_views.enable(own)
-        make_study(Store(own))
+        make_study(own)
         connection.execute("create view public.mine as select study_name from optuna.studies")
         connection.execute("drop view optuna.trial_params")
         connection.execute("drop index ledger.trial_optuna_id")
@@ -425,7 +426,7 @@ def test_an_export_is_what_optuna_reads_in_the_ledger(ledger, of, tmp_path):
     for name in ("runs", "complete"):
         file = tmp_path / f"{name} with ? and %.db"
         with engine(ledger).connect() as own:
-            write_optuna(Store(own), Store(own).study(name), file)
+            write_optuna(own, studies.get(own, name), file)
         moved = file.rename(tmp_path / f"{name}.db")
         storage = RDBStorage(f"sqlite:///{moved}")
         written = optuna.load_study(study_name=name, storage=storage)
@@ -445,15 +446,15 @@ def test_an_export_is_what_optuna_reads_in_the_ledger(ledger, of, tmp_path):
 
 def test_an_export_leaves_a_storage_that_is_there_and_nothing_half_made(ledger, tmp_path, monkeypatch):
     with engine(ledger).connect() as own:
-        store = Store(own)
-        study = store.study("complete")
+        db = own
+        study = studies.get(db, "complete")
         file = tmp_path / "study.db"
         file.write_text("theirs")
-        with pytest.raises(UsageError, match=r"study\.db exists, and may contain other studies"):
-            write_optuna(store, study, file)
+        with pytest.raises(UsageError, match=r"study\.db is there already, and may hold other studies"):
+            write_optuna(db, study, file)
         assert file.read_text() == "theirs"
         file.unlink()
         monkeypatch.setitem(study.spec["space"][2], "high", 3)
-        with pytest.raises(LedgerError, match="Optuna refuses trial 3 of study complete: .*'layers'"):
-            write_optuna(store, study, file)
+        with pytest.raises(LedgerError, match="Optuna does not take trial 3 of study complete: .*'layers'"):
+            write_optuna(db, study, file)
         assert list(tmp_path.iterdir()) == []

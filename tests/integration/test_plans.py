@@ -13,9 +13,8 @@ import psycopg
 import pytest
 from sqlalchemy import event
 
-from ledger.database import protocol
+from ledger.database import protocol, trials
 from ledger.database.connection import engine
-from ledger.database.store import Store
 from ledger.resources import folder
 from tests.conftest import _database
 from tests.integration.ledgers import make_study
@@ -30,7 +29,7 @@ def big(request: pytest.FixtureRequest, server: str, template: str) -> Iterator[
     state, _, not_analyzed = request.param.partition(", ")
     with _database(server, template) as url:
         with engine(url).connect() as connection:
-            row = make_study(Store(connection), trials=4)
+            row = make_study(connection, trials=4)
         with psycopg.connect(url, autocommit=True) as connection:
             if not_analyzed:
                 connection.execute("analyze ledger.trial, ledger.attempt, ledger.iteration")
@@ -142,7 +141,7 @@ def test_the_functions_of_the_hot_path_keep_their_indexes(explained, end, severa
     assert "using trial_pending" in found
 
 
-def test_an_enqueued_trial_is_claimed_first_at_no_cost_whatever_is_pending(explained):
+def test_an_enqueued_trial_is_claimed_first_at_no_cost(explained):
     connection, study_id, plans = explained
     for _warm_up_then_measure in range(2):
         with connection.transaction(force_rollback=True):
@@ -184,10 +183,10 @@ def test_taking_back_an_expired_claim_keeps_its_index(explained):
 @pytest.mark.parametrize(
     ("ask", "index"),
     [
-        (lambda store, study: store.waiting(study, 3), "trial_open"),
+        (lambda db, study: db.waiting(study, 3), "trial_open"),
         # through a view
-        (lambda store, study: next(store.trial_pages(study, 8)), "trial_pkey"),
-        (lambda store, study: store.last_iteration(study), "iteration_pkey"),
+        (lambda db, study: next(trials.pages(db, study, 8)), "trial_pkey"),
+        (lambda db, study: db.last_iteration(study), "iteration_pkey"),
     ],
     ids=["poll", "page of trials", "last iteration"],
 )
@@ -197,7 +196,7 @@ def test_the_managers_questions_keep_their_indexes(big, explained, ask, index):
     seen: list[tuple[str, Any]] = []
     with engine(url).connect() as own:
         event.listen(own, "before_cursor_execute", lambda *args: seen.append((args[2], args[3])))
-        ask(Store(own), study_id)
+        ask(own, study_id)
     statement, parameters = seen[-1]
     connection.prepare_threshold = 0
     connection.execute(statement, parameters)

@@ -19,15 +19,16 @@ from psycopg.errors import InsufficientPrivilege
 from sqlalchemy.exc import DBAPIError
 
 from ledger import embedded
-from ledger.database import migration, protocol
+from ledger.database import managing, migration, protocol, studies, transfer, trials
 from ledger.database.connection import engine
-from ledger.database.store import Dataset, Finished, Store
+from ledger.database.datasets import Dataset
 from ledger.database.tables import metadata
+from ledger.database.trials import Finished
 from ledger.optuna import connect as reading
 from ledger.optuna import views as optuna_views
 from ledger.resources import folder
 from tests.conftest import _database
-from tests.integration.ledgers import make_study, spec, take, trial
+from tests.integration.ledgers import finish, make_study, spec, take, tell, trial
 
 PASSWORD = "of the tests' roles"  # a server that asks for no password ignores it
 ROLES = ("ledger_owner", "ledger_manager", "ledger_worker", "ledger_reader")
@@ -87,7 +88,7 @@ def of(server: str) -> Iterator[Url]:
         of = make_roles(url)
         upgrade(of("ledger_owner"))
         with engine(of("ledger_manager")).connect() as connection:
-            make_study(Store(connection))
+            make_study(connection)
         with psycopg.connect(of("ledger_worker"), autocommit=True) as connection:
             assert protocol.complete(connection, take(connection), 0.5, {}, 1.0) == "recorded"
             take(connection)
@@ -335,7 +336,7 @@ def test_a_ledger_that_a_superuser_made_becomes_the_owners(server):
     with _database(server) as url:
         upgrade(url)
         with engine(url).connect() as connection:
-            make_study(Store(connection), "older")
+            make_study(connection, "older")
         of = make_roles(url)
         upgrade(of("ledger_owner"))
         with psycopg.connect(of("ledger_worker"), autocommit=True) as connection:
@@ -364,7 +365,7 @@ def test_roles_are_made_by_a_databases_owner_who_is_no_superuser(tmp_path):
         of = make_roles(theirs)
         upgrade(of("ledger_owner"))
         with engine(of("ledger_manager")).connect() as connection:
-            make_study(Store(connection))
+            make_study(connection)
         with psycopg.connect(of("ledger_worker"), autocommit=True) as connection:
             take(connection)
 
@@ -374,42 +375,42 @@ def test_a_managers_whole_work_is_done_under_its_role(fresh):
         engine(fresh("ledger_manager")).connect() as connection,
         psycopg.connect(fresh("ledger_worker"), autocommit=True) as worker,
     ):
-        store = Store(connection)
-        row = make_study(store, trials=2, lease=1e-6)
-        assert store.lock(row.id)
-        assert store.waiting(row.id, 0) == (2, "running")
+        db = connection
+        row = make_study(db, trials=2, lease=1e-6)
+        assert db.lock(row.id)
+        assert db.waiting(row.id, 0) == (2, "running")
         take(worker)
-        (expired,) = store.leases(row.id)
-        assert store.reap(row.id, expired.number, expired.lease_until) == "pending"
-        store.cancel_trials(row.id, [1], "not wanted")
-        assert store.retry(row.id, [1]) == [2]
-        assert store.unproposed_iterations(row) == 0
+        (expired,) = managing.leases(db, row.id)
+        assert db.reap(row.id, expired.number, expired.lease_until) == "pending"
+        trials.cancel(db, row.id, [1], "not wanted")
+        assert trials.retry(db, row.id, [1]) == [2]
+        assert db.unproposed_iterations(row) == 0
         for loss in (0.5, 0.25):
             protocol.complete(worker, take(worker), loss, {}, 1.5)
-        assert store.tell(row.id, 0, 0.375, 0.25)
-        best = store.best(row.id)
+        assert tell(db, row, 0, 0.375, 0.25) == "told"
+        best = trials.best(db, row.id)
         assert best is not None
         assert best.loss == 0.25
-        assert [(trial.loss, trial.seconds) for trial in store.trials(row.id)] == [
+        assert [(trial.loss, trial.seconds) for trial in trials.all_of(db, row.id)] == [
             (0.5, 1.5),
             (None, None),
             (0.25, 1.5),
         ]
-        assert len(store.snapshot(row.id).trials) == 3
-        assert store.pause(row.id)
-        store.run(row.id)
-        store.finish(row.id, "complete", None)
-        store.extend(row.id, 3)
-        assert store.study("s").state == "running"
-        assert store.enqueue(row.id, [{"C": 500.0}]) == [3]
+        assert len(transfer.snapshot(db, row.id).trials) == 3
+        assert studies.pause(db, row.id)
+        studies.resume(db, row.id)
+        finish(db, row, "complete", None)
+        studies.extend(db, row.id, 3)
+        assert studies.get(db, "s").state == "running"
+        assert trials.enqueue(db, row.id, [{"C": 500.0}]) == [3]
         protocol.complete(worker, take(worker), 0.5, {}, 1.5)
-        assert store.tell(row.id, 1, 0.5, 0.5)
-        assert store.import_trials(row.id, [Finished({"C": 501.0}, 0.5, {})], 0.5) == 4
-        assert store.unproposed_iterations(row) == 2
-        store.cancel(row.id, "enough")
-        assert store.study("s").reason == "enough"
+        assert tell(db, row, 1, 0.5, 0.5) == "told"
+        assert trials.import_finished(db, row.id, [Finished({"C": 501.0}, 0.5, {})], 0.5) == 4
+        assert db.unproposed_iterations(row) == 2
+        studies.cancel(db, row.id, "enough")
+        assert studies.get(db, "s").reason == "enough"
         with pytest.raises(DBAPIError, match="permission denied for table study"):
-            store.delete(row.id)
+            studies.delete(db, row.id)
 
 
 def test_workers_are_shown_alive_with_what_they_hold(fresh):
@@ -419,7 +420,7 @@ def test_workers_are_shown_alive_with_what_they_hold(fresh):
         psycopg.connect(fresh("ledger_owner"), autocommit=True) as owner,
         psycopg.connect(fresh("ledger_reader"), autocommit=True) as reader,
     ):
-        make_study(Store(connection), trials=2, lease=60.0)
+        make_study(connection, trials=2, lease=60.0)
         for name in ("holder", "idle", "left"):
             protocol.announce(worker, name, "host", 7, {}, stopped=name == "left")
         take(worker, worker="holder")
@@ -579,7 +580,7 @@ def test_optuna_is_let_in_by_the_owner_and_reads_as_a_reader(server):
         of = make_roles(url)
         upgrade(of("ledger_owner"))
         with engine(of("ledger_manager")).connect() as connection:
-            make_study(Store(connection))
+            make_study(connection)
         for role in OTHERS:
             error = said(start(of(role), "optuna", "enable"), code=1)
             assert f"role {role} may not do this (permission denied" in error
@@ -618,7 +619,7 @@ def test_what_optuna_sees_of_a_ledger_from_before_the_roles_becomes_the_owners(s
     with _database(server) as url:
         upgrade(url)
         with engine(url).connect() as connection:
-            make_study(Store(connection))
+            make_study(connection)
             optuna_views.enable(connection)
         of = make_roles(url)
         upgrade(of("ledger_owner"))
@@ -635,11 +636,11 @@ def test_a_dataset_is_stored_by_the_manager_read_by_workers_and_removed_by_the_o
         psycopg.connect(fresh("ledger_reader"), autocommit=True) as reader,
         engine(fresh("ledger_owner")).connect() as owner,
     ):
-        store = Store(connection)
+        db = connection
         objective = {"model": "svm", "data": {"name": "a.csv", "sha256": sha256, "target": "y", "format": "csv"}}
         dataset = Dataset(sha256, "a.csv", content)
         made = {**spec(), "objective": objective}
-        rows = [store.create(name, made, "0" * 64, 1, {}, dataset) for name in ("one", "two")]
+        rows = [studies.create(db, name, made, "0" * 64, 1, {}, dataset) for name in ("one", "two")]
         shown = "select name, bytes, studies from ledger.datasets"
         assert reader.execute(shown).fetchall() == [("a.csv", 4_000_000, 2)]
         pieces = [protocol.dataset(worker, sha256, first, 3_000_000) for first in (0, 3_000_000, 4_000_000)]
@@ -653,6 +654,6 @@ def test_a_dataset_is_stored_by_the_manager_read_by_workers_and_removed_by_the_o
         for row, left in zip(rows, (1, 0), strict=True):
             assert row is not None
             with pytest.raises(DBAPIError, match="permission denied for table study"):
-                store.delete(row.id)
-            Store(owner).delete(row.id)
+                studies.delete(db, row.id)
+            studies.delete(owner, row.id)
             assert reader.execute("select count(*) from ledger.datasets").fetchone() == (left,)

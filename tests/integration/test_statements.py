@@ -5,13 +5,14 @@ from typing import Any
 
 import pytest
 
+from ledger.database import studies
+from ledger.database import trials as recorded
 from ledger.database.session import Session
-from ledger.database.store import Batch
 from ledger.settings import Settings
 from ledger.worker import claim_size, claimed_trials
 from ledger.worker.options import WorkerOptions
 from ledger.worker.supervisor import Supervisor
-from tests.integration.ledgers import spec
+from tests.integration.ledgers import propose, spec
 
 AHEAD = claim_size.LARGEST_CLAIM
 
@@ -35,17 +36,17 @@ def sent(monkeypatch, tmp_path) -> Counter[str]:
 
 
 @pytest.mark.parametrize(("trials", "claims"), [(1 + 4 * AHEAD, 5), (1 + 4 * AHEAD - 1, 5), (1, 1)])
-def test_short_trials_cost_two_statements_a_batch(url, store, sent, trials, claims):
-    row = store.create("s", {**spec(trials), "objective": {"function": "nothing:loss"}}, "0" * 64, 1, {})
+def test_short_trials_cost_two_statements_a_batch(url, db, sent, trials, claims):
+    row = studies.create(db, "s", {**spec(trials), "objective": {"function": "nothing:loss"}}, "0" * 64, 1, {})
     assert row is not None
     points = [{"C": float(index)} for index in range(trials + 10)]
-    assert store.propose(row.id, 0, 0, Batch(points, None, {}, 0.0, 0.0))
-    options = WorkerOptions("s", max_trials=trials, allowed=["nothing"])
-    assert Supervisor(url, options, Settings.from_environment()).run() == trials
+    propose(db, row, 0, points)
+    orders = WorkerOptions("s", max_trials=trials, allowed=["nothing"])
+    assert Supervisor(url, orders, Settings.from_environment()).run() == trials
     # a working worker announces itself once in ten seconds
     assert {name: count for name, count in sent.items() if name != "announce"} == {
         "claim": claims,
         "complete_together": claims,
     }
-    outcomes = [(trial.state, trial.attempts) for trial in store.trials(row.id)]
+    outcomes = [(trial.state, trial.attempts) for trial in recorded.all_of(db, row.id)]
     assert outcomes == [("complete", 1)] * trials + [("pending", 0)] * 10

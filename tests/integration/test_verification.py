@@ -10,16 +10,16 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy import event
 
-from ledger.database import protocol
+from ledger.database import protocol, studies, transfer, trials
 from ledger.database.connection import engine
-from ledger.database.store import Store
+from ledger.database.rows import columns
 from ledger.errors import LedgerError
-from ledger.manager.batch import Manager, register
+from ledger.manager.registration import register
 from ledger.proposals import environment
-from ledger.study.spec import assemble
+from ledger.study.file import assemble
 from ledger.verification import verify
 from tests.conftest import _database
-from tests.integration.ledgers import claim_one
+from tests.integration.ledgers import claim_one, managed
 from tests.integration.test_commands import run as run
 
 # Outcomes of the attempts of a trial in order; "complete" is the default.
@@ -64,12 +64,15 @@ def manage(url: str, plan: dict[int, str], file: Any, iterations: int) -> None:
             elif end == "released":
                 protocol.release(connection, held)
             elif end == "cancelled":
-                Store(other).cancel_trials(held.study_id, [held.trial], "test")
+                trials.cancel(other, held.study_id, [held.trial], "test")
             elif end == "lost":
                 connection.execute(
                     "update ledger.trial set lease_until = '2000-01-01' where number = %s", (held.trial,)
                 )
-                connection.execute("select ledger.reap(%s, %s, '2000-01-01')", (held.study_id, held.trial))
+                connection.execute(
+                    "select ledger.reap(%s, (select claim from ledger.manager), %s, '2000-01-01')",
+                    (held.study_id, held.trial),
+                )
             else:
                 protocol.fail(connection, held, "ValueError: no", 0.5, end)
 
@@ -78,9 +81,8 @@ def manage(url: str, plan: dict[int, str], file: Any, iterations: int) -> None:
         engine(url).connect() as own,
         engine(url).connect() as other,
     ):
-        store = Store(own)
         study = assemble({"iterations": iterations, "batch_size": 2, "seed": 1}, file)
-        assert Manager(store, register(store, study), work).run().state == "complete"
+        assert managed(own, register(own, study), work).run().state == "complete"
 
 
 def searched(url: str, folder: Any, estimator: str = "ET", acq_func: str = "EI") -> None:
@@ -89,17 +91,17 @@ def searched(url: str, folder: Any, estimator: str = "ET", acq_func: str = "EI")
     file.write_text(FILE.format(estimator=estimator, acq_func=acq_func))
     manage(url, PLAN, file, 4)
     with engine(url).connect() as connection:
-        store = Store(connection)
-        assert store.retry(store.study("s").id, [1, 7]) == [10, 11]
-        assert store.study("s").iterations == 5
+        db = connection
+        assert trials.retry(db, studies.get(db, "s").id, [1, 7]) == [10, 11]
+        assert studies.get(db, "s").budget == 8
     manage(url, AFTERWARDS, file, 4)
     with engine(url).connect() as connection:
-        store = Store(connection)
-        store.extend(store.study("s").id, 6)
+        db = connection
+        assert studies.extend(db, studies.get(db, "s").id, 10) == "extended"
     manage(url, AFTERWARDS, file, 5)
     with engine(url).connect() as connection:
-        store = Store(connection)
-        assert store.retry(store.study("s").id, [12]) == [14]
+        db = connection
+        assert trials.retry(db, studies.get(db, "s").id, [12]) == [14]
     manage(url, {14: "failed failed"}, file, 5)
 
 
@@ -120,8 +122,8 @@ def ledger(server: str, history: str) -> Iterator[str]:
 
 def verified(url: str) -> Any:
     with engine(url).connect() as connection:
-        store = Store(connection)
-        return verify(store.snapshot(store.study("s").id))
+        db = connection
+        return verify(transfer.snapshot(db, studies.get(db, "s").id))
 
 
 def corrupt(url: str, *statements: str) -> None:
@@ -220,8 +222,8 @@ TRIAL, ITERATION, ATTEMPT = "update ledger.trial set", "update ledger.iteration 
         ),
         (f"{ITERATION} best_loss = 0 where number = 1", "iteration 1: best_loss 0.0, but its trials give"),
         (f"{ITERATION} mean_loss = 1 where number = 6", "iteration 6: mean_loss 1.0, but its trials give None"),
-        ("update ledger.study set iterations = 6", "the study itself: a budget of 6 iterations, but it has 7"),
-        ("update ledger.study set iterations = 8", "the study itself: state complete after 7 of 8 iterations"),
+        ("update ledger.study set budget = 9", "the study itself: a budget of 9 trials, but 10 were proposed"),
+        ("update ledger.study set budget = 12", "the study itself: state complete after 10 of 12 proposed trials"),
         ("update ledger.study set state = 'failed'", "the study itself: state failed, but every iteration is told"),
         ("update ledger.study set finished_at = null", "the study itself: state complete with finished_at None"),
         (
@@ -310,10 +312,10 @@ def test_a_study_that_runs_verifies_at_every_moment_and_nothing_is_written(url, 
     try:
         while running.is_alive():
             with engine(url).connect() as connection:
-                store = Store(connection)
-                row = store.find("s")
+                db = connection
+                row = studies.find(db, "s")
                 if row is not None:
-                    seen.add(verify(store.snapshot(row.id)).trials)
+                    seen.add(verify(transfer.snapshot(db, row.id)).trials)
     finally:
         running.join()
     assert len(seen) > 1
@@ -321,15 +323,15 @@ def test_a_study_that_runs_verifies_at_every_moment_and_nothing_is_written(url, 
 
 def test_a_snapshot_is_one_transaction_that_could_write_nothing_and_holds_no_claim(ledger):
     with engine(ledger).connect() as connection:
-        store = Store(connection)
-        row = store.study("s")
+        db = connection
+        row = studies.get(db, "s")
         statements: list[str] = []
         event.listen(connection, "before_cursor_execute", lambda *seen: statements.append(seen[2]))
         begun: list[object] = []
         event.listen(connection, "begin", begun.append)
-        snapshot = store.snapshot(row.id)
+        snapshot = transfer.snapshot(db, row.id)
         assert statements[0] == "set transaction isolation level repeatable read, read only"
         assert len(begun) == 1
         assert not connection.in_transaction()
     for rows in (snapshot.trials, snapshot.attempts):
-        assert "claim" not in rows[0]._fields
+        assert "claim" not in columns(type(rows[0]))

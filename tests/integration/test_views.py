@@ -22,7 +22,7 @@ def asked(server: str, template: str) -> Iterator[psycopg.Connection[Any]]:
         known_study.insert(connection)
         connection.execute(
             """
-            insert into ledger.study (name, spec, spec_hash, iterations, state, created_at, versions)
+            insert into ledger.study (name, spec, spec_hash, budget, state, created_at, versions)
             select 'other' || n, %(spec)s, '', 1, 'running', now(), '{}' from generate_series(2, 32) as n;
             insert into ledger.iteration
               (study_id, number, round, size, asked_at, ask_seconds, tell_seconds, environment)
@@ -140,7 +140,7 @@ def test_a_number_of_json_is_a_double_or_null(asked, value, number):
 def test_losses_that_are_further_apart_than_a_double_can_say_break_no_view(connection):
     connection.execute(
         """
-        insert into ledger.study (name, spec, spec_hash, iterations, state, created_at, versions) values
+        insert into ledger.study (name, spec, spec_hash, budget, state, created_at, versions) values
           ('s', '{"batch_size": 1, "seed": 1, "objective": {}, "limits": {"max_failures": 1, "max_lost": 1, "lease": 3,
                                                                       "heartbeat": 1},
                   "space": [{"name": "x", "type": "real", "low": 0, "high": 1e308, "prior": "uniform"}]}',

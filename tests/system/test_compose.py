@@ -279,7 +279,7 @@ def test_scaling_from_8_workers_to_2_loses_no_trial_and_costs_no_attempt(compose
         "import time\n\ndef slow(params):\n    time.sleep(1)\n    return params['x'] ** 2\n"
     )
     (tmp_path / "slow.toml").write_text(
-        '[study]\nname = "scaled"\niterations = 2\npoints = 24\n[objective]\nfunction = "slow:slow"\n'
+        '[study]\nname = "scaled"\niterations = 2\nbatch_size = 24\n[objective]\nfunction = "slow:slow"\n'
         '[optimizer]\nbase_estimator = "ET"\n[space]\nx = { type = "real", low = -1.0, high = 1.0 }\n'
     )
     settings = {"LEDGER_STUDIES": str(tmp_path), "LEDGER_STUDY_FILE": "slow.toml", "LEDGER_ALLOW": "slow"}

@@ -5,11 +5,10 @@ import uuid
 
 import psycopg
 
-from ledger.database import migration, protocol
+from ledger.database import migration, protocol, trials
 from ledger.database.connection import engine
 from ledger.database.retry import RetryPolicy
 from ledger.database.session import Session
-from ledger.database.store import Store
 from tests.integration.ledgers import claim_one, make_study
 from tests.system.servers import Server
 
@@ -21,8 +20,8 @@ def test_200_workers_of_a_server_with_100_connections_do_all_the_work(tmp_path, 
     with Server(tmp_path, max_connections=100) as server:
         with engine(server.url).connect() as connection:
             migration.upgrade(connection)
-            store = Store(connection)
-            study = make_study(store, trials=TRIALS)
+            db = connection
+            study = make_study(db, trials=TRIALS)
             done: list[int] = []
             errors: list[BaseException] = []
             everybody, all_done = threading.Barrier(WORKERS), threading.Event()
@@ -53,7 +52,7 @@ def test_200_workers_of_a_server_with_100_connections_do_all_the_work(tmp_path, 
                 thread.join()
             assert errors == []
             assert sorted(done) == list(range(TRIALS))
-            assert store.waiting(study.id, 0)[0] == 0
+            assert not any(trial.is_open for trial in trials.all_of(db, study.id))
         with psycopg.connect(server.url) as plain:
             attempts = plain.execute(
                 "select count(*), count(distinct trial), count(*) filter (where outcome = 'complete')"

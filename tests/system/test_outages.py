@@ -236,7 +236,7 @@ def test_giving_up_ends_in_a_clear_error_and_the_same_command_goes_on(postgres, 
 def test_a_worker_told_to_leave_while_the_database_is_away_leaves_within_its_grace(postgres, tmp_path, url, proxy):
     search = Search(tmp_path, url, proxy.url(url))
     try:
-        search.program._environment["WORKER_GRACE"] = "0.5"
+        search.program._environment["LEDGER_WORKER_GRACE"] = "0.5"
         search.training()
         proxy.refuse()
         proxy.cut()
@@ -251,7 +251,7 @@ def test_a_worker_told_to_leave_while_the_database_is_away_leaves_within_its_gra
 def test_a_worker_whose_connection_died_unnoticed_releases_its_trial_all_the_same(tmp_path, url, proxy):
     search = Search(tmp_path, url, proxy.url(url), heartbeat=30.0)
     try:
-        search.program._environment["WORKER_GRACE"] = "0"
+        search.program._environment["LEDGER_WORKER_GRACE"] = "0"
         search.training()
         proxy.cut(of("worker"))
         search.worker.send_signal(signal.SIGTERM)

@@ -140,7 +140,7 @@ def test_a_dataset_that_comes_slowly_costs_no_claim(tmp_path, root):
     program = Program(tmp_path)
     (tmp_path / "slow.csv").write_text("a,y\n" + "".join(f"{n},{n % 2}\n" for n in range(450_000)))
     (tmp_path / "slow.toml").write_text(
-        '[study]\nname = "slow"\niterations = 1\npoints = 2\n[objective]\nmodel = "lgbm"\ndata = "slow.csv"\n'
+        '[study]\nname = "slow"\niterations = 1\nbatch_size = 2\n[objective]\nmodel = "lgbm"\ndata = "slow.csv"\n'
         'target = "y"\n[space]\nn_estimators = {type = "integer", low = 1, high = 2}\n'
         "[limits]\nlease = 2.0\nheartbeat = 0.5\n"
     )

@@ -59,7 +59,7 @@ def loop(params):
 
 @pytest.fixture
 def program(tmp_path):
-    return Program(tmp_path, WORKER_MEMORY_LIMIT="2G", WORKER_TRIAL_TIMEOUT="3")
+    return Program(tmp_path, LEDGER_WORKER_MEMORY_LIMIT="2G", LEDGER_WORKER_TRIAL_TIMEOUT="3")
 
 
 def own(program, function, points, **limits):

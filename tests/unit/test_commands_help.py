@@ -62,7 +62,7 @@ def test_every_help_ends_with_examples_that_click_can_parse(path, monkeypatch, t
     monkeypatch.chdir(tmp_path)
     for name in ("study.json", "known.csv"):
         (tmp_path / name).touch()
-    for name in ("STUDY_NAME", "MODEL_CHOICE"):
+    for name in ("LEDGER_STUDY", "MODEL_CHOICE"):
         monkeypatch.delenv(name, raising=False)
     examples = examples_of(commands()[path], path)
     assert examples

@@ -48,13 +48,17 @@ def test_a_trainer_imports_the_library_of_its_model_alone(model, params, unwante
         ("import ledger.optimizer", ["psycopg", "sqlalchemy", "xgboost", "lightgbm"]),
         (
             "import ledger.cli.status, ledger.cli.study, ledger.terminal.live",
-            ["rich", "tomli_w", "skopt", "sklearn", "numpy"],
+            ["rich", "tomli_w", "skopt", "sklearn", "numpy", "pydantic"],
         ),
         (
             "import ledger.cli.report, ledger.cli.export",
             ["plotly", "kaleido", "jinja2", "pyarrow", "numpy", "sqlalchemy"],
         ),
         ("import ledger.cli", ["sqlalchemy", "skopt", "sklearn", "psycopg", "alembic"]),
+        (
+            "import ledger.cli; ledger.cli.program.main(['run', '--help'], standalone_mode=False)",
+            ["skopt", "sklearn", "numpy", "scipy", "sqlalchemy", "alembic", "rich"],
+        ),
         ("import ledger.cli.export, ledger.cli.optuna, ledger.cli.dashboard", ["optuna", "optuna_dashboard", "bottle"]),
         (
             "import ledger.cli; ledger.cli.program.main(['--help'], standalone_mode=False)",

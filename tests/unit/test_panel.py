@@ -33,9 +33,8 @@ def status(**changed: Any) -> Status:
         "finished_at": None,
         "elapsed_seconds": 75.0,
         "iterations_told": 2,
-        "iterations": 5,
-        "done": 9,
-        "total": 20,
+        "ended": 9,
+        "budget": 20,
         "complete": 8,
         "running": 2,
         "pending": 1,
@@ -115,7 +114,9 @@ def test_the_panel_names_the_command_that_helps():
 def test_a_study_without_trials_and_an_ended_one_are_drawn():
     nothing: dict[str, Any] = {"best": None, "last_complete": None}
     nothing |= {"improvements": [], "workers": [], "latest_failures": []}
-    zero = dict.fromkeys(("iterations_told", "done", "complete", "running", "pending", "failed", "failures", "lost"), 0)
+    zero = dict.fromkeys(
+        ("iterations_told", "ended", "complete", "running", "pending", "failed", "failures", "lost"), 0
+    )
     begun = drawn(StatusPanel(status(**nothing, **zero, trials_a_second=None, remaining_seconds=None)))
     assert "time left   unknown until a trial has ended" in begun
     ended = "\n".join(drawn(StatusPanel(status(state="failed", reason="every trial failed", remaining_seconds=None))))
@@ -141,7 +142,7 @@ def test_a_console_without_utf_8_or_colours_gets_plain_text():
 def test_a_line_changes_only_with_the_study():
     text = line(status())
     assert text == (
-        "svm-1 running: 2 of 5 iterations, 9 of 20 trials, 8 complete, 2 running, 1 pending, 1 failed,"
+        "svm-1 running: 9 of 20 trials, 2 iterations told, 8 complete, 2 running, 1 pending, 1 failed,"
         " best loss 0.0125 (trial 5, roc_auc 0.9875), 4 failed attempts and 1 lost"
     )
     later = {"now": NOW + timedelta(seconds=5), "elapsed_seconds": 80.0, "remaining_seconds": 105.0}
