@@ -3,7 +3,7 @@ PYTHON ?= python3
 export LEDGER_HOME ?= $(CURDIR)/.ledger
 bin := .venv/bin
 
-.PHONY: help demo test coverage lint docs bench bench-quality chaos up clean
+.PHONY: help demo test coverage lint docs site bench bench-quality chaos up clean
 
 help:  ## Say what there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## */\1\t/' | expand -t 15
@@ -26,6 +26,10 @@ lint: .venv/ready  ## Check style, types and import rules
 
 docs: .venv/ready  ## Write docs/reference/ anew, of the commands and the schema
 	$(bin)/python docs/reference.py
+
+site: .venv/site  ## Build the documentation site in build/site, and look at every page at phone width
+	$(bin)/python docs/site/build.py
+	$(bin)/pytest --quiet tests/site.py
 
 bench: .venv/bench  ## Measure speed beside the peers, half an hour; writes benchmarks/RESULTS.md
 	$(bin)/python -m benchmarks $(SECTIONS)
@@ -59,5 +63,17 @@ up:  ## The same search in containers, on 4 workers
 	fi
 	@touch $@
 
+.venv/site: .venv/ready
+	@if command -v uv >/dev/null; then \
+	  uv pip install --quiet --python $(bin)/python --constraint constraints.txt --editable '.[dev,site]'; \
+	else \
+	  $(bin)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,site]'; \
+	fi
+	@touch $@
+
 clean:  ## Remove what this Makefile made, except the ledger's data
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage* build dist *.egg-info
+
+.PHONY: release-check
+release-check:  ## Build the wheel, and run searches with it in an empty environment
+	PYTHON=$(PYTHON) .ci/release-check

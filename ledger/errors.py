@@ -11,13 +11,38 @@ if TYPE_CHECKING:
 
 
 class LedgerError(Exception):
-    """The request is valid, but cannot be carried out in this state. Exit code 1."""
+    """An error whose message, one line, is for the user: it names the thing, the place and the way out.
+
+    The request is valid and cannot be done now: a study failed, no such study exists, the database cannot be reached.
+    A command of the program then exits with code 1.
+
+    Examples
+    --------
+    >>> import ledger
+    >>> try:
+    ...     ledger.load_study("none", database="host=/nowhere")
+    ... except ledger.LedgerError as error:
+    ...     print("not read:", error)
+    not read: ...
+    """
 
     exit_code = 1
 
 
 class UsageError(LedgerError):
-    """The request itself is not valid. Exit code 2; nothing was written."""
+    """An error in the request itself: an argument, an option, a file or a space that is not valid.
+
+    Nothing was written. A command of the program then exits with code 2.
+
+    Examples
+    --------
+    >>> import ledger
+    >>> try:
+    ...     ledger.objective(space={"x": (1.0, 0.0)})
+    ... except ledger.UsageError as error:
+    ...     print(error)
+    @ledger.objective space: x: low 1.0 is not below high 0.0
+    """
 
     exit_code = 2
 

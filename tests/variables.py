@@ -1,11 +1,11 @@
-"""The environment variables that the program reads, which a test must not inherit."""
+"""The environment variables that the program reads. Tests must not inherit them."""
 
 from ledger.study.file import OPTIONS
 
 # Those that define a study.
 STUDY = tuple(option.variable for option in OPTIONS.values())
 
-# The table of docs/settings.md without LEDGER_HOME, which tests set.
+# The table in docs/settings.md without LEDGER_HOME, which tests set.
 ALL = (
     *STUDY,
     *("DATABASE_URL", "LEDGER_ALLOW"),

@@ -113,12 +113,6 @@ def _end_if_database(error: Exception) -> None:
     original = getattr(error, "orig", error)
     if isinstance(original, psycopg.errors.UndefinedFunction | psycopg.errors.UndefinedTable):
         _end(f"the schema is not what this version needs ({original}): `ledger db check` says what is wrong", 1)
-    if isinstance(original, psycopg.errors.InvalidSqlStatementName | psycopg.errors.DuplicatePreparedStatement):
-        _end(
-            f"a pooler stands before the database and mixes its sessions ({original}): give a manager a direct"
-            " connection to the database",
-            1,
-        )
     if isinstance(original, psycopg.OperationalError):
         _end(f"the database failed: {original}; the same command goes on once it is back", 1)
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from ledger.access import ledger_store
+from ledger.access import connected
 from ledger.cli.options import examples, settings_options
 from ledger.cli.study_options import study_options
 from ledger.errors import LedgerError
@@ -24,11 +24,11 @@ def create(file: Path | None, options: dict[str, Any], settings: Settings) -> No
     Before it starts, points can be enqueued and finished trials imported. `ledger resume NAME` starts it; so do
     `ledger run` and `ledger manager` with the same settings.
     """
-    from ledger.manager.batch import record
+    from ledger.manager.registration import record
 
     asked = assemble(options, file)
-    with ledger_store(settings, create=True) as store:
-        if record(store, asked) is None:
+    with connected(settings, create=True) as connection:
+        if record(connection, asked) is None:
             raise LedgerError(
                 f"study {asked.name} exists already: `ledger study show {asked.name}` shows it; give another --name to"
                 " create another study"

@@ -7,7 +7,7 @@ import click
 from click.core import ParameterSource
 
 from ledger.database.connection import place
-from ledger.logs import say
+from ledger.logs import log_event
 from ledger.settings import Settings
 
 _log = logging.getLogger("ledger.command")
@@ -34,4 +34,4 @@ def log_environment(settings: Settings) -> None:
         values["LEDGER_HOME"] = os.environ["LEDGER_HOME"]
     if values:
         listed = ", ".join(f"{variable}={value}" for variable, value in values.items())
-        say(_log, "environment", f"settings from the environment: {listed}", variables=values)
+        log_event(_log, "environment", f"settings from the environment: {listed}", variables=values)

@@ -128,7 +128,7 @@ def _settings_options(command: F, give_up_after: float) -> F:
     def wrapper(*args: Any, database_url: str | None, **kwargs: Any) -> Any:
         from ledger.access import NotPermitted
         from ledger.cli.roles import with_way_out
-        from ledger.database.retry import GaveUp, Patience, persist
+        from ledger.database.retry import OutageTooLong, RetryPolicy, call_with_retries
 
         given = {name: kwargs.pop(name) for name in ("log_format", "log_level", "give_up_after", "statement_timeout")}
         settings = Settings(database_url, Settings.from_environment().home, **given)
@@ -141,11 +141,12 @@ def _settings_options(command: F, give_up_after: float) -> F:
             time.sleep(seconds)
 
         try:
-            return persist(lambda: command(*args, settings=settings, **kwargs), Patience(settings.give_up_after), pause)
+            policy = RetryPolicy(settings.give_up_after)
+            return call_with_retries(lambda: command(*args, settings=settings, **kwargs), policy, pause)
         except NotPermitted as error:
             raise with_way_out(error) from None
         except LedgerError as error:
-            if lost and not isinstance(error, GaveUp):
+            if lost and not isinstance(error, OutageTooLong):
                 raise LedgerError(
                     f"{error}; the connection was lost meanwhile, so this command may have done its work already"
                 ) from None

@@ -1,4 +1,4 @@
-"""The commands of workers: worker, which trains trials, and worker list."""
+"""worker: runs a worker. worker list: shows the workers."""
 
 from collections.abc import Collection
 from datetime import timedelta
@@ -6,7 +6,7 @@ from datetime import timedelta
 import click
 from click.core import ParameterSource
 
-from ledger.access import database, ledger_store
+from ledger.access import connected, database
 from ledger.cli import document, table
 from ledger.cli.environment import log_environment
 from ledger.cli.names import STUDY
@@ -31,11 +31,13 @@ from ledger.settings import Settings
     show_envvar=True,
     type=STUDY,
     metavar="NAME",
-    help="Work for this study, which may be created later. Default: every running study.",
+    help="Study to work for, which may be created later. Default: every running study.",
 )
 @click.option("--max-trials", type=click.IntRange(min=1), metavar="N", help="Stop after N attempts.")
 @click.option(
-    "--until-complete", is_flag=True, help="Stop when the study has ended, or without --study, when all studies have."
+    "--until-complete",
+    is_flag=True,
+    help="Stop when the study has ended, or without --study, when every study has ended.",
 )
 @click.option(
     "--threads",
@@ -53,23 +55,23 @@ from ledger.settings import Settings
     type=Seconds(min=0),
     default=8.0,
     show_default=True,
-    help="On a signal to stop, finish the trial within this time or give it back. A second signal stops it at once.",
+    help="After Ctrl-C or SIGTERM, time to finish the trial in training before it is released; a second one ends it.",
 )
 @click.option(
     "--trial-timeout",
     envvar="LEDGER_WORKER_TRIAL_TIMEOUT",
     show_envvar=True,
-    type=Seconds(min=0, min_open=True),
-    help="End an attempt that trains for longer on this worker. Default: the study's limit.",
+    type=Seconds(min=0.01),
+    help="Longest time of an attempt on this worker. Default: the limit of the study.",
 )
 @click.option(
     "--memory-limit",
     envvar="LEDGER_WORKER_MEMORY_LIMIT",
     show_envvar=True,
     type=Bytes(),
-    help="Data that a training may hold, such as 512M or 4G; an attempt that needs more fails. Default: no limit.",
+    help="Memory for the data of a training, as in 512M or 4G. A trial that needs more fails. Default: no limit.",
 )
-@click.option("--leash", is_flag=True, hidden=True, help="Leave at the end of the file on standard input.")
+@click.option("--exit-on-eof", is_flag=True, hidden=True, help="Stop at the end of standard input.")
 @allow_option
 @service_options
 @click.pass_context
@@ -82,47 +84,52 @@ def worker(
     grace: float,
     trial_timeout: float | None,
     memory_limit: int | None,
-    leash: bool,
+    exit_on_eof: bool,
     allow: Collection[str],
     settings: Settings,
 ) -> None:
     """Claim trials, train, and write their losses back.
 
-    Start any number of workers, on any machine that reaches the database. On Ctrl-C or SIGTERM a worker claims no more
-    trials and stops.
+    Any number of workers can run, on any machine that can reach the database. After Ctrl-C or SIGTERM a worker claims
+    no new trial, and stops.
     """
     if context.invoked_subcommand is not None:
         _refuse_options(context)
         return
-    if not leash:  # `ledger run` has logged the settings of its workers
+    if not exit_on_eof:  # `ledger run` has logged the settings of its workers
         log_environment(settings)
     from ledger.database import revision
     from ledger.database.connection import connect
-    from ledger.worker.supervisor import Orders, Supervisor
+    from ledger.worker.options import WorkerOptions
+    from ledger.worker.supervisor import Supervisor
 
-    orders = Orders(study, max_trials, until_complete, allow, threads, grace, trial_timeout, memory_limit, leash=leash)
+    options = WorkerOptions(
+        study, max_trials, until_complete, allow, threads, grace, trial_timeout, memory_limit, exit_on_eof=exit_on_eof
+    )
     with database(settings, create=True) as url:
         with connect(url, "ledger worker", statement_seconds=settings.statement_timeout) as connection:
             revision.check(revision.current(lambda statement: connection.execute(statement).fetchall()[0][0]))
-        Supervisor(url, orders, settings).run()
+        Supervisor(url, options, settings).run()
 
 
 @worker.command(name="list", epilog=examples("ledger worker list", "ledger worker list --json"))
 @document.json_option
 @settings_options
 def list_(as_json: bool, settings: Settings) -> None:
-    """List the workers and the trials that they train, the latest workers first.
+    """List the workers and their trials, the latest workers first.
 
-    A worker is alive if it was seen within the last 30 s, or if it holds a trial whose lease has not ended.
+    A worker is alive if it was seen within the last 30 s, or holds a trial whose lease has not ended.
     """
-    with ledger_store(settings) as store:
-        rows = store.workers()
+    from ledger.database import reads
+
+    with connected(settings) as connection:
+        rows = reads.workers(connection)
     if as_json:
         names = ("name", "host", "pid", "started_at", "last_seen_at", "stopped_at", "alive", "study", "trial")
-        document.write([{**document.pick(row, *names), "versions": row.versions} for row in rows])
+        document.write([{**document.pick(row, *names), "versions": row.versions} for row, _seconds in rows])
         return
     if not rows:
-        click.echo("no workers yet: `ledger worker` starts one")
+        click.echo("no worker has started yet: `ledger worker` starts one")
         return
     table.show(
         ("WORKER", "HOST", "STATE", "TRAINS", "LAST SEEN"),
@@ -132,16 +139,16 @@ def list_(as_json: bool, settings: Settings) -> None:
                 row.host,
                 "stopped" if row.stopped_at is not None else "alive" if row.alive else "gone",
                 None if row.trial is None else f"{row.study} trial {row.trial}",
-                f"{max(timedelta(), timedelta(seconds=int(row.seconds)))} ago",
+                f"{max(timedelta(), timedelta(seconds=int(seconds)))} ago",
             )
-            for row in rows
+            for row, seconds in rows
         ],
     )
 
 
 def _refuse_options(context: click.Context) -> None:
-    """Refuse options before the subcommand: they belong to `ledger worker`, and would have no effect."""
+    """Refuse an option before the subcommand, where it would be an option of `worker` and have no effect."""
     for name in context.params:
         if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
             option = f"--{name.replace('_', '-')}"
-            raise UsageError(f"{option} is before {context.invoked_subcommand}: write it after it, or leave it out")
+            raise UsageError(f"{option} is before {context.invoked_subcommand}: write it after that, or leave it out")

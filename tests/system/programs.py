@@ -1,4 +1,4 @@
-"""The program `ledger` as real processes, with a home and an environment of its own."""
+"""Real processes of the program `ledger`, with a separate home folder and environment."""
 
 import json
 import os
@@ -26,7 +26,7 @@ class Program:
         return dict(self._environment)
 
     def start(self, *arguments: str, log: IO[str] | None = None) -> "subprocess.Popen[str]":
-        """Start a command in a process group of its own; what it says goes to pipes, or all of it to the log."""
+        """Start a command in a new process group. Its output goes to pipes, or to the log file."""
         return subprocess.Popen(
             [sys.executable, "-m", "ledger", *arguments],
             cwd=self.folder,
@@ -39,7 +39,7 @@ class Program:
         )
 
     def run(self, *arguments: str, code: int = 0) -> str:
-        """Run a command to its end and return its standard output, or its standard error where it is to fail."""
+        """Run a command to its end. Returns its standard output, or its standard error if it must fail."""
         process = self.start(*arguments)
         out, error = process.communicate()
         assert process.returncode == code, f"exit code {process.returncode}\n{out}\n{error}"
@@ -50,12 +50,12 @@ class Program:
         return document
 
     def query(self, statement: str) -> list[tuple[Any, ...]]:
-        """Ask the running embedded server."""
+        """Run a query on the embedded server, which must be running."""
         with psycopg.connect(embedded.url(self.home), autocommit=True) as connection:
             return connection.execute(statement).fetchall()
 
 
-# Says that it has begun, and goes on when it is let.
+# An objective that creates a file when it begins, and waits for another file.
 BLOCKING = """
 import pathlib, time
 
@@ -80,14 +80,14 @@ x = {{ type = "real", low = -1.0, high = 1.0 }}
 
 
 def own_study(folder: Path, code: str, function: str, batch_size: int = 2, **limits: float) -> None:
-    """Write mine.py, with the code of an own objective, and own.toml, a study of one iteration with it."""
+    """Write mine.py with the code of an objective, and own.toml with a study of one iteration."""
     (folder / "mine.py").write_text(code)
     lines = "\n".join(f"{name} = {value}" for name, value in limits.items())
     (folder / "own.toml").write_text(_OWN.format(batch_size=batch_size, function=function, limits=lines))
 
 
 def wait_until(condition: Callable[[], Any], seconds: float = 60) -> Any:
-    """Poll until the condition is true; an error of the database counts as not yet."""
+    """Poll until the condition is true. An error of the database counts as false."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         try:
@@ -100,7 +100,7 @@ def wait_until(condition: Callable[[], Any], seconds: float = 60) -> Any:
 
 
 def alive(pid: int) -> bool:
-    """Whether a process is there and no zombie."""
+    """Whether a process exists and is not a zombie."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
@@ -108,7 +108,7 @@ def alive(pid: int) -> bool:
 
 
 def children_of(parent: int) -> Iterator[int]:
-    """Yield the ids of a process's children."""
+    """Yield the process ids of a process's children."""
     for folder in Path("/proc").iterdir():
         if folder.name.isdecimal():
             try:

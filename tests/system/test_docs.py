@@ -1,4 +1,4 @@
-"""What the documentation says is so: its commands are run, in order, and say what it shows."""
+"""The commands of each page run in order, and print the output that the page shows."""
 
 import re
 from pathlib import Path
@@ -52,7 +52,7 @@ def test_the_links_of_a_page_lead_somewhere(page):
 
 
 def anchors(text: str) -> set[str]:
-    """The names that forges give to headings."""
+    """Return the names that forges give to headings."""
     headings = re.findall(r"^#+ (.*)$", re.sub(r"```.*?```", "", text, flags=re.DOTALL), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 

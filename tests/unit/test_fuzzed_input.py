@@ -356,7 +356,7 @@ returns = anything | st.builds(
 @given(returned=returns)
 @example(returned=OddNumber(1))
 @example(returned=OddDict(loss=1))
-def test_any_return_value_is_a_result_or_refused_in_one_line(returned):
+def test_every_returned_value_is_a_result_or_refused_in_one_line(returned):
     try:
         result = to_result(returned)
     except ObjectiveError as refused:
@@ -369,17 +369,17 @@ def test_any_return_value_is_a_result_or_refused_in_one_line(returned):
 @pytest.mark.parametrize(
     "metric", [deep(500), deep(100_000), circle(), 16**5_000, "x" * 10_000_001], ids=itertools.count()
 )
-def test_a_metric_that_the_ledger_cannot_hold_is_refused_in_one_line(metric):
+def test_a_metric_beyond_the_limits_is_refused_in_one_line(metric):
     with pytest.raises(ObjectiveError) as refused:
         to_result({"loss": 1.0, "metric": metric})
     check_line(str(refused.value))
 
 
-def test_an_integer_that_other_processes_cannot_read_is_refused():
+def test_an_integer_with_more_digits_than_python_reads_is_refused():
     limit = sys.get_int_max_str_digits()
     sys.set_int_max_str_digits(0)
     try:
-        with pytest.raises(ObjectiveError, match="it holds an integer of 5001 digits"):
+        with pytest.raises(ObjectiveError, match="it contains an integer of 5001 digits"):
             to_result({"loss": 1.0, "metric": 10**5_000})
     finally:
         sys.set_int_max_str_digits(limit)

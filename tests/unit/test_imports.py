@@ -1,4 +1,4 @@
-"""What each program loads: a worker is light, and a manager needs no booster."""
+"""The imports of each program: a worker imports little, and a manager no booster."""
 
 import subprocess
 import sys
@@ -23,9 +23,9 @@ objective({params!r}, Context("s", 0, 1, 7, 7))
         ("lgbm", {"n_estimators": 1}, ["xgboost"]),
     ],
 )
-def test_a_trainer_imports_its_models_library_and_no_other(model, params, unwanted):
+def test_a_trainer_imports_the_library_of_its_model_alone(model, params, unwanted):
     code = f"import sys; {TRAINED.format(model=model, params=params)}"
-    # scikit-learn loads pandas wherever that is installed
+    # pandas is not listed: scikit-learn imports it where it is installed
     unwanted = [*unwanted, "skopt", "psycopg", "sqlalchemy", "alembic", "pydantic", "matplotlib", "optuna"]
     code += f"print(*sorted(set({unwanted!r}) & set(sys.modules)))"
     loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()
@@ -40,7 +40,7 @@ def test_a_trainer_imports_its_models_library_and_no_other(model, params, unwant
             ["skopt", "sklearn", "numpy", "scipy", "sqlalchemy", "alembic", "pydantic"],
         ),
         (
-            "import ledger.worker.trainer",
+            "import ledger.worker.trainer_process",
             ["skopt", "sklearn", "numpy", "scipy", "psycopg", "sqlalchemy", "alembic", "pydantic", "click"],
         ),
         ("import ledger.manager.batch, ledger.manager.steady", ["xgboost", "lightgbm", "pandas", "pyarrow"]),
@@ -66,24 +66,24 @@ def test_a_trainer_imports_its_models_library_and_no_other(model, params, unwant
         ),
     ],
 )
-def test_nothing_is_imported_that_is_not_needed(statement, unwanted):
+def test_modules_import_nothing_that_they_do_not_need(statement, unwanted):
     code = f"import sys; {statement}; print('loaded', *sorted(set({unwanted!r}) & set(sys.modules)))"
     loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()
     assert loaded[-1] == "loaded", loaded
 
 
-def test_pandas_works_with_scikit_learn_after_the_optimizer_did_without():
+def test_pandas_works_with_scikit_learn_after_the_optimizer_import():
     code = (
         "import ledger.optimizer, pandas; from sklearn.preprocessing import StandardScaler;"
         "scaler = StandardScaler().set_output(transform='pandas');"
         "print(scaler.fit_transform(pandas.DataFrame({'a': [1.0, 3.0]}))['a'].tolist())"
     )
-    found = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
-    assert found == "[-1.0, 1.0]\n"
+    output = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+    assert output == "[-1.0, 1.0]\n"
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_the_help_says_of_a_command_what_its_own_help_says_first(name):
+def test_the_list_of_commands_repeats_the_help_of_each(name):
     command = program.get_command(click.Context(program), name)
     assert command is not None
     assert (command.help or "").startswith(COMMANDS[name][1].removesuffix("."))
