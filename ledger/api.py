@@ -334,8 +334,10 @@ class StudyResult:
 
     Attributes
     ----------
-    name, state : str
-        The state is "running", "paused", "complete", "failed" or "cancelled".
+    name : str
+        The study's name.
+    state : str
+        "running", "paused", "complete", "failed" or "cancelled".
     budget : int
         The number of trials to propose.
     spec : dict
