@@ -52,6 +52,8 @@ class Study:
     iterations : int, optional
         The budget in iterations of `batch_size` trials, 1 to 1,000,000. Default: 3. A study that is continued may have
         a larger budget than before.
+    trials : int, optional
+        The budget in trials, 1 to 1,000,000, instead of `iterations`; the last batch may be smaller.
     batch_size : int, optional
         The number of trials that are proposed at once, 1 to 1,000,000; in steady mode, the number of trials in flight.
         Default: 2.
@@ -99,7 +101,8 @@ class Study:
         objective: Callable[..., Any],
         *,
         name: str | None = None,
-        iterations: int = 3,
+        iterations: int | None = None,
+        trials: int | None = None,
         batch_size: int = 2,
         seed: int = 42,
         mode: Mode = "batch",
@@ -116,16 +119,18 @@ class Study:
         self._function, self._database = objective, database
         module = _module_of(objective)
         self._is_pickled = module is None
+        settings = {
+            "name": name,
+            "iterations": iterations,
+            "trials": trials,
+            "batch_size": batch_size,
+            "seed": seed,
+            "mode": mode,
+        }
         self._study = assemble(
             {},
             tables={
-                "study": {
-                    **({} if name is None else {"name": name}),
-                    "iterations": iterations,
-                    "batch_size": batch_size,
-                    "seed": seed,
-                    "mode": mode,
-                },
+                "study": {key: value for key, value in settings.items() if value is not None},
                 "objective": {"function": f"{module or pickled.MODULE}:{objective.__name__}"},
                 "space": {each.pop("name"): each for each in space.to_json()},
                 "optimizer": dict(optimizer or {}),
@@ -329,8 +334,10 @@ class StudyResult:
 
     Attributes
     ----------
-    name, state : str
-        The state is "running", "paused", "complete", "failed" or "cancelled".
+    name : str
+        The study's name.
+    state : str
+        "running", "paused", "complete", "failed" or "cancelled".
     budget : int
         The number of trials to propose.
     spec : dict
