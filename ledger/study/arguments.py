@@ -3,10 +3,9 @@
 from collections.abc import Mapping
 from typing import Any, Literal, NotRequired, TypeAlias, TypedDict
 
-Mode: TypeAlias = Literal["batch", "steady"]
+from ledger.study.spec import AcquisitionFunction, BaseEstimator
+
 Prior: TypeAlias = Literal["uniform", "log-uniform"]
-BaseEstimator: TypeAlias = Literal["GP", "RF", "ET"]
-AcquisitionFunction: TypeAlias = Literal["EI", "LCB", "PI", "MES", "EIps", "PIps"]
 
 
 class RealDimension(TypedDict):

@@ -14,7 +14,7 @@ import pytest
 
 import ledger
 from ledger.optuna import storage
-from ledger.study import spec
+from ledger.study import arguments, space, spec
 
 CALLABLES: list[Callable[..., Any]] = [
     ledger.objective,
@@ -88,6 +88,7 @@ def test_types_of_options_are_those_of_the_study_file() -> None:
         (ledger.LimitOptions, spec.Limits),
     ):
         assert [*get_type_hints(options)] == [*model.model_fields]
+    assert get_args(arguments.Prior) == space.PRIORS
 
 
 @pytest.mark.parametrize("function", CALLABLES, ids=lambda function: function.__qualname__)
