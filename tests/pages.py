@@ -32,6 +32,9 @@ PAGES = [ROOT / "README.md", *sorted(ROOT.glob("docs/**/*.md"))]
 RUN = ("console", "bash", "sql", "python")
 READ = ("text", "toml", "yaml", "json", "csv", "ini", "mermaid", "log")
 
+# The files of .venv by which make knows what it has installed.
+STAMPS = ("installed", "ready", "bench")
+
 _BLOCK = re.compile(
     r"(?P<said>(?:^ *<!-- [^\n]*-->\n)*)^(?P<indent> *)```(?P<language>\w*)\n(?P<text>.*?)^(?P=indent)```$",
     re.DOTALL | re.MULTILINE,
@@ -124,9 +127,10 @@ class Reader:
         installed = self._folder / ".venv"
         installed.mkdir()
         for entry in Path(sys.prefix).iterdir():
-            if entry.name != "ready":
+            if entry.name not in STAMPS:
                 (installed / entry.name).symlink_to(entry)
-        (installed / "ready").touch()
+        for stamp in STAMPS:
+            (installed / stamp).touch()
         programs = [Path(sys.executable).parent, embedded.program("psql").parent]
         self.environment = {
             **{k: v for k, v in os.environ.items() if k not in variables.ALL and not k.startswith("PG")},

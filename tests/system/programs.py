@@ -1,23 +1,47 @@
 """The program `ledger` as real processes, with a home and an environment of its own."""
 
+import atexit
 import json
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import IO, Any
 
 import psycopg
 
 from ledger import embedded
+from ledger.database import migration
+from ledger.database.connection import engine
 from tests import variables
+
+# Longer than any test waits for what it expects, on a machine that is busy with other work too.
+PATIENCE = 300.0  # seconds
 
 
 class Program:
-    def __init__(self, folder: Path, **given: str) -> None:
+    """The program in a folder.
+
+    Parameters
+    ----------
+    folder : Path
+        Where it runs; its home is a folder in it.
+    is_new : bool
+        Whether its first command makes the embedded server's data, which else are a copy of some made before.
+    **given
+        Variables of its environment.
+    """
+
+    def __init__(self, folder: Path, *, is_new: bool = False, **given: str) -> None:
         self.folder, self.home = folder, folder / "home"
+        if not is_new and "DATABASE_URL" not in given and not self.home.exists():
+            self.home.mkdir()
+            subprocess.run(["cp", "-a", str(_data()), str(self.home)], check=True)
         self._environment = {k: v for k, v in os.environ.items() if k not in variables.ALL}
         self._environment |= {"LEDGER_HOME": str(self.home), **given}
 
@@ -55,6 +79,19 @@ class Program:
             return connection.execute(statement).fetchall()
 
 
+@cache
+def _data() -> Path:
+    """A migrated ledger's data, made once in a test process, of a server that waits for no disk."""
+    home = Path(tempfile.mkdtemp(prefix="ledger-"))
+    atexit.register(shutil.rmtree, home)
+    with embedded.running(home, create=True) as url:
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute("alter system set fsync = off")
+        with engine(url).connect() as administrators:
+            migration.upgrade(administrators)
+    return home / "data"
+
+
 # Says that it has begun, and goes on when it is let.
 BLOCKING = """
 import pathlib, time
@@ -86,7 +123,7 @@ def own_study(folder: Path, code: str, function: str, batch_size: int = 2, **lim
     (folder / "own.toml").write_text(_OWN.format(batch_size=batch_size, function=function, limits=lines))
 
 
-def wait_until(condition: Callable[[], Any], seconds: float = 60) -> Any:
+def wait_until(condition: Callable[[], Any], seconds: float = PATIENCE) -> Any:
     """Poll until the condition is true; an error of the database counts as not yet."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:

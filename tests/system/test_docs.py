@@ -14,7 +14,6 @@ def name(page: Path) -> str:
     return str(page.relative_to(ROOT))
 
 
-@pytest.mark.timeout(600)
 @pytest.mark.parametrize("page", [page for page in PAGES if any(b.is_run for b in blocks(page.read_text()))], ids=name)
 def test_the_commands_of_a_page_do_what_it_shows(page, tmp_path):
     text = page.read_text()

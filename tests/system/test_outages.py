@@ -8,7 +8,7 @@ from contextlib import ExitStack
 import psycopg
 import pytest
 
-from tests.system.programs import Program, own_study, wait_until
+from tests.system.programs import PATIENCE, Program, own_study, wait_until
 from tests.system.proxy import Proxy
 from tests.system.servers import Server
 
@@ -78,7 +78,7 @@ class Search:
         """Let the study end, and see that it is as if nothing had been."""
         self.go.touch()
         for process in (self.worker, self.manager):
-            assert process.wait(60) == 0, "".join(log.read_text() for log in self.logs)
+            assert process.wait(PATIENCE) == 0, "".join(log.read_text() for log in self.logs)
         assert self.ask("select number, state, attempts, failures, lost from ledger.trial order by 1") == [
             (0, "complete", 1, 0, 0),
             (1, "complete", 1, 0, 0),
@@ -222,7 +222,7 @@ def test_giving_up_ends_in_a_clear_error_and_the_same_command_goes_on(postgres, 
         proxy.refuse()
         proxy.cut()
         for process, log in ((search.manager, search.logs[0]), (search.worker, search.logs[1])):
-            assert process.wait(60) == 1
+            assert process.wait(PATIENCE) == 1
             last = log.read_text().splitlines()[-1]
             assert last.startswith("ledger: gave up after")
             assert "--give-up-after" in last
@@ -242,7 +242,7 @@ def test_a_worker_told_to_leave_while_the_database_is_away_leaves_within_its_gra
         proxy.cut()
         search.said(search.worker, "trying again")
         search.worker.send_signal(signal.SIGTERM)
-        assert search.worker.wait(60) == 0
+        assert search.worker.wait(PATIENCE) == 0
         search.said(search.worker, "goes back when its lease ends")
     finally:
         search.close()
@@ -255,7 +255,7 @@ def test_a_worker_whose_connection_died_unnoticed_releases_its_trial_all_the_sam
         search.training()
         proxy.cut(of("worker"))
         search.worker.send_signal(signal.SIGTERM)
-        assert search.worker.wait(60) == 0
+        assert search.worker.wait(PATIENCE) == 0
         assert search.ask("select outcome from ledger.attempt") == [("released",)]
     finally:
         search.close()
@@ -288,7 +288,7 @@ def test_of_two_managers_one_waits_and_takes_over_when_the_others_lock_is_lost_w
     search.ask(f"select pg_terminate_backend({session})")
     wait_until(lambda: search.ask("select count(*) from pg_locks where locktype = 'advisory'") == [(1,)])
     os.kill(search.manager.pid, signal.SIGCONT)
-    assert search.manager.wait(60) == 1
+    assert search.manager.wait(PATIENCE) == 1
     search.said(search.manager, "has a manager already")
     search.manager, search.logs[0] = second, search.logs[2]
     search.is_undisturbed()

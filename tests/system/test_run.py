@@ -24,7 +24,8 @@ def results(document):
 
 
 @pytest.mark.parametrize("model", ["svm", "xgb", "lgbm"])
-def test_a_run_on_four_workers_finds_a_good_model_and_the_same_command_shows_it_again(program, model):
+def test_a_run_on_four_workers_finds_a_good_model_and_the_same_command_shows_it_again(tmp_path, model):
+    program = Program(tmp_path, is_new=True)
     command = ["run", "--model", model, "--iterations", "5", "--batch-size", "4", "--seed", "7", "--workers", "4"]
     out = program.run(*command)
     assert "20 complete" in out
@@ -148,7 +149,8 @@ def test_an_objective_without_a_finite_loss_is_a_failed_attempt_that_says_so(pro
     assert all(said in attempt["error"].splitlines()[-1] for attempt in document["attempts"])
 
 
-def test_an_own_objective_that_is_not_allowed_is_refused_before_anything_is_written(program):
+def test_an_own_objective_that_is_not_allowed_is_refused_before_anything_is_written(tmp_path):
+    program = Program(tmp_path, is_new=True)
     command = own(program, BLOCKING, "blocked")
     error = program.run(*[word for word in command if word not in ("--allow", "mine")], code=1)
     assert "--allow" in error

@@ -128,7 +128,7 @@ def check_file(content: bytes, folder: Path) -> None:
     workers(Path("study.toml"))
 
 
-@cases(700)
+@cases(200)
 @given(file=mutated())
 @example(file={**FILE, "a\nb": {}})
 @example(file={**FILE, "space": {"x" * 100_000: {"type": "real", "low": 1.0, "high": 2.0}}})
@@ -140,7 +140,7 @@ def test_a_changed_study_file_is_accepted_whole_or_refused_in_one_line_with_its_
     check_file(toml(file).encode(), tmp_path)
 
 
-@cases(400)
+@cases(100)
 @given(content=st.binary(max_size=200) | st.text(max_size=200).map(lambda text: text.encode(errors="replace")))
 @example(content=b"[study]\nname" + b".a" * 5_000 + b" = 1")
 @example(content=b"x" + b".a" * 5_000 + b" = 1")
@@ -150,7 +150,7 @@ def test_any_bytes_as_a_study_file_are_refused_in_one_line_with_its_name(tmp_pat
     check_file(content, tmp_path)
 
 
-@cases(100)
+@cases(50)
 @given(name=arguments)
 @example(name="a\nb.toml")
 @example(name="x" * 5_000)
@@ -182,7 +182,7 @@ def options(words: list[str]) -> list[str]:
 OPTIONS = [(words, option) for words in COMMANDS for option in options(words)]
 
 
-@cases(600)
+@cases(200)
 @given(chosen=st.sampled_from(OPTIONS), value=arguments, joined=st.booleans())
 @example(chosen=(["run"], "--seed"), value="9" * 5_000, joined=True)
 @example(chosen=(["worker"], "--study"), value="\udcff", joined=False)
@@ -195,7 +195,7 @@ def test_any_value_of_an_option_is_taken_or_refused_in_one_line_that_names_it(ch
     assert code == 1 or option in error
 
 
-@cases(200)
+@cases(50)
 @given(words=st.lists(arguments | st.sampled_from(["study", "db", "run", "--batch-size", "--help", "-h"]), max_size=4))
 @example(words=["\x1b[31m"])
 @example(words=["--\n"])
@@ -208,7 +208,7 @@ def test_any_words_are_told_in_one_line(words):
         check_told(code, error)
 
 
-@cases(150)
+@cases(50)
 @given(name=arguments, words=st.sampled_from([words for words in COMMANDS if "s" in words]))
 @example(name="\udcff", words=["study", "show", "s"])
 @example(name="a\x1b[2Jb", words=["study", "pause", "s"])
@@ -223,7 +223,7 @@ def variables() -> list[str]:
     return [name for name in re.findall(r"^\| `([A-Z_]+)` \|", settings, re.MULTILINE) if name != "DATABASE_URL"]
 
 
-@cases(500)
+@cases(150)
 @given(data=st.data(), words=st.sampled_from(COMMANDS))
 def test_any_variables_are_taken_or_refused_in_one_line_that_names_one(data, words):
     names = data.draw(st.lists(st.sampled_from(variables()), min_size=1, max_size=2, unique=True))
@@ -240,7 +240,7 @@ KEYWORDS = (
 )
 
 
-@cases(300)
+@cases(100)
 @given(data=st.data(), keyword=st.sampled_from(KEYWORDS), value=arguments, words=st.sampled_from(COMMANDS))
 def test_any_database_url_is_refused_in_one_line_without_its_password(data, keyword, value, words):
     quoted = value.replace("\\", "\\\\").replace("'", "\\'")
@@ -351,7 +351,7 @@ returns = anything | st.builds(
 )
 
 
-@cases(700)
+@cases(200)
 @given(returned=returns)
 @example(returned=OddNumber(1))
 @example(returned=OddDict(loss=1))
