@@ -129,6 +129,7 @@ def test_settings_of_the_data_do_not_hide_the_server(home):
         connection.execute("ALTER SYSTEM SET unix_socket_directories = ''")
     with embedded.running(home, create=False) as url, psycopg.connect(url, autocommit=True) as connection:
         connection.execute("ALTER SYSTEM RESET ALL")
+        assert ask(url, "SELECT answer FROM kept") == 42
 
 
 def test_the_last_user_stops_the_server(home):

@@ -86,6 +86,7 @@ def test_any_csv_is_read_or_refused(header, rows, raw, flags):
             is_a_point(one.params)
 
 
+@pytest.mark.hypothesis
 @pytest.mark.parametrize("kind", ["bytes", "json", "head"])
 def test_any_other_file_is_no_export(kind):
     contents = {
