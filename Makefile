@@ -20,9 +20,9 @@ unit: .venv/ready  ## Run the tests that need no server, in under a minute
 test: .venv/ready  ## Run the tests on an embedded server, or on the one of LEDGER_TEST_SERVER
 	$(pytest)
 
-test-all: .venv/ready  ## Run the tests that `make test` leaves out: containers and Compose
+test-all: .venv/ready  ## Run the tests that `make test` leaves out: containers, Compose and slow ones
 	@docker info >/dev/null 2>&1 || { echo "make test-all needs a Docker engine; make test does not" >&2; exit 1; }
-	$(pytest) -m "container or compose"
+	$(pytest) -m "container or compose or slow"
 
 campaigns: .venv/ready  ## Run the soak, and the property tests with more examples, other ones each time
 	$(bin)/pytest -m campaign

@@ -23,6 +23,7 @@ from psycopg import sql
 
 from ledger import embedded
 from tests import variables
+from tests.system.programs import copy_data
 from tests.system.servers import USER, Server
 
 ROOT = Path(__file__).parents[1]
@@ -218,13 +219,15 @@ _PROGRAMS = {
 
 
 @contextmanager
-def reader(page: str, folder: Path) -> Iterator[Reader]:
-    """Yield a reader of a page, with the server that it speaks of, or else the embedded one."""
+def reader(page: str, folder: Path, *, is_new: bool = True) -> Iterator[Reader]:
+    """Yield a reader of a page, with the server that it names, or else the embedded one: a new one, or a migrated copy."""
     server = server_of(page)
     with ExitStack() as stack:
         if server is None:
             # nobody's last command stops it, which would take each a second
             it = Reader(folder)
+            if not is_new:
+                copy_data(folder / "clone" / ".ledger")
             stack.enter_context(embedded.running(folder / "clone" / ".ledger", create=True))
         else:
             postgres = stack.enter_context(Server(folder / "server"))

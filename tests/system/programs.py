@@ -19,6 +19,7 @@ from ledger import embedded
 from ledger.database import migration
 from ledger.database.connection import engine
 from tests import variables
+from tests.fuzz import restored, run
 
 # Longer than any test waits for what it expects, on a machine that is busy with other work too.
 PATIENCE = 300.0  # seconds
@@ -40,8 +41,7 @@ class Program:
     def __init__(self, folder: Path, *, is_new: bool = False, **given: str) -> None:
         self.folder, self.home = folder, folder / "home"
         if not is_new and "DATABASE_URL" not in given and not self.home.exists():
-            self.home.mkdir()
-            subprocess.run(["cp", "-a", str(_data()), str(self.home)], check=True)
+            copy_data(self.home)
         self._environment = {k: v for k, v in os.environ.items() if k not in variables.ALL}
         self._environment |= {"LEDGER_HOME": str(self.home), **given}
 
@@ -70,13 +70,23 @@ class Program:
         return error if code else out
 
     def document(self, study: str) -> dict[str, Any]:
-        document: dict[str, Any] = json.loads(self.run("export", study, "--format", "json"))
+        """Return a study's export, which this process makes: to start another takes most of a second."""
+        with restored():
+            code, out, error = run(["export", study, "--format", "json"], self._environment)
+        assert code == 0, error
+        document: dict[str, Any] = json.loads(out)
         return document
 
     def query(self, statement: str) -> list[tuple[Any, ...]]:
         """Ask the running embedded server."""
         with psycopg.connect(embedded.url(self.home), autocommit=True) as connection:
             return connection.execute(statement).fetchall()
+
+
+def copy_data(home: Path) -> None:
+    """Make the home of an embedded server with a copy of a migrated ledger's data."""
+    home.mkdir()
+    subprocess.run(["cp", "-a", str(_data()), str(home)], check=True)
 
 
 @cache

@@ -8,6 +8,8 @@ from contextlib import ExitStack
 import psycopg
 import pytest
 
+from ledger.database import migration
+from ledger.database.connection import engine
 from tests.system.programs import PATIENCE, Program, own_study, wait_until
 from tests.system.proxy import Proxy
 from tests.system.servers import Server
@@ -27,15 +29,23 @@ def waits(params, context):
 @pytest.fixture(scope="module")
 def postgres(tmp_path_factory):
     with Server(tmp_path_factory.mktemp("server"), track_functions="all") as postgres:
+        with psycopg.connect(postgres.url, autocommit=True) as connection:
+            connection.execute("create database migrated")
+        upgrade(postgres.url.replace("/postgres", "/migrated"))
         yield postgres
+
+
+def upgrade(url):
+    with engine(url).connect() as connection:
+        migration.upgrade(connection)
 
 
 @pytest.fixture
 def url(postgres):
-    """A database of the test's own."""
+    """A migrated database of the test's own."""
     name = f"test_{uuid.uuid4().hex[:12]}"
     with psycopg.connect(postgres.url, autocommit=True) as connection:
-        connection.execute(f"create database {name}")
+        connection.execute(f"create database {name} template migrated")
     yield postgres.url.replace("/postgres", f"/{name}")
     with psycopg.connect(postgres.url, autocommit=True) as connection:
         connection.execute(f"drop database {name} with (force)")
@@ -50,7 +60,6 @@ class Search:
         self.go, self.calls = folder / "go", folder / "calls"
         self.program = Program(folder, DATABASE_URL=through, LEDGER_STATEMENT_TIMEOUT="1")
         self.options = options
-        Program(folder, DATABASE_URL=url).run("db", "upgrade")
         self.logs = []
 
     def start(self, *command):
@@ -199,6 +208,7 @@ def test_a_read_only_standby_is_waited_for_until_it_is_promoted(postgres, search
 
 def test_workers_that_find_no_free_connection_wait_for_one_and_say_what_to_do(tmp_path, tmp_path_factory):
     with Server(tmp_path_factory.mktemp("small"), max_connections=5) as server, ExitStack() as stack:
+        upgrade(server.url)
         search = Search(tmp_path, server.url, server.url)
         stack.callback(search.close)
         # three are kept for superusers, which this role is, so all five are taken
@@ -296,7 +306,6 @@ def test_of_two_managers_one_waits_and_takes_over_when_the_others_lock_is_lost_w
 
 def test_a_trial_shorter_than_a_beat_never_beats(tmp_path, url):
     program = Program(tmp_path, DATABASE_URL=url)
-    program.run("db", "upgrade")
     program.run("run", "--iterations", "1", "--batch-size", "4", "--workers", "1")
     with psycopg.connect(url, autocommit=True) as connection:
         calls = connection.execute("select funcname, calls from pg_stat_user_functions where schemaname = 'ledger'")
