@@ -6,7 +6,6 @@ import stat
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -17,6 +16,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from ledger import embedded
 from ledger.errors import LedgerError
+from tests.system.programs import wait_until
 
 # A user of the server in a process of its own: says when it is in, leaves at the end of its input.
 USER = """
@@ -49,13 +49,6 @@ def entered(process: subprocess.Popen[str]) -> str:
     """Wait until the user is in and return the URL that it was given."""
     assert process.stdout
     return process.stdout.readline().strip()
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come true within 60 s"
-        time.sleep(0.01)
 
 
 def server_pid(home: Path) -> int:
@@ -216,7 +209,7 @@ def test_a_killed_server_starts_again_though_its_process_id_was_used_again(home)
             connection.execute("CREATE TABLE later AS SELECT 7 AS n")
         pid = server_pid(home)
         os.kill(pid, signal.SIGKILL)
-        wait_for(lambda: not embedded.is_running(home))
+        wait_until(lambda: not embedded.is_running(home))
         stranger = subprocess.Popen(["sleep", "600"], user=(home / "data").stat().st_uid)
         try:
             for file in (home / "data" / "postmaster.pid", sockets(url) / ".s.PGSQL.5432.lock"):
@@ -296,7 +289,7 @@ def test_roots_first_starts_at_once_make_the_system_user_once(tmp_path):
 def test_an_interrupted_first_start_leaves_nothing_half_made(tmp_path, number):
     home = tmp_path / "home"
     with user(home) as other:
-        wait_for((home / "data.new" / "PG_VERSION").exists)
+        wait_until((home / "data.new" / "PG_VERSION").exists)
         other.send_signal(number)
         other.wait()
     if number == signal.SIGINT:

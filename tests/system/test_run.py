@@ -160,31 +160,36 @@ def test_an_own_objective_that_is_not_allowed_is_refused_before_anything_is_writ
     assert not program.home.exists()
 
 
+PLAIN = "def plain(params):\n    return params['x'] ** 2\n"
+
+
 def test_a_worker_waits_for_a_study_that_is_not_there_yet_and_leaves_after_max_trials(program):
-    worker = program.start("worker", "--study", "later", "--max-trials", "1")
+    own_study(program.folder, PLAIN, "plain")
+    worker = program.start("worker", "--study", "own", "--allow", "mine", "--max-trials", "1")
     wait_until(lambda: program.query("select from ledger.worker"))
-    manager = program.start("manager", "--name", "later", "--iterations", "1", "--batch-size", "2")
+    manager = program.start("manager", "own.toml")
     _, error = worker.communicate()
     assert worker.returncode == 0, error
     assert "after 1 attempts" in error
-    program.run("worker", "--study", "later", "--until-complete")
+    program.run("worker", "--study", "own", "--allow", "mine", "--until-complete")
     out, error = manager.communicate()
     assert manager.returncode == 0, error
     assert "2 complete" in out
 
 
 def test_a_paused_study_hands_out_nothing_and_is_resumed(program):
-    manager = program.start("manager", "--name", "s", "--iterations", "2", "--batch-size", "2")
+    own_study(program.folder, PLAIN, "plain")
+    manager = program.start("manager", "own.toml", "--iterations", "2")
     wait_until(lambda: program.query("select from ledger.trial"))
-    assert "is paused" in program.run("study", "pause", "s")
-    worker = program.start("worker", "--study", "s", "--until-complete")
+    assert "is paused" in program.run("study", "pause", "own")
+    worker = program.start("worker", "--study", "own", "--allow", "mine", "--until-complete")
     wait_until(lambda: program.query("select from ledger.worker"))
     assert program.query("select count(*) from ledger.attempt") == [(0,)]
-    assert "4 complete" in program.run("resume", "s", "--workers", "0", "--wait")
+    assert "4 complete" in program.run("resume", "own", "--workers", "0", "--wait")
     for process in (worker, manager):
         _, error = process.communicate()
         assert process.returncode == 0, error
     assert "paused" in error
     assert "runs again" in error
-    out = program.run("resume", "s", "--iterations", "3", "--workers", "1")
+    out = program.run("resume", "own", "--iterations", "3", "--workers", "1", "--allow", "mine")
     assert "3 of 3" in out
