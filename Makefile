@@ -6,7 +6,7 @@ bin := .venv/bin
 # process, because roles belong to a whole server. Files start in the order of their names.
 pytest := $(bin)/pytest --numprocesses $(if $(LEDGER_TEST_SERVER),1,3) --dist loadfile --no-loadscope-reorder
 
-.PHONY: help demo unit test test-all campaigns coverage lint docs bench bench-quality chaos up clean
+.PHONY: help demo unit test test-all campaigns coverage lint docs site bench bench-quality chaos up release-check clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## */\1\t/' | expand -t 15
@@ -40,6 +40,10 @@ lint: .venv/ready  ## Check style, types and import rules
 docs: .venv/ready  ## Write docs/reference/ from the commands and the schema
 	$(bin)/python docs/reference.py
 
+site: .venv/site  ## Build the documentation site in build/site, and look at every page at phone width
+	$(bin)/python docs/site/build.py
+	$(bin)/pytest --quiet tests/site.py
+
 bench: .venv/bench  ## Measure speed beside other tools, in half an hour: SECTIONS="turnaround resume"
 	$(bin)/python -m benchmarks $(SECTIONS)
 
@@ -53,6 +57,12 @@ chaos: .venv/ready  ## Run a study under faults: SECONDS=180 SEED=1 WORKERS=8 TR
 up:  ## Run a search in containers, on 4 workers
 	docker compose up --build --scale worker=4
 
+release-check:  ## Build the wheel, and run searches with it in an empty environment
+	PYTHON=$(PYTHON) .ci/release-check
+
+clean:  ## Remove what this Makefile made, except the ledger's data
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage* build dist *.egg-info
+
 # `make demo` needs only what `pip install trial-ledger` installs; the other targets need the tools of development too.
 .venv/installed: pyproject.toml constraints.txt
 	$(call install,.,what a search needs)
@@ -64,6 +74,10 @@ up:  ## Run a search in containers, on 4 workers
 
 .venv/bench: .venv/ready
 	$(call install,.[dev$(comma)bench],what the benchmarks need)
+	@touch $@
+
+.venv/site: .venv/ready
+	$(call install,.[dev$(comma)site],what the documentation site needs)
 	@touch $@
 
 comma := ,
@@ -79,6 +93,3 @@ else \
   $(bin)/pip install --quiet --disable-pip-version-check --no-compile --constraint constraints.txt --editable '$(1)'; \
 fi
 endef
-
-clean:  ## Remove what this Makefile made, except the ledger's data
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage* build dist *.egg-info

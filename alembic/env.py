@@ -30,7 +30,7 @@ def run(connection: Connection) -> None:
         context.run_migrations()
         if context.get_head_revision() in context.get_context().get_current_heads():
             run_repeatable_files(connection)
-            optuna_views.keep_in_step(connection)
+            optuna_views.update(connection)
 
 
 if context.is_offline_mode():

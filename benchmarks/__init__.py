@@ -1,7 +1,8 @@
-"""Measured beside peers: `make bench` for speed, `make bench-quality` for what a search finds."""
+"""Benchmarks against other tools: `make bench` for speed, `make bench-quality` for the quality of searches."""
 
 import os
 
-# Whoever computes does it on one thread, peers included. Set before numpy or torch is loaded; processes inherit it.
+# All tools compute on one thread. numpy and torch read these variables when they are loaded, so set them before.
+# Child processes inherit them.
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_name, "1")

@@ -1,8 +1,8 @@
 """`python -m benchmarks [SECTION ...]`: measure, and write benchmarks/RESULTS.md.
 
-A section is a module of this package with a function `run() -> str`, which returns Markdown that begins with a heading
-of the second level. What it found is kept in benchmarks/results/, so that sections may be run one by one. What searches
-find is a section too, which `make bench-quality` makes.
+A section is a module of this package with a function `run() -> str`. The function returns Markdown that begins with a
+heading of the second level. Its text is stored in benchmarks/results/, so sections can run one at a time. The section
+`quality` is written by `make bench-quality`.
 """
 
 import argparse
@@ -16,19 +16,19 @@ from types import ModuleType
 import benchmarks
 from benchmarks import report
 
-# The rest comes behind these, by name.
+# These sections come first; the others follow in the order of their names.
 FIRST = ("proposals", "resume", "quality", "turnaround", "utilisation")
 
 
 def sections() -> dict[str, ModuleType]:
-    """Return the modules that measure, in the order of the report."""
+    """Return the modules of the sections, in the order of the report."""
     names = [one.name for one in pkgutil.iter_modules(benchmarks.__path__) if one.name != "__main__"]
     modules = {name: importlib.import_module(f"benchmarks.{name}") for name in _in_order(names)}
     return {name: module for name, module in modules.items() if hasattr(module, "run")}
 
 
 def assemble() -> None:
-    """Write RESULTS.md from what all sections found."""
+    """Write RESULTS.md from the stored texts of all sections."""
     report.assemble(_in_order({*sections(), "quality"}))
 
 
@@ -41,12 +41,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=str(__doc__).partition("\n")[0])
     parser.add_argument("sections", nargs="*", metavar="SECTION", help=f"one of {', '.join(found)}; default: all")
     parser.add_argument(
-        "--quick", action="store_true", help="sizes that only show that it runs; prints, writes nothing"
+        "--quick", action="store_true", help="run with small sizes, as a test; print the result and write no file"
     )
     asked = parser.parse_args()
     for name in asked.sections:
         if name not in found:
-            parser.error(f"there is no section {name!r}: choose {', '.join(found)}")
+            parser.error(f"section {name!r} does not exist: choose from {', '.join(found)}")
     for name in asked.sections or found:
         print(f"{name} ...", flush=True)
         started = time.perf_counter()

@@ -1,7 +1,7 @@
-"""The design that the ledger replaces, in its waiting: JSON files in a folder, at which everybody looks every 5 s.
+"""The waiting times of the design that the ledger replaces: JSON files in a folder, polled every 5 s.
 
-Kinder than it was: files are claimed by an atomic rename, so none is trained twice; a worker that found a file looks
-for the next at once; and proposals cost nothing.
+This version is faster than the original. A worker claims a file with an atomic rename, so no file is trained twice. It
+looks for the next file at once after it has found one. Proposals take no time.
 """
 
 import json
@@ -16,7 +16,7 @@ POLL = 5.0
 
 
 def search(folder: Path, workers: int, batches: int, size: int, seconds: float, poll: float = POLL) -> float:
-    """Return the workers' utilisation, in [0, 1], over batches of so many trials that sleep so long."""
+    """Return the workers' utilisation, in [0, 1], for batches of `size` trials that each sleep for `seconds`."""
     over = threading.Event()
     spans: list[tuple[float, float]] = []
     threads = [threading.Thread(target=_work, args=(folder, seconds, poll, over, spans)) for _ in range(workers)]
@@ -40,7 +40,7 @@ def search(folder: Path, workers: int, batches: int, size: int, seconds: float, 
 
 
 def _work(folder: Path, seconds: float, poll: float, over: threading.Event, spans: list[tuple[float, float]]) -> None:
-    # they were not started at one moment
+    # the original's workers did not start at the same moment
     over.wait(random.uniform(0, poll))
     while not over.is_set():
         if not _one(folder, seconds, spans):

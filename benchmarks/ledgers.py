@@ -1,4 +1,4 @@
-"""A ledger on an embedded server of its own, with histories made by hand and the program's real processes."""
+"""A ledger on a separate embedded server, with generated histories and real processes of the program."""
 
 import os
 import random
@@ -15,18 +15,20 @@ from urllib.parse import quote
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
+from sqlalchemy import Connection
 
 from benchmarks.objectives import SECONDS, valley
 from ledger import embedded
-from ledger.database import migration
+from ledger.database import migration, trials
 from ledger.database.connection import engine
-from ledger.database.store import Batch, Store, StudyRow
-from ledger.manager.batch import register
-from ledger.study.spec import assemble
+from ledger.database.rows import StudyRow
+from ledger.manager.registration import register
+from ledger.study.file import assemble
+from tests.integration.ledgers import propose, tell
 
 ROOT = Path(__file__).parents[1]
 NAMES = ("x", "y", "z")
-# After which somebody who should have done something has not.
+# Seconds after which a benchmark stops waiting.
 PATIENCE = 600.0
 POLL = 0.002
 
@@ -44,29 +46,29 @@ function = "benchmarks.objectives:{function}"
 
 
 class Ledger:
-    """An upgraded ledger.
+    """A ledger with an up-to-date schema.
 
     Attributes
     ----------
     url : str
     folder : Path
-        For files; goes with the ledger.
+        A folder for files, which is removed with the ledger.
     """
 
     def __init__(self, url: str, folder: Path) -> None:
         self.url, self.folder = url, folder
 
     @contextmanager
-    def store(self) -> Iterator[Store]:
+    def db(self) -> Iterator[Connection]:
         with engine(self.url).connect() as connection:
-            yield Store(connection)
+            yield connection
 
     def query(self, statement: str, *parameters: object) -> list[tuple[Any, ...]]:
         with psycopg.connect(self.url, autocommit=True) as connection:
             return connection.execute(statement, parameters).fetchall()
 
     def database(self, name: str) -> str:
-        """Make another database on the same server, for a peer, and return its URL in SQLAlchemy's form."""
+        """Create another database on the same server, for another tool, and return its SQLAlchemy URL."""
         with psycopg.connect(self.url, autocommit=True) as connection:
             connection.execute(f"create database {name}")
         folder = quote(str(conninfo_to_dict(self.url)["host"]))
@@ -82,11 +84,11 @@ class Ledger:
         space = "\n".join(f'{one} = {{ type = "real", low = 0.0, high = 1.0 }}' for one in NAMES)
         facts = {"iterations": iterations, "batch_size": batch_size, "function": function, "mode": mode}
         file.write_text(_FILE.format(name=name, space=space, **facts))
-        with self.store() as store:
-            return register(store, assemble({}, file))
+        with self.db() as db:
+            return register(db, assemble({}, file))
 
     def fill(self, row: StudyRow, trials: int, batch: int) -> tuple[list[list[float]], list[float]]:
-        """Record so many complete trials as told iterations; returns their points and losses."""
+        """Record complete trials in iterations that are told. Returns their points and losses."""
         source = random.Random(0)
         for number in range(trials // batch):
             self.propose(row, number, [[source.random() for _ in NAMES] for _ in range(batch)])
@@ -96,33 +98,33 @@ class Ledger:
 
     def propose(self, row: StudyRow, number: int, points: Sequence[Sequence[float]]) -> None:
         params = [dict(zip(NAMES, map(float, point), strict=True)) for point in points]
-        with self.store() as store:
-            assert store.propose(row.id, number, 0, Batch(params, None, {}, 0.0, 0.0))
+        with self.db() as db:
+            propose(db, row, number, params)
 
     def finish(self, row: StudyRow, number: int) -> None:
-        """Complete the trials of an iteration without a worker, and tell it."""
+        """Complete the trials of an iteration without a worker, and mark the iteration as told."""
         statement = (
             "update ledger.trial set state = 'complete', loss = %s, metrics = '{}', finished_at = ledger.clock()"
             " where study_id = %s and number = %s"
         )
-        with psycopg.connect(self.url, autocommit=True) as connection, self.store() as store:
-            trials = store.trials(row.id, iteration=number)
-            losses = [valley(trial.params) for trial in trials]
+        with psycopg.connect(self.url, autocommit=True) as connection, self.db() as db:
+            proposed = trials.all_of(db, row.id, iteration=number)
+            losses = [valley(trial.params) for trial in proposed]
             with connection.cursor() as cursor, connection.transaction():
                 cursor.executemany(
-                    statement, [(loss, row.id, trial.number) for trial, loss in zip(trials, losses, strict=True)]
+                    statement, [(loss, row.id, trial.number) for trial, loss in zip(proposed, losses, strict=True)]
                 )
-            assert store.tell(row.id, number, statistics.fmean(losses), min(losses), len(trials))
+            assert tell(db, row, number, statistics.fmean(losses), min(losses)) == "told"
 
     def iterations(self, row: StudyRow) -> int:
-        """Return how many iterations have been proposed."""
+        """Return the number of proposed iterations."""
         return int(self.query("select count(*) from ledger.iterations where study_id = %s", row.id)[0][0])
 
     # Processes
 
     @contextmanager
     def program(self, *arguments: str, **variables: str) -> Iterator["subprocess.Popen[bytes]"]:
-        """Run `ledger`, and kill it at the end where it still runs; its words go to a log in the folder."""
+        """Run `ledger`, and kill it at the end if it still runs. Its output goes to a log file in the folder."""
         environment = {key: value for key, value in os.environ.items() if not key.startswith(("LEDGER_", "WORKER_"))}
         environment |= {"DATABASE_URL": self.url, "PYTHONPATH": str(ROOT), **variables}
         with (self.folder / f"{arguments[0]}.log").open("ab") as log:
@@ -146,7 +148,7 @@ class Ledger:
 
     @contextmanager
     def workers(self, count: int, study: str, seconds: float = 0.0) -> Iterator[list[int]]:
-        """Run workers of a study, once they all wait for trials; yields their process ids."""
+        """Start workers of a study, wait until they are all ready, and yield their process ids."""
         with ExitStack() as stack:
             processes = [stack.enter_context(self._worker(study, seconds)) for _ in range(count)]
             self.wait_until(lambda: self._waiting() == count, processes)
@@ -157,7 +159,7 @@ class Ledger:
                 process.wait(60)
 
     def _worker(self, study: str, seconds: float) -> AbstractContextManager["subprocess.Popen[bytes]"]:
-        arguments = ("worker", "--study", study, "--allow", "benchmarks", "--leash", "--log-level", "warning")
+        arguments = ("worker", "--study", study, "--allow", "benchmarks", "--exit-on-eof", "--log-level", "warning")
         return self.program(*arguments, **{SECONDS: str(seconds)})
 
     def _waiting(self) -> int:
@@ -168,7 +170,7 @@ class Ledger:
         condition: Callable[[], bool],
         processes: "Sequence[subprocess.Popen[bytes]]",
     ) -> None:
-        """Wait; whoever ends meanwhile ends the benchmark, with the last line of its log."""
+        """Wait for a condition. If a process exits first, exit with the last line of each log."""
         end = time.monotonic() + PATIENCE
         while not condition():
             ended = [process for process in processes if process.poll() is not None]

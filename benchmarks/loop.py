@@ -1,6 +1,7 @@
-"""The manager's loop around any optimizer that is asked and told, so that optimizers can be measured in it.
+"""The manager's loop around any optimizer with `ask` and `tell`, to compare optimizers in the same loop.
 
-What `ledger manager` does more (the reaper, its log, the model that it records) is left out, in the peer's favour.
+The loop leaves out the other work of `ledger manager`: reaping, logging and recording the surrogate. This favours the
+other optimizers.
 """
 
 import statistics
@@ -9,12 +10,15 @@ from collections.abc import Sequence
 from typing import Any
 
 from benchmarks.ledgers import NAMES, Ledger
-from ledger.database.store import StudyRow
-from ledger.manager.batch import LONGEST_POLL, SHORTEST_POLL
+from ledger.database import trials
+from ledger.database.rows import StudyRow
+from ledger.manager.batch import BatchPolicy
+from ledger.manager.loop import SHORTEST_POLL
+from tests.integration.ledgers import tell
 
 
 def skopt_optimizer(initial: int, seed: int = 0) -> Any:
-    """Return a skopt.Optimizer as a study has it."""
+    """Return a skopt.Optimizer with the arguments that a study uses."""
     import skopt
 
     return skopt.Optimizer(
@@ -28,7 +32,7 @@ def skopt_optimizer(initial: int, seed: int = 0) -> Any:
 
 
 def search(found: Ledger, row: StudyRow, optimizer: Any, sizes: Sequence[int]) -> None:
-    """Ask, insert, wait and tell, once for each size, from the iteration behind the last one on."""
+    """Ask, insert, wait and tell once for each size. The iterations follow those that the study already has."""
     first = found.iterations(row)
     for index, size in enumerate(sizes):
         points = optimizer.ask(size)
@@ -38,11 +42,11 @@ def search(found: Ledger, row: StudyRow, optimizer: Any, sizes: Sequence[int]) -
 
 
 def _losses(found: Ledger, row: StudyRow, number: int) -> list[float]:
-    with found.store() as store:
+    with found.db() as db:
         pause = SHORTEST_POLL
-        while store.waiting(row.id, number)[0]:
+        while any(trial.is_open for trial in trials.all_of(db, row.id, iteration=number)):
             time.sleep(pause)
-            pause = min(pause * 1.5, LONGEST_POLL)
-        losses = [trial.loss for trial in store.trials(row.id, iteration=number)]
-        assert store.tell(row.id, number, statistics.fmean(losses), min(losses), len(losses))
+            pause = min(pause * 1.5, BatchPolicy.longest_poll)
+        losses = [trial.result for trial in trials.all_of(db, row.id, iteration=number)]
+        assert tell(db, row, number, statistics.fmean(losses), min(losses)) == "told"
     return losses

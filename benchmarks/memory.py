@@ -1,7 +1,7 @@
-"""Memory of the manager of a large study, and of a worker that waits for trials, its trainer included.
+"""Memory of the manager of a large study, and of a waiting worker with its trainer.
 
-PSS, by /proc/PID/smaps_rollup: what is shared counts in shares. The trainer is started by the first trial; the worker
-has done one that imports no model.
+The measure is PSS from /proc/PID/smaps_rollup, which counts a shared page by its share. The first trial starts the
+trainer. Therefore the worker completes one trial before the measurement; this trial imports no model.
 """
 
 import time
@@ -11,8 +11,8 @@ from benchmarks import report
 from benchmarks.ledgers import Ledger, ledger
 
 TRIALS = 10_000
-MANAGER, WORKER = 300.0, 100.0  # to stay below, in MB
-# Given to the manager to propose from so many points.
+MANAGER, WORKER = 300.0, 100.0  # upper limits, in MB
+# Seconds that the manager has for a proposal from so many points.
 PATIENCE = 300.0
 
 
@@ -23,10 +23,10 @@ def run(*, quick: bool = False) -> str:
         peak, settled, seconds = _manager(found, trials)
     rows = [
         _row(f"manager of {trials:,} trials, GP, waiting for workers", settled, MANAGER),
-        _row(f"the same, at most while it proposed ({_took(seconds)})", peak, MANAGER),
-        _row("worker that waits, with its trainer", worker, WORKER),
+        _row(f"the same manager, maximum during the proposal ({_took(seconds)})", peak, MANAGER),
+        _row("waiting worker, with its trainer", worker, WORKER),
     ]
-    return "## Memory\n\n" + report.table(["", "PSS, MB", "to reach", "reached"], rows)
+    return "## Memory\n\n" + report.table(["", "PSS, MB", "target", "met"], rows)
 
 
 def pss(pid: int) -> float:
@@ -56,7 +56,7 @@ def _worker(found: Ledger) -> float:
         with found.program("resume", "idle") as manager:
             manager.wait()
         assert found.iterations(row) == 1
-        time.sleep(2)  # until it waits
+        time.sleep(2)  # the worker is waiting then
         return pss(pid)
 
 

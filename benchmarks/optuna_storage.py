@@ -1,8 +1,9 @@
-"""Trials a second of Optuna on the same kind of server: RDBStorage, a loss that costs nothing, three parameters.
+"""Trials per second of Optuna's RDBStorage on the same kind of server, for comparison with `ledger worker`.
 
-The peers of the throughput of `ledger worker`. Once with the random sampler; once with all trials enqueued before the
-clock starts, which is the design closest to the ledger's. Each worker is a process with a study and connections of its
-own, through psycopg 3, that has done a trial before the clock starts; nothing is logged, no heartbeat is kept.
+The objective takes no time and has three parameters. One measurement uses the random sampler. In the other, all trials
+are enqueued before the clock starts; this is the design closest to the ledger's. Each worker is a process with its own
+study object and connections through psycopg 3. Each worker completes one trial before the clock starts. Logging and
+heartbeats are switched off.
 """
 
 import time
@@ -18,7 +19,7 @@ ROUNDS = 3
 
 
 def measure(*, quick: bool = False) -> dict[str, dict[int, list[float]]]:
-    """Return trials a second of some rounds, by how the trials come and by the number of workers."""
+    """Return the trials per second of each round, by the source of the trials and the number of workers."""
     trials, rounds = ({"random sampler": 16, "enqueued trials": 8}, 1) if quick else (TRIALS, ROUNDS)
     with ledger() as found:
         url = found.database("optuna")
@@ -29,7 +30,7 @@ def measure(*, quick: bool = False) -> dict[str, dict[int, list[float]]]:
 
 
 def rate(url: str, kind: str, workers: int, trials: int) -> float:
-    """Return trials a second of so many processes; `url` is a database in SQLAlchemy's form."""
+    """Return the trials per second of a number of processes. `url` is the database's SQLAlchemy URL."""
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)

@@ -1,9 +1,10 @@
-"""What the next batch costs: `ask(8)`, then `tell` of its eight losses, after n points.
+"""Time of the next batch: `ask(8)` and then `tell` of the eight losses, after n points.
 
-Each is given the same history of n random points of a smooth function with ripples, on one thread. skopt.Optimizer has
-the same arguments as ours. Optuna's GPSampler suggests eight trials one after another, each with the ones before it as
-running, which it answers by q-batch logEI; it is told that the objective is deterministic, its history is beyond its
-random trials, and a batch that is not timed lets it fit its kernel from the one before, as it does in a long search.
+All optimizers get the same history: n random points of a smooth function with ripples. They compute on one thread.
+skopt.Optimizer gets the same arguments as ours. Optuna's GPSampler suggests eight trials one after the other, while the
+earlier trials of the batch are running; it then maximises q-batch logEI. It knows that the objective is deterministic,
+and has passed its random trials. One batch that is not timed comes first. It lets the sampler fit its kernel from the
+previous one, as in a long search.
 """
 
 import statistics
@@ -21,7 +22,7 @@ from benchmarks.growth import exponent, extrapolated
 BATCH = 8
 DIMENSIONS = (3, 8)
 SIZES = (64, 256, 512, 1000)
-# skopt is measured at the first two alone, its forests at all
+# Sizes at which skopt's GP is measured. Its forests are measured at all sizes.
 SKOPT_SIZES = SIZES[:2]
 RUNS = 5
 SKOPT_RUNS = {64: 3, 256: 2}
@@ -36,7 +37,7 @@ Points = list[list[float]]
 
 @dataclass(frozen=True)
 class Cycle:
-    """Seconds of the parts of one ask and tell; `first` is the `tell` of the whole history before it."""
+    """Seconds of one ask and one tell. `first` is the time of the `tell` of the whole history before them."""
 
     first: float
     ask: float
@@ -58,7 +59,7 @@ def history(points: int, dimensions: int, seed: int) -> tuple[Points, list[float
 
 
 def asked(optimizer: Callable[..., Any], model: str, points: int, dimensions: int, seed: int) -> Cycle:
-    """Time one cycle of ours or of skopt."""
+    """Return the times of one cycle of our optimizer or of skopt's."""
     search = optimizer(
         [(0.0, 1.0)] * dimensions, model, n_initial_points=1, acq_func="EI", random_state=seed, model_queue_size=1
     )
@@ -75,7 +76,7 @@ def asked(optimizer: Callable[..., Any], model: str, points: int, dimensions: in
 
 
 def suggested(points: int, dimensions: int, seed: int) -> Cycle:
-    """Time one cycle of Optuna's GPSampler."""
+    """Return the times of one cycle of Optuna's GPSampler."""
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -117,7 +118,7 @@ def run(*, quick: bool = False) -> str:
 
     sizes, skopt_sizes = ((16, 32, 48), (16, 32)) if quick else (SIZES, SKOPT_SIZES)
     dimensions = DIMENSIONS[:1] if quick else DIMENSIONS
-    asked(Optimizer, "GP", 16, 3, 0)  # what is loaded once
+    asked(Optimizer, "GP", 16, 3, 0)  # loads the modules, which happens once
     missing = report.why_no_gp_sampler()
     rows, growths, forests = [], [], []
     for count in dimensions:
@@ -142,18 +143,18 @@ def run(*, quick: bool = False) -> str:
                 [model, f"{size:,}", report.spread(mine), report.spread(theirs), f"{report.number(ratio)} ×"]
             )
     header = [
-        *("dimensions", "n", "ours, s", "ours, first fit, s", "skopt, s", "skopt / ours", "to reach", "reached"),
-        *("Optuna GPSampler, s", "Optuna / ours", "to reach", "reached"),
+        *("dimensions", "n", "ours, s", "ours, first fit, s", "skopt, s", "skopt / ours", "target", "met"),
+        *("Optuna GPSampler, s", "Optuna / ours", "target", "met"),
     ]
     return (
         f"## `ask({BATCH})` and `tell`, GP, EI\n\n"
-        "The first fit is that of the whole history from skopt's three starts, which ours makes again whenever there"
-        " are √2 times as many points; a resume begins with the kernel that the ledger records. What is marked ~ is"
-        " extrapolated by skopt's growth as measured between the two sizes above it, which understates it: the cubic"
-        " part has yet to prevail.\n\n"
+        "The first fit uses the whole history and starts from skopt's three initial kernels. Ours repeats such a fit"
+        " when the number of points has grown by a factor of √2. A resumed study starts from the kernel in the"
+        " ledger. A value with ~ is extrapolated from skopt's growth between the two measured sizes. This"
+        " underestimates skopt's time, because the cubic part dominates only at larger sizes.\n\n"
         + report.table(header, rows)
         + "\n### Growth\n\n"
-        + report.table(["dimensions", "from n", "to n", "ours", "n³", "skopt", "to reach", "reached"], growths)
+        + report.table(["dimensions", "from n", "to n", "ours", "n³", "skopt", "target", "met"], growths)
         + "\n### Forests, 3 dimensions\n\n"
         + report.table(["model", "n", "ours, s", "skopt, s", "skopt / ours"], forests)
     )

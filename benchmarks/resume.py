@@ -1,8 +1,8 @@
-"""A study of 1,000 trials is carried on: from the start of `ledger resume` until the next batch is inserted.
+"""Time from the start of `ledger resume` until the next batch is inserted, for a study of 1,000 trials.
 
-The history is made by hand, so the first manager finds no kernel recorded and is not counted; each later one is
-started anew, as after a kill, on the batch that the one before inserted, completed meanwhile. The peer is what a search
-that keeps its optimizer in memory does: tell skopt.Optimizer every batch again.
+The history is generated, so the first manager finds no recorded kernel. Its time is not counted. Each later manager is
+a new process, as after a kill. It starts after the batch of the manager before it has been completed. The comparison is
+a search that keeps its optimizer in memory: after a restart, it has to tell skopt.Optimizer every batch again.
 """
 
 import statistics
@@ -28,16 +28,16 @@ def run(*, quick: bool = False) -> str:
     replay = sum(extrapolated(tells, size) for size in range(BATCH, trials + 1, BATCH))
     middle = statistics.median(ours)
     return f"## Resume of a GP study with {trials:,} trials, until the next {BATCH} are inserted\n\n" + report.table(
-        ["", "s", "to reach", "reached"],
+        ["", "s", "target", "met"],
         [
             [
-                "`ledger resume`, interpreter and all",
+                "`ledger resume`, with the start of Python",
                 report.spread(ours),
                 f"< {TO_REACH:g} s",
                 report.reached(middle, TO_REACH, at_least=False),
             ],
             [
-                f"skopt.Optimizer, every tell of {BATCH} again; from its tell at "
+                f"skopt.Optimizer, all tells of {BATCH} again; extrapolated from its tells at "
                 + " and ".join(f"{size} ({report.number(seconds)} s)" for size, seconds in tells.items()),
                 f"~ {report.number(replay)}",
                 "",
@@ -63,7 +63,7 @@ def resumed(trials: int, runs: int) -> list[float]:
 
 
 def told(size: int, seed: int) -> float:
-    """Return what skopt's tell of a batch takes that makes it so many points."""
+    """Return the seconds of skopt's tell of the batch that completes `size` points."""
     import skopt
 
     search = skopt.Optimizer([(0.0, 1.0)] * len(NAMES), "GP", n_initial_points=1, acq_func="EI", random_state=seed)

@@ -1,9 +1,9 @@
-"""What claims cost: trials a second through real workers, a claim beside a million finished trials, and how soon idle
-workers notice new trials.
+"""Cost of claims: trials per second, the time of a claim beside a million trials, and the delay of a claim.
 
-Workers are processes of `ledger worker`, with an objective that does nothing. Beside them are processes that only call
-the same functions: as a worker does for short trials, 32 claims a call and 32 results a call, and one by one; and those
-of Optuna on its RDBStorage. All times of our trials are those of the database, from the first claim to the last result.
+Workers are processes of `ledger worker` with an objective that does nothing. They are compared with processes that only
+call the same functions, either with 32 claims and 32 results in each call, as a worker does for short trials, or one by
+one. They are also compared with Optuna's RDBStorage. All times of our trials come from the database, from the first
+claim to the last result.
 """
 
 import os
@@ -22,26 +22,28 @@ from typing import Any
 
 import psycopg
 from psycopg.conninfo import make_conninfo
+from sqlalchemy import Connection
 
 from benchmarks import optuna_storage, report
 from ledger import embedded
-from ledger.database import migration, protocol
+from ledger.database import migration, protocol, studies
 from ledger.database.connection import engine
-from ledger.database.store import Batch, Store, StudyRow
-from ledger.worker.pace import MOST_AHEAD
+from ledger.database.rows import StudyRow
+from ledger.worker.claim_size import LARGEST_CLAIM
+from tests.integration.ledgers import finish, propose
 
 WORKERS = (1, 4, 8, 32)
 TRIALS = 4000
-# Of those that are called one by one, which take longer.
+# Divisor of the number of trials for calls one by one, which take longer.
 FEWER = 4
 ROUNDS = 3
 FINISHED = (1_000, 1_000_000)
 CLAIMS = 1000
 INSERTS = 200
-# Each waits half a second in the mean.
+# Each of these waits for half a second on average.
 POLLED = 20
 IDLE_WORKERS = 4
-# To reach: of the calls alone; of Optuna by 8 workers; beside a million trials; and of an insert, ms.
+# Targets: share of the calls alone, multiple of Optuna with 8 workers, growth beside a million trials, delay in ms.
 SHARE, TIMES, GROWTH, P50, P99 = 0.7, 30, 1.2, 5.0, 25.0
 
 _SPEC = {
@@ -74,7 +76,7 @@ def run(*, quick: bool = False) -> str:
     Parameters
     ----------
     quick : bool
-        In sizes that only show that it runs.
+        Use small sizes that only show that the benchmark runs.
     """
     small = 20 if quick else 1
     with _ledger() as (url, folder):
@@ -92,7 +94,7 @@ def run(*, quick: bool = False) -> str:
 
 @contextmanager
 def _ledger() -> Iterator[tuple[str, Path]]:
-    """A migrated ledger on a server of its own, and a folder with the objective."""
+    """Yield the URL of a new ledger on a separate server, and a folder with the objective."""
     with tempfile.TemporaryDirectory() as name, embedded.running(Path(name) / "home", create=True) as url:
         _migrate(url)
         folder = Path(name) / "objective"
@@ -106,20 +108,20 @@ def _migrate(url: str) -> None:
         migration.upgrade(connection)
 
 
-def _study(store: Store, name: str) -> StudyRow:
-    row = store.create(name, _SPEC, "", 1, {})
+def _study(db: Connection, name: str) -> StudyRow:
+    row = studies.create(db, name, _SPEC, "", 1, {})
     assert row is not None
     return row
 
 
-def _propose(store: Store, row: StudyRow, iteration: int, trials: int) -> None:
+def _propose(db: Connection, row: StudyRow, iteration: int, trials: int) -> None:
     points = [{"x": 1e6 * iteration + index} for index in range(trials)]
-    assert store.propose(row.id, iteration, 0, Batch(points, None, {}, 0.0, 0.0))
+    propose(db, row, iteration, points)
 
 
 @contextmanager
 def _workers(url: str, folder: Path, count: int, study: str) -> Iterator[None]:
-    """Processes of `ledger worker`, all of which are here and have loaded the objective."""
+    """Run processes of `ledger worker`, after they have all announced themselves."""
     command = [sys.executable, "-m", "ledger", "worker", "--study", study, "--allow", "nothing", "--until-complete"]
     environment = {**os.environ, "DATABASE_URL": url, "OMP_NUM_THREADS": "1"}
     with (folder / f"{study}.log").open("w") as log, psycopg.connect(url, autocommit=True) as connection:
@@ -132,9 +134,8 @@ def _workers(url: str, folder: Path, count: int, study: str) -> Iterator[None]:
         while _value(connection, here) < before + count:
             time.sleep(0.05)
         yield
-        with engine(url).connect() as own:
-            store = Store(own)
-            store.finish(store.study(study).id, "complete", None)
+        with engine(url).connect() as db:
+            finish(db, studies.get(db, study), "complete")
         for process in processes:
             process.wait()
 
@@ -145,21 +146,21 @@ def _value(connection: psycopg.Connection[Any], statement: str, *parameters: obj
     return row[0]
 
 
-# Trials a second.
+# Trials per second.
 
 
 def _trials_a_second(
     url: str, folder: Path, trials: int, rounds: int, workers: Sequence[int]
 ) -> tuple[dict[int, list[float]], str]:
-    header = ["workers", "`ledger worker`", f"calls alone, {MOST_AHEAD} a call", "ratio", "to reach", "reached"]
-    header += ["calls alone, one by one", "ratio"]
+    header = ["workers", "`ledger worker`", f"only the calls, {LARGEST_CLAIM} trials a call", "ratio", "target", "met"]
+    header += ["only the calls, one trial a call", "ratio"]
     rows, rates = [], {}
     for count in workers:
         ours, together, single = [], [], []
         for round in range(rounds):
             name = f"n{count}-{round}"
             ours.append(_rate(url, f"{name}-workers", trials, partial(_workers, url, folder, count)))
-            together.append(_rate(url, f"{name}-together", trials, partial(_bare, url, count, MOST_AHEAD)))
+            together.append(_rate(url, f"{name}-together", trials, partial(_bare, url, count, LARGEST_CLAIM)))
             single.append(_rate(url, f"{name}-single", trials // FEWER, partial(_bare, url, count, 1)))
         rates[count] = ours
         of_together, of_single = (statistics.median(ours) / statistics.median(one) for one in (together, single))
@@ -169,13 +170,13 @@ def _trials_a_second(
                 *(f"≥ {SHARE}", report.reached(of_together, SHARE), _spread(single), f"{of_single:.2f}"),
             ]
         )
-    sizes = f"{trials} a round (one by one {trials // FEWER})"
-    title = f"### Trials a second, {sizes}, median of {rounds} rounds (lowest to highest)\n\n"
+    sizes = f"{trials} trials a round ({trials // FEWER} for one trial a call)"
+    title = f"### Trials per second: {sizes}, median of {rounds} rounds (minimum to maximum)\n\n"
     return rates, title + report.table(header, rows)
 
 
 def _beside_optuna(ours: Mapping[int, Sequence[float]], *, quick: bool) -> str:
-    title = "### The same beside Optuna's RDBStorage\n\n"
+    title = "### Trials per second compared with Optuna's RDBStorage\n\n"
     if report.version("optuna") is None:
         return f"{title}not measured: optuna is not installed\n"
     theirs = optuna_storage.measure(quick=quick)
@@ -191,21 +192,21 @@ def _beside_optuna(ours: Mapping[int, Sequence[float]], *, quick: bool) -> str:
                     *((f"≥ {TIMES} ×", report.reached(times, TIMES)) if target else ("", "")),
                 ]
             )
-    header = ["workers", "`ledger worker`", *(f"Optuna, {kind}" for kind in theirs), "ours / its faster"]
-    return title + report.table([*header, "to reach", "reached"], rows)
+    header = ["workers", "`ledger worker`", *(f"Optuna, {kind}" for kind in theirs), "ours / the faster of Optuna's"]
+    return title + report.table([*header, "target", "met"], rows)
 
 
 def _rate(url: str, study: str, trials: int, work: Callable[[str], Any]) -> float:
-    """Have the trials of a new study done, and return how many a second."""
+    """Have the trials of a new study completed, and return the trials per second."""
     with engine(url).connect() as connection:
-        store = Store(connection)
-        row = _study(store, study)
+        db = connection
+        row = _study(db, study)
         with psycopg.connect(url, autocommit=True) as asks:
             with work(study):
                 # one for each worker to get ready on, and then those that count
-                _propose(store, row, 0, 64)
+                _propose(db, row, 0, 64)
                 _wait(asks, row, 64)
-                _propose(store, row, 1, trials)
+                _propose(db, row, 1, trials)
                 _wait(asks, row, 64 + trials)
             seconds = _value(
                 asks,
@@ -233,9 +234,8 @@ def _bare(url: str, count: int, together: int, study: str) -> Iterator[None]:
         process.start()
     ready.wait()
     yield
-    with engine(url).connect() as own:
-        store = Store(own)
-        store.finish(store.study(study).id, "complete", None)
+    with engine(url).connect() as db:
+        finish(db, studies.get(db, study), "complete")
     for process in processes:
         process.join()
 
@@ -261,7 +261,7 @@ def _spread(values: Sequence[float]) -> str:
     return f"{statistics.median(values):,.0f} ({min(values):,.0f} to {max(values):,.0f})"
 
 
-# A claim beside finished trials.
+# The time of a claim beside finished trials.
 
 
 def _beside_finished_trials(url: str, finished: Sequence[int], claims: int) -> str:
@@ -274,18 +274,18 @@ def _beside_finished_trials(url: str, finished: Sequence[int], claims: int) -> s
     for count, database in zip(finished, databases, strict=True):
         _migrate(database)
         with engine(database).connect() as own, psycopg.connect(database, autocommit=True) as connection:
-            store = Store(own)
-            row = _study(store, "s")
+            db = own
+            row = _study(db, "s")
             connection.execute(_FINISHED, {"study": row.id, "trials": count})
             connection.execute(_THEIR_ATTEMPTS)
             # twice as many, for those that are claimed by 32
-            _propose(store, row, count // 10, claims + MOST_AHEAD * (claims // 10))
+            _propose(db, row, count // 10, claims + LARGEST_CLAIM * (claims // 10))
             connection.execute("vacuum (analyze)")
             connection.execute("checkpoint")
     took: dict[str, list[list[float]]] = {what: [[] for _ in finished] for what in ("claim", "complete", "claim of 32")}
     connections = [psycopg.connect(database, autocommit=True) for database in databases]
     for number in range(claims):
-        # in turns, so that whatever else the machine does meets all alike
+        # in turns, so that other load on the machine affects all databases equally
         for index, connection in enumerate(connections):
             started = time.perf_counter()
             held = protocol.claim(connection, "s", [protocol.draw_claim()], "w")
@@ -294,9 +294,9 @@ def _beside_finished_trials(url: str, finished: Sequence[int], claims: int) -> s
             took["claim"][index].append(claimed - started)
             took["complete"][index].append(time.perf_counter() - claimed)
             if number % 10 == 0:
-                claims_ahead = [protocol.draw_claim() for _ in range(MOST_AHEAD)]
+                claims_ahead = [protocol.draw_claim() for _ in range(LARGEST_CLAIM)]
                 started = time.perf_counter()
-                assert len(protocol.claim(connection, "s", claims_ahead, "w")) == MOST_AHEAD
+                assert len(protocol.claim(connection, "s", claims_ahead, "w")) == LARGEST_CLAIM
                 took["claim of 32"][index].append(time.perf_counter() - started)
     for connection in connections:
         connection.close()
@@ -305,20 +305,20 @@ def _beside_finished_trials(url: str, finished: Sequence[int], claims: int) -> s
         ratio = medians[-1] / medians[0]
         reached = report.reached(ratio, GROWTH, at_least=False)
         rows.append([what, *(f"{one:.3f}" for one in medians), f"{ratio:.2f}", f"≤ {GROWTH}", reached])
-    title = f"### A call beside finished trials, median of {claims} in turns ({claims // 10} of the last)\n\n"
-    header = ["call", *(f"{count:,} finished, ms" for count in finished), "ratio", "to reach", "reached"]
+    title = f"### Time of a call beside finished trials, median of {claims} ({claims // 10} claims of 32)\n\n"
+    header = ["call", *(f"{count:,} finished, ms" for count in finished), "ratio", "target", "met"]
     return title + report.table(header, rows)
 
 
-# From an insert to the claim.
+# The delay between an insert and the claim.
 
 
 def _until_claimed(url: str, folder: Path, inserts: int, polled: int) -> str:
     ours = "new trials, idle workers"
     measured = {
         ours: _latencies(url, folder, "notified", inserts, notify=True),
-        "the same, polling only": _latencies(url, folder, "polled", polled, notify=False),
-        "NOTIFY to a bare listener and back": _round_trips(url, inserts),
+        "new trials, idle workers that only poll": _latencies(url, folder, "polled", polled, notify=False),
+        "NOTIFY to another session and back": _round_trips(url, inserts),
     }
     rows = []
     for what, seconds in measured.items():
@@ -326,23 +326,23 @@ def _until_claimed(url: str, folder: Path, inserts: int, polled: int) -> str:
         reached = report.reached(max(p50 / P50, p99 / P99), 1.0, at_least=False)
         target = [f"< {P50:g}, < {P99:g}", reached] if what == ours else ["", ""]
         rows.append([what, str(len(seconds)), f"{p50:.1f}", f"{p99:.1f}", *target])
-    title = f"### From an insert's stamp to the claim's, {IDLE_WORKERS} idle workers\n\n"
-    return title + report.table(["", "samples", "p50, ms", "p99, ms", "to reach", "reached"], rows)
+    title = f"### Delay between the insert of a trial and its claim, {IDLE_WORKERS} idle workers\n\n"
+    return title + report.table(["", "samples", "p50, ms", "p99, ms", "target", "met"], rows)
 
 
 def _latencies(url: str, folder: Path, study: str, inserts: int, *, notify: bool) -> list[float]:
     with engine(url).connect() as connection, psycopg.connect(url, autocommit=True) as asks:
-        store = Store(connection)
-        row = _study(store, study)
+        db = connection
+        row = _study(db, study)
         with _workers(url, folder, IDLE_WORKERS, study):
-            # the first ones find trainers that are not there yet
+            # the first trials have to wait until the trainers have started
             for number in range(inserts + 2 * IDLE_WORKERS):
                 if notify:
-                    _propose(store, row, number, 1)
+                    _propose(db, row, number, 1)
                 else:
                     _insert_silently(asks, row, number)
                 _wait(asks, row, number + 1)
-                # so that they are idle again
+                # the workers are idle again then
                 time.sleep(0.02)
             rows = asks.execute(
                 "select extract(epoch from claimed_at - available_at)::float8 from ledger.trial"
@@ -365,7 +365,7 @@ def _insert_silently(connection: psycopg.Connection[Any], row: StudyRow, number:
 
 
 def _round_trips(url: str, count: int) -> list[float]:
-    """From a NOTIFY to another session's answer to it, by a NOTIFY too."""
+    """Return the seconds from a NOTIFY until another session's NOTIFY arrives in answer."""
 
     def answer() -> None:
         with psycopg.connect(url, autocommit=True) as connection:

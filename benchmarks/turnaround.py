@@ -1,7 +1,7 @@
-"""From the last result of an iteration to the first claim of the next, by the ledger's own times.
+"""Time from the last result of an iteration to the first claim of the next, by the times in the ledger.
 
-8 real workers, trials of 100 ms in batches of 8, after 256 trials. skopt.Optimizer is in the same loop, with the same
-workers; a turnaround of its takes half a minute, so there are few.
+The benchmark runs 8 real workers, with trials of 100 ms in batches of 8, after 256 trials. skopt.Optimizer runs in the
+same loop with the same workers. One of its turnarounds takes half a minute, so only a few are measured.
 """
 
 import statistics
@@ -10,7 +10,7 @@ import warnings
 from benchmarks import report
 from benchmarks.ledgers import Ledger, ledger
 from benchmarks.loop import search, skopt_optimizer
-from ledger.database.store import StudyRow
+from ledger.database.rows import StudyRow
 
 TRIALS = 256
 BATCH = 8
@@ -33,14 +33,14 @@ def run(*, quick: bool = False) -> str:
         mine = _ours(found, trials, ours)
         theirs = _skopt(found, trials, skopt)
     middle = statistics.median(mine)
-    header = ["", "turnarounds", "s", "beside ours", "to reach, p50", "reached"]
+    header = ["", "turnarounds", "s", "relative to ours", "target, p50", "met"]
     first = [
         *("`ledger manager`", str(len(mine)), report.spread(mine), ""),
         *(f"< {TO_REACH:g} s", report.reached(middle, TO_REACH, at_least=False)),
     ]
     ratio = f"{report.number(statistics.median(theirs) / middle)} ×"
     second = ["skopt.Optimizer in the same loop", str(len(theirs)), report.spread(theirs), ratio, "", ""]
-    return f"## Last result to next first claim, n = {trials} and up, batch {BATCH}\n\n" + report.table(
+    return f"## Time from the last result to the next claim, n ≥ {trials}, batches of {BATCH}\n\n" + report.table(
         header, [first, second]
     )
 

@@ -1,8 +1,8 @@
-"""How much of the time workers work: 8 of them, sleeping trials, batches of 32, a GP.
+"""Utilisation of 8 workers, with sleeping trials in batches of 32 and a Gaussian process.
 
-Utilisation is the sum of the trials' seconds over workers times wall time, from the first claim to the last result.
-Workers are processes that are up before the clock starts. Peers that take minutes get fewer trials, which favours them,
-since proposals grow dearer with every trial.
+Utilisation is the sum of the trials' seconds, divided by the number of workers times the wall time. The wall time is
+from the first claim to the last result. The worker processes are ready before the clock starts. Tools that take minutes
+get fewer trials. This favours them, because each trial makes later proposals slower.
 """
 
 import tempfile
@@ -16,15 +16,15 @@ from benchmarks import file_polling, report
 from benchmarks.ledgers import NAMES, Ledger, ledger
 from benchmarks.loop import search, skopt_optimizer
 from benchmarks.objectives import valley
-from ledger.database.store import StudyRow
+from ledger.database.rows import StudyRow
 
 WORKERS = 8
 BATCH = 32
 LONG, SHORT = 2.0, 0.1
 BATCHES = 13  # 416 trials
-# Modes of a study -> the utilisation to reach with long trials.
+# Mode of a study -> the target utilisation with long trials.
 MODES = {"batch": 0.85, "steady": 0.95}
-# Batches of the peers, of long and of short trials; Optuna has no batches.
+# Numbers of batches of long and of short trials for the other tools. Optuna has no batches, so these are trials.
 SKOPT = (4, 3)
 FILES = (4, 4)
 OPTUNA = (416, 96)
@@ -56,7 +56,7 @@ def run(*, quick: bool = False) -> str:
         rows.append(_row("skopt.Optimizer in the ledger's loop", used, tuple(BATCH * count for count in skopt)))
     used = [_files(files[index], seconds) for index, seconds in enumerate(lengths)]
     rows.append(_row("JSON files, polled every 5 s", used, tuple(BATCH * count for count in files)))
-    header = ["", f"{lengths[0]:g} s trials", "trials", "to reach", "reached", f"{lengths[1]:g} s trials", "trials"]
+    header = ["", f"{lengths[0]:g} s trials", "trials", "target", "met", f"{lengths[1]:g} s trials", "trials"]
     return f"## Utilisation of {WORKERS} workers, batches of {BATCH}, GP\n\n" + report.table(header, rows)
 
 
@@ -93,7 +93,7 @@ def _files(batches: int, seconds: float) -> float:
 
 
 def _optuna(found: Ledger, index: int, trials: int, seconds: float) -> float:
-    """Return the utilisation of processes that each suggest, sleep and tell by themselves, as Optuna has it."""
+    """Return the utilisation of processes that each suggest, sleep and tell, as Optuna does."""
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -119,7 +119,7 @@ def _optuna(found: Ledger, index: int, trials: int, seconds: float) -> float:
 
 def _suggest(url: str, name: str, trials: int, seed: int, seconds: float, barrier: Any) -> None:
     import optuna
-    import torch  # which it loads at its first suggestion
+    import torch  # which Optuna loads at its first suggestion
 
     torch.set_num_threads(1)
     optuna.logging.set_verbosity(optuna.logging.ERROR)

@@ -1,4 +1,7 @@
-"""Exit with 0 where this container's manager or worker is connected to the ledger; it says why where it is not."""
+"""Health check: exits with 0 if the manager or worker of this container is connected to the ledger.
+
+Otherwise it prints the reason and exits with 1.
+"""
 
 import os
 import sys

@@ -1,10 +1,10 @@
-"""Make the password of each role that has none yet, where only its own service will see it; leave the others alone."""
+"""Generator of the passwords: one for each role that has none, in a volume that only the role's service mounts."""
 
 import os
 import secrets
 from pathlib import Path
 
-# each folder is a volume of its own
+# each folder is a separate volume
 FOLDERS = Path("/passwords")
 ROLES = {
     "superuser": "ledger",
@@ -17,12 +17,12 @@ ROLES = {
 os.umask(0o077)
 for name, role in ROLES.items():
     folder = FOLDERS / name
-    # the last file to be made says that all are there
+    # this file is written last, so its existence shows that the password is complete
     if (folder / "ledger").exists():
         continue
     password = secrets.token_hex(24)
     if name == "superuser":
-        # what the database is made with
+        # the postgres image reads the superuser's password from this file
         (folder / "postgres").write_text(password)
     new = folder / "new"
     new.write_text(f"db:5432:*:{role}:{password}\n")

@@ -1,4 +1,4 @@
-"""Make the roles and give each the password of its service; at every start, so that an older ledger gets them too."""
+"""Creation of the roles and their passwords. It runs at each start, so that an older ledger gets them too."""
 
 import os
 from pathlib import Path
@@ -8,7 +8,7 @@ import psycopg
 from ledger.resources import folder
 
 SERVICES = ("owner", "manager", "worker", "dashboard")
-# a reader with a password of its own, so that whoever gave ledger_reader one keeps it
+# A separate reader for the dashboard, so that a password of ledger_reader stays unchanged.
 DASHBOARD = """
 do $$
 begin
@@ -23,5 +23,5 @@ with psycopg.connect(os.environ["DATABASE_URL"], autocommit=True) as connection:
     connection.execute(DASHBOARD)
     for service in SERVICES:
         role, password = Path("/passwords", service, "ledger").read_text().strip().split(":")[-2:]
-        # sends the SCRAM hash, so that the password is in no statement, which the server could show or log
+        # sends only the SCRAM hash, so the password is in no statement that the server could show or log
         connection.pgconn.change_password(role.encode(), password.encode())

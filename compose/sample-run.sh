@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Makes docs/sample-run.log: what `docker compose up --build --scale worker=4` says until the study is complete,
-# without the building of the images. In a project of its own, which it removes afterwards.
+# Writes docs/sample-run.log: the output of `docker compose up --build --scale worker=4` until the study is complete,
+# without the build of the images. It uses a separate Compose project, and removes the project at the end.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 log=docs/sample-run.log
-# port 0: any that is free
+# port 0 selects a free port
 export COMPOSE_PROJECT_NAME=ledger-sample LEDGER_DB_PORT=0
 trap 'docker compose down --rmi local --volumes --remove-orphans >/dev/null 2>&1' EXIT
 

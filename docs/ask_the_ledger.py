@@ -1,7 +1,7 @@
-"""Put into ask-the-ledger.md what its commands say of a study that is searched now, with one trial retried.
+"""Update of docs/ask-the-ledger.md: run a study, retry one trial, and write the output of the commands into the page.
 
-Only blocks marked `run by` are rewritten: their output differs from run to run, and tests/integration/test_queries.py
-holds them to the queries. Each is one command, of which a `| head` stands in the page too.
+Only blocks marked `run by` are rewritten, because their output differs from run to run. Each block is one command.
+tests/integration/test_queries.py compares the columns with the queries.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""Write docs/reference/: the commands, as click has them, and the schema, as a migrated database has it."""
+"""Generator of docs/reference/: the commands from click, and the schema from a migrated database."""
 
 import tempfile
 from collections.abc import Iterator
@@ -31,7 +31,7 @@ from pg_attribute
 left join pg_attrdef on adrelid = attrelid and adnum = attnum
 where attrelid = %s and attnum > 0 and not attisdropped
 order by attnum"""
-# not those of PostgreSQL 18 for columns that must not be null
+# leaves out the not-null constraints, which only PostgreSQL 18 lists
 _CONSTRAINTS = """
 select conname as name, pg_get_constraintdef(oid, true) as definition
 from pg_constraint
@@ -53,7 +53,7 @@ order by proname, pg_get_function_identity_arguments(oid)"""
 
 def commands() -> Iterator[str]:
     """Yield the lines of the page of commands."""
-    yield from ("# Commands", "", GENERATED, "", "What `--help` says of each command.")
+    yield from ("# Commands", "", GENERATED, "", "This page has the `--help` text of each command.")
     settings: dict[str, Any] = {**program.context_settings, "terminal_width": WIDTH, "max_content_width": WIDTH}
     for context in _tree(click.Context(program, info_name="ledger", **settings)):
         yield from ("", f"## {context.command_path}", "", "```text", context.get_help().rstrip(), "```")
@@ -73,16 +73,16 @@ def schema(connection: psycopg.Connection[Any]) -> Iterator[str]:
     """Yield the lines of the page of the schema."""
     cursor: psycopg.Cursor[Any] = connection.cursor(row_factory=namedtuple_row)
     yield from ("# Schema `ledger`", "", GENERATED, "")
-    yield "People read the [views](#views), and [functions](#functions) are what workers and managers call. The"
-    yield "[tables](#tables) are the ledger's own: only its functions write to trials and attempts, and triggers"
-    yield "protect what has ended. In psql, `\\d+ ledger.trials` says the same."
+    yield "People read the [views](#views). Workers and managers call the [functions](#functions). Only the functions"
+    yield "write to the [tables](#tables) of trials and attempts, and triggers protect finished rows. In psql,"
+    yield "`\\d+ ledger.trials` shows the same descriptions."
     for heading, kinds in (("Views", "vm"), ("Tables", "rp")):
         yield from ("", f"## {heading}")
         for table in cursor.execute(_TABLES, [list(kinds)]).fetchall():
             yield from ("", f"### ledger.{table.name}", "")
             if table.comment:
                 yield from (_cell(table.comment), "")
-            yield from ("| column | type | what it is |", "|---|---|---|")
+            yield from ("| column | type | meaning |", "|---|---|---|")
             for column in cursor.execute(_COLUMNS, [table.oid]).fetchall():
                 type_ = _type(column, is_table=heading == "Tables")
                 yield f"| `{column.name}` | {type_} | {_cell(column.comment or '')} |"
@@ -91,7 +91,7 @@ def schema(connection: psycopg.Connection[Any]) -> Iterator[str]:
                 if rows:
                     yield from ("", f"| {kind} | |", "|---|---|")
                     yield from (f"| `{row.name}` | `{_cell(row.definition)}` |" for row in rows)
-    yield from ("", "## Functions", "", "Triggers are left out.", "")
+    yield from ("", "## Functions", "", "This list leaves out trigger functions.", "")
     for function in cursor.execute(_FUNCTIONS).fetchall():
         comment = f": {_cell(function.comment)}" if function.comment else ""
         yield f"- `ledger.{function.name}({function.arguments})` → `{function.result}`{comment}"
@@ -115,8 +115,8 @@ def _cell(text: str) -> str:
 
 
 def pages(url: str) -> dict[Path, str]:
-    """Return the pages of the reference, the schema as a migrated database has it."""
-    # of its own, so that names are written with their schema
+    """Return the text of each page of the reference. `url` is a migrated database."""
+    # this search path makes PostgreSQL write names with their schema
     with psycopg.connect(url, options="-c search_path=pg_catalog") as connection:
         lines = {"commands": list(commands()), "schema": list(schema(connection))}
     return {ROOT / "docs" / "reference" / f"{name}.md": "\n".join(of) + "\n" for name, of in lines.items()}

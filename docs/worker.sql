@@ -1,12 +1,12 @@
--- A whole worker in psql alone, for one study or, with none named, for any running one:
+-- A complete worker in psql, for one study, or without -v study=NAME for all running studies:
 --   psql -X -v study=NAME -f docs/worker.sql "$(ledger db url)"
--- Its objective is a toy: the loss is (x - 1)^2 + (y + 2)^2 of the trial's parameters.
+-- Its objective is an example: the loss is (x - 1)^2 + (y + 2)^2 of the trial's parameters.
 
 \if :{?left} \else
   \set QUIET on
   \set left false
   \if :{?study} \else \set study '' \endif
-  -- psql has no loop: this file includes itself twice, 20 levels deep, which makes a million rounds.
+  -- psql has no loop. So this file includes itself twice, 20 levels deep, which gives a million rounds.
   \set level 20
   select format('psql-%s-%s', pg_backend_pid(), left(gen_random_uuid()::text, 4)) as worker \gset
   select ledger.announce(:'worker', 'psql', pg_backend_pid()) \g /dev/null
@@ -18,12 +18,12 @@
     \ir worker.sql
     \ir worker.sql
   \else
-    -- The worker draws the claim: asked again with the same one, after a lost answer, it is given the same trial.
+    -- The worker creates the claim. If the answer is lost, a call with the same claim returns the same trial.
     select gen_random_uuid() as claim \gset
     select taken.* from (select) as one
       left join ledger.claim(nullif(:'study', ''), array[:'claim'::uuid], :'worker') as taken on true \gset
     \if :{?trial}
-      -- A longer training sends this every :heartbeat_seconds. False: the claim is gone, so the training is ended.
+      -- A longer training sends this every :heartbeat_seconds. After the answer false, it has to stop.
       select ledger.heartbeat(:study_id, :trial, :'claim') as mine \gset
       \if :mine
         \set error 'the parameters x and y are needed'

@@ -15,7 +15,7 @@ from ledger.settings import Settings
 
 # SQLAlchemy and alembic are imported where they are used: a worker of a named database is spared both.
 if TYPE_CHECKING:
-    from ledger.database.store import Store
+    from sqlalchemy import Connection
 
 # Of one statement of a migration, which may rewrite a table.
 MIGRATION_SECONDS = 3600.0
@@ -71,23 +71,36 @@ def database(settings: Settings, *, create: bool = False, migrate: bool = True) 
 
 
 @contextmanager
-def ledger_store(settings: Settings, *, create: bool = False) -> "Iterator[Store]":
-    """Yield the store of a database that is migrated.
+def connected(settings: Settings, *, create: bool = False, writes: bool = False) -> "Iterator[Connection]":
+    """Yield a connection to a ledger that is migrated.
 
     Parameters
     ----------
     create : bool
         As of `database`.
-    """
-    from ledger.database import migration
-    from ledger.database.store import Store
+    writes : bool
+        Refuse a standby.
 
-    with (
-        database(settings, create=create) as url,
-        engine(url, "ledger command", statement_seconds=settings.statement_timeout).connect() as connection,
-    ):
+    Raises
+    ------
+    LedgerError
+        The database is not migrated, or not to this version.
+    NotPermitted
+        As of `database`.
+    """
+    with database(settings, create=create) as url, opened(url, settings, writes=writes) as connection:
+        yield connection
+
+
+@contextmanager
+def opened(url: str, settings: Settings, *, writes: bool = False) -> "Iterator[Connection]":
+    """Yield a connection to the ledger at `url`, which is migrated; else as `connected`."""
+    from ledger.database import migration
+
+    ready = engine(url, "ledger command", statement_seconds=settings.statement_timeout, writes=writes)
+    with ready.connect() as connection:
         migration.check(connection)
-        yield Store(connection)
+        yield connection
 
 
 def _role(url: str) -> str:

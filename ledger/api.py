@@ -1,4 +1,4 @@
-"""Searches from scripts and notebooks: what `ledger run` and `ledger study show` do, in Python."""
+"""The Python API: what `ledger run` and `ledger study show` do, for scripts and notebooks."""
 
 import json
 import logging
@@ -6,7 +6,7 @@ import os
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -15,13 +15,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ledger import search
+from ledger.access import connected
 from ledger.access import database as opened
-from ledger.access import ledger_store
-from ledger.database.store import StudyRow
+from ledger.database import studies, transfer
+from ledger.database.rows import StudyRow
 from ledger.errors import LedgerError, UsageError
-from ledger.objectives import carried
+from ledger.keywords import known_keywords
+from ledger.objectives import pickled
 from ledger.settings import Settings
-from ledger.study.spec import assemble
+from ledger.study.arguments import LimitOptions, Mode, OptimizerOptions
+from ledger.study.file import assemble
 from ledger.text import one_line
 from ledger.worker.trainer import INSIDE
 
@@ -32,31 +35,65 @@ _worker_log = logging.getLogger("ledger.worker")
 
 
 class Study:
-    """One search for the parameters of a decorated function. Nothing is written before `run`.
+    """One search for the parameters with which an objective has its smallest loss.
+
+    The arguments are checked when the study is made. Nothing is written before `run`.
 
     Parameters
     ----------
     objective : callable
-        Decorated with `ledger.objective`.
+        A function decorated with `ledger.objective`. A function that a module holds is named in the ledger, so that
+        workers on other machines can train it too. A function of a script, a notebook or a closure is sent to the
+        workers that `run` starts.
     name : str, optional
-        Unique in a ledger; made of the settings by default. The same name and settings go on with a study.
-    iterations, batch_size : int
-        The budget: so many rounds of so many trials.
-    seed : int
-        Of all that is random, in [0, 2**31).
-    mode : str
-        "batch", or "steady": every trial that ends is replaced at once.
-    optimizer, limits : mapping, optional
-        As in a study file's tables of these names: ``{"base_estimator": "RF"}``, ``{"trial_timeout": 60.0}``.
+        The study's name, unique in a ledger: 1 to 100 letters, digits, dots, underscores or hyphens, the first a letter
+        or digit. Default: made of the function's name, the seed and a hash of the other arguments. `run` continues the
+        study that has this name and the same arguments.
+    iterations : int, optional
+        The budget in iterations of `batch_size` trials, 1 to 1,000,000. Default: 3. A study that is continued may have
+        a larger budget than before.
+    batch_size : int, optional
+        The number of trials that are proposed at once, 1 to 1,000,000; in steady mode, the number of trials in flight.
+        Default: 2.
+    seed : int, optional
+        The seed of proposals and of trials, in [0, 2**31). Default: 42.
+    mode : {"batch", "steady"}, optional
+        "batch" (default): the next trials are proposed when all trials of the iteration have ended, so that the seed
+        alone determines them. "steady": each trial that ends is replaced at once, so that no worker waits.
+    optimizer : OptimizerOptions, optional
+        How trials are proposed, such as ``{"base_estimator": "RF"}``. Default: a Gaussian process and the expected
+        improvement.
+    limits : LimitOptions, optional
+        When an attempt or a trial is ended, such as ``{"trial_timeout": 60.0}`` (seconds).
     database : str, optional
-        A libpq URL. Default: DATABASE_URL, or the embedded PostgreSQL of the folder LEDGER_HOME (./.ledger).
+        The PostgreSQL database of the ledger, as a libpq URL. Default: the environment variable DATABASE_URL, else the
+        embedded server, whose folder is the environment variable LEDGER_HOME, else ``./.ledger``.
 
     Raises
     ------
     UsageError
-        Something in them is wrong: one line.
+        An argument is unknown or not valid, or the function has no space. The message names the argument and what is
+        allowed.
+
+    See Also
+    --------
+    load_study : Reads the study while it runs, or later.
+
+    Examples
+    --------
+    >>> import ledger
+    >>> @ledger.objective(space={"x": (-5.0, 5.0)})
+    ... def parabola(params):
+    ...     return (params["x"] - 1) ** 2
+    >>> study = ledger.Study(parabola, name="parabola", iterations=3, optimizer={"acq_func": "LCB"})
+    >>> study.name
+    'parabola'
+    >>> ledger.Study(parabola, iteratons=3)
+    Traceback (most recent call last):
+    ledger.errors.UsageError: Study() has no argument 'iteratons'; did you mean 'iterations'?
     """
 
+    @known_keywords
     def __init__(
         self,
         objective: Callable[..., Any],
@@ -65,9 +102,9 @@ class Study:
         iterations: int = 3,
         batch_size: int = 2,
         seed: int = 42,
-        mode: str = "batch",
-        optimizer: Mapping[str, Any] | None = None,
-        limits: Mapping[str, Any] | None = None,
+        mode: Mode = "batch",
+        optimizer: OptimizerOptions | None = None,
+        limits: LimitOptions | None = None,
         database: str | None = None,
     ) -> None:
         space = getattr(objective, "ledger_space", None)
@@ -78,7 +115,7 @@ class Study:
             )
         self._function, self._database = objective, database
         module = _module_of(objective)
-        self._is_carried = module is None
+        self._is_pickled = module is None
         self._study = assemble(
             {},
             tables={
@@ -89,7 +126,7 @@ class Study:
                     "seed": seed,
                     "mode": mode,
                 },
-                "objective": {"function": f"{module or carried.MODULE}:{objective.__name__}"},
+                "objective": {"function": f"{module or pickled.MODULE}:{objective.__name__}"},
                 "space": {each.pop("name"): each for each in space.to_json()},
                 "optimizer": dict(optimizer or {}),
                 "limits": dict(limits or {}),
@@ -99,25 +136,55 @@ class Study:
 
     @property
     def name(self) -> str:
-        """The study's name."""
+        """The study's name, given or made.
+
+        Examples
+        --------
+        >>> import ledger
+        >>> @ledger.objective(space={"x": (-5.0, 5.0)})
+        ... def parabola(params):
+        ...     return (params["x"] - 1) ** 2
+        >>> ledger.Study(parabola, seed=7).name
+        'parabola-7-...'
+        """
         return self._study.name
 
+    @known_keywords
     def run(self, workers: int | None = None) -> "StudyResult":
-        """Run the search to its end on this machine, as `ledger run` does, and return what it found.
+        """Run the search to its end on this machine and return its result.
 
-        Nothing is printed. Log records go to the loggers below ``ledger``, also those of the workers: to see them, call
-        ``logging.basicConfig(level=logging.INFO)`` first. Ctrl-C lets the workers finish the trials that they train;
-        the same call goes on from there.
+        Workers are started as processes, and this thread manages the study until its budget is used. A study that has
+        begun before is continued, and one that is complete is returned as it is. Nothing is printed: log records go to
+        loggers below ``ledger``, those of the workers too. ``logging.basicConfig(level=logging.INFO)`` shows them.
+        After Ctrl-C the workers finish the trials that they train, and the same call continues the study.
 
         Parameters
         ----------
         workers : int, optional
-            How many processes, at least 1. Default: one a core, at most the batch size.
+            The number of worker processes, at least 1. Default: the number of cores, at most `batch_size`.
+
+        Returns
+        -------
+        StudyResult
+            The complete study with all its trials.
 
         Raises
         ------
+        UsageError
+            `workers` is less than 1, or the function cannot be sent to workers.
         LedgerError
-            The study did not complete, or cannot be run: one line.
+            The study failed or was cancelled, another manager runs it, a study of this name has other settings, the
+            database cannot be reached, or a module calls this method while a worker imports it.
+
+        Examples
+        --------
+        >>> import ledger
+        >>> @ledger.objective(space={"x": (-5.0, 5.0)})
+        ... def distance(params):
+        ...     return abs(params["x"] - 1)
+        >>> result = ledger.Study(distance, iterations=2, batch_size=2).run(workers=1)
+        >>> result
+        <study distance-42-...: complete, 4 of 4 trials complete>
         """
         if os.environ.get(INSIDE):
             raise LedgerError(
@@ -148,13 +215,13 @@ class Study:
         """Yield what the workers need to load the function: this process's modules, or the function itself."""
         path = [os.path.abspath(folder) for folder in sys.path]  # noqa: PTH100 (as it is, links and all)
         environment = {"PYTHONPATH": os.pathsep.join(dict.fromkeys(path))}
-        if not self._is_carried:
+        if not self._is_pickled:
             yield environment
             return
         with tempfile.TemporaryDirectory(prefix="ledger-") as folder:
             file = Path(folder) / "function.pickle"
-            carried.write(self._function, file)
-            yield {**environment, carried.VARIABLE: str(file)}
+            pickled.write(self._function, file)
+            yield {**environment, pickled.VARIABLE: str(file)}
 
 
 class _Logged(search.Listener):
@@ -200,29 +267,43 @@ def _parsed(line: str) -> tuple[int, str]:
 
 @dataclass(frozen=True)
 class Trial:
-    """A trial as it stood when the study was loaded.
+    """One trial of a study, in the state that it had when the study was loaded.
 
     Attributes
     ----------
-    number, iteration : int
-        From 0.
-    state : str
-        "pending", "running", "complete", "failed" or "cancelled".
-    source : str
-        "proposed", "retried" and so on.
+    number : int
+        The trial's number in its study, from 0.
+    iteration : int
+        The iteration that it belongs to, from 0.
+    state : {"pending", "running", "complete", "failed", "cancelled"}
+        The trial's state.
+    source : {"proposed", "retried", "enqueued", "imported"}
+        Where its parameters came from.
     params : dict
+        The parameters' values by name, in the order of the space.
     loss : float or None
-        Of a complete trial.
+        The loss of a complete trial, else None.
     metrics : dict
-        Of a complete trial, else empty.
+        The metrics that the objective returned for a complete trial, else empty.
     seconds : float or None
-        Of training, of a complete trial.
+        The duration of the training of a complete trial, in seconds.
     attempts : int
+        The number of attempts that have begun, from 0.
     worker : str or None
-        Who claimed it last.
-    claimed_at, finished_at : datetime or None
+        The worker that claimed it last.
+    claimed_at : datetime or None
+        The time of the last claim, with its time zone, by the database's clock.
+    finished_at : datetime or None
+        The time at which the trial ended, with its time zone, by the database's clock.
     error : str or None
-        Of its last failure.
+        The error of its last failed attempt.
+
+    Examples
+    --------
+    >>> import ledger
+    >>> trial = ledger.load_study("parabola").trials[0]
+    >>> trial.number, trial.state, sorted(trial.params)
+    (0, 'complete', ['x'])
     """
 
     number: int
@@ -242,29 +323,52 @@ class Trial:
 
 @dataclass(frozen=True)
 class StudyResult:
-    """What a ledger held of a study when it was loaded; load it again to see what came since.
+    """A study and its trials, in the state that they had when the study was loaded.
+
+    Load the study again with `load_study` to see later changes.
 
     Attributes
     ----------
     name, state : str
         The state is "running", "paused", "complete", "failed" or "cancelled".
-    iterations : int
-        The budget.
+    budget : int
+        The number of trials to propose.
     spec : dict
-        All that defines the study.
+        All that defines the study's proposals and trials, as JSON: space, seed, objective, options and limits.
     trials : tuple of Trial
-        In order.
+        All its trials, by number.
+
+    Examples
+    --------
+    >>> import ledger
+    >>> result = ledger.load_study("parabola")
+    >>> result.state, len(result.trials)
+    ('complete', 6)
+    >>> [trial.number for trial in result.trials if trial.loss == result.best_loss]
+    [...]
     """
 
     name: str
     state: str
-    iterations: int
+    budget: int
     spec: dict[str, Any]
     trials: tuple[Trial, ...]
 
     @property
     def best_trial(self) -> Trial:
-        """The complete trial with the lowest loss, the earliest of equal ones; a LedgerError where there is none."""
+        """The complete trial with the smallest loss; of equal losses, the one with the smallest number.
+
+        Raises
+        ------
+        LedgerError
+            No trial is complete.
+
+        Examples
+        --------
+        >>> import ledger
+        >>> ledger.load_study("parabola").best_trial.state
+        'complete'
+        """
         complete = [trial for trial in self.trials if trial.loss is not None]
         if not complete:
             raise LedgerError(f"study {self.name} has no complete trial yet: load it again later")
@@ -272,19 +376,63 @@ class StudyResult:
 
     @property
     def best_params(self) -> dict[str, Any]:
-        """The parameters of `best_trial`."""
+        """The parameters of `best_trial`.
+
+        Raises
+        ------
+        LedgerError
+            No trial is complete.
+
+        Examples
+        --------
+        >>> import ledger
+        >>> ledger.load_study("parabola").best_params
+        {'x': ...}
+        """
         return self.best_trial.params
 
     @property
     def best_loss(self) -> float:
-        """The loss of `best_trial`."""
+        """The loss of `best_trial`.
+
+        Raises
+        ------
+        LedgerError
+            No trial is complete.
+
+        Examples
+        --------
+        >>> import ledger
+        >>> 0 <= ledger.load_study("parabola").best_loss <= 36
+        True
+        """
         loss = self.best_trial.loss
         assert loss is not None
         return loss
 
     def trials_dataframe(self) -> "pd.DataFrame":
-        """Return one row a trial, in order, indexed by number: each parameter as ``params_NAME``, each metric as
-        ``metrics_NAME``, then what a `Trial` has. Needs pandas, of the extra ``trial-ledger[pandas]``."""
+        """Return the trials as a pandas data frame.
+
+        Returns
+        -------
+        pandas.DataFrame
+            One row for each trial, in order, with its number as the index. The columns are the attributes of `Trial`,
+            then ``params_NAME`` for each parameter and ``metrics_NAME`` for each metric.
+
+        Raises
+        ------
+        LedgerError
+            pandas is not installed; ``pip install 'trial-ledger[pandas]'`` installs it.
+
+        Examples
+        --------
+        >>> import ledger
+        >>> frame = ledger.load_study("parabola").trials_dataframe()
+        >>> frame.loc[0, ["state", "source"]].tolist()
+        ['complete', 'proposed']
+        >>> len(frame), "params_x" in frame.columns
+        (6, True)
+        """
         try:
             import pandas as pd
         except ImportError:
@@ -311,21 +459,38 @@ class StudyResult:
         return f"<study {self.name}: {self.state}, {complete} of {len(self.trials)} trials complete>"
 
 
+@known_keywords
 def load_study(name: str, database: str | None = None) -> StudyResult:
-    """Read a study as it stands, whoever runs it and wherever.
+    """Read the current state of a study from the ledger, while it runs or later.
 
     Parameters
     ----------
+    name : str
+        The study's name.
     database : str, optional
-        As of `Study`.
+        The ledger's database, as of `Study`.
+
+    Returns
+    -------
+    StudyResult
+        The study with all its trials, as of one moment.
 
     Raises
     ------
     LedgerError
-        There is no such study or no ledger: one line.
+        No such study or no ledger exists, or the database cannot be reached.
+
+    Examples
+    --------
+    >>> import ledger
+    >>> ledger.load_study("parabola")
+    <study parabola: complete, 6 of 6 trials complete>
+    >>> ledger.load_study("parabula")
+    Traceback (most recent call last):
+    ledger.errors.LedgerError: there is no study 'parabula': did you mean parabola?
     """
-    with ledger_store(_settings(database)) as store:
-        found = store.snapshot(store.study(name).id)
+    with connected(_settings(database)) as connection:
+        found = transfer.snapshot(connection, studies.get(connection, name).id)
     row = found.study
     trials = tuple(
         Trial(
@@ -340,7 +505,7 @@ def load_study(name: str, database: str | None = None) -> StudyResult:
         )
         for trial in found.trials
     )
-    return StudyResult(row.name, row.state, row.iterations, row.spec, trials)
+    return StudyResult(row.name, row.state, row.budget, row.spec, trials)
 
 
 def _settings(database: str | None) -> Settings:
@@ -349,12 +514,12 @@ def _settings(database: str | None) -> Settings:
 
 
 def _module_of(function: Callable[..., Any]) -> str | None:
-    """Return the module by which a worker can import the function; None where it has to be carried."""
+    """Return the module from which a worker can import the function; None where it has to be pickled."""
     name = getattr(function, "__name__", "")
     if not name.isidentifier():
         raise UsageError(f"the objective {name or function!r} has no name of its own: define it by def")
     module = getattr(function, "__module__", None)
-    if not module or module == carried.MODULE:
+    if not module or module == pickled.MODULE:
         return None
     try:
         return module if getattr(import_module(module), name, None) is function else None

@@ -1,4 +1,4 @@
-"""Log lines: one an event, for people or, as JSON, for machines. They go to standard error."""
+"""Log lines on standard error: one for each event, as text or as JSON."""
 
 import json
 import logging
@@ -8,12 +8,20 @@ from typing import Any
 
 from ledger.text import one_line
 
-# Of a message for people; a point of many parameters is shown whole.
+# Characters of a text message. Long enough for a point with many parameters.
 _LONGEST = 5_000
 
 
 def set_up(log_format: str, level: str) -> None:
-    """Send this package's events to standard error, as "text" or "json"."""
+    """Write this package's events to standard error.
+
+    Parameters
+    ----------
+    log_format : str
+        "text" or "json".
+    level : str
+        Least severe level that is logged: "debug", "info", "warning" or "error".
+    """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Json() if log_format == "json" else _Text())
     root = logging.getLogger("ledger")
@@ -22,17 +30,20 @@ def set_up(log_format: str, level: str) -> None:
     root.propagate = False
 
 
-def say(logger: logging.Logger, event: str, message: str, /, *, level: int = logging.INFO, **fields: Any) -> None:
+def log_event(logger: logging.Logger, event: str, message: str, /, *, level: int = logging.INFO, **fields: Any) -> None:
     """Log one event.
 
     Parameters
     ----------
+    logger : logging.Logger
     event : str
-        What happened, in a word or two, for machines.
+        Kind of the event in one or two words, for programs.
     message : str
-        The same for people, in one line.
+        Description of the event in one line, for people.
+    level : int
+        Level of `logging`.
     **fields
-        The facts, JSON values, for machines.
+        Details of the event, for programs; JSON values.
     """
     logger.log(level, "%s", message, extra={"event": event, "fields": fields})
 
@@ -40,9 +51,9 @@ def say(logger: logging.Logger, event: str, message: str, /, *, level: int = log
 class _Text(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         moment = time.strftime("%H:%M:%S", time.localtime(record.created))
-        room = record.name.removeprefix("ledger.")
+        source = record.name.removeprefix("ledger.")
         level = "" if record.levelno <= logging.INFO else f"{record.levelname.lower()}: "
-        return f"{moment} {room:<8} {level}{one_line(record.getMessage(), _LONGEST)}"
+        return f"{moment} {source:<8} {level}{one_line(record.getMessage(), _LONGEST)}"
 
 
 class _Json(logging.Formatter):

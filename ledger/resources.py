@@ -1,4 +1,4 @@
-"""Where the files that are not Python live: beside the package in a checkout, inside it in a wheel."""
+"""The folders of the package that are not Python: next to it in a checkout, inside it in a wheel."""
 
 from pathlib import Path
 

@@ -3,24 +3,24 @@
 import os
 import socket
 import uuid
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ledger.database import migration
+from ledger.access import opened
+from ledger.database import studies
 from ledger.database.connection import engine
-from ledger.database.retry import Patience, persist
-from ledger.database.store import Store, StudyRow
-from ledger.errors import LedgerError
-from ledger.manager.batch import Manager, Progress, register
-from ledger.manager.steady import SteadyManager
+from ledger.database.retry import RetryPolicy, call_with_retries
+from ledger.database.rows import StudyRow
+from ledger.errors import LedgerError, UsageError
+from ledger.manager.loop import Manager, Progress
+from ledger.manager.registration import extend, register
 from ledger.settings import Settings
-from ledger.worker.crew import Crew
+from ledger.worker.processes import WorkerProcesses
 from ledger.worker.trainer import Trainer
 
 if TYPE_CHECKING:
-    from ledger.study.spec import Study
+    from ledger.study.spec import StudySpec
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class Listener:
 def run(
     url: str,
     settings: Settings,
-    study: "Study",
+    study: "StudySpec",
     workers: LocalWorkers,
     *,
     wait: bool = False,
@@ -91,8 +91,8 @@ def run(
     LedgerError
         The study differs from the recorded one of its name, has a manager, or the database was away for too long.
     """
-    with _connected(url, settings) as store:
-        row = register(store, study)
+    with opened(url, settings, writes=True) as connection:
+        row = register(connection, study)
     return _carry_on(url, settings, row, workers, wait=wait, another_round=False, listener=listener)
 
 
@@ -103,6 +103,7 @@ def resume(
     workers: LocalWorkers,
     *,
     iterations: int | None = None,
+    trials: int | None = None,
     wait: bool = False,
     listener: Listener | None = None,
 ) -> StudyRow:
@@ -110,8 +111,9 @@ def resume(
 
     Parameters
     ----------
-    iterations : int, optional
-        The new budget, which is not smaller than the recorded one.
+    iterations, trials : int, optional
+        The new budget, which is not smaller than the recorded one: a number of trials, or of iterations, which counts
+        in trials of the study's batch size. At most one of them.
 
     Returns
     -------
@@ -120,15 +122,23 @@ def resume(
 
     Raises
     ------
+    UsageError
+        Both iterations and trials are given.
     LedgerError
-        There is no such study, it was cancelled, or the budget would shrink; else as of `run`.
+        No such study exists, it was cancelled, or the budget would shrink; else as of `run`.
     """
-    with _connected(url, settings) as store:
-        row = _extended(store, name, iterations)
+    if iterations is not None and trials is not None:
+        raise UsageError("iterations and trials exclude each other; leave one out")
+    with opened(url, settings, writes=True) as connection:
+        row = studies.get(connection, name)
+        if row.state == "cancelled":
+            raise LedgerError(f"study {name} was cancelled, which is final: start another with a new --name")
+        budget = trials if iterations is None else iterations * row.spec["batch_size"]
+        if budget is not None:
+            extend(connection, row, budget)
         another_round = row.state == "failed"
-        if row.state in ("paused", "failed"):
-            store.run(row.id)
-            row = store.study(row.name)
+        studies.resume(connection, row.id)
+        row = studies.get(connection, name)
     return _carry_on(url, settings, row, workers, wait=wait, another_round=another_round, listener=listener)
 
 
@@ -157,52 +167,26 @@ def _carry_on(
     if row.has_ended:
         return row
     listener = listener or Listener()
-    # its own, by which it knows a session that it left behind
-    role = f"ledger manager {socket.gethostname()[:20]}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
-    manager_engine = engine(url, role, statement_seconds=settings.statement_timeout, writes=True)
-    patience = Patience(settings.give_up_after)
+    name, claim = f"{socket.gethostname()[:20]}-{os.getpid()}-{uuid.uuid4().hex[:4]}", uuid.uuid4()
+    manager_engine = engine(url, f"ledger manager {name}", statement_seconds=settings.statement_timeout, writes=True)
+    policy = RetryPolicy(settings.give_up_after)
 
-    def manage(crew: Crew) -> StudyRow:
+    def manage(processes: WorkerProcesses) -> StudyRow:
         def polled(progress: Progress) -> None:
-            patience.worked()
-            crew.check()
+            policy.succeeded()
+            processes.check()
             listener.progressed(progress)
 
         with manager_engine.connect() as connection:
-            kind = SteadyManager if row.spec.get("mode") == "steady" else Manager
-            return kind(Store(connection), row, polled, wait=wait).run(another_round=another_round)
+            return Manager(connection, row, claim, name, polled, wait=wait).run(another_round=another_round)
 
     listener.started(url, row)
     try:
         options = ["--give-up-after", str(settings.give_up_after)]
         options += ["--statement-timeout", str(settings.statement_timeout), *workers.options]
-        with Crew(
+        with WorkerProcesses(
             workers.count, url, row.name, workers.allowed, options, listener.worker_output, workers.environment
-        ) as crew:
-            return persist(lambda: manage(crew), patience)
+        ) as processes:
+            return call_with_retries(lambda: manage(processes), policy)
     finally:
         listener.stopped()
-
-
-def _extended(store: Store, name: str, iterations: int | None) -> StudyRow:
-    row = store.study(name)
-    if row.state == "cancelled":
-        raise LedgerError(f"study {name} was cancelled, which is for good: start another with a new --name")
-    if iterations is not None:
-        # as in the study's file: without what was retried, enqueued or imported
-        added = store.unproposed_iterations(row)
-        if iterations + added < row.iterations:
-            raise LedgerError(
-                f"study {name} has a budget of {row.iterations - added} iterations, and a budget only grows"
-            )
-        store.extend(row.id, iterations + added)
-    return store.study(name)
-
-
-@contextmanager
-def _connected(url: str, settings: Settings) -> Iterator[Store]:
-    with engine(
-        url, "ledger command", statement_seconds=settings.statement_timeout, writes=True
-    ).connect() as connection:
-        migration.check(connection)
-        yield Store(connection)

@@ -1,24 +1,31 @@
-"""Seeds that are functions of what they belong to, never of who asks or when."""
+"""Seeds derived from a study's seed and the name of their purpose, so that they depend on nothing else."""
 
 import hashlib
 
 
 def derive(seed: int, *words: int | str) -> int:
-    """Derive an independent seed from `seed` for the thing that `words` name.
+    """Derive an independent seed for the purpose that `words` name.
 
-    The first 31 bits of the SHA-256 of the words joined by "/", so that any language, and SQL, can compute it.
+    It is the first 31 bits of the SHA-256 of `seed` and the words, joined by "/". Any language can compute it, SQL too.
 
     Parameters
     ----------
     seed : int
         The study's seed.
     *words : int or str
-        What the seed is for, as in ``derive(42, "trial", 7)`` or ``derive(42, "iteration", 3, 0)``.
+        The purpose, as in ``derive(42, "trial", 7)`` or ``derive(42, "iteration", 3, 0)``.
 
     Returns
     -------
     int
         In [0, 2**31), which every random generator used here accepts.
+
+    Examples
+    --------
+    >>> derive(42, "trial", 7) == derive(42, "trial", 7)
+    True
+    >>> derive(42, "trial", 7) == derive(42, "trial", 8)
+    False
     """
     text = "/".join(str(word) for word in (seed, *words))
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big") >> 1

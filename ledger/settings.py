@@ -1,4 +1,4 @@
-"""Where the ledger is and how it speaks: environment and options as one frozen object."""
+"""The settings of a command besides those of a study: the database, and how it logs and waits."""
 
 import os
 from dataclasses import dataclass
@@ -7,12 +7,12 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Settings:
-    """What a command needs to know before it meets a study.
+    """The settings of one command, from its options and the environment.
 
     Attributes
     ----------
     database_url : str or None
-        A libpq URL or keyword string; None for the embedded PostgreSQL of `home`.
+        A libpq URL or keyword string; None for the embedded PostgreSQL in `home`.
     home : Path
         Folder of the embedded PostgreSQL.
     log_format : str
@@ -20,9 +20,14 @@ class Settings:
     log_level : str
         "debug", "info", "warning" or "error".
     give_up_after : float
-        Seconds without the database after which a command ends.
+        Seconds without the database after which a command ends with an error.
     statement_timeout : float
-        Seconds after which the server gives up a statement.
+        Seconds after which the server ends a statement.
+
+    Examples
+    --------
+    >>> Settings(home=Path("/data/ledger")).statement_timeout
+    10.0
     """
 
     database_url: str | None = None
@@ -34,7 +39,7 @@ class Settings:
 
     @classmethod
     def from_environment(cls) -> "Settings":
-        """Read DATABASE_URL and LEDGER_HOME; an empty value counts as none."""
+        """Return the settings with DATABASE_URL and LEDGER_HOME; an empty variable counts as not set."""
         return cls(
             database_url=os.environ.get("DATABASE_URL") or None,
             home=Path(os.environ.get("LEDGER_HOME") or cls.home),

@@ -1,4 +1,4 @@
-"""Text and values that others wrote, as a line that a terminal shows as it is."""
+"""Formatting of text and values in messages, also where they come from users."""
 
 import difflib
 import json
@@ -7,40 +7,62 @@ from typing import Any
 
 
 def one_line(text: str, longest: int = 200) -> str:
-    """Return `text` on one line, what cannot be printed escaped as in a Python string, the middle cut out of it.
+    """Return `text` as one printable line. A long text loses its middle.
 
     Parameters
     ----------
+    text : str
+        Characters that cannot be printed are escaped as in a Python string.
     longest : int
-        How many characters are kept, at least 5.
+        Number of characters to keep, at least 5.
+
+    Examples
+    --------
+    >>> one_line("two\\nlines, one \\x1b")
+    'two lines, one \\\\x1b'
+    >>> one_line("abcdefghij", longest=8)
+    'abc...ij'
     """
-    # the first cut is for speed; an escape is at most 10 characters long, so the second has enough to choose from
+    # The first cut is for speed. An escape has at most 10 characters, so enough is left for the second cut.
     line = " ".join(part.strip() for part in _cut(text, 10 * longest).splitlines() if part.strip())
     if not line.isprintable():
-        line = "".join(one if one.isprintable() else _escaped(one) for one in line)
+        line = "".join(character if character.isprintable() else _escaped(character) for character in line)
     return _cut(line, longest)
 
 
 def last_line(text: str | None) -> str:
-    """Return the last line of an error's text, which is what a person reads first."""
+    """Return the last line of an error's text, which is its summary."""
     lines = (text or "").strip().splitlines()
     return one_line(lines[-1]) if lines else "no reason was given"
 
 
 def show(value: Any) -> str:
-    """Return `value` as a message shows it: on one line, and not long."""
+    """Return `value` in the form for messages: JSON, on one line, at most 80 characters long."""
     try:
         text = json.dumps(value, default=str, ensure_ascii=False)
-    except (RecursionError, ValueError):  # tables within tables, or an integer too long for decimals
+    except (RecursionError, ValueError):  # nested too deeply, or an integer with too many digits
         text = f"a value of type {type(value).__name__}"
     return one_line(text, 80)
 
 
 def nearest(word: Any, known: Iterable[str]) -> str:
-    """Return the end of a message about an unknown `word`: the nearest known one, or all of them."""
-    by_lower = {one.lower(): one for one in known}
+    """Return the end of a message about an unknown word: the nearest known one, or all of them.
+
+    Examples
+    --------
+    >>> nearest("svn", ["svm", "xgb"])
+    "; did you mean 'svm'?"
+    >>> nearest("forest", ["svm", "xgb"])
+    '; there are svm, xgb'
+    """
+    by_lower = {name.lower(): name for name in known}
     near = difflib.get_close_matches(str(word).lower(), by_lower, n=1)
     return f"; did you mean {by_lower[near[0]]!r}?" if near else f"; there are {', '.join(by_lower.values())}"
+
+
+def words(text: str) -> frozenset[str]:
+    """Return the words of a text that are separated by spaces."""
+    return frozenset(text.split())
 
 
 def _escaped(character: str) -> str:

@@ -1,4 +1,4 @@
-"""Whether a study's ledger agrees with itself, and with its proposals computed anew."""
+"""Verification of a study: its records agree with each other, and its proposals can be recomputed."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -6,14 +6,12 @@ from dataclasses import dataclass
 from itertools import chain, groupby, pairwise
 from typing import Any
 
-from ledger.database.store import AnyRow, Snapshot
+from ledger.database.rows import OPEN_STATES, TRIAL_STATES, AttemptRow, IterationRow, TrialRow
+from ledger.database.transfer import Snapshot
 from ledger.errors import LedgerError, UsageError
 from ledger.proposals import environment, mean_loss, propose, recall
-from ledger.study.spec import Study
+from ledger.study.spec import StudySpec
 from ledger.text import show
-
-OPEN = ("pending", "running")
-STATES = (*OPEN, "complete", "failed", "cancelled")
 
 
 @dataclass(frozen=True)
@@ -45,7 +43,7 @@ def verify(ledger: Snapshot) -> Verified:
     LedgerError
         Something differs: the first such thing, with its place; or this version cannot read the study's spec.
     """
-    study = Study.from_spec(ledger.study.name, ledger.study.iterations, ledger.study.spec)
+    study = StudySpec.from_spec(ledger.study.name, ledger.study.budget, ledger.study.spec)
     proposals = list(_proposals(ledger))
     for difference in chain(disagreements(ledger, study), _recomputed(ledger, study, proposals)):
         raise LedgerError(f"study {ledger.study.name}, {difference}")
@@ -59,7 +57,7 @@ def verify(ledger: Snapshot) -> Verified:
     )
 
 
-def disagreements(ledger: Snapshot, study: Study) -> Iterator[str]:
+def disagreements(ledger: Snapshot, study: StudySpec) -> Iterator[str]:
     """Yield where a ledger's records disagree with each other, each with its place; nothing is computed anew."""
     # whatever has no number of its own would mislead what comes after it
     yield from chain(_numbers(ledger), _facts(ledger, study))
@@ -67,10 +65,14 @@ def disagreements(ledger: Snapshot, study: Study) -> Iterator[str]:
 
 def _numbers(ledger: Snapshot) -> Iterator[str]:
     """Differences between how things are numbered and how they count."""
-    for kind, rows in (("iteration", ledger.iterations), ("trial", ledger.trials)):
-        for expected, row in enumerate(rows):
-            if row.number != expected:
-                yield f"{kind} {expected}: missing, the next is {row.number}"
+    numbers = {
+        "iteration": [iteration.number for iteration in ledger.iterations],
+        "trial": [trial.number for trial in ledger.trials],
+    }
+    for kind, of_kind in numbers.items():
+        for expected, number in enumerate(of_kind):
+            if number != expected:
+                yield f"{kind} {expected}: missing, the next is {number}"
     for before, trial in pairwise(ledger.trials):
         if trial.iteration < before.iteration:
             yield f"trial {trial.number}: of iteration {trial.iteration}, but trial {before.number} is of a later one"
@@ -85,11 +87,11 @@ def _numbers(ledger: Snapshot) -> Iterator[str]:
                 yield f"trial {number}: attempt {expected} is missing, the next is {attempt.number}"
 
 
-def _facts(ledger: Snapshot, study: Study) -> Iterator[str]:
-    attempts: list[list[AnyRow]] = [[] for _ in ledger.trials]
+def _facts(ledger: Snapshot, study: StudySpec) -> Iterator[str]:
+    attempts: list[list[AttemptRow]] = [[] for _ in ledger.trials]
     for attempt in ledger.attempts:
         attempts[attempt.trial].append(attempt)
-    trials: list[list[AnyRow]] = [[] for _ in ledger.iterations]
+    trials: list[list[TrialRow]] = [[] for _ in ledger.iterations]
     for trial in ledger.trials:
         trials[trial.iteration].append(trial)
 
@@ -108,17 +110,17 @@ def _facts(ledger: Snapshot, study: Study) -> Iterator[str]:
         yield f"the study itself: {difference}"
 
 
-def _state(trial: AnyRow, study: Study) -> Iterator[str]:
+def _state(trial: TrialRow, study: StudySpec) -> Iterator[str]:
     """Differences between a trial's state and its columns."""
     state, limits = trial.state, study.limits
-    if state not in STATES:
+    if state not in TRIAL_STATES:
         yield f"unknown state {show(state)}"
     try:
         study.space.normalise(trial.params)
     except UsageError as error:
         yield str(error)
     wanted = {
-        "finished_at": state not in OPEN,
+        "finished_at": state not in OPEN_STATES,
         "loss": state == "complete",
         "metrics": state == "complete",
         "lease_until": state == "running",
@@ -140,7 +142,7 @@ def _state(trial: AnyRow, study: Study) -> Iterator[str]:
         )
 
 
-def _counts(trial: AnyRow, attempts: Sequence[AnyRow]) -> Iterator[str]:
+def _counts(trial: TrialRow, attempts: Sequence[AttemptRow]) -> Iterator[str]:
     """Differences between what a trial counts and its attempts."""
     outcomes = [attempt.outcome for attempt in attempts]
     if trial.attempts != len(attempts):
@@ -167,7 +169,7 @@ def _counts(trial: AnyRow, attempts: Sequence[AnyRow]) -> Iterator[str]:
         yield f"state running, but the last attempt is {outcomes[-1] if outcomes else 'missing'}"
 
 
-def _result(trial: AnyRow, attempts: Sequence[AnyRow]) -> Iterator[str]:
+def _result(trial: TrialRow, attempts: Sequence[AttemptRow]) -> Iterator[str]:
     """Differences between a trial's result and its one complete attempt."""
     if trial.source == "imported":
         if trial.state != "complete":
@@ -186,7 +188,7 @@ def _result(trial: AnyRow, attempts: Sequence[AnyRow]) -> Iterator[str]:
                 yield f"{column} {of_trial}, but attempt {attempt.number} has {of_attempt}"
 
 
-def _retry(trial: AnyRow, trials: Sequence[AnyRow]) -> Iterator[str]:
+def _retry(trial: TrialRow, trials: Sequence[TrialRow]) -> Iterator[str]:
     """Differences between a retry and what it retries."""
     if (trial.source == "retried") != (trial.retry_of is not None):
         yield f"source {trial.source} with retry_of {trial.retry_of}"
@@ -205,7 +207,7 @@ def _retry(trial: AnyRow, trials: Sequence[AnyRow]) -> Iterator[str]:
         yield f"retry of trial {retried.number}, as is trial {others[0]}"
 
 
-def _iteration(iteration: AnyRow, trials: Sequence[AnyRow], *, may_wait: bool, may_fail: bool) -> Iterator[str]:
+def _iteration(iteration: IterationRow, trials: Sequence[TrialRow], *, may_wait: bool, may_fail: bool) -> Iterator[str]:
     if iteration.size != len(trials):
         yield f"size {iteration.size}, but it has {len(trials)} trials"
     rounds = max((trial.round for trial in trials), default=iteration.round)
@@ -213,13 +215,13 @@ def _iteration(iteration: AnyRow, trials: Sequence[AnyRow], *, may_wait: bool, m
         yield f"round {iteration.round}, but a trial is of round {rounds}"
     if iteration.surrogate is not None and all(trial.source != "proposed" for trial in trials):
         yield "a surrogate, but no proposed trials"
-    losses = [trial.loss for trial in trials if trial.state == "complete"]
+    losses = [trial.loss for trial in trials if trial.loss is not None]
     is_proven = any(trial.state == "complete" and trial.source != "imported" for trial in trials)
     if iteration.told_at is None:
         if not may_wait:
             yield "not told, but a later one was proposed"
         losses = []
-    elif any(trial.state in OPEN for trial in trials):
+    elif any(trial.state in OPEN_STATES for trial in trials):
         yield "told, but not all of its trials have ended"
     elif not (is_proven or may_fail) and any(trial.source == "proposed" for trial in trials):
         yield "told, but no trial of it is complete"
@@ -229,7 +231,7 @@ def _iteration(iteration: AnyRow, trials: Sequence[AnyRow], *, may_wait: bool, m
             yield f"{column} {getattr(iteration, column)}, but its trials give {value}"
 
 
-def _study(ledger: Snapshot, study: Study) -> Iterator[str]:
+def _study(ledger: Snapshot, study: StudySpec) -> Iterator[str]:
     row = ledger.study
     # a newer version may know more settings, whose defaults were not hashed
     if study.spec() == row.spec and study.spec_hash != row.spec_hash:
@@ -238,21 +240,26 @@ def _study(ledger: Snapshot, study: Study) -> Iterator[str]:
         yield f"state {row.state} with finished_at {row.finished_at}"
     if row.has_ended:
         for trial in ledger.trials:
-            if trial.state in OPEN:
+            if trial.state in OPEN_STATES:
                 yield f"state {row.state}, but trial {trial.number} is {trial.state}"
     for iteration in ledger.iterations:
         if row.state == "complete" and iteration.told_at is None:
             yield f"state complete, but iteration {iteration.number} is not told"
 
 
-def _ends(ledger: Snapshot, study: Study, trials: Sequence[Sequence[AnyRow]]) -> Iterator[str]:
+def _ends(ledger: Snapshot, study: StudySpec, trials: Sequence[Sequence[TrialRow]]) -> Iterator[str]:
     """Differences between how a study in batch mode stands and its iterations."""
     row = ledger.study
-    if len(ledger.iterations) > row.iterations:
-        yield f"a budget of {row.iterations} iterations, but it has {len(ledger.iterations)}"
+    rounds = {iteration.number: iteration.round for iteration in ledger.iterations}
+    # a round in which every trial failed was replaced, and does not count
+    counted = [
+        trial for trial in ledger.trials if trial.source == "proposed" and trial.round == rounds[trial.iteration]
+    ]
+    if len(counted) > row.budget:
+        yield f"a budget of {row.budget} trials, but {len(counted)} were proposed"
     size, tried = study.space.size(), sum(trial.retry_of is None for trial in ledger.trials)
-    if row.state == "complete" and len(ledger.iterations) < row.iterations and (size is None or tried < size):
-        yield f"state complete after {len(ledger.iterations)} of {row.iterations} iterations"
+    if row.state == "complete" and len(counted) < row.budget and (size is None or tried < size):
+        yield f"state complete after {len(counted)} of {row.budget} proposed trials"
     untold = [iteration for iteration in ledger.iterations if iteration.told_at is None]
     if row.state == "failed":
         if not untold:
@@ -286,9 +293,8 @@ def _seen(ledger: Snapshot) -> Iterator[str]:
         yield f"state failed, but trial {completed[0]} is complete"
     # where every trial failed, others were tried instead
     spent = sum(trial.source == "proposed" and trial.state != "failed" for trial in ledger.trials)
-    budget = row.iterations * row.spec["batch_size"]
-    if spent > budget:
-        yield f"a budget of {budget} trials, but {spent} were proposed that did not fail"
+    if spent > row.budget:
+        yield f"a budget of {row.budget} trials, but {spent} were proposed that did not fail"
 
 
 @dataclass(frozen=True)
@@ -300,9 +306,9 @@ class _Proposal:
     """
 
     place: str
-    iteration: AnyRow
+    iteration: IterationRow
     round: int
-    trials: Sequence[AnyRow]
+    trials: Sequence[TrialRow]
     before: Mapping[str, Any] | None
     seen: Sequence[int] | None
     elsewhere: str | None
@@ -331,16 +337,14 @@ def _proposals(ledger: Snapshot) -> Iterator[_Proposal]:
         surrogate = iteration.surrogate or surrogate
 
 
-def _recomputed(ledger: Snapshot, study: Study, proposals: Sequence[_Proposal]) -> Iterator[str]:
+def _recomputed(ledger: Snapshot, study: StudySpec, proposals: Sequence[_Proposal]) -> Iterator[str]:
     """Differences between the recorded proposals and those that follow from the seed and the history."""
     for proposal in proposals:
         if proposal.elsewhere is not None:
             continue
         number, round = proposal.iteration.number, proposal.round
         past = recall(ledger.trials, number, round, proposal.before, proposal.seen)
-        # in steady mode as many as had ended, in batch mode as many as an iteration has
-        size = study.batch_size if proposal.seen is None else len(proposal.trials)
-        computed = propose(study, number, round, size, past)
+        computed = propose(study, number, round, len(proposal.trials), past)
         if len(computed.points) != len(proposal.trials):
             yield (
                 f"{proposal.place}: {len(proposal.trials)} points are recorded, but {len(computed.points)} follow"

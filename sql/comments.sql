@@ -1,6 +1,7 @@
--- What comments of schema ledger are not beside what they describe. A view that shows a table says of the table's
--- columns what the table says of them.
-comment on schema ledger is 'The trial ledger: studies, iterations, trials, attempts and workers. Read the views (\dv+ ledger.*), write with the functions.';
+-- The comments of schema ledger that are not in the file of the object that they describe. A view that shows a table
+-- gets the comments of the table's columns.
+comment on schema ledger is
+  'The trial ledger: studies, iterations, trials, attempts and workers. Read the views (\dv+ ledger.*), write with the functions.';
 
 do $$
 declare
@@ -11,6 +12,7 @@ begin
     from (values
       ('ledger.study'::regclass, 'ledger.studies'::regclass),
       ('ledger.iteration', 'ledger.iterations'),
+      ('ledger.manager', 'ledger.managers'),
       ('ledger.trial', 'ledger.trials'),
       ('ledger.attempt', 'ledger.attempts'),
       ('ledger.worker', 'ledger.workers'),
@@ -22,3 +24,6 @@ begin
   end loop;
 end
 $$;
+
+comment on table ledger.alembic_version is 'The revision of the schema, as alembic records it.';
+comment on column ledger.alembic_version.version_num is 'The revision.';

@@ -1,15 +1,15 @@
--- The ledger's four roles, each of which can do no more than its work needs:
+-- The ledger's four roles. Each role has only the rights that its work needs:
 --   ledger_owner    owns the schema: `ledger db upgrade`, `ledger study delete`
---   ledger_manager  managers, and the commands that steer a study
+--   ledger_manager  managers, and the commands that control a study
 --   ledger_worker   workers: the functions of the protocol, and no table or view
---   ledger_reader   people and dashboards: the views, and what studies train on
--- Run once in the ledger's database, which is to be the ledger's own, by a superuser, or by the database's owner with
--- CREATEROLE; running it again changes nothing:
+--   ledger_reader   people and dashboards: the views, and the data files of studies
+-- Run this file once in a database that is used for the ledger alone, as a superuser, or as the database's owner with
+-- CREATEROLE. Running it again changes nothing:
 --   psql -d ledger -f sql/roles.sql
--- The roles have no passwords, so over the network they cannot log in: give them with \password ledger_worker, which
--- sends no password but its SCRAM hash. Then `ledger db upgrade` as ledger_owner grants what each role may do.
--- Sessions of one role see each other's statements in pg_stat_activity. Where workers are not to trust each other, give
--- each a login of its own: create role worker_7 login in role ledger_worker
+-- The roles have no passwords, so they cannot log in over a network. Set a password with \password ledger_worker, which
+-- sends only a SCRAM hash. Then run `ledger db upgrade` as ledger_owner, which grants the rights of each role.
+-- Sessions of one role see each other's statements in pg_stat_activity. If workers do not trust each other, give each
+-- worker its own login: create role worker_7 login in role ledger_worker
 begin;
 set local search_path = pg_catalog, pg_temp;
 
@@ -19,18 +19,18 @@ begin
   if to_regrole('ledger_manager') is null then create role ledger_manager login; end if;
   if to_regrole('ledger_worker') is null then create role ledger_worker login; end if;
   if to_regrole('ledger_reader') is null then create role ledger_reader login; end if;
-  -- Whoever is no superuser can give things only to a role whose member they are.
+  -- A user who is not a superuser can change an owner only to a role that the user is a member of.
   if not (select rolsuper from pg_roles where rolname = current_user) then
     grant ledger_owner to current_user;
   end if;
 end
 $$;
 
--- Names come from the catalog and are quoted by it: no input is spliced.
+-- Names come from the catalog and are quoted, so no input is inserted into a statement.
 do $$
 declare
   thing text;
-  -- the schema optuna is the ledger's where `ledger optuna enable` says so
+  -- the schema optuna belongs to the ledger only if `ledger optuna enable` has created it
   of_ledger oid[] := array(
     select oid from pg_namespace
     where nspname = 'ledger'
@@ -44,7 +44,7 @@ begin
     revoke create on schema public from public;
   end if;
 
-  -- A ledger that somebody else made, such as a superuser, becomes the owner's, with what Optuna sees of it.
+  -- ledger_owner becomes the owner of a ledger that another role created, and of the views for Optuna.
   if to_regnamespace('ledger') is null then
     return;
   end if;
@@ -53,7 +53,7 @@ begin
     from pg_namespace
     where oid = any (of_ledger) and nspowner <> to_regrole('ledger_owner')
     union all
-    -- Sequences of identity columns go with their tables.
+    -- Sequences of identity columns follow their tables.
     select format('alter table %s owner to ledger_owner', oid::regclass)
     from pg_class
     where relnamespace = any (of_ledger) and relowner <> to_regrole('ledger_owner')

@@ -1,4 +1,4 @@
-"""The browser that tests look at pages with: Debian's Chromium, without a network."""
+"""The browser for tests of pages: Chromium of the machine, without a network."""
 
 import shutil
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ _ARGUMENTS = (
 
 
 def path() -> str:
-    """The program, or the test is skipped: as with Docker, what this machine can run is run."""
+    """Return the path of Chromium. The test is skipped if this machine has none."""
     found = shutil.which("chromium")
     if found is None:
         pytest.skip("no Chromium is here: apt-get install chromium")
@@ -28,7 +28,7 @@ def path() -> str:
 
 @contextmanager
 def chromium() -> Iterator[Browser]:
-    """A browser of its own, with a new and empty profile, that ends with the block."""
+    """Yield a new browser with an empty profile. The browser ends with the block."""
     program = path()
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=_ARGUMENTS)

@@ -1,4 +1,5 @@
-"""The PostgreSQL servers that tests run on.
+"""PostgreSQL servers for tests.
+
 
 `make test` uses an embedded server for each test process, or the server that LEDGER_TEST_SERVER names, as a superuser.
 `make test-all` repeats the same tests on a postgres:17 container.
@@ -17,11 +18,11 @@ import psycopg
 import pytest
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from sqlalchemy import Connection
 
 from ledger import embedded
 from ledger.database import migration
 from ledger.database.connection import engine
-from ledger.database.store import Store
 
 # The URL of a server for tests, of a superuser's: for a CI that tests each version of PostgreSQL.
 GIVEN = os.environ.get("LEDGER_TEST_SERVER")
@@ -43,7 +44,7 @@ hypothesis.settings.load_profile("ledger")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
-    # as of what a script starts in the background, and then of all that is started by it: programs under test too
+    # A script's background job ignores SIGINT, and its child processes, such as programs under test, inherit this.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
@@ -58,7 +59,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 class _Servers:
-    """Each server, and its database to copy, is made when it is first asked for, and kept to the end."""
+    """The servers and template databases. Each is created at its first use, and kept until the end."""
 
     def __init__(self, folder: Path, stack: ExitStack) -> None:
         self._folder, self._stack = folder, stack
@@ -99,7 +100,7 @@ def _container() -> Iterator[str]:
     from testcontainers.community.postgres import PostgresContainer
     from testcontainers.core.config import testcontainers_config
 
-    # the block stops the container; a reaper would need one more image
+    # the block stops the container, so the reaper container and its image are not needed
     testcontainers_config.ryuk_disabled = True
     with PostgresContainer("postgres:17", driver=None).with_command("postgres -c fsync=off") as container:
         yield container.get_connection_url()
@@ -113,26 +114,26 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[_Servers]:
 
 @pytest.fixture(scope="session")
 def server(request: pytest.FixtureRequest, servers: _Servers) -> str:
-    """URL of a server's maintenance database."""
+    """Return the URL of a server's maintenance database."""
     return servers.url(request.param)
 
 
 @pytest.fixture(scope="session")
 def template(server: str, servers: _Servers) -> str:
-    """Name of a migrated database to copy."""
+    """Return the name of a migrated database, for copies."""
     return servers.template(server)
 
 
 @pytest.fixture
 def empty_url(server: str) -> Iterator[str]:
-    """URL of a new, empty database."""
+    """Return the URL of a new, empty database."""
     with _database(server) as url:
         yield url
 
 
 @pytest.fixture
 def url(server: str, template: str) -> Iterator[str]:
-    """URL of a new, migrated database."""
+    """Return the URL of a new, migrated database."""
     with _database(server, template) as url:
         yield url
 
@@ -144,14 +145,14 @@ def connection(url: str) -> Iterator[psycopg.Connection[Any]]:
 
 
 @pytest.fixture
-def store(url: str) -> Iterator[Store]:
+def db(url: str) -> Iterator[Connection]:
     with engine(url).connect() as connection:
-        yield Store(connection)
+        yield connection
 
 
 @pytest.fixture
 def advance(connection: psycopg.Connection[Any]) -> Callable[[float], None]:
-    """Set the ledger's clock this many seconds ahead of the server's."""
+    """Return a function that sets the ledger's clock ahead of the server's by a number of seconds."""
 
     def advance(seconds: float) -> None:
         body = f"select clock_timestamp() + make_interval(secs => {float(seconds)!r})"
@@ -165,7 +166,7 @@ def advance(connection: psycopg.Connection[Any]) -> Callable[[float], None]:
 
 
 class _database:
-    """A database of its own on a server, dropped at the end."""
+    """A separate database on a server, which is dropped at the end."""
 
     def __init__(self, server: str, template: str = "template0") -> None:
         self._server, self._template = server, template
@@ -187,5 +188,5 @@ class _database:
 
 @pytest.fixture
 def root() -> Path:
-    """The project's folder."""
+    """Return the project's folder."""
     return Path(__file__).parents[1]

@@ -1,4 +1,4 @@
-"""What fuzzed input is made of, and the program run on it in this process."""
+"""Strategies for fuzzed input, and a function that runs the program in this process."""
 
 import io
 import json
@@ -18,12 +18,12 @@ from hypothesis import strategies as st
 from ledger.cli import main
 from tests import variables
 
-# a message may quote a value, never fill the screen with it
+# a message may quote a value, but must not fill the screen with it
 LONGEST_MESSAGE = 2_000
 
 
 def cases(number: int) -> settings:
-    """Settings of a property test with `number` examples, of which a campaign tries more (tests/conftest.py)."""
+    """Return settings for `number` examples; a campaign tries more of them (tests/conftest.py)."""
     return settings(max_examples=number * settings().max_examples // 100)
 
 
@@ -49,13 +49,13 @@ odd_texts = st.sampled_from(
     ]
 )
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=40) | odd_texts
-# what a shell can pass: any bytes but NUL, which Python shows with lone surrogates
+# arguments of a shell: all bytes except NUL; Python represents invalid UTF-8 by lone surrogates
 arguments = texts | st.binary(max_size=20).map(lambda raw: os.fsdecode(raw.replace(b"\0", b"")))
 
 
 @contextmanager
 def restored() -> Iterator[None]:
-    """Put back, at the end, what the program sets in this process: a signal's handler and the log's."""
+    """Restore the signal handler and the log handlers that the program sets in this process."""
     handler = signal.getsignal(signal.SIGTERM)
     logger = logging.getLogger("ledger")
     before = logger.handlers[:], logger.level, logger.propagate
@@ -67,8 +67,8 @@ def restored() -> Iterator[None]:
 
 
 def run(words: list[str], environment: Mapping[str, str]) -> tuple[int, str, str]:
-    """Run the program with `words` and no variable but those of `environment`: exit code, standard output, error."""
-    # any that libpq reads would lead elsewhere, too
+    """Run the program with only the variables of `environment`. Returns exit code, standard output and error."""
+    # the variables that libpq reads would also change the database
     ours = {
         name: value for name, value in os.environ.items() if name not in variables.ALL and not name.startswith("PG")
     }
@@ -93,11 +93,17 @@ def run(words: list[str], environment: Mapping[str, str]) -> tuple[int, str, str
 
 
 def check_told(code: int, error: str) -> None:
-    """A mistake is told in one line that a terminal shows as it is, and the exit code says whose it was."""
+    """An error is one line that a terminal shows as it is, and the exit code says whether the usage was wrong.
+
+    Before it there may be the log line of the settings from the environment.
+    """
     assert code in (1, 2), error
-    assert error.startswith("ledger: "), error
     assert error.endswith("\n")
-    check_line(error.removesuffix("\n"))
+    *logged, told = error.removesuffix("\n").split("\n")
+    assert told.startswith("ledger: "), error
+    check_line(told)
+    assert all("settings from the environment: " in line and line.isprintable() for line in logged[:1]), error
+    assert len(logged) <= (code == 1), error
 
 
 def check_line(message: str) -> None:
@@ -106,11 +112,11 @@ def check_line(message: str) -> None:
 
 
 class Verbatim(str):
-    """A value as it is to be written, which may be one that Python itself would not write."""
+    """Text of a TOML value, which may be one that Python would not write."""
 
 
 def toml(document: Mapping[str, Any]) -> str:
-    """Write a document, the values of its tables inline."""
+    """Return a document as TOML with the values of its tables inline."""
     lines = [f"{_key(key)} = {_value(value)}" for key, value in document.items() if not isinstance(value, dict)]
     for name, table in document.items():
         if isinstance(table, dict):

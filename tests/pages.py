@@ -1,7 +1,7 @@
-"""The pages of the documentation, as what a reader does with them: their commands, run in order in a fresh folder.
+"""Runner for the commands of the documentation: it runs each page in order, in a new folder, as a reader would.
 
-`python -m tests.pages docs/PAGE.md` runs a page and writes what its commands really say where it shows something else.
-CONTRIBUTING.md has the conventions.
+`python -m tests.pages docs/PAGE.md` runs a page, and replaces each shown output that differs from the real one.
+CONTRIBUTING.md describes the conventions.
 """
 
 import os
@@ -29,7 +29,7 @@ from tests.system.servers import USER, Server
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted(ROOT.glob("docs/**/*.md"))]
 
-# What a reader runs; and what is only read, or is in a file.
+# Languages of blocks that are run, and of blocks that are only shown or written to a file.
 RUN = ("console", "bash", "sql", "python")
 READ = ("text", "toml", "yaml", "json", "csv", "ini", "mermaid", "log")
 
@@ -54,7 +54,7 @@ class Command:
 
 @dataclass
 class Block:
-    """A fenced block; `said` is what the comments right above it say of it."""
+    """A fenced block. `said` has the comments right above it."""
 
     line: int
     language: str
@@ -65,11 +65,11 @@ class Block:
 
     @property
     def is_run(self) -> bool:
-        """Whether the page's own test runs it."""
+        """Whether the test of the page runs this block."""
         return self.language in RUN and not {"file", "run by"} & self.said.keys()
 
     def commands(self) -> list[Command]:
-        """The commands of a console block: a line with a prompt, and those that a backslash or a quote continues."""
+        """Return the commands of a console block: each line with a prompt, together with its continuation lines."""
         found: list[Command] = []
         for line in self.text.splitlines():
             if found and not found[-1].shown and _goes_on(found[-1].text):
@@ -100,21 +100,21 @@ def blocks(page: str) -> list[Block]:
 
 
 def server_of(page: str) -> str | None:
-    """Return the name of the server that a page speaks of."""
+    """Return the name of the server in a page's comment, or None."""
     return next((value for name, value in _SAID.findall(page) if name == "server"), None)
 
 
 class Reader:
-    """Runs the blocks of one page in a folder that looks like a fresh clone.
+    """Runner of the blocks of one page, in a folder that looks like a fresh clone.
 
-    One shell lives as long as the page, so that variables and what runs in the background stay.
+    All commands of a page run in one shell, so that variables and background processes persist.
 
     Parameters
     ----------
     folder : Path
-        Empty.
+        An empty folder.
     way : str
-        Shell code that is run before each command, which it finds in its first argument.
+        Shell code that runs before each command. Its first argument is the command.
     """
 
     def __init__(self, folder: Path, way: str = "") -> None:
@@ -124,7 +124,7 @@ class Reader:
         for entry in ROOT.iterdir():
             if not entry.name.startswith("."):
                 (self._folder / entry.name).symlink_to(entry)
-        # installed already, and just now, so that make has nothing to install
+        # the environment is up to date, so that make installs nothing
         installed = self._folder / ".venv"
         installed.mkdir()
         for entry in Path(sys.prefix).iterdir():
@@ -142,7 +142,7 @@ class Reader:
             "LC_ALL": "C.UTF-8",
             "COLUMNS": "100",
         }
-        # the tests' own make would have a page's make say which folder it enters
+        # with the variables of the tests' make, a page's make would print the folders that it enters
         for name in ("LEDGER_HOME", "MAKELEVEL", "MAKEFLAGS", "MFLAGS"):
             self.environment.pop(name, None)
 
@@ -163,7 +163,7 @@ class Reader:
         assert self._shell.stdin is not None
         assert self._shell.stdout is not None
         self._shell.stdin.close()
-        # what still runs in the background
+        # end the background processes
         while _signal(self._shell.pid, signal.SIGTERM):
             self._shell.poll()
             time.sleep(0.1)
@@ -171,7 +171,7 @@ class Reader:
         self._shell.stdout.close()
 
     def read(self, page: str, shows: Callable[[Block, str], None]) -> None:
-        """Do what a page says; `shows` is called with every block whose output is there, and with that output."""
+        """Run the blocks of a page. `shows` is called with each block that shows output, and with the real output."""
         last = ""
         for block in blocks(page):
             if "file" in block.said:
@@ -190,13 +190,13 @@ class Reader:
                 last = self._run(block, _PROGRAMS[block.language].format(shlex.quote(block.text)))
 
     def _run(self, block: Block, command: str) -> str:
-        """Run a command in the page's shell. Returns its standard output, or its standard error where it fails."""
-        # what runs in the background goes on writing to its own
+        """Run a command in the page's shell. Returns its standard output, or its standard error if it must fail."""
+        # a new set of files, because background processes continue to write to the old ones
         self._count += 1
         names = ("command", "typed", "out", "error")
         file, typed, out, error = (self._notes / f"{self._count}-{name}" for name in names)
         file.write_text(f"{self._way}\n{command}\n")
-        # where there is no terminal, whoever asks for a password reads it here
+        # without a terminal, a program reads passwords from this file
         typed.write_text("".join(f"{line}\n" for line in block.said.get("typed", "").split()))
         assert self._shell.stdin is not None
         assert self._shell.stdout is not None
@@ -220,11 +220,14 @@ _PROGRAMS = {
 
 @contextmanager
 def reader(page: str, folder: Path, *, is_new: bool = True) -> Iterator[Reader]:
-    """Yield a reader of a page, with the server that it names, or else the embedded one: a new one, or a migrated copy."""
+    """Yield a reader of a page with the page's server, or with an embedded server.
+
+    `is_new` says whether the embedded server starts without data, or with a copy of an empty ledger.
+    """
     server = server_of(page)
     with ExitStack() as stack:
         if server is None:
-            # nobody's last command stops it, which would take each a second
+            # the server keeps running, because a start and a stop would add a second to each command
             it = Reader(folder)
             if not is_new:
                 copy_data(folder / "clone" / ".ledger")
@@ -232,7 +235,7 @@ def reader(page: str, folder: Path, *, is_new: bool = True) -> Iterator[Reader]:
         else:
             postgres = stack.enter_context(Server(folder / "server"))
             password = _make_administrator(postgres)
-            # libpq goes there, whatever the host's name
+            # libpq connects to this address for every host name
             goes = f"export PGHOSTADDR={postgres.host} PGPORT={postgres.port}"
             it = Reader(
                 folder, f'case "$1 ${{DATABASE_URL-}}" in *{server}*) {goes};; *) unset PGHOSTADDR PGPORT;; esac'
@@ -244,7 +247,7 @@ def reader(page: str, folder: Path, *, is_new: bool = True) -> Iterator[Reader]:
 
 
 def matches(shown: str, real: str) -> bool:
-    """Whether real output is what a page shows, where … stands for anything, and on a line of its own for any lines."""
+    """Whether real output matches the shown one. … matches any text, and alone on a line it matches any lines."""
     pattern = "".join(
         r"(?:.*\n)*" if line.strip() == "…" else ".*".join(map(re.escape, line.rstrip().split("…"))) + r"\n"
         for line in shown.splitlines()
@@ -253,7 +256,7 @@ def matches(shown: str, real: str) -> bool:
 
 
 def _make_administrator(server: Server) -> str:
-    """Make the role and the empty database that whoever rents a server is given."""
+    """Create the role and the empty database that a provider gives its customers."""
     with psycopg.connect(server.url, autocommit=True) as connection:
         password = sql.Literal(server.password)
         connection.execute(sql.SQL("create role postgres login createdb createrole password {}").format(password))
@@ -276,7 +279,7 @@ def _goes_on(command: str) -> bool:
 
 
 def _trimmed(text: str) -> str:
-    """Return output as a page shows it: no blanks at the ends of lines, no empty lines at its own end."""
+    """Return output without trailing blanks in its lines, and without empty lines at its end."""
     trimmed = "\n".join(line.rstrip() for line in text.splitlines()).rstrip()
     return trimmed + "\n" if trimmed else ""
 
@@ -289,8 +292,8 @@ def _signal(group: int, number: int) -> bool:
     return True
 
 
-def mend(path: Path) -> None:
-    """Run a page, and write into it what its commands really say where it shows something else."""
+def correct(path: Path) -> None:
+    """Run a page, and replace each shown output that differs from the real one."""
     page = path.read_text()
     real: list[tuple[Block, str]] = []
     with tempfile.TemporaryDirectory() as folder, reader(page, Path(folder)) as it:
@@ -304,4 +307,4 @@ def mend(path: Path) -> None:
 
 if __name__ == "__main__":
     for argument in sys.argv[1:]:
-        mend(Path(argument))
+        correct(Path(argument))

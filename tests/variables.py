@@ -1,26 +1,14 @@
-"""The environment variables that the program reads, which a test must not inherit."""
+"""The environment variables that the program reads. Tests must not inherit them."""
 
-# What is searched.
-STUDY = (
-    "MODEL_CHOICE",
-    "DATASET",
-    "DATA_FILE",
-    "TARGET_COLUMN",
-    "CV_FOLDS",
-    "METRIC",
-    "NUM_ITERATIONS",
-    "NUM_HYPERPARAM_SETS",
-    "SEARCH_MODE",
-    "SEED",
-    "BASE_ESTIMATOR",
-    "ACQ_FUNC",
-    "STUDY_NAME",
-)
+from ledger.study.file import OPTIONS
 
-# The table of docs/settings.md without LEDGER_HOME, which tests set.
+# Those that define a study.
+STUDY = tuple(option.variable for option in OPTIONS.values())
+
+# The table in docs/settings.md without LEDGER_HOME, which tests set.
 ALL = (
     *STUDY,
-    *("DATABASE_URL", "LEDGER_ALLOW", "TRIAL_TIMEOUT"),
-    *("WORKER_TRIAL_TIMEOUT", "WORKER_GRACE", "WORKER_MEMORY_LIMIT", "WORKER_THREADS"),
-    *("LEDGER_GIVE_UP_AFTER", "LEDGER_STATEMENT_TIMEOUT", "LEDGER_LOG_FORMAT", "LEDGER_LOG_LEVEL"),
+    *("DATABASE_URL", "LEDGER_ALLOW"),
+    *(f"LEDGER_WORKER_{name}" for name in ("TRIAL_TIMEOUT", "GRACE", "MEMORY_LIMIT", "THREADS")),
+    *(f"LEDGER_{name}" for name in ("GIVE_UP_AFTER", "STATEMENT_TIMEOUT", "LOG_FORMAT", "LOG_LEVEL")),
 )

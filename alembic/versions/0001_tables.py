@@ -14,47 +14,142 @@ depends_on: str | Sequence[str] | None = None
 
 def upgrade() -> None:
     op.create_table(
+        "dataset",
+        sa.Column(
+            "sha256",
+            sa.Text(),
+            nullable=False,
+            comment="SHA-256 of the content, in hexadecimal, by which a study's objective names it.",
+        ),
+        sa.Column(
+            "name",
+            sa.Text(),
+            nullable=False,
+            comment="Name of the file that it was first read from, without its folder.",
+        ),
+        sa.Column("content", sa.LargeBinary(), nullable=False, comment="The file, byte for byte; at most 64 MB."),
+        sa.Column(
+            "bytes",
+            sa.Integer(),
+            sa.Computed("(octet_length(content))", persisted=True),
+            nullable=False,
+            comment="Size of the content.",
+        ),
+        sa.Column(
+            "created_at",
+            sa.DateTime(timezone=True),
+            nullable=False,
+            comment="When it was stored, by the database's clock.",
+        ),
+        sa.CheckConstraint("sha256 = encode(sha256(content), 'hex')", name=op.f("dataset_sha256_is_of_the_content")),
+        sa.CheckConstraint("octet_length(content) <= 67108864", name=op.f("dataset_content_is_not_too_large")),
+        sa.PrimaryKeyConstraint("sha256", name=op.f("dataset_pkey")),
+        schema="ledger",
+        comment="Files that studies train on, which never change. Read it through the view ledger.datasets.",
+    )
+    op.create_table(
         "study",
-        sa.Column("id", sa.Integer(), sa.Identity(always=True), nullable=False),
-        sa.Column("name", sa.Text(), nullable=False),
-        sa.Column("spec", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
-        sa.Column("spec_hash", sa.Text(), nullable=False),
-        sa.Column("iterations", sa.Integer(), nullable=False),
-        sa.Column("state", sa.Text(), nullable=False),
-        sa.Column("reason", sa.Text(), nullable=True),
-        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("finished_at", sa.DateTime(timezone=True), nullable=True),
-        sa.Column("versions", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
-        sa.Column("seed", sa.BigInteger(), sa.Computed("((spec ->> 'seed')::bigint)", persisted=True), nullable=False),
+        sa.Column(
+            "id",
+            sa.Integer(),
+            sa.Identity(always=True),
+            nullable=False,
+            comment="Number of the study, by which the other tables know it.",
+        ),
+        sa.Column(
+            "name",
+            sa.Text(),
+            nullable=False,
+            comment="Name, unique: 1 to 100 of A-Z, a-z, 0-9, point, underscore and hyphen.",
+        ),
+        sa.Column(
+            "spec",
+            postgresql.JSONB(),
+            nullable=False,
+            comment="All that defines the study: batch size, mode, seed, space, objective, optimizer, limits, and what was resolved from defaults.",
+        ),
+        sa.Column(
+            "spec_hash",
+            sa.Text(),
+            nullable=False,
+            comment="SHA-256, in hexadecimal, of what was asked for, without the budget and without what was resolved from it.",
+        ),
+        sa.Column(
+            "budget", sa.Integer(), nullable=False, comment="The number of trials to propose, at least 1; it may grow."
+        ),
+        sa.Column(
+            "state",
+            sa.Text(),
+            nullable=False,
+            comment="running, paused, complete, failed or cancelled; the last three are ends.",
+        ),
+        sa.Column(
+            "reason",
+            sa.Text(),
+            nullable=True,
+            comment="Why it is in this state, for people; null where there is nothing to say.",
+        ),
+        sa.Column(
+            "created_at",
+            sa.DateTime(timezone=True),
+            nullable=False,
+            comment="When it was made, by the database's clock.",
+        ),
+        sa.Column("finished_at", sa.DateTime(timezone=True), nullable=True, comment="When it ended; null until then."),
+        sa.Column(
+            "versions",
+            postgresql.JSONB(),
+            nullable=False,
+            comment="Versions of Python, the packages and the BLAS kernel that it was made with.",
+        ),
+        sa.Column(
+            "seed",
+            sa.BigInteger(),
+            sa.Computed("((spec ->> 'seed')::bigint)", persisted=True),
+            nullable=False,
+            comment="Of all that is random, from 0 to 2147483647; part of spec.",
+        ),
         sa.Column(
             "batch_size",
             sa.Integer(),
             sa.Computed("((spec ->> 'batch_size')::integer)", persisted=True),
             nullable=False,
+            comment="Trials of an iteration, or in steady mode trials kept in flight, at least 1; part of spec.",
         ),
         sa.Column(
             "objective",
-            postgresql.JSONB(astext_type=sa.Text()),
+            postgresql.JSONB(),
             sa.Computed("(spec -> 'objective')", persisted=True),
             nullable=False,
+            comment="What turns parameters into a loss: model and dataset, or function; part of spec.",
+        ),
+        sa.Column(
+            "metric",
+            sa.Text(),
+            sa.Computed("(coalesce(spec -> 'objective' ->> 'metric', 'accuracy'))", persisted=True),
+            nullable=False,
+            comment="The metric that trials are scored by, which an own objective need not report; part of spec.",
         ),
         sa.Column(
             "max_failures",
             sa.Integer(),
             sa.Computed("((spec -> 'limits' ->> 'max_failures')::integer)", persisted=True),
             nullable=False,
+            comment="Failed attempts, at least 1, after which a trial has failed; part of spec.",
         ),
         sa.Column(
             "max_lost",
             sa.Integer(),
             sa.Computed("((spec -> 'limits' ->> 'max_lost')::integer)", persisted=True),
             nullable=False,
+            comment="Lost attempts, at least 1, after which a trial has failed; part of spec.",
         ),
         sa.Column(
             "lease",
             sa.Interval(),
             sa.Computed("(make_interval(secs => (spec -> 'limits' ->> 'lease')::double precision))", persisted=True),
             nullable=False,
+            comment="For how long a claim is believed without a heartbeat; part of spec.",
         ),
         sa.Column(
             "heartbeat",
@@ -63,6 +158,7 @@ def upgrade() -> None:
                 "(make_interval(secs => (spec -> 'limits' ->> 'heartbeat')::double precision))", persisted=True
             ),
             nullable=False,
+            comment="How often a worker renews its claim; shorter than the lease; part of spec.",
         ),
         sa.Column(
             "timeout",
@@ -71,6 +167,7 @@ def upgrade() -> None:
                 "(make_interval(secs => (spec -> 'limits' ->> 'trial_timeout')::double precision))", persisted=True
             ),
             nullable=True,
+            comment="After how much training an attempt is ended; null for no limit; part of spec.",
         ),
         sa.CheckConstraint(
             "(state in ('complete', 'failed', 'cancelled')) = (finished_at is not null)",
@@ -80,44 +177,114 @@ def upgrade() -> None:
         sa.CheckConstraint(
             "state in ('running', 'paused', 'complete', 'failed', 'cancelled')", name=op.f("study_state_is_known")
         ),
-        sa.CheckConstraint("iterations >= 1", name=op.f("study_budget_is_positive")),
+        sa.CheckConstraint("budget >= 1", name=op.f("study_budget_is_positive")),
         sa.PrimaryKeyConstraint("id", name=op.f("study_pkey")),
         sa.UniqueConstraint("name", name=op.f("study_name_key")),
         schema="ledger",
+        comment="One search: a space, an objective, an optimizer, a budget, a seed. Read it through the view ledger.studies.",
     )
     op.create_index(
         "study_running", "study", ["id"], unique=False, schema="ledger", postgresql_where=sa.text("state = 'running'")
     )
     op.create_table(
         "worker",
-        sa.Column("name", sa.Text(), nullable=False),
-        sa.Column("host", sa.Text(), nullable=False),
-        sa.Column("pid", sa.Integer(), nullable=False),
-        sa.Column("versions", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
-        sa.Column("started_at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("last_seen_at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("stopped_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("name", sa.Text(), nullable=False, comment="Name, unique: host, process and four random digits."),
+        sa.Column("host", sa.Text(), nullable=False, comment="Name of its machine."),
+        sa.Column("pid", sa.Integer(), nullable=False, comment="Number of its process there."),
+        sa.Column(
+            "versions", postgresql.JSONB(), nullable=False, comment="Versions of the packages that it trains with."
+        ),
+        sa.Column(
+            "started_at", sa.DateTime(timezone=True), nullable=False, comment="When it first said that it is here."
+        ),
+        sa.Column(
+            "last_seen_at",
+            sa.DateTime(timezone=True),
+            nullable=False,
+            comment="When it last said so; in hand with a long trial it may not say so, while its lease is renewed.",
+        ),
+        sa.Column(
+            "stopped_at",
+            sa.DateTime(timezone=True),
+            nullable=True,
+            comment="When it left; null while it is here, or where it died.",
+        ),
         sa.PrimaryKeyConstraint("name", name=op.f("worker_pkey")),
         schema="ledger",
+        comment="Who is or was here to train. Read it through the view ledger.workers.",
         postgresql_with={"fillfactor": 70},
+    )
+    op.create_index(
+        "worker_here",
+        "worker",
+        ["last_seen_at"],
+        unique=False,
+        schema="ledger",
+        postgresql_where=sa.text("stopped_at is null"),
     )
     op.create_table(
         "iteration",
-        sa.Column("study_id", sa.Integer(), nullable=False),
-        sa.Column("number", sa.Integer(), nullable=False),
-        sa.Column("round", sa.Integer(), nullable=False),
-        sa.Column("size", sa.Integer(), nullable=False),
-        sa.Column("asked_at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("told_at", sa.DateTime(timezone=True), nullable=True),
-        sa.Column("ask_seconds", sa.Double(), nullable=False),
-        sa.Column("tell_seconds", sa.Double(), nullable=False),
-        sa.Column("mean_loss", sa.Double(), nullable=True),
-        sa.Column("best_loss", sa.Double(), nullable=True),
-        sa.Column("surrogate", postgresql.JSONB(astext_type=sa.Text()), nullable=True),
-        sa.Column("environment", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
+        sa.Column("study_id", sa.Integer(), nullable=False, comment="The study."),
+        sa.Column("number", sa.Integer(), nullable=False, comment="Number within the study, from 0."),
+        sa.Column(
+            "round",
+            sa.Integer(),
+            nullable=False,
+            comment="The last round, from 0: where every trial of a round failed, the iteration is proposed anew.",
+        ),
+        sa.Column("size", sa.Integer(), nullable=False, comment="Trials of all its rounds, at least 1."),
+        sa.Column("asked_at", sa.DateTime(timezone=True), nullable=False, comment="When its trials were inserted."),
+        sa.Column(
+            "told_at",
+            sa.DateTime(timezone=True),
+            nullable=True,
+            comment="When its losses were told to the optimizer; null until then.",
+        ),
+        sa.Column(
+            "ask_seconds",
+            sa.Double(),
+            nullable=False,
+            comment="Seconds that the optimizer took to propose its points, of the last round.",
+        ),
+        sa.Column(
+            "tell_seconds",
+            sa.Double(),
+            nullable=False,
+            comment="Seconds taken to learn what came before and to fit its surrogate, of the last round.",
+        ),
+        sa.Column(
+            "mean_loss",
+            sa.Double(),
+            nullable=True,
+            comment="Mean loss of its complete trials; null until it is told, and where none completed.",
+        ),
+        sa.Column(
+            "best_loss",
+            sa.Double(),
+            nullable=True,
+            comment="Lowest loss of its complete trials; null until it is told, and where none completed.",
+        ),
+        sa.Column(
+            "surrogate",
+            postgresql.JSONB(none_as_null=True),
+            nullable=True,
+            comment="The fitted model that proposed it: estimator, kernel, theta (logarithms of the kernel's parameters), points it was fitted to; null where its points were drawn at random.",
+        ),
+        sa.Column(
+            "environment",
+            postgresql.JSONB(),
+            nullable=False,
+            comment="Versions and BLAS kernel of the manager that proposed it; empty where it is a retry.",
+        ),
+        sa.Column(
+            "seen",
+            postgresql.ARRAY(sa.Integer()),
+            nullable=True,
+            comment="In steady mode, the trials whose end was seen since the iteration before, in that order: all seen so far are what it was proposed from. Null in batch mode.",
+        ),
         sa.CheckConstraint(
-            "(told_at is null) = (mean_loss is null) and (told_at is null) = (best_loss is null)",
-            name=op.f("iteration_told_with_its_losses"),
+            "(mean_loss is null) = (best_loss is null) and (mean_loss is null or told_at is not null)",
+            name=op.f("iteration_losses_when_told"),
         ),
         sa.CheckConstraint("number >= 0 and round >= 0 and size >= 1", name=op.f("iteration_numbers_are_natural")),
         sa.ForeignKeyConstraint(
@@ -125,30 +292,153 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("study_id", "number", name=op.f("iteration_pkey")),
         schema="ledger",
+        comment="One round of a study: its trials are proposed together and, once all have ended, told to the optimizer. In steady mode, one proposal. Read it through the view ledger.iterations.",
+    )
+    op.create_table(
+        "manager",
+        sa.Column("study_id", sa.Integer(), nullable=False, comment="The study."),
+        sa.Column(
+            "claim",
+            sa.UUID(),
+            nullable=False,
+            comment="The secret of the manager that holds the study; drawn at random by it.",
+        ),
+        sa.Column("name", sa.Text(), nullable=False, comment="Name of the manager: host, process and random digits."),
+        sa.Column(
+            "backend_pid",
+            sa.Integer(),
+            nullable=True,
+            comment="Process id of its session; null where that is unknown, as behind a transaction pooler.",
+        ),
+        sa.Column(
+            "backend_started_at",
+            sa.DateTime(timezone=True),
+            nullable=True,
+            comment="When its session began; null where that is unknown.",
+        ),
+        sa.Column("claimed_at", sa.DateTime(timezone=True), nullable=False, comment="When it took the study."),
+        sa.Column("lease", sa.Interval(), nullable=False, comment="How long its claim is believed without a renewal."),
+        sa.Column(
+            "lease_until", sa.DateTime(timezone=True), nullable=False, comment="Until when its claim is believed."
+        ),
+        sa.CheckConstraint("lease > '0'", name=op.f("manager_lease_is_positive")),
+        sa.ForeignKeyConstraint(
+            ["study_id"], ["ledger.study.id"], name=op.f("manager_study_id_fkey"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("study_id", name=op.f("manager_pkey")),
+        schema="ledger",
+        comment="The manager that holds a study, by a claim with a lease. Read it through the view ledger.managers.",
+        postgresql_with={"fillfactor": 50},
     )
     op.create_table(
         "trial",
-        sa.Column("study_id", sa.Integer(), nullable=False),
-        sa.Column("number", sa.Integer(), nullable=False),
-        sa.Column("iteration", sa.Integer(), nullable=False),
-        sa.Column("round", sa.Integer(), nullable=False),
-        sa.Column("source", sa.Text(), nullable=False),
-        sa.Column("retry_of", sa.Integer(), nullable=True),
-        sa.Column("params", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
-        sa.Column("state", sa.Text(), server_default=sa.text("'pending'"), nullable=False),
-        sa.Column("attempts", sa.Integer(), server_default=sa.text("0"), nullable=False),
-        sa.Column("failures", sa.Integer(), server_default=sa.text("0"), nullable=False),
-        sa.Column("lost", sa.Integer(), server_default=sa.text("0"), nullable=False),
-        sa.Column("available_at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("claim", sa.UUID(), nullable=True),
-        sa.Column("worker", sa.Text(), nullable=True),
-        sa.Column("claimed_at", sa.DateTime(timezone=True), nullable=True),
-        sa.Column("lease_until", sa.DateTime(timezone=True), nullable=True),
-        sa.Column("deadline_at", sa.DateTime(timezone=True), nullable=True),
-        sa.Column("finished_at", sa.DateTime(timezone=True), nullable=True),
-        sa.Column("loss", sa.Double(), nullable=True),
-        sa.Column("metrics", postgresql.JSONB(astext_type=sa.Text()), nullable=True),
-        sa.Column("error", sa.Text(), nullable=True),
+        sa.Column("study_id", sa.Integer(), nullable=False, comment="The study."),
+        sa.Column(
+            "number", sa.Integer(), nullable=False, comment="Number within the study, from 0, in the order of proposal."
+        ),
+        sa.Column("iteration", sa.Integer(), nullable=False, comment="The iteration that it belongs to."),
+        sa.Column("round", sa.Integer(), nullable=False, comment="The round of that iteration, from 0."),
+        sa.Column(
+            "source",
+            sa.Text(),
+            nullable=False,
+            comment="proposed by the optimizer, enqueued by a person, retried, or imported with its loss.",
+        ),
+        sa.Column(
+            "retry_of",
+            sa.Integer(),
+            nullable=True,
+            comment="The trial whose parameters are tried again; null unless retried.",
+        ),
+        sa.Column(
+            "params",
+            postgresql.JSONB(),
+            nullable=False,
+            comment="The point: an object of parameter to number, text or boolean, as the study's space says.",
+        ),
+        sa.Column(
+            "state",
+            sa.Text(),
+            server_default=sa.text("'pending'"),
+            nullable=False,
+            comment="pending, running, complete, failed or cancelled; the last three are ends.",
+        ),
+        sa.Column(
+            "attempts",
+            sa.Integer(),
+            server_default=sa.text("0"),
+            nullable=False,
+            comment="Times that it was claimed, from 0; claims that were given back count.",
+        ),
+        sa.Column(
+            "failures",
+            sa.Integer(),
+            server_default=sa.text("0"),
+            nullable=False,
+            comment="Attempts that the objective failed or that ran out of time, up to the study's max_failures.",
+        ),
+        sa.Column(
+            "lost",
+            sa.Integer(),
+            server_default=sa.text("0"),
+            nullable=False,
+            comment="Attempts that were lost with their worker, up to the study's max_lost.",
+        ),
+        sa.Column(
+            "available_at",
+            sa.DateTime(timezone=True),
+            nullable=False,
+            comment="From when on it may be claimed: its insertion, or since it was last given back.",
+        ),
+        sa.Column(
+            "claim",
+            sa.UUID(),
+            nullable=True,
+            comment="The secret of who holds it, or of the last to hold it; null where it was never claimed, or was given back.",
+        ),
+        sa.Column(
+            "worker",
+            sa.Text(),
+            nullable=True,
+            comment="Who holds it, or held it last; null where it was never claimed.",
+        ),
+        sa.Column(
+            "claimed_at",
+            sa.DateTime(timezone=True),
+            nullable=True,
+            comment="When it was last claimed; null where it never was.",
+        ),
+        sa.Column(
+            "lease_until",
+            sa.DateTime(timezone=True),
+            nullable=True,
+            comment="Until when its claim is believed without a heartbeat; null unless running.",
+        ),
+        sa.Column(
+            "deadline_at",
+            sa.DateTime(timezone=True),
+            nullable=True,
+            comment="When its attempt is to be ended; null for no limit, and where the attempt has not begun.",
+        ),
+        sa.Column("finished_at", sa.DateTime(timezone=True), nullable=True, comment="When it ended; null until then."),
+        sa.Column(
+            "loss",
+            sa.Double(),
+            nullable=True,
+            comment="What is minimised, finite; for the built-in models mostly 1 - score. Null unless complete.",
+        ),
+        sa.Column(
+            "metrics",
+            postgresql.JSONB(none_as_null=True),
+            nullable=True,
+            comment="What else the objective returned, an object that may be empty; null unless complete.",
+        ),
+        sa.Column(
+            "error",
+            sa.Text(),
+            nullable=True,
+            comment="What went wrong last, or why it was cancelled; null where nothing did, and of a complete trial.",
+        ),
         sa.CheckConstraint("(source = 'retried') = (retry_of is not null)", name=op.f("trial_retried_from_a_trial")),
         sa.CheckConstraint("(state = 'complete') = (loss is not null)", name=op.f("trial_loss_when_complete")),
         sa.CheckConstraint("(state = 'complete') = (metrics is not null)", name=op.f("trial_metrics_when_complete")),
@@ -158,7 +448,13 @@ def upgrade() -> None:
         ),
         sa.CheckConstraint("jsonb_typeof(params) = 'object'", name=op.f("trial_params_is_an_object")),
         sa.CheckConstraint("loss > '-infinity' and loss < 'infinity'", name=op.f("trial_loss_is_finite")),
-        sa.CheckConstraint("source in ('proposed', 'enqueued', 'retried')", name=op.f("trial_source_is_known")),
+        sa.CheckConstraint(
+            "source <> 'imported' or (state = 'complete' and attempts = 0 and claim is null)",
+            name=op.f("trial_imported_without_attempts"),
+        ),
+        sa.CheckConstraint(
+            "source in ('proposed', 'enqueued', 'retried', 'imported')", name=op.f("trial_source_is_known")
+        ),
         sa.CheckConstraint("state <> 'failed' or error is not null", name=op.f("trial_failed_with_an_error")),
         sa.CheckConstraint(
             "state <> 'running' or (claim is not null and worker is not null and claimed_at is not null and lease_until is not null)",
@@ -181,6 +477,7 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("study_id", "number", name=op.f("trial_pkey")),
         schema="ledger",
+        comment="One point to evaluate. Once complete, failed or cancelled it never changes. Read it through the view ledger.trials.",
         postgresql_with={
             "fillfactor": 70,
             "autovacuum_vacuum_scale_factor": 0.01,
@@ -208,24 +505,51 @@ def upgrade() -> None:
     op.create_index(
         "trial_pending",
         "trial",
-        ["study_id", "number"],
+        ["study_id", sa.literal_column("(source <> 'enqueued')"), "iteration", "number"],
         unique=False,
         schema="ledger",
         postgresql_where=sa.text("state = 'pending'"),
     )
     op.create_table(
         "attempt",
-        sa.Column("claim", sa.UUID(), nullable=False),
-        sa.Column("study_id", sa.Integer(), nullable=False),
-        sa.Column("trial", sa.Integer(), nullable=False),
-        sa.Column("number", sa.Integer(), nullable=False),
-        sa.Column("worker", sa.Text(), nullable=False),
-        sa.Column("claimed_at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True),
-        sa.Column("outcome", sa.Text(), nullable=True),
-        sa.Column("error", sa.Text(), nullable=True),
-        sa.Column("loss", sa.Double(), nullable=True),
-        sa.Column("seconds", sa.Double(), nullable=True),
+        sa.Column(
+            "claim", sa.UUID(), nullable=False, comment="The secret of who holds it; drawn at random by the worker."
+        ),
+        sa.Column("study_id", sa.Integer(), nullable=False, comment="The study."),
+        sa.Column("trial", sa.Integer(), nullable=False, comment="The number of the trial."),
+        sa.Column("number", sa.Integer(), nullable=False, comment="Number within the trial, from 1."),
+        sa.Column("worker", sa.Text(), nullable=False, comment="Who claimed it."),
+        sa.Column("claimed_at", sa.DateTime(timezone=True), nullable=False, comment="When it was claimed."),
+        sa.Column(
+            "ended_at",
+            sa.DateTime(timezone=True),
+            nullable=True,
+            comment="When its end was recorded; null while it is under way.",
+        ),
+        sa.Column(
+            "outcome",
+            sa.Text(),
+            nullable=True,
+            comment="complete, failed, lost (no heartbeat within the lease, or cancelled), released (given back), timeout, or stale (its result came too late). Null while it is under way.",
+        ),
+        sa.Column(
+            "error",
+            sa.Text(),
+            nullable=True,
+            comment="What went wrong, with the traceback if there is one; null where nothing did.",
+        ),
+        sa.Column(
+            "loss",
+            sa.Double(),
+            nullable=True,
+            comment="The loss that it found; also of a stale attempt, whose loss does not count. Null where it found none.",
+        ),
+        sa.Column(
+            "seconds",
+            sa.Double(),
+            nullable=True,
+            comment="Seconds of training, as the worker measured them; null where it did not say.",
+        ),
         sa.CheckConstraint("outcome <> 'complete' or loss is not null", name=op.f("attempt_complete_with_a_loss")),
         sa.CheckConstraint(
             "outcome in ('complete', 'failed', 'lost', 'released', 'timeout', 'stale')",
@@ -243,31 +567,26 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("claim", name=op.f("attempt_pkey")),
         sa.UniqueConstraint("study_id", "trial", "number", name="attempt_number_key"),
         schema="ledger",
+        comment="One claim of a trial by a worker, from the claim to its end. Read it through the view ledger.attempts.",
         postgresql_with={"fillfactor": 90, "autovacuum_vacuum_scale_factor": 0.05},
     )
 
 
 def downgrade() -> None:
-    # The functions and views came with the upgrade, and use the tables.
+    # An upgrade made functions and views that use the tables.
     op.execute("""
         do $$
         declare
           thing text;
         begin
           for thing in select format('%I.%I', schemaname, viewname) from pg_views where schemaname = 'ledger' loop
-            execute 'drop view ' || thing;
+            execute 'drop view ' || thing || ' cascade';
+          end loop;
+          -- a function may answer a row of a table, so that functions go first, and triggers with them
+          for thing in select oid::regprocedure::text from pg_proc where pronamespace = 'ledger'::regnamespace loop
+            execute 'drop function if exists ' || thing || ' cascade';
           end loop;
         end $$
     """)
-    for table in ("attempt", "trial", "iteration", "worker", "study"):
+    for table in ("attempt", "trial", "iteration", "manager", "worker", "dataset", "study"):
         op.drop_table(table, schema="ledger")
-    op.execute("""
-        do $$
-        declare
-          thing regprocedure;
-        begin
-          for thing in select oid from pg_proc where pronamespace = 'ledger'::regnamespace loop
-            execute 'drop function ' || thing;
-          end loop;
-        end $$
-    """)

@@ -1,6 +1,7 @@
-"""`python -m benchmarks.quality`: run the searches that are missing, and write the report.
+"""`python -m benchmarks.quality`: run the missing searches, and write the report.
 
-It takes hours and may be interrupted: the same command goes on. Each search is a line of benchmarks/quality.jsonl.
+The command takes hours. It can be interrupted, and the same command continues it. Each search is a line of
+benchmarks/quality.jsonl.
 """
 
 import argparse
@@ -20,7 +21,8 @@ FILE = Path(__file__).parents[1] / "quality.jsonl"
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.quality", description=str(__doc__).partition("\n")[0])
     known = [*FUNCTIONS, *MODELS, *models.NAMES]
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="searches at once (default: one a core)")
+    jobs = "number of parallel searches (default: one for each core)"
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help=jobs)
     parser.add_argument("--functions", nargs="+", default=[], choices=known, metavar="NAME", help=", ".join(known))
     parser.add_argument("--methods", nargs="+", default=list(methods.METHODS), choices=methods.METHODS)
     parser.add_argument(
@@ -28,15 +30,15 @@ def main() -> None:
     )
     parser.add_argument("--evaluations", type=int, default=runs.EVALUATIONS)
     parser.add_argument("--batch", type=int, default=runs.BATCH)
-    parser.add_argument("--output", type=Path, default=FILE, help="the file of lines; another is only printed")
+    parser.add_argument("--output", type=Path, default=FILE, help="results; the report of another file is only printed")
     asked = parser.parse_args()
     wanted = runs.tasks(runs.chosen(asked.functions), asked.methods, asked.seeds, asked.evaluations, asked.batch)
     left = runs.missing(asked.output, wanted)
-    print(f"{len(wanted) - len(left)} of {len(wanted)} searches are there, {len(left)} are run", flush=True)
+    print(f"{len(wanted) - len(left)} of {len(wanted)} searches are complete; running {len(left)}", flush=True)
     try:
         wrong = runs.run_all(asked.output, left, asked.jobs, lambda line: print(line, flush=True)) if left else []
     except KeyboardInterrupt:
-        sys.exit("interrupted: the same command goes on from here")
+        sys.exit("interrupted: run the same command to continue")
     text = analysis.markdown(runs.read(asked.output))
     if asked.output == FILE:
         report.keep("quality", text, "make bench-quality")

@@ -1,10 +1,11 @@
-"""What the searches say: is ours as good as skopt's, and how do all of them rank?
+"""Statistics of the searches: a test of whether ours is as good as skopt's, and the ranks of all methods.
 
-The figure is the decimal logarithm of the regret: of a function, the loss above its known minimum, in units of the
-median regret of one random point; of a model, the loss above the lowest one that any method found on that dataset and
-seed. Regrets below a floor count as the floor, since the rest is of no account: `FLOOR` for functions, half a test row
-for models. Differences are paired by seed. Ours is non-inferior where the hypothesis that it loses at least `MARGIN`
-on average is rejected by a one-sided t test at 5 %, Holm-corrected over the functions.
+The measure is the decimal logarithm of the regret. For a function, the regret is the difference between the loss and
+the known minimum, in units of the median regret of one random point. For a model, it is the difference between the loss
+and the lowest loss that any method found on that dataset and seed. Smaller regrets than a floor count as the floor:
+`FLOOR` for functions, and half a test row for models. Differences are paired by seed. The null hypothesis is that ours
+is worse than skopt's by at least `MARGIN` on average. Ours is non-inferior if a one-sided t test rejects this
+hypothesis at 5 %, with Holm's correction over the functions.
 """
 
 import math
@@ -31,7 +32,7 @@ Table = dict[str, dict[str, dict[int, float]]]
 
 @dataclass(frozen=True)
 class Difference:
-    """Of paired logarithms: their mean, its one-sided 95 % upper bound, and the p of a mean of at least the margin."""
+    """Mean of paired differences, its one-sided 95 % upper bound, and the p-value for a mean of at least `MARGIN`."""
 
     pairs: int
     mean: float
@@ -56,12 +57,12 @@ def logarithms(records: Sequence[Record]) -> Table:
 
 
 def _last(records: Sequence[Record]) -> dict[tuple[str, str, int], Record]:
-    """Return the lines that count: of several of one search, whatever the versions, the last."""
+    """Return the last line of each search, for any version."""
     return {(one["function"], one["method"], one["seed"]): one for one in records}
 
 
 def difference(ours: Mapping[int, float], peer: Mapping[int, float]) -> Difference | None:
-    """Compare what two methods reached on the seeds that both have; None below two of them."""
+    """Compare two methods on their common seeds. Returns None for fewer than two seeds."""
     found = [ours[seed] - peer[seed] for seed in ours if seed in peer]
     if len(found) < 2:
         return None
@@ -69,7 +70,7 @@ def difference(ours: Mapping[int, float], peer: Mapping[int, float]) -> Differen
 
 
 def paired(differences: Sequence[float]) -> Difference:
-    """Return the mean of at least two differences, with its bound and p."""
+    """Return the mean of at least two differences, with its bound and p-value."""
     count, mean = len(differences), statistics.fmean(differences)
     error = statistics.stdev(differences) / math.sqrt(count)
     if error == 0:
@@ -79,7 +80,7 @@ def paired(differences: Sequence[float]) -> Difference:
 
 
 def holm(p: Sequence[float]) -> list[float]:
-    """Return the adjusted p of each hypothesis (Holm 1979), in the order given."""
+    """Return the adjusted p-value of each hypothesis (Holm 1979), in the given order."""
     adjusted = [0.0] * len(p)
     highest = 0.0
     for rank, index in enumerate(sorted(range(len(p)), key=p.__getitem__)):
@@ -89,7 +90,7 @@ def holm(p: Sequence[float]) -> list[float]:
 
 
 def mean_ranks(table: Table, names: Sequence[str]) -> tuple[dict[str, float], int]:
-    """Return each method's mean rank, 1 the best, over the functions and seeds that all have, and their number."""
+    """Return the mean rank of each method (1 is the best) over the common functions and seeds, and their number."""
     ranks = [
         stats.rankdata([by_method[name][seed] for name in names])
         for by_method in table.values()
@@ -102,21 +103,21 @@ def mean_ranks(table: Table, names: Sequence[str]) -> tuple[dict[str, float], in
 
 
 def markdown(records: Sequence[Record]) -> str:
-    """Return the tables of functions and of models, as far as there are lines."""
+    """Return the tables of functions and of models for the existing records."""
     if not records:
-        return "## What searches find\n\nNot run yet: `make bench-quality`.\n"
+        return "## Quality of searches\n\nNot measured yet. Run `make bench-quality`.\n"
     evaluations, batch = records[-1]["evaluations"], records[-1]["batch"]
     records = [one for one in records if (one["evaluations"], one["batch"]) == (evaluations, batch)]
     records = list(_last(records).values())
     table = logarithms(records)
     versions = [f"{name}: {_versions(records, name)}" for name in methods.METHODS]
     parts = [
-        f"## What searches find in {evaluations} evaluations, batches of {batch}\n",
-        "Means over seeds of log10 of the regret, lower is better; what is counted and tested how is said in"
-        " benchmarks/quality/analysis.py. Seeds are those that ours and skopt have both; the others have"
-        f" {runs.FUNCTION_SEEDS} of each function. "
+        f"## Quality of searches after {evaluations} evaluations, batches of {batch}\n",
+        "The figures are means over the seeds of log10 of the regret; lower is better. benchmarks/quality/analysis.py"
+        " defines the regret and the tests. The column of seeds counts the common seeds of ours and skopt. The other"
+        f" methods have {runs.FUNCTION_SEEDS} seeds for each function. Versions: "
         + "; ".join(versions)
-        + f". Runs from {min(one['date'] for one in records)} to {max(one['date'] for one in records)}.\n",
+        + f". The searches ran from {min(one['date'] for one in records)} to {max(one['date'] for one in records)}.\n",
     ]
     for title, known in (("Functions", tuple(FUNCTIONS)), ("Models", models.NAMES)):
         rows = {name: table[name] for name in known if name in table}
@@ -175,8 +176,8 @@ def _ranks(table: Table, names: Sequence[str], records: Sequence[Record]) -> str
     header = [
         "method",
         f"mean rank of {len(names)} in {searches} searches",
-        "to reach",
-        "reached",
+        "target",
+        "met",
         "proposals, s",
     ]
     return report.table(header, rows)

@@ -1,4 +1,4 @@
-"""Functions to search, of 2 to 8 dimensions, with known minima: smooth, rugged, discontinuous, flat, and mixed."""
+"""Test functions of 2 to 8 dimensions with known minima: smooth, rugged, discontinuous, flat and mixed."""
 
 import itertools
 import math
@@ -12,18 +12,18 @@ from ledger.study.space import Categorical, Dimension, Integer, Real
 
 @dataclass(frozen=True)
 class Function:
-    """What is searched.
+    """A test function.
 
     Attributes
     ----------
     name : str
     dimensions : sequence of Dimension
     value : callable
-        From parameters, by name, to a loss.
+        Computes the loss from a dict of parameters.
     minimum : float
-        The lowest loss there is.
+        The lowest possible loss.
     scale : float
-        The median regret of one random point, which is what regrets are counted in.
+        The median regret of one random point, the unit of regrets.
     """
 
     name: str
@@ -33,7 +33,7 @@ class Function:
     scale: float
 
     def regret(self, loss: float) -> float:
-        """Return how far a loss is above the minimum, in scales; not negative."""
+        """Return the regret of a loss in units of `scale`, from 0."""
         return max(0.0, (loss - self.minimum) / self.scale)
 
 
@@ -66,14 +66,14 @@ def _hartmann(p: Mapping[str, Any]) -> float:
 
 
 def _rastrigin(p: Mapping[str, Any]) -> float:
-    # waves of the period of the integers would hide in them
+    # The shift avoids waves with the period of the integers, which an integer dimension would not see.
     x, y, z = p["x"] - 0.4, p["y"] + 0.7, (p["steps"] - 9) / 4
     waves = sum(one**2 + 2 * (1 - math.cos(2 * math.pi * one)) for one in (x, y))
     return float(waves + z**2 + {"flat": 0.0, "low": 0.5, "high": 2.0}[p["kind"]])
 
 
 def _ridge(p: Mapping[str, Any]) -> float:
-    # like an SVM: a valley of C against gamma, which ends where gamma is too large, other kernels being worse
+    # Like an SVM: a valley along C and gamma, which ends at large gamma. The other kernels are worse.
     c, gamma = math.log10(p["C"]), math.log10(p["gamma"])
     along, across = c - gamma - 3.5, c + gamma + 1.5
     kernel: float = {"rbf": 0.0, "poly": 0.08, "sigmoid": 0.2, "linear": 0.15}[p["kernel"]]
@@ -82,7 +82,7 @@ def _ridge(p: Mapping[str, Any]) -> float:
 
 
 def _boosting(p: Mapping[str, Any]) -> float:
-    # like boosted trees: many of them want a small rate, deep ones a strong penalty
+    # Like boosted trees: many trees need a small rate, and deep trees need a strong penalty.
     rate, trees = math.log10(p["rate"]), math.log10(p["trees"])
     fit = (rate + trees - 1.2) ** 2 + 0.3 * (trees - 2.6) ** 2
     depth = 0.05 * (p["depth"] - 5) ** 2 + 0.1 * (math.log10(p["penalty"]) + 1 - 0.2 * (p["depth"] - 5)) ** 2
@@ -90,13 +90,13 @@ def _boosting(p: Mapping[str, Any]) -> float:
 
 
 def _stairs(p: Mapping[str, Any]) -> float:
-    # flat steps with edges between, the last one the minimum
+    # Flat steps with edges between them. The lowest step is the minimum.
     reals = sum(math.floor(8 * abs(p[name] - where)) / 4 for name, where in (("x", 0.23), ("y", 0.61), ("z", 0.42)))
     return float(reals + abs(p["level"] - 13) // 2 / 2)
 
 
 def _cliff(p: Mapping[str, Any]) -> float:
-    # a bowl whose bottom lies beside a forbidden half, and another forbidden corner
+    # A bowl with its minimum beside a forbidden half, and a forbidden corner.
     x, y = p["x"], p["y"]
     if x + y > 1.0 or (p["mode"] == "fast" and x < 0.2):
         return 3.0
@@ -117,7 +117,7 @@ def _rosenbrock(p: Mapping[str, Any]) -> float:
 
 
 def _table() -> tuple[dict[tuple[int, int, int], float], float]:
-    # the effects of the choices and of their pairs; no order among the choices means anything
+    # Effects of the choices and of pairs of choices. The order of the choices has no meaning.
     source = random.Random(7)
     sizes = (6, 5, 8)
     alone = [[source.random() for _ in range(size)] for size in sizes]
@@ -138,7 +138,7 @@ def _choices(p: Mapping[str, Any]) -> float:
 
 
 def _network(p: Mapping[str, Any]) -> float:
-    # like a network's: a learning rate that diverges where it is too large for the optimizer
+    # Like a neural network: training diverges if the learning rate is too large for the optimizer.
     rate, decay = math.log10(p["rate"]), math.log10(p["decay"])
     best = {"sgd": -1.3, "adam": -3.0, "rmsprop": -2.6}[p["optimizer"]]
     if rate > best + 0.9:
@@ -187,7 +187,7 @@ FUNCTIONS = {
                 Categorical("booster", ("gbtree", "dart")),
             ],
             _boosting,
-            # between whole numbers of trees: 398 of them are 10**2.6 but for 1e-8
+            # The exact minimum is between two integers, but 398 trees are close to 10**2.6: the loss differs by 1e-8.
             0.0,
             2.2,
         ),

@@ -1,4 +1,4 @@
-"""Who searches: each asks for batches of parameters and is told their losses."""
+"""The search methods: each returns batches of parameters and is told their losses."""
 
 import ast
 import hashlib
@@ -21,7 +21,7 @@ class Searcher(Protocol):
 
 
 class Asked:
-    """Ours or skopt's Optimizer: a GP with EI and cl_min, the arguments the same."""
+    """Our Optimizer or skopt's, with the same arguments: a GP, EI and cl_min."""
 
     def __init__(self, optimizer: Callable[..., Any], dimensions: Sequence[Dimension], seed: int, initial: int) -> None:
         self._dimensions = dimensions
@@ -39,7 +39,7 @@ class Asked:
 
 
 class Suggested:
-    """A sampler of Optuna's; the trials of a batch are running together."""
+    """A sampler of Optuna. The trials of a batch run at the same time."""
 
     def __init__(self, sampler: Any, dimensions: Sequence[Dimension]) -> None:
         import optuna
@@ -59,7 +59,7 @@ class Suggested:
 
 
 class Random:
-    """Points drawn from the priors."""
+    """Random points from the priors."""
 
     def __init__(self, dimensions: Sequence[Dimension], seed: int) -> None:
         import skopt
@@ -75,7 +75,7 @@ class Random:
 
 
 def searcher(method: str, dimensions: Sequence[Dimension], seed: int, initial: int) -> Searcher:
-    """Return a new search; `initial` points are drawn at random before a model proposes any."""
+    """Return a new search. Its first `initial` points are random."""
     if method == "random":
         return Random(dimensions, seed)
     if method == "ours":
@@ -89,7 +89,7 @@ def searcher(method: str, dimensions: Sequence[Dimension], seed: int, initial: i
     import optuna
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that multivariate is new
+        warnings.simplefilter("ignore")  # Optuna warns that `multivariate` is experimental
         if method == "optuna-tpe":
             sampler: Any = optuna.samplers.TPESampler(
                 seed=seed, n_startup_trials=initial, multivariate=True, constant_liar=True
@@ -103,7 +103,7 @@ METHODS = ("ours", "skopt", "optuna-tpe", "optuna-gp", "random")
 
 
 def why_not(method: str) -> str | None:
-    """Return why a method cannot be measured here, or None."""
+    """Return the reason why a method cannot be measured here, or None."""
     if method == "optuna-gp":
         return report.why_no_gp_sampler()
     if method == "optuna-tpe" and report.version("optuna") is None:
@@ -112,14 +112,14 @@ def why_not(method: str) -> str | None:
 
 
 def version(method: str) -> str:
-    """Return what a method's results depend on; a run of another version is not one of this."""
+    """Return the version that a method's results depend on. Another version needs another run."""
     if method == "ours":
         return _fingerprint()
     packages = {"optuna-tpe": ("optuna",), "optuna-gp": ("optuna", "torch")}.get(method, ("scikit-optimize",))
     return ", ".join(f"{package} {report.version(package)}" for package in packages)
 
 
-# The modules that decide a proposal of ours.
+# The modules that determine our proposals.
 _MODULES = ("acquisition", "columns", "forest", "gaussian_process", "optimizer")
 
 

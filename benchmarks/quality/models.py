@@ -1,4 +1,4 @@
-"""The built-in models as what is searched: their default spaces, on five datasets that need no network."""
+"""The built-in models as objectives: their default spaces, on five datasets that need no network."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -19,7 +19,7 @@ def _synthetic() -> Any:
     )
 
 
-# the fifth: classes that overlap, with features that say nothing
+# the fifth dataset has overlapping classes and useless features
 datasets.LOADERS[SYNTHETIC] = _synthetic
 DATASETS = (*datasets.DATASETS, SYNTHETIC)
 NAMES = tuple(f"{model}/{dataset}" for model in MODELS for dataset in DATASETS)
@@ -30,7 +30,7 @@ def dimensions(name: str) -> tuple[Dimension, ...]:
 
 
 def objective(name: str, seed: int) -> Callable[[Mapping[str, Any], int], float]:
-    """Return what trains with parameters as the trial of a number, in a study of that seed; gives the loss."""
+    """Return a function of parameters and a trial number, which trains and returns the loss, for a study's seed."""
     model, _, dataset = name.partition("/")
     return partial(_loss, _train(model, dataset), name, seed)
 
@@ -51,5 +51,5 @@ def _loss(train: Any, name: str, seed: int, params: Mapping[str, Any], trial: in
 
 
 def step(name: str, seed: int) -> float:
-    """Return the loss of one test row, the smallest difference that there is."""
+    """Return the loss of one test row, the smallest possible difference."""
     return 1.0 / len(datasets.split(name.partition("/")[2], seed)[3])

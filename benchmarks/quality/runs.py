@@ -1,4 +1,4 @@
-"""Searches, one line of JSON each, appended as they end; what is there is not run again."""
+"""Runs of the searches: each adds a line of JSON to a file, and is not repeated."""
 
 import json
 import signal
@@ -21,7 +21,7 @@ EVALUATIONS = 60
 BATCH = 4
 # Seeds of each function, and of each model on each dataset.
 FUNCTION_SEEDS, MODEL_SEEDS = 20, 5
-# Of ours and skopt's on functions where so few do not tell whether ours is as good: their results vary too much.
+# More seeds of ours and skopt for functions whose results vary much; fewer would not decide the test.
 MORE_SEEDS = {(name, method): 60 for name in ("rastrigin", "ridge", "ackley") for method in ("ours", "skopt")}
 
 Record = dict[str, Any]
@@ -39,7 +39,7 @@ class Task:
 
     @property
     def key(self) -> tuple[object, ...]:
-        """What says that a line is of this search, by this version of the method."""
+        """The values that identify a line of this search by this version of the method."""
         return (self.function, self.seed, self.method, methods.version(self.method), self.evaluations, self.batch)
 
 
@@ -48,7 +48,7 @@ def key(record: Record) -> tuple[object, ...]:
 
 
 def read(file: Path) -> list[Record]:
-    """Return the lines of a file, also of one that is not there; half a line, left by a kill, is none."""
+    """Return the lines of a file, which may not exist. An incomplete line of a killed run is ignored."""
     found = []
     for line in file.read_text().splitlines() if file.exists() else []:
         try:
@@ -59,7 +59,7 @@ def read(file: Path) -> list[Record]:
 
 
 def append(file: Path, record: Record) -> None:
-    """Add a line, after the half of one that a kill may have left."""
+    """Add a line. If a killed run left an incomplete line, begin a new one first."""
     with file.open("a+b") as lines:
         if lines.tell():
             lines.seek(-1, 2)
@@ -75,7 +75,7 @@ def tasks(
     evaluations: int = EVALUATIONS,
     batch: int = BATCH,
 ) -> list[Task]:
-    """Return the searches of methods on functions, seed by seed, so that half of them say something of all."""
+    """Return the searches seed by seed, so that an interrupted run covers all methods and functions."""
     counts = {
         (name, method): seeds or MORE_SEEDS.get((name, method), FUNCTION_SEEDS if name in FUNCTIONS else MODEL_SEEDS)
         for name in functions
@@ -92,15 +92,15 @@ def tasks(
 
 
 def missing(file: Path, wanted: Sequence[Task]) -> list[Task]:
-    """Return those that have no line."""
+    """Return the tasks without a line in the file."""
     there = {key(record) for record in read(file)}
     return [task for task in wanted if task.key not in there]
 
 
 def run_all(file: Path, wanted: Sequence[Task], jobs: int, say: Callable[[str], None]) -> list[str]:
-    """Run searches and append their lines; returns what was wrong with those that raised."""
+    """Run searches and append their lines. Returns the errors of the searches that raised."""
     wrong = []
-    # Ctrl-C is the parent's to answer
+    # only the parent handles Ctrl-C
     with get_context("spawn").Pool(jobs, signal.signal, (signal.SIGINT, signal.SIG_IGN)) as pool:
         for number, (task, record) in enumerate(pool.imap_unordered(_attempt, wanted), 1):
             where = f"{number} of {len(wanted)}: {task.function}, seed {task.seed}, {task.method}"
@@ -116,12 +116,12 @@ def run_all(file: Path, wanted: Sequence[Task], jobs: int, say: Callable[[str], 
 def _attempt(task: Task) -> tuple[Task, Record | str]:
     try:
         return task, run(task)
-    except Exception as error:  # of any peer; the others go on
+    except Exception as error:  # any tool may raise; the other searches continue
         return task, f"{type(error).__name__}: {error}"
 
 
 def run(task: Task) -> Record:
-    """Search, and return its line: the lowest loss, its regret where the minimum is known, and seconds of proposals."""
+    """Search, and return the line with the lowest loss, its regret (None for models) and the seconds of proposals."""
     dimensions, evaluate, facts = _problem(task)
     batches = -(-task.evaluations // task.batch)
     search = methods.searcher(task.method, dimensions, task.seed, initial_points(batches, task.batch))
@@ -157,7 +157,7 @@ def run(task: Task) -> Record:
 
 
 def chosen(names: Collection[str]) -> list[str]:
-    """Return the functions and models of these names, of all for none."""
+    """Return the functions and models with these names, or all of them if no name is given."""
     known = [*FUNCTIONS, *models.NAMES]
     return [name for name in known if not names or name in names or name.partition("/")[0] in names]
 

@@ -1,6 +1,6 @@
-"""Take docs/images/dashboard.png: optuna-dashboard on a ledger.
+"""Screenshot docs/images/dashboard.png: optuna-dashboard on a ledger.
 
-Needs the extras dev and dashboard, and a Chromium; run it from anywhere.
+It needs the extras dev and dashboard, and Chromium. It can run in any folder.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""Run a real small study and save pictures of its report as docs/images/report*.png: light, dark, and on a phone."""
+"""Screenshots docs/images/report*.png: the report of a small study, in light mode, in dark mode and on a phone."""
 
 import os
 import subprocess
@@ -29,7 +29,7 @@ kernel = { type = "categorical", choices = ["rbf", "sigmoid", "poly"] }
 shrinking = { type = "categorical", choices = [true, false] }
 degree = { type = "integer", low = 2, high = 5 }
 """
-# name -> what its reader has, and from which section to which
+# name -> (browser settings, first section, last section)
 PICTURES = {
     "report": ({"viewport": {"width": 1100, "height": 900}}, "header", "parallel"),
     "report-dark": ({"viewport": {"width": 1100, "height": 900}, "color_scheme": "dark"}, "parameters", "timeline"),
@@ -46,7 +46,7 @@ def save(page: Page, file: Path, first: str, last: str) -> None:
         [first, last],
     )
     clip = {"x": 0, "y": max(0, top - 16), "width": width, "height": bottom - max(0, top - 16) + 16}
-    page.screenshot(path=file, full_page=True, clip=clip)  # type: ignore[arg-type]  # a TypedDict of floats
+    page.screenshot(path=file, full_page=True, clip=clip)  # type: ignore[arg-type]  # clip is a TypedDict of floats
 
 
 def main() -> None:
@@ -66,7 +66,7 @@ def main() -> None:
                 page = running.new_page(**reader)  # type: ignore[arg-type]
                 page.goto(output.as_uri())
                 page.wait_for_selector("html[data-drawn]")
-                # the parallel coordinates are drawn some frames later
+                # the browser draws the parallel coordinates some frames later
                 page.wait_for_function("document.querySelectorAll('.parcoords .axis').length > 0")
                 page.evaluate("() => new Promise((done) => setTimeout(done, 1000))")
                 file = ROOT / "docs" / "images" / f"{name}.png"

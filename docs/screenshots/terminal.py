@@ -1,4 +1,4 @@
-"""Run a real small study and save its live view, at a moment when most workers train, as docs/images/terminal.svg."""
+"""Picture docs/images/terminal.svg: the live view of a small study while most workers are training."""
 
 import inspect
 import os
@@ -16,11 +16,11 @@ from rich.text import Text
 from sqlalchemy.exc import DBAPIError
 
 from ledger import embedded
+from ledger.database import status, studies
 from ledger.database.connection import Unreachable, engine
 from ledger.database.status import Status
-from ledger.database.store import Store
 from ledger.errors import LedgerError
-from ledger.terminal.picture import Picture
+from ledger.terminal.panel import StatusPanel
 
 ROOT = Path(__file__).parents[2]
 COMMAND = "ledger run study.toml --workers 4"
@@ -33,30 +33,29 @@ batch_size = 6
 model = "xgb"
 dataset = "digits"
 """
-# rich's own format, without the fonts that it fetches from a network
+# rich's format without its fonts, which a browser would download
 FORMAT = inspect.signature(Console.export_svg).parameters["code_format"].default
 NO_FONTS = re.sub(r"@font-face \{\{.*?\}\}", "", FORMAT, flags=re.DOTALL)
 
 
 def watch(home: Path) -> Status:
-    """Return the first status of which a picture is worth to be taken."""
+    """Return the first status in which more than half of the trials have ended and three workers are training."""
     end = time.monotonic() + 600
     while time.monotonic() < end:
         try:
-            with engine(embedded.url(home)).connect() as connection:
-                store = Store(connection)
-                study = store.study("digits")
+            with engine(embedded.url(home)).connect() as db:
+                study = studies.get(db, "digits")
                 while time.monotonic() < end:
-                    status = store.status(study.id)
-                    training = sum(worker.trial is not None for worker in status.workers)
-                    if status.done > status.total // 2 and training >= 3:
-                        return status
-                    if status.has_ended:
-                        sys.exit("the study was over before three workers were seen to train at once")
+                    now = status.read(db, study.id)
+                    training = sum(worker.trial is not None for worker in now.workers)
+                    if now.ended > now.budget // 2 and training >= 3:
+                        return now
+                    if now.has_ended:
+                        sys.exit("the study ended before three workers were training at the same time")
                     time.sleep(0.02)
         except (Unreachable, LedgerError, DBAPIError):
             time.sleep(0.2)
-    sys.exit("nothing to see within 10 minutes")
+    sys.exit("no suitable moment within 10 minutes")
 
 
 def main() -> None:
@@ -74,7 +73,7 @@ def main() -> None:
             run.wait()
     console = Console(record=True, width=84, height=30, file=StringIO(), force_terminal=True, color_system="truecolor")
     console.print(Text(f"$ {COMMAND}"))
-    console.print(Picture(status))
+    console.print(StatusPanel(status))
     console.save_svg(
         str(ROOT / "docs" / "images" / "terminal.svg"), title="ledger", code_format=NO_FONTS, unique_id="terminal"
     )

@@ -1,4 +1,4 @@
-"""How well do the nearest neighbours of a wine tell where it was made?"""
+"""Example objective: a nearest-neighbour classifier that predicts the maker of a wine."""
 
 from sklearn.datasets import load_wine
 from sklearn.model_selection import cross_val_score

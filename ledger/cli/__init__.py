@@ -19,7 +19,7 @@ _LONGEST = 1_500
 COMMANDS = {
     "run": ("ledger.cli.search:run", "Run a study on this machine: database, workers and manager."),
     "manager": ("ledger.cli.search:manager", "Manage a study whose workers are started elsewhere."),
-    "resume": ("ledger.cli.search:resume", "Let a paused study go on, continue one after a kill, or extend it."),
+    "resume": ("ledger.cli.search:resume", "Continue a study that was paused, killed or failed, or extend it."),
     "status": ("ledger.cli.status:status", "Show how a study stands: progress, best loss, workers, failures."),
     "worker": ("ledger.cli.worker:worker", "Claim trials, train, and write their losses back."),
     "study": ("ledger.cli.study:study", "Look at studies and steer them."),
@@ -113,12 +113,6 @@ def _end_if_database(error: Exception) -> None:
     original = getattr(error, "orig", error)
     if isinstance(original, psycopg.errors.UndefinedFunction | psycopg.errors.UndefinedTable):
         _end(f"the schema is not what this version needs ({original}): `ledger db check` says what is wrong", 1)
-    if isinstance(original, psycopg.errors.InvalidSqlStatementName | psycopg.errors.DuplicatePreparedStatement):
-        _end(
-            f"a pooler stands before the database and mixes its sessions ({original}): give a manager a direct"
-            " connection to the database",
-            1,
-        )
     if isinstance(original, psycopg.OperationalError):
         _end(f"the database failed: {original}; the same command goes on once it is back", 1)
 

@@ -1,4 +1,7 @@
-"""completion: what makes a shell complete the commands, their options and the names of studies."""
+"""completion: the script by which a shell completes commands, options and names of studies."""
+
+import sys
+from pathlib import Path
 
 import click
 from click.shell_completion import get_completion_class
@@ -6,6 +9,8 @@ from click.shell_completion import get_completion_class
 from ledger.cli.options import examples
 
 _VARIABLE = "_LEDGER_COMPLETE"
+# The second name is for machines where `ledger` is another program.
+_NAMES = ("ledger", "trial-ledger")
 
 
 @click.command(
@@ -19,11 +24,12 @@ _VARIABLE = "_LEDGER_COMPLETE"
 def completion(shell: str) -> None:
     """Print the script that completes commands in a shell.
 
-    Read it where the shell starts, as in the examples: bash in ~/.bashrc, zsh from a folder of its fpath, fish by
-    itself. Names of studies are completed where the database answers within a second.
+    Load it when the shell starts, as in the examples: bash from ~/.bashrc, zsh from a folder of its fpath, and fish
+    from its own folder. Names of studies are completed if the database answers within a second.
     """
     from ledger.cli import program
 
     found = get_completion_class(shell)
     assert found is not None
-    click.echo(found(program, {}, "ledger", _VARIABLE).source())
+    called = Path(sys.argv[0]).name
+    click.echo(found(program, {}, called if called in _NAMES else _NAMES[0], _VARIABLE).source())

@@ -1,4 +1,4 @@
-"""A file from the command line, read once: standard input cannot be read again by a command that starts over."""
+"""The content of a file that the command line names."""
 
 import sys
 from pathlib import Path
@@ -10,7 +10,11 @@ from ledger.text import one_line
 
 
 class Contents(click.ParamType[tuple[str, bytes]]):
-    """The name and the bytes of a file, or of standard input for "-"."""
+    """The name and the bytes of a file, or of standard input for "-".
+
+    They are read once, when the command line is parsed: a command that is repeated after an outage cannot read standard
+    input again.
+    """
 
     name = "file"
 

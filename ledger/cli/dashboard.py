@@ -1,4 +1,4 @@
-"""dashboard: optuna-dashboard on the ledger, live."""
+"""dashboard: optuna-dashboard, which reads the ledger."""
 
 import click
 
@@ -14,21 +14,21 @@ from ledger.settings import Settings
     type=click.IntRange(0, 65_535),
     default=8080,
     show_default=True,
-    help="Where it listens; 0 for any port that is free.",
+    help="Port of the server; 0 for any free port.",
 )
 @click.option(
     "--host",
     default="127.0.0.1",
     show_default=True,
     metavar="ADDRESS",
-    help="The address it listens on. Whoever reaches it sees every study, and is asked for no password.",
+    help="Address of the server. Everybody who can reach it sees every study, without a password.",
 )
 @settings_options
 def dashboard(port: int, host: str, settings: Settings) -> None:
-    """Show the ledger in Optuna's dashboard, until Ctrl-C: searches that run, too, and nothing is copied.
+    """Show the ledger in Optuna's dashboard, until Ctrl-C.
 
-    It reads what `ledger optuna enable` shows, changes nothing, and keeps the embedded server running meanwhile. It
-    needs the extra: pip install 'trial-ledger[dashboard]'.
+    The dashboard reads the views of `ledger optuna enable`, also while searches run. It copies and changes nothing, and
+    keeps the embedded server running. It needs the extra: pip install 'trial-ledger[dashboard]'.
     """
     from ledger.optuna.connect import check_version, opened
 
@@ -48,4 +48,4 @@ def dashboard(port: int, host: str, settings: Settings) -> None:
             try:
                 httpd.serve_forever()
             except KeyboardInterrupt:
-                click.echo("the dashboard has ended")
+                click.echo("the dashboard has stopped")

@@ -1,4 +1,4 @@
-"""db: the schema and the way to it."""
+"""db: upgrade, check and access of the database."""
 
 import os
 import shutil
@@ -17,7 +17,7 @@ from ledger.settings import Settings
 
 @click.group(epilog=examples("ledger db upgrade", "ledger db check", "ledger db psql"))
 def db() -> None:
-    """Upgrade, check and reach the database."""
+    """Upgrade, check and access the database."""
 
 
 @db.command(
@@ -28,7 +28,7 @@ def db() -> None:
 )
 @settings_options
 def upgrade(settings: Settings) -> None:
-    """Bring the schema up to date; safe to run from several places at once."""
+    """Upgrade the schema. Several processes can run this at the same time."""
     from ledger.database import migration
     from ledger.database.connection import engine
 
@@ -68,16 +68,16 @@ def current(as_json: bool, settings: Settings) -> None:
     default=300,
     show_default=True,
     metavar="SECONDS",
-    help="Warn of transactions that have been open for longer.",
+    help="Warn about transactions that have been open for longer.",
 )
 @document.json_option
 @settings_options
 def check(older_than: float, as_json: bool, settings: Settings) -> None:
-    """Say what is wrong with the database, if anything is: in one line, or in one warning each.
+    """Check the schema, and what keeps dead rows from being removed.
 
-    Warns of what keeps dead rows from being removed, which makes every claim slower: sessions, prepared transactions
-    and replication slots with an old snapshot; and of sessions idle in a transaction. The exit code is 1 where there
-    are such rows.
+    Dead rows that cannot be removed slow down every claim. The command warns about sessions, prepared transactions and
+    replication slots with an old snapshot, and about sessions that are idle in a transaction. The exit code is 1 if
+    dead rows cannot be removed, or if the schema is not up to date.
     """
     from ledger.database import health, migration
     from ledger.database.connection import engine, place
@@ -85,17 +85,17 @@ def check(older_than: float, as_json: bool, settings: Settings) -> None:
 
     with database(settings) as url, engine(url).connect() as connection:
         migration.check(connection)
-        found = health.warnings(connection, older_than)
+        warnings = health.warnings(connection, older_than)
         server = ".".join(str(part) for part in connection.dialect.server_version_info or ())
         if as_json:
             facts = {"database": place(url), "postgresql": server, "revision": head()}
-            document.write({**facts, "warnings": list(found.lines), "is_held_back": found.is_held_back})
-        for line in () if as_json else found.lines:
+            document.write({**facts, "warnings": list(warnings.lines), "is_held_back": warnings.is_held_back})
+        for line in () if as_json else warnings.lines:
             click.echo(f"warning: {line}")
-        if found.is_held_back:
-            raise LedgerError("dead rows cannot be removed, so claims become slower and slower: see the warnings")
+        if warnings.is_held_back:
+            raise LedgerError("dead rows cannot be removed, so claims become slower: see the warnings")
         if not as_json:
-            click.echo(f"{place(url)} is well: PostgreSQL {server}, schema at revision {head()}")
+            click.echo(f"{place(url)} is healthy: PostgreSQL {server}, schema at revision {head()}")
 
 
 @db.command(epilog=examples("ledger db url", 'psql "$(ledger db url)"'))
@@ -121,7 +121,7 @@ def url(settings: Settings) -> None:
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 @settings_options
 def psql(arguments: tuple[str, ...], settings: Settings) -> None:
-    """Open psql on the ledger; what follows is passed to it, as in `ledger db psql -f sql/queries/progress.sql`."""
+    """Open psql on the ledger. Arguments are passed to psql, as in `ledger db psql -f sql/queries/progress.sql`."""
     program = shutil.which("psql") or str(embedded.program("psql"))
     with database(settings) as url:
         code = _run([program, *arguments], url)
@@ -136,9 +136,9 @@ def psql(arguments: tuple[str, ...], settings: Settings) -> None:
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 @settings_options
 def pg_dump(arguments: tuple[str, ...], settings: Settings) -> None:
-    """Run pg_dump on the ledger; what follows is passed to it, as in `ledger db pg_dump -n ledger -Fc -f ledger.dump`.
+    """Run pg_dump on the ledger. Arguments are passed to it, as in `ledger db pg_dump -n ledger -Fc -f ledger.dump`.
 
-    For the embedded database it is that of its own version.
+    For the embedded database, pg_dump has the version of its server.
     """
     with database(settings) as url:
         code = _run([_server_program("pg_dump", settings), *arguments], url)
@@ -153,33 +153,33 @@ def pg_dump(arguments: tuple[str, ...], settings: Settings) -> None:
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 @settings_options
 def pg_restore(arguments: tuple[str, ...], settings: Settings) -> None:
-    """Run pg_restore into a database without a ledger; what follows is passed to it, as in
+    """Run pg_restore into a database without a ledger. Arguments are passed to it, as in
     `ledger db pg_restore --no-owner --no-privileges --exit-on-error ledger.dump`.
 
-    Where there is no embedded database yet, an empty one is made. `ledger db upgrade` afterwards grants what each role
-    may do. For the embedded database it is the pg_restore of its own version.
+    Without an embedded database, an empty one is created. Run `ledger db upgrade` afterwards to set the privileges of
+    each role. For the embedded database, pg_restore has the version of its server.
     """
     with database(settings, create=True, migrate=False) as url:
-        # without a database's name it would print
+        # without the name of a database, pg_restore prints SQL
         into = f"--dbname={_variables(url).get('PGDATABASE', '')}"
         code = _run([_server_program("pg_restore", settings), into, *arguments], url)
     sys.exit(code)
 
 
 def _server_program(name: str, settings: Settings) -> str:
-    """Return a program that refuses servers that are newer than itself; only the embedded one's version is known."""
+    """Return the path of a program that must not be older than the server, whose version is known if it is embedded."""
     elsewhere = None if settings.database_url is None else shutil.which(name)
     return elsewhere or str(embedded.program(name))
 
 
 def _run(command: list[str], url: str) -> int:
-    """Run a program on the database; its exit code."""
-    # in the environment, since a command line shows a password to everybody on this machine
+    """Run a program on the database, and return its exit code."""
+    # in the environment, because every user of this machine can read a command line with its password
     return subprocess.run(command, env={**os.environ, **_variables(url)}, check=False).returncode
 
 
 def _variables(url: str) -> dict[str, str]:
-    """Return libpq's variables for the URL's parameters."""
+    """Return the environment variables of libpq for the parameters of a URL."""
     from psycopg.conninfo import conninfo_to_dict
     from psycopg.pq import Conninfo
 

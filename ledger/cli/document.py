@@ -1,4 +1,4 @@
-"""--json: what a command lists, as one JSON document for scripts; its keys are in docs/json.md."""
+"""The option --json: the output of a command as one JSON document. docs/json.md describes its keys."""
 
 import json
 import math
@@ -21,7 +21,7 @@ def json_option(command: F) -> F:
 
 
 def write(value: Any) -> None:
-    """Print a value as JSON: rows by their columns, times in ISO 8601 with their offset from UTC."""
+    """Print a value as JSON: rows as objects, times in ISO 8601 with their offset from UTC."""
     click.echo(json.dumps(value, default=_default, indent=2))
 
 
@@ -31,7 +31,13 @@ def pick(row: Any, *names: str) -> dict[str, Any]:
 
 
 def plain(value: Any) -> Any:
-    """Return a column's value as JSON has it: a time in ISO 8601, a duration in seconds; others as they are."""
+    """Return a column's value as JSON represents it: a time in ISO 8601, a duration in seconds.
+
+    Examples
+    --------
+    >>> plain(timedelta(minutes=2)), plain(math.inf), plain("text")
+    (120.0, 'inf', 'text')
+    """
     if isinstance(value, Decimal | float):
         # JSON has no infinity
         return float(value) if math.isfinite(value) else str(value)
@@ -42,9 +48,9 @@ def plain(value: Any) -> Any:
 
 def _default(value: Any) -> Any:
     if is_dataclass(value):
-        # not asdict, which copies what is in it
+        # not asdict, which copies nested values
         return {field.name: getattr(value, field.name) for field in fields(value)}
-    found = plain(value)
-    if found is value:
-        raise TypeError(f"{type(value).__name__} has no JSON")
-    return found
+    converted = plain(value)
+    if converted is value:
+        raise TypeError(f"{type(value).__name__} has no form in JSON")
+    return converted

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from ledger.access import ledger_store
+from ledger.access import connected
 from ledger.cli.names import STUDY
 from ledger.cli.options import examples, settings_options
 from ledger.errors import LedgerError, UsageError
@@ -42,6 +42,7 @@ def export(name: str, format_: str, output: Path | None, settings: Settings) -> 
     """Write a study's trials: as they are now, streaming, and a file appears whole or not at all."""
     from sqlalchemy.exc import DBAPIError
 
+    from ledger.database import studies
     from ledger.export.documents import DOCUMENTS
     from ledger.export.files import whole_file, write_files
 
@@ -51,26 +52,26 @@ def export(name: str, format_: str, output: Path | None, settings: Settings) -> 
         raise UsageError("--format optuna writes a file: name it with --output, as in --output study.db")
     if format_ == "parquet":
         _check_parquet(output)
-    with ledger_store(settings) as store:
-        study = store.study(name)
+    with connected(settings) as connection:
+        study = studies.get(connection, name)
         if format_ == "parquet":
             from ledger.export.parquet import write_parquet
 
             assert output is not None
             with whole_file(output, binary=True) as file:
-                write_parquet(store, study, file)
+                write_parquet(connection, study, file)
         elif format_ == "files":
             assert output is not None
-            written = write_files(store, study, output)
+            written = write_files(connection, study, output)
             click.echo(f"{written} files written to {output}", err=True)
         elif format_ == "optuna":
             from ledger.optuna.export import write_optuna
 
             assert output is not None
-            write_optuna(store, study, output)
+            write_optuna(connection, study, output)
         elif output is None:
             try:
-                DOCUMENTS[format_](store, study, sys.stdout)
+                DOCUMENTS[format_](connection, study, sys.stdout)
             except DBAPIError as error:
                 # started over, it would write its first part twice
                 raise LedgerError(
@@ -79,7 +80,7 @@ def export(name: str, format_: str, output: Path | None, settings: Settings) -> 
                 ) from None
         else:
             with whole_file(output) as file:
-                DOCUMENTS[format_](store, study, file)
+                DOCUMENTS[format_](connection, study, file)
 
 
 def _check_parquet(output: Path | None) -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from ledger.access import database, ledger_store
+from ledger.access import connected, database
 from ledger.cli.contents import Contents
 from ledger.cli.names import STUDY
 from ledger.cli.options import TEXT, examples, settings_options
@@ -48,9 +48,9 @@ def file(file: tuple[str, bytes], name: str | None, settings: Settings) -> None:
     What ran there is pending here, and its attempts are released: they count against nothing. All of it is imported, or
     nothing.
     """
+
     from ledger.database import migration
     from ledger.database.connection import engine
-    from ledger.database.store import Store
     from ledger.imports.document import import_study, read
 
     document = read(*file)
@@ -59,7 +59,7 @@ def file(file: tuple[str, bytes], name: str | None, settings: Settings) -> None:
         engine(url, "ledger command", statement_seconds=settings.statement_timeout).connect() as connection,
     ):
         migration.check(connection)
-        row = import_study(Store(connection), document, name)
+        row = import_study(connection, document, name)
     counts = ", ".join(f"{len(getattr(document, kind))} {kind}" for kind in ("iterations", "trials", "attempts"))
     click.echo(f"study {row.name} is imported, {row.state}: {counts}; `ledger verify {row.name}` recomputes it")
     if not row.has_ended:
@@ -90,13 +90,14 @@ def csv(
     one for the loss, which is minimised. They are evidence for what is proposed, cost nothing of the budget, and are
     never trained. All of them are imported, or none; - reads standard input.
     """
+    from ledger.database import studies
     from ledger.imports.history import import_history
     from ledger.imports.table import read_rows
 
-    with ledger_store(settings) as store:
+    with connected(settings) as connection:
         first, history = import_history(
-            store,
-            store.study(into),
+            connection,
+            studies.get(connection, into),
             file[0],
             lambda space: read_rows(*file, loss, space, ignore_extra=ignore_extra),
             skip_unusable=skip_unusable,
@@ -116,14 +117,15 @@ def optuna(url: str, study: str, into: str, skip_unusable: bool, settings: Setti
     URL is its storage, as in sqlite:///optuna.db; nothing is written there. Where the study maximises, a loss is the
     negative of a value. Trials that are not complete are passed by.
     """
+    from ledger.database import studies
     from ledger.imports.history import import_history
     from ledger.optuna.imports import load
 
     found = load(url, study)
-    with ledger_store(settings) as store:
+    with connected(settings) as connection:
         first, history = import_history(
-            store,
-            store.study(into),
+            connection,
+            studies.get(connection, into),
             f"Optuna's study {study}",
             lambda _space: found.rows(),
             skip_unusable=skip_unusable,

@@ -1,4 +1,4 @@
-"""The names of studies, which a shell completes where the database answers at once."""
+"""The type of study names on the command line, which a shell completes if the database answers in time."""
 
 from collections.abc import Sequence
 from threading import Thread
@@ -10,9 +10,9 @@ from click.shell_completion import CompletionItem
 from ledger.cli.options import Text
 from ledger.settings import Settings
 
-# A shell waits for this long, and then completes nothing.
-_PATIENCE = 1.0
-_MOST = 100
+# Seconds after which nothing is completed.
+_TIMEOUT = 1.0
+_MOST_NAMES = 100
 
 
 class StudyName(Text):
@@ -26,19 +26,19 @@ class StudyName(Text):
         param: click.Parameter,  # noqa: ARG002
         incomplete: str,
     ) -> list[CompletionItem]:
-        found: list[str] = []
-        # a daemon, so that a database that does not answer is not waited for
-        asking = Thread(target=lambda: found.extend(_names(ctx.params.get("database_url"), incomplete)), daemon=True)
-        asking.start()
-        asking.join(_PATIENCE)
-        return [CompletionItem(name) for name in list(found)]
+        names: list[str] = []
+        # a daemon thread, because the program must not wait for a database that does not answer
+        query = Thread(target=lambda: names.extend(_names(ctx.params.get("database_url"), incomplete)), daemon=True)
+        query.start()
+        query.join(_TIMEOUT)
+        return [CompletionItem(name) for name in list(names)]
 
 
 STUDY = StudyName()
 
 
-def _names(url: str | None, beginning: str) -> Sequence[str]:
-    """Return the names with this beginning, the latest first; none, whatever is wrong: a completion says nothing."""
+def _names(url: str | None, prefix: str) -> Sequence[str]:
+    """Return the names with this prefix, the latest first; none after an error, since a completion has no messages."""
     from ledger import embedded
     from ledger.database.connection import connect
 
@@ -49,10 +49,10 @@ def _names(url: str | None, beginning: str) -> Sequence[str]:
             if not embedded.is_running(settings.home):
                 return []
             url = embedded.url(settings.home)
-        with connect(url, "ledger completion", statement_seconds=_PATIENCE) as connection:
+        with connect(url, "ledger completion", statement_seconds=_TIMEOUT) as connection:
             rows: list[tuple[Any, ...]] = connection.execute(
                 "select name from ledger.studies where starts_with(name, %s) order by created_at desc limit %s",
-                (beginning, _MOST),
+                (prefix, _MOST_NAMES),
             ).fetchall()
     except Exception:
         return []

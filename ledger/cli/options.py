@@ -5,7 +5,6 @@ import re
 import time
 from collections.abc import Callable
 from functools import wraps
-from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -18,12 +17,12 @@ from ledger.settings import Settings
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-# Seconds without the database after which a command, or one that works for hours, ends.
-COMMAND_PATIENCE, SERVICE_PATIENCE = 30.0, 3600.0
+# Seconds without the database after which a command ends; a service is a command that may work for hours.
+COMMAND_GIVES_UP_AFTER, SERVICE_GIVES_UP_AFTER = Settings.give_up_after, 3600.0
 
 
 class Text(StringParamType):
-    """What PostgreSQL can be sent: an argument may be any bytes, which Python shows with lone surrogates."""
+    """A text in UTF-8, as PostgreSQL needs it. An argument of a command may be any bytes."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         text = str(value)
@@ -38,7 +37,7 @@ TEXT = Text()
 
 
 def examples(*lines: str) -> str:
-    """Return the end of a command's help: what a person may type."""
+    """Return the end of a command's help, which shows command lines as examples."""
     return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
 
 
@@ -70,49 +69,51 @@ class Bytes(click.ParamType[int]):
 
 
 def settings_options(command: F) -> F:
-    """Add the options of every command, and pass it a `settings`; it starts over where the database fails it."""
-    return _settings_options(command, COMMAND_PATIENCE)
+    """Add the options of every command, passed as `settings`. The command starts over if its connection fails."""
+    return _settings_options(command, COMMAND_GIVES_UP_AFTER)
 
 
 def service_options(command: F) -> F:
-    """Do what `settings_options` does, for a command that waits longer for the database to come back."""
-    return _settings_options(command, SERVICE_PATIENCE)
+    """Do the same as `settings_options`, for a command that waits longer for the database to come back."""
+    return _settings_options(command, SERVICE_GIVES_UP_AFTER)
 
 
-def _settings_options(command: F, patience: float) -> F:
+def _settings_options(command: F, give_up_after: float) -> F:
     @click.option(
         "--database-url",
         envvar="DATABASE_URL",
         show_envvar=True,
         type=TEXT,
         metavar="URL",
-        help="The ledger's PostgreSQL; a password belongs in the variable or in ~/.pgpass, since others see a command"
-        " line. Default: the embedded one in the folder LEDGER_HOME (./.ledger).",
+        help="URL of the ledger's PostgreSQL. Put a password into the variable or into ~/.pgpass, since other users of"
+        f" the machine see a command line. Default: the embedded server in the folder LEDGER_HOME (./{Settings.home}).",
     )
     @click.option(
         "--log-format",
         envvar="LEDGER_LOG_FORMAT",
         show_envvar=True,
         type=click.Choice(["text", "json"]),
-        default="text",
-        help="Log lines for people or for machines.",
+        default=Settings.log_format,
+        show_default=True,
+        help="Format of log lines: text for people, json for programs.",
     )
     @click.option(
         "--log-level",
         envvar="LEDGER_LOG_LEVEL",
         show_envvar=True,
         type=click.Choice(["debug", "info", "warning", "error"]),
-        default="info",
-        help="The least that is logged.",
+        default=Settings.log_level,
+        show_default=True,
+        help="Lowest level that is logged.",
     )
     @click.option(
         "--give-up-after",
         envvar="LEDGER_GIVE_UP_AFTER",
         show_envvar=True,
         type=Seconds(min=0),
-        default=patience,
+        default=give_up_after,
         show_default=True,
-        help="End with an error when the database was away for so long.",
+        help="Exit with an error after the database was not reachable for this time.",
     )
     @click.option(
         "--statement-timeout",
@@ -121,13 +122,13 @@ def _settings_options(command: F, patience: float) -> F:
         type=Seconds(min=0.1, max=86_400),
         default=Settings.statement_timeout,
         show_default=True,
-        help="Longest time of one statement; after half as much again the connection is taken for dead.",
+        help="Longest time of one SQL statement. The connection counts as dead after 1.5 times as long.",
     )
     @wraps(command)
     def wrapper(*args: Any, database_url: str | None, **kwargs: Any) -> Any:
         from ledger.access import NotPermitted
         from ledger.cli.roles import with_way_out
-        from ledger.database.retry import GaveUp, Patience, persist
+        from ledger.database.retry import OutageTooLong, RetryPolicy, call_with_retries
 
         given = {name: kwargs.pop(name) for name in ("log_format", "log_level", "give_up_after", "statement_timeout")}
         settings = Settings(database_url, Settings.from_environment().home, **given)
@@ -140,128 +141,16 @@ def _settings_options(command: F, patience: float) -> F:
             time.sleep(seconds)
 
         try:
-            return persist(lambda: command(*args, settings=settings, **kwargs), Patience(settings.give_up_after), pause)
+            policy = RetryPolicy(settings.give_up_after)
+            return call_with_retries(lambda: command(*args, settings=settings, **kwargs), policy, pause)
         except NotPermitted as error:
             raise with_way_out(error) from None
         except LedgerError as error:
-            if lost and not isinstance(error, GaveUp):
+            if lost and not isinstance(error, OutageTooLong):
                 raise LedgerError(
-                    f"{error}; the connection was lost meanwhile, so this command may have done it already"
+                    f"{error}; the connection was lost meanwhile, so this command may have done its work already"
                 ) from None
             raise
-
-    return wrapper  # type: ignore[return-value]
-
-
-def study_options(command: F) -> F:
-    """Add the options that say which study, and pass them as `options` with the study file as `file`."""
-
-    @click.argument("file", required=False, type=click.Path(path_type=Path), metavar="[STUDY.TOML]")
-    @click.option(
-        "--model",
-        envvar="MODEL_CHOICE",
-        show_envvar=True,
-        type=click.Choice(["svm", "xgb", "lgbm"], case_sensitive=False),
-        help="The model whose parameters are searched. Default: svm.",
-    )
-    @click.option(
-        "--dataset",
-        envvar="DATASET",
-        show_envvar=True,
-        type=click.Choice(["breast_cancer", "iris", "wine", "digits"], case_sensitive=False),
-        metavar="NAME",
-        help="What it is trained on: breast_cancer, iris, wine or digits. Default: breast_cancer.",
-    )
-    @click.option(
-        "--data",
-        envvar="DATA_FILE",
-        show_envvar=True,
-        type=TEXT,
-        metavar="FILE",
-        help="Train on this csv or parquet file instead; its content is stored in the ledger, up to 64 MB.",
-    )
-    @click.option(
-        "--target",
-        envvar="TARGET_COLUMN",
-        show_envvar=True,
-        type=TEXT,
-        metavar="COLUMN",
-        help="The column of that file that holds the class.",
-    )
-    @click.option(
-        "--cv",
-        envvar="CV_FOLDS",
-        show_envvar=True,
-        type=click.IntRange(min=2, max=48),
-        metavar="K",
-        help="Score by the mean of K folds, 2 to 48. Default: one split, a fifth of the rows to score on.",
-    )
-    @click.option(
-        "--metric",
-        envvar="METRIC",
-        show_envvar=True,
-        type=TEXT,
-        metavar="NAME",
-        help="One of scikit-learn's scorers of classifiers, as roc_auc or f1_macro; the loss is 1 - score, or -score of"
-        " those that begin with neg_. Default: accuracy.",
-    )
-    @click.option(
-        "--iterations",
-        envvar="NUM_ITERATIONS",
-        show_envvar=True,
-        type=click.IntRange(min=1),
-        help="The budget: rounds of ask, wait and tell. Default: 3.",
-    )
-    @click.option(
-        "--batch-size",
-        envvar="NUM_HYPERPARAM_SETS",
-        show_envvar=True,
-        type=click.IntRange(min=1),
-        help="Points asked for in each iteration; in steady mode, trials kept in flight. Default: 2.",
-    )
-    @click.option(
-        "--mode",
-        envvar="SEARCH_MODE",
-        show_envvar=True,
-        type=click.Choice(["batch", "steady"], case_sensitive=False),
-        help="batch: an iteration ends before the next is asked for, and the same seed gives the same study. steady:"
-        " every trial that ends is replaced at once, so that no worker waits for the slowest, and the study depends"
-        " on the order in which they end. Default: batch.",
-    )
-    @click.option("--seed", envvar="SEED", show_envvar=True, type=int, help="Of all that is random. Default: 42.")
-    @click.option(
-        "--name", envvar="STUDY_NAME", show_envvar=True, help="The study's name. Default: made of the settings."
-    )
-    @click.option(
-        "--base-estimator",
-        envvar="BASE_ESTIMATOR",
-        show_envvar=True,
-        type=click.Choice(["GP", "RF", "ET"], case_sensitive=False),
-        metavar="[GP|RF|ET]",
-        help="The surrogate: Gaussian process, random forest or extra trees. Default: GP.",
-    )
-    @click.option(
-        "--acq-func",
-        envvar="ACQ_FUNC",
-        show_envvar=True,
-        metavar="NAME",
-        help="The acquisition function: EI, LCB, PI, MES, EIps or PIps. Default: EI.",
-    )
-    @click.option(
-        "--trial-timeout",
-        envvar="TRIAL_TIMEOUT",
-        show_envvar=True,
-        type=Seconds(min=0.01, max=31_536_000),
-        help="End an attempt that takes longer; it counts as a failure. Default: none.",
-    )
-    @wraps(command)
-    def wrapper(*args: Any, **kwargs: Any) -> Any:
-        names = (
-            *("model", "dataset", "data", "target", "cv", "metric", "iterations", "batch_size", "mode", "seed", "name"),
-            *("base_estimator", "acq_func", "trial_timeout"),
-        )
-        options = {name: kwargs.pop(name) for name in names}
-        return command(*args, options=options, **kwargs)
 
     return wrapper  # type: ignore[return-value]
 
@@ -274,13 +163,13 @@ def allow_option(command: F) -> F:
         envvar="LEDGER_ALLOW",
         show_envvar=True,
         metavar="PACKAGE",
-        help="Permit an own objective from this package or module; may be repeated. A study's row names code, and"
-        " rows can be written by others, so nothing is permitted unasked.",
+        help="Load objectives from this package or module; may be repeated. A study's row names code to run, and other"
+        " users can write rows, so no package is allowed by default.",
     )(command)
 
 
 def wait_option(command: F) -> F:
     """Add --wait, passed as `wait`."""
     return click.option(
-        "--wait", is_flag=True, help="Where the study has another manager, wait for its end instead of leaving."
+        "--wait", is_flag=True, help="If the study has another manager, wait until it ends instead of exiting."
     )(command)

@@ -1,4 +1,4 @@
-"""optuna: let Optuna read the ledger."""
+"""optuna: views by which Optuna reads the ledger."""
 
 import click
 
@@ -10,16 +10,16 @@ from ledger.settings import Settings
 
 @click.group(epilog=examples("ledger optuna enable", "ledger optuna status", "ledger optuna url"))
 def optuna() -> None:
-    """Let Optuna, its plots and its dashboard read the ledger live."""
+    """Let Optuna, its plots and its dashboard read the ledger."""
 
 
 @optuna.command(epilog=examples("ledger optuna enable"))
 @settings_options
 def enable(settings: Settings) -> None:
-    """Make the views that show the ledger as Optuna's tables, in schema optuna; nothing is copied.
+    """Create views in schema optuna that show the ledger as Optuna's tables.
 
-    Optuna only reads them: whatever it writes is refused. `ledger db upgrade` keeps them in step. They cost an index
-    more on the trials, and nothing else; `ledger optuna disable` removes both.
+    Nothing is copied, and every write by Optuna is refused. `ledger db upgrade` updates the views. They need one more
+    index on the trials; `ledger optuna disable` removes both.
     """
     from ledger.database import migration
     from ledger.database.connection import engine
@@ -27,9 +27,9 @@ def enable(settings: Settings) -> None:
 
     with database(settings) as url, engine(url, statement_seconds=MIGRATION_SECONDS).connect() as connection:
         migration.check(connection)
-        made = optuna_views.enable(connection)
+        is_new = optuna_views.enable(connection)
     click.echo(
-        f"Optuna can read this ledger{'' if made else ', as before'}: `ledger dashboard` shows it, and"
+        f"Optuna can read this ledger{'' if is_new else ', as before'}: `ledger dashboard` shows it, and"
         " `ledger optuna url` is its storage"
     )
 
@@ -37,7 +37,7 @@ def enable(settings: Settings) -> None:
 @optuna.command(epilog=examples("ledger optuna disable"))
 @settings_options
 def disable(settings: Settings) -> None:
-    """Remove the views again."""
+    """Remove the views."""
     from ledger.database import migration
     from ledger.database.connection import engine
     from ledger.optuna import views as optuna_views
@@ -52,7 +52,7 @@ def disable(settings: Settings) -> None:
 @document.json_option
 @settings_options
 def status(as_json: bool, settings: Settings) -> None:
-    """Say whether Optuna can read the ledger, with which versions, and what it does not see."""
+    """Show whether Optuna can read the ledger, the supported versions, and the studies that it sees in part."""
     from ledger.database import migration
     from ledger.database.connection import engine
     from ledger.optuna import views as optuna_views
@@ -67,33 +67,33 @@ def status(as_json: bool, settings: Settings) -> None:
         document.write({"enabled": enabled, **versions_by_key, "not_wholly_shown": list(hidden)})
         return
     if not enabled:
-        click.echo("Optuna cannot read this ledger: `ledger optuna enable` lets it")
+        click.echo("Optuna cannot read this ledger: run `ledger optuna enable`")
         return
     versions = " and ".join(f"{package} {series}" for package, series in SUPPORTED.items())
     click.echo(f"Optuna can read this ledger, with {versions}")
     for name in hidden:
         click.echo(
-            f"warning: study {name} has more trials than Optuna's ids have room for, and it does not see the last:"
-            f" `ledger export {name} --format optuna` writes them all"
+            f"warning: study {name} has more trials than Optuna has ids for, so Optuna does not see the last ones:"
+            f" `ledger export {name} --format optuna` writes all of them"
         )
 
 
 @optuna.command(epilog=examples("ledger optuna url", 'optuna-dashboard "$(ledger optuna url)"'))
 @settings_options
 def url(settings: Settings) -> None:
-    """Print the storage URL for Optuna, without a password: PGPASSWORD or ~/.pgpass is its place."""
+    """Print the URL of the ledger as an Optuna storage, without a password. Set it in PGPASSWORD or ~/.pgpass."""
     from psycopg.conninfo import conninfo_to_dict
 
     from ledger import embedded
-    from ledger.optuna import connect as reading
+    from ledger.optuna import connect
 
-    if reading.is_installed():
-        reading.check_version("optuna")
-    with database(settings) as found:
-        reading.check_enabled(found)
-        click.echo(reading.url(found))
+    if connect.is_installed():
+        connect.check_version("optuna")
+    with database(settings) as database_url:
+        connect.check_enabled(database_url)
+        click.echo(connect.url(database_url))
     if settings.database_url is None:
         if not embedded.is_running(settings.home):
             click.echo("ledger: the embedded server is not running now; `ledger dashboard` starts it", err=True)
     elif "password" in conninfo_to_dict(settings.database_url):
-        click.echo("ledger: the password is left out: put it into PGPASSWORD or ~/.pgpass", err=True)
+        click.echo("ledger: the URL is printed without its password: set it in PGPASSWORD or ~/.pgpass", err=True)

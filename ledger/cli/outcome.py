@@ -5,14 +5,16 @@ from collections.abc import Mapping
 from typing import Any
 
 import click
+from sqlalchemy import Connection
 
-from ledger.database.store import Store, StudyRow
+from ledger.database import reads, trials
+from ledger.database.rows import StudyRow
 from ledger.text import one_line
 
 
-def show(store: Store, row: StudyRow) -> None:
+def show(connection: Connection, row: StudyRow) -> None:
     """Print how the study stands and its best trial."""
-    progress = store.progress(row.name)[0]
+    progress = reads.progress(connection, row.name)[0]
     counts = ", ".join(
         f"{getattr(progress, state)} {state}"
         for state in ("complete", "running", "pending", "failed", "cancelled")
@@ -21,21 +23,22 @@ def show(store: Store, row: StudyRow) -> None:
     lines = {
         "study": row.name,
         "state": row.state + (f": {one_line(row.reason, 1_000)}" if row.reason else ""),
-        "iterations": f"{progress.iterations_told} of {row.iterations}",
+        "budget": f"{progress.ended} of {row.budget} trials",
+        "iterations": f"{progress.iterations_told} told",
         "trials": counts or "none yet",
     }
     if data := row.spec["objective"].get("data"):
         name, target = one_line(data["name"], 100), one_line(data["target"], 100)
         lines["data"] = f"{name}, {data['rows']:,} rows, target {target}, SHA-256 {data['sha256']}"
-    best = store.best(row.id)
+    best = trials.best(connection, row.id)
     if best is not None:
         lines["best"] = f"trial {best.number} of iteration {best.iteration}" + (
             f", {best.source}" if best.source != "proposed" else ""
         )
         lines["parameters"] = json.dumps(best.params)
         lines["loss"] = repr(best.loss)
-        if progress.best_score is not None:
-            lines[progress.metric] = repr(progress.best_score) + _spread(row.spec["objective"], best.metrics)
+        if progress.metric is not None and progress.best_score is not None:
+            lines[progress.metric] = repr(progress.best_score) + _spread(row.spec["objective"], best.metrics or {})
     width = max(11, *map(len, lines))
     for name, value in lines.items():
         click.echo(f"{name:<{width}} {value}")

@@ -1,4 +1,4 @@
-"""query: the ready questions, answered without psql."""
+"""query: the named queries of sql/queries, without psql."""
 
 import json
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from ledger.access import ledger_store
+from ledger.access import connected
 from ledger.cli import document, table
 from ledger.cli.options import TEXT, examples, settings_options
 from ledger.errors import UsageError
@@ -22,7 +22,7 @@ from ledger.settings import Settings
     )
 )
 @click.argument("name", required=False, type=TEXT)
-@click.option("--list", "listing", is_flag=True, help="List the questions.")
+@click.option("--list", "listing", is_flag=True, help="List the queries.")
 @click.option(
     "-v",
     "--variable",
@@ -30,37 +30,38 @@ from ledger.settings import Settings
     multiple=True,
     type=TEXT,
     metavar="NAME=VALUE",
-    help="As with psql: study=NAME for one study; some have others.",
+    help="A variable of the query, as for psql: study=NAME for one study. Some queries have others.",
 )
 @document.json_option
 @settings_options
 def query(name: str | None, listing: bool, variables: Sequence[str], as_json: bool, settings: Settings) -> None:
-    """Answer a ready question of the ledger: one of sql/queries, as `ledger db psql -f` would.
+    """Run a named query of sql/queries, as `ledger db psql -f` does.
 
-    NAME is one that `ledger query --list` shows. Questions are about every study unless told `-v study=NAME`.
+    `ledger query --list` shows the names. A query is about every study unless `-v study=NAME` selects one.
     """
-    from ledger.database import queries
+    from ledger.database import queries, reads
 
     if listing:
-        found = queries.known().values()
+        known = queries.known().values()
         if as_json:
             document.write(
-                [{"query": one.name, "question": one.question, "variables": list(one.variables)} for one in found]
+                [{"query": item.name, "question": item.question, "variables": list(item.variables)} for item in known]
             )
         else:
-            table.show(
-                ("QUERY", "QUESTION", "VARIABLES"), [(one.name, one.question, " ".join(one.variables)) for one in found]
-            )
+            rows = [(item.name, item.question, " ".join(item.variables)) for item in known]
+            table.show(("QUERY", "QUESTION", "VARIABLES"), rows)
         return
     if name is None:
-        raise UsageError("which question? `ledger query --list` shows them")
+        raise UsageError("the name of a query is missing: `ledger query --list` shows the names")
     statement = queries.find(name).with_values(dict(map(_pair, variables)))
-    with ledger_store(settings) as store:
-        columns, rows = store.ask(statement)
+    with connected(settings) as connection:
+        columns, answers = reads.ask(connection, statement)
     if as_json:
-        document.write([dict(zip(columns, map(document.plain, row), strict=True)) for row in rows])
-    elif rows:
-        table.show([column.upper().replace("_", " ") for column in columns], [tuple(map(_cell, row)) for row in rows])
+        document.write([dict(zip(columns, map(document.plain, row), strict=True)) for row in answers])
+    elif answers:
+        table.show(
+            [column.upper().replace("_", " ") for column in columns], [tuple(map(_cell, row)) for row in answers]
+        )
     else:
         click.echo("no rows")
 

@@ -1,16 +1,16 @@
-"""report: a study as a page of plots, or one of the plots as a picture."""
+"""report: a study as an HTML page of plots, or one plot as a PNG image."""
 
 from pathlib import Path
 
 import click
 
-from ledger.access import ledger_store
+from ledger.access import connected
 from ledger.cli.names import STUDY
 from ledger.cli.options import examples, settings_options
 from ledger.errors import UsageError
 from ledger.settings import Settings
 
-# as in ledger.report.plots.PLOTS, which is not imported for a help text
+# the names of ledger.report.plots.PLOTS, which is too slow to import for a help text
 NAMES = ("convergence", "parallel", "parameters", "dependence", "importance", "timeline")
 
 
@@ -26,7 +26,7 @@ NAMES = ("convergence", "parallel", "parameters", "dependence", "importance", "t
     required=True,
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="PATH",
-    help="The file to write; it appears whole or not at all.",
+    help="File to write. It appears only when it is complete.",
 )
 @click.option(
     "--format",
@@ -34,17 +34,18 @@ NAMES = ("convergence", "parallel", "parameters", "dependence", "importance", "t
     type=click.Choice(["html", "png"]),
     default="html",
     show_default=True,
-    help="A page of all plots, or a picture of one, which takes a Chromium or Chrome and the extra png.",
+    help="html: a page of all plots. png: an image of one plot, which needs Chromium or Chrome and the extra png.",
 )
 @click.option("--plot", type=click.Choice(NAMES), help="The plot that --format png draws.")
 @settings_options
 def report(name: str, output: Path, format_: str, plot: str | None, settings: Settings) -> None:
     """Write a study's plots and trials as one page that needs no network.
 
-    Losses by trial, parallel coordinates, each parameter against the loss, what the surrogate believes of it and how
-    important it is, the workers' attempts in time, a table of trials, the best parameters, and the study's spec. It can
-    be written at any time, of studies that run, too.
+    The page shows the losses by trial, parallel coordinates, each parameter against the loss, its partial dependence
+    and importance by the surrogate, the attempts of the workers over time, a table of trials, the best parameters, and
+    the study's spec. The study may be running.
     """
+    from ledger.database import studies, transfer
     from ledger.export.files import check_folder, whole_file
 
     if (format_ == "png") != (plot is not None):
@@ -54,8 +55,8 @@ def report(name: str, output: Path, format_: str, plot: str | None, settings: Se
     check_folder(output.parent)
     if format_ == "png":
         _check_installed()
-    with ledger_store(settings) as store:
-        ledger = store.snapshot(store.study(name).id)
+    with connected(settings) as connection:
+        ledger = transfer.snapshot(connection, studies.get(connection, name).id)
     if plot is None:
         from ledger.report.page import render
 

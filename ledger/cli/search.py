@@ -1,4 +1,4 @@
-"""run, manager and resume: the commands that carry a study on."""
+"""The commands that carry out a study: run, manager and resume."""
 
 import os
 from collections.abc import Collection
@@ -9,8 +9,12 @@ import click
 
 from ledger.access import database
 from ledger.cli.names import STUDY
-from ledger.cli.options import allow_option, examples, service_options, study_options, wait_option
+from ledger.cli.options import allow_option, examples, service_options, wait_option
+from ledger.cli.study_options import study_option, study_options
+from ledger.errors import UsageError
 from ledger.settings import Settings
+from ledger.study.file import assemble
+from ledger.study.file import workers as workers_of
 
 
 @click.command(
@@ -23,11 +27,7 @@ from ledger.settings import Settings
     )
 )
 @study_options
-@click.option(
-    "--workers",
-    type=click.IntRange(min=1),
-    help="Workers to start on this machine. Default: one a core, at most the batch size.",
-)
+@study_option("workers")
 @allow_option
 @wait_option
 @service_options
@@ -41,18 +41,18 @@ def run(
 ) -> None:
     """Run a study on this machine: database, workers and manager.
 
-    Without a database URL it starts the embedded PostgreSQL in ./.ledger, whose data stay. The same command, after
-    Ctrl-C or a crash, goes on where it was; a complete study is shown.
+    Without a database URL it starts the embedded PostgreSQL in ./.ledger, which keeps its data. After Ctrl-C or a
+    crash, the same command continues the study. It shows the result of a study that is complete.
     """
     from ledger import search
+    from ledger.cli.environment import log_environment
     from ledger.cli.shown import Shown, end, local
-    from ledger.study.spec import assemble
-    from ledger.study.spec import workers as workers_of
 
     study = assemble(options, file)
     workers = workers or workers_of(file) or min(os.cpu_count() or 1, study.batch_size)
     if study.objective.function is not None:
         search.check_objective(study.spec()["objective"], allow)
+    log_environment(settings)
     with database(settings, create=True) as url:
         shown = Shown(settings)
         row = search.run(url, settings, study, local(workers, allow, shown), wait=wait, listener=shown)
@@ -71,14 +71,15 @@ def run(
 def manager(file: Path | None, options: dict[str, Any], wait: bool, settings: Settings) -> None:
     """Manage a study whose workers are started elsewhere.
 
-    Asks the optimizer for points, inserts them, waits for the workers' losses, and tells the optimizer, until the
-    budget is used. The exit code is the study's outcome: 0 where it is complete.
+    It asks the optimizer for points, inserts them as trials, waits for the workers' losses and tells them to the
+    optimizer, until the budget is used. The exit code is 0 if the study is complete.
     """
     from ledger import search
+    from ledger.cli.environment import log_environment
     from ledger.cli.shown import Shown, end
-    from ledger.study.spec import assemble
 
     study = assemble(options, file)
+    log_environment(settings)
     with database(settings, create=True) as url:
         row = search.run(url, settings, study, search.LocalWorkers(), wait=wait, listener=Shown(settings))
         end(url, settings, row)
@@ -88,32 +89,44 @@ def manager(file: Path | None, options: dict[str, Any], wait: bool, settings: Se
     epilog=examples(
         "ledger resume svm-42-5a83e9",
         "ledger resume svm-42-5a83e9 --iterations 6 --workers 4",
+        "ledger resume svm-42-5a83e9 --trials 100",
     )
 )
 @click.argument("name", type=STUDY)
-@click.option("--iterations", type=click.IntRange(min=1), help="Extend the budget to this many iterations.")
+@study_option("iterations", "Extend the budget to this many iterations.")
+@study_option("trials", "Extend the budget to this many trials.")
 @click.option(
     "--workers",
     type=click.IntRange(min=0),
-    help="Workers to start on this machine. Default: one a core for the embedded database, none for another.",
+    help="Workers to start on this machine. Default: one for each core with the embedded database, else none.",
 )
 @allow_option
 @wait_option
 @service_options
 def resume(
-    name: str, iterations: int | None, workers: int | None, allow: Collection[str], wait: bool, settings: Settings
+    name: str,
+    iterations: int | None,
+    trials: int | None,
+    workers: int | None,
+    allow: Collection[str],
+    wait: bool,
+    settings: Settings,
 ) -> None:
-    """Let a paused study go on, continue one after a kill, or extend it.
+    """Continue a study that was paused, killed or failed, or extend it.
 
-    Nothing has to be restored: the ledger is the state.
+    No state has to be restored: all of it is in the ledger.
     """
     from ledger import search
     from ledger.cli.shown import Shown, end, local
 
+    if iterations is not None and trials is not None:
+        raise UsageError("--iterations and --trials exclude each other; leave one out")
     if workers is None:
         workers = 0 if settings.database_url else os.cpu_count() or 1
     with database(settings) as url:
         shown = Shown(settings)
-        crew = local(workers, allow, shown)
-        row = search.resume(url, settings, name, crew, iterations=iterations, wait=wait, listener=shown)
+        started = local(workers, allow, shown)
+        row = search.resume(
+            url, settings, name, started, iterations=iterations, trials=trials, wait=wait, listener=shown
+        )
         end(url, settings, row)

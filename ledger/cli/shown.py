@@ -5,11 +5,11 @@ from collections.abc import Collection
 
 from ledger.cli import outcome
 from ledger.database.connection import engine
-from ledger.database.store import Store, StudyRow
+from ledger.database.rows import StudyRow
 from ledger.errors import LedgerError
 from ledger.search import Listener, LocalWorkers
 from ledger.settings import Settings
-from ledger.terminal.live import View, can_draw
+from ledger.terminal.live import LiveView, can_draw
 
 
 class Shown(Listener):
@@ -19,7 +19,7 @@ class Shown(Listener):
         self._statement_seconds = settings.statement_timeout
         self._log = (settings.log_format, settings.log_level)
         self._is_drawn = can_draw(sys.stderr) and settings.log_format == "text"
-        self._view: View | None = None
+        self._view: LiveView | None = None
 
     @property
     def worker_options(self) -> list[str]:
@@ -30,7 +30,7 @@ class Shown(Listener):
     def started(self, url: str, study: StudyRow) -> None:
         """Begin to draw the view."""
         if self._is_drawn:
-            self._view = View(url, study.id, self._statement_seconds, sys.stderr)
+            self._view = LiveView(url, study.id, self._statement_seconds, sys.stderr)
             self._view.__enter__()
 
     @property
@@ -52,7 +52,7 @@ def local(count: int, allowed: Collection[str], shown: Shown) -> LocalWorkers:
 def end(url: str, settings: Settings, row: StudyRow) -> None:
     """Print what the study has found; a LedgerError where it did not complete."""
     with engine(url, "ledger command", statement_seconds=settings.statement_timeout).connect() as connection:
-        outcome.show(Store(connection), row)
+        outcome.show(connection, row)
     if row.state != "complete":
         way_out = f": `ledger resume {row.name}` tries again" if row.state == "failed" else ""
         raise LedgerError(f"study {row.name} is {row.state}{way_out}")

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from ledger.access import ledger_store
+from ledger.access import connected
 from ledger.cli import document
 from ledger.cli.names import STUDY
 from ledger.cli.options import examples, settings_options
@@ -32,38 +32,40 @@ def status(name: str, watch: bool, as_json: bool, settings: Settings) -> None:
     With --watch it ends with the study, and the exit code is the study's outcome: 0 where it is complete. All times
     are by the database's clock.
     """
+    from ledger.database import status, studies
+
     if watch and as_json:
         raise UsageError("--json is one document: leave --watch out")
     from ledger.terminal.line import line
     from ledger.terminal.live import can_draw, console, follow, live
 
-    with ledger_store(settings) as store:
-        study_id = store.study(name).id
+    with connected(settings) as connection:
+        study_id = studies.get(connection, name).id
         if as_json:
-            document.write(_document(store.status(study_id)))
+            document.write(_document(status.read(connection, study_id)))
             return
         if not watch:
-            from ledger.terminal.picture import Picture
+            from ledger.terminal.panel import StatusPanel
 
             on = console(sys.stdout)
-            found = store.status(study_id)
-            on.print(Picture(found, rows=len(found.workers)))
+            now = status.read(connection, study_id)
+            on.print(StatusPanel(now, rows=len(now.workers)))
             return
-        changes = follow(lambda: store.status(study_id), time.sleep)
+        changes = follow(lambda: status.read(connection, study_id), time.sleep)
         if can_draw(sys.stdout):
-            from ledger.terminal.picture import Picture
+            from ledger.terminal.panel import StatusPanel
 
             with live(console(sys.stdout), transient=False) as view:
-                for found in changes:
-                    view.update(Picture(found), refresh=True)
+                for now in changes:
+                    view.update(StatusPanel(now), refresh=True)
         else:
-            said = ""
-            for found in changes:
-                if (now := line(found)) != said:
-                    said = now
-                    click.echo(said)
-    if found.state != "complete":
-        raise LedgerError(f"study {name} is {found.state}")
+            last = ""
+            for now in changes:
+                if (text := line(now)) != last:
+                    last = text
+                    click.echo(text)
+    if now.state != "complete":
+        raise LedgerError(f"study {name} is {now.state}")
 
 
 def _document(status: Any) -> dict[str, Any]:

@@ -1,54 +1,39 @@
-"""study: create, list, show, view, pause, cancel, delete."""
+"""The commands of studies: create, list, show, view, pause, cancel and delete."""
 
-from pathlib import Path
 from typing import Any
 
 import click
 
-from ledger.access import ledger_store
+from ledger.access import connected
 from ledger.cli import document, outcome, table
 from ledger.cli.names import STUDY
-from ledger.cli.options import examples, settings_options, study_options
+from ledger.cli.options import examples, settings_options
+from ledger.database.rows import IterationRow, ProgressRow, columns
 from ledger.errors import LedgerError, UsageError
 from ledger.settings import Settings
 
 # Of --json.
-_PROGRESS = (
-    *("study", "state", "reason", "iterations_told", "iterations", "complete", "running", "pending", "failed"),
-    *("cancelled", "attempts", "best_loss", "metric", "best_score", "created_at"),
-)
-_ITERATION = (
-    *("number", "round", "size", "asked_at", "told_at", "ask_seconds", "tell_seconds", "mean_loss", "best_loss"),
-)
+_BEST = ("number", "iteration", "source", "params", "loss", "metrics")
+_ITERATION = tuple(name for name in columns(IterationRow) if name not in ("surrogate", "environment", "seen"))
 
 
-@click.group(epilog=examples("ledger study list", "ledger study show svm-42-5a83e9"))
+class _Group(click.Group):
+    """The commands of studies. The module of `create` is imported when it is needed: pydantic takes 0.1 s."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return ["create", *super().list_commands(ctx)]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name == "create":
+            from ledger.cli.create import create
+
+            return create
+        return super().get_command(ctx, cmd_name)
+
+
+@click.group(cls=_Group, epilog=examples("ledger study list", "ledger study show svm-42-5a83e9"))
 def study() -> None:
     """Look at studies and steer them."""
-
-
-@study.command(
-    epilog=examples("ledger study create my-study.toml", "ledger study create --model svm --name warm --iterations 10")
-)
-@study_options
-@settings_options
-def create(file: Path | None, options: dict[str, Any], settings: Settings) -> None:
-    """Record a study and leave it without a manager, so that nothing is proposed yet.
-
-    Points can be enqueued and history imported before it begins: `ledger resume NAME` lets it, as `ledger run` and
-    `ledger manager` do with the same settings.
-    """
-    from ledger.manager.batch import record
-    from ledger.study.spec import assemble
-
-    asked = assemble(options, file)
-    with ledger_store(settings, create=True) as store:
-        if record(store, asked) is None:
-            raise LedgerError(
-                f"study {asked.name} is there already: `ledger study show {asked.name}` shows it, and another --name"
-                " makes another"
-            )
-    click.echo(f"study {asked.name} is recorded, and nothing is proposed yet: `ledger resume {asked.name}` begins it")
 
 
 @study.command(name="list", epilog=examples("ledger study list", "ledger study list --json | jq '.[].study'"))
@@ -56,8 +41,10 @@ def create(file: Path | None, options: dict[str, Any], settings: Settings) -> No
 @settings_options
 def list_(as_json: bool, settings: Settings) -> None:
     """List the studies, the oldest first."""
-    with ledger_store(settings) as store:
-        rows = store.progress()
+    from ledger.database import reads
+
+    with connected(settings) as connection:
+        rows = reads.progress(connection)
     if as_json:
         document.write([_progress(row) for row in rows])
         return
@@ -65,10 +52,10 @@ def list_(as_json: bool, settings: Settings) -> None:
         click.echo("no studies yet: `ledger run` makes one")
         return
     table.show(
-        ["STUDY", "STATE", "ITERATIONS", "COMPLETE", "RUNNING", "FAILED", "BEST LOSS", "CREATED (UTC)"],
+        ["STUDY", "STATE", "BUDGET", "COMPLETE", "RUNNING", "FAILED", "BEST LOSS", "CREATED (UTC)"],
         [
             (
-                *(row.study, row.state, f"{row.iterations_told}/{row.iterations}", row.complete, row.running),
+                *(row.study, row.state, f"{row.ended}/{row.budget}", row.complete, row.running),
                 *(row.failed, row.best_loss, f"{row.created_at:%Y-%m-%d %H:%M}"),
             )
             for row in rows
@@ -90,25 +77,26 @@ def show(name: str, as_json: bool, settings: Settings) -> None:
 
     It ends with the best parameters as a Python dict and as TOML, to be pasted.
     """
+    from ledger.database import reads, studies, trials
     from ledger.terminal.paste import as_python, as_toml
 
-    with ledger_store(settings) as store:
-        row = store.study(name)
-        best = store.best(row.id)
-        iterations = store.iterations(row.id)
+    with connected(settings) as connection:
+        row = studies.get(connection, name)
+        best = trials.best(connection, row.id)
+        iterations = studies.iterations(connection, row.id)
         if as_json:
             document.write(
                 {
-                    **_progress(store.progress(name)[0]),
+                    **_progress(reads.progress(connection, name)[0]),
                     "finished_at": row.finished_at,
-                    "best": None if best is None else dict(best._mapping),
+                    "best": None if best is None else document.pick(best, *_BEST),
                     "iteration_list": [document.pick(iteration, *_ITERATION) for iteration in iterations],
                     "spec": row.spec,
                     "versions": row.versions,
                 }
             )
             return
-        outcome.show(store, row)
+        outcome.show(connection, row)
         # in steady mode, an iteration is no more than a trial that replaces another
         for iteration in iterations if row.spec.get("mode") != "steady" else ():
             if iteration.told_at is None:
@@ -131,15 +119,17 @@ def view(name: str, settings: Settings) -> None:
 
     Run it again when trials report other metrics. An upgrade keeps the view, and deleting the study drops it.
     """
-    with ledger_store(settings) as store:
-        made = store.flatten(store.study(name))
-    metrics = [column for column in made.columns if column.of == "metrics"]
+    from ledger.database import studies
+
+    with connected(settings) as connection:
+        made = studies.flatten(connection, studies.get(connection, name))
+    metrics = [column for column in made.columns if column.source == "metrics"]
     click.echo(
         f'view ledger."{made.name}" has {len(made.columns) - len(metrics)} parameters and {len(metrics)} metrics:'
         f" `ledger db psql -c 'table ledger.\"{made.name}\"'`"
     )
-    if made.left_out:
-        click.echo(f"ledger: it has no room for {len(made.left_out)} more metrics: read ledger.trials", err=True)
+    if made.omitted:
+        click.echo(f"ledger: it has no room for {len(made.omitted)} more metrics: read ledger.trials", err=True)
 
 
 @study.command(epilog=examples("ledger study pause svm-42-5a83e9"))
@@ -147,10 +137,13 @@ def view(name: str, settings: Settings) -> None:
 @settings_options
 def pause(name: str, settings: Settings) -> None:
     """Hand out no more trials; those that are running finish."""
-    with ledger_store(settings) as store:
-        row = store.study(name)
-        if not store.pause(row.id) and row.state != "paused":
-            raise LedgerError(f"study {name} is {row.state}, so it cannot be paused")
+    from ledger.database import studies
+
+    with connected(settings) as connection:
+        row = studies.get(connection, name)
+        state = studies.pause(connection, row.id)
+        if state != "paused":
+            raise LedgerError(f"study {name} is {state}, so it cannot be paused")
     click.echo(f"study {name} is paused: `ledger resume {name}` lets it go on")
 
 
@@ -159,11 +152,13 @@ def pause(name: str, settings: Settings) -> None:
 @settings_options
 def cancel(name: str, settings: Settings) -> None:
     """End a study for good; what it has found stays."""
-    with ledger_store(settings) as store:
-        row = store.study(name)
+    from ledger.database import studies
+
+    with connected(settings) as connection:
+        row = studies.get(connection, name)
         if row.has_ended:
             raise LedgerError(f"study {name} is {row.state} already, so it cannot be cancelled")
-        store.cancel(row.id, "cancelled by `ledger study cancel`")
+        studies.cancel(connection, row.id, "cancelled by `ledger study cancel`")
     click.echo(f"study {name} is cancelled")
 
 
@@ -173,17 +168,19 @@ def cancel(name: str, settings: Settings) -> None:
 @settings_options
 def delete(name: str, yes: bool, settings: Settings) -> None:
     """Remove a study and all that it has: trials, attempts, losses."""
-    with ledger_store(settings) as store:
-        row = store.study(name)
+    from ledger.database import studies
+
+    with connected(settings) as connection:
+        row = studies.get(connection, name)
         if not yes:
             raise UsageError(f"study {name} would be removed with all its trials: say --yes, or export it first")
-        if not store.lock(row.id):
+        if studies.delete(connection, row) == "managed":
             raise LedgerError(
                 f"study {name} has a manager at work: stop it, or `ledger study cancel {name}`, then delete"
             )
-        store.delete(row.id)
     click.echo(f"study {name} is deleted")
 
 
-def _progress(row: Any) -> dict[str, Any]:
-    return {**document.pick(row, *_PROGRESS), "elapsed_seconds": row.elapsed.total_seconds()}
+def _progress(row: ProgressRow) -> dict[str, Any]:
+    facts = {name: getattr(row, name) for name in columns(ProgressRow)}
+    return {**facts, "elapsed_seconds": facts.pop("elapsed").total_seconds()}

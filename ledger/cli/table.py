@@ -1,4 +1,4 @@
-"""A table for people."""
+"""Tables of text on standard output."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ from ledger.text import one_line
 
 
 def show(headers: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """Print rows under their headers, numbers to the right; None is shown as "-"."""
+    """Print rows below their headers. Columns with numbers are aligned to the right, and None is printed as "-"."""
     cells = [
         ["-" if cell is None else f"{cell:.6g}" if isinstance(cell, float) else one_line(str(cell)) for cell in row]
         for row in rows

@@ -5,11 +5,12 @@ from typing import Any
 
 import click
 
-from ledger.access import ledger_store
+from ledger.access import connected
 from ledger.cli import document, table
 from ledger.cli.contents import Contents
 from ledger.cli.names import STUDY
 from ledger.cli.options import TEXT, examples, settings_options
+from ledger.database.rows import TRIAL_STATES, AttemptRow, TrialRow, columns
 from ledger.errors import UsageError
 from ledger.settings import Settings
 from ledger.text import last_line, one_line
@@ -19,12 +20,7 @@ PARAMS_SHOWN = 60
 # Of a line that is shown whole, unless somebody filled it.
 LONGEST = 1_000
 # Of --json.
-_TRIAL = (
-    *("number", "iteration", "round", "source", "retry_of", "params", "state", "loss", "metrics", "seconds"),
-    *("attempts", "failures", "lost", "worker", "available_at", "claimed_at", "lease_until", "deadline_at"),
-    *("finished_at", "error"),
-)
-_ATTEMPT = ("number", "worker", "claimed_at", "ended_at", "outcome", "loss", "seconds", "error")
+_ATTEMPT = tuple(name for name in columns(AttemptRow) if name != "trial")
 
 
 @click.group(epilog=examples("ledger trial list svm-42-5a83e9", "ledger trial show svm-42-5a83e9 3"))
@@ -43,15 +39,19 @@ def trial() -> None:
 @click.argument("name", type=STUDY)
 @click.option(
     "--state",
-    type=click.Choice(["pending", "running", "complete", "failed", "cancelled"]),
+    type=click.Choice(TRIAL_STATES),
     help="Only trials in this state.",
 )
 @document.json_option
 @settings_options
 def list_(name: str, state: str | None, as_json: bool, settings: Settings) -> None:
     """List a study's trials in order."""
-    with ledger_store(settings) as store:
-        rows = [row for row in store.trials(store.study(name).id) if state in (None, row.state)]
+    from ledger.database import studies, trials
+
+    with connected(settings) as connection:
+        rows = [
+            row for row in trials.all_of(connection, studies.get(connection, name).id) if state in (None, row.state)
+        ]
     if as_json:
         document.write([_facts(row) for row in rows])
         return
@@ -77,10 +77,12 @@ def list_(name: str, state: str | None, as_json: bool, settings: Settings) -> No
 @settings_options
 def show(name: str, number: int, as_json: bool, settings: Settings) -> None:
     """Show one trial with its attempts and their errors."""
-    with ledger_store(settings) as store:
-        study = store.study(name)
-        row = store.trial(study, number)
-        attempts = store.attempts(study.id, number)
+    from ledger.database import studies, trials
+
+    with connected(settings) as connection:
+        study = studies.get(connection, name)
+        row = trials.get(connection, study, number)
+        attempts = trials.attempts(connection, study.id, number)
     if as_json:
         document.write(
             {"study": name, **_facts(row), "attempt_list": [document.pick(one, *_ATTEMPT) for one in attempts]}
@@ -133,17 +135,18 @@ def enqueue(name: str, values: tuple[str, ...], file: tuple[str, bytes] | None, 
     join the last iteration while that is under way; else they make one more, and a study that has ended runs again.
     They cost nothing of the budget. All of them are enqueued, or none.
     """
+    from ledger.database import studies, trials
     from ledger.study.points import read_lines, read_pairs
     from ledger.study.space import Space
 
     if bool(values) == (file is not None):
         raise UsageError("say which point: PARAMETER=VALUE for every parameter, or --file for several points")
-    with ledger_store(settings) as store:
-        study = store.study(name)
+    with connected(settings) as connection:
+        study = studies.get(connection, name)
         space = Space.from_json(study.spec["space"])
         points = read_pairs(space, values) if file is None else read_lines(space, *file)
-        made = store.enqueue(study.id, points)
-        now = store.study(name)
+        made = trials.enqueue(connection, study.id, points)
+        now = studies.get(connection, name)
     for point, number in zip(points, made, strict=True):
         click.echo(f"trial {number} of study {name} is enqueued: {one_line(json.dumps(point), LONGEST)}")
     if study.has_ended and not now.has_ended:
@@ -161,17 +164,17 @@ def retry(name: str, numbers: tuple[int, ...], settings: Settings) -> None:
     iteration while that is under way. Else they make one more, and a study that has ended runs again. All of them are
     retried, or none.
     """
-    with ledger_store(settings) as store:
-        study = store.study(name)
+    from ledger.database import studies, trials
+
+    with connected(settings) as connection:
+        study = studies.get(connection, name)
         for number in numbers:
-            store.trial(study, number)
-        made = store.retry(study.id, numbers)
-        now = store.study(name)
+            trials.get(connection, study, number)
+        made = trials.retry(connection, study.id, numbers)
+        now = studies.get(connection, name)
     for number, successor in zip(numbers, made, strict=True):
         click.echo(f"trial {number} of study {name} is tried again as trial {successor}")
-    if now.iterations > study.iterations:
-        click.echo(f"its budget is {now.iterations} iterations now: `ledger resume {name}` goes on with it")
-    elif study.has_ended:
+    if study.has_ended and not now.has_ended:
         click.echo(f"it runs again: `ledger resume {name}` goes on with it")
 
 
@@ -184,14 +187,16 @@ def cancel(name: str, numbers: tuple[int, ...], settings: Settings) -> None:
 
     A worker that trains one stops within a heartbeat, and goes on with another. All of them are cancelled, or none.
     """
-    with ledger_store(settings) as store:
-        study = store.study(name)
+    from ledger.database import studies, trials
+
+    with connected(settings) as connection:
+        study = studies.get(connection, name)
         for number in numbers:
-            store.trial(study, number)
-        store.cancel_trials(study.id, numbers, "cancelled by `ledger trial cancel`")
+            trials.get(connection, study, number)
+        trials.cancel(connection, study.id, numbers, "cancelled by `ledger trial cancel`")
     for number in numbers:
         click.echo(f"trial {number} of study {name} is cancelled")
 
 
 def _facts(row: Any) -> dict[str, Any]:
-    return document.pick(row, *_TRIAL)
+    return document.pick(row, *columns(TrialRow))

@@ -1,10 +1,10 @@
-"""verify: does a study's ledger agree with itself and with its proposals computed anew?"""
+"""verify: compares the records of a study with each other, and with its recomputed proposals."""
 
 from itertools import groupby
 
 import click
 
-from ledger.access import ledger_store
+from ledger.access import connected
 from ledger.cli import document
 from ledger.cli.names import STUDY
 from ledger.cli.options import examples, settings_options
@@ -17,35 +17,36 @@ from ledger.settings import Settings
 @document.json_option
 @settings_options
 def verify(name: str, as_json: bool, settings: Settings) -> None:
-    """Recompute a study from its ledger.
+    """Check the records of a study, and recompute its proposals.
 
-    The first difference is told with its place, and is exit code 1. Every state is compared with its columns, every
-    count with its attempts, every complete trial with its one complete attempt, every mean and best loss with its
-    trials, and every proposal with the one that follows from the seed and the trials before it. Proposals made with
-    other versions, or on another BLAS kernel, than those of here are not comparable: these are listed, and are no
-    difference. A study that runs can be verified, too.
+    The command compares each state with its columns, each count with its attempts, each complete trial with its one
+    complete attempt, each mean and best loss with its trials, and each proposal with the one that follows from the seed
+    and the earlier trials. It reports the first difference with its place, and ends with exit code 1. A proposal of
+    other package versions, or of another BLAS kernel, is listed as not comparable and is no difference. The study may
+    be running.
     """
+    from ledger.database import studies, transfer
     from ledger.verification import verify as verify_snapshot
 
-    with ledger_store(settings) as store:
-        snapshot = store.snapshot(store.study(name).id)
+    with connected(settings) as connection:
+        snapshot = transfer.snapshot(connection, studies.get(connection, name).id)
     try:
-        found = verify_snapshot(snapshot)
+        report = verify_snapshot(snapshot)
     except LedgerError as error:
         if as_json:
             document.write({"study": name, "agrees": False, "difference": str(error)})
         raise
     if as_json:
-        counts = document.pick(found, "trials", "attempts", "iterations", "recomputed")
-        not_comparable = [{"place": place, "reason": reason} for place, reason in found.not_comparable]
+        counts = document.pick(report, "trials", "attempts", "iterations", "recomputed")
+        not_comparable = [{"place": place, "reason": reason} for place, reason in report.not_comparable]
         document.write({"study": name, "agrees": True, **counts, "not_comparable": not_comparable})
         return
     click.echo(
-        f"study {name} agrees with its ledger: {found.trials} trials, {found.attempts} attempts,"
-        f" {found.iterations} iterations; {found.recomputed} proposals recomputed,"
-        f" {len(found.not_comparable)} not comparable"
+        f"study {name} agrees with its ledger: {report.trials} trials, {report.attempts} attempts,"
+        f" {report.iterations} iterations; {report.recomputed} proposals recomputed,"
+        f" {len(report.not_comparable)} not comparable"
     )
-    for reason, run in groupby(found.not_comparable, key=lambda one: one[1]):
+    for reason, run in groupby(report.not_comparable, key=lambda item: item[1]):
         places = [place for place, _ in run]
-        which = f"{places[0]} is" if len(places) == 1 else f"{places[0]} to {places[-1]} are"
-        click.echo(f"{which} not comparable: {reason}")
+        subject = f"{places[0]} is" if len(places) == 1 else f"{places[0]} to {places[-1]} are"
+        click.echo(f"{subject} not comparable: {reason}")

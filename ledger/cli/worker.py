@@ -1,4 +1,4 @@
-"""worker: train what the ledger has to train; and list: who does."""
+"""worker: runs a worker. worker list: shows the workers."""
 
 from collections.abc import Collection
 from datetime import timedelta
@@ -6,8 +6,9 @@ from datetime import timedelta
 import click
 from click.core import ParameterSource
 
-from ledger.access import database, ledger_store
+from ledger.access import connected, database
 from ledger.cli import document, table
+from ledger.cli.environment import log_environment
 from ledger.cli.names import STUDY
 from ledger.cli.options import Bytes, Seconds, allow_option, examples, service_options, settings_options
 from ledger.errors import UsageError
@@ -26,17 +27,21 @@ from ledger.settings import Settings
 )
 @click.option(
     "--study",
-    envvar="STUDY_NAME",
+    envvar="LEDGER_STUDY",
     show_envvar=True,
     type=STUDY,
     metavar="NAME",
-    help="Work for this study, which need not be there yet. Default: any running one.",
+    help="Study to work for, which may be created later. Default: every running study.",
 )
-@click.option("--max-trials", type=click.IntRange(min=1), metavar="N", help="Leave after N attempts.")
-@click.option("--until-complete", is_flag=True, help="Leave when the study, or with none named every study, has ended.")
+@click.option("--max-trials", type=click.IntRange(min=1), metavar="N", help="Stop after N attempts.")
+@click.option(
+    "--until-complete",
+    is_flag=True,
+    help="Stop when the study has ended, or without --study, when every study has ended.",
+)
 @click.option(
     "--threads",
-    envvar="WORKER_THREADS",
+    envvar="LEDGER_WORKER_THREADS",
     show_envvar=True,
     type=click.IntRange(min=1),
     default=1,
@@ -45,28 +50,28 @@ from ledger.settings import Settings
 )
 @click.option(
     "--grace",
-    envvar="WORKER_GRACE",
+    envvar="LEDGER_WORKER_GRACE",
     show_envvar=True,
     type=Seconds(min=0),
     default=8.0,
     show_default=True,
-    help="When told to leave, finish the trial in hand within this time, or give it back. Told twice: at once.",
+    help="After Ctrl-C or SIGTERM, time to finish the trial in training before it is released; a second one ends it.",
 )
 @click.option(
     "--trial-timeout",
-    envvar="WORKER_TRIAL_TIMEOUT",
+    envvar="LEDGER_WORKER_TRIAL_TIMEOUT",
     show_envvar=True,
     type=Seconds(min=0.01),
-    help="End an attempt that takes longer here. Default: what the study says.",
+    help="Longest time of an attempt on this worker. Default: the limit of the study.",
 )
 @click.option(
     "--memory-limit",
-    envvar="WORKER_MEMORY_LIMIT",
+    envvar="LEDGER_WORKER_MEMORY_LIMIT",
     show_envvar=True,
     type=Bytes(),
-    help="Data that a training may hold, as in 512M or 4G; beyond it the trial fails. Default: no limit.",
+    help="Memory for the data of a training, as in 512M or 4G. A trial that needs more fails. Default: no limit.",
 )
-@click.option("--leash", is_flag=True, hidden=True, help="Leave at the end of the file on standard input.")
+@click.option("--exit-on-eof", is_flag=True, hidden=True, help="Stop at the end of standard input.")
 @allow_option
 @service_options
 @click.pass_context
@@ -79,44 +84,52 @@ def worker(
     grace: float,
     trial_timeout: float | None,
     memory_limit: int | None,
-    leash: bool,
+    exit_on_eof: bool,
     allow: Collection[str],
     settings: Settings,
 ) -> None:
     """Claim trials, train, and write their losses back.
 
-    Start as many as you like, anywhere that reaches the database. Ctrl-C or SIGTERM: it takes no new trial, and leaves.
+    Any number of workers can run, on any machine that can reach the database. After Ctrl-C or SIGTERM a worker claims
+    no new trial, and stops.
     """
     if context.invoked_subcommand is not None:
         _refuse_options(context)
         return
+    if not exit_on_eof:  # `ledger run` has logged the settings of its workers
+        log_environment(settings)
     from ledger.database import revision
     from ledger.database.connection import connect
-    from ledger.worker.supervisor import Orders, Supervisor
+    from ledger.worker.options import WorkerOptions
+    from ledger.worker.supervisor import Supervisor
 
-    orders = Orders(study, max_trials, until_complete, allow, threads, grace, trial_timeout, memory_limit, leash=leash)
+    options = WorkerOptions(
+        study, max_trials, until_complete, allow, threads, grace, trial_timeout, memory_limit, exit_on_eof=exit_on_eof
+    )
     with database(settings, create=True) as url:
         with connect(url, "ledger worker", statement_seconds=settings.statement_timeout) as connection:
             revision.check(revision.current(lambda statement: connection.execute(statement).fetchall()[0][0]))
-        Supervisor(url, orders, settings).run()
+        Supervisor(url, options, settings).run()
 
 
 @worker.command(name="list", epilog=examples("ledger worker list", "ledger worker list --json"))
 @document.json_option
 @settings_options
 def list_(as_json: bool, settings: Settings) -> None:
-    """List the workers and what they train.
+    """List the workers and their trials, the latest workers first.
 
-    Alive is one that was seen within 30 s, or that holds a trial whose lease has not run out; the latest come first.
+    A worker is alive if it was seen within the last 30 s, or holds a trial whose lease has not ended.
     """
-    with ledger_store(settings) as store:
-        rows = store.workers()
+    from ledger.database import reads
+
+    with connected(settings) as connection:
+        rows = reads.workers(connection)
     if as_json:
         names = ("name", "host", "pid", "started_at", "last_seen_at", "stopped_at", "alive", "study", "trial")
-        document.write([{**document.pick(row, *names), "versions": row.versions} for row in rows])
+        document.write([{**document.pick(row, *names), "versions": row.versions} for row, _seconds in rows])
         return
     if not rows:
-        click.echo("no workers yet: `ledger worker` starts one")
+        click.echo("no worker has started yet: `ledger worker` starts one")
         return
     table.show(
         ("WORKER", "HOST", "STATE", "TRAINS", "LAST SEEN"),
@@ -126,16 +139,16 @@ def list_(as_json: bool, settings: Settings) -> None:
                 row.host,
                 "stopped" if row.stopped_at is not None else "alive" if row.alive else "gone",
                 None if row.trial is None else f"{row.study} trial {row.trial}",
-                f"{max(timedelta(), timedelta(seconds=int(row.seconds)))} ago",
+                f"{max(timedelta(), timedelta(seconds=int(seconds)))} ago",
             )
-            for row in rows
+            for row, seconds in rows
         ],
     )
 
 
 def _refuse_options(context: click.Context) -> None:
-    """An option before the subcommand would be the starting worker's, and silently do nothing."""
+    """Refuse an option before the subcommand, where it would be an option of `worker` and have no effect."""
     for name in context.params:
         if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
             option = f"--{name.replace('_', '-')}"
-            raise UsageError(f"{option} stands before {context.invoked_subcommand}: write it behind, or leave it out")
+            raise UsageError(f"{option} is before {context.invoked_subcommand}: write it after that, or leave it out")

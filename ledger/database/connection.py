@@ -1,7 +1,8 @@
 """Connections to PostgreSQL: how they are opened, and what a person is told where they are not."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -13,7 +14,7 @@ from psycopg.types.json import set_json_dumps
 from ledger.errors import LedgerError, UsageError
 
 if TYPE_CHECKING:
-    from sqlalchemy import Engine
+    from sqlalchemy import Connection, Engine
 from ledger.text import one_line
 
 OLDEST_SERVER = 150000
@@ -170,14 +171,16 @@ def set_up(connection: psycopg.Connection[Any], own: Mapping[str, str]) -> None:
 def engine(
     url: str, role: str = "ledger", *, statement_seconds: float = STATEMENT_SECONDS, writes: bool = False
 ) -> "Engine":
-    """Return an SQLAlchemy engine whose connections are those of `connect`, without a pool."""
-    # a worker asks for none, and is spared the import
+    """Return an SQLAlchemy engine whose connections are those of `connect`, without a pool.
+
+    Statements are not prepared, so that the connections may be those of a transaction pooler.
+    """
+    # workers do not need SQLAlchemy, and save the time of its import
     from sqlalchemy import create_engine
     from sqlalchemy.pool import NullPool
 
     def create() -> psycopg.Connection[Any]:
-        # only a manager sends a statement often, and it needs a direct connection anyway
-        connection = connect(url, role, statement_seconds=statement_seconds, writes=writes, prepares=writes)
+        connection = connect(url, role, statement_seconds=statement_seconds, writes=writes, prepares=False)
         # Times in UTC whatever the machine; and a role named like the schema would hide the schema from reflection.
         set_up(connection, {"timezone": "UTC", "search_path": "pg_catalog"})
         # SQLAlchemy's json_serializer does not reach a connection that it did not open itself
@@ -186,6 +189,41 @@ def engine(
         return connection
 
     return create_engine("postgresql+psycopg://", creator=create, poolclass=NullPool)
+
+
+def driver(connection: "Connection") -> BoundedConnection:
+    """Return psycopg's connection below a connection of `engine`."""
+    below = connection.connection.driver_connection
+    assert isinstance(below, BoundedConnection)
+    return below
+
+
+def cursor(connection: "Connection") -> "psycopg.Cursor[Any]":
+    """Return psycopg's cursor within the transaction, for statements that SQLAlchemy does not quote."""
+    return driver(connection).cursor()
+
+
+def wait_for_notification(connection: "Connection", seconds: float) -> None:
+    """Wait for the first notification, at most for a number of seconds."""
+    try:
+        for _ in driver(connection).notifies(timeout=seconds, stop_after=1):
+            pass
+    except psycopg.OperationalError:
+        # SQLAlchemy did not see this error, and would roll back on a connection that is closed
+        connection.invalidate()
+        raise
+
+
+@contextmanager
+def without_time_limit(connection: "Connection") -> "Iterator[None]":
+    """Let the statements of the block take as long as the network needs; keepalives still notice a dead peer."""
+    below = driver(connection)
+    seconds, below.answer_seconds = below.answer_seconds, None
+    try:
+        cursor(connection).execute("set local statement_timeout = 0")
+        yield
+    finally:
+        below.answer_seconds = seconds
 
 
 def to_json(value: object) -> str:

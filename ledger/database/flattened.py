@@ -1,9 +1,9 @@
-"""The flattened view of one study: a row a trial, a column a parameter and a metric, each in its type.
+"""The flattened view of one study: a row for each trial, a typed column for each parameter and metric.
 
-The view of study NAME is ``ledger."study:NAME"``. A column has its parameter's or metric's own name. Where that is
-taken, by a column of every such view or by one before it, or is empty, it is ``param_NAME`` or ``metric_NAME``; where
-that is taken too, ``param_NAME~2`` and so on. What is longer than PostgreSQL's 63 bytes is cut to 54 and ends in ``~``
-and 8 hexadecimal digits of the MD5 of the whole. Parameters are named in the order of the space, then metrics by name.
+The view of study NAME is ``ledger."study:NAME"``. A column has the name of its parameter or metric. Where that name is
+empty, or already used in the view, the column is ``param_NAME`` or ``metric_NAME``; where that is used too,
+``param_NAME~2`` and so on. A name of more than PostgreSQL's 63 bytes is cut to 54 and ends in ``~`` and 8 hexadecimal
+digits of its MD5. Names are chosen for the parameters in the order of the space, then for the metrics by name.
 """
 
 import hashlib
@@ -21,24 +21,24 @@ from ledger.errors import LedgerError
 from ledger.resources import folder
 
 PREFIX = "study:"
-# bytes of a name, and columns of a view, that PostgreSQL can have
+# PostgreSQL's limits: bytes of a name, and columns of a view
 LONGEST_NAME, MOST_COLUMNS = 63, 1600
 
 _Cursor = psycopg.Cursor[Any]
 
-# What every such view begins with: name -> expression, comment.
+# The first columns of every view: name -> expression, comment.
 _FIXED = {
     "trial": ("trial.number", "Number of the trial within the study, from 0."),
-    "iteration": ("trial.iteration", "The iteration that it belongs to, from 0."),
+    "iteration": ("trial.iteration", "Iteration of the trial, from 0."),
     "state": ("trial.state", "pending, running, complete, failed or cancelled."),
-    "loss": ("trial.loss", "What is minimised, finite; null unless complete."),
+    "loss": ("trial.loss", "Loss, which is minimised; finite; null unless complete."),
     "seconds": (
         "(select max(attempt.seconds) from ledger.attempt where attempt.study_id = trial.study_id"
         " and attempt.trial = trial.number and attempt.outcome = 'complete')",
-        "Seconds of training of the attempt that completed it; null unless complete.",
+        "Seconds of training of the complete attempt; null unless complete.",
     ),
 }
-# Type of a column -> its value out of JSON; null where it is not of that type, so that no row breaks the view.
+# Type of a column -> expression of its value in JSON. A value of another type becomes null, so no row breaks the view.
 _VALUES = {
     "double precision": "ledger.number({})",
     "bigint": "case jsonb_typeof({0}) when 'number' then ({0})::bigint end",
@@ -46,16 +46,29 @@ _VALUES = {
     "text": "({}) #>> '{{}}'",
     "jsonb": "{}",
 }
-# How JSON calls it, where all values of a metric are one -> type of the column.
+# JSON type of all values of a metric -> type of the column.
 _METRICS = {"number": "double precision", "boolean": "boolean", "string": "text"}
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column that a view has for a key of `params` or `metrics`."""
+    """A column of a parameter or metric.
+
+    Attributes
+    ----------
+    name : str
+        Of the column.
+    source : str
+        "params" or "metrics".
+    key : str
+        Name of the parameter or metric.
+    type : str
+        PostgreSQL's.
+    comment : str
+    """
 
     name: str
-    of: str
+    source: str
     key: str
     type: str
     comment: str
@@ -63,15 +76,24 @@ class Column:
 
 @dataclass(frozen=True)
 class Flattened:
-    """A view as it was made; `left_out` are metrics for which it had no room."""
+    """A view that was created.
+
+    Attributes
+    ----------
+    name : str
+        Within schema ledger.
+    columns : sequence of Column
+    omitted : sequence of str
+        Metrics beyond the limit of columns.
+    """
 
     name: str
     columns: Sequence[Column]
-    left_out: Sequence[str]
+    omitted: Sequence[str]
 
 
 def view_name(study: str) -> str:
-    """Return the name, within schema ledger, of the study's view."""
+    """Return the name of the study's view within schema ledger."""
     return _fit(PREFIX + study)
 
 
@@ -83,71 +105,77 @@ def columns(space: Sequence[Mapping[str, Any]], metrics: Mapping[str, Collection
     space : sequence of mapping
         As in the study's spec.
     metrics : mapping of str to collection of str
-        The metrics' names, and for each what JSON calls the types of its values.
+        Names of the metrics, and the JSON types of the values of each.
+
+    Examples
+    --------
+    >>> space = [{"name": "C", "type": "real", "low": 0.1, "high": 10.0, "prior": "uniform"}]
+    >>> [(column.name, column.type) for column in columns(space, {"accuracy": ["number"]})]
+    [('C', 'double precision'), ('accuracy', 'double precision')]
     """
     taken = set(_FIXED)
-    found = []
+    result = []
     for dimension in space:
         name = _free("param", dimension["name"], taken)
-        found.append(Column(name, "params", dimension["name"], _type(dimension), _described(dimension)))
+        result.append(Column(name, "params", dimension["name"], _type(dimension), _described(dimension)))
     for key in sorted(metrics):
         kinds = set(metrics[key]) - {"null"}
         type_ = _METRICS.get(kinds.pop(), "jsonb") if len(kinds) == 1 else "jsonb"
         name = _free("metric", key, taken)
-        found.append(Column(name, "metrics", key, type_, f"The metric {key}; null where it is not there."))
-    return found
+        result.append(Column(name, "metrics", key, type_, f"The metric {key}; null where the trial has none."))
+    return result
 
 
 def create(cursor: _Cursor, study_id: int, study: str, space: Sequence[Mapping[str, Any]]) -> Flattened:
-    """Create or replace the study's view, and let readers read it. Only the owner of the schema may.
+    """Create or replace the study's view, and grant readers access. Only the owner of the schema can do it.
 
     Raises
     ------
     LedgerError
-        The study has more parameters than a view has columns, or something else is built on the view and would not
-        fit it any more.
+        The study has more parameters than a view can have columns; or another object depends on the view, whose
+        columns change.
     """
     if len(_FIXED) + len(space) > MOST_COLUMNS:
         raise LedgerError(
-            f"study {study} has {len(space)} parameters, and a view has room for {MOST_COLUMNS - len(_FIXED)}:"
-            " read ledger.parameters, which has a row for each"
+            f"study {study} has {len(space)} parameters, but a view has at most {MOST_COLUMNS - len(_FIXED)}:"
+            " use ledger.parameters, which has a row for each parameter"
         )
-    # what a superuser makes belongs to the ledger's owner too
+    # a view that a superuser makes belongs to the ledger's owner too
     cursor.execute(
         "select set_config('role', pg_get_userbyid(nspowner), true) from pg_namespace where nspname = %s", (SCHEMA,)
     )
-    every = columns(space, _metrics(cursor, study_id))
+    wanted = columns(space, _metrics(cursor, study_id))
     room = MOST_COLUMNS - len(_FIXED)
-    made = Flattened(view_name(study), every[:room], [column.key for column in every[room:]])
-    view = sql.Identifier(SCHEMA, made.name)
-    definition = _definition(study_id, made.columns)
+    flattened = Flattened(view_name(study), wanted[:room], [column.key for column in wanted[room:]])
+    view = sql.Identifier(SCHEMA, flattened.name)
+    definition = _definition(study_id, flattened.columns)
     try:
         with cursor.connection.transaction():
             cursor.execute(sql.SQL("create or replace view {} as {}").format(view, definition))
     except errors.InvalidTableDefinition:
-        # other columns than before
+        # the columns have changed
         drop(cursor, study)
         cursor.execute(sql.SQL("create view {} as {}").format(view, definition))
-    for statement in _comments(study, view, made.columns):
+    for statement in _comments(study, view, flattened.columns):
         cursor.execute(statement)
     cursor.execute((folder("sql") / "privileges.sql").read_text())
-    return made
+    return flattened
 
 
 def drop(cursor: _Cursor, study: str) -> None:
-    """Drop the study's view, where it has one.
+    """Drop the study's view, where it exists.
 
     Raises
     ------
     LedgerError
-        Something else is built on it.
+        Another object depends on it.
     """
     view = sql.Identifier(SCHEMA, view_name(study))
     try:
         cursor.execute(sql.SQL("drop view if exists {}").format(view))
     except errors.DependentObjectsStillExist as error:
         raise LedgerError(
-            f"{view.as_string()} cannot be dropped ({error.diag.message_detail}): drop what is built on it first"
+            f"{view.as_string()} cannot be dropped ({error.diag.message_detail}): drop the dependent objects first"
         ) from None
 
 
@@ -164,7 +192,7 @@ def _metrics(cursor: _Cursor, study_id: int) -> dict[str, list[str]]:
 def _definition(study_id: int, of: Sequence[Column]) -> sql.Composed:
     shown = [sql.SQL(expression) + sql.SQL(" as ") + sql.Identifier(name) for name, (expression, _) in _FIXED.items()]
     for column in of:
-        value = sql.SQL("trial.{} -> {}").format(sql.Identifier(column.of), sql.Literal(column.key))
+        value = sql.SQL("trial.{} -> {}").format(sql.Identifier(column.source), sql.Literal(column.key))
         shown.append(sql.SQL(_VALUES[column.type] + " as {name}").format(value, name=sql.Identifier(column.name)))
     return sql.SQL("select {} from ledger.trial where trial.study_id = {}").format(
         sql.SQL(", ").join(shown), sql.Literal(study_id)
@@ -173,7 +201,7 @@ def _definition(study_id: int, of: Sequence[Column]) -> sql.Composed:
 
 def _comments(study: str, view: sql.Identifier, of: Sequence[Column]) -> Iterator[sql.Composed]:
     about = (
-        f"The trials of study {study}, a column a parameter and a metric; `ledger study view {study}` makes it anew."
+        f"The trials of study {study} with a column for each parameter and metric, made by `ledger study view {study}`."
     )
     yield sql.SQL("comment on view {} is {}").format(view, sql.Literal(about))
     for name, comment in [
@@ -185,18 +213,18 @@ def _comments(study: str, view: sql.Identifier, of: Sequence[Column]) -> Iterato
 
 
 def _free(kind: str, name: str, taken: set[str]) -> str:
-    """Take a name for a column that no other has."""
+    """Choose an unused name for a column, and add it to `taken`."""
     numbered = (f"{kind}_{name}~{number}" for number in count(2))
     for candidate in chain((name, f"{kind}_{name}"), numbered):
         fitting = _fit(candidate)
         if fitting and fitting not in taken:
             taken.add(fitting)
             return fitting
-    raise AssertionError("numbers do not end")
+    raise AssertionError("count() does not end")
 
 
 def _fit(name: str) -> str:
-    """Cut a name, between characters, to what PostgreSQL can have."""
+    """Cut a name, between two characters, to PostgreSQL's limit."""
     data = name.encode()
     if len(data) <= LONGEST_NAME:
         return name

@@ -1,4 +1,4 @@
-"""What holds back the removal of dead rows: a snapshot that stays open makes every claim slower, for everybody."""
+"""Finds what keeps PostgreSQL from removing dead rows, which slow down every claim of every worker."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,8 +9,8 @@ from sqlalchemy import Connection, Row, text
 
 from ledger.text import one_line
 
-# Of this database alone, whose tables no other's snapshots hold back; and never the session that asks. What a role may
-# not see of others' sessions is null here, and counted by _HIDDEN.
+# Only sessions of this database, because snapshots of another one do not affect its tables, and not this session. The
+# columns of a session that the role may not see are null; _HIDDEN counts such sessions.
 _SESSIONS = text("""
     select pid, application_name, usename, state, xact_start as since, clock_timestamp() - xact_start as age,
       backend_xmin is not null or backend_xid is not null as pins
@@ -23,7 +23,7 @@ _PREPARED = text("""
     from pg_prepared_xacts
     where database = current_database() and clock_timestamp() - prepared >= :age
     order by prepared""")
-# since when is not recorded
+# PostgreSQL does not record since when a slot has its snapshot
 _SLOTS = text("""
     select slot_name, active, age(xmin) as transactions
     from pg_replication_slots
@@ -39,19 +39,19 @@ _DEAD = text("""
     where schemaname = 'ledger' and n_dead_tup > 0
     order by n_dead_tup desc
     limit 1""")
-_KEPT = "so no row that has died since then is removed"
+_CONSEQUENCE = "so rows that have died since then cannot be removed"
 
 
 @dataclass(frozen=True)
 class Warnings:
-    """What there is to warn of.
+    """Warnings about the database.
 
     Attributes
     ----------
     lines : sequence of str
-        One a finding, with what to do about it.
+        One for each finding, with the way out.
     is_held_back : bool
-        Whether dead rows are there that cannot be removed.
+        Whether dead rows exist that cannot be removed.
     """
 
     lines: Sequence[str]
@@ -59,7 +59,7 @@ class Warnings:
 
 
 def warnings(connection: Connection, older_than: float) -> Warnings:
-    """Look for what has kept dead rows from being removed for at least `older_than` seconds."""
+    """Find sessions, prepared transactions and slots that have held a snapshot for at least `older_than` seconds."""
     age = {"age": timedelta(seconds=older_than)}
     with connection.begin():
         sessions = connection.execute(_SESSIONS, age).all()
@@ -67,36 +67,36 @@ def warnings(connection: Connection, older_than: float) -> Warnings:
         slots = connection.execute(_SLOTS).all()
         hidden = connection.execute(_HIDDEN).one()
         most = connection.execute(_DEAD).one_or_none()
-    dead = f"{most.name} has {most.dead:,} beside {most.live:,} live ones" if most else "there are none yet"
+    dead = f"{most.name} has {most.dead:,} beside {most.live:,} live ones" if most else "none exist yet"
     lines = [_of_session(session, dead) for session in sessions]
     lines += [
-        f"prepared transaction {one_line(repr(one.gid))} of user {one_line(one.owner)} is open since {_since(one)},"
-        f" {_KEPT} ({dead}): commit it, or `rollback prepared`"
-        for one in prepared
+        f"prepared transaction {one_line(repr(row.gid))} of user {one_line(row.owner)} is open since {_since(row)},"
+        f" {_CONSEQUENCE} ({dead}): commit it, or `rollback prepared`"
+        for row in prepared
     ]
     lines += [
-        f"replication slot {one.slot_name}, {'in use' if one.active else 'not in use'}, holds a snapshot that is"
-        f" {one.transactions:,} transactions old, {_KEPT} ({dead}): let its reader catch up, or"
-        f" `select pg_drop_replication_slot('{one.slot_name}')`"
-        for one in slots
+        f"replication slot {slot.slot_name}, {'in use' if slot.active else 'not in use'}, holds a snapshot that is"
+        f" {slot.transactions:,} transactions old, {_CONSEQUENCE} ({dead}): let its reader catch up, or"
+        f" `select pg_drop_replication_slot('{slot.slot_name}')`"
+        for slot in slots
     ]
     if hidden.sessions:
         lines.append(
-            f"sessions of other users ({hidden.sessions}) are hidden from {one_line(hidden.role)}, so what they hold"
-            " back is not known: ask as another role, or `grant pg_read_all_stats` to this one"
+            f"{hidden.sessions} sessions of other users are hidden from role {one_line(hidden.role)} and were not"
+            " checked: run this as another role, or `grant pg_read_all_stats` to this role"
         )
     pinned = bool(prepared or slots or any(session.pins for session in sessions))
     return Warnings(lines, is_held_back=pinned and most is not None)
 
 
 def _of_session(session: Row[Any], dead: str) -> str:
-    name = one_line(session.application_name or "without a name")
-    who = f"session {session.pid} ({name}, user {one_line(session.usename)})"
+    name = one_line(session.application_name or "no name")
+    subject = f"session {session.pid} ({name}, user {one_line(session.usename)})"
     if session.pins:
-        what = f"holds a snapshot since {_since(session)}, {_KEPT} ({dead})"
+        problem = f"holds a snapshot since {_since(session)}, {_CONSEQUENCE} ({dead})"
     else:
-        what = f"is in a transaction since {_since(session)}, with whatever locks it took"
-    return f"{who} {what}; it is {session.state}: end it by `select pg_terminate_backend({session.pid})`"
+        problem = f"is in a transaction since {_since(session)}, and keeps its locks"
+    return f"{subject} {problem}; it is {session.state}: end it by `select pg_terminate_backend({session.pid})`"
 
 
 def _since(row: Row[Any]) -> str:

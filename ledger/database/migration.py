@@ -1,4 +1,4 @@
-"""The schema's version: bring it up to date, say which it is, say what is wrong with it."""
+"""Migrations of the schema: upgrade, downgrade, and check of its revision."""
 
 from typing import Any
 
@@ -9,14 +9,19 @@ from sqlalchemy import Connection, text
 from ledger.database import revision
 from ledger.resources import folder
 
-# One key for every upgrade of any ledger in a database ("ledger" in ASCII).
+# Key of the advisory lock for upgrades of a database: "ledger" in ASCII.
 UPGRADE_LOCK = 0x6C6564676572
 
 
 def upgrade(connection: Connection, to: str = "head") -> None:
     """Migrate to a revision, replace the functions and views, and set the privileges, in one transaction.
 
-    Safe to run from several processes at once. A ledger that is newer than this package is refused.
+    Several processes can call it at the same time.
+
+    Raises
+    ------
+    LedgerError
+        The ledger is newer than this package.
     """
     revision.refuse_newer(current(connection))
     command.upgrade(_configuration(connection), to)
@@ -34,16 +39,16 @@ def current(connection: Connection) -> str | None:
 
 
 def check(connection: Connection) -> None:
-    """Raise a LedgerError that says what is wrong with the schema, if anything is."""
+    """Raise a LedgerError unless the schema is at the revision that this package needs."""
     revision.check(current(connection))
 
 
 def run_repeatable_files(connection: Connection) -> None:
-    """Create or replace the functions, the views that use them, and the privileges on both, as sql/ has them."""
+    """Create or replace the functions, the views and the privileges from sql/."""
     sql = folder("sql")
-    made = (*sorted(sql.glob("functions/*.sql")), *sorted(sql.glob("views/*.sql")))
-    for file in (*made, sql / "comments.sql", sql / "privileges.sql"):
-        # without parameters, so that % and several statements pass as they are
+    files = (*sorted(sql.glob("functions/*.sql")), *sorted(sql.glob("views/*.sql")))
+    for file in (*files, sql / "comments.sql", sql / "privileges.sql"):
+        # psycopg's cursor without parameters accepts % and several statements
         connection.connection.cursor().execute(file.read_text())
 
 

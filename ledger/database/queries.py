@@ -1,7 +1,7 @@
-"""The ready queries of sql/queries, for whoever has no psql.
+"""The named queries of sql/queries, which also run without psql.
 
-They are written for psql, and read here by what they keep to: comments that begin with the question and end with how to
-run it, a line for each variable that gives it a default, and one statement, in which a variable is ``:'NAME'``.
+Each file is written for psql in a fixed form: comments that begin with the question and end with the command, a line
+for each variable with its default, and one statement, in which a variable is ``:'NAME'``.
 """
 
 import re
@@ -19,7 +19,19 @@ _VARIABLE = re.compile(r"^\\if :\{\?(\w+)\} \\else \\set \1 '([^']*)' \\endif\n"
 
 @dataclass(frozen=True)
 class Query:
-    """One of sql/queries: its question with what there is to say of the answer, and its variables with defaults."""
+    """A query of sql/queries.
+
+    Attributes
+    ----------
+    name : str
+        Name of the file without its ending.
+    about : str
+        The question, with notes on the answer.
+    variables : mapping
+        Default values by variable.
+    statement : str
+        In psql's form, with ``:'NAME'`` for a variable.
+    """
 
     name: str
     about: str
@@ -28,10 +40,17 @@ class Query:
 
     @property
     def question(self) -> str:
+        """The question that the query answers."""
         return self.about[: self.about.index("?") + 1]
 
     def with_values(self, given: Mapping[str, str]) -> sql.Composed:
-        """Return the statement with its variables filled in; a UsageError about one that it does not have."""
+        """Return the statement with values for its variables.
+
+        Raises
+        ------
+        UsageError
+            The query has no variable of a given name.
+        """
         for name in given:
             if name not in self.variables:
                 raise UsageError(f"query {self.name} has no variable {name!r}{nearest(name, self.variables)}")
@@ -43,16 +62,22 @@ class Query:
 
 
 def known() -> dict[str, Query]:
-    """Return the ready queries by name."""
+    """Return the queries by name."""
     files = sorted((folder("sql") / "queries").glob("*.sql"))
     return {file.stem: _read(file.stem, file.read_text()) for file in files}
 
 
 def find(name: str) -> Query:
-    """Return the ready query `name`; a UsageError with the nearest ones where there is none."""
+    """Return a query.
+
+    Raises
+    ------
+    UsageError
+        No query has this name. The message contains the nearest one.
+    """
     queries = known()
     if name not in queries:
-        raise UsageError(f"there is no query {name!r}{nearest(name, queries)}")
+        raise UsageError(f"no query is named {name!r}{nearest(name, queries)}")
     return queries[name]
 
 

@@ -1,6 +1,6 @@
-"""Which revision a ledger is at, and whether it is the one that this package needs.
+"""The revision of a ledger, compared with the revisions of this package.
 
-Without alembic and SQLAlchemy, since every worker asks at its start and needs neither.
+The module imports neither alembic nor SQLAlchemy, because every worker checks the revision and needs neither.
 """
 
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from ledger.resources import folder
 
 
 def known() -> list[str]:
-    """Return this package's revisions, from the oldest on: a migration's file is named by its own, a number."""
+    """Return this package's revisions from the oldest on. The name of a migration's file begins with its revision."""
     return sorted(file.name.partition("_")[0] for file in (folder("alembic") / "versions").glob("[0-9]*.py"))
 
 
@@ -26,34 +26,34 @@ def current(ask: Callable[[str], Any]) -> str | None:
     Parameters
     ----------
     ask : callable
-        Returns the one value that a statement asks for.
+        Executes a statement and returns its single value.
     """
-    found: str | None
+    revision: str | None
     if ask("select to_regprocedure('ledger.revision()') is not null"):
-        found = ask("select ledger.revision()")
-        return found
-    # a ledger from before that function; asked of the catalog, since a role that may not read the table is not an
-    # unmigrated database
+        revision = ask("select ledger.revision()")
+        return revision
+    # A ledger without that function. The catalog shows the table also to a role that may not read it.
     if not ask("select to_regclass('ledger.alembic_version') is not null"):
         return None
-    found = ask("select max(version_num) from ledger.alembic_version")
-    return found
+    revision = ask("select max(version_num) from ledger.alembic_version")
+    return revision
 
 
-def check(found: str | None) -> None:
-    """Raise a LedgerError that says what is wrong with the revision that was found, if anything is."""
-    if found is None:
+def check(revision: str | None) -> None:
+    """Raise a LedgerError unless the database's revision is the one that this package needs."""
+    if revision is None:
         raise LedgerError("the database is not migrated: run `ledger db upgrade`")
-    refuse_newer(found)
-    if found != head():
+    refuse_newer(revision)
+    if revision != head():
         raise LedgerError(
-            f"the database's schema is too old: it is at revision {found}, {head()} is needed; run `ledger db upgrade`"
+            f"the database's schema is too old: it is at revision {revision}, but {head()} is needed;"
+            " run `ledger db upgrade`"
         )
 
 
-def refuse_newer(found: str | None) -> None:
-    """Raise a LedgerError where the database is at a revision that this package does not know."""
-    if found is not None and found not in known():
+def refuse_newer(revision: str | None) -> None:
+    """Raise a LedgerError where this package does not know the database's revision."""
+    if revision is not None and revision not in known():
         raise LedgerError(
-            f"the database's schema is too new: revision {found} is not known to this package; upgrade trial-ledger"
+            f"the database's schema is too new: this package does not know revision {revision}; upgrade trial-ledger"
         )

@@ -1,4 +1,4 @@
-"""A worker's connection, which comes back: statements that are safe to send twice survive the loss of theirs."""
+"""A worker's database session, which reconnects. It repeats only statements that are safe to send twice."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -7,40 +7,46 @@ import psycopg
 from psycopg import errors
 
 from ledger.database.connection import Unreachable, connect
-from ledger.database.retry import Patience
+from ledger.database.retry import RetryPolicy
 from ledger.errors import LedgerError
 
 R = TypeVar("R")
 
-# The connection is as good as before.
+# After these, the connection is still usable.
 _STATEMENT_ONLY = (errors.QueryCanceled, errors.SerializationFailure, errors.DeadlockDetected, errors.LockNotAvailable)
 _NOT_PREPARED = (errors.InvalidSqlStatementName, errors.DuplicatePreparedStatement)
 
 
-class Away(LedgerError):
-    """The database cannot answer now; `pause` seconds from now it may."""
+class DatabaseUnavailable(LedgerError):
+    """The database cannot answer now.
+
+    Attributes
+    ----------
+    pause : float
+        Seconds after which to try again.
+    """
 
     def __init__(self, pause: float) -> None:
-        super().__init__("the database is away")
+        super().__init__("the database is unavailable")
         self.pause = pause
 
 
 class Session:
-    """One connection at a time, opened when it is needed and anew after a loss.
+    """At most one connection at a time, opened when it is needed, and again after it was lost.
 
     Parameters
     ----------
     url : str
         The database.
     role : str
-        What the connection is for, as its application_name.
+        Purpose of the connection, shown as its application_name.
     statement_seconds : float
-        After which the server gives up a statement.
-    patience : Patience
+        Seconds after which the server cancels a statement.
+    policy : RetryPolicy
     prepare : callable
         Called with every new connection.
     pause : callable
-        Waits for a number of seconds before the next try of `call`; what it raises ends the tries.
+        Waits for a number of seconds before `call` tries again. An exception that it raises ends the retries.
     """
 
     def __init__(
@@ -48,58 +54,65 @@ class Session:
         url: str,
         role: str,
         statement_seconds: float,
-        patience: Patience,
+        policy: RetryPolicy,
         prepare: Callable[[psycopg.Connection[Any]], object],
         pause: Callable[[float], object],
     ) -> None:
         self._url, self._role, self._statement_seconds = url, role, statement_seconds
-        self._patience, self._prepare, self._pause = patience, prepare, pause
+        self._policy, self._prepare, self._pause = policy, prepare, pause
         self._connection: psycopg.Connection[Any] | None = None
         self._prepares = True
 
     def call(self, statement: Callable[..., R], *args: Any, **kwargs: Any) -> R:
-        """Return ``statement(connection, *args, **kwargs)``, sent again for as long as the database is away."""
-        while True:
-            try:
-                return self.try_call(statement, *args, **kwargs)
-            except Away as away:
-                self._pause(away.pause)
-
-    def try_call(self, statement: Callable[..., R], *args: Any, **kwargs: Any) -> R:
-        """Return ``statement(connection, *args, **kwargs)``.
+        """Return ``statement(connection, *args, **kwargs)``, repeated while the database is unavailable.
 
         Raises
         ------
-        Away
+        LedgerError
+            The database was unavailable for too long, or was never reached.
+        """
+        while True:
+            try:
+                return self.try_call(statement, *args, **kwargs)
+            except DatabaseUnavailable as error:
+                self._pause(error.pause)
+
+    def try_call(self, statement: Callable[..., R], *args: Any, **kwargs: Any) -> R:
+        """Return ``statement(connection, *args, **kwargs)``, tried once.
+
+        Raises
+        ------
+        DatabaseUnavailable
             The database cannot answer now.
         LedgerError
-            It was away for too long, or was never reached.
+            The database was unavailable for too long, or was never reached.
         """
         try:
             if self._connection is None:
                 self._connection = self._open()
             answer = statement(self._connection, *args, **kwargs)
         except _NOT_PREPARED as error:
-            # a pooler gave this statement another session of the server than the one that prepared it
+            # a pooler sent the statement to another server session than the one that prepared it
             self.close()
             if not self._prepares:
                 raise
             self._prepares = False
-            raise Away(self._patience.failed(error)) from None
+            raise DatabaseUnavailable(self._policy.failed(error)) from None
         except (psycopg.Error, Unreachable) as error:
             if not isinstance(error, _STATEMENT_ONLY) or (self._connection and self._connection.closed):
                 self.close()
-            if not self._patience.passes(error):
+            if not self._policy.is_transient(error):
                 raise
-            raise Away(self._patience.failed(error)) from None
-        self._patience.worked()
+            raise DatabaseUnavailable(self._policy.failed(error)) from None
+        self._policy.succeeded()
         return answer
 
     def fileno(self) -> int | None:
-        """Return the file descriptor on which notifications arrive, where there is a connection."""
+        """Return the file descriptor on which notifications arrive; None without a connection."""
         return None if self._connection is None else self._connection.fileno()
 
     def close(self) -> None:
+        """Close the connection. The next call opens another one."""
         if self._connection is not None:
             self._connection.close()
             self._connection = None

@@ -1,7 +1,10 @@
 """The tables of the schema `ledger` (SQLAlchemy metadata). Functions, triggers and views are in sql/."""
 
+from typing import Any
+
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     Computed,
@@ -78,7 +81,7 @@ study = Table(
         comment="SHA-256, in hexadecimal, of what was asked for, without the budget and without what was resolved"
         " from it.",
     ),
-    Column("iterations", Integer, nullable=False, comment="The budget: rounds to ask for, at least 1; it may grow."),
+    Column("budget", Integer, nullable=False, comment="The number of trials to propose, at least 1; it may grow."),
     Column(
         "state",
         Text,
@@ -113,6 +116,12 @@ study = Table(
         comment="What turns parameters into a loss: model and dataset, or function; part of spec.",
     ),
     _of_spec(
+        "metric",
+        Text,
+        "(coalesce(spec -> 'objective' ->> 'metric', 'accuracy'))",
+        comment="The metric that trials are scored by, which an own objective need not report; part of spec.",
+    ),
+    _of_spec(
         "max_failures",
         Integer,
         "((spec -> 'limits' ->> 'max_failures')::integer)",
@@ -144,7 +153,7 @@ study = Table(
         comment="After how much training an attempt is ended; null for no limit; part of spec.",
     ),
     CheckConstraint("name ~ '^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$'", name="name_is_plain"),
-    CheckConstraint("iterations >= 1", name="budget_is_positive"),
+    CheckConstraint("budget >= 1", name="budget_is_positive"),
     CheckConstraint("state in ('running', 'paused', 'complete', 'failed', 'cancelled')", name="state_is_known"),
     CheckConstraint(
         "(state in ('complete', 'failed', 'cancelled')) = (finished_at is not null)", name="finished_when_it_ended"
@@ -152,6 +161,33 @@ study = Table(
     Index("study_running", "id", postgresql_where=text("state = 'running'")),
     comment="One search: a space, an objective, an optimizer, a budget, a seed. Read it through the view "
     "ledger.studies.",
+)
+
+manager = Table(
+    "manager",
+    metadata,
+    Column(
+        "study_id", Integer, ForeignKey("ledger.study.id", ondelete="CASCADE"), primary_key=True, comment="The study."
+    ),
+    Column(
+        "claim",
+        UUID(as_uuid=True),
+        nullable=False,
+        comment="The secret of the manager that holds the study; drawn at random by it.",
+    ),
+    Column("name", Text, nullable=False, comment="Name of the manager: host, process and random digits."),
+    Column(
+        "backend_pid",
+        Integer,
+        comment="Process id of its session; null where that is unknown, as behind a transaction pooler.",
+    ),
+    _moment("backend_started_at", comment="When its session began; null where that is unknown."),
+    _moment("claimed_at", nullable=False, comment="When it took the study."),
+    Column("lease", Interval, nullable=False, comment="How long its claim is believed without a renewal."),
+    _moment("lease_until", nullable=False, comment="Until when its claim is believed."),
+    CheckConstraint("lease > '0'", name="lease_is_positive"),
+    postgresql_with={"fillfactor": 50},
+    comment="The manager that holds a study, by a claim with a lease. Read it through the view ledger.managers.",
 )
 
 iteration = Table(
@@ -464,8 +500,8 @@ dataset = Table(
 )
 
 
-def _view(name: str, of: Table, *more: Column[object]) -> TableClause:
-    """A view of sql/views/ that shows a table to those who may not see a claim."""
+def _view(name: str, of: Table, *more: Column[Any]) -> TableClause:
+    """Return a view of sql/views/ that shows a table without its claim."""
     columns = [*of.columns, *more]
     return table(name, *(column(each.name, each.type) for each in columns if each.name != "claim"), schema=SCHEMA)
 
@@ -474,4 +510,14 @@ studies = _view("studies", study)
 iterations = _view("iterations", iteration)
 trials = _view("trials", trial, Column("seconds", Double))
 attempts = _view("attempts", attempt)
-workers = _view("workers", worker)
+workers = _view("workers", worker, Column("alive", Boolean), Column("study", Text), Column("trial", Integer))
+progress = table(
+    "progress",
+    *(column(name, Text) for name in ("study", "state", "reason", "metric")),
+    *(column(name, Integer) for name in ("budget", "proposed", "ended", "iterations_told", "attempts")),
+    *(column(name, Integer) for name in ("complete", "running", "pending", "failed", "cancelled")),
+    *(column(name, Double) for name in ("best_loss", "best_score")),
+    column("created_at", DateTime(timezone=True)),
+    column("elapsed", Interval),
+    schema=SCHEMA,
+)

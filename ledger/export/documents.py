@@ -5,67 +5,32 @@ import json
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
+from itertools import chain
 from typing import Any, TextIO
 
-from ledger.database.store import AnyRow, Store, StudyRow
+from sqlalchemy import Connection
 
-_TRIAL = (
-    "number",
-    "iteration",
-    "round",
-    "source",
-    "retry_of",
-    "params",
-    "state",
-    "loss",
-    "metrics",
-    "attempts",
-    "failures",
-    "lost",
-    "worker",
-    "available_at",
-    "claimed_at",
-    "lease_until",
-    "deadline_at",
-    "finished_at",
-    "error",
-)
-# not the claim: it is the right to write, and belongs to its holder alone
-_ATTEMPT = ("trial", "number", "worker", "claimed_at", "ended_at", "outcome", "loss", "seconds", "error")
-_ITERATION = (
-    "number",
-    "round",
-    "size",
-    "asked_at",
-    "told_at",
-    "ask_seconds",
-    "tell_seconds",
-    "mean_loss",
-    "best_loss",
-    "surrogate",
-    "environment",
-    "seen",
-)
-_STUDY = ("name", "state", "reason", "iterations", "created_at", "finished_at", "spec", "spec_hash", "versions")
-_WORKER = ("name", "host", "pid", "versions", "started_at", "last_seen_at", "stopped_at")
+from ledger.database import datasets, studies, transfer, trials
+from ledger.database.rows import StudyRow, TrialRow, columns, recorded
+
+_TRIAL = columns(TrialRow, recorded=True)
 # Of the json document, which `ledger import` reads: another version has other keys or other meanings.
 FORMAT, VERSION = "trial-ledger study", 1
 
 
-def write_json(store: Store, study: StudyRow, output: TextIO) -> None:
+def write_json(connection: Connection, study: StudyRow, output: TextIO) -> None:
     """Write ``{"format": …, "version": …, "study": {…}, "iterations": […], "trials": […], "attempts": […], …}``.
 
     It is all that the ledger records of the study but claims; the last list has the "workers" that trained for it.
     Where the study trains on a file, "dataset" has that, whole, in base64.
     """
-    head = {name: getattr(study, name) for name in _STUDY}
-    output.write(f'{{\n"format": {_json(FORMAT)},\n"version": {VERSION},\n"study": {_json(head)}')
+    output.write(f'{{\n"format": {_json(FORMAT)},\n"version": {VERSION},\n"study": {_json(recorded(study))}')
     # each is read when it is written
     lists: dict[str, Callable[[], Iterable[Mapping[str, Any]]]] = {
-        "iterations": lambda: (_pick(row, _ITERATION) for row in store.iterations(study.id)),
-        "trials": lambda: _trials(store, study),
-        "attempts": lambda: (_pick(row, _ATTEMPT) for page in store.attempt_pages(study.id) for row in page),
-        "workers": lambda: (_pick(row, _WORKER) for row in store.workers_of(study.id)),
+        "iterations": lambda: map(recorded, studies.iterations(connection, study.id)),
+        "trials": lambda: _trials(connection, study),
+        "attempts": lambda: map(recorded, chain.from_iterable(trials.attempt_pages(connection, study.id))),
+        "workers": lambda: map(recorded, transfer.workers_of(connection, study.id)),
     }
     for name, rows in lists.items():
         output.write(f',\n"{name}": [')
@@ -75,55 +40,51 @@ def write_json(store: Store, study: StudyRow, output: TextIO) -> None:
     data = study.spec["objective"].get("data")
     if data is not None:
         output.write(f',\n"dataset": {{"sha256": {_json(data["sha256"])}, "name": {_json(data["name"])}, "content": "')
-        for piece in store.dataset_pieces(data["sha256"]):
+        for piece in datasets.pieces(connection, data["sha256"]):
             output.write(b64encode(piece).decode())
         output.write('"}')
     output.write("\n}\n")
 
 
-def write_jsonl(store: Store, study: StudyRow, output: TextIO) -> None:
+def write_jsonl(connection: Connection, study: StudyRow, output: TextIO) -> None:
     """Write one trial a line, each as in the json document."""
-    for trial in _trials(store, study):
+    for trial in _trials(connection, study):
         output.write(_json(trial) + "\n")
 
 
-def write_csv(store: Store, study: StudyRow, output: TextIO) -> None:
+def write_csv(connection: Connection, study: StudyRow, output: TextIO) -> None:
     """Write one trial a line, with a column ``params_NAME`` for each parameter and ``metrics_NAME`` for each metric."""
-    columns = {
+    expanded = {
         "params": [dimension["name"] for dimension in study.spec["space"]],
-        "metrics": list(store.metric_names(study.id)),
+        "metrics": list(trials.metric_names(connection, study.id)),
     }
     header = [
         column
         for name in _TRIAL
-        for column in ([f"{name}_{key}" for key in columns[name]] if name in columns else [name])
+        for column in ([f"{name}_{key}" for key in expanded[name]] if name in expanded else [name])
     ]
     writer = csv.writer(output, lineterminator="\n")
     writer.writerow(header)
-    for trial in _trials(store, study):
+    for trial in _trials(connection, study):
         cells: list[Any] = []
         for name in _TRIAL:
-            if name in columns:
+            if name in expanded:
                 values = trial[name] or {}
-                cells += [_cell(values.get(key)) for key in columns[name]]
+                cells += [_cell(values.get(key)) for key in expanded[name]]
             else:
                 cells.append(_cell(trial[name]))
         writer.writerow(cells)
 
 
-DOCUMENTS: Mapping[str, Callable[[Store, StudyRow, TextIO], None]] = {
+DOCUMENTS: Mapping[str, Callable[[Connection, StudyRow, TextIO], None]] = {
     "csv": write_csv,
     "json": write_json,
     "jsonl": write_jsonl,
 }
 
 
-def _trials(store: Store, study: StudyRow) -> Iterator[dict[str, Any]]:
-    return (_pick(row, _TRIAL) for page in store.trial_pages(study.id) for row in page)
-
-
-def _pick(row: AnyRow, names: Iterable[str]) -> dict[str, Any]:
-    return {name: row._mapping[name] for name in names}
+def _trials(connection: Connection, study: StudyRow) -> Iterator[dict[str, Any]]:
+    return map(recorded, chain.from_iterable(trials.pages(connection, study.id)))
 
 
 def _json(value: Any) -> str:

@@ -8,11 +8,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ledger.database.store import Store, StudyRow
+from sqlalchemy import Connection
+
+from ledger.database import trials
+from ledger.database.rows import StudyRow
 from ledger.errors import LedgerError, UsageError
 
 
-def write_files(store: Store, study: StudyRow, folder: Path) -> int:
+def write_files(connection: Connection, study: StudyRow, folder: Path) -> int:
     """Write ``hyperparams_<iteration>_<i>.json`` and, for complete trials, ``results_<iteration>_<i>.json``.
 
     `i` counts from 0 within the iteration. Returns the number of files.
@@ -25,13 +28,13 @@ def write_files(store: Store, study: StudyRow, folder: Path) -> int:
     check_folder(folder)
     written = 0
     iteration, index = -1, 0
-    for page in store.trial_pages(study.id):
+    for page in trials.pages(connection, study.id):
         for trial in page:
             index = index + 1 if trial.iteration == iteration else 0
             iteration = trial.iteration
             contents = {"hyperparams": trial.params}
             if trial.state == "complete":
-                contents["results"] = {"loss": trial.loss, **trial.metrics}
+                contents["results"] = {"loss": trial.loss, **(trial.metrics or {})}
             for kind, content in contents.items():
                 with whole_file(folder / f"{kind}_{iteration}_{index}.json") as file:
                     json.dump(content, file)

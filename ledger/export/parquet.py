@@ -8,9 +8,11 @@ from typing import Any, BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from sqlalchemy import Connection
 
 from ledger import __version__
-from ledger.database.store import AnyRow, Store, StudyRow
+from ledger.database import trials
+from ledger.database.rows import StudyRow, TrialRow
 from ledger.errors import LedgerError
 from ledger.study.space import Categorical, Dimension, Integer, Space
 
@@ -39,7 +41,7 @@ _LAST = {
 }
 
 
-def write_parquet(store: Store, study: StudyRow, output: BinaryIO) -> None:
+def write_parquet(connection: Connection, study: StudyRow, output: BinaryIO) -> None:
     """Write one trial a row, with columns ``params_NAME`` and ``metrics_NAME`` as in csv.
 
     A parameter's type is its dimension's: float64, int64, bool or string; choices of several types become JSON. A
@@ -55,15 +57,17 @@ def write_parquet(store: Store, study: StudyRow, output: BinaryIO) -> None:
     space = Space.from_json(study.spec["space"])
     columns = [_Column(name, type_) for name, type_ in _FIRST.items()]
     columns += [_Column(one.name, *_of_dimension(one), source="params") for one in space.dimensions]
-    columns += [_Column(name, *_of_metric(kinds), source="metrics") for name, kinds in store.metric_kinds(study.id)]
+    columns += [
+        _Column(name, *_of_metric(kinds), source="metrics") for name, kinds in trials.metric_kinds(connection, study.id)
+    ]
     columns += [_Column(name, type_) for name, type_ in _LAST.items()]
-    facts = {name: getattr(study, name) for name in ("name", "state", "iterations", "spec", "versions")}
+    facts = {name: getattr(study, name) for name in ("name", "state", "budget", "spec", "versions")}
     schema = pa.schema(
         [(column.title, column.type) for column in columns],
         metadata={"trial_ledger": json.dumps({"version": __version__, **facts})},
     )
     with pq.ParquetWriter(output, schema, compression="zstd") as writer:
-        for page in store.trial_pages(study.id, GROUP):
+        for page in trials.pages(connection, study.id, GROUP):
             writer.write_table(pa.Table.from_arrays([column.array(page) for column in columns], schema=schema))
 
 
@@ -84,7 +88,7 @@ class _Column:
     def title(self) -> str:
         return f"{self.source}_{self.name}" if self.source else self.name
 
-    def array(self, page: Sequence[AnyRow]) -> pa.Array:
+    def array(self, page: Sequence[TrialRow]) -> pa.Array:
         if self.source is None:
             values = [getattr(trial, self.name) for trial in page]
         else:

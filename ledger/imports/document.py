@@ -4,98 +4,51 @@ import json
 from base64 import b64decode
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_type_hints
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, GetCoreSchemaHandler, ValidationError, create_model
+from pydantic_core import CoreSchema
+from pydantic_core.core_schema import no_info_after_validator_function
+from sqlalchemy import Connection
 
-from ledger.database.store import Dataset, Snapshot, Store, StudyRow
+from ledger.database import studies, transfer
+from ledger.database.datasets import Dataset
+from ledger.database.rows import SOURCES, AttemptRow, IterationRow, StudyRow, TrialRow, WorkerRow, columns, recorded
+from ledger.database.transfer import Recorded, Snapshot
 from ledger.errors import LedgerError, UsageError
 from ledger.export.documents import FORMAT, VERSION
 from ledger.objectives import tabular
-from ledger.study.spec import Study, StudyTable
+from ledger.study.file import StudyTable
+from ledger.study.spec import StudySpec
 from ledger.text import one_line, show
 from ledger.verification import disagreements
 
 WRITE_IT = "write one by `ledger export NAME --output FILE`"
 
-# JSON has them as text
+# JSON has times as text
 Moment = Annotated[AwareDatetime, Field(strict=False)]
-Object = dict[str, Any]
 
 
 class _Record(BaseModel):
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
 
 
-class StudyRecord(_Record):
-    name: str
-    state: str
-    reason: str | None
-    iterations: int
-    created_at: Moment
-    finished_at: Moment | None
-    spec: Object
-    spec_hash: str
-    versions: Object
+class _Recorded:
+    """Reads a row of an export: its recorded columns in their types, and the computed ones as given here."""
 
+    def __init__(self, computed: dict[str, Any] | None = None, **narrower: Any) -> None:
+        self._computed, self._narrower = computed or {}, narrower
 
-class IterationRecord(_Record):
-    number: int
-    round: int
-    size: int
-    asked_at: Moment
-    told_at: Moment | None
-    ask_seconds: float
-    tell_seconds: float
-    mean_loss: float | None
-    best_loss: float | None
-    surrogate: Object | None
-    environment: Object
-    seen: list[int] | None
-
-
-class TrialRecord(_Record):
-    number: int
-    iteration: int
-    round: int
-    source: Literal["proposed", "enqueued", "retried", "imported"]
-    retry_of: int | None
-    params: Object
-    state: str
-    loss: float | None
-    metrics: Object | None
-    attempts: int
-    failures: int
-    lost: int
-    worker: str | None
-    available_at: Moment
-    claimed_at: Moment | None
-    lease_until: Moment | None
-    deadline_at: Moment | None
-    finished_at: Moment | None
-    error: str | None
-
-
-class AttemptRecord(_Record):
-    trial: int
-    number: int
-    worker: str
-    claimed_at: Moment
-    ended_at: Moment | None
-    outcome: str | None
-    loss: float | None
-    seconds: float | None
-    error: str | None
-
-
-class WorkerRecord(_Record):
-    name: str
-    host: str
-    pid: int
-    versions: Object
-    started_at: Moment
-    last_seen_at: Moment
-    stopped_at: Moment | None
+    def __get_pydantic_core_schema__(self, row: type, handler: GetCoreSchemaHandler) -> CoreSchema:
+        times = {datetime: Moment, datetime | None: Moment | None}
+        types = {name: type_ for name, type_ in get_type_hints(row).items() if name in columns(row, recorded=True)}
+        fields: dict[str, Any] = {
+            name: (times.get(type_, type_), ...) for name, type_ in {**types, **self._narrower}.items()
+        }
+        record = create_model(row.__name__, __base__=_Record, **fields)
+        return no_info_after_validator_function(
+            lambda read: row(**self._computed, **dict(read)), handler.generate_schema(record)
+        )
 
 
 class DatasetRecord(_Record):
@@ -111,19 +64,22 @@ class Document(_Record):
 
     format: Literal["trial-ledger study"]
     version: Literal[1]
-    study: StudyRecord
-    iterations: list[IterationRecord]
-    trials: list[TrialRecord]
-    attempts: list[AttemptRecord]
-    workers: list[WorkerRecord]
+    study: Annotated[StudyRow, _Recorded({"id": 0})]
+    iterations: list[Annotated[IterationRow, _Recorded()]]
+    trials: list[Annotated[TrialRow, _Recorded({"seconds": None}, source=Literal[SOURCES])]]
+    attempts: list[Annotated[AttemptRow, _Recorded()]]
+    workers: list[Annotated[WorkerRow, _Recorded({"alive": False, "study": None, "trial": None})]]
     dataset: DatasetRecord | None = None
 
     def snapshot(self) -> Snapshot:
         """Return it as the ledger that it came from would be read."""
-        row = StudyRow(id=0, **{name: getattr(self.study, name) for name in StudyRecord.model_fields})
-        # records have the attributes of rows
-        lists: dict[str, Any] = {name: getattr(self, name) for name in ("iterations", "trials", "attempts")}
-        return Snapshot(at=datetime.now(UTC), study=row, **lists)
+        return Snapshot(
+            at=datetime.now(UTC),
+            study=self.study,
+            iterations=self.iterations,
+            trials=self.trials,
+            attempts=self.attempts,
+        )
 
     def kept(self) -> Dataset | None:
         """Return the file that the study trains on; None where it trains on none."""
@@ -168,7 +124,7 @@ def read(place: str, content: bytes) -> Document:
             found["msg"].replace("Input should", "must").replace("Field", "it is").replace("it is required", "missing")
         )
         raise UsageError(f"{place} is damaged at {where}: {show(found['input'])}: {what}; export it again") from None
-    study = Study.from_spec(document.study.name, document.study.iterations, document.study.spec)
+    study = StudySpec.from_spec(document.study.name, document.study.budget, document.study.spec)
     _check_dataset(place, document, study)
     for difference in disagreements(document.snapshot(), study):
         raise UsageError(
@@ -178,7 +134,7 @@ def read(place: str, content: bytes) -> Document:
     return document
 
 
-def import_study(store: Store, document: Document, name: str | None) -> StudyRow:
+def import_study(connection: Connection, document: Document, name: str | None) -> StudyRow:
     """Insert the study of a document that was `read`, under its own name or under `name`, and return its row.
 
     Raises
@@ -186,22 +142,22 @@ def import_study(store: Store, document: Document, name: str | None) -> StudyRow
     LedgerError
         The name is taken; or the database refuses what a record says. Nothing is written.
     """
-    study = {**document.study.model_dump(), **({} if name is None else {"name": name})}
+    study = {**recorded(document.study), **({} if name is None else {"name": name})}
     _check_name(study["name"])
-    inserted = store.restore(
+    whole = Recorded(
         study,
-        iterations=(dict(row) for row in document.iterations),
-        trials=(dict(row) for row in document.trials),
-        attempts=(dict(row) for row in document.attempts),
-        workers=(dict(row) for row in document.workers),
+        iterations=map(recorded, document.iterations),
+        trials=map(recorded, document.trials),
+        attempts=map(recorded, document.attempts),
+        workers=map(recorded, document.workers),
         dataset=document.kept(),
     )
-    if not inserted:
-        raise LedgerError(f"study {study['name']} is here already: give the one of the file another name by --name")
-    return store.study(study["name"])
+    if not transfer.restore(connection, whole):
+        raise LedgerError(f"study {study['name']} exists in this ledger: give the imported study another --name")
+    return studies.get(connection, study["name"])
 
 
-def _check_dataset(place: str, document: Document, study: Study) -> None:
+def _check_dataset(place: str, document: Document, study: StudySpec) -> None:
     """Refuse a document whose dataset is not what its study's spec names."""
     data, there = study.objective.data, document.dataset
     if data is None:

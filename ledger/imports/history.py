@@ -4,7 +4,11 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from ledger.database.store import Finished, Store, StudyRow
+from sqlalchemy import Connection
+
+from ledger.database import trials
+from ledger.database.rows import StudyRow
+from ledger.database.trials import Finished
 from ledger.errors import UsageError
 from ledger.proposals import mean_loss
 from ledger.study.points import point_key
@@ -77,7 +81,7 @@ def gather(
 
 
 def import_history(
-    store: Store, study: StudyRow, place: str, rows: Callable[[Space], Iterable[Row]], *, skip_unusable: bool
+    connection: Connection, study: StudyRow, place: str, rows: Callable[[Space], Iterable[Row]], *, skip_unusable: bool
 ) -> tuple[int, History]:
     """Bring finished trials into a study, all or none, and return the number of the first, and what was read.
 
@@ -91,11 +95,13 @@ def import_history(
     space = Space.from_json(study.spec["space"])
     recorded = {
         point_key(space.normalise(trial.params)): f"trial {trial.number} of study {study.name}, which is {trial.state}"
-        for trial in store.trials(study.id)
+        for trial in trials.all_of(connection, study.id)
         if trial.retry_of is None
     }
     history = gather(place, rows(space), space, recorded, skip_unusable=skip_unusable)
-    first = store.import_trials(study.id, history.finished, mean_loss([one.loss for one in history.finished]))
+    first = trials.import_finished(
+        connection, study.id, history.finished, mean_loss([one.loss for one in history.finished])
+    )
     return first, history
 
 

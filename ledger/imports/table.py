@@ -5,7 +5,7 @@ import io
 from collections.abc import Iterator, Sequence
 from functools import partial
 
-from ledger.database.store import Finished
+from ledger.database.trials import Finished
 from ledger.errors import UsageError
 from ledger.imports.history import Row, finite_loss
 from ledger.study.space import Space

@@ -1,30 +1,33 @@
-"""Which claims to take back: those whose lease was watched while it ran out."""
+"""Reaping: trials are taken back from workers whose lease was watched while it ran out."""
 
 import logging
 import time
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 
-from ledger.database.store import Store
-from ledger.logs import say
+from sqlalchemy import Connection
+
+from ledger.database import managing
+from ledger.database.managing import Held
+from ledger.logs import log_event
 
 _log = logging.getLogger("ledger.manager")
 
 LOOK_SECONDS = 1.0
-# A look takes a poll of the manager and its round trips, so of a short lease half is none too long.
+# A look takes a poll of the manager and its round trips, so half of a short lease would be too short.
 CONTACT_SECONDS = 2.0
 
 
 class LeaseWatch:
     """The two-look rule: a lease has run out when it was seen unchanged for a whole lease of uninterrupted contact.
 
-    So an outage of the database expires nobody: whoever beats in time once it is back keeps the claim. The time is
-    this process's own, because the database's clock may jump.
+    So no lease runs out during an outage of the database: a worker that sends its heartbeat in time afterwards keeps
+    its claim. The time is that of this process, because the database's clock may jump.
 
     Parameters
     ----------
     lease : float
-        Seconds. Half of it without a look, and at least CONTACT_SECONDS, is an interruption.
+        Seconds. Half of it without a look, and at least CONTACT_SECONDS, is an interruption of the contact.
     """
 
     def __init__(self, lease: float) -> None:
@@ -52,45 +55,46 @@ class LeaseWatch:
 
 
 class Reaper:
-    """Takes the claims of one study back whose leases have run out.
+    """Takes trials of one study back from workers whose leases have run out.
 
     Parameters
     ----------
-    store : Store
-        On a connection that lives as long as the reaper: a new connection is an interruption.
-    study_id : int
+    connection : Connection
+        Of the manager; a new connection needs a new reaper, since it is an interruption.
+    held : Held
+        The study, as its manager holds it.
     name : str
-        The study's.
+        Name of the study.
     lease : float
-        Seconds.
+        Lease of a trial, in seconds.
     """
 
-    def __init__(self, store: Store, study_id: int, name: str, lease: float) -> None:
-        self._store, self._study_id, self._name = store, study_id, name
+    def __init__(self, connection: Connection, held: Held, name: str, lease: float) -> None:
+        self._connection, self._held, self._name = connection, held, name
         self._watch = LeaseWatch(lease)
         # several looks within the half lease that counts as contact
         self._pause = min(LOOK_SECONDS, lease / 8)
         self._looked = 0.0
 
     def look(self) -> None:
-        """Take back what has run out; does nothing where the last look was a moment ago."""
+        """Take back the trials whose leases have run out. Does nothing within a moment of the last look."""
         now = time.monotonic()
         if now - self._looked < self._pause:
             return
         self._looked = now
-        leases = {row.number: row for row in self._store.leases(self._study_id)}
-        expired = self._watch.look(time.monotonic(), [(row.number, row.lease_until) for row in leases.values()])
-        for trial, lease_until in expired.items():
-            state = self._store.reap(self._study_id, trial, lease_until)
+        leases = {lease.trial: lease for lease in managing.leases(self._connection, self._held.study_id)}
+        expired = self._watch.look(time.monotonic(), [(lease.trial, lease.until) for lease in leases.values()])
+        for trial in expired:
+            lease = leases[trial]
+            state = managing.reap(self._connection, self._held, lease)
             if state is not None:
-                worker = leases[trial].worker
-                say(
+                log_event(
                     _log,
                     "reaped",
-                    f"{self._name} trial {trial}: worker {worker} sent no heartbeat for a whole lease;"
+                    f"{self._name} trial {trial}: worker {lease.worker} sent no heartbeat for a whole lease;"
                     f" the trial is {state}",
                     level=logging.WARNING,
                     study=self._name,
                     trial=trial,
-                    worker=worker,
+                    worker=lease.worker,
                 )

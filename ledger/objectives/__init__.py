@@ -1,4 +1,4 @@
-"""What turns parameters into a loss. Light to import: a manager reads the names here and must load no booster."""
+"""Objectives: functions from parameters to a loss. A manager imports this package, so it loads no model library."""
 
 from ledger.objectives.context import Context
 from ledger.objectives.datasets import DATASETS

@@ -1,4 +1,4 @@
-"""A user's own objective, named as package.module:function."""
+"""A user's function as an objective, referred to by package.module:function."""
 
 import importlib
 import inspect
@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection
 from typing import Any
 
 from ledger.errors import LedgerError, UsageError
-from ledger.objectives import carried
+from ledger.objectives import pickled
 from ledger.objectives.context import Context
 from ledger.text import one_line
 
@@ -19,30 +19,31 @@ def check_reference(function: str) -> None:
 
 
 def load_function(reference: str, allowed: Collection[str]) -> Callable[[dict[str, Any], Context], Any]:
-    """Load the function that `reference` names, as one that always takes the parameters and the context.
+    """Load the function of a reference, in a form that takes the parameters and the context.
 
     Parameters
     ----------
     reference : str
-        "package.module:function", or "__main__:function" for one that was carried here. The function takes the
-        parameters as a dict. It is given the context too if it has a parameter named ``context``, or else a second
-        positional one.
+        "package.module:function", or "__main__:function" for a function that was pickled for it. The function takes
+        the parameters as a dict. It also gets the context if it has a parameter named ``context``, or else a second
+        positional parameter.
     allowed : collection of str
-        Packages, or modules by their dotted names, whose code may be run; each permits all that is below it.
+        Packages, or modules by their dotted names, whose code may run, with everything below them.
 
     Raises
     ------
     LedgerError
-        Not of that form, not allowed, not importable, missing, not callable, or not callable with a dict. One line.
+        The reference is not of that form, not allowed, not importable or missing, or the function cannot be called
+        with a dict. One line.
     """
     check_reference(reference)
     module_name, _, name = reference.partition(":")
-    if module_name == carried.MODULE:
-        return _with_context(reference, carried.read(name))
+    if module_name == pickled.MODULE:
+        return _with_context(reference, pickled.read(name))
     _check_allowed(reference, module_name, allowed)
     try:
         module = importlib.import_module(module_name)
-    except (Exception, SystemExit) as error:  # an import runs code that can raise anything
+    except (Exception, SystemExit) as error:  # an import runs code that may raise anything
         raise LedgerError(
             f"objective {reference!r}: module {module_name!r} cannot be imported "
             f"({type(error).__name__}: {one_line(str(error))}); install it where the worker runs, or put its folder on "
@@ -53,7 +54,8 @@ def load_function(reference: str, allowed: Collection[str]) -> Callable[[dict[st
     function = getattr(module, name)
     if not callable(function):
         raise LedgerError(f"objective {reference!r} is of type {type(function).__name__}; a function is needed")
-    # A module also holds what it imported: permitting a package must not permit the subprocess.run that it imports.
+    # A module also contains the names that it imports. Permission for a package must not include subprocess.run, for
+    # example, because a module of the package imports it.
     if inspect.isroutine(function) or inspect.isclass(function):
         _check_allowed(reference, function.__module__ or "builtins", allowed)
     return _with_context(reference, function)
@@ -71,22 +73,24 @@ def _check_allowed(reference: str, module: str, allowed: Collection[str]) -> Non
 def _with_context(reference: str, function: Callable[..., Any]) -> Callable[[dict[str, Any], Context], Any]:
     try:
         signature = inspect.signature(function)
-    except ValueError:  # some of those written in C have none
+    except ValueError:  # some functions written in C have no signature
         return lambda params, _: function(params)
-    later = list(signature.parameters.values())[1:]
-    named = any(one.name == "context" and one.kind in (one.POSITIONAL_OR_KEYWORD, one.KEYWORD_ONLY) for one in later)
-    second = bool(later) and later[0].kind in (later[0].POSITIONAL_ONLY, later[0].POSITIONAL_OR_KEYWORD)
+    others = list(signature.parameters.values())[1:]
+    is_named = any(
+        other.name == "context" and other.kind in (other.POSITIONAL_OR_KEYWORD, other.KEYWORD_ONLY) for other in others
+    )
+    is_second = bool(others) and others[0].kind in (others[0].POSITIONAL_ONLY, others[0].POSITIONAL_OR_KEYWORD)
     try:
-        # by position where both would do: a decorator may show the function's signature and pass only *args on
-        if second and (later[0].name == "context" or not named):
+        # By position where both work: a decorator may show the function's signature and pass on only *args.
+        if is_second and (others[0].name == "context" or not is_named):
             signature.bind({}, None)
             return lambda params, context: function(params, context)
-        if named:
+        if is_named:
             signature.bind({}, context=None)
             return lambda params, context: function(params, context=context)
         signature.bind({})
         return lambda params, _: function(params)
     except TypeError as error:
         raise LedgerError(
-            f"objective {reference!r} must take a dict of parameters and nothing else but a context ({error})"
+            f"objective {reference!r} must take a dict of parameters, and at most a context besides ({error})"
         ) from error

@@ -1,4 +1,4 @@
-"""LightGBM's classifier, made to give the same trees every time."""
+"""LightGBM's classifier, with settings that give the same trees every time."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,8 +11,8 @@ def estimator(params: Mapping[str, Any], seed: int, threads: int) -> Any:
     settings = dict(params)
     goss = "goss" in (settings.get("data_sample_strategy"), settings.get("boosting_type"))
     if "subsample" in settings and not goss:
-        # LightGBM ignores subsample while its frequency is 0, the default: the search would explore noise.
-        # GOSS has a sampling of its own and refuses to run beside this one.
+        # LightGBM ignores subsample while its frequency is 0, the default, and the search would then explore noise.
+        # GOSS samples by itself and refuses to be combined with it.
         settings.setdefault("subsample_freq", 1)
     return LGBMClassifier(
         **settings,
@@ -20,6 +20,6 @@ def estimator(params: Mapping[str, Any], seed: int, threads: int) -> Any:
         n_jobs=threads,
         verbosity=-1,
         deterministic=True,
-        # else it times both layouts of its histograms and takes the faster, which differs from run to run
+        # without it, LightGBM chooses the faster of two histogram layouts, which differs from run to run
         force_row_wise=True,
     )

@@ -1,4 +1,4 @@
-"""From a study's objective, as its row holds it, to what a worker's trainer calls."""
+"""Loads the objective of a study's spec as a function that the trainer calls."""
 
 import sys
 from collections.abc import Callable, Collection, Mapping
@@ -26,26 +26,33 @@ def load(
     Parameters
     ----------
     objective : mapping
-        ``{"model": "svm", "dataset": "breast_cancer"}`` (the dataset may be left out, this is the default), with
-        ``"data": {"name", "sha256", "target", "format", "rows"}`` in place of the dataset for a file's, and with
-        ``"cv"`` and ``"metric"`` where they are asked for; or ``{"function": "package.module:function"}``.
+        ``{"function": "package.module:function"}``, or ``{"model": "svm", "dataset": "breast_cancer"}``, where the
+        dataset may be left out and is then this one. A dataset of a file has ``"data": {"name", "sha256", "target",
+        "format", "rows"}`` instead of ``"dataset"``. ``"cv"`` and ``"metric"`` are optional.
     allowed : collection of str
-        The packages whose functions this worker may run; the built-in models need none.
+        Packages whose functions this worker may run. A built-in model needs none.
     threads : int
-        How many threads BLAS, OpenMP and the boosters may use, at least 1.
+        Threads of BLAS, OpenMP and the boosters, at least 1.
     content : bytes, optional
-        Of the file that ``"data"`` names.
+        Content of the file that ``"data"`` names.
 
     Returns
     -------
     callable
-        Takes a trial's parameters and its context. Raises ObjectiveError if the objective returned no result, and
-        lets whatever the objective raises pass.
+        Takes a trial's parameters and its context, and returns a `Result`. It raises ObjectiveError if the objective
+        returned no valid result. Exceptions of the objective pass through.
 
     Raises
     ------
     LedgerError
-        The objective is unknown, not allowed or not importable, or the data are not what they should be. One line.
+        The objective is unknown, not allowed or not importable, or the content is not that of the study. One line.
+
+    Examples
+    --------
+    >>> evaluate = load({"model": "svm", "dataset": "iris"}, allowed=())
+    >>> result = evaluate({"C": 1.0}, Context(study="s", trial=0, attempt=1, seed=7, study_seed=1))
+    >>> result.loss == 1 - result.metrics["accuracy"]
+    True
     """
     function: Callable[[dict[str, Any], Context], Any]
     if set(objective) == {"function"}:
@@ -56,8 +63,8 @@ def load(
         known = set(objective) <= {"model", "data" if data else "dataset", "metric", "cv"} and metric in metrics.USABLE
         if not known or model not in MODELS or dataset not in DATASETS:
             raise LedgerError(
-                f"this version knows no objective {dict(objective)!r}; it knows a model of {', '.join(MODELS)} with a "
-                f"dataset of {', '.join(DATASETS)} or a file's, or a function"
+                f"this version has no objective {dict(objective)!r}; it has the models {', '.join(MODELS)} with the "
+                f"datasets {', '.join(DATASETS)} or a file, and functions"
             )
         function = builtin.objective(
             model, _table(data, content) if data else dataset, threads, metric=metric, folds=folds
@@ -65,7 +72,7 @@ def load(
 
     def evaluate(params: dict[str, Any], context: Context) -> Result:
         with _thread_pools(len(sys.modules)).limit(limits=threads):
-            returned = function({name: _as_real(value) for name, value in params.items()}, context)
+            returned = function({name: _as_float(value) for name, value in params.items()}, context)
         return to_result(returned)
 
     return evaluate
@@ -74,19 +81,19 @@ def load(
 def _table(data: Mapping[str, Any], content: bytes | None) -> Table:
     if content is None or tabular.digest(content) != data["sha256"]:
         raise LedgerError(
-            f"dataset {one_line(data['name'])} came here with another SHA-256 than the study's ({data['sha256']}):"
-            " start this worker again, which fetches it anew"
+            f"dataset {one_line(data['name'])} has another SHA-256 here than in the study ({data['sha256']}):"
+            " restart this worker to fetch it again"
         )
     return tabular.read(content, data["format"], data["target"], data["name"])
 
 
 @lru_cache(maxsize=1)
 def _thread_pools(_modules: int) -> ThreadpoolController:
-    """Find the libraries that have threads; anew only where modules were imported: it reads all that is mapped."""
+    """Find the libraries with thread pools; again only after an import, because the search reads the memory map."""
     return ThreadpoolController()
 
 
-def _as_real(value: Any) -> Any:
-    # jsonb writes 1e300 as three hundred digits. No integer dimension reaches beyond 64 bits, so it was a real one;
-    # XGBoost trains on a garbled number rather than refuse the digits.
+def _as_float(value: Any) -> Any:
+    # jsonb writes 1e300 as three hundred digits. Integer dimensions have at most 64 bits, so a larger value is a float.
+    # XGBoost would not refuse the digits, but train with a wrong number.
     return float(value) if isinstance(value, int) and abs(value) >= 2**63 else value

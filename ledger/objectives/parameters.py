@@ -1,41 +1,40 @@
-"""Which hyper-parameters each built-in model has: a table, because both boosters take unknown names in silence and a
-manager must not import them. The tests hold it against the libraries."""
+"""The hyper-parameters of each built-in model.
+
+The names are a table, because both boosters accept unknown names silently, and a manager must not import them. Tests
+compare the table with the libraries.
+"""
 
 from collections.abc import Iterable
 
 from ledger.errors import UsageError
-from ledger.text import nearest
+from ledger.text import nearest, words
 
 MODELS: tuple[str, ...] = ("svm", "xgb", "lgbm")
 ESTIMATORS: dict[str, str] = {"svm": "SVC", "xgb": "XGBClassifier", "lgbm": "LGBMClassifier"}
 
 
-def _names(words: str) -> frozenset[str]:
-    return frozenset(words.split())
-
-
-# Taken by the library through the estimator's **kwargs; its get_params() does not list them.
+# Accepted through the estimator's **kwargs, so that its get_params() does not list them.
 NATIVE: dict[str, frozenset[str]] = {
-    "svm": _names(""),
-    "xgb": _names(
-        # of the boosters dart and, the last two, gblinear
+    "svm": words(""),
+    "xgb": words(
+        # for the booster dart; the last two for gblinear
         "rate_drop skip_drop one_drop sample_type normalize_type feature_selector top_k"
     ),
-    "lgbm": _names(
+    "lgbm": words(
         "boost_from_average cat_l2 cat_smooth data_sample_strategy drop_rate extra_trees feature_fraction_bynode "
         "linear_lambda linear_tree max_bin max_delta_step max_drop min_data_in_bin other_rate path_smooth "
         "scale_pos_weight skip_drop top_rate uniform_drop xgboost_dart_mode"
     ),
 }
 
-# What can be searched.
+# The hyper-parameters that a study can search.
 NAMES: dict[str, frozenset[str]] = {
-    "svm": _names(
+    "svm": words(
         "C break_ties cache_size class_weight coef0 decision_function_shape degree gamma kernel max_iter probability "
         "shrinking tol"
     ),
     "xgb": NATIVE["xgb"]
-    | _names(
+    | words(
         "base_score booster colsample_bylevel colsample_bynode colsample_bytree enable_categorical eval_metric "
         "feature_types feature_weights gamma grow_policy importance_type interaction_constraints learning_rate max_bin "
         "max_cat_threshold max_cat_to_onehot max_delta_step max_depth max_leaves min_child_weight missing "
@@ -43,7 +42,7 @@ NAMES: dict[str, frozenset[str]] = {
         "sampling_method scale_pos_weight subsample tree_method validate_parameters"
     ),
     "lgbm": NATIVE["lgbm"]
-    | _names(
+    | words(
         "boosting_type class_weight colsample_bytree importance_type learning_rate max_depth min_child_samples "
         "min_child_weight min_split_gain n_estimators num_leaves objective reg_alpha reg_lambda subsample "
         "subsample_for_bin subsample_freq"
@@ -54,9 +53,9 @@ _SEED = "the trial's own seed"
 _THREADS = "the worker's threads"
 _SILENT = "silent"
 _NO_STOPPING = "off, since a trial has no validation rows"
-_FIXED = "so that a trial gives the same loss every time"
+_FIXED = "so that a trial has the same loss every time"
 
-# Set by the ledger -> to what.
+# Set by the ledger -> value, for messages.
 RESERVED: dict[str, dict[str, str]] = {
     "svm": {"random_state": _SEED, "verbose": _SILENT},
     "xgb": {
@@ -91,7 +90,7 @@ def _aliases(table: dict[str, str]) -> dict[str, str]:
     return {alias: name for name, aliases in table.items() for alias in aliases.split()}
 
 
-# Another name of the same thing -> the name to use. Two names of one thing in a space would be a dimension in vain.
+# Alias -> the name to use. With both names in a space, one of the dimensions would have no effect.
 ALIASES: dict[str, dict[str, str]] = {
     "svm": {},
     "xgb": _aliases(
@@ -140,13 +139,13 @@ ALIASES: dict[str, dict[str, str]] = {
 
 
 def check(model: str, names: Iterable[str]) -> None:
-    """Check that the ledger can search `names` for `model`.
+    """Check that a study of `model` can search the hyper-parameters `names`.
 
     Raises
     ------
     UsageError
-        The model is unknown; or its estimator has no hyper-parameter of a name (the nearest is given), has it under
-        another name (which is given), or has it set by the ledger. One line, about the first such name.
+        The model is unknown, or a name is unknown (the message names the nearest), is an alias (the message gives the
+        name to use), or is set by the ledger. One line, about the first such name.
     """
     if model not in NAMES:
         raise UsageError(f"unknown model {model!r}{nearest(model, MODELS)}")
@@ -154,11 +153,11 @@ def check(model: str, names: Iterable[str]) -> None:
     for name in names:
         if name in NAMES[model]:
             continue
-        real = ALIASES[model].get(name, name)
-        if real in RESERVED[model]:
+        canonical = ALIASES[model].get(name, name)
+        if canonical in RESERVED[model]:
             raise UsageError(
-                f"{name!r} of {where} is set by the ledger ({RESERVED[model][real]}); leave it out of the space"
+                f"{name!r} of {where} is set by the ledger ({RESERVED[model][canonical]}); leave it out of the space"
             )
-        if real != name:
-            raise UsageError(f"{name!r} is another name of {real!r} of {where}; use {real!r}")
+        if canonical != name:
+            raise UsageError(f"{name!r} is another name of {canonical!r} of {where}; use {canonical!r}")
         raise UsageError(f"{where} has no hyper-parameter {name!r}{nearest(name, sorted(NAMES[model]))}")

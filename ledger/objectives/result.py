@@ -1,4 +1,4 @@
-"""What an objective returned, judged: a finite loss with metrics that the ledger can hold, or why it is not one."""
+"""Checks the value that an objective returned: a finite loss, with metrics that can be stored as JSON."""
 
 import json
 import math
@@ -13,13 +13,13 @@ from ledger.text import one_line
 
 _NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 
-# Far below what jsonb can hold, and as much as a table of trials should.
+# Far below the limits of jsonb, and as much as a table of trials should contain.
 LARGEST_METRICS = 10_000_000  # characters of JSON
 DEEPEST_METRIC = 100
 
 
 class ObjectiveError(LedgerError):
-    """The objective returned what is not a result: a failed attempt."""
+    """The objective returned no valid result. The attempt fails."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Result:
     loss : float
         Finite; smaller is better.
     metrics : dict of str to JSON values
-        Whatever else the objective reported.
+        The other values that the objective returned.
     """
 
     loss: float
@@ -39,28 +39,33 @@ class Result:
 
 
 def to_result(returned: Any) -> Result:
-    """Judge what an objective returned.
+    """Convert the value that an objective returned.
 
     Parameters
     ----------
-    returned : real number, or dict
-        Any type of real number but bool, NumPy's scalars included. A dict holds it under "loss"; its other entries
-        are the metrics, where NumPy's scalars become plain numbers.
+    returned : real number or dict
+        The loss: any type of real number except bool, NumPy's scalars included. In a dict it is the value of "loss",
+        and the other entries are metrics, whose NumPy scalars become plain numbers.
 
     Raises
     ------
     ObjectiveError
-        It is something else, the loss is not finite, or a metric cannot be kept as JSON. One line.
+        The value is of another type, the loss is not finite, or a metric cannot be stored as JSON. One line.
+
+    Examples
+    --------
+    >>> to_result({"loss": 0.25, "accuracy": 0.75})
+    Result(loss=0.25, metrics={'accuracy': 0.75})
     """
     try:
-        return _judged(returned)
+        return _convert(returned)
     except ObjectiveError:
         raise
-    except Exception as error:  # somebody else's __float__ or items() may raise anything
+    except Exception as error:  # the __float__ or items() of any class may raise anything
         raise ObjectiveError(f"the objective returned {_shown(returned)}, which raised {_shown(error)}") from error
 
 
-def _judged(returned: Any) -> Result:
+def _convert(returned: Any) -> Result:
     if not isinstance(returned, dict):
         return Result(_loss(returned, ""), {})
     if "loss" not in returned:
@@ -77,14 +82,14 @@ def _judged(returned: Any) -> Result:
             if length > LARGEST_METRICS:
                 raise ObjectiveError(
                     f"the objective returned metrics of more than {LARGEST_METRICS:,} characters as JSON, up to"
-                    f" {_shown(name)}; keep what is large in a file, and its name as a metric"
+                    f" {_shown(name)}; write large values to a file, and return its name"
                 )
             metrics |= json.loads(text)
     return Result(loss, metrics)
 
 
 def _loss(value: Any, where: str) -> float:
-    # bool is a number to Python, and a comparison returned by mistake to everybody else
+    # bool is a number in Python, but as a loss it is a comparison returned by mistake
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         wanted = "a finite number" if where else "a finite number, or a dict with 'loss',"
         raise ObjectiveError(f"the objective returned {_shown(value)}{where} ({_kind(value)}), {wanted} is needed")
@@ -98,36 +103,36 @@ def _loss(value: Any, where: str) -> float:
 
 
 def _as_json(name: str, value: Any) -> str:
-    """Return ``{name: value}`` as a JSON text that every Python, and PostgreSQL's jsonb, can hold."""
+    """Return ``{name: value}`` as JSON that Python and PostgreSQL's jsonb can read."""
     try:
         text = json.dumps({name: value}, default=_plain, allow_nan=False, ensure_ascii=False)
         text.encode()
         if _NUL.search(text):
-            raise ValueError("it holds a NUL character")
+            raise ValueError("it contains a NUL character")
         if _is_deeper(json.loads(text, parse_int=_integer), DEEPEST_METRIC + 1):
             raise ValueError(f"it is deeper than {DEEPEST_METRIC} levels")
-    # jsonb holds neither NUL nor a lone surrogate, which is a UnicodeEncodeError; and a dict's own methods can raise
+    # a UnicodeEncodeError is a lone surrogate, which jsonb refuses; and the methods of any class may raise anything
     except Exception as error:
         raise ObjectiveError(
-            f"the objective returned a metric {_shown(name)} that JSON cannot hold: {_shown(value)} ({_reason(error)})"
+            f"the objective returned a metric {_shown(name)} that is not valid JSON: {_shown(value)} ({_reason(error)})"
         ) from error
     return text
 
 
 def _integer(digits: str) -> int:
-    # a limit of Python that the objective may have lifted in its own process
+    # Python's own limit, which the objective may have raised in its process
     if len(digits) > sys.int_info.default_max_str_digits:
-        raise ValueError(f"it holds an integer of {len(digits)} digits")
+        raise ValueError(f"it contains an integer of {len(digits)} digits")
     return int(digits)
 
 
 def _is_deeper(value: Any, levels: int) -> bool:
     inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return levels < 0 or any(_is_deeper(one, levels - 1) for one in inner)
+    return levels < 0 or any(_is_deeper(item, levels - 1) for item in inner)
 
 
 def _plain(value: Any) -> int | float:
-    import numpy as np  # here, because whoever imports this module need not have NumPy loaded
+    import numpy as np  # here, because a worker's supervisor imports this module without NumPy
 
     if isinstance(value, np.bool_):
         return bool(value)
@@ -153,5 +158,5 @@ def _reason(error: Exception) -> str:
 def _shown(value: Any) -> str:
     try:
         return one_line(repr(value))
-    except Exception:  # somebody else's __repr__ may raise anything
+    except Exception:  # the __repr__ of any class may raise anything
         return f"a value of type {_kind(value)}"

@@ -9,5 +9,5 @@ from sklearn.svm import SVC
 
 
 def estimator(params: Mapping[str, Any], seed: int, threads: int) -> Any:  # noqa: ARG001 (libsvm has one thread)
-    """Return an unfitted SVC behind a StandardScaler: its kernels weigh features by their size."""
+    """Return an unfitted SVC after a StandardScaler, because its kernels weigh features by their scale."""
     return make_pipeline(StandardScaler(), SVC(**params, random_state=seed))

@@ -1,4 +1,4 @@
-"""Optuna and the ledger: views that Optuna reads as its own tables, export, import, and its dashboard."""
+"""Integration with Optuna: views in the form of its tables, export, import, and its dashboard."""
 
 from ledger.optuna.connect import storage
 

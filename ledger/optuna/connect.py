@@ -1,4 +1,4 @@
-"""Optuna reads the ledger: as which storage, and in which versions. Notebooks begin with `storage`."""
+"""The ledger as an Optuna storage, with the supported versions of Optuna. Notebooks use `storage`."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -14,48 +14,53 @@ from ledger import embedded
 from ledger.database import migration
 from ledger.database.connection import DEFAULTS, STATEMENT_SECONDS, connect, engine, place, set_up
 from ledger.errors import LedgerError
+from ledger.keywords import known_keywords
 from ledger.optuna import views as optuna_views
 from ledger.settings import Settings
 
 if TYPE_CHECKING:
-    # of Optuna's package, not of this module
     from optuna.storages import RDBStorage
 
-# The releases that the tests read the views with. Before 5.0, Optuna took times for local ones; these are in UTC.
+# The releases that are tested with the views. Before 5.0 Optuna expects local times, but the views contain UTC.
 SUPPORTED = {"optuna": "5.0", "optuna-dashboard": "0.21"}
 
 
 def check_version(package: str) -> None:
-    """Raise a LedgerError where `package` is not installed, or in a version that is not supported."""
-    found, series = _installed(package), SUPPORTED[package]
-    if found is None:
+    """Raise a LedgerError unless `package` is installed in a supported version."""
+    version, series = _installed_version(package), SUPPORTED[package]
+    if version is None:
         raise LedgerError(f"{package} is not installed: pip install 'trial-ledger[dashboard]'")
-    if found.split(".")[:2] != series.split("."):
-        raise LedgerError(f"{package} {found} is not supported, {series} is: pip install '{package}=={series}.*'")
+    if version.split(".")[:2] != series.split("."):
+        raise LedgerError(f"{package} {version} is not supported, {series} is: pip install '{package}=={series}.*'")
 
 
 def is_installed() -> bool:
-    """Say whether some version of Optuna is there."""
-    return _installed("optuna") is not None
+    """Return whether any version of Optuna is installed."""
+    return _installed_version("optuna") is not None
 
 
 def url(database_url: str) -> str:
-    """Return the storage URL that Optuna takes for a ledger, without its password.
+    """Return the URL that names a ledger as an Optuna storage, without the password.
 
     Parameters
     ----------
     database_url : str
         A libpq URL or keyword string.
+
+    Examples
+    --------
+    >>> url("host=db.example user=me dbname=mine")
+    'postgresql+psycopg://me@db.example/mine?client_encoding=UTF8&options=-csearch_path%3Doptuna'
     """
     given = {name: str(value) for name, value in conninfo_to_dict(database_url).items() if value is not None}
     given.pop("password", None)
-    # else a database in SQL_ASCII answers in bytes
+    # without it, psycopg returns bytes from a database in SQL_ASCII
     given.setdefault("client_encoding", DEFAULTS["client_encoding"])
     given["options"] = f"{given.pop('options', '')} -csearch_path={optuna_views.SCHEMA}".strip()
     user = f"{quote(given.pop('user'), safe='')}@" if "user" in given else ""
     database = quote(given.pop("dbname", ""), safe="")
     where = ""
-    # several hosts, and the folder of a socket, are said in the query
+    # several hosts, and the folder of a socket, are parameters of the query
     if not set(given.get("host", "/")) & set("/,"):
         host = given.pop("host")
         where = f"[{host}]" if ":" in host else quote(host, safe="")
@@ -64,40 +69,50 @@ def url(database_url: str) -> str:
     return f"postgresql+psycopg://{user}{where}/{database}?{query}"
 
 
+@known_keywords
 @contextmanager
 def storage(database_url: str | None = None, home: Path | None = None) -> "Iterator[RDBStorage]":
-    """Yield the ledger as a storage of Optuna's, which refuses every write.
+    """Yield the ledger as a storage from which Optuna reads studies. The storage refuses every write.
 
     Parameters
     ----------
     database_url : str, optional
-        The ledger's PostgreSQL; a libpq URL or keyword string. Default: the environment's DATABASE_URL, unless a home
-        is given.
+        The ledger's database, as a libpq URL or keyword string. Default: the environment variable DATABASE_URL, unless
+        `home` is given.
     home : Path, optional
-        Where no database is named: the folder of the embedded server, which runs at least until the end of the block.
-        Default: the environment's LEDGER_HOME, or ``./.ledger``.
+        The folder of the embedded server, used where no database is given. The server runs at least until the end of
+        the block. Default: the environment variable LEDGER_HOME, else ``./.ledger``.
+
+    Yields
+    ------
+    optuna.storages.RDBStorage
+        The storage, for Optuna's functions that read. Its connections are closed at the end of the block.
 
     Raises
     ------
     LedgerError
-        Optuna is not installed or not supported, the ledger cannot be reached, or `ledger optuna enable` was not run.
+        Optuna is not installed or not supported, the database cannot be reached, or `ledger optuna enable` was not run.
 
     Examples
     --------
+    >>> import optuna
+    >>> from ledger.optuna import storage
     >>> with storage() as ledger:
-    ...     optuna.load_study(study_name="svm-42-5a83e9", storage=ledger).best_params
+    ...     study = optuna.load_study(study_name="parabola", storage=ledger)
+    ...     len(study.trials)
+    6
     """
     settings = Settings.from_environment()
     with ExitStack() as stack:
-        where = database_url or (settings.database_url if home is None else None)
-        if where is None:
-            where = stack.enter_context(embedded.running(home or settings.home, create=False))
-        yield stack.enter_context(opened(where))
+        url_ = database_url or (settings.database_url if home is None else None)
+        if url_ is None:
+            url_ = stack.enter_context(embedded.running(home or settings.home, create=False))
+        yield stack.enter_context(opened(url_))
 
 
 @contextmanager
 def opened(database_url: str, statement_seconds: float = STATEMENT_SECONDS) -> "Iterator[RDBStorage]":
-    """Yield the storage of a server that runs; see `storage`."""
+    """Open the ledger of a running server as an Optuna storage; see `storage`."""
     check_version("optuna")
     check_enabled(database_url)
     from optuna.storages import RDBStorage
@@ -108,27 +123,27 @@ def opened(database_url: str, statement_seconds: float = STATEMENT_SECONDS) -> "
         connection.autocommit = False
         return connection
 
-    # a creator, so that whatever libpq understands will do, and a password is in no URL that an error could show
+    # with a creator, every URL of libpq works, and no error message can show a password
     engine_kwargs = {"creator": create, "pool_pre_ping": True}
-    found = RDBStorage("postgresql+psycopg://", engine_kwargs=engine_kwargs, skip_table_creation=True)
+    opened_storage = RDBStorage("postgresql+psycopg://", engine_kwargs=engine_kwargs, skip_table_creation=True)
     try:
-        yield found
+        yield opened_storage
     finally:
-        found.remove_session()
-        found.engine.dispose()
+        opened_storage.remove_session()
+        opened_storage.engine.dispose()
 
 
 def check_enabled(database_url: str) -> None:
-    """Raise a LedgerError where the ledger has no views for Optuna or not for this role, or is not up to date."""
+    """Raise a LedgerError unless the ledger is migrated and has views for Optuna that this role may read."""
     with engine(database_url).connect() as connection:
         migration.check(connection)
         if not optuna_views.enabled(connection):
-            raise LedgerError(f"Optuna cannot read {place(database_url)} yet: `ledger optuna enable` lets it")
+            raise LedgerError(f"Optuna cannot read {place(database_url)} yet: run `ledger optuna enable`")
         if not optuna_views.readable(connection):
-            raise LedgerError(f"Optuna cannot read {place(database_url)}: that takes ledger_reader, or the owner")
+            raise LedgerError(f"Optuna cannot read {place(database_url)}: connect as ledger_reader or the owner")
 
 
-def _installed(package: str) -> str | None:
+def _installed_version(package: str) -> str | None:
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:

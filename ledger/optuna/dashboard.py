@@ -1,4 +1,4 @@
-"""The HTTP server of `ledger dashboard`: optuna-dashboard, and a plain word for whoever would change something."""
+"""The HTTP server of `ledger dashboard`: optuna-dashboard, which refuses changes with a reason."""
 
 import json
 from collections.abc import Callable, Iterable
@@ -15,31 +15,44 @@ Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 
 class Server(ThreadingMixIn, WSGIServer):
-    """A thread a request, none of which outlives the program."""
+    """A server with a thread for each request. The threads end with the program."""
 
     daemon_threads = True
 
 
-class _Quiet(WSGIRequestHandler):
+class _QuietHandler(WSGIRequestHandler):
     def log_message(self, format: str, *args: Any) -> None:
-        """Say nothing: a page asks every few seconds."""
+        """Log nothing, because an open page sends a request every few seconds."""
 
 
 def server(storage: "BaseStorage", host: str, port: int) -> Server:
-    """Return a server that listens; port 0 stands for any that is free. An OSError says that it cannot."""
+    """Return a server that listens.
+
+    Parameters
+    ----------
+    storage : optuna.storages.BaseStorage
+    host : str
+    port : int
+        0 for any free port.
+
+    Raises
+    ------
+    OSError
+        The server cannot listen there.
+    """
     from optuna_dashboard import wsgi
 
-    return make_server(host, port, _read_only(wsgi(storage)), server_class=Server, handler_class=_Quiet)
+    return make_server(host, port, _read_only(wsgi(storage)), server_class=Server, handler_class=_QuietHandler)
 
 
 def _read_only(application: Application) -> Application:
-    """Return the application, which answers what would write with the reason why not."""
+    """Return an application that answers every writing request with 403 and the reason."""
 
-    def answer(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+    def respond(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         if environ["REQUEST_METHOD"] in ("GET", "HEAD"):
             return application(environ, start_response)
         body = json.dumps({"reason": READ_ONLY}).encode()
         start_response("403 Forbidden", [("Content-Type", "application/json"), ("Content-Length", str(len(body)))])
         return [body]
 
-    return answer
+    return respond

@@ -1,11 +1,14 @@
-"""optuna: an SQLite file that Optuna reads and goes on with, written through Optuna's own API."""
+"""Export of a study as an Optuna storage: an SQLite file with which Optuna can continue the study."""
 
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ledger.database.store import AnyRow, Store, StudyRow
+from sqlalchemy import Connection
+
+from ledger.database import trials
+from ledger.database.rows import StudyRow, TrialRow
 from ledger.errors import LedgerError, UsageError
 from ledger.export.files import whole_path
 from ledger.optuna.connect import check_version
@@ -23,79 +26,95 @@ _STATES = {
 }
 
 
-def write_optuna(store: Store, study: StudyRow, path: Path) -> None:
-    """Write a study as a storage of Optuna's with this one study, the same as Optuna reads it in the ledger.
+def write_optuna(connection: Connection, study: StudyRow, path: Path) -> None:
+    """Write a study, through Optuna's API, into a new storage. Optuna reads the same study there as in the ledger.
+
+    Parameters
+    ----------
+    connection : Connection
+    study : StudyRow
+    path : Path
+        A file that does not exist.
 
     Raises
     ------
     UsageError
-        There is a file at `path`: a storage may hold other studies, which would be lost.
+        The file exists. It may contain other studies, which would be lost.
     LedgerError
-        Optuna is not installed or not supported, or the file cannot be written.
+        Optuna is not installed or not supported, or the file cannot be exported.
     """
     check_version("optuna")
     if path.exists():
-        raise UsageError(f"--output: {path} is there already, and may hold other studies: name a new file")
+        raise UsageError(f"--output: {path} exists, and may contain other studies: name a new file")
     import optuna
 
     with whole_path(path) as part:
 
         def connect() -> sqlite3.Connection:
             connection = sqlite3.connect(part, check_same_thread=False)
-            # half a file is removed, so that nothing of it has to survive
+            # an incomplete file is removed, so it need not survive a crash
             connection.execute("pragma synchronous = off")
             connection.execute("pragma journal_mode = memory")
             return connection
 
-        said = optuna.logging.get_verbosity()
+        verbosity = optuna.logging.get_verbosity()
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         storage = optuna.storages.RDBStorage("sqlite://", engine_kwargs={"creator": connect})
         try:
-            written = optuna.create_study(storage=storage, study_name=study.name, direction="minimize")
+            exported = optuna.create_study(storage=storage, study_name=study.name, direction="minimize")
             for name, value in _study_attributes(study).items():
-                written.set_user_attr(name, value)
-            written.add_trials(_trials(store, study))
+                exported.set_user_attr(name, value)
+            exported.add_trials(_trials(connection, study))
         finally:
-            optuna.logging.set_verbosity(said)
+            optuna.logging.set_verbosity(verbosity)
             storage.remove_session()
             storage.engine.dispose()
 
 
 def distributions(space: list[dict[str, Any]]) -> "dict[str, BaseDistribution]":
-    """Return a space, as a study's spec has it, in Optuna's terms."""
-    from optuna import distributions as of
+    """Return Optuna's distributions for a space.
 
-    found: dict[str, BaseDistribution] = {}
+    Parameters
+    ----------
+    space : list of dict
+        As in a study's spec.
+    """
+    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+    result: dict[str, BaseDistribution] = {}
     for dimension in space:
         if dimension["type"] == "categorical":
-            found[dimension["name"]] = of.CategoricalDistribution(dimension["choices"])
+            result[dimension["name"]] = CategoricalDistribution(dimension["choices"])
         else:
-            kind = of.IntDistribution if dimension["type"] == "integer" else of.FloatDistribution
+            kind = IntDistribution if dimension["type"] == "integer" else FloatDistribution
             log = dimension["prior"] == "log-uniform"
-            found[dimension["name"]] = kind(dimension["low"], dimension["high"], log=log)
-    return found
+            result[dimension["name"]] = kind(dimension["low"], dimension["high"], log=log)
+    return result
 
 
 def _study_attributes(study: StudyRow) -> dict[str, Any]:
-    given = {**study.spec, "iterations": study.iterations, "reason": study.reason, "state": study.state}
-    return {name: value for name, value in given.items() if value is not None}
+    attributes = {**study.spec, "budget": study.budget, "reason": study.reason, "state": study.state}
+    return {name: value for name, value in attributes.items() if value is not None}
 
 
-def _trials(store: Store, study: StudyRow) -> "Iterator[FrozenTrial]":
+def _trials(connection: Connection, study: StudyRow) -> "Iterator[FrozenTrial]":
     space = distributions(study.spec["space"])
-    for page in store.trial_pages(study.id):
+    for page in trials.pages(connection, study.id):
         for row in page:
             try:
                 yield _trial(row, space)
             except ValueError as error:
-                raise LedgerError(f"Optuna does not take trial {row.number} of study {study.name}: {error}") from None
+                raise LedgerError(f"Optuna refuses trial {row.number} of study {study.name}: {error}") from None
 
 
-def _trial(row: AnyRow, space: "dict[str, BaseDistribution]") -> "FrozenTrial":
+def _trial(row: TrialRow, space: "dict[str, BaseDistribution]") -> "FrozenTrial":
     from optuna.trial import TrialState, create_trial
 
-    # JSON has one kind of number
-    params = {name: of.to_external_repr(of.to_internal_repr(row.params[name])) for name, of in space.items()}
+    # converted, because JSON does not distinguish 1 from 1.0
+    params = {
+        name: distribution.to_external_repr(distribution.to_internal_repr(row.params[name]))
+        for name, distribution in space.items()
+    }
     attributes = {
         "attempts": row.attempts,
         "cancelled": True if row.state == "cancelled" else None,
@@ -116,7 +135,7 @@ def _trial(row: AnyRow, space: "dict[str, BaseDistribution]") -> "FrozenTrial":
         },
     )
     if row.state != "pending":
-        # one that never started, and ended, started at its end
+        # a trial that ended without a claim gets its end as the start
         trial.datetime_start = row.claimed_at or row.finished_at
     trial.datetime_complete = row.finished_at
     return trial

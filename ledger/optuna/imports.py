@@ -1,4 +1,4 @@
-"""The finished trials of an Optuna study, read from its database, in which nothing is written."""
+"""Reads the complete trials of an Optuna study. Nothing is written into its storage."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
-from ledger.database.store import Finished
+from ledger.database.trials import Finished
 from ledger.errors import LedgerError, UsageError
 from ledger.imports.history import Row, finite_loss
 from ledger.study.space import Space
@@ -18,16 +18,17 @@ from ledger.text import nearest, one_line
 
 @dataclass(frozen=True)
 class OptunaStudy:
-    """What is read of an Optuna study.
+    """The complete trials of an Optuna study.
 
     Attributes
     ----------
+    name : str
     maximises : bool
-        Then a loss is the negative of a value.
-    trials : list
-        The complete ones, `optuna.trial.FrozenTrial` each.
+        Whether the study maximises its values. The loss is then the negative value.
+    trials : list of optuna.trial.FrozenTrial
+        The complete trials.
     others : int
-        How many others there are: running, waiting, pruned or failed.
+        Number of the other trials: running, waiting, pruned or failed.
     """
 
     name: str
@@ -36,7 +37,7 @@ class OptunaStudy:
     others: int
 
     def rows(self) -> Iterator[Row]:
-        """Yield the complete trials."""
+        """Yield the complete trials as rows to import."""
         for trial in self.trials:
             yield Row(f"trial {trial.number} of Optuna's study {self.name}", partial(self._read, trial))
 
@@ -46,19 +47,26 @@ class OptunaStudy:
 
 
 def load(url: str, name: str) -> OptunaStudy:
-    """Read a study of the Optuna storage at `url`, a SQLAlchemy URL.
+    """Read a study from an Optuna storage.
+
+    Parameters
+    ----------
+    url : str
+        SQLAlchemy URL of the storage.
+    name : str
+        Name of the study.
 
     Raises
     ------
     UsageError
-        The URL is none, there is no such study, or it has several objectives.
+        The URL is invalid, the study does not exist, or it has several objectives.
     LedgerError
         Optuna is not installed, or the storage cannot be read.
     """
     try:
         import optuna
     except ModuleNotFoundError:
-        raise LedgerError("Optuna is not installed here: pip install 'trial-ledger[optuna]'") from None
+        raise LedgerError("Optuna is not installed: pip install 'trial-ledger[optuna]'") from None
     try:
         parsed = make_url(url)
     except ArgumentError:
@@ -66,10 +74,10 @@ def load(url: str, name: str) -> OptunaStudy:
             "the storage's URL cannot be parsed: write it as in sqlite:///optuna.db or postgresql://me@host/optuna"
         ) from None
     place = parsed.render_as_string(hide_password=True)
-    # SQLite would make a file that is not there
+    # SQLite would create a missing file
     file = parsed.database if parsed.get_backend_name() == "sqlite" else None
     if file and file != ":memory:" and not file.startswith("file:") and not Path(file).is_file():
-        raise UsageError(f"{place}: there is no file {one_line(file)}")
+        raise UsageError(f"{place}: no file {one_line(file)} exists")
     verbosity = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:
@@ -81,15 +89,15 @@ def load(url: str, name: str) -> OptunaStudy:
         study = optuna.load_study(study_name=name, storage=storage)
         if len(study.directions) > 1:
             raise UsageError(
-                f"Optuna's study {name} has {len(study.directions)} objectives, and a study of the ledger has one loss:"
-                " write it as csv with the column to minimise, and import that"
+                f"Optuna's study {name} has {len(study.directions)} objectives, but a study of the ledger has one loss:"
+                " export it as csv with one column to minimise, and import that"
             )
         trials = study.get_trials(deepcopy=False)
     except (SQLAlchemyError, ImportError, RuntimeError, optuna.exceptions.OptunaError) as error:
-        # Optuna's own words are of a commit, whatever failed
+        # Optuna's own message mentions a commit, even where a read failed
         cause = error.__cause__ if isinstance(error, optuna.exceptions.StorageInternalError) else error
-        said = one_line(str(getattr(cause, "orig", None) or cause))
-        raise LedgerError(f"{place} cannot be read as an Optuna storage: {said}") from None
+        message = one_line(str(getattr(cause, "orig", None) or cause))
+        raise LedgerError(f"{place} cannot be read as an Optuna storage: {message}") from None
     finally:
         optuna.logging.set_verbosity(verbosity)
     complete = [trial for trial in trials if trial.state == optuna.trial.TrialState.COMPLETE]

@@ -1,6 +1,6 @@
-"""The views of schema `optuna`, which present the ledger as the tables of Optuna's RDBStorage (sql/optuna).
+"""The views of schema `optuna`, which present the ledger in the form of the tables of Optuna's RDBStorage.
 
-They are made where somebody asks for them, `ledger db upgrade` keeps them in step, and no trial is copied.
+`ledger optuna enable` creates them from sql/optuna, and `ledger db upgrade` updates them. No trial is copied.
 """
 
 from collections.abc import Sequence
@@ -12,39 +12,44 @@ from ledger.errors import LedgerError
 from ledger.resources import folder
 
 SCHEMA = "optuna"
-# The schema's comment says whose it is.
+# The schema's comment, by which the ledger recognises its own schema.
 MARK = "The ledger as Optuna's tables: `ledger optuna enable` made this schema, `ledger optuna disable` removes it."
-# In the order in which they build on each other.
+# In the order of their dependencies.
 _FILES = ("types", "studies", "trials", "rest", "read_only", "privileges")
 
 
 def enabled(connection: Connection) -> bool:
-    """Say whether the views are there."""
+    """Return whether the views exist."""
     with connection.begin():
         return _is_ours(connection) is True
 
 
 def readable(connection: Connection) -> bool:
-    """Say whether this role may read the views, which are there."""
+    """Return whether this role may read the views, which must exist."""
     with connection.begin():
         return bool(connection.scalar(text("select has_schema_privilege(:name, 'usage')"), {"name": SCHEMA}))
 
 
 def enable(connection: Connection) -> bool:
-    """Make the views, as the ledger's owner and in one transaction; False where they were there already.
+    """Create the views as the ledger's owner, in one transaction.
+
+    Returns
+    -------
+    bool
+        False where they existed.
 
     Raises
     ------
     LedgerError
-        The database has a schema `optuna` that is somebody else's.
+        The database has another schema named `optuna`.
     """
     with connection.begin():
         _become_owner(connection)
         ours = _is_ours(connection)
         if ours is False:
             raise LedgerError(
-                f"the database has a schema {SCHEMA} already, which `ledger optuna enable` did not make: rename it"
-                f" (alter schema {SCHEMA} rename to ...), or keep the ledger in a database of its own"
+                f"the database has a schema {SCHEMA} that `ledger optuna enable` did not make: rename it"
+                f" (alter schema {SCHEMA} rename to ...), or use another database for the ledger"
             )
         if ours is None:
             connection.execute(text(f"create schema {SCHEMA}"))
@@ -54,33 +59,38 @@ def enable(connection: Connection) -> bool:
 
 
 def disable(connection: Connection) -> bool:
-    """Remove the views, and what was built on them; False where there are none.
+    """Remove the views, and all objects that depend on them.
+
+    Returns
+    -------
+    bool
+        False where no views existed.
 
     Raises
     ------
     LedgerError
-        The schema `optuna` is somebody else's.
+        The schema `optuna` is not the ledger's.
     """
     with connection.begin():
         _become_owner(connection)
         ours = _is_ours(connection)
         if ours is False:
-            raise LedgerError(f"schema {SCHEMA} stays as it is: `ledger optuna enable` did not make it")
+            raise LedgerError(f"schema {SCHEMA} stays, because `ledger optuna enable` did not make it")
         if ours:
             connection.execute(text(f"drop schema {SCHEMA} cascade"))
-            # it depends on nothing in the schema
+            # the index does not depend on the schema, so cascade does not remove it
             connection.execute(text("drop index if exists ledger.trial_optuna_id"))
     return bool(ours)
 
 
-def keep_in_step(connection: Connection) -> None:
-    """Create or replace the views where they are there; within the transaction of an upgrade."""
+def update(connection: Connection) -> None:
+    """Create or replace the views, where they exist, within the transaction of an upgrade."""
     if _is_ours(connection):
         _run_files(connection)
 
 
 def not_shown(connection: Connection) -> Sequence[str]:
-    """Return the names of the studies with trials that no id of Optuna's has room for."""
+    """Return the names of the studies with trials that have no id in Optuna's range."""
     with connection.begin():
         return connection.scalars(
             text(
@@ -93,7 +103,7 @@ def not_shown(connection: Connection) -> Sequence[str]:
 
 
 def _is_ours(connection: Connection) -> bool | None:
-    """Say whether the schema is the ledger's; None where there is none."""
+    """Return whether the schema is the ledger's; None where it does not exist."""
     rows = connection.execute(
         text("select obj_description(oid, 'pg_namespace') from pg_namespace where nspname = :name"), {"name": SCHEMA}
     ).all()
@@ -109,5 +119,5 @@ def _become_owner(connection: Connection) -> None:
 
 def _run_files(connection: Connection) -> None:
     for name in _FILES:
-        # without parameters, so that % and several statements pass as they are
+        # psycopg's cursor without parameters accepts % and several statements
         connection.connection.cursor().execute((folder("sql") / "optuna" / f"{name}.sql").read_text())

@@ -22,7 +22,7 @@ from ledger import seeds
 from ledger.optimizer.optimizer import Optimizer
 from ledger.proposals.searched import SearchedSpace
 from ledger.study.space import Space
-from ledger.study.spec import Study
+from ledger.study.spec import StudySpec
 
 # skopt's MES compares every candidate with 1,000 sampled optima: at skopt's 10,000 candidates, 2 s a point
 MES_CANDIDATES = 1_000
@@ -94,7 +94,7 @@ class Proposal:
         return f"{len(self.points)} {made} proposed in {self.tell_seconds + self.ask_seconds:.2f} s"
 
 
-def propose(study: Study, iteration: int, round: int, size: int, past: Past) -> Proposal:
+def propose(study: StudySpec, iteration: int, round: int, size: int, past: Past) -> Proposal:
     """Propose the points of one round of an iteration.
 
     Random points until the history has the study's initial points; then those of a fresh optimizer, seeded from
@@ -105,7 +105,7 @@ def propose(study: Study, iteration: int, round: int, size: int, past: Past) -> 
 
     Parameters
     ----------
-    study : Study
+    study : StudySpec
     iteration, round : int
         From 0.
     size : int
@@ -178,11 +178,11 @@ def alone(seed: int) -> Iterator[None]:
             np.random.set_state(state)
 
 
-def _optimizer(study: Study, searched: SearchedSpace, seed: int, surrogate: Mapping[str, Any] | None) -> Any:
+def _optimizer(study: StudySpec, searched: SearchedSpace, seed: int, surrogate: Mapping[str, Any] | None) -> Any:
     asked = study.optimizer
     # skopt's "auto" asks for gradients of forests and of the kernel for categories when losses come with times
     gradients = asked.base_estimator == "GP" and asked.acq_func != "MES" and not searched.is_categorical
-    optimizer = (skopt.Optimizer if study.resolved.proposer == "skopt" else Optimizer)(
+    optimizer = Optimizer(
         searched.dimensions(),
         asked.base_estimator,
         n_initial_points=1,
@@ -195,7 +195,7 @@ def _optimizer(study: Study, searched: SearchedSpace, seed: int, surrogate: Mapp
         acq_optimizer_kwargs={"n_points": MES_CANDIDATES} if asked.acq_func == "MES" else None,
         avoid_duplicates=True,
     )
-    if isinstance(optimizer, Optimizer) and surrogate is not None and "theta" in surrogate:
+    if surrogate is not None and "theta" in surrogate:
         optimizer.start_from(surrogate["theta"], surrogate["points"])
     return optimizer
 
@@ -227,7 +227,7 @@ def _positive(seconds: float) -> float:
     return min(max(seconds, SHORTEST), LONGEST)
 
 
-def _surrogate(study: Study, model: Any, points: int) -> dict[str, Any]:
+def _surrogate(study: StudySpec, model: Any, points: int) -> dict[str, Any]:
     described: dict[str, Any] = {"estimator": study.optimizer.base_estimator}
     if study.optimizer.base_estimator != "GP":
         return described
@@ -239,11 +239,9 @@ def _surrogate(study: Study, model: Any, points: int) -> dict[str, Any]:
         "theta": [float(value) for value in kernel.theta],
         "log_marginal_likelihood": float(fitted.log_marginal_likelihood_value_),
     }
-    # a study that skopt proposes goes on as it began, its records too
-    if study.resolved.proposer != "skopt":
-        described["points"] = points
-        if getattr(fitted, "subset_", None) is not None:
-            described["known"] = len(fitted.subset_)
+    described["points"] = points
+    if getattr(fitted, "subset_", None) is not None:
+        described["known"] = len(fitted.subset_)
     return described
 
 

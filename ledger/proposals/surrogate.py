@@ -14,7 +14,7 @@ from ledger.optimizer.optimizer import Optimizer
 from ledger.proposals.propose import Observation, Past, alone, scaled_losses
 from ledger.proposals.searched import SearchedSpace
 from ledger.study.space import Categorical
-from ledger.study.spec import Study
+from ledger.study.spec import StudySpec
 
 Array = NDArray[np.float64]
 
@@ -67,14 +67,14 @@ class Surrogate:
 
     Parameters
     ----------
-    study : Study
+    study : StudySpec
     past : Past
         As `recall` returns it, with the surrogate recorded last and at least one loss.
     iteration : int
         The number of the next one.
     """
 
-    def __init__(self, study: Study, past: Past, iteration: int) -> None:
+    def __init__(self, study: StudySpec, past: Past, iteration: int) -> None:
         assert past.surrogate is not None
         self._names, self._searched = study.space.names, SearchedSpace(study.space)
         self._seed = seeds.derive(study.seed, "iteration", iteration, 0)

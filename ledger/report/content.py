@@ -4,16 +4,16 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
-from ledger.database.store import AnyRow, Snapshot
+from ledger.database.rows import OPEN_STATES, TrialRow
+from ledger.database.transfer import Snapshot
 from ledger.objectives import metrics
 from ledger.proposals import Dependence, Importance, Surrogate, recall
-from ledger.study.spec import Study
+from ledger.study.spec import StudySpec
 
 # Trials that plots and table show one by one: as many as a phone draws at once. Half of them are the best.
 SHOWN = 2_000
 # The largest loss that a surrogate is drawn for; floats end at 1.8e308.
 LARGEST = 1e300
-OPEN = ("pending", "running")
 
 
 class Content:
@@ -25,7 +25,7 @@ class Content:
 
     Attributes
     ----------
-    study : Study
+    study : StudySpec
     complete : list of rows
         The complete trials, in order.
     best : row or None
@@ -41,9 +41,9 @@ class Content:
 
     def __init__(self, ledger: Snapshot) -> None:
         self.ledger = ledger
-        self.study = Study.from_spec(ledger.study.name, ledger.study.iterations, ledger.study.spec)
-        self.complete: list[AnyRow] = [trial for trial in ledger.trials if trial.state == "complete"]
-        self.best: AnyRow | None = min(self.complete, key=lambda trial: trial.loss, default=None)
+        self.study = StudySpec.from_spec(ledger.study.name, ledger.study.budget, ledger.study.spec)
+        self.complete: list[TrialRow] = [trial for trial in ledger.trials if trial.state == "complete"]
+        self.best: TrialRow | None = min(self.complete, key=lambda trial: trial.result, default=None)
         self.shown = self._shown()
 
     @cached_property
@@ -52,7 +52,7 @@ class Content:
         recorded = [one.surrogate for one in self.ledger.iterations if isinstance(one.surrogate, Mapping)]
         if not recorded or self.best is None or self.is_extreme:
             return None
-        ended = [trial for trial in self.ledger.trials if trial.state not in OPEN]
+        ended = [trial for trial in self.ledger.trials if trial.state not in OPEN_STATES]
         following = self.ledger.iterations[-1].number + 1
         return Surrogate(self.study, recall(ended, following, 0, recorded[-1]), following)
 
@@ -69,7 +69,7 @@ class Content:
     @property
     def is_extreme(self) -> bool:
         """Whether there are losses that leave no room for differences and deviations."""
-        return any(abs(trial.loss) > LARGEST for trial in self.complete)
+        return any(abs(trial.result) > LARGEST for trial in self.complete)
 
     @property
     def metric(self) -> str:
@@ -80,11 +80,11 @@ class Content:
     def is_steady(self) -> bool:
         return self.study.mode == "steady"
 
-    def _shown(self) -> list[AnyRow]:
+    def _shown(self) -> list[TrialRow]:
         trials = list(self.ledger.trials)
         if len(trials) <= SHOWN:
             return trials
-        best = {trial.number for trial in sorted(self.complete, key=lambda trial: trial.loss)[: SHOWN // 2]}
+        best = {trial.number for trial in sorted(self.complete, key=lambda trial: trial.result)[: SHOWN // 2]}
         others: list[Any] = [trial for trial in trials if trial.number not in best]
         wanted = SHOWN - len(best)
         kept = {others[index * len(others) // wanted].number for index in range(wanted)}

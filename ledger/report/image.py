@@ -1,4 +1,4 @@
-"""One plot as a picture, drawn by a browser."""
+"""Plots as PNG images, drawn by a browser."""
 
 import math
 
@@ -9,25 +9,25 @@ from plotly.subplots import make_subplots
 
 from ledger.errors import LedgerError
 from ledger.report import theme
-from ledger.report.plots import Section
+from ledger.report.section import Section
 from ledger.text import one_line
 
-# Pixels of the screen a pixel of the layout: for print and for dense displays.
+# Pixels of the image for each pixel of the layout, for print and dense displays.
 SCALE = 2
 COLUMNS = 3
 
 
 def png(section: Section) -> bytes:
-    """Return a section's plots, several of them beside one another, as a PNG on white ground.
+    """Return a section's plots as one PNG on a white background, several of them in a grid.
 
     Raises
     ------
     LedgerError
-        There is nothing to draw, or no browser to draw it.
+        The section has no plots, or no browser is installed or starts.
     """
     if not section.plots:
-        raise LedgerError(f"there is no plot {section.name} of this study yet: {section.caption}")
-    figure, (width, height) = _together(section)
+        raise LedgerError(f"plot {section.name} cannot be drawn for this study yet: {section.caption}")
+    figure, (width, height) = _combined(section)
     left = max(figure.layout.margin.l or 0, 24)
     figure.update_layout(
         template=theme.template("light"),
@@ -36,7 +36,7 @@ def png(section: Section) -> bytes:
         margin={"l": left, "r": 24, "t": 100, "b": 20},
     )
     try:
-        # plotly.js is that of the installed package; MathJax would be fetched from afar
+        # plotly.js comes from the installed package; MathJax would be fetched over the network
         image: bytes = kaleido.calc_fig_sync(
             figure.to_dict(),
             opts={"format": "png", "width": width, "height": height, "scale": SCALE},
@@ -44,19 +44,19 @@ def png(section: Section) -> bytes:
         )
     except ChromeNotFoundError:
         raise LedgerError(
-            "a PNG is drawn by Chromium or Chrome, and none is there: install one (Debian: apt-get install chromium),"
-            " or name it in BROWSER_PATH; the page, `ledger report NAME --output report.html`, needs none"
+            "a PNG needs Chromium or Chrome, and neither is installed: install one (Debian: apt-get install chromium),"
+            " or set BROWSER_PATH; the page, `ledger report NAME --output report.html`, needs no browser"
         ) from None
     except (BrowserFailedError, BrowserClosedError) as error:
         raise LedgerError(
-            f"the browser that draws a PNG did not start or stay ({one_line(str(error.args[0]))}): name another one in"
-            " BROWSER_PATH; the page, `ledger report NAME --output report.html`, needs none"
+            f"the browser for the PNG did not start, or crashed ({one_line(str(error.args[0]))}): set BROWSER_PATH"
+            " to another one; the page, `ledger report NAME --output report.html`, needs no browser"
         ) from None
     return image
 
 
-def _together(section: Section) -> tuple[go.Figure, tuple[int, int]]:
-    """Return a section's plots as one figure, and its size."""
+def _combined(section: Section) -> tuple[go.Figure, tuple[int, int]]:
+    """Return a section's plots as one figure, with its width and height in pixels."""
     width, height = section.size
     if len(section.plots) == 1:
         return go.Figure(section.plots[0].figure), (max(width, 600), height + 40)

@@ -13,7 +13,8 @@ import plotly
 from plotly.offline import get_plotlyjs, get_plotlyjs_version
 
 from ledger import __version__
-from ledger.database.store import AnyRow, Snapshot
+from ledger.database.rows import TrialRow
+from ledger.database.transfer import Snapshot
 from ledger.report import theme
 from ledger.report.content import Content
 from ledger.report.plots import PLOTS
@@ -87,9 +88,13 @@ def _tiles(content: Content) -> list[tuple[str, str, str]]:
         ("State", ledger.study.state, one_line(ledger.study.reason or "", 120)),
         ("Best loss", "-" if best is None else f"{best.loss:.6g}", "" if best is None else _best(content)),
         ("Trials", f"{states.count('complete'):,} complete", under_way or f"of {len(states):,}"),
-        ("Iterations", f"{told:,} of {study.iterations:,}", f"of {study.batch_size:,} points each")
-        if not content.is_steady
-        else ("Budget", f"{study.iterations * study.batch_size:,} trials", f"{study.batch_size:,} kept in flight"),
+        (
+            "Budget",
+            f"{study.budget:,} trials",
+            f"{study.batch_size:,} kept in flight"
+            if content.is_steady
+            else f"{told:,} iterations told, of {study.batch_size:,} trials each",
+        ),
         ("Elapsed", _duration(end - ledger.study.created_at), f"since {_moment(ledger.study.created_at)}"),
     ]
 
@@ -163,7 +168,7 @@ def _metrics(content: Content) -> list[str]:
     return list(names)[:METRICS]
 
 
-def _row(names: Sequence[str], metrics: Sequence[str], trial: AnyRow) -> list[tuple[str, float | None]]:
+def _row(names: Sequence[str], metrics: Sequence[str], trial: TrialRow) -> list[tuple[str, float | None]]:
     """Return a trial's cells, each with the number that it sorts by where it is one."""
     cells: list[Any] = [trial.number, trial.iteration, trial.state, trial.loss]
     cells += [trial.params.get(name) for name in names]
@@ -182,7 +187,7 @@ def _cell(value: Any) -> tuple[str, float | None]:
     return (f"{value:.6g}" if isinstance(value, float) else str(value)), value
 
 
-def _by_loss(trials: list[AnyRow]) -> list[AnyRow]:
+def _by_loss(trials: list[TrialRow]) -> list[TrialRow]:
     return sorted(trials, key=lambda trial: (trial.loss is None, trial.loss or 0.0, trial.number))
 
 

@@ -1,10 +1,10 @@
-"""How plots look: on light and on dark ground, and in colours that colour-blind people can tell apart."""
+"""Colours and layout of plots, for a light and a dark page, distinguishable by colour-blind readers."""
 
 from typing import Any
 
-# Okabe and Ito 2008, *Color universal design*. Each stands out from white and from nearly black.
+# Okabe and Ito 2008, *Color universal design*. Each has enough contrast with a white and with a nearly black page.
 BLUE, SKY, GREEN = "#0072B2", "#56B4E9", "#009E73"
-# where there is nothing to tell apart: stands out from both grounds
+# For a plot of one colour: the best contrast with both pages.
 AZURE = "#2F8FD0"
 ORANGE, VERMILLION, PURPLE, GREY = "#E69F00", "#D55E00", "#CC79A7", "#8A8F98"
 
@@ -19,15 +19,21 @@ OUTCOMES = {
 }
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 
-# Cividis without its end that the ground swallows; the end, a low loss, is what stands out most.
+# Cividis without the end that has too little contrast with the page. The other end, a low loss, has the most.
 _LIGHT_SCALE = [[0.0, "#D9C04A"], [0.5, "#7C7B78"], [1.0, "#00224E"]]
 _DARK_SCALE = [[0.0, "#4A6A9A"], [0.5, "#A5A07F"], [1.0, "#FFE945"]]
 
 
 def template(scheme: str) -> dict[str, Any]:
-    """Return Plotly's template of a scheme, "light" or "dark": what does not depend on the data."""
+    """Return Plotly's template, the layout that does not depend on the data.
+
+    Parameters
+    ----------
+    scheme : str
+        "light" or "dark".
+    """
     dark = scheme == "dark"
-    ink, grid, ground = ("#d5d8de", "#343943", "#23272f") if dark else ("#30343b", "#e3e6ea", "#ffffff")
+    text, grid, background = ("#d5d8de", "#343943", "#23272f") if dark else ("#30343b", "#e3e6ea", "#ffffff")
     axis = {
         "gridcolor": grid,
         "zerolinecolor": grid,
@@ -40,18 +46,18 @@ def template(scheme: str) -> dict[str, Any]:
     }
     return {
         "layout": {
-            "font": {"family": FONT, "size": 13, "color": ink},
+            "font": {"family": FONT, "size": 13, "color": text},
             "paper_bgcolor": "rgba(0,0,0,0)",
             "plot_bgcolor": "rgba(0,0,0,0)",
             "xaxis": axis,
             "yaxis": axis,
-            "hoverlabel": {"bgcolor": ground, "bordercolor": grid, "font": {"color": ink}, "align": "left"},
+            "hoverlabel": {"bgcolor": background, "bordercolor": grid, "font": {"color": text}, "align": "left"},
             "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "bgcolor": "rgba(0,0,0,0)"},
             "margin": {"l": 10, "r": 10, "t": 34, "b": 10},
             "coloraxis": {
                 "colorscale": _DARK_SCALE if dark else _LIGHT_SCALE,
                 "colorbar": {"thickness": 12, "outlinewidth": 0, "exponentformat": "power"},
             },
-            "modebar": {"bgcolor": "rgba(0,0,0,0)", "color": "#8A8F98", "activecolor": ink},
+            "modebar": {"bgcolor": "rgba(0,0,0,0)", "color": "#8A8F98", "activecolor": text},
         }
     }

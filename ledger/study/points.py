@@ -1,4 +1,4 @@
-"""Points of a study's space as people write them: PARAMETER=VALUE on a command line, or JSON, a point a line."""
+"""Points of a study's space in text: PARAMETER=VALUE on a command line, or JSON with one point on each line."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -10,12 +10,25 @@ from ledger.text import show
 
 
 def read_pairs(space: Space, pairs: Iterable[str]) -> list[dict[str, Any]]:
-    """Return the one point that `pairs` say, each a ``PARAMETER=VALUE``.
+    """Return the one point that ``PARAMETER=VALUE`` pairs describe.
+
+    Parameters
+    ----------
+    space : Space
+        The space of the point.
+    pairs : iterable of str
+        One pair for each parameter of the space.
 
     Raises
     ------
     UsageError
-        Something is wrong with one of them: one line with the parameter, its value and what is allowed.
+        A pair is not valid, or one is missing. The message names the parameter, its value and what is allowed.
+
+    Examples
+    --------
+    >>> space = Space.from_toml({"C": {"type": "real", "low": 0.1, "high": 10.0}})
+    >>> read_pairs(space, ["C=2"])
+    [{'C': 2.0}]
     """
     texts: dict[str, str] = {}
     for pair in pairs:
@@ -29,17 +42,27 @@ def read_pairs(space: Space, pairs: Iterable[str]) -> list[dict[str, Any]]:
 
 
 def read_lines(space: Space, place: str, content: bytes) -> list[dict[str, Any]]:
-    """Return the points of a file, each a JSON object on a line of its own; empty lines are passed by.
+    """Return the points of a file with one JSON object on each line. Empty lines are skipped.
 
     Parameters
     ----------
+    space : Space
+        The space of the points.
     place : str
-        The file's name, for messages.
+        Name of the file, for messages.
+    content : bytes
+        Content of the file, in UTF-8.
 
     Raises
     ------
     UsageError
-        Something is wrong with a line, or there is none: one line with its place.
+        A line is not valid, or the file has no point. The message names the file and the line.
+
+    Examples
+    --------
+    >>> space = Space.from_toml({"C": {"type": "real", "low": 0.1, "high": 10.0}})
+    >>> read_lines(space, "points.jsonl", b'{"C": 2}\\n{"C": 3}')
+    [{'C': 2.0}, {'C': 3.0}]
     """
     try:
         text = content.decode("utf-8-sig")
@@ -56,15 +79,21 @@ def read_lines(space: Space, place: str, content: bytes) -> list[dict[str, Any]]
             raise UsageError(f"{place}:{number}: {error}") from None
         earlier = lines.setdefault(point_key(point), number)
         if earlier != number:
-            raise UsageError(f"{place}:{number}: the point of line {earlier} again; leave one out")
+            raise UsageError(f"{place}:{number}: the same point as on line {earlier}; leave one out")
         points.append(point)
     if not points:
-        raise UsageError(f'{place}: no points; write one a line, as in {{"C": 1.0}}')
+        raise UsageError(f'{place}: no points; write one on each line, such as {{"C": 1.0}}')
     return points
 
 
 def point_key(point: Mapping[str, Any]) -> str:
-    """Return a text that two points of `Space.normalise` share where they are the same."""
+    """Return a text that two points of `Space.normalise` share exactly if they are equal.
+
+    Examples
+    --------
+    >>> point_key({"b": 1, "a": 2.0}) == point_key({"a": 2.0, "b": 1})
+    True
+    """
     return json.dumps(point, sort_keys=True)
 
 
@@ -72,7 +101,7 @@ def _object(line: str) -> dict[str, Any]:
     try:
         value = json.loads(line)
     except (ValueError, RecursionError) as error:
-        raise ValueError(f'not JSON ({error}); write a point a line, as in {{"C": 1.0}}') from None
+        raise ValueError(f'not JSON ({error}); write one point on each line, such as {{"C": 1.0}}') from None
     if not isinstance(value, dict):
         raise ValueError(f"{show(value)} is not an object from parameters to values")
     return value

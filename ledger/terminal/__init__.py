@@ -1,1 +1,1 @@
-"""What a person sees on a terminal: the live view of a study, drawn with rich, which is imported only to draw."""
+"""Output for a terminal: the live view of a study, and its parts. The library rich is imported only to draw."""

@@ -1,4 +1,4 @@
-"""The live view: a study's status drawn anew, about every second, for as long as a command runs."""
+"""The live view: a study's status on a terminal, redrawn about every second while a command runs."""
 
 import logging
 import os
@@ -10,11 +10,11 @@ from contextlib import ExitStack, suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TextIO
 
+from ledger.database import status
 from ledger.database.connection import Unreachable, engine, reason
 from ledger.database.status import Status
-from ledger.database.store import Store
 from ledger.errors import LedgerError
-from ledger.logs import say
+from ledger.logs import log_event
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 _log = logging.getLogger("ledger.terminal")
 
 INTERVAL = 1.0
-# Reading takes at most this share of the time, however large the study: the database is the search's, not the view's.
+# Largest share of the time that the view spends on reading, so that it leaves the database to the search.
 SHARE = 0.05
-# Of what workers say: bytes that are read at once, and seconds between.
+# Output of the workers: bytes of one read, and seconds between two writes.
 _CHUNK = 65_536
 _WRITE_INTERVAL = 0.05
-# What a view that is no longer wanted may take to end.
-_LEAVE_SECONDS = 1.0
+# Seconds to wait for the threads of a view that ends.
+_STOP_SECONDS = 1.0
 
 
 def can_draw(stream: TextIO) -> bool:
@@ -38,7 +38,7 @@ def can_draw(stream: TextIO) -> bool:
 
 
 def console(stream: TextIO) -> "Console":
-    """Return a rich console: colours on a terminal alone, and none where NO_COLOR is set."""
+    """Return a rich console. It uses colours only on a terminal, and not where NO_COLOR is set."""
     from rich.console import Console
 
     is_terminal = can_draw(stream)
@@ -54,14 +54,22 @@ def console(stream: TextIO) -> "Console":
 
 
 def live(on: "Console", *, transient: bool) -> "Live":
-    """Return a live display that is drawn when it is told to; what goes to standard error appears above it."""
+    """Return a live display that is redrawn on request. Output to standard error appears above it."""
     from rich.live import Live
 
     return Live(console=on, auto_refresh=False, transient=transient, redirect_stdout=False, vertical_overflow="crop")
 
 
 def follow(read: Callable[[], Status], wait: Callable[[float], object]) -> Iterator[Status]:
-    """Yield a study's status until it has ended, or until `wait`, which is given seconds, answers something true."""
+    """Yield a study's status, at intervals, until the study has ended.
+
+    Parameters
+    ----------
+    read : callable
+        Returns the status.
+    wait : callable
+        Waits for a number of seconds. A true answer ends the iteration.
+    """
     while True:
         began = time.monotonic()
         status = read()
@@ -71,16 +79,16 @@ def follow(read: Callable[[], Status], wait: Callable[[float], object]) -> Itera
 
 
 def pause(took: float) -> float:
-    """Return the seconds until the next reading, where one took so many."""
+    """Return the seconds to wait after a reading that took `took` seconds."""
     return max(INTERVAL, took / SHARE)
 
 
-class View:
-    """The live view beside a manager: it reads on a connection and in a thread of its own.
+class LiveView:
+    """The live view of a study while its manager runs, in a thread and on a connection of its own.
 
-    Nothing that goes wrong here ends the study: while the database is away the view says so, and where it cannot be
-    drawn it ends, and the log lines come back in its place. While it is drawn, the manager's lines, which would say
-    what it shows, are left out below a warning.
+    No failure of the view ends the study. While the database is unavailable, the view says so. Where it cannot be
+    drawn, it ends, and log lines appear again. While it is drawn, the manager logs only warnings and errors, because
+    the view shows the rest.
 
     Parameters
     ----------
@@ -88,7 +96,7 @@ class View:
         The database.
     study_id : int
     statement_seconds : float
-        After which the server gives up a reading.
+        Seconds after which the server cancels a reading.
     stream : text stream
         The terminal.
     """
@@ -108,24 +116,24 @@ class View:
 
     @property
     def output(self) -> int:
-        """A file descriptor for what other processes have to say, a line at a time; it appears above the picture."""
+        """File descriptor for the output of other processes, in whole lines. It appears above the view."""
         assert self._output is not None
         return self._output
 
-    def __enter__(self) -> "View":
+    def __enter__(self) -> "LiveView":
         reading, self._output = os.pipe()
         self._threads = [
-            threading.Thread(target=self._pass_on, args=(reading,), name="output", daemon=True),
+            threading.Thread(target=self._copy_output, args=(reading,), name="output", daemon=True),
             threading.Thread(target=self._run, name="view", daemon=True),
         ]
         logging.getLogger("ledger.manager").setLevel(logging.WARNING)
         try:
             self._live = live(console(self._stream), transient=True)
             self._live.start()
-            # what stands in place of standard error while it is drawn
+            # rich has replaced sys.stderr while the view is drawn
             _log_to(sys.stderr)
         except Exception as error:
-            self._give_up(error)
+            self._abort(error)
         for thread in self._threads:
             thread.start()
         return self
@@ -136,8 +144,8 @@ class View:
         os.close(self.output)
         self._ended.set()
         for thread in self._threads:
-            # a reading in which the database does not answer is not waited for
-            thread.join(_LEAVE_SECONDS)
+            # not longer, because the database may not answer
+            thread.join(_STOP_SECONDS)
         self._stop()
 
     def _run(self) -> None:
@@ -149,25 +157,25 @@ class View:
                 if self._ended.wait(pause(time.monotonic() - began)):
                     break
         except Exception as error:
-            self._give_up(error)
+            self._abort(error)
         finally:
             self._close()
 
     def _read(self) -> str:
-        """Read the status, or return why there is none newer."""
+        """Read the status. Returns the reason where that failed, else nothing."""
         import psycopg
         from sqlalchemy.exc import DBAPIError
 
         try:
             if self._connection is None:
                 self._connection = self._engine.connect()
-            self._last = Store(self._connection).status(self._study_id)
+            self._last = status.read(self._connection, self._study_id)
         except (DBAPIError, psycopg.Error, Unreachable) as error:
             self._close()
             ago = int(time.monotonic() - self._read_at)
-            return f"as it was {ago} s ago, since the database does not answer: {reason(getattr(error, 'orig', error))}"
+            return f"as of {ago} s ago, because the database does not answer: {reason(getattr(error, 'orig', error))}"
         except LedgerError:
-            # the study was deleted, which its manager says
+            # the study was deleted, which its manager reports
             self._ended.set()
         self._read_at = time.monotonic()
         return ""
@@ -175,16 +183,16 @@ class View:
     def _draw(self, note: str) -> None:
         from rich.text import Text
 
-        from ledger.terminal.picture import Picture
+        from ledger.terminal.panel import StatusPanel
 
         with self._drawing:
             if self._live is None or self._ended.is_set():
                 return
-            picture = Text(note, "yellow") if self._last is None else Picture(self._last, note=note)
-            self._live.update(picture, refresh=True)
+            panel = Text(note, "yellow") if self._last is None else StatusPanel(self._last, note=note)
+            self._live.update(panel, refresh=True)
 
-    def _pass_on(self, reading: int) -> None:
-        """Write what other processes say to standard error, which is above the picture while that is drawn."""
+    def _copy_output(self, reading: int) -> None:
+        """Copy the output of other processes to standard error, which appears above the view."""
         rest = b""
         while chunk := os.read(reading, _CHUNK):
             lines, end, rest = (rest + chunk).rpartition(b"\n")
@@ -192,17 +200,18 @@ class View:
                 lines, end, rest = lines + end + rest, b"\n", b""
             if end:
                 _write(lines + end)
-            # each writing draws the picture anew: an objective that prints much is not to keep this process busy
+            # each write redraws the view, so an objective with much output must not cause one for each line
             self._ended.wait(_WRITE_INTERVAL)
         if rest:
             _write(rest + b"\n")
         os.close(reading)
 
-    def _give_up(self, error: Exception) -> None:
+    def _abort(self, error: Exception) -> None:
         self._ended.set()
         self._stop()
         why = f"{type(error).__name__}: {error}"
-        say(_log, "view", f"the live view ended, the study goes on: {why}", level=logging.WARNING, reason=why)
+        message = f"the live view ended, but the study continues: {why}"
+        log_event(_log, "view", message, level=logging.WARNING, reason=why)
 
     def _stop(self) -> None:
         with self._drawing, ExitStack() as undone:
@@ -221,9 +230,9 @@ class View:
             self._connection = None
 
 
-def _write(said: bytes) -> None:
+def _write(output: bytes) -> None:
     with suppress(Exception):
-        sys.stderr.write(said.decode(errors="backslashreplace"))
+        sys.stderr.write(output.decode(errors="backslashreplace"))
         sys.stderr.flush()
 
 

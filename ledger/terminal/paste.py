@@ -1,11 +1,20 @@
-"""Parameters as text that a person pastes into a program or a file, and that reads as exactly these parameters."""
+"""Parameters as text to paste into a Python program or a TOML file. The text is read back as exactly these values."""
 
 from collections.abc import Mapping
 from typing import Any
 
 
 def as_python(params: Mapping[str, Any]) -> str:
-    """Return the parameters as a Python dict, in lines of one parameter each where there are several."""
+    """Return the parameters as a Python dict, with one line for each where there are several.
+
+    Examples
+    --------
+    >>> print(as_python({"C": 1.5, "kernel": "rbf"}))
+    {
+        'C': 1.5,
+        'kernel': 'rbf',
+    }
+    """
     lines = [f"{name!r}: {value!r}" for name, value in params.items()]
     if len(lines) < 2:
         return "{" + "".join(lines) + "}"
@@ -13,11 +22,21 @@ def as_python(params: Mapping[str, Any]) -> str:
 
 
 def as_toml(params: Mapping[str, Any]) -> str:
-    """Return the parameters as TOML, a line each."""
+    """Return the parameters as TOML, with one line for each.
+
+    Examples
+    --------
+    >>> print(as_toml({"C": 1.5, "kernel": "rbf"}))
+    C = 1.5
+    kernel = "rbf"
+    """
     import tomli_w
 
-    # what a terminal would not show as it is stands in a string, where TOML has an escape for it
-    return "".join(one if one == "\n" or one.isprintable() else _escape(one) for one in tomli_w.dumps(params)).rstrip()
+    # characters that cannot be printed occur only in strings, where TOML allows an escape
+    return "".join(
+        character if character == "\n" or character.isprintable() else _escape(character)
+        for character in tomli_w.dumps(params)
+    ).rstrip()
 
 
 def _escape(character: str) -> str:

@@ -1,11 +1,11 @@
-"""A sparkline of the best loss so far: one character a cell, the higher the loss the higher the bar."""
+"""A sparkline of the best loss so far. Each cell is a character, with a higher bar for a higher loss."""
 
 import math
 from collections.abc import Sequence
 
 BARS = "▁▂▃▄▅▆▇█"
 ASCII_BARS = "_.-~=+*#"
-# Where the highest is so many times the lowest, each above 0, the bars are of the logarithm.
+# Bars show the logarithm where all losses are above 0 and the highest is at least so many times the lowest.
 _LOGARITHMIC = 10.0
 
 
@@ -15,16 +15,23 @@ def sparkline(improvements: Sequence[tuple[int, float]], last: int, width: int, 
     Parameters
     ----------
     improvements : sequence of (int, float)
-        Trials by number, each with a loss below all before it.
+        Numbers of trials in order, each with a loss below all earlier ones.
     last : int
         Number of the last complete trial.
     width : int
-        The most cells; there are no more than trials.
+        Largest number of cells. A cell stands for one or more trials.
+    ascii_only : bool
+        Use ASCII characters.
 
     Returns
     -------
     str
-        Each cell shows the best loss at the last of its trials; a space where none was complete yet.
+        Each cell shows the best loss up to the last of its trials, or a space where no trial was complete.
+
+    Examples
+    --------
+    >>> sparkline([(0, 3.0), (2, 2.0), (3, 1.0)], last=3, width=10)
+    '██▅▁'
     """
     if not improvements or width < 1:
         return ""
@@ -44,12 +51,12 @@ def sparkline(improvements: Sequence[tuple[int, float]], last: int, width: int, 
 
 
 def _heights(losses: Sequence[float]) -> list[float]:
-    """Return each loss between 0, the lowest, and 1."""
+    """Return the losses scaled from 0, the lowest, to 1."""
     lowest, highest = min(losses), max(losses)
     if lowest == highest:
         return [0.0] * len(losses)
     if lowest > 0 and highest / lowest >= _LOGARITHMIC:
         losses = [math.log(loss) for loss in losses]
         lowest, highest = min(losses), max(losses)
-    # halved, since a range of two floats may overflow
+    # halved, because the difference of two floats may overflow
     return [(loss / 2 - lowest / 2) / (highest / 2 - lowest / 2) for loss in losses]

@@ -1,9 +1,10 @@
-"""What a supervisor and its trainer say to each other, in lines of JSON.
+"""Messages between a supervisor and its trainer process: jobs in one direction, answers in the other.
 
-Jobs come over a socket pair, several in one line. To begin one, the trainer takes its permit out of a pipe; those that
-the supervisor takes out first never begin. An answer is written when it is there, so that it outlives the trainer, but
-to a pipe that nobody waits for: short trials shall not cost a change of process each. A byte over the socket says that
-there are answers and no permits, or that the pipe may have no room for more.
+Jobs are lines of JSON on a socket pair, several jobs in one line. The trainer reads one token from a pipe before it
+starts a job. The supervisor withdraws jobs by reading the remaining tokens itself. Answers are lines of JSON in a
+second pipe, so they survive the trainer's death. The trainer wakes the supervisor by one byte on the socket: when it
+has no token left, when the pipe of answers may be full, or when an answer is urgent. A short trial therefore needs no
+context switch of its own.
 """
 
 import json
@@ -17,152 +18,152 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-_PERMIT = struct.Struct("=Q")
-# Bytes that any pipe has room for, and that it takes as a whole.
-_ROOM = select.PIPE_BUF
-_MOST_READ = 1 << 16
+# A token is the number of the job that it allows to start.
+_TOKEN = struct.Struct("=Q")
+# Bytes that every pipe has room for and accepts in one piece.
+_PIPE_ROOM = select.PIPE_BUF
+_READ_SIZE = 1 << 16
 
 
-class SupervisorsEnd:
-    """Sends jobs and reads answers; neither waits for anything.
+class SupervisorChannel:
+    """The supervisor's end: sends jobs and reads answers, and never blocks.
 
     Attributes
     ----------
-    theirs : tuple of int
-        The file descriptors of the trainer's end, for the trainer to inherit.
+    trainer_descriptors : tuple of int
+        File descriptors of the trainer's end, which the trainer process inherits.
     """
 
     def __init__(self) -> None:
-        self._socket, self._their_socket = socket.socketpair()
-        self._answers, self._their_answers = os.pipe()
-        self._permits, self._given = os.pipe()
+        self._socket, self._trainer_socket = socket.socketpair()
+        self._answers, self._trainer_answers = os.pipe()
+        self._tokens, self._token_input = os.pipe()
         os.set_blocking(self._answers, False)
-        # read by both sides
-        os.set_blocking(self._permits, False)
-        # the beginning of an answer whose end is not there yet
-        self._begun = bytearray()
-        self.theirs = (self._their_socket.fileno(), self._their_answers, self._permits)
+        # both processes read this end
+        os.set_blocking(self._tokens, False)
+        # the first part of an answer that has not arrived completely
+        self._partial = bytearray()
+        self.trainer_descriptors = (self._trainer_socket.fileno(), self._trainer_answers, self._tokens)
 
-    def close_theirs(self) -> None:
-        """Close what only the trainer uses, once it has it."""
-        self._their_socket.close()
-        os.close(self._their_answers)
+    def close_trainer_end(self) -> None:
+        """Close this process's copy of what only the trainer uses; call it after the trainer has started."""
+        self._trainer_socket.close()
+        os.close(self._trainer_answers)
 
     def fileno(self) -> int:
-        """Return what can be read when the trainer waits for permits, or is gone."""
+        """Return a descriptor that becomes readable when the trainer wakes the supervisor or has ended."""
         return self._socket.fileno()
 
     def send(self, batch: Mapping[str, Any], numbers: Iterable[int]) -> None:
-        """Send jobs, and permit them; the trainer has none left."""
+        """Send jobs with their tokens. The trainer must have no other job."""
         self._socket.sendall(json.dumps(batch).encode() + b"\n")
-        self.permit(numbers)
+        self.add_tokens(numbers)
 
-    def permit(self, numbers: Iterable[int]) -> None:
-        """Let jobs that were sent begin."""
-        os.write(self._given, b"".join(map(_PERMIT.pack, numbers)))
+    def add_tokens(self, numbers: Iterable[int]) -> None:
+        """Allow the jobs with these numbers, which were sent before, to start."""
+        os.write(self._token_input, b"".join(map(_TOKEN.pack, numbers)))
 
-    def withdraw(self) -> int:
-        """Take back all permits; returns how many were left."""
-        return len(_read(self._permits) or b"") // _PERMIT.size
+    def take_tokens(self) -> int:
+        """Take all remaining tokens, so that their jobs never start. Returns their number."""
+        return len(_read(self._tokens) or b"") // _TOKEN.size
 
     def read(self) -> tuple[list[dict[str, Any]], bool]:
-        """Return the answers that are there, in the order of their jobs, and whether the trainer's end is closed.
+        """Return the complete answers in the order of their jobs, and whether the trainer has closed its end.
 
         Raises
         ------
         ValueError, TypeError, KeyError
-            Something else was written.
+            The pipe contains something other than answers.
         """
-        # the socket first: whatever is told from now on makes it readable again
-        while said := self._hear():
+        # The socket first: a wake-up that arrives from now on makes it readable again.
+        while received := self._receive():
             pass
         while data := _read(self._answers):
-            self._begun += data
-        *lines, rest = bytes(self._begun).split(b"\n")
-        self._begun[:] = rest
-        return json.loads(b"[" + b",".join(lines) + b"]"), said is not None
+            self._partial += data
+        *lines, rest = bytes(self._partial).split(b"\n")
+        self._partial[:] = rest
+        return json.loads(b"[" + b",".join(lines) + b"]"), received is not None
 
     def close(self) -> None:
-        """Close all that is open here."""
+        """Close the supervisor's end."""
         self._socket.close()
-        for descriptor in (self._answers, self._permits, self._given):
+        for descriptor in (self._answers, self._tokens, self._token_input):
             os.close(descriptor)
 
-    def _hear(self) -> bytes | None:
+    def _receive(self) -> bytes | None:
         try:
-            return self._socket.recv(_MOST_READ, socket.MSG_DONTWAIT)
+            return self._socket.recv(_READ_SIZE, socket.MSG_DONTWAIT)
         except BlockingIOError:
             return None
 
 
-class TrainersEnd:
-    """Takes jobs and writes answers, and ends its process when the supervisor does.
+class TrainerChannel:
+    """The trainer's end: receives jobs and writes answers. It ends its process when the supervisor ends.
 
     Parameters
     ----------
     descriptors : sequence of int
-        `SupervisorsEnd.theirs`.
-
-    Attributes
-    ----------
-    permitted : select.poll
-        Its poll() waits until there is a job to take.
+        `SupervisorChannel.trainer_descriptors`.
     """
 
     def __init__(self, descriptors: Sequence[int]) -> None:
-        connection, self._answers, self._permits = descriptors
+        connection, self._answers, self._tokens = descriptors
         self._socket = socket.socket(fileno=connection)
-        self.permitted = select.poll()
-        self.permitted.register(self._permits, select.POLLIN)
+        self._token_poll = select.poll()
+        self._token_poll.register(self._tokens, select.POLLIN)
         self._batches: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
         self._batch: dict[str, Any] = {"first": 0, "jobs": []}
-        # bytes in the pipe of which the supervisor was not told
-        self._unsaid = 0
-        threading.Thread(target=self._follow, daemon=True).start()
+        # bytes written to the pipe of answers since the last wake-up
+        self._unannounced = 0
+        threading.Thread(target=self._receive_batches, daemon=True).start()
 
-    def take(self) -> dict[str, Any] | None:
-        """Take the next job; None where there is none yet, which the supervisor is told."""
+    def wait(self) -> None:
+        """Block until a job may start."""
+        self._token_poll.poll()
+
+    def next_job(self) -> dict[str, Any] | None:
+        """Take the next job. Returns None where no job may start, and then the supervisor is woken."""
         try:
-            permit = os.read(self._permits, _PERMIT.size)
+            token = os.read(self._tokens, _TOKEN.size)
         except BlockingIOError:
-            if self._unsaid:
-                self._tell()
+            if self._unannounced:
+                self._wake_supervisor()
             return None
-        if not permit:
+        if not token:
             os._exit(0)
-        (number,) = _PERMIT.unpack(permit)
-        while not 0 <= (place := number - self._batch["first"]) < len(self._batch["jobs"]):
+        (number,) = _TOKEN.unpack(token)
+        while not 0 <= (index := number - self._batch["first"]) < len(self._batch["jobs"]):
             self._batch = self._batches.get()
-        return {"job": number, "objective": self._batch["objective"], **self._batch["jobs"][place]}
+        return {"job": number, "objective": self._batch["objective"], **self._batch["jobs"][index]}
 
-    def answer(self, content: Mapping[str, Any], *, aloud: bool = False) -> None:
-        """Write an answer; aloud: the supervisor is to read it now."""
+    def answer(self, content: Mapping[str, Any], *, urgent: bool = False) -> None:
+        """Write an answer. An urgent one wakes the supervisor."""
         line = json.dumps(content).encode() + b"\n"
-        for start in range(0, len(line), _ROOM):
-            part = line[start : start + _ROOM]
-            # the supervisor reads what it was told of, so no write waits for ever
-            if self._unsaid + len(part) > _ROOM:
-                self._tell()
+        for start in range(0, len(line), _PIPE_ROOM):
+            part = line[start : start + _PIPE_ROOM]
+            # the supervisor empties the pipe when it is woken, so this write cannot block forever
+            if self._unannounced + len(part) > _PIPE_ROOM:
+                self._wake_supervisor()
             os.write(self._answers, part)
-            self._unsaid += len(part)
-        if aloud:
-            self._tell()
+            self._unannounced += len(part)
+        if urgent:
+            self._wake_supervisor()
 
-    def _tell(self) -> None:
+    def _wake_supervisor(self) -> None:
         self._socket.sendall(b"\n")
-        self._unsaid = 0
+        self._unannounced = 0
 
-    def _follow(self) -> None:
+    def _receive_batches(self) -> None:
         with suppress(OSError), self._socket.makefile("rb") as lines:
             for line in lines:
                 self._batches.put(json.loads(line))
-        # the supervisor is gone, so nobody wants the result
+        # the supervisor has ended, so no process needs the result
         os._exit(0)
 
 
 def _read(descriptor: int) -> bytes | None:
-    """Read what is there; nothing at the end, and None where nothing is there yet."""
+    """Read without blocking. Returns empty bytes at the end of the file, and None where no data have arrived."""
     try:
-        return os.read(descriptor, _MOST_READ)
+        return os.read(descriptor, _READ_SIZE)
     except BlockingIOError:
         return None

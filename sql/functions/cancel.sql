@@ -1,10 +1,10 @@
--- End a study that is running or paused for good, with its trials that have not ended.
+-- End a running or paused study, with its trials that have not ended. A cancelled study cannot go on.
 create or replace function ledger.cancel(study_id int, reason text) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 begin
-  -- The study first: no claim is handed out after it, and one that is being taken now is waited for below.
+  -- No claim is handed out after this; a claim that is taken at this moment is waited for below.
   update ledger.study set state = 'cancelled', reason = cancel.reason, finished_at = ledger.clock()
   where id = cancel.study_id and state in ('running', 'paused');
   if found then
@@ -14,4 +14,4 @@ end
 $$;
 
 comment on function ledger.cancel is
-  'End a running or paused study for good, with its trials that have not ended.';
+  'End a running or paused study, with its trials that have not ended. It cannot go on.';

@@ -46,7 +46,7 @@ begin
 
   if wanted > 1 then
     select greatest(count(*), 1) into workers
-    from ledger.worker where stopped_at is null and last_seen_at > moment - interval '30 seconds';
+    from ledger.worker where stopped_at is null and last_seen_at > moment - ledger.alive_for();
   end if;
   for candidate in
     select * from ledger.study

@@ -1,7 +1,6 @@
--- Add a trial of somebody's own choice; answers its number. It is claimed before what was proposed. It joins the study's
--- last iteration while that is not told yet, or gets one of its own (ledger.join_iteration), so that it costs nothing of
--- the budget. A study that has ended runs again, a paused one stays paused. Whether the parameters are in the study's
--- space is for the caller to check.
+-- Add a trial with parameters that a person chose. Answers its number. It is claimed before proposed trials, and does not
+-- count against the budget. It joins an iteration as ledger.join_iteration says. A study that has ended runs again; a
+-- paused study stays paused. The caller checks that the parameters are in the study's space.
 -- Refused: a trial of a cancelled study, and parameters that the study has already.
 create or replace function ledger.enqueue(study_id int, params jsonb) returns int
 language plpgsql security definer set search_path = pg_catalog, pg_temp
@@ -14,10 +13,9 @@ declare
   place record;
   next_number int;
 begin
-  -- The study first, as its manager and a cancellation do.
-  select * into parent from ledger.study where id = enqueue.study_id for update;
+  select * into parent from ledger.study where id = enqueue.study_id for no key update;
   if parent.state = 'cancelled' then
-    raise exception 'study % was cancelled, which is for good: enqueue the trial in another one', parent.name
+    raise exception 'study % was cancelled, which is final: enqueue the trial in another study', parent.name
       using errcode = 'object_not_in_prerequisite_state';
   end if;
   select trial.* into known
@@ -30,7 +28,7 @@ begin
         when known.state = 'complete' then format(': its loss is %s', known.loss)
         when known.state in ('failed', 'cancelled') then
           format(': `ledger trial retry %s %s` tries them again', parent.name, known.number)
-        else ', so it is still to come'
+        else ', so it has not ended yet'
       end
       using errcode = 'object_not_in_prerequisite_state';
   end if;
@@ -38,7 +36,7 @@ begin
   place := ledger.join_iteration(enqueue.study_id, 1, moment);
   update ledger.study set state = 'running', reason = null, finished_at = null
   where id = parent.id and state in ('complete', 'failed');
-  select coalesce(max(trial.number) + 1, 0) into next_number from ledger.trial where trial.study_id = parent.id;
+  next_number := ledger.next_trial(parent.id);
   insert into ledger.trial (study_id, number, iteration, round, source, params, available_at)
   values (parent.id, next_number, place.joined, place.joined_round, 'enqueued', enqueue.params, moment);
   notify ledger;
@@ -47,4 +45,4 @@ end
 $$;
 
 comment on function ledger.enqueue is
-  'Add a trial of somebody''s own choice, which is claimed before those that were proposed. Answers its number.';
+  'Add a trial with parameters that a person chose, which is claimed before proposed ones. Answers its number.';

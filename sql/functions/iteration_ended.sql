@@ -1,6 +1,6 @@
--- Tell the manager when the last open trial of an iteration has ended, so that the next is not late by its poll. A hint,
--- as all notifications: of two trials that end at the same moment, neither may see the other's end. None in steady
--- mode, where it would be one a trial.
+-- Notify the manager when the last open trial of an iteration has ended, so that it does not wait for its next poll. A hint,
+-- as all notifications: of two trials that end at the same moment, neither may see the other's end. Steady mode has none,
+-- since it would send a notification for each trial.
 create or replace function ledger.iteration_ended() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off
 as $$

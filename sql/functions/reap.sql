@@ -1,10 +1,12 @@
--- Take back one claim whose lease has run out and is still the one that was seen: back to pending, or to failed where
--- the machines have lost the trial max_lost times. The claim stays on the pending trial, so that a late result of it
--- counts until somebody else claims the trial.
--- What is leased is running. To ask for that state as well, or below for those that have not ended, would let a plan read
--- all such trials by the index of them, to find one.
--- Answers: pending, failed, or null where the claim was renewed, ended or taken back meanwhile.
-create or replace function ledger.reap(study_id int, trial int, lease_until timestamptz) returns text
+-- Take a trial back from a worker whose lease has run out and has not changed since the manager saw it: to pending, or to
+-- failed where the trial was lost max_lost times. The worker's claim stays on the pending trial, so that its late result
+-- counts until another worker claims the trial.
+--   claim        the manager's claim of the study
+--   lease_until  the lease as the manager saw it
+-- A trial with a lease is running. A condition on the state would let a plan read all open trials to find one.
+-- Answers: pending, failed, or null where the lease was renewed, the trial was taken back or has ended, or the manager does
+-- not hold the study.
+create or replace function ledger.reap(study_id int, claim uuid, trial int, lease_until timestamptz) returns text
 language plpgsql security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off
 as $$
 #variable_conflict use_column
@@ -23,18 +25,23 @@ begin
   where study.id = reap.study_id
     and trial.study_id = reap.study_id and trial.number = reap.trial
     and trial.lease_until = reap.lease_until and trial.lease_until < moment
+    and exists (
+      select from ledger.manager where manager.study_id = reap.study_id and manager.claim = reap.claim)
   returning trial.* into taken;
   if not found then
     return null;
   end if;
-  -- A claim that was revived and lost again has its lost attempt already.
+  -- A claim that was revived and lost again has a lost attempt already.
   update ledger.attempt
   set outcome = 'lost', ended_at = moment, error = 'no heartbeat within the lease'
   where attempt.claim = taken.claim and attempt.outcome is null;
+  if taken.state = 'pending' then
+    notify ledger;
+  end if;
   return taken.state;
 end
 $$;
 
 comment on function ledger.reap is
-  'Take back a claim whose lease has run out and is still the one that was seen. Answers pending, failed, or null '
-  'where the claim was renewed, ended or taken back meanwhile.';
+  'Take a trial back from a worker whose lease has run out, for the manager that holds the study. Answers pending, '
+  'failed or null.';

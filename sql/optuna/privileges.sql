@@ -1,4 +1,4 @@
--- Readers read the views, and nobody else does but their owner.
+-- Only readers and the owner can read the views.
 revoke all on schema optuna from public;
 revoke all on all tables in schema optuna from public;
 

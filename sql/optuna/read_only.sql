@@ -1,4 +1,5 @@
--- Who may write to the ledger could write through some of these views to its tables, so all of them refuse.
+-- Some of these views are updatable, so a role with write privileges could change the ledger through them. These
+-- triggers refuse every write.
 create or replace function optuna.refuse_write() returns trigger
 language plpgsql set search_path = pg_catalog, pg_temp
 as $$

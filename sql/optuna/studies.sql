@@ -10,7 +10,7 @@ select
   0 as objective
 from ledger.study;
 
--- What the study is, key by key of its spec, and how it stands.
+-- The study's spec, with one attribute for each key, and its state.
 create or replace view optuna.study_user_attributes as
 select
   study.id * 1048576::bigint + attribute.place as study_user_attribute_id,
@@ -21,7 +21,7 @@ from ledger.study
 cross join lateral (
   select key, value, row_number() over (order by key) as place
   from jsonb_each(study.spec || jsonb_build_object(
-    'iterations', study.iterations,
+    'budget', study.budget,
     'reason', study.reason,
     'state', study.state))
   where value <> 'null') as attribute;

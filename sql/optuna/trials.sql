@@ -1,9 +1,9 @@
--- The ledger's trials with the id that Optuna knows each by; the views of trials are made of this one.
+-- The ledger's trials with the ids that Optuna uses. The other views of trials use this view.
 --
--- Optuna's ids are 32-bit integers, unique over all studies, and grow within a study with the trial's number. They are
--- packed of study and number, in three ranges, so that both many studies and long ones fit: 262,143 studies of 4,096
--- trials, of which the first 8,191 may have 65,536 and the first 511 may have 1,048,576. A trial beyond has no id, and
--- Optuna does not see it.
+-- Optuna's ids are 32-bit integers. They are unique over all studies, and grow with the trial's number within a study.
+-- An id is computed from the study's id and the trial's number. Three ranges leave room for many studies and for long
+-- ones: 262,143 studies can have 4,096 trials each. Of these, the first 8,191 can have 65,536, and the first 511 can
+-- have 1,048,576. A trial with a higher number has no id, and Optuna does not see it.
 create or replace view optuna.ledger_trials as
 select
   case
@@ -27,7 +27,8 @@ select
   error
 from ledger.trial;
 
--- Optuna asks for the parameters, values and attributes of trials by their ids: the same expression as above.
+-- Optuna selects the parameters, values and attributes of trials by their ids. The index has the same expression as
+-- above.
 create index if not exists trial_optuna_id on ledger.trial ((
   case
     when number < 4096 and study_id < 262144 then study_id * 4096 + number
@@ -35,7 +36,7 @@ create index if not exists trial_optuna_id on ledger.trial ((
     when number < 1048576 and study_id < 512 then 1610612736 + study_id * 1048576 + number
   end));
 
--- Times are in UTC and say so nowhere, as in Optuna 5; a trial that never started, and ended, started at its end.
+-- Times are in UTC and have no time zone, as in Optuna 5. If a trial ended without a start, its start is its end.
 create or replace view optuna.trials as
 select
   trial_id,
@@ -52,7 +53,7 @@ select
 from optuna.ledger_trials
 where trial_id is not null;
 
--- A number is its own value, and a choice is its place among the choices.
+-- The value of a number is the number itself. The value of a choice is its index among the choices.
 create or replace view optuna.trial_params as
 select
   trial.trial_id * 1048576::bigint + dimension.place as param_id,
@@ -86,7 +87,7 @@ cross join lateral (
     end as value) as found
 where trial.trial_id is not null and found.value is not null;
 
--- The loss of a complete trial, which is minimised.
+-- The loss of each complete trial.
 create or replace view optuna.trial_values as
 select
   trial_id as trial_value_id,
@@ -97,7 +98,7 @@ select
 from optuna.ledger_trials
 where trial_id is not null and loss is not null;
 
--- What else the ledger knows of a trial; a metric's name begins with metrics_, as in a csv export.
+-- The other facts about a trial as attributes. The name of a metric begins with metrics_, as in a csv export.
 create or replace view optuna.trial_user_attributes as
 select
   trial.trial_id * 1048576::bigint + attribute.place as trial_user_attribute_id,

@@ -1,4 +1,4 @@
--- Optuna casts to these types, which are its own.
+-- Optuna's own types, which its statements cast to.
 do $$
 begin
   if to_regtype('optuna.trialstate') is null then

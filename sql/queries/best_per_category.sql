@@ -1,4 +1,4 @@
--- Which choice of a category is best, and which one fails? Losses by each value that was tried.
+-- Which choice of a category is best, and which one fails? It shows the losses and failures of each tried value.
 -- psql -f sql/queries/best_per_category.sql, or with -v study=NAME for one study.
 \if :{?study} \else \set study '' \endif
 select study, parameter, text as value, count(*) filter (where state = 'complete') as complete,

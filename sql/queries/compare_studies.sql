@@ -1,5 +1,5 @@
--- Which search was better? Studies side by side, the lowest loss first: what each has found, after how many trials and
--- after how long, and how its losses are spread.
+-- Which search was better? The studies with the lowest loss first: the best trial, the number of trials and the time
+-- until it, and the median loss.
 -- psql -f sql/queries/compare_studies.sql, or with -v study=NAME for one study.
 \if :{?study} \else \set study '' \endif
 select studies.name as study, coalesce(studies.objective ->> 'model', studies.objective ->> 'function') as objective,

@@ -1,4 +1,4 @@
--- Does the search still find better points? Mean loss and best so far, iteration by iteration.
+-- Does the search still find better points? The mean loss and the best loss so far of each iteration.
 -- psql -f sql/queries/convergence.sql, or with -v study=NAME for one study.
 \if :{?study} \else \set study '' \endif
 select study, iteration, complete as trials, round(mean_loss::numeric, 4) as mean_loss,

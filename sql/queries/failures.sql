@@ -1,5 +1,5 @@
--- What went wrong? Every attempt that did not end in a result, the latest first, with the last line of its error, cut to
--- 60 characters.
+-- What went wrong? All attempts without a result, the latest first, with the first 60 characters of the last line of
+-- the error.
 -- psql -f sql/queries/failures.sql, or with -v study=NAME for one study.
 \if :{?study} \else \set study '' \endif
 select study, trial, number as attempt, outcome, worker, date_trunc('second', ended_at) as ended_at,

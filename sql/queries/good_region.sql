@@ -1,5 +1,5 @@
--- Which part of the space is good? Of the best quarter of each study's trials, the range of each number, beside the range
--- that was tried, and the categories with how many of the trials have each.
+-- Which part of the space is good? For the best quarter of each study's trials: the range of each number, and the
+-- number of trials with each choice. The last column shows the range of all trials.
 -- psql -f sql/queries/good_region.sql, or with -v study=NAME for one study.
 \if :{?study} \else \set study '' \endif
 with placed as (

@@ -1,5 +1,6 @@
--- How soon was the best nearly found? The number of complete trials until the regret, the distance to the study's own
--- best, was at most a tenth and a hundredth of what it was after the first trial; and until the best itself.
+-- How soon was the best nearly found? The regret is the difference between the best loss so far and the study's best
+-- loss. The query shows the number of complete trials until the regret was at most a tenth and a hundredth of the first
+-- trial's regret, and until it was 0.
 -- psql -f sql/queries/how_soon.sql, or with -v study=NAME for one study.
 \if :{?study} \else \set study '' \endif
 select study, count(*) as complete, round(first_regret::numeric, 4) as first_regret,

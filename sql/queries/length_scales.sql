@@ -1,12 +1,14 @@
--- What did the model learn of each parameter? The length scales of the kernel that proposed each iteration, in units of
--- the parameter's whole range (in its prior's scale): over a distance much shorter than that the loss hardly changes, so
--- a large one (100 at most) says that the parameter does not matter, as far as the model knows. Of a category with more
--- than two choices, the shortest of its choices. Only Gaussian processes with a Matern kernel have them.
+-- What did the model learn of each parameter? The length scales of the kernel that proposed each iteration. The unit is
+-- the parameter's range in the scale of its prior. The predicted loss hardly changes over a distance much shorter than
+-- the length scale. So a large length scale (at most 100) means that the model found no influence of the parameter. For
+-- a category with more than two choices, it is the shortest length scale of its choices. Only Gaussian processes with a
+-- Matern kernel have length scales.
 -- psql -f sql/queries/length_scales.sql, or with -v study=NAME for one study.
 \if :{?study} \else \set study '' \endif
 with dimensions as (
   select name as study, place, dimension ->> 'name' as parameter,
-    -- how many columns it has in the model: a category one for each choice, but one for two and none for one
+    -- number of columns in the model: one for each choice of a category, but one for two choices and none for one
+    -- choice
     case when dimension ->> 'type' <> 'categorical' then 1
          when jsonb_array_length(dimension -> 'choices') <= 2 then jsonb_array_length(dimension -> 'choices') - 1
          else jsonb_array_length(dimension -> 'choices') end as columns

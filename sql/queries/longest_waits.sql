@@ -1,4 +1,4 @@
--- Which trials waited longest for a worker? The ten longest; a trial that was given back waits again.
+-- Which trials waited longest for a worker? The ten trials that waited longest. A released trial waits again.
 -- psql -f sql/queries/longest_waits.sql, or with -v study=NAME for one study.
 \if :{?study} \else \set study '' \endif
 select study, trial, iteration, state, attempts, round(queue_seconds::numeric, 2) as queue_seconds,

@@ -1,4 +1,4 @@
--- How did attempts end, and what did those cost that gave no result?
+-- How did attempts end, and how much time did they take?
 -- psql -f sql/queries/outcomes.sql, or with -v study=NAME for one study.
 \if :{?study} \else \set study '' \endif
 select study, outcome, attempts, trials, workers, round(training_seconds::numeric, 2) as training_seconds,

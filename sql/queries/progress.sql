@@ -1,7 +1,7 @@
--- How far is each study, and what has it found?
+-- How far is each study, and what is its best loss?
 -- psql -f sql/queries/progress.sql, or with -v study=NAME for one study.
 \if :{?study} \else \set study '' \endif
-select study, state, iterations_told || '/' || iterations as iterations, complete, running, pending, failed,
+select study, state, ended || '/' || budget as trials, complete, running, pending, failed,
   round(best_loss::numeric, 4) as best_loss, date_trunc('second', elapsed) as elapsed
 from ledger.progress
 where :'study' in (study, '');

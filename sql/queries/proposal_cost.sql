@@ -1,6 +1,6 @@
--- What do proposals cost? Seconds to fit the surrogate and to propose, iteration by iteration, and their share of the
--- iteration's whole time: what the search would gain from an optimizer that takes no time. Fitted to is how many trials
--- the surrogate knew; null where points were drawn at random, and for forests.
+-- How long do proposals take? The seconds for fitting the surrogate and for proposing each iteration, and their share
+-- of the iteration's time. The search would gain this share from an optimizer that takes no time. fitted_to is the
+-- number of trials that the surrogate was fitted to; it is null for random points and for forests.
 -- psql -f sql/queries/proposal_cost.sql, or with -v study=NAME for one study.
 \if :{?study} \else \set study '' \endif
 select study, number as iteration, size as trials, surrogate ->> 'estimator' as surrogate,

@@ -1,5 +1,5 @@
--- What was tried again, and what came of it? Trials with more than one attempt after failed or lost ones, and those that
--- take up the parameters of a failed or cancelled trial; a trial that was given back unfinished has lost nothing.
+-- Which trials were tried again, and how did they end? The trials with a failed or lost attempt and a later one, and
+-- the retries of failed or cancelled trials. Released attempts do not count.
 -- psql -f sql/queries/retries.sql, or with -v study=NAME for one study.
 \if :{?study} \else \set study '' \endif
 select study, number as trial, retry_of, attempts, failures, lost, state, round(loss::numeric, 4) as loss,

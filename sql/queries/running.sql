@@ -1,5 +1,5 @@
--- What is being trained now, by whom, and since when? A negative lease is one that has run out: the manager takes the
--- trial back once it has watched that for a whole lease.
+-- Which trials are in training, with which worker, and since when? A negative number of seconds means that the lease
+-- has expired. The manager takes the trial back after it has observed this for the length of a lease.
 -- psql -f sql/queries/running.sql, or with -v study=NAME for one study.
 \if :{?study} \else \set study '' \endif
 select study, number as trial, worker, attempts as attempt,

@@ -1,5 +1,5 @@
--- Which parameters make training slow? Spearman's correlation of each number with the seconds of training, and for each
--- parameter the fastest and the slowest of its parts: categories, or fifths of a number's range (from 0 to 4).
+-- Which parameters make training slow? The rank correlation of each number with the seconds of training, and the
+-- fastest and the slowest part of each parameter. A part is a category, or a fifth of a number's range (0 to 4).
 -- psql -f sql/queries/slow_parameters.sql, or with -v study=NAME for one study.
 \if :{?study} \else \set study '' \endif
 with ranked as materialized (

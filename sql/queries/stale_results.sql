@@ -1,5 +1,5 @@
--- Which results came too late to count, and were they different? A worker that was believed lost delivered them when
--- another had the trial, or the trial had ended. With a deterministic objective the difference is 0.
+-- Which results came too late, and do they differ? The worker had lost its claim: another worker had claimed the trial,
+-- or the trial had ended. With a deterministic objective the difference is 0.
 -- psql -f sql/queries/stale_results.sql, or with -v study=NAME for one study.
 \if :{?study} \else \set study '' \endif
 select attempts.study, attempts.trial, attempts.number as attempt, attempts.worker,

@@ -1,4 +1,4 @@
--- How many trials are done an hour? By the hour in which attempts ended, with the best loss until then.
+-- How many trials end in each hour? The numbers of ended attempts by hour, with the best loss so far.
 -- psql -f sql/queries/throughput.sql, or with -v study=NAME for one study.
 \if :{?study} \else \set study '' \endif
 select study, hour, complete, failed, workers, round(training_seconds::numeric, 1) as training_seconds,

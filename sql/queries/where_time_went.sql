@@ -1,6 +1,7 @@
--- Where did the time go? Of the time that workers were here for a study: training, holding trials otherwise (loading the
--- objective, statements, trials claimed ahead), and idle, most of it while points were proposed or the slowest trial of
--- an iteration was trained. Proposing is the manager's, one point after another.
+-- How did the workers spend their time? The shares of their time for a study: in training, holding a trial without
+-- training (loading the objective, statements, trials claimed in advance), and idle. Most idle time passes while the
+-- manager proposes trials, or while the slowest trial of an iteration is in training. proposing_seconds is the
+-- manager's time.
 -- psql -f sql/queries/where_time_went.sql, or with -v study=NAME for one study.
 \if :{?study} \else \set study '' \endif
 select progress.study, round(extract(epoch from progress.elapsed), 1) as elapsed_seconds,
@@ -18,7 +19,7 @@ cross join lateral (
   select count(*) as workers, sum(present_seconds) as present, sum(busy_seconds) as busy,
     sum(training_seconds) as training
   from ledger.utilisation
-  -- a worker that never said that it is here has no presence to compare with
+  -- a worker that never announced itself has no present time to compare with
   where utilisation.study = progress.study and present_seconds is not null) as work
 where :'study' in (progress.study, '')
 order by progress.study;

@@ -1,4 +1,4 @@
--- Who worked, on how much, and how busily? Busy is the share of its time here that a worker held a trial.
+-- How busy was each worker? busy_percent is the share of a worker's present time in which it held a trial.
 -- psql -f sql/queries/worker_activity.sql, or with -v study=NAME for one study.
 \if :{?study} \else \set study '' \endif
 select utilisation.study, utilisation.worker, workers.host,

@@ -1,5 +1,5 @@
--- What did a worker do? Its attempts in order: held for how long, training for how long, and how each ended.
--- psql -f sql/queries/worker_history.sql -v worker=NAME; without it, every worker; with -v study=NAME for one study.
+-- What did a worker do? Its attempts in order, with their outcomes, and the seconds of holding and of training.
+-- psql -f sql/queries/worker_history.sql, or with -v worker=NAME for one worker, or with -v study=NAME for one study.
 \if :{?worker} \else \set worker '' \endif
 \if :{?study} \else \set study '' \endif
 select worker, date_trunc('second', claimed_at) as claimed_at, study, trial, number as attempt,

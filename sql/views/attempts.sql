@@ -1,4 +1,4 @@
--- Every attempt, without its claim, which belongs to its holder alone. One without an outcome is under way.
+-- All attempts, without their claims, which only their holders know. An attempt without an outcome has not ended.
 create or replace view ledger.attempts as
 select
   attempt.study_id,
@@ -15,5 +15,5 @@ select
 from ledger.attempt
 join ledger.study on study.id = attempt.study_id;
 
-comment on view ledger.attempts is 'Every attempt: one claim of a trial by a worker, and how it ended.';
+comment on view ledger.attempts is 'All attempts: the executions of trials by workers, with their outcomes.';
 comment on column ledger.attempts.study is 'Name of the study.';

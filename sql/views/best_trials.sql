@@ -1,6 +1,6 @@
--- Every complete trial with its rank within its study, the lowest loss first; of equal ones, the earlier. Imported ones
--- too, since the proposals follow from their losses as from the others': source says which they are.
--- Here and in the other views, windows are over the study's name, so that a question about one study reads one study.
+-- All complete trials with their ranks within their studies, the lowest loss first. Of equal losses, the earlier trial
+-- comes first. Imported trials are included, because proposals depend on them too; the column source marks them.
+-- In all views, windows are partitioned by the study's name, so a query for one study reads only that study.
 create or replace view ledger.best_trials as
 select
   study.name as study,
@@ -17,23 +17,25 @@ select
   scored.metric
 from ledger.trial
 join ledger.study on study.id = trial.study_id
--- an own objective may report an accuracy, and may call anything so
-cross join lateral (select coalesce(study.spec -> 'objective' ->> 'metric', 'accuracy') as name) as asked
-cross join lateral (select case when trial.metrics ? asked.name then asked.name end as metric) as scored
+cross join lateral (select case when trial.metrics ? study.metric then study.metric end as metric) as scored
 where trial.state = 'complete';
 
-comment on view ledger.best_trials is 'Every complete trial with its rank within its study, the lowest loss first.';
+comment on view ledger.best_trials is
+  'All complete trials with their ranks within their studies, the lowest loss first.';
 comment on column ledger.best_trials.study is 'Name of the study.';
-comment on column ledger.best_trials.rank is 'From 1, the lowest loss; of equal losses, the earlier trial first.';
+comment on column ledger.best_trials.rank is
+  'Rank from 1, which is the lowest loss; of equal losses, the earlier trial comes first.';
 comment on column ledger.best_trials.trial is 'Number of the trial within the study, from 0.';
-comment on column ledger.best_trials.iteration is 'The iteration that it belongs to, from 0.';
-comment on column ledger.best_trials.loss is 'What is minimised, finite.';
+comment on column ledger.best_trials.iteration is 'Number of the iteration that it belongs to, from 0.';
+comment on column ledger.best_trials.loss is 'The minimised loss, finite.';
 comment on column ledger.best_trials.score is
-  'The metric by which the study scores, for the built-in models what the loss follows from; null where it is no number.';
+  'Value of the study''s metric; null if it is not a number. For the built-in models, the loss follows from it.';
 comment on column ledger.best_trials.metric is
-  'What score is: accuracy, or the scorer that the study names; null where the trial has no such metric.';
-comment on column ledger.best_trials.params is 'The point: an object of parameter to number, text or boolean.';
-comment on column ledger.best_trials.metrics is 'What else the objective returned, an object that may be empty.';
-comment on column ledger.best_trials.worker is 'Who trained it.';
-comment on column ledger.best_trials.finished_at is 'When its result was recorded.';
-comment on column ledger.best_trials.source is 'proposed, enqueued, retried or imported.';
+  'Name of the study''s metric, accuracy by default; null if the trial has no such metric.';
+comment on column ledger.best_trials.params is
+  'The parameters: an object with a number, text or boolean for each name.';
+comment on column ledger.best_trials.metrics is
+  'The other values that the objective returned: an object, which may be empty.';
+comment on column ledger.best_trials.worker is 'Name of the worker that trained it.';
+comment on column ledger.best_trials.finished_at is 'Time when its result was recorded.';
+comment on column ledger.best_trials.source is 'Origin of the trial: proposed, enqueued, retried or imported.';

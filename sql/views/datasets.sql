@@ -1,4 +1,4 @@
--- Every file that studies train on, without its content.
+-- All data files of studies, without their contents.
 create or replace view ledger.datasets as
 select
   dataset.sha256,
@@ -7,5 +7,5 @@ select
   dataset.created_at,
   (select count(*) from ledger.study where spec -> 'objective' -> 'data' ->> 'sha256' = dataset.sha256) as studies
 from ledger.dataset;
-comment on view ledger.datasets is 'Every file that studies train on, without its content.';
-comment on column ledger.datasets.studies is 'How many studies use it.';
+comment on view ledger.datasets is 'All data files of studies, without their contents.';
+comment on column ledger.datasets.studies is 'Number of studies that use it.';

@@ -1,4 +1,4 @@
--- The same as regret, iteration by iteration. One in which no trial is complete has no row.
+-- The regret of each iteration. An iteration without a complete trial has no row.
 create or replace view ledger.iteration_regret as
 select
   study,
@@ -23,7 +23,7 @@ from (
       study.name as study,
       trial.iteration,
       count(*) as complete,
-      -- a sum of doubles may be beyond a double
+      -- the sum of finite doubles can exceed the range of a double
       avg(trial.loss::numeric)::float8 as mean_loss,
       min(trial.loss) as iteration_best
     from ledger.trial
@@ -33,13 +33,13 @@ from (
 order by study, iteration;
 
 comment on view ledger.iteration_regret is
-  'How far the search was from the best that it has found itself, one row an iteration with a complete trial.';
+  'Differences from the study''s best loss; one row for each iteration with a complete trial.';
 comment on column ledger.iteration_regret.study is 'Name of the study.';
 comment on column ledger.iteration_regret.iteration is 'Number of the iteration within the study, from 0.';
-comment on column ledger.iteration_regret.complete is 'Its complete trials, at least 1.';
+comment on column ledger.iteration_regret.complete is 'Number of its complete trials, at least 1.';
 comment on column ledger.iteration_regret.mean_loss is 'Mean loss of its complete trials.';
 comment on column ledger.iteration_regret.iteration_best is 'Lowest loss of its complete trials.';
-comment on column ledger.iteration_regret.best_loss is 'The lowest loss of this iteration and those before it.';
-comment on column ledger.iteration_regret.study_best is 'The lowest loss of the study, as far as it is.';
+comment on column ledger.iteration_regret.best_loss is 'The lowest loss of this iteration and all earlier iterations.';
+comment on column ledger.iteration_regret.study_best is 'The lowest loss of the study so far.';
 comment on column ledger.iteration_regret.simple_regret is
-  'best_loss - study_best, from 0: what was still to gain by searching on.';
+  'best_loss - study_best, from 0: the improvement that the later search found.';

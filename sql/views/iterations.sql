@@ -1,5 +1,5 @@
--- Every iteration: when it was asked and told, what was told, and the surrogate that proposed it. In steady mode, seen
--- are the trials whose end was seen since the iteration before.
+-- All iterations with their times, their losses and the surrogates that proposed them. In steady mode, the column seen
+-- lists the trials that ended since the previous iteration.
 create or replace view ledger.iterations as
 select
   iteration.study_id,
@@ -19,5 +19,6 @@ select
 from ledger.iteration
 join ledger.study on study.id = iteration.study_id;
 
-comment on view ledger.iterations is 'Every iteration: when it was asked and told, and the surrogate that proposed it.';
+comment on view ledger.iterations is
+  'All iterations with their times, their losses and the surrogates that proposed them.';
 comment on column ledger.iterations.study is 'Name of the study.';

@@ -1,4 +1,4 @@
--- How the attempts of each study ended, one row a study and outcome.
+-- The numbers of attempts with each outcome; one row for each study and outcome.
 create or replace view ledger.outcomes as
 select
   study.name as study,
@@ -13,14 +13,14 @@ from ledger.attempt
 join ledger.study on study.id = attempt.study_id
 group by study.name, attempt.outcome;
 
-comment on view ledger.outcomes is 'How the attempts of each study ended, one row a study and outcome.';
+comment on view ledger.outcomes is 'The numbers of attempts with each outcome; one row for each study and outcome.';
 comment on column ledger.outcomes.study is 'Name of the study.';
 comment on column ledger.outcomes.outcome is
-  'complete, failed, lost, released, timeout, stale (as in ledger.attempts), or under way.';
-comment on column ledger.outcomes.attempts is 'Attempts with this outcome, at least 1.';
-comment on column ledger.outcomes.trials is 'Trials with such an attempt.';
-comment on column ledger.outcomes.workers is 'Workers with such an attempt.';
+  'complete, failed, lost, released, timeout or stale, as in ledger.attempts; under way if they have not ended.';
+comment on column ledger.outcomes.attempts is 'Number of attempts with this outcome, at least 1.';
+comment on column ledger.outcomes.trials is 'Number of trials with such an attempt.';
+comment on column ledger.outcomes.workers is 'Number of workers with such an attempt.';
 comment on column ledger.outcomes.training_seconds is
-  'Seconds of training in them, as the workers measured them; what was not measured counts as none.';
-comment on column ledger.outcomes.claimed_seconds is 'Seconds from their claims to their ends, or to now.';
-comment on column ledger.outcomes.last_ended_at is 'When the last of them ended; null while they are under way.';
+  'Seconds of training in these attempts, as measured by the workers; attempts without a measurement count as 0.';
+comment on column ledger.outcomes.claimed_seconds is 'Seconds from the claims to the ends of the attempts, or to now.';
+comment on column ledger.outcomes.last_ended_at is 'Time when the last of them ended; null if none has ended.';

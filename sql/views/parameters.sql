@@ -1,4 +1,4 @@
--- Each parameter against the loss, one row a trial and parameter.
+-- The parameters and losses of all trials; one row for each trial and parameter.
 create or replace view ledger.parameters as
 select
   study.name as study,
@@ -15,7 +15,7 @@ select
     when (chosen.number between chosen.low::float8 and chosen.high::float8) is not true then null
     when chosen.prior = 'log-uniform'
     then (ln(chosen.number) - ln(chosen.low::float8)) / nullif(ln(chosen.high::float8) - ln(chosen.low::float8), 0)
-    -- as numerics, which do not underflow
+    -- in the type numeric, which does not underflow
     else round((chosen.value::numeric - chosen.low) / (chosen.high - chosen.low), 17)::float8
   end as position
 from ledger.trial
@@ -30,19 +30,21 @@ cross join lateral (
     trial.params -> (dimension ->> 'name') as value,
     ledger.number(trial.params -> (dimension ->> 'name')) as number
   from jsonb_array_elements(study.spec -> 'space') as dimension
-  -- keeps the planner from multiplying studies with their dimensions before it comes to the trials
+  -- stops the planner from joining studies with their dimensions before it joins the trials
   offset 0) as chosen;
 
-comment on view ledger.parameters is 'Each parameter against the loss, one row a trial and parameter of its study''s space.';
+comment on view ledger.parameters is
+  'The parameters and losses of all trials; one row for each trial and parameter of its study''s space.';
 comment on column ledger.parameters.study is 'Name of the study.';
 comment on column ledger.parameters.trial is 'Number of the trial within the study, from 0.';
-comment on column ledger.parameters.iteration is 'The iteration that it belongs to, from 0.';
-comment on column ledger.parameters.state is 'pending, running, complete, failed or cancelled.';
-comment on column ledger.parameters.loss is 'The loss of the trial, finite; null unless complete.';
+comment on column ledger.parameters.iteration is 'Number of the iteration that the trial belongs to, from 0.';
+comment on column ledger.parameters.state is 'State of the trial: pending, running, complete, failed or cancelled.';
+comment on column ledger.parameters.loss is 'Loss of the trial, finite; null unless the trial is complete.';
 comment on column ledger.parameters.parameter is 'Name of the parameter.';
-comment on column ledger.parameters.kind is 'real, integer or categorical.';
-comment on column ledger.parameters.number is 'The value, of a category too if it is a number; null where it is none.';
-comment on column ledger.parameters.text is 'The value as text, whatever its kind.';
+comment on column ledger.parameters.kind is 'Kind of the parameter: real, integer or categorical.';
+comment on column ledger.parameters.number is
+  'The value as a number; null if the value of a categorical parameter is not a number.';
+comment on column ledger.parameters.text is 'The value as text, for all kinds.';
 comment on column ledger.parameters.position is
-  'Where the value lies in the study''s space, from 0 (low) to 1 (high), on a logarithmic scale where the prior is '
-  'log-uniform; null for categories.';
+  'Position of the value in its range, from 0 (low) to 1 (high), on a logarithmic scale for the prior log-uniform; '
+  'null for categorical parameters.';

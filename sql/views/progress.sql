@@ -1,14 +1,14 @@
--- One row a study: how far it is and the best it has found. In steady mode, an iteration's worth of trials that have
--- ended counts as an iteration told.
+-- One row for each study: its progress and its best loss. The budget is a number of proposed trials. A round in which every
+-- trial failed is replaced by the next round of its iteration, and does not count.
 create or replace view ledger.progress as
 select
   study.name as study,
   study.state,
-  case study.spec ->> 'mode'
-    when 'steady' then least(study.iterations, trials.ended / study.batch_size)
-    else count(told.number)
-  end as iterations_told,
-  study.iterations,
+  study.budget,
+  trials.proposed,
+  least(trials.ended, study.budget) as ended,
+  (select count(*) from ledger.iteration where iteration.study_id = study.id and iteration.told_at is not null)
+    as iterations_told,
   trials.complete,
   trials.running,
   trials.pending,
@@ -22,7 +22,6 @@ select
   study.reason,
   best.metric
 from ledger.study
-left join ledger.iteration as told on told.study_id = study.id and told.told_at is not null
 cross join lateral (
   select
     count(*) filter (where trial.state = 'complete') as complete,
@@ -30,30 +29,31 @@ cross join lateral (
     count(*) filter (where trial.state = 'pending') as pending,
     count(*) filter (where trial.state = 'failed') as failed,
     count(*) filter (where trial.state = 'cancelled') as cancelled,
-    count(*) filter (where trial.source = 'proposed' and trial.finished_at is not null) as ended,
+    count(*) filter (where trial.source = 'proposed' and trial.round = iteration.round) as proposed,
+    count(*) filter (
+      where trial.source = 'proposed' and trial.round = iteration.round and trial.finished_at is not null) as ended,
     coalesce(sum(trial.attempts), 0) as attempts,
     min(trial.loss) as best_loss
   from ledger.trial
+  join ledger.iteration on iteration.study_id = trial.study_id and iteration.number = trial.iteration
   where trial.study_id = study.id) as trials
 left join lateral (
   select scored.metric, ledger.number(trial.metrics -> scored.metric) as score
   from ledger.trial
-  -- an own objective may report an accuracy
-  cross join lateral (select coalesce(study.spec -> 'objective' ->> 'metric', 'accuracy') as name) as asked
-  cross join lateral (select case when trial.metrics ? asked.name then asked.name end as metric) as scored
+  cross join lateral (select case when trial.metrics ? study.metric then study.metric end as metric) as scored
   where trial.study_id = study.id and trial.state = 'complete'
   order by trial.loss, trial.number
   limit 1) as best on true
-group by study.id, trials.ended, trials.complete, trials.running, trials.pending, trials.failed, trials.cancelled,
-  trials.attempts, trials.best_loss, best.metric, best.score
 order by study.created_at, study.id;
 
-comment on view ledger.progress is 'How far each study is and the best it has found, one row a study, the oldest first.';
+comment on view ledger.progress is
+  'The progress and the best result of each study; one row for each study, the oldest first.';
 comment on column ledger.progress.study is 'Name of the study.';
 comment on column ledger.progress.state is 'running, paused, complete, failed or cancelled; the last three are ends.';
-comment on column ledger.progress.iterations_told is
-  'Iterations whose trials have all ended; in steady mode, trials that have ended by those of an iteration.';
-comment on column ledger.progress.iterations is 'The budget, in iterations.';
+comment on column ledger.progress.budget is 'The number of trials to propose.';
+comment on column ledger.progress.proposed is 'Proposed trials so far, without those of a round that was replaced.';
+comment on column ledger.progress.ended is 'Those of them that have ended, at most the budget.';
+comment on column ledger.progress.iterations_told is 'Iterations whose trials have all ended and are told.';
 comment on column ledger.progress.complete is 'Trials with a loss.';
 comment on column ledger.progress.running is 'Trials that a worker holds now.';
 comment on column ledger.progress.pending is 'Trials that wait for a worker.';
@@ -62,9 +62,10 @@ comment on column ledger.progress.cancelled is 'Trials that were cancelled.';
 comment on column ledger.progress.attempts is 'Claims of its trials, those that were given back included.';
 comment on column ledger.progress.best_loss is 'The lowest loss; null where no trial is complete.';
 comment on column ledger.progress.best_score is
-  'The metric of the trial with the lowest loss: for the built-in models the score that the loss follows from.';
+  'Value of the study''s metric in the trial with the lowest loss. For the built-in models, the loss follows from it.';
 comment on column ledger.progress.metric is
-  'What best_score is: accuracy, or the scorer that the study names; null where that trial has no such metric.';
-comment on column ledger.progress.created_at is 'When it was made.';
-comment on column ledger.progress.elapsed is 'From when it was made until it ended, or until now; pauses included.';
-comment on column ledger.progress.reason is 'Why it is in this state; null where there is nothing to say.';
+  'Name of the study''s metric, accuracy by default; null if that trial has no such metric.';
+comment on column ledger.progress.created_at is 'Time when the study was created.';
+comment on column ledger.progress.elapsed is
+  'Time from the creation of the study to its end or to now, including pauses.';
+comment on column ledger.progress.reason is 'Reason for the state; null if none is recorded.';

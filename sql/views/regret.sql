@@ -1,4 +1,4 @@
--- How far the search was from the best that it has found, trial by trial in the order of proposal.
+-- The regret of each complete trial, in the order of the trials' numbers.
 create or replace view ledger.regret as
 select
   study,
@@ -7,7 +7,7 @@ select
   loss,
   best_loss,
   study_best,
-  -- two finite doubles may be further apart than a double can say
+  -- the difference of two finite doubles can exceed the range of a double
   case when best_loss / 2 - study_best / 2 < 8.9e307 then best_loss - study_best else 'infinity' end as simple_regret,
   case when loss / 2 - study_best / 2 < 8.9e307 then loss - study_best else 'infinity' end as instantaneous_regret
 from (
@@ -24,12 +24,14 @@ from (
 order by study, trial;
 
 comment on view ledger.regret is
-  'How far the search was from the best that it has found itself, one row a complete trial, in the order of proposal.';
+  'Differences from the study''s best loss; one row for each complete trial, in the order of the trials'' numbers.';
 comment on column ledger.regret.study is 'Name of the study.';
 comment on column ledger.regret.trial is 'Number of the trial within the study, from 0.';
-comment on column ledger.regret.iteration is 'The iteration that it belongs to, from 0.';
+comment on column ledger.regret.iteration is 'Number of the iteration that it belongs to, from 0.';
 comment on column ledger.regret.loss is 'The loss of this trial, finite.';
-comment on column ledger.regret.best_loss is 'The lowest loss of this trial and those before it.';
-comment on column ledger.regret.study_best is 'The lowest loss of the study, as far as it is.';
-comment on column ledger.regret.simple_regret is 'best_loss - study_best, from 0: what was still to gain by searching on.';
-comment on column ledger.regret.instantaneous_regret is 'loss - study_best, from 0: how much worse this trial is.';
+comment on column ledger.regret.best_loss is 'The lowest loss of this trial and all earlier trials.';
+comment on column ledger.regret.study_best is 'The lowest loss of the study so far.';
+comment on column ledger.regret.simple_regret is
+  'best_loss - study_best, from 0: the improvement that later trials found.';
+comment on column ledger.regret.instantaneous_regret is
+  'loss - study_best, from 0: the difference of this trial from the best.';

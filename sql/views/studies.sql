@@ -1,14 +1,15 @@
--- Every study: what it is and how it stands.
+-- All studies with their definitions and states.
 create or replace view ledger.studies as
 select
   id,
   name,
   state,
   reason,
-  iterations,
+  budget,
   batch_size,
   seed,
   objective,
+  metric,
   created_at,
   finished_at,
   spec,
@@ -21,4 +22,4 @@ select
   timeout
 from ledger.study;
 
-comment on view ledger.studies is 'Every study: what it is and how it stands.';
+comment on view ledger.studies is 'All studies with their definitions and states.';

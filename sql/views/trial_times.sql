@@ -1,5 +1,5 @@
--- Where the time of each trial went: waiting to be claimed, held by a worker, and of that, training. A trial that was
--- given back waits again; how long it waited at first is known of those that their iteration began with.
+-- The use of each trial's time: in the queue, held by a worker, and of that, in training. A released trial is in the
+-- queue again. The time before its first claim is known only for trials that were proposed with their iteration.
 create or replace view ledger.trial_times as
 select
   study,
@@ -23,7 +23,7 @@ from (
     times.began_at,
     trial.finished_at as ended_at,
     greatest(coalesce(trial.finished_at, ledger.clock()) - times.began_at, interval '0') as age,
-    -- a late result ends its attempt after the trial has ended, or while another holds it
+    -- a late result can end its attempt after the trial has ended, or while another worker holds the trial
     (select coalesce(sum(upper(span) - lower(span)), interval '0')
      from unnest(work.held * tstzmultirange(tstzrange(null, trial.finished_at))) as span) as held,
     work.training_seconds
@@ -44,20 +44,20 @@ from (
       when trial.round = 0 and trial.source = 'proposed' then iteration.asked_at
     end as began_at) as times) as counted;
 
-comment on view ledger.trial_times is 'Where the time of each trial went: in the queue, held by workers, in training.';
+comment on view ledger.trial_times is 'The use of each trial''s time: in the queue, held by workers, in training.';
 comment on column ledger.trial_times.study is 'Name of the study.';
 comment on column ledger.trial_times.trial is 'Number of the trial within the study, from 0.';
-comment on column ledger.trial_times.iteration is 'The iteration that it belongs to, from 0.';
-comment on column ledger.trial_times.state is 'pending, running, complete, failed or cancelled.';
-comment on column ledger.trial_times.attempts is 'Times that it was claimed, from 0.';
+comment on column ledger.trial_times.iteration is 'Number of the iteration that it belongs to, from 0.';
+comment on column ledger.trial_times.state is 'State of the trial: pending, running, complete, failed or cancelled.';
+comment on column ledger.trial_times.attempts is 'Number of claims, from 0.';
 comment on column ledger.trial_times.began_at is
-  'When it first could be claimed; null where it was given back and that is not recorded.';
-comment on column ledger.trial_times.finished_at is 'When it ended; null until then.';
+  'Time from which it could first be claimed; null if it was released and the time is not recorded.';
+comment on column ledger.trial_times.finished_at is 'Time when it ended; null before.';
 comment on column ledger.trial_times.queue_seconds is
-  'Seconds for which it waited for a worker, after an attempt that did not end it too; null where began_at is.';
+  'Seconds in the queue, including waits after an attempt; null if began_at is null.';
 comment on column ledger.trial_times.claimed_seconds is
-  'Seconds for which workers held it, so far; with trials claimed together, also while others of them were trained.';
+  'Seconds for which workers have held it, including the training of other trials that were claimed together with it.';
 comment on column ledger.trial_times.training_seconds is
-  'Seconds of training of all its attempts, as the workers measured them; what was not measured counts as none.';
+  'Seconds of training in all its attempts, as measured by the workers; attempts without a measurement count as 0.';
 comment on column ledger.trial_times.total_seconds is
-  'queue_seconds and claimed_seconds: from began_at to its end, or to now; null where began_at is.';
+  'Sum of queue_seconds and claimed_seconds: from began_at to its end or to now; null if began_at is null.';

@@ -1,5 +1,5 @@
--- Every trial, whatever its state, without its claim, which belongs to its holder alone.
--- The seconds are those of the attempt that completed it.
+-- All trials in all states, without their claims, which only their holders know.
+-- The seconds are those of the attempt that completed the trial.
 create or replace view ledger.trials as
 select
   trial.study_id,
@@ -13,7 +13,7 @@ select
   trial.state,
   trial.loss,
   trial.metrics,
-  -- a subquery, which costs nothing where nobody asks for it
+  -- a subquery costs nothing if the column is not selected
   (select max(attempt.seconds)
    from ledger.attempt
    where attempt.study_id = trial.study_id and attempt.trial = trial.number and attempt.outcome = 'complete') as seconds,
@@ -30,7 +30,7 @@ select
 from ledger.trial
 join ledger.study on study.id = trial.study_id;
 
-comment on view ledger.trials is 'Every trial, whatever its state.';
+comment on view ledger.trials is 'All trials in all states.';
 comment on column ledger.trials.study is 'Name of the study.';
 comment on column ledger.trials.seconds is
-  'Seconds of training of the attempt that completed it, as its worker measured them; null unless complete.';
+  'Seconds of training of the attempt that completed the trial, as measured by its worker; null unless complete.';

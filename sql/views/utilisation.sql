@@ -1,6 +1,7 @@
--- How busily each worker worked for each study. A worker is busy while it holds a trial, from the claim to the end of the
--- attempt; trials that it holds at once count once. It is present from its start to its end, or to now while it was seen
--- within 30 seconds or an attempt is under way, or else to when it was last heard of; and within the study's own time.
+-- The utilisation of each worker for each study. A worker is busy while it holds at least one trial, from the claim to
+-- the end of the attempt. Its present time begins with its start, or with the study's creation if that is later. It
+-- ends when the worker stops or the study ends. If the worker has not stopped, it ends now if the worker has reported
+-- within 30 seconds or has an open attempt, and otherwise with the last report.
 create or replace view ledger.utilisation as
 select
   study,
@@ -31,7 +32,7 @@ from (
       coalesce(sum(attempt.seconds), 0) as training_seconds,
       bool_or(attempt.outcome is null) as is_under_way,
       max(attempt.ended_at) filter (where attempt.outcome <> 'lost') as last_heard_at,
-      -- a clock that was set back must not make a range that ends before it begins
+      -- a range must not end before it begins, even if the clock was set back
       range_agg(tstzrange(
         attempt.claimed_at, greatest(attempt.claimed_at, coalesce(attempt.ended_at, ledger.clock())))) as held
     from ledger.attempt
@@ -51,20 +52,21 @@ from (
           coalesce(
             worker.stopped_at,
             case
-              when work.is_under_way or worker.last_seen_at > ledger.clock() - interval '30 seconds' then ledger.clock()
+              when work.is_under_way or worker.last_seen_at > ledger.clock() - ledger.alive_for() then ledger.clock()
               else greatest(worker.last_seen_at, work.last_heard_at)
             end)) as ended) as ends) as here) as counted;
 
-comment on view ledger.utilisation is 'How busily each worker worked for each study, one row a study and worker.';
+comment on view ledger.utilisation is 'The utilisation of each worker; one row for each study and worker.';
 comment on column ledger.utilisation.study is 'Name of the study.';
 comment on column ledger.utilisation.worker is 'Name of the worker.';
-comment on column ledger.utilisation.attempts is 'Trials of the study that it claimed, those that it gave back included.';
-comment on column ledger.utilisation.complete is 'Attempts that ended with the trial''s loss.';
+comment on column ledger.utilisation.attempts is
+  'Number of trials of the study that it claimed, including released ones.';
+comment on column ledger.utilisation.complete is 'Number of its attempts that ended with a loss.';
 comment on column ledger.utilisation.busy_seconds is
-  'Seconds for which it held a trial of the study; trials that it held at once count once.';
+  'Seconds for which it held at least one trial of the study.';
 comment on column ledger.utilisation.training_seconds is
-  'Seconds of training, as the worker measured them; what it did not measure counts as none.';
+  'Seconds of training, as measured by the worker; attempts without a measurement count as 0.';
 comment on column ledger.utilisation.present_seconds is
-  'Seconds for which it was here between the study''s beginning and end; null where it never said that it was.';
+  'Seconds of the study''s time for which the worker was present; null if it never announced itself.';
 comment on column ledger.utilisation.utilisation is
-  'busy_seconds by present_seconds, from 0 to 1; null where it never said that it was here.';
+  'busy_seconds divided by present_seconds, from 0 to 1; null if it never announced itself.';

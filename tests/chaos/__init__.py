@@ -1,1 +1,1 @@
-"""The soak: a study that is carried on while its processes, its database and its network fail."""
+"""Chaos test: a study that runs while its processes, its database and its network fail."""

@@ -1,4 +1,4 @@
-"""`make chaos`: a study under faults, and a table of what they did; exit code 1 where a promise was broken."""
+"""`make chaos`: run a study under faults, and print a table of the results. Exit code 1 if a guarantee was broken."""
 
 import random
 import shutil
@@ -14,26 +14,40 @@ from tests.chaos.soak import soak
 from tests.chaos.studies import Plan, undisturbed
 
 POINTS = 8
-_ABOUT = """# A soak
+_ABOUT = """# Chaos test
 
-Real processes, a real PostgreSQL, and a proxy between them. Everything fails in turn: workers and the manager are
-killed, workers stand still for longer than a lease and come back, PostgreSQL is restarted, crashed and killed, and
-connections are cut, delayed, go dead without a word, or lose just the acknowledgement of what was done. A fault
-counts as hit only where a claim was held, or a statement open, by whom it struck: for the manager and for PostgreSQL,
-any claim of the study. Then the study is compared, trial by trial, with the same one undisturbed.
+This page shows the result of a chaos test: a real search with injected faults. It uses real processes, a real
+PostgreSQL server, and a proxy between them. The test injects one kind of fault after the other:
+
+- It kills workers and the manager.
+- It stops workers for longer than a lease, and lets them continue.
+- It restarts, crashes and kills PostgreSQL.
+- It cuts and delays connections, makes them half-open, and drops the acknowledgement of a statement.
+
+A fault counts as a hit if its target held a claim or had an open statement. A fault of the manager or of PostgreSQL is
+a hit if a worker holds any claim of the study. At the end, the test compares the study, trial by trial, with the same
+study without faults.
 
 """
 
 
 @click.command()
-@click.option("--seconds", type=click.FloatRange(min=1), default=180, show_default=True, help="Of faults.")
-@click.option("--seed", type=int, default=1, show_default=True, help="Of the study and of the faults.")
+@click.option(
+    "--seconds",
+    type=click.FloatRange(min=1),
+    default=180,
+    show_default=True,
+    help="Time during which faults are injected.",
+)
+@click.option("--seed", type=int, default=1, show_default=True, help="Seed of the study and of the faults.")
 @click.option("--workers", type=click.IntRange(min=1), default=8, show_default=True)
-@click.option("--trials", type=click.IntRange(min=40), default=400, show_default=True, help="At least.")
+@click.option(
+    "--trials", type=click.IntRange(min=40), default=400, show_default=True, help="Smallest number of trials."
+)
 @click.option("--model", type=click.Choice(["rugged", "svm", "xgb", "lgbm"]), default="rugged", show_default=True)
 @click.option("--base-estimator", type=click.Choice(["GP", "RF", "ET"]), default="ET", show_default=True)
 @click.option("--pace", type=click.FloatRange(min=0), default=1.4, show_default=True, help="Seconds between faults.")
-@click.option("--output", type=click.Path(path_type=Path), help="A file for the table, instead of standard output.")
+@click.option("--output", type=click.Path(path_type=Path), help="File for the page; default: standard output.")
 def main(
     seconds: float,
     seed: int,
@@ -44,7 +58,7 @@ def main(
     pace: float,
     output: Path | None,
 ) -> None:
-    """Soak a study, compare it with the undisturbed one, and say what was lost (nothing)."""
+    """Run a study under faults, compare it with the undisturbed study, and report the differences."""
     plan = Plan(model, -(-trials // POINTS), POINTS, seed, base_estimator)
     folder = Path(tempfile.mkdtemp(prefix="chaos-"))
     click.echo(f"logs are in {folder}", err=True)
@@ -69,7 +83,7 @@ def main(
     else:
         output.write_text(_ABOUT + text)
     if any(broken(plan, soaked).values()):
-        click.echo(f"a promise was broken: {soaked.verify} (see {folder})", err=True)
+        click.echo(f"a guarantee was broken: {soaked.verify} (see {folder})", err=True)
         sys.exit(1)
     shutil.rmtree(folder)
 

@@ -1,4 +1,4 @@
-"""The faults, each injected for real, and aimed at somebody who holds a claim or waits for an answer."""
+"""Real faults, aimed at a process that holds a claim or waits for an answer."""
 
 import random
 import re
@@ -16,13 +16,13 @@ from tests.system.servers import Server
 
 T = TypeVar("T")
 
-# How long a fault waits for somebody to hit.
+# Seconds that a fault waits for a target.
 AIM = 10.0
 
 
 @dataclass
 class Fault:
-    """One that was injected; `hit` where a claim was held, or a statement open, by whom it struck."""
+    """An injected fault. `hit` is true if its target held a claim or had an open statement."""
 
     kind: str
     hit: bool = False
@@ -31,7 +31,7 @@ class Fault:
 
 @dataclass(frozen=True)
 class _Lasting:
-    """A fault that goes on: until a moment, or until it is over by itself."""
+    """A fault that lasts until a moment, or until its condition is over."""
 
     until: float
     end: Callable[[], None]
@@ -40,7 +40,7 @@ class _Lasting:
 
 
 class Injector:
-    """Injects one fault at a time; some last, and end as time passes."""
+    """Injector of one fault at a time. Some faults last, and end later."""
 
     def __init__(self, server: Server, proxy: Proxy, fleet: Fleet, random: random.Random) -> None:
         self._server, self._proxy, self._fleet, self._random = server, proxy, fleet, random
@@ -54,14 +54,14 @@ class Injector:
         return fault
 
     def is_free_for(self, kind: str) -> bool:
-        """Whether it may be injected now: one lasting fault of the network at a time."""
-        return kind not in LASTING or not any(one.on_network for one in self._lasting)
+        """Whether a fault of this kind can be injected now. Only one lasting network fault is allowed at a time."""
+        return kind not in LASTING or not any(fault.on_network for fault in self._lasting)
 
     def pass_time(self) -> None:
-        """Let a moment pass, in which who has ended is replaced, and what has lasted long enough is ended."""
+        """Wait for a moment, replace processes that have exited, and end faults that have lasted long enough."""
         self._fleet.keep()
         now = time.monotonic()
-        self._end([one for one in self._lasting if one.until <= now or one.is_over()])
+        self._end([fault for fault in self._lasting if fault.until <= now or fault.is_over()])
         time.sleep(0.02)
 
     def end_all(self) -> None:
@@ -104,7 +104,7 @@ class Injector:
     def cut(self, fault: Fault) -> None:
         where, fault.what = self._choose()
         if where is _is_manager:
-            # between its polls it waits for nothing, so at its next statement
+            # between two polls the manager has no open statement, so cut the connection at the next one
             trap = self._proxy.trap(_is_manager, answer=False, cut=True)
             fault.hit = bool(self._wait(trap.sprung.is_set))
             self._proxy.release(trap)
@@ -115,23 +115,23 @@ class Injector:
 
     def delay(self, fault: Fault) -> None:
         seconds, last = self._random.uniform(0.1, 0.8), self._random.uniform(1, 3)
-        where, whom = self._choose()
-        fault.what = f"{whom}, by {seconds:.1f} s, for {last:.1f} s"
+        where, target = self._choose()
+        fault.what = f"{target}, by {seconds:.1f} s, for {last:.1f} s"
         self._proxy.delay(seconds, where)
         self._for(fault, last, where)
 
     def half_open(self, fault: Fault) -> None:
         seconds = self._random.uniform(0.5, 2) * LEASE
         to_server, to_client = self._random.choice([(True, True), (True, True), (True, False), (False, True)])
-        where, whom = self._choose()
-        fault.what = f"{whom}, to the server {to_server}, to the client {to_client}, for {seconds:.1f} s"
+        where, target = self._choose()
+        fault.what = f"{target}, to the server {to_server}, to the client {to_client}, for {seconds:.1f} s"
         self._proxy.stall(where, to_server=to_server, to_client=to_client)
         self._for(fault, seconds, where)
 
     def silence(self, fault: Fault) -> None:
         seconds = self._random.uniform(0.5, 2) * LEASE
-        where, whom = self._choose()
-        fault.what = f"{whom}, for {seconds:.1f} s"
+        where, target = self._choose()
+        fault.what = f"{target}, for {seconds:.1f} s"
         self._proxy.silence(where)
         self._for(fault, seconds, where)
 
@@ -149,7 +149,7 @@ class Injector:
     # Aiming
 
     def _held(self) -> set[int]:
-        """Return the process ids of the living workers that hold a claim, by the ledger's own word."""
+        """Return the process ids of the live workers that hold a claim according to the ledger."""
         try:
             with psycopg.connect(self._server.url, connect_timeout=10) as connection:
                 names = connection.execute("select worker from ledger.trial where state = 'running'").fetchall()
@@ -159,11 +159,11 @@ class Injector:
         return living & {_pid(name) for (name,) in names}
 
     def _stop_a_worker(self, fault: Fault, *, with_trainer: bool = False) -> Member | None:
-        """Stop a worker that holds a claim or waits for an answer: only of one that stands still is that known."""
+        """Stop a worker that holds a claim or waits for an answer. Only a stopped worker can be checked for this."""
 
         def stopped() -> Member | None:
             held = self._held()
-            holders = [one for one in self._fleet.workers if one.pid in held]
+            holders = [worker for worker in self._fleet.workers if worker.pid in held]
             if not holders:
                 return None
             member = self._random.choice(holders)
@@ -174,11 +174,11 @@ class Injector:
             return None
 
         member = self._wait(stopped)
-        fault.hit, fault.what = member is not None, f"pid {member.pid}" if member else "nobody"
+        fault.hit, fault.what = member is not None, f"pid {member.pid}" if member else "no worker"
         return member
 
     def _choose(self) -> tuple[Where | None, str]:
-        """Choose whose connections, once a claim is held: everybody's, the manager's, or those of some workers."""
+        """Wait for a claim, and choose connections: all, the manager's, or those of some workers."""
         self._wait(self._held)
         lot = self._random.random()
         if lot < 0.4:
@@ -194,14 +194,14 @@ class Injector:
         return self._random.sample(sorted(pids), -(-len(pids) // 2))
 
     def _hit(self, where: Where | None) -> bool:
-        """Say whether any of these connections waits for an answer, or is that of a worker that holds a claim."""
+        """Return whether any of these connections waits for an answer, or belongs to a worker that holds a claim."""
         held = self._held()
         waiting = self._proxy.in_flight
         chosen = [link for link in self._proxy.links if where is None or where(link)]
         return any(link in waiting or _pid_of(link) in held for link in chosen)
 
     def _for(self, fault: Fault, seconds: float, where: Where | None) -> None:
-        """Let a fault of the network last, and see at both ends whom it hit."""
+        """Let a network fault last, and record at its start and its end whether it hit a target."""
 
         def end() -> None:
             fault.hit = fault.hit or self._hit(where)
@@ -210,10 +210,10 @@ class Injector:
         fault.hit = self._hit(where)
         self._later(seconds, end, on_network=True)
 
-    def _end(self, those: list[_Lasting]) -> None:
-        for one in those:
-            self._lasting.remove(one)
-            one.end()
+    def _end(self, faults: list[_Lasting]) -> None:
+        for fault in faults:
+            self._lasting.remove(fault)
+            fault.end()
 
     def _later(
         self,
@@ -226,11 +226,11 @@ class Injector:
         self._lasting.append(_Lasting(time.monotonic() + seconds, end, on_network, is_over))
 
     def _wait(self, condition: Callable[[], T]) -> T:
-        """Return what the condition finds; false after the time to aim."""
+        """Wait until the condition is true, for at most `AIM` seconds. Returns its last value."""
         until = time.monotonic() + AIM
-        while not (found := condition()) and time.monotonic() < until:
+        while not (value := condition()) and time.monotonic() < until:
             self.pass_time()
-        return found
+        return value
 
 
 KINDS: dict[str, Callable[[Injector, Fault], None]] = {
@@ -250,7 +250,7 @@ LASTING = {kind for kind in KINDS if kind.startswith("network") and kind != "net
 
 
 def decks(random: random.Random) -> Iterator[str]:
-    """Yield kinds for ever, shuffled a deck at a time: four of each kind, and one of each restart."""
+    """Yield an endless sequence of kinds. Each shuffled part has four of each kind, and one of each restart."""
     restarts = [kind for kind in KINDS if kind.startswith("PostgreSQL")]
     deck = [kind for kind in KINDS if kind not in restarts] * 4 + restarts
     while True:
@@ -262,13 +262,13 @@ def _is_manager(link: Link) -> bool:
 
 
 def _pid_of(link: Link) -> int | None:
-    """Return the process id in the name of a worker's session, which a long name of the host may have cut off."""
+    """Return the process id in the name of a worker's session. A long host name can have cut it off."""
     return _pid(link.role)
 
 
 def _pid(worker: str) -> int | None:
-    found = re.search(r"-(\d+)-[0-9a-f]{4}$", worker)
-    return int(found[1]) if found else None
+    match = re.search(r"-(\d+)-[0-9a-f]{4}$", worker)
+    return int(match[1]) if match else None
 
 
 def _calls(function: str) -> Where:
@@ -276,7 +276,7 @@ def _calls(function: str) -> Where:
 
 
 def _written_and_committed() -> Where:
-    """Choose a commit of a manager that has written something."""
+    """Whether the statement is a commit of a manager that has written something."""
     wrote: set[Link] = set()
 
     def where(link: Link) -> bool:

@@ -1,4 +1,4 @@
-"""The processes of the study: its workers and its manager, replaced when they end, as an orchestrator would."""
+"""Processes of the study: workers and a manager, which are replaced when they exit, as by an orchestrator."""
 
 import os
 import signal
@@ -10,16 +10,16 @@ from pathlib import Path
 
 from tests.system.programs import Program, alive, children_of, wait_until
 
-# An orchestrator starts a container that was killed at once, and one that left by itself a little later.
+# An orchestrator restarts a killed container at once, and a container that exited by itself after a delay.
 AFTER_LEAVING = 1.0
-# A trainer that is alive so long after its worker was killed will not die of it.
+# Seconds after the death of a worker; a trainer that is still alive then has outlived its worker.
 OUTLIVED = 10.0
-# What a worker may take to leave, all told.
+# Seconds that a worker has to stop.
 LEAVE = 60.0
 
 
 class Member:
-    """One process, with the log of all that it says."""
+    """One process with its log file."""
 
     def __init__(self, program: Program, command: Sequence[str], log: Path) -> None:
         self.log = log
@@ -47,7 +47,7 @@ class Member:
         return list(children_of(self.pid))
 
     def stop(self, *, with_children: bool = False) -> None:
-        """Let it stand still, as a machine that swaps or moves does."""
+        """Stop the process with SIGSTOP, like a machine that swaps or migrates."""
         self._stopped = [self.pid, *(self.trainers if with_children else [])]
         self.is_stopped = True
         for pid in self._stopped:
@@ -70,7 +70,7 @@ class Member:
         self._process.terminate()
 
     def wait(self, seconds: float) -> int | None:
-        """Return its exit code, or None where it is still there after so long."""
+        """Return the exit code, or None if the process is still alive after the time."""
         try:
             return self._process.wait(seconds)
         except subprocess.TimeoutExpired:
@@ -78,7 +78,7 @@ class Member:
 
 
 class _Place:
-    """Where one process at a time works."""
+    """A place for one process at a time."""
 
     def __init__(self) -> None:
         self.member: Member | None = None
@@ -86,18 +86,18 @@ class _Place:
 
 
 class Fleet:
-    """Keeps so many workers and one manager of the study.
+    """A number of workers and one manager of the study.
 
     Attributes
     ----------
     iterations : int
-        The budget that the next manager is started with.
+        The budget of the next manager.
     everybody : list of Member
-        Who was ever here.
+        All processes, including those that have exited.
     left : list of str
-        Who left unasked before the end of the study, with its exit code and last words.
+        Processes that exited before the end of the study without being asked, with exit code and last log line.
     outlived : int
-        Trainers that lived on after their worker was killed.
+        Number of trainers that outlived their killed worker.
     """
 
     def __init__(
@@ -124,28 +124,28 @@ class Fleet:
 
     @property
     def workers(self) -> list[Member]:
-        """Those that run and are not stopped."""
+        """The workers that run and are not stopped."""
         return [member for place in self._places if (member := place.member) and member.runs and not member.is_stopped]
 
     @property
     def manager(self) -> Member | None:
-        """The manager, where it runs."""
+        """The manager, or None if none runs."""
         member = self._head.member
         return member if member and member.runs else None
 
     @property
     def is_finished(self) -> bool:
-        """Whether the manager has left because the study is complete."""
+        """Whether the manager has exited because the study is complete."""
         return self._head.member is not None and self._head.member.exit_code == 0
 
     def extend(self, iterations: int) -> None:
-        """Let the next manager have a larger budget, also after the study's end."""
+        """Give the next manager a larger budget, also after the end of the study."""
         if self.is_finished:
             self._head.member = None
         self.iterations = iterations
 
     def keep(self) -> None:
-        """Replace who has ended, and look after the trainers of workers that were killed."""
+        """Replace processes that have exited, and check the trainers of killed workers."""
         for place in self._places:
             self._keep(place, "worker", self._worker)
         if not self.is_finished:
@@ -157,7 +157,7 @@ class Fleet:
                 del self._orphans[pid]
 
     def keep_until(self, condition: Callable[[], object], seconds: float = 60) -> None:
-        """Keep everybody at work until the condition is true."""
+        """Replace processes until the condition is true."""
 
         def kept() -> object:
             self.keep()
@@ -166,13 +166,13 @@ class Fleet:
         wait_until(kept, seconds)
 
     def kill_worker(self, member: Member) -> None:
-        """Kill it; its trainers are expected to follow."""
+        """Kill a worker. Its trainers must exit too."""
         trainers = member.trainers
         member.kill()
         self._orphans |= dict.fromkeys(trainers, time.monotonic())
 
     def dismiss(self) -> list[str]:
-        """Ask the workers to leave, and return what was wrong with how they did."""
+        """Ask the workers to stop. Returns the errors."""
         workers = self.workers
         for member in workers:
             member.ask_to_leave()
@@ -187,8 +187,8 @@ class Fleet:
         return wrong
 
     def tracebacks(self) -> list[str]:
-        """Return the logs that hold one."""
-        return [one.log.name for one in self.everybody if "Traceback" in one.log.read_text(errors="replace")]
+        """Return the logs that contain a traceback."""
+        return [member.log.name for member in self.everybody if "Traceback" in member.log.read_text(errors="replace")]
 
     def _keep(self, place: _Place, what: str, command: Sequence[str]) -> None:
         member, now = place.member, time.monotonic()

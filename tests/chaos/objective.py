@@ -1,4 +1,4 @@
-"""A cheap objective with a rugged loss, which takes as long as CHAOS_TRIAL_SECONDS says: the loss does not."""
+"""Fast objective with a rugged loss. CHAOS_TRIAL_SECONDS sets its duration, which does not change the loss."""
 
 import math
 import os
@@ -7,12 +7,12 @@ import time
 
 
 def rugged(params, context):
-    """Return a loss that follows from the parameters and the trial's own seed, whoever asks and how often."""
+    """Return a loss that depends only on the parameters and the trial's seed."""
     noise = random.Random(context.seed)
     x, y = params["x"], params["y"]
     hills = 20 + x**2 + y**2 - 10 * (math.cos(2 * math.pi * x) + math.cos(2 * math.pi * y))
     loss = hills + {"flat": 0.0, "steep": 3.0, "odd": params["steps"] % 2}[params["kind"]] + params["steps"] / 16
-    # one in eight takes long enough to need heartbeats
+    # one trial in eight takes long enough to need heartbeats
     times = noise.choice([0.5, 0.6, 0.8, 0.9, 1.0, 1.2, 1.5, 5.0])
     time.sleep(times * float(os.environ["CHAOS_TRIAL_SECONDS"]))
     return {"loss": loss + noise.gauss(0, 0.1), "times": times}

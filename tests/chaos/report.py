@@ -1,4 +1,4 @@
-"""What a soak showed, as a table, and what it must not show."""
+"""Report of a chaos test: tables of faults, attempts and broken guarantees."""
 
 from collections import Counter
 
@@ -10,21 +10,22 @@ OUTCOMES = ("complete", "lost", "released", "failed", "timeout", "stale", "open"
 
 
 def broken(plan: Plan, soaked: Soaked) -> dict[str, int]:
-    """Count what must be 0, by what it is."""
+    """Return the counts that must be 0, by their descriptions."""
     counts = soaked.counts
     expected = soaked.iterations * plan.batch_size
-    differing = sum(one != other for one, other in zip(soaked.results, soaked.undisturbed, strict=False))
+    pairs = zip(soaked.results, soaked.undisturbed, strict=False)
+    differing = sum(result != undisturbed for result, undisturbed in pairs)
     return {
         "trials lost": expected - counts["complete"],
-        "results doubled": counts["doubled"],
-        "trials without the complete attempt that they are from": counts["without_attempt"],
+        "results recorded twice": counts["doubled"],
+        "complete trials without a complete attempt": counts["without_attempt"],
         "trials that differ from the undisturbed study": differing + abs(len(soaked.undisturbed) - len(soaked.results)),
         "iterations not told": counts["untold"],
-        "trials charged with a failure that was the machines'": counts["failures"],
-        "attempts left open": soaked.attempts["open"],
+        "failures of machines that were counted as failures of the objective": counts["failures"],
+        "attempts that never ended": soaked.attempts["open"],
         "trainers that outlived their worker": soaked.outlived,
-        "workers that did not leave as asked at the end": len(soaked.stayed),
-        "programs that ended in a traceback": len(soaked.tracebacks),
+        "workers that did not stop when asked at the end": len(soaked.stayed),
+        "programs that ended with a traceback": len(soaked.tracebacks),
         "differences found by `ledger verify`": int(bool(soaked.verify)),
     }
 
@@ -33,12 +34,13 @@ def table(plan: Plan, soaked: Soaked, *, workers: int, command: str) -> str:
     """Return the report as Markdown."""
     injected = Counter(fault.kind for fault in soaked.faults)
     hit = Counter(fault.kind for fault in soaked.faults if fault.hit)
-    study = "its own objective" if plan.model == "rugged" else plan.model
     lines = [
-        f"A study of {soaked.counts['trials']} trials ({study}, proposed by {plan.base_estimator})"
-        f" on {workers} workers, under faults for {soaked.seconds:.0f} s:",
+        f"The study had {soaked.counts['trials']} trials (objective `{plan.model}`, surrogate `{plan.base_estimator}`)."
+        f" It ran on {workers} workers, with faults for {soaked.seconds:.0f} s:",
         "",
-        f"    {command}",
+        "```text",
+        command,
+        "```",
         "",
         "| fault | injected | hit |",
         "|---|---:|---:|",
@@ -53,6 +55,6 @@ def table(plan: Plan, soaked: Soaked, *, workers: int, command: str) -> str:
         "|---|---:|",
         *(f"| {what} | {count} |" for what, count in broken(plan, soaked).items()),
         "",
-        f"Processes that left unasked, and were replaced: {len(soaked.left)}.",
+        f"Processes that exited without being asked, and were replaced: {len(soaked.left)}.",
     ]
     return "\n".join(lines) + "\n"

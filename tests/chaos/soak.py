@@ -1,4 +1,4 @@
-"""Carries a study on under faults, and gathers what is left to be judged."""
+"""Chaos test of one study: it runs the study under faults, and collects the results."""
 
 import random
 import time
@@ -20,13 +20,13 @@ from tests.system.proxy import Proxy
 from tests.system.servers import Server
 
 TRIAL_SECONDS = 0.5
-# Short, so that a half-open connection is given up sooner than it is resumed, at times.
+# Short, so that a client sometimes gives a half-open connection up before the fault ends.
 STATEMENT_SECONDS = "2"
-# What a study may take to its end once nothing disturbs it any more.
+# Seconds that a study has to end after the last fault.
 FINISH = 1800.0
-# So many iterations are always before the study while faults go on.
+# The budget stays ahead of the study by this number of iterations while faults are injected.
 AHEAD = 5
-# Faults to choose the next one from, where the first has to wait for another to end.
+# Number of next faults to choose from, if the first one has to wait for the end of another.
 IN_HAND = 3
 
 _COUNTS = """
@@ -47,31 +47,31 @@ _ATTEMPTS = "select coalesce(outcome, 'open') as outcome, count(*) as attempts f
 
 @dataclass(frozen=True)
 class Soaked:
-    """What a soak left.
+    """Result of a chaos test.
 
     Attributes
     ----------
     seconds : float
-        From the first fault to the end of the last.
+        Time from the first fault to the end of the last.
     faults : list of Fault
-        Those injected.
+        The injected faults.
     iterations : int
         The budget at the end.
     counts : mapping
-        Of the ledger's rows: trials, complete, failures (trials that were charged with one), doubled (trials with more
-        than one complete attempt), without_attempt (trials that no complete attempt accounts for), untold.
+        Numbers of rows in the ledger: trials, complete, failures (trials with a counted failure), doubled (trials with
+        several complete attempts), without_attempt (complete trials without a complete attempt), untold (iterations).
     attempts : Counter
-        By outcome; "open" for one without.
+        Attempts by outcome; "open" for attempts without one.
     left : list of str
-        Processes that left unasked before the study's end, each of which was replaced.
+        Processes that exited before the end of the study without being asked. Each was replaced.
     tracebacks, stayed : list of str
-        Logs with a traceback; workers that did not leave as asked at the end.
+        Logs with a traceback; workers that did not stop when asked at the end.
     outlived : int
-        Trainers that lived on after their worker was killed.
+        Number of trainers that outlived their killed worker.
     verify : str
-        What `ledger verify` found wrong; empty for nothing.
+        The error of `ledger verify`, or an empty string.
     results, undisturbed : list
-        Of the trials, and of those of the same study undisturbed.
+        Results of the trials, and of the trials of the same study without faults.
     """
 
     seconds: float
@@ -101,29 +101,29 @@ def soak(
     grow: bool = False,
     watch: Callable[[str], object] = lambda line: None,
 ) -> Soaked:
-    """Carry the study on while faults are injected, then let it finish.
+    """Run the study while faults are injected, then let it finish.
 
     Parameters
     ----------
     plan : Plan
         The study.
     folder : Path
-        Where everything is kept, the logs of all processes too.
+        Folder for all files, including the logs of all processes.
     kinds : iterable of str
-        The faults, in order; they end with the last of them.
+        The kinds of faults in order. The injection ends with the last one.
     pace : float
-        Seconds from one fault to the next; one that was late to find whom to hit is made up for.
+        Seconds from one fault to the next. A late fault does not delay the later ones.
     seed : int
-        Of what chance decides about the faults.
+        Seed of the random choices about the faults.
     calm : callable
-        Returns the results of the undisturbed study of so many iterations; called in a thread, while `ledger verify`
-        recomputes the disturbed one.
+        Returns the results of the undisturbed study with a number of iterations. It is called in a thread, while
+        `ledger verify` recomputes the disturbed study.
     seconds : float, optional
-        The faults end after so long.
+        The time after which the injection ends.
     grow : bool, optional
-        Let the budget grow ahead of the study for as long as there are faults; else they end with the study.
+        Let the budget grow ahead of the study while faults are injected. Otherwise they end with the study.
     watch : callable, optional
-        Called with a line for each thing that happens.
+        Called with one line for each event.
     """
     with Server(folder / "server") as server, Proxy(server.port) as proxy:
         ledger = program(folder / "ledger", trial_seconds=0, DATABASE_URL=server.url)
@@ -171,12 +171,12 @@ def soak(
 
 
 def _disturb(fleet: Fleet, injector: Injector, kinds: Iterator[str], pace: float, seconds: float) -> Iterator[Fault]:
-    """Inject one fault after another, yielding each, while the fleet is kept and lasting faults end in time."""
+    """Inject and yield one fault after the other, replace exited processes, and end lasting faults in time."""
     following = time.monotonic()
     end = following + seconds
     waiting = list(islice(kinds, IN_HAND))
     while waiting and time.monotonic() < end and not fleet.is_finished:
-        kind = next((one for one in waiting if injector.is_free_for(one)), None)
+        kind = next(filter(injector.is_free_for, waiting), None)
         if kind is not None:
             waiting.remove(kind)
             waiting += islice(kinds, 1)
@@ -188,7 +188,7 @@ def _disturb(fleet: Fleet, injector: Injector, kinds: Iterator[str], pace: float
 
 
 def _keep_ahead(server: Server, fleet: Fleet) -> None:
-    """Let the budget grow where the study comes near its end; the next manager brings it."""
+    """Let the budget grow if the study is near its end. The next manager uses the new budget."""
     (row,) = _query(server, "select count(*) as told from ledger.iteration where told_at is not null")
     if row["told"] + AHEAD > fleet.iterations:
         fleet.extend(fleet.iterations + 2 * AHEAD)

@@ -1,4 +1,4 @@
-"""The study that is soaked, and the same study undisturbed."""
+"""Study of the chaos test, and the same study without faults."""
 
 import json
 from dataclasses import dataclass
@@ -46,7 +46,7 @@ Result = tuple[int, dict[str, Any], float]
 
 @dataclass(frozen=True)
 class Plan:
-    """A study: `model` is "rugged", the soak's own objective, or one of the built-in models."""
+    """A study. `model` is "rugged", the objective of the chaos test, or a built-in model."""
 
     model: str
     iterations: int
@@ -55,7 +55,7 @@ class Plan:
     base_estimator: str
 
     def write(self, folder: Path) -> Path:
-        """Write its file into the folder."""
+        """Write the study file into the folder."""
         file = folder / "study.toml"
         head = _FILE.format(
             name=NAME,
@@ -71,13 +71,13 @@ class Plan:
 
 
 def program(folder: Path, *, trial_seconds: float, **variables: str) -> Program:
-    """Return `ledger` with a folder of its own, which finds the soak's objective."""
+    """Return the program `ledger` with a separate home folder and the path of the objective."""
     folder.mkdir(parents=True, exist_ok=True)
     return Program(folder, PYTHONPATH=str(ROOT), CHAOS_TRIAL_SECONDS=str(trial_seconds), **variables)
 
 
 def undisturbed(plan: Plan, folder: Path, *, workers: int = 1, iterations: int | None = None) -> list[Result]:
-    """Run the study in peace, then extended to `iterations` where that is more, and return its results."""
+    """Run the study without faults, extend it to `iterations` if that is more, and return the results."""
     calm = program(folder, trial_seconds=0)
     command = ["run", str(plan.write(folder)), "--workers", str(workers), "--allow", "tests.chaos"]
     calm.run(*command)
@@ -87,6 +87,6 @@ def undisturbed(plan: Plan, folder: Path, *, workers: int = 1, iterations: int |
 
 
 def results(of: Program) -> list[Result]:
-    """Return the number, the parameters and the loss of every trial."""
+    """Return the number, the parameters and the loss of each trial."""
     document = json.loads(of.run("export", NAME, "--format", "json"))
     return [(trial["number"], trial["params"], trial["loss"]) for trial in document["trials"]]

@@ -1,4 +1,4 @@
-"""A study whose every moment is known, for what is asked of it."""
+"""A study with known times, for tests of views and queries."""
 
 import json
 from datetime import UTC, datetime
@@ -15,12 +15,13 @@ SPACE = [
     {"name": "bins", "type": "categorical", "choices": [8, 16]},
 ]
 
-# Seconds after the study was made. A study of two iterations, made at 0: iteration 0 asked at 10, 1 at 100.
-# Trial 0 waits 5 s, is held 20 s and complete. Trial 1 is lost by worker a, waits 5 s, and is completed by b; a's late
-# result is stale. Trial 2 fails twice for good. Trial 3 is retried from 2 and complete. Trial 4 was never claimed.
+# Times are seconds after the creation of the study. It has two iterations, asked at 10 s and at 100 s.
+# Trial 0 waits 5 s, is held for 20 s, and is complete. Trial 1 is lost by worker a, waits 5 s, and is completed by b.
+# The late result of a is stale. Trial 2 fails twice, and has failed. Trial 3 is a complete retry of 2. Trial 4 was
+# never claimed.
 ROWS = """
-insert into ledger.study (name, spec, spec_hash, iterations, state, created_at, finished_at, versions)
-values ('s', %(spec)s, '', 2, 'complete', %(t)s, %(t)s + interval '200 s', '{}');
+insert into ledger.study (name, spec, spec_hash, budget, state, created_at, finished_at, versions)
+values ('s', %(spec)s, '', 4, 'complete', %(t)s, %(t)s + interval '200 s', '{}');
 insert into ledger.iteration (study_id, number, round, size, asked_at, told_at, ask_seconds, tell_seconds, mean_loss,
   best_loss, environment)
 values
@@ -63,6 +64,6 @@ SPEC = json.dumps(
 
 
 def insert(connection: psycopg.Connection[Any]) -> None:
-    """Insert it as the first study, named s, of a ledger."""
+    """Insert the study as the first study of a ledger, with the name s."""
     with psycopg.ClientCursor(connection) as cursor:
         cursor.execute(ROWS, {"spec": SPEC, "t": datetime(2026, 1, 1, tzinfo=UTC)})

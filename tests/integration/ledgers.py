@@ -1,13 +1,17 @@
-"""Ledgers for tests: studies with pending trials, made by the store as a manager makes them."""
+"""Ledgers for tests: studies with pending trials, made as a manager makes them."""
 
 import uuid
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import psycopg
+from sqlalchemy import Connection
 
-from ledger.database import protocol
+from ledger.database import managing, protocol, studies, trials
+from ledger.database.managing import Batch, Held, Lease
 from ledger.database.protocol import Claimed
-from ledger.database.store import Batch, Store, StudyRow
+from ledger.database.rows import StudyRow
+from ledger.manager.loop import Manager
 
 LIMITS = {"max_failures": 3, "max_lost": 20, "lease": 30.0, "heartbeat": 10.0, "trial_timeout": None}
 
@@ -23,21 +27,75 @@ def spec(points: int = 4, **limits: Any) -> dict[str, Any]:
     }
 
 
-def make_study(store: Store, name: str = "s", trials: int = 4, **limits: Any) -> StudyRow:
+def make_study(db: Connection, name: str = "s", trials: int = 4, **limits: Any) -> StudyRow:
     """A running study with one iteration of pending trials."""
-    row = store.create(name, spec(trials, **limits), "0" * 64, 1, {})
+    row = studies.create(db, name, spec(trials, **limits), "0" * 64, trials, {})
     assert row is not None
-    add_iteration(store, row, 0, trials)
+    add_iteration(db, row, 0, trials)
     return row
 
 
-def add_iteration(store: Store, row: StudyRow, number: int, trials: int) -> None:
-    points = [{"C": 1.0 + 100 * number + index / 1000} for index in range(trials)]
-    assert store.propose(row.id, number, 0, Batch(points, None, {}, 0.0, 0.0))
+def hold(db: Connection, row: StudyRow) -> Held:
+    """The study, held by a manager that goes on for as long as the test does."""
+    held = Held(row.id, uuid.UUID(int=row.id))
+    assert managing.claim_study(db, held, "test", 3600.0) == "held"
+    return held
+
+
+def managed(db: Connection, row: StudyRow, watch: Any = None, *, wait: bool = False) -> Manager:
+    """A manager with a claim of its own."""
+    return Manager(db, row, uuid.uuid4(), "test", watch, wait=wait)
+
+
+def propose(db: Connection, row: StudyRow, number: int, points: Sequence[Mapping[str, Any]], **facts: Any) -> None:
+    """Insert proposed points as the next trials of a study."""
+    held = hold(db, row)
+    known = len(trials.all_of(db, row.id))
+    batch = Batch(number, facts.pop("round", 0), known, points, facts.pop("surrogate", None), {}, 0.0, 0.0, **facts)
+    assert managing.propose(db, held, batch) == "proposed"
+    managing.leave_study(db, held)
+
+
+def tell(
+    db: Connection,
+    row: StudyRow,
+    number: int,
+    mean_loss: float | None,
+    best_loss: float | None,
+    *,
+    size: int | None = None,
+) -> str:
+    """Tell an iteration, of as many trials as it has unless a size is given."""
+    held = hold(db, row)
+    size = size or len(trials.all_of(db, row.id, iteration=number))
+    answer = managing.tell(db, held, number, size, mean_loss, best_loss)
+    managing.leave_study(db, held)
+    return answer
+
+
+def finish(db: Connection, row: StudyRow, state: str, reason: str | None = None) -> str:
+    """End a study as its manager does."""
+    held = hold(db, row)
+    answer = managing.finish(db, held, state, reason, row.budget)
+    managing.leave_study(db, held)
+    return answer
+
+
+def reap(db: Connection, row: StudyRow, lease: Lease) -> str | None:
+    """Take a trial back as its manager does."""
+    held = hold(db, row)
+    state = managing.reap(db, held, lease)
+    managing.leave_study(db, held)
+    return state
+
+
+def add_iteration(db: Connection, row: StudyRow, number: int, size: int) -> None:
+    points = [{"C": 1.0 + 100 * number + index / 1000} for index in range(size)]
+    propose(db, row, number, points)
 
 
 def claim_one(connection: psycopg.Connection[Any], study: str | None, claim: uuid.UUID, worker: str) -> Claimed | None:
-    """The trial of a single claim; None where there is nothing to do."""
+    """Claim one trial. Returns None if there is no work."""
     held = protocol.claim(connection, study, [claim], worker)
     assert len(held) <= 1
     return held[0] if held else None

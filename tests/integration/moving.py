@@ -1,28 +1,31 @@
-"""A study's json export, imported again."""
+"""Import of a study's json export into another ledger."""
 
 import copy
 import io
 import json
 from typing import Any
 
-from ledger.database.store import Store, StudyRow
+from sqlalchemy import Connection
+
+from ledger.database import studies
+from ledger.database.rows import StudyRow
 from ledger.export.documents import write_json
 from ledger.imports.document import import_study, read
 
 
-def exported(store: Store, name: str = "s") -> dict[str, Any]:
+def exported(db: Connection, name: str = "s") -> dict[str, Any]:
     output = io.StringIO()
-    write_json(store, store.study(name), output)
+    write_json(db, studies.get(db, name), output)
     document: dict[str, Any] = json.loads(output.getvalue())
     return document
 
 
-def moved(store: Store, document: dict[str, Any], name: str | None = None) -> StudyRow:
-    return import_study(store, read("export.json", json.dumps(document).encode()), name)
+def moved(db: Connection, document: dict[str, Any], name: str | None = None) -> StudyRow:
+    return import_study(db, read("export.json", json.dumps(document).encode()), name)
 
 
 def as_it_is_elsewhere(document: dict[str, Any], name: str = "s") -> dict[str, Any]:
-    """What is expected of the export of an imported study; when an attempt was released is left open."""
+    """Return the expected export of an imported study, without the times of released attempts."""
     expected = copy.deepcopy(document)
     expected["study"]["name"] = name
     for trial in expected["trials"]:
@@ -37,5 +40,5 @@ def as_it_is_elsewhere(document: dict[str, Any], name: str = "s") -> dict[str, A
 
 
 def without_releases(document: dict[str, Any]) -> dict[str, Any]:
-    """An export, in which it is left open when an attempt was released."""
+    """Return an export without the times of released attempts."""
     return as_it_is_elsewhere(document, document["study"]["name"])

@@ -1,5 +1,7 @@
-"""`verify` raises no false alarm, whatever workers, managers, administrators and the clock did, in any order; and
-a study with any history is the same in another ledger."""
+"""Random histories of workers, managers, administrators and the clock.
+
+`verify` raises no false alarm, and an imported study is the same in another ledger.
+"""
 
 import uuid
 from contextlib import suppress
@@ -11,15 +13,17 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
-from ledger.database import protocol
+from ledger.database import managing, protocol, studies, transfer, trials
 from ledger.database.connection import engine
-from ledger.database.store import Batch, Finished, Store
+from ledger.database.rows import StudyRow, TrialRow
+from ledger.database.trials import Finished
 from ledger.errors import LedgerError
+from ledger.manager.registration import register
 from ledger.proposals import mean_loss
-from ledger.study.spec import assemble
-from ledger.verification import verify
+from ledger.study.file import assemble
+from ledger.verification import Verified, verify
 from tests.fuzz import cases
-from tests.integration.ledgers import claim_one
+from tests.integration.ledgers import claim_one, finish, propose, reap, tell
 from tests.integration.moving import as_it_is_elsewhere, exported, moved, without_releases
 
 FILE = """
@@ -46,36 +50,43 @@ def test_any_history_verifies(url, advance, tmp_path):
         def __init__(self) -> None:
             super().__init__()
             self.connection = psycopg.connect(url, autocommit=True)
-            self.database = engine(url).connect()
-            self.store = Store(self.database)
+            self.db = engine(url).connect()
             self.held: list[protocol.Claimed] = []
             self.now = 0.0
-            self.own = 0
+            self.own = self.batches = 0
             advance(0)
-            self.study = assemble({"name": f"s{uuid.uuid4().hex[:8]}", "iterations": 3, "batch_size": 2}, file)
-            row = self.store.create(self.study.name, self.study.spec(), self.study.spec_hash, 3, {})
-            assert row is not None
-            self.id = row.id
+            asked = {"name": f"s{uuid.uuid4().hex[:8]}", "iterations": 3, "batch_size": 2}
+            self.study = register(self.db, assemble(asked, file))
             self.propose(0, 0)
 
         def propose(self, number: int, round: int) -> None:
-            points = [{"x": 100 * number + 10 * round + index} for index in range(2)]
+            # the budget may end with a smaller iteration; a round is as large as the one that it replaces
+            replaced = [trial for trial in self.trials() if (trial.iteration, trial.source) == (number, "proposed")]
+            size = len(replaced) or min(2, self.study.budget - self.counted())
+            points = [{"x": 2 * self.batches + index} for index in range(size)]
+            self.batches += 1
             # in no environment, so that these points are not compared
-            self.store.propose(self.id, number, round, Batch(points, None, {}, 0.0, 0.0))
+            propose(self.db, self.study, number, points, round=round)
+
+        def trials(self) -> list[TrialRow]:
+            return trials.all_of(self.db, self.study.id)
+
+        def verify(self, study: StudyRow) -> Verified:
+            return verify(transfer.snapshot(self.db, study.id))
 
         def teardown(self) -> None:
             name = self.study.name
-            document = exported(self.store, name)
-            row = moved(self.store, document, f"{name}-moved")
-            assert verify(self.store.snapshot(row.id)).trials == len(document["trials"])
-            again = exported(self.store, row.name)
+            document = exported(self.db, name)
+            row = moved(self.db, document, f"{name}-moved")
+            assert self.verify(row).trials == len(document["trials"])
+            again = exported(self.db, row.name)
             assert without_releases(again) == as_it_is_elsewhere(document, row.name)
             # nothing of it runs, so that it is moved as it is
-            back = moved(self.store, again, f"{name}-back")
-            assert exported(self.store, back.name) == as_it_is(again, back.name)
-            for study_id in (self.id, row.id, back.id):
-                self.store.delete(study_id)
-            self.database.close()
+            back = moved(self.db, again, f"{name}-back")
+            assert exported(self.db, back.name) == as_it_is(again, back.name)
+            for study in (self.study, row, back):
+                assert studies.delete(self.db, study) == "deleted"
+            self.db.close()
             self.connection.close()
 
         @rule(ends=st.sampled_from(["complete", "failed", "timeout", "released", "held", "held"]))
@@ -104,8 +115,8 @@ def test_any_history_verifies(url, advance, tmp_path):
         def time_passes_and_leases_end(self, seconds: int) -> None:
             self.now += seconds
             advance(self.now)
-            for trial in self.store.leases(self.id):
-                self.store.reap(self.id, trial.number, trial.lease_until)
+            for lease in managing.leases(self.db, self.study.id):
+                reap(self.db, self.study, lease)
 
         @rule(ends=st.sampled_from(["complete", "failed"]))
         def work_off(self, ends: str) -> None:
@@ -116,58 +127,69 @@ def test_any_history_verifies(url, advance, tmp_path):
 
         @rule(data=st.data())
         def retry(self, data: st.DataObject) -> None:
-            chosen = [trial.number for trial in self.store.trials(self.id) if trial.state in ("failed", "cancelled")]
+            chosen = [trial.number for trial in self.trials() if trial.state in ("failed", "cancelled")]
             if chosen:
-                # refused where it was retried before
+                # the ledger refuses a second retry
                 with suppress(LedgerError):
-                    self.store.retry(self.id, [data.draw(st.sampled_from(chosen))])
+                    trials.retry(self.db, self.study.id, [data.draw(st.sampled_from(chosen))])
 
         def new_point(self) -> dict[str, int]:
             self.own += 1
-            return {"x": 900 + self.own}
+            return {"x": 500 + self.own}
 
         @rule()
         def enqueue(self) -> None:
-            self.store.enqueue(self.id, [self.new_point()])
+            trials.enqueue(self.db, self.study.id, [self.new_point()])
 
         @rule(losses=st.lists(st.sampled_from([0.125, 0.5]), min_size=1, max_size=2))
         def import_history(self, losses: list[float]) -> None:
             finished = [Finished(self.new_point(), loss, {"from": "elsewhere"}) for loss in losses]
-            self.store.import_trials(self.id, finished, mean_loss(losses))
+            trials.import_finished(self.db, self.study.id, finished, mean_loss(losses))
 
         @rule(data=st.data())
         def cancel(self, data: st.DataObject) -> None:
-            chosen = [trial.number for trial in self.store.trials(self.id) if trial.state in ("pending", "running")]
+            chosen = [trial.number for trial in self.trials() if trial.is_open]
             if chosen:
-                self.store.cancel_trials(self.id, [data.draw(st.sampled_from(chosen))], "test")
+                trials.cancel(self.db, self.study.id, [data.draw(st.sampled_from(chosen))], "test")
+
+        @rule()
+        def extend(self) -> None:
+            assert studies.extend(self.db, self.study.id, self.study.budget + 1) == "extended"
+            self.study = studies.get(self.db, self.study.name)
+
+        def counted(self) -> int:
+            """How many trials count against the budget."""
+            rounds = {each.number: each.round for each in studies.iterations(self.db, self.study.id)}
+            return sum(trial.source == "proposed" and trial.round == rounds[trial.iteration] for trial in self.trials())
 
         @rule()
         def manage(self) -> None:
-            last = self.store.last_iteration(self.id)
-            assert last is not None
-            trials = self.store.trials(self.id, iteration=last.number)
-            losses = [trial.loss for trial in trials if trial.loss is not None]
-            is_proven = any(trial.loss is not None and trial.source != "imported" for trial in trials)
-            is_proposed = any(trial.source == "proposed" for trial in trials)
+            """Do the next thing that a manager of batches does; a study that has ended is left as it is."""
+            last = studies.iterations(self.db, self.study.id)[-1]
+            own = [trial for trial in self.trials() if trial.iteration == last.number]
+            losses = [trial.result for trial in own if trial.loss is not None]
+            is_proven = any(trial.loss is not None and trial.source != "imported" for trial in own)
+            is_proposed = any(trial.source == "proposed" for trial in own)
+            if studies.get(self.db, self.study.name).has_ended:
+                return
             if last.told_at is not None:
-                if last.number + 1 < self.store.study(self.study.name).iterations:
+                if self.counted() < self.study.budget:
                     self.propose(last.number + 1, 0)
                 else:
-                    self.store.finish(self.id, "complete", None)
+                    finish(self.db, self.study, "complete")
             elif losses and (is_proven or not is_proposed):
-                self.store.tell(self.id, last.number, mean_loss(losses), min(losses), len(trials))
+                tell(self.db, self.study, last.number, mean_loss(losses), min(losses))
             elif not is_proposed:
-                self.store.tell(self.id, last.number, None, None, len(trials))
-            elif all(trial.finished_at is not None for trial in trials):
+                tell(self.db, self.study, last.number, None, None)
+            elif not any(trial.is_open for trial in own):
                 if last.round == 0:
                     self.propose(last.number, 1)
                 else:
-                    self.store.finish(self.id, "failed", "every trial failed")
+                    finish(self.db, self.study, "failed", "every trial failed")
 
         @invariant()
         def it_verifies(self) -> None:
-            row = self.store.study(self.study.name)
-            found = verify(self.store.snapshot(row.id))
+            found = self.verify(self.study)
             assert (found.trials > 0, found.recomputed) == (True, 0)
 
     run_state_machine_as_test(

@@ -1,4 +1,4 @@
-"""What a person gets for bad input: one line on standard error, the exit code, and nothing written."""
+"""Bad input: one line on standard error, the exit code, and no change in the ledger."""
 
 import json
 import signal
@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from sqlalchemy import Connection
 
 from ledger.cli import main
-from ledger.database import protocol
-from ledger.database.store import Store
-from ledger.manager.batch import Manager, register
-from ledger.study.spec import assemble
+from ledger.database import protocol, studies, trials
+from ledger.manager.registration import register
+from ledger.study.file import assemble
 from tests import variables
-from tests.integration.ledgers import make_study, take
+from tests.integration.ledgers import finish, make_study, managed, take, tell
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -25,7 +25,7 @@ STUDY = '[objective]\nmodel = "svm"\n'
 
 @pytest.fixture
 def run(monkeypatch, capfd, tmp_path) -> Iterator[Run]:
-    """Runs the program in this process: exit code, standard output, standard error."""
+    """Return a function that runs the program in this process, and returns exit code, output and errors."""
     for name in variables.ALL:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("LEDGER_HOME", str(tmp_path / "home"))
@@ -49,10 +49,10 @@ def run(monkeypatch, capfd, tmp_path) -> Iterator[Run]:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["run", "--model", "tree"], "'tree' is not one of 'svm', 'xgb', 'lgbm'"),
-        (["run", "--base-estimator", "GBRT"], "'GBRT' is not one of"),
-        (["run", "--acq-func", "UCB"], 'unknown acq_func "UCB"'),
-        (["run", "--acq-func", "gp_hedge"], "its gains are memory that the ledger does not hold"),
+        (["run", "--model", "tree"], 'unknown "tree"; choose svm, xgb, lgbm'),
+        (["run", "--base-estimator", "GBRT"], '"GBRT" cannot be used: '),
+        (["run", "--acq-func", "UCB"], 'unknown "UCB"'),
+        (["run", "--acq-func", "gp_hedge"], "its gains are a memory that the ledger does not hold"),
         (["run", "--iterations", "0"], "'--iterations'"),
         (["manager", "--batch-size", "0"], "'--batch-size'"),
         (["run", "--batch-size", "two"], "'two' is not a valid integer"),
@@ -80,7 +80,7 @@ def test_bad_usage_is_one_line_and_exit_code_2(run, tmp_path, arguments, said):
     assert not (tmp_path / "home").exists(), "nothing is written"
 
 
-@pytest.mark.parametrize("name", ["NUM_ITERATIONS", "NUM_HYPERPARAM_SETS", "MODEL_CHOICE", "ACQ_FUNC"])
+@pytest.mark.parametrize("name", ["NUM_ITERATIONS", "NUM_HYPERPARAM_SETS", "MODEL_CHOICE", "LEDGER_ACQ_FUNC"])
 def test_bad_environment_is_named(run, tmp_path, monkeypatch, name):
     monkeypatch.setenv(name, "nonsense")
     code, _, error = run("run")
@@ -121,7 +121,7 @@ def test_a_bad_study_file_is_one_line_with_its_place(run, tmp_path, text, said):
 def test_a_database_that_is_not_there_or_not_migrated_is_named(run, empty_url, tmp_path):
     assert run("study", "list")[::2] == (
         1,
-        f"ledger: there is no ledger in {tmp_path / 'home'}: `ledger run` makes one, or name a server with"
+        f"ledger: no ledger exists in {tmp_path / 'home'}: `ledger run` makes one, or name a server with"
         " --database-url\n",
     )
     code, _, error = run("db", "check", "--database-url", "postgresql://me:secret@127.0.0.1:1/x")
@@ -136,9 +136,9 @@ def test_a_database_that_is_not_there_or_not_migrated_is_named(run, empty_url, t
 
 
 @pytest.fixture
-def there(run: Run, url, store, monkeypatch) -> Run:
+def there(run: Run, url, db, monkeypatch) -> Run:
     """The program on a ledger with the study svm-1 of four pending trials."""
-    make_study(store, "svm-1")
+    make_study(db, "svm-1")
     monkeypatch.setenv("DATABASE_URL", url)
     return run
 
@@ -150,20 +150,20 @@ def test_an_unknown_study_is_named_with_the_nearest(there, command):
     assert there(*command, "svm-2")[::2] == (1, "ledger: there is no study 'svm-2': did you mean svm-1?\n")
 
 
-def test_a_study_is_listed_shown_paused_cancelled_and_deleted(there, store):
+def test_a_study_is_listed_shown_paused_cancelled_and_deleted(there, db):
     assert "svm-1" in there("study", "list")[1]
     assert "4 pending" in there("study", "show", "svm-1")[1]
     assert there("study", "pause", "svm-1")[0] == 0
-    assert store.study("svm-1").state == "paused"
+    assert studies.get(db, "svm-1").state == "paused"
     assert there("study", "cancel", "svm-1")[0] == 0
     code, _, error = there("study", "pause", "svm-1")
     assert (code, error) == (1, "ledger: study svm-1 is cancelled, so it cannot be paused\n")
     code, _, error = there("resume", "svm-1")
-    assert (code, "was cancelled, which is for good" in error) == (1, True)
+    assert (code, "was cancelled, which is final" in error) == (1, True)
     code, _, error = there("study", "delete", "svm-1")
     assert (code, "say --yes" in error) == (2, True)
     assert there("study", "delete", "svm-1", "--yes")[0] == 0
-    assert store.find("svm-1") is None
+    assert studies.find(db, "svm-1") is None
 
 
 def test_an_export_to_a_folder_that_does_not_exist_is_refused(there, tmp_path):
@@ -174,10 +174,17 @@ def test_an_export_to_a_folder_that_does_not_exist_is_refused(there, tmp_path):
     assert not (tmp_path / "no").exists()
 
 
-def test_a_smaller_budget_is_refused(there, store):
-    store.extend(store.study("svm-1").id, 5)
+def test_a_smaller_budget_is_refused(there, db):
+    studies.extend(db, studies.get(db, "svm-1").id, 9)
     code, _, error = there("resume", "svm-1", "--iterations", "2")
     assert (code, "a budget only grows" in error) == (1, True)
+    code, _, error = there("resume", "svm-1", "--trials", "4")
+    assert (code, "a budget only grows" in error) == (1, True)
+
+
+def test_a_budget_in_iterations_and_in_trials_is_refused(there):
+    said = "ledger: --iterations and --trials exclude each other; leave one out\n"
+    assert there("resume", "svm-1", "--iterations", "9", "--trials", "90")[::2] == (2, said)
 
 
 @pytest.mark.parametrize(
@@ -185,7 +192,7 @@ def test_a_smaller_budget_is_refused(there, store):
     [["trial", "list"], ["verify"], *(["trial", command] for command in ("show", "retry", "cancel"))],
     ids=" ".join,
 )
-def test_the_commands_of_trials_name_an_unknown_study_and_an_unknown_trial(there, command):
+def test_commands_of_trials_name_an_unknown_study_and_trial(there, command):
     numbers = ["7"] if command[-1] in ("show", "retry", "cancel") else []
     assert there(*command, "svm-2", *numbers)[::2] == (1, "ledger: there is no study 'svm-2': did you mean svm-1?\n")
     if numbers:
@@ -226,7 +233,10 @@ def test_trials_are_listed_shown_retried_and_cancelled(there, connection):
         "trial 2 of study svm-1 is cancelled\ntrial 4 of study svm-1 is cancelled\n",
     )
     for arguments, said in (
-        (["retry", "svm-1", "0"], "trial 0 of study svm-1 is complete, and its loss stands"),
+        (
+            ["retry", "svm-1", "0"],
+            "trial 0 of study svm-1 is complete: only a failed or cancelled trial can be retried",
+        ),
         (["cancel", "svm-1", "3", "2"], "trial 2 of study svm-1 is cancelled already"),
     ):
         code, out, error = there("trial", *arguments)
@@ -243,18 +253,18 @@ def test_what_others_wrote_is_shown_printable(there, connection):
         assert (code, "w\\x1b[2J" in out, "\x1b" in out) == (0, True, False)
 
 
-def test_a_retry_says_how_a_study_that_has_ended_goes_on(there, store, connection):
-    row = store.study("svm-1")
-    store.cancel_trials(row.id, [0], "test")
+def test_a_retry_says_how_a_study_that_has_ended_goes_on(there, db, connection):
+    row = studies.get(db, "svm-1")
+    trials.cancel(db, row.id, [0], "test")
     for _ in range(3):
         protocol.complete(connection, take(connection, "svm-1"), 0.25, {}, 1.5)
-    assert store.tell(row.id, 0, 0.25, 0.25)
-    assert store.finish(row.id, "complete", None)
+    assert tell(db, row, 0, 0.25, 0.25) == "told"
+    assert finish(db, row, "complete", None) == "finished"
     out = there("trial", "retry", "svm-1", "0")[1]
-    assert "its budget is 2 iterations now: `ledger resume svm-1` goes on with it" in out
+    assert "it runs again: `ledger resume svm-1` goes on with it" in out
 
 
-def test_workers_are_listed_with_what_they_train_and_whether_they_are_alive(there, connection, advance):
+def test_workers_are_listed_with_their_trials_and_states(there, connection, advance):
     assert there("worker", "list")[1] == "no workers yet: `ledger worker` starts one\n"
     for name in ("idle", "trains", "left", "lost"):
         protocol.announce(connection, name, "host", 7, {})
@@ -290,26 +300,29 @@ def test_workers_are_listed_with_what_they_train_and_whether_they_are_alive(ther
 def test_options_of_a_worker_to_start_are_not_lost_on_the_list(there):
     code, _, error = there("worker", "--max-trials", "3", "list")
     assert (code, error.count("\n")) == (2, 1)
-    assert "--max-trials stands before list" in error
+    assert "--max-trials is before list" in error
 
 
-def propose(store: Store) -> None:
+def propose(db: Connection) -> None:
     """The study s with the first iteration that its manager proposes."""
 
     class Proposed(Exception):
         pass
 
+    row = register(db, assemble({"name": "s"}))
+
     def stop(_progress: Any) -> None:
-        raise Proposed
+        if trials.all_of(db, row.id):
+            raise Proposed
 
     with pytest.raises(Proposed):
-        Manager(store, register(store, assemble({"name": "s"})), stop).run()
+        managed(db, row, stop).run()
 
 
-def test_a_study_is_verified_and_the_first_difference_named(run, url, store, connection, monkeypatch):
+def test_a_study_is_verified_and_the_first_difference_named(run, url, db, connection, monkeypatch):
     monkeypatch.setenv("DATABASE_URL", url)
     assert "is exit code 1" in run("verify", "--help")[1]
-    propose(store)
+    propose(db)
     code, out, error = run("verify", "s")
     assert (code, error) == (0, "")
     assert out.startswith(
@@ -329,11 +342,11 @@ def test_a_study_is_verified_and_the_first_difference_named(run, url, store, con
 def test_optuna_is_let_in_and_shut_out_and_told_where_the_ledger_is(there, url, monkeypatch):
     place = conninfo_to_dict(url)
     shut = (1, f"ledger: Optuna cannot read database {place['dbname']} at ")
-    assert there("optuna", "status")[1] == "Optuna cannot read this ledger: `ledger optuna enable` lets it\n"
+    assert there("optuna", "status")[1] == "Optuna cannot read this ledger: run `ledger optuna enable`\n"
     for command in (["optuna", "url"], ["dashboard"]):
         code, out, error = there(*command)
         assert (code, out, error[: len(shut[1])], error.count("\n")) == (shut[0], "", shut[1], 1)
-        assert "`ledger optuna enable` lets it" in error
+        assert "run `ledger optuna enable`" in error
     for again in ("", ", as before"):
         assert there("optuna", "enable")[1] == (
             f"Optuna can read this ledger{again}: `ledger dashboard` shows it, and `ledger optuna url` is its storage\n"
@@ -352,7 +365,7 @@ def test_optuna_is_let_in_and_shut_out_and_told_where_the_ledger_is(there, url, 
     assert (code, "options=-csearch_path%3Doptuna" in out) == (0, True)
     assert f":{password}@" not in out
     assert "password" not in out
-    assert error == "ledger: the password is left out: put it into PGPASSWORD or ~/.pgpass\n"
+    assert error == "ledger: the URL is printed without its password: set it in PGPASSWORD or ~/.pgpass\n"
     for again in (" any more", ", as before"):
         assert there("optuna", "disable")[1] == f"Optuna cannot read this ledger{again}\n"
 
@@ -361,9 +374,12 @@ def test_a_schema_optuna_of_somebody_else_is_refused_and_stays(there, connection
     connection.execute("create schema optuna create table studies (study_id int)")
     code, _, error = there("optuna", "enable")
     assert (code, error.count("\n")) == (1, 1)
-    assert "the database has a schema optuna already, which `ledger optuna enable` did not make: rename it" in error
+    assert "the database has a schema optuna that `ledger optuna enable` did not make: rename it" in error
     code, _, error = there("optuna", "disable")
-    assert (code, error) == (1, "ledger: schema optuna stays as it is: `ledger optuna enable` did not make it\n")
+    assert (code, error) == (
+        1,
+        "ledger: schema optuna stays, because `ledger optuna enable` did not make it\n",
+    )
     assert connection.execute("select * from optuna.studies").fetchall() == []
 
 
@@ -373,10 +389,10 @@ def test_what_is_missing_for_optuna_is_named(there, tmp_path, monkeypatch):
         ("4.9.0", "optuna 4.9.0 is not supported, 5.0 is: pip install 'optuna==5.0.*'"),
         (None, "optuna is not installed: pip install 'trial-ledger[dashboard]'"),
     ):
-        monkeypatch.setattr("ledger.optuna.connect._installed", lambda _package, found=found: found)
+        monkeypatch.setattr("ledger.optuna.connect._installed_version", lambda _package, found=found: found)
         for command in (["dashboard"], ["export", "svm-1", "--format", "optuna", "--output", "study.db"]):
             assert there(*command)[::2] == (1, f"ledger: {said}\n")
-        # the URL may be for another machine's Optuna
+        # the URL may be for Optuna on another machine
         assert there("optuna", "url")[0] == (1 if found else 0)
     assert not (tmp_path / "study.db").exists()
 
@@ -387,7 +403,7 @@ def test_a_study_is_exported_for_optuna(there, tmp_path):
     assert there("export", "svm-1", "--format", "optuna", "--output", "study.db") == (0, "", "")
     code, _, error = there("export", "svm-1", "--format", "optuna", "--output", "study.db")
     assert (code, error.count("\n")) == (2, 1)
-    assert "study.db is there already, and may hold other studies: name a new file" in error
+    assert "study.db exists, and may contain other studies: name a new file" in error
     assert there("export", "svm-1", "--format", "optuna", "--output", "no/study.db")[0] == 2
     assert [path.name for path in tmp_path.iterdir() if path.name != "home"] == ["study.db"]
 

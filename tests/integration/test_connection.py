@@ -1,4 +1,4 @@
-"""What every session of the ledger has: limits at both ends, and none that sits in a transaction."""
+"""Sessions of the ledger: timeouts on both sides, and no session that is idle in a transaction."""
 
 import psycopg
 import pytest

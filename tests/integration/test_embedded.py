@@ -1,4 +1,4 @@
-"""The server that comes with the package: who starts it, who stops it, and what no accident breaks."""
+"""The embedded server: its first user starts it, its last one stops it, and no accident breaks it."""
 
 import os
 import signal
@@ -6,7 +6,7 @@ import stat
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -15,10 +15,11 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 
 from ledger import embedded
+from ledger.embedded import server
 from ledger.errors import LedgerError
 from tests.system.programs import wait_until
 
-# A user of the server in a process of its own: says when it is in, leaves at the end of its input.
+# A user of the server in a process of its own: prints the URL when the server runs, ends at the end of its input.
 USER = """
 import sys
 from pathlib import Path
@@ -46,7 +47,7 @@ def user(home: Path) -> Iterator[subprocess.Popen[str]]:
 
 
 def entered(process: subprocess.Popen[str]) -> str:
-    """Wait until the user is in and return the URL that it was given."""
+    """Wait until the server runs for this user, and return its URL."""
     assert process.stdout
     return process.stdout.readline().strip()
 
@@ -67,7 +68,7 @@ def ask(url: str, query: str) -> object:
 
 
 def refused(home: Path, *, create: bool) -> str:
-    """Return what a user is told who cannot be let in."""
+    """Return the error of a use that is refused."""
     with pytest.raises(LedgerError) as error, embedded.running(home, create=create):
         pass
     message = str(error.value)
@@ -136,7 +137,7 @@ def test_the_last_user_stops_the_server(home):
     assert not embedded.is_running(home)
 
 
-def test_several_uses_within_one_process_count_each(home):
+def test_each_use_within_one_process_counts(home):
     with embedded.running(home, create=False) as url:
         with embedded.running(home, create=False):
             pass
@@ -144,7 +145,7 @@ def test_several_uses_within_one_process_count_each(home):
     assert not embedded.is_running(home)
 
 
-def test_users_that_start_at_once_share_one_server(tmp_path):
+def test_users_that_start_simultaneously_share_one_server(tmp_path):
     home = tmp_path / "home"
     with ExitStack() as stack:
         users = [stack.enter_context(user(home)) for _ in range(3)]
@@ -156,8 +157,8 @@ def test_users_that_start_at_once_share_one_server(tmp_path):
     assert (home / "postgres.log").read_text().count("listening on Unix socket") == 1
 
 
-def test_users_that_come_and_go_at_once_never_lose_the_server(home):
-    # Each user's leaving races with another's joining; one that is in always has a server.
+def test_users_that_start_and_stop_often_never_lose_the_server(home):
+    # The end of one user races with the start of another. A user always has a server.
     loop = (
         "import sys, psycopg; from pathlib import Path; from ledger import embedded\n"
         "for _ in range(10):\n"
@@ -203,7 +204,7 @@ def test_a_child_that_outlives_its_killed_user_does_not_count(home):
         os.kill(child, signal.SIGKILL)
 
 
-def test_a_killed_server_starts_again_though_its_process_id_was_used_again(home):
+def test_a_killed_server_starts_again_although_its_process_id_is_reused(home):
     with embedded.running(home, create=False) as url:
         with psycopg.connect(url) as connection:
             connection.execute("CREATE TABLE later AS SELECT 7 AS n")
@@ -231,8 +232,8 @@ def test_a_damaged_process_id_file_does_not_stop_a_start(home, text):
         assert ask(url, "SELECT answer FROM kept") == 42
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells what another process works on")
-def test_a_server_that_somebody_else_started_is_left_alone(home):
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux shows the working folder of another process")
+def test_a_server_that_was_started_by_other_means_is_refused(home):
     file = home / "data" / "postmaster.pid"
     with subprocess.Popen(["sleep", "600"], cwd=home / "data") as other:
         file.write_text(f"{other.pid}\n")
@@ -257,14 +258,14 @@ def test_ctrl_c_does_not_reach_the_server(home):
 
 
 def can_unshare() -> bool:
-    """Say whether this is root, with a right to mounts of its own."""
+    """Return whether this is root, and may have mounts of its own."""
     mounts = ["unshare", "--mount", "true"]
     return os.geteuid() == 0 and subprocess.run(mounts, capture_output=True, check=False).returncode == 0
 
 
-@pytest.mark.skipif(not can_unshare(), reason="only root makes a system user, and tries it in an /etc of its own")
-def test_roots_first_starts_at_once_make_the_system_user_once(tmp_path):
-    # useradd itself replaces a user that was made while it waited for its lock, now and then
+@pytest.mark.skipif(not can_unshare(), reason="only root can create a system user, in an /etc of its own")
+def test_simultaneous_first_starts_of_root_create_one_system_user(tmp_path):
+    # useradd alone sometimes replaces a user that was created while it waited for its lock
     script = """
         set -eu
         PATH=$1:$PATH
@@ -286,7 +287,7 @@ def test_roots_first_starts_at_once_make_the_system_user_once(tmp_path):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
-def test_an_interrupted_first_start_leaves_nothing_half_made(tmp_path, number):
+def test_an_interrupted_first_start_leaves_no_incomplete_data(tmp_path, number):
     home = tmp_path / "home"
     with user(home) as other:
         wait_until((home / "data.new" / "PG_VERSION").exists)
@@ -300,7 +301,7 @@ def test_an_interrupted_first_start_leaves_nothing_half_made(tmp_path, number):
     assert not embedded.is_running(home)
 
 
-def test_what_an_initdb_left_is_harmless(tmp_path):
+def test_the_remains_of_an_initdb_are_removed(tmp_path):
     left = tmp_path / "home" / "data.new"
     left.mkdir(parents=True)
     (left / "PG_VERSION").write_text("18\n")
@@ -318,8 +319,8 @@ def test_what_an_initdb_left_is_harmless(tmp_path):
         pytest.param("long" * 30, False, id="long"),
     ],
 )
-def test_any_path_will_do(name, inside, monkeypatch):
-    # Short, so that what the name adds decides; tmp_path is as long as whoever runs the tests makes it.
+def test_every_path_is_accepted(name, inside, monkeypatch):
+    # A short parent, so that the name alone decides; the length of tmp_path depends on the options of pytest.
     with tempfile.TemporaryDirectory(dir="/tmp") as parent:
         home = Path(parent, name)
         monkeypatch.chdir(parent)
@@ -332,7 +333,7 @@ def test_any_path_will_do(name, inside, monkeypatch):
         monkeypatch.chdir("/")
 
 
-def test_a_socket_folder_that_somebody_else_made_first_is_refused(tmp_path):
+def test_a_socket_folder_of_another_user_is_refused(tmp_path):
     home = tmp_path / ("long" * 30)
     folder = sockets(embedded.url(home))
     folder.symlink_to(tmp_path)
@@ -343,7 +344,7 @@ def test_a_socket_folder_that_somebody_else_made_first_is_refused(tmp_path):
     assert not embedded.exists(home)
 
 
-def test_data_of_another_major_version_are_refused_by_name(tmp_path):
+def test_data_of_another_major_version_are_refused(tmp_path):
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "PG_VERSION").write_text("12\n")
     message = refused(tmp_path, create=True)
@@ -352,7 +353,7 @@ def test_data_of_another_major_version_are_refused_by_name(tmp_path):
     assert [path.name for path in (tmp_path / "data").iterdir()] == ["PG_VERSION"]
 
 
-def test_no_data_are_refused_and_nothing_is_made(tmp_path):
+def test_a_missing_home_is_refused_and_not_created(tmp_path):
     message = refused(tmp_path / "home", create=False)
     assert str(tmp_path / "home") in message
     assert "ledger run" in message
@@ -367,7 +368,7 @@ def test_a_home_that_cannot_be_written_is_refused(tmp_path):
     assert "LEDGER_HOME" in message
 
 
-def test_a_server_that_does_not_start_says_why_and_where_it_is_written(home):
+def test_a_failed_start_is_reported_with_its_reason_and_log(home):
     settings = home / "data" / "postgresql.conf"
     before = settings.read_text()
     settings.write_text(f"{before}\nshared_buffers = 'plenty'\n")
@@ -380,14 +381,14 @@ def test_a_server_that_does_not_start_says_why_and_where_it_is_written(home):
     assert not embedded.is_running(home)
 
 
-def test_an_initdb_that_fails_says_why_and_leaves_no_data(tmp_path, monkeypatch):
+def test_a_failed_initdb_is_reported_and_leaves_no_data(tmp_path, monkeypatch):
     program = embedded.program
     full = tmp_path / "initdb"
     full.write_text(
         "#!/bin/sh\necho 'initdb: error: the disk is full' >&2\necho 'initdb: removing it all' >&2\nexit 1\n"
     )
     full.chmod(0o755)
-    monkeypatch.setattr(embedded, "program", lambda name: full if name == "initdb" else program(name))
+    monkeypatch.setattr(server, "program", lambda name: full if name == "initdb" else program(name))
     message = refused(tmp_path / "home", create=True)
     assert "the disk is full" in message
     assert str(tmp_path / "home" / "postgres.log") in message

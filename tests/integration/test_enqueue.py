@@ -1,5 +1,7 @@
-"""A study that is recorded and not begun, and trials of somebody's own choice: they are claimed first, cost nothing of
-the budget, and leave the proposals a function of what was recorded before them."""
+"""Recorded studies and enqueued trials.
+
+Enqueued trials are claimed first, and do not count towards the budget. Proposals stay a function of the history.
+"""
 
 import threading
 import uuid
@@ -7,48 +9,50 @@ from typing import Any
 
 import psycopg
 import pytest
+from sqlalchemy import Connection
 
-from ledger.database import protocol
+from ledger.database import managing, protocol, studies, transfer, trials
 from ledger.database.connection import engine
-from ledger.database.store import Batch, Finished, Store, StudyRow
+from ledger.database.managing import Batch, Held
+from ledger.database.rows import StudyRow
+from ledger.database.trials import Finished
 from ledger.errors import LedgerError
-from ledger.manager.batch import Manager, record, register
-from ledger.manager.steady import SteadyManager
-from ledger.study.spec import Study
+from ledger.manager.registration import record, register
+from ledger.study.spec import StudySpec
 from ledger.verification import verify
-from tests.integration.ledgers import make_study, take, trial
+from tests.integration.ledgers import make_study, managed, take, trial
 from tests.integration.test_commands import run as run
 from tests.integration.test_manager import square, study
 from tests.integration.test_manager import workers as workers
 
 
-def sources(store: Store) -> list[tuple[int, int, str]]:
-    return [(row.number, row.iteration, row.source) for row in store.trials(store.study("s").id)]
+def sources(db: Connection) -> list[tuple[int, int, str]]:
+    return [(row.number, row.iteration, row.source) for row in trials.all_of(db, studies.get(db, "s").id)]
 
 
-def recorded(store: Store, asked: Study) -> StudyRow:
-    row = record(store, asked)
+def recorded(db: Connection, asked: StudySpec) -> StudyRow:
+    row = record(db, asked)
     assert row is not None
     return row
 
 
-def verified(store: Store) -> Any:
-    return verify(store.snapshot(store.study("s").id))
+def verified(db: Connection) -> Any:
+    return verify(transfer.snapshot(db, studies.get(db, "s").id))
 
 
-def test_enqueued_trials_are_claimed_before_what_was_proposed(store, connection):
-    row = make_study(store, trials=4)
-    assert store.enqueue(row.id, [{"C": 700.0}, {"C": 701.0}]) == [4, 5]
+def test_enqueued_trials_are_claimed_before_what_was_proposed(db, connection):
+    row = make_study(db, trials=4)
+    assert trials.enqueue(db, row.id, [{"C": 700.0}, {"C": 701.0}]) == [4, 5]
     new = trial(connection, 4)
     assert (new["source"], new["iteration"], new["round"], new["retry_of"]) == ("enqueued", 0, 0, None)
-    last = store.last_iteration(row.id)
+    last = studies.iterations(db, row.id)[-1]
     assert (last.number, last.size) == (0, 6)
     assert [take(connection).trial for _ in range(3)] == [4, 5, 0]
 
 
-def test_several_that_are_claimed_together_hold_the_enqueued_ones_and_begin_with_the_lowest_number(store, connection):
-    row = make_study(store, trials=4, trial_timeout=60.0)
-    store.enqueue(row.id, [{"C": 700.0}])
+def test_claims_of_several_hold_enqueued_trials_and_begin_at_the_lowest(db, connection):
+    row = make_study(db, trials=4, trial_timeout=60.0)
+    trials.enqueue(db, row.id, [{"C": 700.0}])
     held = protocol.claim(connection, "s", [uuid.uuid4() for _ in range(3)], "w")
     assert [one.trial for one in held] == [0, 1, 4]
     assert {one.trial: trial(connection, one.trial)["claim"] for one in held} == {one.trial: one.claim for one in held}
@@ -56,139 +60,128 @@ def test_several_that_are_claimed_together_hold_the_enqueued_ones_and_begin_with
     assert deadlines == [True, False, False]
 
 
-def test_before_a_study_begins_they_make_an_iteration_of_their_own_and_the_budget_grows(store, tmp_path):
-    row = recorded(store, study(tmp_path))
-    assert record(store, study(tmp_path)) is None
-    assert store.enqueue(row.id, [{"x": 0.5}]) == [0]
-    assert store.enqueue(row.id, [{"x": -0.5}]) == [1]
-    last = store.last_iteration(row.id)
+def test_before_a_study_begins_they_make_an_iteration_of_their_own(db, tmp_path):
+    row = recorded(db, study(tmp_path))
+    assert record(db, study(tmp_path)) is None
+    assert trials.enqueue(db, row.id, [{"x": 0.5}]) == [0]
+    assert trials.enqueue(db, row.id, [{"x": -0.5}]) == [1]
+    last = studies.iterations(db, row.id)[-1]
     assert (last.number, last.size, last.told_at) == (0, 2, None)
-    assert store.study("s").iterations == 5
-    # what was asked for has not grown
-    assert register(store, study(tmp_path)).iterations == 5
-    assert register(store, study(tmp_path, iterations=6)).iterations == 7
-    with pytest.raises(LedgerError, match=r"iterations: 6 recorded, 5 asked \(a budget only grows\)"):
-        register(store, study(tmp_path, iterations=5))
+    assert register(db, study(tmp_path)).budget == 8, "they do not count"
+    assert register(db, study(tmp_path, iterations=6)).budget == 12
+    with pytest.raises(LedgerError, match=r"trials: 12 recorded, 10 asked \(a budget only grows\)"):
+        register(db, study(tmp_path, iterations=5))
 
 
-def test_they_are_observations_and_the_study_is_carried_on_as_before(store, workers, tmp_path):
-    row = recorded(store, study(tmp_path))
-    store.enqueue(row.id, [{"x": 0.5}, {"x": -0.25}])
+def test_they_are_observations_and_the_study_is_carried_on_as_before(db, workers, tmp_path):
+    row = recorded(db, study(tmp_path))
+    trials.enqueue(db, row.id, [{"x": 0.5}, {"x": -0.25}])
     workers(square)
-    assert Manager(store, register(store, study(tmp_path))).run().state == "complete"
-    assert sources(store) == [
+    assert managed(db, register(db, study(tmp_path))).run().state == "complete"
+    assert sources(db) == [
         *((number, 0, "enqueued") for number in range(2)),
         *((number, number // 2, "proposed") for number in range(2, 10)),
     ]
     # two observations are all the initial points that this study asks for
-    assert [told.surrogate is not None for told in store.iterations(row.id)] == [False, True, True, True, True]
-    assert store.iterations(row.id)[0].best_loss == 0.0625
-    assert verified(store).recomputed == 4
+    assert [told.surrogate is not None for told in studies.iterations(db, row.id)] == [False, True, True, True, True]
+    assert studies.iterations(db, row.id)[0].best_loss == 0.0625
+    assert verified(db).recomputed == 4
     # the same settings find it complete, and one that has ended runs again
-    assert register(store, study(tmp_path)).state == "complete"
-    assert store.enqueue(row.id, [{"x": 0.125}]) == [10]
-    now = store.study("s")
-    assert (now.state, now.iterations, now.finished_at) == ("running", 6, None)
-    assert Manager(store, now).run().state == "complete"
-    assert verified(store).recomputed == 4
+    assert register(db, study(tmp_path)).state == "complete"
+    assert trials.enqueue(db, row.id, [{"x": 0.125}]) == [10]
+    now = studies.get(db, "s")
+    assert (now.state, now.budget, now.finished_at) == ("running", 8, None)
+    assert managed(db, now).run().state == "complete"
+    assert verified(db).recomputed == 4
 
 
-def test_while_a_manager_waits_they_join_its_iteration_and_everything_verifies(store, url, workers, tmp_path):
+def test_while_a_manager_waits_they_join_its_iteration_and_everything_verifies(db, url, workers, tmp_path):
     points = iter([0.5, 0.25, 0.125])
     seen: set[float] = set()
 
     def watch(progress: Any) -> None:
-        # once in every iteration
+        # once in each iteration
         if progress.ended not in seen and len(seen) < 3:
             seen.add(progress.ended)
             with engine(url).connect() as connection:
-                other = Store(connection)
-                other.enqueue(other.study("s").id, [{"x": next(points)}])
+                other = connection
+                trials.enqueue(other, studies.get(other, "s").id, [{"x": next(points)}])
             if len(seen) == 1:
                 workers(square)
 
-    row = Manager(store, register(store, study(tmp_path)), watch).run()
+    row = managed(db, register(db, study(tmp_path)), watch).run()
     assert row.state == "complete"
-    assert sum(source == "enqueued" for *_, source in sources(store)) == 3
-    assert sum(source == "proposed" for *_, source in sources(store)) == 8
-    assert verified(store).recomputed == 4
+    assert sum(source == "enqueued" for *_, source in sources(db)) == 3
+    assert sum(source == "proposed" for *_, source in sources(db)) == 8
+    assert verified(db).recomputed == 4
 
 
-def test_one_that_joins_an_iteration_and_ends_while_it_is_told_is_told_with_it(
-    store, connection, tmp_path, monkeypatch
-):
-    """After the poll that saw no open trial, one is enqueued; it completes after the losses of the others were read."""
-    polls, trials = 0, store.trials
+def test_a_trial_that_joins_and_ends_while_its_iteration_is_told_counts(db, connection, tmp_path, monkeypatch):
+    tell = managing.tell
+    answers: list[str] = []
 
-    def work() -> None:
+    def work(_progress: Any = None) -> None:
         while held := protocol.claim(connection, "s", [uuid.uuid4()], "w"):
             protocol.complete(connection, held[0], square(held[0].params), {}, 0.0)
 
-    def watch(_progress: Any) -> None:
-        nonlocal polls
-        polls += 1
-        if polls == 2:
-            store.enqueue(row.id, [{"x": 0.5}])
-        else:
+    def join_first(*arguments: Any) -> str:
+        if not answers:
+            # after the losses of the other trials were read
+            trials.enqueue(db, row.id, [{"x": 0.5}])
             work()
+        answers.append(tell(*arguments))
+        return answers[-1]
 
-    def read_then_work(*arguments: Any, **named: Any) -> Any:
-        rows = trials(*arguments, **named)
-        if named and polls == 2:
-            work()
-        return rows
-
-    row = register(store, study(tmp_path, iterations=1))
-    monkeypatch.setattr(store, "trials", read_then_work)
-    assert Manager(store, row, watch).run().state == "complete"
-    monkeypatch.undo()
-    assert store.iterations(row.id)[0].size == 3
-    assert verified(store).recomputed == 1
+    row = register(db, study(tmp_path, iterations=1))
+    monkeypatch.setattr(managing, "tell", join_first)
+    assert managed(db, row, work).run().state == "complete"
+    assert answers == ["changed", "told"]
+    assert studies.iterations(db, row.id)[0].size == 3
+    assert verified(db).recomputed == 1
 
 
 def test_a_point_that_is_enqueued_while_the_same_is_proposed_is_proposed_by_nobody(
-    store, url, workers, tmp_path, monkeypatch
+    db, url, workers, tmp_path, monkeypatch
 ):
     """The space has four points, so that the two must meet; the manager sees the other's before it writes."""
-    propose = store.propose
+    propose = managing.propose
     made: list[int] = []
 
-    def enqueue_first(*arguments: Any, **known: Any) -> bool:
+    def enqueue_first(own: Connection, held: Held, batch: Batch) -> str:
         if not made:
-            batch: Batch = arguments[3]
             with engine(url).connect() as connection:
-                made.extend(Store(connection).enqueue(arguments[0], batch.points[:1]))
-        return bool(propose(*arguments, **known))
+                made.extend(trials.enqueue(connection, held.study_id, batch.points[:1]))
+        return propose(own, held, batch)
 
-    monkeypatch.setattr(store, "propose", enqueue_first)
+    monkeypatch.setattr(managing, "propose", enqueue_first)
     workers(lambda params: float(params["x"]))
     asked = study(tmp_path, space='x = { type = "integer", low = 0, high = 3 }', iterations=2, seed=3)
-    row = Manager(store, register(store, asked)).run()
+    row = managed(db, register(db, asked)).run()
     assert row.state == "complete"
-    assert sources(store)[0] == (0, 0, "enqueued")
-    assert sorted(one.params["x"] for one in store.trials(row.id)) == [0, 1, 2, 3]
-    assert verified(store).trials == 4
+    assert sources(db)[0] == (0, 0, "enqueued")
+    assert sorted(one.params["x"] for one in trials.all_of(db, row.id)) == [0, 1, 2, 3]
+    assert verified(db).trials == 4
 
 
-def test_where_all_that_were_enqueued_fail_the_study_goes_on(store, workers, tmp_path):
-    row = recorded(store, study(tmp_path))
-    store.enqueue(row.id, [{"x": 0.5}, {"x": -0.25}])
+def test_where_all_that_were_enqueued_fail_the_study_goes_on(db, workers, tmp_path):
+    row = recorded(db, study(tmp_path))
+    trials.enqueue(db, row.id, [{"x": 0.5}, {"x": -0.25}])
     workers(lambda params: None if params["x"] in (0.5, -0.25) else square(params))
-    assert Manager(store, register(store, study(tmp_path))).run().state == "complete"
-    first = store.iterations(row.id)[0]
+    assert managed(db, register(db, study(tmp_path))).run().state == "complete"
+    first = studies.iterations(db, row.id)[0]
     assert (first.size, first.round, first.mean_loss) == (2, 0, None)
-    assert verified(store).recomputed == 4
+    assert verified(db).recomputed == 4
 
 
 @pytest.mark.parametrize("when", ["before", "while it runs"])
-def test_in_steady_mode_they_join_the_flight_and_cost_nothing_of_the_budget(store, url, workers, tmp_path, when):
+def test_in_steady_mode_they_join_the_flight_and_cost_nothing_of_the_budget(db, url, workers, tmp_path, when):
     asked = study(tmp_path, mode="steady", batch_size=3)
-    row = recorded(store, asked)
+    row = recorded(db, asked)
     more = threading.Event()
 
     def enqueue(points: list[dict[str, float]]) -> None:
         with engine(url).connect() as connection:
-            Store(connection).enqueue(row.id, points)
+            trials.enqueue(connection, row.id, points)
 
     def watch(progress: Any) -> None:
         if progress.ended >= 5 and not more.is_set():
@@ -199,15 +192,15 @@ def test_in_steady_mode_they_join_the_flight_and_cost_nothing_of_the_budget(stor
         more.set()
         enqueue([{"x": 0.5}, {"x": 0.25}])
     workers(square)
-    assert SteadyManager(store, register(store, asked), watch).run().state == "complete"
-    assert store.study("s").iterations == 4
-    counted = [source for *_, source in sources(store)]
+    assert managed(db, register(db, asked), watch).run().state == "complete"
+    assert studies.get(db, "s").budget == 12
+    counted = [source for *_, source in sources(db)]
     assert (counted.count("proposed"), counted.count("enqueued")) == (12, 2)
-    assert all(iteration.told_at is not None for iteration in store.iterations(row.id))
-    assert verified(store).trials == 14
+    assert all(iteration.told_at is not None for iteration in studies.iterations(db, row.id))
+    assert verified(db).trials == 14
 
 
-def test_a_study_that_has_them_is_the_same_after_every_kill(store, url, workers, tmp_path):
+def test_a_study_that_has_them_is_the_same_after_every_kill(db, url, workers, tmp_path):
     class Killed(Exception):
         pass
 
@@ -215,9 +208,9 @@ def test_a_study_that_has_them_is_the_same_after_every_kill(store, url, workers,
 
     def begin(name: str) -> Any:
         asked = study(tmp_path).model_copy(update={"name": name})
-        row = recorded(store, asked)
-        store.enqueue(row.id, [{"x": 0.5}, {"x": -0.25}])
-        store.import_trials(row.id, [Finished({"x": 0.75}, 0.5625, {})], 0.5625)
+        row = recorded(db, asked)
+        trials.enqueue(db, row.id, [{"x": 0.5}, {"x": -0.25}])
+        trials.import_finished(db, row.id, [Finished({"x": 0.75}, 0.5625, {})], 0.5625)
         return asked
 
     def kill(_progress: Any) -> None:
@@ -228,50 +221,53 @@ def test_a_study_that_has_them_is_the_same_after_every_kill(store, url, workers,
 
     calm, killed = begin("calm"), begin("s")
     workers(square)
-    Manager(store, register(store, calm)).run()
-    while store.study("s").state != "complete":
+    managed(db, register(db, calm)).run()
+    while studies.get(db, "s").state != "complete":
         with engine(url).connect() as connection:
-            again = Store(connection)
+            again = connection
             try:
-                Manager(again, register(again, killed), kill).run()
+                managed(again, register(again, killed), kill).run()
             except Killed:
                 continue
-    trials = [
-        [(one.number, one.iteration, one.source, one.params, one.loss) for one in store.trials(store.study(name).id)]
+    recorded_trials = [
+        [
+            (one.number, one.iteration, one.source, one.params, one.loss)
+            for one in trials.all_of(db, studies.get(db, name).id)
+        ]
         for name in ("calm", "s")
     ]
-    assert trials[0] == trials[1]
+    assert recorded_trials[0] == recorded_trials[1]
     assert polls > 4
 
 
-def test_what_cannot_be_enqueued_is_refused_with_its_reason_and_nothing_is_written(store, connection):
-    row = make_study(store, trials=4, max_failures=1)
+def test_what_cannot_be_enqueued_is_refused_with_its_reason_and_nothing_is_written(db, connection):
+    row = make_study(db, trials=4, max_failures=1)
     protocol.complete(connection, take(connection), 0.5, {}, 1.0)
     protocol.fail(connection, take(connection), "no", 1.0)
     take(connection)
-    trials = store.trials(row.id)
+    recorded_trials = trials.all_of(db, row.id)
     for number, said in {
         0: r"trial 0 of study s has these parameters, and is complete: its loss is 0\.5$",
         1: "trial 1 of study s has these parameters, and is failed: `ledger trial retry s 1` tries them again",
-        2: "trial 2 of study s has these parameters, and is running, so it is still to come",
-        3: "trial 3 of study s has these parameters, and is pending, so it is still to come",
+        2: "trial 2 of study s has these parameters, and is running, so it has not ended yet",
+        3: "trial 3 of study s has these parameters, and is pending, so it has not ended yet",
     }.items():
         with pytest.raises(LedgerError, match=said):
-            store.enqueue(row.id, [{"C": 500.0}, trials[number].params])
-    assert store.trials(row.id) == trials
-    assert store.last_iteration(row.id).size == 4
-    store.cancel(row.id, "test")
-    with pytest.raises(LedgerError, match="study s was cancelled, which is for good: enqueue the trial in another one"):
-        store.enqueue(row.id, [{"C": 500.0}])
+            trials.enqueue(db, row.id, [{"C": 500.0}, recorded_trials[number].params])
+    assert trials.all_of(db, row.id) == recorded_trials
+    assert studies.iterations(db, row.id)[-1].size == 4
+    studies.cancel(db, row.id, "test")
+    with pytest.raises(LedgerError, match="study s was cancelled, which is final: enqueue the trial in another study"):
+        trials.enqueue(db, row.id, [{"C": 500.0}])
 
 
-def test_workers_are_told_of_an_enqueued_trial_and_a_paused_study_stays_paused(store, connection):
-    row = make_study(store)
-    store.pause(row.id)
+def test_workers_are_told_of_an_enqueued_trial_and_a_paused_study_stays_paused(db, connection):
+    row = make_study(db)
+    studies.pause(db, row.id)
     protocol.listen(connection)
-    store.enqueue(row.id, [{"C": 700.0}])
+    trials.enqueue(db, row.id, [{"C": 700.0}])
     assert [notice.channel for notice in connection.notifies(timeout=10, stop_after=1)] == [protocol.CHANNEL]
-    assert store.study("s").state == "paused"
+    assert studies.get(db, "s").state == "paused"
     assert protocol.claim(connection, "s", [uuid.uuid4()], "w") == []
 
 
@@ -280,11 +276,11 @@ def test_the_commands_record_a_study_enqueue_in_it_and_refuse_in_one_line(run, u
     made = run("study", "create", "--name", "s", "--iterations", "2")
     assert made[:2] == (
         0,
-        "study s is recorded, and nothing is proposed yet: `ledger resume s` begins it\n",
+        "study s is recorded, and no trial is proposed yet: `ledger resume s` starts it\n",
     )
     code, _, error = run("study", "create", "--name", "s")
     assert (code, error.count("\n")) == (1, 1)
-    assert "study s is there already" in error
+    assert "study s exists already" in error
     assert run("trial", "enqueue", "s", "gamma=0.5", "C=1")[:2] == (
         0,
         'trial 0 of study s is enqueued: {"C": 1.0, "gamma": 0.5}\n',
@@ -307,5 +303,5 @@ def test_the_commands_record_a_study_enqueue_in_it_and_refuse_in_one_line(run, u
         assert connection.execute("select count(*) from ledger.trial").fetchone() == (3,)
     assert run("resume", "s", "--iterations", "1", "--workers", "0")[::2] == (
         1,
-        "ledger: study s has a budget of 2 iterations, and a budget only grows\n",
+        "ledger: study s has a budget of 4 trials, and a budget only grows\n",
     )

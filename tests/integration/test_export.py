@@ -1,4 +1,4 @@
-"""An export says what the ledger holds, streams, and a file appears whole or not at all."""
+"""Exports equal the content of the ledger, are streamed, and appear only when they are complete."""
 
 import csv
 import io
@@ -8,7 +8,7 @@ import tracemalloc
 import psycopg
 import pytest
 
-from ledger.database import protocol
+from ledger.database import protocol, studies, trials
 from ledger.errors import UsageError
 from ledger.export.documents import write_csv, write_json, write_jsonl
 from ledger.export.files import whole_file, write_files
@@ -16,24 +16,24 @@ from tests.integration.ledgers import add_iteration, make_study, take
 
 
 @pytest.fixture
-def study(store, connection):
+def study(db, connection):
     """Two iterations of two trials: one complete, one failed once and then complete, two pending."""
-    row = make_study(store, trials=2)
-    add_iteration(store, row, 1, 2)
+    row = make_study(db, trials=2)
+    add_iteration(db, row, 1, 2)
     protocol.complete(connection, take(connection), 0.25, {"accuracy": 0.75}, 1.5)
     protocol.fail(connection, take(connection), "ValueError: no", 0.5)
     protocol.complete(connection, take(connection), 0.5, {"accuracy": 0.5}, 1.0)
-    return store.study("s")
+    return studies.get(db, "s")
 
 
-def text(write, store, study):
+def text(write, db, study):
     output = io.StringIO()
-    write(store, study, output)
+    write(db, study, output)
     return output.getvalue()
 
 
-def test_the_json_document_says_what_the_ledger_holds(store, study, connection):
-    written = text(write_json, store, study)
+def test_the_json_document_says_what_the_ledger_holds(db, study, connection):
+    written = text(write_json, db, study)
     document = json.loads(written)
     assert list(document) == ["format", "version", "study", "iterations", "trials", "attempts", "workers"]
     assert document["study"]["name"] == "s"
@@ -51,17 +51,17 @@ def test_the_json_document_says_what_the_ledger_holds(store, study, connection):
         assert claim not in written, "a claim belongs to its holder alone"
 
 
-def test_jsonl_is_a_trial_a_line_and_csv_a_column_a_parameter(store, study):
-    lines = [json.loads(line) for line in text(write_jsonl, store, study).splitlines()]
-    assert lines == json.loads(text(write_json, store, study))["trials"]
-    rows = list(csv.DictReader(io.StringIO(text(write_csv, store, study))))
+def test_jsonl_is_a_trial_a_line_and_csv_a_column_a_parameter(db, study):
+    lines = [json.loads(line) for line in text(write_jsonl, db, study).splitlines()]
+    assert lines == json.loads(text(write_json, db, study))["trials"]
+    rows = list(csv.DictReader(io.StringIO(text(write_csv, db, study))))
     assert [float(row["params_C"]) for row in rows] == [line["params"]["C"] for line in lines]
     assert [row["metrics_accuracy"] for row in rows] == ["0.75", "0.5", "", ""]
     assert [row["loss"] for row in rows] == ["0.25", "0.5", "", ""]
 
 
-def test_files_are_named_by_iteration_and_place_within_it(store, study, tmp_path):
-    assert write_files(store, study, tmp_path) == 6
+def test_files_are_named_by_iteration_and_place_within_it(db, study, tmp_path):
+    assert write_files(db, study, tmp_path) == 6
     names = sorted(path.name for path in tmp_path.iterdir())
     hyperparams = [f"hyperparams_{iteration}_{i}.json" for iteration in (0, 1) for i in (0, 1)]
     assert names == [*hyperparams, "results_0_0.json", "results_0_1.json"]
@@ -81,13 +81,13 @@ def test_a_file_appears_whole_or_not_at_all(tmp_path):
         pass
 
 
-def test_an_export_streams_in_pages_and_holds_no_snapshot(store, study, connection, url):
+def test_an_export_streams_in_pages_and_holds_no_snapshot(db, study, connection, url):
     connection.execute(
         "insert into ledger.trial (study_id, number, iteration, round, source, params, available_at)"
         " select %s, n, 1, 0, 'proposed', jsonb_build_object('C', n), now() from generate_series(1000, 30999) as n",
         (study.id,),
     )
-    pages = store.trial_pages(study.id)
+    pages = trials.pages(db, study.id)
     next(pages)
     states = connection.execute(
         "select count(*) from pg_stat_activity where datname = current_database() and xact_start is not null"
@@ -104,7 +104,7 @@ def test_an_export_streams_in_pages_and_holds_no_snapshot(store, study, connecti
 
     counter = Counter()
     tracemalloc.start()
-    write_json(store, study, counter)
+    write_json(db, study, counter)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < counter.size / 2

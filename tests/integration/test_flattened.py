@@ -1,4 +1,4 @@
-"""The flattened view of a study: whatever its parameters and metrics are called, kept by an upgrade, gone with it."""
+"""The flattened view of a study: any names of parameters and metrics, kept by an upgrade, removed with the study."""
 
 import math
 import uuid
@@ -12,12 +12,11 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 from psycopg.rows import dict_row
 
-from ledger.database import flattened, migration, protocol
+from ledger.database import flattened, migration, protocol, studies
 from ledger.database.connection import engine
-from ledger.database.store import Batch, Store
 from ledger.errors import LedgerError
 from tests.fuzz import cases
-from tests.integration.ledgers import make_study, spec, take
+from tests.integration.ledgers import make_study, propose, spec, take
 from tests.integration.test_commands import run, there  # noqa: F401, the program on a ledger with a study
 from tests.integration.test_privileges import make_roles, upgrade
 
@@ -37,7 +36,7 @@ POINTS = [
 def table(connection: psycopg.Connection[Any], study: str) -> list[dict[str, Any]]:
     view = sql.Identifier("ledger", flattened.view_name(study))
     with connection.cursor(row_factory=dict_row) as cursor:
-        # not prepared, since the view's columns change under it
+        # not prepared, because the columns of the view change
         return cursor.execute(sql.SQL("select * from {} order by trial").format(view), prepare=False).fetchall()
 
 
@@ -51,19 +50,19 @@ def types(connection: psycopg.Connection[Any], study: str) -> dict[str, str]:
     return {name: type_ for name, type_, _ in found}
 
 
-def study_of(store, space, points, name="s"):
-    row = store.create(name, {**spec(len(points)), "space": space}, "0" * 64, 1, {})
+def study_of(db, space, points, name="s"):
+    row = studies.create(db, name, {**spec(len(points)), "space": space}, "0" * 64, 1, {})
     assert row is not None
-    assert store.propose(row.id, 0, 0, Batch(points, None, {}, 0.0, 0.0))
+    propose(db, row, 0, points)
     return row
 
 
-def test_each_parameter_and_metric_is_a_column_in_its_type(store, connection):
-    row = study_of(store, SPACE, POINTS)
-    store.flatten(row)
+def test_each_parameter_and_metric_is_a_column_in_its_type(db, connection):
+    row = study_of(db, SPACE, POINTS)
+    studies.flatten(db, row)
     assert [trial["C"] for trial in table(connection, "s")] == [0.01, 10.0]
     protocol.complete(connection, take(connection), 0.25, {"accuracy": 0.75, "note": "good", "folds": [1, 2]}, 1.5)
-    made = store.flatten(row)
+    made = studies.flatten(db, row)
     assert (made.name, len(made.columns), made.left_out) == ("study:s", 8, [])
     expected = {"trial": "integer", "iteration": "integer", "state": "text"}
     expected |= {"loss": "double precision", "seconds": "double precision"}
@@ -78,20 +77,20 @@ def test_each_parameter_and_metric_is_a_column_in_its_type(store, connection):
     ]
 
 
-def test_a_metric_of_another_type_than_before_breaks_no_view(store, connection):
-    row = study_of(store, SPACE, POINTS)
+def test_a_metric_of_another_type_than_before_breaks_no_view(db, connection):
+    row = study_of(db, SPACE, POINTS)
     protocol.complete(connection, take(connection), 0.25, {"a": 0.75, "b": True, "c": "x"}, 1.5)
-    store.flatten(row)
+    studies.flatten(db, row)
     protocol.complete(connection, take(connection), 0.25, {"a": "none", "b": 1e300, "c": {"d": 1}}, 1.5)
     assert [(trial["a"], trial["b"], trial["c"]) for trial in table(connection, "s")] == [
         (0.75, True, "x"),
         (None, None, '{"d": 1}'),
     ]
-    store.flatten(row)
+    studies.flatten(db, row)
     assert [trial["a"] for trial in table(connection, "s")] == [0.75, "none"]
 
 
-# as a study's space takes them, and as an objective may report them
+# names that a space accepts, and that an objective can report
 parameters = st.lists(
     st.text(min_size=1, max_size=200).filter(lambda name: name.isprintable() and bool(name.strip()))
     | st.sampled_from(["loss", "trial", "state", "seconds", "param_loss", "ctid", "tableoid", "oid", '"', "%s", "{}"]),
@@ -109,7 +108,7 @@ metrics = st.lists(
 
 @pytest.fixture
 def unicode(server):
-    """Store and connection of a ledger that can hold any text, which a server's default encoding may not."""
+    """Connection and connection of a ledger that can hold any text, which a server's default encoding may not."""
     name = f"test_{uuid.uuid4().hex[:12]}"
     with psycopg.connect(server, autocommit=True) as maintenance:
         maintenance.execute(f"create database {name} template template0 encoding 'UTF8' lc_collate 'C' lc_ctype 'C'")
@@ -117,7 +116,7 @@ def unicode(server):
         try:
             upgrade(url)
             with engine(url).connect() as own, psycopg.connect(url, autocommit=True) as connection:
-                yield Store(own), connection
+                yield own, connection
         finally:
             maintenance.execute(f"drop database {name} with (force)")
 
@@ -128,36 +127,36 @@ def unicode(server):
 @example(parameters=["é" * 32, "é" * 31 + "x", "é" * 100], metrics=["é" * 32])
 @example(parameters=["loss", "param_loss", "param_loss~2", "LOSS"], metrics=["loss", "metric_loss", "param_loss"])
 def test_any_names_make_a_view_whose_values_are_those_of_the_trial(unicode, parameters, metrics):
-    store, connection = unicode
+    db, connection = unicode
     point = {name: index / 8 for index, name in enumerate(parameters)}
     reported = {name: float(index) for index, name in enumerate(metrics)}
     space = [{"name": name, "type": "real", "low": 0.0, "high": 1.0, "prior": "uniform"} for name in parameters]
-    row = study_of(store, space, [point])
+    row = study_of(db, space, [point])
     try:
         protocol.complete(connection, take(connection), 0.5, reported, 1.0)
-        made = store.flatten(row)
+        made = studies.flatten(db, row)
         (found,) = table(connection, "s")
         assert len(found) == 5 + len(parameters) + len(metrics)
         assert (found["trial"], found["state"], found["loss"]) == (0, "complete", 0.5)
         of_trial = {("params", name): value for name, value in point.items()}
         of_trial |= {("metrics", name): value for name, value in reported.items()}
-        assert {(column.of, column.key): found[column.name] for column in made.columns} == of_trial
+        assert {(column.source, column.key): found[column.name] for column in made.columns} == of_trial
         assert all(types(connection, "s")[column.name] == "double precision" for column in made.columns)
     finally:
-        store.delete(row.id)
+        studies.delete(db, row)
     assert connection.execute("select to_regclass('ledger.\"study:s\"')").fetchone() == (None,)
 
 
-def test_more_metrics_than_a_view_has_columns_are_left_out_and_more_parameters_refused(store, connection):
-    row = study_of(store, SPACE, POINTS)
+def test_a_view_leaves_metrics_out_and_refuses_too_many_parameters(db, connection):
+    row = study_of(db, SPACE, POINTS)
     protocol.complete(connection, take(connection), 0.5, {f"m{index:04}": index for index in range(1600)}, 1.0)
-    made = store.flatten(row)
+    made = studies.flatten(db, row)
     assert made.left_out == [f"m{index:04}" for index in range(1590, 1600)]
     assert table(connection, "s")[0]["m1589"] == 1589
     wide = [{"name": f"x{index}", "type": "integer", "low": 0, "high": 1, "prior": "uniform"} for index in range(1600)]
-    row = study_of(store, wide, [{one["name"]: 0 for one in wide}], "wide")
+    row = study_of(db, wide, [{one["name"]: 0 for one in wide}], "wide")
     with pytest.raises(LedgerError, match="study wide has 1600 parameters, and a view has room for 1595"):
-        store.flatten(row)
+        studies.flatten(db, row)
 
 
 def test_an_upgrade_keeps_it_for_readers_and_what_is_built_on_it(server, url):
@@ -169,38 +168,38 @@ def test_an_upgrade_keeps_it_for_readers_and_what_is_built_on_it(server, url):
         psycopg.connect(of("ledger_owner"), autocommit=True) as connection,
         psycopg.connect(of("ledger_reader"), autocommit=True) as reader,
     ):
-        store = Store(owner)
-        row = study_of(store, SPACE, POINTS)
+        db = owner
+        row = study_of(db, SPACE, POINTS)
         # whoever makes it, the owner's it is
-        Store(superuser).flatten(row)
+        studies.flatten(superuser, row)
         assert len(table(reader, "s")) == 2
         connection.execute('create view ledger.mine as select "C" from ledger."study:s"')
         for _ in range(2):
             migration.upgrade(owner)
             assert len(table(reader, "s")) == 2
         # the same columns, and one more at the end, fit what is built on it; others do not
-        store.flatten(row)
+        studies.flatten(db, row)
         protocol.complete(connection, take(connection), 0.5, {"b": 1.0}, 1.0)
-        assert store.flatten(row).columns[-1].name == "b"
+        assert studies.flatten(db, row).columns[-1].name == "b"
         protocol.complete(connection, take(connection), 0.5, {"a": 1.0}, 1.0)
         refusal = (
-            r'ledger"."study:s" cannot be dropped \(view ledger.mine depends on .*\): drop what is built on it first'
+            r'ledger"."study:s" cannot be dropped \(view ledger.mine depends on .*\): drop the dependent objects first'
         )
         with pytest.raises(LedgerError, match=refusal):
-            store.flatten(row)
+            studies.flatten(db, row)
         with pytest.raises(LedgerError, match=refusal):
-            store.delete(row.id)
-        assert store.find("s") is not None
+            studies.delete(db, row)
+        assert studies.find(db, "s") is not None
         assert math.isclose(table(reader, "s")[0]["C"], 0.01)
         connection.execute("drop view ledger.mine")
-        store.delete(row.id)
+        studies.delete(db, row)
         assert connection.execute("select to_regclass('ledger.\"study:s\"')").fetchone() == (None,)
 
 
-def test_the_command_says_how_to_read_it(there, store, connection):  # noqa: F811
+def test_the_command_says_how_to_read_it(there, db, connection):  # noqa: F811
     code, out, _ = there("study", "view", "svm-1")
     assert (code, out.count("\n")) == (0, 1)
     assert out.startswith('view ledger."study:svm-1" has 1 parameters and 0 metrics: `ledger db psql -c ')
     assert [trial["C"] for trial in table(connection, "svm-1")] == [1.0, 1.001, 1.002, 1.003]
-    make_study(store, "other")
+    make_study(db, "other")
     assert there("study", "view", "svm-2")[::2] == (1, "ledger: there is no study 'svm-2': did you mean svm-1?\n")

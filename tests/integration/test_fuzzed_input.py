@@ -1,4 +1,4 @@
-"""Whatever is given on a real ledger: never a traceback, never a partial write; what a result holds is stored whole."""
+"""Fuzzed input on a real ledger: no traceback, no partial write, and complete results."""
 
 import copy
 import uuid
@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from ledger.database import protocol
+from ledger.database import protocol, studies
 from ledger.objectives import ObjectiveError
 from ledger.objectives.result import to_result
 from tests.fuzz import arguments, cases, check_told, restored, run, texts, toml
@@ -19,11 +19,11 @@ from tests.integration.ledgers import make_study, take
 from tests.unit.test_fuzzed_input import FILE, mutated, returns
 from tests.unit.test_space import jsonb
 
-TABLES = ("study", "iteration", "trial", "attempt", "worker", "alembic_version")
+TABLES = ("study", "manager", "iteration", "trial", "attempt", "worker", "dataset", "alembic_version")
 
 
 def contents(connection: psycopg.Connection[Any]) -> dict[str, Any]:
-    """Every row of every table, in short."""
+    """Return a digest of all rows of all tables."""
     counted = "select count(*), md5(string_agg(t::text, '|' order by t::text)) from ledger.{} as t"
     return {table: connection.execute(counted.format(table)).fetchone() for table in TABLES}
 
@@ -37,9 +37,9 @@ def as_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
 
 
 @pytest.fixture
-def filled(store, connection) -> dict[str, Any]:
+def filled(db, connection) -> dict[str, Any]:
     """A ledger with a study svm-1, of which one trial is complete, one failed once, one runs and one is pending."""
-    make_study(store, "svm-1")
+    make_study(db, "svm-1")
     protocol.complete(connection, take(connection, "svm-1"), 0.25, {"accuracy": 0.75}, 1.0)
     protocol.fail(connection, take(connection, "svm-1"), "ValueError: no", 1.0)
     take(connection, "svm-1")
@@ -71,7 +71,7 @@ def test_a_name_that_is_no_studys_changes_nothing(url, connection, tmp_path, fil
 @example(file={**copy.deepcopy(FILE), "limits": {"lease": 1.0}})
 def test_a_bad_study_file_or_one_that_differs_changes_nothing(url, connection, tmp_path, filled, file):
     Path("study.toml").write_bytes(toml(file).encode())
-    # the name is that of a study with other settings
+    # a study with this name and other settings exists
     code, out, error = run(["manager", "study.toml", "--name", "svm-1"], {"DATABASE_URL": url})
     check_told(code, error)
     assert out == ""
@@ -125,8 +125,8 @@ def test_an_export_to_any_path_changes_nothing_in_the_ledger(url, connection, tm
 @example(returned={"loss": -1.7976931348623157e308, "accuracy": 10**400})
 @example(returned={"loss": 1, "accuracy": 1e-320})
 @example(returned={"loss": 1, "accuracy": {"accuracy": None}})
-def test_what_an_objective_returns_is_stored_whole_or_refused_as_a_failure(url, store, connection, returned):
-    row = make_study(store, f"s{uuid.uuid4().hex[:8]}", trials=1)
+def test_what_an_objective_returns_is_stored_whole_or_is_a_failure(url, db, connection, returned):
+    row = make_study(db, f"s{uuid.uuid4().hex[:8]}", trials=1)
     held = take(connection, row.name)
     refused = ""
     try:
@@ -146,7 +146,7 @@ def test_what_an_objective_returns_is_stored_whole_or_refused_as_a_failure(url, 
     for command in (["export", "--format", "csv"], ["study", "show"]):
         code, _, error = run([*command, row.name], {"DATABASE_URL": url})
         assert code == 0, error
-    store.delete(row.id)
+    assert studies.delete(db, row) == "deleted"
 
 
 @cases(20)
@@ -154,12 +154,12 @@ def test_what_an_objective_returns_is_stored_whole_or_refused_as_a_failure(url, 
 @example(error="\0\ud800", worker="w")
 @example(error="", worker="")
 @example(error="x" * 1_000_000, worker="w")
-def test_any_text_of_an_error_is_kept(url, store, connection, error, worker):
-    row = make_study(store, f"s{uuid.uuid4().hex[:8]}", trials=1, max_failures=1)
+def test_any_text_of_an_error_is_kept(url, db, connection, error, worker):
+    row = make_study(db, f"s{uuid.uuid4().hex[:8]}", trials=1, max_failures=1)
     held = take(connection, row.name, worker)
     assert protocol.fail(connection, held, error, 1.0) == "failed"
     (kept,) = connection.execute("select error from ledger.attempt where claim = %s", (held.claim,)).fetchone()
     assert kept == error.replace("\0", "\\0").encode(errors="backslashreplace").decode()
     code, _, said = run(["export", row.name, "--format", "csv"], {"DATABASE_URL": url})
     assert code == 0, said
-    store.delete(row.id)
+    assert studies.delete(db, row) == "deleted"

@@ -1,4 +1,4 @@
-"""Finished trials from elsewhere are evidence: proposals follow from them, nobody trains them, the budget stays."""
+"""Imported trials: proposals depend on them, no worker trains them, and they do not count towards the budget."""
 
 import uuid
 from collections.abc import Iterator
@@ -7,16 +7,16 @@ from typing import Any
 import optuna
 import psycopg
 import pytest
+from sqlalchemy import Connection
 
-from ledger.database import protocol
+from ledger.database import protocol, reads, studies, transfer, trials
 from ledger.database.connection import engine
-from ledger.database.store import Finished, Store
+from ledger.database.trials import Finished
 from ledger.errors import LedgerError
-from ledger.manager.batch import Manager, register
-from ledger.manager.steady import SteadyManager
+from ledger.manager.registration import register
 from ledger.proposals import mean_loss
 from ledger.verification import verify
-from tests.integration.ledgers import make_study
+from tests.integration.ledgers import make_study, managed
 from tests.integration.test_commands import run as run
 from tests.integration.test_enqueue import recorded, sources, verified
 from tests.integration.test_manager import square, study
@@ -26,93 +26,92 @@ from tests.integration.test_verification import corrupt
 HISTORY = [Finished({"x": x}, x * x, {}) for x in (-0.75, 0.5, 0.875)]
 
 
-def bring_in(store: Store, study_id: int, finished: list[Finished] = HISTORY) -> int:
-    return store.import_trials(study_id, finished, mean_loss([one.loss for one in finished]))
+def bring_in(db: Connection, study_id: int, finished: list[Finished] = HISTORY) -> int:
+    return trials.import_finished(db, study_id, finished, mean_loss([one.loss for one in finished]))
 
 
-def test_they_are_told_at_once_and_are_observations_towards_the_initial_points(store, connection, workers, tmp_path):
-    row = recorded(store, study(tmp_path))
-    assert bring_in(store, row.id) == 0
-    (first,) = store.iterations(row.id)
+def test_they_are_told_at_once_and_are_observations_towards_the_initial_points(db, connection, workers, tmp_path):
+    row = recorded(db, study(tmp_path))
+    assert bring_in(db, row.id) == 0
+    (first,) = studies.iterations(db, row.id)
     assert (first.size, first.best_loss, first.told_at) == (3, 0.25, first.asked_at)
     assert first.mean_loss == mean_loss([one.loss for one in HISTORY])
     assert protocol.claim(connection, "s", [uuid.uuid4()], "w") == []
-    assert verified(store).attempts == 0
+    assert verified(db).attempts == 0
     workers(square)
-    assert Manager(store, register(store, study(tmp_path))).run().state == "complete"
-    assert [told.surrogate is not None for told in store.iterations(row.id)] == [False, True, True, True, True]
-    assert sources(store)[:4] == [(0, 0, "imported"), (1, 0, "imported"), (2, 0, "imported"), (3, 1, "proposed")]
-    assert len(sources(store)) == 11
-    assert verified(store).recomputed == 4
-    progress = store.progress("s")[0]
-    assert (progress.iterations_told, progress.iterations, progress.attempts) == (5, 5, 8)
+    assert managed(db, register(db, study(tmp_path))).run().state == "complete"
+    assert [told.surrogate is not None for told in studies.iterations(db, row.id)] == [False, True, True, True, True]
+    assert sources(db)[:4] == [(0, 0, "imported"), (1, 0, "imported"), (2, 0, "imported"), (3, 1, "proposed")]
+    assert len(sources(db)) == 11
+    assert verified(db).recomputed == 4
+    progress = reads.progress(db, "s")[0]
+    assert (progress.iterations_told, progress.budget, progress.attempts) == (5, 8, 8)
 
 
-def test_what_is_proposed_follows_from_them(store, workers, tmp_path):
+def test_what_is_proposed_follows_from_them(db, workers, tmp_path):
     """The same study proposes other points where the losses are others."""
     workers(square)
     found = []
     for name, sign in (("s", 1), ("t", -1)):
         asked = study(tmp_path).model_copy(update={"name": name})
-        row = recorded(store, asked)
-        bring_in(store, row.id, [Finished(one.params, sign * one.loss, {}) for one in HISTORY])
-        Manager(store, register(store, asked)).run()
-        found.append([one.params for one in store.trials(row.id) if one.source == "proposed"])
+        row = recorded(db, asked)
+        bring_in(db, row.id, [Finished(one.params, sign * one.loss, {}) for one in HISTORY])
+        managed(db, register(db, asked)).run()
+        found.append([one.params for one in trials.all_of(db, row.id) if one.source == "proposed"])
     assert found[0] != found[1]
 
 
-def test_those_that_come_while_an_iteration_is_under_way_join_it(store, url, workers, tmp_path):
+def test_those_that_come_while_an_iteration_is_under_way_join_it(db, url, workers, tmp_path):
     came: list[int] = []
 
     def watch(progress: Any) -> None:
         if not came:
             with engine(url).connect() as connection:
-                came.append(bring_in(Store(connection), row.id))
+                came.append(bring_in(connection, row.id))
             workers(square)
 
-    row = register(store, study(tmp_path))
-    assert Manager(store, row, watch).run().state == "complete"
-    first = store.iterations(row.id)[0]
-    assert (first.size, came, store.study("s").iterations) == (5, [2], 4)
-    assert verified(store).recomputed == 4
+    row = register(db, study(tmp_path))
+    assert managed(db, row, watch).run().state == "complete"
+    first = studies.iterations(db, row.id)[0]
+    assert (first.size, came, studies.get(db, "s").budget) == (5, [2], 8)
+    assert verified(db).recomputed == 4
 
 
 @pytest.mark.parametrize("mode", ["batch", "steady"])
-def test_a_study_of_which_no_trial_completes_fails_whatever_was_measured_elsewhere(store, workers, tmp_path, mode):
+def test_a_study_of_which_no_trial_completes_fails_whatever_was_measured_elsewhere(db, workers, tmp_path, mode):
     asked = study(tmp_path, mode=mode)
-    row = register(store, asked)
-    bring_in(store, row.id)
+    row = register(db, asked)
+    bring_in(db, row.id)
     workers(lambda _params: None)
-    manager = (SteadyManager if mode == "steady" else Manager)(store, register(store, asked))
-    assert manager.run().state == "failed"
-    assert verified(store).trials == 9
-    assert store.trials(row.id)[-1].state == "failed"
+    assert managed(db, register(db, asked)).run().state == "failed"
+    assert verified(db).trials == 9
+    assert trials.all_of(db, row.id)[-1].state == "failed"
 
 
-def test_in_steady_mode_they_are_seen_at_once_and_cost_nothing_of_the_budget(store, url, workers, tmp_path):
+def test_in_steady_mode_they_are_seen_at_once_and_cost_nothing_of_the_budget(db, url, workers, tmp_path):
     asked = study(tmp_path, mode="steady", batch_size=3)
-    row = recorded(store, asked)
-    bring_in(store, row.id)
+    row = recorded(db, asked)
+    bring_in(db, row.id)
     came: list[int] = []
 
     def watch(progress: Any) -> None:
         if progress.ended >= 5 and not came:
             with engine(url).connect() as connection:
-                came.append(bring_in(Store(connection), row.id, [Finished({"x": 0.25}, 0.0625, {})]))
+                came.append(bring_in(connection, row.id, [Finished({"x": 0.25}, 0.0625, {})]))
 
     workers(square)
-    assert SteadyManager(store, register(store, asked), watch).run().state == "complete"
-    counted = [source for *_, source in sources(store)]
-    assert (counted.count("proposed"), counted.count("imported"), store.study("s").iterations) == (12, 4, 4)
-    seen = [iteration.seen for iteration in store.iterations(row.id)]
+    assert managed(db, register(db, asked), watch).run().state == "complete"
+    counted = [source for *_, source in sources(db)]
+    assert (counted.count("proposed"), counted.count("imported"), studies.get(db, "s").budget) == (12, 4, 12)
+    seen = [iteration.seen for iteration in studies.iterations(db, row.id)]
     assert seen[1] == [0, 1, 2]
-    assert any(came[0] in ends for ends in seen)
-    assert verified(store).recomputed > 3
+    assert any(came[0] in ends for ends in seen if ends)
+    assert verified(db).recomputed > 3
 
 
-def test_the_best_is_shown_with_its_source(run, store, url, connection, monkeypatch, tmp_path):
-    row = recorded(store, study(tmp_path))
-    bring_in(store, row.id)
+def test_the_best_is_shown_with_its_source(run, db, url, connection, monkeypatch, tmp_path):
+    row = recorded(db, study(tmp_path))
+    bring_in(db, row.id)
     ranked = connection.execute("select rank, trial, source from ledger.best_trials order by rank").fetchall()
     assert ranked == [(1, 1, "imported"), (2, 0, "imported"), (3, 2, "imported")]
     assert {source for (source,) in connection.execute("select source from ledger.convergence")} == {"imported"}
@@ -120,17 +119,17 @@ def test_the_best_is_shown_with_its_source(run, store, url, connection, monkeypa
     assert "best        trial 1 of iteration 0, imported\n" in run("study", "show", "s")[1]
 
 
-def test_the_database_refuses_a_point_that_is_there_and_a_study_that_was_cancelled(store):
-    row = make_study(store)
-    for number, params in ((0, store.trials(row.id)[0].params), (2, store.trials(row.id)[2].params)):
+def test_the_database_refuses_a_point_that_is_there_and_a_study_that_was_cancelled(db):
+    row = make_study(db)
+    for number, params in ((0, trials.all_of(db, row.id)[0].params), (2, trials.all_of(db, row.id)[2].params)):
         with pytest.raises(
             LedgerError, match=f"trial {number} of study s has parameters that are imported, and is pend"
         ):
-            bring_in(store, row.id, [Finished({"C": 500.0}, 0.5, {}), Finished(params, 0.5, {})])
-    assert len(store.trials(row.id)) == 4
-    store.cancel(row.id, "test")
-    with pytest.raises(LedgerError, match="study s was cancelled, which is for good: import into another one"):
-        bring_in(store, row.id, [Finished({"C": 500.0}, 0.5, {})])
+            bring_in(db, row.id, [Finished({"C": 500.0}, 0.5, {}), Finished(params, 0.5, {})])
+    assert len(trials.all_of(db, row.id)) == 4
+    studies.cancel(db, row.id, "test")
+    with pytest.raises(LedgerError, match="study s was cancelled, which is final: import into another study"):
+        bring_in(db, row.id, [Finished({"C": 500.0}, 0.5, {})])
 
 
 @pytest.mark.parametrize(
@@ -145,12 +144,12 @@ def test_the_database_refuses_a_point_that_is_there_and_a_study_that_was_cancell
         ),
     ],
 )
-def test_verify_names_what_an_imported_trial_cannot_be(store, url, tmp_path, change, said):
-    row = recorded(store, study(tmp_path))
-    bring_in(store, row.id)
+def test_verify_names_what_an_imported_trial_cannot_be(db, url, tmp_path, change, said):
+    row = recorded(db, study(tmp_path))
+    bring_in(db, row.id)
     corrupt(url, change)
     with pytest.raises(LedgerError, match=f"^study s, {said}"):
-        verify(store.snapshot(row.id))
+        verify(transfer.snapshot(db, row.id))
 
 
 def counts(url: str) -> Any:
@@ -158,9 +157,9 @@ def counts(url: str) -> Any:
         return connection.execute("select count(*), max(number) from ledger.trial").fetchone()
 
 
-def test_csv_is_imported_whole_or_refused_in_one_line(run, store, url, monkeypatch, tmp_path):
+def test_csv_is_imported_whole_or_refused_in_one_line(run, db, url, monkeypatch, tmp_path):
     monkeypatch.setenv("DATABASE_URL", url)
-    row = recorded(store, study(tmp_path))
+    row = recorded(db, study(tmp_path))
     (tmp_path / "old.csv").write_text("x,loss,seconds\n0.5,0.25,1\n-0.5,0.3,1\n7,0.1,1\n")
     for arguments, said in [
         (["--into", "s"], 'old.csv:1: column "seconds" is neither a parameter of the study nor the loss'),
@@ -176,7 +175,7 @@ def test_csv_is_imported_whole_or_refused_in_one_line(run, store, url, monkeypat
     code, out, error = run("import", "csv", "old.csv", "--into", "s", "--ignore-extra", "--skip-unusable")
     assert (code, out) == (0, "2 finished trials are in study s as trial 0 to 1\n")
     assert error == "left out: old.csv:4: parameter 'x': 7.0 is not in [-1.0, 1.0]\n"
-    assert [(one.params, one.loss, one.source) for one in store.trials(row.id)] == [
+    assert [(one.params, one.loss, one.source) for one in trials.all_of(db, row.id)] == [
         ({"x": 0.5}, 0.25, "imported"),
         ({"x": -0.5}, 0.3, "imported"),
     ]
@@ -186,9 +185,9 @@ def test_csv_is_imported_whole_or_refused_in_one_line(run, store, url, monkeypat
         "ledger: old.csv:2: the parameters are those of trial 0 of study s, which is complete; mend it, or leave such"
         " ones out by --skip-unusable\n",
     )
-    # and a study's own csv is a history for another
+    # the csv export of a study is a history for another study
     assert run("export", "s", "--format", "csv", "--output", "s.csv")[0] == 0
-    recorded(store, study(tmp_path).model_copy(update={"name": "t"}))
+    recorded(db, study(tmp_path).model_copy(update={"name": "t"}))
     assert run("import", "csv", "s.csv", "--into", "t", "--ignore-extra")[1] == (
         "2 finished trials are in study t as trial 0 to 1\n"
     )
@@ -196,7 +195,7 @@ def test_csv_is_imported_whole_or_refused_in_one_line(run, store, url, monkeypat
 
 @pytest.fixture
 def optunas(tmp_path) -> Iterator[str]:
-    """URL of an Optuna storage with three studies."""
+    """Return the URL of an Optuna storage with three studies."""
     verbosity = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     url = f"sqlite:///{tmp_path}/optuna.db"
@@ -218,10 +217,10 @@ def optunas(tmp_path) -> Iterator[str]:
 
 @pytest.mark.parametrize(("name", "maximises"), [("low", False), ("high", True)])
 def test_an_optuna_studys_finished_trials_are_imported(
-    run, store, url, workers, optunas, monkeypatch, tmp_path, name, maximises
+    run, db, url, workers, optunas, monkeypatch, tmp_path, name, maximises
 ):
     monkeypatch.setenv("DATABASE_URL", url)
-    row = recorded(store, study(tmp_path))
+    row = recorded(db, study(tmp_path))
     code, _, error = run("import", "optuna", optunas, name, "--into", "s")
     assert (code, error.count("\n")) == (2, 1)
     assert f"trial 3 of Optuna's study {name}: the parameters are those of trial 1 of Optuna's study {name}" in error
@@ -234,23 +233,23 @@ def test_an_optuna_studys_finished_trials_are_imported(
         "the parameters are those of trial 1 of Optuna's study " + name,
         "parameter 'x'",
     ]
-    assert [(one.params["x"], one.loss, one.metrics) for one in store.trials(row.id)] == [
+    assert [(one.params["x"], one.loss, one.metrics) for one in trials.all_of(db, row.id)] == [
         (x, x * x, {"optuna_trial": number}) for number, x in enumerate((-0.75, 0.5, 0.875))
     ]
     workers(square)
-    assert Manager(store, register(store, study(tmp_path))).run().state == "complete"
-    assert verified(store).recomputed == 4
+    assert managed(db, register(db, study(tmp_path))).run().state == "complete"
+    assert verified(db).recomputed == 4
 
 
-def test_what_cannot_be_read_of_optuna_is_refused_in_one_line(run, store, url, optunas, monkeypatch, tmp_path):
+def test_what_cannot_be_read_of_optuna_is_refused_in_one_line(run, db, url, optunas, monkeypatch, tmp_path):
     monkeypatch.setenv("DATABASE_URL", url)
-    recorded(store, study(tmp_path, space='y = { type = "real", low = -1.0, high = 1.0 }'))
+    recorded(db, study(tmp_path, space='y = { type = "real", low = -1.0, high = 1.0 }'))
     (tmp_path / "other.db").write_text("no database")
     for source, name, expected, said in [
-        (optunas, "two", 2, "Optuna's study two has 2 objectives, and a study of the ledger has one loss"),
+        (optunas, "two", 2, "Optuna's study two has 2 objectives, but a study of the ledger has one loss"),
         (optunas, "lo", 2, "has no study 'lo'; did you mean 'low'?"),
         (optunas, "low", 2, "trial 0 of Optuna's study low: the space has no parameter 'x'; there are y"),
-        (f"sqlite:///{tmp_path}/none.db", "low", 2, "none.db: there is no file"),
+        (f"sqlite:///{tmp_path}/none.db", "low", 2, "none.db: no file"),
         (
             f"sqlite:///{tmp_path}/other.db",
             "low",
@@ -258,7 +257,7 @@ def test_what_cannot_be_read_of_optuna_is_refused_in_one_line(run, store, url, o
             "other.db cannot be read as an Optuna storage: file is not a data",
         ),
         ("nonsense", "low", 2, "the storage's URL cannot be parsed: write it as in sqlite:///optuna.db"),
-        # a database without Optuna's tables, which are not made
+        # a database without Optuna's tables; the import must not create them
         (f"sqlite:///{tmp_path}/empty.db", "low", 1, "cannot be read as an Optuna storage"),
         ("postgresql://me:secret@127.0.0.1:1/x", "low", 1, "me:***@127.0.0.1:1/x cannot be read as an Optuna storage"),
         ("nodb://me:secret@h/x", "low", 1, "nodb://me:***@h/x cannot be read as an Optuna storage"),

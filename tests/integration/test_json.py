@@ -1,4 +1,4 @@
-"""--json: one document with the keys that docs/json.md names, and no others."""
+"""JSON output: one document with exactly the keys in docs/json.md."""
 
 import json
 import re
@@ -13,9 +13,9 @@ from tests.integration.ledgers import take
 from tests.integration.test_commands import Run, propose, run  # noqa: F401 (a fixture)
 from tests.unit.test_commands_help import LISTINGS, commands
 
-# Below these keys stands what a study or an objective says.
+# The values of these keys depend on the study or on the objective.
 OPAQUE = {"params", "metrics", "spec", "versions"}
-# Each listing, and whether it needs a study and a trial.
+# Each listing with its arguments.
 ARGUMENTS = {
     "study list": [],
     "study show": ["s"],
@@ -29,16 +29,16 @@ ARGUMENTS = {
     "db check": [],
     "db current": [],
 }
-# A document may have the keys of another besides.
+# A document can include the keys of another one.
 INCLUDES = {"study show": "study list", "trial show": "trial list"}
 
 
 @pytest.fixture
-def ledger(run: Run, url, store, connection, monkeypatch) -> Run:  # noqa: F811
+def ledger(run: Run, url, db, connection, monkeypatch) -> Run:  # noqa: F811
     """The program on a ledger with the study s: a trial complete, after a failure, and one running."""
     monkeypatch.setenv("DATABASE_URL", url)
     monkeypatch.setenv("FORCE_COLOR", "1")
-    propose(store)
+    propose(db)
     protocol.announce(connection, "w", "host", 7, {"python": "3"})
     protocol.fail(connection, take(connection), "Traceback\nValueError: no", 0.5)
     protocol.complete(connection, take(connection), 0.25, {"accuracy": 0.75}, 1.5)
@@ -90,7 +90,7 @@ def test_a_listing_is_one_document_with_the_keys_of_its_documentation(ledger, ro
     assert found, "there is something to list"
     assert found <= named
     own = documented(root, listing)
-    # words of the explanations are in code, too, such as states
+    # explanations also contain code, such as states
     first_cells = set(re.findall(r"`([a-z_]+)`", " ".join(first_column(root, listing))))
     assert first_cells - {"difference"} <= found
     assert first_cells <= own

@@ -1,10 +1,11 @@
-"""docs/kubernetes/: manifests that Kubernetes and KEDA know, and that fit the ledger."""
+"""docs/kubernetes/: manifests that are valid for Kubernetes and KEDA, and agree with the ledger."""
 
 import kubernetes_validate
 import psycopg
 import pytest
 import yaml
 
+from ledger.database import studies
 from tests.integration.ledgers import make_study, take
 from tests.integration.test_privileges import make_roles, upgrade
 from tests.pages import ROOT
@@ -34,7 +35,7 @@ def test_each_manifest_is_what_kubernetes_knows(name):
 
 
 @pytest.mark.parametrize("name", [name for name in CORE if "Secret" not in name])
-def test_each_process_is_of_an_image_that_there_is_has_its_roles_url_and_no_rights(name):
+def test_each_process_has_an_image_its_roles_url_and_no_rights(name):
     one = CORE[name]
     target = container(one)["image"].partition("ledger-")[2].partition(":")[0]
     assert f" AS {target}\n" in (ROOT / "compose" / "Dockerfile").read_text()
@@ -47,9 +48,9 @@ def test_each_process_is_of_an_image_that_there_is_has_its_roles_url_and_no_righ
 def test_a_worker_has_the_time_to_leave_and_the_memory_to_fail_alone():
     workers = OBJECTS["workers.yaml Deployment"]
     assert workers["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] > int(
-        variables(workers)["WORKER_GRACE"]
+        variables(workers)["LEDGER_WORKER_GRACE"]
     )
-    assert variables(workers)["WORKER_MEMORY_LIMIT"] == "3G"
+    assert variables(workers)["LEDGER_WORKER_MEMORY_LIMIT"] == "3G"
     assert container(workers)["resources"]["limits"]["memory"] == "4Gi"
     assert container(workers)["livenessProbe"]["exec"]["command"] == ["python", "/opt/ledger/healthy.py"]
 
@@ -73,14 +74,14 @@ def test_the_scaler_names_what_there_is_by_the_fields_that_keda_knows():
     assert trigger["authenticationRef"] == {"name": authentication["metadata"]["name"]}
 
 
-def test_the_scalers_question_is_answered_to_a_reader_with_what_there_is_to_do(url, store, connection):
+def test_a_reader_gets_the_scalers_answer(url, db, connection):
     of_role = make_roles(url)
     upgrade(of_role("ledger_owner"))
     query = OBJECTS["scaler.yaml ScaledObject"]["spec"]["triggers"][0]["metadata"]["query"]
     with psycopg.connect(of_role("ledger_reader"), autocommit=True) as reader:
         assert reader.execute(query).fetchall() == [(0,)]
-        make_study(store, "busy", trials=3)
+        make_study(db, "busy", trials=3)
         take(connection, "busy")
-        make_study(store, "paused", trials=2)
-        store.pause(store.study("paused").id)
+        make_study(db, "paused", trials=2)
+        studies.pause(db, studies.get(db, "paused").id)
         assert reader.execute(query).fetchall() == [(3,)]

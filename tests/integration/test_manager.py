@@ -1,4 +1,4 @@
-"""The manager: ask, insert, wait, tell, and what it does when trials fail, a study is paused, or it is killed."""
+"""The manager: ask, insert, wait and tell; failing trials, paused studies, and killed managers."""
 
 import threading
 import time
@@ -8,19 +8,21 @@ from typing import Any
 
 import psycopg
 import pytest
+from sqlalchemy import Connection
 
-from ledger.database import protocol
+from ledger.database import protocol, studies, transfer, trials
 from ledger.database.connection import engine
-from ledger.database.store import Store
 from ledger.errors import LedgerError
-from ledger.manager.batch import Manager, register
-from ledger.study.spec import Study, assemble
-from tests.integration.ledgers import claim_one
+from ledger.manager.registration import register
+from ledger.study.file import assemble
+from ledger.study.spec import StudySpec
+from ledger.verification import verify
+from tests.integration.ledgers import claim_one, managed
 
 Loss = Callable[[dict[str, Any]], float | None]
 
 
-def study(tmp_path, space='x = { type = "real", low = -1.0, high = 1.0 }', limits="", **options: Any) -> Study:
+def study(tmp_path, space='x = { type = "real", low = -1.0, high = 1.0 }', limits="", **options: Any) -> StudySpec:
     file = tmp_path / "study.toml"
     file.write_text(
         f'[study]\nname = "s"\n[objective]\nfunction = "m:f"\n[optimizer]\nbase_estimator = "ET"\n'
@@ -31,7 +33,7 @@ def study(tmp_path, space='x = { type = "real", low = -1.0, high = 1.0 }', limit
 
 @pytest.fixture
 def workers(url) -> Iterator[Callable[[Loss], None]]:
-    """Starts a worker with this loss; None fails the trial. It works until the test's end."""
+    """Return a function that starts a worker with a loss. The loss None makes the trial fail."""
     done = threading.Event()
     threads: list[threading.Thread] = []
 
@@ -63,137 +65,136 @@ def square(params: dict[str, Any]) -> float:
     return float(params["x"]) ** 2
 
 
-def proposed(store: Store) -> list[tuple[Any, ...]]:
-    return [(row.number, row.iteration, row.params, row.loss) for row in store.trials(store.study("s").id)]
+def proposed(db: Connection) -> list[tuple[Any, ...]]:
+    return [(row.number, row.iteration, row.params, row.loss) for row in trials.all_of(db, studies.get(db, "s").id)]
 
 
-def test_a_study_is_carried_to_its_end(store, workers, tmp_path):
+def test_a_study_is_carried_to_its_end(db, workers, tmp_path):
     workers(square)
-    row = Manager(store, register(store, study(tmp_path))).run()
+    row = managed(db, register(db, study(tmp_path))).run()
     assert row.state == "complete"
-    iterations = store.iterations(row.id)
+    iterations = studies.iterations(db, row.id)
     assert [(told.number, told.size, told.told_at is not None) for told in iterations] == [
         (number, 2, True) for number in range(4)
     ]
     for told in iterations:
-        losses = [trial.loss for trial in store.trials(row.id, iteration=told.number)]
+        losses = [trial.result for trial in trials.all_of(db, row.id, iteration=told.number)]
         assert (told.mean_loss, told.best_loss) == (sum(losses) / 2, min(losses))
     assert [told.surrogate is not None for told in iterations] == [False, True, True, True]
 
 
-def test_the_same_study_continues_a_larger_budget_extends_and_other_settings_are_refused(store, workers, tmp_path):
+def test_a_study_is_continued_or_extended_and_other_settings_are_refused(db, workers, tmp_path):
     workers(square)
-    Manager(store, register(store, study(tmp_path, iterations=2))).run()
-    assert register(store, study(tmp_path, iterations=2)).state == "complete"
-    extended = register(store, study(tmp_path, iterations=3))
-    assert (extended.state, extended.iterations) == ("running", 3)
+    managed(db, register(db, study(tmp_path, iterations=2))).run()
+    assert register(db, study(tmp_path, iterations=2)).state == "complete"
+    extended = register(db, study(tmp_path, iterations=3))
+    assert (extended.state, extended.budget) == ("running", 6)
     with pytest.raises(LedgerError, match=r"seed: 1 recorded, 2 asked.*another --name"):
-        register(store, study(tmp_path, iterations=3, seed=2))
+        register(db, study(tmp_path, iterations=3, seed=2))
     with pytest.raises(LedgerError, match="a budget only grows"):
-        register(store, study(tmp_path, iterations=1))
+        register(db, study(tmp_path, iterations=1))
 
 
 @pytest.mark.parametrize("told_before", [0, 1, 2])
-def test_a_manager_that_was_killed_proposes_what_the_undisturbed_one_does(store, url, workers, tmp_path, told_before):
+def test_a_killed_manager_s_successor_proposes_the_same_points(db, url, workers, tmp_path, told_before):
     class Killed(Exception):
         pass
 
     workers(square)
     calm = study(tmp_path).model_copy(update={"name": "calm"})
-    Manager(store, register(store, calm)).run()
-    undisturbed = [(row.number, row.iteration, row.params, row.loss) for row in store.trials(store.study("calm").id)]
+    managed(db, register(db, calm)).run()
+    undisturbed = [
+        (row.number, row.iteration, row.params, row.loss) for row in trials.all_of(db, studies.get(db, "calm").id)
+    ]
 
     def kill(progress: Any) -> None:
         if progress.ended >= 2 * told_before:
             raise Killed
 
     with engine(url).connect() as connection:
-        first = Store(connection)
+        first = connection
         with pytest.raises(Killed):
-            Manager(first, register(first, study(tmp_path)), kill).run()
-    Manager(store, register(store, study(tmp_path))).run()
-    assert proposed(store) == undisturbed
+            managed(first, register(first, study(tmp_path)), kill).run()
+    managed(db, register(db, study(tmp_path))).run()
+    assert proposed(db) == undisturbed
 
 
-def test_a_second_manager_is_refused(store, url, tmp_path):
-    Manager(store, register(store, study(tmp_path)))
-    with engine(url).connect() as connection, pytest.raises(LedgerError, match="study s has a manager already"):
-        other = Store(connection)
-        Manager(other, other.study("s"))
+def test_a_second_manager_is_refused(db, url, tmp_path):
+    managed(db, register(db, study(tmp_path)))
+    with engine(url).connect() as connection, pytest.raises(LedgerError, match="study s has a manager"):
+        other = connection
+        managed(other, studies.get(other, "s"))
 
 
-def test_a_failed_trial_is_told_as_the_worst_and_the_study_goes_on(store, workers, tmp_path):
+def test_a_study_goes_on_after_a_failed_trial(db, workers, tmp_path):
     workers(lambda params: None if params["x"] < 0 else square(params))
-    row = Manager(store, register(store, study(tmp_path, iterations=6))).run()
+    row = managed(db, register(db, study(tmp_path, iterations=6))).run()
     assert row.state == "complete"
-    states = {trial.state for trial in store.trials(row.id)}
+    states = {trial.state for trial in trials.all_of(db, row.id)}
     assert states == {"complete", "failed"}
 
 
-def test_three_rounds_in_which_every_trial_failed_fail_the_study_and_a_resume_tries_one_more(store, workers, tmp_path):
+def test_three_failed_rounds_fail_the_study_and_a_resume_tries_another(db, workers, tmp_path):
     broken = threading.Event()
     workers(lambda params: square(params) if broken.is_set() else None)
-    manager = Manager(store, register(store, study(tmp_path, iterations=1)))
-    row = manager.run()
+    row = managed(db, register(db, study(tmp_path, iterations=1))).run()
     assert row.state == "failed"
     assert "every trial of 3 rounds failed" in (row.reason or "")
     assert "ValueError: no" in (row.reason or "")
-    points = [trial.params["x"] for trial in store.trials(row.id)]
+    points = [trial.params["x"] for trial in trials.all_of(db, row.id)]
     assert len(set(points)) == 6, "each round has new points"
     broken.set()
-    store.run(row.id)
-    assert manager.run(another_round=True).state == "complete"
-    (told,) = store.iterations(row.id)
+    studies.resume(db, row.id)
+    assert managed(db, row).run(another_round=True).state == "complete"
+    (told,) = studies.iterations(db, row.id)
     assert (told.round, told.size) == (3, 8)
 
 
-def test_huge_losses_have_a_mean(store, workers, tmp_path):
+def test_huge_losses_have_a_mean(db, workers, tmp_path):
     workers(lambda params: 1.7e308)
-    row = Manager(store, register(store, study(tmp_path, iterations=1))).run()
-    assert [told.mean_loss for told in store.iterations(row.id)] == [1.7e308]
+    row = managed(db, register(db, study(tmp_path, iterations=1))).run()
+    assert [told.mean_loss for told in studies.iterations(db, row.id)] == [1.7e308]
 
 
-def test_a_discrete_space_that_is_used_up_completes_the_study_early(store, workers, tmp_path):
+def test_a_used_up_discrete_space_completes_the_study_early(db, workers, tmp_path):
     workers(square)
-    row = Manager(store, register(store, study(tmp_path, 'x = { type = "integer", low = 1, high = 5 }'))).run()
+    row = managed(db, register(db, study(tmp_path, 'x = { type = "integer", low = 1, high = 5 }'))).run()
     assert row.state == "complete"
     assert row.reason == "the space is used up: all 5 points of it were tried"
-    assert sorted(trial.params["x"] for trial in store.trials(row.id)) == [1, 2, 3, 4, 5]
+    assert sorted(trial.params["x"] for trial in trials.all_of(db, row.id)) == [1, 2, 3, 4, 5]
 
 
-def test_a_cancelled_study_ends_its_manager(store, url, tmp_path):
+def test_a_cancelled_study_ends_its_manager(db, url, tmp_path):
     def cancel(_progress: Any) -> None:
         with engine(url).connect() as connection:
-            other = Store(connection)
-            other.cancel(other.study("s").id, "test")
+            other = connection
+            studies.cancel(other, studies.get(other, "s").id, "test")
 
-    assert Manager(store, register(store, study(tmp_path)), cancel).run().state == "cancelled"
+    assert managed(db, register(db, study(tmp_path)), cancel).run().state == "cancelled"
 
 
-def test_a_paused_study_hands_out_nothing_until_it_runs_again(store, url, workers, tmp_path):
+def test_a_paused_study_hands_out_nothing_until_it_runs_again(db, url, workers, tmp_path):
     seen: list[int] = []
 
     def watch(progress: Any) -> None:
         seen.append(progress.ended)
         with engine(url).connect() as connection:
-            other = Store(connection)
-            row = other.study("s")
+            other = connection
+            row = studies.get(other, "s")
             if len(seen) == 1:
-                other.pause(row.id)
+                studies.pause(other, row.id)
                 workers(square)
             elif len(seen) == 8:
                 assert row.state == "paused"
-                other.run(row.id)
+                studies.resume(other, row.id)
 
-    row = Manager(store, register(store, study(tmp_path)), watch).run()
+    row = managed(db, register(db, study(tmp_path)), watch).run()
     assert row.state == "complete"
     assert seen[:8] == [0] * 8
 
 
-def test_a_lease_that_ran_out_under_watch_is_taken_back_and_an_old_one_is_not(
-    store, connection, workers, advance, tmp_path
-):
-    row = register(store, study(tmp_path, iterations=1, limits="lease = 2.0\nheartbeat = 0.5"))
+def test_only_a_lease_that_ran_out_under_watch_is_taken_back(db, connection, workers, advance, tmp_path):
+    row = register(db, study(tmp_path, iterations=1, limits="lease = 2.0\nheartbeat = 0.5"))
     began = time.monotonic()
     taken_back: list[float] = []
     claims: list[uuid.UUID] = []
@@ -201,15 +202,47 @@ def test_a_lease_that_ran_out_under_watch_is_taken_back_and_an_old_one_is_not(
     def watch(_progress: Any) -> None:
         if not claims:
             held = claim_one(connection, "s", uuid.uuid4(), "lost")
-            assert held is not None
+            if held is None:
+                return  # nothing is proposed yet
             claims.append(held.claim)
-            # by the database's clock it is long over, as after an outage
+            # by the database's clock, the lease expired long ago, as after an outage
             advance(1000)
         elif not taken_back and connection.execute("select from ledger.trial where lost = 1").fetchall():
             taken_back.append(time.monotonic() - began)
             workers(square)
 
-    assert Manager(store, row, watch).run().state == "complete"
+    assert managed(db, row, watch).run().state == "complete"
     outcome = connection.execute("select outcome, worker from ledger.attempt where claim = %s", claims).fetchone()
     assert outcome == ("lost", "lost")
     assert taken_back[0] >= 2.0, "only a lease that was watched to its end is taken back"
+
+
+def test_the_last_batch_is_smaller_where_the_budget_asks_for_it(db, workers, tmp_path):
+    workers(square)
+    row = managed(db, register(db, study(tmp_path, iterations=None, trials=5))).run()
+    assert [iteration.size for iteration in studies.iterations(db, row.id)] == [2, 2, 1]
+    assert verify(transfer.snapshot(db, row.id)).recomputed == 3
+    extended = managed(db, register(db, study(tmp_path, iterations=None, trials=8))).run()
+    assert [iteration.size for iteration in studies.iterations(db, extended.id)] == [2, 2, 1, 2, 1]
+
+
+def test_a_manager_whose_study_was_taken_stops_before_it_writes(db, url, connection, tmp_path):
+    row = register(db, study(tmp_path))
+
+    def take(_progress: Any) -> None:
+        connection.execute("update ledger.manager set claim = gen_random_uuid()")
+
+    with pytest.raises(LedgerError, match="study s was taken by another manager, so this manager stops"):
+        managed(db, row, take).run()
+    assert connection.execute("select count(*) from ledger.trial").fetchone() == (0,)
+
+
+def test_a_manager_that_ended_leaves_its_study_at_once(db, url, tmp_path):
+    def stop(_progress: Any) -> None:
+        raise KeyboardInterrupt
+
+    row = register(db, study(tmp_path))
+    with pytest.raises(KeyboardInterrupt):
+        managed(db, row, stop).run()
+    with engine(url).connect() as other:
+        managed(other, row)

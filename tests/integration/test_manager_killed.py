@@ -1,4 +1,4 @@
-"""A manager killed at any statement, before it is sent, after it is done, and around every commit."""
+"""A manager that is killed at any statement: before it is sent, after its execution, and around each commit."""
 
 import json
 import time
@@ -9,16 +9,18 @@ from typing import Any
 
 import psycopg
 import pytest
+from sqlalchemy import Connection
 
 from ledger import proposals
 from ledger.database import protocol
 from ledger.database.connection import BoundedConnection, engine
-from ledger.database.store import Store
 from ledger.errors import LedgerError
-from ledger.manager import batch as manager
-from ledger.manager.batch import Manager, register
-from ledger.study.spec import Study, assemble
-from tests.integration.ledgers import claim_one
+from ledger.manager import loop
+from ledger.manager.loop import Manager
+from ledger.manager.registration import register
+from ledger.study.file import assemble
+from ledger.study.spec import StudySpec
+from tests.integration.ledgers import claim_one, managed
 
 
 class Killed(BaseException):
@@ -26,10 +28,10 @@ class Killed(BaseException):
 
 
 class Faults:
-    """Counts the moments at which a manager can die, and kills it at one of them.
+    """Counter of the moments at which a manager can die. It kills the manager at one of them.
 
-    A moment is before or after each statement, and before or after each commit, on the connections of the ledger's
-    own kind. After each commit the workers' work is done on `workers`, so that a manager's moments are always the same.
+    A moment is before or after a statement or a commit, on the connections of the ledger. After each commit, `workers`
+    completes the pending trials, so that the moments of a manager are always the same.
     """
 
     def __init__(self, workers: psycopg.Connection[Any]) -> None:
@@ -41,9 +43,11 @@ class Faults:
         self.moments, self.fatal = [], fatal
 
     def pass_by(self, connection: Any, moment: str) -> None:
+        if self.fatal is not None and len(self.moments) > self.fatal:
+            raise Killed("a killed process does nothing more")
         self.moments.append(moment)
         if self.fatal == len(self.moments) - 1:
-            # what a kill does: the socket closes, and nothing is said
+            # like a kill: the socket closes without a message
             connection.pgconn.finish()
             raise Killed(moment)
 
@@ -82,44 +86,44 @@ def faults(connection, monkeypatch) -> Faults:
 
 @pytest.fixture
 def remembered_proposals(monkeypatch) -> None:
-    """Proposals are a pure function (tests/unit/test_proposals.py), so each is computed once."""
+    """Cache the proposals, which are a pure function (tests/unit/test_proposals.py)."""
     known: dict[str, Any] = {}
     propose = proposals.propose
 
-    def remembered(study: Study, *args: Any) -> Any:
+    def remembered(study: StudySpec, *args: Any) -> Any:
         key = json.dumps([study.spec(), args], default=vars)
         if key not in known:
             known[key] = propose(study, *args)
         return known[key]
 
-    monkeypatch.setattr(manager, "propose", remembered)
-    monkeypatch.setattr(manager, "LOCK_POLL", 0.005)
+    monkeypatch.setattr(loop, "propose", remembered)
+    monkeypatch.setattr(loop, "TAKE_POLL", 0.005)
 
 
-def study(tmp_path, name: str) -> Study:
+def study(tmp_path, name: str) -> StudySpec:
     file = tmp_path / "study.toml"
     file.write_text(
-        f'[study]\nname = "{name}"\niterations = 3\npoints = 2\nseed = 1\n[objective]\nfunction = "m:f"\n'
+        f'[study]\nname = "{name}"\niterations = 3\nbatch_size = 2\nseed = 1\n[objective]\nfunction = "m:f"\n'
         '[optimizer]\nbase_estimator = "ET"\n[space]\nx = { type = "real", low = -1.0, high = 1.0 }\n'
     )
     return assemble({}, file)
 
 
 @contextmanager
-def store_of(url: str) -> Iterator[Store]:
+def connection_of(url: str) -> Iterator[Connection]:
     with engine(url, "ledger manager test").connect() as connection:
-        yield Store(connection)
+        yield connection
 
 
-def carry_on(url: str, study: Study) -> None:
-    with store_of(url) as store:
-        Manager(store, register(store, study)).run()
+def carry_on(url: str, study: StudySpec) -> None:
+    with connection_of(url) as db:
+        managed(db, register(db, study)).run()
 
 
 def outcome(connection: psycopg.Connection[Any], name: str) -> list[tuple[Any, ...]]:
     found = []
     for statement in (
-        "select state, iterations, spec from ledger.study where name = %s",
+        "select state, budget, spec from ledger.study where name = %s",
         "select i.number, i.round, i.size, i.mean_loss, i.best_loss, i.surrogate, i.told_at is not null"
         " from ledger.iteration i join ledger.study on id = study_id where name = %s order by 1",
         "select t.number, t.iteration, t.round, t.params, t.state, t.loss, t.attempts, t.failures, t.lost"
@@ -136,7 +140,14 @@ def test_a_manager_killed_at_any_statement_leaves_a_study_that_goes_on_as_the_un
     undisturbed = outcome(connection, "calm")
     assert [row[5] for row in undisturbed if len(row) == 9] != []
     moments = list(faults.moments)
-    for of_interest in ("INSERT INTO ledger.study", "INSERT INTO ledger.trial", "UPDATE ledger.iteration SET told_at"):
+    for of_interest in (
+        "ledger.create_study",
+        "ledger.claim_study",
+        "ledger.propose",
+        "ledger.tell",
+        "ledger.finish",
+        "ledger.leave_study",
+    ):
         assert any(of_interest in moment for moment in moments), of_interest
 
     for fatal, moment in enumerate(moments):
@@ -150,41 +161,26 @@ def test_a_manager_killed_at_any_statement_leaves_a_study_that_goes_on_as_the_un
         assert outcome(connection, name) == undisturbed, f"killed at moment {fatal}: {moment}"
 
 
-def test_a_manager_whose_lock_is_lost_stops_before_it_writes(url, connection, faults, remembered_proposals, tmp_path):
-    with store_of(url) as store:
-        row = register(store, study(tmp_path, "s"))
-
-        def lose(_progress: Any) -> None:
-            # what a pooler does that gives the next transaction another session
-            with store._connection.begin():
-                store._connection.exec_driver_sql("select pg_advisory_unlock_all()")
-
-        with pytest.raises(LedgerError, match="this manager's lock is lost, so it stops before it writes"):
-            Manager(store, row, lose).run()
-    told = connection.execute("select told_at from ledger.iteration").fetchall()
-    assert told == [(None,)]
-
-
-def test_a_manager_ends_the_session_that_its_own_lost_connection_left_behind(url, tmp_path, connection):
-    role = "ledger manager here-1-ab"
-    with engine(url, role).connect() as lost, engine(url, role).connect() as again:
-        row = register(Store(lost), study(tmp_path, "s"))
-        Manager(Store(lost), row)
-        Manager(Store(again), row)
-        with pytest.raises(Exception, match="terminat|closed"):
-            Store(lost).study("s")
+def test_a_manager_takes_its_study_again_on_another_connection(url, tmp_path):
+    claim = uuid.uuid4()
+    with connection_of(url) as lost, connection_of(url) as again:
+        row = register(lost, study(tmp_path, "s"))
+        Manager(lost, row, claim, "one")
+        Manager(again, row, claim, "one")
+        with connection_of(url) as other, pytest.raises(LedgerError, match="study s has a manager"):
+            Manager(other, row, uuid.uuid4(), "two")
 
 
 def test_a_manager_that_waits_goes_on_when_the_other_has_left(url, connection, faults, monkeypatch, tmp_path):
-    with engine(url, "ledger manager one").connect() as one, engine(url, "ledger manager two").connect() as two:
-        row = register(Store(one), study(tmp_path, "s"))
-        first = Manager(Store(one), row)
+    with connection_of(url) as one, connection_of(url) as two:
+        row = register(one, study(tmp_path, "s"))
+        first = managed(one, row)
 
         def leave(*_: Any) -> None:
             one.close()
 
         with monkeypatch.context() as patch:
             patch.setattr(time, "sleep", leave)
-            second = Manager(Store(two), row, wait=True)
+            second = managed(two, row, wait=True)
         assert first is not second
         assert second.run().state == "complete"

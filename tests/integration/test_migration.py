@@ -1,4 +1,4 @@
-"""Migrations: up, down, at once, on a ledger in use; and what is said of a database that is not right."""
+"""Migrations: up, down, in parallel and on a ledger in use; and the messages about an invalid database."""
 
 import os
 import subprocess
@@ -14,20 +14,19 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 
 from ledger.database import connection as connections
-from ledger.database import migration, protocol, revision
+from ledger.database import migration, protocol, reads, revision, studies
 from ledger.database.connection import connect, engine
-from ledger.database.store import Store
 from ledger.database.tables import SCHEMA, metadata
 from ledger.errors import LedgerError, UsageError
 from ledger.resources import folder
 from tests.conftest import _database
-from tests.integration.ledgers import claim_one, make_study
+from tests.integration.ledgers import claim_one, make_study, tell
 
 REVISIONS = revision.known()
 
 
 def objects(connection: Connection) -> set[tuple[str, ...]]:
-    """All that the catalog says of the schema's tables, but the owner and alembic's own."""
+    """Return the catalog's descriptions of the tables, without the owner and Alembic's table."""
     statements = [
         "select 'column', attrelid::regclass::text, attname, format_type(atttypid, atttypmod), attnotnull::text,"
         " attgenerated::text, attidentity::text, pg_get_expr(adbin, adrelid)"
@@ -90,7 +89,7 @@ def test_models_and_migrations_agree(server, empty):
 
 
 def described(connection: Connection) -> dict[tuple[str, str], str | None]:
-    """What pg_description says of every table, view, column and function of the schema, and of the schema itself."""
+    """Return the comments of all tables, views, columns and functions of the schema, and of the schema."""
     statements = [
         "select relname, coalesce(attname, ''), description from pg_class left join pg_attribute"
         " on attrelid = pg_class.oid and attnum > 0 and not attisdropped"
@@ -118,7 +117,7 @@ def test_the_database_explains_itself(empty):
     }
     assert all(declared.values())
     assert {place: found[place] for place in declared} == declared
-    # a view that shows a table says the same of its columns
+    # a view that shows a table has the comments of the table's columns
     assert found["trials", "loss"] == declared["trial", "loss"]
     assert not any("\n" in str(comment) or len(str(comment)) > 250 for comment in found.values())
 
@@ -145,9 +144,9 @@ def test_a_ledger_with_a_study_under_way_is_upgraded_from_every_revision(empty, 
     migration.upgrade(empty)
     migration.check(empty)
 
-    store = Store(empty)
-    study = store.study("under-way")
-    last = store.last_iteration(study.id)
+    db = empty
+    study = studies.get(db, "under-way")
+    last = studies.iterations(db, study.id)[-1]
     assert last is not None
     assert (last.number, last.told_at) == (1, None)
     with psycopg.connect(empty_url, autocommit=True) as connection:
@@ -160,8 +159,8 @@ def test_a_ledger_with_a_study_under_way_is_upgraded_from_every_revision(empty, 
         assert pending is not None
         assert protocol.complete(connection, pending, 0.125, {}, 1.0) == "recorded"
         assert claim_one(connection, "under-way", uuid.uuid4(), "w") is None
-    assert store.tell(study.id, 1, 0.25, 0.125)
-    assert [row.state for row in store.progress()] == ["running", "complete"]
+    assert tell(db, study, 1, 0.25, 0.125) == "told"
+    assert [row.state for row in reads.progress(db)] == ["running", "complete"]
 
 
 def test_upgrade_is_safe_to_run_from_several_processes_at_once(empty_url):
@@ -193,14 +192,14 @@ def test_check_names_a_schema_that_is_too_new_and_upgrade_refuses_it(empty):
     with empty.begin():
         empty.execute(text("update ledger.alembic_version set version_num = 'ffff'"))
     for act in (migration.check, migration.upgrade):
-        with pytest.raises(LedgerError, match="too new: revision ffff is not known to this package"):
+        with pytest.raises(LedgerError, match="too new: this package does not know revision ffff"):
             act(empty)
 
 
 def test_check_names_a_schema_that_is_too_old(empty, monkeypatch):
     migration.upgrade(empty)
     monkeypatch.setattr(revision, "head", lambda: "0099")
-    with pytest.raises(LedgerError, match="too old: it is at revision .*, 0099 is needed; run `ledger db upgrade`"):
+    with pytest.raises(LedgerError, match="too old: it is at revision .*, but 0099 is needed; run `ledger db upgrade`"):
         migration.check(empty)
 
 
@@ -225,24 +224,8 @@ def test_a_url_that_cannot_be_parsed_is_refused_without_its_password():
     assert "secret" not in str(caught.value)
 
 
-def test_an_upgrade_leaves_what_is_built_on_a_view_whose_column_has_another_name_now(empty, empty_url):
-    migration.upgrade(empty, "0006")
-    sql, older = folder("sql"), Path(__file__).parent / "revisions" / "0006_views.sql"
-    with psycopg.connect(empty_url, autocommit=True) as connection:
-        for file in (sql / "functions" / "clock.sql", sql / "functions" / "number.sql", older):
-            connection.execute(file.read_text())
-        connection.execute(
-            "create view public.mine as select study, best_accuracy, accuracy"
-            " from ledger.progress join ledger.best_trials using (study)"
-        )
-        migration.upgrade(empty)
-        assert connection.execute("select * from public.mine").fetchall() == []
-        make_study(Store(empty))
-        assert connection.execute("select best_score, metric from ledger.progress").fetchall() == [(None, None)]
-
-
-def test_an_upgrade_leaves_what_is_built_on_the_views(store, url):
-    make_study(store)
+def test_an_upgrade_leaves_what_is_built_on_the_views(db, url):
+    make_study(db)
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("create view public.mine as select study from ledger.progress")
         with engine(url).connect() as again:

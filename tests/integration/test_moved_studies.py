@@ -1,4 +1,4 @@
-"""A study that is exported as json and imported into another ledger is the same there, or is refused in one line."""
+"""A json export that is imported into another ledger gives the same study, or is refused in one line."""
 
 import copy
 import json
@@ -12,20 +12,21 @@ import psycopg
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy import Connection
 
-from ledger.database import protocol
+from ledger.database import protocol, studies, transfer, trials
 from ledger.database.connection import engine
-from ledger.database.store import Finished, Store
+from ledger.database.trials import Finished
 from ledger.errors import LedgerError, UsageError
 from ledger.imports.document import read
-from ledger.manager.batch import Manager, register
-from ledger.manager.steady import SteadyManager
-from ledger.study.spec import Study, assemble
+from ledger.manager.registration import register
+from ledger.study.file import assemble
+from ledger.study.spec import StudySpec
 from ledger.text import one_line
 from ledger.verification import disagreements, verify
 from tests.conftest import _database
 from tests.fuzz import cases, check_line, texts
-from tests.integration.ledgers import claim_one
+from tests.integration.ledgers import claim_one, managed
 from tests.integration.moving import as_it_is_elsewhere, exported, moved, without_releases
 from tests.integration.test_commands import run as run
 from tests.integration.test_manager import square, study
@@ -37,23 +38,23 @@ from tests.integration.test_verification import ledger as ledger
 
 @pytest.fixture
 def elsewhere(server: str, template: str) -> Iterator[str]:
-    """URL of another ledger."""
+    """Return the URL of another ledger."""
     with _database(server, template) as url:
         yield url
 
 
 @pytest.fixture
-def there(elsewhere: str) -> Iterator[Store]:
+def there(elsewhere: str) -> Iterator[Connection]:
     with engine(elsewhere).connect() as connection:
-        yield Store(connection)
+        yield connection
 
 
 class Stopped(Exception):
-    """The manager is stopped."""
+    """Stops the manager."""
 
 
 def work(url: str, stop_after: int | None = None) -> Callable[[Any], None]:
-    """What a manager calls at its polls: every pending trial is trained; then it stops after so many trials."""
+    """Return a listener for the manager's polls, which trains pending trials and then stops the manager."""
 
     def watch(_progress: Any) -> None:
         with psycopg.connect(url, autocommit=True) as connection:
@@ -73,68 +74,68 @@ def work(url: str, stop_after: int | None = None) -> Callable[[Any], None]:
     return watch
 
 
-def under_way(store: Store, url: str, tmp_path: Any, trials: int = 4) -> Any:
+def under_way(db: Connection, url: str, tmp_path: Any, after: int = 4) -> Any:
     """A study with enqueued and imported trials that was stopped after some trials, and what was asked for."""
     asked = study(tmp_path, iterations=4)
-    row = register(store, asked)
-    store.enqueue(row.id, [{"x": 0.5}])
-    store.import_trials(row.id, [Finished({"x": 0.75}, 0.5625, {})], 0.5625)
+    row = register(db, asked)
+    trials.enqueue(db, row.id, [{"x": 0.5}])
+    trials.import_finished(db, row.id, [Finished({"x": 0.75}, 0.5625, {})], 0.5625)
     with engine(url).connect() as connection, pytest.raises(Stopped):
-        Manager(Store(connection), row, work(url, trials)).run()
+        managed(connection, row, work(url, after)).run()
     return asked
 
 
-def points(store: Store) -> list[tuple[Any, ...]]:
+def points(db: Connection) -> list[tuple[Any, ...]]:
     return [
         (row.number, row.iteration, row.round, row.source, row.params, row.loss)
-        for row in store.trials(store.study("s").id)
+        for row in trials.all_of(db, studies.get(db, "s").id)
     ]
 
 
 def test_a_study_in_which_everything_happened_is_the_same_elsewhere(ledger, there):
     with engine(ledger).connect() as connection:
-        document = exported(Store(connection))
+        document = exported(connection)
     row = moved(there, document)
     assert row.has_ended
     assert exported(there) == document
-    assert verify(there.snapshot(row.id)).recomputed == 6
+    assert verify(transfer.snapshot(there, row.id)).recomputed == 6
 
 
-def test_a_study_in_steady_mode_is_the_same_elsewhere(store, url, connection, there, tmp_path):
+def test_a_study_in_steady_mode_is_the_same_elsewhere(db, url, connection, there, tmp_path):
     file = tmp_path / "s.toml"
     file.write_text(STEADY)
-    SteadyManager(store, register(store, assemble({}, file)), Fleet(connection)).run()
-    document = exported(store)
-    assert any(len(iteration["seen"]) for iteration in document["iterations"])
+    managed(db, register(db, assemble({}, file)), Fleet(connection)).run()
+    document = exported(db)
+    assert any(len(iteration["seen"] or ()) for iteration in document["iterations"])
     row = moved(there, document)
     assert exported(there) == document
-    assert verify(there.snapshot(row.id)).recomputed > 5
+    assert verify(transfer.snapshot(there, row.id)).recomputed > 5
 
 
-def test_a_study_under_way_goes_on_elsewhere_as_it_would_have(store, url, there, elsewhere, tmp_path):
-    asked = under_way(store, url, tmp_path)
-    document = exported(store)
+def test_a_study_under_way_goes_on_elsewhere_as_it_would_have(db, url, there, elsewhere, tmp_path):
+    asked = under_way(db, url, tmp_path)
+    document = exported(db)
     assert document["workers"][0]["name"] == "w"
     row = moved(there, document)
     assert (row.state, row.spec_hash) == ("running", asked.spec_hash)
     assert exported(there) == document
-    for ledger_of, at in ((store, url), (there, elsewhere)):
-        assert Manager(ledger_of, register(ledger_of, asked), work(at)).run().state == "complete"
-        assert verify(ledger_of.snapshot(ledger_of.study("s").id)).trials == 10
-    assert points(there) == points(store)
+    for ledger_of, at in ((db, url), (there, elsewhere)):
+        assert managed(ledger_of, register(ledger_of, asked), work(at)).run().state == "complete"
+        assert verify(transfer.snapshot(ledger_of, studies.get(ledger_of, "s").id)).trials == 10
+    assert points(there) == points(db)
 
 
-def test_what_runs_there_is_pending_here_and_its_attempt_released(store, url, connection, there, elsewhere, tmp_path):
-    under_way(store, url, tmp_path)
+def test_what_runs_there_is_pending_here_and_its_attempt_released(db, url, connection, there, elsewhere, tmp_path):
+    under_way(db, url, tmp_path)
     held = claim_one(connection, "s", uuid.uuid4(), "w")
     assert held is not None
-    document = exported(store)
+    document = exported(db)
     assert document["trials"][held.trial]["state"] == "running"
     row = moved(there, document)
     assert without_releases(exported(there)) == as_it_is_elsewhere(document)
-    assert verify(there.snapshot(row.id)).trials == len(document["trials"])
+    assert verify(transfer.snapshot(there, row.id)).trials == len(document["trials"])
     with psycopg.connect(elsewhere, autocommit=True) as other:
-        # its claim is nobody's here
+        # its claim does not exist in this ledger
         assert protocol.complete(other, held, 0.0, {}, 1.0) == "unknown"
         again = claim_one(other, "s", uuid.uuid4(), "v")
         assert again is not None
@@ -144,15 +145,15 @@ def test_what_runs_there_is_pending_here_and_its_attempt_released(store, url, co
     assert not set(own) & set(claims), "a claim belongs to its holder alone"
 
 
-def test_a_name_that_is_taken_is_refused_and_another_given(store, url, tmp_path):
-    under_way(store, url, tmp_path)
-    document = exported(store)
-    with pytest.raises(LedgerError, match="study s is here already: give the one of the file another name by --name"):
-        moved(store, document)
-    assert moved(store, document, "t").name == "t"
-    assert without_releases(exported(store, "t")) == as_it_is_elsewhere(document, "t")
+def test_a_name_that_is_taken_is_refused_and_another_given(db, url, tmp_path):
+    under_way(db, url, tmp_path)
+    document = exported(db)
+    with pytest.raises(LedgerError, match="study s exists in this ledger: give the imported study another --name"):
+        moved(db, document)
+    assert moved(db, document, "t").name == "t"
+    assert without_releases(exported(db, "t")) == as_it_is_elsewhere(document, "t")
     with pytest.raises(UsageError, match='name "a b" must be 1 to 100 letters'):
-        moved(store, document, "a b")
+        moved(db, document, "a b")
 
 
 def _set(*path: Any, value: Any) -> Callable[[Any], None]:
@@ -207,7 +208,7 @@ REFUSED = [
     (_set("study", "spec", "seed", value=8), "disagrees with itself, the study itself: spec_hash"),
     (_set("study", "spec", "mode", value="odd"), "this version of the ledger cannot read its spec"),
     (_set("study", "name", value="a b"), 'name "a b" must be 1 to 100 letters'),
-    # what only the database knows
+    # errors that only the database detects
     (
         _set("trials", 3, "params", value={"x": 0.5}),
         "study s cannot be imported, since the database refuses it (duplicate key value",
@@ -216,9 +217,9 @@ REFUSED = [
 ]
 
 
-def test_what_is_no_whole_export_is_refused_in_one_line_and_nothing_is_written(store, url, there, elsewhere, tmp_path):
-    under_way(store, url, tmp_path)
-    document = exported(store)
+def test_what_is_no_whole_export_is_refused_in_one_line_and_nothing_is_written(db, url, there, elsewhere, tmp_path):
+    under_way(db, url, tmp_path)
+    document = exported(db)
     for change, said in REFUSED:
         changed = copy.deepcopy(document)
         change(changed)
@@ -232,13 +233,13 @@ def test_what_is_no_whole_export_is_refused_in_one_line_and_nothing_is_written(s
     assert exported(there_again(there, document)) == document
 
 
-def test_a_study_moves_with_the_file_that_it_trains_on_or_is_refused(store, there, elsewhere, tmp_path):
+def test_a_study_moves_with_the_file_that_it_trains_on_or_is_refused(db, there, elsewhere, tmp_path):
     # longer than a piece of it that is read at once
     content = ("a,y\n" + "".join(f"{number},{number % 2}\n" for number in range(150_000))).encode()
     (tmp_path / "own.csv").write_bytes(content)
     asked = assemble({"data": str(tmp_path / "own.csv"), "target": "y", "name": "s"})
-    register(store, asked)
-    document = exported(store)
+    register(db, asked)
+    document = exported(db)
     assert document["dataset"]["name"] == "own.csv"
     assert b64decode(document["dataset"]["content"]) == content
     damaged = "is damaged at dataset: its content has not the SHA-256 that the study names, "
@@ -268,7 +269,7 @@ def test_a_study_moves_with_the_file_that_it_trains_on_or_is_refused(store, ther
         ]
 
 
-def there_again(there: Store, document: Any) -> Store:
+def there_again(there: Connection, document: Any) -> Connection:
     moved(there, document)
     return there
 
@@ -292,8 +293,8 @@ def test_another_file_is_refused_by_name(content, said):
     assert "\n" not in str(refused.value)
 
 
-def test_the_commands_move_a_study_to_another_ledger(run, store, url, elsewhere, tmp_path, monkeypatch):
-    under_way(store, url, tmp_path)
+def test_the_commands_move_a_study_to_another_ledger(run, db, url, elsewhere, tmp_path, monkeypatch):
+    under_way(db, url, tmp_path)
     assert run("export", "s", "--output", "s.json", "--database-url", url)[0] == 0
     monkeypatch.setenv("DATABASE_URL", elsewhere)
     code, out, _ = run("import", "s.json")
@@ -309,7 +310,7 @@ def test_the_commands_move_a_study_to_another_ledger(run, store, url, elsewhere,
     assert json.loads(run("export", "t")[1])["study"]["name"] == "t"
     (tmp_path / "old.csv").write_text("x,loss\n")
     for arguments, expected, said in [
-        (["s.json"], 1, "study s is here already"),
+        (["s.json"], 1, "study s exists in this ledger"),
         (["none.json"], 2, "none.json: No such file or directory; give the path of a file"),
         (["old.csv"], 2, "`ledger import csv old.csv --into NAME` brings in a table of finished trials"),
         (["--name", "t"], 2, "Missing argument 'FILE'"),
@@ -320,7 +321,7 @@ def test_the_commands_move_a_study_to_another_ledger(run, store, url, elsewhere,
 
 
 def _places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """Every place in a document."""
+    """Yield all places in a document."""
     steps = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for step, inner in steps:
         yield (*path, step)
@@ -328,11 +329,11 @@ def _places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]
 
 
 def test_an_export_that_was_changed_anywhere_is_refused_in_one_line_or_agrees_with_itself(
-    store, url, connection, there, elsewhere, tmp_path
+    db, url, connection, there, elsewhere, tmp_path
 ):
-    under_way(store, url, tmp_path)
+    under_way(db, url, tmp_path)
     assert claim_one(connection, "s", uuid.uuid4(), "w") is not None
-    document = exported(store)
+    document = exported(db)
     places = list(_places(document))
     odd: st.SearchStrategy[Any] = (
         st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats() | texts | st.sampled_from([[], {}])
@@ -358,10 +359,10 @@ def test_an_export_that_was_changed_anywhere_is_refused_in_one_line_or_agrees_wi
                 for table in ("study", "iteration", "trial", "attempt", "worker"):
                     assert other_ledger.execute(f"select count(*) from ledger.{table}").fetchone() == (0,)
         else:
-            snapshot = there.snapshot(row.id)
-            read_again = Study.from_spec(row.name, row.iterations, row.spec)
+            snapshot = transfer.snapshot(there, row.id)
+            read_again = StudySpec.from_spec(row.name, row.budget, row.spec)
             assert list(disagreements(snapshot, read_again)) == []
-            there.delete(row.id)
+            studies.delete(there, row)
             with psycopg.connect(elsewhere) as other_ledger:
                 other_ledger.execute("delete from ledger.worker")
 

@@ -1,4 +1,4 @@
-"""Optuna reads the ledger live: what it shows is what the ledger holds, and nobody writes to it through Optuna."""
+"""Optuna on the live ledger: it shows the content of the ledger, and cannot write to it."""
 
 import time
 import uuid
@@ -15,17 +15,18 @@ from optuna.storages import RDBStorage
 from optuna.trial import TrialState
 from psycopg import errors
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from sqlalchemy import Connection
 from sqlalchemy.pool import NullPool
 
-from ledger.database import migration, protocol
+from ledger.database import migration, protocol, studies, trials
 from ledger.database.connection import engine
-from ledger.database.store import Batch, Store, StudyRow
+from ledger.database.rows import StudyRow
 from ledger.errors import LedgerError, UsageError
 from ledger.optuna import connect as reading
 from ledger.optuna import views as optuna_views
 from ledger.optuna.export import write_optuna
 from tests.conftest import _database
-from tests.integration.ledgers import make_study, spec, take
+from tests.integration.ledgers import finish, make_study, propose, spec, take, tell
 
 SPACE: list[dict[str, Any]] = [
     {"name": "rate", "type": "real", "low": 1e-5, "high": 1.0, "prior": "log-uniform"},
@@ -45,7 +46,7 @@ PLOTS = (
 def point(i: int) -> dict[str, Any]:
     return {
         "rate": 1e-5 * 3**i,
-        # an integer, as jsonb gives a whole number back
+        # an integer, because jsonb returns whole numbers as integers
         "momentum": 1 if i == 3 else i / 16,
         "layers": 1 + i % 9,
         "width": 2 ** (i % 11),
@@ -55,11 +56,11 @@ def point(i: int) -> dict[str, Any]:
     }
 
 
-def make_mixed(store: Store, name: str, trials: int = 10) -> StudyRow:
+def make_mixed(db: Connection, name: str, trials: int = 10) -> StudyRow:
     """A study of every kind of dimension, its trials pending."""
-    row = store.create(name, {**spec(trials, max_failures=1), "space": SPACE}, "0" * 64, 1, {})
+    row = studies.create(db, name, {**spec(trials, max_failures=1), "space": SPACE}, "0" * 64, 1, {})
     assert row is not None
-    assert store.propose(row.id, 0, 0, Batch([point(i) for i in range(trials)], None, {}, 0.0, 0.0))
+    propose(db, row, 0, [point(i) for i in range(trials)])
     return row
 
 
@@ -72,31 +73,31 @@ def complete(connection: psycopg.Connection[Any], study: str, trials: int) -> No
 
 @pytest.fixture(scope="module")
 def ledger(server: str, template: str) -> Iterator[str]:
-    """URL of a ledger that Optuna may read: a study that runs, with trials in every state, and one that is complete."""
+    """Return the URL of a ledger with Optuna's views, a running study with trials in all states, and a complete one."""
     with (
         _database(server, template) as url,
         engine(url).connect() as own,
         psycopg.connect(url, autocommit=True) as connection,
     ):
-        store = Store(own)
+        db = own
         assert optuna_views.enable(own)
-        row = make_mixed(store, "runs")
-        make_mixed(store, "complete", 6)
+        row = make_mixed(db, "runs")
+        make_mixed(db, "complete", 6)
         complete(connection, "runs", 6)
         protocol.fail(connection, take(connection, "runs"), "Traceback\nValueError: no", 0.5)
-        store.cancel_trials(row.id, [9], "not wanted")
-        assert store.retry(row.id, [6]) == [10]
+        trials.cancel(db, row.id, [9], "not wanted")
+        assert trials.retry(db, row.id, [6]) == [10]
         take(connection, "runs", "busy")
         complete(connection, "complete", 6)
-        assert store.tell(store.study("complete").id, 0, 1.0, 0.09)
-        assert store.finish(store.study("complete").id, "complete", None)
+        assert tell(db, studies.get(db, "complete"), 0, 1.0, 0.09) == "told"
+        assert finish(db, studies.get(db, "complete"), "complete", None) == "finished"
         yield url
 
 
 @contextmanager
 def pasted(url: str) -> Iterator[RDBStorage]:
-    """The storage of the URL that a person pastes."""
-    # the one thing that it leaves out
+    """Open the storage with the URL that users paste."""
+    # the URL leaves only this out
     arguments = {"password": conninfo_to_dict(url).get("password")}
     storage = RDBStorage(reading.url(url), engine_kwargs={"connect_args": arguments, "poolclass": NullPool})
     yield storage
@@ -109,13 +110,13 @@ def load(storage: RDBStorage, name: str) -> optuna.Study:
 
 @pytest.fixture
 def of(ledger: str) -> Iterator[Any]:
-    """Gives a study as Optuna reads it."""
+    """Return a function that loads a study with Optuna."""
     with reading.storage(ledger) as storage:
         yield lambda name: optuna.load_study(study_name=name, storage=storage)
 
 
 def tables(url: str) -> dict[str, list[Any]]:
-    """What schema optuna is made of: columns, the labels of its types, and what it says of its version."""
+    """Return the columns of schema optuna, the labels of its types, and its versions."""
     asked = {
         "columns": "select table_name, column_name, replace(data_type, 'bigint', 'integer'), udt_schema"
         " from information_schema.columns where table_schema = 'optuna' and table_name <> 'ledger_trials'",
@@ -175,7 +176,7 @@ def test_optuna_reads_what_the_ledger_holds(ledger, of):
             **({"metrics_accuracy": 1 - loss, "metrics_worker": "mine"} if loss is not None else {}),
         }
         assert trial.user_attrs == {name: value for name, value in attributes.items() if value is not None}
-        # Optuna's are local, and say so nowhere
+        # Optuna's times are local and have no time zone
         ended = None if finished_at is None else finished_at.astimezone().replace(tzinfo=None)
         assert trial.datetime_complete == ended
         started = claimed_at or finished_at
@@ -249,7 +250,7 @@ def test_a_study_that_runs_is_read_live_with_what_was_read_before(url):
         psycopg.connect(url, autocommit=True) as connection,
         pasted(_enabled(url)) as storage,
     ):
-        make_mixed(Store(own), "s", 4)
+        make_mixed(own, "s", 4)
         study = load(storage, "s")
         assert [trial.state.name for trial in study.trials] == ["WAITING"] * 4
         with pytest.raises(ValueError, match="Record does not exist"):
@@ -261,8 +262,8 @@ def test_a_study_that_runs_is_read_live_with_what_was_read_before(url):
         assert [trial.state.name for trial in study.trials] == ["COMPLETE", "RUNNING", "COMPLETE", "WAITING"]
         protocol.complete(connection, held, 0.25, {}, 1.0)
         assert (study.best_trial.number, study.best_value) == (1, 0.25)
-        row = Store(own).study("s")
-        assert Store(own).propose(row.id, 1, 0, Batch([point(7)], None, {}, 0.0, 0.0))
+        row = studies.get(own, "s")
+        propose(own, row, 1, [point(7)])
         assert [trial.number for trial in study.trials] == [0, 1, 2, 3, 4]
         assert study.trials[4].params == point(7)
 
@@ -304,7 +305,7 @@ def _refused(ledger: str, study: optuna.Study, role: str) -> None:
     before = everything(ledger)
     storage = study._storage
     running = study.trials[7]._trial_id
-    said = "permission denied for view" if role == "reader" else "Optuna only reads this ledger, and"
+    said = "permission denied for view" if role == "reader" else "Optuna only reads this ledger: "
     tries = {
         "user attribute of a study": lambda: study.set_user_attr("mine", 1),
         "metric names": lambda: study._storage.set_study_system_attr(study._study_id, "mine", ["loss"]),
@@ -317,7 +318,7 @@ def _refused(ledger: str, study: optuna.Study, role: str) -> None:
         "heartbeat": lambda: storage.record_heartbeat(running),
         "delete": lambda: optuna.delete_study(study_name="complete", storage=storage),
         "create": lambda: optuna.create_study(study_name="mine", storage=storage),
-        # the waiting trial would be claimed
+        # Optuna would claim the waiting trial
         "ask": lambda: study.ask(),
     }
     for what, act in tries.items():
@@ -325,23 +326,23 @@ def _refused(ledger: str, study: optuna.Study, role: str) -> None:
             act()
         assert isinstance(refused.value.__cause__.orig, errors.InsufficientPrivilege), what
         assert said in str(refused.value.__cause__), what
-    # of a view, PostgreSQL itself refuses the statement that Optuna sends
+    # PostgreSQL refuses this statement of Optuna for any view
     with pytest.raises(StorageInternalError):
         storage.set_trial_user_attr(running, "mine", 1)
-    # and what has ended is not to be written to anyway, says Optuna, where it is let that far
+    # Optuna itself may refuse to change a finished trial
     with pytest.raises((optuna.exceptions.UpdateFinishedTrialError, StorageInternalError)):
         storage.set_trial_state_values(study.trials[0]._trial_id, TrialState.COMPLETE, [0.0])
     assert everything(ledger) == before
 
 
-def test_ids_are_unique_grow_with_the_trials_number_and_fit_optunas_integer(url):
+def test_ids_are_unique_ordered_and_fit_optunas_integer(url):
     studies = (1, 2, 511, 512, 8191, 8192, 262_143, 262_144)
     numbers = (0, 1, 4095, 4096, 4097, 65_535, 65_536, 1_048_575, 1_048_576)
     with psycopg.connect(url, autocommit=True) as connection, engine(url).connect() as own:
         optuna_views.enable(own)
         for study in studies:
             connection.execute(
-                "insert into ledger.study (id, name, spec, spec_hash, iterations, state, created_at, versions)"
+                "insert into ledger.study (id, name, spec, spec_hash, budget, state, created_at, versions)"
                 " overriding system value values (%s, %s, %s, '', 1, 'running', now(), '{}')",
                 (study, f"s{study}", psycopg.types.json.Jsonb(spec())),
             )
@@ -363,7 +364,7 @@ def test_ids_are_unique_grow_with_the_trials_number_and_fit_optunas_integer(url)
         assert rows == sorted(rows, key=lambda row: (row[1], row[0]))
         shown = {study: sum(1 for row in rows if row[1] == study) for study in studies}
         assert shown == {1: 8, 2: 8, 511: 8, 512: 6, 8191: 6, 8192: 3, 262_143: 3, 262_144: 0}
-        # each of them has trials beyond
+        # each of these studies has trials beyond its limit
         assert set(optuna_views.not_shown(own)) == {f"s{study}" for study in studies}
 
 
@@ -375,13 +376,13 @@ def test_what_optuna_asks_by_a_trials_id_keeps_its_index(ledger, view):
         assert "trial_optuna_id" in str(plan)
 
 
-def test_an_upgrade_keeps_the_views_in_step_and_a_disabled_ledger_has_none(url):
+def test_an_upgrade_keeps_the_views_and_disabling_removes_them(url):
     with engine(url).connect() as own, psycopg.connect(url, autocommit=True) as connection:
         migration.upgrade(own)
         assert connection.execute("select to_regnamespace('optuna')").fetchone() == (None,)
         assert optuna_views.enable(own)
         assert not optuna_views.enable(own)
-        make_study(Store(own))
+        make_study(own)
         connection.execute("create view public.mine as select study_name from optuna.studies")
         connection.execute("drop view optuna.trial_params")
         connection.execute("drop index ledger.trial_optuna_id")
@@ -403,7 +404,7 @@ def test_a_schema_of_somebody_else_is_refused_by_name_and_stays(url):
             with pytest.raises(LedgerError, match="optuna"):
                 act(own)
         assert not optuna_views.enabled(own)
-        with pytest.raises(LedgerError, match="`ledger optuna enable` lets it"), reading.storage(url):
+        with pytest.raises(LedgerError, match="run `ledger optuna enable`"), reading.storage(url):
             pass
         migration.upgrade(own)
         assert connection.execute(
@@ -412,7 +413,7 @@ def test_a_schema_of_somebody_else_is_refused_by_name_and_stays(url):
 
 
 def test_optuna_itself_refuses_views_of_another_version(url):
-    """As one would that came after this package, and had other tables."""
+    """Imitate a later version of Optuna with other tables."""
     with engine(url).connect() as own, psycopg.connect(url, autocommit=True) as connection:
         optuna_views.enable(own)
         connection.execute("create or replace view optuna.alembic_version as select 'v9'::varchar as version_num")
@@ -425,7 +426,7 @@ def test_an_export_is_what_optuna_reads_in_the_ledger(ledger, of, tmp_path):
     for name in ("runs", "complete"):
         file = tmp_path / f"{name} with ? and %.db"
         with engine(ledger).connect() as own:
-            write_optuna(Store(own), Store(own).study(name), file)
+            write_optuna(own, studies.get(own, name), file)
         moved = file.rename(tmp_path / f"{name}.db")
         storage = RDBStorage(f"sqlite:///{moved}")
         written = optuna.load_study(study_name=name, storage=storage)
@@ -435,7 +436,7 @@ def test_an_export_is_what_optuna_reads_in_the_ledger(ledger, of, tmp_path):
         for theirs, ours in zip(written.trials, read.trials, strict=True):
             theirs._trial_id = ours._trial_id
             assert theirs == ours
-        # Optuna goes on with it
+        # Optuna continues the study
         asked = written.ask()
         assert asked.number == (8 if name == "runs" else 6)
         storage.remove_session()
@@ -445,15 +446,15 @@ def test_an_export_is_what_optuna_reads_in_the_ledger(ledger, of, tmp_path):
 
 def test_an_export_leaves_a_storage_that_is_there_and_nothing_half_made(ledger, tmp_path, monkeypatch):
     with engine(ledger).connect() as own:
-        store = Store(own)
-        study = store.study("complete")
+        db = own
+        study = studies.get(db, "complete")
         file = tmp_path / "study.db"
         file.write_text("theirs")
         with pytest.raises(UsageError, match=r"study\.db is there already, and may hold other studies"):
-            write_optuna(store, study, file)
+            write_optuna(db, study, file)
         assert file.read_text() == "theirs"
         file.unlink()
         monkeypatch.setitem(study.spec["space"][2], "high", 3)
         with pytest.raises(LedgerError, match="Optuna does not take trial 3 of study complete: .*'layers'"):
-            write_optuna(store, study, file)
+            write_optuna(db, study, file)
         assert list(tmp_path.iterdir()) == []

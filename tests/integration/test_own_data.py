@@ -1,10 +1,11 @@
-"""Data of a user's own on the command line: what is refused, and what is kept of the rest."""
+"""Datasets from files on the command line: refused, or stored with their study. See test_tabular for the files."""
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from sqlalchemy import Connection
 
-from ledger.database.store import Store
+from ledger.database import datasets, studies
 from ledger.objectives.tabular import LARGEST_FILE
 from tests.integration.test_commands import run as run
 
@@ -13,12 +14,6 @@ FILES = {
     "good.csv": GOOD,
     "other.csv": GOOD + "3,no\n",
     "text.csv": "a,y\n1,0\nx,1\n2,0\n3,1\n",
-    "one.csv": "a,y\n" + "1,no\n" * 10,
-    "nan.csv": GOOD + "3,NaN\n",
-    "gone.csv": "a,y\n,no\nNaN,yes\n",
-    "infinite.csv": GOOD + "inf,no\n",
-    "empty.csv": "",
-    "header.csv": "a,y\n",
     "a.txt": GOOD,
     "bytes.parquet": GOOD,
 }
@@ -40,34 +35,34 @@ def of(file, target="y"):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (of("none.csv"), "--data or DATA_FILE: none.csv: No such file or directory; give the path of a csv or parquet"),
-        (of("folder.csv"), "--data or DATA_FILE: folder.csv: Is a directory; give the path of a csv or parquet file"),
+        (
+            of("none.csv"),
+            "--data or LEDGER_DATA: none.csv: No such file or directory; give the path of a csv or parquet",
+        ),
+        (of("folder.csv"), "--data or LEDGER_DATA: folder.csv: Is a directory; give the path of a csv or parquet file"),
         (of("a.txt"), "a.txt: the name ends in none of .csv, .parquet, .pq; save the data as one of these"),
         (of("bytes.parquet"), "bytes.parquet: "),
         (of("large.csv"), "large.csv: larger than 64 MB, the most that the ledger stores; leave columns or rows out"),
-        (of("empty.csv"), "empty.csv: it is empty; its first line must name the columns"),
-        (of("header.csv"), "header.csv: no rows; add them below the names of the columns"),
-        (of("good.csv", "z"), 'good.csv: there is no column "z" for the target; there are a, y'),
+        (of("good.csv", "z"), 'good.csv: no column is named "z", which is the target; there are a, y'),
         (
             of("text.csv"),
-            'text.csv: line 3, column "a": "x" is text in a column of numbers; mend it, or leave',
+            'text.csv: line 3, column "a": "x" is text in a column of numbers; correct it, or leave',
         ),
-        (of("one.csv"), 'one.csv: column "y": every row has the class "no"; a classifier needs two or more'),
-        (of("nan.csv"), 'nan.csv: line 22, column "y": the class is missing; fill it in or leave the row out'),
-        (of("gone.csv"), 'gone.csv: column "a" has no value in any row; leave it out'),
-        (of("infinite.csv"), 'infinite.csv: line 22, column "a": "inf" is not finite; write a number, or nothing'),
         ([*of("good.csv"), "--cv", "11"], 'class "no" has 10 rows, and each of 11 folds needs one; add rows'),
-        ([*of("good.csv"), "--cv", "1"], "'--cv' (env var: 'CV_FOLDS'): 1 is not in the range 2<=x<=48"),
-        ([*of("good.csv"), "--metric", "roc_acu"], '--metric or METRIC: unknown metric "roc_acu"; did you mean \'roc'),
+        ([*of("good.csv"), "--cv", "1"], "'--cv' (env var: 'LEDGER_CV'): 1 is not in the range 2<=x<=48"),
+        (
+            [*of("good.csv"), "--metric", "roc_acu"],
+            '--metric or LEDGER_METRIC: unknown metric "roc_acu"; did you mean \'roc',
+        ),
         ([*of("good.csv"), "--metric", "r2"], '"r2" cannot be used: it scores a regression'),
-        ([*of("good.csv"), "--metric", "neg_log_loss"], "which an svm does not give; use roc_auc, or the model xgb"),
+        ([*of("good.csv"), "--metric", "neg_log_loss"], "which an svm does not compute; use roc_auc, or the model xgb"),
         (
             ["--dataset", "iris", "--metric", "roc_auc"],
             '"roc_auc" is for two classes, and the data have 3; use roc_auc',
         ),
-        (["--dataset", "irsi"], "'irsi' is not one of 'breast_cancer', 'iris', 'wine', 'digits'"),
-        (["--data", "good.csv"], "--data or DATA_FILE: the target is missing; say by --target which column holds the"),
-        (["--target", "y"], "--target or TARGET_COLUMN: there is no file to have a target; add --data"),
+        (["--dataset", "irsi"], 'unknown "irsi"; choose breast_cancer, iris, wine, digits'),
+        (["--data", "good.csv"], "--data or LEDGER_DATA: the target is missing; name the column that holds the"),
+        (["--target", "y"], "--target or LEDGER_TARGET: no file has this column; add --data"),
         ([*of("good.csv"), "--dataset", "iris"], "dataset and data exclude each other; leave one out"),
     ],
 )
@@ -80,7 +75,7 @@ def test_bad_data_are_refused_in_one_line_before_anything_is_written(run, tmp_pa
 
 
 @pytest.mark.usefixtures("files")
-def test_a_study_that_is_recorded_keeps_its_file_with_it(run, store, url, tmp_path, connection):
+def test_a_study_that_is_recorded_keeps_its_file_with_it(run, db, url, tmp_path, connection):
     pq.write_table(pa.table({"a": [1, 2] * 10, "y": ["no", "yes"] * 10}), tmp_path / "good.parquet")
     for name, file in (("one", "good.csv"), ("two", "good.csv"), ("three", "good.parquet")):
         options = [*of(file), "--cv", "5", "--metric", "f1", "--name", name]
@@ -91,9 +86,9 @@ def test_a_study_that_is_recorded_keeps_its_file_with_it(run, store, url, tmp_pa
     assert kept[0] == ("good.csv", len(GOOD), 2)
     assert kept[1][0] == "good.parquet"
     assert len(kept) == 2, "not that of the study that is not recorded"
-    data = store.study("one").spec["objective"]["data"]
+    data = studies.get(db, "one").spec["objective"]["data"]
     assert (data["name"], data["rows"]) == ("good.csv", 20)
-    assert b"".join(store.dataset_pieces(data["sha256"])) == GOOD.encode()
+    assert b"".join(datasets.pieces(db, data["sha256"])) == GOOD.encode()
     out = run("study", "show", "one", "--database-url", url)[1]
     assert f"data        good.csv, 20 rows, target y, SHA-256 {data['sha256']}\n" in out
     for name, left in (("one", 2), ("two", 1), ("three", 0)):
@@ -101,8 +96,8 @@ def test_a_study_that_is_recorded_keeps_its_file_with_it(run, store, url, tmp_pa
         assert connection.execute("select count(*) from ledger.datasets").fetchone() == (left,)
 
 
-def test_what_compose_leaves_empty_is_not_set(run, store: Store, url, monkeypatch):
-    for name in ("DATASET", "DATA_FILE", "TARGET_COLUMN", "CV_FOLDS", "METRIC"):
+def test_what_compose_leaves_empty_is_not_set(run, db: Connection, url, monkeypatch):
+    for name in ("LEDGER_DATASET", "LEDGER_DATA", "LEDGER_TARGET", "LEDGER_CV", "LEDGER_METRIC"):
         monkeypatch.setenv(name, "")
     assert run("study", "create", "--name", "s", "--database-url", url)[0] == 0
-    assert store.study("s").spec["objective"] == {"model": "svm", "dataset": "breast_cancer"}
+    assert studies.get(db, "s").spec["objective"] == {"model": "svm", "dataset": "breast_cancer"}

@@ -1,4 +1,4 @@
-"""A snapshot that stays open: claims become slower, nothing breaks, and `ledger db check` names the culprit."""
+"""A snapshot that stays open: claims become slower, nothing breaks, and `ledger db check` names its session."""
 
 import threading
 from collections.abc import Callable
@@ -10,9 +10,8 @@ from psycopg import sql
 from sqlalchemy import text
 
 from ledger import embedded
-from ledger.database import health, migration, protocol
+from ledger.database import health, managing, migration, protocol, reads
 from ledger.database.connection import engine
-from ledger.database.store import Store
 from tests.fuzz import run
 from tests.integration.ledgers import add_iteration, claim_one, make_study, take
 
@@ -21,7 +20,7 @@ TRIALS, WORKERS = 2_000, 4
 
 @pytest.fixture
 def check(url: str, tmp_path, monkeypatch) -> Callable[..., tuple[int, list[str], str]]:
-    """Runs `ledger db check`: exit code, the lines that it printed, its standard error."""
+    """Return a function that runs `ledger db check`. It returns exit code, printed lines and standard error."""
     monkeypatch.chdir(tmp_path)
 
     def check(*options: str, database: str = url) -> tuple[int, list[str], str]:
@@ -32,17 +31,15 @@ def check(url: str, tmp_path, monkeypatch) -> Callable[..., tuple[int, list[str]
 
 
 def flush(connection: psycopg.Connection) -> None:
-    """Have what this session did counted now, rather than within a second."""
+    """Flush the statistics of this session, which takes up to a second otherwise."""
     connection.execute("select pg_stat_force_next_flush()")
     connection.execute("select")
 
 
-def test_under_a_pinned_snapshot_every_trial_is_complete_exactly_once_and_the_culprit_is_named(
-    url, store, connection, check
-):
+def test_a_pinned_snapshot_breaks_no_trial_and_is_named(url, db, connection, check):
     # autovacuum would remove the count of the dead rows with those that died before the snapshot
     connection.execute("alter table ledger.trial set (autovacuum_enabled = off)")
-    row = make_study(store, trials=TRIALS)
+    row = make_study(db, trials=TRIALS)
     errors: list[BaseException] = []
 
     def work(name: str) -> None:
@@ -64,7 +61,7 @@ def test_under_a_pinned_snapshot_every_trial_is_complete_exactly_once_and_the_cu
         for thread in threads:
             thread.join()
         assert errors == []
-        # it sees what it saw, while everybody else sees what is
+        # the snapshot sees the old state, and all other sessions see the new one
         assert culprit.execute("select count(*) from ledger.trial where state = 'pending'").fetchone() == (TRIALS,)
         connection.execute("vacuum ledger.trial")
         flush(connection)
@@ -74,37 +71,38 @@ def test_under_a_pinned_snapshot_every_trial_is_complete_exactly_once_and_the_cu
     assert "dead rows cannot be removed" in error
     (line,) = lines
     assert line.startswith(f"warning: session {pid} (forgotten notebook, user ")
-    assert "so no row that has died since then is removed (ledger.trial has " in line
+    assert "so rows that have died since then cannot be removed (ledger.trial has " in line
     assert f"it is idle in transaction: end it by `select pg_terminate_backend({pid})`" in line
 
     whole = "select count(*), count(distinct trial), count(*) filter (where outcome = 'complete') from ledger.attempt"
     assert connection.execute(whole).fetchone() == (TRIALS, TRIALS, TRIALS)
     states = connection.execute("select state, count(*), sum(attempts) from ledger.trial group by state").fetchall()
     assert states == [("complete", TRIALS, TRIALS)]
-    assert store.waiting(row.id, 0) == (0, "running")
-    (progress,) = store.progress("s")
+    assert managing.leases(db, row.id) == []
+    assert managing.state(db, row.id) == ("running", row.budget)
+    (progress,) = reads.progress(db, "s")
     assert (progress.complete, progress.attempts, progress.best_loss) == (TRIALS, TRIALS, 0.0)
     convergence = "select count(*), max(best_loss) from ledger.convergence"
     assert connection.execute(convergence).fetchone() == (TRIALS, 0.0)
 
     connection.execute("vacuum ledger.trial")
     flush(connection)
-    add_iteration(store, row, 1, 1)
+    add_iteration(db, row, 1, 1)
     protocol.complete(connection, take(connection), 0.5, {}, 0.0)
     assert check("--older-than", "0")[0] == 0, "the culprit is gone"
 
 
-def test_a_young_snapshot_is_no_reason_to_warn(url, store, connection, check):
-    make_study(store)
+def test_a_young_snapshot_is_no_reason_to_warn(url, db, connection, check):
+    make_study(db)
     with psycopg.connect(url) as other:
         other.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         other.execute("select from ledger.study")
         code, lines, _ = check()
         assert (code, len(lines)) == (0, 1), lines
-        assert " is well: " in lines[0]
+        assert " is healthy: " in lines[0]
 
 
-def test_a_session_idle_in_a_transaction_without_a_snapshot_is_a_warning_alone(url, store, check):
+def test_an_idle_transaction_without_a_snapshot_is_a_warning_alone(url, db, check):
     with psycopg.connect(url, application_name="odd \x1b[31mname") as other:
         other.execute("select 1")
         code, lines, error = check("--older-than", "0")
@@ -113,11 +111,11 @@ def test_a_session_idle_in_a_transaction_without_a_snapshot_is_a_warning_alone(u
     assert lines[0].startswith(f"warning: session {pid} (")
     assert "is in a transaction since" in lines[0]
     assert lines[0].isprintable()
-    assert " is well: " in lines[1]
+    assert " is healthy: " in lines[1]
 
 
-def test_a_transaction_that_wrote_and_idles_is_named(url, store, connection, check):
-    make_study(store)
+def test_a_transaction_that_wrote_and_idles_is_named(url, db, connection, check):
+    make_study(db)
     take(connection)
     flush(connection)
     with psycopg.connect(url) as other:
@@ -128,7 +126,7 @@ def test_a_transaction_that_wrote_and_idles_is_named(url, store, connection, che
     assert "holds a snapshot since" in lines[0]
 
 
-def test_a_role_that_may_not_see_other_sessions_is_told_so(url, server, store, connection, check):
+def test_a_role_that_may_not_see_other_sessions_is_told_so(url, server, db, connection, check):
     role = f"reader_{connection.info.dbname}"
     connection.execute(sql.SQL("create role {} login password 'reader'").format(sql.Identifier(role)))
     try:
@@ -141,16 +139,16 @@ def test_a_role_that_may_not_see_other_sessions_is_told_so(url, server, store, c
         own = psycopg.conninfo.make_conninfo(url, user=role, password="reader")
         code, lines, error = check("--older-than", "0", database=own)
         assert (code, error) == (0, "")
-        assert f"are hidden from {role}, so what they hold back is not known: " in lines[0]
+        assert f"are hidden from role {role} and were not checked: " in lines[0]
     finally:
         connection.execute(sql.SQL("drop owned by {0}; drop role {0}").format(sql.Identifier(role)))
 
 
-def test_a_replication_slot_with_a_snapshot_is_named(url, store, connection, check, monkeypatch):
-    make_study(store)
+def test_a_replication_slot_with_a_snapshot_is_named(url, db, connection, check, monkeypatch):
+    make_study(db)
     take(connection)
     flush(connection)
-    # a real one has a snapshot only with a standby that reports its own
+    # a real slot holds a snapshot only if its standby sends feedback
     slot = "select 'standby' as slot_name, false as active, 5000 as transactions"
     monkeypatch.setattr(health, "_SLOTS", text(slot))
     code, (line,), _ = check("--older-than", "0")
@@ -164,11 +162,11 @@ def test_a_replication_slot_with_a_snapshot_is_named(url, store, connection, che
 def test_a_prepared_transaction_is_named(tmp_path, check):
     home = tmp_path / "home"
     with embedded.running(home, create=True) as url, psycopg.connect(url, autocommit=True) as first:
-        first.execute("alter system set max_prepared_transactions = 1")  # which a restart takes up
+        first.execute("alter system set max_prepared_transactions = 1")  # a restart applies the setting
     with embedded.running(home, create=False) as url, psycopg.connect(url) as forgetful:
         with engine(url).connect() as connection:
             migration.upgrade(connection)
-            make_study(Store(connection))
+            make_study(connection)
         forgetful.execute("update ledger.study set versions = '{}'")
         forgetful.execute("prepare transaction 'it''s\x07 forgotten'")
         with psycopg.connect(url, autocommit=True) as own:

@@ -1,5 +1,7 @@
-"""The hot statements keep their indexes, on a ledger of 200,000 finished trials, on one of 200,000 pending ones, and on
-one of pending ones whose statistics are of the empty tables that it began with."""
+"""Query plans: frequent statements use their indexes.
+
+The ledgers have 200,000 finished trials, 200,000 pending trials, or pending trials and statistics of empty tables.
+"""
 
 import re
 import uuid
@@ -11,9 +13,8 @@ import psycopg
 import pytest
 from sqlalchemy import event
 
-from ledger.database import protocol
+from ledger.database import protocol, trials
 from ledger.database.connection import engine
-from ledger.database.store import Store
 from ledger.resources import folder
 from tests.conftest import _database
 from tests.integration.ledgers import make_study
@@ -24,11 +25,11 @@ MOST_BUFFERS = 50
 
 @pytest.fixture(scope="module", params=["complete", "pending", "pending, not analyzed"])
 def big(request: pytest.FixtureRequest, server: str, template: str) -> Iterator[tuple[str, int]]:
-    """URL of a ledger with 200,000 trials in one state, and the study's id."""
+    """Yield the URL of a ledger with 200,000 trials in one state, and the study's id."""
     state, _, not_analyzed = request.param.partition(", ")
     with _database(server, template) as url:
         with engine(url).connect() as connection:
-            row = make_study(Store(connection), trials=4)
+            row = make_study(connection, trials=4)
         with psycopg.connect(url, autocommit=True) as connection:
             if not_analyzed:
                 connection.execute("analyze ledger.trial, ledger.attempt, ledger.iteration")
@@ -64,7 +65,7 @@ def big(request: pytest.FixtureRequest, server: str, template: str) -> Iterator[
 
 @pytest.fixture
 def explained(big: tuple[str, int]) -> Iterator[tuple[psycopg.Connection[Any], int, list[str]]]:
-    """A connection whose statements, those within functions too, leave their generic plans in a list."""
+    """Yield a connection and a list of the generic plans of its statements, including statements in functions."""
     url, study_id = big
     plans: list[str] = []
     with psycopg.connect(url, autocommit=True) as connection:
@@ -84,18 +85,18 @@ def explained(big: tuple[str, int]) -> Iterator[tuple[psycopg.Connection[Any], i
 
 
 def check(plans: list[str], expected: int, most: int = MOST_BUFFERS) -> None:
-    """Every plan is free of sequential scans and touches few buffers."""
+    """Check that no plan has a sequential scan, and that each touches few buffers."""
     assert len(plans) >= expected, "auto_explain has shown each statement"
     for plan in plans:
         assert "Seq Scan" not in plan, plan
-        # the outermost node's buffers, which include the others'
+        # the buffers of the outermost node, which include those of all other nodes
         found = re.search(r"Buffers: shared(?: hit=(\d+))?(?: read=(\d+))?", plan)
         buffers = sum(int(number or 0) for number in found.groups()) if found else 0
         assert buffers <= most, plan
 
 
 def shown(connection: psycopg.Connection[Any], plans: list[str]) -> list[str]:
-    """Take the plans of what was executed; the last one comes only with the next statement."""
+    """Take the plans of the executed statements. The last plan arrives only with the next statement."""
     connection.execute("set application_name = 'plans'")
     taken = plans[:]
     plans.clear()
@@ -104,7 +105,7 @@ def shown(connection: psycopg.Connection[Any], plans: list[str]) -> list[str]:
 
 def claimed(connection: psycopg.Connection[Any], several: int = 1) -> list[protocol.Claimed]:
     held = protocol.claim(connection, "s", [uuid.uuid4() for _ in range(several)], "w")
-    # four are pending where the others are complete
+    # if all others are complete, four trials are pending
     assert len(held) == min(several, 4) or len(held) == several
     return held
 
@@ -132,7 +133,7 @@ def test_the_functions_of_the_hot_path_keep_their_indexes(explained, end, severa
             expected = {"complete": ["recorded"] * len(held), "fail": "retry", "release": {each.claim for each in held}}
             assert answer == expected[end]
             measured[end] = shown(connection, plans)
-    # the statements within each function and the one that called it
+    # the statements in each function, and the statement that called it
     check(measured["claim"], 5, MOST_BUFFERS * (1 + len(held)))
     check(measured["heartbeat"], 2)
     check(measured[end], 3, MOST_BUFFERS * (1 + len(held)))
@@ -140,7 +141,7 @@ def test_the_functions_of_the_hot_path_keep_their_indexes(explained, end, severa
     assert "using trial_pending" in found
 
 
-def test_an_enqueued_trial_is_claimed_first_at_no_cost_whatever_is_pending(explained):
+def test_an_enqueued_trial_is_claimed_first_at_no_cost(explained):
     connection, study_id, plans = explained
     for _warm_up_then_measure in range(2):
         with connection.transaction(force_rollback=True):
@@ -182,10 +183,10 @@ def test_taking_back_an_expired_claim_keeps_its_index(explained):
 @pytest.mark.parametrize(
     ("ask", "index"),
     [
-        (lambda store, study: store.waiting(study, 3), "trial_open"),
+        (lambda db, study: db.waiting(study, 3), "trial_open"),
         # through a view
-        (lambda store, study: next(store.trial_pages(study, 8)), "trial_pkey"),
-        (lambda store, study: store.last_iteration(study), "iteration_pkey"),
+        (lambda db, study: next(trials.pages(db, study, 8)), "trial_pkey"),
+        (lambda db, study: db.last_iteration(study), "iteration_pkey"),
     ],
     ids=["poll", "page of trials", "last iteration"],
 )
@@ -195,11 +196,11 @@ def test_the_managers_questions_keep_their_indexes(big, explained, ask, index):
     seen: list[tuple[str, Any]] = []
     with engine(url).connect() as own:
         event.listen(own, "before_cursor_execute", lambda *args: seen.append((args[2], args[3])))
-        ask(Store(own), study_id)
+        ask(own, study_id)
     statement, parameters = seen[-1]
     connection.prepare_threshold = 0
     connection.execute(statement, parameters)
-    # one of the two ledgers has no attempts, and an empty table is read as a whole
+    # one of the ledgers has no attempts, and an empty table is read with a sequential scan
     check([plan.replace("Seq Scan on attempt", "") for plan in plans], 1)
     assert any(index in plan for plan in plans)
 

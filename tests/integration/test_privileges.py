@@ -1,4 +1,4 @@
-"""Each role can do what its work needs, and the database refuses it all else: every try here is really made."""
+"""Rights of the roles: each role can do its work, and the database refuses everything else."""
 
 import hashlib
 import json
@@ -19,17 +19,18 @@ from psycopg.errors import InsufficientPrivilege
 from sqlalchemy.exc import DBAPIError
 
 from ledger import embedded
-from ledger.database import migration, protocol
+from ledger.database import managing, migration, protocol, studies, transfer, trials
 from ledger.database.connection import engine
-from ledger.database.store import Dataset, Finished, Store
+from ledger.database.datasets import Dataset
 from ledger.database.tables import metadata
+from ledger.database.trials import Finished
 from ledger.optuna import connect as reading
 from ledger.optuna import views as optuna_views
 from ledger.resources import folder
 from tests.conftest import _database
-from tests.integration.ledgers import make_study, spec, take, trial
+from tests.integration.ledgers import finish, make_study, spec, take, tell, trial
 
-PASSWORD = "of the tests' roles"  # servers that ask for none do not mind it
+PASSWORD = "of the tests' roles"  # a server that asks for no password ignores it
 ROLES = ("ledger_owner", "ledger_manager", "ledger_worker", "ledger_reader")
 OTHERS = ROLES[1:]
 VIEWS = {
@@ -45,7 +46,7 @@ FUNCTIONS = {
     "ledger_worker": PROTOCOL,
     "ledger_reader": {"clock", "dataset", "number", "revision"},
 }
-# what a manager writes
+# the columns that a manager writes
 INSERTED = {
     "study": {"name", "spec", "spec_hash", "iterations", "state", "created_at", "versions"},
     "iteration": {
@@ -66,7 +67,7 @@ Url = Callable[[str], str]
 
 
 def make_roles(url: str) -> Url:
-    """Run roles.sql, twice, as psql would; returns what gives a role's URL."""
+    """Run roles.sql twice, as psql would. Returns a function from a role to its URL."""
     with psycopg.connect(url, autocommit=True) as superuser:
         for _ in range(2):
             superuser.execute((folder("sql") / "roles.sql").read_text())
@@ -82,12 +83,12 @@ def upgrade(url: str) -> None:
 
 @pytest.fixture(scope="module")
 def of(server: str) -> Iterator[Url]:
-    """Gives the URL of a role in a ledger whose owner is ledger_owner."""
+    """Return a function from a role to its URL, for a ledger of ledger_owner."""
     with _database(server) as url:
         of = make_roles(url)
         upgrade(of("ledger_owner"))
         with engine(of("ledger_manager")).connect() as connection:
-            make_study(Store(connection))
+            make_study(connection)
         with psycopg.connect(of("ledger_worker"), autocommit=True) as connection:
             assert protocol.complete(connection, take(connection), 0.5, {}, 1.0) == "recorded"
             take(connection)
@@ -102,7 +103,7 @@ def owner(of: Url) -> Iterator[psycopg.Connection[Any]]:
 
 @pytest.fixture
 def fresh(server: str) -> Iterator[Url]:
-    """The same, with no study, for one test."""
+    """Return the same for a ledger without studies, for one test."""
     with _database(server) as url:
         of = make_roles(url)
         upgrade(of("ledger_owner"))
@@ -110,7 +111,7 @@ def fresh(server: str) -> Iterator[Url]:
 
 
 def not_refused(url: str, statements: Iterable[str]) -> list[tuple[str, str]]:
-    """Try each statement, and return those that did not end in a refusal."""
+    """Execute each statement, and return those that were not refused."""
     found = []
     with psycopg.connect(url, autocommit=True) as connection:
         for statement in statements:
@@ -127,7 +128,7 @@ def not_refused(url: str, statements: Iterable[str]) -> list[tuple[str, str]]:
 
 
 def relations(owner: psycopg.Connection[Any], kind: str) -> dict[str, list[str]]:
-    """The columns of every table (r) or view (v) of the ledger."""
+    """Return the columns of all tables (r) or views (v) of the ledger."""
     rows = owner.execute(
         "select relname, array_agg(attname::text order by attnum) from pg_class"
         " join pg_attribute on attrelid = pg_class.oid and attnum > 0 and not attisdropped"
@@ -183,7 +184,7 @@ def test_views_are_read_by_readers_and_managers_and_written_by_nobody(of, owner,
     reads = [f"select * from ledger.{view}" for view in views]
     done = [statement for statement, _ in not_refused(of(role), reads)]
     assert done == ([] if role == "ledger_worker" else reads)
-    # some views cannot be written to by anybody, which is said first
+    # some views are read-only, and PostgreSQL reports this first
     writes = [f"delete from ledger.{view}" for view in views] + [f"drop view ledger.{view}" for view in views]
     writes += [f"update ledger.{view} set {columns[1]} = {columns[1]}" for view, columns in views.items()]
     left = not_refused(of(role), writes)
@@ -252,7 +253,7 @@ def test_no_role_passes_on_what_it_may(of, owner, role):
             f"grant all on database {connection.info.dbname} to public",
             "grant ledger_owner to ledger_worker",
         ):
-            # granting some of what one has ends in a warning: what counts is that nothing has changed
+            # a grant of some rights may only give a warning, so check that no right has changed
             with suppress(InsufficientPrivilege):
                 connection.execute(statement)
     assert owner.execute(acls).fetchall() == before
@@ -276,7 +277,7 @@ def test_a_claim_is_known_to_its_holder_alone(of, owner):
 
 
 def test_a_claim_that_is_guessed_changes_nothing(of, owner):
-    """A worker that knows all but the claim: study, trial, and whose it is."""
+    """A worker that knows the study, the trial and its holder, but not the claim."""
     with psycopg.connect(of("ledger_worker"), autocommit=True) as holder:
         held = take(holder, worker="holder")
         before = trial(owner, held.trial)
@@ -335,12 +336,12 @@ def test_a_ledger_that_a_superuser_made_becomes_the_owners(server):
     with _database(server) as url:
         upgrade(url)
         with engine(url).connect() as connection:
-            make_study(Store(connection), "older")
+            make_study(connection, "older")
         of = make_roles(url)
         upgrade(of("ledger_owner"))
         with psycopg.connect(of("ledger_worker"), autocommit=True) as connection:
             assert take(connection, "older").study_name == "older"
-        # and whoever upgrades it, the owner's it stays
+        # the ledger still belongs to the owner after an upgrade by another role
         with psycopg.connect(url, autocommit=True) as superuser:
             superuser.execute("drop view ledger.workers")
             upgrade(url)
@@ -354,7 +355,7 @@ def test_a_ledger_that_a_superuser_made_becomes_the_owners(server):
 
 
 def test_roles_are_made_by_a_databases_owner_who_is_no_superuser(tmp_path):
-    """On a server of its own, where there are no roles yet."""
+    """A separate server without roles."""
     with embedded.running(tmp_path / "home", create=True) as url:
         with psycopg.connect(url, autocommit=True) as superuser:
             superuser.execute("create role admin login createrole")
@@ -364,7 +365,7 @@ def test_roles_are_made_by_a_databases_owner_who_is_no_superuser(tmp_path):
         of = make_roles(theirs)
         upgrade(of("ledger_owner"))
         with engine(of("ledger_manager")).connect() as connection:
-            make_study(Store(connection))
+            make_study(connection)
         with psycopg.connect(of("ledger_worker"), autocommit=True) as connection:
             take(connection)
 
@@ -374,42 +375,42 @@ def test_a_managers_whole_work_is_done_under_its_role(fresh):
         engine(fresh("ledger_manager")).connect() as connection,
         psycopg.connect(fresh("ledger_worker"), autocommit=True) as worker,
     ):
-        store = Store(connection)
-        row = make_study(store, trials=2, lease=1e-6)
-        assert store.lock(row.id)
-        assert store.waiting(row.id, 0) == (2, "running")
+        db = connection
+        row = make_study(db, trials=2, lease=1e-6)
+        assert db.lock(row.id)
+        assert db.waiting(row.id, 0) == (2, "running")
         take(worker)
-        (expired,) = store.leases(row.id)
-        assert store.reap(row.id, expired.number, expired.lease_until) == "pending"
-        store.cancel_trials(row.id, [1], "not wanted")
-        assert store.retry(row.id, [1]) == [2]
-        assert store.unproposed_iterations(row) == 0
+        (expired,) = managing.leases(db, row.id)
+        assert db.reap(row.id, expired.number, expired.lease_until) == "pending"
+        trials.cancel(db, row.id, [1], "not wanted")
+        assert trials.retry(db, row.id, [1]) == [2]
+        assert db.unproposed_iterations(row) == 0
         for loss in (0.5, 0.25):
             protocol.complete(worker, take(worker), loss, {}, 1.5)
-        assert store.tell(row.id, 0, 0.375, 0.25)
-        best = store.best(row.id)
+        assert tell(db, row, 0, 0.375, 0.25) == "told"
+        best = trials.best(db, row.id)
         assert best is not None
         assert best.loss == 0.25
-        assert [(trial.loss, trial.seconds) for trial in store.trials(row.id)] == [
+        assert [(trial.loss, trial.seconds) for trial in trials.all_of(db, row.id)] == [
             (0.5, 1.5),
             (None, None),
             (0.25, 1.5),
         ]
-        assert len(store.snapshot(row.id).trials) == 3
-        assert store.pause(row.id)
-        store.run(row.id)
-        store.finish(row.id, "complete", None)
-        store.extend(row.id, 3)
-        assert store.study("s").state == "running"
-        assert store.enqueue(row.id, [{"C": 500.0}]) == [3]
+        assert len(transfer.snapshot(db, row.id).trials) == 3
+        assert studies.pause(db, row.id)
+        studies.resume(db, row.id)
+        finish(db, row, "complete", None)
+        studies.extend(db, row.id, 3)
+        assert studies.get(db, "s").state == "running"
+        assert trials.enqueue(db, row.id, [{"C": 500.0}]) == [3]
         protocol.complete(worker, take(worker), 0.5, {}, 1.5)
-        assert store.tell(row.id, 1, 0.5, 0.5)
-        assert store.import_trials(row.id, [Finished({"C": 501.0}, 0.5, {})], 0.5) == 4
-        assert store.unproposed_iterations(row) == 2
-        store.cancel(row.id, "enough")
-        assert store.study("s").reason == "enough"
+        assert tell(db, row, 1, 0.5, 0.5) == "told"
+        assert trials.import_finished(db, row.id, [Finished({"C": 501.0}, 0.5, {})], 0.5) == 4
+        assert db.unproposed_iterations(row) == 2
+        studies.cancel(db, row.id, "enough")
+        assert studies.get(db, "s").reason == "enough"
         with pytest.raises(DBAPIError, match="permission denied for table study"):
-            store.delete(row.id)
+            studies.delete(db, row.id)
 
 
 def test_workers_are_shown_alive_with_what_they_hold(fresh):
@@ -419,7 +420,7 @@ def test_workers_are_shown_alive_with_what_they_hold(fresh):
         psycopg.connect(fresh("ledger_owner"), autocommit=True) as owner,
         psycopg.connect(fresh("ledger_reader"), autocommit=True) as reader,
     ):
-        make_study(Store(connection), trials=2, lease=60.0)
+        make_study(connection, trials=2, lease=60.0)
         for name in ("holder", "idle", "left"):
             protocol.announce(worker, name, "host", 7, {}, stopped=name == "left")
         take(worker, worker="holder")
@@ -479,7 +480,7 @@ def test_a_study_runs_with_each_program_under_its_own_role(server, tmp_path):
         said(start(reader, "db", "psql", "-v", "ON_ERROR_STOP=1", *queries))
         assert "accuracy" in said(start(reader, "query", "leaderboard", "--json"))
         for role in ROLES:
-            assert "is well" in said(start(of(role), "db", "check"))
+            assert "is healthy" in said(start(of(role), "db", "check"))
 
 
 @pytest.mark.parametrize(
@@ -535,7 +536,7 @@ def test_a_role_that_was_not_granted_what_it_needs_is_told_what_grants_it(server
 
 @contextmanager
 def login(server: str, of: Url, *, member_of: str | None = None) -> Iterator[str]:
-    """The URL of a login of its own."""
+    """Create a login, and return its URL."""
     name = f"login_{uuid.uuid4().hex[:8]}"
     who = sql.Identifier(name)
     superuser = {key: conninfo_to_dict(server).get(key) for key in ("user", "password")}
@@ -565,7 +566,7 @@ def test_workers_with_logins_of_their_own_do_not_see_each_others_statements(serv
         psycopg.connect(another, autocommit=True) as other,
     ):
         held = take(holder)
-        # written out, as psql would send it
+        # with literals, as psql sends it
         holder.execute(f"select ledger.heartbeat({held.study_id}, {held.trial}, '{held.claim}')")
         shown = "select query from pg_stat_activity where pid = %s"
         assert other.execute(shown, (holder.info.backend_pid,)).fetchone() == ("<insufficient privilege>",)
@@ -579,13 +580,13 @@ def test_optuna_is_let_in_by_the_owner_and_reads_as_a_reader(server):
         of = make_roles(url)
         upgrade(of("ledger_owner"))
         with engine(of("ledger_manager")).connect() as connection:
-            make_study(Store(connection))
+            make_study(connection)
         for role in OTHERS:
             error = said(start(of(role), "optuna", "enable"), code=1)
             assert f"role {role} may not do this (permission denied" in error
             assert "`ledger optuna enable` needs ledger_owner" in error
             assert error.count("\n") == 1
-        # whoever makes them, they are the owner's
+        # they belong to the owner, for every role that creates them
         said(start(url, "optuna", "enable"))
         with psycopg.connect(url, autocommit=True) as superuser:
             owners = superuser.execute(
@@ -601,7 +602,7 @@ def test_optuna_is_let_in_by_the_owner_and_reads_as_a_reader(server):
         assert reading.url(of("ledger_reader")) in said(start(of("ledger_reader"), "optuna", "url"))
         for role in ("ledger_worker", "ledger_manager"):
             error = said(start(of(role), "dashboard"), code=1)
-            assert f"as {role}: that takes ledger_reader, or the owner\n" in error
+            assert f"as {role}: connect as ledger_reader or the owner\n" in error
         with psycopg.connect(of("ledger_reader")) as reader:
             asked = "select relname from pg_class where relnamespace = 'optuna'::regnamespace and relkind = 'v'"
             views = [name for (name,) in reader.execute(asked).fetchall()]
@@ -618,7 +619,7 @@ def test_what_optuna_sees_of_a_ledger_from_before_the_roles_becomes_the_owners(s
     with _database(server) as url:
         upgrade(url)
         with engine(url).connect() as connection:
-            make_study(Store(connection))
+            make_study(connection)
             optuna_views.enable(connection)
         of = make_roles(url)
         upgrade(of("ledger_owner"))
@@ -635,11 +636,11 @@ def test_a_dataset_is_stored_by_the_manager_read_by_workers_and_removed_by_the_o
         psycopg.connect(fresh("ledger_reader"), autocommit=True) as reader,
         engine(fresh("ledger_owner")).connect() as owner,
     ):
-        store = Store(connection)
+        db = connection
         objective = {"model": "svm", "data": {"name": "a.csv", "sha256": sha256, "target": "y", "format": "csv"}}
         dataset = Dataset(sha256, "a.csv", content)
         made = {**spec(), "objective": objective}
-        rows = [store.create(name, made, "0" * 64, 1, {}, dataset) for name in ("one", "two")]
+        rows = [studies.create(db, name, made, "0" * 64, 1, {}, dataset) for name in ("one", "two")]
         shown = "select name, bytes, studies from ledger.datasets"
         assert reader.execute(shown).fetchall() == [("a.csv", 4_000_000, 2)]
         pieces = [protocol.dataset(worker, sha256, first, 3_000_000) for first in (0, 3_000_000, 4_000_000)]
@@ -653,6 +654,6 @@ def test_a_dataset_is_stored_by_the_manager_read_by_workers_and_removed_by_the_o
         for row, left in zip(rows, (1, 0), strict=True):
             assert row is not None
             with pytest.raises(DBAPIError, match="permission denied for table study"):
-                store.delete(row.id)
-            Store(owner).delete(row.id)
+                studies.delete(db, row.id)
+            studies.delete(owner, row.id)
             assert reader.execute("select count(*) from ledger.datasets").fetchone() == (left,)

@@ -1,4 +1,4 @@
-"""The hot path: claim, heartbeat, complete, fail, release, reap, and the promises that they keep."""
+"""The protocol of workers: claim, heartbeat, complete, fail, release and reap, with their guarantees."""
 
 import threading
 import time
@@ -7,21 +7,22 @@ from typing import Any
 
 import psycopg
 import pytest
+from sqlalchemy import Connection
 
-from ledger.database import protocol
+from ledger.database import managing, protocol, studies, trials
+from ledger.database.connection import ENDED
 from ledger.database.retry import Patience
 from ledger.database.session import Session
-from ledger.database.store import ENDED, Batch, Store
-from tests.integration.ledgers import attempt, claim_one, make_study, spec, take, trial
+from tests.integration.ledgers import attempt, claim_one, finish, make_study, propose, spec, take, trial
 
 
-def expire(store: Store, connection: psycopg.Connection[Any], number: int = 0) -> str | None:
+def expire(db: Connection, connection: psycopg.Connection[Any], number: int = 0) -> str | None:
     lease_until = trial(connection, number)["lease_until"]
-    return store.reap(trial(connection, number)["study_id"], number, lease_until)
+    return db.reap(trial(connection, number)["study_id"], number, lease_until)
 
 
-def test_a_claim_takes_the_pending_trial_with_the_lowest_number(store, connection):
-    make_study(store, trials=2)
+def test_a_claim_takes_the_pending_trial_with_the_lowest_number(db, connection):
+    make_study(db, trials=2)
     first, second = take(connection), take(connection)
     assert (first.trial, second.trial) == (0, 1)
     assert first.params == {"C": 1.0}
@@ -31,8 +32,8 @@ def test_a_claim_takes_the_pending_trial_with_the_lowest_number(store, connectio
     assert trial(connection)["state"] == "running"
 
 
-def test_no_trial_is_claimed_twice_by_many_workers_at_once(url, store, connection):
-    make_study(store, trials=120)
+def test_no_trial_is_claimed_twice_by_many_workers_at_once(url, db, connection):
+    make_study(db, trials=120)
     taken: list[int] = []
     errors: list[BaseException] = []
 
@@ -55,23 +56,23 @@ def test_no_trial_is_claimed_twice_by_many_workers_at_once(url, store, connectio
     assert connection.execute("select count(*), count(distinct trial) from ledger.attempt").fetchone() == (120, 120)
 
 
-def test_a_claim_waits_for_no_lock_and_skips_a_locked_trial(url, store, connection):
-    make_study(store, trials=2)
+def test_a_claim_waits_for_no_lock_and_skips_a_locked_trial(url, db, connection):
+    make_study(db, trials=2)
     with psycopg.connect(url) as other:
         other.execute("select from ledger.trial where number = 0 for no key update")
         assert take(connection).trial == 1
 
 
-def test_a_lost_acknowledgement_of_a_claim_is_answered_with_the_same_trial(store, connection):
-    make_study(store, trials=2)
+def test_a_lost_acknowledgement_of_a_claim_is_answered_with_the_same_trial(db, connection):
+    make_study(db, trials=2)
     held = take(connection)
     assert claim_one(connection, "s", held.claim, "w") == held
     assert trial(connection)["attempts"] == 1
     assert trial(connection, 1)["state"] == "pending"
 
 
-def test_a_claim_that_has_ended_is_not_answered_with_its_trial(store, connection):
-    make_study(store, trials=2)
+def test_a_claim_that_has_ended_is_not_answered_with_its_trial(db, connection):
+    make_study(db, trials=2)
     held = take(connection)
     protocol.complete(connection, held, 0.5, {}, 0.0)
     assert claim_one(connection, "s", held.claim, "w") is None
@@ -79,43 +80,43 @@ def test_a_claim_that_has_ended_is_not_answered_with_its_trial(store, connection
 
 
 @pytest.mark.parametrize("state", ["paused", "cancelled", "complete", "failed"])
-def test_pause_and_cancel_bind_at_once(store, connection, state):
-    row = make_study(store)
+def test_pause_and_cancel_bind_at_once(db, connection, state):
+    row = make_study(db)
     if state == "paused":
-        store.pause(row.id)
+        studies.pause(db, row.id)
     elif state == "cancelled":
-        store.cancel(row.id, "test")
+        studies.cancel(db, row.id, "test")
     else:
-        # by hand, since no study with open trials is finished
+        # with SQL, because a study with open trials cannot be finished
         connection.execute("update ledger.study set state = %s, finished_at = now()", (state,))
     assert claim_one(connection, "s", uuid.uuid4(), "w") is None
     assert claim_one(connection, None, uuid.uuid4(), "w") is None
 
 
-def test_a_worker_without_a_study_serves_the_oldest_running_one_that_has_work(store, connection):
-    make_study(store, "a", trials=1)
-    make_study(store, "b", trials=1)
+def test_a_worker_without_a_study_serves_the_oldest_running_one_that_has_work(db, connection):
+    make_study(db, "a", trials=1)
+    make_study(db, "b", trials=1)
     assert [take(connection, None).study_name for _ in range(2)] == ["a", "b"]
 
 
-def test_a_study_that_is_not_there_yet_has_no_work_and_has_not_ended(store, connection):
+def test_a_study_that_is_not_there_yet_has_no_work_and_has_not_ended(db, connection):
     assert claim_one(connection, "later", uuid.uuid4(), "w") is None
     assert not protocol.ended(connection, "later")
     assert not protocol.ended(connection, None)
 
 
-def test_ended_is_true_of_one_study_and_of_all(store, connection):
-    done = make_study(store, "done")
-    make_study(store, "open")
-    store.cancel_trials(done.id, range(4), "test")
-    assert store.finish(done.id, "complete", None)
+def test_ended_is_true_of_one_study_and_of_all(db, connection):
+    done = make_study(db, "done")
+    make_study(db, "open")
+    trials.cancel(db, done.id, range(4), "test")
+    assert finish(db, done, "complete", None) == "finished"
     assert protocol.ended(connection, "done")
     assert not protocol.ended(connection, "open")
     assert not protocol.ended(connection, None)
 
 
-def test_a_heartbeat_prolongs_the_lease(store, connection, advance):
-    make_study(store)
+def test_a_heartbeat_prolongs_the_lease(db, connection, advance):
+    make_study(db)
     held = take(connection)
     advance(20)
     before = trial(connection)["lease_until"]
@@ -123,8 +124,8 @@ def test_a_heartbeat_prolongs_the_lease(store, connection, advance):
     assert 19 < (trial(connection)["lease_until"] - before).total_seconds() < 25
 
 
-def test_a_result_is_recorded_with_its_attempt(store, connection):
-    make_study(store)
+def test_a_result_is_recorded_with_its_attempt(db, connection):
+    make_study(db)
     held = take(connection)
     assert protocol.complete(connection, held, 0.25, {"accuracy": 0.75}, 1.5) == "recorded"
     row = trial(connection)
@@ -134,71 +135,71 @@ def test_a_result_is_recorded_with_its_attempt(store, connection):
     assert (ended["outcome"], ended["loss"], ended["seconds"], ended["number"]) == ("complete", 0.25, 1.5, 1)
 
 
-def test_a_lost_acknowledgement_of_a_result_is_recognised(store, connection):
-    make_study(store)
+def test_a_lost_acknowledgement_of_a_result_is_recognised(db, connection):
+    make_study(db)
     held = take(connection)
     protocol.complete(connection, held, 0.25, {}, 1.5)
     assert protocol.complete(connection, held, 0.25, {}, 1.5) == "already"
 
 
 @pytest.mark.parametrize("loss", [float("nan"), float("inf"), float("-inf")])
-def test_a_loss_that_is_not_finite_is_refused_by_the_database(store, connection, loss):
-    make_study(store)
+def test_a_loss_that_is_not_finite_is_refused_by_the_database(db, connection, loss):
+    make_study(db)
     held = take(connection)
     with pytest.raises(psycopg.errors.CheckViolation, match="loss_is_finite"):
         protocol.complete(connection, held, loss, {}, 1.0)
     assert trial(connection)["state"] == "running"
 
 
-def test_an_expired_claim_goes_back_to_pending_and_its_attempt_is_lost(store, connection, advance):
-    make_study(store)
+def test_an_expired_claim_goes_back_to_pending_and_its_attempt_is_lost(db, connection, advance):
+    make_study(db)
     held = take(connection)
-    assert expire(store, connection) is None, "the lease has not run out"
+    assert expire(db, connection) is None, "the lease has not run out"
     advance(31)
-    assert [row.number for row in store.leases(held.study_id)] == [0]
-    assert expire(store, connection) == "pending"
+    assert [row.number for row in managing.leases(db, held.study_id)] == [0]
+    assert expire(db, connection) == "pending"
     row = trial(connection)
     assert (row["state"], row["lost"], row["failures"], row["claim"]) == ("pending", 1, 0, held.claim)
     assert attempt(connection, held.claim)["outcome"] == "lost"
 
 
-def test_a_claim_that_was_renewed_after_it_was_seen_is_not_taken_back(store, connection, advance):
-    make_study(store)
+def test_a_claim_that_was_renewed_after_it_was_seen_is_not_taken_back(db, connection, advance):
+    make_study(db)
     held = take(connection)
     advance(31)
     seen = trial(connection)["lease_until"]
     assert protocol.heartbeat(connection, held)
     advance(62)
-    assert store.reap(held.study_id, 0, seen) is None
+    assert db.reap(held.study_id, 0, seen) is None
     assert trial(connection)["state"] == "running"
 
 
-def test_a_trial_that_the_machines_lose_too_often_fails(store, connection, advance):
-    make_study(store, max_lost=2)
+def test_a_trial_that_the_machines_lose_too_often_fails(db, connection, advance):
+    make_study(db, max_lost=2)
     for seconds, expected in ((31, "pending"), (62, "failed")):
         take(connection)
         advance(seconds)
-        assert expire(store, connection) == expected
+        assert expire(db, connection) == expected
     row = trial(connection)
     assert row["state"] == "failed"
     assert row["error"] == "lost 2 times, the last by worker w"
 
 
-def test_a_late_result_of_a_claim_that_nobody_replaced_is_kept(store, connection, advance):
-    make_study(store)
+def test_a_late_result_of_a_claim_that_nobody_replaced_is_kept(db, connection, advance):
+    make_study(db)
     held = take(connection)
     advance(31)
-    expire(store, connection)
+    expire(db, connection)
     assert protocol.complete(connection, held, 0.5, {}, 40.0) == "recorded"
     assert trial(connection)["state"] == "complete"
     assert attempt(connection, held.claim)["outcome"] == "complete"
 
 
-def test_a_late_result_of_a_replaced_claim_is_refused_and_its_attempt_is_kept_as_stale(store, connection, advance):
-    make_study(store, trials=1)
+def test_a_late_result_of_a_replaced_claim_is_refused_and_its_attempt_is_kept_as_stale(db, connection, advance):
+    make_study(db, trials=1)
     late = take(connection)
     advance(31)
-    expire(store, connection)
+    expire(db, connection)
     holder = take(connection, worker="other")
     assert protocol.complete(connection, late, 0.5, {}, 40.0) == "stale"
     assert trial(connection)["state"] == "running"
@@ -209,22 +210,22 @@ def test_a_late_result_of_a_replaced_claim_is_refused_and_its_attempt_is_kept_as
     assert protocol.complete(connection, late, 0.5, {}, 40.0) == "stale"
 
 
-def test_a_heartbeat_revives_a_claim_that_nobody_replaced(store, connection, advance):
-    make_study(store)
+def test_a_heartbeat_revives_a_claim_that_nobody_replaced(db, connection, advance):
+    make_study(db)
     held = take(connection)
     advance(31)
-    expire(store, connection)
+    expire(db, connection)
     assert protocol.heartbeat(connection, held)
     assert trial(connection)["state"] == "running"
     assert protocol.fail(connection, held, "it broke", 40.0) == "retry"
     assert attempt(connection, held.claim)["outcome"] == "failed"
 
 
-def test_a_heartbeat_says_that_the_claim_is_gone(store, connection, advance):
-    make_study(store, trials=1)
+def test_a_heartbeat_says_that_the_claim_is_gone(db, connection, advance):
+    make_study(db, trials=1)
     late = take(connection)
     advance(31)
-    expire(store, connection)
+    expire(db, connection)
     take(connection, worker="other")
     assert not protocol.heartbeat(connection, late)
     assert not protocol.release(connection, late)
@@ -232,8 +233,8 @@ def test_a_heartbeat_says_that_the_claim_is_gone(store, connection, advance):
     assert trial(connection)["failures"] == 0
 
 
-def test_a_trial_whose_objective_fails_is_tried_again_up_to_max_failures(store, connection):
-    make_study(store, trials=1)
+def test_a_trial_whose_objective_fails_is_tried_again_up_to_max_failures(db, connection):
+    make_study(db, trials=1)
     for expected in ("retry", "retry", "failed"):
         held = take(connection)
         assert protocol.fail(connection, held, f"ValueError: {held.attempt}\0", 0.5) == expected
@@ -245,8 +246,8 @@ def test_a_trial_whose_objective_fails_is_tried_again_up_to_max_failures(store, 
     assert outcomes == [("failed", f"ValueError: {number}\\0") for number in (1, 2, 3)]
 
 
-def test_a_released_trial_is_claimable_at_once_and_counted_against_nothing(store, connection):
-    make_study(store, trials=1)
+def test_a_released_trial_is_claimable_at_once_and_counted_against_nothing(db, connection):
+    make_study(db, trials=1)
     held = take(connection)
     assert protocol.release(connection, held)
     assert attempt(connection, held.claim)["outcome"] == "released"
@@ -257,10 +258,10 @@ def test_a_released_trial_is_claimable_at_once_and_counted_against_nothing(store
     assert not protocol.heartbeat(connection, held)
 
 
-def test_a_result_for_a_cancelled_study_is_kept_as_stale(store, connection):
-    row = make_study(store)
+def test_a_result_for_a_cancelled_study_is_kept_as_stale(db, connection):
+    row = make_study(db)
     held = take(connection)
-    store.cancel(row.id, "test")
+    studies.cancel(db, row.id, "test")
     assert not protocol.heartbeat(connection, held)
     assert protocol.complete(connection, held, 0.5, {}, 1.0) == "stale"
     assert attempt(connection, held.claim)["loss"] == 0.5
@@ -268,8 +269,8 @@ def test_a_result_for_a_cancelled_study_is_kept_as_stale(store, connection):
     assert states == [("cancelled",)]
 
 
-def test_a_claim_that_never_was_is_unknown(store, connection):
-    make_study(store)
+def test_a_claim_that_never_was_is_unknown(db, connection):
+    make_study(db)
     held = take(connection)
     stranger = protocol.Claimed(**{**vars(held), "claim": uuid.uuid4()})
     assert protocol.complete(connection, stranger, 0.5, {}, 1.0) == "unknown"
@@ -277,37 +278,37 @@ def test_a_claim_that_never_was_is_unknown(store, connection):
     assert trial(connection)["state"] == "running"
 
 
-def test_a_result_for_a_deleted_study_is_unknown(store, connection):
-    row = make_study(store)
+def test_a_result_for_a_deleted_study_is_unknown(db, connection):
+    row = make_study(db)
     held = take(connection)
-    store.delete(row.id)
+    studies.delete(db, row.id)
     assert protocol.complete(connection, held, 0.5, {}, 1.0) == "unknown"
 
 
-def test_a_manager_is_the_only_one_of_its_study(url, store):
+def test_a_manager_is_the_only_one_of_its_study(url, db):
     from ledger.database.connection import engine
 
-    row = make_study(store)
-    other = make_study(store, "other")
-    assert store.lock(row.id)
+    row = make_study(db)
+    other = make_study(db, "other")
+    assert db.lock(row.id)
     with engine(url).connect() as connection:
-        second = Store(connection)
+        second = connection
         assert not second.lock(row.id)
         assert second.lock(other.id)
 
 
-def test_new_trials_are_notified_once_a_batch(url, store):
+def test_new_trials_are_notified_once_a_batch(url, db):
     with psycopg.connect(url, autocommit=True) as listener:
         protocol.listen(listener)
-        make_study(store, trials=50)
+        make_study(db, trials=50)
         heard = list(listener.notifies(timeout=5, stop_after=1))
         heard += list(listener.notifies(timeout=0))
     assert [notification.channel for notification in heard] == [protocol.CHANNEL]
 
 
 @pytest.mark.parametrize("how", ["complete", "fail", "cancel"])
-def test_the_end_of_an_iteration_is_told_once_and_that_of_a_trial_never(url, connection, store, how):
-    row = make_study(store, trials=3, max_failures=1)
+def test_the_end_of_an_iteration_is_told_once_and_that_of_a_trial_never(url, connection, db, how):
+    row = make_study(db, trials=3, max_failures=1)
     held = [take(connection) for _ in range(3)]
     with psycopg.connect(url, autocommit=True) as listener:
         listener.execute(f"listen {ENDED}")
@@ -319,29 +320,29 @@ def test_the_end_of_an_iteration_is_told_once_and_that_of_a_trial_never(url, con
         elif how == "fail":
             protocol.fail(connection, held[2], "ValueError: no", 1.0)
         else:
-            store.cancel(row.id, "test")
+            studies.cancel(db, row.id, "test")
         heard = list(listener.notifies(timeout=5, stop_after=1))
         heard += list(listener.notifies(timeout=0))
     assert [(told.channel, told.payload) for told in heard] == [(ENDED, str(row.id))]
 
 
-def test_a_manager_waits_no_longer_than_to_the_end_of_an_iteration(connection, store):
-    row = make_study(store, trials=1)
-    assert store.lock(row.id)
+def test_a_manager_waits_no_longer_than_to_the_end_of_an_iteration(connection, db):
+    row = make_study(db, trials=1)
+    assert db.lock(row.id)
     held = take(connection)
     ending = threading.Timer(0.2, protocol.complete, (connection, held, 0.5, {}, 1.0))
     ending.start()
     started = time.monotonic()
-    store.sleep(60)
+    db.sleep(60)
     assert time.monotonic() - started < 60
     ending.join()
-    assert store.waiting(row.id, 0) == (0, "running")
+    assert db.waiting(row.id, 0) == (0, "running")
 
 
-def test_in_steady_mode_no_end_is_told(url, connection, store):
+def test_in_steady_mode_no_end_is_told(url, connection, db):
     asked = {**spec(1), "mode": "steady"}
-    row = store.create("s", asked, "0" * 64, 1, {})
-    assert store.propose(row.id, 0, 0, Batch([{"C": 1.0}], None, {}, 0.0, 0.0, seen=[]))
+    row = studies.create(db, "s", asked, "0" * 64, 1, {})
+    propose(db, row, 0, [{"C": 1.0}], seen=[])
     with psycopg.connect(url, autocommit=True) as listener:
         listener.execute(f"listen {ENDED}")
         protocol.complete(connection, take(connection), 0.5, {}, 1.0)
@@ -358,8 +359,8 @@ def test_an_announced_worker_is_seen(connection):
 
 
 @pytest.mark.parametrize("metrics", ["[1]", "null", "0.5"])
-def test_metrics_are_an_object_or_refused(store, connection, metrics):
-    make_study(store)
+def test_metrics_are_an_object_or_refused(db, connection, metrics):
+    make_study(db)
     held = take(connection)
     with pytest.raises(psycopg.errors.InvalidParameterValue, match="metrics are not an object"):
         connection.execute(
@@ -369,15 +370,15 @@ def test_metrics_are_an_object_or_refused(store, connection, metrics):
 
 
 @pytest.mark.parametrize("seconds", [float("nan"), float("inf"), -1.0])
-def test_seconds_are_finite_or_refused(store, connection, seconds):
-    make_study(store)
+def test_seconds_are_finite_or_refused(db, connection, seconds):
+    make_study(db)
     held = take(connection)
     with pytest.raises(psycopg.errors.InvalidParameterValue, match="seconds are not a finite number"):
         protocol.complete(connection, held, 0.5, {}, seconds)
 
 
-def test_a_failure_without_a_reason_is_recorded(store, connection):
-    make_study(store, max_failures=1)
+def test_a_failure_without_a_reason_is_recorded(db, connection):
+    make_study(db, max_failures=1)
     held = take(connection)
     answer = connection.execute("select ledger.fail(%s, %s, %s, null)", (held.study_id, held.trial, held.claim))
     assert answer.fetchone() == ("failed",)
@@ -385,15 +386,15 @@ def test_a_failure_without_a_reason_is_recorded(store, connection):
 
 
 @pytest.mark.parametrize("outcome", ["released", "lost", "complete", "stale", "", None])
-def test_a_failure_is_failed_or_timeout(store, connection, outcome):
-    make_study(store)
+def test_a_failure_is_failed_or_timeout(db, connection, outcome):
+    make_study(db)
     held = take(connection)
     with pytest.raises(psycopg.errors.InvalidParameterValue, match="failed and timeout"):
         protocol.fail(connection, held, "error", 1.0, outcome)
 
 
-def test_a_claim_sent_again_while_the_first_is_being_committed_waits_for_its_trial(store, connection, url):
-    make_study(store)
+def test_a_claim_sent_again_while_the_first_is_being_committed_waits_for_its_trial(db, connection, url):
+    make_study(db)
     claim = uuid.uuid4()
     answers: list[protocol.Claimed | None] = []
     with psycopg.connect(url) as first, psycopg.connect(url, autocommit=True) as again:
@@ -409,8 +410,8 @@ def test_a_claim_sent_again_while_the_first_is_being_committed_waits_for_its_tri
     assert connection.execute("select count(*) from ledger.attempt").fetchone() == (1,)
 
 
-def test_a_worker_behind_a_pooler_goes_on_without_prepared_statements(store, url):
-    make_study(store, trials=9)
+def test_a_worker_behind_a_pooler_goes_on_without_prepared_statements(db, url):
+    make_study(db, trials=9)
     session = Session(url, "ledger worker", 10.0, Patience(60), protocol.listen, lambda seconds: None)
     taken = []
     for number in range(9):
@@ -418,7 +419,7 @@ def test_a_worker_behind_a_pooler_goes_on_without_prepared_statements(store, url
         assert held is not None
         taken.append(held.trial)
         if number == 6:
-            # another session of the server, as a pooler may give
+            # another session of the server, as behind a pooler
             session.call(lambda connection: connection.execute("deallocate all"))
     session.close()
     assert taken == list(range(9))
@@ -428,19 +429,19 @@ def claims(count: int) -> list[uuid.UUID]:
     return [uuid.uuid4() for _ in range(count)]
 
 
-def test_several_claims_take_the_pending_trials_with_the_lowest_numbers(store, connection):
-    make_study(store, trials=5, trial_timeout=60.0)
+def test_several_claims_take_the_pending_trials_with_the_lowest_numbers(db, connection):
+    make_study(db, trials=5, trial_timeout=60.0)
     held = protocol.claim(connection, "s", asked := claims(3), "w")
     assert [(each.trial, each.claim, each.attempt) for each in held] == [(n, asked[n], 1) for n in range(3)]
     assert [attempt(connection, claim)["trial"] for claim in asked] == [0, 1, 2]
-    # of the others, only their worker will know when they begin
+    # the other trials begin later, so they have no deadline yet
     assert [trial(connection, number)["deadline_at"] is None for number in range(3)] == [False, True, True]
     assert [each.trial for each in protocol.claim(connection, "s", claims(3), "w")] == [3, 4]
     assert protocol.claim(connection, "s", claims(3), "w") == []
 
 
-def test_a_lost_acknowledgement_of_several_claims_is_answered_with_the_same_trials(store, connection):
-    make_study(store, trials=5)
+def test_a_lost_acknowledgement_of_several_claims_is_answered_with_the_same_trials(db, connection):
+    make_study(db, trials=5)
     held = protocol.claim(connection, "s", asked := claims(3), "w")
     assert protocol.claim(connection, "s", asked, "w") == held
     protocol.complete(connection, held[1], 0.5, {}, 0.0)
@@ -448,13 +449,13 @@ def test_a_lost_acknowledgement_of_several_claims_is_answered_with_the_same_tria
     assert trial(connection, 3)["state"] == "pending"
 
 
-def test_no_worker_is_given_more_than_its_share_of_what_is_pending(store, connection, advance):
-    make_study(store, trials=20)
+def test_no_worker_is_given_more_than_its_share_of_what_is_pending(db, connection, advance):
+    make_study(db, trials=20)
     for name in ("w", "other", "third", "fourth", "left"):
         protocol.announce(connection, name, "host", 7, {}, stopped=name == "left")
     assert len(protocol.claim(connection, "s", claims(3), "w")) == 3
     assert len(protocol.claim(connection, "s", claims(16), "other")) == 4, "a quarter of 17"
-    # who was not seen for half a minute is not waited for
+    # a worker that has not reported for 30 seconds gets no share
     advance(31)
     protocol.announce(connection, "w", "host", 7, {})
     assert len(protocol.claim(connection, "s", claims(10), "w")) == 10
@@ -465,22 +466,22 @@ def test_no_worker_is_given_more_than_its_share_of_what_is_pending(store, connec
     assert protocol.claim(connection, "s", claims(10), "w") == []
 
 
-def test_several_claims_are_of_one_study(store, connection):
-    make_study(store, "a", trials=2)
-    make_study(store, "b", trials=2)
+def test_several_claims_are_of_one_study(db, connection):
+    make_study(db, "a", trials=2)
+    make_study(db, "b", trials=2)
     assert [held.study_name for held in protocol.claim(connection, None, claims(4), "w")] == ["a", "a"]
     assert [held.study_name for held in protocol.claim(connection, None, claims(4), "w")] == ["b", "b"]
 
 
-def test_too_many_claims_at_once_are_refused(store, connection):
-    make_study(store)
+def test_too_many_claims_at_once_are_refused(db, connection):
+    make_study(db)
     with pytest.raises(psycopg.errors.InvalidParameterValue, match="65 claims at once are too many: 64 are the most"):
         protocol.claim(connection, "s", claims(65), "w")
     assert protocol.claim(connection, "s", [], "w") == []
 
 
-def test_results_written_together_are_answered_one_by_one(store, connection, advance):
-    make_study(store, trials=4)
+def test_results_written_together_are_answered_one_by_one(db, connection, advance):
+    make_study(db, trials=4)
     held = protocol.claim(connection, "s", claims(4), "w")
     protocol.complete(connection, held[0], 0.5, {}, 0.0)
     protocol.fail(connection, held[1], "error", 1.0)
@@ -491,8 +492,8 @@ def test_results_written_together_are_answered_one_by_one(store, connection, adv
     assert [trial(connection, number)["metrics"] for number in (2, 3)] == [{"n": 2}, {"n": 3}]
 
 
-def test_trials_released_together_are_answered_one_by_one(store, connection):
-    make_study(store, trials=3)
+def test_trials_released_together_are_answered_one_by_one(db, connection):
+    make_study(db, trials=3)
     held = protocol.claim(connection, "s", claims(3), "w")
     protocol.complete(connection, held[1], 0.5, {}, 0.0)
     assert protocol.release(connection, *held) == {held[0].claim, held[2].claim}
@@ -501,8 +502,8 @@ def test_trials_released_together_are_answered_one_by_one(store, connection):
     assert rows == [("pending", 0, 0), ("complete", 0, 0), ("pending", 0, 0)]
 
 
-def test_the_calls_of_the_hot_path_are_prepared_and_prepared_anew_after_a_loss(store, url):
-    make_study(store, trials=40)
+def test_the_calls_of_the_hot_path_are_prepared_and_prepared_anew_after_a_loss(db, url):
+    make_study(db, trials=40)
     session = Session(url, "ledger worker", 10.0, Patience(60), protocol.listen, lambda seconds: None)
     for _connection in range(2):
         for _ in range(10):
@@ -513,5 +514,5 @@ def test_the_calls_of_the_hot_path_are_prepared_and_prepared_anew_after_a_loss(s
         )
         for function in ("ledger.claim(", "ledger.complete("):
             assert len([statement for (statement,) in prepared if function in statement]) == 1
-        # as after a loss
+        # as after a lost attempt
         session.close()

@@ -1,4 +1,4 @@
-"""The ready queries, by psql and without it: exactly what they say of a known study, and what of a real one."""
+"""The ready queries, in psql and in `ledger query`: their exact answers for a known study, and a real study."""
 
 import csv
 import io
@@ -10,18 +10,16 @@ import sys
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import psycopg
 import pytest
 
 from ledger import embedded
-from ledger.database import protocol, queries
+from ledger.database import managing, protocol, queries, reads, studies, trials
 from ledger.database.connection import engine
-from ledger.database.store import Store
 from tests.conftest import _database
 from tests.integration import known_study
-from tests.integration.ledgers import make_study, take
+from tests.integration.ledgers import make_study, reap, take
 from tests.integration.test_commands import run  # noqa: F401, the program in this process
 
 FOLDER = Path(__file__).parents[2]
@@ -37,7 +35,7 @@ ANSWERS = dict(
 
 @pytest.fixture(scope="module")
 def known(server: str, template: str) -> Iterator[str]:
-    """URL of a ledger with the known study."""
+    """Yield the URL of a ledger with the known study."""
     with _database(server, template) as url:
         with psycopg.connect(url) as connection:
             known_study.insert(connection)
@@ -45,7 +43,7 @@ def known(server: str, template: str) -> Iterator[str]:
 
 
 def psql(url: str, *chosen: str, **variables: str) -> str:
-    """What psql says of queries, as csv."""
+    """Return the output of queries in psql, as csv."""
     files = [f"--file={FOLDER / 'sql' / 'queries' / query}.sql" for query in chosen]
     given = [f"--variable={name}={value}" for name, value in {"ON_ERROR_STOP": "1", **variables}.items()]
     process = subprocess.run(
@@ -114,9 +112,9 @@ def test_a_table_for_people_has_the_answer(known, run, monkeypatch):  # noqa: F8
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ([], "which question? `ledger query --list` shows them"),
-        (["importence"], "there is no query 'importence'; did you mean 'importance'?"),
-        (["../views/trials"], "there is no query '../views/trials'"),
+        ([], "the name of a query is missing: `ledger query --list` shows the names"),
+        (["importence"], "no query is named 'importence'; did you mean 'importance'?"),
+        (["../views/trials"], "no query is named '../views/trials'"),
         (["importance", "-v", "study"], "-v study: write it as NAME=VALUE"),
         (["importance", "-v", "worker=w"], "query importance has no variable 'worker'"),
     ],
@@ -127,9 +125,9 @@ def test_a_question_that_there_is_not_is_one_line(run, arguments, said):  # noqa
     assert said in error
 
 
-def test_a_question_writes_nothing(store):
+def test_a_question_writes_nothing(db):
     with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
-        store.ask(psycopg.sql.SQL("delete from ledger.study where {}").format(psycopg.sql.Literal(True)))
+        reads.ask(db, psycopg.sql.SQL("delete from ledger.study where {}").format(psycopg.sql.Literal(True)))
 
 
 def program(url: str, *arguments: str) -> str:
@@ -147,35 +145,31 @@ def program(url: str, *arguments: str) -> str:
 
 @pytest.fixture(scope="module")
 def real(server: str, template: str) -> Iterator[str]:
-    """A finished study of real workers: some of its trials failed, one was retried, and one result came too late."""
+    """Run a study with real workers: some trials fail, one is retried, and one result comes too late."""
     with _database(server, template) as url:
         work = ("--workers", "2", "--allow", "neighbours")
         program(url, "run", "docs/studies/neighbours.toml", "--iterations", "4", *work)
         with engine(url).connect() as own, psycopg.connect(url, autocommit=True) as connection:
-            store = Store(own)
-            study = store.study("neighbours")
-            failed = next(trial for trial in store.trials(study.id) if trial.state == "failed")
-            (retried,) = store.retry(study.id, [failed.number])
+            study = studies.get(own, "neighbours")
+            failed = next(trial for trial in trials.all_of(own, study.id) if trial.state == "failed")
+            (retried,) = trials.retry(own, study.id, [failed.number])
             (late,) = protocol.claim(connection, "neighbours", [uuid.uuid4()], "late")
             assert late.trial == retried
             connection.execute("update ledger.trial set lease_until = '2000-01-01' where claim = %s", (late.claim,))
-            (lease,) = store.leases(study.id)
-            assert store.reap(study.id, lease.number, lease.lease_until) == "pending"
+            (lease,) = managing.leases(own, study.id)
+            assert reap(own, study, lease) == "pending"
             program(url, "resume", "neighbours", *work)
             assert protocol.complete(connection, late, 0.5, {}, 1.0) == "stale"
         yield url
 
 
 def test_the_questions_about_a_real_study_are_answered(real):
-    trials: dict[str, Any] = {}
-    with engine(real).connect() as connection:
-        store = Store(connection)
-        rows = store.trials(store.study("neighbours").id)
-        best = store.best(store.study("neighbours").id)
+    with engine(real).connect() as own:
+        study = studies.get(own, "neighbours")
+        rows = trials.all_of(own, study.id)
+        best = trials.best(own, study.id)
     assert best is not None
-    for row in rows:
-        trials.setdefault(row.state, []).append(row)
-    complete, failed = trials["complete"], trials["failed"]
+    complete, failed = ([row for row in rows if row.state == state] for state in ("complete", "failed"))
 
     (progress,) = asked(real, "progress")
     assert (int(progress["complete"]), int(progress["failed"])) == (len(complete), len(failed))
@@ -186,7 +180,7 @@ def test_the_questions_about_a_real_study_are_answered(real):
     assert compared["best_trial"] == str(best.number)
     assert compared["objective"] == "neighbours:loss"
 
-    # cosine is no metric of a tree: those trials failed, and so did the retry
+    # a tree does not support cosine, so these trials and the retry failed
     errors = {row["error"] for row in asked(real, "failures") if row["outcome"] == "failed"}
     assert len(errors) == 1
     assert "Metric 'cosine' not valid" in errors.pop()
@@ -229,10 +223,10 @@ def test_the_questions_about_a_real_study_are_answered(real):
     assert asked(real, "running") == []
 
 
-def test_what_is_trained_now_is_told(store, connection):
-    make_study(store)
+def test_what_is_trained_now_is_told(db, connection):
+    make_study(db)
     take(connection, worker="w")
-    columns, rows = store.ask(queries.find("running").with_values({}))
+    columns, rows = reads.ask(db, queries.find("running").with_values({}))
     (row,) = (dict(zip(columns, row, strict=True)) for row in rows)
     assert (row["study"], row["trial"], row["worker"], row["params"]) == ("s", 0, "w", {"C": 1.0})
     assert 0 < row["lease_seconds"] <= 30

@@ -1,4 +1,4 @@
-"""docs/reference/ is what click and the schema say now."""
+"""docs/reference/ agrees with click and with the schema."""
 
 import runpy
 

@@ -1,4 +1,4 @@
-"""`ledger report` and `ledger export --format parquet` of a study that a manager made, as files."""
+"""Files of `ledger report` and `ledger export --format parquet`, for a study of a real manager."""
 
 import importlib.util
 import json
@@ -12,10 +12,10 @@ import pytest
 from ledger.cli import program
 from ledger.database import protocol
 from ledger.errors import LedgerError, UsageError
-from ledger.manager.batch import Manager, register
-from ledger.study.spec import assemble
+from ledger.manager.registration import register
+from ledger.study.file import assemble
 from tests import browser
-from tests.integration.ledgers import claim_one
+from tests.integration.ledgers import claim_one, managed
 
 SPACE = """
 [study]
@@ -33,7 +33,7 @@ gamma = { type = "categorical", choices = ["scale", 0.1] }
 
 
 @pytest.fixture
-def study(store, connection, tmp_path):
+def study(db, connection, tmp_path):
     """Nine trials of one worker, one of which failed three times."""
     file = tmp_path / "s.toml"
     file.write_text(SPACE)
@@ -46,7 +46,7 @@ def study(store, connection, tmp_path):
                 metrics = {"accuracy": held.params["C"] / 1e3, "note": "n", "even": held.trial % 2 == 0, "l": [1]}
                 protocol.complete(connection, held, held.params["C"], metrics, 0.25)
 
-    return Manager(store, register(store, assemble({}, file)), work).run()
+    return managed(db, register(db, assemble({}, file)), work).run()
 
 
 @pytest.fixture
@@ -68,8 +68,8 @@ def test_the_report_of_a_study_is_one_file(study, ledger, tmp_path):
     assert output.stat().st_size < 6_000_000
 
 
-def test_a_study_that_runs_has_a_report(store, ledger, connection, tmp_path):
-    register(store, assemble({"name": "s"}))
+def test_a_study_that_runs_has_a_report(db, ledger, connection, tmp_path):
+    register(db, assemble({"name": "s"}))
     output = tmp_path / "report.html"
     ledger("report", "s", "--output", str(output))
     assert "No trial has been proposed yet." in output.read_text()
@@ -82,7 +82,7 @@ def test_a_plot_as_a_picture(study, ledger, tmp_path, monkeypatch):
     written = output.read_bytes()
     assert written.startswith(b"\x89PNG\r\n")
     width, height = struct.unpack(">II", written[16:24])
-    # 6 of 420 by 300 pixels, three in a row, and a title; two pixels of the picture each
+    # six plots of 420 by 300 pixels in rows of three, and a title, at a scale of 2
     assert (width, height) == (2 * 3 * 420, 2 * (2 * 300 + 80))
 
 
@@ -95,9 +95,9 @@ def test_a_plot_as_a_picture(study, ledger, tmp_path, monkeypatch):
         (["--output", "/proc/r.html"], LedgerError, "/proc/r.html cannot be written"),
     ],
 )
-def test_what_cannot_be_written_is_said_and_nothing_is(store, ledger, tmp_path, monkeypatch, arguments, error, said):
+def test_what_cannot_be_written_is_said_and_nothing_is(db, ledger, tmp_path, monkeypatch, arguments, error, said):
     monkeypatch.chdir(tmp_path)
-    register(store, assemble({"name": "s"}))
+    register(db, assemble({"name": "s"}))
     with pytest.raises(error, match=said):
         ledger("report", "s", *arguments)
     assert list(tmp_path.iterdir()) == []
@@ -142,20 +142,20 @@ def test_parquet_has_a_row_a_trial_in_typed_columns(study, ledger, tmp_path, con
     assert frame.sort_values("loss", kind="stable").iloc[0]["number"] == min(rows, key=lambda row: row[2] or 1e9)[0]
 
 
-def test_parquet_is_written_a_row_group_at_a_time(study, store, tmp_path, monkeypatch):
+def test_parquet_is_written_a_row_group_at_a_time(study, db, tmp_path, monkeypatch):
     from ledger.export import parquet
 
     monkeypatch.setattr(parquet, "GROUP", 4)
     output = tmp_path / "trials.parquet"
     with output.open("wb") as file:
-        parquet.write_parquet(store, study, file)
+        parquet.write_parquet(db, study, file)
     written = pq.ParquetFile(output).metadata
     assert [written.row_group(index).num_rows for index in range(written.num_row_groups)] == [4, 4, 1]
 
 
-def test_a_metric_that_changes_its_type_meanwhile_leaves_no_file(study, store, ledger, tmp_path, monkeypatch):
+def test_a_metric_that_changes_its_type_meanwhile_leaves_no_file(study, db, ledger, tmp_path, monkeypatch):
     output = tmp_path / "trials.parquet"
-    monkeypatch.setattr(type(store), "metric_kinds", lambda *_: [("note", ["number"])])
+    monkeypatch.setattr(type(db), "metric_kinds", lambda *_: [("note", ["number"])])
     with pytest.raises(LedgerError, match="metrics_note has got values of another type"):
         ledger("export", "s", "--format", "parquet", "--output", str(output))
     assert not output.exists()

@@ -1,10 +1,12 @@
-"""Any history of what workers, managers and the clock may do is answered as the protocol says and leaves the ledger
-consistent; whatever language the workers are written in."""
+"""Random histories of workers, managers and the clock.
+
+Each answer follows the protocol, and the ledger stays consistent. The workers use Python or psql.
+"""
 
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import psycopg
@@ -12,14 +14,20 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+from sqlalchemy import Connection
 
+from ledger.database import managing, studies
+from ledger.database.connection import driver, engine
+from ledger.database.managing import Batch, Held, Lease
 from ledger.database.protocol import Claimed
-from ledger.database.store import Store
 from tests.fuzz import cases
 from tests.integration.ledgers import make_study
 from tests.integration.workers import PackageWorker, PsqlWorker, Worker
 
 LEASE, MAX_FAILURES, MAX_LOST = 30.0, 2, 3
+MANAGER_LEASE = 40.0
+# The ledger's clock stands still between the steps of a history.
+START = datetime(2030, 1, 1, tzinfo=UTC)
 
 CONSISTENT = {
     "a complete trial has exactly one complete attempt, with its loss": """
@@ -49,7 +57,7 @@ INCONSISTENT = " union all ".join(
 
 @dataclass
 class Trial:
-    """What the protocol says of a trial."""
+    """The protocol's model of a trial."""
 
     state: str = "pending"
     claim: uuid.UUID | None = None
@@ -58,15 +66,38 @@ class Trial:
     lost: int = 0
     loss: float | None = None
     leased_at: float = 0.0
+    iteration: int = 0
+
+    @property
+    def is_open(self) -> bool:
+        return self.state in ("pending", "running")
 
 
 @dataclass
 class Attempt:
-    """And of an attempt."""
+    """The protocol's model of an attempt."""
 
     held: Claimed
     outcome: str | None = None
     loss: float | None = None
+
+
+@dataclass
+class Iteration:
+    """And of an iteration."""
+
+    size: int
+    round: int = 0
+    is_told: bool = False
+
+
+@dataclass
+class Holder:
+    """And of the manager that holds the study."""
+
+    claim: uuid.UUID
+    until: float
+    has_session: bool = True
 
 
 def some_run(self: Any) -> bool:
@@ -74,39 +105,52 @@ def some_run(self: Any) -> bool:
 
 
 class Histories(RuleBasedStateMachine):
-    """Compares every answer, and after every step the rows, with a model of the protocol."""
+    """Comparison of each answer, and of the rows after each step, with a model of the protocol."""
 
     # the same for all histories, each of which has a study of its own
-    advance: Callable[[float], None]
+    connect: Callable[[], Connection]
     connection: psycopg.Connection[Any]
-    store: Store
+    db: Connection
     workers: Mapping[str, Worker]
+    sessions: dict[str, Connection]
 
     def __init__(self) -> None:
         super().__init__()
         self.now = 0.0
-        self.advance(0)
+        self.set_clock()
         name = f"s{uuid.uuid4().hex[:8]}"
-        self.study = make_study(self.store, name, 3, lease=LEASE, max_failures=MAX_FAILURES, max_lost=MAX_LOST)
-        self.state = "running"
+        self.study = make_study(self.db, name, 3, lease=LEASE, max_failures=MAX_FAILURES, max_lost=MAX_LOST)
+        self.state, self.budget = "running", self.study.budget
+        self.managers = {name: Held(self.study.id, uuid.uuid4()) for name in self.sessions}
+        self.holder: Holder | None = None
+        self.iterations = {0: Iteration(3)}
         self.trials = {number: Trial() for number in range(3)}
         self.attempts: dict[uuid.UUID, Attempt] = {}
-        # the claims that were sent with each
+        # the claims that were sent together with each claim
         self.asked: dict[uuid.UUID, list[uuid.UUID]] = {}
-        self.seen: list[tuple[int, datetime]] = []
+        self.seen: list[Lease] = []
         self.ended: dict[Any, str] = {}
 
     def teardown(self) -> None:
-        self.store.delete(self.study.id)
+        assert studies.delete(self.db, self.study) == ("deleted" if self.is_free() else "managed")
+        if not self.is_free():
+            self.leave(self.name_of_holder())
+            assert studies.delete(self.db, self.study) == "deleted"
+
+    def set_clock(self) -> None:
+        self.connection.execute(
+            "create or replace function ledger.clock() returns timestamptz language sql volatile"
+            f" as $$ select timestamptz '{START + timedelta(seconds=self.now)}' $$"
+        )
 
     def any_worker(self, data: st.DataObject) -> Worker:
-        """Any worker's connection: what counts is the claim, not who sends it from where."""
+        """Return the connection of any worker, because only the claim matters."""
         return data.draw(st.sampled_from(list(self.workers.values())))
 
     def of(self, attempt: Attempt) -> tuple[Trial, bool]:
-        """The trial of an attempt, and whether it is still the attempt's to write."""
+        """Return the trial of an attempt, and whether the attempt can still write its result."""
         trial = self.trials[attempt.held.trial]
-        return trial, trial.claim == attempt.held.claim and trial.state in ("pending", "running")
+        return trial, trial.claim == attempt.held.claim and trial.is_open
 
     @rule(names=st.lists(st.sampled_from(["a", "b"]), min_size=1, max_size=3), wanted=st.integers(1, 3))
     def claims(self, names: list[str], wanted: int) -> None:
@@ -129,7 +173,7 @@ class Histories(RuleBasedStateMachine):
             self.attempts[held.claim] = Attempt(held)
             self.asked[held.claim] = claims
 
-    # one rule for all that can be said of a claim: hypothesis leaves whole rules out of a history
+    # one rule for all calls with a claim, because hypothesis leaves whole rules out of a history
     @precondition(lambda self: self.attempts)
     @rule(data=st.data())
     def any_words(self, data: st.DataObject) -> None:
@@ -138,7 +182,7 @@ class Histories(RuleBasedStateMachine):
     @precondition(lambda self: self.state == "running" and self.trials[2].state == "pending")
     @rule(data=st.data())
     def a_poisonous_trial(self, data: st.DataObject) -> None:
-        """Fails whoever claims it, until it may no more."""
+        """Fail each attempt of a trial until the trial has failed."""
         for _ in range(MAX_FAILURES):
             self.claim("a")
             self.fail(list(self.attempts.values())[-1], data)
@@ -151,7 +195,7 @@ class Histories(RuleBasedStateMachine):
             self.the_ledger_is_as_the_protocol_says()
 
     def take_back_one(self, data: st.DataObject, replaced: bool) -> Attempt:
-        """Take back every claim, perhaps have the first trial claimed again, and return one that was taken back."""
+        """Take all claims back, maybe claim the first trial again, and return a claim that was taken back."""
         held = [trial.claim for trial in self.trials.values() if trial.state == "running"]
         self.leases_run_out(True, data)
         if replaced:
@@ -184,11 +228,11 @@ class Histories(RuleBasedStateMachine):
     def heartbeat(self, attempt: Attempt, data: st.DataObject) -> None:
         trial, mine = self.of(attempt)
         assert self.any_worker(data).heartbeat(attempt.held) == mine
-        if mine:  # revived, where it was taken back and not replaced
+        if mine:  # the claim is valid again if it was taken back and not replaced
             trial.state, trial.leased_at = "running", self.now
 
     def complete(self, attempt: Attempt, data: st.DataObject) -> None:
-        """Of this claim, and perhaps of others in the same statement: each is answered as if it were alone."""
+        """Complete this claim, and maybe others in the same statement. Each answer is the same as for a single call."""
         others = st.lists(st.sampled_from(list(self.attempts.values())), max_size=2)
         results = [(one, data.draw(st.floats(-1e9, 1e9))) for one in (attempt, *data.draw(others))]
         answers = self.any_worker(data).complete([(one.held, loss) for one, loss in results])
@@ -227,7 +271,7 @@ class Histories(RuleBasedStateMachine):
     def release(self, attempt: Attempt, data: st.DataObject) -> None:
         trial, mine = self.of(attempt)
         assert self.any_worker(data).release(attempt.held) == mine
-        if mine:  # counted against nothing
+        if mine:  # not counted
             trial.state, trial.claim = "pending", None
             attempt.outcome = "released"
 
@@ -242,30 +286,35 @@ class Histories(RuleBasedStateMachine):
     @rule(seconds=st.sampled_from([5, 31]))
     def time_passes(self, seconds: int) -> None:
         self.now += seconds
-        self.advance(self.now)
+        self.set_clock()
 
     @rule(at_once=st.booleans(), data=st.data())
     def leases_run_out(self, at_once: bool, data: st.DataObject) -> None:
-        """See which claims are late, and take back those, or one that was seen to be late before."""
+        """Find the late claims, and take back these or one that was late before."""
         self.time_passes(31)
         late = [number for number, trial in self.trials.items() if trial.state == "running"]
-        rows = self.store.leases(self.study.id)
-        assert sorted(row.number for row in rows) == late
+        leases = managing.leases(self.db, self.study.id)
+        assert sorted(lease.trial for lease in leases) == late
         # sorted, because a history must be the same each time that hypothesis tries it
-        self.seen += sorted((row.number, row.lease_until) for row in rows)
+        self.seen += sorted(leases, key=lambda lease: lease.trial)
         if at_once:
-            for row in rows:
-                self.take_back(row.number, row.lease_until)
+            for lease in leases:
+                self.take_back(lease)
         elif self.seen:
-            self.take_back(*data.draw(st.sampled_from(self.seen)))
+            self.take_back(data.draw(st.sampled_from(self.seen)))
 
-    def take_back(self, number: int, lease_until: datetime) -> None:
-        trial = self.trials[number]
+    def take_back(self, lease: Lease) -> None:
+        if self.holder is None:
+            self.take("m")
+        trial = self.trials[lease.trial]
         current = self.connection.execute(
-            "select lease_until from ledger.trial where study_id = %s and number = %s", (self.study.id, number)
+            "select lease_until from ledger.trial where study_id = %s and number = %s", (self.study.id, lease.trial)
         ).fetchone()
-        answer = self.store.reap(self.study.id, number, lease_until)
-        if current != (lease_until,):
+        holder = self.name_of_holder()
+        for name in self.managers.keys() - {holder}:
+            assert managing.reap(self.sessions[name], self.managers[name], lease) is None
+        answer = managing.reap(self.sessions[holder], self.managers[holder], lease)
+        if current != (lease.until,):
             assert answer is None, "renewed, taken back, ended or claimed again since it was seen"
             return
         trial.lost += 1
@@ -275,19 +324,150 @@ class Histories(RuleBasedStateMachine):
         attempt = self.attempts[trial.claim]
         attempt.outcome = attempt.outcome or "lost"
 
-    @precondition(lambda self: self.state in ("running", "paused"))
-    @rule(pause=st.sampled_from([False, False, True]))
-    def pause_or_run(self, pause: bool) -> None:
-        (self.store.pause if pause else self.store.run)(self.study.id)
-        self.state = "paused" if pause else "running"
+    # again one rule for all that managers do
+    @rule(data=st.data())
+    def managers_act(self, data: st.DataObject) -> None:
+        acts = [self.take, self.leave, self.session_ends]
+        drawn = [self.propose, self.propose, self.tell, self.finish]
+        for _ in range(data.draw(st.integers(1, 4))):
+            name = data.draw(st.sampled_from(list(self.managers)))
+            act = data.draw(st.sampled_from([*acts, *drawn]))
+            if act in acts:
+                act(name)
+            else:
+                act(name, data)
+            self.the_ledger_is_as_the_protocol_says()
+            self.the_study_is_as_its_managers_and_people_left_it()
 
-    @precondition(lambda self: len(self.attempts) > 6 and self.state != "cancelled")
+    def is_free(self) -> bool:
+        """Whether the study has no manager that is believed."""
+        return self.holder is None or not self.holder.has_session or self.now > self.holder.until
+
+    def holds(self, name: str) -> bool:
+        """Whether a manager has the claim of the study, perhaps after its lease; a call that writes renews it."""
+        return self.holder is not None and self.holder.claim == self.managers[name].claim
+
+    def name_of_holder(self) -> str:
+        return next(name for name in self.managers if self.holds(name))
+
+    def renew(self) -> None:
+        assert self.holder is not None
+        self.holder.until = self.now + MANAGER_LEASE
+
+    def take(self, name: str) -> None:
+        held = self.managers[name]
+        answer = managing.claim_study(self.sessions[name], held, name, MANAGER_LEASE)
+        is_held = self.holds(name) or self.is_free()
+        assert answer == ("held" if is_held else "taken")
+        if is_held:
+            self.holder = Holder(held.claim, self.now + MANAGER_LEASE)
+
+    def leave(self, name: str) -> None:
+        managing.leave_study(self.sessions[name], self.managers[name])
+        if self.holds(name):
+            self.holder = None
+
+    def session_ends(self, name: str) -> None:
+        """The manager goes on with another session, which the ledger knows once the claim is renewed."""
+        session = self.sessions[name]
+        ended = self.connection.execute(
+            "select pg_terminate_backend(%s, 60000)", (driver(session).info.backend_pid,)
+        ).fetchone()
+        assert ended == (True,)
+        session.invalidate()
+        session.close()
+        self.sessions[name] = self.connect()
+        if self.holds(name):
+            assert self.holder is not None
+            self.holder.has_session = False
+
+    def propose(self, name: str, data: st.DataObject) -> None:
+        last = max(self.iterations)
+        number, round = data.draw(st.sampled_from([(last + 1, 0), (last, self.iterations[last].round + 1), (last, 0)]))
+        known = len(self.trials) + data.draw(st.sampled_from([0, 0, 0, -1, 1]))
+        points = [{"C": 500.0 + len(self.trials) + index} for index in range(data.draw(st.integers(1, 2)))]
+        batch = Batch(number, round, known, points, None, {}, 0.0, 0.0)
+        answer = managing.propose(self.sessions[name], self.managers[name], batch)
+        if not self.holds(name):
+            assert answer == "lost"
+            return
+        self.renew()
+        if self.state not in ("running", "paused"):
+            assert answer == "ended"
+        elif known != len(self.trials) or (number == last and (round == 0 or self.iterations[last].is_told)):
+            assert answer == "changed"
+        else:
+            assert answer == "proposed"
+            size = len(points) + (self.iterations[last].size if number == last else 0)
+            self.iterations[number] = Iteration(size, round)
+            for _ in points:
+                self.trials[len(self.trials)] = Trial(iteration=number)
+
+    def tell(self, name: str, data: st.DataObject) -> None:
+        number = data.draw(st.sampled_from(list(self.iterations)))
+        iteration = self.iterations[number]
+        size = iteration.size + data.draw(st.sampled_from([0, 0, 0, 1]))
+        answer = managing.tell(self.sessions[name], self.managers[name], number, size, 0.5, 0.25)
+        if not self.holds(name):
+            assert answer == "lost"
+            return
+        self.renew()
+        trials = [trial for trial in self.trials.values() if trial.iteration == number]
+        if iteration.is_told or size != iteration.size or any(trial.is_open for trial in trials):
+            assert answer == "changed"
+        else:
+            assert answer == "told"
+            iteration.is_told = True
+
+    def finish(self, name: str, data: st.DataObject) -> None:
+        state = data.draw(st.sampled_from(["complete", "failed"]))
+        budget = self.budget - data.draw(st.sampled_from([0, 0, 1]))
+        answer = managing.finish(self.sessions[name], self.managers[name], state, "it ended", budget)
+        if not self.holds(name):
+            assert answer == "lost"
+            return
+        self.renew()
+        is_open = any(trial.is_open for trial in self.trials.values())
+        if self.state not in ("running", "paused") or budget != self.budget or is_open:
+            assert answer == "changed"
+        else:
+            assert answer == "finished"
+            self.state = state
+
+    @precondition(some_run)
+    @rule(data=st.data(), number=st.integers(1, 3))
+    def a_successor_writes(self, data: st.DataObject, number: int) -> None:
+        """A manager takes the study, is silent for longer than its lease, and is replaced; then both go on."""
+        self.take("m")
+        self.time_passes(31)
+        self.time_passes(31)
+        self.take("n")
+        for name in ("m", "n") * number:
+            data.draw(st.sampled_from([self.propose, self.tell, self.finish]))(name, data)
+        self.take("m")
+
+    @rule(how=st.sampled_from(["pause", "resume", "resume", "extend"]))
+    def people_steer(self, how: str) -> None:
+        if how == "extend":
+            answer = studies.extend(self.db, self.study.id, self.budget + 1)
+            assert answer == ("cancelled" if self.state == "cancelled" else "extended")
+            if self.state != "cancelled":
+                assert studies.extend(self.db, self.study.id, self.budget + 1) == "unchanged"
+                self.budget += 1
+                self.state = "running" if self.state == "complete" else self.state
+            return
+        changed = {"pause": {"running": "paused"}, "resume": {"paused": "running", "failed": "running"}}[how]
+        self.state = changed.get(self.state, self.state)
+        act = studies.pause if how == "pause" else studies.resume
+        assert act(self.db, self.study.id) == self.state
+
+    @precondition(lambda self: len(self.attempts) > 6 and self.state in ("running", "paused"))
     @rule()
     def cancel(self) -> None:
-        self.store.cancel(self.study.id, "enough")
+        studies.cancel(self.db, self.study.id, "enough")
         self.state = "cancelled"
         for trial in self.trials.values():
-            if trial.state in ("pending", "running"):
+            if trial.is_open:
                 trial.state = "cancelled"
                 if trial.claim is not None:
                     attempt = self.attempts[trial.claim]
@@ -309,10 +489,27 @@ class Histories(RuleBasedStateMachine):
         }
 
     @invariant()
+    def the_study_is_as_its_managers_and_people_left_it(self) -> None:
+        study = self.connection.execute("select state, budget from ledger.study").fetchall()
+        assert study == [(self.state, self.budget)]
+        iterations = self.connection.execute(
+            "select number, size, round, told_at is not null from ledger.iteration order by number"
+        ).fetchall()
+        assert iterations == [(n, each.size, each.round, each.is_told) for n, each in self.iterations.items()]
+        numbers = self.connection.execute("select iteration from ledger.trial order by number").fetchall()
+        assert [number for (number,) in numbers] == [trial.iteration for trial in self.trials.values()]
+        holders = self.connection.execute("select claim, lease_until from ledger.manager").fetchall()
+        holder = self.holder
+        assert holders == ([] if holder is None else [(holder.claim, START + timedelta(seconds=holder.until))])
+        alive = self.connection.execute("select alive from ledger.managers").fetchall()
+        assert alive == ([] if holder is None else [(not self.is_free(),)])
+
+    @invariant()
     def what_has_ended_does_not_change(self) -> None:
         rows = self.connection.execute(
             "select number::text, trial::text from ledger.trial where state in ('complete', 'failed', 'cancelled')"
             " union all select claim::text, attempt::text from ledger.attempt where outcome <> 'lost'"
+            " union all select 'iteration ' || number, iteration::text from ledger.iteration where told_at is not null"
         ).fetchall()
         now: dict[Any, str] = dict(rows)
         assert {key: now.get(key) for key in self.ended} == self.ended
@@ -323,12 +520,14 @@ class Histories(RuleBasedStateMachine):
 @pytest.mark.parametrize(
     ("made", "examples"), [(PackageWorker, 80), (PsqlWorker, 20)], ids=["by the package", "by psql alone"]
 )
-def test_any_history_is_answered_as_the_protocol_says(url, connection, store, advance, made, examples):
+def test_any_history_is_answered_as_the_protocol_says(url, connection, db, made, examples):
     workers = {name: made(url) for name in ("a", "b")}
-    shared = {"connection": connection, "store": store, "workers": workers, "advance": staticmethod(advance)}
+    sessions = {name: engine(url).connect() for name in ("m", "n")}
+    shared = {"connection": connection, "db": db, "workers": workers, "sessions": sessions}
+    shared["connect"] = staticmethod(lambda: engine(url).connect())
     run_state_machine_as_test(
         type("Histories", (Histories,), shared),
         settings=settings(cases(examples), stateful_step_count=30),
     )
-    for worker in workers.values():
-        worker.close()
+    for each in (*workers.values(), *sessions.values()):
+        each.close()

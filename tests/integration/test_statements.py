@@ -1,25 +1,27 @@
-"""How many statements a worker sends for trials that take no time."""
+"""Number of statements that a worker sends for trials that take no time."""
 
 from collections import Counter
 from typing import Any
 
 import pytest
 
+from ledger.database import studies
+from ledger.database import trials as recorded
 from ledger.database.session import Session
-from ledger.database.store import Batch
 from ledger.settings import Settings
-from ledger.worker import hand, pace
-from ledger.worker.supervisor import Orders, Supervisor
-from tests.integration.ledgers import spec
+from ledger.worker import claim_size, claimed_trials
+from ledger.worker.options import WorkerOptions
+from ledger.worker.supervisor import Supervisor
+from tests.integration.ledgers import propose, spec
 
-AHEAD = pace.MOST_AHEAD
+AHEAD = claim_size.LARGEST_CLAIM
 
 
 @pytest.fixture
 def sent(monkeypatch, tmp_path) -> Counter[str]:
-    """Counts the calls of each statement, however slow this machine is."""
-    monkeypatch.setattr(pace, "AHEAD_SECONDS", 600.0)
-    monkeypatch.setattr(hand, "TOGETHER_SECONDS", 600.0)
+    """Return a counter of the calls of each statement, which does not depend on the machine's speed."""
+    monkeypatch.setattr(claim_size, "CLAIM_SECONDS", 600.0)
+    monkeypatch.setattr(claimed_trials, "DELIVERY_SECONDS", 600.0)
     (tmp_path / "nothing.py").write_text("def loss(params):\n    return 0.5\n")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     counted: Counter[str] = Counter()
@@ -34,17 +36,17 @@ def sent(monkeypatch, tmp_path) -> Counter[str]:
 
 
 @pytest.mark.parametrize(("trials", "claims"), [(1 + 4 * AHEAD, 5), (1 + 4 * AHEAD - 1, 5), (1, 1)])
-def test_short_trials_cost_two_statements_a_batch(url, store, sent, trials, claims):
-    row = store.create("s", {**spec(trials), "objective": {"function": "nothing:loss"}}, "0" * 64, 1, {})
+def test_short_trials_cost_two_statements_a_batch(url, db, sent, trials, claims):
+    row = studies.create(db, "s", {**spec(trials), "objective": {"function": "nothing:loss"}}, "0" * 64, 1, {})
     assert row is not None
     points = [{"C": float(index)} for index in range(trials + 10)]
-    assert store.propose(row.id, 0, 0, Batch(points, None, {}, 0.0, 0.0))
-    orders = Orders("s", max_trials=trials, allowed=["nothing"])
+    propose(db, row, 0, points)
+    orders = WorkerOptions("s", max_trials=trials, allowed=["nothing"])
     assert Supervisor(url, orders, Settings.from_environment()).run() == trials
-    # while it works, it says once in ten seconds that it is here
+    # a working worker announces itself once in ten seconds
     assert {name: count for name, count in sent.items() if name != "announce"} == {
         "claim": claims,
         "complete_together": claims,
     }
-    outcomes = [(trial.state, trial.attempts) for trial in store.trials(row.id)]
+    outcomes = [(trial.state, trial.attempts) for trial in recorded.all_of(db, row.id)]
     assert outcomes == [("complete", 1)] * trials + [("pending", 0)] * 10

@@ -1,4 +1,4 @@
-"""Steady mode: a fixed number of trials in flight, each end recorded where it was seen, so that proposals verify."""
+"""Steady mode: a fixed number of trials in flight, and a record of the ends that each proposal saw, for `verify`."""
 
 import random
 import uuid
@@ -9,17 +9,18 @@ from typing import Any
 import psycopg
 import pytest
 
-from ledger.database import protocol
+from ledger.database import protocol, studies, transfer, trials
 from ledger.database.connection import engine
 from ledger.database.protocol import Claimed
-from ledger.database.store import Store, StudyRow
+from ledger.database.rows import StudyRow
 from ledger.errors import LedgerError
-from ledger.manager.batch import Progress, register
-from ledger.manager.steady import SteadyManager
+from ledger.manager.loop import Progress
+from ledger.manager.registration import register
 from ledger.optimizer.gaussian_process import GaussianProcessRegressor
-from ledger.study.spec import Study, assemble
+from ledger.study.file import assemble
+from ledger.study.spec import StudySpec
 from ledger.verification import Verified, verify
-from tests.integration.ledgers import claim_one
+from tests.integration.ledgers import claim_one, managed
 
 FILE = """
 [study]
@@ -40,31 +41,29 @@ Work = Callable[[Progress], None]
 
 
 class Killed(BaseException):
-    """As of a SIGKILL."""
+    """Like a SIGKILL."""
 
 
 @pytest.fixture
-def study(tmp_path: Path) -> Study:
+def study(tmp_path: Path) -> StudySpec:
     file = tmp_path / "s.toml"
     file.write_text(FILE)
     return assemble({}, file)
 
 
-def manage(url: str, study: Study, work: Work, *, another_round: bool = False) -> StudyRow:
+def manage(url: str, study: StudySpec, work: Work, *, another_round: bool = False) -> StudyRow:
     with engine(url).connect() as connection:
-        store = Store(connection)
-        manager = SteadyManager(store, register(store, study), work)
-        return manager.run(another_round=another_round)
+        return managed(connection, register(connection, study), work).run(another_round=another_round)
 
 
 def verified(url: str) -> Verified:
     with engine(url).connect() as connection:
-        store = Store(connection)
-        return verify(store.snapshot(store.study("s").id))
+        db = connection
+        return verify(transfer.snapshot(db, studies.get(db, "s").id))
 
 
 class Fleet:
-    """Two workers that end trials in an order of their own, one at a time, at the manager's polls."""
+    """Two workers that end one trial at each poll of the manager, in another order than they were claimed."""
 
     def __init__(
         self, connection: psycopg.Connection[Any], fails: Callable[[int], bool] = lambda _trial: False
@@ -105,7 +104,7 @@ def test_a_fixed_number_of_trials_is_in_flight_and_every_proposal_verifies(conne
     assert ends != sorted(ends), "in the order in which they were seen"
     found = verified(url)
     assert (found.trials, found.iterations, found.recomputed) == (20, len(seen), len(seen))
-    assert connection.execute("select iterations_told, iterations from ledger.progress").fetchone() == (5, 5)
+    assert connection.execute("select ended, budget from ledger.progress").fetchone() == (20, 20)
     assert not connection.execute("select from ledger.iteration where told_at is null").fetchall()
 
 
@@ -147,15 +146,14 @@ def test_a_steady_manager_killed_goes_on_with_what_it_had_seen(connection, url, 
 def test_a_retry_in_steady_mode_joins_the_flight_and_the_budget_stays(connection, url, study):
     manage(url, study, Fleet(connection, fails=lambda trial: trial in (2, 9)))
     with engine(url).connect() as own:
-        store = Store(own)
-        assert store.retry(store.study("s").id, [2, 9]) == [20, 21]
+        assert trials.retry(own, studies.get(own, "s").id, [2, 9]) == [20, 21]
     fleet = Fleet(connection)
     assert manage(url, study, fleet).state == "complete"
-    assert connection.execute("select iterations from ledger.study").fetchone() == (5,)
+    assert connection.execute("select budget from ledger.study").fetchone() == (20,)
     assert connection.execute("select count(*) from ledger.trial where state = 'complete'").fetchone() == (20,)
     with engine(url).connect() as own:
-        Store(own).extend(1, 6)
-    more = study.model_copy(update={"iterations": 6})
+        assert studies.extend(own, studies.get(own, "s").id, 24) == "extended"
+    more = study.model_copy(update={"budget": 24})
     assert manage(url, more, fleet).state == "complete"
     assert connection.execute("select count(*) from ledger.trial").fetchone() == (26,)
     verified(url)
@@ -167,7 +165,7 @@ def test_a_steady_study_of_which_no_trial_completes_fails_and_may_try_again(conn
     assert row.reason == "none of 12 trials completed, the last (trial 11) with: ValueError: no"
     verified(url)
     with engine(url).connect() as own:
-        Store(own).run(row.id)
+        studies.resume(own, row.id)
     row = manage(url, study, Fleet(connection, fails=lambda trial: trial < 14), another_round=True)
     assert row.state == "complete"
     verified(url)
@@ -176,9 +174,9 @@ def test_a_steady_study_of_which_no_trial_completes_fails_and_may_try_again(conn
 def test_cancelled_trials_count_against_the_budget_also_before_any_completes(connection, url, study):
     def cancelled(_progress: Progress) -> None:
         with engine(url).connect() as own:
-            store = Store(own)
-            numbers = [trial.number for trial in store.trials(1) if trial.state == "pending"]
-            store.cancel_trials(1, numbers, "not wanted")
+            db = own
+            numbers = [trial.number for trial in trials.all_of(db, 1) if trial.state == "pending"]
+            trials.cancel(db, 1, numbers, "not wanted")
 
     row = manage(url, study, cancelled)
     assert row.state == "failed"
@@ -194,7 +192,7 @@ def test_cancelled_trials_count_against_the_budget_also_before_any_completes(con
         ("update ledger.iteration set seen = array[0] where number > 2", "which one before it saw"),
         ("update ledger.iteration set seen = array[77] where number = 2", "trial 77, which does not exist"),
         ("update ledger.iteration set asked_at = '2000-01-01' where number = 3", "which had not ended"),
-        ("update ledger.study set iterations = 3", "a budget of 12 trials, but 20 were proposed"),
+        ("update ledger.study set budget = 12", "a budget of 12 trials, but 20 were proposed"),
     ],
 )
 def test_verify_names_what_a_steady_study_cannot_have_seen(connection, url, study, change, said):

@@ -1,4 +1,4 @@
-"""Promise 4: what has ended does not change, for any role."""
+"""Finished rows never change, for every role."""
 
 import hashlib
 import uuid
@@ -6,9 +6,9 @@ import uuid
 import psycopg
 import pytest
 
-from ledger.database import protocol
-from ledger.database.store import Dataset
-from tests.integration.ledgers import make_study, spec, take
+from ledger.database import managing, protocol, studies
+from ledger.database.datasets import Dataset
+from tests.integration.ledgers import make_study, reap, spec, take, tell
 
 END = {
     "complete": lambda connection, held: protocol.complete(connection, held, 0.5, {}, 1.0),
@@ -21,7 +21,7 @@ TABLES = ("study", "iteration", "trial", "attempt", "worker", "dataset")
 
 @pytest.fixture(params=["superuser", "superuser in a replica's session", "owner", "holder of every privilege"])
 def someone(request, url):
-    """A connection of one who might change what has ended; in a replica's session ordinary triggers are skipped."""
+    """Yield a connection of each role that could change finished rows. A replica session skips ordinary triggers."""
     with psycopg.connect(url, autocommit=True) as connection:
         if request.param.startswith("superuser"):
             if "replica" in request.param:
@@ -44,11 +44,11 @@ def someone(request, url):
         connection.execute(f"drop role {role}")
 
 
-def test_terminal_rows_do_not_change(store, connection, someone):
-    row = make_study(store, trials=3, max_failures=1)
+def test_terminal_rows_do_not_change(db, connection, someone):
+    row = make_study(db, trials=3, max_failures=1)
     END["complete"](connection, take(connection))
     END["failed"](connection, take(connection))
-    store.cancel(row.id, "test")
+    studies.cancel(db, row.id, "test")
     for state in ("complete", "failed", "cancelled"):
         for change in (
             "update ledger.trial set params = '{}' where state = %s",
@@ -65,13 +65,13 @@ def test_terminal_rows_do_not_change(store, connection, someone):
 
 
 @pytest.mark.parametrize("outcome", [*END, "lost", "stale"])
-def test_ended_attempts_do_not_change(store, connection, someone, outcome):
-    row = make_study(store)
+def test_ended_attempts_do_not_change(db, connection, someone, outcome):
+    row = make_study(db)
     held = take(connection)
     if outcome in END:
         END[outcome](connection, held)
     else:
-        store.cancel(row.id, "test")
+        studies.cancel(db, row.id, "test")
         if outcome == "stale":
             END["complete"](connection, held)
     for change in (
@@ -85,21 +85,21 @@ def test_ended_attempts_do_not_change(store, connection, someone, outcome):
             someone.execute(change)
 
 
-def test_a_lost_attempt_is_replaced_by_its_holders_word_only(store, connection, advance):
-    make_study(store)
-    held = take(connection)
+def test_a_lost_attempt_is_replaced_by_its_holders_word_only(db, connection, advance):
+    row = make_study(db)
+    take(connection)
     advance(31)
-    lease_until = connection.execute("select lease_until from ledger.trial where number = 0").fetchone()[0]
-    assert store.reap(held.study_id, 0, lease_until) == "pending"
+    (lease,) = managing.leases(db, row.id)
+    assert reap(db, row, lease) == "pending"
     for change in ("worker = 'somebody'", "error = 'another'", "outcome = 'complete', loss = 0, worker = 'somebody'"):
         with pytest.raises(psycopg.errors.RestrictViolation):
             connection.execute(f"update ledger.attempt set {change}")
 
 
-def test_told_iterations_do_not_change(store, connection, someone):
-    row = make_study(store, trials=1)
+def test_told_iterations_do_not_change(db, connection, someone):
+    row = make_study(db, trials=1)
     END["complete"](connection, take(connection))
-    assert store.tell(row.id, 0, 0.5, 0.5)
+    assert tell(db, row, 0, 0.5, 0.5) == "told"
     for change in (
         "update ledger.iteration set mean_loss = 0",
         "update ledger.iteration set told_at = null, mean_loss = null, best_loss = null",
@@ -108,24 +108,24 @@ def test_told_iterations_do_not_change(store, connection, someone):
     ):
         with pytest.raises(psycopg.errors.RestrictViolation, match="what has ended does not change"):
             someone.execute(change)
-    assert not store.tell(row.id, 0, 0.1, 0.1)
+    assert tell(db, row, 0, 0.1, 0.1) == "changed"
 
 
 @pytest.mark.parametrize(
     "tables",
     ["attempt", "trial, ledger.attempt", *(f"{table} cascade" for table in ("attempt", "trial", "iteration", "study"))],
 )
-def test_nothing_is_truncated(store, connection, someone, tables):
-    make_study(store)
+def test_nothing_is_truncated(db, connection, someone, tables):
+    make_study(db)
     END["complete"](connection, take(connection))
     with pytest.raises(psycopg.errors.RestrictViolation, match="what has ended does not change"):
         someone.execute(f"truncate ledger.{tables}")
 
 
-def test_what_studies_train_on_does_not_change(store, connection, someone):
+def test_what_studies_train_on_does_not_change(db, connection, someone):
     data = {"name": "a.csv", "sha256": hashlib.sha256(b"a,y").hexdigest(), "target": "y", "format": "csv"}
     dataset = Dataset(data["sha256"], "a.csv", b"a,y")
-    store.create("s", {**spec(), "objective": {"model": "svm", "data": data}}, "0" * 64, 1, {}, dataset)
+    studies.create(db, "s", {**spec(), "objective": {"model": "svm", "data": data}}, "0" * 64, 1, {}, dataset)
     for change in (
         "update ledger.dataset set name = 'another'",
         "update ledger.dataset set content = '', sha256 = encode(sha256(''), 'hex')",
@@ -136,24 +136,24 @@ def test_what_studies_train_on_does_not_change(store, connection, someone):
             someone.execute(change)
 
 
-def test_deleting_a_whole_study_is_one_explicit_operation_and_leaves_the_others(store, connection):
-    row = make_study(store, "gone", trials=2)
-    kept = make_study(store, "kept", trials=1)
+def test_a_whole_study_is_deleted_and_the_others_stay(db, connection):
+    row = make_study(db, "gone", trials=2)
+    kept = make_study(db, "kept", trials=1)
     END["complete"](connection, take(connection, "gone"))
     END["failed"](connection, take(connection, "gone"))
     END["complete"](connection, take(connection, "kept"))
-    assert store.tell(kept.id, 0, 0.5, 0.5)
-    store.delete(row.id)
+    assert tell(db, kept, 0, 0.5, 0.5) == "told"
+    assert studies.delete(db, row) == "deleted"
     for table in ("iteration", "trial", "attempt"):
         assert connection.execute(f"select distinct study_id from ledger.{table}").fetchall() == [(kept.id,)]
 
 
-def test_an_iteration_is_told_only_when_all_its_trials_have_ended(store, connection):
-    row = make_study(store, trials=2)
+def test_an_iteration_is_told_only_when_all_its_trials_have_ended(db, connection):
+    row = make_study(db, trials=2)
     END["complete"](connection, take(connection))
-    assert not store.tell(row.id, 0, 0.5, 0.5)
+    assert tell(db, row, 0, 0.5, 0.5) == "changed"
     END["complete"](connection, take(connection))
-    assert store.tell(row.id, 0, 0.5, 0.5)
+    assert tell(db, row, 0, 0.5, 0.5) == "told"
 
 
 @pytest.mark.parametrize(
@@ -170,14 +170,14 @@ def test_an_iteration_is_told_only_when_all_its_trials_have_ended(store, connect
         "source = 'retried'",
     ],
 )
-def test_an_impossible_state_cannot_be_stored(store, connection, change):
-    make_study(store)
+def test_an_impossible_state_cannot_be_stored(db, connection, change):
+    make_study(db)
     with pytest.raises(psycopg.errors.CheckViolation):
         connection.execute(f"update ledger.trial set {change} where number = 0")
 
 
-def test_parameters_are_unique_within_a_study(store, connection):
-    make_study(store)
+def test_parameters_are_unique_within_a_study(db, connection):
+    make_study(db)
     with pytest.raises(psycopg.errors.UniqueViolation):
         connection.execute(
             "insert into ledger.trial (study_id, number, iteration, round, source, params, available_at)"

@@ -1,4 +1,4 @@
-"""The URL's TLS options reach the server, and a server that is not the one they name is refused."""
+"""TLS options in the URL: a server without the right certificate is refused."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -20,13 +20,13 @@ pytestmark = pytest.mark.container
 
 Files = dict[str, str]
 
-# nobody comes in over the network but by TLS and SCRAM
+# network connections need TLS and SCRAM
 RULES = "local all all trust\nhostssl all all all scram-sha-256\nhostnossl all all all reject\n"
 
 
 @pytest.fixture(scope="module")
 def authorities(tmp_path_factory: pytest.TempPathFactory) -> tuple[trustme.CA, Files]:
-    """The authority that signs, and the files of it and of another."""
+    """Create the authority that signs the server's certificate, and another one."""
     folder = tmp_path_factory.mktemp("authorities")
     authority = trustme.CA()
     files = {"right": folder / "right.pem", "wrong": folder / "wrong.pem", "none": folder / "none.pem"}
@@ -37,7 +37,7 @@ def authorities(tmp_path_factory: pytest.TempPathFactory) -> tuple[trustme.CA, F
 
 @pytest.fixture(scope="module")
 def superuser() -> Iterator[psycopg.Connection[Any]]:
-    """A session of the superuser of a server of its own, begun before anything demands TLS."""
+    """Yield a superuser's session on a separate server, opened before the server requires TLS."""
     from testcontainers.community.postgres import PostgresContainer
     from testcontainers.core.config import testcontainers_config
 
@@ -51,7 +51,7 @@ def superuser() -> Iterator[psycopg.Connection[Any]]:
 
 @pytest.fixture(scope="module")
 def of(superuser: psycopg.Connection[Any], authorities: tuple[trustme.CA, Files]) -> Callable[..., str]:
-    """Gives a role's URL, with options, on a server that demands TLS."""
+    """Return a function from a role and options to a URL, for a server that requires TLS."""
     info = superuser.info
     issued = authorities[0].issue_cert("ledger.example", info.host)
     files = {
@@ -62,7 +62,7 @@ def of(superuser: psycopg.Connection[Any], authorities: tuple[trustme.CA, Files]
     server = make_conninfo(host=info.host, port=info.port, dbname=info.dbname, user=info.user, password=info.password)
     of_role = make_roles(server)
     for name, content in files.items():
-        # into the folder of the data, for the server's user alone
+        # into the data folder, readable only for the server's user
         lines = sql.Literal(content.splitlines())
         program = sql.Literal(f"umask 077; cat >{name}")
         superuser.execute(sql.SQL("copy (select unnest({}::text[])) to program {}").format(lines, program))
@@ -101,7 +101,7 @@ def test_every_program_connects_by_tls(of, authorities):
     options = {"sslmode": "verify-full", "sslrootcert": authorities[1]["right"]}
     assert "revision" in said(start(of(**options), "db", "upgrade"))
     for role in ("ledger_manager", "ledger_worker", "ledger_reader"):
-        assert "is well" in said(start(of(role, **options), "db", "check"))
+        assert "is healthy" in said(start(of(role, **options), "db", "check"))
     with engine(of("ledger_reader", **options)).connect() as connection:
         assert migration.current(connection) == revision.head()
 

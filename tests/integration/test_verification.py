@@ -1,4 +1,4 @@
-"""`verify` recomputes what can be recomputed, and names the first thing that differs."""
+"""`verify`: it recomputes all that it can, and names the first difference."""
 
 import threading
 import uuid
@@ -10,19 +10,19 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy import event
 
-from ledger.database import protocol
+from ledger.database import protocol, studies, transfer, trials
 from ledger.database.connection import engine
-from ledger.database.store import Store
+from ledger.database.rows import columns
 from ledger.errors import LedgerError
-from ledger.manager.batch import Manager, register
+from ledger.manager.registration import register
 from ledger.proposals import environment
-from ledger.study.spec import assemble
+from ledger.study.file import assemble
 from ledger.verification import verify
 from tests.conftest import _database
-from tests.integration.ledgers import claim_one
+from tests.integration.ledgers import claim_one, managed
 from tests.integration.test_commands import run as run
 
-# How the attempts at a trial end, in order; "complete" where nothing else is said.
+# Outcomes of the attempts of a trial in order; "complete" is the default.
 PLAN = {
     1: "failed failed",
     2: "timeout failed",
@@ -50,7 +50,7 @@ max_failures = 2
 
 
 def manage(url: str, plan: dict[int, str], file: Any, iterations: int) -> None:
-    """Carry a study to its end, with workers' parts played at the manager's polls."""
+    """Run a study to its end, and do the work of the workers at the manager's polls."""
     attempts: dict[int, int] = {}
 
     def work(_progress: Any) -> None:
@@ -64,12 +64,15 @@ def manage(url: str, plan: dict[int, str], file: Any, iterations: int) -> None:
             elif end == "released":
                 protocol.release(connection, held)
             elif end == "cancelled":
-                Store(other).cancel_trials(held.study_id, [held.trial], "test")
+                trials.cancel(other, held.study_id, [held.trial], "test")
             elif end == "lost":
                 connection.execute(
                     "update ledger.trial set lease_until = '2000-01-01' where number = %s", (held.trial,)
                 )
-                connection.execute("select ledger.reap(%s, %s, '2000-01-01')", (held.study_id, held.trial))
+                connection.execute(
+                    "select ledger.reap(%s, (select claim from ledger.manager), %s, '2000-01-01')",
+                    (held.study_id, held.trial),
+                )
             else:
                 protocol.fail(connection, held, "ValueError: no", 0.5, end)
 
@@ -78,34 +81,33 @@ def manage(url: str, plan: dict[int, str], file: Any, iterations: int) -> None:
         engine(url).connect() as own,
         engine(url).connect() as other,
     ):
-        store = Store(own)
         study = assemble({"iterations": iterations, "batch_size": 2, "seed": 1}, file)
-        assert Manager(store, register(store, study), work).run().state == "complete"
+        assert managed(own, register(own, study), work).run().state == "complete"
 
 
 def searched(url: str, folder: Any, estimator: str = "ET", acq_func: str = "EI") -> None:
-    """A study with rounds, failures, lost, released and cancelled trials, retries and an extension."""
+    """Create a study with rounds, failures, lost, released and cancelled trials, retries and an extension."""
     file = folder / "s.toml"
     file.write_text(FILE.format(estimator=estimator, acq_func=acq_func))
     manage(url, PLAN, file, 4)
     with engine(url).connect() as connection:
-        store = Store(connection)
-        assert store.retry(store.study("s").id, [1, 7]) == [10, 11]
-        assert store.study("s").iterations == 5
+        db = connection
+        assert trials.retry(db, studies.get(db, "s").id, [1, 7]) == [10, 11]
+        assert studies.get(db, "s").budget == 8
     manage(url, AFTERWARDS, file, 4)
     with engine(url).connect() as connection:
-        store = Store(connection)
-        store.extend(store.study("s").id, 6)
+        db = connection
+        assert studies.extend(db, studies.get(db, "s").id, 10) == "extended"
     manage(url, AFTERWARDS, file, 5)
     with engine(url).connect() as connection:
-        store = Store(connection)
-        assert store.retry(store.study("s").id, [12]) == [14]
+        db = connection
+        assert trials.retry(db, studies.get(db, "s").id, [12]) == [14]
     manage(url, {14: "failed failed"}, file, 5)
 
 
 @pytest.fixture(scope="module")
 def history(server: str, template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Name of a database with such a study, to copy."""
+    """Return the name of a database with such a study, for copies."""
     with _database(server, template) as url:
         searched(url, tmp_path_factory.mktemp("study"))
         yield str(conninfo_to_dict(url)["dbname"])
@@ -113,19 +115,19 @@ def history(server: str, template: str, tmp_path_factory: pytest.TempPathFactory
 
 @pytest.fixture
 def ledger(server: str, history: str) -> Iterator[str]:
-    """URL of a database with such a study."""
+    """Yield the URL of a database with such a study."""
     with _database(server, history) as url:
         yield url
 
 
 def verified(url: str) -> Any:
     with engine(url).connect() as connection:
-        store = Store(connection)
-        return verify(store.snapshot(store.study("s").id))
+        db = connection
+        return verify(transfer.snapshot(db, studies.get(db, "s").id))
 
 
 def corrupt(url: str, *statements: str) -> None:
-    """Change what has ended, as only a superuser can who first takes away what guards it."""
+    """Change finished rows as a superuser who first removes the triggers."""
     with psycopg.connect(url, autocommit=True) as connection:
         for table in ("trial", "iteration", "attempt"):
             connection.execute(f"alter table ledger.{table} disable trigger user")
@@ -143,7 +145,7 @@ def test_a_study_in_which_everything_happened_verifies(ledger):
     found = verified(ledger)
     assert (found.trials, found.iterations, found.not_comparable) == (15, 7, [])
     assert found.attempts > 20
-    # a round of each of the five iterations that were proposed, and one more of the one that failed whole
+    # one round of each of the five proposed iterations, and another round of the iteration that failed
     assert found.recomputed == 6
 
 
@@ -220,8 +222,8 @@ TRIAL, ITERATION, ATTEMPT = "update ledger.trial set", "update ledger.iteration 
         ),
         (f"{ITERATION} best_loss = 0 where number = 1", "iteration 1: best_loss 0.0, but its trials give"),
         (f"{ITERATION} mean_loss = 1 where number = 6", "iteration 6: mean_loss 1.0, but its trials give None"),
-        ("update ledger.study set iterations = 6", "the study itself: a budget of 6 iterations, but it has 7"),
-        ("update ledger.study set iterations = 8", "the study itself: state complete after 7 of 8 iterations"),
+        ("update ledger.study set budget = 9", "the study itself: a budget of 9 trials, but 10 were proposed"),
+        ("update ledger.study set budget = 12", "the study itself: state complete after 10 of 12 proposed trials"),
         ("update ledger.study set state = 'failed'", "the study itself: state failed, but every iteration is told"),
         ("update ledger.study set finished_at = null", "the study itself: state complete with finished_at None"),
         (
@@ -268,11 +270,11 @@ def test_a_kernel_that_was_changed_is_named(url, tmp_path):
 
 
 def test_proposals_of_another_environment_are_not_comparable_and_no_difference(ledger):
-    """A changed point cannot be told from one that another version proposes; all else is verified still."""
+    """A changed point may come from another version. Everything else is still verified."""
     corrupt(
         ledger,
         """update ledger.iteration set environment = environment || '{"numpy": "2.1.0"}' where number in (0, 3, 5)""",
-        # the later proposals, all of iteration 5, follow from it
+        # the later proposals, all in iteration 5, depend on it
         """update ledger.trial set params = params || '{"x": 0.5}' where number = 9""",
     )
     found = verified(ledger)
@@ -310,10 +312,10 @@ def test_a_study_that_runs_verifies_at_every_moment_and_nothing_is_written(url, 
     try:
         while running.is_alive():
             with engine(url).connect() as connection:
-                store = Store(connection)
-                row = store.find("s")
+                db = connection
+                row = studies.find(db, "s")
                 if row is not None:
-                    seen.add(verify(store.snapshot(row.id)).trials)
+                    seen.add(verify(transfer.snapshot(db, row.id)).trials)
     finally:
         running.join()
     assert len(seen) > 1
@@ -321,15 +323,15 @@ def test_a_study_that_runs_verifies_at_every_moment_and_nothing_is_written(url, 
 
 def test_a_snapshot_is_one_transaction_that_could_write_nothing_and_holds_no_claim(ledger):
     with engine(ledger).connect() as connection:
-        store = Store(connection)
-        row = store.study("s")
+        db = connection
+        row = studies.get(db, "s")
         statements: list[str] = []
         event.listen(connection, "before_cursor_execute", lambda *seen: statements.append(seen[2]))
         begun: list[object] = []
         event.listen(connection, "begin", begun.append)
-        snapshot = store.snapshot(row.id)
+        snapshot = transfer.snapshot(db, row.id)
         assert statements[0] == "set transaction isolation level repeatable read, read only"
         assert len(begun) == 1
         assert not connection.in_transaction()
     for rows in (snapshot.trials, snapshot.attempts):
-        assert "claim" not in rows[0]._fields
+        assert "claim" not in columns(type(rows[0]))

@@ -1,4 +1,4 @@
-"""What the views say of a study whose every moment is known, and that each, asked of one study, reads no other."""
+"""The views of a study with known times, and their plans: a query for one study reads no other study."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -14,7 +14,7 @@ from tests.integration.test_privileges import VIEWS
 
 @pytest.fixture(scope="module")
 def asked(server: str, template: str) -> Iterator[psycopg.Connection[Any]]:
-    """The known study, among thirty small ones and one of 100,000 trials."""
+    """Yield the URL of a ledger with the known study, thirty small studies and one of 100,000 trials."""
     with (
         _database(server, template) as url,
         psycopg.connect(url, autocommit=True, row_factory=dict_row, cursor_factory=psycopg.ClientCursor) as connection,
@@ -22,7 +22,7 @@ def asked(server: str, template: str) -> Iterator[psycopg.Connection[Any]]:
         known_study.insert(connection)
         connection.execute(
             """
-            insert into ledger.study (name, spec, spec_hash, iterations, state, created_at, versions)
+            insert into ledger.study (name, spec, spec_hash, budget, state, created_at, versions)
             select 'other' || n, %(spec)s, '', 1, 'running', now(), '{}' from generate_series(2, 32) as n;
             insert into ledger.iteration
               (study_id, number, round, size, asked_at, ask_seconds, tell_seconds, environment)
@@ -44,7 +44,7 @@ def asked(server: str, template: str) -> Iterator[psycopg.Connection[Any]]:
 
 
 def rows(asked: psycopg.Connection[Any], view: str, *columns: str) -> list[tuple[Any, ...]]:
-    """The known study's rows of a view, in its own order or by trial."""
+    """Return the known study's rows of a view, in the order of the view or by trial."""
     order = "" if view in ("utilisation", "outcomes", "iteration_regret") else " order by trial"
     found = asked.execute(f"select * from ledger.{view} where study = 's'{order}").fetchall()
     return [tuple(row[column] for column in columns) for row in found]
@@ -65,9 +65,9 @@ def test_regret_counts_from_the_studys_own_best(asked):
 
 def test_a_worker_is_utilised_by_the_time_in_which_it_holds_trials(asked):
     found = rows(asked, "utilisation", "worker", "attempts", "complete", "busy_seconds", "training_seconds")
-    # a held two trials at once, from 15 to 80
+    # worker a held two trials at the same time, from 15 to 80
     assert sorted(found) == [("a", 2, 1, 65, 46), ("b", 4, 2, 35, 24)]
-    # a never said that it was here; b was here from the study's start on
+    # worker a never announced itself; b was present from the start of the study
     assert sorted(rows(asked, "utilisation", "worker", "present_seconds", "utilisation")) == [
         ("a", None, None),
         ("b", 150, 35 / 150),
@@ -78,7 +78,7 @@ def test_the_time_of_a_trial_is_in_the_queue_with_a_worker_and_in_training(asked
     columns = ("trial", "queue_seconds", "claimed_seconds", "training_seconds", "total_seconds")
     assert rows(asked, "trial_times", *columns) == [
         (0, 5, 20, 16, 25),
-        # held from 20 to its end at 65, since the stale attempt went on
+        # held from 20 to its end at 65, because the stale attempt continued
         (1, 10, 45, 38, 55),
         (2, 25, 15, 9, 40),
         (3, 2, 10, 7, 12),
@@ -140,7 +140,7 @@ def test_a_number_of_json_is_a_double_or_null(asked, value, number):
 def test_losses_that_are_further_apart_than_a_double_can_say_break_no_view(connection):
     connection.execute(
         """
-        insert into ledger.study (name, spec, spec_hash, iterations, state, created_at, versions) values
+        insert into ledger.study (name, spec, spec_hash, budget, state, created_at, versions) values
           ('s', '{"batch_size": 1, "seed": 1, "objective": {}, "limits": {"max_failures": 1, "max_lost": 1, "lease": 3,
                                                                       "heartbeat": 1},
                   "space": [{"name": "x", "type": "real", "low": 0, "high": 1e308, "prior": "uniform"}]}',

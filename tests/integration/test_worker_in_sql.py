@@ -1,4 +1,4 @@
-"""A worker in psql alone, as docs/worker-in-sql.md gives it."""
+"""The worker in psql of docs/worker-in-sql.md."""
 
 import re
 import subprocess
@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import Connection
 
 from ledger import embedded
-from ledger.database.store import Batch, Store
-from ledger.manager.batch import Manager, register
-from ledger.study.spec import assemble
-from tests.integration.ledgers import spec
+from ledger.database import studies, trials
+from ledger.manager.registration import register
+from ledger.study.file import assemble
+from tests.integration.ledgers import finish, managed, propose, spec
 from tests.system.programs import wait_until
 
 PAGE = (Path(__file__).parents[2] / "docs" / "worker-in-sql.md").read_text()
@@ -23,7 +24,7 @@ Worker = Callable[..., "subprocess.Popen[str]"]
 
 @pytest.fixture
 def worker(url: str, root: Path) -> Iterator[Worker]:
-    """Starts workers, by the psql of the wheel; they have left by themselves at the end."""
+    """Return a function that starts a worker with the embedded server's psql. Workers stop by themselves."""
     started: list[subprocess.Popen[str]] = []
 
     def worker(*options: str) -> "subprocess.Popen[str]":
@@ -58,10 +59,10 @@ def test_the_script_uses_nothing_but_the_functions_of_the_page(root: Path) -> No
     assert used <= {"claim", "heartbeat", "complete", "fail", "release", "announce", "ended"}
 
 
-def test_workers_in_psql_alone_complete_a_study(worker: Worker, store: Store, connection, tmp_path: Path) -> None:
+def test_workers_in_psql_alone_complete_a_study(worker: Worker, db: Connection, connection, tmp_path: Path) -> None:
     (tmp_path / "study.toml").write_text(STUDY)
     workers = [worker("-v", "study=toy"), worker()]
-    row = Manager(store, register(store, assemble({}, tmp_path / "study.toml"))).run()
+    row = managed(db, register(db, assemble({}, tmp_path / "study.toml"))).run()
     assert row.state == "complete"
     said = ""
     for process in workers:
@@ -76,17 +77,17 @@ def test_workers_in_psql_alone_complete_a_study(worker: Worker, store: Store, co
     assert connection.execute("select count(*), count(stopped_at) from ledger.worker").fetchall() == [(2, 2)]
 
 
-def test_a_worker_in_psql_says_why_it_has_no_loss(worker: Worker, store: Store) -> None:
-    row = store.create("s", spec(max_failures=1), "0" * 64, 1, {})
+def test_a_worker_in_psql_says_why_it_has_no_loss(worker: Worker, db: Connection) -> None:
+    row = studies.create(db, "s", spec(max_failures=1), "0" * 64, 1, {})
     assert row is not None
     points: list[dict[str, Any]] = [{"x": 1.0}, {"x": "it's", "y": 2.0}, {"x": 1e200, "y": 2.0}]
-    assert store.propose(row.id, 0, 0, Batch(points, None, {}, 0.0, 0.0))
+    propose(db, row, 0, points)
     process = worker("-v", "study=s")
-    wait_until(lambda: all(trial.state == "failed" for trial in store.trials(row.id)))
-    store.finish(row.id, "failed", None)
+    wait_until(lambda: all(trial.state == "failed" for trial in trials.all_of(db, row.id)))
+    finish(db, row, "failed", None)
     out, _ = process.communicate(timeout=300)
     assert out.splitlines() == [f"s trial {number} attempt 1 failed" for number in range(3)]
-    assert [trial.error for trial in store.trials(row.id)] == [
+    assert [trial.error for trial in trials.all_of(db, row.id)] == [
         "the parameters x and y are needed",
         'invalid input syntax for type double precision: "it\'s"',
         "value out of range: overflow",

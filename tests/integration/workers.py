@@ -1,4 +1,4 @@
-"""The protocol as a worker calls it: by the package, and by a psql process that is kept open."""
+"""Workers that call the protocol: with the package, and with a psql process."""
 
 import json
 import subprocess
@@ -14,7 +14,7 @@ from ledger.database.protocol import Claimed, Completed
 
 
 class Worker(Protocol):
-    """One connection of one worker."""
+    """A connection of a worker."""
 
     def claim(self, study: str, claims: Sequence[uuid.UUID], worker: str) -> list[Claimed]: ...
     def heartbeat(self, held: Claimed) -> bool: ...
@@ -49,7 +49,7 @@ class PackageWorker:
 
 
 class PsqlWorker:
-    """Types statements into psql, with what they are about as psql's variables, and reads the answers."""
+    """A worker that writes statements to psql, with arguments as psql variables, and reads the answers."""
 
     _THE = ":study_id, :trial, :'claim'"
 

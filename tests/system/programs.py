@@ -1,4 +1,4 @@
-"""The program `ledger` as real processes, with a home and an environment of its own."""
+"""Real processes of the program `ledger`, with a separate home folder and environment."""
 
 import atexit
 import json
@@ -50,7 +50,7 @@ class Program:
         return dict(self._environment)
 
     def start(self, *arguments: str, log: IO[str] | None = None) -> "subprocess.Popen[str]":
-        """Start a command in a process group of its own; what it says goes to pipes, or all of it to the log."""
+        """Start a command in a new process group. Its output goes to pipes, or to the log file."""
         return subprocess.Popen(
             [sys.executable, "-m", "ledger", *arguments],
             cwd=self.folder,
@@ -63,7 +63,7 @@ class Program:
         )
 
     def run(self, *arguments: str, code: int = 0) -> str:
-        """Run a command to its end and return its standard output, or its standard error where it is to fail."""
+        """Run a command to its end. Returns its standard output, or its standard error if it must fail."""
         process = self.start(*arguments)
         out, error = process.communicate()
         assert process.returncode == code, f"exit code {process.returncode}\n{out}\n{error}"
@@ -78,20 +78,20 @@ class Program:
         return document
 
     def query(self, statement: str) -> list[tuple[Any, ...]]:
-        """Ask the running embedded server."""
+        """Run a query on the embedded server, which must be running."""
         with psycopg.connect(embedded.url(self.home), autocommit=True) as connection:
             return connection.execute(statement).fetchall()
 
 
 def copy_data(home: Path) -> None:
-    """Make the home of an embedded server with a copy of a migrated ledger's data."""
+    """Make the home of an embedded server with a copy of an empty ledger's data."""
     home.mkdir()
     subprocess.run(["cp", "-a", str(_data()), str(home)], check=True)
 
 
 @cache
 def _data() -> Path:
-    """A migrated ledger's data, made once in a test process, of a server that waits for no disk."""
+    """Return the data of an empty ledger, made once in a test process; its server does not wait for the disk."""
     home = Path(tempfile.mkdtemp(prefix="ledger-"))
     atexit.register(shutil.rmtree, home)
     with embedded.running(home, create=True) as url:
@@ -102,7 +102,7 @@ def _data() -> Path:
     return home / "data"
 
 
-# Says that it has begun, and goes on when it is let.
+# An objective that creates a file when it begins, and waits for another file.
 BLOCKING = """
 import pathlib, time
 
@@ -127,14 +127,14 @@ x = {{ type = "real", low = -1.0, high = 1.0 }}
 
 
 def own_study(folder: Path, code: str, function: str, batch_size: int = 2, **limits: float) -> None:
-    """Write mine.py, with the code of an own objective, and own.toml, a study of one iteration with it."""
+    """Write mine.py with the code of an objective, and own.toml with a study of one iteration."""
     (folder / "mine.py").write_text(code)
     lines = "\n".join(f"{name} = {value}" for name, value in limits.items())
     (folder / "own.toml").write_text(_OWN.format(batch_size=batch_size, function=function, limits=lines))
 
 
 def wait_until(condition: Callable[[], Any], seconds: float = PATIENCE) -> Any:
-    """Poll until the condition is true; an error of the database counts as not yet."""
+    """Poll until the condition is true. An error of the database counts as false."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         try:
@@ -147,7 +147,7 @@ def wait_until(condition: Callable[[], Any], seconds: float = PATIENCE) -> Any:
 
 
 def alive(pid: int) -> bool:
-    """Whether a process is there and no zombie."""
+    """Whether a process exists and is not a zombie."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
@@ -155,7 +155,7 @@ def alive(pid: int) -> bool:
 
 
 def children_of(parent: int) -> Iterator[int]:
-    """Yield the ids of a process's children."""
+    """Yield the process ids of a process's children."""
     for folder in Path("/proc").iterdir():
         if folder.name.isdecimal():
             try:

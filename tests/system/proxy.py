@@ -1,6 +1,6 @@
-"""A proxy before a PostgreSQL server that does to connections what networks do.
+"""Proxy in front of a PostgreSQL server that injects network faults into connections.
 
-It understands the framing of PostgreSQL's protocol 3.0, so it knows which connection waits for an answer, and to what.
+It reads the messages of PostgreSQL's protocol 3.0, so it knows which statement of which connection is open.
 """
 
 import asyncio
@@ -20,25 +20,25 @@ Where = Callable[["Link"], bool]
 
 _SSL_REQUEST, _GSS_REQUEST, _CANCEL_REQUEST = 80877103, 80877104, 80877102
 _CHUNK = 65536
-# Linux: a packet filter on a socket, here one that drops everything, so that nothing is acknowledged either.
+# Linux: a packet filter on a socket that drops every packet, so nothing is acknowledged.
 _SO_ATTACH_FILTER, _SO_DETACH_FILTER = 26, 27
 _DROP_ALL = ctypes.create_string_buffer(struct.pack("HBBI", 0x06, 0, 0, 0))
 _FILTER = struct.pack("HP", 1, ctypes.addressof(_DROP_ALL))
 
 
 class Link:
-    """A client's connection, and the proxy's own to the server on its behalf.
+    """A client's connection, and the proxy's connection to the server for this client.
 
     Attributes
     ----------
     role : str
-        The client's application_name; empty until it has said so.
+        The client's application_name; empty until it is known.
     statement : str
-        What it asked last; empty where it only prepared.
+        The last statement; empty if it was only prepared.
     requests : int
-        Statements received from the client so far.
+        Number of statements received from the client so far.
     waiting : int
-        Requests (the start of the session is one) that were received from the client and not yet answered to it.
+        Number of open requests of the client. The start of the session is a request too.
     """
 
     def __init__(self, client: asyncio.StreamWriter) -> None:
@@ -55,11 +55,11 @@ class Link:
 
     @property
     def in_flight(self) -> bool:
-        """Whether a statement is open: its request has come, and the end of its answer has not gone out."""
+        """Whether a statement is open: its request has arrived, and the end of its answer has not been sent."""
         return self.waiting > 0
 
     def received(self, data: bytes) -> int:
-        """Note what the client sent, and return how many statements it completes."""
+        """Read data from the client, and return the number of statements that it completes."""
         before = self.requests
         for kind, body in self._from_client.feed(data):
             if kind == b"":
@@ -67,7 +67,7 @@ class Link:
             elif kind == b"P":
                 name, query, _ = body.split(b"\0", 2)
                 self._statements[name] = query
-                self.statement = ""  # not bound, and so not asked yet
+                self.statement = ""  # not bound yet, so not executed yet
             elif kind == b"B":
                 _, name, _ = body.split(b"\0", 2)
                 self.statement = self._statements.get(name, b"").decode(errors="replace")
@@ -79,7 +79,7 @@ class Link:
         return self.requests - before
 
     def answered(self, data: bytes) -> int:
-        """Return how many requests the server's `data` finishes."""
+        """Read data from the server, and return the number of requests that it answers."""
         return sum(kind == b"Z" for kind, _ in self._from_server.feed(data))
 
     def _start(self, body: bytes) -> None:
@@ -93,7 +93,7 @@ class Link:
             self.waiting += 1
 
     def abort(self) -> None:
-        """Reset both sides."""
+        """Reset both connections."""
         for writer in self.writers:
             with suppress(OSError):
                 writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -103,14 +103,14 @@ class Link:
 
 
 class Trap:
-    """Waits for one statement and stops it: its request before the server sees it, or its answer after it was done.
+    """Trap for one statement. It stops the request before the server sees it, or the answer after the execution.
 
     Attributes
     ----------
     sprung : threading.Event
-        Set when it holds a link.
+        Set when the trap holds a link.
     link : Link or None
-        The one it holds.
+        The link that the trap holds.
     """
 
     def __init__(self, where: Where, *, answer: bool, cut: bool) -> None:
@@ -130,9 +130,9 @@ class Trap:
 
 
 class Proxy:
-    """Forwards connections to 127.0.0.1:`port`; a context manager, whose methods may be called from any thread.
+    """Proxy that forwards connections to 127.0.0.1:`port`: a context manager with thread-safe methods.
 
-    Faults are on the links that `where` chooses; without it on all, and on those to come until `resume`.
+    A fault affects the links that `where` selects. Without `where`, it affects all links until `resume`, also new ones.
     """
 
     def __init__(self, port: int) -> None:
@@ -158,22 +158,22 @@ class Proxy:
         self._loop.close()
 
     def url(self, of_server: str) -> str:
-        """Return the server's URL with this proxy in its place."""
+        """Return the server's URL with the address of this proxy."""
         return of_server.replace(f"{self.host}:{self._server_port}", f"{self.host}:{self.port}")
 
     @property
     def links(self) -> list[Link]:
-        """The open connections."""
+        """The open links."""
         return self._do(lambda: list(self._links))
 
     @property
     def in_flight(self) -> list[Link]:
-        """The connections with an open statement, also where it was silenced on its way here."""
+        """The links with an open statement, including statements that were silenced before they arrived."""
         unacknowledged = _unacknowledged(self.port)
         return [link for link in self.links if link.in_flight or link.client_port in unacknowledged]
 
     def cut(self, where: Where | None = None) -> list[Link]:
-        """Reset connections now, and return them."""
+        """Reset links now, and return them."""
 
         def cut() -> list[Link]:
             chosen = list(self._chosen(where))
@@ -184,7 +184,7 @@ class Proxy:
         return self._do(cut)
 
     def delay(self, seconds: float, where: Where | None = None) -> None:
-        """Hold whatever is sent for so long, in both directions."""
+        """Delay all data in both directions."""
 
         def delay() -> None:
             if where is None:
@@ -195,9 +195,9 @@ class Proxy:
         self._do(delay)
 
     def stall(self, where: Where | None = None, *, to_server: bool = True, to_client: bool = True) -> None:
-        """Forward nothing and close nothing; the client's packets are acknowledged, as a dead server's balancer does.
+        """Forward nothing and close nothing. The client's packets are acknowledged, as by a load balancer.
 
-        New connections are accepted and hear nothing, where no `where` says otherwise.
+        Without `where`, new connections are accepted and get no answer.
         """
 
         def stall() -> None:
@@ -210,7 +210,7 @@ class Proxy:
         self._do(stall)
 
     def silence(self, where: Where | None = None) -> None:
-        """Drop every packet of the clients, unacknowledged, as a network that was unplugged does."""
+        """Drop all packets of the clients without an acknowledgement, like an unplugged network."""
 
         def silence() -> None:
             sockets = [link.writers[0].get_extra_info("socket") for link in self._chosen(where)]
@@ -224,7 +224,7 @@ class Proxy:
         self._do(silence)
 
     def refuse(self) -> None:
-        """Refuse new connections; the open ones stay."""
+        """Refuse new connections, and keep the open ones."""
 
         def refuse() -> None:
             if self._listener is not None:
@@ -234,7 +234,7 @@ class Proxy:
         self._do(refuse)
 
     def resume(self) -> None:
-        """End every fault that lasts: what was held goes on its way."""
+        """End all lasting faults, and forward the held data."""
 
         async def resume() -> None:
             for one in self._silent:
@@ -251,27 +251,27 @@ class Proxy:
         self._wait(resume())
 
     def trap(self, where: Where, *, answer: bool, cut: bool = False) -> Trap:
-        """Stop the next statement that `where` is true of, once, and hold its connection until `release` or a cut.
+        """Stop the next statement that `where` selects, once, and hold its link until `release` or a cut.
 
         Parameters
         ----------
         where : callable
-            Asked with the link when a statement (`link.statement`) has come whole.
+            Called with the link when a statement (`link.statement`) has arrived completely.
         answer : bool
-            Let the server do it and stop its whole answer; else stop the request.
+            Let the server execute the statement, and stop the whole answer. Otherwise stop the request.
         cut : bool
-            Reset the connection instead of holding it.
+            Reset the link instead of holding it.
         """
         trap = Trap(where, answer=answer, cut=cut)
         self._do(lambda: self._traps.append(trap))
         return trap
 
     def lose_answer(self, where: Where = lambda link: True) -> Trap:
-        """Lose the acknowledgement of the next statement: the server has done it, and the client is cut off."""
+        """Lose the acknowledgement of the next statement: the server executes it, and the client is disconnected."""
         return self.trap(where, answer=True, cut=True)
 
     def release(self, trap: Trap) -> None:
-        """Let what a trap holds go on; disarm one that has not sprung."""
+        """Forward the data that a trap holds. Disarm a trap that has not sprung."""
 
         def release() -> None:
             if trap in self._traps:
@@ -280,7 +280,7 @@ class Proxy:
 
         self._do(release)
 
-    # In the thread of the loop
+    # Methods that run in the loop's thread
 
     def _do(self, function: Callable[[], R]) -> R:
         async def run() -> R:
@@ -304,7 +304,7 @@ class Proxy:
         for link in self._links:
             link.abort()
         await asyncio.gather(*tasks, return_exceptions=True)
-        # what a transport has to do when it closes, it does in the next rounds of the loop
+        # a closing transport finishes its work in the next two iterations of the loop
         await asyncio.sleep(0)
         await asyncio.sleep(0)
 
@@ -313,13 +313,13 @@ class Proxy:
         link.delay = self._delay
         _set_gates(link, self._gates)
         self._links.add(link)
-        # so that a client that went away in silence is noticed once the silence ends
+        # keepalive detects, after the end of a silence, that a client has gone
         client = writer.get_extra_info("socket")
         for option, value in {"KEEPIDLE": 1, "KEEPINTVL": 1, "KEEPCNT": 120}.items():
             client.setsockopt(socket.IPPROTO_TCP, getattr(socket, f"TCP_{option}"), value)
         client.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         link.task = self._loop.create_task(self._serve(link, reader))
-        # not in the task itself, which does not even begin where it is cancelled at once
+        # not in the task itself, which never begins if it is cancelled at once
         link.task.add_done_callback(lambda _: self._links.discard(link))
 
     async def _serve(self, link: Link, client: asyncio.StreamReader) -> None:
@@ -364,7 +364,7 @@ class Proxy:
             finished = link.answered(data)
             held += data
             if link.trap is not None and link.trap.answer:
-                # nothing goes out before the last of what was asked is done
+                # send no answer before the last request has been executed
                 if link.waiting - finished > 0:
                     link.waiting -= finished
                     continue
@@ -391,11 +391,11 @@ class Proxy:
 
 
 class _Messages:
-    """Cuts one direction of a connection into messages: a type of one byte, which the first has not, and a length."""
+    """Parser of the messages in one direction. A message has a type of one byte, except the first one, and a length."""
 
     def __init__(self, *, starts: bool) -> None:
         self.starts = starts
-        self.single_bytes = 0  # answers to come that are no messages: whether to encrypt
+        self.single_bytes = 0  # expected answers of one byte, to requests for encryption
         self._rest = b""
 
     def feed(self, data: bytes) -> Iterator[tuple[bytes, bytes]]:
@@ -418,7 +418,7 @@ class _Messages:
 
 
 def _unacknowledged(port: int) -> set[int]:
-    """Return the ports of the clients that sent something to this port which the network has not taken."""
+    """Return the ports of the clients with sent data that is not acknowledged yet."""
     found = set()
     for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
         _, local, remote, _, queues, *_ = line.split()

@@ -1,4 +1,4 @@
-"""A PostgreSQL of a test's own, with settings of its own, to be stopped, crashed and started again."""
+"""Separate PostgreSQL server for a test, with its own settings, which the test can stop, crash and restart."""
 
 import os
 import random
@@ -12,31 +12,34 @@ from pathlib import Path
 import psycopg
 
 from ledger import embedded
+from ledger.embedded.account import run_as, server_account
+from ledger.embedded.folders import make_private
 from tests.system.programs import alive, children_of, wait_until
 
-# What `pg_ctl stop -m` sends; pg_ctl itself refuses to run as root.
+# The signals of `pg_ctl stop -m`. pg_ctl itself refuses to run as root.
 SIGNALS = {"smart": signal.SIGTERM, "fast": signal.SIGINT, "immediate": signal.SIGQUIT}
 USER = "ledger"
-# The server's own; a test that wants less of it says so in its settings.
+# Default settings; a test can override them.
 SETTINGS = {"max_connections": 100, "shared_buffers": "32MB", "log_connections": "off"}
 
 
 class Server:
-    """A server on a port of 127.0.0.1 that is its own for good, whose data are as durable as PostgreSQL makes them.
+    """A server on a fixed port of 127.0.0.1 with PostgreSQL's full durability.
 
     Parameters
     ----------
     folder : Path
-        Where the data, the log and the password are; made where it is not there.
+        Folder of the data, the log and the password. It is created if it does not exist.
     **settings
-        Of postgresql.conf, as in ``max_connections=20``. `settings` may be changed later and holds from the next start.
+        Settings of postgresql.conf, such as ``max_connections=20``. A later change of `settings` has an effect at the
+        next start.
 
     Attributes
     ----------
     url : str
-        Of the maintenance database, as a superuser.
+        URL of the maintenance database, as a superuser.
     starts : int
-        How often it was started.
+        Number of starts.
     """
 
     def __init__(self, folder: Path, **settings: object) -> None:
@@ -53,12 +56,12 @@ class Server:
 
     @property
     def is_running(self) -> bool:
-        """Whether its first process is there; it may not accept connections yet."""
+        """Whether the server's first process exists. The server may not accept connections yet."""
         return self._process is not None and self._process.poll() is None
 
     @property
     def processes(self) -> list[int]:
-        """The ids of its processes, the first one's first."""
+        """The ids of the server's processes, beginning with the first process."""
         return [self._process.pid, *children_of(self._process.pid)] if self._process is not None else []
 
     def __enter__(self) -> "Server":
@@ -69,14 +72,14 @@ class Server:
 
     def __exit__(self, *_: object) -> None:
         if not self.is_running and self.data.joinpath("postmaster.pid").exists():
-            # only a server that ends itself gives its shared memory back
+            # only a server that shuts down by itself releases its shared memory
             self.start()
         if self.is_running:
             self.stop("immediate")
         shutil.rmtree(self.data)
 
     def start(self) -> None:
-        """Return when the server accepts connections, recovered from whatever its last end was."""
+        """Start the server, and wait until it has recovered and accepts connections."""
         assert not self.is_running
         listen = {"listen_addresses": self.host, "port": self.port, "unix_socket_directories": ""}
         options = [f"--{name}={value}" for name, value in {**self.settings, **listen}.items()]
@@ -94,25 +97,25 @@ class Server:
         wait_until(self._accepts)
 
     def stop(self, mode: str = "fast") -> None:
-        """Stop: `smart` waits for the clients to leave, `fast` ends them, `immediate` crashes."""
+        """Stop the server: `smart` waits for the clients, `fast` ends their sessions, `immediate` is a crash."""
         assert self._process is not None
         self._process.send_signal(SIGNALS[mode])
         self._process.wait()
 
     def kill(self) -> None:
-        """End every process of the server by SIGKILL, as a power failure of its machine would."""
+        """Kill all processes of the server with SIGKILL, like a power failure."""
         assert self._process is not None
-        # stopped first, so that it starts no more of them
+        # stop the first process first, so that it starts no other process
         self._process.send_signal(signal.SIGSTOP)
         processes = self.processes
         for pid in reversed(processes):
             os.kill(pid, signal.SIGKILL)
         self._process.wait()
-        # the next start is refused while one that shares its memory is left
+        # a start is refused while a process that uses the shared memory exists
         wait_until(lambda: not any(alive(pid) for pid in processes))
 
     def restart(self, mode: str = "fast") -> None:
-        """Stop in a mode of `stop`, or by `kill`, and start again."""
+        """Stop the server in a mode of `stop`, or with `kill`, and start it again."""
         if mode == "kill":
             self.kill()
         else:
@@ -120,14 +123,14 @@ class Server:
         self.start()
 
     def _make(self) -> None:
-        owner = embedded._owner(self.folder)
-        self._as_owner = embedded._as(owner)
-        embedded._private(self.data, owner)
+        owner = server_account(self.folder)
+        self._as_owner = run_as(owner)
+        make_private(self.data, owner)
         password = self.folder / "password"
         password.touch(mode=0o600)
         password.write_text(self.password)
         access = ["--auth-local=reject", "--auth-host=scram-sha-256", f"--pwfile={password}"]
-        # the data are new, so nothing is lost without a sync yet
+        # new data need no sync
         options = ["--encoding=UTF8", "--locale=C", "--no-sync", "--no-instructions"]
         initdb = [str(embedded.program("initdb")), f"--pgdata={self.data}", f"--username={USER}", *access, *options]
         with self.log.open("ab") as log:
@@ -142,13 +145,13 @@ class Server:
         try:
             psycopg.connect(self.url, connect_timeout=10).close()
         except psycopg.OperationalError as error:
-            # it is up, and full or read-only by a test's own wish
+            # the server runs; it is full or read-only because the test made it so
             return "too many clients" in str(error) or "remaining connection slots" in str(error)
         return True
 
 
 def free_port() -> int:
-    """Return a port of 127.0.0.1 that no outgoing connection is given, so that it is still free after a restart."""
+    """Return a free port outside the range of outgoing connections, so that it is still free after a restart."""
     while True:
         port = random.randrange(10_000, 32_000)
         with socket.socket() as probe:

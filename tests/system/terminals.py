@@ -1,4 +1,4 @@
-"""A terminal for a program under test: what it shows, and what is typed."""
+"""Terminal for a program under test: its output, and typed input."""
 
 import fcntl
 import os
@@ -17,7 +17,7 @@ _CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\r")
 
 
 class Terminal:
-    """A process whose standard streams are a terminal of its own."""
+    """A process with its standard streams on a new terminal."""
 
     def __init__(
         self,
@@ -49,7 +49,7 @@ class Terminal:
 
     @property
     def text(self) -> str:
-        """All that was written, without what moves the cursor or gives colours."""
+        """All output without cursor movements and colours."""
         return _CONTROL.sub("", self.raw)
 
     def wait_for(self, said: str) -> None:
@@ -59,7 +59,7 @@ class Terminal:
         os.write(self._master, keys.encode())
 
     def end(self) -> int:
-        """Wait for the process's end and return its exit code."""
+        """Wait for the end of the process, and return its exit code."""
         code = self.process.wait()
         self._reader.join()
         os.close(self._master)
@@ -80,7 +80,7 @@ class Terminal:
             try:
                 said = os.read(self._master, 65536)
             except OSError:
-                # Linux says so when the last process has closed the terminal
+                # Linux reports this error when the last process has closed the terminal
                 return
             if not said:
                 return

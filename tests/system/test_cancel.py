@@ -1,4 +1,4 @@
-"""What is cancelled stops where it is trained, within a heartbeat, and its worker goes on."""
+"""A cancellation ends the training within a heartbeat, and the worker continues."""
 
 import signal
 from collections.abc import Iterator
@@ -28,7 +28,7 @@ def program(tmp_path):
 
 @contextmanager
 def worker(program: Program) -> Iterator[Any]:
-    """A worker for any study, which leaves well at the end."""
+    """Start a worker for all studies, and stop it at the end."""
     process = program.start("worker", "--allow", "mine")
     try:
         yield process
@@ -40,7 +40,7 @@ def worker(program: Program) -> Iterator[Any]:
 
 
 def trainer(program: Program) -> int:
-    """The process that trains."""
+    """Return the process id of the trainer."""
 
     def pid() -> str:
         file = program.folder / "pid"

@@ -1,4 +1,4 @@
-"""The soak, bounded: every kind of fault, and nothing is lost, doubled or different. `make chaos` is the long one."""
+"""Short chaos test: every kind of fault, with no lost, repeated or different result. `make chaos` runs a long one."""
 
 import random
 from collections import Counter
@@ -36,16 +36,16 @@ def test_under_every_kind_of_fault_no_trial_is_lost_no_result_doubled_and_the_st
     [
         ("nothing", {}),
         ("trials lost", {"counts": {"complete": 15}}),
-        ("results doubled", {"counts": {"doubled": 1}}),
-        ("trials without the complete attempt that they are from", {"counts": {"without_attempt": 1}}),
+        ("results recorded twice", {"counts": {"doubled": 1}}),
+        ("complete trials without a complete attempt", {"counts": {"without_attempt": 1}}),
         ("trials that differ from the undisturbed study", {"results": [(0, {"x": 1.0}, 0.5), (1, {"x": 2.0}, 0.6)]}),
         ("trials that differ from the undisturbed study", {"results": [(0, {"x": 1.0}, 0.5)]}),
         ("iterations not told", {"counts": {"untold": 1}}),
-        ("trials charged with a failure that was the machines'", {"counts": {"failures": 1}}),
-        ("attempts left open", {"attempts": Counter(complete=16, open=1)}),
+        ("failures of machines that were counted as failures of the objective", {"counts": {"failures": 1}}),
+        ("attempts that never ended", {"attempts": Counter(complete=16, open=1)}),
         ("trainers that outlived their worker", {"outlived": 1}),
-        ("workers that did not leave as asked at the end", {"stayed": ["worker-0001"]}),
-        ("programs that ended in a traceback", {"tracebacks": ["manager-0001.log"]}),
+        ("workers that did not stop when asked at the end", {"stayed": ["worker-0001"]}),
+        ("programs that ended with a traceback", {"tracebacks": ["manager-0001.log"]}),
         ("differences found by `ledger verify`", {"verify": "exit code 1"}),
     ],
 )

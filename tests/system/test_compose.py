@@ -1,4 +1,4 @@
-"""The whole search in containers, through the real engine, in a project and on a port of its own."""
+"""Whole searches in containers, with the real Docker engine, in a separate project and on a separate port."""
 
 import json
 import os
@@ -12,7 +12,7 @@ import pytest
 from tests.system.programs import wait_until
 
 PROJECT = "ledger-test"
-# `down --rmi all` removes the database's image too, which other tests need
+# `down --rmi all` removes the database's image, which other tests need
 KEPT = "kept-for-tests:postgres"
 
 pytestmark = pytest.mark.compose
@@ -22,7 +22,7 @@ Compose = Callable[..., str]
 
 @pytest.fixture(scope="module")
 def compose() -> Iterator[Compose]:
-    """Runs `docker compose …` in a folder of the project and returns its standard output."""
+    """Return a function that runs `docker compose …` in a folder of the project and returns its standard output."""
     root = Path(__file__).parents[2]
 
     def run(*arguments: str, folder: str = ".", **settings: str) -> str:
@@ -56,13 +56,13 @@ def compose() -> Iterator[Compose]:
 
 
 def search(compose: Compose, model: str, folder: str) -> str:
-    """Run a study to its end, as a user does, and return the manager's exit code."""
+    """Run a study to its end as a user would, and return the manager's exit code."""
     compose("up", "--detach", "--build", "--scale", "worker=4", folder=folder, MODEL_CHOICE=model)
     return outcome(compose)
 
 
 def outcome(compose: Compose) -> str:
-    """Wait for the manager's end and return its exit code."""
+    """Wait for the end of the manager, and return its exit code."""
     compose("wait", "manager")
     return str(json.loads(compose("ps", "--all", "--format", "json", "manager"))["ExitCode"])
 
@@ -106,7 +106,7 @@ def test_a_study_completes_on_four_workers_and_nothing_is_claimed_twice(compose,
         f"select count(*), count(*) filter (where state = 'complete') from ledger.trial where study_id = {study}",
     )
     assert trials == "16,16"
-    # what was claimed ahead and not begun may have been given back
+    # trials that were claimed in advance and not begun may have been released
     attempts = f"ledger.attempt where study_id = {study} and outcome <> 'released'"
     assert ask(compose, f"select count(*), count(distinct trial) from {attempts}") == "16,16"
     assert ask(compose, f"select count(distinct worker) from {attempts}") == "4"
@@ -121,7 +121,7 @@ def test_a_study_completes_on_four_workers_and_nothing_is_claimed_twice(compose,
 
 
 def containers(compose: Compose) -> dict[str, str]:
-    """The id of one container of each service, those that have ended too."""
+    """Return the id of one container of each service, including containers that have exited."""
     lines = compose("ps", "--all", "--format", "json").splitlines()
     return {container["Service"]: container["ID"] for container in map(json.loads, lines)}
 
@@ -202,7 +202,7 @@ def test_no_cuda_library_is_in_the_image(compose):
 
 
 def test_the_dashboard_shows_the_studies_to_this_machine_alone_as_a_reader(compose):
-    """It is a profile's, which `down` needs too."""
+    """The dashboard belongs to a profile, which `down` needs too."""
     profile = {"COMPOSE_PROFILES": "dashboard", "LEDGER_DASHBOARD_PORT": "0"}
     compose("up", "--detach", "--build", "--no-deps", "optuna", **profile)
     compose("wait", "optuna", **profile)
@@ -242,7 +242,7 @@ def test_down_loses_nothing_and_a_complete_study_is_shown_again(compose):
 
 
 def test_a_ledger_from_before_the_roles_gets_them(compose):
-    """One whose superuser did everything, and had the only password."""
+    """An old ledger has only a superuser with a password."""
     compose("stop", "worker", "manager")
     assert ask(compose, "reassign owned by ledger_owner to ledger") == "REASSIGN OWNED"
     for role in ("owner", "manager", "worker", "reader"):
@@ -252,7 +252,7 @@ def test_a_ledger_from_before_the_roles_gets_them(compose):
     docker(
         "volume", "rm", *(f"{PROJECT}_password-{service}" for service in ("owner", "manager", "worker", "dashboard"))
     )
-    # the folder of the one password was root's
+    # the folder of the old password belonged to root
     older = "cd /password && chown root . && chmod 711 . && chown postgres postgres"
     docker("run", "--rm", "--volume", f"{PROJECT}_password:/password", "--entrypoint", "sh", KEPT, "-c", older)
     assert search(compose, "svm", "compose") == "0", compose("logs")
@@ -274,7 +274,7 @@ def test_scaling_from_8_workers_to_2_loses_no_trial_and_costs_no_attempt(compose
         "import time\n\ndef slow(params):\n    time.sleep(1)\n    return params['x'] ** 2\n"
     )
     (tmp_path / "slow.toml").write_text(
-        '[study]\nname = "scaled"\niterations = 2\npoints = 24\n[objective]\nfunction = "slow:slow"\n'
+        '[study]\nname = "scaled"\niterations = 2\nbatch_size = 24\n[objective]\nfunction = "slow:slow"\n'
         '[optimizer]\nbase_estimator = "ET"\n[space]\nx = { type = "real", low = -1.0, high = 1.0 }\n'
     )
     settings = {"LEDGER_STUDIES": str(tmp_path), "LEDGER_STUDY_FILE": "slow.toml", "LEDGER_ALLOW": "slow"}
@@ -282,7 +282,7 @@ def test_scaling_from_8_workers_to_2_loses_no_trial_and_costs_no_attempt(compose
     trials = "ledger.trials where study = 'scaled'"
     compose("up", "--detach", "--scale", "worker=8", **settings)
     wait_until(lambda: int(ask(compose, f"select count(*) from {trials} and state = 'running'")) >= 7)
-    # what is in hand is finished within the grace time
+    # the current trial is finished within the grace time
     compose("up", "--detach", "--scale", "worker=2", **settings)
     assert outcome(compose) == "0", compose("logs", "manager")
     attempts = ask(compose, "select outcome, count(*) from ledger.attempts where study = 'scaled' group by 1")

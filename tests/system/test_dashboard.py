@@ -1,4 +1,4 @@
-"""`ledger dashboard`, as people see it: in a real browser, on a study that runs, with nothing copied."""
+"""`ledger dashboard` in a real browser, on a running study."""
 
 import json
 import re
@@ -74,7 +74,7 @@ def test_the_page_of_a_study_that_runs_shows_its_history_and_its_best_trial(tmp_
     (tmp_path / "go").touch()
     search.communicate()
     assert search.returncode == 0
-    # the search has ended, and the server that it started is kept
+    # the search has ended, and the dashboard keeps the server that it started
     assert embedded.is_running(program.home)
     page.reload()
     shows(page, 4)
@@ -90,13 +90,13 @@ def test_the_page_of_a_study_that_runs_shows_its_history_and_its_best_trial(tmp_
     assert program.query("select * from ledger.study, ledger.trial") == before
 
     dashboard.send_signal(signal.SIGINT)
-    assert dashboard.communicate(timeout=PATIENCE) == ("the dashboard has ended\n", "")
+    assert dashboard.communicate(timeout=PATIENCE) == ("the dashboard has stopped\n", "")
     assert dashboard.returncode == 0
     assert not embedded.is_running(program.home)
 
 
 def test_the_quick_start_leads_to_a_page_of_the_readers_own_csv(tmp_path, page):
-    """What tests/system/test_docs.py cannot look at: the last steps again, and then the browser."""
+    """Run the last steps of the quick start, and look at the page in a browser, which test_docs.py cannot do."""
     text = (ROOT / "docs" / "quick-start.md").read_text()
     steps = text[text.index("## Your own data") :]
     (shown,) = [block for block in blocks(steps) if "run by" in block.said]
@@ -106,7 +106,7 @@ def test_the_quick_start_leads_to_a_page_of_the_readers_own_csv(tmp_path, page):
         asked = ["psql", "-Atc", "select trial, loss from ledger.best_trials where study = 'own' and rank = 1"]
         best = subprocess.check_output(["ledger", "db", *asked], cwd=tmp_path / "clone", env=it.environment, text=True)
         number, loss = best.strip().split("|")
-        # another port, which is surely free
+        # a free port
         dashboard = subprocess.Popen(
             [*shlex.split(command.text), "--port", "0"],
             cwd=tmp_path / "clone",

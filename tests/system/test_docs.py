@@ -1,4 +1,4 @@
-"""What the documentation says is so: its commands are run, in order, and say what it shows."""
+"""The commands of each page run in order, and print the output that the page shows."""
 
 import re
 from pathlib import Path
@@ -22,7 +22,7 @@ def run_pages():
             yield pytest.param(page, id=name(page), marks=[pytest.mark.slow] if server_of(text) else [])
 
 
-@pytest.mark.parametrize("page", run_pages())
+@pytest.mark.parametrize("page", list(run_pages()))
 def test_the_commands_of_a_page_do_what_it_shows(page, tmp_path):
     text = page.read_text()
 
@@ -59,7 +59,7 @@ def test_the_links_of_a_page_lead_somewhere(page):
 
 
 def anchors(text: str) -> set[str]:
-    """The names that forges give to headings."""
+    """Return the names that forges give to headings."""
     headings = re.findall(r"^#+ (.*)$", re.sub(r"```.*?```", "", text, flags=re.DOTALL), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 

@@ -1,4 +1,4 @@
-"""A worker that is told to leave loses no trial and costs no attempt."""
+"""A worker that is told to stop loses no trial and costs no attempt."""
 
 import os
 import signal
@@ -7,7 +7,7 @@ import pytest
 
 from tests.system.programs import BLOCKING, Program, own_study, wait_until
 
-# Longer than a test may take: what ends sooner was not waited for.
+# Longer than the timeout of a test, so that a test cannot pass by waiting for it.
 LONG = "600"
 
 
@@ -58,7 +58,7 @@ def test_after_the_grace_time_the_trial_is_released_uncounted_and_at_once_claima
     os.kill(worker.pid, signal.SIGTERM)
     _, error = worker.communicate()
     assert worker.returncode == 0, error
-    assert "released, uncounted" in error
+    assert "released, not counted" in error
     assert attempts(program) == [(0, "released")]
     assert program.query(
         "select state, failures, lost, available_at <= ledger.clock() from ledger.trial where number = 0"
@@ -70,7 +70,7 @@ def test_a_second_signal_releases_at_once(program, manager):
     worker = begun(program, LONG)
     os.kill(worker.pid, signal.SIGTERM)
     os.kill(worker.pid, signal.SIGINT)
-    # two signals of one kind may reach a process as one; these are two kinds
+    # two pending signals of the same kind arrive as one, so send two kinds
     _, error = worker.communicate()
     assert worker.returncode == 0, error
     assert attempts(program) == [(0, "released")]
@@ -85,7 +85,7 @@ def test_ctrl_c_of_a_run_leaves_its_workers_the_grace_time_and_a_second_one_none
         wait_until((program.folder / "begun").exists)
         os.killpg(run.pid, signal.SIGINT)
         assert run.stderr is not None
-        while "Ctrl-C again: at once" not in run.stderr.readline():
+        while "press Ctrl-C again to stop at once" not in run.stderr.readline():
             assert run.poll() is None
         if signals == 2:
             os.killpg(run.pid, signal.SIGINT)

@@ -1,15 +1,14 @@
-"""More workers than the server has connections: all of the work is done, and nobody crashes."""
+"""More workers than the server's connection limit complete all trials, and no worker crashes."""
 
 import threading
 import uuid
 
 import psycopg
 
-from ledger.database import migration, protocol
+from ledger.database import migration, protocol, trials
 from ledger.database.connection import engine
-from ledger.database.retry import Patience
+from ledger.database.retry import RetryPolicy
 from ledger.database.session import Session
-from ledger.database.store import Store
 from tests.integration.ledgers import claim_one, make_study
 from tests.system.servers import Server
 
@@ -21,15 +20,15 @@ def test_200_workers_of_a_server_with_100_connections_do_all_the_work(tmp_path, 
     with Server(tmp_path, max_connections=100) as server:
         with engine(server.url).connect() as connection:
             migration.upgrade(connection)
-            store = Store(connection)
-            study = make_study(store, trials=TRIALS)
+            db = connection
+            study = make_study(db, trials=TRIALS)
             done: list[int] = []
             errors: list[BaseException] = []
             everybody, all_done = threading.Barrier(WORKERS), threading.Event()
 
             def work(number: int) -> None:
                 session = Session(
-                    server.url, f"ledger worker {number}", 10.0, Patience(120), protocol.listen, all_done.wait
+                    server.url, f"ledger worker {number}", 10.0, RetryPolicy(120), protocol.listen, all_done.wait
                 )
                 try:
                     everybody.wait()
@@ -37,9 +36,9 @@ def test_200_workers_of_a_server_with_100_connections_do_all_the_work(tmp_path, 
                         assert session.call(protocol.complete, held, 0.5, {}, 0.0) == "recorded"
                         done.append(held.trial)
                         if len(done) == TRIALS:
-                            # those that wait for a connection need not wait any longer
+                            # workers that wait for a connection can stop waiting
                             all_done.set()
-                    # who has one keeps it, as an idle worker does
+                    # a worker with a connection keeps it, like an idle worker
                     all_done.wait()
                 except BaseException as error:
                     errors.append(error)
@@ -53,7 +52,7 @@ def test_200_workers_of_a_server_with_100_connections_do_all_the_work(tmp_path, 
                 thread.join()
             assert errors == []
             assert sorted(done) == list(range(TRIALS))
-            assert store.waiting(study.id, 0)[0] == 0
+            assert not any(trial.is_open for trial in trials.all_of(db, study.id))
         with psycopg.connect(server.url) as plain:
             attempts = plain.execute(
                 "select count(*), count(distinct trial), count(*) filter (where outcome = 'complete')"

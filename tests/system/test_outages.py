@@ -1,4 +1,4 @@
-"""While the database is away, training goes on; what became of it is delivered afterwards, and recorded once."""
+"""Training continues while the database is away. Results are delivered afterwards, and recorded once."""
 
 import os
 import signal
@@ -42,7 +42,7 @@ def upgrade(url):
 
 @pytest.fixture
 def url(postgres):
-    """A migrated database of the test's own."""
+    """Yield the URL of a separate, migrated database."""
     name = f"test_{uuid.uuid4().hex[:12]}"
     with psycopg.connect(postgres.url, autocommit=True) as connection:
         connection.execute(f"create database {name} template migrated")
@@ -52,7 +52,7 @@ def url(postgres):
 
 
 class Search:
-    """A manager and a worker, both of them through a proxy, and the truth beside it."""
+    """A manager and a worker behind a proxy, and a direct connection to the database."""
 
     def __init__(self, folder, url, through, *options, heartbeat=0.3):
         own_study(folder, OBJECTIVE, "waits", heartbeat=heartbeat, lease=60.0)
@@ -69,13 +69,13 @@ class Search:
             return self.program.start(*command, *self.options, log=log)
 
     def training(self):
-        """Start both, and return when the first trial is being trained."""
+        """Start the manager and the worker, and wait until the first trial is in training."""
         self.manager = self.start("manager", "own.toml")
         self.worker = self.start("worker", "--study", "own", "--until-complete", "--allow", "mine")
         wait_until(lambda: self.calls.exists() and self.calls.read_text())
 
     def said(self, process, words):
-        """Wait until a process has said so."""
+        """Wait until a process has logged a text."""
         log = self.logs[0] if process is self.manager else self.logs[1]
         wait_until(lambda: words in log.read_text())
 
@@ -84,7 +84,7 @@ class Search:
             return connection.execute(statement).fetchall()
 
     def is_undisturbed(self):
-        """Let the study end, and see that it is as if nothing had been."""
+        """Let the study end, and check that it equals the undisturbed study."""
         self.go.touch()
         for process in (self.worker, self.manager):
             assert process.wait(PATIENCE) == 0, "".join(log.read_text() for log in self.logs)
@@ -126,7 +126,7 @@ def test_a_restart_or_crash_of_the_server_costs_no_attempt(postgres, search, mod
     postgres.stop(mode) if mode != "kill" else postgres.kill()
     for process in (search.manager, search.worker):
         search.said(process, "trying again")
-    # done while the database is away
+    # the training ends while the database is away
     search.go.touch()
     postgres.start()
     search.is_undisturbed()
@@ -146,7 +146,7 @@ def test_a_half_open_connection_costs_no_attempt(proxy, search, fault):
 
 def test_a_manager_takes_its_lock_back_from_the_session_that_a_half_open_connection_left(proxy, search):
     search.training()
-    # the old session hears nothing of its client's end, and holds the lock
+    # the old session does not notice that its client has gone, and holds the lock
     stalled = [link for link in proxy.links if of("manager")(link)]
     assert len(stalled) == 1
     proxy.stall(lambda link: link in stalled)
@@ -211,7 +211,7 @@ def test_workers_that_find_no_free_connection_wait_for_one_and_say_what_to_do(tm
         upgrade(server.url)
         search = Search(tmp_path, server.url, server.url)
         stack.callback(search.close)
-        # three are kept for superusers, which this role is, so all five are taken
+        # three of the connections are reserved for superusers; this role is one, so it can take all five
         held = [stack.enter_context(psycopg.connect(server.url)) for _ in range(5)]
         search.manager = search.start("manager", "own.toml")
         search.worker = search.start("worker", "--study", "own", "--until-complete", "--allow", "mine")
@@ -246,7 +246,7 @@ def test_giving_up_ends_in_a_clear_error_and_the_same_command_goes_on(postgres, 
 def test_a_worker_told_to_leave_while_the_database_is_away_leaves_within_its_grace(postgres, tmp_path, url, proxy):
     search = Search(tmp_path, url, proxy.url(url))
     try:
-        search.program._environment["WORKER_GRACE"] = "0.5"
+        search.program._environment["LEDGER_WORKER_GRACE"] = "0.5"
         search.training()
         proxy.refuse()
         proxy.cut()
@@ -261,7 +261,7 @@ def test_a_worker_told_to_leave_while_the_database_is_away_leaves_within_its_gra
 def test_a_worker_whose_connection_died_unnoticed_releases_its_trial_all_the_same(tmp_path, url, proxy):
     search = Search(tmp_path, url, proxy.url(url), heartbeat=30.0)
     try:
-        search.program._environment["WORKER_GRACE"] = "0"
+        search.program._environment["LEDGER_WORKER_GRACE"] = "0"
         search.training()
         proxy.cut(of("worker"))
         search.worker.send_signal(signal.SIGTERM)
@@ -293,7 +293,7 @@ def test_of_two_managers_one_waits_and_takes_over_when_the_others_lock_is_lost_w
         "select pid from pg_locks join pg_stat_activity using (pid) where locktype = 'advisory' and granted"
         f" and application_name like 'ledger manager %-{search.manager.pid}-%'"
     )
-    # so that the second one is first
+    # with this order, the second host is tried first
     os.kill(search.manager.pid, signal.SIGSTOP)
     search.ask(f"select pg_terminate_backend({session})")
     wait_until(lambda: search.ask("select count(*) from pg_locks where locktype = 'advisory'") == [(1,)])

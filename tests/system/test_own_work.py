@@ -1,4 +1,4 @@
-"""A user's own data and functions, as docs/own-data.md and docs/own-objective.md say, over real workers."""
+"""A user's data and functions with real workers, as docs/own-data.md and docs/own-objective.md describe them."""
 
 import json
 import os
@@ -21,7 +21,7 @@ from tests.system.programs import Program, wait_until
 
 @pytest.fixture(scope="module")
 def program(tmp_path_factory):
-    """One embedded server for all tests of this file, which runs throughout."""
+    """Run one embedded server for all tests of this file."""
     folder = tmp_path_factory.mktemp("own")
     made = Program(folder)
     with database(Settings(home=made.home), create=True):
@@ -43,7 +43,7 @@ def python(program, *arguments, code=0):
 
 
 def test_data_of_a_file_are_fetched_by_workers_that_know_the_address_alone_and_give_the_same_study(program, root):
-    """Two workers elsewhere than the file, one killed within a trial; the same losses as on one worker."""
+    """Two workers without access to the file, one of them killed during a trial, give the same losses as one worker."""
     options = ["--model", "xgb", "--data", str(root / "docs" / "customers.csv"), "--target", "bought", "--cv", "3"]
     options += ["--iterations", "3", "--batch-size", "4"]
     program.run("run", *options, "--workers", "1", "--name", "alone")
@@ -70,7 +70,7 @@ def test_data_of_a_file_are_fetched_by_workers_that_know_the_address_alone_and_g
 
 
 def test_a_study_goes_on_elsewhere_with_its_ledgers_address_or_its_export_alone(program, tmp_path):
-    """Recorded here, trained and managed by programs that never saw the file; then moved to another ledger."""
+    """The study is recorded with the file, run by programs without access to it, and then moved to another ledger."""
     file = program.folder / "gone.csv"
     file.write_text("a,b,y\n" + "".join(f"{n % 7},{n % 5},{'no' if n % 7 < 3 else 'yes'}\n" for n in range(60)))
     options = ["--data", "gone.csv", "--target", "y", "--cv", "4", "--metric", "f1", "--iterations", "2"]
@@ -137,11 +137,11 @@ def test_one_worker_goes_from_dataset_to_dataset(program):
 
 
 def test_a_dataset_that_comes_slowly_costs_no_claim(tmp_path, root):
-    """Four pieces of a second each, under leases of two seconds."""
+    """The dataset has four pieces of one second each, and the lease is two seconds."""
     program = Program(tmp_path)
     (tmp_path / "slow.csv").write_text("a,y\n" + "".join(f"{n},{n % 2}\n" for n in range(450_000)))
     (tmp_path / "slow.toml").write_text(
-        '[study]\nname = "slow"\niterations = 1\npoints = 2\n[objective]\nmodel = "lgbm"\ndata = "slow.csv"\n'
+        '[study]\nname = "slow"\niterations = 1\nbatch_size = 2\n[objective]\nmodel = "lgbm"\ndata = "slow.csv"\n'
         'target = "y"\n[space]\nn_estimators = {type = "integer", low = 1, high = 2}\n'
         "[limits]\nlease = 2.0\nheartbeat = 0.5\n"
     )
@@ -195,7 +195,7 @@ def test_a_closure_of_a_notebook_whose_source_nobody_has_is_searched_and_never_r
         " select id, 9, 0, 0, 'proposed', '{\"x\": 0.5}', now() from again returning number"
     )
     error = program.run("worker", "--study", "notebook", "--allow", "__main__", code=1)
-    assert "is a function of a script or notebook, which only the workers that its own run() starts know" in error
+    assert "is a function of a script or notebook, which only the workers started by its own run() can" in error
     program.run("study", "cancel", "notebook")
 
 
@@ -212,7 +212,7 @@ def test_what_cannot_be_searched_from_python_is_refused_by_name(program, monkeyp
     for script, said in (
         (
             f"import threading; connection = threading.Lock()\n{decorated}ledger.Study(loss).run()",
-            "cannot be carried to",
+            "cannot be pickled for",
         ),
         ("import ledger\nledger.Study(len)", "'len' has no space: put @ledger.objective"),
         (

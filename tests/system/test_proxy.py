@@ -1,4 +1,4 @@
-"""The proxy's faults are what they are called: tests of outages stand on them."""
+"""The faults of the proxy, which the tests of outages depend on."""
 
 import threading
 import time
@@ -43,7 +43,7 @@ def connect(proxy, postgres):
 
 @pytest.fixture
 def in_background():
-    """Start a function in a thread and return what it raises or returns, once it does."""
+    """Start a function in a thread. Returns a function that waits for its result or exception."""
     threads = []
 
     def start(function, *arguments):
@@ -77,7 +77,7 @@ def test_it_forwards_and_knows_who_is_there_and_what_they_ask(proxy, connect, po
     one, other = connect("one"), connect("other")
     assert sorted(link.role for link in proxy.links) == ["one", "other"]
     assert proxy.in_flight == []
-    for _ in range(8):  # psycopg prepares what it sends often
+    for _ in range(8):  # psycopg prepares frequent statements
         assert one.execute("select 1 as x, %s", ["y" * 200_000]).fetchone() == (1, "y" * 200_000)
     assert one.execute("select 7", prepare=False).fetchone() == (7,)
     with one.pipeline():
@@ -168,7 +168,7 @@ def test_a_silent_network_acknowledges_nothing(proxy, connect, postgres, in_back
     assert done(postgres) == []
     proxy.resume()
     assert write(other, "kept") == ("kept",)
-    # the client that went away is noticed after the silence
+    # the proxy notices after the silence that the client has gone
     wait_until(lambda: [link.role for link in proxy.links if link.role] == ["other"])
 
 

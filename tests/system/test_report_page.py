@@ -1,4 +1,4 @@
-"""The report's page in a real browser without a network: light, dark, in print and on a phone."""
+"""The report in a real browser without a network: in light mode, in dark mode, in print and on a phone."""
 
 import pytest
 
@@ -12,7 +12,7 @@ SPACES = [*SPACE, *HOSTILE_SPACE]
 
 @pytest.fixture(scope="module")
 def page_url(tmp_path_factory):
-    """Of the report of a study with every plot, and with hostile names."""
+    """URL of the report of a study with all plots and with hostile names."""
     ledger = snapshot(6, 4, space=SPACES, failed=(1, 9), pending=(23,), error=HOSTILE, worker=HOSTILE)
     file = tmp_path_factory.mktemp("report") / "report.html"
     file.write_text(render(ledger))
@@ -27,7 +27,7 @@ def chromium():
 
 @pytest.fixture
 def look(chromium, page_url):
-    """Opens the page as a kind of reader does; it must ask for nothing and complain of nothing."""
+    """Return a function that opens the page with browser settings. The page must send no request and log no error."""
     contexts, heard = [], []
 
     def look(**reader):
@@ -49,7 +49,7 @@ def look(chromium, page_url):
 
 
 def colours(page):
-    """Of the ground, of the text, and of the plots' text."""
+    """Return the colours of the background, of the text, and of the texts in plots."""
     return page.evaluate(
         """() => [document.body, document.querySelector("h1"), document.querySelector(".convergence .xtick text")]
              .map((one, index) => getComputedStyle(one)[["backgroundColor", "color", "fill"][index]])"""
@@ -57,7 +57,7 @@ def colours(page):
 
 
 def overflow(page):
-    """By how many pixels the page is wider than the screen, and which plots stand out of their frames."""
+    """Return the width in pixels by which the page exceeds the screen, and the plots that exceed their frames."""
     return page.evaluate(
         """() => [
              document.documentElement.scrollWidth - innerWidth,
@@ -84,7 +84,7 @@ def test_the_page_draws_everything_asks_for_nothing_and_follows_the_scheme(look)
     assert page.locator(".parallel canvas").count() > 0
     assert "WebGL is not supported" not in page.inner_text("#parallel")
     assert page.locator(".timeline .bars path").count() >= 23
-    # what Plotly would make of tags
+    # Plotly would interpret these tags
     assert page.locator(".plot a[href], .plot img").count() == 0
     assert "<b>bold</b>" in "".join(page.locator(".xtitle").all_text_contents())
     assert page.get_by_text("Share chart", exact=False).count() == 0
@@ -101,7 +101,7 @@ def test_the_page_draws_everything_asks_for_nothing_and_follows_the_scheme(look)
     assert sum_of(dark[0]) < 100 < 600 < sum_of(dark[1]), dark
     assert sum_of(dark[2]) > 500 > 300 > sum_of(light[2])
 
-    # print is light whatever the scheme, and as wide as the paper
+    # print is always in light mode, and as wide as the paper
     page.emulate_media(media="print", color_scheme="dark")
     page.wait_for_function("document.querySelector('.convergence .main-svg').getBoundingClientRect().width <= 680")
     assert sum_of(colours(page)[0]) == 3 * 255

@@ -1,4 +1,4 @@
-"""Whole studies as a user runs them: real processes, ended in every way."""
+"""Whole studies with real processes that end in different ways."""
 
 import os
 import signal
@@ -32,7 +32,7 @@ def test_a_run_finds_a_good_model_and_the_same_command_shows_it_again(tmp_path):
     document = program.document(out.split()[1])
     assert max(trial["metrics"]["accuracy"] for trial in document["trials"]) >= 0.95
     assert sum(row["size"] for row in document["iterations"] if row["surrogate"]) >= 12
-    # what was claimed ahead and not begun may have been given back
+    # trials that were claimed in advance and not begun may have been released
     outcomes = [attempt["outcome"] for attempt in document["attempts"] if attempt["outcome"] != "released"]
     assert outcomes == ["complete"] * 20
 
@@ -52,7 +52,7 @@ HELD_COMMAND = ("run", "own.toml", "--allow", "mine", "--iterations", "4", "--wo
 def held(folder):
     folder.mkdir(exist_ok=True)
     own_study(folder, HELD, "held", batch_size=3)
-    return Program(folder, WORKER_GRACE="0.5")
+    return Program(folder, LEDGER_WORKER_GRACE="0.5")
 
 
 def started(program, *options):
@@ -125,11 +125,11 @@ def test_a_worker_that_is_told_to_leave_releases_its_trial_and_no_transaction_is
     assert open_for == [(0, 1)]
     ((pid,),) = program.query("select pid from ledger.worker")
     os.kill(pid, signal.SIGTERM)
-    # the only worker of the crew has left, so the run ends and says so
+    # the only worker has exited, so the run ends and reports this
     _, error = run.communicate()
     assert run.returncode == 1
-    assert "released, uncounted" in error
-    assert "all 1 workers have left" in error
+    assert "released, not counted" in error
+    assert "all 1 workers stopped" in error
     (program.folder / "go").touch()
     program.run(*command)
     document = program.document("own")

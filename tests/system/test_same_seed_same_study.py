@@ -1,4 +1,4 @@
-"""The same seed gives the same study, whoever trains and whatever fails meanwhile."""
+"""The same seed gives the same study, for any number of workers and under faults."""
 
 import pytest
 

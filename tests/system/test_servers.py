@@ -1,4 +1,4 @@
-"""The server that tests stop and crash does what they take for granted."""
+"""The properties of the test server that other tests depend on."""
 
 import psycopg
 import pytest

@@ -1,4 +1,4 @@
-"""A worker that claims short trials ahead loses none of them, however it ends, and keeps none from others."""
+"""A worker that claims several short trials loses none of them when it ends, and blocks no other worker."""
 
 import signal
 
@@ -7,7 +7,8 @@ import pytest
 from tests.system.programs import Program, own_study, wait_until
 
 TRIALS, EVENT = 20, 10
-# Trial 0 is claimed alone and shows that trials are short; then several are claimed at once, on an idle machine all.
+# The worker claims trial 0 alone, and learns that trials are short. It then claims several in one call, on an idle
+# machine all of them.
 OBJECTIVE = """
 import os, pathlib, signal, time
 
@@ -97,7 +98,7 @@ def test_a_worker_told_to_leave_gives_back_uncounted_what_it_has_not_begun_and_f
     (search.folder / "go").touch()
     _, error = search.first.communicate()
     assert search.first.returncode == 0, error
-    assert f"leaves after {EVENT + 1} attempts" in error
+    assert f"has stopped after {EVENT + 1} attempts" in error
     assert search.outcomes(0, EVENT) == ["complete"] * (EVENT + 1)
     document = search.ends(search.worker())
     assert {trial["lost"] for trial in document["trials"]} == {0}

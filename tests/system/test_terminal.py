@@ -1,4 +1,4 @@
-"""What a person sees on a terminal: the live view and completion, by real programs on a real terminal device."""
+"""The live view and completion on a real terminal device, with real programs."""
 
 import re
 import shutil
@@ -11,7 +11,7 @@ from ledger import embedded
 from tests.system.programs import Program, own_study, wait_until
 from tests.system.terminals import Terminal
 
-# Says something, fails once, and goes on when it is let.
+# An objective that prints a line, fails once, and then waits for a file.
 OBJECTIVE = """
 import pathlib, time
 
@@ -48,7 +48,7 @@ def test_a_run_shows_a_live_view_and_at_the_end_the_best(program):
         for said in ("own  running", "0 of 2", "1 failed attempt", "ValueError: only once", "completed"):
             run.wait_for(said)
         wait_until(lambda: re.search(r"trial \d  \d:\d\d:\d\d  \d\d:\d\d:\d\d", run.text))
-        # of the objective and of its worker, above the picture
+        # the lines of the objective and of its worker are above the live view
         run.wait_for("said by the objective")
         run.wait_for("failed after")
         with on_terminal(program, "status", "own", "--watch", width=50) as watch:
@@ -59,7 +59,7 @@ def test_a_run_shows_a_live_view_and_at_the_end_the_best(program):
             assert (run.end(), watch.end(), plain.wait()) == (0, 0, 0)
 
     best = min(trial["loss"] for trial in program.document("own")["trials"])
-    # the view is gone, its cursor is back, and what was found stays
+    # the view has ended, the cursor is visible again, and the result stays on the screen
     assert run.raw.rindex("\x1b[?25h") < run.raw.rindex("study       own")
     assert run.text.rstrip().endswith(f"loss        {best!r}")
     assert "proposed" not in run.text, "the manager's log is what the view shows"
@@ -77,7 +77,7 @@ def test_a_terminal_without_a_cursor_gets_lines_and_no_color_is_respected(progra
         assert dumb.end() == 0
     assert "study own created" in dumb.text
     assert "\x1b" not in dumb.raw
-    # an empty one counts as none
+    # an empty variable counts as not set
     for value, coloured in (("1", False), ("", True)):
         with on_terminal(program, "status", "own", NO_COLOR=value) as seen:
             assert seen.end() == 0
@@ -88,7 +88,7 @@ def test_a_terminal_without_a_cursor_gets_lines_and_no_color_is_respected(progra
 def test_bash_completes_commands_options_and_the_names_of_studies(program):
     home = program.folder
     (home / "bin").mkdir()
-    # as an installed `ledger`, whatever is installed here
+    # `ledger` on the path is this version, even if another one is installed
     ledger = home / "bin" / "ledger"
     ledger.write_text(f'#!/bin/sh\nexec {sys.executable} -m ledger "$@"\n')
     ledger.chmod(0o755)
@@ -104,7 +104,7 @@ def test_bash_completes_commands_options_and_the_names_of_studies(program):
         bash.wait_for("--iterations ")
         bash.press("\x15ledger study sh\t")
         bash.wait_for("study show ")
-        # no server runs, and none is started for this
+        # no server runs, and completion starts none
         bash.press("ow\t")
         bash.press(' 2>&1; echo "an""swers"\n')
         bash.wait_for("answers")

@@ -1,4 +1,4 @@
-"""A trainer is given several jobs at once, and may end, or be told that it is enough, at any of them."""
+"""A trainer that gets several jobs at once, and ends or is stopped at any of them."""
 
 import pytest
 
@@ -17,7 +17,7 @@ def loss(params, context):
         os._exit(3)
     return {"loss": context.trial, "long": "m" * (params["lengths"][context.trial])}
 """
-# around what a pipe has room for in any case, and beyond what it ever has
+# sizes around the guaranteed capacity of a pipe, and above any capacity
 LENGTHS = [0, 3_000, 1_500, 0, 4_096, 0, 5_000_000, 10, 4_000, 4_000]
 
 
@@ -69,7 +69,7 @@ def test_what_is_withdrawn_never_begins_and_what_is_sent_next_does(trainer, tmp_
 
 
 def test_a_trainer_that_has_not_begun_keeps_its_first_job(trainer, tmp_path):
-    # it starts or loads the objective while this is asked
+    # the trainer is starting or loading the objective at this moment
     waits = f"import pathlib, time\nwhile not pathlib.Path({str(tmp_path)!r}, 'go').exists():\n    time.sleep(0.01)\n"
     (tmp_path / "mine.py").write_text(waits + OBJECTIVE)
     start(trainer, tmp_path)

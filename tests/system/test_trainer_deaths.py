@@ -1,4 +1,4 @@
-"""Whatever an objective does to its process costs one attempt, with its cause, and never the worker."""
+"""A death of the trainer costs one attempt with a recorded cause, and never ends the worker."""
 
 import os
 import signal
@@ -59,7 +59,7 @@ def loop(params):
 
 @pytest.fixture
 def program(tmp_path):
-    return Program(tmp_path, WORKER_MEMORY_LIMIT="2G", WORKER_TRIAL_TIMEOUT="5")
+    return Program(tmp_path, LEDGER_WORKER_MEMORY_LIMIT="2G", LEDGER_WORKER_TRIAL_TIMEOUT="5")
 
 
 def own(program, function, points, **limits):
@@ -140,4 +140,4 @@ def test_the_trainer_dies_with_its_worker_even_in_an_endless_loop_in_c(tmp_path)
     wait_until(lambda: not alive(pid))
     _, error = run.communicate()
     assert run.returncode == 1
-    assert "all 1 workers have left" in error
+    assert "all 1 workers stopped" in error

@@ -1,4 +1,4 @@
-"""A worker that stood still for longer than its lease, and comes back."""
+"""Workers that were stopped for longer than their lease, and continue."""
 
 import os
 import signal
@@ -34,7 +34,7 @@ class Search:
         wait_until(lambda: self.program.query("select from ledger.trial"))
 
     def worker(self, attempt):
-        """Start a worker; the process id of its trainer, once that trains."""
+        """Start a worker, and return the process id of its trainer after the training has begun."""
         worker = self.program.start("worker", "--study", "own", "--until-complete", "--allow", "mine")
         begun = self.folder / f"begun{attempt}"
         wait_until(lambda: begun.exists() and begun.read_text())
@@ -76,7 +76,7 @@ def test_a_heartbeat_revives_a_claim_that_was_taken_back_and_not_replaced(search
     wait_until(lambda: search.trial()[0] == "running")
     search.let(1)
     search.ends(worker)
-    # the embedded server has stopped with its last user
+    # the embedded server has stopped after its last user
     document = search.program.document("own")
     assert [attempt["outcome"] for attempt in document["attempts"]] == ["complete"]
 
@@ -84,7 +84,7 @@ def test_a_heartbeat_revives_a_claim_that_was_taken_back_and_not_replaced(search
 def test_the_late_result_of_a_claim_that_nobody_replaced_is_kept(search):
     worker, _ = search.worker(1)
     search.stands_still_until_it_is_lost(worker)
-    # the trainer goes on, and is done before its worker moves again
+    # the trainer continues, and ends before its worker continues
     search.let(1)
     wait_until((search.folder / "delivered").exists)
     os.kill(worker.pid, signal.SIGCONT)
@@ -121,6 +121,6 @@ def test_a_heartbeat_of_a_claim_that_is_gone_ends_its_training_and_the_worker_go
     search.let(2)
     said, *_ = search.ends(worker, other)
     assert "the claim is gone, so its training was ended" in said
-    assert "leaves after 1 attempts" in said
+    assert "has stopped after 1 attempts" in said
     document = search.program.document("own")
     assert [attempt["outcome"] for attempt in document["attempts"]] == ["lost", "complete"]

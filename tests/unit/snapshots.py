@@ -3,12 +3,12 @@
 import math
 import random
 from datetime import UTC, datetime, timedelta
-from types import SimpleNamespace
 from typing import Any
 
-from ledger.database.store import Snapshot, StudyRow
+from ledger.database.rows import AttemptRow, IterationRow, StudyRow, TrialRow
+from ledger.database.transfer import Snapshot
 from ledger.proposals import propose, recall
-from ledger.study.spec import Study
+from ledger.study.spec import StudySpec
 from tests.integration.ledgers import LIMITS
 
 BEGUN = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -41,7 +41,7 @@ def snapshot(
     modelled: bool = True,
 ) -> Snapshot:
     """A study of random points, but of a surrogate recorded with its last iteration where `modelled`."""
-    spec = {
+    spec: dict[str, Any] = {
         "batch_size": batch_size,
         "seed": 1,
         "mode": mode,
@@ -51,9 +51,10 @@ def snapshot(
         "limits": LIMITS,
         "resolved": {"initial_points": 4},
     }
-    study = Study.from_spec("s", max(iterations, 1), spec)
+    study = StudySpec.from_spec("s", max(iterations * batch_size, 1), spec)
     drawn = random.Random(1)
-    trials, attempts = [], []
+    trials: list[TrialRow] = []
+    attempts: list[AttemptRow] = []
     count = iterations * batch_size
     values = propose(study, 0, 0, count, recall([], 0, 0, None)).points if count else []
     for number, params in enumerate(values):
@@ -61,14 +62,14 @@ def snapshot(
         start = BEGUN + timedelta(seconds=(number // workers) * 2)
         end = start + timedelta(seconds=drawn.uniform(0.5, 1.9))
         ended = state != "pending"
-        common = {
+        common: dict[str, Any] = {
             "worker": f"{worker}-{number % workers}" if ended else None,
             "loss": loss(params) if state == "complete" else None,
             "seconds": (end - start).total_seconds() if ended else None,
             "error": error if state == "failed" else None,
         }
         trials.append(
-            SimpleNamespace(
+            TrialRow(
                 number=number,
                 iteration=number // batch_size,
                 round=0,
@@ -78,13 +79,18 @@ def snapshot(
                 state=state,
                 metrics={"accuracy": 1 - loss(params)} if state == "complete" else None,
                 attempts=int(ended),
+                failures=int(state == "failed"),
+                lost=0,
+                available_at=BEGUN,
+                claimed_at=start if ended else None,
+                lease_until=None,
+                deadline_at=None,
+                finished_at=end if ended else None,
                 **common,
             )
         )
         if ended:
-            attempts.append(
-                SimpleNamespace(trial=number, number=1, claimed_at=start, ended_at=end, outcome=state, **common)
-            )
+            attempts.append(AttemptRow(trial=number, number=1, claimed_at=start, ended_at=end, outcome=state, **common))
     asked = []
     for number in range(iterations):
         of_it = [trial.loss for trial in trials if trial.iteration == number and trial.loss is not None]
@@ -93,10 +99,13 @@ def snapshot(
         if modelled and number == iterations - 1 and number > 0:
             surrogate = propose(study, number, 0, 1, recall(trials, number, 0, None)).surrogate
         asked.append(
-            SimpleNamespace(
+            IterationRow(
                 number=number,
                 round=0,
                 size=batch_size,
+                asked_at=BEGUN,
+                ask_seconds=0.0,
+                tell_seconds=0.0,
                 told_at=BEGUN if is_told else None,
                 mean_loss=math.fsum(of_it) / len(of_it) if of_it and is_told and mode == "batch" else None,
                 best_loss=min(of_it) if of_it and is_told else None,
@@ -106,5 +115,16 @@ def snapshot(
             )
         )
     at = BEGUN + timedelta(seconds=count + 60)
-    row = StudyRow(1, "s", spec, "0" * 64, max(iterations, 1), "running", None, BEGUN, None, {"python": "3.13"})
-    return Snapshot(at, row, asked, trials, attempts)  # type: ignore[arg-type]
+    row = StudyRow(
+        id=1,
+        name="s",
+        state="running",
+        reason=None,
+        budget=max(iterations, 1) * batch_size,
+        created_at=BEGUN,
+        finished_at=None,
+        spec=spec,
+        spec_hash="0" * 64,
+        versions={"python": "3.13"},
+    )
+    return Snapshot(at, row, asked, trials, attempts)

@@ -111,7 +111,7 @@ def test_the_report_has_a_row_a_function_and_says_where_the_target_is_missed():
     assert "**no**" not in good
     swapped = {"ours": "skopt", "skopt": "ours"}
     assert "**no**" in analysis.markdown([one | {"method": swapped.get(one["method"], one["method"])} for one in lines])
-    assert "Not run yet" in analysis.markdown([])
+    assert "Not measured yet" in analysis.markdown([])
 
 
 @pytest.mark.parametrize("function", FUNCTIONS.values(), ids=FUNCTIONS)

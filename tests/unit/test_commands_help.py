@@ -1,4 +1,4 @@
-"""Every command's help ends with examples, and every listing has --json."""
+"""The help of every command ends with examples, and every listing has --json."""
 
 import re
 import shlex
@@ -10,7 +10,7 @@ import pytest
 
 from ledger.cli import program
 
-# A command of one of these names shows what is there; any other does something.
+# Commands with these names list something, and have --json. The others do something.
 LISTINGS = {"list", "show", "check", "current", "verify", "status", "query"}
 ACTIONS = {
     *("run", "manager", "resume", "worker", "pause", "cancel", "delete", "retry", "export", "upgrade", "url", "psql"),
@@ -24,10 +24,10 @@ def walk(command: click.Command, path: tuple[str, ...]) -> Iterator[tuple[tuple[
     if isinstance(command, click.Group):
         context = click.Context(command)
         for name in command.list_commands(context):
-            found = command.get_command(context, name)
-            assert found is not None
-            if not found.hidden:
-                yield from walk(found, (*path, name))
+            subcommand = command.get_command(context, name)
+            assert subcommand is not None
+            if not subcommand.hidden:
+                yield from walk(subcommand, (*path, name))
 
 
 @cache
@@ -36,15 +36,15 @@ def commands() -> dict[tuple[str, ...], click.Command]:
 
 
 def examples_of(command: click.Command, path: tuple[str, ...]) -> list[str]:
-    # click keeps the names of a command's help with the command
+    # the help contains the names in the context
     with click.Context(command, info_name=" ".join(path), **program.context_settings) as context:
-        _, found, after = command.get_help(context).partition("  Examples:\n")
-    assert found, f"{' '.join(path)} has no examples: give it epilog=examples(...)"
+        _, heading, after = command.get_help(context).partition("  Examples:\n")
+    assert heading, f"{' '.join(path)} has no examples: give it epilog=examples(...)"
     return after.strip("\n").splitlines()
 
 
 def parse(words: list[str]) -> None:
-    """Let click read a command line, down to the command that it names, without running it."""
+    """Let click parse a command line down to its last subcommand, without running it."""
     command: click.Command = program
     parent = None
     while True:
@@ -52,44 +52,44 @@ def parse(words: list[str]) -> None:
         rest = [*context._protected_args, *context.args]
         if not isinstance(command, click.Group) or not rest:
             return
-        _, found, _ = command.resolve_command(context, rest)
-        assert found is not None
-        command, parent, words = found, context, rest
+        _, subcommand, _ = command.resolve_command(context, rest)
+        assert subcommand is not None
+        command, parent, words = subcommand, context, rest
 
 
 @pytest.mark.parametrize("path", commands(), ids=" ".join)
-def test_the_help_of_every_command_ends_with_examples_that_click_reads(path, monkeypatch, tmp_path):
+def test_every_help_ends_with_examples_that_click_can_parse(path, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     for name in ("study.json", "known.csv"):
         (tmp_path / name).touch()
-    for name in ("STUDY_NAME", "MODEL_CHOICE"):
+    for name in ("LEDGER_STUDY", "MODEL_CHOICE"):
         monkeypatch.delenv(name, raising=False)
     examples = examples_of(commands()[path], path)
     assert examples
     own = 0
     for example in examples:
         assert example.startswith("    "), example
-        assert len(example) <= 80, "a terminal shows it on one line"
+        assert len(example) <= 80, "an example fits one line of a terminal"
         inner = re.search(r"\$\((.*?)\)", example)
-        # what a shell makes of it is not click's
+        # click parses only the part before a pipe or redirection
         line = re.split(r" [|>] ", inner[1] if inner else example)[0]
         words = shlex.split(line)
         assert words[0] == "ledger"
         parse(words)
         own += words[: len(path)] == list(path)
-    assert own, "one of them is of this command"
+    assert own, "an example uses this command"
 
 
 def test_every_listing_has_json():
     for path, command in commands().items():
         if isinstance(command, click.Group):
             continue
-        assert path[-1] in LISTINGS | ACTIONS, f"{' '.join(path)}: is it a listing? Then it has --json"
+        assert path[-1] in LISTINGS | ACTIONS, f"{' '.join(path)}: add it to LISTINGS or ACTIONS"
         options = {option for parameter in command.params for option in parameter.opts}
         assert ("--json" in options) == (path[-1] in LISTINGS), " ".join(path)
 
 
-def test_an_example_with_a_mistake_would_be_found():
+def test_a_mistake_in_an_example_is_detected():
     for wrong in ("ledger study list --jsn", "ledger nothing", "ledger trial show s first", "ledger resume"):
         with pytest.raises(click.UsageError):
             parse(shlex.split(wrong))

@@ -1,4 +1,4 @@
-"""The names of a flattened view's columns: one each, such as PostgreSQL can have, and told from the names given."""
+"""Names and types of the columns of a flattened view."""
 
 import pytest
 
@@ -10,10 +10,10 @@ def real(name):
 
 
 @pytest.mark.parametrize(
-    ("parameters", "metrics", "named"),
+    ("parameters", "metrics", "names"),
     [
         (["C", "gamma"], ["accuracy"], ["C", "gamma", "accuracy"]),
-        # those of every such view
+        # the first columns of every view
         (["loss", "state", "Loss"], ["seconds"], ["param_loss", "param_state", "Loss", "metric_seconds"]),
         (["f1", "accuracy"], ["f1"], ["f1", "accuracy", "metric_f1"]),
         (["param_loss", "loss"], [], ["param_loss", "param_loss~2"]),
@@ -22,14 +22,14 @@ def real(name):
         (['a"b', "a'b", "a b", "ü", "ctid", "select"], [], ['a"b', "a'b", "a b", "ü", "ctid", "select"]),
         (["x" * 63], ["x" * 63], ["x" * 63, "metric_" + "x" * 47 + "~698e1836"]),
         (["x" * 64], [], ["x" * 54 + "~c1bb4f81"]),
-        # between characters: 54 bytes would cut the 28th in two
+        # cut between characters: 54 bytes would divide the 28th
         (["a" + "é" * 40], [], ["a" + "é" * 26 + "~08846bab"]),
     ],
 )
-def test_a_column_has_its_own_name_or_one_that_the_rule_gives(parameters, metrics, named):
-    found = columns([real(name) for name in parameters], {name: ["number"] for name in metrics})
-    assert [column.name for column in found] == named
-    assert [column.key for column in found] == [*parameters, *sorted(metrics)]
+def test_a_column_has_its_own_name_unless_that_is_not_free(parameters, metrics, names):
+    result = columns([real(name) for name in parameters], {name: ["number"] for name in metrics})
+    assert [column.name for column in result] == names
+    assert [column.key for column in result] == [*parameters, *sorted(metrics)]
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ def test_a_column_has_its_own_name_or_one_that_the_rule_gives(parameters, metric
         (["auto", 2], "text"),
     ],
 )
-def test_a_category_has_the_type_that_all_its_choices_have(choices, type_):
+def test_a_category_has_the_common_type_of_its_choices(choices, type_):
     (column,) = columns([{"name": "x", "type": "categorical", "choices": choices}], {})
     assert column.type == type_
 
@@ -60,15 +60,15 @@ def test_a_category_has_the_type_that_all_its_choices_have(choices, type_):
         (["null"], "jsonb"),
     ],
 )
-def test_a_metric_has_the_type_that_all_its_values_have(kinds, type_):
+def test_a_metric_has_the_common_type_of_its_values(kinds, type_):
     (column,) = columns([], {"m": kinds})
     assert column.type == type_
 
 
-def test_the_name_of_a_view_is_the_studys_or_begins_with_it():
+def test_the_name_of_a_view_begins_with_that_of_the_study():
     assert view_name("svm-42-5a83e9") == "study:svm-42-5a83e9"
     assert view_name("x" * 57) == "study:" + "x" * 57
-    one, other = (view_name("x" * 99 + end) for end in "ab")
-    assert one != other
-    assert one.startswith("study:" + "x" * 48 + "~")
-    assert len(one) == 63
+    first, second = (view_name("x" * 99 + end) for end in "ab")
+    assert first != second
+    assert first.startswith("study:" + "x" * 48 + "~")
+    assert len(first) == 63

@@ -5,12 +5,12 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from ledger.study.points import read_lines, read_pairs
 
 from ledger.errors import LedgerError, UsageError
 from ledger.imports.document import read
 from ledger.imports.history import gather
 from ledger.imports.table import read_rows
+from ledger.study.points import read_lines, read_pairs
 from ledger.study.space import Space
 from ledger.text import one_line
 from tests.fuzz import cases, check_line, texts

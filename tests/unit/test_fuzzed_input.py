@@ -1,4 +1,4 @@
-"""Whatever is given as a study file, a variable, an option or an objective's value: never a traceback, one line."""
+"""Any study file, variable, option or result of an objective is accepted or refused in one line, never a traceback."""
 
 import copy
 import functools
@@ -24,11 +24,12 @@ from ledger.cli import program
 from ledger.errors import UsageError
 from ledger.objectives import ObjectiveError
 from ledger.objectives.result import to_result
-from ledger.study.spec import Study, assemble, workers
+from ledger.study.file import assemble, workers
+from ledger.study.spec import StudySpec
 from tests.fuzz import Verbatim, arguments, cases, check_line, check_told, odd_texts, restored, run, texts, toml
 from tests.unit.test_space import jsonb
 
-# the largest of the cases are shown in none of the errors
+# no error shows the largest cases
 pytestmark = pytest.mark.filterwarnings("ignore:Generating overly large repr")
 NOWHERE = {"DATABASE_URL": "postgresql://me:secret@127.0.0.1:1/nowhere"}
 
@@ -46,9 +47,9 @@ FILE = {
 
 
 @pytest.fixture(autouse=True)
-def as_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def restored_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     home = tmp_path / "home"
-    home.touch()  # no folder, so no server is started in it
+    home.touch()  # a file, so that no server is started in it
     monkeypatch.setenv("LEDGER_HOME", str(home))
     monkeypatch.chdir(tmp_path)
     with restored():
@@ -123,7 +124,7 @@ def check_file(content: bytes, folder: Path) -> None:
         check_told(code, error)
         assert (code, out) == (2, "")
         return
-    again = Study.from_spec(study.name, study.iterations, jsonb(study.spec()))
+    again = StudySpec.from_spec(study.name, study.budget, jsonb(study.spec()))
     assert again.spec_hash == study.spec_hash
     workers(Path("study.toml"))
 
@@ -136,7 +137,7 @@ def check_file(content: bytes, folder: Path) -> None:
 @example(file={**FILE, "space": {"C": {"type": "categorical", "choices": [HUGE]}}})
 @example(file={**FILE, "space": {"C": {"type": "categorical", "choices": ["\x9b2J"] * 2}}})
 @example(file={**FILE, "study": {"name": "\u202eevil"}})
-def test_a_changed_study_file_is_accepted_whole_or_refused_in_one_line_with_its_place(tmp_path, file):
+def test_a_changed_study_file_is_accepted_or_refused_with_its_place(tmp_path, file):
     check_file(toml(file).encode(), tmp_path)
 
 
@@ -146,7 +147,7 @@ def test_a_changed_study_file_is_accepted_whole_or_refused_in_one_line_with_its_
 @example(content=b"x" + b".a" * 5_000 + b" = 1")
 @example(content=b"[study]\nseed = 0x" + b"f" * 5_000)
 @example(content=b"a = " + b"[" * 10_000)
-def test_any_bytes_as_a_study_file_are_refused_in_one_line_with_its_name(tmp_path, content):
+def test_any_bytes_as_a_study_file_are_refused_with_its_name(tmp_path, content):
     check_file(content, tmp_path)
 
 
@@ -154,14 +155,14 @@ def test_any_bytes_as_a_study_file_are_refused_in_one_line_with_its_name(tmp_pat
 @given(name=arguments)
 @example(name="a\nb.toml")
 @example(name="x" * 5_000)
-def test_any_name_of_a_study_file_is_told_in_one_line(name):
+def test_any_name_of_a_study_file_is_refused_in_one_line(name):
     code, _, error = run(["manager", "--", name], NOWHERE)
     check_told(code, error)
 
 
 # Options and variables
 
-# On the way to a database that nobody listens for: what is accepted ends there.
+# An accepted command fails at the database: no server listens at its address.
 COMMANDS = [
     *(["run"], ["manager"], ["resume", "s"], ["worker", "--until-complete"], ["export", "s"]),
     *(["study", one, "s"] for one in ("show", "pause", "cancel", "delete")),
@@ -188,7 +189,7 @@ OPTIONS = [(words, option) for words in COMMANDS for option in options(words)]
 @example(chosen=(["worker"], "--study"), value="\udcff", joined=False)
 @example(chosen=(["run"], "--name"), value="a\nledger: forged", joined=False)
 @example(chosen=(["run"], "--model"), value="\x1b[31m", joined=False)
-def test_any_value_of_an_option_is_taken_or_refused_in_one_line_that_names_it(chosen, value, joined):
+def test_any_value_of_an_option_is_accepted_or_refused_by_its_name(chosen, value, joined):
     words, option = chosen
     code, _, error = run([*words, *([f"{option}={value}"] if joined else [option, value])], NOWHERE)
     check_told(code, error)
@@ -200,7 +201,7 @@ def test_any_value_of_an_option_is_taken_or_refused_in_one_line_that_names_it(ch
 @example(words=["\x1b[31m"])
 @example(words=["--\n"])
 @example(words=["run", "x" * 100_000, "y"])
-def test_any_words_are_told_in_one_line(words):
+def test_any_words_end_in_one_line(words):
     code, out, error = run(words, NOWHERE)
     if code == 0:
         assert out.startswith(("Usage:", "ledger, version", "postgresql:"))
@@ -212,7 +213,7 @@ def test_any_words_are_told_in_one_line(words):
 @given(name=arguments, words=st.sampled_from([words for words in COMMANDS if "s" in words]))
 @example(name="\udcff", words=["study", "show", "s"])
 @example(name="a\x1b[2Jb", words=["study", "pause", "s"])
-def test_any_name_of_a_study_is_told_in_one_line(name, words):
+def test_any_name_of_a_study_ends_in_one_line(name, words):
     code, _, error = run([*words[:-1], "--", name], NOWHERE)
     check_told(code, error)
 
@@ -225,7 +226,7 @@ def variables() -> list[str]:
 
 @cases(150)
 @given(data=st.data(), words=st.sampled_from(COMMANDS))
-def test_any_variables_are_taken_or_refused_in_one_line_that_names_one(data, words):
+def test_any_variables_are_accepted_or_refused_by_the_name_of_one(data, words):
     names = data.draw(st.lists(st.sampled_from(variables()), min_size=1, max_size=2, unique=True))
     given = {name: data.draw(arguments, label=name) for name in names}
     code, _, error = run(words, {**NOWHERE, **given})
@@ -242,7 +243,7 @@ KEYWORDS = (
 
 @cases(100)
 @given(data=st.data(), keyword=st.sampled_from(KEYWORDS), value=arguments, words=st.sampled_from(COMMANDS))
-def test_any_database_url_is_refused_in_one_line_without_its_password(data, keyword, value, words):
+def test_any_database_url_is_refused_without_its_password(data, keyword, value, words):
     quoted = value.replace("\\", "\\\\").replace("'", "\\'")
     there = "host=127.0.0.1 port=1 password=secret"
     text = data.draw(
@@ -266,7 +267,7 @@ def test_any_database_url_is_refused_in_one_line_without_its_password(data, keyw
 
 
 class Odd:
-    """Has every method that a judge of results may call, and each raises."""
+    """Has every method that a check of results may call; each raises."""
 
     def __getattr__(self, name: str) -> Any:
         raise RuntimeError(name)
@@ -355,7 +356,7 @@ returns = anything | st.builds(
 @given(returned=returns)
 @example(returned=OddNumber(1))
 @example(returned=OddDict(loss=1))
-def test_whatever_an_objective_returns_is_a_result_or_refused_in_one_line(returned):
+def test_every_returned_value_is_a_result_or_refused_in_one_line(returned):
     try:
         result = to_result(returned)
     except ObjectiveError as refused:
@@ -368,17 +369,17 @@ def test_whatever_an_objective_returns_is_a_result_or_refused_in_one_line(return
 @pytest.mark.parametrize(
     "metric", [deep(500), deep(100_000), circle(), 16**5_000, "x" * 10_000_001], ids=itertools.count()
 )
-def test_a_metric_beyond_what_the_ledger_holds_is_refused_in_one_line(metric):
+def test_a_metric_beyond_the_limits_is_refused_in_one_line(metric):
     with pytest.raises(ObjectiveError) as refused:
         to_result({"loss": 1.0, "metric": metric})
     check_line(str(refused.value))
 
 
-def test_an_integer_that_only_the_objectives_own_process_can_read_is_refused():
+def test_an_integer_with_more_digits_than_python_reads_is_refused():
     limit = sys.get_int_max_str_digits()
     sys.set_int_max_str_digits(0)
     try:
-        with pytest.raises(ObjectiveError, match="it holds an integer of 5001 digits"):
+        with pytest.raises(ObjectiveError, match="it contains an integer of 5001 digits"):
             to_result({"loss": 1.0, "metric": 10**5_000})
     finally:
         sys.set_int_max_str_digits(limit)

@@ -1,4 +1,4 @@
-"""What each program loads: a worker is light, and a manager needs no booster."""
+"""The imports of each program: a worker imports little, and a manager no booster."""
 
 import subprocess
 import sys
@@ -30,7 +30,7 @@ def loaded(code, libraries):
     ("model", "params", "library"),
     [("svm", {"C": 1.0}, []), ("xgb", {"n_estimators": 1}, ["xgboost"]), ("lgbm", {"n_estimators": 1}, ["lightgbm"])],
 )
-def test_a_trainer_imports_its_models_library_and_no_other(model, params, library):
+def test_a_trainer_imports_the_library_of_its_model_alone(model, params, library):
     code = TRAINED.format(model=model, params=params)
     assert loaded(code, ["xgboost", "lightgbm", *NOT_TRAINED_WITH]) == library
 
@@ -43,7 +43,7 @@ def test_a_trainer_imports_its_models_library_and_no_other(model, params, librar
             ["skopt", "sklearn", "numpy", "scipy", "sqlalchemy", "alembic", "pydantic"],
         ),
         (
-            "import ledger.worker.trainer",
+            "import ledger.worker.trainer_process",
             ["skopt", "sklearn", "numpy", "scipy", "psycopg", "sqlalchemy", "alembic", "pydantic", "click"],
         ),
         ("import ledger.objectives", ["sklearn", "xgboost", "lightgbm", "numpy", "scipy", "skopt"]),
@@ -52,13 +52,17 @@ def test_a_trainer_imports_its_models_library_and_no_other(model, params, librar
         ("import ledger.optimizer", ["psycopg", "sqlalchemy", "xgboost", "lightgbm"]),
         (
             "import ledger.cli.status, ledger.cli.study, ledger.terminal.live",
-            ["rich", "tomli_w", "skopt", "sklearn", "numpy"],
+            ["rich", "tomli_w", "skopt", "sklearn", "numpy", "pydantic"],
         ),
         (
             "import ledger.cli.report, ledger.cli.export",
             ["plotly", "kaleido", "jinja2", "pyarrow", "numpy", "sqlalchemy"],
         ),
         ("import ledger.cli", ["sqlalchemy", "skopt", "sklearn", "psycopg", "alembic"]),
+        (
+            "import ledger.cli; ledger.cli.program.main(['run', '--help'], standalone_mode=False)",
+            ["skopt", "sklearn", "numpy", "scipy", "sqlalchemy", "alembic", "rich"],
+        ),
         ("import ledger.cli.export, ledger.cli.optuna, ledger.cli.dashboard", ["optuna", "optuna_dashboard", "bottle"]),
         (
             "import ledger.cli; ledger.cli.program.main(['--help'], standalone_mode=False)",
@@ -66,22 +70,22 @@ def test_a_trainer_imports_its_models_library_and_no_other(model, params, librar
         ),
     ],
 )
-def test_nothing_is_imported_that_is_not_needed(statement, unwanted):
+def test_modules_import_nothing_that_they_do_not_need(statement, unwanted):
     assert loaded(statement, unwanted) == []
 
 
-def test_pandas_works_with_scikit_learn_after_the_optimizer_did_without():
+def test_pandas_works_with_scikit_learn_after_the_optimizer_import():
     code = (
         "import ledger.optimizer, pandas; from sklearn.preprocessing import StandardScaler;"
         "scaler = StandardScaler().set_output(transform='pandas');"
         "print(scaler.fit_transform(pandas.DataFrame({'a': [1.0, 3.0]}))['a'].tolist())"
     )
-    found = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
-    assert found == "[-1.0, 1.0]\n"
+    output = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+    assert output == "[-1.0, 1.0]\n"
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_the_help_says_of_a_command_what_its_own_help_says_first(name):
+def test_the_list_of_commands_repeats_the_help_of_each(name):
     command = program.get_command(click.Context(program), name)
     assert command is not None
     assert (command.help or "").startswith(COMMANDS[name][1].removesuffix("."))

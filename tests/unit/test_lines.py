@@ -1,4 +1,4 @@
-"""Text that others wrote, as one line."""
+"""Text of users as one printable line."""
 
 import pytest
 from hypothesis import given
@@ -18,12 +18,12 @@ from ledger.text import one_line
         ("0123456789" * 3, "0123...789"),
     ],
 )
-def test_a_line_is_what_was_written_without_what_a_terminal_would_obey(text, line):
+def test_control_characters_are_escaped_and_long_text_is_cut(text, line):
     assert one_line(text, 10 if "..." in line else 200) == line
 
 
 @given(st.text(st.characters(), max_size=300), st.integers(5, 100))
-def test_any_text_becomes_one_printable_line_of_at_most_that_length(text, longest):
+def test_every_text_becomes_one_printable_line_of_limited_length(text, longest):
     line = one_line(text, longest)
     assert line.isprintable()
     assert len(line) <= longest

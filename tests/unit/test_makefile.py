@@ -57,7 +57,7 @@ def test_the_demo_installs_only_what_a_search_needs(make, root):
 
 def test_the_demo_says_what_it_does_while_it_installs(make):
     steps = make("--dry-run", "demo")
-    assert steps.index("echo \"Installing") < steps.index("pip install") < steps.index("ledger run")
+    assert steps.index('echo "Installing') < steps.index("pip install") < steps.index("ledger run")
 
 
 def test_every_target_has_a_line_of_help(make, root):

@@ -26,15 +26,15 @@ def usable(model, classes):
 @pytest.mark.parametrize(
     ("model", "params"), [("svm", {}), ("lgbm", {"n_estimators": 5}), ("xgb", {"n_estimators": 5})]
 )
-def test_whatever_is_not_refused_gives_a_finite_loss(model, params, dataset, classes):
+def test_every_accepted_metric_gives_a_finite_loss(model, params, dataset, classes):
     tried = list(usable(model, classes))
     assert len(tried) > 15
     for metric in tried:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # an iris model may be perfect, and a ratio then has no denominator
-            found = load({"model": model, "dataset": dataset, "metric": metric}, ())(params, Context("s", 0, 1, 7, 7))
-        score = found.metrics[metric]
-        assert found.loss == (-score if metric.startswith("neg_") else 1 - score), metric
+            warnings.simplefilter("ignore")  # a model may be perfect on iris, and a ratio then divides by zero
+            result = load({"model": model, "dataset": dataset, "metric": metric}, ())(params, Context("s", 0, 1, 7, 7))
+        score = result.metrics[metric]
+        assert result.loss == (-score if metric.startswith("neg_") else 1 - score), metric
 
 
 @pytest.mark.parametrize(
@@ -47,12 +47,12 @@ def test_whatever_is_not_refused_gives_a_finite_loss(model, params, dataset, cla
             "neg_log_loss",
             "svm",
             2,
-            '"neg_log_loss" needs the probability of each class, which an svm does not give',
+            '"neg_log_loss" needs the probability of each class, which an svm does not compute',
         ),
         ("r2", "svm", 2, '"r2" cannot be used: it scores a regression, and the models are classifiers; use roc_auc'),
         ("rand_score", "svm", 2, '"rand_score" cannot be used: it scores a clustering'),
-        ("f1_samples", "svm", 2, '"f1_samples" cannot be used: it scores several labels a row'),
-        ("top_k_accuracy", "xgb", 2, '"top_k_accuracy" counts the best two classes, and the data have no others'),
+        ("f1_samples", "svm", 2, '"f1_samples" cannot be used: it scores several labels for a row'),
+        ("top_k_accuracy", "xgb", 2, '"top_k_accuracy" accepts the best two classes, and the data have only two'),
         ("positive_likelihood_ratio", "xgb", 2, '"positive_likelihood_ratio" cannot be used: it has no upper bound'),
     ],
 )

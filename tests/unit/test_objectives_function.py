@@ -1,4 +1,4 @@
-"""A user's own function: what may be loaded, how it is called, and what a person is told where it cannot be."""
+"""A user's function: loading it, calling it, and the errors where that fails."""
 
 import sys
 
@@ -87,23 +87,23 @@ def evaluate(name, params=None, **options):
         ("wrapped", Result(0.25, {"trial": 3})),
     ],
 )
-def test_a_function_is_given_the_context_if_it_takes_one(name, result):
+def test_a_function_gets_the_context_if_it_takes_one(name, result):
     assert evaluate(name) == result
 
 
-def test_a_callable_that_hides_its_signature_is_given_the_parameters_alone():
+def test_a_callable_without_a_signature_gets_the_parameters_alone():
     assert evaluate("WithoutSignature", {"loss": 0.5, "x": 1}) == Result(0.5, {"x": 1})
 
 
 @pytest.mark.parametrize("allowed", [[PACKAGE], [f"{PACKAGE}.train"], ("another", PACKAGE), {PACKAGE}])
-def test_a_function_is_loaded_where_its_package_or_module_is_allowed(allowed):
+def test_a_function_of_an_allowed_package_or_module_is_loaded(allowed):
     assert load({"function": f"{PACKAGE}.train:plain"}, allowed)({"x": 1}, CONTEXT).loss == 1
 
 
 @pytest.mark.parametrize(
     "allowed", [[], ["own"], ["own_objectives_too"], [f"{PACKAGE}.tr"], [f"{PACKAGE}.train.more"], [""], ["."]]
 )
-def test_a_function_that_is_not_allowed_is_refused_before_its_module_is_imported(allowed):
+def test_a_function_that_is_not_allowed_is_refused_before_its_import(allowed):
     with pytest.raises(LedgerError) as caught:
         load({"function": f"{PACKAGE}.train:plain"}, allowed)
     assert str(caught.value) == (
@@ -113,7 +113,7 @@ def test_a_function_that_is_not_allowed_is_refused_before_its_module_is_imported
     assert f"{PACKAGE}.train" not in sys.modules
 
 
-def test_allowing_a_package_does_not_allow_what_it_imports():
+def test_permission_for_a_package_excludes_its_imports():
     with pytest.raises(LedgerError, match=r"train:run' is code of 'subprocess', which .* --allow subprocess$"):
         load({"function": f"{PACKAGE}.train:run"}, [PACKAGE])
 
@@ -132,7 +132,7 @@ def test_allowing_a_package_does_not_allow_what_it_imports():
         (f"{PACKAGE}.train:absent", f"module '{PACKAGE}.train' has no 'absent'; define it there"),
     ],
 )
-def test_what_cannot_be_loaded_is_said_in_one_line(reference, message):
+def test_a_failed_import_is_reported_in_one_line(reference, message):
     with pytest.raises(LedgerError) as caught:
         load({"function": reference}, [PACKAGE, "nowhere_to_be_found"])
     assert str(caught.value).startswith(f"objective '{reference}': {message}")
@@ -143,15 +143,15 @@ def test_what_cannot_be_loaded_is_said_in_one_line(reference, message):
     ("name", "message"),
     [
         ("number", "is of type float; a function is needed"),
-        ("no_parameters", r"must take a dict of parameters and nothing else but a context \(too many positional"),
+        ("no_parameters", r"must take a dict of parameters, and at most a context besides \(too many positional"),
         (
             "three",
-            r"must take a dict of parameters and nothing else but a context \(missing a required argument: 'more'",
+            r"must take a dict of parameters, and at most a context besides \(missing a required argument: 'more'",
         ),
-        ("needs_keyword", r"must take a dict of parameters and nothing else but a context \(missing a required"),
+        ("needs_keyword", r"must take a dict of parameters, and at most a context besides \(missing a required"),
     ],
 )
-def test_what_cannot_be_called_with_parameters_is_refused_when_it_is_loaded(name, message):
+def test_a_function_with_a_wrong_signature_is_refused_when_loaded(name, message):
     with pytest.raises(LedgerError, match=message) as caught:
         load({"function": f"{PACKAGE}.train:{name}"}, [PACKAGE])
     assert "\n" not in str(caught.value)
@@ -189,20 +189,20 @@ def test_a_reference_is_checked_without_importing_it(reference):
     assert set(sys.modules) == before
 
 
-def test_what_the_function_raises_passes_and_what_it_returns_is_judged():
+def test_exceptions_pass_through_and_returned_values_are_checked():
     with pytest.raises(ValueError, match="from the objective"):
         evaluate("fails")
     with pytest.raises(ObjectiveError, match="returned nan"):
         evaluate("not_finite")
 
 
-def test_a_function_may_change_its_parameters_without_changing_the_trial():
+def test_a_function_can_change_its_copy_of_the_parameters():
     params = {"x": 0.5}
     assert evaluate("changes", params).loss == 0.5
     assert params == {"x": 0.5}
 
 
-def test_parameters_come_as_they_are_in_json_and_numbers_beyond_64_bits_as_the_reals_they_were():
+def test_numbers_beyond_64_bits_arrive_as_floats():
     params = {"a": 3, "b": 10**16, "c": 10**300, "d": -(10**300), "e": "rbf", "f": True, "g": None, "h": 2**63 - 1}
     metrics = evaluate("echo", params).metrics
     assert metrics["params"] == {**params, "c": 1e300, "d": -1e300}
@@ -210,8 +210,8 @@ def test_parameters_come_as_they_are_in_json_and_numbers_beyond_64_bits_as_the_r
 
 
 @pytest.mark.parametrize("options", [{}, {"threads": 1}, {"threads": 2}])
-def test_an_objective_runs_on_as_many_threads_as_it_was_given_and_leaves_the_limit_behind(options):
-    import sklearn.svm  # noqa: F401  (brings BLAS and OpenMP in)
+def test_the_thread_limit_holds_while_an_objective_runs_and_not_after(options):
+    import sklearn.svm  # noqa: F401  (loads BLAS and OpenMP)
 
     before = [pool["num_threads"] for pool in threadpool_info()]
     assert set(evaluate("threads", **options).metrics["threads"]) == {options.get("threads", 1)}

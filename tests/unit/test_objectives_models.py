@@ -1,4 +1,4 @@
-"""The built-in models: the same loss from the same trial, wherever it runs, on rows that the study's seed chose."""
+"""The built-in models: a trial has the same loss everywhere, on rows that depend on the study's seed."""
 
 import json
 import os
@@ -21,7 +21,7 @@ SMALL = {
     "lgbm": {"n_estimators": 8, "num_leaves": 7, "subsample": 0.5, "colsample_bytree": 0.5},
 }
 
-# Every model on every dataset, two trials each with seeds of their own, in a process of its own.
+# Every model on every dataset, with two trials each; to be run in another process.
 LOSSES = """
 import json, sys
 from ledger.objectives import Context
@@ -50,20 +50,20 @@ def evaluate(model, params, context=CONTEXT, dataset="breast_cancer", **options)
     return load({"model": model, "dataset": dataset}, [], **options)(params, context)
 
 
-def test_the_loss_is_bit_equal_in_every_process_whatever_the_environments_threads():
+def test_the_loss_is_bit_equal_in_every_process_and_thread_count():
     arguments = json.dumps([SMALL, DATASETS])
     first = json.loads(in_a_fresh_process(LOSSES, arguments, OMP_NUM_THREADS="1", PYTHONHASHSEED="1"))
     second = json.loads(in_a_fresh_process(LOSSES, arguments, OMP_NUM_THREADS="4", PYTHONHASHSEED="2"))
     assert first == second
     assert len(first) == len(MODELS) * len(DATASETS) * 2
-    assert len(set(first.values())) > 10, "losses that are all alike would prove nothing"
+    assert len(set(first.values())) > 10, "the losses must differ, or the comparison shows nothing"
 
 
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("dataset", DATASETS)
-def test_every_model_learns_every_dataset_and_reports_what_the_ledger_records(model, dataset):
+def test_every_model_learns_every_dataset_and_reports_metrics(model, dataset):
     result = evaluate(model, SMALL[model], dataset=dataset)
-    assert 0 <= result.loss < 0.5, "worse than half right is not learnt"
+    assert 0 <= result.loss < 0.5, "a model that has learned is right more often than not"
     assert result.metrics.keys() == {"accuracy", "fit_seconds"}
     assert result.loss == 1 - result.metrics["accuracy"]
     assert 1 - result.loss == result.metrics["accuracy"]
@@ -78,11 +78,11 @@ def test_the_default_dataset_is_breast_cancer(model):
 
 
 @pytest.mark.parametrize("dataset", DATASETS)
-def test_the_split_is_a_stratified_fifth_that_the_studys_seed_decides(dataset):
+def test_the_split_is_a_stratified_fifth_that_depends_on_the_seed(dataset):
     rows = datasets.split(dataset, 7)
     datasets.split.cache_clear()
     again, other = datasets.split(dataset, 7), datasets.split(dataset, 8)
-    assert all(np.array_equal(one, two) for one, two in zip(rows, again, strict=True))
+    assert all(np.array_equal(first, second) for first, second in zip(rows, again, strict=True))
     assert not np.array_equal(rows[1], other[1])
     x_train, x_test, y_train, y_test = rows
     assert len(x_train) == len(y_train)
@@ -90,7 +90,7 @@ def test_the_split_is_a_stratified_fifth_that_the_studys_seed_decides(dataset):
     assert np.allclose(np.bincount(y_train) / len(y_train), np.bincount(y_test) / len(y_test), atol=0.02)
 
 
-def test_every_trial_of_a_study_shares_its_rows_and_none_can_change_them(monkeypatch):
+def test_all_trials_of_a_study_share_rows_that_are_read_only(monkeypatch):
     bundled = Mock(side_effect=datasets.LOADERS["iris"])
     monkeypatch.setitem(datasets.LOADERS, "iris", bundled)
     datasets.split.cache_clear()
@@ -103,7 +103,7 @@ def test_every_trial_of_a_study_shares_its_rows_and_none_can_change_them(monkeyp
 
 
 @pytest.mark.parametrize("model", ["xgb", "lgbm"])
-def test_the_trials_own_seed_decides_the_loss_and_the_attempt_does_not(model):
+def test_the_loss_depends_on_the_seed_and_not_on_the_attempt(model):
     def losses(attempt):
         trials = [replace(CONTEXT, seed=seed, attempt=attempt) for seed in range(4)]
         return [evaluate(model, SMALL[model], trial, dataset="digits").loss for trial in trials]
@@ -121,12 +121,12 @@ def test_the_trials_own_seed_decides_the_loss_and_the_attempt_does_not(model):
         ("lgbm", {"n_estimators": 3, "reg_lambda": 10**16, "subsample": 1, "learning_rate": 1}),
     ],
 )
-def test_a_real_that_json_wrote_as_an_integer_is_the_real(model, params):
+def test_a_float_that_json_wrote_as_an_integer_is_the_float(model, params):
     as_reals = {name: value if name == "n_estimators" else float(value) for name, value in params.items()}
     assert evaluate(model, params).loss == evaluate(model, as_reals).loss
 
 
-def test_a_real_beyond_64_bits_is_never_trained_on_garbled():
+def test_a_float_beyond_64_bits_is_used_or_refused():
     assert evaluate("svm", {"C": 10**300}).loss == evaluate("svm", {"C": 1e300}).loss
     with pytest.raises(Exception, match="Out of range"):
         evaluate("xgb", {"n_estimators": 3, "reg_lambda": 10**300})
@@ -146,11 +146,11 @@ def test_a_real_beyond_64_bits_is_never_trained_on_garbled():
         ("lgbm", {"n_estimators": 3, "linear_tree": True, "linear_lambda": 0.1}),
     ],
 )
-def test_any_other_hyper_parameter_of_the_estimator_can_be_set(model, params):
+def test_other_hyper_parameters_of_the_estimator_can_be_set(model, params):
     assert evaluate(model, params).loss < 0.5
 
 
-def test_subsample_of_lightgbm_has_an_effect_unless_a_frequency_says_otherwise():
+def test_subsample_of_lightgbm_works_unless_its_frequency_is_zero():
     def digest(**params):
         x_train, _, y_train, _ = datasets.split("digits", 7)
         trained = lgbm.estimator({"n_estimators": 3, **params}, seed=1, threads=1).fit(x_train, y_train)
@@ -163,18 +163,18 @@ def test_subsample_of_lightgbm_has_an_effect_unless_a_frequency_says_otherwise()
 
 
 @pytest.mark.parametrize("module", [xgb, lgbm])
-def test_the_boosters_take_the_threads_that_they_are_given(module):
+def test_the_boosters_use_the_given_number_of_threads(module):
     assert [module.estimator({}, seed=1, threads=threads).get_params()["n_jobs"] for threads in (1, 3)] == [1, 3]
 
 
-def test_a_row_with_a_parameter_that_the_estimator_does_not_have_is_not_trained():
+def test_a_trial_with_an_unknown_parameter_is_refused():
     with pytest.raises(UsageError, match="has no hyper-parameter 'output_model'"):
         evaluate("lgbm", {"output_model": "somewhere"})
     with pytest.raises(UsageError, match="'n_jobs' of XGBClassifier"):
         evaluate("xgb", {"n_jobs": 64})
 
 
-def test_what_an_estimator_raises_passes():
+def test_exceptions_of_an_estimator_pass_through():
     with pytest.raises(ValueError, match="C"):
         evaluate("svm", {"C": -1.0})
 
@@ -192,17 +192,17 @@ def test_what_an_estimator_raises_passes():
         {"model": "svm", "rows": 5},
     ],
 )
-def test_an_unknown_objective_is_refused_with_what_there_is(objective):
+def test_an_unknown_objective_is_refused_with_the_known_ones(objective):
     with pytest.raises(LedgerError) as caught:
         load(objective, ["a"])
     text = str(caught.value)
-    assert text.startswith(f"this version knows no objective {objective!r}; it knows a model of svm, xgb, lgbm with a")
+    assert text.startswith(f"this version has no objective {objective!r}; it has the models svm, xgb, lgbm with")
     assert "breast_cancer, iris, wine, digits" in text
     assert "\n" not in text
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_the_default_space_reaches_the_accuracy_that_a_study_is_promised(model):
+def test_the_default_space_contains_points_of_high_accuracy(model):
     assert tuple(DEFAULT_SPACES) == MODELS
     space = DEFAULT_SPACES[model]
     check(model, space)

@@ -1,4 +1,4 @@
-"""What an objective returned becomes a result that the ledger can hold, or an error that says what it was."""
+"""The value that an objective returned becomes a result, or an error that describes it."""
 
 import itertools
 import json
@@ -29,7 +29,7 @@ CIRCULAR["itself"] = CIRCULAR
 @pytest.mark.parametrize(
     "value", [0.25, np.float16(0.25), np.float32(0.25), np.float64(0.25), np.longdouble(0.25), Fraction(1, 4)]
 )
-def test_any_real_number_is_a_loss_alone_or_in_a_dict(value):
+def test_a_real_number_is_a_loss_alone_or_in_a_dict(value):
     for result in (to_result(value), to_result({"loss": value}), to_result(OrderedDict(loss=value))):
         assert result == Result(0.25, {})
         assert type(result.loss) is float
@@ -42,7 +42,7 @@ def test_an_integer_is_a_loss(value):
     assert type(result.loss) is float
 
 
-def test_what_stands_beside_the_loss_are_metrics_as_plain_json():
+def test_the_other_values_of_a_dict_are_metrics_in_plain_json():
     returned = {
         "loss": 0.5,
         "accuracy": np.float32(0.5),
@@ -89,40 +89,40 @@ def test_what_stands_beside_the_loss_are_metrics_as_plain_json():
         ({"loss": 1, 2: 3}, "the objective returned a metric named 2, a string is needed"),
         (
             {"loss": 1, "auc": math.nan},
-            "the objective returned a metric 'auc' that JSON cannot hold: nan (Out of range",
+            "the objective returned a metric 'auc' that is not valid JSON: nan (Out of range",
         ),
         (
             {"loss": 1, "auc": np.float32("inf")},
-            "the objective returned a metric 'auc' that JSON cannot hold: np.float",
+            "the objective returned a metric 'auc' that is not valid JSON: np.float",
         ),
         (
             {"loss": 1, "model": object},
-            "the objective returned a metric 'model' that JSON cannot hold: <class 'object'>",
+            "the objective returned a metric 'model' that is not valid JSON: <class 'object'>",
         ),
         (
             {"loss": 1, "rows": np.zeros(2)},
-            "the objective returned a metric 'rows' that JSON cannot hold: array([0., 0",
+            "the objective returned a metric 'rows' that is not valid JSON: array([0., 0",
         ),
-        ({"loss": 1, "id": b"x"}, "the objective returned a metric 'id' that JSON cannot hold: b'x' (bytes is not a "),
+        ({"loss": 1, "id": b"x"}, "the objective returned a metric 'id' that is not valid JSON: b'x' (bytes is not a "),
         (
             {"loss": 1, "id": {(1, 2): 3}},
-            "the objective returned a metric 'id' that JSON cannot hold: {(1, 2): 3} (keys",
+            "the objective returned a metric 'id' that is not valid JSON: {(1, 2): 3} (keys",
         ),
         (
             {"loss": 1, "id": "\0"},
-            "the objective returned a metric 'id' that JSON cannot hold: '\\x00' (it holds a NUL",
+            "the objective returned a metric 'id' that is not valid JSON: '\\x00' (it contains a NUL",
         ),
         (
             {"loss": 1, "id": "\\\0"},
-            "the objective returned a metric 'id' that JSON cannot hold: '\\\\\\x00' (it holds",
+            "the objective returned a metric 'id' that is not valid JSON: '\\\\\\x00' (it contains",
         ),
-        ({"loss": 1, "\0": 1}, "the objective returned a metric '\\x00' that JSON cannot hold: 1 (it holds a NUL"),
-        ({"loss": 1, "id": "\ud800"}, "the objective returned a metric 'id' that JSON cannot hold: '\\ud800' ("),
-        (CIRCULAR, "the objective returned a metric 'itself' that JSON cannot hold: {'loss': 0.5, 'itself': {...}} ("),
+        ({"loss": 1, "\0": 1}, "the objective returned a metric '\\x00' that is not valid JSON: 1 (it contains a NUL"),
+        ({"loss": 1, "id": "\ud800"}, "the objective returned a metric 'id' that is not valid JSON: '\\ud800' ("),
+        (CIRCULAR, "the objective returned a metric 'itself' that is not valid JSON: {'loss': 0.5, 'itself': {...}} ("),
     ],
-    ids=itertools.count(),  # some have no text that pytest could show
+    ids=itertools.count(),  # pytest cannot show every value
 )
-def test_what_is_no_result_is_an_error_that_says_in_one_line_what_was_returned(returned, message):
+def test_an_invalid_result_is_described_in_one_line(returned, message):
     with pytest.raises(ObjectiveError) as caught:
         to_result(returned)
     text = str(caught.value)
@@ -166,7 +166,7 @@ with_loss = st.builds(
 @example({"loss": 1, "metric": 10**5000})
 @example({"loss": 1, "metric": np.longdouble(1)})
 @example({"loss": Fraction(10**400)})
-def test_whatever_an_objective_returns_is_a_result_or_an_objective_error(returned):
+def test_every_returned_value_is_a_result_or_an_objective_error(returned):
     try:
         result = to_result(returned)
     except ObjectiveError as error:

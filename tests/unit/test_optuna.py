@@ -1,4 +1,4 @@
-"""What Optuna is told of a ledger without a database: its URL, and which versions can read it."""
+"""The storage URL for Optuna, and the supported versions, without a database."""
 
 from importlib import metadata
 
@@ -12,7 +12,7 @@ from ledger.optuna import connect as optuna
 
 
 @pytest.mark.parametrize(
-    ("given", "told", "options"),
+    ("given", "location", "options"),
     [
         (
             "postgresql://me:secret@db.example:6543/mine?sslmode=require",
@@ -34,11 +34,11 @@ from ledger.optuna import connect as optuna
         ),
     ],
 )
-def test_the_storage_url_names_the_same_place_and_no_password(given, told, options):
-    found = optuna.url(given)
-    assert found == f"postgresql+psycopg://{told}client_encoding=UTF8&options={options}"
-    # what psycopg is told is what it was told
-    _, arguments = PGDialect_psycopg().create_connect_args(make_url(found))
+def test_the_storage_url_has_the_same_location_and_no_password(given, location, options):
+    url = optuna.url(given)
+    assert url == f"postgresql+psycopg://{location}client_encoding=UTF8&options={options}"
+    # psycopg gets the same parameters from both URLs
+    _, arguments = PGDialect_psycopg().create_connect_args(make_url(url))
     wanted = {name: str(value) for name, value in conninfo_to_dict(given).items() if name != "password"}
     wanted["client_encoding"] = "UTF8"
     wanted["options"] = f"{wanted.get('options', '')} -csearch_path=optuna".strip()
@@ -46,7 +46,7 @@ def test_the_storage_url_names_the_same_place_and_no_password(given, told, optio
 
 
 @pytest.mark.parametrize("package", optuna.SUPPORTED)
-def test_another_version_is_refused_by_name(monkeypatch, package):
+def test_an_unsupported_version_is_refused(monkeypatch, package):
     optuna.check_version(package)
     series = optuna.SUPPORTED[package]
     for version in ("4.9.0", "5.1.0", "6.0.0"):
@@ -58,7 +58,7 @@ def test_another_version_is_refused_by_name(monkeypatch, package):
         )
 
 
-def test_a_missing_extra_is_named(monkeypatch):
+def test_a_missing_package_is_reported_with_its_extra(monkeypatch):
     def missing(name):
         raise metadata.PackageNotFoundError(name)
 
@@ -68,7 +68,7 @@ def test_a_missing_extra_is_named(monkeypatch):
         optuna.check_version("optuna")
 
 
-def test_the_extra_asks_for_the_versions_that_are_supported(root):
+def test_the_extras_require_the_supported_versions(root):
     import tomllib
 
     project = tomllib.loads((root / "pyproject.toml").read_text())["project"]

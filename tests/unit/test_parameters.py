@@ -1,4 +1,4 @@
-"""The table of hyper-parameters against the libraries that it describes, and what a manager is told by it."""
+"""The table of hyper-parameters agrees with the libraries, and unknown names are refused."""
 
 import json
 
@@ -18,29 +18,29 @@ LGBM_ALIASES = {name: set(aliases) for name, aliases in _ConfigAliases._get_all_
 
 
 def xgboost_settings(**params):
-    """Every setting, by its name, that a booster trained with `params` says it has."""
+    """Return every setting of a booster that was trained with `params`, by name."""
     features, classes = load_iris(return_X_y=True)
     booster = XGBClassifier(**params, n_estimators=1).fit(features, classes).get_booster()
-    found = {}
+    settings = {}
 
     def collect(node):
         for name, value in node.items():
             if isinstance(value, dict):
                 collect(value)
             else:
-                found[name] = value
+                settings[name] = value
 
     collect(json.loads(booster.save_config()))
-    return found
+    return settings
 
 
 @pytest.mark.parametrize("table", [ESTIMATORS, NATIVE, NAMES, RESERVED, ALIASES])
-def test_every_table_knows_every_model(table):
+def test_every_table_contains_every_model(table):
     assert tuple(table) == MODELS
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_the_table_has_exactly_the_estimators_parameters(model):
+def test_the_table_has_exactly_the_parameters_of_the_estimator(model):
     estimator = CLASSES[model]
     assert estimator.__name__ == ESTIMATORS[model]
     actual = set(estimator().get_params())
@@ -51,19 +51,19 @@ def test_the_table_has_exactly_the_estimators_parameters(model):
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_no_name_is_both_searchable_and_something_else(model):
+def test_no_name_is_both_searchable_and_reserved_or_an_alias(model):
     assert not NAMES[model] & RESERVED[model].keys()
     assert not ALIASES[model].keys() & (NAMES[model] | RESERVED[model].keys())
     assert set(ALIASES[model].values()) <= NAMES[model] | RESERVED[model].keys()
 
 
-def test_lightgbm_has_every_native_and_reserved_name_under_that_very_name():
+def test_lightgbm_knows_every_native_and_reserved_name():
     native = NATIVE["lgbm"] | RESERVED["lgbm"].keys() - set(LGBMClassifier().get_params())
     assert sorted(native - LGBM_ALIASES.keys() - {"verbosity"}) == []
     assert "verbosity" in LGBM_ALIASES
 
 
-def test_the_aliases_of_lightgbm_are_exactly_those_that_it_dumps():
+def test_the_aliases_of_lightgbm_are_those_of_the_library():
     ours = NAMES["lgbm"] | RESERVED["lgbm"].keys()
     dumped: dict[str, str] = {}
     for names in LGBM_ALIASES.values():
@@ -72,7 +72,7 @@ def test_the_aliases_of_lightgbm_are_exactly_those_that_it_dumps():
     assert ALIASES["lgbm"] == dumped
 
 
-def test_xgboost_has_every_native_name():
+def test_xgboost_knows_every_native_name():
     dart = xgboost_settings(booster="dart")
     linear = xgboost_settings(booster="gblinear", updater="coord_descent")
     assert sorted(NATIVE["xgb"] - dart.keys() - linear.keys()) == []
@@ -80,14 +80,14 @@ def test_xgboost_has_every_native_name():
 
 
 @pytest.mark.parametrize(("alias", "name"), sorted(ALIASES["xgb"].items()))
-def test_an_alias_of_xgboost_sets_what_its_canonical_name_sets(alias, name):
+def test_an_alias_of_xgboost_sets_the_canonical_parameter(alias, name):
     value = 3 if name in ("n_jobs", "random_state") else 0.25
     assert float(xgboost_settings(**{alias: value})[name]) == value
     assert float(xgboost_settings()[name]) != value
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_every_name_of_the_estimator_passes(model):
+def test_every_name_of_the_estimator_is_accepted(model):
     def is_refused(name):
         try:
             check(model, [name])
@@ -138,7 +138,7 @@ def test_every_name_of_the_estimator_passes(model):
         ("lgmb", "C", "unknown model 'lgmb'; did you mean 'lgbm'?"),
     ],
 )
-def test_a_name_that_cannot_be_searched_is_refused_in_one_line_with_the_way_out(model, name, message):
+def test_an_unknown_name_is_refused_in_one_line_with_the_way_out(model, name, message):
     with pytest.raises(UsageError) as caught:
         check(model, [*(["max_iter"] if model == "svm" else []), name])
     assert str(caught.value).startswith(message)
@@ -146,13 +146,13 @@ def test_a_name_that_cannot_be_searched_is_refused_in_one_line_with_the_way_out(
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_every_name_that_is_not_searchable_is_refused(model):
+def test_every_reserved_name_and_alias_is_refused(model):
     for name in [*RESERVED[model], *ALIASES[model]]:
         with pytest.raises(UsageError):
             check(model, [name])
 
 
-def test_every_estimator_name_is_reachable_through_the_package():
+def test_the_package_exports_the_models_and_the_check():
     import ledger.objectives as package
 
     assert package.MODELS is parameters.MODELS

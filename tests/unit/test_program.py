@@ -11,8 +11,6 @@ from tests.fuzz import check_told, restored
 @pytest.mark.parametrize(
     ("original", "said"),
     [
-        (psycopg.errors.DuplicatePreparedStatement('"_pg3_0" already exists'), "give a manager a direct connection"),
-        (psycopg.errors.InvalidSqlStatementName('"_pg3_0" does not exist'), "give a manager a direct connection"),
         (psycopg.errors.UndefinedTable("no ledger.study"), "`ledger db check` says what is wrong"),
         (psycopg.OperationalError("gone"), "the same command goes on once it is back"),
     ],

@@ -20,8 +20,9 @@ from ledger.optimizer import gaussian_process
 from ledger.optimizer.gaussian_process import GaussianProcessRegressor
 from ledger.proposals import Observation, Past, Proposal, environment, propose
 from ledger.proposals.searched import SearchedSpace
+from ledger.study.file import assemble
 from ledger.study.space import Space
-from ledger.study.spec import ACQ_FUNCS, BASE_ESTIMATORS, OptimizerSettings, Resolved, Study, assemble
+from ledger.study.spec import ACQ_FUNCS, BASE_ESTIMATORS, OptimizerSettings, Resolved, StudySpec
 from tests.unit.test_space import jsonb
 
 MIXED = {
@@ -44,17 +45,17 @@ INTEGERS = {
 
 def make(
     space: dict[str, Any], estimator: str = "GP", acq_func: str = "EI", *, seed: int = 1, initial: int = 2
-) -> Study:
+) -> StudySpec:
     return assemble({"seed": seed}).model_copy(
         update={
             "space": Space.from_toml(space),
-            "optimizer": OptimizerSettings(base_estimator=estimator, acq_func=acq_func),
+            "optimizer": OptimizerSettings.model_validate({"base_estimator": estimator, "acq_func": acq_func}),
             "resolved": Resolved(initial_points=initial),
         }
     )
 
 
-def observed(study: Study, losses: Sequence[float | None]) -> list[Observation]:
+def observed(study: StudySpec, losses: Sequence[float | None]) -> list[Observation]:
     points = propose(study.model_copy(update={"resolved": Resolved(initial_points=999)}), 0, 0, len(losses), Past())
     return [
         Observation(params, loss, 0.5 + index)
@@ -103,10 +104,10 @@ def test_the_surrogate_of_a_gp_is_its_kernel_with_its_noise_as_json() -> None:
 SCRIPT = """
 import json, sys
 from ledger.proposals import Observation, Past, propose
-from ledger.study.spec import Study
+from ledger.study.spec import StudySpec
 for line in sys.stdin:
     spec, history = json.loads(line)
-    study = Study.from_spec("s", 3, spec)
+    study = StudySpec.from_spec("s", 3, spec)
     proposal = propose(study, 2, 1, 3, Past([Observation(*one) for one in history]))
     print(json.dumps([proposal.points, proposal.surrogate]))
 """
@@ -269,26 +270,6 @@ def test_global_random_state_and_warning_filters_stay() -> None:
     assert warnings.filters == filters
 
 
-def test_what_skopt_draws_from_the_global_generator_follows_from_the_study(monkeypatch: pytest.MonkeyPatch) -> None:
-    study = make(MIXED, "ET", "MES")
-    study = study.model_copy(update={"resolved": Resolved(initial_points=2, proposer="skopt", proposer_version=1)})
-    history = observed(study, LOSSES)
-    rand = np.random.rand
-    drawn: list[Any] = []
-
-    def spied(*shape: int) -> Any:
-        drawn.append(rand(*shape))
-        return drawn[-1]
-
-    monkeypatch.setattr(np.random, "rand", spied)
-    for seed in (1, 2):
-        np.random.seed(seed)
-        propose(study, 1, 0, 1, Past(history))
-    first, second = drawn[: len(drawn) // 2], drawn[len(drawn) // 2 :]
-    assert first
-    assert np.array_equal(first, second)
-
-
 def test_models_are_fitted_on_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     study = make(MIXED)
     history = observed(study, LOSSES)
@@ -384,18 +365,6 @@ def test_the_environment_names_versions_and_the_blas_kernel() -> None:
     assert found["numpy"] == np.__version__
     assert found["blas"]
     assert json.loads(json.dumps(found)) == found
-
-
-def test_a_study_that_skopt_proposes_goes_on_with_it() -> None:
-    study = make(MIXED)
-    before = study.model_copy(update={"resolved": Resolved(initial_points=2, proposer="skopt", proposer_version=1)})
-    past = Past(observed(study, LOSSES))
-    now, as_before = propose(study, 1, 0, 2, past), propose(before, 1, 0, 2, past)
-    assert as_before.surrogate is not None
-    assert "points" not in as_before.surrogate, "its records do not change either"
-    assert as_before.points != now.points
-    began = Past(past.history, surrogate={**as_before.surrogate, "points": 5})
-    assert propose(before, 1, 0, 2, began).points == as_before.points
 
 
 def test_a_batch_costs_one_fit_which_begins_at_the_kernel_recorded_before(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""The ready queries keep to what lets them be read without psql."""
+"""The named queries have the form in which they can run without psql."""
 
 import re
 
@@ -10,18 +10,18 @@ from ledger.errors import UsageError
 KNOWN = queries.known()
 
 
-def test_there_are_queries():
+def test_all_queries_are_read():
     assert len(KNOWN) >= 12
 
 
 @pytest.mark.parametrize("query", KNOWN.values(), ids=KNOWN)
-def test_a_query_begins_with_its_question_and_how_it_is_run(root, query):
+def test_a_query_begins_with_its_question_and_its_command(root, query):
     lines = (root / "sql" / "queries" / f"{query.name}.sql").read_text().splitlines()
     comments = [line for line in lines if line.startswith("--")]
     assert lines[: len(comments)] == comments
     assert query.question.endswith("?")
     assert comments[-1].startswith(f"-- psql -f sql/queries/{query.name}.sql")
-    # whoever names a variable finds it said how
+    # the command shows how each variable is set
     assert all(f"-v {name}=NAME" in comments[-1] for name in query.variables)
 
 
@@ -39,8 +39,8 @@ def test_values_are_quoted():
     assert "where 'it''s; drop' in (study, '')" in statement
 
 
-def test_what_a_query_does_not_have_is_named_with_the_nearest():
-    with pytest.raises(UsageError, match="there is no query 'leaderbord'; did you mean 'leaderboard'"):
+def test_an_unknown_query_or_variable_is_reported_with_the_nearest():
+    with pytest.raises(UsageError, match="no query is named 'leaderbord'; did you mean 'leaderboard'"):
         queries.find("leaderbord")
     with pytest.raises(UsageError, match="query leaderboard has no variable 'stud'; did you mean 'study'"):
         queries.find("leaderboard").with_values({"stud": "s"})

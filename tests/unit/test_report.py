@@ -1,9 +1,10 @@
-"""The plots and the page of a report, from studies that no database holds."""
+"""The plots and the page of a report, from studies in memory."""
 
 import ast
 import html
 import json
 import re
+from dataclasses import replace
 from datetime import timedelta
 from html.parser import HTMLParser
 from typing import Any
@@ -17,8 +18,10 @@ from ledger.report import theme
 from ledger.report.content import SHOWN, Content
 from ledger.report.image import png
 from ledger.report.page import render
-from ledger.report.plots import APART, BARS, PLOTS, ROWS, convergence, dependence, importance, parallel, timeline
-from ledger.report.plots import parameters as of_parameters
+from ledger.report.plots import PLOTS
+from ledger.report.surrogate_plots import dependence, importance
+from ledger.report.trial_plots import convergence, parallel, parameters
+from ledger.report.worker_plots import BARS, LARGEST_GAP, ROWS, timeline
 from tests.unit.snapshots import SPACE, snapshot
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\"'&lt;b&gt; %{x} $x$"
@@ -29,7 +32,7 @@ HOSTILE_SPACE: list[dict[str, Any]] = [
 
 
 class _Text(HTMLParser):
-    """What a browser makes of a page: its elements with their attributes, and the text outside of scripts."""
+    """The elements of a page with their attributes, its scripts, and its text outside of scripts."""
 
     def __init__(self, page):
         super().__init__()
@@ -62,23 +65,23 @@ def test_convergence_shows_losses_the_best_so_far_and_means():
     shown = traces(section)
     complete = [trial for trial in ledger.trials if trial.state == "complete"]
     assert list(shown["loss of a trial"].x) == [trial.number for trial in complete]
-    assert list(shown["loss of a trial"].y) == [trial.loss for trial in complete]
-    best = [min(trial.loss for trial in complete[: index + 1]) for index in range(len(complete))]
+    assert list(shown["loss of a trial"].y) == [trial.result for trial in complete]
+    best = [min(trial.result for trial in complete[: index + 1]) for index in range(len(complete))]
     steps = dict(zip(shown["best so far"].x, shown["best so far"].y, strict=True))
     assert all(best[index] == steps.get(trial.number, best[index]) for index, trial in enumerate(complete))
     assert set(best) == set(steps.values())
-    assert max(steps) == 23, "the line goes on to the last trial"
-    assert_allclose(shown["mean of an iteration"].y, [one.mean_loss for one in ledger.iterations])
+    assert max(steps) == 23, "the line ends at the last trial"
+    assert list(shown["mean of an iteration"].y) == [iteration.mean_loss for iteration in ledger.iterations]
     assert list(shown["mean of an iteration"].x) == [1.5 + 4 * index for index in range(6)]
     assert list(shown["failed, without a loss"].x) == [2, 9]
-    best_trial = min(complete, key=lambda trial: trial.loss)
+    best_trial = min(complete, key=lambda trial: trial.result)
     assert f"at trial {best_trial.number} of 24; 22 are complete, 2 failed." in section.caption
 
 
 def test_losses_over_decades_have_a_logarithmic_axis():
     assert convergence(Content(snapshot())).plots[0].figure.layout.yaxis.type == "log"
-    one = [{"name": "shift", "type": "real", "low": -1.0, "high": 1.0}]
-    assert convergence(Content(snapshot(space=one))).plots[0].figure.layout.yaxis.type is None
+    space = [{"name": "shift", "type": "real", "low": -1.0, "high": 1.0}]
+    assert convergence(Content(snapshot(space=space))).plots[0].figure.layout.yaxis.type is None
 
 
 def test_steady_mode_has_no_means():
@@ -87,20 +90,20 @@ def test_steady_mode_has_no_means():
     assert "In steady mode" in section.caption
 
 
-def test_parallel_coordinates_have_an_axis_a_parameter_and_one_of_the_loss():
+def test_parallel_coordinates_have_axes_for_parameters_and_loss():
     ledger = snapshot(failed=(0,))
     (trace,) = parallel(Content(ledger)).plots[0].figure.data
-    assert [one.label for one in trace.dimensions] == ["C", "depth", "kernel", "shift", "loss"]
-    assert all(len(one["values"]) == 23 for one in trace.dimensions)
-    assert list(trace.dimensions[0].range) == [-3, 3], "a logarithmic dimension by its logarithms"
+    assert [axis.label for axis in trace.dimensions] == ["C", "depth", "kernel", "shift", "loss"]
+    assert all(len(axis["values"]) == 23 for axis in trace.dimensions)
+    assert list(trace.dimensions[0].range) == [-3, 3], "logarithms, for a log-uniform prior"
     assert list(trace.dimensions[1].ticktext) == [str(depth) for depth in range(1, 9)]
     assert list(trace.dimensions[2].ticktext) == ["rbf", "poly", "sigmoid"]
-    assert list(trace.line.color) == [-value for value in trace.dimensions[-1]["values"]], "the best ones on top"
+    assert list(trace.line.color) == [-value for value in trace.dimensions[-1]["values"]], "the best is drawn last"
 
 
 def test_each_parameter_is_shown_on_its_own_scale():
     ledger = snapshot(failed=(0,))
-    section = of_parameters(Content(ledger))
+    section = parameters(Content(ledger))
     axes = [plot.figure.layout.xaxis for plot in section.plots]
     assert [axis.title.text for axis in axes] == ["C", "depth", "kernel", "shift"]
     assert [axis.type for axis in axes] == ["log", None, None, None]
@@ -109,7 +112,7 @@ def test_each_parameter_is_shown_on_its_own_scale():
     points, best, failed = section.plots[2].figure.data
     choices = ["rbf", "poly", "sigmoid"]
     assert [choices[round(place)] for place in points.x] == [trial.params["kernel"] for trial in complete]
-    assert list(best.y) == [min(trial.loss for trial in complete)]
+    assert list(best.y) == [min(trial.result for trial in complete)]
     assert len(failed.x) == 1
 
 
@@ -121,11 +124,11 @@ def test_the_surrogate_is_shown_with_its_uncertainty_and_importance():
     width = 4 * content.dependences["C"].deviation
     assert_allclose(band.y[: len(width)] - band.y[len(width) :][::-1], width)
     assert section.plots[2].figure.data[0].error_y.array is not None
-    assert len({tuple(plot.figure.layout.yaxis.range) for plot in section.plots}) == 1, "one scale for all"
+    assert len({tuple(plot.figure.layout.yaxis.range) for plot in section.plots}) == 1, "all plots have one loss axis"
     bars = traces(importance(content))
     labels = list(importance(content).plots[0].figure.layout.yaxis.ticktext)
     assert bars["alone"].x[labels.index("C")] == content.importances["C"].first
-    assert labels[-1] == "kernel", "the most important one at the top"
+    assert labels[-1] == "kernel", "the most important parameter is at the top"
 
 
 @pytest.mark.parametrize("estimator", ["RF", "ET"])
@@ -135,14 +138,14 @@ def test_forests_are_named(estimator):
     assert "between its trees" in section.caption
 
 
-def test_a_study_without_a_surrogate_says_so():
+def test_a_study_without_a_surrogate_gives_the_reason():
     for plot in (dependence, importance):
         section = plot(Content(snapshot(modelled=False)))
         assert not section.plots
         assert "There is no surrogate yet: the first 4 points are drawn at random" in section.caption
 
 
-def test_the_timeline_has_a_row_a_worker_and_a_colour_an_outcome():
+def test_the_timeline_has_rows_for_workers_and_colours_for_outcomes():
     ledger = snapshot(failed=(3,), pending=(22, 23), worker="machine")
     section = timeline(Content(ledger))
     shown = traces(section)
@@ -151,15 +154,16 @@ def test_the_timeline_has_a_row_a_worker_and_a_colour_an_outcome():
         name: theme.OUTCOMES[name] for name in ("complete", "failed")
     }
     assert sorted(section.plots[0].figure.layout.yaxis.ticktext) == ["machine-0", "machine-1"]
-    failed = next(one for one in ledger.attempts if one.outcome == "failed")
+    failed = next(attempt for attempt in ledger.attempts if attempt.outcome == "failed")
+    assert failed.ended_at is not None
     assert_allclose(shown["failed"].x[0], 1_000 * (failed.ended_at - failed.claimed_at).total_seconds())
     assert "ValueError: no" in shown["failed"].customdata[0]
     assert "22 attempts of 2 workers: 21 complete, 1 failed." in section.caption
 
 
-def test_an_attempt_under_way_lasts_until_now():
+def test_a_running_attempt_lasts_until_now():
     ledger = snapshot(1, 1)
-    ledger.attempts[0].outcome = ledger.attempts[0].ended_at = None
+    ledger = replace(ledger, attempts=[replace(ledger.attempts[0], outcome=None, ended_at=None)])
     (bar,) = timeline(Content(ledger)).plots[0].figure.data
     assert bar.name == "running"
     assert_allclose(bar.x[0], 1_000 * (ledger.at - ledger.attempts[0].claimed_at).total_seconds())
@@ -169,32 +173,37 @@ def test_many_attempts_of_many_workers_stay_readable():
     ledger = snapshot(750, 4, space=SPACE[:1], workers=150, failed=range(0, 3000, 75), modelled=False)
     # one after another, as fast as trials get
     assert len(ledger.attempts) > BARS
-    span = (max(one.ended_at for one in ledger.attempts) - ledger.attempts[0].claimed_at).total_seconds()
-    for attempt in ledger.attempts:
-        if attempt.outcome == "complete":
-            attempt.ended_at = attempt.claimed_at + timedelta(seconds=2 - span * APART / 2)
+    ends = [attempt.ended_at for attempt in ledger.attempts if attempt.ended_at is not None]
+    span = (max(ends) - ledger.attempts[0].claimed_at).total_seconds()
+    attempts = [
+        replace(attempt, ended_at=attempt.claimed_at + timedelta(seconds=2 - span * LARGEST_GAP / 2))
+        if attempt.outcome == "complete"
+        else attempt
+        for attempt in ledger.attempts
+    ]
+    ledger = replace(ledger, attempts=attempts)
     section = timeline(Content(ledger))
     figure = section.plots[0].figure
     assert len(figure.layout.yaxis.ticktext) == ROWS
     assert sum(len(trace.x) for trace in figure.data) < 500
     assert figure.layout.height <= 2_000
     shown = traces(section)
-    assert len(shown["failed"].x) == sum(one.outcome == "failed" for one in ledger.attempts)
+    assert len(shown["failed"].x) == sum(attempt.outcome == "failed" for attempt in ledger.attempts)
     assert "Shown are the 100 workers with the most attempts." in section.caption
 
 
-def test_of_many_trials_the_best_and_an_even_sample_are_shown():
+def test_only_the_best_and_a_sample_of_many_trials_are_drawn():
     content = Content(snapshot(750, 4, space=SPACE[:1], pending=(2999,), modelled=False))
     assert len(content.shown) == SHOWN
     numbers = [trial.number for trial in content.shown]
     assert numbers == sorted(set(numbers))
-    best = sorted(content.complete, key=lambda trial: trial.loss)[: SHOWN // 2]
+    best = sorted(content.complete, key=lambda trial: trial.result)[: SHOWN // 2]
     assert {trial.number for trial in best} <= set(numbers)
     others = [trial.number for trial in content.shown if trial not in best]
     assert len(others) == SHOWN // 2
     assert max(others) > 2_900
     section = convergence(content)
-    assert "Shown one by one are 2,000 of 3,000 trials" in section.caption
+    assert "Shown are 2,000 of 3,000 trials" in section.caption
 
 
 STUDIES: dict[str, dict[str, Any]] = {
@@ -215,7 +224,7 @@ STUDIES: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("of", STUDIES)
-def test_every_study_has_a_page_that_asks_for_nothing(of):
+def test_the_page_of_every_study_loads_nothing_else(of):
     page = render(snapshot(**STUDIES[of]))
     read = _Text(page)
     for tag, attributes in read.elements:
@@ -225,13 +234,14 @@ def test_every_study_has_a_page_that_asks_for_nothing(of):
         assert attributes.get("href", "data:,") == "data:,"
     styles = re.findall(r"<style>(.*?)</style>", page, re.DOTALL)
     assert all("url(" not in style and "@import" not in style for style in styles)
-    policy = next(one["content"] for tag, one in read.elements if one.get("http-equiv") == "Content-Security-Policy")
+    metas = [attributes for _, attributes in read.elements if "http-equiv" in attributes]
+    (policy,) = [meta["content"] for meta in metas if meta["http-equiv"] == "Content-Security-Policy"]
     assert policy.startswith("default-src 'none';")
     assert "http" not in policy
     drawn = json.loads(read.scripts[0])
-    plots = {one["id"]: one for tag, one in read.elements if (one.get("class") or "").startswith("plot")}
-    assert set(plots) == set(drawn["figures"])
-    assert all(one["role"] == "img" and len(one["aria-label"]) > 20 for one in plots.values())
+    plots = [attributes for _, attributes in read.elements if (attributes.get("class") or "").startswith("plot")]
+    assert {plot["id"] for plot in plots} == set(drawn["figures"])
+    assert all(plot["role"] == "img" and len(plot["aria-label"]) > 20 for plot in plots)
     assert set(drawn["templates"]) == {"light", "dark"}
 
 
@@ -247,21 +257,21 @@ def test_every_study_has_a_page_that_asks_for_nothing(of):
 )
 def test_losses_of_any_size_have_a_page(loss):
     ledger = snapshot()
-    for trial in ledger.trials:
-        trial.loss = loss(trial.number)
+    ledger = replace(ledger, trials=[replace(trial, loss=loss(trial.number)) for trial in ledger.trials])
     page = render(ledger)
     figures = json.loads(_Text(page).scripts[0], parse_constant=pytest.fail)["figures"]
     assert "convergence-0" in figures
 
 
-def test_what_a_study_contains_is_text_and_nothing_else():
+def test_the_content_of_a_study_is_escaped():
     hostile = snapshot(3, 4, space=HOSTILE_SPACE, failed=(1,), error=HOSTILE, worker=HOSTILE)
     hostile.iterations[0].environment[HOSTILE] = HOSTILE
+    assert hostile.trials[0].metrics is not None
     hostile.trials[0].metrics[HOSTILE] = HOSTILE
     harmless = snapshot(3, 4, space=[{**HOSTILE_SPACE[0], "name": "a"}, {**HOSTILE_SPACE[1], "name": "b"}])
     page, plain = _Text(render(hostile)), _Text(render(harmless))
     scripts = [tag for tag, _ in page.elements if tag == "script"]
-    assert len(scripts) == 3, "the figures, Plotly, and the page's own"
+    assert len(scripts) == 3, "the figures, Plotly, and the script of the page"
     assert not {tag for tag, _ in page.elements} - {tag for tag, _ in plain.elements}
     assert not any(name.startswith("on") for _, attributes in page.elements for name in attributes)
     assert HOSTILE in "".join(page.text)
@@ -272,9 +282,9 @@ def test_what_a_study_contains_is_text_and_nothing_else():
 
     def strings(value):
         if isinstance(value, dict):
-            return [text for one in value.values() for text in strings(one)]
+            return [text for item in value.values() for text in strings(item)]
         if isinstance(value, list):
-            return [text for one in value for text in strings(one)]
+            return [text for item in value for text in strings(item)]
         return [value] if isinstance(value, str) else []
 
     known = ("<br>", "<extra></extra>")
@@ -300,31 +310,31 @@ def test_a_spec_of_another_version_is_refused():
         render(ledger)
 
 
-def test_the_command_names_the_plots_that_there_are():
+def test_the_command_lists_every_plot():
     assert list(PLOTS) == list(NAMES)
 
 
-def test_a_picture_of_no_plot_is_refused():
-    with pytest.raises(LedgerError, match="no plot dependence of this study yet: There is no surrogate yet"):
+def test_an_image_of_a_missing_plot_is_refused():
+    with pytest.raises(LedgerError, match="dependence cannot be drawn for this study yet: There is no surrogate"):
         png(dependence(Content(snapshot(modelled=False))))
 
 
-def test_without_a_browser_the_way_out_is_named(monkeypatch):
+def test_a_missing_browser_is_reported_with_the_way_out(monkeypatch):
     import choreographer.browsers.chromium
 
     monkeypatch.setattr(choreographer.browsers.chromium.Chromium, "find_browser", lambda **_: None)
-    with pytest.raises(LedgerError, match="none is there: install one .* or name it in BROWSER_PATH"):
+    with pytest.raises(LedgerError, match="neither is installed: install one .* or set BROWSER_PATH"):
         png(convergence(Content(snapshot())))
 
 
-def test_a_browser_that_does_not_start_is_said_in_one_line(monkeypatch):
+def test_a_browser_that_does_not_start_is_reported_in_one_line(monkeypatch):
     monkeypatch.setenv("BROWSER_PATH", "/bin/false")
-    with pytest.raises(LedgerError, match="did not start or stay .* name another one in BROWSER_PATH"):
+    with pytest.raises(LedgerError, match="did not start, or crashed .*: set BROWSER_PATH to another one"):
         png(convergence(Content(snapshot())))
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_colours_stand_out_from_the_ground(scheme):
+def test_colours_have_contrast_with_the_page(scheme):
     ground = {"light": "#FFFFFF", "dark": "#1A1D23"}[scheme]
 
     def luminance(colour):
@@ -332,8 +342,8 @@ def test_colours_stand_out_from_the_ground(scheme):
         linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
         return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
-    def contrast(one, other):
-        lighter, darker = sorted((luminance(one), luminance(other)), reverse=True)
+    def contrast(first, second):
+        lighter, darker = sorted((luminance(first), luminance(second)), reverse=True)
         return (lighter + 0.05) / (darker + 0.05)
 
     assert contrast(theme.template(scheme)["layout"]["font"]["color"], ground) > 7

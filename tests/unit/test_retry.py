@@ -1,5 +1,6 @@
-"""While the database is away: what passes, how long to wait, when to give up."""
+"""Retries while the database is unavailable: transient errors, pauses, and the limit."""
 
+import logging
 import socket
 import threading
 import time
@@ -10,9 +11,8 @@ import pytest
 from psycopg import errors
 
 from ledger.cli.options import settings_options
-from ledger.database import retry
 from ledger.database.connection import Unreachable, connect
-from ledger.database.retry import LONGEST_PAUSE, Patience, persist
+from ledger.database.retry import LONGEST_PAUSE, OutageTooLong, RetryPolicy, call_with_retries
 from ledger.errors import LedgerError
 
 
@@ -23,6 +23,20 @@ def clock(monkeypatch):
 
     monkeypatch.setattr(time, "monotonic", lambda: Clock.now)
     return Clock
+
+
+@pytest.fixture
+def messages():
+    """The messages logged about the database; also where a test before this one has set the log up."""
+    logged: list[str] = []
+    handler = logging.Handler()
+    handler.emit = lambda record: logged.append(record.getMessage())  # type: ignore[method-assign]
+    logger = logging.getLogger("ledger.database")
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    yield logged
+    logger.setLevel(logging.NOTSET)
+    logger.removeHandler(handler)
 
 
 @pytest.mark.parametrize(
@@ -38,8 +52,8 @@ def clock(monkeypatch):
         Unreachable("too many clients", not_now=True),
     ],
 )
-def test_what_passes_is_waited_for(error):
-    assert Patience(60).passes(error)
+def test_an_outage_is_transient(error):
+    assert RetryPolicy(60).is_transient(error)
 
 
 @pytest.mark.parametrize(
@@ -53,22 +67,22 @@ def test_what_passes_is_waited_for(error):
         ValueError("a bug"),
     ],
 )
-def test_what_does_not_pass_is_told_at_once(error):
-    assert not Patience(60).passes(error)
+def test_a_wrong_statement_is_not_transient(error):
+    assert not RetryPolicy(60).is_transient(error)
 
 
-def test_a_server_that_was_never_reached_may_be_misspelt_and_one_that_was_comes_back():
+def test_an_unreachable_server_is_transient_once_it_was_reached():
     refused = Unreachable("Connection refused", not_now=False)
-    patience = Patience(60)
-    assert not patience.passes(refused)
-    patience.worked()
-    assert patience.passes(refused)
-    other = Patience(60)
+    policy = RetryPolicy(60)
+    assert not policy.is_transient(refused)
+    policy.succeeded()
+    assert policy.is_transient(refused)
+    other = RetryPolicy(60)
     other.failed(psycopg.OperationalError("server closed the connection unexpectedly"))
-    assert other.passes(refused)
+    assert other.is_transient(refused)
 
 
-def test_a_server_that_hangs_up_is_there_and_one_that_refuses_may_be_misspelt():
+def test_a_closed_connection_is_transient_and_a_refused_one_is_not():
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         hangs_up = threading.Thread(target=lambda: server.accept()[0].close())
@@ -76,46 +90,44 @@ def test_a_server_that_hangs_up_is_there_and_one_that_refuses_may_be_misspelt():
         with pytest.raises(Unreachable, match="it will take connections again") as caught:
             connect(f"host=127.0.0.1 port={port} sslmode=disable gssencmode=disable")
         hangs_up.join()
-    assert Patience(60).passes(caught.value)
+    assert RetryPolicy(60).is_transient(caught.value)
     with pytest.raises(Unreachable, match="Connection refused; check --database-url") as refused:
         connect(f"host=127.0.0.1 port={port}")
-    assert not Patience(60).passes(refused.value)
+    assert not RetryPolicy(60).is_transient(refused.value)
 
 
-def test_pauses_grow_with_jitter_up_to_a_limit_and_begin_anew_after_success(clock):
-    patience = Patience(1e9)
-    pauses = [patience.failed(psycopg.OperationalError("x")) for _ in range(20)]
+def test_pauses_grow_up_to_a_limit_and_start_again_after_success(clock):
+    policy = RetryPolicy(1e9)
+    pauses = [policy.failed(psycopg.OperationalError("x")) for _ in range(20)]
     bounds = [min(0.1 * 2**index, LONGEST_PAUSE) for index in range(20)]
     assert all(bound / 2 <= pause <= bound for pause, bound in zip(pauses, bounds, strict=True))
     assert len(set(pauses)) == 20
-    patience.worked()
-    assert patience.failed(psycopg.OperationalError("x")) <= 0.1
+    policy.succeeded()
+    assert policy.failed(psycopg.OperationalError("x")) <= 0.1
 
 
-def test_giving_up_ends_in_one_line_that_says_why(clock):
-    patience = Patience(60)
-    patience.failed(psycopg.OperationalError("connection is lost\nmore of it"))
+def test_too_long_an_outage_is_reported_in_one_line_with_its_reason(clock):
+    policy = RetryPolicy(60)
+    policy.failed(psycopg.OperationalError("connection is lost\nmore of it"))
     clock.now = 59.9
-    assert patience.failed(psycopg.OperationalError("Connection refused")) <= 0.1 + 1e-9
+    assert policy.failed(psycopg.OperationalError("Connection refused")) <= 0.1 + 1e-9
     clock.now = 60.0
-    with pytest.raises(LedgerError, match=r"gave up after 60 s .*--give-up-after.*: Connection refused;") as caught:
-        patience.failed(psycopg.OperationalError("Connection refused"))
+    with pytest.raises(OutageTooLong, match=r"gave up after 60 s .*--give-up-after.*: Connection refused;") as caught:
+        policy.failed(psycopg.OperationalError("Connection refused"))
     assert "\n" not in str(caught.value)
 
 
-def test_a_reason_is_logged_when_it_is_new(monkeypatch):
-    said: list[str] = []
-    monkeypatch.setattr(retry, "say", lambda _logger, _event, message, **_fields: said.append(message))
-    patience = Patience(60)
+def test_a_reason_is_logged_when_it_is_new(messages):
+    policy = RetryPolicy(60)
     for reason in ("refused", "refused", "starting up", "starting up"):
-        patience.failed(psycopg.OperationalError(reason))
-    patience.worked()
-    patience.worked()
-    assert said[:2] == ["refused; trying again", "starting up; trying again"]
-    assert [message.split(",")[0] for message in said[2:]] == ["the database answers again"]
+        policy.failed(psycopg.OperationalError(reason))
+    policy.succeeded()
+    policy.succeeded()
+    assert messages[:2] == ["refused; trying again", "starting up; trying again"]
+    assert [message.split(",")[0] for message in messages[2:]] == ["the database answers again"]
 
 
-def test_a_task_is_done_again_from_its_beginning_until_it_works():
+def test_a_task_is_repeated_from_its_beginning_until_it_succeeds():
     answers = iter([errors.TooManyConnections("sorry"), Unreachable("refused", not_now=False), "done"])
 
     def task():
@@ -125,18 +137,18 @@ def test_a_task_is_done_again_from_its_beginning_until_it_works():
         return answer
 
     pauses: list[float] = []
-    assert persist(task, Patience(60), pauses.append) == "done"
+    assert call_with_retries(task, RetryPolicy(60), pauses.append) == "done"
     assert len(pauses) == 2
 
 
-def test_failures_far_apart_are_no_long_outage(clock):
-    patience = Patience(3600)
-    patience.failed(psycopg.OperationalError("x"))
+def test_failures_far_apart_are_not_one_outage(clock):
+    policy = RetryPolicy(3600)
+    policy.failed(psycopg.OperationalError("x"))
     clock.now = 7200.0
-    assert patience.failed(psycopg.OperationalError("x")) > 0, "it tries again"
+    assert policy.failed(psycopg.OperationalError("x")) < 1
 
 
-def test_a_command_that_starts_over_says_that_it_may_have_been_done_already(monkeypatch):
+def test_a_repeated_command_says_that_it_may_have_succeeded_before(monkeypatch):
     monkeypatch.setattr(time, "sleep", lambda seconds: None)
     answers = iter([psycopg.OperationalError("lost"), LedgerError("trial 1 was retried as trial 2")])
 

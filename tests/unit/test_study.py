@@ -1,4 +1,4 @@
-"""A study is read whole or refused in one line; its spec and hash say exactly what it is."""
+"""The specification of a study: reading, refusals in one line, hash and differences."""
 
 import json
 from pathlib import Path
@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ledger.errors import LedgerError, UsageError
+from ledger.study.file import assemble, workers
 from ledger.study.space import Space
 from ledger.study.spec import (
     ACQ_FUNCS,
@@ -17,11 +18,9 @@ from ledger.study.spec import (
     Objective,
     OptimizerSettings,
     Resolved,
-    Study,
-    assemble,
+    StudySpec,
     differences,
     initial_points,
-    workers,
 )
 from tests.unit.test_space import jsonb
 
@@ -62,9 +61,9 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     return writes
 
 
-def test_nothing_asked_is_three_iterations_of_two_points_of_the_svm() -> None:
+def test_the_default_is_three_iterations_of_two_trials_of_the_svm() -> None:
     study = assemble(dict.fromkeys(OPTIONS))
-    assert (study.iterations, study.batch_size, study.seed) == (3, 2, 42)
+    assert (study.budget, study.batch_size, study.seed) == (6, 2, 42)
     assert study.objective == Objective(model="svm", dataset="breast_cancer")
     assert study.space.names == ("C", "gamma")
     assert study.optimizer == OptimizerSettings(base_estimator="GP", acq_func="EI")
@@ -75,7 +74,7 @@ def test_nothing_asked_is_three_iterations_of_two_points_of_the_svm() -> None:
 def test_the_file_beats_the_defaults_and_an_option_beats_the_file(write: Any) -> None:
     file = write(FILE)
     study = assemble({}, file)
-    assert (study.name, study.seed, study.iterations, study.batch_size) == ("mine", 7, 5, 4)
+    assert (study.name, study.seed, study.budget, study.batch_size) == ("mine", 7, 20, 4)
     assert study.space.names == ("gamma", "C")
     assert study.optimizer == OptimizerSettings(base_estimator="RF", acq_func="LCB", kappa=2.0)
     assert study.objective.dataset == "wine"
@@ -83,21 +82,63 @@ def test_the_file_beats_the_defaults_and_an_option_beats_the_file(write: Any) ->
     assert workers(file) == 3
     options = {"iterations": 6, "batch_size": 3, "seed": 1, "name": "yours", "base_estimator": "et", "acq_func": "pi"}
     study = assemble(options, file)
-    assert (study.name, study.seed, study.iterations, study.batch_size) == ("yours", 1, 6, 3)
+    assert (study.name, study.seed, study.budget, study.batch_size) == ("yours", 1, 18, 3)
     assert study.optimizer == OptimizerSettings(base_estimator="ET", acq_func="PI", kappa=2.0)
 
 
-def test_the_mode_is_part_of_what_is_asked_for() -> None:
+@pytest.mark.parametrize(
+    ("file", "options", "budget"),
+    [
+        ("iterations = 5", {}, 10),
+        ("trials = 5", {}, 5),
+        ("iterations = 5\nbatch_size = 4", {}, 20),
+        ("iterations = 5", {"trials": 7}, 7),
+        ("trials = 7", {"iterations": 5}, 10),
+        ("trials = 7", {"batch_size": 4}, 7),
+        ("", {"trials": 1_000_000}, 1_000_000),
+        ("", {"iterations": 250_000, "batch_size": 4}, 1_000_000),
+    ],
+)
+def test_the_budget_is_a_number_of_trials(write: Any, file: str, options: dict[str, Any], budget: int) -> None:
+    assert assemble(options, write(f"[study]\n{file}")).budget == budget
+
+
+@pytest.mark.parametrize(
+    ("file", "options", "message"),
+    [
+        (
+            "iterations = 5\ntrials = 10",
+            {},
+            "study.toml: [study]: iterations and trials exclude each other; leave one out",
+        ),
+        ("", {"iterations": 5, "trials": 10}, "iterations and trials exclude each other; leave one out"),
+        ("trials = 0", {}, "study.toml: [study] trials: 0 must be greater than or equal to 1"),
+        ("", {"trials": 1_000_001}, "--trials or LEDGER_TRIALS: 1000001 must be less than or equal to 1000000"),
+        (
+            "batch_size = 3",
+            {"iterations": 333_334},
+            "333334 iterations of 3 trials are 1000002 trials; a budget has at most",
+        ),
+    ],
+)
+def test_a_wrong_budget_is_refused_in_one_line(write: Any, file: str, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        assemble(options, write(f"[study]\n{file}"))
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_mode_is_part_of_the_specification() -> None:
     batch, steady = assemble({"mode": "batch"}), assemble({"mode": "steady"})
     assert batch == assemble({})
     assert batch.name == "svm-42-5a83e9"
     assert batch.spec()["mode"] == "batch"
     assert steady.spec()["mode"] == "steady"
-    assert Study.from_spec("s", 3, jsonb(steady.spec())).mode == "steady"
+    assert StudySpec.from_spec("s", 3, jsonb(steady.spec())).mode == "steady"
     assert differences(batch, steady) == ["mode: batch recorded, steady asked"]
 
 
-def test_no_file_asks_for_no_number_of_workers(write: Any) -> None:
+def test_without_a_file_no_number_of_workers_is_asked_for(write: Any) -> None:
     assert workers(None) is None
     assert workers(write("[study]\nseed = 1")) is None
 
@@ -118,18 +159,18 @@ def test_each_model_has_a_space_by_default(model: str) -> None:
         ({"iterations": True}, "--iterations or NUM_ITERATIONS: true must be a valid integer"),
         ({"seed": 2**31}, "--seed or SEED: 2147483648 must be less than or equal to 2147483647"),
         ({"seed": -1}, "--seed or SEED: -1 must be greater than or equal to 0"),
-        ({"mode": "stedy"}, "--mode or SEARCH_MODE: \"stedy\" must be 'batch' or 'steady'"),
-        ({"model": "smv"}, '--model or MODEL_CHOICE: unknown model "smv"; choose svm, xgb, lgbm'),
-        ({"name": "a b"}, '--name or STUDY_NAME: name "a b" must be 1 to 100 letters'),
-        ({"name": ""}, '--name or STUDY_NAME: name "" must be'),
+        ({"mode": "stedy"}, '--mode or LEDGER_MODE: unknown "stedy"; choose batch, steady'),
+        ({"model": "smv"}, '--model or MODEL_CHOICE: unknown "smv"; choose svm, xgb, lgbm'),
+        ({"name": "a b"}, '--name or LEDGER_STUDY: name "a b" must be 1 to 100 letters'),
+        ({"name": ""}, '--name or LEDGER_STUDY: name "" must be'),
         ({"name": "-a"}, "with a letter or digit first"),
         ({"name": "a" * 101}, "must be 1 to 100"),
         ({"name": "a\n"}, 'name "a\\n" must be'),
-        ({"acq_func": "UCB"}, '--acq-func or ACQ_FUNC: unknown acq_func "UCB"; choose EI, LCB, PI, MES, EIps, PIps'),
-        ({"acq_func": "gp_hedge"}, "its gains are memory that the ledger does not hold; choose EI, "),
+        ({"acq_func": "UCB"}, '--acq-func or LEDGER_ACQ_FUNC: unknown "UCB"; choose EI, LCB, PI, MES, EIps, PIps'),
+        ({"acq_func": "gp_hedge"}, "its gains are a memory that the ledger does not hold; choose EI, "),
         ({"acq_func": "PVRS"}, "fails in discrete spaces"),
-        ({"base_estimator": "SVR"}, 'unknown base_estimator "SVR"; choose GP, RF, ET'),
-        ({"base_estimator": "gbrt"}, "raises with today's scikit-learn; choose GP, RF, ET"),
+        ({"base_estimator": "SVR"}, 'unknown "SVR"; choose GP, RF, ET'),
+        ({"base_estimator": "gbrt"}, "raises an error with today's scikit-learn; choose GP, RF, ET"),
         ({"base_estimator": "dummy"}, "it fits no model; choose GP, RF, ET"),
     ],
 )
@@ -164,13 +205,16 @@ def test_a_wrong_option_is_refused_in_one_line_with_its_name(options: dict[str, 
         ("[optimizer]\nkappa = -1", "study.toml: [optimizer] kappa: -1 must be greater than or equal to 0"),
         ("[optimizer]\nxi = inf", "study.toml: [optimizer] xi: Infinity must be a finite number"),
         ("[optimizer]\nxi = true", "study.toml: [optimizer] xi: true must be a valid number"),
-        ("[objective]\nmodel = 'cat'", 'study.toml: [objective] model: unknown model "cat"; choose svm, xgb, lgbm'),
-        ("[objective]\ndataset = 'mnist'", 'study.toml: [objective] dataset: unknown dataset "mnist"; choose breast'),
+        ("[objective]\nmodel = 'cat'", 'study.toml: [objective] model: unknown "cat"; choose svm, xgb, lgbm'),
+        ("[objective]\ndataset = 'mnist'", 'study.toml: [objective] dataset: unknown "mnist"; choose breast'),
         ("[objective]\nfunction = 'f'", "study.toml: [objective] function: "),
         ("[objective]\nfunction = 3", "study.toml: [objective] function: 3 must be a valid string"),
         ("[objective]\nfunction = 'a:f'\nmodel = 'svm'", "study.toml: [objective]: function and model exclude"),
         ("[objective]\nfunction = 'a:f'\ndataset = 'iris'", "study.toml: [objective]: function and dataset exclude"),
-        ("[objective]\nfunction = 'a:f'", "study.toml: [space] is missing: an own function has no space by default"),
+        (
+            "[objective]\nfunction = 'a:f'",
+            "study.toml: [space] is missing: an objective of your own has no default space",
+        ),
         ("[limits]\nlease = 5", "study.toml: [limits]: heartbeat 10.0 is not below lease 5.0"),
         ("[limits]\nlease = nan", "study.toml: [limits] lease: NaN must be"),
         ("[limits]\ntrial_timeout = 0", "study.toml: [limits] trial_timeout: 0 must be greater than or equal to 0.01"),
@@ -197,7 +241,7 @@ def test_a_file_that_cannot_be_read_is_refused_in_one_line(tmp_path: Path) -> No
         assemble({}, tmp_path / "latin.toml")
 
 
-def test_the_files_space_is_checked_against_the_model_of_the_option(write: Any) -> None:
+def test_the_space_of_the_file_is_checked_against_the_model_of_the_option(write: Any) -> None:
     file = write(FILE.replace('dataset = "wine"', ""))
     with pytest.raises(
         UsageError, match=r"\[space\] XGBClassifier.* 'C'.*\(the model is from --model or MODEL_CHOICE\)"
@@ -206,7 +250,7 @@ def test_the_files_space_is_checked_against_the_model_of_the_option(write: Any) 
     assert assemble({"model": "svm"}, file).objective.model == "svm"
 
 
-def test_a_model_of_the_option_beats_the_files_function(write: Any) -> None:
+def test_a_model_of_the_option_replaces_the_function_of_the_file(write: Any) -> None:
     space = "[space]\nC = {type='real', low=1, high=2}\n"
     file = write(f"{space}[objective]\nfunction = 'own.code:loss'")
     assert assemble({}, file).objective == Objective(function="own.code:loss")
@@ -222,27 +266,27 @@ def test_a_study_of_a_function_is_named_after_it(write: Any, function: str, labe
 
 
 @pytest.mark.parametrize(
-    ("iterations", "points", "expected"),
+    ("iterations", "batch_size", "expected"),
     [(3, 2, 2), (5, 4, 8), (20, 8, 16), (1, 7, 7), (1, 1, 1), (2, 1, 2), (100, 1, 10), (10, 64, 64), (9, 1, 3)],
 )
-def test_the_initial_points_follow_from_the_budget(iterations: int, points: int, expected: int) -> None:
-    assert initial_points(iterations * points, points) == expected
-    assert assemble({"iterations": iterations, "batch_size": points}).resolved.initial_points == expected
+def test_the_initial_points_follow_from_the_budget(iterations: int, batch_size: int, expected: int) -> None:
+    assert initial_points(iterations * batch_size, batch_size) == expected
+    assert assemble({"iterations": iterations, "batch_size": batch_size}).resolved.initial_points == expected
 
 
-@given(st.integers(1, 500), st.integers(1, 500))
-def test_initial_points_are_whole_iterations_within_the_budget(iterations: int, points: int) -> None:
-    initial = initial_points(iterations * points, points)
-    assert initial % points == 0
-    assert min(2, iterations * points) <= initial <= min(iterations * points, 10 + points - 1)
+@given(st.integers(1, 5_000), st.integers(1, 500))
+def test_initial_points_are_whole_batches_within_the_budget(budget: int, batch_size: int) -> None:
+    initial = initial_points(budget, batch_size)
+    assert initial % batch_size == 0 or initial == budget
+    assert min(2, budget) <= initial <= min(budget, 10 + batch_size - 1)
 
 
 studies = st.builds(
-    lambda iterations, points, seed, estimator, acq_func, kappa, bounds, choices, lease, timeout: Study(
+    lambda budget, batch_size, seed, estimator, acq_func, kappa, bounds, choices, lease, timeout: StudySpec(
         name="s",
         seed=seed,
-        iterations=iterations,
-        batch_size=points,
+        budget=budget,
+        batch_size=batch_size,
         objective=Objective(model="svm"),
         space=Space.from_toml(
             {
@@ -252,7 +296,7 @@ studies = st.builds(
         ),
         optimizer=OptimizerSettings(base_estimator=estimator, acq_func=acq_func, kappa=kappa),
         limits=Limits(lease=lease, trial_timeout=timeout),
-        resolved=Resolved(initial_points=initial_points(iterations * points, points)),
+        resolved=Resolved(initial_points=initial_points(budget, batch_size)),
     ),
     st.integers(1, 100),
     st.integers(1, 100),
@@ -268,8 +312,8 @@ studies = st.builds(
 
 
 @given(studies)
-def test_a_spec_gives_the_study_back_also_after_jsonb(study: Study) -> None:
-    again = Study.from_spec("s", study.iterations, jsonb(study.spec()))
+def test_a_spec_gives_the_study_back_also_after_jsonb(study: StudySpec) -> None:
+    again = StudySpec.from_spec("s", study.budget, jsonb(study.spec()))
     assert again == study
     assert again.spec_hash == study.spec_hash
     assert json.dumps(again.spec(), sort_keys=True) == json.dumps(study.spec(), sort_keys=True)
@@ -277,18 +321,18 @@ def test_a_spec_gives_the_study_back_also_after_jsonb(study: Study) -> None:
 
 @settings(max_examples=200)
 @given(studies, studies)
-def test_hashes_differ_exactly_where_differences_are_found(one: Study, other: Study) -> None:
-    same_budget = other.model_copy(update={"iterations": one.iterations})
+def test_hashes_differ_exactly_where_differences_are_found(one: StudySpec, other: StudySpec) -> None:
+    same_budget = other.model_copy(update={"budget": one.budget})
     assert bool(differences(one, same_budget)) == (one.spec_hash != same_budget.spec_hash)
     assert differences(one, one) == []
 
 
-def test_neither_name_nor_budget_nor_what_was_resolved_is_hashed() -> None:
+def test_the_name_the_budget_and_resolved_settings_are_not_hashed() -> None:
     study = assemble({})
     other = assemble({"name": "other", "iterations": 50})
     assert other.resolved != study.resolved
     assert other.spec_hash == study.spec_hash
-    assert "iterations" not in study.spec()
+    assert "budget" not in study.spec()
     assert "name" not in study.spec()
 
 
@@ -303,7 +347,7 @@ def test_an_integer_and_an_equal_float_in_a_file_are_one_study(write: Any) -> No
     "spec",
     [
         *({}, {"objective": 3}, {"extra": 1}),
-        *({"resolved": {"proposer": "other"}}, {"resolved": {"proposer_version": 1}}),
+        *({"resolved": {"proposer": "other"}}, {"resolved": {"proposer_version": 2}}),
     ],
 )
 def test_a_spec_of_another_version_is_refused_in_one_line(spec: dict[str, Any]) -> None:
@@ -312,15 +356,15 @@ def test_a_spec_of_another_version_is_refused_in_one_line(spec: dict[str, Any]) 
     if "resolved" in spec:
         changed["resolved"] = {**whole["resolved"], **spec["resolved"]}
     with pytest.raises(LedgerError, match=r"^study s: this version of the ledger cannot read its spec \(.*version"):
-        Study.from_spec("s", 3, changed)
+        StudySpec.from_spec("s", 3, changed)
 
 
 def test_differences_name_the_place_and_both_values(write: Any) -> None:
     recorded = assemble({}, write(FILE))
     changed = FILE.replace("1e3,", "1e4,").replace('"LCB"', '"EI"').replace("kappa = 2", "").replace("lease = 60", "")
-    asked = assemble({"batch_size": 5, "iterations": 4}, write(changed))
+    asked = assemble({"batch_size": 5, "trials": 19}, write(changed))
     assert differences(recorded, asked) == [
-        "iterations: 5 recorded, 4 asked (a budget only grows)",
+        "trials: 20 recorded, 19 asked (a budget only grows)",
         "batch_size: 4 recorded, 5 asked",
         "space.C.high: 1000.0 recorded, 10000.0 asked",
         "optimizer.acq_func: LCB recorded, EI asked",
@@ -332,7 +376,19 @@ def test_differences_name_the_place_and_both_values(write: Any) -> None:
 def test_a_larger_budget_is_no_difference_and_a_smaller_one_is() -> None:
     small, large = assemble({"iterations": 3}), assemble({"iterations": 30})
     assert differences(small, large) == []
-    assert differences(large, small) == ["iterations: 30 recorded, 3 asked (a budget only grows)"]
+    assert differences(large, small) == ["trials: 60 recorded, 6 asked (a budget only grows)"]
+
+
+def test_what_was_resolved_is_not_compared() -> None:
+    small, large = assemble({"trials": 8}), assemble({"trials": 80})
+    assert small.resolved != large.resolved
+    assert differences(small, large) == []
+
+
+def test_choices_are_taken_in_upper_and_lower_case(write: Any) -> None:
+    study = assemble({"mode": "STEADY", "acq_func": "eips"}, write("[objective]\nmodel = 'XGB'\ndataset = 'Iris'"))
+    assert (study.mode, study.optimizer.acq_func) == ("steady", "EIps")
+    assert study.objective == Objective(model="xgb", dataset="iris")
 
 
 def test_another_order_or_another_dimension_is_a_difference(write: Any) -> None:
@@ -350,10 +406,10 @@ def test_the_default_metric_is_the_same_study_named_or_not():
     assert assemble({"metric": "accuracy"}).spec_hash == assemble({}).spec_hash
     asked = assemble({"metric": "roc_auc", "cv": 5})
     assert asked.asked()["objective"] == {**before, "metric": "roc_auc", "cv": 5}
-    assert Study.from_spec("s", 3, asked.spec()).asked() == asked.asked()
+    assert StudySpec.from_spec("s", 3, asked.spec()).asked() == asked.asked()
 
 
-def test_data_of_an_option_take_the_place_of_what_the_file_names(tmp_path):
+def test_a_dataset_of_an_option_replaces_the_data_of_the_file(tmp_path):
     (tmp_path / "a.csv").write_text("a,y\n" + "1,no\n2,yes\n" * 10)
     (tmp_path / "study.toml").write_text('[objective]\ndata = "a.csv"\ntarget = "y"\n')
     study = assemble({}, tmp_path / "study.toml")
@@ -364,7 +420,7 @@ def test_data_of_an_option_take_the_place_of_what_the_file_names(tmp_path):
         "model": "svm",
         "data": {"name": "a.csv", "sha256": data.sha256, "target": "y", "format": "csv", "rows": data.rows},
     }
-    again = Study.from_spec(study.name, 3, study.spec())
+    again = StudySpec.from_spec(study.name, 3, study.spec())
     assert again.objective.data is not None
     assert again.objective.data.content is None
     assert again.spec_hash == study.spec_hash

@@ -9,14 +9,14 @@ from numpy.testing import assert_allclose
 from ledger.optimizer.gaussian_process import GaussianProcessRegressor
 from ledger.proposals import Observation, Past, Surrogate, propose
 from ledger.proposals.searched import SearchedSpace
-from ledger.study.spec import Study
+from ledger.study.spec import StudySpec
 from tests.unit.snapshots import SPACE, loss, snapshot
 
 
 def told(estimator="GP", trials=60, space=None, of=loss, failed=()):
     """A surrogate that was told a function at random points, and the past that it was told."""
     spec = {**snapshot(1, 4, estimator=estimator).study.spec, "space": space or SPACE}
-    study = Study.from_spec("s", 20, spec)
+    study = StudySpec.from_spec("s", 20, spec)
     points = SearchedSpace(study.space).random(trials, 3)
     history = [Observation(one, None if n in failed else of(one), 1.0) for n, one in enumerate(points)]
     recorded = propose(study, 9, 0, 1, Past(history)).surrogate

@@ -1,4 +1,4 @@
-"""Datasets from files: what is read, and what is refused in one line with its place and the way out."""
+"""Datasets from files: read, or refused in one line with the place and the way out."""
 
 import io
 import math
@@ -15,21 +15,21 @@ PETALS = "petal,colour,kind\n" + "".join(f"{1 + row / 10},{'red' if row % 2 else
 
 
 def table(text, target="kind", folds=None):
-    found = read(text.encode() if isinstance(text, str) else text, "csv", target, "t.csv")
-    check_classes(found, folds, target, "t.csv")
-    return found
+    result = read(text.encode() if isinstance(text, str) else text, "csv", target, "t.csv")
+    check_classes(result, folds, target, "t.csv")
+    return result
 
 
-def test_numbers_stay_texts_are_spread_out_and_classes_are_sorted():
+def test_numbers_stay_texts_are_encoded_and_classes_are_sorted():
     text = "\ufeffa, city ,y\n1,Bern,no\n,Basel,yes\r\n\n-2e3,,no\n" + "3,NA,yes\n" * 6 + '"4","Bern","no"\n'
-    found = table(text, "y")
-    assert found.features[:4].tolist()[0] == [1, 0, 1]
-    assert math.isnan(found.features[1, 0])
-    assert found.features[1:4, 1:].tolist() == [[1, 0], [0, 0], [0, 0]]
-    assert found.features[2, 0] == -2000
-    assert found.labels == ("no", "yes")
-    assert found.classes.tolist() == [0, 1, 0, *[1] * 6, 0]
-    assert not found.features.flags.writeable
+    result = table(text, "y")
+    assert result.features[:4].tolist()[0] == [1, 0, 1]
+    assert math.isnan(result.features[1, 0])
+    assert result.features[1:4, 1:].tolist() == [[1, 0], [0, 0], [0, 0]]
+    assert result.features[2, 0] == -2000
+    assert result.labels == ("no", "yes")
+    assert result.classes.tolist() == [0, 1, 0, *[1] * 6, 0]
+    assert not result.features.flags.writeable
 
 
 def test_whole_numbers_are_classes_in_their_order():
@@ -45,30 +45,30 @@ def rows(*lines, header="a,y"):
     [
         ("", "t.csv: it is empty; its first line must name the columns"),
         ("a,y\n", "t.csv: no rows; add them below the names of the columns"),
-        (rows(header="a,z"), 't.csv: there is no column "y" for the target; there are a, z'),
-        (rows(header="a,Y"), "t.csv: there is no column \"y\" for the target; did you mean 'Y'?"),
+        (rows(header="a,z"), 't.csv: no column is named "y", which is the target; there are a, z'),
+        (rows(header="a,Y"), "t.csv: no column is named \"y\", which is the target; did you mean 'Y'?"),
         (
             "a;y\n1;no\n",
-            't.csv: there is no column "y" for the target; commas, not ";", must stand between',
+            't.csv: no column is named "y", which is the target; separate the columns by commas, not',
         ),
-        (rows(header="y,y"), 't.csv: line 1: column "y" is there twice; rename one'),
+        (rows(header="y,y"), 't.csv: line 1: two columns have the name "y"; rename one'),
         (rows(header=",y"), "t.csv: line 1: column 1 has no name; name it"),
-        ("y\nno\n", 't.csv: there is no column beside the target "y"; add some to learn from'),
-        (rows("1,no,3"), "t.csv: line 2: 3 cells, where the first line names 2 columns; mend the line"),
-        (rows("1,no", "x,no"), 't.csv: line 3, column "a": "x" is text in a column of numbers; mend it, or leave'),
+        ("y\nno\n", 't.csv: the target "y" is the only column; add columns to learn from'),
+        (rows("1,no,3"), "t.csv: line 2: 3 cells, where the first line names 2 columns; correct the line"),
+        (rows("1,no", "x,no"), 't.csv: line 3, column "a": "x" is text in a column of numbers; correct it, or leave'),
         (
             rows("inf,no"),
-            't.csv: line 2, column "a": "inf" is not finite; write a number, or nothing where',
+            't.csv: line 2, column "a": "inf" is not finite; write a number, or leave the cell',
         ),
         (rows("1e999,no"), 't.csv: line 2, column "a": "1e999" is not finite'),
         (rows("1,"), 't.csv: line 2, column "y": the class is missing; fill it in or leave the row out'),
         (rows("1,NaN"), 't.csv: line 2, column "y": the class is missing; fill it in or leave the row out'),
         (
             rows("1,maybe"),
-            't.csv: column "y": class "maybe" has 1 row, and one to train on and one to score',
+            't.csv: column "y": class "maybe" has 1 row, but training needs one and scoring',
         ),
         ("a,y\n1,no\n2,no\n", 't.csv: column "y": every row has the class "no"; a classifier needs two or more'),
-        ("a,y\n1,0.5\n2,1.5\n", 't.csv: line 2, column "y": 0.5 has a fraction, and classes are text or'),
+        ("a,y\n1,0.5\n2,1.5\n", 't.csv: line 2, column "y": 0.5 has a fraction, but classes are text or'),
         ("a,y\n,0\n,1\n", 't.csv: column "a" has no value in any row; leave it out'),
         ("a,y\n1,a\n2,b\n1,a\n2,b\n", None),
         ("a,y\n1,a\n2,b\n1,a\n2,b\n1,c\n2,c\n3,d\n3,d\n", 't.csv: column "y": a fifth of 8 rows, to score on, is less'),
@@ -77,12 +77,12 @@ def rows(*lines, header="a,y"):
             't.csv: column "a" has more than 100',
         ),
         (b"a,y\n1,n\xe9\n", "t.csv: line 2: not UTF-8; save the file as UTF-8"),
-        ('a,y\n1,"no\n', "t.csv: line 2: unexpected end of data; mend the csv there"),
+        ('a,y\n1,"no\n', "t.csv: line 2: unexpected end of data; correct the csv there"),
     ],
 )
-def test_what_cannot_be_used_is_refused_in_one_line_with_its_place(text, said):
+def test_an_unusable_file_is_refused_in_one_line_with_the_place(text, said):
     if said is None:
-        # two rows a class are enough where a fifth of all rows still has one of each
+        # each class has two rows, but a fifth of all rows does not contain both classes
         with pytest.raises(UsageError, match="a fifth of 4 rows"):
             table(text, "y")
         return
@@ -94,7 +94,7 @@ def test_what_cannot_be_used_is_refused_in_one_line_with_its_place(text, said):
 
 def test_a_class_with_fewer_rows_than_folds_is_refused():
     table(PETALS, folds=10)
-    with pytest.raises(UsageError, match="class 0 has 10 rows, and each of 11 folds needs one; .* or take fewer folds"):
+    with pytest.raises(UsageError, match="class 0 has 10 rows, and each of 11 folds needs one; .* or use fewer folds"):
         table(PETALS, folds=11)
 
 
@@ -122,12 +122,12 @@ def test_parquet_is_read_as_csv_is():
         colour=pa.array(["red" if row % 2 else None for row in range(20)]).dictionary_encode(),
         kind=[bool(row % 2) for row in range(20)],
     )
-    found, expected = read(content, "parquet", "kind", "t.parquet"), table(PETALS)
-    assert found.features.tolist() == expected.features.tolist()
-    assert found.classes.tolist() == expected.classes.tolist()
+    result, expected = read(content, "parquet", "kind", "t.parquet"), table(PETALS)
+    assert result.features.tolist() == expected.features.tolist()
+    assert result.classes.tolist() == expected.classes.tolist()
 
 
-def test_a_column_or_file_that_is_not_of_parquets_plain_kinds_is_refused():
+def test_a_parquet_file_with_unsupported_columns_is_refused():
     with pytest.raises(UsageError, match=r't.pq: column "a": list<.*> is neither number, text nor boolean; convert'):
         read(parquet(a=[[1], [2]], y=[0, 1]), "parquet", "y", "t.pq")
     with pytest.raises(UsageError, match=r"t.pq: .*; save it as parquet again"):
@@ -141,32 +141,32 @@ def data(text):
 
 
 @pytest.mark.parametrize("model", ["svm", "xgb", "lgbm"])
-def test_a_model_trains_on_a_file_with_gaps_and_gives_the_same_loss_every_time(model):
+def test_a_model_gives_the_same_loss_twice_on_a_file_with_gaps(model):
     text = PETALS.replace("1.5,", ",").replace("2.1,", "nan,")
     objective = {"model": model, "data": data(text), "cv": 3}
-    found = [load(objective, (), content=text.encode())({}, Context("s", 0, 1, 7, 7)) for _ in range(2)]
-    assert found[0].loss == found[1].loss
-    folds = found[0].metrics["accuracy_folds"]
+    results = [load(objective, (), content=text.encode())({}, Context("s", 0, 1, 7, 7)) for _ in range(2)]
+    assert results[0].loss == results[1].loss
+    folds = results[0].metrics["accuracy_folds"]
     assert len(folds) == 3
-    assert found[0].metrics["accuracy"] == sum(folds) / 3
-    assert found[0].loss == 1 - found[0].metrics["accuracy"]
+    assert results[0].metrics["accuracy"] == sum(folds) / 3
+    assert results[0].loss == 1 - results[0].metrics["accuracy"]
 
 
-def test_the_median_of_a_gap_is_of_the_rows_that_are_trained_on():
+def test_a_gap_gets_the_median_of_the_training_rows():
     from ledger.objectives import builtin, datasets
 
-    found = table("a,kind\n" + "".join(f"{row if row % 3 else ''},{row % 2}\n" for row in range(40)))
-    x_train, _, y_train, _ = datasets.split(found, 7)
+    result = table("a,kind\n" + "".join(f"{row if row % 3 else ''},{row % 2}\n" for row in range(40)))
+    x_train, _, y_train, _ = datasets.split(result, 7)
     import numpy as np
     from sklearn.svm import SVC
 
-    filled = builtin._filled(SVC()).fit(x_train, y_train)
-    assert filled[0].statistics_.tolist() == [np.nanmedian(x_train)]
+    model = builtin._with_imputer(SVC()).fit(x_train, y_train)
+    assert model[0].statistics_.tolist() == [np.nanmedian(x_train)]
 
 
 @pytest.mark.parametrize("content", [None, b"another"])
-def test_another_content_than_the_studys_is_refused(content):
+def test_content_with_another_digest_is_refused(content):
     from ledger.errors import LedgerError
 
-    with pytest.raises(LedgerError, match="t.csv came here with another SHA-256 than the study's"):
+    with pytest.raises(LedgerError, match="t.csv has another SHA-256 here than in the study"):
         load({"model": "svm", "data": data(PETALS)}, (), content=content)

@@ -1,0 +1,36 @@
+"""The command `ledger study create`."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ledger.access import connected
+from ledger.cli.options import examples, settings_options
+from ledger.cli.study_options import study_options
+from ledger.errors import LedgerError
+from ledger.settings import Settings
+from ledger.study.file import assemble
+
+
+@click.command(
+    epilog=examples("ledger study create my-study.toml", "ledger study create --model svm --name warm --iterations 10")
+)
+@study_options
+@settings_options
+def create(file: Path | None, options: dict[str, Any], settings: Settings) -> None:
+    """Record a study without starting it, so that no trial is proposed yet.
+
+    Before it starts, points can be enqueued and finished trials imported. `ledger resume NAME` starts it; so do
+    `ledger run` and `ledger manager` with the same settings.
+    """
+    from ledger.manager.registration import record
+
+    asked = assemble(options, file)
+    with connected(settings, create=True) as connection:
+        if record(connection, asked) is None:
+            raise LedgerError(
+                f"study {asked.name} exists already: `ledger study show {asked.name}` shows it; give another --name to"
+                " create another study"
+            )
+    click.echo(f"study {asked.name} is recorded, and no trial is proposed yet: `ledger resume {asked.name}` starts it")

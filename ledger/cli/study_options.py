@@ -1,0 +1,104 @@
+"""Options that define a study. Their types, limits, defaults and help come from the models that validate a study."""
+
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any, TypeVar, get_args
+
+import click
+from click.core import ParameterSource
+from pydantic.fields import FieldInfo
+
+from ledger.cli.options import TEXT, Seconds
+from ledger.study.file import OPTIONS, StudyTable, replaced_by
+from ledger.study.spec import OneOf
+
+F = TypeVar("F", bound=Callable[..., Any])
+# The value of a text option, as a help page names it.
+_METAVARS = {"data": "FILE", "target": "COLUMN", "metric": "NAME", "name": "NAME"}
+
+
+class _Choice(click.Choice[str]):
+    """One of a few texts; the refusal of another one has its reason."""
+
+    def __init__(self, one_of: OneOf) -> None:
+        super().__init__(one_of.choices, case_sensitive=False)
+        self._one_of = one_of
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        try:
+            return self._one_of.match(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:  # noqa: ARG002
+        # click would write them in lower case
+        return f"[{'|'.join(self.choices)}]"
+
+
+def study_options(command: F) -> F:
+    """Add the options that define a study, and pass them as `options` with the study file as `file`.
+
+    An option of the command line also replaces the variables that exclude it: --trials replaces NUM_ITERATIONS.
+    """
+
+    @wraps(command)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        options = {key: kwargs.pop(key) for key in OPTIONS}
+        context = click.get_current_context()
+        source = {key: context.get_parameter_source(key) for key in OPTIONS}
+        for key in replaced_by(key for key in OPTIONS if source[key] is ParameterSource.COMMANDLINE):
+            if source.get(key) is ParameterSource.ENVIRONMENT:
+                options[key] = None
+                context.set_parameter_source(key, ParameterSource.DEFAULT)
+        return command(*args, options=options, **kwargs)
+
+    decorated: Any = wrapper
+    # decorators apply from the last to the first
+    for key, option in reversed(list(OPTIONS.items())):
+        decorated = click.option(
+            *(option.flag, key),
+            type=_type(option.field),
+            metavar=_METAVARS.get(key),
+            help=_help(option.field),
+            envvar=option.variable,
+            show_envvar=True,
+        )(decorated)
+    file = click.argument("file", required=False, type=click.Path(path_type=Path), metavar="[STUDY.TOML]")
+    return file(decorated)  # type: ignore[no-any-return]
+
+
+def study_option(key: str, help_text: str | None = None) -> Callable[[F], F]:
+    """Add one option of the [study] table, without a variable.
+
+    Parameters
+    ----------
+    key : str
+        The key in the table.
+    help_text : str, optional
+        Replaces the description of the key.
+    """
+    field = StudyTable.model_fields[key]
+    return click.option(f"--{key}", type=_type(field), help=help_text or _help(field))
+
+
+def _help(field: FieldInfo) -> str:
+    default = "" if field.default is None else f" Default: {field.default}."
+    return f"{field.description}{default}"
+
+
+def _type(field: FieldInfo) -> click.ParamType[Any]:
+    one_of = next((constraint for constraint in field.metadata if isinstance(constraint, OneOf)), None)
+    if one_of is not None:
+        return _Choice(one_of)
+    # pydantic has a class for each kind of limit
+    limits = {
+        name: getattr(constraint, limit)
+        for limit, name in (("ge", "min"), ("le", "max"))
+        for constraint in field.metadata
+        if hasattr(constraint, limit)
+    }
+    kinds = get_args(field.annotation) or (field.annotation,)
+    if int in kinds:
+        return click.IntRange(**limits)
+    return Seconds(**limits) if float in kinds else TEXT

@@ -1,0 +1,193 @@
+"""A manager's side of the ledger: one Python function for each SQL function that a manager calls, and its poll.
+
+Each function is one transaction on the connection given. An answer is the word of the SQL function (sql/functions/).
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, or_, select, text
+
+from ledger.database import tables
+from ledger.database.connection import driver, to_json, wait_for_notification
+from ledger.database.rows import TrialRow
+from ledger.database.selecting import answer, fetch, rows_of
+from ledger.errors import LedgerError
+
+_trials, _studies = tables.trials, tables.studies
+
+
+@dataclass(frozen=True)
+class Held:
+    """A study that a manager holds: the claim is its right to write."""
+
+    study_id: int
+    claim: UUID
+
+
+@dataclass(frozen=True)
+class Batch:
+    """The proposed points of one round of an iteration.
+
+    Attributes
+    ----------
+    number, round : int
+        The iteration and its round, from 0.
+    known : int
+        The number of trials that the study had when the points were computed.
+    seen : sequence of int or None
+        In steady mode, the trials whose end was seen since the iteration before.
+    """
+
+    number: int
+    round: int
+    known: int
+    points: Sequence[Mapping[str, Any]]
+    surrogate: Mapping[str, Any] | None
+    environment: Mapping[str, Any]
+    ask_seconds: float
+    tell_seconds: float
+    seen: Sequence[int] | None = None
+
+
+@dataclass(frozen=True)
+class Lease:
+    """A running trial, and until when its worker's claim is believed."""
+
+    trial: int
+    worker: str
+    until: datetime
+
+
+_CLAIM = text("select ledger.claim_study(:study, :claim, :name, :seconds, :backend)")
+_LEAVE = text("select ledger.leave_study(:study, :claim)")
+_LISTEN = text("listen ledger_ended")
+_PROPOSE = text(
+    "select ledger.propose(:study, :claim, :number, :round, :known, cast(:points as jsonb), cast(:surrogate as jsonb),"
+    " cast(:environment as jsonb), :ask_seconds, :tell_seconds, cast(:seen as int[]))"
+)
+_TELL = text("select ledger.tell(:study, :claim, :number, :size, :mean_loss, :best_loss)")
+_FINISH = text("select ledger.finish(:study, :claim, :state, :reason, :budget)")
+_REAP = text("select ledger.reap(:study, :claim, :trial, :lease_until)")
+
+
+def claim_study(connection: Connection, held: Held, name: str, lease_seconds: float) -> str:
+    """Take the study, or renew what is held: "held", "taken" by another manager, or "unknown"."""
+    backend = driver(connection).info.backend_pid
+    return str(
+        answer(
+            connection,
+            _CLAIM,
+            study=held.study_id,
+            claim=held.claim,
+            name=name,
+            seconds=lease_seconds,
+            backend=backend,
+        )
+    )
+
+
+def listen(connection: Connection) -> None:
+    """Ask to be notified of the ends of iterations. A transaction pooler passes on no notification."""
+    with connection.begin():
+        backend = connection.scalar(text("select pg_backend_pid()"))
+        if backend == driver(connection).info.backend_pid:
+            connection.execute(_LISTEN)
+
+
+def wait(connection: Connection, seconds: float) -> None:
+    """Wait for a number of seconds, or less where the end of an iteration is notified."""
+    wait_for_notification(connection, seconds)
+
+
+def leave_study(connection: Connection, held: Held) -> None:
+    """Give the study back, so that another manager can take it at once."""
+    answer(connection, _LEAVE, study=held.study_id, claim=held.claim)
+
+
+def propose(connection: Connection, held: Held, batch: Batch) -> str:
+    """Insert the trials of a round: "proposed", "lost", "ended" or "changed"."""
+    return str(
+        answer(
+            connection,
+            _PROPOSE,
+            study=held.study_id,
+            claim=held.claim,
+            number=batch.number,
+            round=batch.round,
+            known=batch.known,
+            points=to_json(batch.points),
+            surrogate=None if batch.surrogate is None else to_json(batch.surrogate),
+            environment=to_json(batch.environment),
+            ask_seconds=batch.ask_seconds,
+            tell_seconds=batch.tell_seconds,
+            seen=None if batch.seen is None else list(batch.seen),
+        )
+    )
+
+
+def tell(
+    connection: Connection, held: Held, number: int, size: int, mean_loss: float | None, best_loss: float | None
+) -> str:
+    """Mark an iteration of `size` trials as told: "told", "lost" or "changed"."""
+    parameters = {"number": number, "size": size, "mean_loss": mean_loss, "best_loss": best_loss}
+    return str(answer(connection, _TELL, study=held.study_id, claim=held.claim, **parameters))
+
+
+def finish(connection: Connection, held: Held, state: str, reason: str | None, budget: int) -> str:
+    """Record how the study ended: "finished", "lost" or "changed"."""
+    parameters = {"state": state, "reason": reason, "budget": budget}
+    return str(answer(connection, _FINISH, study=held.study_id, claim=held.claim, **parameters))
+
+
+def reap(connection: Connection, held: Held, lease: Lease) -> str | None:
+    """Take a trial back from a worker whose lease has run out: "pending", "failed", or None."""
+    state = answer(connection, _REAP, study=held.study_id, claim=held.claim, trial=lease.trial, lease_until=lease.until)
+    return None if state is None else str(state)
+
+
+def state(connection: Connection, study_id: int) -> tuple[str, int]:
+    """Return the study's state and its budget.
+
+    Raises
+    ------
+    LedgerError
+        The study was deleted.
+    """
+    with connection.begin():
+        row = connection.execute(
+            select(_studies.c.state, _studies.c.budget).where(_studies.c.id == study_id)
+        ).one_or_none()
+    if row is None:
+        raise LedgerError("the study was deleted while it was managed")
+    return row[0], row[1]
+
+
+def news(connection: Connection, study_id: int, open_trials: Collection[int], known: int) -> list[TrialRow]:
+    """Return those of the open trials that have ended, and all trials from the number `known` on, in order."""
+    ended = _trials.c.number.in_(sorted(open_trials)) & _trials.c.finished_at.is_not(None)
+    with connection.begin():
+        return fetch(
+            connection,
+            TrialRow,
+            rows_of(TrialRow)
+            .where(_trials.c.study_id == study_id, or_(ended, _trials.c.number >= known))
+            .order_by(_trials.c.number),
+        )
+
+
+def leases(connection: Connection, study_id: int) -> list[Lease]:
+    """Return the running trials of the study."""
+    with connection.begin():
+        rows = connection.execute(
+            select(_trials.c.number, _trials.c.worker, _trials.c.lease_until).where(
+                _trials.c.study_id == study_id,
+                # literals, so that the partial index serves a generic plan too
+                text("state in ('pending', 'running')"),
+                _trials.c.state == "running",
+            )
+        )
+        return [Lease(*row) for row in rows]

@@ -1,0 +1,39 @@
+"""What people read: the progress of studies, the workers, and the answers of ready queries."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from psycopg import sql
+from sqlalchemy import Connection, text
+
+from ledger.database import tables
+from ledger.database.connection import cursor
+from ledger.database.rows import ProgressRow, WorkerRow
+from ledger.database.selecting import fetch, rows_of
+
+
+def progress(connection: Connection, study: str | None = None) -> list[ProgressRow]:
+    """Return the progress of one study, or of all studies, the oldest first."""
+    chosen = rows_of(ProgressRow)
+    if study is not None:
+        chosen = chosen.where(tables.progress.c.study == study)
+    with connection.begin():
+        return fetch(connection, ProgressRow, chosen)
+
+
+def workers(connection: Connection) -> list[tuple[WorkerRow, float]]:
+    """Return all workers, the latest first, each with the seconds since it was last seen."""
+    seen = tables.workers.c.last_seen_at
+    age = text("extract(epoch from ledger.clock() - last_seen_at)::float8")
+    statement = rows_of(WorkerRow).add_columns(age).order_by(seen.desc(), tables.workers.c.name)
+    with connection.begin():
+        return [(WorkerRow(*row[:-1]), row[-1]) for row in connection.execute(statement)]
+
+
+def ask(connection: Connection, statement: sql.Composed) -> tuple[list[str], Sequence[tuple[Any, ...]]]:
+    """Return the columns and rows that a statement answers, in a transaction that writes nothing."""
+    with connection.begin():
+        answers = cursor(connection)
+        answers.execute("set transaction read only")
+        answers.execute(statement)
+        return [column.name for column in answers.description or ()], answers.fetchall()

@@ -1,0 +1,174 @@
+"""Typed rows of the ledger's views: each class names the columns of one view once.
+
+Exports, imports, listings and the Python interface take their columns from here. No row has a claim, which belongs to
+its holder alone.
+"""
+
+from dataclasses import dataclass, field, fields
+from datetime import datetime, timedelta
+from typing import Any
+
+OPEN_STATES = ("pending", "running")
+TRIAL_STATES = (*OPEN_STATES, "complete", "failed", "cancelled")
+SOURCES = ("proposed", "enqueued", "retried", "imported")
+# Of a column that a view computes from other rows, so that no export has it.
+_COMPUTED = {"computed": True}
+
+
+@dataclass(frozen=True, slots=True)
+class StudyRow:
+    """A study. `budget` is the number of trials to propose."""
+
+    id: int = field(metadata=_COMPUTED)
+    name: str
+    state: str
+    reason: str | None
+    budget: int
+    created_at: datetime
+    finished_at: datetime | None
+    spec: dict[str, Any]
+    spec_hash: str
+    versions: dict[str, Any]
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the study is complete, failed or cancelled."""
+        return self.state in ("complete", "failed", "cancelled")
+
+
+@dataclass(frozen=True, slots=True)
+class IterationRow:
+    """An iteration. `seen` is None in batch mode."""
+
+    number: int
+    round: int
+    size: int
+    asked_at: datetime
+    told_at: datetime | None
+    ask_seconds: float
+    tell_seconds: float
+    mean_loss: float | None
+    best_loss: float | None
+    surrogate: dict[str, Any] | None
+    environment: dict[str, Any]
+    seen: list[int] | None
+
+
+@dataclass(frozen=True, slots=True)
+class TrialRow:
+    """A trial. `seconds` are those of the attempt that completed it."""
+
+    number: int
+    iteration: int
+    round: int
+    source: str
+    retry_of: int | None
+    params: dict[str, Any]
+    state: str
+    loss: float | None
+    metrics: dict[str, Any] | None
+    seconds: float | None = field(metadata=_COMPUTED)
+    attempts: int
+    failures: int
+    lost: int
+    worker: str | None
+    available_at: datetime
+    claimed_at: datetime | None
+    lease_until: datetime | None
+    deadline_at: datetime | None
+    finished_at: datetime | None
+    error: str | None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the trial is pending or running."""
+        return self.state in OPEN_STATES
+
+    @property
+    def result(self) -> float:
+        """The loss of a complete trial."""
+        assert self.loss is not None
+        return self.loss
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptRow:
+    """An attempt. `outcome` is None while it is under way."""
+
+    trial: int
+    number: int
+    worker: str
+    claimed_at: datetime
+    ended_at: datetime | None
+    outcome: str | None
+    loss: float | None
+    seconds: float | None
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerRow:
+    """A worker. `study` and `trial` are those that it holds now."""
+
+    name: str
+    host: str
+    pid: int
+    versions: dict[str, Any]
+    started_at: datetime
+    last_seen_at: datetime
+    stopped_at: datetime | None
+    alive: bool = field(metadata=_COMPUTED)
+    study: str | None = field(metadata=_COMPUTED)
+    trial: int | None = field(metadata=_COMPUTED)
+
+
+@dataclass(frozen=True, slots=True)
+class ProgressRow:
+    """The progress of a study. `budget`, `proposed` and `ended` are numbers of trials."""
+
+    study: str
+    state: str
+    reason: str | None
+    budget: int
+    proposed: int
+    ended: int
+    iterations_told: int
+    complete: int
+    running: int
+    pending: int
+    failed: int
+    cancelled: int
+    attempts: int
+    best_loss: float | None
+    metric: str | None
+    best_score: float | None
+    created_at: datetime
+    elapsed: timedelta
+
+
+Row = StudyRow | IterationRow | TrialRow | AttemptRow | WorkerRow
+
+
+def recorded(row: Row) -> dict[str, Any]:
+    """Return the recorded columns of a row with their values, in order."""
+    return {name: getattr(row, name) for name in columns(type(row), recorded=True)}
+
+
+def columns(row: type, *, recorded: bool = False) -> tuple[str, ...]:
+    """Return the names of a row's columns, in order.
+
+    Parameters
+    ----------
+    row : type
+        A class of this module.
+    recorded : bool
+        Leave out the columns that a view computes.
+
+    Examples
+    --------
+    >>> columns(AttemptRow)[:3]
+    ('trial', 'number', 'worker')
+    >>> "seconds" in columns(TrialRow, recorded=True)
+    False
+    """
+    return tuple(each.name for each in fields(row) if not (recorded and each.metadata.get("computed")))

@@ -1,0 +1,166 @@
+"""Whole studies: read at one moment, and inserted as another ledger recorded them."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import islice
+from typing import Any
+from uuid import uuid4
+
+from sqlalchemy import Connection, Insert, insert, select, text
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.exc import DataError, IntegrityError
+
+from ledger.database import datasets, tables
+from ledger.database.datasets import Dataset
+from ledger.database.rows import OPEN_STATES, AttemptRow, IterationRow, StudyRow, TrialRow, WorkerRow
+from ledger.database.selecting import fetch, fetch_one, rows_of
+from ledger.errors import LedgerError
+from ledger.text import one_line
+
+# Rows that one statement inserts.
+PAGE = 1000
+
+_studies, _iterations, _workers = tables.studies, tables.iterations, tables.workers
+_trials, _attempts = tables.trials, tables.attempts
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """All that the ledger holds of a study at one moment, `at`; rows in order."""
+
+    at: datetime
+    study: StudyRow
+    iterations: Sequence[IterationRow]
+    trials: Sequence[TrialRow]
+    attempts: Sequence[AttemptRow]
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """A study as another ledger recorded it.
+
+    Rows have the columns of their tables, without the study's id and without claims, which no ledger gives away.
+    """
+
+    study: Mapping[str, Any]
+    iterations: Iterable[Mapping[str, Any]]
+    trials: Iterable[Mapping[str, Any]]
+    attempts: Iterable[Mapping[str, Any]]
+    workers: Iterable[Mapping[str, Any]]
+    dataset: Dataset | None = None
+
+
+def snapshot(connection: Connection, study_id: int) -> Snapshot:
+    """Read all that the ledger holds of a study, in one transaction that writes nothing."""
+    with connection.begin():
+        connection.execute(text("set transaction isolation level repeatable read, read only"))
+        study = fetch_one(connection, StudyRow, rows_of(StudyRow).where(_studies.c.id == study_id))
+        if study is None:
+            raise LedgerError("the study was deleted while it was read")
+        return Snapshot(
+            at=_moment(connection),
+            study=study,
+            iterations=fetch(
+                connection,
+                IterationRow,
+                rows_of(IterationRow).where(_iterations.c.study_id == study_id).order_by(_iterations.c.number),
+            ),
+            trials=fetch(
+                connection,
+                TrialRow,
+                rows_of(TrialRow).where(_trials.c.study_id == study_id).order_by(_trials.c.number),
+            ),
+            attempts=fetch(
+                connection,
+                AttemptRow,
+                rows_of(AttemptRow)
+                .where(_attempts.c.study_id == study_id)
+                .order_by(_attempts.c.trial, _attempts.c.number),
+            ),
+        )
+
+
+def workers_of(connection: Connection, study_id: int) -> list[WorkerRow]:
+    """Return the workers that had an attempt of the study, by name."""
+    names = select(_attempts.c.worker).where(_attempts.c.study_id == study_id)
+    with connection.begin():
+        return fetch(
+            connection, WorkerRow, rows_of(WorkerRow).where(_workers.c.name.in_(names)).order_by(_workers.c.name)
+        )
+
+
+def restore(connection: Connection, recorded: Recorded) -> bool:
+    """Insert a whole study in one transaction. Returns False where its name is taken.
+
+    A worker that ran a trial in the other ledger cannot end it in this one. So that trial is pending here, and its
+    attempt released, which counts against no limit. Only the owner of the tables may restore.
+
+    Raises
+    ------
+    LedgerError
+        The database refuses a row.
+    """
+    try:
+        with connection.begin():
+            return _restore(connection, recorded)
+    except (IntegrityError, DataError) as error:
+        refusal = one_line(str(error.orig))
+        raise LedgerError(
+            f"study {recorded.study['name']} cannot be imported, since the database refuses it ({refusal}): the export"
+            " is damaged; write it again"
+        ) from None
+
+
+def _restore(connection: Connection, recorded: Recorded) -> bool:
+    moment = _moment(connection)
+    study_id = connection.scalar(
+        postgresql.insert(tables.study)
+        .values(recorded.study)
+        .on_conflict_do_nothing(index_elements=["name"])
+        .returning(tables.study.c.id)
+    )
+    if study_id is None:
+        return False
+    if recorded.dataset is not None:
+        datasets.keep(connection, recorded.dataset)
+    of_study = {"study_id": study_id}
+    # a worker that worked for other studies here has a row already
+    _insert(connection, postgresql.insert(tables.worker).on_conflict_do_nothing(), map(dict, recorded.workers))
+    _insert(connection, insert(tables.iteration), ({**row, **of_study} for row in recorded.iterations))
+    _insert(connection, insert(tables.trial), ({**_pending(row, moment), **of_study} for row in recorded.trials))
+    _insert(
+        connection,
+        insert(tables.attempt),
+        ({**_released(row, moment), **of_study, "claim": uuid4()} for row in recorded.attempts),
+    )
+    connection.execute(text("notify ledger"))
+    return True
+
+
+def _insert(connection: Connection, statement: Insert, rows: Iterable[dict[str, Any]]) -> None:
+    """Insert rows in pages."""
+    left: Iterator[dict[str, Any]] = iter(rows)
+    while page := list(islice(left, PAGE)):
+        connection.execute(statement, page)
+
+
+def _pending(trial: Mapping[str, Any], moment: datetime) -> dict[str, Any]:
+    """Return an open trial as pending; a trial that has ended as it is."""
+    if trial["state"] not in OPEN_STATES:
+        return dict(trial)
+    # the other ledger's clock may be ahead
+    available_at = min(trial["available_at"], moment)
+    return {**trial, "state": "pending", "available_at": available_at, "lease_until": None, "deadline_at": None}
+
+
+def _released(attempt: Mapping[str, Any], moment: datetime) -> dict[str, Any]:
+    """Return an attempt that is under way as released; another as it is."""
+    if attempt["outcome"] is not None:
+        return dict(attempt)
+    return {**attempt, "outcome": "released", "ended_at": moment, "error": "imported while it was under way elsewhere"}
+
+
+def _moment(connection: Connection) -> datetime:
+    moment: datetime = connection.execute(text("select ledger.clock()")).scalar_one()
+    return moment

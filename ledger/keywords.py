@@ -1,0 +1,39 @@
+"""Refusal of unknown keyword arguments in one line that names the nearest argument."""
+
+import inspect
+from collections.abc import Callable
+from functools import wraps
+from typing import ParamSpec, TypeVar
+
+from ledger.errors import UsageError
+from ledger.text import nearest
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def known_keywords(function: Callable[P, R]) -> Callable[P, R]:
+    """Make `function` raise a UsageError where it is called with a keyword argument that it does not have.
+
+    Python's own TypeError names only the unknown argument.
+
+    Examples
+    --------
+    >>> @known_keywords
+    ... def scale(value, *, factor=1.0):
+    ...     return value * factor
+    >>> scale(2.0, factr=3.0)
+    Traceback (most recent call last):
+    ledger.errors.UsageError: scale() has no argument 'factr'; did you mean 'factor'?
+    """
+    parameters = [name for name in inspect.signature(function).parameters if name != "self"]
+    callee = function.__qualname__.removesuffix(".__init__")
+
+    @wraps(function)
+    def checked(*args: P.args, **kwargs: P.kwargs) -> R:
+        for name in kwargs:
+            if name not in parameters:
+                raise UsageError(f"{callee}() has no argument {name!r}{nearest(name, parameters)}")
+        return function(*args, **kwargs)
+
+    return checked

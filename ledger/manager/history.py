@@ -1,0 +1,140 @@
+"""The manager's copy of what the ledger records of a study, which each poll brings up to date."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import Connection
+
+from ledger.database import managing, studies
+from ledger.database import trials as recorded_trials
+from ledger.database.rows import IterationRow, TrialRow
+
+
+class History:
+    """The trials and iterations of a study.
+
+    A proposed trial counts against the budget unless every trial of its round failed, so that another round of its
+    iteration replaced it.
+
+    Parameters
+    ----------
+    connection : Connection
+    study_id : int
+
+    Attributes
+    ----------
+    trials : list of TrialRow
+        All trials, by number.
+    open : set of int
+        The numbers of the trials that have not ended.
+    rounds : dict of int to int
+        The last round of each iteration.
+    untold : set of int
+        The iterations that are not told.
+    recorded : list of int
+        In steady mode, the trials whose ends are recorded with an iteration, in that order.
+    seen : list of int
+        The trials whose ends are not recorded yet, in the order of their ends.
+    counted, counted_ended, counted_failed : int
+        Proposed trials that count against the budget; those of them that have ended; those that failed.
+    best_loss : float or None
+        The lowest loss.
+    is_proven : bool
+        Whether a trial has completed here, and not elsewhere.
+    """
+
+    def __init__(self, connection: Connection, study_id: int) -> None:
+        self._connection, self._study_id = connection, study_id
+        self.trials: list[TrialRow] = []
+        self.open: set[int] = set()
+        self.rounds: dict[int, int] = {}
+        self.untold: set[int] = set()
+        self.recorded: list[int] = []
+        self.seen: list[int] = []
+        self.counted = self.counted_ended = self.counted_failed = 0
+        self.best_loss: float | None = None
+        self.is_proven = False
+        self._surrogates: dict[int, Mapping[str, Any]] = {}
+        for iteration in studies.iterations(connection, study_id):
+            self._note(iteration)
+            self.recorded += iteration.seen or ()
+            if iteration.surrogate is not None:
+                self._surrogates[iteration.number] = iteration.surrogate
+        self._add(recorded_trials.all_of(connection, study_id), set(self.recorded))
+
+    @property
+    def next_iteration(self) -> int:
+        """The number of the next iteration."""
+        return max(self.rounds, default=-1) + 1
+
+    def surrogate_before(self, iteration: int) -> Mapping[str, Any] | None:
+        """Return the last surrogate that was recorded with an earlier iteration."""
+        return next((self._surrogates[number] for number in reversed(self._surrogates) if number < iteration), None)
+
+    def of(self, iteration: int) -> list[TrialRow]:
+        """Return the trials of an iteration, in order."""
+        # iterations are in the order of their trials, and the iterations that are asked for are among the last
+        chosen: list[TrialRow] = []
+        for trial in reversed(self.trials):
+            if trial.iteration == iteration:
+                chosen.append(trial)
+            elif chosen:
+                break
+        return chosen[::-1]
+
+    def poll(self) -> bool:
+        """Read which trials have ended and which were added. Returns whether there were any."""
+        rows = managing.news(self._connection, self._study_id, self.open, len(self.trials))
+        if any(row.iteration not in self.rounds for row in rows):
+            # commands add trials too, and an iteration of imported trials is told at once
+            for iteration in studies.iterations(self._connection, self._study_id, first=self.next_iteration):
+                self._note(iteration)
+        self._add(rows, set())
+        return bool(rows)
+
+    def add(self, batch: managing.Batch) -> None:
+        """Note a batch that was inserted, and read its trials."""
+        if batch.round > 0:
+            # the round before is replaced, and all its trials failed or were cancelled
+            replaced = [trial for trial in self.of(batch.number) if self._counts(trial)]
+            self.counted -= len(replaced)
+            self.counted_ended -= len(replaced)
+            self.counted_failed -= sum(trial.state == "failed" for trial in replaced)
+        self.rounds[batch.number] = batch.round
+        self.untold.add(batch.number)
+        if batch.surrogate is not None:
+            self._surrogates[batch.number] = batch.surrogate
+        if batch.seen is not None:
+            self.recorded += batch.seen
+            self.seen = self.seen[len(batch.seen) :]
+        self.poll()
+
+    def _note(self, iteration: IterationRow) -> None:
+        self.rounds[iteration.number] = iteration.round
+        if iteration.told_at is None:
+            self.untold.add(iteration.number)
+
+    def _counts(self, trial: TrialRow) -> bool:
+        return trial.source == "proposed" and trial.round == self.rounds[trial.iteration]
+
+    def _add(self, rows: list[TrialRow], recorded: set[int]) -> None:
+        ended = []
+        for row in rows:
+            if row.number < len(self.trials):
+                self.trials[row.number] = row
+            else:
+                self.trials.append(row)
+                self.counted += self._counts(row)
+            if row.is_open:
+                self.open.add(row.number)
+                continue
+            self.open.discard(row.number)
+            if self._counts(row):
+                self.counted_ended += 1
+                self.counted_failed += row.state == "failed"
+            if row.number not in recorded:
+                ended.append(row)
+            if row.loss is not None:
+                self.is_proven |= row.source != "imported"
+                self.best_loss = row.loss if self.best_loss is None else min(self.best_loss, row.loss)
+        self.seen += [row.number for row in sorted(ended, key=lambda row: (row.finished_at, row.number))]

@@ -1,0 +1,285 @@
+"""The manager's loop: hold the study, poll, tell, propose, reap, until the study has ended."""
+
+import json
+import logging
+import math
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import psycopg
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
+
+from ledger.database import managing, studies
+from ledger.database.managing import Batch, Held
+from ledger.database.rows import StudyRow
+from ledger.errors import LedgerError
+from ledger.logs import log_event
+from ledger.manager.batch import BatchPolicy
+from ledger.manager.history import History
+from ledger.manager.policy import End, Policy, Request
+from ledger.manager.reaper import Reaper
+from ledger.manager.steady import SteadyPolicy
+from ledger.proposals import environment, mean_loss, propose, recall
+from ledger.study.spec import StudySpec
+
+_log = logging.getLogger("ledger.manager")
+
+SHORTEST_POLL = 0.005
+# How long the claim of a study is believed, and how often it is renewed, in seconds.
+LEASE = 30.0
+RENEWAL = 5.0
+# A manager that was just killed may hold its study for a moment more.
+TAKE_SECONDS = 2.0
+TAKE_POLL = 0.2
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a study is: trials of the budget that have ended, the budget, and the lowest loss so far."""
+
+    ended: int
+    budget: int
+    best_loss: float | None
+
+
+class Manager:
+    """Manages one study.
+
+    Parameters
+    ----------
+    connection : Connection
+    study : StudyRow
+        The study, registered.
+    claim : UUID
+        Random; the same for every connection of one manager, so that it goes on after a lost connection.
+    name : str
+        Name of the manager, for people.
+    watch : callable, optional
+        Called at every poll with the Progress.
+    wait : bool
+        Wait for as long as the study has another manager.
+
+    Raises
+    ------
+    LedgerError
+        The study has another manager.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        study: StudyRow,
+        claim: UUID,
+        name: str,
+        watch: Callable[[Progress], None] | None = None,
+        *,
+        wait: bool = False,
+    ) -> None:
+        self._connection, self._name, self._watch = connection, name, watch
+        self._held = Held(study.id, claim)
+        self._take(study, wait=wait)
+        managing.listen(connection)
+        # read again: it may have changed before it was held
+        self._row = studies.get(connection, study.name)
+        self._study = StudySpec.from_spec(self._row.name, self._row.budget, self._row.spec)
+        self._reaper = Reaper(connection, self._held, self._row.name, self._study.limits.lease)
+        self._is_paused = False
+        self._since: dict[int, float] = {}
+
+    def run(self, *, another_round: bool = False) -> StudyRow:
+        """Manage the study until it has ended, and return it as it ended.
+
+        Parameters
+        ----------
+        another_round : bool
+            Where the study failed because every trial failed, try once more.
+
+        Raises
+        ------
+        LedgerError
+            Another manager has taken the study.
+        """
+        try:
+            row = self._run(another_round=another_round)
+        except (DBAPIError, psycopg.Error):
+            # the manager goes on with its claim on another connection
+            raise
+        except BaseException:
+            self._leave()
+            raise
+        self._leave()
+        return row
+
+    def _run(self, *, another_round: bool) -> StudyRow:
+        self._history = History(self._connection, self._row.id)
+        policy = self._policy(another_round=another_round)
+        pause = SHORTEST_POLL
+        while True:
+            state, budget = managing.state(self._connection, self._row.id)
+            if state not in ("running", "paused"):
+                return studies.get(self._connection, self._row.name)
+            self._renew()
+            if self._history.poll():
+                pause = SHORTEST_POLL
+            self._say_paused(state == "paused")
+            for iteration in policy.to_tell():
+                self._tell(iteration)
+            step = policy.next(budget)
+            if isinstance(step, Request):
+                self._propose(step, policy, budget)
+                pause = SHORTEST_POLL
+            elif isinstance(step, End):
+                self._finish(step, budget)
+            if self._watch is not None:
+                ended = min(self._history.counted_ended, budget)
+                self._watch(Progress(ended, budget, self._history.best_loss))
+            if step is None:
+                self._reaper.look()
+                managing.wait(self._connection, pause)
+                pause = min(pause * 1.5, policy.longest_poll)
+
+    def _leave(self) -> None:
+        # where the database is away, the lease ends by itself
+        with suppress(DBAPIError, psycopg.Error):
+            managing.leave_study(self._connection, self._held)
+
+    def _policy(self, *, another_round: bool) -> Policy:
+        if self._study.mode == "steady":
+            return SteadyPolicy(self._study, self._history, self._row.budget, another_round=another_round)
+        return BatchPolicy(self._study, self._history, another_round=another_round)
+
+    def _take(self, study: StudyRow, *, wait: bool) -> None:
+        """Take the study, where another manager holds it only after that manager has left."""
+        end = time.monotonic() + TAKE_SECONDS
+        is_said = False
+        while (answer := managing.claim_study(self._connection, self._held, self._name, LEASE)) != "held":
+            if answer == "unknown":
+                raise LedgerError(f"study {study.name} was deleted")
+            if not wait and time.monotonic() > end:
+                raise LedgerError(
+                    f"study {study.name} has a manager, which goes on with it: `ledger study show {study.name}` shows"
+                    " its progress, and --wait waits for that manager's end"
+                )
+            if wait and not is_said:
+                is_said = True
+                log_event(_log, "waiting", f"study {study.name} has a manager: waiting for its end", study=study.name)
+            time.sleep(TAKE_POLL)
+        self._renewed = time.monotonic()
+
+    def _renew(self) -> None:
+        if time.monotonic() - self._renewed < RENEWAL:
+            return
+        if managing.claim_study(self._connection, self._held, self._name, LEASE) != "held":
+            raise self._lost()
+        self._renewed = time.monotonic()
+
+    def _propose(self, request: Request, policy: Policy, budget: int) -> None:
+        history = self._history
+        number, round = request.iteration, request.round
+        seen = None if request.seen is None else [*history.recorded, *request.seen]
+        past = recall(history.trials, number, round, history.surrogate_before(number), seen)
+        proposal = propose(self._study, number, round, request.size, past)
+        if not proposal.points:
+            end = policy.used_up(request)
+            if end is not None:
+                self._finish(end, budget)
+            return
+        batch = Batch(
+            number,
+            round,
+            len(history.trials),
+            proposal.points,
+            proposal.surrogate,
+            environment(),
+            proposal.ask_seconds,
+            proposal.tell_seconds,
+            request.seen,
+        )
+        answer = managing.propose(self._connection, self._held, batch)
+        if answer == "lost":
+            raise self._lost()
+        if answer != "proposed":
+            # the study has ended, or trials were added meanwhile: the next poll sees it
+            return
+        first = len(history.trials)
+        history.add(batch)
+        self._since[number] = time.monotonic()
+        facts: dict[str, Any] = {"study": self._row.name, "iteration": number, "round": round}
+        again = f", round {round}, since every trial of the round before failed" if round else ""
+        message = f"{self._where(number)}: {proposal}{again}, {history.counted} of {budget} trials"
+        seconds = proposal.ask_seconds + proposal.tell_seconds
+        log_event(_log, "proposed", message, points=batch.points, seconds=seconds, **facts)
+        for trial, params in enumerate(batch.points, start=first):
+            log_event(
+                _log, "point", f"{self._where(number)}: trial {trial}: {json.dumps(params)}", trial=trial, **facts
+            )
+
+    def _tell(self, number: int) -> None:
+        trials = self._history.of(number)
+        losses = [trial.loss for trial in trials if trial.loss is not None]
+        mean, best = (mean_loss(losses), min(losses)) if losses else (None, None)
+        answer = managing.tell(self._connection, self._held, number, len(trials), mean, best)
+        if answer == "lost":
+            raise self._lost()
+        if answer != "told":
+            # a trial has joined the iteration: the next poll sees it
+            return
+        self._history.untold.discard(number)
+        so_far = self._history.best_loss
+        result = "no trial completed"
+        if mean is not None and so_far is not None:
+            result = f"mean loss {mean:.6g}, best {best:.6g}, best so far {so_far:.6g}"
+        waited = time.monotonic() - self._since.pop(number, math.nan)
+        failed = len(trials) - len(losses)
+        log_event(
+            _log,
+            "told",
+            f"{self._where(number)}: {result}"
+            + ("" if math.isnan(waited) else f", waited {waited:.2f} s")
+            + (f"; {failed} of {len(trials)} trials failed or were cancelled" if failed else ""),
+            study=self._row.name,
+            iteration=number,
+            mean_loss=mean,
+            best_loss=best,
+            best_so_far=so_far,
+            waited=None if math.isnan(waited) else waited,
+            failed=failed,
+        )
+
+    def _finish(self, end: End, budget: int) -> None:
+        answer = managing.finish(self._connection, self._held, end.state, end.reason, budget)
+        if answer == "lost":
+            raise self._lost()
+        if answer != "finished":
+            # it was extended, or a trial was added meanwhile: the next poll sees it
+            return
+        message = f"study {self._row.name} is {end.state}" + (f": {end.reason}" if end.reason else "")
+        level = logging.INFO if end.state == "complete" else logging.ERROR
+        log_event(_log, end.state, message, level=level, study=self._row.name, reason=end.reason)
+
+    def _say_paused(self, is_paused: bool) -> None:
+        if is_paused == self._is_paused:
+            return
+        self._is_paused = is_paused
+        name, left = self._row.name, len(self._history.open)
+        message = (
+            f"study {name} is paused: {left} trials have not ended, and pending ones are not handed out;"
+            f" `ledger resume {name}` lets it go on"
+            if is_paused
+            else f"study {name} runs again"
+        )
+        log_event(_log, "paused" if is_paused else "running", message, study=name)
+
+    def _lost(self) -> LedgerError:
+        return LedgerError(
+            f"study {self._row.name} was taken by another manager, so this manager stops before it writes:"
+            f" `ledger study show {self._row.name}` shows its progress"
+        )
+
+    def _where(self, iteration: int) -> str:
+        return f"{self._row.name} iteration {iteration}"

@@ -1,0 +1,124 @@
+"""Rows of a csv or parquet file, as text cells with their places."""
+
+import csv
+import io
+from collections.abc import Callable, Iterator, Sequence
+
+from ledger.errors import UsageError
+from ledger.text import one_line, show
+
+# Cells of 8 bytes, with text columns encoded. A csv file of the largest size has no more.
+LARGEST_TABLE = 2**25
+
+# Yields (place, cells) for each row, from the first row on. A missing cell is "".
+Rows = Callable[[], Iterator[tuple[str, Sequence[str]]]]
+
+
+def csv_rows(content: bytes, name: str) -> tuple[list[str], Rows]:
+    """Return the column names of a csv file, and its rows.
+
+    Parameters
+    ----------
+    content : bytes
+        Of the file, in UTF-8.
+    name : str
+        Of the file, for messages.
+
+    Raises
+    ------
+    UsageError
+        The file is empty or not UTF-8, or while its rows are read: a line is not csv or has another number of cells.
+    """
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise UsageError(f"{name}: line {line}: not UTF-8; save the file as UTF-8") from None
+
+    def lines() -> Iterator[tuple[int, list[str]]]:
+        reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+        try:
+            for cells in reader:
+                if cells:
+                    yield reader.line_num, cells
+        except csv.Error as error:
+            raise UsageError(f"{name}: line {reader.line_num}: {error}; correct the csv there") from None
+
+    first = next(lines(), None)
+    if first is None:
+        raise UsageError(f"{name}: it is empty; its first line must name the columns")
+    names = [cell.strip() for cell in first[1]]
+
+    def rows() -> Iterator[tuple[str, Sequence[str]]]:
+        numbered = lines()
+        next(numbered)
+        for line, cells in numbered:
+            if len(cells) != len(names):
+                raise UsageError(
+                    f"{name}: line {line}: {len(cells)} cells, where the first line names {len(names)} columns;"
+                    " correct the line"
+                )
+            yield f"line {line}", [cell.strip() for cell in cells]
+
+    return names, rows
+
+
+def parquet_rows(content: bytes, name: str) -> tuple[list[str], Rows]:
+    """Return the column names of a parquet file, and its rows.
+
+    Parameters
+    ----------
+    content : bytes
+        Of the file.
+    name : str
+        Of the file, for messages.
+
+    Raises
+    ------
+    UsageError
+        pyarrow is not installed, or the file is not parquet, has more than `LARGEST_TABLE` cells, or has a column that
+        is neither number, text nor boolean.
+    """
+    try:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+    except ImportError:
+        raise UsageError(
+            f"{name}: parquet needs pyarrow, which is not installed: pip install 'trial-ledger[parquet]', or save the"
+            " data as csv"
+        ) from None
+    try:
+        file = pq.ParquetFile(io.BytesIO(content))
+        if file.metadata.num_rows * file.metadata.num_columns > LARGEST_TABLE:
+            raise UsageError(
+                f"{name}: {file.metadata.num_rows:,} rows of {file.metadata.num_columns:,} columns are more than"
+                f" {LARGEST_TABLE:,} cells; leave columns or rows out"
+            )
+        table = file.read()
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise UsageError(f"{name}: {one_line(str(error))}; save it as parquet again") from None
+    names = [str(column) for column in table.column_names]
+    columns: list[list[str]] = []
+    for index, column in enumerate(table.columns):
+        kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+        if pa.types.is_floating(kind) or pa.types.is_decimal(kind):
+            columns.append(["" if value is None else _float_text(float(value)) for value in column.to_pylist()])
+        elif pa.types.is_boolean(kind) or pa.types.is_integer(kind):
+            columns.append(["" if value is None else str(int(value)) for value in column.to_pylist()])
+        elif pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_null(kind):
+            columns.append(["" if value is None else str(value).strip() for value in column.to_pylist()])
+        else:
+            raise UsageError(
+                f"{name}: column {show(names[index])}: {one_line(str(kind))} is neither number, text nor boolean;"
+                " convert the column or leave it out"
+            )
+
+    def rows() -> Iterator[tuple[str, Sequence[str]]]:
+        for row, cells in enumerate(zip(*columns, strict=True), 1):
+            yield f"row {row}", cells
+
+    return names, rows
+
+
+def _float_text(value: float) -> str:
+    return str(int(value)) if value.is_integer() and abs(value) < 1e18 else repr(value)

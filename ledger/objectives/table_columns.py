@@ -1,0 +1,165 @@
+"""Columns of a dataset: numbers, text or classes, and the checks of each."""
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ledger.errors import UsageError
+from ledger.objectives.table_cells import Rows
+from ledger.text import nearest, show
+
+# Largest number of different texts in a column. A column with more of them contains names or free text, from which a
+# model cannot learn.
+MOST_TEXTS = 100
+
+_MISSING = frozenset({"", "na", "nan", "null"})
+_WHOLE = re.compile(r"[+-]?[0-9]{1,18}")
+
+
+@dataclass
+class Column:
+    """Summary of a column's cells.
+
+    Attributes
+    ----------
+    name : str
+    cells, missing, numbers : int
+        Counts of all cells, of the missing ones and of the numbers.
+    first_text, first_missing, first_fraction : (str, str) or None
+        Place and text of the first cell of that kind.
+    texts : set of str
+        The different texts of the cells; of a feature, at most one more than `MOST_TEXTS`.
+    """
+
+    name: str
+    cells: int = 0
+    missing: int = 0
+    numbers: int = 0
+    first_text: tuple[str, str] | None = None
+    first_missing: tuple[str, str] | None = None
+    first_fraction: tuple[str, str] | None = None
+    texts: set[str] = field(default_factory=set)
+
+    @property
+    def is_text(self) -> bool:
+        """Whether a cell is neither a number nor missing."""
+        return self.first_text is not None
+
+
+def check_names(names: Sequence[str], target: str, file: str, line: str) -> None:
+    """Raise UsageError unless the columns have different names, and the target and a feature are among them.
+
+    Parameters
+    ----------
+    file, line : str
+        Name of the file and, where it has lines, the place of the column names; for messages.
+    """
+    for place, column in enumerate(names, 1):
+        if not column:
+            raise UsageError(f"{file}: {line}column {place} has no name; name it")
+        if column in names[: place - 1]:
+            raise UsageError(f"{file}: {line}two columns have the name {show(column)}; rename one of them")
+    if target not in names:
+        separator = next((mark for mark in ";\t|" if len(names) == 1 and mark in names[0]), None)
+        hint = f"; separate the columns by commas, not by {show(separator)}" if separator else nearest(target, names)
+        raise UsageError(f"{file}: no column is named {show(target)}, which is the target{hint}")
+    if len(names) == 1:
+        raise UsageError(f"{file}: the target {show(target)} is the only column; add columns to learn from")
+
+
+def inspect(names: Sequence[str], rows: Rows, target: str, file: str) -> list[Column]:
+    """Read all rows once, and return a summary of each column.
+
+    Raises
+    ------
+    UsageError
+        A number is not finite, or the file has no rows.
+    """
+    columns = [Column(name) for name in names]
+    limits = [math.inf if name == target else MOST_TEXTS for name in names]
+    for place, cells in rows():
+        for column, limit, cell in zip(columns, limits, cells, strict=True):
+            column.cells += 1
+            number = parse_number(cell)
+            if number is None:
+                if column.first_text is None:
+                    column.first_text = (place, cell)
+            elif math.isnan(number):
+                column.missing += 1
+                if column.first_missing is None:
+                    column.first_missing = (place, cell)
+                continue
+            elif math.isinf(number):
+                raise UsageError(
+                    f"{file}: {place}, column {show(column.name)}: {show(cell)} is not finite; write a number, or leave"
+                    " the cell empty where it is missing"
+                )
+            else:
+                column.numbers += 1
+                if column.first_fraction is None and not (_WHOLE.fullmatch(cell) or number.is_integer()):
+                    column.first_fraction = (place, cell)
+            if len(column.texts) <= limit:
+                column.texts.add(cell)
+    if not columns[0].cells:
+        raise UsageError(f"{file}: no rows; add them below the names of the columns")
+    return columns
+
+
+def parse_number(cell: str) -> float | None:
+    """Return the number in a cell, NaN where it is missing, and None where the cell is text."""
+    if cell.lower() in _MISSING:
+        return math.nan
+    try:
+        return None if "_" in cell else float(cell)
+    except ValueError:
+        return None
+
+
+def parse_whole(cell: str) -> int:
+    """Return the whole number in a cell."""
+    return int(cell) if _WHOLE.fullmatch(cell) else int(float(cell))
+
+
+def check_feature(column: Column, file: str) -> None:
+    """Raise UsageError where a feature is empty, mixes numbers with text, or has too many different texts."""
+    where = f"column {show(column.name)}"
+    if column.missing == column.cells:
+        raise UsageError(f"{file}: {where} has no value in any row; leave it out")
+    if column.first_text is None:
+        return
+    place, text = column.first_text
+    if column.numbers > (column.cells - column.missing) / 2:
+        raise UsageError(
+            f"{file}: {place}, {where}: {show(text)} is text in a column of numbers; correct it, or leave the cell"
+            " empty where the number is missing"
+        )
+    if len(column.texts) > MOST_TEXTS:
+        raise UsageError(
+            f"{file}: {where} has more than {MOST_TEXTS} different texts, like names or free text; leave it out, or"
+            " put the texts into groups"
+        )
+
+
+def labels(column: Column, file: str) -> tuple[Any, ...]:
+    """Return the classes of the target, sorted: all str or all int.
+
+    Raises
+    ------
+    UsageError
+        A class is missing, or is a number with a fraction.
+    """
+    where = f"column {show(column.name)}"
+    if column.first_missing is not None:
+        place, _ = column.first_missing
+        raise UsageError(f"{file}: {place}, {where}: the class is missing; fill it in or leave the row out")
+    if column.is_text:
+        return tuple(sorted(column.texts))
+    if column.first_fraction is not None:
+        place, cell = column.first_fraction
+        raise UsageError(
+            f"{file}: {place}, {where}: {cell} has a fraction, but classes are text or whole numbers; the models do not"
+            " do regression, so put the numbers into ranges, or use an objective of your own"
+        )
+    return tuple(sorted({parse_whole(cell) for cell in column.texts}))

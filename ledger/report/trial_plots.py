@@ -1,0 +1,233 @@
+"""Plots of trials: convergence, parallel coordinates, and each parameter against the loss."""
+
+from collections import Counter
+from collections.abc import Sequence
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+
+from ledger.database.rows import TrialRow
+from ledger.report import axes, labels
+from ledger.report.content import SHOWN, Content
+from ledger.report.section import Plot, Section
+from ledger.report.theme import AZURE, BLUE, GREY, ORANGE, SKY, VERMILLION
+from ledger.study.space import Categorical, Dimension
+from ledger.text import one_line
+
+# Seed of the random positions of points within a category.
+_SEED = 0
+
+
+def convergence(content: Content) -> Section:
+    """Return the losses by trial, the best loss so far, and the mean loss of each iteration."""
+    if content.best is None:
+        return Section("convergence", "Convergence", f"No trial is complete yet{_other_states(content)}.")
+    shown = [trial for trial in content.shown if trial.state == "complete"]
+    traces = [
+        go.Scatter(
+            x=[trial.number for trial in shown],
+            y=[trial.result for trial in shown],
+            mode="markers",
+            name="loss of a trial",
+            marker={"color": SKY, "size": 7 if len(shown) < 300 else 4},
+            customdata=[_description(trial) for trial in shown],
+            hovertemplate="%{customdata}<br>loss %{y:.6g}<extra></extra>",
+        )
+    ]
+    numbers, losses = _best_so_far(content)
+    traces.append(
+        go.Scatter(
+            x=numbers,
+            y=losses,
+            mode="lines",
+            name="best so far",
+            line={"color": BLUE, "width": 3, "shape": "hv"},
+            hovertemplate="best after trial %{x}: %{y:.6g}<extra></extra>",
+        )
+    )
+    if not content.is_steady:
+        means = _iteration_means(content)
+        traces.append(
+            go.Scatter(
+                x=[middle for middle, _, _ in means],
+                y=[mean for _, mean, _ in means],
+                mode="lines+markers" if len(means) < 100 else "lines",
+                name="mean of an iteration",
+                line={"color": ORANGE, "width": 1.5, "dash": "dot"},
+                marker={"symbol": "diamond", "size": 9},
+                customdata=[number for _, _, number in means],
+                hovertemplate="mean of iteration %{customdata}: %{y:.6g}<extra></extra>",
+            )
+        )
+    failed = [trial for trial in content.shown if trial.state == "failed"]
+    if failed:
+        traces.append(_failed_trace([trial.number for trial in failed], failed, shown))
+    layout = {"height": 400, "xaxis": {"title": {"text": "trial"}}, "yaxis": axes.loss_axis(content)}
+    figure = go.Figure(traces, layout)
+    if len(content.ledger.trials) == 1:
+        figure.update_xaxes(range=[-1, 1], dtick=1)
+    best = f"Best loss {labels.number(content.best.result)}, at trial {content.best.number}"
+    complete = labels.plural(len(content.complete), "is complete", "are complete")
+    caption = f"{best} of {len(content.ledger.trials)}; {complete}{_other_states(content)}."
+    if content.is_steady:
+        caption += " In steady mode each trial is replaced when it ends, so iterations have no means."
+    return Section("convergence", "Convergence", caption + _sample_note(content), [Plot(figure, caption)])
+
+
+def parallel(content: Content) -> Section:
+    """Return parallel coordinates: one line for each complete trial, through its parameters to its loss."""
+    title = "Parallel coordinates"
+    shown = sorted((trial for trial in content.shown if trial.state == "complete"), key=lambda trial: -trial.result)
+    if not shown:
+        return Section("parallel", title, "No trial is complete yet.")
+    losses = [trial.result for trial in shown]
+    loss_axis = axes.parallel_loss_axis(losses, logarithmic=axes.is_logarithmic(content))
+    dimensions = [
+        axes.parallel_axis(dimension, [trial.params[dimension.name] for trial in shown])
+        for dimension in content.study.space.dimensions
+    ]
+    dimensions.append(loss_axis)
+    # negative, because Plotly draws the highest colour on top, and the lowest losses are to be visible
+    colours = [-value for value in loss_axis["values"]]
+    ticks = {"tickvals": [-value for value in loss_axis["tickvals"]], "ticktext": loss_axis["ticktext"]}
+    figure = go.Figure(
+        go.Parcoords(
+            dimensions=dimensions,
+            line={"color": colours, "coloraxis": "coloraxis"},
+            labelfont={"size": 13},
+            tickfont={"size": 12},
+            # invisible, because the ends of each axis have ticks
+            rangefont={"size": 1, "color": "rgba(0,0,0,0)"},
+            unselected={"line": {"color": GREY, "opacity": 0.08}},
+        ),
+        {
+            "height": 430,
+            "margin": {"l": 60, "r": 20, "t": 56, "b": 24},
+            "coloraxis": {"colorbar": {"title": {"text": "loss"}, **ticks}},
+        },
+    )
+    caption = (
+        f"Each of {labels.plural(len(shown), 'line is a complete trial', 'lines is a complete trial')}, from its"
+        " parameters to its loss at the right, which also sets the colour. Drag along an axis to select the lines that"
+        " pass there."
+    )
+    size = (max(900, 150 * len(dimensions)), 460)
+    return Section("parallel", title, caption + _sample_note(content), [Plot(figure, caption)], size)
+
+
+def parameters(content: Content) -> Section:
+    """Return one plot for each parameter: its values against the loss."""
+    title = "Parameters against the loss"
+    if content.best is None:
+        return Section("parameters", title, "No trial is complete yet.")
+    plots = [_parameter(content, dimension) for dimension in content.study.space.dimensions]
+    caption = "Each point is a complete trial, and the star is the best one. A cross at the top is a failed trial."
+    return Section("parameters", title, caption + _sample_note(content), plots, (420, 300))
+
+
+def _parameter(content: Content, dimension: Dimension) -> Plot:
+    assert content.best is not None
+    shown = [trial for trial in content.shown if trial.state == "complete"]
+    failed = [trial for trial in content.shown if trial.state == "failed"]
+    random = np.random.default_rng(_SEED)
+
+    def positions(trials: Sequence[TrialRow]) -> list[Any]:
+        values = [trial.params[dimension.name] for trial in trials]
+        if not isinstance(dimension, Categorical):
+            return values
+        offsets = random.uniform(-0.25, 0.25, len(values))
+        return [dimension.choices.index(value) + offset for value, offset in zip(values, offsets, strict=True)]
+
+    values = [labels.escaped(labels.value(trial.params[dimension.name]), 60) for trial in shown]
+    traces = [
+        go.Scatter(
+            x=positions(shown),
+            y=[trial.result for trial in shown],
+            mode="markers",
+            marker={"color": AZURE, "size": 6 if len(shown) < 300 else 4, "opacity": 0.8},
+            customdata=[[trial.number, value] for trial, value in zip(shown, values, strict=True)],
+            hovertemplate="trial %{customdata[0]}<br>%{customdata[1]}<br>loss %{y:.6g}<extra></extra>",
+        ),
+        go.Scatter(
+            x=positions([content.best]),
+            y=[content.best.loss],
+            mode="markers",
+            marker={"color": ORANGE, "size": 14, "symbol": "star", "line": {"width": 1, "color": "#5a3d00"}},
+            hovertemplate=f"best: trial {content.best.number}<br>loss %{{y:.6g}}<extra></extra>",
+        ),
+    ]
+    if failed:
+        traces.append(_failed_trace(positions(failed), failed, shown))
+    figure = go.Figure(traces, {**axes.parameter_layout(dimension), "yaxis": axes.loss_axis(content)})
+    best = one_line(labels.value(content.best.params[dimension.name]), 60)
+    return Plot(figure, f"{one_line(dimension.name, 60)}: {_extent(dimension)}; best {best}.")
+
+
+def _failed_trace(positions: list[Any], failed: Sequence[TrialRow], complete: Sequence[TrialRow]) -> go.Scatter:
+    return go.Scatter(
+        x=positions,
+        y=[max(trial.result for trial in complete)] * len(failed),
+        mode="markers",
+        name="failed, without a loss",
+        marker={"color": VERMILLION, "size": 9, "symbol": "x-thin", "line": {"width": 2, "color": VERMILLION}},
+        customdata=[trial.number for trial in failed],
+        hovertemplate="trial %{customdata} failed<extra></extra>",
+    )
+
+
+def _best_so_far(content: Content) -> tuple[list[int], list[float]]:
+    """Return the trials at which the best loss changes, and the last complete trial, with the best loss at each."""
+    numbers: list[int] = []
+    losses: list[float] = []
+    for trial in content.complete:
+        if not losses or trial.result < losses[-1]:
+            numbers.append(trial.number)
+            losses.append(trial.result)
+    last = content.complete[-1].number
+    return ([*numbers, last], [*losses, losses[-1]]) if numbers[-1] != last else (numbers, losses)
+
+
+def _iteration_means(content: Content) -> list[tuple[float, float, int]]:
+    """Return for each told iteration the mean of its trials' numbers, its mean loss, and its own number."""
+    middles = {
+        number: float(np.mean([trial.number for trial in trials]))
+        for number, trials in groupby(content.ledger.trials, key=lambda trial: trial.iteration)
+    }
+    means = [
+        (middles[iteration.number], iteration.mean_loss, iteration.number)
+        for iteration in content.ledger.iterations
+        if iteration.mean_loss is not None and iteration.number in middles
+    ]
+    return means[:: 1 + len(means) // SHOWN]
+
+
+def _description(trial: TrialRow) -> str:
+    lines = [f"trial {trial.number}, iteration {trial.iteration}"]
+    for name, value in list(trial.params.items())[:8]:
+        lines.append(f"{labels.escaped(name, 30)} = {labels.escaped(labels.value(value), 30)}")
+    return "<br>".join(lines)
+
+
+def _other_states(content: Content) -> str:
+    counts = Counter(trial.state for trial in content.ledger.trials)
+    parts = [f"{counts[state]} {state}" for state in ("running", "pending", "failed", "cancelled") if counts[state]]
+    return f", {', '.join(parts)}" if parts else ""
+
+
+def _sample_note(content: Content) -> str:
+    """Return a sentence for the caption where only some of the trials are drawn."""
+    if len(content.shown) == len(content.ledger.trials):
+        return ""
+    return (
+        f" Shown are {len(content.shown):,} of {len(content.ledger.trials):,} trials: the {SHOWN // 2:,} best, and"
+        " others at even distances."
+    )
+
+
+def _extent(dimension: Dimension) -> str:
+    if isinstance(dimension, Categorical):
+        return labels.plural(len(dimension.choices), "choice", "choices")
+    scale = ", on a logarithmic axis" if dimension.prior == "log-uniform" else ""
+    return f"{labels.value(dimension.low)} to {labels.value(dimension.high)}{scale}"

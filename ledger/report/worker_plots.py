@@ -1,0 +1,126 @@
+"""The timeline of a report: the attempts of each worker, and how they ended."""
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import plotly.graph_objects as go
+
+from ledger.database.rows import AttemptRow
+from ledger.report import labels
+from ledger.report.content import Content
+from ledger.report.section import Plot, Section
+from ledger.report.theme import OUTCOMES
+
+# Largest number of workers that get a row.
+ROWS = 100
+# Largest number of attempts of which each gets a bar. With more, consecutive attempts with the same outcome share a bar
+# where the gap between them is at most this share of the timeline's length.
+BARS, LARGEST_GAP = 2_000, 1 / 2_000
+
+
+def timeline(content: Content) -> Section:
+    """Return a bar for each attempt, from its claim to its end, in the row of its worker."""
+    title = "Workers"
+    attempts = [attempt for attempt in content.ledger.attempts if attempt.claimed_at is not None]
+    if not attempts:
+        return Section("timeline", title, "No trial has been claimed yet.")
+    by_worker: dict[str, list[AttemptRow]] = {}
+    for attempt in attempts:
+        by_worker.setdefault(attempt.worker, []).append(attempt)
+    busiest = sorted(by_worker, key=lambda name: -len(by_worker[name]))[:ROWS]
+    rows = sorted(busiest, key=lambda name: min(attempt.claimed_at for attempt in by_worker[name]), reverse=True)
+    now = content.ledger.at
+    start = min(attempt.claimed_at for attempt in attempts)
+    seconds = (max(attempt.ended_at or now for attempt in attempts) - start).total_seconds() or 1.0
+    gap = seconds * LARGEST_GAP if len(attempts) > BARS else -1.0
+    height = max(18, min(34, 900 // len(rows))) * len(rows)
+    figure = go.Figure(
+        _bars([by_worker[name] for name in rows], now, gap),
+        {
+            "barmode": "overlay",
+            "showlegend": True,
+            "height": 110 + height,
+            "xaxis": {"type": "date", "title": {"text": "time (UTC)"}},
+            "yaxis": {
+                "tickvals": list(range(len(rows))),
+                "ticktext": [labels.escaped(name, 18) for name in rows],
+                "range": [-0.6, len(rows) - 0.4],
+                "showgrid": False,
+            },
+        },
+    )
+    counts = Counter(_outcome(attempt) for attempt in attempts)
+    caption = (
+        f"{labels.plural(len(attempts), 'attempt', 'attempts')} of"
+        f" {labels.plural(len(by_worker), 'worker', 'workers')}:"
+        f" {', '.join(f'{counts[outcome]} {outcome}' for outcome in OUTCOMES if counts[outcome])}. Each bar is an"
+        " attempt, from its claim to its end, in the row of its worker."
+    )
+    if gap > 0:
+        caption += " Consecutive attempts with the same outcome share a bar."
+    if len(by_worker) > ROWS:
+        caption += f" Shown are the {ROWS} workers with the most attempts."
+    return Section("timeline", title, caption, [Plot(figure, caption)], (900, 140 + height))
+
+
+def _bars(rows: Sequence[Sequence[AttemptRow]], now: datetime, gap: float) -> list[go.Bar]:
+    """Return a trace for each outcome, with the bars of all workers."""
+    by_outcome: dict[str, list[dict[str, Any]]] = {outcome: [] for outcome in OUTCOMES}
+    for row, attempts in enumerate(rows):
+        for run in _runs(attempts, now, gap):
+            start = run[0].claimed_at
+            seconds = max(((attempt.ended_at or now) - start).total_seconds() for attempt in run)
+            bar = {"row": row, "start": start, "seconds": seconds, "text": _hover_text(run, seconds)}
+            by_outcome[_outcome(run[0])].append(bar)
+    is_crowded = sum(map(len, by_outcome.values())) > 300
+    return [
+        go.Bar(
+            y=[bar["row"] for bar in bars],
+            base=[bar["start"].isoformat() for bar in bars],
+            x=[1_000 * bar["seconds"] for bar in bars],
+            orientation="h",
+            width=0.72,
+            name=outcome,
+            # an outline in the bar's own colour keeps a bar visible that is narrower than a pixel
+            marker={
+                "color": OUTCOMES[outcome],
+                "line": {"width": 1, "color": OUTCOMES[outcome] if is_crowded else "rgba(0,0,0,0.45)"},
+            },
+            customdata=[bar["text"] for bar in bars],
+            hovertemplate="%{customdata}<extra></extra>",
+        )
+        for outcome, bars in by_outcome.items()
+        if bars
+    ]
+
+
+def _runs(attempts: Sequence[AttemptRow], now: datetime, gap: float) -> list[list[AttemptRow]]:
+    """Group consecutive attempts of one worker that have the same outcome and at most `gap` seconds between them."""
+    runs: list[list[AttemptRow]] = []
+    for attempt in sorted(attempts, key=lambda attempt: (attempt.claimed_at, attempt.trial)):
+        last = runs[-1] if runs else []
+        if (
+            last
+            and last[-1].outcome == attempt.outcome
+            and (attempt.claimed_at - (last[-1].ended_at or now)).total_seconds() <= gap
+        ):
+            last.append(attempt)
+        else:
+            runs.append([attempt])
+    return runs
+
+
+def _hover_text(run: Sequence[AttemptRow], seconds: float) -> str:
+    first = run[0]
+    worker, outcome = labels.escaped(first.worker, 60), _outcome(first)
+    if len(run) > 1:
+        trials = [attempt.trial for attempt in run]
+        return f"{worker}<br>{len(run)} attempts, {outcome}<br>trials {min(trials)} to {max(trials)}, {seconds:.3g} s"
+    error = f"<br>{labels.escaped(first.error, 80)}" if first.error else ""
+    return f"{worker}<br>trial {first.trial}, attempt {first.number}: {outcome}<br>{seconds:.3g} s{error}"
+
+
+def _outcome(attempt: AttemptRow) -> str:
+    return attempt.outcome or "running"

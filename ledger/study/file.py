@@ -1,0 +1,417 @@
+"""The settings of a study: the tables of a study file, and the options and environment variables that override them."""
+
+import re
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Annotated, Any, TypeVar
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic.fields import FieldInfo
+
+from ledger.errors import UsageError, first_fault
+from ledger.objectives import DEFAULT_SPACES, MODELS, check, metrics, tabular
+from ledger.objectives.datasets import CLASSES
+from ledger.study.space import Space
+from ledger.study.spec import (
+    LARGEST_BUDGET,
+    MODES,
+    Count,
+    Data,
+    Limits,
+    Mode,
+    Objective,
+    ObjectiveSettings,
+    OneOf,
+    OptimizerSettings,
+    Resolved,
+    Seed,
+    StudySpec,
+    Table,
+    initial_points,
+)
+from ledger.text import nearest, one_line, show
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+T = TypeVar("T", bound=Table)
+
+
+class StudyTable(Table):
+    """The [study] table.
+
+    Attributes
+    ----------
+    name : str or None
+        Unique in a ledger; None for a name that is made from the settings.
+    seed : int
+    iterations : int
+        The budget in iterations. `trials` replaces it.
+    trials : int or None
+        The budget in trials.
+    batch_size : int
+    mode : str
+    workers : int or None
+        Number of workers that `ledger run` starts.
+    """
+
+    name: str | None = Field(default=None, description="The study's name. Default: made from the settings.")
+    seed: Seed = Field(default=42, description="The seed of all random numbers.")
+    iterations: Count = Field(
+        default=3, description="The budget as a number of iterations, each of which proposes one batch of trials."
+    )
+    trials: Annotated[int | None, Field(ge=1, le=LARGEST_BUDGET)] = Field(
+        default=None, description="The budget as a number of trials; the last batch may be smaller."
+    )
+    batch_size: Count = Field(
+        default=2, description="Trials proposed in each iteration; in steady mode, trials kept in flight."
+    )
+    mode: Annotated[Mode, OneOf(MODES)] = Field(
+        default="batch",
+        description="batch: an iteration ends before the next is proposed, and the same seed gives the same study."
+        " steady: each trial that ends is replaced at once, so no worker waits for the slowest trial, and the study"
+        " depends on the order in which trials end.",
+    )
+    workers: Annotated[int | None, Field(ge=1, le=1_000)] = Field(
+        default=None,
+        description="Workers to start on this machine. Default: one for each core, at most the batch size.",
+    )
+
+    @field_validator("name")
+    @classmethod
+    def _well_formed(cls, value: str | None) -> str | None:
+        if value is not None and not _NAME.fullmatch(value):
+            raise ValueError(
+                f"name {show(value)} must be 1 to 100 letters, digits, dots, underscores or hyphens, "
+                "with a letter or digit first"
+            )
+        return value
+
+    @model_validator(mode="after")
+    def _one_budget(self) -> "StudyTable":
+        if {"iterations", "trials"} <= self.model_fields_set:
+            raise ValueError("iterations and trials exclude each other; leave one out")
+        if self.budget > LARGEST_BUDGET:
+            raise ValueError(
+                f"{self.iterations} iterations of {self.batch_size} trials are {self.budget} trials; a budget has at"
+                f" most {LARGEST_BUDGET}"
+            )
+        return self
+
+    @property
+    def budget(self) -> int:
+        """Number of trials to propose."""
+        return self.trials or self.iterations * self.batch_size
+
+
+class ObjectiveTable(ObjectiveSettings):
+    """The [objective] table.
+
+    Attributes
+    ----------
+    data : str or None
+        Path of a dataset's file.
+    target : str or None
+        Column of the file that holds the class.
+    """
+
+    data: str | None = Field(
+        default=None,
+        min_length=1,
+        description="Train on this csv or parquet file, whose content the ledger keeps, up to"
+        f" {tabular.LARGEST_FILE // 1024**2} MB.",
+    )
+    target: str | None = Field(default=None, min_length=1, description="The column of the file that holds the class.")
+
+
+TABLES: Mapping[str, type[Table]] = MappingProxyType(
+    {"study": StudyTable, "objective": ObjectiveTable, "optimizer": OptimizerSettings, "limits": Limits}
+)
+
+
+@dataclass(frozen=True)
+class Option:
+    """A key of a study file that a command's option and an environment variable can set.
+
+    Attributes
+    ----------
+    table, key : str
+        The place in the file.
+    variable : str
+        Name of the environment variable.
+    """
+
+    table: str
+    key: str
+    variable: str
+
+    @property
+    def flag(self) -> str:
+        """The option of the command."""
+        return f"--{self.key.replace('_', '-')}"
+
+    @property
+    def field(self) -> FieldInfo:
+        """Type, limits, default and description of the value."""
+        return TABLES[self.table].model_fields[self.key]
+
+    def __str__(self) -> str:
+        return f"{self.flag} or {self.variable}"
+
+
+# Other variables have the name of their option.
+_VARIABLES = {
+    "model": "MODEL_CHOICE",
+    "iterations": "NUM_ITERATIONS",
+    "batch_size": "NUM_HYPERPARAM_SETS",
+    "seed": "SEED",
+    "name": "LEDGER_STUDY",
+}
+
+# Each option by its key, in the order in which a help page lists them.
+OPTIONS: Mapping[str, Option] = MappingProxyType(
+    {
+        key: Option(table, key, _VARIABLES.get(key, f"LEDGER_{key.upper()}"))
+        for table, keys in (
+            ("objective", ("model", "dataset", "data", "target", "cv", "metric")),
+            ("study", ("iterations", "trials", "batch_size", "mode", "seed", "name")),
+            ("optimizer", ("base_estimator", "acq_func")),
+            ("limits", ("trial_timeout",)),
+        )
+        for key in keys
+    }
+)
+
+# A key -> the other keys that it replaces where they come from a place that counts less.
+_ALSO_REPLACED = {
+    "model": ("function",),
+    "dataset": ("function", "data", "target"),
+    "data": ("function", "dataset"),
+    "iterations": ("trials",),
+    "trials": ("iterations",),
+}
+
+
+def replaced_by(keys: Iterable[str]) -> set[str]:
+    """Return the keys that do not count where a place that counts more has `keys`.
+
+    The command line counts more than the environment, and the environment counts more than a study file.
+
+    Examples
+    --------
+    >>> sorted(replaced_by(["seed", "trials"]))
+    ['iterations', 'seed', 'trials']
+    """
+    return {replaced for key in keys for replaced in (key, *_ALSO_REPLACED.get(key, ()))}
+
+
+def assemble(
+    options: Mapping[str, Any], file: Path | None = None, tables: Mapping[str, Mapping[str, Any]] | None = None
+) -> StudySpec:
+    """Make a study from a study file and options.
+
+    Parameters
+    ----------
+    options : mapping
+        From the command line or the environment, by the keys of `OPTIONS`; they override the file. None means not
+        given.
+    file : Path, optional
+        A TOML file with the tables [study], [space], [optimizer], [objective] and [limits], each of which may be
+        missing. A path under [objective] data starts from the file's folder.
+    tables : mapping, optional
+        The same tables, without a file.
+
+    Returns
+    -------
+    StudySpec
+        The study. Its name is made from the settings if none was given.
+
+    Raises
+    ------
+    UsageError
+        A setting is not valid. The message has the first fault, with its place and what is allowed.
+
+    Examples
+    --------
+    >>> study = assemble({"model": "svm", "iterations": 5, "batch_size": 4})
+    >>> study.name, study.budget
+    ('svm-42-1ab73a', 20)
+    >>> own = {"objective": {"function": "my.code:loss"}, "space": {"x": {"type": "real", "low": 0, "high": 1}}}
+    >>> assemble({"trials": 30}, tables=own).objective.function
+    'my.code:loss'
+    >>> assemble({"trials": 0})
+    Traceback (most recent call last):
+    ledger.errors.UsageError: --trials or LEDGER_TRIALS: 0 must be greater than or equal to 1
+    """
+    settings = _Settings(options, file, tables)
+    table = settings.read(StudyTable, "study")
+    objective = settings.objective()
+    study = StudySpec(
+        name=table.name or "",
+        seed=table.seed,
+        budget=table.budget,
+        batch_size=table.batch_size,
+        mode=table.mode,
+        objective=objective,
+        space=settings.space(objective),
+        optimizer=settings.read(OptimizerSettings, "optimizer"),
+        limits=settings.read(Limits, "limits"),
+        resolved=Resolved(initial_points=initial_points(table.budget, table.batch_size)),
+    )
+    if study.name:
+        return study
+    label = re.sub(r"[^A-Za-z0-9._-]", "-", objective.label).lstrip("._-")[:80] or "function"
+    return study.model_copy(update={"name": f"{label}-{study.seed}-{study.spec_hash[:6]}"})
+
+
+def workers(file: Path | None) -> int | None:
+    """Return the number of workers that a study file asks for, or None. Raises UsageError as `assemble` does."""
+    return _Settings({}, file).read(StudyTable, "study").workers
+
+
+class _Settings:
+    """Options over the tables of a study file; it knows the place of each value."""
+
+    def __init__(
+        self, options: Mapping[str, Any], file: Path | None, tables: Mapping[str, Mapping[str, Any]] | None = None
+    ) -> None:
+        self._options = {key: value for key, value in options.items() if value is not None}
+        self._file = file
+        self._tables: Mapping[str, Any] = _read_file(file) if file is not None else tables or {}
+        for name, table in self._tables.items():
+            self._check(name, table)
+
+    def _check(self, name: str, table: Any) -> None:
+        known = (*TABLES, "space")
+        if name not in known:
+            raise UsageError(f"{self._prefix}unknown table [{one_line(name, 80)}]{nearest(name, known)}")
+        if not isinstance(table, dict):
+            raise UsageError(f"{self._prefix}{name} is {show(table)}, not a table; write [{name}] on a line of its own")
+        if name != "space":
+            keys = TABLES[name].model_fields
+            for key in table:
+                if key not in keys:
+                    raise UsageError(f"{self._prefix}[{name}] unknown key {show(key)}{nearest(key, keys)}")
+
+    @property
+    def _prefix(self) -> str:
+        return f"{_shown(self._file)}: " if self._file is not None else ""
+
+    def _place(self, table: str, key: str) -> str:
+        if key in self._options and OPTIONS[key].table == table:
+            return str(OPTIONS[key])
+        if not key and self._file is None and not self._tables:
+            return ""  # options alone are at fault
+        return f"{self._prefix}[{table}] {key}".rstrip()
+
+    @contextmanager
+    def _at(self, table: str, key: str) -> Iterator[None]:
+        """Put the place of a value before the message of a UsageError of the block."""
+        try:
+            yield
+        except UsageError as error:
+            raise UsageError(f"{self._place(table, key)}: {error}") from None
+
+    def read(self, kind: type[T], name: str) -> T:
+        """Return a table as its model."""
+        of_options = {key: value for key, value in self._options.items() if OPTIONS[key].table == name}
+        replaced = replaced_by(of_options)
+        of_file = {key: value for key, value in self._tables.get(name, {}).items() if key not in replaced}
+        return self._validated(kind, name, {**of_file, **of_options})
+
+    def _validated(self, kind: type[T], name: str, values: Mapping[str, Any]) -> T:
+        try:
+            return kind(**values)
+        except ValidationError as error:
+            raise UsageError(first_fault(error, lambda key: self._place(name, key))) from None
+
+    def objective(self) -> Objective:
+        """Return the objective. A file of data is read as a whole and checked."""
+        table = self.read(ObjectiveTable, "objective")
+        settings = table.model_dump(exclude_unset=True, exclude={"data", "target"})
+        if table.data is None:
+            if table.target is not None:
+                raise UsageError(f"{self._place('objective', 'target')}: no file has this column; add --data")
+            objective = self._validated(Objective, "objective", settings)
+            classes = CLASSES.get(objective.dataset or "")
+        else:
+            objective, classes = self._objective_on_file(settings, table.data, table.target)
+        if objective.metric is not None:
+            with self._at("objective", "metric"):
+                metrics.check(objective.metric, str(objective.model), classes)
+        return objective
+
+    def _objective_on_file(
+        self, settings: Mapping[str, Any], path: str, target: str | None
+    ) -> tuple[Objective, int | None]:
+        """Return the objective on a file of data, and the number of its classes."""
+        if target is None:
+            raise UsageError(
+                f"{self._place('objective', 'data')}: the target is missing; name the column that holds the class by"
+                " --target"
+            )
+        folder = self._file.parent if self._file is not None and "data" not in self._options else Path()
+        file = folder / path
+        with self._at("objective", "data"):
+            content, file_format = tabular.read_file(file)
+        data = Data(
+            name=one_line(file.name),
+            sha256=tabular.digest(content),
+            target=target,
+            format=file_format,  # type: ignore[arg-type]  # one of two
+            rows=0,
+            content=content,
+        )
+        # faults of the settings first: those of the content take longer to find
+        objective = self._validated(Objective, "objective", {**settings, "data": data})
+        with self._at("objective", "data"):
+            rows = tabular.read(content, file_format, target, _shown(file))
+            tabular.check_classes(rows, objective.cv, target, _shown(file))
+        data = data.model_copy(update={"rows": len(rows.classes)})
+        return objective.model_copy(update={"data": data}), len(rows.labels)
+
+    def space(self, objective: Objective) -> Space:
+        """Return the space of the file, or the default space of the model."""
+        place = self._place("space", "") or "[space]"
+        if "space" in self._tables:
+            space = Space.from_toml(self._tables["space"], place)
+        elif objective.model is None:
+            raise UsageError(
+                f"{place} is missing: an objective of your own has no default space; add the table to the file"
+            )
+        else:
+            space = Space.from_toml(DEFAULT_SPACES[objective.model], place)
+        if objective.model is not None:
+            try:
+                check(objective.model, space.names)
+            except UsageError as error:
+                of_file = self._tables.get("objective", {})
+                chosen = "model" in self._options and of_file.get("model", MODELS[0]) != objective.model
+                source = f" (the model is from {OPTIONS['model']})" if chosen or "function" in of_file else ""
+                raise UsageError(f"{place} {error}{source}") from None
+        return space
+
+
+def _shown(file: Path) -> str:
+    return one_line(str(file))
+
+
+def _read_file(file: Path) -> dict[str, Any]:
+    try:
+        text = file.read_bytes().decode()
+    except OSError as error:
+        raise UsageError(f"{_shown(file)}: {error.strerror}; give the path of a study file") from None
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{_shown(file)}: not UTF-8 at byte {error.start}; save the file as UTF-8") from None
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        reason, _, at = str(error).partition(" (at ")
+        line, column = text.count("\n") + 1, len(text) - text.rfind("\n")  # the end of the document
+        if match := re.match(r"line (\d+), column (\d+)", at):
+            line, column = int(match[1]), int(match[2])
+        raise UsageError(f"{_shown(file)}: line {line}, column {column}: {reason}; correct the TOML there") from None
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits, or deeply nested brackets
+        raise UsageError(f"{_shown(file)}: {error}; correct the TOML") from None

@@ -1,0 +1,196 @@
+"""The trials of one claim on a worker: waiting, in training, or finished and not delivered."""
+
+import json
+import logging
+import math
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ledger.database import protocol
+from ledger.database.protocol import Claimed, Completed
+from ledger.logs import log_event
+from ledger.text import last_line
+from ledger.worker.outcome import Outcome
+
+_log = logging.getLogger("ledger.worker")
+
+# Seconds after a claim of several trials until the finished ones are delivered and the waiting ones are released. So
+# none of them waits for a trial that turns out to be long.
+DELIVERY_SECONDS = 0.5
+
+# `Session.call` or `Session.try_call`, which make a call of the protocol.
+Call = Callable[..., Any]
+
+
+class ClaimedTrials:
+    """The trials of one claim, all of one study.
+
+    Parameters
+    ----------
+    claimed : sequence of Claimed
+        At least one, in the order in which they are to be trained.
+    worker : str
+        Name of the worker, for the log.
+
+    Attributes
+    ----------
+    attempts : int
+        Number of attempts that have started and ended.
+    due_at : float
+        Value of time.monotonic() at which to call `maintain`.
+    """
+
+    def __init__(self, claimed: Sequence[Claimed], worker: str) -> None:
+        self._worker = worker
+        # the trials that have not ended, and how many of the first of them the trainer has
+        self._unfinished = deque(claimed)
+        self._in_trainer = 0
+        self._undelivered: list[tuple[Claimed, Outcome]] = []
+        self.attempts = 0
+        now = time.monotonic()
+        self._heartbeat_at = now + claimed[0].heartbeat_seconds
+        self.due_at = min(self._heartbeat_at, now + DELIVERY_SECONDS if len(claimed) > 1 else math.inf)
+        if len(claimed) == 1:
+            self._log("claimed", claimed, f" claimed: {json.dumps(claimed[0].params)}", params=claimed[0].params)
+        else:
+            self._log("claimed", claimed, " claimed")
+
+    def start(self) -> list[Claimed]:
+        """Return the trials to train, which now count as the trainer's; empty where all have ended."""
+        self._in_trainer = len(self._unfinished)
+        return list(self._unfinished)
+
+    def finish(self, outcome: Outcome) -> None:
+        """Keep the outcome of the trial in training until it is delivered."""
+        self._undelivered.append((self._end_first(), outcome))
+
+    def withdraw(self, count: int) -> None:
+        """Record that the last `count` trials of the trainer will not start."""
+        self._in_trainer -= count
+
+    def keep_first(self) -> None:
+        """Record that no trial has started, and that only the first is to be kept."""
+        self._in_trainer = 1
+
+    def stop(self, *, killed: bool = False) -> None:
+        """Record that no unfinished trial will be trained; `killed`: training of the first had started."""
+        self._in_trainer = 0
+        self.attempts += killed
+
+    def release_soon(self) -> None:
+        """Make `maintain` due now where trials wait for their turn."""
+        if len(self._unfinished) > 1:
+            self.due_at = min(self.due_at, time.monotonic())
+
+    def maintain(self, call: Call) -> bool:
+        """Deliver outcomes, release waiting trials, and renew the claim of the trial in training.
+
+        Waiting trials are released before the first heartbeat is due, so at most one claim needs renewal.
+
+        Returns
+        -------
+        bool
+            False where the claim of the trial in training is gone.
+        """
+        self.deliver(call)
+        self.release(call)
+        current = self._unfinished[0]
+        if time.monotonic() >= self._heartbeat_at:
+            if not call(protocol.heartbeat, current):
+                message = ": the claim is gone, so its training was ended"
+                self._log("claim gone", [current], message, level=logging.WARNING)
+                self._end_first()
+                return False
+            self._heartbeat_at = time.monotonic() + current.heartbeat_seconds
+        self.due_at = self._heartbeat_at
+        return True
+
+    def postpone(self, seconds: float) -> None:
+        """Make `maintain` due only after so many seconds, because the database is unavailable."""
+        self.due_at = time.monotonic() + seconds
+
+    def release(self, call: Call) -> None:
+        """Release the trials that the trainer does not have: they are claimable at once, and no attempt is counted."""
+        waiting = list(self._unfinished)[self._in_trainer :]
+        if not waiting:
+            return
+        released = call(protocol.release, *waiting)
+        while len(self._unfinished) > self._in_trainer:
+            self._unfinished.pop()
+        self._log("released", [trial for trial in waiting if trial.claim in released], " released, not counted")
+        gone = [trial for trial in waiting if trial.claim not in released]
+        self._log("released", gone, ": not released, because the claim was gone already")
+
+    def deliver(self, call: Call) -> None:
+        """Write the outcomes to the ledger: all results in one statement, each failure in its own."""
+        results = [
+            Completed(trial, outcome.loss, outcome.metrics or {}, outcome.seconds)
+            for trial, outcome in self._undelivered
+            if outcome.loss is not None
+        ]
+        if results:
+            answers = call(protocol.complete_together, results)
+            self._undelivered = [(trial, outcome) for trial, outcome in self._undelivered if outcome.loss is None]
+            self._log_results(results, answers)
+        while self._undelivered:
+            trial, outcome = self._undelivered[0]
+            assert outcome.error is not None
+            answer = call(protocol.fail, trial, outcome.error, outcome.seconds, outcome.kind)
+            del self._undelivered[0]
+            self._log_failure(trial, outcome.error, outcome.seconds, answer)
+
+    def log_abandoned(self) -> None:
+        """Log the trials that were neither released nor delivered."""
+        abandoned = [*self._unfinished, *(trial for trial, _ in self._undelivered)]
+        message = ": neither delivered nor released, so it returns to the queue when its lease ends"
+        self._log("abandoned", abandoned, message, level=logging.WARNING)
+
+    def _end_first(self) -> Claimed:
+        self.attempts += 1
+        self._in_trainer -= 1
+        return self._unfinished.popleft()
+
+    def _log_results(self, results: Sequence[Completed], answers: Sequence[str]) -> None:
+        """Log all accepted results in one line, since a short trial costs less than a line; each other one alone."""
+        accepted = []
+        for result, answer in zip(results, answers, strict=True):
+            if answer in ("stale", "unknown"):
+                message = f"{_summary(result)}; it came too late: the trial was claimed again, has ended or was deleted"
+                self._log("result", [result.held], message, loss=result.loss, seconds=result.seconds, answer=answer)
+            else:
+                accepted.append((result, answer))
+        if len(accepted) == 1:
+            ((result, answer),) = accepted
+            fields = {"loss": result.loss, "seconds": result.seconds, "answer": answer}
+            self._log("result", [result.held], _summary(result), **fields)
+        elif accepted:
+            losses, seconds = [result.loss for result, _ in accepted], [result.seconds for result, _ in accepted]
+            message = f": losses from {min(losses):.6g} to {max(losses):.6g} in {sum(seconds):.2f} s"
+            fields = {"losses": losses, "seconds": seconds, "answers": [answer for _, answer in accepted]}
+            self._log("results", [result.held for result, _ in accepted], message, **fields)
+
+    def _log_failure(self, trial: Claimed, error: str, seconds: float, answer: str) -> None:
+        reason = last_line(error)
+        consequence = {"retry": "it will be tried again", "failed": "no tries are left"}.get(answer, answer)
+        message = f" failed after {seconds:.2f} s: {reason}; {consequence}"
+        fields = {"error": reason, "seconds": seconds, "answer": answer}
+        self._log("failed", [trial], message, level=logging.WARNING, **fields)
+
+    def _log(self, event: str, trials: Sequence[Claimed], message: str, **fields: Any) -> None:
+        """Log one line that begins with the study and its trials; nothing where there are none."""
+        if not trials:
+            return
+        study, numbers = trials[0].study_name, [trial.trial for trial in trials]
+        if len(trials) == 1:
+            subject: dict[str, Any] = {"trial": numbers[0], "attempt": trials[0].attempt}
+            title = f"trial {numbers[0]}"
+        else:
+            subject = {"trials": numbers}
+            title = f"trials {', '.join(map(str, numbers))}"
+        log_event(_log, event, f"{study} {title}{message}", worker=self._worker, study=study, **subject, **fields)
+
+
+def _summary(result: Completed) -> str:
+    return f": loss {result.loss:.6g} in {result.seconds:.2f} s"

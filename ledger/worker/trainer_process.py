@@ -1,0 +1,110 @@
+"""The trainer process: receives jobs, calls the objective, and answers with outcomes. It does not know the database."""
+
+import ctypes
+import faulthandler
+import json
+import mmap
+import os
+import resource
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from ledger.errors import LedgerError
+from ledger.objectives import Context, Result, load
+from ledger.worker.channel import TrainerChannel
+from ledger.worker.outcome import LOADED, Outcome
+
+_PR_SET_PDEATHSIG = 1
+
+
+def main(options: Mapping[str, Any], descriptors: Sequence[int]) -> None:
+    """Serve jobs until the supervisor ends.
+
+    Parameters
+    ----------
+    options : mapping
+        "parent", the supervisor's process id; "allowed", "threads" and "memory_limit" as for `Trainer`; "data", the
+        descriptor of a dataset or None.
+    descriptors : sequence of int
+        `SupervisorChannel.trainer_descriptors`.
+    """
+    _die_with_parent(options["parent"])
+    # a crash in C then writes a traceback to standard error
+    faulthandler.enable()
+    refusal = None
+    if options["memory_limit"] is not None:
+        try:
+            resource.setrlimit(resource.RLIMIT_DATA, (options["memory_limit"],) * 2)
+        except (OSError, ValueError, OverflowError) as error:
+            refusal = f"--memory-limit {options['memory_limit']} cannot be set here: {error}"
+    # A service manager may signal every process of a service, but the supervisor decides when the trainer ends. Not
+    # SIG_IGN, which the programs that an objective starts would inherit.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda _number, _frame: None)
+    channel = TrainerChannel(descriptors)
+    process_id = os.getpid()
+    loaded = ""
+    while True:
+        if (job := channel.next_job()) is None:
+            channel.wait()
+            continue
+        try:
+            if refusal is not None:
+                raise LedgerError(refusal)
+            if job["objective"] != loaded:
+                evaluate = _load(json.loads(job["objective"]), options)
+                loaded = job["objective"]
+                channel.answer({"job": job["job"], **LOADED}, urgent=True)
+        except LedgerError as error:
+            outcome = Outcome("refused", 0.0, error=str(error))
+        else:
+            outcome = _train(evaluate, job, options["memory_limit"])
+        if os.getpid() != process_id:
+            # the objective forked, and this copy returned from it
+            os._exit(0)
+        channel.answer({"job": job["job"], **vars(outcome)})
+
+
+def _load(objective: Mapping[str, Any], options: Mapping[str, Any]) -> Callable[[dict[str, Any], Context], Result]:
+    content = None
+    if "data" in objective and options["data"] is not None:
+        # mapped, because a read would move the file position that the supervisor shares
+        with mmap.mmap(options["data"], 0, access=mmap.ACCESS_READ) as file:
+            content = file[:]
+    return load(objective, options["allowed"], threads=options["threads"], content=content)
+
+
+def _die_with_parent(parent: int) -> None:
+    """End with the supervisor, even in a C loop that holds the GIL; become the OOM killer's first target."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        with suppress(OSError):
+            Path("/proc/self/oom_score_adj").write_text("500")
+    if os.getppid() != parent:
+        sys.exit("the worker ended while its trainer started")
+
+
+def _train(
+    evaluate: Callable[[dict[str, Any], Context], Result], job: Mapping[str, Any], memory_limit: int | None
+) -> Outcome:
+    if "params" not in job:
+        return Outcome("result", 0.0)
+    started = time.perf_counter()
+    try:
+        result = evaluate(job["params"], Context(**job["context"]))
+    except (Exception, SystemExit) as error:
+        if isinstance(error, MemoryError) and memory_limit is not None:
+            error.add_note(f"MemoryError: a trial may use at most {memory_limit} bytes (--memory-limit)")
+        text = str(error) if isinstance(error, LedgerError) else traceback.format_exc()
+        return Outcome("failed", time.perf_counter() - started, error=text)
+    return Outcome("result", time.perf_counter() - started, loss=result.loss, metrics=result.metrics)
+
+
+if __name__ == "__main__":
+    main(json.loads(sys.argv[1]), [int(descriptor) for descriptor in sys.argv[2:]])

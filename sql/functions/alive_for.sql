@@ -1,0 +1,8 @@
+-- How long a worker counts as alive after it was last seen: three times the interval at which workers announce
+-- themselves.
+create or replace function ledger.alive_for() returns interval
+language sql immutable parallel safe
+return interval '30 seconds';
+
+comment on function ledger.alive_for is
+  'How long a worker counts as alive after it was last seen.';

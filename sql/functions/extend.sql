@@ -1,0 +1,28 @@
+-- Raise a study's budget, the number of trials to propose; a complete study runs again.
+-- Answers: extended; unchanged, where the budget is that large already; cancelled; unknown, where no such study exists.
+create or replace function ledger.extend(study_id int, budget int) returns text
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  parent ledger.study;
+begin
+  select * into parent from ledger.study where id = extend.study_id for no key update;
+  if not found then
+    return 'unknown';
+  end if;
+  if parent.state = 'cancelled' then
+    return 'cancelled';
+  end if;
+  if parent.budget >= extend.budget then
+    return 'unchanged';
+  end if;
+  update ledger.study set budget = extend.budget where id = parent.id;
+  update ledger.study set state = 'running', reason = null, finished_at = null
+  where id = parent.id and state = 'complete';
+  return 'extended';
+end
+$$;
+
+comment on function ledger.extend is
+  'Raise a study''s budget; a complete study runs again. Answers extended, unchanged, cancelled or unknown.';

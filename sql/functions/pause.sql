@@ -1,0 +1,20 @@
+-- Hand out no more trials of a study that runs; those that are running finish. Answers the state that it has then, paused
+-- where it ran, or unknown where no such study exists.
+create or replace function ledger.pause(study_id int) returns text
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  reached text;
+begin
+  select state into reached from ledger.study where id = pause.study_id for no key update;
+  if reached = 'running' then
+    update ledger.study set state = 'paused' where id = pause.study_id;
+    reached := 'paused';
+  end if;
+  return coalesce(reached, 'unknown');
+end
+$$;
+
+comment on function ledger.pause is
+  'Hand out no more trials of a study that runs. Answers the state that it has then, or unknown.';

@@ -1,0 +1,59 @@
+-- Insert the trials of one round, with their iteration where it is the first round, and notify the workers.
+--   number, round          the iteration and its round, from 0
+--   known                  how many trials the study had when the points were computed
+--   points                 an array of objects of parameters, at least one
+--   surrogate              the model that proposed them, null for random points
+--   environment            versions and BLAS kernels of the manager
+--   ask_seconds, tell_seconds  how long choosing the points and fitting the surrogate took
+--   seen                   in steady mode, the trials whose end was seen since the iteration before
+-- Answers: proposed; lost, where the claim does not hold the study; ended, where the study has ended; changed, where other
+-- trials have come since the points were computed, or the round exists. Nothing is written then.
+create or replace function ledger.propose(
+  study_id int, claim uuid, number int, round int, known int, points jsonb, surrogate jsonb, environment jsonb,
+  ask_seconds float8, tell_seconds float8, seen int[])
+returns text
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  moment timestamptz;
+  parent ledger.study := ledger.held_study(propose.study_id, propose.claim);
+  added int := jsonb_array_length(propose.points);
+begin
+  if parent.id is null then
+    return 'lost';
+  end if;
+  if parent.state not in ('running', 'paused') then
+    return 'ended';
+  end if;
+  if ledger.next_trial(parent.id) <> propose.known then
+    return 'changed';
+  end if;
+  moment := ledger.clock();
+  if propose.round = 0 then
+    insert into ledger.iteration
+      (study_id, number, round, size, asked_at, ask_seconds, tell_seconds, surrogate, environment, seen)
+    values
+      (parent.id, propose.number, 0, added, moment, propose.ask_seconds, propose.tell_seconds, propose.surrogate,
+       propose.environment, propose.seen)
+    on conflict do nothing;
+  else
+    update ledger.iteration
+    set round = propose.round, size = iteration.size + added, ask_seconds = propose.ask_seconds,
+        tell_seconds = propose.tell_seconds, surrogate = propose.surrogate, environment = propose.environment
+    where study_id = parent.id and number = propose.number and round = propose.round - 1 and told_at is null;
+  end if;
+  if not found then
+    return 'changed';
+  end if;
+  insert into ledger.trial (study_id, number, iteration, round, source, params, available_at)
+  select parent.id, propose.known + point.place - 1, propose.number, propose.round, 'proposed', point.params, moment
+  from jsonb_array_elements(propose.points) with ordinality as point (params, place);
+  notify ledger;
+  return 'proposed';
+end
+$$;
+
+comment on function ledger.propose is
+  'Insert the trials of one round of an iteration for the manager that holds the study. Answers proposed, lost, ended or '
+  'changed.';

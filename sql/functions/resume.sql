@@ -1,0 +1,21 @@
+-- Let a paused or failed study go on, and notify the workers. Answers the state that it has then, running where it was
+-- paused or failed, or unknown where no such study exists.
+create or replace function ledger.resume(study_id int) returns text
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  reached text;
+begin
+  select state into reached from ledger.study where id = resume.study_id for no key update;
+  if reached in ('paused', 'failed') then
+    update ledger.study set state = 'running', reason = null, finished_at = null where id = resume.study_id;
+    reached := 'running';
+    notify ledger;
+  end if;
+  return coalesce(reached, 'unknown');
+end
+$$;
+
+comment on function ledger.resume is
+  'Let a paused or failed study go on. Answers the state that it has then, or unknown.';

@@ -1,0 +1,7 @@
+-- The names in the metrics of a study's trials, each with the JSON types of its values except null.
+select key, coalesce(array_agg(distinct jsonb_typeof(value)) filter (where value <> 'null'), '{}')
+from ledger.trials
+cross join lateral jsonb_each(metrics)
+where study_id = :study
+group by key
+order by key

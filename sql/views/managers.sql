@@ -1,0 +1,18 @@
+-- Every manager that holds a study, without its claim. It is alive where its lease has not ended and its session, where that
+-- is known, goes on.
+create or replace view ledger.managers as
+select
+  manager.study_id,
+  study.name as study,
+  manager.name,
+  manager.claimed_at,
+  manager.lease_until,
+  manager.lease_until >= ledger.clock()
+    and not ledger.session_ended(manager.backend_pid, manager.backend_started_at) as alive
+from ledger.manager
+join ledger.study on study.id = manager.study_id;
+
+comment on view ledger.managers is 'Every manager that holds a study, until when, and whether it is alive.';
+comment on column ledger.managers.study is 'Name of the study.';
+comment on column ledger.managers.alive is
+  'Its lease has not ended, and its session, where that is known, goes on.';

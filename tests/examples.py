@@ -1,0 +1,41 @@
+"""The examples in the docstrings of the package, as doctests."""
+
+import doctest
+import pkgutil
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import ledger
+
+_OPTIONS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+# calls that reach a database
+_USES_LEDGER = (".run(", "load_study(", "storage(")
+
+
+def collect(*, uses_ledger: bool) -> list[doctest.DocTest]:
+    """The examples of each docstring, of those that reach a database or of the others."""
+    finder = doctest.DocTestFinder()
+    return [
+        test
+        for module in _modules()
+        # named __main__, as the module of a user's script is
+        for test in finder.find(import_module(module), extraglobs={"__name__": "__main__"})
+        if test.examples and uses_ledger == any(call in step.source for step in test.examples for call in _USES_LEDGER)
+    ]
+
+
+def _modules() -> Iterator[str]:
+    for module in pkgutil.walk_packages(ledger.__path__, "ledger."):
+        spec: Any = module.module_finder.find_spec(module.name, None)
+        # only those with an example are imported
+        if ">>> " in Path(spec.origin).read_text(encoding="utf-8"):
+            yield module.name
+
+
+def run(test: doctest.DocTest) -> None:
+    """Run the examples of a docstring, and fail with the differences."""
+    report: list[str] = []
+    runner = doctest.DocTestRunner(verbose=False, optionflags=_OPTIONS)
+    assert runner.run(test, out=report.append).failed == 0, "".join(report)

@@ -1,0 +1,67 @@
+"""Uses of the public API that type checkers accept, and the types that they find."""
+
+from datetime import datetime
+from typing import Any, assert_type
+
+import ledger
+
+SPACE: ledger.SearchSpace = {
+    "x": (-5.0, 5.0),
+    "n": (1, 10),
+    "C": (1e-3, 1e3, "log-uniform"),
+    "kind": ["a", "b"],
+    "depth": {"type": "integer", "low": 1, "high": 4},
+    "rate": {"type": "real", "low": 1e-3, "high": 1.0, "prior": "log-uniform"},
+    "size": {"type": "categorical", "choices": [32, 64]},
+}
+
+
+@ledger.objective(space=SPACE)
+def of_params(params: dict[str, Any]) -> float:
+    return float(params["x"])
+
+
+@ledger.objective(space={"x": (0.0, 1.0)})
+def of_context(params: dict[str, float], context: ledger.Context) -> dict[str, float]:
+    return {"loss": params["x"] * context.seed}
+
+
+@ledger.objective(space={"x": (0.0, 1.0)})
+def of_named_context(params: dict[str, float], *, context: ledger.Context) -> float:
+    return params["x"] * context.study_seed
+
+
+def a_decorated_function_keeps_its_type() -> None:
+    assert_type(of_params({"x": 1.0}), float)
+    assert_type(of_context({"x": 1.0}, ledger.Context("s", 0, 1, 7, 42)), dict[str, float])
+
+
+def a_study_has_typed_options_and_a_typed_result() -> None:
+    options: ledger.OptimizerOptions = {"base_estimator": "RF", "acq_func": "LCB", "kappa": 1.96}
+    limits: ledger.LimitOptions = {"trial_timeout": 60.0, "max_failures": 1}
+    study = ledger.Study(of_params, name="s", batch_size=4, mode="steady", optimizer=options, limits=limits)
+    assert_type(study.name, str)
+    assert_type(study.run(workers=2), ledger.StudyResult)
+
+
+def a_result_has_typed_trials() -> None:
+    result = ledger.load_study("s", database="postgresql:///ledger")
+    assert_type(result, ledger.StudyResult)
+    assert_type(result.trials, tuple[ledger.Trial, ...])
+    assert_type(result.best_params, dict[str, Any])
+    assert_type(result.best_loss, float)
+    assert_type(result.best_trial.loss, float | None)
+    assert_type(result.best_trial.finished_at, datetime | None)
+
+
+def errors_are_exceptions() -> None:
+    try:
+        ledger.load_study("s")
+    except ledger.UsageError as error:
+        assert_type(error, ledger.UsageError)
+    except ledger.LedgerError as error:
+        assert_type(error.exit_code, int)
+
+
+def the_version_is_text() -> None:
+    assert_type(ledger.__version__, str)
