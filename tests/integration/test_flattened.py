@@ -121,7 +121,7 @@ def unicode(server):
             maintenance.execute(f"drop database {name} with (force)")
 
 
-@cases(60)
+@cases(25)
 @given(parameters=parameters, metrics=metrics)
 @example(parameters=["x" * 63, "x" * 64, "x" * 200, "param_" + "x" * 63], metrics=["x" * 63, "x" * 64])
 @example(parameters=["é" * 32, "é" * 31 + "x", "é" * 100], metrics=["é" * 32])

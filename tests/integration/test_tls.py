@@ -12,14 +12,11 @@ from psycopg.conninfo import make_conninfo
 from ledger.database import migration, revision
 from ledger.database.connection import connect, engine
 from ledger.errors import LedgerError
-from tests.conftest import docker_answers
 from tests.integration.test_privileges import PASSWORD, make_roles, said, start
 from tests.system.programs import wait_until
 
-pytestmark = [
-    pytest.mark.container,
-    pytest.mark.skipif(not docker_answers(), reason="no Docker engine answers; the embedded server has no TLS"),
-]
+# the embedded server has no TLS
+pytestmark = pytest.mark.container
 
 Files = dict[str, str]
 

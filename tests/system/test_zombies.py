@@ -28,7 +28,7 @@ def waits(params, context):
 
 class Search:
     def __init__(self, folder):
-        own_study(folder, OBJECTIVE, "waits", batch_size=1, heartbeat=0.5, lease=3.0)
+        own_study(folder, OBJECTIVE, "waits", batch_size=1, heartbeat=0.5, lease=5.0)
         self.folder, self.program = folder, Program(folder)
         self.manager = self.program.start("manager", "own.toml")
         wait_until(lambda: self.program.query("select from ledger.trial"))
