@@ -23,9 +23,8 @@ from ledger.errors import LedgerError, UsageError
 from ledger.keywords import known_keywords
 from ledger.objectives import pickled
 from ledger.settings import Settings
-from ledger.study.arguments import LimitOptions, OptimizerOptions
+from ledger.study.arguments import LimitOptions, Mode, OptimizerOptions
 from ledger.study.file import assemble
-from ledger.study.spec import Mode
 from ledger.text import one_line
 from ledger.worker.trainer import INSIDE
 

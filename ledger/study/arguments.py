@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from typing import Any, Literal, NotRequired, TypeAlias, TypedDict
 
-from ledger.study.spec import AcquisitionFunction, BaseEstimator
-
+Mode: TypeAlias = Literal["batch", "steady"]
+BaseEstimator: TypeAlias = Literal["GP", "RF", "ET"]
+AcquisitionFunction: TypeAlias = Literal["EI", "LCB", "PI", "MES", "EIps", "PIps"]
 Prior: TypeAlias = Literal["uniform", "log-uniform"]
 
 
