@@ -155,7 +155,7 @@ def test_a_view_leaves_metrics_out_and_refuses_too_many_parameters(db, connectio
     assert table(connection, "s")[0]["m1589"] == 1589
     wide = [{"name": f"x{index}", "type": "integer", "low": 0, "high": 1, "prior": "uniform"} for index in range(1600)]
     row = study_of(db, wide, [{one["name"]: 0 for one in wide}], "wide")
-    with pytest.raises(LedgerError, match="study wide has 1600 parameters, and a view has room for 1595"):
+    with pytest.raises(LedgerError, match="study wide has 1600 parameters, but a view has at most 1595"):
         studies.flatten(db, row)
 
 
