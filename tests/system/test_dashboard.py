@@ -36,7 +36,7 @@ def page() -> Iterator[Page]:
         yield running.new_page()
 
 
-def test_the_page_of_a_study_that_runs_shows_its_history_and_its_best_trial(tmp_path, page):
+def test_the_page_of_a_running_study_shows_its_history_and_best_trial(tmp_path, page):
     program = Program(tmp_path)
     own_study(tmp_path, OBJECTIVE, "then_blocked", batch_size=4)
     program.run("db", "upgrade")

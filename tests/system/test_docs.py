@@ -34,7 +34,7 @@ def test_the_commands_of_a_page_do_what_it_shows(page, tmp_path):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)
-def test_each_block_is_of_a_known_kind_and_what_is_run_elsewhere_is_run_there(page):
+def test_each_block_has_a_known_language_and_names_an_existing_test(page):
     for block in blocks(page.read_text()):
         where = f"{name(page)}:{block.line}"
         assert block.language in (*RUN, *READ), f"{where}: the language is none of {', '.join((*RUN, *READ))}"

@@ -144,7 +144,7 @@ def test_a_half_open_connection_costs_no_attempt(proxy, search, fault):
     search.is_undisturbed()
 
 
-def test_a_manager_takes_its_lock_back_from_the_session_that_a_half_open_connection_left(proxy, search):
+def test_a_manager_goes_on_after_a_half_open_connection(proxy, search):
     search.training()
     # the old session does not notice that its client has gone, and holds the lock
     stalled = [link for link in proxy.links if of("manager")(link)]
@@ -206,7 +206,7 @@ def test_a_read_only_standby_is_waited_for_until_it_is_promoted(postgres, search
     search.is_undisturbed()
 
 
-def test_workers_that_find_no_free_connection_wait_for_one_and_say_what_to_do(tmp_path, tmp_path_factory):
+def test_without_a_free_connection_programs_wait_and_say_what_to_do(tmp_path, tmp_path_factory):
     with Server(tmp_path_factory.mktemp("small"), max_connections=5) as server, ExitStack() as stack:
         upgrade(server.url)
         search = Search(tmp_path, server.url, server.url)
@@ -243,7 +243,7 @@ def test_giving_up_ends_in_a_clear_error_and_the_same_command_goes_on(postgres, 
         search.close()
 
 
-def test_a_worker_told_to_leave_while_the_database_is_away_leaves_within_its_grace(postgres, tmp_path, url, proxy):
+def test_a_worker_leaves_in_its_grace_time_while_the_database_is_away(postgres, tmp_path, url, proxy):
     search = Search(tmp_path, url, proxy.url(url))
     try:
         search.program._environment["LEDGER_WORKER_GRACE"] = "0.5"
@@ -258,7 +258,7 @@ def test_a_worker_told_to_leave_while_the_database_is_away_leaves_within_its_gra
         search.close()
 
 
-def test_a_worker_whose_connection_died_unnoticed_releases_its_trial_all_the_same(tmp_path, url, proxy):
+def test_a_worker_with_a_dead_connection_releases_its_trial(tmp_path, url, proxy):
     search = Search(tmp_path, url, proxy.url(url), heartbeat=30.0)
     try:
         search.program._environment["LEDGER_WORKER_GRACE"] = "0"
@@ -283,7 +283,7 @@ def test_an_export_that_is_cut_off_says_so_and_writes_nothing_twice(proxy, searc
     search.is_undisturbed()
 
 
-def test_of_two_managers_one_waits_and_takes_over_when_the_others_lock_is_lost_with_its_connection(search):
+def test_a_waiting_manager_takes_over_when_the_other_loses_its_lock(search):
     search.training()
     second = search.start("manager", "own.toml", "--wait")
     wait_until(lambda: "waiting for its end" in search.logs[2].read_text())

@@ -42,7 +42,7 @@ def python(program, *arguments, code=0):
     return process.stderr if code else process.stdout
 
 
-def test_data_of_a_file_are_fetched_by_workers_that_know_the_address_alone_and_give_the_same_study(program, root):
+def test_workers_elsewhere_fetch_the_data_of_a_file_from_the_ledger(program, root):
     """Two workers without access to the file, one of them killed during a trial, give the same losses as one worker."""
     options = ["--model", "xgb", "--data", str(root / "docs" / "customers.csv"), "--target", "bought", "--cv", "3"]
     options += ["--iterations", "3", "--batch-size", "4"]
@@ -69,7 +69,7 @@ def test_data_of_a_file_are_fetched_by_workers_that_know_the_address_alone_and_g
     assert "agrees with its ledger" in program.run("verify", "shared")
 
 
-def test_a_study_goes_on_elsewhere_with_its_ledgers_address_or_its_export_alone(program, tmp_path):
+def test_a_study_goes_on_elsewhere_from_its_address_or_its_export(program, tmp_path):
     """The study is recorded with the file, run by programs without access to it, and then moved to another ledger."""
     file = program.folder / "gone.csv"
     file.write_text("a,b,y\n" + "".join(f"{n % 7},{n % 5},{'no' if n % 7 < 3 else 'yes'}\n" for n in range(60)))
@@ -186,7 +186,7 @@ print(result)
 """
 
 
-def test_a_closure_of_a_notebook_whose_source_nobody_has_is_searched_and_never_run_by_a_strange_worker(program):
+def test_a_notebooks_closure_runs_on_the_workers_of_its_run_alone(program):
     assert "<study notebook: complete, 2 of 2 trials complete>" in python(program, "-c", NOTEBOOK)
     program.query(
         "with again as (update ledger.study set state = 'running', finished_at = null where name = 'notebook'"

@@ -73,7 +73,7 @@ def undisturbed(tmp_path_factory):
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_a_run_that_is_ended_in_the_middle_goes_on_and_is_the_undisturbed_one(tmp_path, undisturbed, how):
+def test_an_interrupted_run_goes_on_and_is_the_undisturbed_study(tmp_path, undisturbed, how):
     ended = held(tmp_path)
     process, workers = started(ended)
     if how == signal.SIGINT:
@@ -99,7 +99,7 @@ def test_a_run_that_is_ended_in_the_middle_goes_on_and_is_the_undisturbed_one(tm
     assert not embedded.is_running(ended.home)
 
 
-def test_a_steady_run_that_is_killed_in_the_middle_goes_on_and_verifies(tmp_path):
+def test_a_killed_steady_run_goes_on_and_verifies(tmp_path):
     program = held(tmp_path)
     process, workers = started(program, "--mode", "steady")
     os.kill(process.pid, signal.SIGKILL)
@@ -114,7 +114,7 @@ def test_a_steady_run_that_is_killed_in_the_middle_goes_on_and_verifies(tmp_path
     assert "own agrees" in program.run("verify", "own")
 
 
-def test_a_worker_that_is_told_to_leave_releases_its_trial_and_no_transaction_is_open_while_it_trains(program):
+def test_no_transaction_is_open_while_a_trial_trains(program):
     command = own(program, BLOCKING, "blocked")
     run = program.start(*command)
     wait_until((program.folder / "begun").exists)
@@ -151,7 +151,7 @@ def test_a_loss_that_is_not_finite_is_a_failed_attempt_that_says_so(program):
         assert said in attempt["error"].splitlines()[-1]
 
 
-def test_an_own_objective_that_is_not_allowed_is_refused_before_anything_is_written(tmp_path):
+def test_an_objective_that_is_not_allowed_is_refused_before_any_write(tmp_path):
     program = Program(tmp_path, is_new=True)
     command = own(program, BLOCKING, "blocked")
     error = program.run(*[word for word in command if word not in ("--allow", "mine")], code=1)
@@ -163,7 +163,7 @@ def test_an_own_objective_that_is_not_allowed_is_refused_before_anything_is_writ
 PLAIN = "def plain(params):\n    return params['x'] ** 2\n"
 
 
-def test_a_worker_waits_for_a_study_that_is_not_there_yet_and_leaves_after_max_trials(program):
+def test_a_worker_waits_for_its_study_and_leaves_after_max_trials(program):
     own_study(program.folder, PLAIN, "plain")
     worker = program.start("worker", "--study", "own", "--allow", "mine", "--max-trials", "1")
     wait_until(lambda: program.query("select from ledger.worker"))

@@ -90,7 +90,7 @@ def test_what_a_killed_worker_held_is_lost_once_and_done_by_another(search):
 @pytest.mark.parametrize(
     "search", [("os.kill(os.getppid(), signal.SIGTERM)" + WAIT, 60.0)], indirect=True, ids=["told to leave"]
 )
-def test_a_worker_told_to_leave_gives_back_uncounted_what_it_has_not_begun_and_finishes_its_trial(search):
+def test_a_worker_told_to_leave_returns_the_trials_it_has_not_begun(search):
     wait_until((search.folder / "begun").exists)
     assert search.claimed_together() > 1
     wait_until(lambda: None not in search.outcomes(EVENT + 1, TRIALS - 1))
@@ -105,7 +105,7 @@ def test_a_worker_told_to_leave_gives_back_uncounted_what_it_has_not_begun_and_f
 
 
 @pytest.mark.parametrize("search", [(WAIT.lstrip(), 60.0)], indirect=True, ids=["a long one"])
-def test_a_trial_that_turns_out_to_be_long_keeps_neither_results_nor_other_trials_waiting(search):
+def test_a_long_trial_delays_neither_results_nor_other_trials(search):
     wait_until((search.folder / "begun").exists)
     wait_until(lambda: search.outcomes(0, EVENT - 1) == ["complete"] * EVENT)
     second = search.worker()

@@ -67,7 +67,7 @@ def own(program, function, points, **limits):
     return ["own.toml", "--allow", "mine", "--workers", "1"]
 
 
-def test_a_death_of_the_trainer_costs_one_attempt_with_its_cause_and_never_the_worker(program):
+def test_the_death_of_a_trainer_costs_one_attempt_and_not_the_worker(program):
     program.run("run", *own(program, "dies_at_first", 9, max_failures=2))
     document = program.document("own")
     assert [trial["state"] for trial in document["trials"]] == ["complete"] * 9
@@ -92,7 +92,7 @@ def test_a_death_of_the_trainer_costs_one_attempt_with_its_cause_and_never_the_w
         assert not alive(int((program.folder / left).read_text())), "what an objective started ends with it"
 
 
-def test_a_copy_that_an_objective_makes_of_the_trainer_answers_for_no_other_trial(program):
+def test_a_forked_copy_of_the_trainer_answers_for_no_other_trial(program):
     program.run("run", *own(program, "copied", 6))
     document = program.document("own")
     assert [trial["loss"] for trial in document["trials"]] == [
