@@ -17,8 +17,8 @@ Array = NDArray[np.float64]
 
 # The functions that have derivatives.
 GRADIENTS = ("EI", "LCB", "PI")
-# Defaults. skopt's xi is 0.01 in the losses' unit, which in some searches is more than the best improvement left. It is
-# there to explore, and the logarithm does that.
+# Defaults. skopt's xi is 0.01 in the losses' unit, which in some searches is more than the best improvement left. Its
+# purpose is to explore, and the logarithm does that.
 XI, KAPPA = 0.0, 1.96
 _SMALLEST_DEVIATION = 1e-12
 # Where u is below this, the improvement over the density is 1 / u ** 2 to rounding, and computed as that.
@@ -83,8 +83,8 @@ def utility(name: str, mean: Array, deviation: Array, best: float, xi: float, ka
 def mes(mean: Array, deviation: Array) -> Array:
     """Return the max-value entropy search (Wang and Jegelka 2017, equation 6) of n points together.
 
-    As in skopt, the optimum's distribution is a Gumbel one through three quantiles of the minimum of independent
-    points. skopt averages over 1,000 random optima; this averages over quantiles, and so is the same in every run.
+    As in skopt, the optimum has the Gumbel distribution through three quantiles of the minimum of independent points.
+    skopt averages over 1,000 random optima; this averages over quantiles, and so is the same in every run.
 
     Parameters
     ----------
@@ -108,7 +108,7 @@ def mes(mean: Array, deviation: Array) -> Array:
         """Return the logarithm of the probability that no point is below a value."""
         return float(log_ndtr((mean - value) / deviation).sum())
 
-    # between `low`, where it is that of one point and so surely larger, and `high`, where it is surely smaller
+    # far below all points the probability is larger than each share, and at `high` it is smaller
     quarter, median, three = (
         brentq(lambda value, share=share: log_probability(value) - math.log(share), low - (high - low) * 10, high)
         for share in (0.25, 0.5, 0.75)

@@ -1,7 +1,7 @@
 """The columns of skopt's transformed space: which rows are points of the search space, and how they are drawn.
 
-A point of the search space is a row. A dimension has one column, or where it is categorical and one-hot encoded as
-many as it has categories.
+A point of the search space is a row. A dimension has one column; a one-hot encoded categorical dimension has a column
+for each category.
 """
 
 import itertools
@@ -39,7 +39,7 @@ class DimensionColumns(ABC):
     size : float
         The number of its values; infinite for a real dimension.
     choices : array of shape (values, columns) or None
-        All values, where one is exchanged for another; None where a gradient is followed.
+        The rows of all values, for a search that exchanges values; None where a gradient is followed.
     """
 
     size: float
@@ -75,7 +75,7 @@ class RealColumns(DimensionColumns):
 
 
 class IntegerColumns(DimensionColumns):
-    """The column of an integer dimension: few values are exchanged one for another, many are searched and rounded."""
+    """The column of an integer dimension: few values are exchanged; among many, a gradient is followed and rounded."""
 
     def __init__(self, dimension: Any, start: int) -> None:
         super().__init__(dimension, start)
@@ -98,7 +98,7 @@ class IntegerColumns(DimensionColumns):
 
 
 class CategoricalColumns(DimensionColumns):
-    """The columns of a categorical dimension, in which one choice is exchanged for another."""
+    """The columns of a categorical dimension, whose choices are exchanged."""
 
     def __init__(self, dimension: Any, start: int) -> None:
         super().__init__(dimension, start)
@@ -118,7 +118,7 @@ KINDS: dict[type, type[DimensionColumns]] = {
 
 
 def columns_of(dimension: Any, start: int) -> DimensionColumns:
-    """Return the columns of a dimension, whose first one is `start`; a subclass of a kind is searched as that kind."""
+    """Return the columns of a dimension, from column `start` on; a subclass of a kind is searched as that kind."""
     kind = next(KINDS[parent] for parent in type(dimension).__mro__ if parent in KINDS)
     return kind(dimension, start)
 

@@ -65,7 +65,7 @@ class GaussianProcessRegressor(skopt.learning.GaussianProcessRegressor):  # type
         Whether a fit also begins from the kernel's own parameters and `n_restarts_optimizer` random ones. Without
         `start` it does in any case.
     hyperprior : bool
-        Whether the kernel's parameters have a prior. It is that of Optuna's GPSampler: a weak one around length scales
+        Whether the kernel's parameters have a prior. It is the weak prior of Optuna's GPSampler, around length scales
         of the range, an amplitude of 1 and little noise, but with a tenth of its weight against short length scales of
         numbers. With all of that weight, searches ended further from the optimum of Rastrigin's function, which is
         rugged.
@@ -230,7 +230,7 @@ class GaussianProcessRegressor(skopt.learning.GaussianProcessRegressor):  # type
             sample = np.sort(shuffled[:size])
             return _Likelihood(kernel, points[sample], values[sample], float(self.alpha), self.hyperprior)
 
-        # one start is compared with no other
+        # a single start is compared with no other
         raced = likelihood_of(RACED_ON if len(starts) > 1 else 1)
         fitted = likelihood_of(FITTED_TO)
         theta = _maximum(raced, fitted, starts, noisy_kernel.bounds)
@@ -316,7 +316,7 @@ def _log_hyperprior(theta: Array, kernel: Kernel) -> tuple[float, Array]:
 
 
 def _maximum(raced: _Likelihood, fitted: _Likelihood, starts: list[Array], bounds: Array) -> Array:
-    """Follow the gradient from several starts for some steps, and then on from the best; from a single one at once."""
+    """Follow the gradient from each start for some steps, and then on from the best; a single start needs no race."""
 
     def follow(likelihood: _Likelihood, start: Array, steps: int) -> Any:
         return minimize(likelihood, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": steps})

@@ -36,7 +36,7 @@ class Kernel:
     against_short: float
 
     def weights(self, length_scales: Array, dimensions: int) -> Array:
-        """Return the weight of each dimension in `t`, of shape (dimensions,), from one length scale for all or each."""
+        """Return the weights of the dimensions in `t`, of shape (dimensions,); a single length scale holds for all."""
         weights = length_scales.astype(float) ** self.exponent
         return weights if len(weights) == dimensions else np.full(dimensions, weights[0])
 

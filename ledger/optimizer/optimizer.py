@@ -36,8 +36,8 @@ FORESTS = (skopt.learning.RandomForestRegressor, skopt.learning.ExtraTreesRegres
 class Optimizer(skopt.Optimizer):  # type: ignore[misc]
     """Bayesian optimisation by `ask` and `tell`; minimises.
 
-    It takes the place of `skopt.Optimizer`: the arguments, attributes and results are the same. The points are found
-    in another way, which the notes describe.
+    It replaces `skopt.Optimizer`: the arguments, attributes and results are the same. The points are found in another
+    way, which the notes describe.
 
     Parameters
     ----------
@@ -78,7 +78,7 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
         ``n_points``, the number of candidates (default: 2,000 with "lbfgs", else 10,000); ``n_restarts_optimizer``, how
         many of them are refined (default: 5); ``n_jobs``, used only by skopt's own code.
     avoid_duplicates : bool
-        Whether a point that has a value, or is of the same batch, is replaced by another one.
+        Whether a point that has a value, or is of the same batch, is replaced by another point.
 
     Attributes
     ----------
@@ -87,7 +87,7 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
     yi : list
         Their values; pairs of a loss and the logarithm of its seconds for "EIps" and "PIps".
     models : list
-        The fitted surrogates, the last one last.
+        The fitted surrogates, the latest at the end.
     space : skopt.space.Space
         The search space.
     base_estimator_ : regressor
@@ -102,7 +102,7 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
     Raises
     ------
     ValueError
-        An argument is not one of those above. Also for "GBRT" and "dummy", since skopt's do not run with today's
+        An argument has none of the values above. Also for "GBRT" and "dummy", since skopt's do not run with today's
         scikit-learn.
     TypeError
         `model_queue_size` is not an integer.
@@ -115,10 +115,10 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
     -----
     What differs from skopt:
 
-    - A GP's kernel is fitted from the one before. It is also fitted from skopt's three starts with up to 32 points, and
-      then whenever their number passes a power of sqrt(2).
-    - A GP of more than 500 points has its kernel fitted to a sample of 500. One of more than 1,500 points knows only
-      1,500 of them: a quarter the best, a quarter the latest, the rest a sample. `tell` then warns, and the model's
+    - The fit of a GP's kernel begins from the kernel before. With up to 32 points, and then whenever their number
+      passes a power of sqrt(2), it also begins from skopt's three starts.
+    - With more than 500 points, a GP's kernel is fitted to a sample of 500. With more than 1,500 points, the GP knows
+      only 1,500 of them: a quarter the best, a quarter the latest, the rest a sample. `tell` then warns, and the model's
       `subset_` has their indices.
     - A batch keeps the fitted model. The constant liar [1]_ adds one row to the Cholesky factor of a GP, or one sample
       to the leaves of a random forest. Extra trees are grown again for each point, as in skopt: with the liar's values
@@ -132,10 +132,10 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
       points. Without it, searches ended further from the optimum where there are many choices or dimensions.
     - Duplicates are avoided among initial points and within a batch, too. A GP's points of a batch are at least 0.001
       of a dimension's range apart.
-    - The points are chosen by `ask`, and not by `tell`, which so costs one fit.
+    - The points are chosen by `ask`. So `tell` costs one fit, and no search.
     - With "EIps" and "PIps" the best loss is the lowest of the losses; skopt compares them with the logarithms of the
       times, too. A GP's dimensions are scaled to [0, 1] with these as well.
-    - Models are fitted and asked on one thread of BLAS, so that equal seeds give equal points on a busy machine, too.
+    - Models are fitted and asked on one thread of BLAS, so that equal seeds give equal points on any number of cores.
     - Losses that a forest is to learn are up to 1e150, since it squares them.
     - "MES" averages over quantiles of the optimum, where skopt draws them from numpy's global generator.
     - `tell` refuses a value that is not finite before anything is recorded.
@@ -214,7 +214,7 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
         self._fitted_to = 0
 
     def start_from(self, theta: Sequence[float] | Array, observations: int) -> None:
-        """Begin the next fit of a GP's kernel from one that was fitted before.
+        """Begin the next fit of a GP's kernel from a kernel that was fitted before.
 
         Parameters
         ----------
@@ -225,7 +225,7 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
 
         Examples
         --------
-        A new optimizer goes on with the kernel of another one:
+        The second optimizer continues from the kernel of the first:
 
         >>> points, losses = [[0.0], [0.3], [0.6], [1.0]], [0.2, 0.0, 0.1, 0.5]
         >>> first, second = (Optimizer([(0.0, 1.0)], n_initial_points=1, random_state=1) for _ in range(2))
@@ -529,7 +529,7 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
             every = self._columns.every()
             unused = every[~are_among(every, used)]
         if not len(unused):
-            warnings.warn("every point of the space was tried before: going on with one of these", stacklevel=5)
+            warnings.warn("every point of the space was tried before: proposing a tried point again", stacklevel=5)
         return np.asarray((unused if len(unused) else drawn)[0])
 
 

@@ -41,7 +41,7 @@ class Posterior:
     solved : array of shape (n,)
         The standardised values, solved by the factor.
     mean, scale : float
-        A predicted value is ``mean + scale *`` a standardised one.
+        A predicted value is ``mean + scale * standardised``.
     """
 
     kernel: Kernel

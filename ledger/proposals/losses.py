@@ -25,7 +25,7 @@ def mean_loss(losses: Sequence[float]) -> float:
 
 
 def scaled_losses(losses: Sequence[float | None]) -> list[float]:
-    """Return losses on a scale from 0, the best one, to 1, the worst one and that of failed trials.
+    """Return losses on a scale from 0, for the best, to 1, for the worst and for failed trials.
 
     So `xi` counts in the range of the losses, and no square of a loss is larger than any float.
 

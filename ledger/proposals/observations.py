@@ -102,7 +102,7 @@ def proposal_input(
     iteration, round : int
         From 0.
     surrogate : mapping or None
-        The last one that was recorded with an earlier iteration.
+        The last surrogate that was recorded with an earlier iteration.
     seen : sequence of int, optional
         In steady mode, the numbers of the trials that the manager saw end, in that order.
 

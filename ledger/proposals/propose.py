@@ -21,7 +21,7 @@ from ledger.study.spec import StudySpec
 
 # MES compares each candidate with the others, and needs fewer of them than skopt's 10,000.
 MES_CANDIDATES = 1_000
-# Random points drawn, beyond one for each candidate, for unused ones, before a finite space is gone through.
+# Random points that are drawn to replace used candidates, beside one for each candidate, before all points are tried.
 DRAWS = 100
 # Bounds of the seconds whose logarithms are taken.
 SHORTEST, LONGEST = 1e-6, 1e9
@@ -69,7 +69,7 @@ def propose(study: StudySpec, iteration: int, round: int, size: int, given: Prop
     They are random points until there are as many observations as the study's initial points, and a loss. Then a new
     `ledger.optimizer.Optimizer` is seeded from (seed, iteration, round), is told all observations at once, and is asked
     for a batch by the constant liar ``cl_min`` (Ginsbourger, Le Riche and Carraro 2010). The fit of a kernel begins
-    from the one recorded before. All is computed on one thread, and numpy's global generator is neither used nor
+    from the recorded kernel. All is computed on one thread, and numpy's global generator is neither used nor
     seeded: equal studies and inputs give equal points.
 
     Parameters
@@ -84,7 +84,7 @@ def propose(study: StudySpec, iteration: int, round: int, size: int, given: Prop
     Returns
     -------
     Proposal
-        No point repeats one of the input, or another point.
+        No point is in the input, and no two are equal.
 
     Raises
     ------
@@ -153,9 +153,9 @@ def _optimizer(study: StudySpec, searched: SearchedSpace, seed: int, surrogate: 
 
 
 def _with_times(losses: Sequence[float], observations: Sequence[Observation]) -> list[list[float]]:
-    """Return pairs of a loss and its time; a failed trial without a time has the longest known one.
+    """Return pairs of a loss and its time; a failed trial without a time gets the longest known time.
 
-    Only the ratios of times count, so they are divided by the shortest one. The logarithms that the surrogate learns
+    Only the ratios of times count, so they are divided by the shortest time. The logarithms that the surrogate learns
     are then 1 and larger.
     """
     known = [_within_bounds(each.seconds) for each in observations if each.seconds is not None] or [1.0]
@@ -188,7 +188,7 @@ def _surrogate(study: StudySpec, model: Any, observations: int) -> dict[str, Any
 def _unused(
     space: Space, searched: SearchedSpace, candidates: Sequence[dict[str, Any]], used: set[str], seed: int
 ) -> Iterator[dict[str, Any]]:
-    """Yield the candidates, each that was used replaced by a random one that was not, while there are any."""
+    """Yield the candidates; each used candidate is replaced by an unused random point, while any is left."""
     others = _others(space, searched, len(candidates) + DRAWS, seed)
     is_new = _remember(used)
     for candidate in candidates:

@@ -1,9 +1,9 @@
 """A study's space as skopt searches it.
 
 Real parameters are given to skopt as shares of their range, in [0, 1], and choices as their index; a parameter with
-one value is not given. This avoids five faults of skopt: values that a log and its inverse carry past a bound, choices
-that numpy converts, choices of one that it cannot encode, points that count as equal because they are less than 1e-8
-apart, and forests that clip a log-uniform integer to bounds of another scale.
+one value is not given. This avoids four faults of skopt: a logarithm and its inverse move a value past a bound, numpy
+converts choices, points that are less than 1e-8 apart count as equal, and forests clip a log-uniform integer to bounds
+of another scale.
 """
 
 import math

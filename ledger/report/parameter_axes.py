@@ -1,4 +1,4 @@
-"""How the values of a parameter are drawn, by the kind of its dimension."""
+"""Axes and traces of a parameter, a class for each kind of dimension."""
 
 import math
 from abc import ABC, abstractmethod

@@ -96,7 +96,7 @@ class _Numeric(Dimension):
     @staticmethod
     @abstractmethod
     def _bound(key: str, value: Any) -> Any:
-        """Return a bound in its exact type; ValueError where it cannot be one."""
+        """Return a bound in its exact type; ValueError where it is not allowed."""
 
     def to_json(self) -> dict[str, Any]:
         return {"name": self.name, "type": self.kind, "low": self.low, "high": self.high, "prior": self.prior}

@@ -1,4 +1,4 @@
-"""What a point is worth: skopt's acquisition functions, in logarithms, without their flat tails."""
+"""Acquisition functions: skopt's, in logarithms, without their flat tails."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""What the benchmarks conclude, and that a run of hours may be interrupted."""
+"""Conclusions of the benchmarks, and runs that are interrupted and continued."""
 
 import json
 import math

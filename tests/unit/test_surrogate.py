@@ -1,4 +1,4 @@
-"""What a report says of the surrogate: partial dependence and importance, against functions whose truth is known."""
+"""Partial dependence and importance by the surrogate, against functions whose truth is known."""
 
 import math
 
