@@ -426,7 +426,11 @@ attempt = Table(
         Double,
         comment="The loss that it measured, also of a stale attempt, whose loss does not count; null without one.",
     ),
-    Column("seconds", Double, comment="Seconds of training, as the worker measured them; null where it did not report them."),
+    Column(
+        "seconds",
+        Double,
+        comment="Seconds of training, as the worker measured them; null where it did not report them.",
+    ),
     ForeignKeyConstraint(
         ["study_id", "trial"],
         ["ledger.trial.study_id", "ledger.trial.number"],
