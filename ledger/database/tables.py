@@ -395,8 +395,8 @@ trial = Table(
         "autovacuum_analyze_scale_factor": 0.02,
         "autovacuum_vacuum_cost_delay": 0,
     },
-    comment="One point to evaluate. A trial that is complete, failed or cancelled never changes. Read it through the view"
-    " ledger.trials.",
+    comment="One point to evaluate. A trial that is complete, failed or cancelled never changes. Read it through the"
+    " view ledger.trials.",
 )
 
 attempt = Table(
