@@ -8,6 +8,7 @@ revoke all on all routines in schema ledger from public;
 do $$
 declare
   thing text;
+  reading text;
 begin
   -- A worker: only the functions of the protocol. Each asks for a claim that only its holder knows.
   if to_regrole('ledger_worker') is not null then
@@ -35,24 +36,6 @@ begin
     grant usage on schema ledger to ledger_reader;
     grant execute on function
       ledger.alive_for, ledger.clock, ledger.dataset, ledger.number, ledger.revision, ledger.session_ended
-    to ledger_reader;
-    grant select on
-      ledger.attempts,
-      ledger.best_trials,
-      ledger.convergence,
-      ledger.datasets,
-      ledger.iteration_regret,
-      ledger.iterations,
-      ledger.managers,
-      ledger.outcomes,
-      ledger.parameters,
-      ledger.progress,
-      ledger.regret,
-      ledger.studies,
-      ledger.trial_times,
-      ledger.trials,
-      ledger.utilisation,
-      ledger.workers
     to ledger_reader;
   end if;
 
@@ -86,25 +69,31 @@ begin
       ledger.session_ended,
       ledger.tell
     to ledger_manager;
-    grant select on
-      ledger.attempts,
-      ledger.best_trials,
-      ledger.convergence,
-      ledger.datasets,
-      ledger.iteration_regret,
-      ledger.iterations,
-      ledger.managers,
-      ledger.outcomes,
-      ledger.parameters,
-      ledger.progress,
-      ledger.regret,
-      ledger.studies,
-      ledger.trial_times,
-      ledger.trials,
-      ledger.utilisation,
-      ledger.workers
-    to ledger_manager;
   end if;
+
+  -- Readers and managers read the views.
+  foreach reading in array array['ledger_reader', 'ledger_manager']
+  loop
+    continue when to_regrole(reading) is null;
+    execute 'grant select on '
+      'ledger.attempts, '
+      'ledger.best_trials, '
+      'ledger.convergence, '
+      'ledger.datasets, '
+      'ledger.iteration_regret, '
+      'ledger.iterations, '
+      'ledger.managers, '
+      'ledger.outcomes, '
+      'ledger.parameters, '
+      'ledger.progress, '
+      'ledger.regret, '
+      'ledger.studies, '
+      'ledger.trial_times, '
+      'ledger.trials, '
+      'ledger.utilisation, '
+      'ledger.workers '
+      'to ' || reading;
+  end loop;
 
   -- Roles that read the other views read the flattened views of studies (`ledger study view`), too.
   for thing in
