@@ -183,4 +183,5 @@ def delete(name: str, yes: bool, settings: Settings) -> None:
 
 def _progress(row: ProgressRow) -> dict[str, Any]:
     facts = {name: getattr(row, name) for name in columns(ProgressRow)}
-    return {**facts, "elapsed_seconds": facts.pop("elapsed").total_seconds()}
+    elapsed = facts.pop("elapsed")
+    return {**facts, "elapsed_seconds": elapsed.total_seconds()}

@@ -226,15 +226,16 @@ def test_the_last_batch_is_smaller_where_the_budget_asks_for_it(db, workers, tmp
     assert [iteration.size for iteration in studies.iterations(db, extended.id)] == [2, 2, 1, 2, 1]
 
 
-def test_a_manager_whose_study_was_taken_stops_before_it_writes(db, url, connection, tmp_path):
+def test_a_manager_whose_study_was_taken_stops_before_it_writes(db, connection, workers, tmp_path):
     row = register(db, study(tmp_path))
 
     def take(_progress: Any) -> None:
         connection.execute("update ledger.manager set claim = gen_random_uuid()")
+        workers(square)
 
     with pytest.raises(LedgerError, match="study s was taken by another manager, so this manager stops"):
         managed(db, row, take).run()
-    assert connection.execute("select count(*) from ledger.trial").fetchone() == (0,)
+    assert [iteration.told_at for iteration in studies.iterations(db, row.id)] == [None]
 
 
 def test_a_manager_that_ended_leaves_its_study_at_once(db, url, tmp_path):

@@ -305,7 +305,7 @@ def _refused(ledger: str, study: optuna.Study, role: str) -> None:
     before = everything(ledger)
     storage = study._storage
     running = study.trials[7]._trial_id
-    said = "permission denied for view" if role == "reader" else "Optuna only reads this ledger: "
+    said = "permission denied for view" if role == "reader" else "Optuna only reads this ledger"
     tries = {
         "user attribute of a study": lambda: study.set_user_attr("mine", 1),
         "metric names": lambda: study._storage.set_study_system_attr(study._study_id, "mine", ["loss"]),
@@ -450,7 +450,7 @@ def test_an_export_leaves_a_storage_that_is_there_and_nothing_half_made(ledger, 
         study = studies.get(db, "complete")
         file = tmp_path / "study.db"
         file.write_text("theirs")
-        with pytest.raises(UsageError, match=r"study\.db is there already, and may hold other studies"):
+        with pytest.raises(UsageError, match=r"study\.db exists, and may contain other studies"):
             write_optuna(db, study, file)
         assert file.read_text() == "theirs"
         file.unlink()
