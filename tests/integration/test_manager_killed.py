@@ -44,6 +44,7 @@ class Faults:
 
     def pass_by(self, connection: Any, moment: str) -> None:
         if self.fatal is not None and len(self.moments) > self.fatal:
+            connection.pgconn.finish()
             raise Killed("a killed process does nothing more")
         self.moments.append(moment)
         if self.fatal == len(self.moments) - 1:

@@ -455,6 +455,6 @@ def test_an_export_leaves_a_storage_that_is_there_and_nothing_half_made(ledger, 
         assert file.read_text() == "theirs"
         file.unlink()
         monkeypatch.setitem(study.spec["space"][2], "high", 3)
-        with pytest.raises(LedgerError, match="Optuna does not take trial 3 of study complete: .*'layers'"):
+        with pytest.raises(LedgerError, match="Optuna refuses trial 3 of study complete: .*'layers'"):
             write_optuna(db, study, file)
         assert list(tmp_path.iterdir()) == []
