@@ -3,7 +3,7 @@
 from functools import cache
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Executable, Select, TableClause, TextClause, select, text
+from sqlalchemy import CompoundSelect, Connection, Executable, Select, TableClause, TextClause, select, text
 
 from ledger.database import tables
 from ledger.database.rows import AttemptRow, IterationRow, ProgressRow, StudyRow, TrialRow, WorkerRow, columns
@@ -27,7 +27,7 @@ def rows_of(row: type[R]) -> Select[Any]:
     return select(*(view.c[name] for name in columns(row)))
 
 
-def fetch(connection: Connection, row: type[R], statement: Select[Any]) -> list[R]:
+def fetch(connection: Connection, row: type[R], statement: Select[Any] | CompoundSelect[Any]) -> list[R]:
     """Return the rows of a statement that `rows_of` made, within the transaction of the connection."""
     return [row(*each) for each in connection.execute(statement)]
 

@@ -3,7 +3,7 @@
 -- Answers: finished; lost, where the claim does not hold the study; changed, where it has ended, was extended, or has a
 -- trial that has not ended, such as a retry. Nothing is written then.
 create or replace function ledger.finish(study_id int, claim uuid, state text, reason text, budget int) returns text
-language plpgsql security definer set search_path = pg_catalog, pg_temp
+language plpgsql security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off
 as $$
 #variable_conflict use_column
 declare

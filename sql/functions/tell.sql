@@ -6,7 +6,7 @@
 create or replace function ledger.tell(
   study_id int, claim uuid, number int, size int, mean_loss float8, best_loss float8)
 returns text
-language plpgsql security definer set search_path = pg_catalog, pg_temp
+language plpgsql security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off
 as $$
 #variable_conflict use_column
 declare

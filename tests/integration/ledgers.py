@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import psycopg
@@ -120,3 +121,13 @@ def _row(connection: psycopg.Connection[Any], statement: str, parameter: object)
         row = cursor.execute(statement, (parameter,)).fetchone()
     assert row is not None
     return row
+
+
+def stop_clock(connection: psycopg.Connection[Any], seconds: float) -> datetime:
+    """Let the ledger's clock stand still, this many seconds after a moment that is always the same."""
+    moment = datetime(2030, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds)
+    connection.execute(
+        "create or replace function ledger.clock() returns timestamptz language sql volatile"
+        f" as $$ select timestamptz '{moment}' $$"
+    )
+    return moment

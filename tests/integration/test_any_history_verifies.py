@@ -7,14 +7,13 @@ import uuid
 from contextlib import suppress
 from typing import Any
 
-import psycopg
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from ledger.database import managing, protocol, studies, transfer, trials
-from ledger.database.connection import engine
+from ledger.database.managing import Batch
 from ledger.database.rows import StudyRow, TrialRow
 from ledger.database.trials import Finished
 from ledger.errors import LedgerError
@@ -23,7 +22,7 @@ from ledger.proposals import mean_loss
 from ledger.study.file import assemble
 from ledger.verification import Verified, verify
 from tests.fuzz import cases
-from tests.integration.ledgers import claim_one, finish, propose, reap, tell
+from tests.integration.ledgers import claim_one, hold, stop_clock
 from tests.integration.moving import as_it_is_elsewhere, exported, moved, without_releases
 
 FILE = """
@@ -42,56 +41,53 @@ def as_it_is(document: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 @pytest.mark.hypothesis
-def test_any_history_verifies(url, advance, tmp_path):
+def test_any_history_verifies(db, connection, tmp_path):
     file = tmp_path / "study.toml"
     file.write_text(FILE)
 
     class Histories(RuleBasedStateMachine):
         def __init__(self) -> None:
             super().__init__()
-            self.connection = psycopg.connect(url, autocommit=True)
-            self.db = engine(url).connect()
             self.held: list[protocol.Claimed] = []
             self.now = 0.0
             self.own = self.batches = 0
-            advance(0)
+            stop_clock(connection, 0)
             asked = {"name": f"s{uuid.uuid4().hex[:8]}", "iterations": 3, "batch_size": 2}
-            self.study = register(self.db, assemble(asked, file))
-            self.propose(0, 0)
+            self.study = register(db, assemble(asked, file))
+            # for longer than a history lasts
+            self.managed = hold(db, self.study)
+            self.propose(0, 0, 2)
 
-        def propose(self, number: int, round: int) -> None:
-            # the budget may end with a smaller iteration; a round is as large as the one that it replaces
-            replaced = [trial for trial in self.trials() if (trial.iteration, trial.source) == (number, "proposed")]
-            size = len(replaced) or min(2, self.study.budget - self.counted())
+        def propose(self, number: int, round: int, size: int) -> None:
             points = [{"x": 2 * self.batches + index} for index in range(size)]
             self.batches += 1
             # in no environment, so that these points are not compared
-            propose(self.db, self.study, number, points, round=round)
+            batch = Batch(number, round, len(self.trials()), points, None, {}, 0.0, 0.0)
+            assert managing.propose(db, self.managed, batch) == "proposed"
 
         def trials(self) -> list[TrialRow]:
-            return trials.all_of(self.db, self.study.id)
+            return trials.all_of(db, self.study.id)
 
         def verify(self, study: StudyRow) -> Verified:
-            return verify(transfer.snapshot(self.db, study.id))
+            return verify(transfer.snapshot(db, study.id))
 
         def teardown(self) -> None:
             name = self.study.name
-            document = exported(self.db, name)
-            row = moved(self.db, document, f"{name}-moved")
+            document = exported(db, name)
+            row = moved(db, document, f"{name}-moved")
             assert self.verify(row).trials == len(document["trials"])
-            again = exported(self.db, row.name)
+            again = exported(db, row.name)
             assert without_releases(again) == as_it_is_elsewhere(document, row.name)
             # nothing of it runs, so that it is moved as it is
-            back = moved(self.db, again, f"{name}-back")
-            assert exported(self.db, back.name) == as_it_is(again, back.name)
+            back = moved(db, again, f"{name}-back")
+            assert exported(db, back.name) == as_it_is(again, back.name)
+            managing.leave_study(db, self.managed)
             for study in (self.study, row, back):
-                assert studies.delete(self.db, study) == "deleted"
-            self.db.close()
-            self.connection.close()
+                assert studies.delete(db, study) == "deleted"
 
         @rule(ends=st.sampled_from(["complete", "failed", "timeout", "released", "held", "held"]))
         def work(self, ends: str) -> None:
-            held = claim_one(self.connection, self.study.name, uuid.uuid4(), "w")
+            held = claim_one(connection, self.study.name, uuid.uuid4(), "w")
             if held is not None:
                 self.held.append(held)
                 self.end(held, ends)
@@ -103,24 +99,24 @@ def test_any_history_verifies(url, advance, tmp_path):
 
         def end(self, held: protocol.Claimed, ends: str) -> None:
             if ends == "complete":
-                protocol.complete(self.connection, held, 0.25, {}, 1.0)
+                protocol.complete(connection, held, 0.25, {}, 1.0)
             elif ends == "released":
-                protocol.release(self.connection, held)
+                protocol.release(connection, held)
             elif ends == "held":
-                protocol.heartbeat(self.connection, held)
+                protocol.heartbeat(connection, held)
             else:
-                protocol.fail(self.connection, held, "error", 1.0, ends)
+                protocol.fail(connection, held, "error", 1.0, ends)
 
         @rule(seconds=st.sampled_from([5, 31]))
         def time_passes_and_leases_end(self, seconds: int) -> None:
             self.now += seconds
-            advance(self.now)
-            for lease in managing.leases(self.db, self.study.id):
-                reap(self.db, self.study, lease)
+            stop_clock(connection, self.now)
+            for lease in managing.leases(db, self.study.id):
+                managing.reap(db, self.managed, lease)
 
         @rule(ends=st.sampled_from(["complete", "failed"]))
         def work_off(self, ends: str) -> None:
-            while (held := claim_one(self.connection, self.study.name, uuid.uuid4(), "w")) is not None:
+            while (held := claim_one(connection, self.study.name, uuid.uuid4(), "w")) is not None:
                 self.held.append(held)
                 self.end(held, ends)
             self.manage()
@@ -131,7 +127,7 @@ def test_any_history_verifies(url, advance, tmp_path):
             if chosen:
                 # the ledger refuses a second retry
                 with suppress(LedgerError):
-                    trials.retry(self.db, self.study.id, [data.draw(st.sampled_from(chosen))])
+                    trials.retry(db, self.study.id, [data.draw(st.sampled_from(chosen))])
 
         def new_point(self) -> dict[str, int]:
             self.own += 1
@@ -139,53 +135,58 @@ def test_any_history_verifies(url, advance, tmp_path):
 
         @rule()
         def enqueue(self) -> None:
-            trials.enqueue(self.db, self.study.id, [self.new_point()])
+            trials.enqueue(db, self.study.id, [self.new_point()])
 
         @rule(losses=st.lists(st.sampled_from([0.125, 0.5]), min_size=1, max_size=2))
         def import_history(self, losses: list[float]) -> None:
             finished = [Finished(self.new_point(), loss, {"from": "elsewhere"}) for loss in losses]
-            trials.import_finished(self.db, self.study.id, finished, mean_loss(losses))
+            trials.import_finished(db, self.study.id, finished, mean_loss(losses))
 
         @rule(data=st.data())
         def cancel(self, data: st.DataObject) -> None:
             chosen = [trial.number for trial in self.trials() if trial.is_open]
             if chosen:
-                trials.cancel(self.db, self.study.id, [data.draw(st.sampled_from(chosen))], "test")
+                trials.cancel(db, self.study.id, [data.draw(st.sampled_from(chosen))], "test")
 
         @rule()
         def extend(self) -> None:
-            assert studies.extend(self.db, self.study.id, self.study.budget + 1) == "extended"
-            self.study = studies.get(self.db, self.study.name)
-
-        def counted(self) -> int:
-            """How many trials count against the budget."""
-            rounds = {each.number: each.round for each in studies.iterations(self.db, self.study.id)}
-            return sum(trial.source == "proposed" and trial.round == rounds[trial.iteration] for trial in self.trials())
+            assert studies.extend(db, self.study.id, self.study.budget + 1) == "extended"
+            self.study = studies.get(db, self.study.name)
 
         @rule()
         def manage(self) -> None:
             """Do the next thing that a manager of batches does; a study that has ended is left as it is."""
-            last = studies.iterations(self.db, self.study.id)[-1]
-            own = [trial for trial in self.trials() if trial.iteration == last.number]
+            state, budget = managing.state(db, self.study.id)
+            if state != "running":
+                return
+            rounds = {each.number: each for each in studies.iterations(db, self.study.id)}
+            last = rounds[max(rounds)]
+            proposed = [trial for trial in self.trials() if trial.source == "proposed"]
+            own = trials.all_of(db, self.study.id, iteration=last.number)
             losses = [trial.result for trial in own if trial.loss is not None]
             is_proven = any(trial.loss is not None and trial.source != "imported" for trial in own)
-            is_proposed = any(trial.source == "proposed" for trial in own)
-            if studies.get(self.db, self.study.name).has_ended:
-                return
+            replaced = [trial for trial in own if trial.source == "proposed"]
             if last.told_at is not None:
-                if self.counted() < self.study.budget:
-                    self.propose(last.number + 1, 0)
+                left = budget - sum(trial.round == rounds[trial.iteration].round for trial in proposed)
+                if left > 0:
+                    self.propose(last.number + 1, 0, min(2, left))
                 else:
-                    finish(self.db, self.study, "complete")
-            elif losses and (is_proven or not is_proposed):
-                tell(self.db, self.study, last.number, mean_loss(losses), min(losses))
-            elif not is_proposed:
-                tell(self.db, self.study, last.number, None, None)
+                    self.finish("complete", None, budget)
+            elif losses and (is_proven or not replaced):
+                self.tell(last.number, len(own), mean_loss(losses), min(losses))
+            elif not replaced:
+                self.tell(last.number, len(own), None, None)
             elif not any(trial.is_open for trial in own):
                 if last.round == 0:
-                    self.propose(last.number, 1)
+                    self.propose(last.number, 1, len(replaced))
                 else:
-                    finish(self.db, self.study, "failed", "every trial failed")
+                    self.finish("failed", "every trial failed", budget)
+
+        def tell(self, number: int, size: int, mean: float | None, best: float | None) -> None:
+            assert managing.tell(db, self.managed, number, size, mean, best) in ("told", "changed")
+
+        def finish(self, state: str, reason: str | None, budget: int) -> None:
+            assert managing.finish(db, self.managed, state, reason, budget) == "finished"
 
         @invariant()
         def it_verifies(self) -> None:

@@ -6,7 +6,7 @@ Each answer follows the protocol, and the ledger stays consistent. The workers u
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import psycopg
@@ -21,13 +21,11 @@ from ledger.database.connection import driver, engine
 from ledger.database.managing import Batch, Held, Lease
 from ledger.database.protocol import Claimed
 from tests.fuzz import cases
-from tests.integration.ledgers import make_study
+from tests.integration.ledgers import make_study, stop_clock
 from tests.integration.workers import PackageWorker, PsqlWorker, Worker
 
 LEASE, MAX_FAILURES, MAX_LOST = 30.0, 2, 3
 MANAGER_LEASE = 40.0
-# The ledger's clock stands still between the steps of a history.
-START = datetime(2030, 1, 1, tzinfo=UTC)
 
 CONSISTENT = {
     "a complete trial has exactly one complete attempt, with its loss": """
@@ -117,7 +115,7 @@ class Histories(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.now = 0.0
-        self.set_clock()
+        self.start = stop_clock(self.connection, 0)
         name = f"s{uuid.uuid4().hex[:8]}"
         self.study = make_study(self.db, name, 3, lease=LEASE, max_failures=MAX_FAILURES, max_lost=MAX_LOST)
         self.state, self.budget = "running", self.study.budget
@@ -136,12 +134,6 @@ class Histories(RuleBasedStateMachine):
         if not self.is_free():
             self.leave(self.name_of_holder())
             assert studies.delete(self.db, self.study) == "deleted"
-
-    def set_clock(self) -> None:
-        self.connection.execute(
-            "create or replace function ledger.clock() returns timestamptz language sql volatile"
-            f" as $$ select timestamptz '{START + timedelta(seconds=self.now)}' $$"
-        )
 
     def any_worker(self, data: st.DataObject) -> Worker:
         """Return the connection of any worker, because only the claim matters."""
@@ -286,7 +278,7 @@ class Histories(RuleBasedStateMachine):
     @rule(seconds=st.sampled_from([5, 31]))
     def time_passes(self, seconds: int) -> None:
         self.now += seconds
-        self.set_clock()
+        stop_clock(self.connection, self.now)
 
     @rule(at_once=st.booleans(), data=st.data())
     def leases_run_out(self, at_once: bool, data: st.DataObject) -> None:
@@ -328,14 +320,13 @@ class Histories(RuleBasedStateMachine):
     @rule(data=st.data())
     def managers_act(self, data: st.DataObject) -> None:
         acts = [self.take, self.leave, self.session_ends]
-        drawn = [self.propose, self.propose, self.tell, self.finish]
+        writes = [self.propose, self.propose, self.tell, self.finish]
         for _ in range(data.draw(st.integers(1, 4))):
             name = data.draw(st.sampled_from(list(self.managers)))
-            act = data.draw(st.sampled_from([*acts, *drawn]))
-            if act in acts:
-                act(name)
+            if data.draw(st.booleans()):
+                data.draw(st.sampled_from(writes))(name, data)
             else:
-                act(name, data)
+                data.draw(st.sampled_from(acts))(name)
             self.the_ledger_is_as_the_protocol_says()
             self.the_study_is_as_its_managers_and_people_left_it()
 
@@ -500,7 +491,7 @@ class Histories(RuleBasedStateMachine):
         assert [number for (number,) in numbers] == [trial.iteration for trial in self.trials.values()]
         holders = self.connection.execute("select claim, lease_until from ledger.manager").fetchall()
         holder = self.holder
-        assert holders == ([] if holder is None else [(holder.claim, START + timedelta(seconds=holder.until))])
+        assert holders == ([] if holder is None else [(holder.claim, self.start + timedelta(seconds=holder.until))])
         alive = self.connection.execute("select alive from ledger.managers").fetchall()
         assert alive == ([] if holder is None else [(not self.is_free(),)])
 
