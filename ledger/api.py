@@ -50,8 +50,8 @@ class Study:
         or digit. Default: made of the function's name, the seed and a hash of the other arguments. `run` continues the
         study that has this name and the same arguments.
     iterations : int, optional
-        The budget in iterations of `batch_size` trials, 1 to 1,000,000. Default: 3. A study that is continued may have
-        a larger budget than before.
+        The budget in iterations, each of which proposes `batch_size` trials, 1 to 1,000,000. Default: 3. A study that
+        is continued may have a larger budget than before.
     trials : int, optional
         The budget in trials, 1 to 1,000,000, instead of `iterations`; the last batch may be smaller.
     batch_size : int, optional
@@ -74,8 +74,8 @@ class Study:
     Raises
     ------
     UsageError
-        An argument is unknown or not valid, or the function has no space. The message names the argument and what is
-        allowed.
+        An argument is unknown or not valid, both `iterations` and `trials` are given, or the function has no space.
+        The message names the argument and what is allowed.
 
     See Also
     --------
@@ -87,12 +87,15 @@ class Study:
     >>> @ledger.objective(space={"x": (-5.0, 5.0)})
     ... def parabola(params):
     ...     return (params["x"] - 1) ** 2
-    >>> study = ledger.Study(parabola, name="parabola", iterations=3, optimizer={"acq_func": "LCB"})
+    >>> study = ledger.Study(parabola, name="parabola", trials=20, batch_size=4, optimizer={"acq_func": "LCB"})
     >>> study.name
     'parabola'
     >>> ledger.Study(parabola, iteratons=3)
     Traceback (most recent call last):
     ledger.errors.UsageError: Study() has no argument 'iteratons'; did you mean 'iterations'?
+    >>> ledger.Study(parabola, iterations=3, trials=20)
+    Traceback (most recent call last):
+    ledger.errors.UsageError: [study]: iterations and trials exclude each other; leave one out
     """
 
     @known_keywords
@@ -187,9 +190,9 @@ class Study:
         >>> @ledger.objective(space={"x": (-5.0, 5.0)})
         ... def distance(params):
         ...     return abs(params["x"] - 1)
-        >>> result = ledger.Study(distance, iterations=2, batch_size=2).run(workers=1)
+        >>> result = ledger.Study(distance, trials=3).run(workers=1)
         >>> result
-        <study distance-42-...: complete, 4 of 4 trials complete>
+        <study distance-42-...: complete, 3 of 3 trials complete>
         """
         if os.environ.get(INSIDE):
             raise LedgerError(
@@ -336,8 +339,8 @@ class StudyResult:
     ----------
     name : str
         The study's name.
-    state : str
-        "running", "paused", "complete", "failed" or "cancelled".
+    state : {"running", "paused", "complete", "failed", "cancelled"}
+        The study's state.
     budget : int
         The number of trials to propose.
     spec : dict
@@ -497,8 +500,9 @@ def load_study(name: str, database: str | None = None) -> StudyResult:
     ledger.errors.LedgerError: there is no study 'parabula': did you mean parabola?
     """
     with connected(_settings(database)) as connection:
-        found = transfer.snapshot(connection, studies.get(connection, name).id)
-    row = found.study
+        snapshot = transfer.snapshot(connection, studies.get(connection, name).id)
+    study = snapshot.study
+    names = [dimension["name"] for dimension in study.spec["space"]]
     trials = tuple(
         Trial(
             **{
@@ -507,12 +511,12 @@ def load_study(name: str, database: str | None = None) -> StudyResult:
                 if field not in ("params", "metrics")
             },
             # in the order of the space, which jsonb forgets
-            params={one["name"]: trial.params[one["name"]] for one in row.spec["space"] if one["name"] in trial.params},
+            params={name: trial.params[name] for name in names if name in trial.params},
             metrics=trial.metrics or {},
         )
-        for trial in found.trials
+        for trial in snapshot.trials
     )
-    return StudyResult(row.name, row.state, row.budget, row.spec, trials)
+    return StudyResult(study.name, study.state, study.budget, study.spec, trials)
 
 
 def _settings(database: str | None) -> Settings:

@@ -9,7 +9,7 @@ import pytest
 from benchmarks import growth, report
 from benchmarks.quality import analysis, methods, models, runs
 from benchmarks.quality.functions import FUNCTIONS
-from ledger.study.space import Categorical, Integer, Real
+from ledger.study.dimensions import Categorical, Integer, Real
 
 
 def record(function="branin", method="ours", seed=0, loss=1.0, version="1", **facts):
@@ -70,7 +70,7 @@ def test_regrets_of_a_function_are_counted_in_its_scale_down_to_the_floor():
     assert found["branin"]["skopt"][0] == pytest.approx(math.log10(analysis.FLOOR))
 
 
-def test_regrets_of_a_model_are_above_the_best_of_all_down_to_half_a_test_row():
+def test_regrets_of_a_model_are_measured_from_the_best_of_all():
     found = analysis.logarithms(
         [
             record("svm/iris", "ours", loss=0.1, step=0.05),
@@ -98,7 +98,7 @@ def test_ranks_are_means_over_what_all_methods_have_and_ties_share_them():
     assert ranks == {"ours": 1.25, "skopt": 2.25, "random": 2.5}
 
 
-def test_the_report_has_a_row_a_function_and_says_where_the_target_is_missed():
+def test_the_report_has_a_row_per_function_and_marks_a_missed_target():
     losses = {"ours": 1.0, "skopt": 2.0, "optuna-tpe": 3.0, "random": 4.0}
     lines = [
         record(name, method, seed, loss + seed / 100)
@@ -115,7 +115,7 @@ def test_the_report_has_a_row_a_function_and_says_where_the_target_is_missed():
 
 
 @pytest.mark.parametrize("function", FUNCTIONS.values(), ids=FUNCTIONS)
-def test_no_point_is_below_a_functions_minimum_and_its_scale_is_the_median_regret(function):
+def test_a_functions_scale_is_the_median_regret_above_its_minimum(function):
     drawn = methods.searcher("random", function.dimensions, 0, 1).ask(2000)
     regrets = [function.value(params) - function.minimum for params in drawn]
     assert min(regrets) >= 0

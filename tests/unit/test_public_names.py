@@ -8,13 +8,13 @@ import sys
 from collections.abc import Callable
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 import pytest
 
 import ledger
 from ledger.optuna import storage
-from ledger.study import spec
+from ledger.study import arguments, dimensions, spec
 
 CALLABLES: list[Callable[..., Any]] = [
     ledger.objective,
@@ -88,6 +88,7 @@ def test_types_of_options_are_those_of_the_study_file() -> None:
         (ledger.LimitOptions, spec.Limits),
     ):
         assert [*get_type_hints(options)] == [*model.model_fields]
+    assert get_args(arguments.Prior) == dimensions.PRIORS
 
 
 @pytest.mark.parametrize("function", CALLABLES, ids=lambda function: function.__qualname__)
