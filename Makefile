@@ -1,22 +1,35 @@
-# Everything from a fresh clone with nothing but Python 3.11+ and make; uv is used where it is installed.
+# Everything from a fresh clone with Python 3.11 or newer and make. Packages are installed with uv where it exists, else pip.
 PYTHON ?= python3
 export LEDGER_HOME ?= $(CURDIR)/.ledger
 bin := .venv/bin
+# Tests of processes mostly wait, so three test processes keep two cores busy. A server that is given is used by one test
+# process, because roles belong to a whole server. Files start in the order of their names.
+pytest := $(bin)/pytest --numprocesses $(if $(LEDGER_TEST_SERVER),1,3) --dist loadfile --no-loadscope-reorder
 
-.PHONY: help demo test coverage lint docs site bench bench-quality chaos up clean
+.PHONY: help demo unit test test-all campaigns coverage lint docs site bench bench-quality chaos up release-check clean
 
-help:  ## Say what there is to make
+help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## */\1\t/' | expand -t 15
 
-demo: .venv/ready  ## Search the SVM's parameters: 3 iterations of 2 points on 2 workers
+demo: .venv/installed  ## Run a small search: an SVM, 3 iterations of 2 trials on 2 workers
 	$(bin)/ledger run --model svm --iterations 3 --batch-size 2 --workers 2 --seed 42
 
-# in the order of their names, files of few and long tests do not come last, on one process
-test: .venv/ready  ## Run every test that this machine can run
-	$(bin)/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
+unit: .venv/ready  ## Run the tests that need no server, in under a minute
+	$(bin)/pytest tests/unit --numprocesses 2 --dist worksteal
 
-coverage: .venv/ready  ## Run every test and say which lines none reached
-	$(bin)/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder --cov --cov-report=term
+test: .venv/ready  ## Run the tests on an embedded server, or on the one of LEDGER_TEST_SERVER
+	$(pytest)
+
+test-all: .venv/ready  ## Run the tests that `make test` leaves out: containers, Compose and slow ones
+	@docker info >/dev/null 2>&1 || { echo "make test-all needs a Docker engine; make test does not" >&2; exit 1; }
+	$(pytest) -m "container or compose or slow"
+
+campaigns: .venv/ready  ## Run the soak, and the property tests with more examples, other ones each time
+	$(bin)/pytest -m campaign
+	$(pytest) -m "hypothesis and not container" --hypothesis-profile campaign
+
+coverage: .venv/ready  ## Run `make test` and list the lines that no test reached
+	$(pytest) --cov --cov-report=term
 
 lint: .venv/ready  ## Check style, types and import rules
 	$(bin)/ruff check .
@@ -24,56 +37,59 @@ lint: .venv/ready  ## Check style, types and import rules
 	$(bin)/mypy
 	$(bin)/lint-imports
 
-docs: .venv/ready  ## Write docs/reference/ anew, of the commands and the schema
+docs: .venv/ready  ## Write docs/reference/ from the commands and the schema
 	$(bin)/python docs/reference.py
 
 site: .venv/site  ## Build the documentation site in build/site, and look at every page at phone width
 	$(bin)/python docs/site/build.py
 	$(bin)/pytest --quiet tests/site.py
 
-bench: .venv/bench  ## Measure speed beside the peers, half an hour; writes benchmarks/RESULTS.md
+bench: .venv/bench  ## Measure speed beside other tools, in half an hour: SECTIONS="turnaround resume"
 	$(bin)/python -m benchmarks $(SECTIONS)
 
-bench-quality: .venv/bench  ## Measure what searches find beside the peers, hours; interrupt it as you like: JOBS=2
+bench-quality: .venv/bench  ## Measure what searches find beside other tools, in hours; can be interrupted: JOBS=2
 	$(bin)/python -m benchmarks.quality $(if $(JOBS),--jobs $(JOBS))
 
-chaos: .venv/ready  ## Carry a study on while everything fails: SECONDS=180 SEED=1 WORKERS=8 TRIALS=400 MODEL=rugged
+chaos: .venv/ready  ## Run a study under faults: SECONDS=180 SEED=1 WORKERS=8 TRIALS=400 MODEL=rugged
 	$(bin)/python -m tests.chaos --seconds $(or $(SECONDS),180) --seed $(or $(SEED),1) --workers $(or $(WORKERS),8) \
 	  --trials $(or $(TRIALS),400) --model $(or $(MODEL),rugged) $(if $(OUTPUT),--output $(OUTPUT))
 
-up:  ## The same search in containers, on 4 workers
+up:  ## Run a search in containers, on 4 workers
 	docker compose up --build --scale worker=4
 
-.venv/ready: pyproject.toml constraints.txt
-	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is %d.%d; try make PYTHON=python3.13" % sys.version_info[:2] if sys.version_info < (3, 11) else 0)'
-	@if command -v uv >/dev/null; then \
-	  uv venv --quiet --allow-existing --python $(PYTHON) .venv && \
-	  uv pip install --quiet --python $(bin)/python --constraint constraints.txt --editable '.[dev]'; \
-	else \
-	  $(PYTHON) -m venv .venv && \
-	  $(bin)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'; \
-	fi
-	@touch $@
-
-.venv/bench: .venv/ready
-	@if command -v uv >/dev/null; then \
-	  uv pip install --quiet --python $(bin)/python --constraint constraints.txt --editable '.[dev,bench]'; \
-	else \
-	  $(bin)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,bench]'; \
-	fi
-	@touch $@
-
-.venv/site: .venv/ready
-	@if command -v uv >/dev/null; then \
-	  uv pip install --quiet --python $(bin)/python --constraint constraints.txt --editable '.[dev,site]'; \
-	else \
-	  $(bin)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,site]'; \
-	fi
-	@touch $@
+release-check:  ## Build the wheel, and run searches with it in an empty environment
+	PYTHON=$(PYTHON) .ci/release-check
 
 clean:  ## Remove what this Makefile made, except the ledger's data
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage* build dist *.egg-info
 
-.PHONY: release-check
-release-check:  ## Build the wheel, and run searches with it in an empty environment
-	PYTHON=$(PYTHON) .ci/release-check
+# `make demo` needs only what `pip install trial-ledger` installs; the other targets need the tools of development too.
+.venv/installed: pyproject.toml constraints.txt
+	$(call install,.,what a search needs)
+	@touch $@
+
+.venv/ready: pyproject.toml constraints.txt
+	$(call install,.[dev],what a search and the tests need)
+	@touch .venv/installed $@
+
+.venv/bench: .venv/ready
+	$(call install,.[dev$(comma)bench],what the benchmarks need)
+	@touch $@
+
+.venv/site: .venv/ready
+	$(call install,.[dev$(comma)site],what the documentation site needs)
+	@touch $@
+
+comma := ,
+# Without --no-compile, pip would compile every module of every package; Python compiles those that are imported.
+define install
+@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is %d.%d; try make PYTHON=python3.13" % sys.version_info[:2] if sys.version_info < (3, 11) else 0)'
+@echo "Installing $(2) into .venv; this downloads packages and takes about a minute"
+@if command -v uv >/dev/null; then \
+  uv venv --quiet --allow-existing --python $(PYTHON) .venv && \
+  uv pip install --quiet --python $(bin)/python --constraint constraints.txt --editable '$(1)'; \
+else \
+  $(PYTHON) -m venv .venv && \
+  $(bin)/pip install --quiet --disable-pip-version-check --no-compile --constraint constraints.txt --editable '$(1)'; \
+fi
+endef

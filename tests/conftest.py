@@ -1,12 +1,15 @@
-"""PostgreSQL servers for tests: the embedded server, and a postgres:17 container if Docker answers."""
+"""PostgreSQL servers for tests.
 
-import shutil
+
+`make test` uses an embedded server for each test process, or the server that LEDGER_TEST_SERVER names, as a superuser.
+`make test-all` repeats the same tests on a postgres:17 container.
+"""
+
+import os
 import signal
-import subprocess
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from functools import cache
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -21,32 +24,37 @@ from ledger import embedded
 from ledger.database import migration
 from ledger.database.connection import engine
 
-# a slow machine must not fail a test
-hypothesis.settings.register_profile("ledger", deadline=None)
+# The URL of a server for tests, of a superuser's: for a CI that tests each version of PostgreSQL.
+GIVEN = os.environ.get("LEDGER_TEST_SERVER")
+
+# No test fails because of time. `make test` tries the same examples in each run, a campaign tries others, and more.
+for profile, factor in {"ledger": 1, "campaign": 5}.items():
+    hypothesis.settings.register_profile(
+        profile,
+        max_examples=100 * factor,
+        derandomize=profile == "ledger",
+        deadline=None,
+        database=None,
+        suppress_health_check=list(hypothesis.HealthCheck),
+        print_blob=True,
+    )
 hypothesis.settings.load_profile("ledger")
+
+# The tests use every core already, and NumPy is not loaded yet.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     # A script's background job ignores SIGINT, and its child processes, such as programs under test, inherit this.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-@cache
-def docker_answers() -> bool:
-    if shutil.which("docker") is None:
-        return False
-    return subprocess.run(["docker", "info"], capture_output=True, check=False).returncode == 0
-
-
 def pytest_report_header() -> str:
-    container = "and a postgres:17 container" if docker_answers() else "only: no Docker engine answers"
-    return f"databases: embedded PostgreSQL {container}"
+    return f"server: {'embedded PostgreSQL' if GIVEN is None else 'the one that LEDGER_TEST_SERVER names'}"
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "server" in metafunc.fixturenames:
-        servers: list[Any] = ["embedded"]
-        if docker_answers():
-            servers.append(pytest.param("container", marks=pytest.mark.container))
+        servers = ["embedded" if GIVEN is None else "given", pytest.param("container", marks=pytest.mark.container)]
         metafunc.parametrize("server", servers, indirect=True, scope="session")
 
 
@@ -60,10 +68,13 @@ class _Servers:
 
     def url(self, kind: str) -> str:
         if kind not in self._urls:
-            self._urls[kind] = self._stack.enter_context(
-                embedded.running(self._folder, create=True) if kind == "embedded" else _container()
-            )
+            self._urls[kind] = self._stack.enter_context(self._started(kind))
         return self._urls[kind]
+
+    def _started(self, kind: str) -> AbstractContextManager[str]:
+        if kind == "container":
+            return _container()
+        return _embedded(self._folder) if GIVEN is None else nullcontext(GIVEN)
 
     def template(self, server: str) -> str:
         if server not in self._templates:
@@ -75,13 +86,23 @@ class _Servers:
 
 
 @contextmanager
+def _embedded(folder: Path) -> Iterator[str]:
+    with embedded.running(folder, create=True) as url:
+        with psycopg.connect(url, autocommit=True) as connection:
+            # the data end with the tests, which would else wait for the disk at each commit
+            connection.execute("alter system set fsync = off")
+            connection.execute("select pg_reload_conf()")
+        yield url
+
+
+@contextmanager
 def _container() -> Iterator[str]:
     from testcontainers.community.postgres import PostgresContainer
     from testcontainers.core.config import testcontainers_config
 
     # the block stops the container, so the reaper container and its image are not needed
     testcontainers_config.ryuk_disabled = True
-    with PostgresContainer("postgres:17", driver=None) as container:
+    with PostgresContainer("postgres:17", driver=None).with_command("postgres -c fsync=off") as container:
         yield container.get_connection_url()
 
 

@@ -23,6 +23,7 @@ from psycopg import sql
 
 from ledger import embedded
 from tests import variables
+from tests.system.programs import copy_data
 from tests.system.servers import USER, Server
 
 ROOT = Path(__file__).parents[1]
@@ -31,6 +32,9 @@ PAGES = [ROOT / "README.md", *sorted(ROOT.glob("docs/**/*.md"))]
 # Languages of blocks that are run, and of blocks that are only shown or written to a file.
 RUN = ("console", "bash", "sql", "python")
 READ = ("text", "toml", "yaml", "json", "csv", "ini", "mermaid", "log")
+
+# The files of .venv by which make knows what it has installed.
+STAMPS = ("installed", "ready", "bench")
 
 _BLOCK = re.compile(
     r"(?P<said>(?:^ *<!-- [^\n]*-->\n)*)^(?P<indent> *)```(?P<language>\w*)\n(?P<text>.*?)^(?P=indent)```$",
@@ -124,9 +128,10 @@ class Reader:
         installed = self._folder / ".venv"
         installed.mkdir()
         for entry in Path(sys.prefix).iterdir():
-            if entry.name != "ready":
+            if entry.name not in STAMPS:
                 (installed / entry.name).symlink_to(entry)
-        (installed / "ready").touch()
+        for stamp in STAMPS:
+            (installed / stamp).touch()
         programs = [Path(sys.executable).parent, embedded.program("psql").parent]
         self.environment = {
             **{k: v for k, v in os.environ.items() if k not in variables.ALL and not k.startswith("PG")},
@@ -214,13 +219,18 @@ _PROGRAMS = {
 
 
 @contextmanager
-def reader(page: str, folder: Path) -> Iterator[Reader]:
-    """Yield a reader of a page with the page's server, or with the embedded server."""
+def reader(page: str, folder: Path, *, is_new: bool = True) -> Iterator[Reader]:
+    """Yield a reader of a page with the page's server, or with an embedded server.
+
+    `is_new` says whether the embedded server starts without data, or with a copy of an empty ledger.
+    """
     server = server_of(page)
     with ExitStack() as stack:
         if server is None:
             # the server keeps running, because a start and a stop would add a second to each command
             it = Reader(folder)
+            if not is_new:
+                copy_data(folder / "clone" / ".ledger")
             stack.enter_context(embedded.running(folder / "clone" / ".ledger", create=True))
         else:
             postgres = stack.enter_context(Server(folder / "server"))

@@ -6,7 +6,7 @@ from typing import Any
 from ledger.report import labels
 from ledger.report.content import Content
 
-# Losses get a logarithmic axis where the largest is at least this many times the smallest.
+# Losses get a logarithmic axis if the largest is at least this many times the smallest.
 LOGARITHMIC_RATIO = 50
 
 
@@ -37,7 +37,7 @@ def parallel_loss_axis(losses: list[float], *, logarithmic: bool) -> dict[str, A
 
 
 def decade_ticks(logarithms: list[float]) -> dict[str, Any]:
-    """Return ticks at decades, or at both ends and the middle where there are fewer than three decades."""
+    """Return ticks at decades, or at both ends and the middle if there are fewer than three decades."""
     low, high = min(logarithms), max(logarithms)
     step = max(1, round((high - low) / 6))
     positions: list[float] = list(range(math.ceil(low), math.floor(high) + 1, step))

@@ -214,7 +214,7 @@ def _other_states(content: Content) -> str:
 
 
 def _sample_note(content: Content) -> str:
-    """Return a sentence for the caption where only some of the trials are drawn."""
+    """Return a sentence for the caption if only some of the trials are drawn."""
     if len(content.shown) == len(content.ledger.trials):
         return ""
     return (

@@ -8,7 +8,8 @@ from contextlib import suppress
 from typing import Any
 
 import psycopg
-from hypothesis import HealthCheck, settings
+import pytest
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
@@ -21,6 +22,7 @@ from ledger.manager.registration import register
 from ledger.proposals import mean_loss
 from ledger.study.file import assemble
 from ledger.verification import Verified, verify
+from tests.fuzz import cases
 from tests.integration.ledgers import claim_one, finish, propose, reap, tell
 from tests.integration.moving import as_it_is_elsewhere, exported, moved, without_releases
 
@@ -39,6 +41,7 @@ def as_it_is(document: dict[str, Any], name: str) -> dict[str, Any]:
     return {**document, "study": {**document["study"], "name": name}}
 
 
+@pytest.mark.hypothesis
 def test_any_history_verifies(url, advance, tmp_path):
     file = tmp_path / "study.toml"
     file.write_text(FILE)
@@ -191,10 +194,5 @@ def test_any_history_verifies(url, advance, tmp_path):
 
     run_state_machine_as_test(
         Histories,
-        settings=settings(
-            max_examples=60,
-            stateful_step_count=40,
-            derandomize=True,
-            suppress_health_check=list(HealthCheck),
-        ),
+        settings=settings(cases(30), stateful_step_count=40),
     )

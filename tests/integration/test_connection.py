@@ -12,7 +12,7 @@ def settings(connection, *names):
     return dict(connection.execute(SETTINGS, [list(names)]).fetchall())
 
 
-def test_every_statement_has_a_timeout_and_no_session_stays_idle_in_a_transaction(url):
+def test_statements_and_idle_transactions_have_a_timeout(url):
     with connect(url) as plain, engine(url, statement_seconds=2.5).connect() as administrators:
         driver = administrators.connection.driver_connection
         assert driver is not None

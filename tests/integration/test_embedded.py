@@ -6,8 +6,7 @@ import stat
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from psycopg.conninfo import conninfo_to_dict
 from ledger import embedded
 from ledger.embedded import server
 from ledger.errors import LedgerError
+from tests.system.programs import wait_until
 
 # A user of the server in a process of its own: prints the URL when the server runs, ends at the end of its input.
 USER = """
@@ -50,13 +50,6 @@ def entered(process: subprocess.Popen[str]) -> str:
     """Wait until the server runs for this user, and return its URL."""
     assert process.stdout
     return process.stdout.readline().strip()
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come true within 60 s"
-        time.sleep(0.01)
 
 
 def server_pid(home: Path) -> int:
@@ -118,7 +111,7 @@ def test_the_server_is_durable_and_only_its_owner_can_reach_it(home):
 
 
 def test_the_environment_does_not_change_the_server_or_its_url(home, monkeypatch):
-    for name, value in {"PGPORT": "1", "PGDATA": "/nowhere", "PGHOST": "nowhere", "PGUSER": "nobody"}.items():
+    for name, value in {"PGPORT": "1", "PGDATA": "/nowhere", "PGHOST": "nowhere", "PGUSER": "unknown"}.items():
         monkeypatch.setenv(name, value)
     with embedded.running(home, create=False) as url:
         assert ask(url, "SELECT answer FROM kept") == 42
@@ -130,6 +123,7 @@ def test_settings_of_the_data_do_not_hide_the_server(home):
         connection.execute("ALTER SYSTEM SET unix_socket_directories = ''")
     with embedded.running(home, create=False) as url, psycopg.connect(url, autocommit=True) as connection:
         connection.execute("ALTER SYSTEM RESET ALL")
+        assert ask(url, "SELECT answer FROM kept") == 42
 
 
 def test_the_last_user_stops_the_server(home):
@@ -216,7 +210,7 @@ def test_a_killed_server_starts_again_although_its_process_id_is_reused(home):
             connection.execute("CREATE TABLE later AS SELECT 7 AS n")
         pid = server_pid(home)
         os.kill(pid, signal.SIGKILL)
-        wait_for(lambda: not embedded.is_running(home))
+        wait_until(lambda: not embedded.is_running(home))
         stranger = subprocess.Popen(["sleep", "600"], user=(home / "data").stat().st_uid)
         try:
             for file in (home / "data" / "postmaster.pid", sockets(url) / ".s.PGSQL.5432.lock"):
@@ -296,7 +290,7 @@ def test_simultaneous_first_starts_of_root_create_one_system_user(tmp_path):
 def test_an_interrupted_first_start_leaves_no_incomplete_data(tmp_path, number):
     home = tmp_path / "home"
     with user(home) as other:
-        wait_for((home / "data.new" / "PG_VERSION").exists)
+        wait_until((home / "data.new" / "PG_VERSION").exists)
         other.send_signal(number)
         other.wait()
     if number == signal.SIGINT:

@@ -53,7 +53,7 @@ NAMED = (
 )
 
 
-@cases(80)
+@cases(30)
 @given(command=st.sampled_from(NAMED), name=names)
 @example(command=["study", "delete", "--yes"], name="%")
 @example(command=["study", "show"], name="\udcff")
@@ -66,7 +66,7 @@ def test_a_name_that_is_no_studys_changes_nothing(url, connection, tmp_path, fil
     assert not (tmp_path / "out.csv").exists()
 
 
-@cases(150)
+@cases(50)
 @given(file=mutated())
 @example(file={**copy.deepcopy(FILE), "limits": {"lease": 1.0}})
 def test_a_bad_study_file_or_one_that_differs_changes_nothing(url, connection, tmp_path, filled, file):
@@ -95,7 +95,7 @@ BAD = (
 )
 
 
-@cases(150)
+@cases(50)
 @given(words=st.sampled_from(BAD), value=arguments.map(lambda text: f"{text}!"))
 def test_a_bad_option_changes_nothing(url, connection, filled, words, value):
     code, out, error = run([*words, value], {"DATABASE_URL": url})
@@ -104,7 +104,7 @@ def test_a_bad_option_changes_nothing(url, connection, filled, words, value):
     assert contents(connection) == filled
 
 
-@cases(40)
+@cases(20)
 @given(output=arguments, format_=st.sampled_from(["csv", "json", "jsonl", "files"]))
 @example(output="no/such/folder/x.csv", format_="csv")
 @example(output="x" * 300, format_="json")
@@ -119,7 +119,7 @@ def test_an_export_to_any_path_changes_nothing_in_the_ledger(url, connection, tm
 # Results
 
 
-@cases(70)
+@cases(30)
 @given(returned=returns)
 @example(returned={"loss": 5e-324, "accuracy": "high"})
 @example(returned={"loss": -1.7976931348623157e308, "accuracy": 10**400})
@@ -149,7 +149,7 @@ def test_what_an_objective_returns_is_stored_whole_or_is_a_failure(url, db, conn
     assert studies.delete(db, row) == "deleted"
 
 
-@cases(40)
+@cases(20)
 @given(error=st.text(st.characters(), max_size=200), worker=texts)
 @example(error="\0\ud800", worker="w")
 @example(error="", worker="")

@@ -29,7 +29,9 @@ def variables(one):
 
 @pytest.mark.parametrize("name", CORE)
 def test_each_manifest_is_what_kubernetes_knows(name):
-    kubernetes_validate.validate(CORE[name], "1.34", strict=True)
+    assert kubernetes_validate.validate(CORE[name], "1.34", strict=True)
+    with pytest.raises(kubernetes_validate.ValidationError):
+        kubernetes_validate.validate({**CORE[name], "sepc": {}}, "1.34", strict=True)
 
 
 @pytest.mark.parametrize("name", [name for name in CORE if "Secret" not in name])

@@ -12,14 +12,11 @@ from psycopg.conninfo import make_conninfo
 from ledger.database import migration, revision
 from ledger.database.connection import connect, engine
 from ledger.errors import LedgerError
-from tests.conftest import docker_answers
 from tests.integration.test_privileges import PASSWORD, make_roles, said, start
 from tests.system.programs import wait_until
 
-pytestmark = [
-    pytest.mark.container,
-    pytest.mark.skipif(not docker_answers(), reason="no Docker engine answers; the embedded server has no TLS"),
-]
+# the embedded server has no TLS
+pytestmark = pytest.mark.container
 
 Files = dict[str, str]
 
@@ -85,7 +82,7 @@ def set_tls(superuser: psycopg.Connection[Any], value: str) -> None:
 
 
 @pytest.mark.parametrize("name", [None, "ledger.example"])
-def test_the_server_that_the_authority_vouches_for_is_used_with_tls_and_scram(of, superuser, authorities, name):
+def test_a_server_with_a_trusted_certificate_is_used_with_tls_and_scram(of, superuser, authorities, name):
     url = of(sslmode="verify-full", sslrootcert=authorities[1]["right"], require_auth="scram-sha-256")
     if name:
         url = make_conninfo(url, host=name, hostaddr=superuser.info.hostaddr)
@@ -120,7 +117,7 @@ def test_every_program_connects_by_tls(of, authorities):
     ],
     ids=["wrong authority", "no authority", "wrong name", "no TLS", "wrong password"],
 )
-def test_another_server_or_login_is_refused_in_one_line_without_the_password(
+def test_a_wrong_server_or_login_is_refused_without_showing_the_password(
     of, superuser, authorities, authority, options, reason
 ):
     options = {"hostaddr": superuser.info.hostaddr, **options}

@@ -66,7 +66,7 @@ def test_workers_in_psql_alone_complete_a_study(worker: Worker, db: Connection, 
     assert row.state == "complete"
     said = ""
     for process in workers:
-        out, error = process.communicate(timeout=60)
+        out, error = process.communicate(timeout=300)
         assert (process.returncode, error) == (0, "")
         said += out
     assert sorted(said.splitlines()) == [f"toy trial {number} attempt 1 recorded" for number in range(6)]
@@ -85,7 +85,7 @@ def test_a_worker_in_psql_says_why_it_has_no_loss(worker: Worker, db: Connection
     process = worker("-v", "study=s")
     wait_until(lambda: all(trial.state == "failed" for trial in trials.all_of(db, row.id)))
     finish(db, row, "failed", None)
-    out, _ = process.communicate(timeout=60)
+    out, _ = process.communicate(timeout=300)
     assert out.splitlines() == [f"s trial {number} attempt 1 failed" for number in range(3)]
     assert [trial.error for trial in trials.all_of(db, row.id)] == [
         "the parameters x and y are needed",

@@ -91,7 +91,7 @@ class PsqlWorker:
         return self._of(held, f"select ledger.release({self._THE});") == "t"
 
     def close(self) -> None:
-        self._psql.communicate("\\q\n", timeout=60)
+        self._psql.communicate("\\q\n", timeout=300)
         assert self._psql.returncode == 0
 
     def _of(self, held: Claimed, statement: str, **variables: Any) -> str:

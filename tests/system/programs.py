@@ -1,23 +1,47 @@
 """Real processes of the program `ledger`, with a separate home folder and environment."""
 
+import atexit
 import json
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import IO, Any
 
 import psycopg
 
 from ledger import embedded
+from ledger.database import migration
+from ledger.database.connection import engine
 from tests import variables
+from tests.fuzz import restored, run
+
+# Longer than any test waits for what it expects, on a machine that is busy with other work too.
+PATIENCE = 300.0  # seconds
 
 
 class Program:
-    def __init__(self, folder: Path, **given: str) -> None:
+    """The program in a folder.
+
+    Parameters
+    ----------
+    folder : Path
+        Where it runs; its home is a folder in it.
+    is_new : bool
+        Whether its first command makes the embedded server's data, which else are a copy of some made before.
+    **given
+        Variables of its environment.
+    """
+
+    def __init__(self, folder: Path, *, is_new: bool = False, **given: str) -> None:
         self.folder, self.home = folder, folder / "home"
+        if not is_new and "DATABASE_URL" not in given and not self.home.exists():
+            copy_data(self.home)
         self._environment = {k: v for k, v in os.environ.items() if k not in variables.ALL}
         self._environment |= {"LEDGER_HOME": str(self.home), **given}
 
@@ -46,13 +70,36 @@ class Program:
         return error if code else out
 
     def document(self, study: str) -> dict[str, Any]:
-        document: dict[str, Any] = json.loads(self.run("export", study, "--format", "json"))
+        """Return a study's export, which this process makes: to start another takes most of a second."""
+        with restored():
+            code, out, error = run(["export", study, "--format", "json"], self._environment)
+        assert code == 0, error
+        document: dict[str, Any] = json.loads(out)
         return document
 
     def query(self, statement: str) -> list[tuple[Any, ...]]:
         """Run a query on the embedded server, which must be running."""
         with psycopg.connect(embedded.url(self.home), autocommit=True) as connection:
             return connection.execute(statement).fetchall()
+
+
+def copy_data(home: Path) -> None:
+    """Make the home of an embedded server with a copy of an empty ledger's data."""
+    home.mkdir()
+    subprocess.run(["cp", "-a", str(_data()), str(home)], check=True)
+
+
+@cache
+def _data() -> Path:
+    """Return the data of an empty ledger, made once in a test process; its server does not wait for the disk."""
+    home = Path(tempfile.mkdtemp(prefix="ledger-"))
+    atexit.register(shutil.rmtree, home)
+    with embedded.running(home, create=True) as url:
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute("alter system set fsync = off")
+        with engine(url).connect() as administrators:
+            migration.upgrade(administrators)
+    return home / "data"
 
 
 # An objective that creates a file when it begins, and waits for another file.
@@ -86,7 +133,7 @@ def own_study(folder: Path, code: str, function: str, batch_size: int = 2, **lim
     (folder / "own.toml").write_text(_OWN.format(batch_size=batch_size, function=function, limits=lines))
 
 
-def wait_until(condition: Callable[[], Any], seconds: float = 60) -> Any:
+def wait_until(condition: Callable[[], Any], seconds: float = PATIENCE) -> Any:
     """Poll until the condition is true. An error of the database counts as false."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:

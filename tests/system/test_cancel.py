@@ -49,7 +49,7 @@ def trainer(program: Program) -> int:
     return int(wait_until(lambda: pid().endswith("\n") and pid()))
 
 
-def test_a_cancelled_study_ends_its_training_within_a_heartbeat_and_the_worker_goes_on(program):
+def test_a_cancelled_study_ends_its_training_and_not_the_worker(program):
     manager = program.start("manager", "own.toml", "--name", "gone")
     with worker(program) as working:
         training = trainer(program)
@@ -69,7 +69,7 @@ def test_a_cancelled_study_ends_its_training_within_a_heartbeat_and_the_worker_g
         program.run("verify", "gone")
 
 
-def test_a_cancelled_trial_ends_its_training_within_a_heartbeat_and_can_be_retried(program):
+def test_a_cancelled_trial_ends_its_training_and_can_be_retried(program):
     manager = program.start("manager", "own.toml", "--name", "s")
     with worker(program):
         training = trainer(program)

@@ -9,18 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import docker_answers
 from tests.system.programs import wait_until
 
 PROJECT = "ledger-test"
 # `down --rmi all` removes the database's image, which other tests need
 KEPT = "kept-for-tests:postgres"
 
-pytestmark = [
-    pytest.mark.compose,
-    pytest.mark.timeout(900),
-    pytest.mark.skipif(not docker_answers(), reason="no Docker engine answers"),
-]
+pytestmark = pytest.mark.compose
 
 Compose = Callable[..., str]
 
@@ -169,7 +164,7 @@ def test_containers_are_read_only_and_their_processes_have_no_rights(compose):
 
 def test_a_worker_is_healthy_under_its_role(compose):
     container = containers(compose)["worker"]
-    wait_until(lambda: docker("inspect", "--format", "{{.State.Health.Status}}", container).strip() == "healthy", 120)
+    wait_until(lambda: docker("inspect", "--format", "{{.State.Health.Status}}", container).strip() == "healthy")
 
 
 def test_a_worker_reaches_no_password_but_its_own(compose):
@@ -215,7 +210,7 @@ def test_the_dashboard_shows_the_studies_to_this_machine_alone_as_a_reader(compo
     host, port = compose("port", "dashboard", "8080", **profile).strip().rsplit(":", 1)
     assert host == "127.0.0.1"
     logs = lambda: compose("logs", "--no-log-prefix", "dashboard", **profile)  # noqa: E731
-    wait_until(lambda: "the dashboard is at" in logs(), 120)
+    wait_until(lambda: "the dashboard is at" in logs())
     with urllib.request.urlopen(f"http://{host}:{port}/api/studies") as answer:
         studies = json.load(answer)["study_summaries"]
     named = [study["study_name"].partition("-")[0] for study in studies]

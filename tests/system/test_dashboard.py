@@ -16,7 +16,7 @@ from ledger import embedded
 from ledger.optuna.dashboard import READ_ONLY
 from tests import browser
 from tests.pages import ROOT, blocks, reader
-from tests.system.programs import BLOCKING, Program, own_study, wait_until
+from tests.system.programs import BLOCKING, PATIENCE, Program, own_study, wait_until
 
 OBJECTIVE = f"""
 {BLOCKING}
@@ -36,7 +36,7 @@ def page() -> Iterator[Page]:
         yield running.new_page()
 
 
-def test_the_page_of_a_study_that_runs_shows_its_history_and_its_best_trial(tmp_path, page):
+def test_the_page_of_a_running_study_shows_its_history_and_best_trial(tmp_path, page):
     program = Program(tmp_path)
     own_study(tmp_path, OBJECTIVE, "then_blocked", batch_size=4)
     program.run("db", "upgrade")
@@ -47,7 +47,7 @@ def test_the_page_of_a_study_that_runs_shows_its_history_and_its_best_trial(tmp_
     assert dashboard.stdout is not None
     line = dashboard.stdout.readline()
     found = re.fullmatch(r"the dashboard is at (http://127\.0\.0\.1:\d+)/dashboard; Ctrl-C ends it\n", line)
-    assert found is not None, line + dashboard.communicate(timeout=60)[1]
+    assert found is not None, line + dashboard.communicate(timeout=PATIENCE)[1]
     address = found[1]
 
     def best() -> tuple[int, float, float]:
@@ -58,12 +58,12 @@ def test_the_page_of_a_study_that_runs_shows_its_history_and_its_best_trial(tmp_
 
     def shows(it: Page, complete: int) -> None:
         number, x, loss = best()
-        expect(it.get_by_text(f"Best Trial (number={number})")).to_be_visible(timeout=60_000)
+        expect(it.get_by_text(f"Best Trial (number={number})")).to_be_visible(timeout=1_000 * PATIENCE)
         expect(it.get_by_text(str(loss), exact=True).first).to_be_visible()
         expect(it.get_by_text(f"Params = [x: {x}]")).to_be_visible()
         history = it.locator("#graph-history-0, .js-plotly-plot").first
         points = history.locator(".scatterlayer .trace").first.locator(".points path")
-        expect(points).to_have_count(complete, timeout=60_000)
+        expect(points).to_have_count(complete, timeout=1_000 * PATIENCE)
 
     failed: list[str] = []
     page.on("pageerror", lambda error: failed.append(str(error)))
@@ -90,7 +90,7 @@ def test_the_page_of_a_study_that_runs_shows_its_history_and_its_best_trial(tmp_
     assert program.query("select * from ledger.study, ledger.trial") == before
 
     dashboard.send_signal(signal.SIGINT)
-    assert dashboard.communicate(timeout=60) == ("the dashboard has stopped\n", "")
+    assert dashboard.communicate(timeout=PATIENCE) == ("the dashboard has stopped\n", "")
     assert dashboard.returncode == 0
     assert not embedded.is_running(program.home)
 
@@ -122,10 +122,10 @@ def test_the_quick_start_leads_to_a_page_of_the_readers_own_csv(tmp_path, page):
             assert re.sub(r":\d+/", ":8080/", line).strip() in command.shown
             page.goto(found[1])
             page.get_by_text(re.compile(r"\bown\b")).first.click()
-            expect(page.get_by_text(f"Best Trial (number={number})")).to_be_visible(timeout=60_000)
+            expect(page.get_by_text(f"Best Trial (number={number})")).to_be_visible(timeout=1_000 * PATIENCE)
             expect(page.get_by_text(loss, exact=True).first).to_be_visible()
             points = page.locator("#graph-history-0, .js-plotly-plot").first.locator(".scatterlayer .trace").first
-            expect(points.locator(".points path")).to_have_count(12, timeout=60_000)
+            expect(points.locator(".points path")).to_have_count(12, timeout=1_000 * PATIENCE)
         finally:
             dashboard.send_signal(signal.SIGINT)
-            dashboard.communicate(timeout=60)
+            dashboard.communicate(timeout=PATIENCE)

@@ -7,27 +7,34 @@ import click
 import pytest
 
 from ledger.cli import program
-from tests.pages import PAGES, READ, ROOT, RUN, blocks, matches, reader
+from tests.pages import PAGES, READ, ROOT, RUN, blocks, matches, reader, server_of
 
 
 def name(page: Path) -> str:
     return str(page.relative_to(ROOT))
 
 
-@pytest.mark.timeout(600)
-@pytest.mark.parametrize("page", [page for page in PAGES if any(b.is_run for b in blocks(page.read_text()))], ids=name)
+def run_pages():
+    for page in PAGES:
+        text = page.read_text()
+        if any(block.is_run for block in blocks(text)):
+            # a page that names a server starts one of its own
+            yield pytest.param(page, id=name(page), marks=[pytest.mark.slow] if server_of(text) else [])
+
+
+@pytest.mark.parametrize("page", list(run_pages()))
 def test_the_commands_of_a_page_do_what_it_shows(page, tmp_path):
     text = page.read_text()
 
     def shows(block, real):
         assert matches(block.text, real), f"{name(page)}:{block.line} shows another output than\n{real}"
 
-    with reader(text, tmp_path) as it:
+    with reader(text, tmp_path, is_new=page == PAGES[0]) as it:
         it.read(text, shows)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)
-def test_each_block_is_of_a_known_kind_and_what_is_run_elsewhere_is_run_there(page):
+def test_each_block_has_a_known_language_and_names_an_existing_test(page):
     for block in blocks(page.read_text()):
         where = f"{name(page)}:{block.line}"
         assert block.language in (*RUN, *READ), f"{where}: the language is none of {', '.join((*RUN, *READ))}"

@@ -42,7 +42,7 @@ def attempts(program):
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
-def test_a_worker_told_to_leave_finishes_its_trial_within_the_grace_time_and_takes_no_other(program, manager, how):
+def test_a_worker_told_to_leave_finishes_its_trial_and_claims_no_other(program, manager, how):
     worker = begun(program, LONG)
     os.kill(worker.pid, how)
     (program.folder / "go").touch()
@@ -53,7 +53,7 @@ def test_a_worker_told_to_leave_finishes_its_trial_within_the_grace_time_and_tak
     finish(program)
 
 
-def test_after_the_grace_time_the_trial_is_released_uncounted_and_at_once_claimable(program, manager):
+def test_after_the_grace_time_the_trial_is_released_uncounted(program, manager):
     worker = begun(program, "0.5")
     os.kill(worker.pid, signal.SIGTERM)
     _, error = worker.communicate()
@@ -77,7 +77,7 @@ def test_a_second_signal_releases_at_once(program, manager):
     finish(program)
 
 
-def test_ctrl_c_of_a_run_leaves_its_workers_the_grace_time_and_a_second_one_none(program):
+def test_ctrl_c_of_a_run_gives_the_grace_time_and_a_second_one_none(program):
     for signals, outcome in ((1, "complete"), (2, "released")):
         (program.folder / "begun").unlink(missing_ok=True)
         (program.folder / "go").unlink(missing_ok=True)

@@ -12,7 +12,7 @@ from ledger.database.session import Session
 from tests.integration.ledgers import claim_one, make_study
 from tests.system.servers import Server
 
-WORKERS, TRIALS = 200, 2000
+WORKERS, TRIALS = 200, 600
 
 
 def test_200_workers_of_a_server_with_100_connections_do_all_the_work(tmp_path, caplog):

@@ -8,7 +8,9 @@ from contextlib import ExitStack
 import psycopg
 import pytest
 
-from tests.system.programs import Program, own_study, wait_until
+from ledger.database import migration
+from ledger.database.connection import engine
+from tests.system.programs import PATIENCE, Program, own_study, wait_until
 from tests.system.proxy import Proxy
 from tests.system.servers import Server
 
@@ -27,15 +29,23 @@ def waits(params, context):
 @pytest.fixture(scope="module")
 def postgres(tmp_path_factory):
     with Server(tmp_path_factory.mktemp("server"), track_functions="all") as postgres:
+        with psycopg.connect(postgres.url, autocommit=True) as connection:
+            connection.execute("create database migrated")
+        upgrade(postgres.url.replace("/postgres", "/migrated"))
         yield postgres
+
+
+def upgrade(url):
+    with engine(url).connect() as connection:
+        migration.upgrade(connection)
 
 
 @pytest.fixture
 def url(postgres):
-    """Yield the URL of a separate database."""
+    """Yield the URL of a separate, migrated database."""
     name = f"test_{uuid.uuid4().hex[:12]}"
     with psycopg.connect(postgres.url, autocommit=True) as connection:
-        connection.execute(f"create database {name}")
+        connection.execute(f"create database {name} template migrated")
     yield postgres.url.replace("/postgres", f"/{name}")
     with psycopg.connect(postgres.url, autocommit=True) as connection:
         connection.execute(f"drop database {name} with (force)")
@@ -50,7 +60,6 @@ class Search:
         self.go, self.calls = folder / "go", folder / "calls"
         self.program = Program(folder, DATABASE_URL=through, LEDGER_STATEMENT_TIMEOUT="1")
         self.options = options
-        Program(folder, DATABASE_URL=url).run("db", "upgrade")
         self.logs = []
 
     def start(self, *command):
@@ -78,7 +87,7 @@ class Search:
         """Let the study end, and check that it equals the undisturbed study."""
         self.go.touch()
         for process in (self.worker, self.manager):
-            assert process.wait(60) == 0, "".join(log.read_text() for log in self.logs)
+            assert process.wait(PATIENCE) == 0, "".join(log.read_text() for log in self.logs)
         assert self.ask("select number, state, attempts, failures, lost from ledger.trial order by 1") == [
             (0, "complete", 1, 0, 0),
             (1, "complete", 1, 0, 0),
@@ -135,7 +144,7 @@ def test_a_half_open_connection_costs_no_attempt(proxy, search, fault):
     search.is_undisturbed()
 
 
-def test_a_manager_takes_its_lock_back_from_the_session_that_a_half_open_connection_left(proxy, search):
+def test_a_manager_goes_on_after_a_half_open_connection(proxy, search):
     search.training()
     # the old session does not notice that its client has gone, and holds the lock
     stalled = [link for link in proxy.links if of("manager")(link)]
@@ -197,8 +206,9 @@ def test_a_read_only_standby_is_waited_for_until_it_is_promoted(postgres, search
     search.is_undisturbed()
 
 
-def test_workers_that_find_no_free_connection_wait_for_one_and_say_what_to_do(tmp_path, tmp_path_factory):
+def test_without_a_free_connection_programs_wait_and_say_what_to_do(tmp_path, tmp_path_factory):
     with Server(tmp_path_factory.mktemp("small"), max_connections=5) as server, ExitStack() as stack:
+        upgrade(server.url)
         search = Search(tmp_path, server.url, server.url)
         stack.callback(search.close)
         # three of the connections are reserved for superusers; this role is one, so it can take all five
@@ -222,7 +232,7 @@ def test_giving_up_ends_in_a_clear_error_and_the_same_command_goes_on(postgres, 
         proxy.refuse()
         proxy.cut()
         for process, log in ((search.manager, search.logs[0]), (search.worker, search.logs[1])):
-            assert process.wait(60) == 1
+            assert process.wait(PATIENCE) == 1
             last = log.read_text().splitlines()[-1]
             assert last.startswith("ledger: gave up after")
             assert "--give-up-after" in last
@@ -233,7 +243,7 @@ def test_giving_up_ends_in_a_clear_error_and_the_same_command_goes_on(postgres, 
         search.close()
 
 
-def test_a_worker_told_to_leave_while_the_database_is_away_leaves_within_its_grace(postgres, tmp_path, url, proxy):
+def test_a_worker_leaves_in_its_grace_time_while_the_database_is_away(postgres, tmp_path, url, proxy):
     search = Search(tmp_path, url, proxy.url(url))
     try:
         search.program._environment["LEDGER_WORKER_GRACE"] = "0.5"
@@ -242,20 +252,20 @@ def test_a_worker_told_to_leave_while_the_database_is_away_leaves_within_its_gra
         proxy.cut()
         search.said(search.worker, "trying again")
         search.worker.send_signal(signal.SIGTERM)
-        assert search.worker.wait(60) == 0
+        assert search.worker.wait(PATIENCE) == 0
         search.said(search.worker, "goes back when its lease ends")
     finally:
         search.close()
 
 
-def test_a_worker_whose_connection_died_unnoticed_releases_its_trial_all_the_same(tmp_path, url, proxy):
+def test_a_worker_with_a_dead_connection_releases_its_trial(tmp_path, url, proxy):
     search = Search(tmp_path, url, proxy.url(url), heartbeat=30.0)
     try:
         search.program._environment["LEDGER_WORKER_GRACE"] = "0"
         search.training()
         proxy.cut(of("worker"))
         search.worker.send_signal(signal.SIGTERM)
-        assert search.worker.wait(60) == 0
+        assert search.worker.wait(PATIENCE) == 0
         assert search.ask("select outcome from ledger.attempt") == [("released",)]
     finally:
         search.close()
@@ -273,7 +283,7 @@ def test_an_export_that_is_cut_off_says_so_and_writes_nothing_twice(proxy, searc
     search.is_undisturbed()
 
 
-def test_of_two_managers_one_waits_and_takes_over_when_the_others_lock_is_lost_with_its_connection(search):
+def test_a_waiting_manager_takes_over_when_the_other_loses_its_lock(search):
     search.training()
     second = search.start("manager", "own.toml", "--wait")
     wait_until(lambda: "waiting for its end" in search.logs[2].read_text())
@@ -288,7 +298,7 @@ def test_of_two_managers_one_waits_and_takes_over_when_the_others_lock_is_lost_w
     search.ask(f"select pg_terminate_backend({session})")
     wait_until(lambda: search.ask("select count(*) from pg_locks where locktype = 'advisory'") == [(1,)])
     os.kill(search.manager.pid, signal.SIGCONT)
-    assert search.manager.wait(60) == 1
+    assert search.manager.wait(PATIENCE) == 1
     search.said(search.manager, "has a manager already")
     search.manager, search.logs[0] = second, search.logs[2]
     search.is_undisturbed()
@@ -296,7 +306,6 @@ def test_of_two_managers_one_waits_and_takes_over_when_the_others_lock_is_lost_w
 
 def test_a_trial_shorter_than_a_beat_never_beats(tmp_path, url):
     program = Program(tmp_path, DATABASE_URL=url)
-    program.run("db", "upgrade")
     program.run("run", "--iterations", "1", "--batch-size", "4", "--workers", "1")
     with psycopg.connect(url, autocommit=True) as connection:
         calls = connection.execute("select funcname, calls from pg_stat_user_functions where schemaname = 'ledger'")

@@ -6,7 +6,7 @@ import time
 import psycopg
 import pytest
 
-from tests.system.programs import wait_until
+from tests.system.programs import PATIENCE, wait_until
 from tests.system.proxy import Proxy
 from tests.system.servers import Server
 
@@ -73,7 +73,7 @@ def write(connection, what):
     return connection.execute("insert into done values (%s) returning what", [what]).fetchone()
 
 
-def test_it_forwards_and_knows_who_is_there_and_what_they_ask(proxy, connect, in_background):
+def test_it_forwards_and_knows_who_is_there_and_what_they_ask(proxy, connect, postgres, in_background):
     one, other = connect("one"), connect("other")
     assert sorted(link.role for link in proxy.links) == ["one", "other"]
     assert proxy.in_flight == []
@@ -88,6 +88,11 @@ def test_it_forwards_and_knows_who_is_there_and_what_they_ask(proxy, connect, in
     (link,) = wait_until(lambda: proxy.in_flight)
     assert link.role == "other"
     assert "long" in link.statement
+    with psycopg.connect(postgres.url) as connection:
+        # a server forgets a cancellation that comes before its statement
+        wait_until(
+            lambda: connection.execute("select from pg_stat_activity where wait_event = 'PgSleep'").rowcount == 1
+        )
     other.cancel_safe()
     wait_until(lambda: result)
     assert proxy.in_flight == []
@@ -197,7 +202,7 @@ def test_a_trap_stops_a_statement_before_or_after_it_is_done(proxy, connect, pos
         write(connection, "before")
     trap = proxy.trap(lambda link: "insert" in link.statement, answer=answer)
     result = in_background(write, connection, "trapped")
-    assert trap.sprung.wait(60)
+    assert trap.sprung.wait(PATIENCE)
     assert proxy.in_flight == [trap.link]
     assert not result
     assert ("trapped" in done(postgres)) == answer
@@ -212,7 +217,7 @@ def test_a_released_trap_lets_the_statement_go_on(proxy, connect, in_background)
     connection = connect()
     trap = proxy.trap(lambda link: True, answer=True)
     result = in_background(lambda: connection.execute("select 5").fetchone())
-    assert trap.sprung.wait(60)
+    assert trap.sprung.wait(PATIENCE)
     assert not result
     proxy.release(trap)
     wait_until(lambda: result)

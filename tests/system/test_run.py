@@ -23,9 +23,9 @@ def results(document):
     return [(trial["number"], trial["params"], trial["loss"]) for trial in document["trials"]]
 
 
-@pytest.mark.parametrize("model", ["svm", "xgb", "lgbm"])
-def test_a_run_on_four_workers_finds_a_good_model_and_the_same_command_shows_it_again(program, model):
-    command = ["run", "--model", model, "--iterations", "5", "--batch-size", "4", "--seed", "7", "--workers", "4"]
+def test_a_run_finds_a_good_model_and_the_same_command_shows_it_again(tmp_path):
+    program = Program(tmp_path, is_new=True)
+    command = ["run", "--model", "xgb", "--iterations", "5", "--batch-size", "4", "--seed", "7", "--workers", "2"]
     out = program.run(*command)
     assert "20 complete" in out
     assert program.run(*command) == out
@@ -37,17 +37,45 @@ def test_a_run_on_four_workers_finds_a_good_model_and_the_same_command_shows_it_
     assert outcomes == ["complete"] * 20
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_a_run_that_is_ended_in_the_middle_goes_on_and_is_the_undisturbed_one(tmp_path, how):
-    command = ["run", "--name", "s", "--iterations", "4", "--batch-size", "3", "--seed", "3", "--workers", "2"]
-    for name in ("calm", "ended"):
-        (tmp_path / name).mkdir()
-    calm, ended = Program(tmp_path / "calm"), Program(tmp_path / "ended")
-    calm.run(*command)
+# The trials from number 3 on wait for as long as there is a file "hold".
+HELD = """
+import pathlib, time
 
-    process = ended.start(*command)
-    wait_until(lambda: ended.query("select from ledger.iteration where told_at is not null"))
-    workers = [pid for (pid,) in ended.query("select pid from ledger.worker")]
+def held(params, context):
+    while context.trial >= 3 and pathlib.Path("hold").exists():
+        time.sleep(0.02)
+    return params["x"] ** 2
+"""
+HELD_COMMAND = ("run", "own.toml", "--allow", "mine", "--iterations", "4", "--workers", "2")
+
+
+def held(folder):
+    folder.mkdir(exist_ok=True)
+    own_study(folder, HELD, "held", batch_size=3)
+    return Program(folder, LEDGER_WORKER_GRACE="0.5")
+
+
+def started(program, *options):
+    """A run that has completed three trials and holds the next ones, and the process ids of its workers."""
+    hold = program.folder / "hold"
+    hold.touch()
+    process = program.start(*HELD_COMMAND, *options)
+    wait_until(lambda: program.query("select from ledger.trial where state = 'complete' offset 2"))
+    wait_until(lambda: program.query("select from ledger.trial where state = 'running'"))
+    return process, [pid for (pid,) in program.query("select pid from ledger.worker")]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    calm = held(tmp_path_factory.mktemp("calm"))
+    calm.run(*HELD_COMMAND)
+    return results(calm.document("own"))
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_an_interrupted_run_goes_on_and_is_the_undisturbed_study(tmp_path, undisturbed, how):
+    ended = held(tmp_path)
+    process, workers = started(ended)
     if how == signal.SIGINT:
         os.killpg(process.pid, how)
     else:
@@ -62,31 +90,31 @@ def test_a_run_that_is_ended_in_the_middle_goes_on_and_is_the_undisturbed_one(tm
         assert not embedded.is_running(ended.home)
     wait_until(lambda: not any(alive(pid) for pid in workers))
 
-    ended.run(*command)
-    document = ended.document("s")
-    assert results(document) == results(calm.document("s"))
-    assert {attempt["outcome"] for attempt in document["attempts"]} <= {"complete", "released"}
+    (tmp_path / "hold").unlink()
+    ended.run(*HELD_COMMAND)
+    document = ended.document("own")
+    assert results(document) == undisturbed
+    assert {attempt["outcome"] for attempt in document["attempts"]} == {"complete", "released"}
     assert {(trial["failures"], trial["lost"]) for trial in document["trials"]} == {(0, 0)}
     assert not embedded.is_running(ended.home)
 
 
-def test_a_steady_run_that_is_killed_in_the_middle_goes_on_and_verifies(program):
-    command = ["run", "--mode", "steady", "--name", "s", "--iterations", "4", "--batch-size", "3", "--workers", "2"]
-    process = program.start(*command)
-    wait_until(lambda: program.query("select from ledger.trial where state = 'complete' offset 3"))
-    workers = [pid for (pid,) in program.query("select pid from ledger.worker")]
+def test_a_killed_steady_run_goes_on_and_verifies(tmp_path):
+    program = held(tmp_path)
+    process, workers = started(program, "--mode", "steady")
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()
     wait_until(lambda: not any(alive(pid) for pid in workers))
-    out = program.run(*command)
+    (tmp_path / "hold").unlink()
+    out = program.run(*HELD_COMMAND, "--mode", "steady")
     assert "4 of 4" in out
     assert "12 complete" in out
-    document = program.document("s")
+    document = program.document("own")
     assert 9 <= sum(len(row["seen"]) for row in document["iterations"]) < 12, "all but those in flight at the end"
-    assert "s agrees" in program.run("verify", "s")
+    assert "own agrees" in program.run("verify", "own")
 
 
-def test_a_worker_that_is_told_to_leave_releases_its_trial_and_no_transaction_is_open_while_it_trains(program):
+def test_no_transaction_is_open_while_a_trial_trains(program):
     command = own(program, BLOCKING, "blocked")
     run = program.start(*command)
     wait_until((program.folder / "begun").exists)
@@ -110,45 +138,21 @@ def test_a_worker_that_is_told_to_leave_releases_its_trial_and_no_transaction_is
     assert {(trial["failures"], trial["lost"]) for trial in document["trials"]} == {(0, 0)}
 
 
-def test_a_trainer_that_dies_costs_one_attempt_with_its_cause_and_not_the_worker(program):
-    code = """
-import os, pathlib, signal
-
-def dies_once(params):
-    if not pathlib.Path("died").exists():
-        pathlib.Path("died").touch()
-        os.kill(os.getpid(), signal.SIGKILL)
-    return params["x"] ** 2
-"""
-    program.run(*own(program, code, "dies_once"))
-    attempts = [attempt for attempt in program.document("own")["attempts"] if attempt["outcome"] != "released"]
-    assert [attempt["outcome"] for attempt in attempts] == ["failed", "complete", "complete"]
-    assert "signal SIGKILL" in attempts[0]["error"]
-    assert len({attempt["worker"] for attempt in attempts}) == 1
-
-
-@pytest.mark.parametrize(
-    ("returned", "said"),
-    [
-        ("float('nan')", "nan"),
-        ("float('inf')", "inf"),
-        ("'text'", "text"),
-        ("None", "None"),
-        ("1 / 0", "ZeroDivisionError: division by zero"),
-    ],
-)
-def test_an_objective_without_a_finite_loss_is_a_failed_attempt_that_says_so(program, returned, said):
-    command = own(program, f"def wrong(params):\n    return {returned}\n", "wrong", failures=1)
-    error = program.run(*command, code=1)
+def test_a_loss_that_is_not_finite_is_a_failed_attempt_that_says_so(program):
+    returned = {"float('nan')": "nan", "float('inf')": "inf", "'text'": "text", "None": "None", "1 / 0": "by zero"}
+    code = f"def wrong(params, context):\n    return eval({[*returned]}[context.trial % {len(returned)}])\n"
+    error = program.run(*own(program, code, "wrong", failures=1), code=1)
     assert "every trial of 3 rounds failed" in error
     assert "`ledger resume own` tries again" in error
     document = program.document("own")
     assert document["study"]["state"] == "failed"
     assert len(document["trials"]) == 6
-    assert all(said in attempt["error"].splitlines()[-1] for attempt in document["attempts"])
+    for attempt, said in zip(document["attempts"], [*returned.values(), "nan"], strict=True):
+        assert said in attempt["error"].splitlines()[-1]
 
 
-def test_an_own_objective_that_is_not_allowed_is_refused_before_anything_is_written(program):
+def test_an_objective_that_is_not_allowed_is_refused_before_any_write(tmp_path):
+    program = Program(tmp_path, is_new=True)
     command = own(program, BLOCKING, "blocked")
     error = program.run(*[word for word in command if word not in ("--allow", "mine")], code=1)
     assert "--allow" in error
@@ -156,31 +160,36 @@ def test_an_own_objective_that_is_not_allowed_is_refused_before_anything_is_writ
     assert not program.home.exists()
 
 
-def test_a_worker_waits_for_a_study_that_is_not_there_yet_and_leaves_after_max_trials(program):
-    worker = program.start("worker", "--study", "later", "--max-trials", "1")
+PLAIN = "def plain(params):\n    return params['x'] ** 2\n"
+
+
+def test_a_worker_waits_for_its_study_and_leaves_after_max_trials(program):
+    own_study(program.folder, PLAIN, "plain")
+    worker = program.start("worker", "--study", "own", "--allow", "mine", "--max-trials", "1")
     wait_until(lambda: program.query("select from ledger.worker"))
-    manager = program.start("manager", "--name", "later", "--iterations", "1", "--batch-size", "2")
+    manager = program.start("manager", "own.toml")
     _, error = worker.communicate()
     assert worker.returncode == 0, error
     assert "after 1 attempts" in error
-    program.run("worker", "--study", "later", "--until-complete")
+    program.run("worker", "--study", "own", "--allow", "mine", "--until-complete")
     out, error = manager.communicate()
     assert manager.returncode == 0, error
     assert "2 complete" in out
 
 
 def test_a_paused_study_hands_out_nothing_and_is_resumed(program):
-    manager = program.start("manager", "--name", "s", "--iterations", "2", "--batch-size", "2")
+    own_study(program.folder, PLAIN, "plain")
+    manager = program.start("manager", "own.toml", "--iterations", "2")
     wait_until(lambda: program.query("select from ledger.trial"))
-    assert "is paused" in program.run("study", "pause", "s")
-    worker = program.start("worker", "--study", "s", "--until-complete")
+    assert "is paused" in program.run("study", "pause", "own")
+    worker = program.start("worker", "--study", "own", "--allow", "mine", "--until-complete")
     wait_until(lambda: program.query("select from ledger.worker"))
     assert program.query("select count(*) from ledger.attempt") == [(0,)]
-    assert "4 complete" in program.run("resume", "s", "--workers", "0", "--wait")
+    assert "4 complete" in program.run("resume", "own", "--workers", "0", "--wait")
     for process in (worker, manager):
         _, error = process.communicate()
         assert process.returncode == 0, error
     assert "paused" in error
     assert "runs again" in error
-    out = program.run("resume", "s", "--iterations", "3", "--workers", "1")
+    out = program.run("resume", "own", "--iterations", "3", "--workers", "1", "--allow", "mine")
     assert "3 of 3" in out

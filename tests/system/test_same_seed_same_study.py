@@ -17,8 +17,11 @@ KINDS = [
 ]
 
 
-@pytest.mark.timeout(1800)
-@pytest.mark.parametrize("model", ["svm", "xgb", "lgbm"])
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize(
+    "model",
+    ["svm", pytest.param("xgb", marks=pytest.mark.campaign), pytest.param("lgbm", marks=pytest.mark.campaign)],
+)
 def test_the_study_is_the_same_with_one_worker_with_eight_and_under_faults(tmp_path, model):
     plan = Plan(model, iterations=18, batch_size=4, seed=7, base_estimator="GP")
     one = undisturbed(plan, tmp_path / "one")

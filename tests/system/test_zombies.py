@@ -28,7 +28,7 @@ def waits(params, context):
 
 class Search:
     def __init__(self, folder):
-        own_study(folder, OBJECTIVE, "waits", batch_size=1, heartbeat=0.5, lease=3.0)
+        own_study(folder, OBJECTIVE, "waits", batch_size=1, heartbeat=0.5, lease=5.0)
         self.folder, self.program = folder, Program(folder)
         self.manager = self.program.start("manager", "own.toml")
         wait_until(lambda: self.program.query("select from ledger.trial"))
@@ -94,7 +94,7 @@ def test_the_late_result_of_a_claim_that_nobody_replaced_is_kept(search):
     assert (document["trials"][0]["state"], document["trials"][0]["lost"]) == ("complete", 1)
 
 
-def test_the_late_result_of_a_claim_that_was_replaced_is_refused_and_kept_as_evidence(search):
+def test_the_late_result_of_a_replaced_claim_is_refused_and_kept(search):
     worker, _ = search.worker(1)
     search.stands_still_until_it_is_lost(worker)
     other, _ = search.worker(2)
@@ -112,7 +112,7 @@ def test_the_late_result_of_a_claim_that_was_replaced_is_refused_and_kept_as_evi
     assert document["trials"][0]["loss"] == second["loss"] == first["loss"] + 1
 
 
-def test_a_heartbeat_of_a_claim_that_is_gone_ends_its_training_and_the_worker_goes_on(search):
+def test_a_heartbeat_of_a_lost_claim_ends_its_training_not_the_worker(search):
     worker, trainer = search.worker(1)
     search.stands_still_until_it_is_lost(worker)
     other, _ = search.worker(2)

@@ -1,4 +1,4 @@
-"""Conclusions of the benchmarks, and runs that are interrupted and continued."""
+"""What the benchmarks conclude, and that a run of hours may be interrupted."""
 
 import json
 import math
@@ -70,7 +70,7 @@ def test_regrets_of_a_function_are_counted_in_its_scale_down_to_the_floor():
     assert found["branin"]["skopt"][0] == pytest.approx(math.log10(analysis.FLOOR))
 
 
-def test_regrets_of_a_model_end_at_half_a_test_row():
+def test_regrets_of_a_model_are_measured_from_the_best_of_all():
     found = analysis.logarithms(
         [
             record("svm/iris", "ours", loss=0.1, step=0.05),
@@ -98,7 +98,7 @@ def test_ranks_are_means_over_what_all_methods_have_and_ties_share_them():
     assert ranks == {"ours": 1.25, "skopt": 2.25, "random": 2.5}
 
 
-def test_the_report_shows_each_function_and_a_missed_target():
+def test_the_report_has_a_row_per_function_and_marks_a_missed_target():
     losses = {"ours": 1.0, "skopt": 2.0, "optuna-tpe": 3.0, "random": 4.0}
     lines = [
         record(name, method, seed, loss + seed / 100)
@@ -115,7 +115,7 @@ def test_the_report_shows_each_function_and_a_missed_target():
 
 
 @pytest.mark.parametrize("function", FUNCTIONS.values(), ids=FUNCTIONS)
-def test_a_functions_scale_is_the_median_regret_and_none_is_negative(function):
+def test_a_functions_scale_is_the_median_regret_above_its_minimum(function):
     drawn = methods.searcher("random", function.dimensions, 0, 1).ask(2000)
     regrets = [function.value(params) - function.minimum for params in drawn]
     assert min(regrets) >= 0

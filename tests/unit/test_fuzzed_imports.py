@@ -39,7 +39,7 @@ def check_refusal(error: LedgerError) -> None:
     check_line(one_line(str(error), 1_500))
 
 
-@cases(300)
+@cases(100)
 @given(st.dictionaries(st.sampled_from(SPACE.names) | texts, cells, max_size=4))
 def test_any_pairs_are_a_point_or_refused(given_values):
     try:
@@ -50,7 +50,7 @@ def test_any_pairs_are_a_point_or_refused(given_values):
         is_a_point(point)
 
 
-@cases(300)
+@cases(100)
 @given(
     st.binary(max_size=60) | st.lists(values.map(json.dumps), max_size=3).map(lambda lines: "\n".join(lines).encode())
 )
@@ -62,7 +62,7 @@ def test_any_lines_are_points_or_refused(content):
         check_refusal(refused)
 
 
-@cases(400)
+@cases(100)
 @given(
     header=st.just("C,depth,kernel,loss") | texts | st.lists(cells, max_size=5).map(",".join),
     rows=st.lists(st.lists(cells, max_size=5).map(",".join) | texts, max_size=4),
@@ -86,6 +86,7 @@ def test_any_csv_is_read_or_refused(header, rows, raw, flags):
             is_a_point(one.params)
 
 
+@pytest.mark.hypothesis
 @pytest.mark.parametrize("kind", ["bytes", "json", "head"])
 def test_any_other_file_is_no_export(kind):
     contents = {
@@ -96,7 +97,7 @@ def test_any_other_file_is_no_export(kind):
         ).map(lambda value: json.dumps({"format": "trial-ledger study", "version": 1, **value}).encode()),
     }
 
-    @cases(150)
+    @cases(50)
     @given(contents[kind])
     def check(content):
         with pytest.raises(LedgerError) as refused:

@@ -129,7 +129,7 @@ def check_file(content: bytes, folder: Path) -> None:
     workers(Path("study.toml"))
 
 
-@cases(700)
+@cases(200)
 @given(file=mutated())
 @example(file={**FILE, "a\nb": {}})
 @example(file={**FILE, "space": {"x" * 100_000: {"type": "real", "low": 1.0, "high": 2.0}}})
@@ -141,7 +141,7 @@ def test_a_changed_study_file_is_accepted_or_refused_with_its_place(tmp_path, fi
     check_file(toml(file).encode(), tmp_path)
 
 
-@cases(400)
+@cases(100)
 @given(content=st.binary(max_size=200) | st.text(max_size=200).map(lambda text: text.encode(errors="replace")))
 @example(content=b"[study]\nname" + b".a" * 5_000 + b" = 1")
 @example(content=b"x" + b".a" * 5_000 + b" = 1")
@@ -151,7 +151,7 @@ def test_any_bytes_as_a_study_file_are_refused_with_its_name(tmp_path, content):
     check_file(content, tmp_path)
 
 
-@cases(100)
+@cases(50)
 @given(name=arguments)
 @example(name="a\nb.toml")
 @example(name="x" * 5_000)
@@ -183,7 +183,7 @@ def options(words: list[str]) -> list[str]:
 OPTIONS = [(words, option) for words in COMMANDS for option in options(words)]
 
 
-@cases(600)
+@cases(200)
 @given(chosen=st.sampled_from(OPTIONS), value=arguments, joined=st.booleans())
 @example(chosen=(["run"], "--seed"), value="9" * 5_000, joined=True)
 @example(chosen=(["worker"], "--study"), value="\udcff", joined=False)
@@ -196,7 +196,7 @@ def test_any_value_of_an_option_is_accepted_or_refused_by_its_name(chosen, value
     assert code == 1 or option in error
 
 
-@cases(200)
+@cases(50)
 @given(words=st.lists(arguments | st.sampled_from(["study", "db", "run", "--batch-size", "--help", "-h"]), max_size=4))
 @example(words=["\x1b[31m"])
 @example(words=["--\n"])
@@ -209,7 +209,7 @@ def test_any_words_end_in_one_line(words):
         check_told(code, error)
 
 
-@cases(150)
+@cases(50)
 @given(name=arguments, words=st.sampled_from([words for words in COMMANDS if "s" in words]))
 @example(name="\udcff", words=["study", "show", "s"])
 @example(name="a\x1b[2Jb", words=["study", "pause", "s"])
@@ -224,7 +224,7 @@ def variables() -> list[str]:
     return [name for name in re.findall(r"^\| `([A-Z_]+)` \|", settings, re.MULTILINE) if name != "DATABASE_URL"]
 
 
-@cases(500)
+@cases(150)
 @given(data=st.data(), words=st.sampled_from(COMMANDS))
 def test_any_variables_are_accepted_or_refused_by_the_name_of_one(data, words):
     names = data.draw(st.lists(st.sampled_from(variables()), min_size=1, max_size=2, unique=True))
@@ -241,7 +241,7 @@ KEYWORDS = (
 )
 
 
-@cases(300)
+@cases(100)
 @given(data=st.data(), keyword=st.sampled_from(KEYWORDS), value=arguments, words=st.sampled_from(COMMANDS))
 def test_any_database_url_is_refused_without_its_password(data, keyword, value, words):
     quoted = value.replace("\\", "\\\\").replace("'", "\\'")
@@ -352,7 +352,7 @@ returns = anything | st.builds(
 )
 
 
-@cases(700)
+@cases(200)
 @given(returned=returns)
 @example(returned=OddNumber(1))
 @example(returned=OddDict(loss=1))

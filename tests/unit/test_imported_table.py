@@ -79,7 +79,7 @@ def test_a_column_of_losses_that_is_a_parameter_is_refused():
         read(HEADER, loss="C")
 
 
-def test_what_cannot_be_used_is_left_out_and_counted_where_that_is_asked_for():
+def test_unusable_rows_are_skipped_and_counted_if_asked():
     text = HEADER + "1,rbf,0.5\n5000,rbf,0.5\n1,rbf,0.4\n2,rbf,nan\n7,rbf,0.1\n3,rbf,1\n"
     recorded = {'{"C": 7.0, "kernel": "rbf"}': "trial 4 of study s, which is pending"}
     history = read(text, skip_unusable=True, recorded=recorded)

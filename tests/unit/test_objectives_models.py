@@ -21,7 +21,7 @@ SMALL = {
     "lgbm": {"n_estimators": 8, "num_leaves": 7, "subsample": 0.5, "colsample_bytree": 0.5},
 }
 
-# Every model on every dataset, with five trials each; to be run in another process.
+# Every model on every dataset, with two trials each; to be run in another process.
 LOSSES = """
 import json, sys
 from ledger.objectives import Context
@@ -31,7 +31,7 @@ losses = {}
 for model, params in small.items():
     for dataset in datasets:
         objective = load({"model": model, "dataset": dataset}, [])
-        for trial in range(5):
+        for trial in range(2):
             context = Context("s", trial, attempt=1, seed=1000 + trial, study_seed=7)
             losses[f"{model} {dataset} {trial}"] = objective(params, context).loss.hex()
 print(json.dumps(losses))
@@ -55,7 +55,7 @@ def test_the_loss_is_bit_equal_in_every_process_and_thread_count():
     first = json.loads(in_a_fresh_process(LOSSES, arguments, OMP_NUM_THREADS="1", PYTHONHASHSEED="1"))
     second = json.loads(in_a_fresh_process(LOSSES, arguments, OMP_NUM_THREADS="4", PYTHONHASHSEED="2"))
     assert first == second
-    assert len(first) == len(MODELS) * len(DATASETS) * 5
+    assert len(first) == len(MODELS) * len(DATASETS) * 2
     assert len(set(first.values())) > 10, "the losses must differ, or the comparison shows nothing"
 
 
@@ -75,22 +75,6 @@ def test_every_model_learns_every_dataset_and_reports_metrics(model, dataset):
 def test_the_default_dataset_is_breast_cancer(model):
     assert DATASETS[0] == "breast_cancer"
     assert load({"model": model}, [])(SMALL[model], CONTEXT).loss == evaluate(model, SMALL[model]).loss
-
-
-def test_the_package_imports_no_model_library():
-    heavy = ["sklearn", "xgboost", "lightgbm", "numpy", "scipy", "skopt"]
-    code = "import ledger.objectives, sys; print([name for name in {} if name in sys.modules])"
-    assert in_a_fresh_process(code.format(heavy)).strip() == "[]"
-
-
-@pytest.mark.parametrize("model", MODELS)
-def test_a_worker_loads_only_the_library_of_its_model(model):
-    code = (
-        "import sys; from ledger.objectives.loading import load; load({'model': sys.argv[1]}, []); "
-        "print(*(name for name in ('xgboost', 'lightgbm', 'skopt') if name in sys.modules))"
-    )
-    expected = {"svm": "", "xgb": "xgboost", "lgbm": "lightgbm"}[model]
-    assert in_a_fresh_process(code, model).strip() == expected
 
 
 @pytest.mark.parametrize("dataset", DATASETS)
@@ -233,6 +217,6 @@ def test_the_default_space_contains_points_of_high_accuracy(model):
         return round(value) if dimension["type"] == "integer" else value
 
     for study_seed in (7, 42):
+        context = replace(CONTEXT, study_seed=study_seed)
         trials = [{name: draw(dimension) for name, dimension in space.items()} for _ in range(12)]
-        losses = [evaluate(model, params, replace(CONTEXT, study_seed=study_seed)).loss for params in trials]
-        assert 1 - min(losses) >= 0.95
+        assert any(1 - evaluate(model, params, context).loss >= 0.95 for params in trials)

@@ -86,11 +86,17 @@ def test_an_alias_of_xgboost_sets_the_canonical_parameter(alias, name):
     assert float(xgboost_settings()[name]) != value
 
 
-def test_names_of_the_estimator_are_accepted():
-    check("svm", ["C", "gamma", "kernel"])
-    check("xgb", ["learning_rate", "subsample", "colsample_bytree", "rate_drop"])
-    check("lgbm", iter(["num_leaves", "reg_alpha", "reg_lambda", "max_bin", "extra_trees"]))
-    check("svm", [])
+@pytest.mark.parametrize("model", MODELS)
+def test_every_name_of_the_estimator_is_accepted(model):
+    def is_refused(name):
+        try:
+            check(model, [name])
+        except UsageError:
+            return True
+        return False
+
+    assert [name for name in sorted(NAMES[model]) if is_refused(name)] == []
+    assert is_refused("no_such_name")
 
 
 @pytest.mark.parametrize(
