@@ -118,8 +118,8 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
     - The fit of a GP's kernel begins from the kernel before. With up to 32 points, and then whenever their number
       passes a power of sqrt(2), it also begins from skopt's three starts.
     - With more than 500 points, a GP's kernel is fitted to a sample of 500. With more than 1,500 points, the GP knows
-      only 1,500 of them: a quarter the best, a quarter the latest, the rest a sample. `tell` then warns, and the
-      model's `subset_` has their indices.
+      only 1,500 of them: a quarter the best, a quarter the latest, the rest a sample. Then `tell` warns, and `subset_`
+      of the model has their indices.
     - A batch keeps the fitted model. The constant liar [1]_ adds one row to the Cholesky factor of a GP, or one sample
       to the leaves of a random forest. Extra trees are grown again for each point, as in skopt: with the liar's values
       in their leaves, batches of 4 ended twice as far from the optimum of Hartmann's function of 6 dimensions.

@@ -15,7 +15,7 @@ class Known:
         return MEAN, DEVIATION
 
 
-def test_they_are_the_logarithms_of_those_of_skopt():
+def test_ei_and_pi_are_the_logarithms_of_skopts():
     points = np.zeros((len(MEAN), 1))
     for name, theirs in (("EI", skopt.acquisition.gaussian_ei), ("PI", skopt.acquisition.gaussian_pi)):
         expected = theirs(points, Known(), -0.5, 0.01)

@@ -1,4 +1,4 @@
-"""Conclusions of the benchmarks, and runs that are interrupted and continued."""
+"""What the benchmarks conclude, and that a run of hours may be interrupted."""
 
 import json
 import math

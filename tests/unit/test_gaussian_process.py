@@ -1,4 +1,4 @@
-"""The GP is skopt's: the same likelihood, the same posterior, and a kernel fitted no worse; only its work is less."""
+"""The Gaussian process: skopt's likelihood and posterior, and a kernel that is fitted as well with less work."""
 
 import copy
 import pickle
@@ -267,7 +267,7 @@ def test_a_large_history_has_its_kernel_fitted_to_a_sample(monkeypatch):
     assert np.abs(model.predict(points) - values).max() < 0.1
 
 
-def test_a_posterior_beyond_reach_knows_the_best_the_latest_and_a_sample(monkeypatch):
+def test_a_large_posterior_knows_the_best_the_latest_and_a_sample(monkeypatch):
     monkeypatch.setattr(gaussian_process, "FITTED_TO", 60)
     monkeypatch.setattr(gaussian_process, "MODELLED", 100)
     points, values = smooth(400, 2)
@@ -295,7 +295,7 @@ def test_a_posterior_beyond_reach_knows_the_best_the_latest_and_a_sample(monkeyp
         {"optimizer": None},
     ],
 )
-def test_what_is_not_known_is_fitted_by_skopt(change):
+def test_other_kernels_and_settings_are_fitted_by_skopt(change):
     points, values = smooth(12, 2)
     settings = {**matern(2), **change}
     ours, theirs = GaussianProcessRegressor(**settings), skopt.learning.GaussianProcessRegressor(**clone_of(settings))

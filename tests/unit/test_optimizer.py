@@ -71,7 +71,7 @@ def fits(monkeypatch):
 
 
 @estimators
-def test_one_fit_a_tell_and_none_a_lie(estimator, fits, monkeypatch):
+def test_a_tell_costs_one_fit_and_a_lie_none(estimator, fits, monkeypatch):
     extended = []
     extend = Posterior.extended
 
@@ -102,14 +102,14 @@ def test_a_batch_across_the_initial_points_takes_one_fit(estimator, fits):
     assert optimizer.Xi == []
 
 
-def test_a_kernel_is_fitted_from_the_one_before():
+def test_the_fit_of_a_kernel_begins_from_the_kernel_before():
     optimizer = told(size=40, batches=3, model_queue_size=None)
     # of 40, 44, 48 and 52 points; 45.25 is a power of sqrt(2), so with 48 a fit begins from every start again
     cold, warm, again, last = (model.evaluations_ for model in optimizer.models)
     assert max(warm, last) <= 2 * gaussian_process.WARM_STEPS < min(cold, again)
 
 
-def test_a_new_optimizer_goes_on_from_a_given_kernel():
+def test_the_fit_of_a_new_optimizer_begins_from_a_given_kernel():
     optimizer = told(size=40, batches=1, model_queue_size=None)
     before, after = optimizer.models
     fresh = Optimizer(mixed(), "GP", n_initial_points=1, acq_func="EI", random_state=1)
@@ -138,7 +138,7 @@ def test_no_point_is_proposed_twice(estimator, acq_func):
         pytest.param(lambda: [Integer(1, 3), Categorical(["x", "y"]), Integer(0, 1)], id="both"),
     ],
 )
-def test_a_finite_space_is_exhausted_and_then_goes_on(estimator, dimensions):
+def test_each_point_of_a_finite_space_is_proposed_before_a_repetition(estimator, dimensions):
     def value(point):
         return float(sum(len(str(one)) + hash_of(one) for one in point))
 
@@ -205,7 +205,7 @@ def history(optimizer):
     return optimizer._rows(), np.array(optimizer.yi), np.random.RandomState(0)
 
 
-def test_a_batch_stays_apart():
+def test_points_of_a_batch_keep_their_distance():
     optimizer = told(dimensions=lambda: [Real(0.0, 1.0)] * 2, objective=lambda p: (p[0] - 0.3) ** 2, batches=5)
     rows = optimizer._columns.transform(optimizer.ask(8))
     for index in range(1, 8):
@@ -229,7 +229,7 @@ def test_losses_of_any_size_are_searched(estimator, scale, acq_func):
     assert len(set(keys(optimizer.Xi))) == 20
 
 
-def test_points_told_twice_are_learnt_from():
+def test_points_may_be_told_twice():
     optimizer = told()
     optimizer.tell(optimizer.Xi[:6], [value + 0.1 for value in optimizer.yi[:6]])
     batch = optimizer.ask(4)
@@ -244,7 +244,7 @@ def test_one_point_is_enough(estimator):
 
 @estimators
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf"), np.float64("nan")])
-def test_what_is_not_finite_is_refused_before_it_is_recorded(estimator, value):
+def test_a_value_that_is_not_finite_is_refused_and_not_recorded(estimator, value):
     optimizer = told(estimator)
     with pytest.raises(ValueError, match="finite"):
         optimizer.tell(optimizer.ask(2), [1.0, value])
@@ -252,7 +252,7 @@ def test_what_is_not_finite_is_refused_before_it_is_recorded(estimator, value):
     optimizer.ask(2)
 
 
-def test_a_large_history_is_known_in_part_and_that_is_said(monkeypatch):
+def test_a_warning_says_that_a_gp_knows_a_sample_of_the_points(monkeypatch):
     monkeypatch.setattr(gaussian_process, "FITTED_TO", 50)
     monkeypatch.setattr(gaussian_process, "MODELLED", 100)
     optimizer = Optimizer([Real(0.0, 1.0)] * 2, "GP", n_initial_points=1, acq_func="EI", random_state=1)
@@ -265,7 +265,7 @@ def test_a_large_history_is_known_in_part_and_that_is_said(monkeypatch):
 
 @estimators
 @pytest.mark.parametrize("acq_func", ["EI", "gp_hedge", "EIps"])
-def test_it_can_be_pickled_and_copied(estimator, acq_func):
+def test_an_optimizer_can_be_pickled_and_copied(estimator, acq_func):
     optimizer = told(estimator, batches=1, acq_func=acq_func, acq_optimizer_kwargs={"n_points": 200})
     twins = [pickle.loads(pickle.dumps(optimizer)), copy.deepcopy(optimizer)]
     batch = keys(optimizer.ask(3))
@@ -281,7 +281,7 @@ def test_the_result_can_be_kept(tmp_path):
     np.testing.assert_array_equal(loaded.models[-1].predict(row), result.models[-1].predict(row))
 
 
-def test_the_hedge_gains_by_what_was_asked_only_once():
+def test_gains_of_gp_hedge_change_once_after_an_ask():
     optimizer = told(acq_func="gp_hedge")
     optimizer.ask()
     before = optimizer.gains_.copy()

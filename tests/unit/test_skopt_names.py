@@ -1,4 +1,4 @@
-"""The names of skopt beyond its documentation that the optimizer uses, so that a new skopt that lacks one is seen."""
+"""Names of skopt that the optimizer uses and skopt does not document: a new skopt without one fails here by name."""
 
 import ast
 import inspect

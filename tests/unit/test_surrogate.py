@@ -13,28 +13,28 @@ from ledger.study.spec import StudySpec
 from tests.unit.snapshots import SPACE, loss, snapshot
 
 
-def told(estimator="GP", trials=60, space=None, of=loss, failed=()):
-    """A surrogate that was told a function at random points, and the past that it was told."""
+def fitted(estimator="GP", trials=60, space=None, of=loss, failed=()):
+    """A surrogate of a function at random points, and its input."""
     spec = {**snapshot(1, 4, estimator=estimator).study.spec, "space": space or SPACE}
     study = StudySpec.from_spec("s", 20, spec)
     points = SearchedSpace(study.space).random(trials, 3)
-    history = [Observation(one, None if n in failed else of(one), 1.0) for n, one in enumerate(points)]
-    recorded = propose(study, 9, 0, 1, ProposalInput(history)).surrogate
-    past = ProposalInput(history, surrogate=recorded)
-    return Surrogate(study, past, 10), past
+    observations = [Observation(one, None if n in failed else of(one), 1.0) for n, one in enumerate(points)]
+    recorded = propose(study, 9, 0, 1, ProposalInput(observations)).surrogate
+    given = ProposalInput(observations, surrogate=recorded)
+    return Surrogate(study, given, 10), given
 
 
 def test_the_kernel_is_the_recorded_one():
-    surrogate, past = told()
-    assert past.surrogate is not None
+    surrogate, given = fitted()
+    assert given.surrogate is not None
     assert isinstance(surrogate._model, GaussianProcessRegressor)
-    assert_allclose(surrogate._model.theta_, past.surrogate["theta"])
+    assert_allclose(surrogate._model.theta_, given.surrogate["theta"])
     assert surrogate._model.evaluations_ == 0, "nothing is fitted"
     assert (surrogate.observations, surrogate.known) == (60, 60)
 
 
 def test_partial_dependence_is_the_function_where_it_is_additive():
-    surrogate, _ = told()
+    surrogate, _ = fitted()
     found = surrogate.dependences()
     assert list(found) == ["C", "depth", "kernel", "shift"]
     of_c = found["C"]
@@ -49,7 +49,7 @@ def test_partial_dependence_is_the_function_where_it_is_additive():
 
 
 def test_the_deviation_of_a_partial_dependence_is_that_of_the_posterior():
-    surrogate, _ = told(trials=12)
+    surrogate, _ = fitted(trials=12)
     groups = np.random.default_rng(1).uniform(size=(3, 20, len(surrogate._columns.bounds)))
     mean, deviation = surrogate._averages(groups)
     for index, points in enumerate(groups):
@@ -60,7 +60,7 @@ def test_the_deviation_of_a_partial_dependence_is_that_of_the_posterior():
 
 
 def test_importance_is_the_sobol_index_of_the_function():
-    surrogate, _ = told(trials=100)
+    surrogate, _ = fitted(trials=100)
     found = surrogate.importances()
     # C: log10(C) / 3 is uniform in [-1, 1]; the kernel: three values, equally probable
     of_c, of_kernel = 4 / 45, float(np.var([0.0, 1.0, 0.3]))
@@ -72,24 +72,24 @@ def test_importance_is_the_sobol_index_of_the_function():
 
 def test_an_interaction_counts_in_the_total_alone():
     space = [{"name": name, "type": "real", "low": -1.0, "high": 1.0} for name in ("a", "b")]
-    surrogate, _ = told(trials=80, space=space, of=lambda params: params["a"] * params["b"])
+    surrogate, _ = fitted(trials=80, space=space, of=lambda params: params["a"] * params["b"])
     found = surrogate.importances()
     assert max(found["a"].first, found["b"].first) < 0.05
     assert min(found["a"].total, found["b"].total) > 0.95
 
 
 @pytest.mark.parametrize("estimator", ["RF", "ET"])
-def test_a_forest_tells_the_same_more_roughly(estimator):
-    surrogate, _ = told(estimator, trials=80)
+def test_a_forest_ranks_parameters_and_choices_the_same(estimator):
+    surrogate, _ = fitted(estimator, trials=80)
     found, of_kernel = surrogate.importances(), surrogate.dependences()["kernel"]
     assert found["kernel"].total > found["C"].total > max(found["depth"].total, found["shift"].total)
     assert np.argsort(of_kernel.mean).tolist() == [0, 2, 1]
     assert (of_kernel.deviation > 0).all()
 
 
-def test_one_constant_and_one_searched_parameter():
+def test_a_constant_parameter_has_no_importance():
     space = [SPACE[0], {"name": "one", "type": "categorical", "choices": ["x"]}]
-    surrogate, _ = told(space=space, trials=10, failed=(3,))
+    surrogate, _ = fitted(space=space, trials=10, failed=(3,))
     assert list(surrogate.dependences()) == ["C"]
     found = surrogate.importances()
     assert (found["one"].first, found["one"].total) == (0.0, 0.0)
@@ -101,17 +101,17 @@ def test_categories_alone_have_a_surrogate_too():
         {"name": "a", "type": "categorical", "choices": ["x", "y", "z"]},
         {"name": "b", "type": "categorical", "choices": [True, False]},
     ]
-    surrogate, _ = told(space=space, trials=6, of=lambda params: float("xyz".index(params["a"])))
+    surrogate, _ = fitted(space=space, trials=6, of=lambda params: float("xyz".index(params["a"])))
     assert surrogate.importances()["a"].total > surrogate.importances()["b"].total
     assert np.argsort(surrogate.dependences()["a"].mean).tolist() == [0, 1, 2]
 
 
 def test_equal_losses_make_no_parameter_important():
-    surrogate, _ = told(trials=10, of=lambda params: 0.5)
+    surrogate, _ = fitted(trials=10, of=lambda params: 0.5)
     assert all(one.first == one.total == 0.0 for one in surrogate.importances().values())
     assert_allclose(surrogate.dependences()["C"].mean, 0.5)
 
 
-def test_a_study_of_many_trials_is_told_as_the_optimizer_is():
-    surrogate, _ = told(trials=1_600)
+def test_the_gp_of_a_large_study_knows_a_sample_of_its_trials():
+    surrogate, _ = fitted(trials=1_600)
     assert (surrogate.observations, surrogate.known) == (1_600, 1_500)
