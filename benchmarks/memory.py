@@ -11,6 +11,8 @@ from benchmarks import report
 from benchmarks.ledgers import Ledger, ledger
 
 TRIALS = 10_000
+# Trials that the manager proposes at once.
+SIZE = 8
 MANAGER, WORKER = 300.0, 100.0  # upper limits, in MB
 # Seconds that the manager has for a proposal from so many points.
 PATIENCE = 300.0
@@ -62,7 +64,7 @@ def _worker(found: Ledger) -> float:
 
 def _manager(found: Ledger, trials: int) -> tuple[float, float, float]:
     batch = min(500, trials // 2)
-    row = found.study("large", iterations=trials // batch + 1, batch_size=8)
+    row = found.study("large", iterations=trials // SIZE + 1, batch_size=SIZE)
     found.fill(row, trials, batch)
     peak = 0.0
     started = time.perf_counter()

@@ -50,8 +50,10 @@ class Study:
         or digit. Default: made of the function's name, the seed and a hash of the other arguments. `run` continues the
         study that has this name and the same arguments.
     iterations : int, optional
-        The budget in iterations of `batch_size` trials, 1 to 1,000,000. Default: 3. A study that is continued may have
-        a larger budget than before.
+        The budget in iterations, each of which proposes `batch_size` trials, 1 to 1,000,000. Default: 3. A study that
+        is continued may have a larger budget than before.
+    trials : int, optional
+        The budget in trials, 1 to 1,000,000, instead of `iterations`; the last batch may be smaller.
     batch_size : int, optional
         The number of trials that are proposed at once, 1 to 1,000,000; in steady mode, the number of trials in flight.
         Default: 2.
@@ -72,8 +74,8 @@ class Study:
     Raises
     ------
     UsageError
-        An argument is unknown or not valid, or the function has no space. The message names the argument and what is
-        allowed.
+        An argument is unknown or not valid, both `iterations` and `trials` are given, or the function has no space.
+        The message names the argument and what is allowed.
 
     See Also
     --------
@@ -85,12 +87,15 @@ class Study:
     >>> @ledger.objective(space={"x": (-5.0, 5.0)})
     ... def parabola(params):
     ...     return (params["x"] - 1) ** 2
-    >>> study = ledger.Study(parabola, name="parabola", iterations=3, optimizer={"acq_func": "LCB"})
+    >>> study = ledger.Study(parabola, name="parabola", trials=20, batch_size=4, optimizer={"acq_func": "LCB"})
     >>> study.name
     'parabola'
     >>> ledger.Study(parabola, iteratons=3)
     Traceback (most recent call last):
     ledger.errors.UsageError: Study() has no argument 'iteratons'; did you mean 'iterations'?
+    >>> ledger.Study(parabola, iterations=3, trials=20)
+    Traceback (most recent call last):
+    ledger.errors.UsageError: [study]: iterations and trials exclude each other; leave one out
     """
 
     @known_keywords
@@ -99,7 +104,8 @@ class Study:
         objective: Callable[..., Any],
         *,
         name: str | None = None,
-        iterations: int = 3,
+        iterations: int | None = None,
+        trials: int | None = None,
         batch_size: int = 2,
         seed: int = 42,
         mode: Mode = "batch",
@@ -116,16 +122,18 @@ class Study:
         self._function, self._database = objective, database
         module = _module_of(objective)
         self._is_pickled = module is None
+        settings = {
+            "name": name,
+            "iterations": iterations,
+            "trials": trials,
+            "batch_size": batch_size,
+            "seed": seed,
+            "mode": mode,
+        }
         self._study = assemble(
             {},
             tables={
-                "study": {
-                    **({} if name is None else {"name": name}),
-                    "iterations": iterations,
-                    "batch_size": batch_size,
-                    "seed": seed,
-                    "mode": mode,
-                },
+                "study": {key: value for key, value in settings.items() if value is not None},
                 "objective": {"function": f"{module or pickled.MODULE}:{objective.__name__}"},
                 "space": {each.pop("name"): each for each in space.to_json()},
                 "optimizer": dict(optimizer or {}),
@@ -182,9 +190,9 @@ class Study:
         >>> @ledger.objective(space={"x": (-5.0, 5.0)})
         ... def distance(params):
         ...     return abs(params["x"] - 1)
-        >>> result = ledger.Study(distance, iterations=2, batch_size=2).run(workers=1)
+        >>> result = ledger.Study(distance, trials=3).run(workers=1)
         >>> result
-        <study distance-42-...: complete, 4 of 4 trials complete>
+        <study distance-42-...: complete, 3 of 3 trials complete>
         """
         if os.environ.get(INSIDE):
             raise LedgerError(
@@ -329,8 +337,10 @@ class StudyResult:
 
     Attributes
     ----------
-    name, state : str
-        The state is "running", "paused", "complete", "failed" or "cancelled".
+    name : str
+        The study's name.
+    state : {"running", "paused", "complete", "failed", "cancelled"}
+        The study's state.
     budget : int
         The number of trials to propose.
     spec : dict
@@ -490,8 +500,9 @@ def load_study(name: str, database: str | None = None) -> StudyResult:
     ledger.errors.LedgerError: there is no study 'parabula': did you mean parabola?
     """
     with connected(_settings(database)) as connection:
-        found = transfer.snapshot(connection, studies.get(connection, name).id)
-    row = found.study
+        snapshot = transfer.snapshot(connection, studies.get(connection, name).id)
+    study = snapshot.study
+    names = [dimension["name"] for dimension in study.spec["space"]]
     trials = tuple(
         Trial(
             **{
@@ -500,12 +511,12 @@ def load_study(name: str, database: str | None = None) -> StudyResult:
                 if field not in ("params", "metrics")
             },
             # in the order of the space, which jsonb forgets
-            params={one["name"]: trial.params[one["name"]] for one in row.spec["space"] if one["name"] in trial.params},
+            params={name: trial.params[name] for name in names if name in trial.params},
             metrics=trial.metrics or {},
         )
-        for trial in found.trials
+        for trial in snapshot.trials
     )
-    return StudyResult(row.name, row.state, row.budget, row.spec, trials)
+    return StudyResult(study.name, study.state, study.budget, study.spec, trials)
 
 
 def _settings(database: str | None) -> Settings:

@@ -9,7 +9,7 @@ from typing import Any
 from ledger.database.rows import OPEN_STATES, TRIAL_STATES, AttemptRow, IterationRow, TrialRow
 from ledger.database.transfer import Snapshot
 from ledger.errors import LedgerError, UsageError
-from ledger.proposals import environment, mean_loss, propose, recall
+from ledger.proposals import environment, mean_loss, proposal_input, propose
 from ledger.study.spec import StudySpec
 from ledger.text import show
 
@@ -343,8 +343,8 @@ def _recomputed(ledger: Snapshot, study: StudySpec, proposals: Sequence[_Proposa
         if proposal.elsewhere is not None:
             continue
         number, round = proposal.iteration.number, proposal.round
-        past = recall(ledger.trials, number, round, proposal.before, proposal.seen)
-        computed = propose(study, number, round, len(proposal.trials), past)
+        given = proposal_input(ledger.trials, number, round, proposal.before, proposal.seen)
+        computed = propose(study, number, round, len(proposal.trials), given)
         if len(computed.points) != len(proposal.trials):
             yield (
                 f"{proposal.place}: {len(proposal.trials)} points are recorded, but {len(computed.points)} follow"

@@ -84,10 +84,7 @@ def upgrade() -> None:
             comment="running, paused, complete, failed or cancelled; the last three are ends.",
         ),
         sa.Column(
-            "reason",
-            sa.Text(),
-            nullable=True,
-            comment="Why it is in this state, for people; null where there is nothing to say.",
+            "reason", sa.Text(), nullable=True, comment="Reason of the state, for people; null where there is none."
         ),
         sa.Column(
             "created_at",
@@ -107,7 +104,7 @@ def upgrade() -> None:
             sa.BigInteger(),
             sa.Computed("((spec ->> 'seed')::bigint)", persisted=True),
             nullable=False,
-            comment="Of all that is random, from 0 to 2147483647; part of spec.",
+            comment="Seed of all random numbers, from 0 to 2147483647; part of spec.",
         ),
         sa.Column(
             "batch_size",
@@ -149,7 +146,7 @@ def upgrade() -> None:
             sa.Interval(),
             sa.Computed("(make_interval(secs => (spec -> 'limits' ->> 'lease')::double precision))", persisted=True),
             nullable=False,
-            comment="For how long a claim is believed without a heartbeat; part of spec.",
+            comment="How long a claim is valid without a heartbeat; part of spec.",
         ),
         sa.Column(
             "heartbeat",
@@ -167,7 +164,7 @@ def upgrade() -> None:
                 "(make_interval(secs => (spec -> 'limits' ->> 'trial_timeout')::double precision))", persisted=True
             ),
             nullable=True,
-            comment="After how much training an attempt is ended; null for no limit; part of spec.",
+            comment="Longest training of an attempt; null for no limit; part of spec.",
         ),
         sa.CheckConstraint(
             "(state in ('complete', 'failed', 'cancelled')) = (finished_at is not null)",
@@ -194,24 +191,17 @@ def upgrade() -> None:
         sa.Column(
             "versions", postgresql.JSONB(), nullable=False, comment="Versions of the packages that it trains with."
         ),
-        sa.Column(
-            "started_at", sa.DateTime(timezone=True), nullable=False, comment="When it first said that it is here."
-        ),
-        sa.Column(
-            "last_seen_at",
-            sa.DateTime(timezone=True),
-            nullable=False,
-            comment="When it last said so; in hand with a long trial it may not say so, while its lease is renewed.",
-        ),
+        sa.Column("started_at", sa.DateTime(timezone=True), nullable=False, comment="When it was first announced."),
+        sa.Column("last_seen_at", sa.DateTime(timezone=True), nullable=False, comment="When it was last announced."),
         sa.Column(
             "stopped_at",
             sa.DateTime(timezone=True),
             nullable=True,
-            comment="When it left; null while it is here, or where it died.",
+            comment="When it stopped; null while it runs, or where it died.",
         ),
         sa.PrimaryKeyConstraint("name", name=op.f("worker_pkey")),
         schema="ledger",
-        comment="Who is or was here to train. Read it through the view ledger.workers.",
+        comment="The workers, also those that have stopped. Read it through the view ledger.workers.",
         postgresql_with={"fillfactor": 70},
     )
     op.create_index(
@@ -230,7 +220,7 @@ def upgrade() -> None:
             "round",
             sa.Integer(),
             nullable=False,
-            comment="The last round, from 0: where every trial of a round failed, the iteration is proposed anew.",
+            comment="The last round, from 0: a round in which every trial failed is replaced by another.",
         ),
         sa.Column("size", sa.Integer(), nullable=False, comment="Trials of all its rounds, at least 1."),
         sa.Column("asked_at", sa.DateTime(timezone=True), nullable=False, comment="When its trials were inserted."),
@@ -238,19 +228,16 @@ def upgrade() -> None:
             "told_at",
             sa.DateTime(timezone=True),
             nullable=True,
-            comment="When its losses were told to the optimizer; null until then.",
+            comment="When its losses were told to the optimizer; null before.",
         ),
         sa.Column(
-            "ask_seconds",
-            sa.Double(),
-            nullable=False,
-            comment="Seconds that the optimizer took to propose its points, of the last round.",
+            "ask_seconds", sa.Double(), nullable=False, comment="Seconds taken to choose the points, of the last round."
         ),
         sa.Column(
             "tell_seconds",
             sa.Double(),
             nullable=False,
-            comment="Seconds taken to learn what came before and to fit its surrogate, of the last round.",
+            comment="Seconds taken to read the history and to fit the surrogate, of the last round.",
         ),
         sa.Column(
             "mean_loss",
@@ -274,13 +261,13 @@ def upgrade() -> None:
             "environment",
             postgresql.JSONB(),
             nullable=False,
-            comment="Versions and BLAS kernel of the manager that proposed it; empty where it is a retry.",
+            comment="Versions and BLAS kernel of the manager that proposed it; empty where nothing was proposed.",
         ),
         sa.Column(
             "seen",
             postgresql.ARRAY(sa.Integer()),
             nullable=True,
-            comment="In steady mode, the trials whose end was seen since the iteration before, in that order: all seen so far are what it was proposed from. Null in batch mode.",
+            comment="In steady mode, the trials whose end was seen since the previous iteration, in that order; its proposals follow from all trials seen so far. Null otherwise.",
         ),
         sa.CheckConstraint(
             "(mean_loss is null) = (best_loss is null) and (mean_loss is null or told_at is not null)",
@@ -317,9 +304,12 @@ def upgrade() -> None:
             comment="When its session began; null where that is unknown.",
         ),
         sa.Column("claimed_at", sa.DateTime(timezone=True), nullable=False, comment="When it took the study."),
-        sa.Column("lease", sa.Interval(), nullable=False, comment="How long its claim is believed without a renewal."),
+        sa.Column("lease", sa.Interval(), nullable=False, comment="How long its claim is valid without a renewal."),
         sa.Column(
-            "lease_until", sa.DateTime(timezone=True), nullable=False, comment="Until when its claim is believed."
+            "lease_until",
+            sa.DateTime(timezone=True),
+            nullable=False,
+            comment="End of its lease, unless it is renewed before.",
         ),
         sa.CheckConstraint("lease > '0'", name=op.f("manager_lease_is_positive")),
         sa.ForeignKeyConstraint(
@@ -368,7 +358,7 @@ def upgrade() -> None:
             sa.Integer(),
             server_default=sa.text("0"),
             nullable=False,
-            comment="Times that it was claimed, from 0; claims that were given back count.",
+            comment="Number of its claims, from 0, released claims included.",
         ),
         sa.Column(
             "failures",
@@ -388,19 +378,19 @@ def upgrade() -> None:
             "available_at",
             sa.DateTime(timezone=True),
             nullable=False,
-            comment="From when on it may be claimed: its insertion, or since it was last given back.",
+            comment="When it became claimable: its insertion, or its last release.",
         ),
         sa.Column(
             "claim",
             sa.UUID(),
             nullable=True,
-            comment="The secret of who holds it, or of the last to hold it; null where it was never claimed, or was given back.",
+            comment="The secret of the worker that holds it, or held it last; null where it was never claimed, or was released.",
         ),
         sa.Column(
             "worker",
             sa.Text(),
             nullable=True,
-            comment="Who holds it, or held it last; null where it was never claimed.",
+            comment="The worker that holds it, or held it last; null where it was never claimed.",
         ),
         sa.Column(
             "claimed_at",
@@ -412,32 +402,32 @@ def upgrade() -> None:
             "lease_until",
             sa.DateTime(timezone=True),
             nullable=True,
-            comment="Until when its claim is believed without a heartbeat; null unless running.",
+            comment="End of its lease, unless a heartbeat comes before; null unless running.",
         ),
         sa.Column(
             "deadline_at",
             sa.DateTime(timezone=True),
             nullable=True,
-            comment="When its attempt is to be ended; null for no limit, and where the attempt has not begun.",
+            comment="When its attempt is ended at the latest; null without a limit, and before the attempt begins.",
         ),
         sa.Column("finished_at", sa.DateTime(timezone=True), nullable=True, comment="When it ended; null until then."),
         sa.Column(
             "loss",
             sa.Double(),
             nullable=True,
-            comment="What is minimised, finite; for the built-in models mostly 1 - score. Null unless complete.",
+            comment="The loss, which is minimised, finite; for built-in models usually 1 - score. Null unless complete.",
         ),
         sa.Column(
             "metrics",
             postgresql.JSONB(none_as_null=True),
             nullable=True,
-            comment="What else the objective returned, an object that may be empty; null unless complete.",
+            comment="Metrics that the objective returned, an object that may be empty; null unless complete.",
         ),
         sa.Column(
             "error",
             sa.Text(),
             nullable=True,
-            comment="What went wrong last, or why it was cancelled; null where nothing did, and of a complete trial.",
+            comment="The last error, or the reason of its cancellation; null without one, and for a complete trial.",
         ),
         sa.CheckConstraint("(source = 'retried') = (retry_of is not null)", name=op.f("trial_retried_from_a_trial")),
         sa.CheckConstraint("(state = 'complete') = (loss is not null)", name=op.f("trial_loss_when_complete")),
@@ -477,7 +467,7 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("study_id", "number", name=op.f("trial_pkey")),
         schema="ledger",
-        comment="One point to evaluate. Once complete, failed or cancelled it never changes. Read it through the view ledger.trials.",
+        comment="One point to evaluate. A trial that is complete, failed or cancelled never changes. Read it through the view ledger.trials.",
         postgresql_with={
             "fillfactor": 70,
             "autovacuum_vacuum_scale_factor": 0.01,
@@ -513,42 +503,42 @@ def upgrade() -> None:
     op.create_table(
         "attempt",
         sa.Column(
-            "claim", sa.UUID(), nullable=False, comment="The secret of who holds it; drawn at random by the worker."
+            "claim",
+            sa.UUID(),
+            nullable=False,
+            comment="The secret of the worker that holds it; drawn at random by the worker.",
         ),
         sa.Column("study_id", sa.Integer(), nullable=False, comment="The study."),
         sa.Column("trial", sa.Integer(), nullable=False, comment="The number of the trial."),
         sa.Column("number", sa.Integer(), nullable=False, comment="Number within the trial, from 1."),
-        sa.Column("worker", sa.Text(), nullable=False, comment="Who claimed it."),
+        sa.Column("worker", sa.Text(), nullable=False, comment="The worker that claimed it."),
         sa.Column("claimed_at", sa.DateTime(timezone=True), nullable=False, comment="When it was claimed."),
         sa.Column(
-            "ended_at",
-            sa.DateTime(timezone=True),
-            nullable=True,
-            comment="When its end was recorded; null while it is under way.",
+            "ended_at", sa.DateTime(timezone=True), nullable=True, comment="When its end was recorded; null before."
         ),
         sa.Column(
             "outcome",
             sa.Text(),
             nullable=True,
-            comment="complete, failed, lost (no heartbeat within the lease, or cancelled), released (given back), timeout, or stale (its result came too late). Null while it is under way.",
+            comment="complete, failed, lost (no heartbeat within the lease, or cancelled), released (given back), timeout, or stale (its result came too late). Null while it runs.",
         ),
         sa.Column(
             "error",
             sa.Text(),
             nullable=True,
-            comment="What went wrong, with the traceback if there is one; null where nothing did.",
+            comment="The error, with its traceback if it has one; null without an error.",
         ),
         sa.Column(
             "loss",
             sa.Double(),
             nullable=True,
-            comment="The loss that it found; also of a stale attempt, whose loss does not count. Null where it found none.",
+            comment="The loss that it measured, also of a stale attempt, whose loss does not count; null without one.",
         ),
         sa.Column(
             "seconds",
             sa.Double(),
             nullable=True,
-            comment="Seconds of training, as the worker measured them; null where it did not say.",
+            comment="Seconds of training, as the worker measured them; null where it did not report them.",
         ),
         sa.CheckConstraint("outcome <> 'complete' or loss is not null", name=op.f("attempt_complete_with_a_loss")),
         sa.CheckConstraint(

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ledger.study.space import Categorical, Dimension, Integer, Real
+from ledger.study.dimensions import Categorical, Dimension, Integer, Real
 
 
 @dataclass(frozen=True)

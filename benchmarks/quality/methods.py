@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from benchmarks import report
-from ledger.study.space import Categorical, Dimension, Integer, Real
+from ledger.study.dimensions import Dimension
 
 Params = dict[str, Any]
 
@@ -44,9 +44,11 @@ class Suggested:
     def __init__(self, sampler: Any, dimensions: Sequence[Dimension]) -> None:
         import optuna
 
+        from ledger.optuna.export import distributions
+
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self._study = optuna.create_study(sampler=sampler)
-        self._space = {one.name: _optuna(one) for one in dimensions}
+        self._space = distributions([dimension.to_json() for dimension in dimensions])
         self._trials: list[Any] = []
 
     def ask(self, size: int) -> list[Params]:
@@ -119,15 +121,12 @@ def version(method: str) -> str:
     return ", ".join(f"{package} {report.version(package)}" for package in packages)
 
 
-# The modules that determine our proposals.
-_MODULES = ("acquisition", "columns", "forest", "gaussian_process", "optimizer")
-
-
 def _fingerprint() -> str:
+    """Return a hash of all code that determines our proposals."""
     import ledger.optimizer
 
     folder = Path(str(ledger.optimizer.__file__)).parent
-    code = "".join(ast.dump(ast.parse((folder / f"{name}.py").read_text())) for name in _MODULES)
+    code = "".join(ast.dump(ast.parse(file.read_text())) for file in sorted(folder.glob("*.py")))
     return f"optimizer {hashlib.sha256(code.encode()).hexdigest()[:12]}"
 
 
@@ -136,18 +135,11 @@ def _params(dimensions: Sequence[Dimension], point: Sequence[Any]) -> Params:
 
 
 def _skopt(dimension: Dimension) -> Any:
-    import skopt
+    from skopt import space
 
-    if isinstance(dimension, Categorical):
-        return skopt.space.Categorical(dimension.choices)
-    kind = skopt.space.Real if isinstance(dimension, Real) else skopt.space.Integer
-    return kind(dimension.low, dimension.high, prior=dimension.prior)
-
-
-def _optuna(dimension: Dimension) -> Any:
-    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
-
-    if isinstance(dimension, Categorical):
-        return CategoricalDistribution(dimension.choices)
-    kind = IntDistribution if isinstance(dimension, Integer) else FloatDistribution
-    return kind(dimension.low, dimension.high, log=dimension.prior == "log-uniform")
+    kinds: dict[str, Callable[[Any], Any]] = {
+        "real": lambda real: space.Real(real.low, real.high, real.prior),
+        "integer": lambda integer: space.Integer(integer.low, integer.high, integer.prior),
+        "categorical": lambda categorical: space.Categorical(categorical.choices),
+    }
+    return kinds[dimension.kind](dimension)

@@ -6,7 +6,8 @@ from typing import Any
 
 from ledger import seeds
 from ledger.objectives import DEFAULT_SPACES, MODELS, Context, datasets, load
-from ledger.study.space import Dimension, Space
+from ledger.study.dimensions import Dimension
+from ledger.study.space import Space
 
 SYNTHETIC = "synthetic"
 

@@ -14,7 +14,7 @@ from typing import Any
 from benchmarks import report
 from benchmarks.quality import methods, models
 from benchmarks.quality.functions import FUNCTIONS
-from ledger.study.space import Dimension
+from ledger.study.dimensions import Dimension
 from ledger.study.spec import initial_points
 
 EVALUATIONS = 60

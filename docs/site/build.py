@@ -1,8 +1,8 @@
 """Build the documentation site in build/site from the pages as a forge shows them; `make site` runs this.
 
-A page keeps its place in the repository, and README.md is the first. What differs is made in build/pages: docstrings
-take the place of their marks, a link to a file of another kind leads to a page that shows it, and diagrams get the
-script that draws them. The navigation is the list of docs/README.md. A broken link ends the build.
+A page keeps its place in the repository, and README.md is the first. Its copy in build/pages has three differences:
+docstrings replace their marks, a link to a file of another kind leads to a page that shows the file, and a diagram has
+the script that draws it. The navigation is the list of docs/README.md. A broken link ends the build.
 """
 
 import re

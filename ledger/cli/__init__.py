@@ -24,14 +24,14 @@ COMMANDS = {
     "worker": ("ledger.cli.worker:worker", "Claim trials, train, and write their losses back."),
     "study": ("ledger.cli.study:study", "Look at studies and steer them."),
     "trial": ("ledger.cli.trial:trial", "Look at trials, enqueue, retry and cancel them."),
-    "query": ("ledger.cli.query:query", "Answer a ready question of the ledger."),
-    "verify": ("ledger.cli.verify:verify", "Recompute a study from its ledger."),
+    "query": ("ledger.cli.query:query", "Run a named query of sql/queries, as `ledger db psql -f` does."),
+    "verify": ("ledger.cli.verify:verify", "Check the records of a study, and recompute its proposals."),
     "export": ("ledger.cli.export:export", "Write a study's trials."),
     "report": ("ledger.cli.report:report", "Write a study's plots and trials as one page that needs no network."),
     "import": ("ledger.cli.imports:import_", "Bring in a study from another ledger, or finished trials."),
-    "optuna": ("ledger.cli.optuna:optuna", "Let Optuna, its plots and its dashboard read the ledger live."),
+    "optuna": ("ledger.cli.optuna:optuna", "Let Optuna, its plots and its dashboard read the ledger."),
     "dashboard": ("ledger.cli.dashboard:dashboard", "Show the ledger in Optuna's dashboard, until Ctrl-C."),
-    "db": ("ledger.cli.db:db", "Upgrade, check and reach the database."),
+    "db": ("ledger.cli.db:db", "Upgrade, check and access the database."),
     "completion": ("ledger.cli.completion:completion", "Print the script that completes commands in a shell."),
 }
 

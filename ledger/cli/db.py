@@ -167,7 +167,7 @@ def pg_restore(arguments: tuple[str, ...], settings: Settings) -> None:
 
 
 def _server_program(name: str, settings: Settings) -> str:
-    """Return the path of a program that must not be older than the server, whose version is known if it is embedded."""
+    """Return the path of a program that must not be older than the server. Only the embedded one's version is known."""
     elsewhere = None if settings.database_url is None else shutil.which(name)
     return elsewhere or str(embedded.program(name))
 

@@ -19,19 +19,19 @@ def log_environment(settings: Settings) -> None:
     It makes a variable visible that was left in a shell, such as SEED. A command that starts over logs it once.
     """
     context = click.get_current_context()
-    if context.meta.setdefault(__name__, False):
+    if __name__ in context.meta:
         return
     context.meta[__name__] = True
-    found = {}
+    values: dict[str, str] = {}
     for parameter in context.command.params:
         if context.get_parameter_source(parameter.name or "") is ParameterSource.ENVIRONMENT:
             variable = str(parameter.envvar)
-            found[variable] = os.environ[variable]
-    if "DATABASE_URL" in found:
+            values[variable] = os.environ[variable]
+    if "DATABASE_URL" in values:
         # without its password
-        found["DATABASE_URL"] = place(found["DATABASE_URL"])
+        values["DATABASE_URL"] = place(values["DATABASE_URL"])
     elif settings.database_url is None and os.environ.get("LEDGER_HOME"):
-        found["LEDGER_HOME"] = os.environ["LEDGER_HOME"]
-    if found:
-        listed = ", ".join(f"{variable}={value}" for variable, value in found.items())
-        log_event(_log, "environment", f"settings from the environment: {listed}", variables=found)
+        values["LEDGER_HOME"] = os.environ["LEDGER_HOME"]
+    if values:
+        listed = ", ".join(f"{variable}={value}" for variable, value in values.items())
+        log_event(_log, "environment", f"settings from the environment: {listed}", variables=values)

@@ -11,6 +11,7 @@ from ledger.access import database
 from ledger.cli.names import STUDY
 from ledger.cli.options import allow_option, examples, service_options, wait_option
 from ledger.cli.study_options import study_option, study_options
+from ledger.cli.without_pandas import without_pandas
 from ledger.errors import UsageError
 from ledger.settings import Settings
 from ledger.study.file import assemble
@@ -44,7 +45,8 @@ def run(
     Without a database URL it starts the embedded PostgreSQL in ./.ledger, which keeps its data. After Ctrl-C or a
     crash, the same command continues the study. It shows the result of a study that is complete.
     """
-    from ledger import search
+    with without_pandas():
+        from ledger import search
     from ledger.cli.environment import log_environment
     from ledger.cli.shown import Shown, end, local
 
@@ -74,7 +76,8 @@ def manager(file: Path | None, options: dict[str, Any], wait: bool, settings: Se
     It asks the optimizer for points, inserts them as trials, waits for the workers' losses and tells them to the
     optimizer, until the budget is used. The exit code is 0 if the study is complete.
     """
-    from ledger import search
+    with without_pandas():
+        from ledger import search
     from ledger.cli.environment import log_environment
     from ledger.cli.shown import Shown, end
 
@@ -116,7 +119,8 @@ def resume(
 
     No state has to be restored: all of it is in the ledger.
     """
-    from ledger import search
+    with without_pandas():
+        from ledger import search
     from ledger.cli.shown import Shown, end, local
 
     if iterations is not None and trials is not None:

@@ -151,7 +151,7 @@ def pause(name: str, settings: Settings) -> None:
 @click.argument("name", type=STUDY)
 @settings_options
 def cancel(name: str, settings: Settings) -> None:
-    """End a study for good; what it has found stays."""
+    """End a study, which then cannot continue. Its results stay."""
     from ledger.database import studies
 
     with connected(settings) as connection:

@@ -147,7 +147,7 @@ def list_(as_json: bool, settings: Settings) -> None:
 
 
 def _refuse_options(context: click.Context) -> None:
-    """Refuse an option before the subcommand, where it would be an option of `worker` and have no effect."""
+    """Refuse an option before the subcommand, because it would belong to `worker` and have no effect."""
     for name in context.params:
         if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
             option = f"--{name.replace('_', '-')}"

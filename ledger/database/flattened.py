@@ -1,7 +1,7 @@
 """The flattened view of one study: a row for each trial, a typed column for each parameter and metric.
 
 The view of study NAME is ``ledger."study:NAME"``. A column has the name of its parameter or metric. Where that name is
-empty, or already used in the view, the column is ``param_NAME`` or ``metric_NAME``; where that is used too,
+empty, or already used in the view, the column is ``param_NAME`` or ``metric_NAME``; if that is used too,
 ``param_NAME~2`` and so on. A name of more than PostgreSQL's 63 bytes is cut to 54 and ends in ``~`` and 8 hexadecimal
 digits of its MD5. Names are chosen for the parameters in the order of the space, then for the metrics by name.
 """
@@ -122,7 +122,7 @@ def columns(space: Sequence[Mapping[str, Any]], metrics: Mapping[str, Collection
         kinds = set(metrics[key]) - {"null"}
         type_ = _METRICS.get(kinds.pop(), "jsonb") if len(kinds) == 1 else "jsonb"
         name = _free("metric", key, taken)
-        result.append(Column(name, "metrics", key, type_, f"The metric {key}; null where the trial has none."))
+        result.append(Column(name, "metrics", key, type_, f"The metric {key}; null if the trial has none."))
     return result
 
 
@@ -163,7 +163,7 @@ def create(cursor: _Cursor, study_id: int, study: str, space: Sequence[Mapping[s
 
 
 def drop(cursor: _Cursor, study: str) -> None:
-    """Drop the study's view, where it exists.
+    """Drop the study's view, if it exists.
 
     Raises
     ------

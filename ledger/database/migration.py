@@ -33,7 +33,7 @@ def downgrade(connection: Connection, to: str) -> None:
 
 
 def current(connection: Connection) -> str | None:
-    """Return the database's revision; None where it has no ledger."""
+    """Return the database's revision; None if it has no ledger."""
     with connection.begin():
         return revision.current(lambda statement: connection.scalar(text(statement)))
 

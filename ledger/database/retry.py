@@ -62,7 +62,7 @@ class RetryPolicy:
         return isinstance(original, (psycopg.OperationalError, *_TRANSIENT)) and not isinstance(original, _PERMANENT)
 
     def failed(self, error: BaseException) -> float:
-        """Record a failed try, and log its reason where it is new.
+        """Record a failed try, and log its reason if it is new.
 
         Returns
         -------

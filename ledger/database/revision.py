@@ -21,7 +21,7 @@ def head() -> str:
 
 
 def current(ask: Callable[[str], Any]) -> str | None:
-    """Return the database's revision; None where it has no ledger.
+    """Return the database's revision; None if it has no ledger.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ def check(revision: str | None) -> None:
 
 
 def refuse_newer(revision: str | None) -> None:
-    """Raise a LedgerError where this package does not know the database's revision."""
+    """Raise a LedgerError if this package does not know the database's revision."""
     if revision is not None and revision not in known():
         raise LedgerError(
             f"the database's schema is too new: this package does not know revision {revision}; upgrade trial-ledger"

@@ -46,7 +46,7 @@ def _moment(name: str, *, nullable: bool = True, comment: str) -> Column[object]
 
 
 def _of_spec(name: str, type_: type, expression: str, *, nullable: bool = False, comment: str) -> Column[object]:
-    """What the hot path needs of the spec as a column of its own, which cannot disagree with it."""
+    """Return a column computed from the spec, for statements that run often; it always agrees with the spec."""
     return Column(name, type_, Computed(expression, persisted=True), nullable=nullable, comment=comment)
 
 
@@ -88,7 +88,7 @@ study = Table(
         nullable=False,
         comment="running, paused, complete, failed or cancelled; the last three are ends.",
     ),
-    Column("reason", Text, comment="Why it is in this state, for people; null where there is nothing to say."),
+    Column("reason", Text, comment="Reason of the state, for people; null where there is none."),
     _moment("created_at", nullable=False, comment="When it was made, by the database's clock."),
     _moment("finished_at", comment="When it ended; null until then."),
     Column(
@@ -101,7 +101,7 @@ study = Table(
         "seed",
         BigInteger,
         "((spec ->> 'seed')::bigint)",
-        comment="Of all that is random, from 0 to 2147483647; part of spec.",
+        comment="Seed of all random numbers, from 0 to 2147483647; part of spec.",
     ),
     _of_spec(
         "batch_size",
@@ -137,7 +137,7 @@ study = Table(
         "lease",
         Interval,
         "(make_interval(secs => (spec -> 'limits' ->> 'lease')::double precision))",
-        comment="For how long a claim is believed without a heartbeat; part of spec.",
+        comment="How long a claim is valid without a heartbeat; part of spec.",
     ),
     _of_spec(
         "heartbeat",
@@ -150,7 +150,7 @@ study = Table(
         Interval,
         "(make_interval(secs => (spec -> 'limits' ->> 'trial_timeout')::double precision))",
         nullable=True,
-        comment="After how much training an attempt is ended; null for no limit; part of spec.",
+        comment="Longest training of an attempt; null for no limit; part of spec.",
     ),
     CheckConstraint("name ~ '^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$'", name="name_is_plain"),
     CheckConstraint("budget >= 1", name="budget_is_positive"),
@@ -183,8 +183,8 @@ manager = Table(
     ),
     _moment("backend_started_at", comment="When its session began; null where that is unknown."),
     _moment("claimed_at", nullable=False, comment="When it took the study."),
-    Column("lease", Interval, nullable=False, comment="How long its claim is believed without a renewal."),
-    _moment("lease_until", nullable=False, comment="Until when its claim is believed."),
+    Column("lease", Interval, nullable=False, comment="How long its claim is valid without a renewal."),
+    _moment("lease_until", nullable=False, comment="End of its lease, unless it is renewed before."),
     CheckConstraint("lease > '0'", name="lease_is_positive"),
     postgresql_with={"fillfactor": 50},
     comment="The manager that holds a study, by a claim with a lease. Read it through the view ledger.managers.",
@@ -201,22 +201,22 @@ iteration = Table(
         "round",
         Integer,
         nullable=False,
-        comment="The last round, from 0: where every trial of a round failed, the iteration is proposed anew.",
+        comment="The last round, from 0: a round in which every trial failed is replaced by another.",
     ),
     Column("size", Integer, nullable=False, comment="Trials of all its rounds, at least 1."),
     _moment("asked_at", nullable=False, comment="When its trials were inserted."),
-    _moment("told_at", comment="When its losses were told to the optimizer; null until then."),
+    _moment("told_at", comment="When its losses were told to the optimizer; null before."),
     Column(
         "ask_seconds",
         Double,
         nullable=False,
-        comment="Seconds that the optimizer took to propose its points, of the last round.",
+        comment="Seconds taken to choose the points, of the last round.",
     ),
     Column(
         "tell_seconds",
         Double,
         nullable=False,
-        comment="Seconds taken to learn what came before and to fit its surrogate, of the last round.",
+        comment="Seconds taken to read the history and to fit the surrogate, of the last round.",
     ),
     Column(
         "mean_loss",
@@ -238,16 +238,16 @@ iteration = Table(
         "environment",
         JSONB,
         nullable=False,
-        comment="Versions and BLAS kernel of the manager that proposed it; empty where it is a retry.",
+        comment="Versions and BLAS kernel of the manager that proposed it; empty where nothing was proposed.",
     ),
     Column(
         "seen",
         ARRAY(Integer),
-        comment="In steady mode, the trials whose end was seen since the iteration before, in that order: all "
-        "seen so far are what it was proposed from. Null in batch mode.",
+        comment="In steady mode, the trials whose end was seen since the previous iteration, in that order; its "
+        "proposals follow from all trials seen so far. Null otherwise.",
     ),
     CheckConstraint("number >= 0 and round >= 0 and size >= 1", name="numbers_are_natural"),
-    # told without losses: trials that nobody proposed, none of which completed
+    # an iteration without proposed trials may be told without losses
     CheckConstraint(
         "(mean_loss is null) = (best_loss is null) and (mean_loss is null or told_at is not null)",
         name="losses_when_told",
@@ -290,7 +290,7 @@ trial = Table(
         Integer,
         nullable=False,
         server_default=text("0"),
-        comment="Times that it was claimed, from 0; claims that were given back count.",
+        comment="Number of its claims, from 0, released claims included.",
     ),
     Column(
         "failures",
@@ -309,36 +309,36 @@ trial = Table(
     _moment(
         "available_at",
         nullable=False,
-        comment="From when on it may be claimed: its insertion, or since it was last given back.",
+        comment="When it became claimable: its insertion, or its last release.",
     ),
     Column(
         "claim",
         UUID(as_uuid=True),
-        comment="The secret of who holds it, or of the last to hold it; null where it was never claimed, or was "
-        "given back.",
+        comment="The secret of the worker that holds it, or held it last; null where it was never claimed, or was "
+        "released.",
     ),
-    Column("worker", Text, comment="Who holds it, or held it last; null where it was never claimed."),
+    Column("worker", Text, comment="The worker that holds it, or held it last; null where it was never claimed."),
     _moment("claimed_at", comment="When it was last claimed; null where it never was."),
-    _moment("lease_until", comment="Until when its claim is believed without a heartbeat; null unless running."),
+    _moment("lease_until", comment="End of its lease, unless a heartbeat comes before; null unless running."),
     _moment(
         "deadline_at",
-        comment="When its attempt is to be ended; null for no limit, and where the attempt has not begun.",
+        comment="When its attempt is ended at the latest; null without a limit, and before the attempt begins.",
     ),
     _moment("finished_at", comment="When it ended; null until then."),
     Column(
         "loss",
         Double,
-        comment="What is minimised, finite; for the built-in models mostly 1 - score. Null unless complete.",
+        comment="The loss, which is minimised, finite; for built-in models usually 1 - score. Null unless complete.",
     ),
     Column(
         "metrics",
         JSONB(none_as_null=True),
-        comment="What else the objective returned, an object that may be empty; null unless complete.",
+        comment="Metrics that the objective returned, an object that may be empty; null unless complete.",
     ),
     Column(
         "error",
         Text,
-        comment="What went wrong last, or why it was cancelled; null where nothing did, and of a complete trial.",
+        comment="The last error, or the reason of its cancellation; null without one, and for a complete trial.",
     ),
     ForeignKeyConstraint(
         ["study_id", "iteration"],
@@ -350,7 +350,7 @@ trial = Table(
     CheckConstraint("attempts >= 0 and failures >= 0 and lost >= 0", name="counts_are_natural"),
     CheckConstraint("source in ('proposed', 'enqueued', 'retried', 'imported')", name="source_is_known"),
     CheckConstraint("(source = 'retried') = (retry_of is not null)", name="retried_from_a_trial"),
-    # evidence from elsewhere
+    # its loss was measured elsewhere
     CheckConstraint(
         "source <> 'imported' or (state = 'complete' and attempts = 0 and claim is null)",
         name="imported_without_attempts",
@@ -395,7 +395,7 @@ trial = Table(
         "autovacuum_analyze_scale_factor": 0.02,
         "autovacuum_vacuum_cost_delay": 0,
     },
-    comment="One point to evaluate. Once complete, failed or cancelled it never changes. Read it through the view"
+    comment="One point to evaluate. A trial that is complete, failed or cancelled never changes. Read it through the view"
     " ledger.trials.",
 )
 
@@ -406,27 +406,27 @@ attempt = Table(
         "claim",
         UUID(as_uuid=True),
         primary_key=True,
-        comment="The secret of who holds it; drawn at random by the worker.",
+        comment="The secret of the worker that holds it; drawn at random by the worker.",
     ),
     Column("study_id", Integer, nullable=False, comment="The study."),
     Column("trial", Integer, nullable=False, comment="The number of the trial."),
     Column("number", Integer, nullable=False, comment="Number within the trial, from 1."),
-    Column("worker", Text, nullable=False, comment="Who claimed it."),
+    Column("worker", Text, nullable=False, comment="The worker that claimed it."),
     _moment("claimed_at", nullable=False, comment="When it was claimed."),
-    _moment("ended_at", comment="When its end was recorded; null while it is under way."),
+    _moment("ended_at", comment="When its end was recorded; null before."),
     Column(
         "outcome",
         Text,
         comment="complete, failed, lost (no heartbeat within the lease, or cancelled), released (given back), "
-        "timeout, or stale (its result came too late). Null while it is under way.",
+        "timeout, or stale (its result came too late). Null while it runs.",
     ),
-    Column("error", Text, comment="What went wrong, with the traceback if there is one; null where nothing did."),
+    Column("error", Text, comment="The error, with its traceback if it has one; null without an error."),
     Column(
         "loss",
         Double,
-        comment="The loss that it found; also of a stale attempt, whose loss does not count. Null where it found none.",
+        comment="The loss that it measured, also of a stale attempt, whose loss does not count; null without one.",
     ),
-    Column("seconds", Double, comment="Seconds of training, as the worker measured them; null where it did not say."),
+    Column("seconds", Double, comment="Seconds of training, as the worker measured them; null where it did not report them."),
     ForeignKeyConstraint(
         ["study_id", "trial"],
         ["ledger.trial.study_id", "ledger.trial.number"],
@@ -452,17 +452,17 @@ worker = Table(
     Column("host", Text, nullable=False, comment="Name of its machine."),
     Column("pid", Integer, nullable=False, comment="Number of its process there."),
     Column("versions", JSONB, nullable=False, comment="Versions of the packages that it trains with."),
-    _moment("started_at", nullable=False, comment="When it first said that it is here."),
+    _moment("started_at", nullable=False, comment="When it was first announced."),
     _moment(
         "last_seen_at",
         nullable=False,
-        comment="When it last said so; in hand with a long trial it may not say so, while its lease is renewed.",
+        comment="When it was last announced.",
     ),
-    _moment("stopped_at", comment="When it left; null while it is here, or where it died."),
-    # how many are here, which a claim of several asks
+    _moment("stopped_at", comment="When it stopped; null while it runs, or where it died."),
+    # a claim of several trials counts the workers that are alive
     Index("worker_here", "last_seen_at", postgresql_where=text("stopped_at is null")),
     postgresql_with={"fillfactor": 70},
-    comment="Who is or was here to train. Read it through the view ledger.workers.",
+    comment="The workers, also those that have stopped. Read it through the view ledger.workers.",
 )
 
 dataset = Table(

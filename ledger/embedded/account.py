@@ -18,7 +18,7 @@ _NOT_AS_ROOT = "run as another user, or name a server with --database-url"
 def server_account(home: Path) -> tuple[int, int] | None:
     """Return the user and group that run the server; None for those of this process.
 
-    Root gets the owner of the data, or a system user, which is created where it is missing.
+    Root gets the owner of the data, or a system user, which is created if it is missing.
 
     Raises
     ------

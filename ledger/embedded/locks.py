@@ -12,7 +12,7 @@ from typing import IO
 
 
 def open_private(path: Path) -> IO[bytes]:
-    """Open a file that only its owner can read, and create it where it is missing."""
+    """Open a file that only its owner can read, and create it if it is missing."""
     # Other users could lock a readable file. A symbolic link could lead root to any other file.
     return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600), "r+b")
 

@@ -78,7 +78,7 @@ def running(home: Path, *, create: bool) -> Iterator[str]:
     home : Path
         The folder of the server.
     create : bool
-        Create the folder and its data where they do not exist.
+        Create the folder and its data if they do not exist.
 
     Yields
     ------

@@ -14,7 +14,8 @@ from ledger import __version__
 from ledger.database import trials
 from ledger.database.rows import StudyRow, TrialRow
 from ledger.errors import LedgerError
-from ledger.study.space import Categorical, Dimension, Integer, Space
+from ledger.study.dimensions import Dimension
+from ledger.study.space import Space
 
 # Trials of one row group.
 GROUP = 10_000
@@ -102,16 +103,17 @@ class _Column:
 
 
 def _of_dimension(dimension: Dimension) -> tuple[pa.DataType, Callable[[Any], Any]]:
-    if isinstance(dimension, Integer):
-        return pa.int64(), int
-    if not isinstance(dimension, Categorical):
-        # jsonb returns 1e16 as an integer
-        return pa.float64(), _float
-    kinds = {type(choice) for choice in dimension.choices}
-    if kinds <= {int, float} and kinds != {int}:
-        return pa.float64(), _float
-    types = {str: pa.string(), bool: pa.bool_(), int: pa.int64()}
-    return (types[kinds.pop()], _same) if len(kinds) == 1 else (pa.string(), json.dumps)
+    types = dimension.value_types()
+    if types == {int, float}:
+        types = frozenset({float})
+    # jsonb returns 1e16 as an integer, so a float has to be made one again
+    columns: dict[type, tuple[pa.DataType, Callable[[Any], Any]]] = {
+        float: (pa.float64(), _float),
+        int: (pa.int64(), int),
+        bool: (pa.bool_(), _same),
+        str: (pa.string(), _same),
+    }
+    return columns[next(iter(types))] if len(types) == 1 else (pa.string(), json.dumps)
 
 
 def _of_metric(kinds: Sequence[str]) -> tuple[pa.DataType, Callable[[Any], Any]]:

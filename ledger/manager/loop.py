@@ -24,7 +24,7 @@ from ledger.manager.history import History
 from ledger.manager.policy import End, Policy, Request
 from ledger.manager.reaper import Reaper
 from ledger.manager.steady import SteadyPolicy
-from ledger.proposals import environment, mean_loss, propose, recall
+from ledger.proposals import environment, mean_loss, proposal_input, propose
 from ledger.study.spec import StudySpec
 
 _log = logging.getLogger("ledger.manager")
@@ -182,8 +182,8 @@ class Manager:
         history = self._history
         number, round = request.iteration, request.round
         seen = None if request.seen is None else [*history.recorded, *request.seen]
-        past = recall(history.trials, number, round, history.surrogate_before(number), seen)
-        proposal = propose(self._study, number, round, request.size, past)
+        given = proposal_input(history.trials, number, round, history.surrogate_before(number), seen)
+        proposal = propose(self._study, number, round, request.size, given)
         if not proposal.points:
             end = policy.used_up(request)
             if end is not None:

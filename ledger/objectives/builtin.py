@@ -16,7 +16,7 @@ def objective(
     """Return the objective of `model` on `dataset`. It returns the loss, the metric's score and fit_seconds.
 
     With the accuracy as the metric, the loss is exactly ``1 - accuracy`` in floating point, and ``1 - loss`` is exactly
-    the accuracy where that is 0.5 or more. For the other metrics see `ledger.objectives.metrics`.
+    the accuracy if that is 0.5 or more. For the other metrics see `ledger.objectives.metrics`.
 
     Parameters
     ----------

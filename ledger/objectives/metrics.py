@@ -69,7 +69,7 @@ def check(metric: str, model: str, classes: int | None) -> None:
     model : str
         One of `parameters.MODELS`.
     classes : int or None
-        Number of classes of the data; None where it is unknown.
+        Number of classes of the data; None if it is unknown.
 
     Raises
     ------

@@ -2,7 +2,7 @@
 
 No module contains such a function, so `ledger.Study.run` writes it into a file, which its workers read. A pickle runs
 code when it is read. So the file never comes from the database: a worker reads only the file that its environment
-names, and only where its own user owns it.
+names, and only if its own user owns it.
 """
 
 import os

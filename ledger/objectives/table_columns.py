@@ -54,7 +54,7 @@ def check_names(names: Sequence[str], target: str, file: str, line: str) -> None
     Parameters
     ----------
     file, line : str
-        Name of the file and, where it has lines, the place of the column names; for messages.
+        Name of the file and, if it has lines, the place of the column names; for messages.
     """
     for place, column in enumerate(names, 1):
         if not column:
@@ -108,7 +108,7 @@ def inspect(names: Sequence[str], rows: Rows, target: str, file: str) -> list[Co
 
 
 def parse_number(cell: str) -> float | None:
-    """Return the number in a cell, NaN where it is missing, and None where the cell is text."""
+    """Return the number in a cell, NaN if it is missing, and None if the cell is text."""
     if cell.lower() in _MISSING:
         return math.nan
     try:
@@ -123,7 +123,7 @@ def parse_whole(cell: str) -> int:
 
 
 def check_feature(column: Column, file: str) -> None:
-    """Raise UsageError where a feature is empty, mixes numbers with text, or has too many different texts."""
+    """Raise UsageError if a feature is empty, mixes numbers with text, or has too many different texts."""
     where = f"column {show(column.name)}"
     if column.missing == column.cells:
         raise UsageError(f"{file}: {where} has no value in any row; leave it out")

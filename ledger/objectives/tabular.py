@@ -43,7 +43,7 @@ class Table:
     Attributes
     ----------
     features : array of shape (rows, columns)
-        Float, read-only; NaN where a number is missing.
+        Float, read-only; NaN if a number is missing.
     classes : array of shape (rows,)
         Int in [0, number of labels), read-only.
     labels : tuple

@@ -1,7 +1,7 @@
 """Acquisition functions of a posterior's mean and deviation, to be maximised, with their derivatives.
 
-They have the maxima of skopt's, but EI and PI are their logarithms: where an improvement is improbable the functions
-themselves are zero to rounding, and flat (Ament et al. 2023, *Unexpected Improvements to Expected Improvement*).
+They have the maxima of skopt's, but EI and PI are logarithms. Where an improvement is improbable the functions
+themselves are flat, and zero to rounding (Ament et al. 2023, *Unexpected Improvements to Expected Improvement*).
 """
 
 import math
@@ -15,14 +15,15 @@ from scipy.special import erfcx, log_ndtr, ndtr
 
 Array = NDArray[np.float64]
 
+# The functions that have derivatives.
 GRADIENTS = ("EI", "LCB", "PI")
-# Defaults. skopt's xi is 0.01, in the losses' unit, which is all that there is to win in some searches; it serves there
-# to explore, which the logarithm sees to.
+# Defaults. skopt's xi is 0.01 in the losses' unit, which in some searches is more than the best improvement left. It is
+# there to explore, and the logarithm does that.
 XI, KAPPA = 0.0, 1.96
 _SMALLEST_DEVIATION = 1e-12
-# Beyond so many deviations the improvement's ratio to the density is rounded away, and is 1 / u ** 2 to rounding.
+# Where u is below this, the improvement over the density is 1 / u ** 2 to rounding, and computed as that.
 _FAR = -1e4
-# So far that nothing is told apart any more, and the squares of all derivatives are still floats.
+# u is kept within this, so that the squares of all derivatives are finite.
 _FARTHEST = 1e50
 _LOG_ROOT_2_PI = 0.5 * math.log(2 * math.pi)
 # Quantiles of the optimum that MES averages over, in the middles of as many equal shares.
@@ -31,70 +32,80 @@ _OPTIMA = (np.arange(50) + 0.5) / 50
 
 @dataclass(frozen=True)
 class Utility:
-    """Values, and what computes their derivatives by the mean and by the deviation; arrays of one shape."""
+    """The values of an acquisition function at n points.
+
+    Attributes
+    ----------
+    value : array of shape (n,)
+    derivatives : callable
+        Computes the derivatives by the mean and by the deviation, each of shape (n,). Most points are only compared,
+        and need none.
+    """
 
     value: Array
     derivatives: Callable[[], tuple[Array, Array]]
 
 
 def utility(name: str, mean: Array, deviation: Array, best: float, xi: float, kappa: float | str) -> Utility:
-    """Return what an acquisition function with gradients is worth; most points are only compared, without them.
+    """Evaluate an acquisition function that has derivatives.
 
     Parameters
     ----------
     name : str
         "EI", "PI" or "LCB".
-    mean, deviation : array
+    mean, deviation : array of shape (n,)
         Of the posterior, in units in which the values' deviation is about 1.
     best : float
-        The lowest value so far.
+        The lowest value so far, in the same unit.
     xi : float
-        Improvement that is asked for beyond it.
+        The improvement beyond `best` that EI and PI ask for.
     kappa : float or str
-        Deviations that LCB believes in; "inf" for the deviation alone.
+        The number of deviations below the mean that LCB expects; "inf" for the deviation alone.
+
+    Returns
+    -------
+    Utility
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> mean, deviation = np.array([0.0, 0.0, 1.0]), np.array([1.0, 2.0, 1.0])
+    >>> np.exp(utility("EI", mean, deviation, best=0.0, xi=0.0, kappa=1.96).value).round(3)
+    array([0.399, 0.798, 0.083])
     """
     deviation = np.maximum(deviation, _SMALLEST_DEVIATION)
     if name == "LCB":
-        if kappa == "inf":
-            return Utility(deviation, lambda: (np.zeros_like(mean), np.ones_like(mean)))
-        weight = float(kappa)
-        return Utility(weight * deviation - mean, lambda: (np.full_like(mean, -1.0), np.full_like(mean, weight)))
+        return _lower_confidence_bound(mean, deviation, kappa)
     u = _deviations_below(mean, deviation, best - xi)
-    if name == "PI":
-
-        def of_probability() -> tuple[Array, Array]:
-            ratio = _density_over_probability(u)
-            return -ratio / deviation, -ratio * u / deviation
-
-        return Utility(log_ndtr(u), of_probability)
-    # improvement = deviation * (u * probability + density), the sum in shares of the density where u is negative
-    below, above = np.minimum(u, 0.0), np.maximum(u, 0.0)
-    near, far = np.maximum(below, _FAR), np.minimum(below, _FAR)
-    share = np.where(u > _FAR, 1.0 + near / _density_over_probability(near), 1.0 / far**2)
-    density = np.exp(-0.5 * above**2 - _LOG_ROOT_2_PI)
-    probability = ndtr(above)
-    total = above * probability + density
-    log_sum = np.where(u < 0, -0.5 * below**2 - _LOG_ROOT_2_PI + np.log(share), np.log(total))
-
-    def of_improvement() -> tuple[Array, Array]:
-        by_u = np.where(u < 0, 1.0 / (_density_over_probability(below) * share), probability / total)
-        by_deviation = np.where(u < 0, 1.0 / share, density / total) / deviation
-        return -by_u / deviation, by_deviation
-
-    return Utility(np.log(deviation) + log_sum, of_improvement)
+    return _log_probability(u, deviation) if name == "PI" else _log_improvement(u, deviation)
 
 
 def mes(mean: Array, deviation: Array) -> Array:
-    """Return max-value entropy search (Wang and Jegelka 2017, equation 6) of all points together, without gradients.
+    """Return the max-value entropy search (Wang and Jegelka 2017, equation 6) of n points together.
 
     As in skopt, the optimum's distribution is a Gumbel one through three quantiles of the minimum of independent
-    points. skopt averages over 1,000 random optima, this over the Gumbel's quantiles, and so the same in every run.
+    points. skopt averages over 1,000 random optima; this averages over quantiles, and so is the same in every run.
+
+    Parameters
+    ----------
+    mean, deviation : array of shape (n,)
+        Of the posterior.
+
+    Returns
+    -------
+    array of shape (n,)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> mes(np.array([0.0, 1.0, 3.0]), np.ones(3)).round(2)
+    array([0.6 , 0.29, 0.02])
     """
     deviation = np.maximum(deviation, 1e-10)
     low, high = float((mean - 5 * deviation).min()), float((mean + 5 * deviation).max())
 
     def log_probability(value: float) -> float:
-        """That no point is below a value."""
+        """Return the logarithm of the probability that no point is below a value."""
         return float(log_ndtr((mean - value) / deviation).sum())
 
     # between `low`, where it is that of one point and so surely larger, and `high`, where it is surely smaller
@@ -110,6 +121,42 @@ def mes(mean: Array, deviation: Array) -> Array:
         gamma = (optimum + mean) / deviation
         gain += 0.5 * gamma * _density_over_probability(gamma) - log_ndtr(gamma)
     return gain / len(optima)
+
+
+def _lower_confidence_bound(mean: Array, deviation: Array, kappa: float | str) -> Utility:
+    if kappa == "inf":
+        return Utility(deviation, lambda: (np.zeros_like(mean), np.ones_like(mean)))
+    weight = float(kappa)
+    return Utility(weight * deviation - mean, lambda: (np.full_like(mean, -1.0), np.full_like(mean, weight)))
+
+
+def _log_probability(u: Array, deviation: Array) -> Utility:
+    def derivatives() -> tuple[Array, Array]:
+        # of log P(u): p / P, and u' = -1 / s by the mean, -u / s by the deviation
+        ratio = _density_over_probability(u)
+        return -ratio / deviation, -ratio * u / deviation
+
+    return Utility(log_ndtr(u), derivatives)
+
+
+def _log_improvement(u: Array, deviation: Array) -> Utility:
+    # improvement = s (u P(u) + p(u)); where u is negative the sum is p(u) (1 + u P(u) / p(u)), and the second factor,
+    # the share, is computed without the first, which may be zero to rounding
+    below, above = np.minimum(u, 0.0), np.maximum(u, 0.0)
+    near, far = np.maximum(below, _FAR), np.minimum(below, _FAR)
+    share = np.where(u > _FAR, 1.0 + near / _density_over_probability(near), 1.0 / far**2)
+    density = np.exp(-0.5 * above**2 - _LOG_ROOT_2_PI)
+    probability = ndtr(above)
+    total = above * probability + density
+    log_sum = np.where(u < 0, -0.5 * below**2 - _LOG_ROOT_2_PI + np.log(share), np.log(total))
+
+    def derivatives() -> tuple[Array, Array]:
+        # the sum's derivative by u is P(u), and the improvement's by s is p(u)
+        by_u = np.where(u < 0, 1.0 / (_density_over_probability(below) * share), probability / total)
+        by_deviation = np.where(u < 0, 1.0 / share, density / total) / deviation
+        return -by_u / deviation, by_deviation
+
+    return Utility(np.log(deviation) + log_sum, derivatives)
 
 
 def _deviations_below(mean: Array, deviation: Array, value: float) -> Array:

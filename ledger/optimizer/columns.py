@@ -1,7 +1,12 @@
-"""The columns of skopt's transformed space: which points there are points of the search space, and how to draw them."""
+"""The columns of skopt's transformed space: which rows are points of the search space, and how they are drawn.
+
+A point of the search space is a row. A dimension has one column, or where it is categorical and one-hot encoded as
+many as it has categories.
+"""
 
 import itertools
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,8 +19,108 @@ Array = NDArray[np.float64]
 
 # Integers of more values than this are searched like reals, and rounded.
 EXCHANGED = 32
-# Points closer than this are one, as in skopt.
+# Rows whose columns all differ by at most this are the same point, as in skopt.
 SAME = 1e-8
+
+
+class DimensionColumns(ABC):
+    """The columns of one dimension of the search space.
+
+    Parameters
+    ----------
+    dimension : skopt.space.Dimension
+        With its transformer set.
+    start : int
+        Its first column.
+
+    Attributes
+    ----------
+    columns : slice
+    size : float
+        The number of its values; infinite for a real dimension.
+    choices : array of shape (values, columns) or None
+        All values, where one is exchanged for another; None where a gradient is followed.
+    """
+
+    size: float
+    choices: Array | None = None
+
+    def __init__(self, dimension: Any, start: int) -> None:
+        self.dimension = dimension
+        self.columns = slice(start, start + dimension.transformed_size)
+
+    @abstractmethod
+    def values(self) -> Sequence[Any]:
+        """Return every value, where their number is finite."""
+
+    def draw(self, size: int, random: np.random.RandomState) -> Any:
+        """Draw `size` values from the prior."""
+        return self.dimension.rvs(n_samples=size, random_state=random)
+
+    def rows(self, values: Any) -> Array:
+        """Return values in the columns, of shape (values, columns)."""
+        return np.asarray(self.dimension.transform(values), dtype=float).reshape(-1, self.dimension.transformed_size)
+
+    def snap(self, rows: Array) -> None:  # noqa: B027, most kinds have nothing to move
+        """Move whole rows, in place, to the values that will be evaluated."""
+
+
+class RealColumns(DimensionColumns):
+    """The column of a real dimension, in which a gradient is followed."""
+
+    size = math.inf
+
+    def values(self) -> Sequence[Any]:
+        raise TypeError(f"the values of {self.dimension} cannot be counted")
+
+
+class IntegerColumns(DimensionColumns):
+    """The column of an integer dimension: few values are exchanged one for another, many are searched and rounded."""
+
+    def __init__(self, dimension: Any, start: int) -> None:
+        super().__init__(dimension, start)
+        self.size = dimension.high - dimension.low + 1
+        if self.size <= EXCHANGED:
+            self.choices = self.rows(list(self.values()))
+
+    def values(self) -> Sequence[Any]:
+        return range(self.dimension.low, self.dimension.high + 1)
+
+    def draw(self, size: int, random: np.random.RandomState) -> Any:
+        if self.dimension.prior == "uniform":
+            # skopt draws the ends half as often as the rest
+            return random.randint(self.dimension.low, self.dimension.high + 1, size)
+        return super().draw(size, random)
+
+    def snap(self, rows: Array) -> None:
+        if self.choices is None:
+            rows[:, self.columns] = self.rows(self.dimension.inverse_transform(rows[:, self.columns.start]))
+
+
+class CategoricalColumns(DimensionColumns):
+    """The columns of a categorical dimension, in which one choice is exchanged for another."""
+
+    def __init__(self, dimension: Any, start: int) -> None:
+        super().__init__(dimension, start)
+        self.size = len(dimension.categories)
+        self.choices = self.rows(list(self.values()))
+
+    def values(self) -> Sequence[Any]:
+        return list(self.dimension.categories)
+
+
+# How each kind of skopt's dimensions is searched.
+KINDS: dict[type, type[DimensionColumns]] = {
+    Real: RealColumns,
+    Integer: IntegerColumns,
+    Categorical: CategoricalColumns,
+}
+
+
+def columns_of(dimension: Any, start: int) -> DimensionColumns:
+    """Return the columns of a dimension, whose first one is `start`; a subclass of a kind is searched as that kind."""
+    kind = next(KINDS[parent] for parent in type(dimension).__mro__ if parent in KINDS)
+    return kind(dimension, start)
 
 
 class Columns:
@@ -29,105 +134,116 @@ class Columns:
     Attributes
     ----------
     bounds : array of shape (columns, 2)
+        Lowest and highest value of each column.
     free : array of int
-        Columns that a gradient is followed in.
+        The columns in which a gradient is followed.
     choices : list of (slice, array)
-        For each of the other dimensions its columns, and their values, a row a choice.
+        The columns of each other dimension, and the rows of all its values, of shape (values, columns).
     size : float
-        How many points there are.
+        The number of points of the space.
+
+    Examples
+    --------
+    >>> from skopt.space import Categorical, Real, Space
+    >>> from skopt.utils import normalize_dimensions
+    >>> columns = Columns(Space(normalize_dimensions([Real(0.0, 10.0), Categorical(["a", "b", "c"])])))
+    >>> columns.transform([[5.0, "b"]])
+    array([[0.5, 0. , 1. , 0. ]])
+    >>> columns.free, columns.size
+    (array([0]), inf)
     """
 
     def __init__(self, space: Space) -> None:
         self._space = space
-        self.size = math.prod(_size(one) for one in space.dimensions)
-        self.choices: list[tuple[slice, Array]] = []
-        self._rounded: list[tuple[slice, Any]] = []
-        free: list[int] = []
+        self._dimensions: list[DimensionColumns] = []
         bounds: list[tuple[float, float]] = []
         for dimension in space.dimensions:
-            columns = slice(len(bounds), len(bounds) + dimension.transformed_size)
+            self._dimensions.append(columns_of(dimension, len(bounds)))
             if dimension.transformed_size == 1:
                 bounds.append(dimension.transformed_bounds)
             else:
                 bounds += dimension.transformed_bounds
-            if isinstance(dimension, Categorical):
-                self.choices.append((columns, _rows(dimension, list(dimension.categories))))
-            elif isinstance(dimension, Integer) and dimension.high - dimension.low < EXCHANGED:
-                self.choices.append((columns, _rows(dimension, list(range(dimension.low, dimension.high + 1)))))
-            else:
-                free.append(columns.start)
-                if isinstance(dimension, Integer):
-                    self._rounded.append((columns, dimension))
         self.bounds = np.array(bounds, dtype=float)
-        self.free = np.array(free, dtype=int)
+        self.size = math.prod(dimension.size for dimension in self._dimensions)
+        self.choices = [(each.columns, each.choices) for each in self._dimensions if each.choices is not None]
+        self.free = np.array([each.columns.start for each in self._dimensions if each.choices is None], dtype=int)
 
     def draw(self, size: int, random: np.random.RandomState) -> Array:
-        """Draw points of shape (size, columns) from the dimensions' priors."""
+        """Draw rows from the dimensions' priors.
+
+        Parameters
+        ----------
+        size : int
+            The number of points.
+        random : numpy.random.RandomState
+
+        Returns
+        -------
+        array of shape (size, columns)
+        """
         if self._space.constraint is not None:
             return self.transform(self._space.rvs(n_samples=size, random_state=random))
-        return np.hstack([_rows(one, _values(one, size, random)) for one in self._space.dimensions])
+        return np.hstack([dimension.rows(dimension.draw(size, random)) for dimension in self._dimensions])
 
     def every(self) -> Array:
-        """Return every point of a finite space, of shape (points, columns)."""
-        values = [
-            one.categories if isinstance(one, Categorical) else range(one.low, one.high + 1)
-            for one in self._space.dimensions
-        ]
-        points = [list(point) for point in itertools.product(*values)]
+        """Return the row of every point of a finite space, of shape (points, columns)."""
+        points = [list(point) for point in itertools.product(*(dimension.values() for dimension in self._dimensions))]
         if self._space.constraint is not None:
             points = [point for point in points if self._space.constraint(point)]
         return self.transform(points)
 
     def transform(self, points: list[Any]) -> Array:
-        """Return points of the search space in the columns, of shape (points, columns)."""
+        """Return the rows of points of the search space, of shape (points, columns)."""
         return np.asarray(self._space.transform(points), dtype=float)
 
     def rows(self, values: Sequence[Any]) -> Array:
-        """Return points in the columns, of shape (points, columns), from an array of values a dimension."""
-        return np.hstack([_rows(one, given) for one, given in zip(self._space.dimensions, values, strict=True)])
+        """Return the rows of points, of shape (points, columns), from an array of values for each dimension."""
+        return np.hstack(
+            [dimension.rows(of_dimension) for dimension, of_dimension in zip(self._dimensions, values, strict=True)]
+        )
 
     def point(self, row: Array) -> list[Any]:
-        """Return the point of the search space at a row of the columns."""
+        """Return the point of the search space at a row of shape (columns,)."""
         return list(self._space.inverse_transform(row[None, :])[0])
 
     def snap(self, rows: Array) -> Array:
-        """Return the rows, in place, where they will be evaluated: within the bounds, and integers rounded."""
+        """Move rows, in place, to where they will be evaluated, and return them: within bounds, integers rounded."""
         np.clip(rows, self.bounds[:, 0], self.bounds[:, 1], out=rows)
-        for columns, dimension in self._rounded:
-            rows[:, columns] = _rows(dimension, dimension.inverse_transform(rows[:, columns.start]))
+        for dimension in self._dimensions:
+            dimension.snap(rows)
         return rows
 
     def neighbours(self, row: Array) -> Array:
-        """Return the rows that differ from one in one dimension that has choices, of shape (n, columns)."""
-        found = [row[None, :][:0]]
-        for columns, rows in self.choices:
-            others = rows[np.abs(rows - row[columns]).max(axis=1) > SAME]
+        """Return the rows that differ from `row` in one dimension that has choices, of shape (neighbours, columns)."""
+        neighbours = [row[None, :][:0]]
+        for columns, choices in self.choices:
+            others = choices[np.abs(choices - row[columns]).max(axis=1) > SAME]
             changed = np.repeat(row[None, :], len(others), axis=0)
             changed[:, columns] = others
-            found.append(changed)
-        return np.vstack(found)
+            neighbours.append(changed)
+        return np.vstack(neighbours)
 
 
 def are_among(rows: Array, others: Array, apart: float = SAME) -> NDArray[np.bool_]:
-    """Say of each row whether it is one of the others, or nowhere farther from one than `apart`."""
+    """Return for each row whether one of the others is at most `apart` from it in every column.
+
+    Parameters
+    ----------
+    rows : array of shape (n, columns)
+    others : array of shape (m, columns)
+    apart : float
+
+    Returns
+    -------
+    array of bool, of shape (n,)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> are_among(np.array([[0.0, 0.5], [0.0, 0.6]]), np.array([[0.0, 0.5]]))
+    array([ True, False])
+    """
     if not len(rows) or not len(others):
         return np.zeros(len(rows), dtype=bool)
     distances, _ = cKDTree(others).query(rows, p=np.inf, distance_upper_bound=apart)
     return np.asarray(np.isfinite(distances))
-
-
-def _size(dimension: Any) -> float:
-    if isinstance(dimension, Real):
-        return math.inf
-    return len(dimension.categories) if isinstance(dimension, Categorical) else dimension.high - dimension.low + 1
-
-
-def _values(dimension: Any, size: int, random: np.random.RandomState) -> Any:
-    if isinstance(dimension, Integer) and dimension.prior == "uniform":
-        # skopt draws the ends half as often as the rest
-        return random.randint(dimension.low, dimension.high + 1, size)
-    return dimension.rvs(n_samples=size, random_state=random)
-
-
-def _rows(dimension: Any, values: Any) -> Array:
-    return np.asarray(dimension.transform(values), dtype=float).reshape(-1, dimension.transformed_size)

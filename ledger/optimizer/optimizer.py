@@ -9,71 +9,151 @@ import skopt
 import skopt.learning
 import skopt.utils
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 from sklearn.base import clone
 from sklearn.multioutput import MultiOutputRegressor
 from threadpoolctl import ThreadpoolController
 
 from ledger.optimizer import acquisition
-from ledger.optimizer.columns import SAME, Columns, are_among
-from ledger.optimizer.forest import ForestScreen, RegrownScreen
-from ledger.optimizer.gaussian_process import GaussianProcessRegressor, Posterior, Screen, standardise
+from ledger.optimizer.batch import Batch
+from ledger.optimizer.columns import Columns, are_among
+from ledger.optimizer.gaussian_process import GaussianProcessRegressor
 
 Array = NDArray[np.float64]
 
-# Points that a batch is chosen from, where a gradient then refines them; skopt's 10,000 where none does.
-SCREENED = 2_000
-# A share of them lies around the best points so far.
+# Candidates that a batch is chosen from, where a gradient then refines them; skopt's 10,000 where none does.
+CANDIDATES = 2_000
+# The share of them that lies around the best points so far; how many these are; and how far around, as a deviation.
 AROUND_BEST, BEST, SPREAD = 0.2, 5, 0.1
-# Steps of L-BFGS-B, as in skopt, and passes over the dimensions that have choices.
-STEPS, PASSES = 20, 3
-# Relative gain of a step below which a point is good enough: that of the surrogate matters far more.
-TOLERANCE = 1e-6
-# With up to so many points a kernel is fitted from every start; then whenever they pass a power of sqrt(2).
+# With up to so many points a kernel is fitted from every start; then whenever their number passes a power of sqrt(2).
 ALWAYS_RESTARTED = 32
-# Points of a batch stay so far apart, in one of a GP's columns: what a lie of a noisy function does not see to.
-APART = 1e-3
-# How many threads share a sum changes its rounding, and so the points.
+# The number of threads that share a sum changes its rounding, and so the points.
 _BLAS = ThreadpoolController().select(user_api="blas")
+# The constant liar's value, by the name of the strategy.
 STRATEGIES: dict[str, Any] = {"cl_min": np.min, "cl_mean": np.mean, "cl_max": np.max}
+FORESTS = (skopt.learning.RandomForestRegressor, skopt.learning.ExtraTreesRegressor)
 
 
 class Optimizer(skopt.Optimizer):  # type: ignore[misc]
-    """`skopt.Optimizer` with the same arguments, attributes and results; what differs is how points are found.
+    """Bayesian optimisation by `ask` and `tell`; minimises.
 
-    - A GP's kernel is fitted from the one before; from skopt's three starts, too, up to 32 points, and then whenever
-      their number passes a power of sqrt(2) (see `GaussianProcessRegressor`).
-    - A GP of more than 500 points has its kernel fitted to a sample of 500, and one of more than 1,500 points knows
-      only 1,500 of them: a quarter the best, a quarter the latest, the rest a sample. `tell` then warns, and the
-      model's `subset_` says which.
-    - A batch keeps the fitted model: each constant liar (Ginsbourger, Le Riche and Carraro 2010) adds one row to the
-      Cholesky factor of a GP, and one sample to the leaves of a random forest. Extra trees are grown again for each,
-      as in skopt: with lies in their leaves, batches of 4 ended twice as far from the optimum of Hartmann's function
-      of 6 dimensions.
-    - The candidates of a batch are drawn once, for a GP a fifth of them around the best points so far; of a space of
-      fewer points they are all that there are. The best ones are refined together by L-BFGS-B in the real dimensions,
-      and by exchange of one choice at a time in the others: a point is scored where it will be evaluated.
-    - EI and PI ask for any improvement unless there is an `xi`. skopt then asks for 0.01, and where that is improbable
-      its EI is flat, and its points are random ones.
-    - A GP's kernel is fitted with a weak prior (see `GaussianProcessRegressor`), which tells noise from shape by fewer
-      points: without, searches ended further from the optimum where there are many choices or dimensions.
-    - No point is one of the history or of its batch, unless `avoid_duplicates` is false or none is left. A GP's
-      points of a batch are at least 0.001 of a dimension's range apart.
-    - A model is asked for points by `ask`, not by `tell`, which so costs one fit.
-    - With "EIps" and "PIps" the best loss is the lowest of the losses; skopt compares them with the logarithms of the
-      times, too. A GP's dimensions are scaled to [0, 1] with these as well.
-    - Models are fitted and asked on one thread of BLAS, so that equal seeds give equal points whatever the machine's
-      load; losses that a forest is to learn are up to 1e150, since it squares them.
-    - "MES" averages over quantiles of the optimum, where skopt draws them from numpy's global generator.
+    It takes the place of `skopt.Optimizer`: the arguments, attributes and results are the same. The points are found
+    in another way, which the notes describe.
 
-    GPs of other kernels than skopt's own, other regressors, and "PVRS" are as in skopt. "GBRT" and "dummy" are refused,
-    since skopt's do not run with this scikit-learn.
+    Parameters
+    ----------
+    dimensions : list
+        The search space, one entry for each dimension: a tuple ``(low, high)`` of floats or of integers, or
+        ``(low, high, prior)``; a list of categories; or an instance of `skopt.space.Real`, `Integer` or `Categorical`.
+    base_estimator : str or regressor
+        The surrogate: "GP" for a Gaussian process, "RF" for a random forest, "ET" for extra trees, or a regressor
+        whose `predict` takes `return_std`. skopt's own models are fitted and asked by the faster code of this package.
+    n_random_starts : int, optional
+        Deprecated in skopt; use `n_initial_points`.
+    n_initial_points : int
+        The number of points that are drawn before the surrogate proposes any. Points that are told count, whether they
+        were asked for or not.
+    initial_point_generator : str or skopt.sampler.InitialPointGenerator
+        How the initial points are drawn: "random", "sobol", "halton", "hammersly", "lhs" or "grid".
+    n_jobs : int
+        Jobs that fit a forest in parallel, -1 for one for each core.
+    acq_func : str
+        The acquisition function: "EI" (expected improvement), "PI" (probability of improvement), "LCB" (lower
+        confidence bound), "MES" (max-value entropy search), "gp_hedge" (EI, LCB or PI, chosen by the gains of each),
+        or "EIps" and "PIps", which count improvements a second. For these two, `tell` takes a loss and its seconds.
+        "PVRS" runs skopt's own code.
+    acq_optimizer : str
+        How the acquisition function is maximised: "sampling" takes the best candidate, "lbfgs" also refines the best
+        ones by their gradients, which only a Gaussian process has; "auto" is "lbfgs" where possible.
+    random_state : int, RandomState or None
+        Where random numbers come from. Equal seeds give equal points.
+    model_queue_size : int or None
+        The number of fitted models that are kept in `models`; None for all.
+    space_constraint : callable, optional
+        Takes a point and returns whether it is allowed.
+    acq_func_kwargs : dict, optional
+        ``xi``, the improvement that EI and PI ask for, in the losses' unit (default: 0); ``kappa``, the deviations
+        below the mean that LCB expects, or "inf" for the deviation alone (default: 1.96); ``eta``, how much the gains
+        of "gp_hedge" count (default: 1).
+    acq_optimizer_kwargs : dict, optional
+        ``n_points``, the number of candidates (default: 2,000 with "lbfgs", else 10,000); ``n_restarts_optimizer``, how
+        many of them are refined (default: 5); ``n_jobs``, used only by skopt's own code.
+    avoid_duplicates : bool
+        Whether a point that has a value, or is of the same batch, is replaced by another one.
+
+    Attributes
+    ----------
+    Xi : list
+        The points that have values, in the order in which they were told.
+    yi : list
+        Their values; pairs of a loss and the logarithm of its seconds for "EIps" and "PIps".
+    models : list
+        The fitted surrogates, the last one last.
+    space : skopt.space.Space
+        The search space.
+    base_estimator_ : regressor
+        The surrogate that is cloned and fitted.
+    rng : numpy.random.RandomState
+        The generator that all random numbers are drawn from.
+    n_points : int
+        The number of candidates.
+    gains_ : array of shape (3,)
+        With "gp_hedge", the gains of EI, LCB and PI.
 
     Raises
     ------
     ValueError
-        As skopt does, and for "GBRT" and "dummy"; from `tell` for a value that is not finite, before anything is
-        recorded.
+        An argument is not one of those above. Also for "GBRT" and "dummy", since skopt's do not run with today's
+        scikit-learn.
+    TypeError
+        `model_queue_size` is not an integer.
+
+    See Also
+    --------
+    ledger.proposals.propose : What a study proposes, as a pure function of its observations.
+
+    Notes
+    -----
+    What differs from skopt:
+
+    - A GP's kernel is fitted from the one before. It is also fitted from skopt's three starts with up to 32 points, and
+      then whenever their number passes a power of sqrt(2).
+    - A GP of more than 500 points has its kernel fitted to a sample of 500. One of more than 1,500 points knows only
+      1,500 of them: a quarter the best, a quarter the latest, the rest a sample. `tell` then warns, and the model's
+      `subset_` has their indices.
+    - A batch keeps the fitted model. The constant liar [1]_ adds one row to the Cholesky factor of a GP, or one sample
+      to the leaves of a random forest. Extra trees are grown again for each point, as in skopt: with the liar's values
+      in their leaves, batches of 4 ended twice as far from the optimum of Hartmann's function of 6 dimensions.
+    - The candidates of a batch are drawn once, for a GP a fifth of them around the best points so far. In a space of
+      fewer points the candidates are all points. The best ones are refined together by L-BFGS-B in the real
+      dimensions, and by exchange of one choice at a time in the others. A point is scored where it will be evaluated.
+    - EI and PI ask for any improvement unless there is an `xi`. skopt asks for 0.01; where that is improbable its EI is
+      flat, and its points are random ones.
+    - A GP's kernel is fitted with a weak prior (see `GaussianProcessRegressor`), which tells noise from shape by fewer
+      points. Without it, searches ended further from the optimum where there are many choices or dimensions.
+    - Duplicates are avoided among initial points and within a batch, too. A GP's points of a batch are at least 0.001
+      of a dimension's range apart.
+    - The points are chosen by `ask`, and not by `tell`, which so costs one fit.
+    - With "EIps" and "PIps" the best loss is the lowest of the losses; skopt compares them with the logarithms of the
+      times, too. A GP's dimensions are scaled to [0, 1] with these as well.
+    - Models are fitted and asked on one thread of BLAS, so that equal seeds give equal points on a busy machine, too.
+    - Losses that a forest is to learn are up to 1e150, since it squares them.
+    - "MES" averages over quantiles of the optimum, where skopt draws them from numpy's global generator.
+    - `tell` refuses a value that is not finite before anything is recorded.
+
+    GPs of other kernels than skopt's own, other regressors, and "PVRS" run skopt's code.
+
+    References
+    ----------
+    .. [1] Ginsbourger, Le Riche and Carraro 2010, *Kriging is well-suited to parallelize optimization*.
+
+    Examples
+    --------
+    >>> optimizer = Optimizer([(-2.0, 2.0)], n_initial_points=4, acq_func="EI", random_state=1)
+    >>> for _ in range(5):
+    ...     points = optimizer.ask(n_points=4)
+    ...     result = optimizer.tell(points, [(x - 0.5) ** 2 for (x,) in points])
+    >>> print(f"{len(optimizer.Xi)} points, the best at {result.x[0]:.2f}")
+    20 points, the best at 0.50
     """
 
     base_estimator_: Any
@@ -102,10 +182,10 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
         if _is_refused(base_estimator):
             raise ValueError(f"base_estimator {base_estimator} does not run with this scikit-learn: use GP, RF or ET")
         if _is_gp(base_estimator):
-            # skopt forgets to where losses come with times
+            # skopt does not where losses come with times
             dimensions = skopt.utils.normalize_dimensions(dimensions)
-        if acq_optimizer == "auto" and acq_func in ("EIps", "PIps") and _has_no_gradient(base_estimator):
-            # skopt asks for gradients of forests when losses come with times
+        if acq_optimizer == "auto" and acq_func in ("EIps", "PIps") and _is_forest(base_estimator):
+            # skopt asks for gradients of forests where losses come with times
             acq_optimizer = "sampling"
         super().__init__(
             dimensions,
@@ -126,29 +206,70 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
         self.base_estimator_ = _faster(self.base_estimator_)
         self._is_fast = acq_func != "PVRS" and _is_fast(self.base_estimator_)
         if self._is_fast and self.acq_optimizer == "lbfgs" and "n_points" not in self.acq_optimizer_kwargs:
-            self.n_points = SCREENED
+            self.n_points = CANDIDATES
         self._columns = Columns(self.space)
         self._every: Array | None = None
         self._transformed: list[Array] = []
         self._theta: Array | None = None
         self._fitted_to = 0
 
-    def start_from(self, theta: Sequence[float] | Array, points: int) -> None:
+    def start_from(self, theta: Sequence[float] | Array, observations: int) -> None:
         """Begin the next fit of a GP's kernel from one that was fitted before.
 
         Parameters
         ----------
         theta : sequence of float
             `theta_` of that fit.
-        points : int
-            How many points it was fitted to.
+        observations : int
+            The number of points that it was fitted to.
+
+        Examples
+        --------
+        A new optimizer goes on with the kernel of another one:
+
+        >>> points, losses = [[0.0], [0.3], [0.6], [1.0]], [0.2, 0.0, 0.1, 0.5]
+        >>> first, second = (Optimizer([(0.0, 1.0)], n_initial_points=1, random_state=1) for _ in range(2))
+        >>> result = first.tell(points, losses)
+        >>> second.start_from(first.models[-1].theta_, observations=4)
+        >>> result = second.tell(points, losses)
         """
-        self._theta, self._fitted_to = np.array(theta, dtype=float), points
+        self._theta, self._fitted_to = np.array(theta, dtype=float), observations
 
     def tell(self, x: Any, y: Any, fit: bool = True) -> Any:
-        """Record values; see skopt. A value that is not finite is refused before anything is recorded."""
+        """Record the values of one point or of several, and fit the surrogate once the initial points have values.
+
+        Parameters
+        ----------
+        x : list
+            A point, or a list of points.
+        y : float or list
+            The value of the point, or a list of values; for "EIps" and "PIps" pairs of a loss and its seconds.
+        fit : bool
+            Whether the surrogate is fitted.
+
+        Returns
+        -------
+        scipy.optimize.OptimizeResult
+            `x` and `fun`, the best point and its value; `x_iters` and `func_vals`, all of them; `models` and `space`.
+
+        Raises
+        ------
+        ValueError
+            A value is not finite, a point is not in the space, or the numbers of points and values differ. Nothing is
+            recorded then.
+
+        Examples
+        --------
+        >>> optimizer = Optimizer([(0.0, 1.0)], n_initial_points=2, random_state=1)
+        >>> optimizer.tell([[0.2], [0.7]], [0.5, 0.1]).x
+        [0.7]
+        >>> optimizer.tell([0.5], float("nan"))
+        Traceback (most recent call last):
+        ...
+        ValueError: expected finite values, got nan
+        """
         values = np.asarray(y, dtype=object).ravel()
-        if any(isinstance(one, (int, float, np.number)) and not np.isfinite(one) for one in values):
+        if any(isinstance(value, (int, float, np.number)) and not np.isfinite(value) for value in values):
             raise ValueError(f"expected finite values, got {y!r}")
         return super().tell(x, y, fit=fit)
 
@@ -160,17 +281,43 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
             self._fit()
         return result
 
-    def ask(self, n_points: int | None = None, strategy: str = "cl_min", under_way: Sequence[Any] = ()) -> Any:
-        """Return the next point, or a list of `n_points`; see skopt.
+    def ask(self, n_points: int | None = None, strategy: str = "cl_min", in_flight: Sequence[Any] = ()) -> Any:
+        """Return the next point, or a batch of points.
+
+        Asking again without `tell` returns the same.
 
         Parameters
         ----------
         n_points : int, optional
+            The number of points of a batch; without it, one point is returned, and not in a list.
         strategy : str
-            What a point without a value is believed to be worth.
-        under_way : sequence of points
-            Asked for before and still without a value: lies are told of them first, and none is asked for again. Only
-            with `n_points`, and once there is a model.
+            The constant liar's value for a point without a value: the lowest ("cl_min"), the mean ("cl_mean") or the
+            highest ("cl_max") of the values so far. Only with `n_points`.
+        in_flight : sequence of points
+            Points that were asked for before and still have no value: they get the constant liar's value, and none is
+            asked for again. Only with `n_points`, and once there is a model.
+
+        Returns
+        -------
+        list
+            A point, or a list of points.
+
+        Raises
+        ------
+        ValueError
+            `n_points` is not a positive integer, or the strategy is unknown.
+        RuntimeError
+            The initial points have values, and no model was fitted.
+
+        Examples
+        --------
+        >>> optimizer = Optimizer([(0.0, 1.0), ["a", "b"]], n_initial_points=3, random_state=1)
+        >>> batch = optimizer.ask(n_points=3)
+        >>> result = optimizer.tell(batch, [0.2, 0.4, 0.1])
+        >>> (point,) = optimizer.ask(n_points=1)
+        >>> (other,) = optimizer.ask(n_points=1, in_flight=[point])
+        >>> point == other
+        False
         """
         if n_points is None or not self._is_fast:
             return super().ask(n_points, strategy)
@@ -178,19 +325,36 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
             raise ValueError(f"n_points should be int > 0, got {n_points}")
         if strategy not in STRATEGIES:
             raise ValueError(f"Expected parallel_strategy to be one of {list(STRATEGIES)}, got {strategy}")
-        if under_way:
-            return self._select(n_points, strategy, self.rng, under_way)
+        if in_flight:
+            return self._select(n_points, strategy, self.rng, in_flight)
         if (n_points, strategy) not in self.cache_:
             random = np.random.RandomState(self.rng.randint(0, np.iinfo(np.int32).max))
             if self._n_initial_points > 0:
-                found = self._select_initial(n_points, strategy, random)
+                points = self._select_initial(n_points, strategy, random)
             else:
-                found = self._select(n_points, strategy, random)
-            self.cache_ = {(n_points, strategy): found}
+                points = self._select(n_points, strategy, random)
+            self.cache_ = {(n_points, strategy): points}
         return self.cache_[(n_points, strategy)]
 
     def copy(self, random_state: Any = None) -> "Optimizer":
-        """Return a copy that was told the same."""
+        """Return another optimizer that was told the same.
+
+        Parameters
+        ----------
+        random_state : int, RandomState or None
+            Where its random numbers come from.
+
+        Returns
+        -------
+        Optimizer
+
+        Examples
+        --------
+        >>> optimizer = Optimizer([(0.0, 1.0)], n_initial_points=2, random_state=1)
+        >>> result = optimizer.tell([[0.2], [0.7]], [0.5, 0.1])
+        >>> optimizer.copy(random_state=3).Xi
+        [[0.2], [0.7]]
+        """
         twin = Optimizer(
             dimensions=self.space.dimensions,
             base_estimator=self.base_estimator_,
@@ -216,7 +380,7 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
         return twin
 
     def update_next(self) -> None:
-        """Let the next `ask` find other points, as after a change of a parameter."""
+        """Let the next `ask` choose other points, as after a change of `acq_func_kwargs`."""
         if not self._is_fast:
             super().update_next()
         self.cache_ = {}
@@ -237,19 +401,19 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
         return self._next_x
 
     def _select_initial(self, n_points: int, strategy: str, random: np.random.RandomState) -> list[Any]:
-        """Ask a copy for the initial points that are left, and tell it lies; then its model for the others."""
+        """Ask a copy for the initial points that are left, with the liar's values; then its model for the others."""
         liar = self.copy(random_state=random)
-        found = []
+        points = []
         for _ in range(min(n_points, self._n_initial_points)):
-            found.append(liar._ask())
-            liar._tell(found[-1], liar._lie(strategy), fit=False)
-        if len(found) < n_points:
+            points.append(liar._ask())
+            liar._tell(points[-1], liar._lie(strategy), fit=False)
+        if len(points) < n_points:
             liar._fit()
-            found += liar._select(n_points - len(found), strategy, random)
-        return found
+            points += liar._select(n_points - len(points), strategy, random)
+        return points
 
     def _lie(self, strategy: str) -> Any:
-        """Return the value that points without one are told with. It is the same after any number of lies."""
+        """Return the constant liar's value, which is the same after any number of these."""
         of = STRATEGIES[strategy]
         if self.acq_func.endswith("ps"):
             values = np.array(self.yi or [[0.0, np.log(np.finfo(float).max)]], dtype=float)
@@ -257,7 +421,7 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
         return float(of(self.yi)) if self.yi else 0.0
 
     def _rows(self) -> Array:
-        """Return all points in the columns; what was told before is not transformed again."""
+        """Return all points with values in the columns; earlier ones are not transformed again."""
         known = len(self._transformed)
         if known < len(self.Xi):
             self._transformed += list(self._columns.transform(self.Xi[known:]))
@@ -289,20 +453,20 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
 
     @_BLAS.wrap(limits=1)  # type: ignore[untyped-decorator]
     def _select(
-        self, n_points: int, strategy: str, random: np.random.RandomState, under_way: Sequence[Any] = ()
+        self, n_points: int, strategy: str, random: np.random.RandomState, in_flight: Sequence[Any] = ()
     ) -> list[Any]:
-        """Choose points that the last model, told lies of them, finds best one after another."""
+        """Choose points one after another by the last model, which gets the liar's value for each."""
         if not self.models:
             raise RuntimeError("Random evaluations exhausted and no model has been fit.")
         rows = self._rows()
         values = np.array(self.yi, dtype=float).reshape(len(rows), -1)
-        batch = _Batch(self, self.models[-1], self._candidates(rows, values[:, 0], random), rows, values)
+        batch = self._batch(rows, values, random)
         lie = np.atleast_1d(self._lie(strategy))
-        if under_way:
-            for row in self._columns.transform(list(under_way)):
+        if in_flight:
+            for row in self._columns.transform(list(in_flight)):
                 batch.add(row, lie)
         gains = np.copy(self.gains_) if self.acq_func == "gp_hedge" else None
-        found = []
+        points = []
         for number in range(n_points):
             choices = [batch.choose(name) for name in self.cand_acq_funcs_]
             if number == 0:
@@ -313,12 +477,28 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
                 chosen = choices[int(np.argmax(random.multinomial(1, weights / weights.sum())))]
             if self.avoid_duplicates and are_among(chosen[None, :], batch.used)[0]:
                 chosen = self._unused(batch.used, random)
-            found.append(self._columns.point(chosen))
+            points.append(self._columns.point(chosen))
             if number + 1 < n_points:
                 batch.add(chosen, lie)
                 if gains is not None:
                     gains -= batch.means(np.vstack(choices))
-        return found
+        return points
+
+    def _batch(self, rows: Array, values: Array, random: np.random.RandomState) -> Batch:
+        options = self.acq_func_kwargs or {}
+        return Batch(
+            self._columns,
+            self.models[-1],
+            self._candidates(rows, values[:, 0], random),
+            rows,
+            values,
+            # where the candidates are all points, none is refined
+            has_gradients=self.acq_optimizer == "lbfgs" and self._columns.size > self.n_points,
+            starts=self.n_restarts_optimizer,
+            avoids_duplicates=self.avoid_duplicates,
+            xi=options.get("xi", acquisition.XI),
+            kappa=options.get("kappa", acquisition.KAPPA),
+        )
 
     def _candidates(self, rows: Array, losses: Array, random: np.random.RandomState) -> Array:
         """Draw candidates from the priors and, for a model with gradients, around the best points."""
@@ -342,7 +522,7 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
         return drawn
 
     def _unused(self, used: Array, random: np.random.RandomState) -> Array:
-        """Draw a point that was not used; any, where there is hardly one."""
+        """Draw a point that was not used, or any point where hardly one is left."""
         drawn = self._columns.draw(self.n_points, random)
         unused = drawn[~are_among(drawn, used)]
         if not len(unused) and self._columns.size <= self.n_points:
@@ -351,135 +531,6 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
         if not len(unused):
             warnings.warn("every point of the space was tried before: going on with one of these", stacklevel=5)
         return np.asarray((unused if len(unused) else drawn)[0])
-
-
-class _Batch:
-    """The candidates of a batch, and what the model makes of them as it is told one lie after another."""
-
-    def __init__(self, optimizer: Optimizer, model: Any, candidates: Array, rows: Array, values: Array) -> None:
-        self._columns, self.used, self._told = optimizer._columns, rows, len(rows)
-        self._starts, self._avoids = optimizer.n_restarts_optimizer, optimizer.avoid_duplicates
-        self._candidates = candidates
-        self._excluded = are_among(candidates, rows) & self._avoids
-        # there is nothing to refine where the candidates are all points
-        self._is_whole = self._columns.size <= optimizer.n_points
-        self._gradients = optimizer.acq_optimizer == "lbfgs" and not self._is_whole
-        # what is improbable of losses of any size is not rounded away where they are standardised
-        scaled, self._mean, self._scale = standardise(values[:, 0])
-        self._best = float(scaled.min())
-        asked = optimizer.acq_func_kwargs or {}
-        self._xi, self._kappa = asked.get("xi", acquisition.XI), asked.get("kappa", acquisition.KAPPA)
-        models = model.estimators_ if isinstance(model, MultiOutputRegressor) else [model]
-        # of the losses, and where they come with times, of their logarithms
-        self._screens = [_screen(one, candidates, rows, values[:, index]) for index, one in enumerate(models)]
-
-    def choose(self, name: str) -> Array:
-        """Return the row that an acquisition function finds best, refined where the model has gradients."""
-        predicted = [screen.predict() for screen in self._screens]
-        values = self._values(name, predicted)
-        values = np.where(self._excluded, -np.inf, values)
-        if not self._gradients or name.removesuffix("ps") not in acquisition.GRADIENTS:
-            return np.asarray(self._candidates[int(np.argmax(values))])
-        starts = np.argsort(-values, kind="stable")[: self._starts]
-        rows, values = self._candidates[starts], values[starts]
-        refined = self._refined(name, rows)
-        rows = np.vstack([rows, refined])
-        values = np.append(values, self._at(name, refined))
-        row, value = rows[int(np.argmax(values))], float(values.max())
-        exchanged = self._exchanged(name, row, value)
-        if exchanged is row:
-            return np.asarray(row)
-        again = self._refined(name, exchanged[None, :])
-        return np.asarray(max((again[0], exchanged), key=lambda one: float(self._at(name, one[None, :])[0])))
-
-    def add(self, row: Array, lie: Array) -> None:
-        """Tell the model a lie of a point."""
-        self.used = np.vstack([self.used, row])
-        if self._avoids:
-            self._excluded |= np.abs(self._candidates - row).max(axis=1) <= (APART if self._gradients else SAME)
-        for screen, value in zip(self._screens, lie, strict=True):
-            screen.add(row, float(value))
-
-    def means(self, rows: Array) -> Array:
-        """Predict the losses at rows."""
-        return self._screens[0].mean_at(rows)
-
-    @property
-    def _posteriors(self) -> list[Posterior]:
-        return [screen.posterior for screen in self._screens if isinstance(screen, Screen)]
-
-    def _scaled(self, mean: Array, deviation: Array) -> tuple[Array, Array]:
-        return (mean - self._mean) / self._scale, deviation / self._scale
-
-    def _utility(self, name: str, mean: Array, deviation: Array) -> acquisition.Utility:
-        scaled, xi = self._scaled(mean, deviation), self._xi / self._scale
-        return acquisition.utility(name.removesuffix("ps"), *scaled, self._best, xi, self._kappa)
-
-    def _values(self, name: str, predicted: list[tuple[Array, Array]]) -> Array:
-        (mean, deviation), *times = predicted
-        if name == "MES":
-            return acquisition.mes(*self._scaled(mean, deviation))
-        value = self._utility(name, mean, deviation).value
-        # of an improvement a second: the expected time is that of a logarithmic normal distribution, as in skopt
-        for log_time, spread in times:
-            value = value - log_time + 0.5 * spread**2
-        return value
-
-    def _at(self, name: str, rows: Array) -> Array:
-        values = self._values(name, [posterior.predict(rows) for posterior in self._posteriors])
-        return np.where(self._are_used(rows), -np.inf, values) if self._avoids else values
-
-    def _are_used(self, rows: Array) -> NDArray[np.bool_]:
-        used = are_among(rows, self.used)
-        return used | are_among(rows, self.used[self._told :], APART) if self._gradients else used
-
-    def _refined(self, name: str, rows: Array) -> Array:
-        """Follow the gradient from all rows at once: their sum is separable, and one evaluation serves them all."""
-        free = self._columns.free
-        if not len(free):
-            return rows
-        moved = rows.copy()
-
-        def negative(flat: Array) -> tuple[float, Array]:
-            moved[:, free] = flat.reshape(len(rows), -1)
-            (mean, deviation, by_mean, by_deviation), *times = [
-                posterior.predict_with_gradients(moved) for posterior in self._posteriors
-            ]
-            found = self._utility(name, mean, deviation)
-            value = found.value
-            of_mean, of_deviation = found.derivatives()
-            gradient = of_mean[:, None] * by_mean + of_deviation[:, None] * by_deviation
-            gradient /= self._scale
-            for log_time, spread, by_time, by_spread in times:
-                value = value - log_time + 0.5 * spread**2
-                gradient = gradient - by_time + spread[:, None] * by_spread
-            return -float(value.sum()), -gradient[:, free].ravel()
-
-        bounds = np.tile(self._columns.bounds[free], (len(rows), 1))
-        start = np.clip(rows[:, free].ravel(), bounds[:, 0], bounds[:, 1])
-        result = minimize(
-            negative, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": STEPS, "ftol": TOLERANCE}
-        )
-        moved[:, free] = result.x.reshape(len(rows), -1)
-        return self._columns.snap(moved)
-
-    def _exchanged(self, name: str, row: Array, value: float) -> Array:
-        """Change one choice at a time for as long as that is better."""
-        for _ in range(PASSES if self._columns.choices else 0):
-            rows = self._columns.neighbours(row)
-            values = self._at(name, rows)
-            if not len(values) or values.max() <= value:
-                break
-            row, value = rows[int(np.argmax(values))], float(values.max())
-        return row
-
-
-def _screen(model: Any, candidates: Array, rows: Array, values: Array) -> Screen | ForestScreen:
-    if isinstance(model, GaussianProcessRegressor):
-        return Screen(model.posterior_, candidates)
-    if isinstance(model, skopt.learning.ExtraTreesRegressor):
-        return RegrownScreen(model, candidates, rows, values)
-    return ForestScreen(model, candidates)
 
 
 def _is_refused(estimator: Any) -> bool:
@@ -507,14 +558,15 @@ def _is_fast(estimator: Any) -> bool:
         return _is_fast(estimator.estimator)
     if isinstance(estimator, GaussianProcessRegressor):
         return bool(estimator.is_fast)
-    forests = (skopt.learning.RandomForestRegressor, skopt.learning.ExtraTreesRegressor)
-    return isinstance(estimator, forests) and bool(estimator.criterion == "squared_error")
+    return isinstance(estimator, FORESTS) and bool(estimator.criterion == "squared_error")
 
 
-def _has_no_gradient(estimator: Any) -> bool:
-    return isinstance(estimator, str) and estimator.upper() in ("RF", "ET")
+def _is_forest(estimator: Any) -> bool:
+    if isinstance(estimator, str):
+        return estimator.upper() in ("RF", "ET")
+    return isinstance(estimator, FORESTS)
 
 
 def _step(points: int) -> int:
-    """Return how many powers of sqrt(2) a number of points has passed."""
+    """Return the number of powers of sqrt(2) up to a number of points."""
     return int(2 * np.log2(max(points, 1)))

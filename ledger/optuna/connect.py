@@ -80,7 +80,7 @@ def storage(database_url: str | None = None, home: Path | None = None) -> "Itera
         The ledger's database, as a libpq URL or keyword string. Default: the environment variable DATABASE_URL, unless
         `home` is given.
     home : Path, optional
-        The folder of the embedded server, used where no database is given. The server runs at least until the end of
+        The folder of the embedded server, used if no database is given. The server runs at least until the end of
         the block. Default: the environment variable LEDGER_HOME, else ``./.ledger``.
 
     Yields

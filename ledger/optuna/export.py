@@ -1,7 +1,7 @@
 """Export of a study as an Optuna storage: an SQLite file with which Optuna can continue the study."""
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -81,15 +81,15 @@ def distributions(space: list[dict[str, Any]]) -> "dict[str, BaseDistribution]":
     """
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-    result: dict[str, BaseDistribution] = {}
-    for dimension in space:
-        if dimension["type"] == "categorical":
-            result[dimension["name"]] = CategoricalDistribution(dimension["choices"])
-        else:
-            kind = IntDistribution if dimension["type"] == "integer" else FloatDistribution
-            log = dimension["prior"] == "log-uniform"
-            result[dimension["name"]] = kind(dimension["low"], dimension["high"], log=log)
-    return result
+    def bounds(table: dict[str, Any]) -> dict[str, Any]:
+        return {"low": table["low"], "high": table["high"], "log": table["prior"] == "log-uniform"}
+
+    kinds: dict[str, Callable[[dict[str, Any]], BaseDistribution]] = {
+        "real": lambda table: FloatDistribution(**bounds(table)),
+        "integer": lambda table: IntDistribution(**bounds(table)),
+        "categorical": lambda table: CategoricalDistribution(table["choices"]),
+    }
+    return {table["name"]: kinds[table["type"]](table) for table in space}
 
 
 def _study_attributes(study: StudyRow) -> dict[str, Any]:

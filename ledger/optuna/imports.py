@@ -94,7 +94,7 @@ def load(url: str, name: str) -> OptunaStudy:
             )
         trials = study.get_trials(deepcopy=False)
     except (SQLAlchemyError, ImportError, RuntimeError, optuna.exceptions.OptunaError) as error:
-        # Optuna's own message mentions a commit, even where a read failed
+        # Optuna's own message mentions a commit, even if a read failed
         cause = error.__cause__ if isinstance(error, optuna.exceptions.StorageInternalError) else error
         message = one_line(str(getattr(cause, "orig", None) or cause))
         raise LedgerError(f"{place} cannot be read as an Optuna storage: {message}") from None

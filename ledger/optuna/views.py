@@ -36,7 +36,7 @@ def enable(connection: Connection) -> bool:
     Returns
     -------
     bool
-        False where they existed.
+        False if they existed.
 
     Raises
     ------
@@ -64,7 +64,7 @@ def disable(connection: Connection) -> bool:
     Returns
     -------
     bool
-        False where no views existed.
+        False if no views existed.
 
     Raises
     ------
@@ -84,7 +84,7 @@ def disable(connection: Connection) -> bool:
 
 
 def update(connection: Connection) -> None:
-    """Create or replace the views, where they exist, within the transaction of an upgrade."""
+    """Create or replace the views, if they exist, within the transaction of an upgrade."""
     if _is_ours(connection):
         _run_files(connection)
 
@@ -103,7 +103,7 @@ def not_shown(connection: Connection) -> Sequence[str]:
 
 
 def _is_ours(connection: Connection) -> bool | None:
-    """Return whether the schema is the ledger's; None where it does not exist."""
+    """Return whether the schema is the ledger's; None if it does not exist."""
     rows = connection.execute(
         text("select obj_description(oid, 'pg_namespace') from pg_namespace where nspname = :name"), {"name": SCHEMA}
     ).all()

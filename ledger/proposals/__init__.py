@@ -1,28 +1,20 @@
 """Proposals: from a study and what its ledger records to the points to try next."""
 
-import sys
-
-# Where pandas is installed scikit-learn loads it: 70 MB and a third of a second, and nobody asks for it here.
-_IS_HIDDEN = "pandas" not in sys.modules
-if _IS_HIDDEN:
-    sys.modules["pandas"] = None  # type: ignore[assignment]
-try:
-    from ledger.proposals.history import mean_loss, recall
-    from ledger.proposals.propose import Observation, Past, Proposal, environment, propose
-    from ledger.proposals.surrogate import Dependence, Importance, Surrogate
-finally:
-    if _IS_HIDDEN:
-        del sys.modules["pandas"]
+from ledger.proposals.environment import environment
+from ledger.proposals.losses import mean_loss
+from ledger.proposals.observations import Observation, ProposalInput, proposal_input
+from ledger.proposals.propose import Proposal, propose
+from ledger.proposals.surrogate import Dependence, Importance, Surrogate
 
 __all__ = [
     "Dependence",
     "Importance",
     "Observation",
-    "Past",
     "Proposal",
+    "ProposalInput",
     "Surrogate",
     "environment",
     "mean_loss",
+    "proposal_input",
     "propose",
-    "recall",
 ]

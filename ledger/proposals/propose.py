@@ -1,82 +1,51 @@
-"""Which points to try next: a pure function of the study and of what its ledger records."""
+"""The points to try next, as a pure function of a study and its observations."""
 
 import json
 import math
-import platform
 import random
 import time
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-import scipy
-import sklearn
-import skopt
 from sklearn.base import clone
-from threadpoolctl import threadpool_info, threadpool_limits
 
 from ledger import seeds
-from ledger.optimizer.optimizer import Optimizer
-from ledger.proposals.searched import SearchedSpace
+from ledger.optimizer import Optimizer
+from ledger.proposals.environment import one_thread
+from ledger.proposals.losses import scaled_losses
+from ledger.proposals.observations import Observation, ProposalInput
+from ledger.proposals.searched_space import SearchedSpace
 from ledger.study.space import Space
 from ledger.study.spec import StudySpec
 
-# skopt's MES compares every candidate with 1,000 sampled optima: at skopt's 10,000 candidates, 2 s a point
+# MES compares each candidate with the others, and needs fewer of them than skopt's 10,000.
 MES_CANDIDATES = 1_000
-# Random points drawn, beyond one a candidate, for unused ones, before a finite space is gone through.
+# Random points drawn, beyond one for each candidate, for unused ones, before a finite space is gone through.
 DRAWS = 100
-# skopt takes logarithms of times
+# Bounds of the seconds whose logarithms are taken.
 SHORTEST, LONGEST = 1e-6, 1e9
 
 
 @dataclass(frozen=True)
-class Observation:
-    """What the ledger records of a trial that has ended: its loss, None if it failed, and its seconds."""
-
-    params: Mapping[str, Any]
-    loss: float | None
-    seconds: float | None
-
-
-@dataclass(frozen=True)
-class Past:
-    """What the ledger records before a round of an iteration is proposed, and all that its points depend on.
-
-    Attributes
-    ----------
-    history : sequence of Observation
-        The trials that have ended; in trial order, or in steady mode in the order in which their ends were seen.
-    taken : sequence of mapping
-        Parameters used in the study that are not in the history and say nothing of the loss.
-    under_way : sequence of mapping
-        Parameters of the trials, in trial order, whose loss is still to come; only in steady mode.
-    surrogate : mapping or None
-        The last recorded `Proposal.surrogate`: its kernel is where the next fit begins.
-    """
-
-    history: Sequence[Observation] = ()
-    taken: Sequence[Mapping[str, Any]] = ()
-    under_way: Sequence[Mapping[str, Any]] = ()
-    surrogate: Mapping[str, Any] | None = None
-
-
-@dataclass(frozen=True)
 class Proposal:
-    """Points to try.
+    """Points to try, and how they were found.
 
     Attributes
     ----------
     points : list of dict
-        In plain Python types; fewer than asked for where the space has no more unused ones.
+        Parameters in plain Python types; fewer than asked for where the space has no more unused ones.
     surrogate : dict or None
-        The model fitted to the history, as JSON: `estimator`, and for a GP `kernel`, `theta` (natural logarithms of
-        the kernel's hyper-parameters), `log_marginal_likelihood`, `points` (how many it was given) and, where it knows
-        only some of them, `known` (how many). None for random points.
+        The fitted model, as JSON: `estimator`, and for a GP `kernel`, `theta` (natural logarithms of the kernel's
+        parameters), `log_marginal_likelihood`, `observations` (how many it was given) and, where it knows only some of
+        them, `known` (how many). None for random points.
     tell_seconds, ask_seconds : float
-        What fitting the history and choosing the points took.
+        What fitting the surrogate and choosing the points took.
+
+    Examples
+    --------
+    >>> print(Proposal([{"C": 1.0}], surrogate=None, tell_seconds=0.0, ask_seconds=0.25))
+    1 initial points proposed in 0.25 s
     """
 
     points: list[dict[str, Any]]
@@ -88,20 +57,20 @@ class Proposal:
         if self.surrogate is None:
             made = "initial points"
         elif "known" in self.surrogate:
-            made = f"model points, by {self.surrogate['known']} of {self.surrogate['points']} trials,"
+            made = f"model points, by {self.surrogate['known']} of {self.surrogate['observations']} trials,"
         else:
             made = "model points"
         return f"{len(self.points)} {made} proposed in {self.tell_seconds + self.ask_seconds:.2f} s"
 
 
-def propose(study: StudySpec, iteration: int, round: int, size: int, past: Past) -> Proposal:
+def propose(study: StudySpec, iteration: int, round: int, size: int, given: ProposalInput) -> Proposal:
     """Propose the points of one round of an iteration.
 
-    Random points until the history has the study's initial points; then those of a fresh optimizer, seeded from
-    (seed, iteration, round) and told the whole history at once, by the constant liar ``cl_min`` (Ginsbourger, Le Riche
-    and Carraro 2010). It is the study's proposer: `ledger.optimizer.Optimizer`, which begins the fit of a kernel from
-    the one recorded before, or, for a study from before there was that one, `skopt.Optimizer`. Computed on one thread.
-    Global random state and warning filters are left as they were.
+    They are random points until there are as many observations as the study's initial points, and a loss. Then a new
+    `ledger.optimizer.Optimizer` is seeded from (seed, iteration, round), is told all observations at once, and is asked
+    for a batch by the constant liar ``cl_min`` (Ginsbourger, Le Riche and Carraro 2010). The fit of a kernel begins
+    from the one recorded before. All is computed on one thread, and numpy's global generator is neither used nor
+    seeded: equal studies and inputs give equal points.
 
     Parameters
     ----------
@@ -109,15 +78,33 @@ def propose(study: StudySpec, iteration: int, round: int, size: int, past: Past)
     iteration, round : int
         From 0.
     size : int
-        How many points, at least 1. No point repeats one of the past, or another point.
-    past : Past
+        How many points, at least 1.
+    given : ProposalInput
+
+    Returns
+    -------
+    Proposal
+        No point repeats one of the input, or another point.
+
+    Raises
+    ------
+    UsageError
+        Parameters of the input are not in the study's space.
+
+    Examples
+    --------
+    >>> from ledger.study.file import assemble
+    >>> study = assemble({"model": "svm", "seed": 7})
+    >>> proposal = propose(study, iteration=0, round=0, size=2, given=ProposalInput())
+    >>> [sorted(point) for point in proposal.points]
+    [['C', 'gamma'], ['C', 'gamma']]
     """
     started = time.perf_counter()
     space = study.space
-    history = [Observation(space.normalise(one.params), _finite(one.loss), one.seconds) for one in past.history]
-    under_way = [space.normalise(params) for params in past.under_way]
-    used = {_key(params) for params in (*(one.params for one in history), *under_way)}
-    used |= {_key(space.normalise(params)) for params in past.taken}
+    observations = [Observation(space.normalise(each.params), each.loss, each.seconds) for each in given.observations]
+    in_flight = [space.normalise(params) for params in given.in_flight]
+    used = {_key(params) for params in (*(each.params for each in observations), *in_flight)}
+    used |= {_key(space.normalise(params)) for params in given.excluded}
     points_of_space = space.size()
     if points_of_space is not None:
         size = min(size, points_of_space - len(used))
@@ -126,61 +113,26 @@ def propose(study: StudySpec, iteration: int, round: int, size: int, past: Past)
     searched = SearchedSpace(space)
     seed = seeds.derive(study.seed, "iteration", iteration, round)
     told, surrogate = started, None
-    if len(history) < study.resolved.initial_points or all(one.loss is None for one in history):
+    losses = [each.loss for each in observations]
+    if len(losses) < study.resolved.initial_points or all(loss is None for loss in losses):
         candidates = searched.random(size, seed)
     else:
-        with alone(seed):
-            optimizer = _optimizer(study, searched, seed, past.surrogate)
-            losses = scaled_losses(history)
-            values = _with_times(losses, history) if study.optimizer.acq_func.endswith("ps") else losses
-            optimizer.tell([searched.point(one.params) for one in history], values)
+        with one_thread():
+            optimizer = _optimizer(study, searched, seed, given.surrogate)
+            scaled = scaled_losses(losses)
+            values = _with_times(scaled, observations) if study.optimizer.acq_func.endswith("ps") else scaled
+            optimizer.tell([searched.point(each.params) for each in observations], values)
             told = time.perf_counter()
-            surrogate = _surrogate(study, optimizer.models[-1], len(history))
-            lies = {"under_way": [searched.point(params) for params in under_way]} if under_way else {}
-            candidates = [searched.params(point) for point in optimizer.ask(size, "cl_min", **lies)]
+            surrogate = _surrogate(study, optimizer.models[-1], len(observations))
+            open_points = [searched.point(params) for params in in_flight]
+            candidates = [searched.params(point) for point in optimizer.ask(size, "cl_min", open_points)]
     points = list(_unused(space, searched, candidates, used, seeds.derive(seed, "unused")))
     return Proposal(points, surrogate, told - started, time.perf_counter() - told)
 
 
-def environment() -> dict[str, Any]:
-    """Return, as JSON, the versions that a proposal depends on, and the BLAS libraries with their kernels."""
-    blas = {
-        f"{one['internal_api']} {one['version']} {one.get('architecture', '')}".rstrip()
-        for one in threadpool_info()
-        if one["user_api"] == "blas"
-    }
-    return {
-        "python": platform.python_version(),
-        "numpy": np.__version__,
-        "scipy": scipy.__version__,
-        "scikit-learn": sklearn.__version__,
-        "scikit-optimize": skopt.__version__,
-        "blas": sorted(blas),
-    }
-
-
-def _finite(loss: float | None) -> float | None:
-    # skopt raises on a NaN after it kept it, and then at every ask
-    return loss if loss is not None and math.isfinite(loss) else None
-
-
-@contextmanager
-def alone(seed: int) -> Iterator[None]:
-    """One thread, no warnings, and a numpy global generator of its own: skopt's MES draws from that one."""
-    state = np.random.get_state()
-    with threadpool_limits(limits=1), warnings.catch_warnings():
-        # that a kernel's bound is reached or that a point was tried before tells a user nothing to act on
-        warnings.simplefilter("ignore")
-        np.random.seed(seed)
-        try:
-            yield
-        finally:
-            np.random.set_state(state)
-
-
-def _optimizer(study: StudySpec, searched: SearchedSpace, seed: int, surrogate: Mapping[str, Any] | None) -> Any:
+def _optimizer(study: StudySpec, searched: SearchedSpace, seed: int, surrogate: Mapping[str, Any] | None) -> Optimizer:
     asked = study.optimizer
-    # skopt's "auto" asks for gradients of forests and of the kernel for categories when losses come with times
+    # skopt's "auto" asks for gradients of the kernel for categories where losses come with times
     gradients = asked.base_estimator == "GP" and asked.acq_func != "MES" and not searched.is_categorical
     optimizer = Optimizer(
         searched.dimensions(),
@@ -196,53 +148,41 @@ def _optimizer(study: StudySpec, searched: SearchedSpace, seed: int, surrogate: 
         avoid_duplicates=True,
     )
     if surrogate is not None and "theta" in surrogate:
-        optimizer.start_from(surrogate["theta"], surrogate["points"])
+        optimizer.start_from(surrogate["theta"], surrogate["observations"])
     return optimizer
 
 
-def scaled_losses(history: Sequence[Observation]) -> list[float]:
-    """Return the losses on a scale from 0, the best, to 1, the worst and that of failed trials.
+def _with_times(losses: Sequence[float], observations: Sequence[Observation]) -> list[list[float]]:
+    """Return pairs of a loss and its time; a failed trial without a time has the longest known one.
 
-    As they are, huge ones overflow in skopt, and MES never ends on equal ones that are large.
+    Only the ratios of times count, so they are divided by the shortest one. The logarithms that the surrogate learns
+    are then 1 and larger.
     """
-    # halves, because the difference of two floats may be too large for a float
-    halves = [one.loss / 2 for one in history if one.loss is not None]
-    best, worst = min(halves), max(halves)
-    span = (worst - best) or 1.0
-    return [((worst if one.loss is None else one.loss / 2) - best) / span for one in history]
-
-
-def _with_times(losses: Sequence[float], history: Sequence[Observation]) -> list[list[float]]:
-    """Return pairs of a loss and its time, the longest known one for a failed trial that has none.
-
-    The unit of time is of no account, so it is one in which the logarithm of every time is at least 1: skopt looks for
-    the best loss among the losses and the logarithms together.
-    """
-    known = [_positive(one.seconds) for one in history if one.seconds is not None] or [1.0]
-    times = [max(known) if one.seconds is None else _positive(one.seconds) for one in history]
+    known = [_within_bounds(each.seconds) for each in observations if each.seconds is not None] or [1.0]
+    times = [max(known) if each.seconds is None else _within_bounds(each.seconds) for each in observations]
     return [[loss, math.e * (seconds / min(times))] for loss, seconds in zip(losses, times, strict=True)]
 
 
-def _positive(seconds: float) -> float:
+def _within_bounds(seconds: float) -> float:
     return min(max(seconds, SHORTEST), LONGEST)
 
 
-def _surrogate(study: StudySpec, model: Any, points: int) -> dict[str, Any]:
-    described: dict[str, Any] = {"estimator": study.optimizer.base_estimator}
-    if study.optimizer.base_estimator != "GP":
-        return described
+def _surrogate(study: StudySpec, model: Any, observations: int) -> dict[str, Any]:
+    estimator = study.optimizer.base_estimator
+    if estimator != "GP":
+        return {"estimator": estimator}
+    # of losses with times, the model of the losses
     fitted = model.estimators_[0] if hasattr(model, "estimators_") else model
     # skopt sets the noise to zero for its predictions; the sum's second kernel is the noise
     kernel = clone(fitted.kernel_).set_params(k2__noise_level=fitted.noise_)
-    described |= {
+    return {
+        "estimator": estimator,
         "kernel": str(kernel),
         "theta": [float(value) for value in kernel.theta],
         "log_marginal_likelihood": float(fitted.log_marginal_likelihood_value_),
+        "observations": observations,
+        **({} if fitted.subset_ is None else {"known": len(fitted.subset_)}),
     }
-    described["points"] = points
-    if getattr(fitted, "subset_", None) is not None:
-        described["known"] = len(fitted.subset_)
-    return described
 
 
 def _unused(
@@ -259,6 +199,7 @@ def _unused(
 
 
 def _others(space: Space, searched: SearchedSpace, draws: int, seed: int) -> Iterator[dict[str, Any]]:
+    """Yield random points, and then every point of a finite space."""
     yield from searched.random(draws, seed)
     size = space.size()
     if size is not None:

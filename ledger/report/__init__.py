@@ -1,1 +1,1 @@
-"""A study as a page of plots that needs no network, and each of the plots as a picture."""
+"""Reports of a study: a page of plots that needs no network, and each plot as an image."""

@@ -7,7 +7,7 @@ from typing import Any
 from ledger.database.rows import OPEN_STATES, TrialRow
 from ledger.database.transfer import Snapshot
 from ledger.objectives import metrics
-from ledger.proposals import Dependence, Importance, Surrogate, recall
+from ledger.proposals import Dependence, Importance, Surrogate, proposal_input
 from ledger.study.spec import StudySpec
 
 # Trials that plots and table show one by one: as many as a phone draws at once. Half of them are the best.
@@ -54,7 +54,7 @@ class Content:
             return None
         ended = [trial for trial in self.ledger.trials if trial.state not in OPEN_STATES]
         following = self.ledger.iterations[-1].number + 1
-        return Surrogate(self.study, recall(ended, following, 0, recorded[-1]), following)
+        return Surrogate(self.study, proposal_input(ended, following, 0, recorded[-1]), following)
 
     @cached_property
     def dependences(self) -> dict[str, Dependence]:

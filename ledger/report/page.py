@@ -18,8 +18,7 @@ from ledger.database.transfer import Snapshot
 from ledger.report import theme
 from ledger.report.content import Content
 from ledger.report.plots import PLOTS
-from ledger.study.space import Categorical, Dimension
-from ledger.text import last_line, one_line, show
+from ledger.text import last_line, one_line
 
 # Metrics that the table has a column for.
 METRICS = 8
@@ -69,7 +68,7 @@ def render(ledger: Snapshot) -> str:
         rows=rows,
         hidden=len(ledger.trials) - len(content.shown),
         trials=len(ledger.trials),
-        space=[(dimension.name, _range(dimension)) for dimension in content.study.space.dimensions],
+        space=[(dimension.name, str(dimension)) for dimension in content.study.space.dimensions],
         facts=_facts(content),
         spec=json.dumps(ledger.study.spec, indent=2, ensure_ascii=False),
         versions=_versions(content),
@@ -189,12 +188,6 @@ def _cell(value: Any) -> tuple[str, float | None]:
 
 def _by_loss(trials: list[TrialRow]) -> list[TrialRow]:
     return sorted(trials, key=lambda trial: (trial.loss is None, trial.loss or 0.0, trial.number))
-
-
-def _range(dimension: Dimension) -> str:
-    if isinstance(dimension, Categorical):
-        return ", ".join(show(choice) for choice in dimension.choices)
-    return f"{dimension.kind}, {dimension.low:g} to {dimension.high:g}, {dimension.prior}"
 
 
 def _moment(moment: datetime) -> str:

@@ -4,11 +4,12 @@ import numpy as np
 import plotly.graph_objects as go
 
 from ledger.proposals import Dependence
-from ledger.report import axes, labels
+from ledger.report import labels
 from ledger.report.content import LARGEST, Content
+from ledger.report.parameter_axes import parameter_axis
 from ledger.report.section import Plot, Section
-from ledger.report.theme import BLUE, GREEN, ORANGE, SKY
-from ledger.study.space import Categorical, Dimension
+from ledger.report.theme import BLUE, ORANGE, SKY
+from ledger.study.dimensions import Dimension
 from ledger.text import one_line
 
 
@@ -82,45 +83,13 @@ def importance(content: Content) -> Section:
 
 def _dependence(content: Content, dimension: Dimension, curve: Dependence, loss_range: list[float]) -> Plot:
     assert content.best is not None
-    best = content.best.params[dimension.name]
-    if isinstance(dimension, Categorical):
-        best = dimension.choices.index(best)
-        traces = [
-            go.Scatter(
-                x=[dimension.choices.index(value) for value in curve.values],
-                y=curve.mean,
-                error_y={"array": 2 * curve.deviation, "color": GREEN, "thickness": 2, "width": 6},
-                mode="markers",
-                marker={"color": GREEN, "size": 10},
-                customdata=[labels.escaped(labels.value(value), 60) for value in curve.values],
-                hovertemplate="%{customdata}<br>expected loss %{y:.6g}<extra></extra>",
-            )
-        ]
-    else:
-        upper, lower = curve.mean + 2 * curve.deviation, curve.mean - 2 * curve.deviation
-        traces = [
-            go.Scatter(
-                x=[*curve.values, *curve.values[::-1]],
-                y=np.concatenate([upper, lower[::-1]]),
-                fill="toself",
-                fillcolor="rgba(0,158,115,0.22)",
-                mode="lines",
-                line={"width": 0},
-                hoverinfo="skip",
-            ),
-            go.Scatter(
-                x=curve.values,
-                y=curve.mean,
-                mode="lines",
-                line={"color": GREEN, "width": 2.5},
-                hovertemplate="%{x:.6g}<br>expected loss %{y:.6g}<extra></extra>",
-            ),
-        ]
+    axis = parameter_axis(dimension)
+    (best,) = axis.positions([content.best.params[dimension.name]])
     line = {"color": ORANGE, "width": 1.5, "dash": "dot"}
     figure = go.Figure(
-        traces,
+        axis.dependence(curve),
         {
-            **axes.parameter_layout(dimension),
+            **axis.layout(),
             "yaxis": {"title": {"text": "expected loss"}, "range": loss_range},
             "shapes": [{"type": "line", "x0": best, "x1": best, "yref": "paper", "y0": 0, "y1": 1, "line": line}],
         },
@@ -149,5 +118,7 @@ def _surrogate_name(content: Content) -> str:
     assert content.surrogate is not None
     names = {"GP": "the Gaussian process", "RF": "the random forest", "ET": "the forest of extra trees"}
     name = names[content.surrogate.estimator]
-    known, points = content.surrogate.known, content.surrogate.points
-    return f"{name} ({known:,} of {points:,} trials known to it)" if known < points else f"{name} of {points:,} trials"
+    known, observations = content.surrogate.known, content.surrogate.observations
+    if known < observations:
+        return f"{name} ({known:,} of {observations:,} trials known to it)"
+    return f"{name} of {observations:,} trials"

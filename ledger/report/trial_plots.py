@@ -11,9 +11,10 @@ import plotly.graph_objects as go
 from ledger.database.rows import TrialRow
 from ledger.report import axes, labels
 from ledger.report.content import SHOWN, Content
+from ledger.report.parameter_axes import parameter_axis
 from ledger.report.section import Plot, Section
 from ledger.report.theme import AZURE, BLUE, GREY, ORANGE, SKY, VERMILLION
-from ledger.study.space import Categorical, Dimension
+from ledger.study.dimensions import Dimension
 from ledger.text import one_line
 
 # Seed of the random positions of points within a category.
@@ -85,7 +86,7 @@ def parallel(content: Content) -> Section:
     losses = [trial.result for trial in shown]
     loss_axis = axes.parallel_loss_axis(losses, logarithmic=axes.is_logarithmic(content))
     dimensions = [
-        axes.parallel_axis(dimension, [trial.params[dimension.name] for trial in shown])
+        parameter_axis(dimension).parallel([trial.params[dimension.name] for trial in shown])
         for dimension in content.study.space.dimensions
     ]
     dimensions.append(loss_axis)
@@ -131,14 +132,10 @@ def _parameter(content: Content, dimension: Dimension) -> Plot:
     assert content.best is not None
     shown = [trial for trial in content.shown if trial.state == "complete"]
     failed = [trial for trial in content.shown if trial.state == "failed"]
-    random = np.random.default_rng(_SEED)
+    axis, random = parameter_axis(dimension), np.random.default_rng(_SEED)
 
     def positions(trials: Sequence[TrialRow]) -> list[Any]:
-        values = [trial.params[dimension.name] for trial in trials]
-        if not isinstance(dimension, Categorical):
-            return values
-        offsets = random.uniform(-0.25, 0.25, len(values))
-        return [dimension.choices.index(value) + offset for value, offset in zip(values, offsets, strict=True)]
+        return axis.positions([trial.params[dimension.name] for trial in trials], random)
 
     values = [labels.escaped(labels.value(trial.params[dimension.name]), 60) for trial in shown]
     traces = [
@@ -160,9 +157,9 @@ def _parameter(content: Content, dimension: Dimension) -> Plot:
     ]
     if failed:
         traces.append(_failed_trace(positions(failed), failed, shown))
-    figure = go.Figure(traces, {**axes.parameter_layout(dimension), "yaxis": axes.loss_axis(content)})
+    figure = go.Figure(traces, {**axis.layout(), "yaxis": axes.loss_axis(content)})
     best = one_line(labels.value(content.best.params[dimension.name]), 60)
-    return Plot(figure, f"{one_line(dimension.name, 60)}: {_extent(dimension)}; best {best}.")
+    return Plot(figure, f"{one_line(dimension.name, 60)}: {axis.extent()}; best {best}.")
 
 
 def _failed_trace(positions: list[Any], failed: Sequence[TrialRow], complete: Sequence[TrialRow]) -> go.Scatter:
@@ -217,17 +214,10 @@ def _other_states(content: Content) -> str:
 
 
 def _sample_note(content: Content) -> str:
-    """Return a sentence for the caption where only some of the trials are drawn."""
+    """Return a sentence for the caption if only some of the trials are drawn."""
     if len(content.shown) == len(content.ledger.trials):
         return ""
     return (
         f" Shown are {len(content.shown):,} of {len(content.ledger.trials):,} trials: the {SHOWN // 2:,} best, and"
         " others at even distances."
     )
-
-
-def _extent(dimension: Dimension) -> str:
-    if isinstance(dimension, Categorical):
-        return labels.plural(len(dimension.choices), "choice", "choices")
-    scale = ", on a logarithmic axis" if dimension.prior == "log-uniform" else ""
-    return f"{labels.value(dimension.low)} to {labels.value(dimension.high)}{scale}"

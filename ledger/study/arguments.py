@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from typing import Any, Literal, NotRequired, TypeAlias, TypedDict
 
 Mode: TypeAlias = Literal["batch", "steady"]
-Prior: TypeAlias = Literal["uniform", "log-uniform"]
 BaseEstimator: TypeAlias = Literal["GP", "RF", "ET"]
 AcquisitionFunction: TypeAlias = Literal["EI", "LCB", "PI", "MES", "EIps", "PIps"]
+Prior: TypeAlias = Literal["uniform", "log-uniform"]
 
 
 class RealDimension(TypedDict):

@@ -15,6 +15,7 @@ from pydantic.fields import FieldInfo
 from ledger.errors import UsageError, first_fault
 from ledger.objectives import DEFAULT_SPACES, MODELS, check, metrics, tabular
 from ledger.objectives.datasets import CLASSES
+from ledger.study.arguments import Mode
 from ledger.study.space import Space
 from ledger.study.spec import (
     LARGEST_BUDGET,
@@ -22,7 +23,6 @@ from ledger.study.spec import (
     Count,
     Data,
     Limits,
-    Mode,
     Objective,
     ObjectiveSettings,
     OneOf,

@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal, TypeAlias, get_args
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
     BaseModel,
@@ -20,12 +20,9 @@ from pydantic_core import CoreSchema, core_schema
 from ledger.errors import LedgerError, UsageError, first_fault
 from ledger.objectives import DATASETS, MODELS, check_reference, metrics
 from ledger.objectives.datasets import MOST_FOLDS
+from ledger.study.arguments import AcquisitionFunction, BaseEstimator, Mode
 from ledger.study.space import Space
 from ledger.text import show
-
-Mode: TypeAlias = Literal["batch", "steady"]
-BaseEstimator: TypeAlias = Literal["GP", "RF", "ET"]
-AcquisitionFunction: TypeAlias = Literal["EI", "LCB", "PI", "MES", "EIps", "PIps"]
 
 MODES: tuple[Mode, ...] = get_args(Mode)
 BASE_ESTIMATORS: tuple[BaseEstimator, ...] = get_args(BaseEstimator)

@@ -22,7 +22,7 @@ def line(status: Status) -> str:
 
 
 def score(status: Status) -> str:
-    """Return the best trial's score after a comma, or nothing where it has no score."""
+    """Return the best trial's score after a comma, or nothing if it has no score."""
     if status.best is None or status.best["score"] is None:
         return ""
     return f", {one_line(status.best['metric'], 60)} {status.best['score']:.6g}"
@@ -35,7 +35,7 @@ def counts(status: Status) -> str:
 
 
 def unsuccessful_attempts(status: Status) -> str:
-    """Return the numbers of failed and lost attempts, or nothing where both are 0."""
+    """Return the numbers of failed and lost attempts, or nothing if both are 0."""
     failed = f"{status.failures} failed attempt{'s' if status.failures != 1 else ''}" if status.failures else ""
     lost = f"{status.lost} lost" + ("" if failed else f" attempt{'s' if status.lost != 1 else ''}")
     return " and ".join(part for part in (failed, lost if status.lost else "") if part)

@@ -162,7 +162,7 @@ class LiveView:
             self._close()
 
     def _read(self) -> str:
-        """Read the status. Returns the reason where that failed, else nothing."""
+        """Read the status. Returns the reason if that failed, else nothing."""
         import psycopg
         from sqlalchemy.exc import DBAPIError
 

@@ -5,7 +5,7 @@ from typing import Any
 
 
 def as_python(params: Mapping[str, Any]) -> str:
-    """Return the parameters as a Python dict, with one line for each where there are several.
+    """Return the parameters as a Python dict, with one line for each if there are several.
 
     Examples
     --------

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 BARS = "▁▂▃▄▅▆▇█"
 ASCII_BARS = "_.-~=+*#"
-# Bars show the logarithm where all losses are above 0 and the highest is at least so many times the lowest.
+# Bars show the logarithm if all losses are above 0 and the highest is at least so many times the lowest.
 _LOGARITHMIC = 10.0
 
 

@@ -122,7 +122,7 @@ class TrainerChannel:
         self._token_poll.poll()
 
     def next_job(self) -> dict[str, Any] | None:
-        """Take the next job. Returns None where no job may start, and then the supervisor is woken."""
+        """Take the next job. Returns None if no job may start, and then the supervisor is woken."""
         try:
             token = os.read(self._tokens, _TOKEN.size)
         except BlockingIOError:
@@ -162,7 +162,7 @@ class TrainerChannel:
 
 
 def _read(descriptor: int) -> bytes | None:
-    """Read without blocking. Returns empty bytes at the end of the file, and None where no data have arrived."""
+    """Read without blocking. Returns empty bytes at the end of the file, and None if no data have arrived."""
     try:
         return os.read(descriptor, _READ_SIZE)
     except BlockingIOError:

@@ -58,7 +58,7 @@ class ClaimedTrials:
             self._log("claimed", claimed, " claimed")
 
     def start(self) -> list[Claimed]:
-        """Return the trials to train, which now count as the trainer's; empty where all have ended."""
+        """Return the trials to train, which now count as the trainer's; empty if all have ended."""
         self._in_trainer = len(self._unfinished)
         return list(self._unfinished)
 
@@ -80,7 +80,7 @@ class ClaimedTrials:
         self.attempts += killed
 
     def release_soon(self) -> None:
-        """Make `maintain` due now where trials wait for their turn."""
+        """Make `maintain` due now if trials wait for their turn."""
         if len(self._unfinished) > 1:
             self.due_at = min(self.due_at, time.monotonic())
 
@@ -92,7 +92,7 @@ class ClaimedTrials:
         Returns
         -------
         bool
-            False where the claim of the trial in training is gone.
+            False if the claim of the trial in training is gone.
         """
         self.deliver(call)
         self.release(call)
@@ -179,7 +179,7 @@ class ClaimedTrials:
         self._log("failed", [trial], message, level=logging.WARNING, **fields)
 
     def _log(self, event: str, trials: Sequence[Claimed], message: str, **fields: Any) -> None:
-        """Log one line that begins with the study and its trials; nothing where there are none."""
+        """Log one line that begins with the study and its trials; nothing if there are none."""
         if not trials:
             return
         study, numbers = trials[0].study_name, [trial.trial for trial in trials]

@@ -37,7 +37,7 @@ class DatasetFile:
         Returns
         -------
         bool
-            False where the fetch was interrupted.
+            False if the fetch was interrupted.
 
         Raises
         ------

@@ -23,7 +23,7 @@ class WorkerOptions:
     grace : float
         Seconds within which a worker that is asked to stop may finish the trial in training.
     trial_timeout : float or None
-        Seconds after which an attempt is ended, where the study does not end it sooner.
+        Seconds after which an attempt is ended, if the study does not end it sooner.
     memory_limit : int or None
         Bytes of data that the trainer may allocate.
     exit_on_eof : bool

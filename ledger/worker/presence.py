@@ -1,4 +1,4 @@
-"""The worker's own row in the ledger: who it is, with which versions, and when it was last seen."""
+"""The worker's own row in the ledger: its name, its package versions, and when it was last seen."""
 
 import math
 import os
@@ -47,7 +47,7 @@ class Presence:
             self._try_announce(stopped=False)
 
     def announce_stop(self) -> None:
-        """Record that the worker has stopped, where the database is available and knows the worker."""
+        """Record that the worker has stopped, if the database is available and knows the worker."""
         if self._announced_at > -math.inf:
             self._try_announce(stopped=True)
 

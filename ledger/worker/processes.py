@@ -61,7 +61,7 @@ class WorkerProcesses:
         self._processes: list[subprocess.Popen[bytes]] = []
 
     def check(self) -> None:
-        """Raise a LedgerError where every worker has ended."""
+        """Raise a LedgerError if every worker has ended."""
         if self._processes and all(process.poll() is not None for process in self._processes):
             codes = sorted({process.returncode for process in self._processes})
             raise LedgerError(

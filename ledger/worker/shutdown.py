@@ -12,7 +12,7 @@ from types import FrameType
 
 
 class Shutdown:
-    """Collects requests to stop: SIGTERM, SIGINT and, where asked for, the end of standard input.
+    """Collects requests to stop: SIGTERM, SIGINT and, if asked for, the end of standard input.
 
     Parameters
     ----------

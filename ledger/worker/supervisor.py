@@ -161,12 +161,12 @@ class Supervisor:
             trials.log_abandoned()
 
     def _fetch_dataset(self, claimed: Claimed, trials: ClaimedTrials) -> bool:
-        """Fetch the file that the study trains on, if it has one; False where no trial is to be trained."""
+        """Fetch the file that the study trains on, if it has one; False if no trial is to be trained."""
         data = claimed.objective.get("data")
         return data is None or self._dataset.fetch(data, self._session.call, lambda: self._may_fetch(trials))
 
     def _may_fetch(self, trials: ClaimedTrials) -> bool:
-        """Renew the claim of one trial while its dataset is fetched; False where it is gone or is to be released."""
+        """Renew the claim of one trial while its dataset is fetched; False if it is gone or is to be released."""
         if self._shutdown.is_overdue:
             return False
         if self._shutdown.is_requested:
@@ -222,7 +222,7 @@ class Supervisor:
                 return
 
     def _maintain(self, trials: ClaimedTrials) -> bool:
-        """Withdraw and release the waiting trials, deliver outcomes, renew the claim; False where the claim is gone."""
+        """Withdraw and release the waiting trials, deliver outcomes, renew the claim; False if the claim is gone."""
         trials.withdraw(self._trainer.withdraw())
         try:
             if not trials.maintain(self._session.try_call):

@@ -106,7 +106,7 @@ class Trainer:
         self._send(objective, [{"params": params, "context": vars(context)} for params, context in jobs])
 
     def check(self, objective: Mapping[str, Any]) -> None:
-        """Raise a LedgerError where the objective cannot be loaded on this machine."""
+        """Raise a LedgerError if the objective cannot be loaded on this machine."""
         self._send(objective, [{}])
         while self.jobs:
             for outcome in self.wait(timeout=None):

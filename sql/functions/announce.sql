@@ -1,5 +1,5 @@
--- Say who works here: at the start, now and then while idle, and at the end (stopped). Not needed to claim; it is how
--- people see the workers.
+-- Announce a worker: when it starts, every 10 seconds or so, and when it stops (stopped). Claims do not need it; people see
+-- the workers by it.
 create or replace function ledger.announce(
   worker text, host text, pid int, versions jsonb default '{}', stopped boolean default false)
 returns void
@@ -18,4 +18,4 @@ end
 $$;
 
 comment on function ledger.announce is
-  'Say who works here, at the start, every 10 seconds or so, and at the end (stopped). Not needed to claim.';
+  'Announce a worker when it starts, every 10 seconds or so, and when it stops. Claims do not need it.';

@@ -1,6 +1,6 @@
--- Cancel one pending or running trial, or for null all of the study's. The worker that trains it is told so by its next
--- heartbeat; its claim counts as lost, so that a result that comes all the same is kept with its attempt as stale.
--- Answers how many were cancelled. A trial that is named and has ended is refused.
+-- Cancel one pending or running trial, or with null all of the study's. The worker of a running trial learns it from its next
+-- heartbeat. Its attempt counts as lost; a result that still comes is kept with the attempt, as stale.
+-- Answers how many trials were cancelled. A named trial that has ended is refused.
 create or replace function ledger.cancel_trials(study_id int, trial int, reason text) returns int
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
@@ -24,10 +24,10 @@ begin
     from ledger.trial where trial.study_id = cancel_trials.study_id and trial.number = cancel_trials.trial;
     select study.name into study_name from ledger.study where study.id = cancel_trials.study_id;
     raise exception 'trial % of study % %', cancel_trials.trial, study_name,
-      coalesce('is ' || reached || ' already, and what has ended does not change', 'does not exist')
+      coalesce('is ' || reached || ' already, and a trial that has ended does not change', 'does not exist')
       using errcode = 'object_not_in_prerequisite_state';
   end if;
-  -- A statement of its own, which sees the attempt of a claim that the one above had to wait for.
+  -- A separate statement, which sees the attempt of a claim that the statement above waited for.
   update ledger.attempt
   set outcome = 'lost', ended_at = moment, error = cancel_trials.reason
   where attempt.claim = any (claims) and attempt.outcome is null;
@@ -36,4 +36,4 @@ end
 $$;
 
 comment on function ledger.cancel_trials is
-  'Cancel one trial that has not ended, or with null all of the study. Answers how many were cancelled.';
+  'Cancel one trial that has not ended, or with null all trials of the study. Answers how many were cancelled.';

@@ -1,14 +1,14 @@
--- Take pending trials, at most one for each of `claims`: random UUIDs that the worker draws, distinct, at most 64. Asked
--- again with the same ones, after a lost acknowledgement, the answer is the same trials. No row: there is nothing to do
--- now. All are of one study, enqueued ones before those that were proposed; to be trained from the lowest number on.
---   study   the study's name, or null for any running study, the oldest first
---   worker  who asks, as in ledger.announce
--- Several are for trials that take less time than a claim. No worker is given more of them than its share: what is
--- pending, by the workers that are here.
--- Hold each by ledger.heartbeat within every lease; end it by ledger.complete, ledger.fail or ledger.release.
--- Sequential scans are off here and in the functions below, because a worker's session keeps the plans that it made
--- while the tables were small. So are sorts here: what is pending comes in the order of its own index, and a plan that
--- passes by all that has ended to sort it is none.
+-- Take pending trials for a worker, at most one for each of the claims: distinct random UUIDs that the worker draws, at most
+-- 64. The answer to the same claims, sent again after a lost acknowledgement, is the same trials. No row: no trial is
+-- pending. All trials are of one study. Enqueued trials come before proposed ones. Train them from the lowest number on.
+--   study   name of the study, or null for any running study, the oldest first
+--   worker  name of the worker, as in ledger.announce
+-- Several claims at once are for trials that take less time than a claim. Each worker gets at most its share: the pending
+-- trials divided by the workers that are alive.
+-- Hold each trial by ledger.heartbeat within every lease; end it by ledger.complete, ledger.fail or ledger.release.
+-- Sequential scans are off in this function and in those that a worker calls, because a session keeps the plans that it made
+-- while the tables were small. Sorts are off here too: pending trials come in the order of their own index, and a plan that
+-- sorts would first read all trials that have ended.
 create or replace function ledger.claim(study text, claims uuid[], worker text)
 returns table (
   claim uuid, study_id int, study_name text, trial int, attempt int, params jsonb, objective jsonb, study_seed bigint,
@@ -29,7 +29,7 @@ begin
   if wanted > 64 then
     raise exception '% claims at once are too many: 64 are the most', wanted using errcode = 'invalid_parameter_value';
   end if;
-  -- Sent again while the first is still being committed, it waits for that one's trials instead of taking others.
+  -- The same call sent again, while the first is being committed, waits for its trials instead of taking others.
   perform pg_advisory_xact_lock(uuid_hash_extended(claims[1], 0));
   if exists (select from ledger.attempt where attempt.claim = any (claims)) then
     return query
@@ -55,7 +55,7 @@ begin
   loop
     share := wanted;
     if wanted > 1 then
-      -- counted no further than it matters
+      -- no further than the largest share needs
       select greatest(count(*) / workers, 1) into share
       from (
         select from ledger.trial
@@ -63,8 +63,8 @@ begin
         order by trial.source <> 'enqueued', trial.iteration, trial.number
         limit wanted * workers) as pending;
     end if;
-    -- An array, because an inlined "limit ... for update" can take more rows than its limit. The state is a literal:
-    -- as a parameter it would keep the generic plan from the index of what is pending.
+    -- An array, because an inlined "limit ... for update" can take more rows than its limit. The state is a literal: a
+    -- parameter would keep the generic plan from the index of pending trials.
     numbers := array(
       select trial.number
       from ledger.trial
@@ -75,7 +75,7 @@ begin
     continue when numbers = '{}';
     lowest := numbers[1];
     if share > 1 then
-      -- an enqueued one may come before others of lower numbers
+      -- an enqueued trial may come before trials with lower numbers
       lowest := (select min(number) from unnest(numbers) as number);
     end if;
     return query
@@ -83,7 +83,7 @@ begin
       update ledger.trial
       set state = 'running', claim = claims[array_position(numbers, trial.number)], worker = claim.worker,
           attempts = trial.attempts + 1, claimed_at = moment, lease_until = moment + candidate.lease,
-          -- the others begin when their worker comes to them
+          -- the others begin when their worker starts them
           deadline_at = case when trial.number = lowest then moment + candidate.timeout end
       where trial.study_id = candidate.id and trial.number = any (numbers)
       returning trial.claim, trial.number, trial.attempts, trial.params),
@@ -101,6 +101,5 @@ end
 $$;
 
 comment on function ledger.claim is
-  'Take pending trials for a worker, at most one for each of the claims (random UUIDs, up to 64), of the study '
-  'named or with null of any that runs. No row: nothing to do now. Asked again with the same claims, it answers the'
-  ' same.';
+  'Take pending trials of the named study, or with null of any running study, at most one for each of the claims '
+  '(random UUIDs, up to 64). No row: no trial is pending. The same claims get the same answer.';

@@ -1,8 +1,8 @@
--- Record a trial's loss, a finite number. At most one result a trial is recorded:
---   recorded  this one; also when the claim was taken back and nobody has replaced it
+-- Record a trial's loss, a finite number. A trial has at most one recorded result. Answers:
+--   recorded  the result is recorded; also where the trial was taken back and no other worker has claimed it
 --   already   this claim recorded its result before, and the acknowledgement was lost
---   stale     the trial was claimed again or has ended; the attempt keeps the loss as evidence
---   unknown   there is no such claim, or its study was deleted
+--   stale     another worker claimed the trial, or it has ended; the attempt keeps the loss
+--   unknown   no such claim exists, or its study was deleted
 create or replace function ledger.complete(
   study_id int, trial int, claim uuid, loss float8, metrics jsonb default '{}', seconds float8 default null)
 returns text
@@ -13,7 +13,6 @@ declare
   moment timestamptz := ledger.clock();
   earlier text;
 begin
-  -- here and not as constraints, which rows from before would break
   if jsonb_typeof(metrics) <> 'object' then
     raise exception 'metrics are not an object: %', metrics using errcode = 'invalid_parameter_value';
   end if;
@@ -52,5 +51,5 @@ end
 $$;
 
 comment on function ledger.complete is
-  'Record the loss, a finite number, of a trial that is held. Seconds are those of training. Answers recorded, '
-  'already, stale or unknown; all but unknown mean that it was kept.';
+  'Record the loss, a finite number, and the seconds of training of a trial that is held. Answers recorded, already, '
+  'stale or unknown.';

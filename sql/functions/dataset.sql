@@ -1,8 +1,8 @@
--- What a study trains on, where its objective names data: a piece of the file that has this SHA-256, empty behind its
--- end; null where the ledger has no such file. The whole file is all pieces, one behind the other: check its SHA-256.
+-- A piece of the file with this SHA-256, which a study trains on: empty after the end of the file, null where the ledger has
+-- no such file. The pieces one after another are the file; check its SHA-256.
 --   sha256  in hexadecimal, as in the objective's data
---   first   how many bytes to leave out before
---   bytes   how many to answer with, at most
+--   first   bytes before the piece
+--   bytes   bytes of the piece, at most
 create or replace function ledger.dataset(sha256 text, first int default 0, bytes int default 67108864) returns bytea
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp
 as $$
@@ -14,4 +14,4 @@ begin
 end
 $$;
 comment on function ledger.dataset is
-  'A piece of the file that a study trains on, empty behind its end; null where the ledger has no such file.';
+  'A piece of the file that a study trains on, empty after its end; null where the ledger has no such file.';

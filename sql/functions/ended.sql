@@ -1,5 +1,5 @@
--- Has the study ended (complete, failed or cancelled)? With null: has every study, of at least one? A study that is not
--- there yet has not ended.
+-- Has the study ended (complete, failed or cancelled)? With null: has every study ended, and does one exist? A study that
+-- does not exist yet has not ended.
 create or replace function ledger.ended(study text default null) returns boolean
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
@@ -13,4 +13,4 @@ end
 $$;
 
 comment on function ledger.ended is
-  'Whether the study has ended; with null, whether every study has, of at least one.';
+  'Whether the study has ended; with null, whether every study has ended and one exists.';

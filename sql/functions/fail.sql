@@ -1,8 +1,8 @@
--- Record that the objective failed. What it did counts against the study's max_failures; below it the trial is pending
--- again.
---   error    what happened, for people; a traceback is welcome
---   outcome  failed, or timeout where it was ended at its deadline
--- Answers: retry, failed (that was the last try), already (this claim has said so before), stale, or
+-- Record that the objective failed. The failure counts against the study's max_failures; below that number the trial is
+-- pending again.
+--   error    what happened, for people; it may be a traceback
+--   outcome  failed, or timeout where the attempt was ended at its deadline
+-- Answers: retry; failed, where this was the last attempt; already, where this claim recorded its failure before; stale or
 -- unknown, as ledger.complete does.
 create or replace function ledger.fail(
   study_id int, trial int, claim uuid, error text, seconds float8 default null, outcome text default 'failed')
@@ -60,5 +60,5 @@ end
 $$;
 
 comment on function ledger.fail is
-  'Record that the objective failed, or with outcome timeout that it ran out of time. Answers retry, failed, '
+  'Record that the objective failed, or with outcome timeout that it took too long. Answers retry, failed, '
   'already, stale or unknown.';

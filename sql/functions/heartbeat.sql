@@ -1,5 +1,5 @@
--- Hold a claim for one more lease. False: the claim is gone, so stop training. A claim that was taken back, but that
--- nobody has replaced, is revived.
+-- Hold a claim for one more lease. False: the claim is lost, so stop training. A claim that was taken back, but that no other
+-- worker has replaced, is valid again.
 create or replace function ledger.heartbeat(study_id int, trial int, claim uuid) returns boolean
 language plpgsql security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off
 as $$
@@ -16,4 +16,4 @@ end
 $$;
 
 comment on function ledger.heartbeat is
-  'Hold a claim for one more lease. False: it is gone, so stop training.';
+  'Hold a claim for one more lease. False: the claim is lost, so stop training.';

@@ -1,5 +1,5 @@
--- The number that a JSON value is, or null. jsonb holds numbers that are larger than any double, or smaller; objectives
--- report what they like, and no view fails for it.
+-- The number that a JSON value is, or null. jsonb holds numbers beyond the range of a double; objectives report any number,
+-- and no view fails for it.
 create or replace function ledger.number(value jsonb) returns double precision
 language sql immutable parallel safe
 return case
@@ -8,4 +8,4 @@ return case
 end;
 
 comment on function ledger.number is
-  'The number that a JSON value is; null where it is none, or is larger than any double.';
+  'The number that a JSON value is; null where it is no number, or beyond the range of a double.';

@@ -1,5 +1,5 @@
--- Give a trial back unfinished, because its worker leaves: claimable at once, and counted against nothing.
--- False: the claim was gone already.
+-- Give a trial back unfinished, because its worker stops: it can be claimed at once, and counts against no limit. False: the
+-- claim was lost before.
 create or replace function ledger.release(study_id int, trial int, claim uuid) returns boolean
 language plpgsql security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off
 as $$
@@ -20,4 +20,4 @@ end
 $$;
 
 comment on function ledger.release is
-  'Give a trial back unfinished, counted against nothing. False: the claim was gone already.';
+  'Give a trial back unfinished; it counts against no limit. False: the claim was lost before.';

@@ -1,4 +1,4 @@
--- The schema's revision, which every role may ask for, to see whether it is the one that its program needs.
+-- The revision of the schema. Every role may ask for it, to compare it with the revision that its program needs.
 create or replace function ledger.revision() returns text
 language sql stable security definer set search_path = pg_catalog, pg_temp
 as 'select version_num from ledger.alembic_version';

@@ -1,6 +1,6 @@
--- Terminal rows do not change: a trial that is complete, failed or cancelled, a told iteration, an ended attempt.
--- The triggers fire for every role and under every session_replication_role. One thing passes them: the cascade of
--- deleting the study row itself, which only the owner of the tables may do.
+-- A row that has ended does not change: a trial that is complete, failed or cancelled, a told iteration, an ended attempt.
+-- The triggers fire for every role and under every session_replication_role. They allow one thing: the cascade of deleting
+-- the study itself, which only the owner of the tables may do.
 create or replace function ledger.refuse_change() returns trigger
 language plpgsql set search_path = pg_catalog, pg_temp
 as $$
@@ -14,9 +14,9 @@ end
 $$;
 
 comment on function ledger.refuse_change is
-  'Trigger: refuse to change or remove what has ended, unless its whole study is deleted.';
+  'Trigger: refuse to change or remove a row that has ended, unless its whole study is deleted.';
 
--- A lost attempt is a presumption, so its holder's own word may replace it, once; its other columns stay.
+-- That an attempt was lost is presumed, so its holder may still record how it ended, once. Its other columns stay.
 create or replace function ledger.refuse_change_of_attempt() returns trigger
 language plpgsql set search_path = pg_catalog, pg_temp
 as $$
@@ -32,8 +32,7 @@ end
 $$;
 
 comment on function ledger.refuse_change_of_attempt is
-  'Trigger: refuse to change an attempt that has ended, but for one that was lost, of which its holder may still '
-  'tell.';
+  'Trigger: refuse to change an attempt that has ended, except that the holder of a lost attempt may record its end.';
 
 create or replace trigger terminal_trials_do_not_change before update or delete on ledger.trial
   for each row when (old.state in ('complete', 'failed', 'cancelled')) execute function ledger.refuse_change();

@@ -1,4 +1,4 @@
--- A dataset never changes: what studies found was found with it. It is removed with the last study that uses it.
+-- A dataset never changes, since the results of studies depend on it. It is removed with the last study that uses it.
 create or replace function ledger.refuse_change_of_dataset() returns trigger
 language plpgsql set search_path = pg_catalog, pg_temp
 as $$

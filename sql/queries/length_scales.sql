@@ -19,7 +19,7 @@ placed as (
   select *, 1 + sum(columns) over (partition by study order by place) - columns as first,
     sum(columns) over (partition by study) + 2 as length
   from dimensions)
-select iterations.study, iterations.number as iteration, (iterations.surrogate ->> 'points')::int as fitted_to,
+select iterations.study, iterations.number as iteration, (iterations.surrogate ->> 'observations')::int as fitted_to,
   placed.parameter, round(min(exp((iterations.surrogate -> 'theta' ->> place_in_theta::int)::float8))::numeric, 3)
     as length_scale
 from ledger.iterations

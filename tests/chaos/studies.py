@@ -73,7 +73,8 @@ class Plan:
 def program(folder: Path, *, trial_seconds: float, **variables: str) -> Program:
     """Return the program `ledger` with a separate home folder and the path of the objective."""
     folder.mkdir(parents=True, exist_ok=True)
-    return Program(folder, PYTHONPATH=str(ROOT), CHAOS_TRIAL_SECONDS=str(trial_seconds), **variables)
+    own = {"PYTHONPATH": str(ROOT), "CHAOS_TRIAL_SECONDS": str(trial_seconds)}
+    return Program(folder, is_new=False, **own, **variables)
 
 
 def undisturbed(plan: Plan, folder: Path, *, workers: int = 1, iterations: int | None = None) -> list[Result]:

@@ -265,7 +265,7 @@ def test_a_retry_says_how_a_study_that_has_ended_goes_on(there, db, connection):
 
 
 def test_workers_are_listed_with_their_trials_and_states(there, connection, advance):
-    assert there("worker", "list")[1] == "no workers yet: `ledger worker` starts one\n"
+    assert there("worker", "list")[1] == "no worker has started yet: `ledger worker` starts one\n"
     for name in ("idle", "trains", "left", "lost"):
         protocol.announce(connection, name, "host", 7, {})
     protocol.announce(connection, "left", "host", 7, {}, stopped=True)
@@ -321,7 +321,7 @@ def propose(db: Connection) -> None:
 
 def test_a_study_is_verified_and_the_first_difference_named(run, url, db, connection, monkeypatch):
     monkeypatch.setenv("DATABASE_URL", url)
-    assert "is exit code 1" in run("verify", "--help")[1]
+    assert "exit code 1" in run("verify", "--help")[1]
     propose(db)
     code, out, error = run("verify", "s")
     assert (code, error) == (0, "")

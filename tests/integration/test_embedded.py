@@ -111,7 +111,7 @@ def test_the_server_is_durable_and_only_its_owner_can_reach_it(home):
 
 
 def test_the_environment_does_not_change_the_server_or_its_url(home, monkeypatch):
-    for name, value in {"PGPORT": "1", "PGDATA": "/nowhere", "PGHOST": "nowhere", "PGUSER": "nobody"}.items():
+    for name, value in {"PGPORT": "1", "PGDATA": "/nowhere", "PGHOST": "nowhere", "PGUSER": "unknown"}.items():
         monkeypatch.setenv(name, value)
     with embedded.running(home, create=False) as url:
         assert ask(url, "SELECT answer FROM kept") == 42

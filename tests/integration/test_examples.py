@@ -28,7 +28,7 @@ def database(servers: Any) -> str:
             sql.SQL("create database examples template {}").format(sql.Identifier(servers.template(server)))
         )
     url = make_conninfo(server, dbname="examples")
-    ledger.Study(parabola, name="parabola", iterations=3, batch_size=2, database=url).run(workers=2)
+    ledger.Study(parabola, name="parabola", trials=6, batch_size=2, database=url).run(workers=2)
     with engine(url).connect() as connection:
         views.enable(connection)
     return url

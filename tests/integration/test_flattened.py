@@ -63,7 +63,7 @@ def test_each_parameter_and_metric_is_a_column_in_its_type(db, connection):
     assert [trial["C"] for trial in table(connection, "s")] == [0.01, 10.0]
     protocol.complete(connection, take(connection), 0.25, {"accuracy": 0.75, "note": "good", "folds": [1, 2]}, 1.5)
     made = studies.flatten(db, row)
-    assert (made.name, len(made.columns), made.left_out) == ("study:s", 8, [])
+    assert (made.name, len(made.columns), made.omitted) == ("study:s", 8, [])
     expected = {"trial": "integer", "iteration": "integer", "state": "text"}
     expected |= {"loss": "double precision", "seconds": "double precision"}
     expected |= {"C": "double precision", "depth": "bigint", "kernel": "text", "shrinking": "boolean", "bins": "bigint"}
@@ -151,11 +151,11 @@ def test_a_view_leaves_metrics_out_and_refuses_too_many_parameters(db, connectio
     row = study_of(db, SPACE, POINTS)
     protocol.complete(connection, take(connection), 0.5, {f"m{index:04}": index for index in range(1600)}, 1.0)
     made = studies.flatten(db, row)
-    assert made.left_out == [f"m{index:04}" for index in range(1590, 1600)]
+    assert made.omitted == [f"m{index:04}" for index in range(1590, 1600)]
     assert table(connection, "s")[0]["m1589"] == 1589
     wide = [{"name": f"x{index}", "type": "integer", "low": 0, "high": 1, "prior": "uniform"} for index in range(1600)]
     row = study_of(db, wide, [{one["name"]: 0 for one in wide}], "wide")
-    with pytest.raises(LedgerError, match="study wide has 1600 parameters, and a view has room for 1595"):
+    with pytest.raises(LedgerError, match="study wide has 1600 parameters, but a view has at most 1595"):
         studies.flatten(db, row)
 
 

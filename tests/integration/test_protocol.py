@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 
 from ledger.database import managing, protocol, studies, trials
 from ledger.database.connection import ENDED
-from ledger.database.retry import Patience
+from ledger.database.retry import RetryPolicy
 from ledger.database.session import Session
 from tests.integration.ledgers import attempt, claim_one, finish, make_study, propose, spec, take, trial
 
@@ -412,7 +412,7 @@ def test_a_claim_sent_again_while_the_first_is_being_committed_waits_for_its_tri
 
 def test_a_worker_behind_a_pooler_goes_on_without_prepared_statements(db, url):
     make_study(db, trials=9)
-    session = Session(url, "ledger worker", 10.0, Patience(60), protocol.listen, lambda seconds: None)
+    session = Session(url, "ledger worker", 10.0, RetryPolicy(60), protocol.listen, lambda seconds: None)
     taken = []
     for number in range(9):
         held = session.call(claim_one, "s", uuid.uuid4(), "w")
@@ -504,7 +504,7 @@ def test_trials_released_together_are_answered_one_by_one(db, connection):
 
 def test_the_calls_of_the_hot_path_are_prepared_and_prepared_anew_after_a_loss(db, url):
     make_study(db, trials=40)
-    session = Session(url, "ledger worker", 10.0, Patience(60), protocol.listen, lambda seconds: None)
+    session = Session(url, "ledger worker", 10.0, RetryPolicy(60), protocol.listen, lambda seconds: None)
     for _connection in range(2):
         for _ in range(10):
             (held,) = session.call(protocol.claim, "s", claims(1), "w")

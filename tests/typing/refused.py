@@ -25,6 +25,7 @@ def unknown_names() -> None:
 def wrong_arguments() -> None:
     ledger.Study(loss, "s")  # type: ignore[call-arg]
     ledger.Study("module:loss")  # type: ignore[arg-type]
+    ledger.Study(loss, trials="20")  # type: ignore[arg-type]
     ledger.Study(loss, batch_size="4")  # type: ignore[arg-type]
     ledger.Study(loss, mode="stady")  # type: ignore[arg-type]
     ledger.Study(loss, optimizer={"base_estimatr": "RF"})  # type: ignore[arg-type]

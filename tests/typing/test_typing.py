@@ -1,4 +1,4 @@
-"""What type checkers see of the package, installed in a user's environment."""
+"""Types of the package as type checkers see them in an environment of a user."""
 
 import shutil
 import subprocess

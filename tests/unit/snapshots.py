@@ -7,7 +7,7 @@ from typing import Any
 
 from ledger.database.rows import AttemptRow, IterationRow, StudyRow, TrialRow
 from ledger.database.transfer import Snapshot
-from ledger.proposals import propose, recall
+from ledger.proposals import ProposalInput, proposal_input, propose
 from ledger.study.spec import StudySpec
 from tests.integration.ledgers import LIMITS
 
@@ -56,7 +56,7 @@ def snapshot(
     trials: list[TrialRow] = []
     attempts: list[AttemptRow] = []
     count = iterations * batch_size
-    values = propose(study, 0, 0, count, recall([], 0, 0, None)).points if count else []
+    values = propose(study, 0, 0, count, ProposalInput()).points if count else []
     for number, params in enumerate(values):
         state = "failed" if number in failed else "pending" if number in pending else "complete"
         start = BEGUN + timedelta(seconds=(number // workers) * 2)
@@ -97,7 +97,7 @@ def snapshot(
         is_told = not any(trial.iteration == number and trial.state == "pending" for trial in trials)
         surrogate = None
         if modelled and number == iterations - 1 and number > 0:
-            surrogate = propose(study, number, 0, 1, recall(trials, number, 0, None)).surrogate
+            surrogate = propose(study, number, 0, 1, proposal_input(trials, number, 0, None)).surrogate
         asked.append(
             IterationRow(
                 number=number,

@@ -9,7 +9,7 @@ import pytest
 from benchmarks import growth, report
 from benchmarks.quality import analysis, methods, models, runs
 from benchmarks.quality.functions import FUNCTIONS
-from ledger.study.space import Categorical, Integer, Real
+from ledger.study.dimensions import Categorical, Integer, Real
 
 
 def record(function="branin", method="ours", seed=0, loss=1.0, version="1", **facts):

@@ -11,7 +11,9 @@ from sklearn.base import clone
 from skopt.learning.gaussian_process.kernels import RBF, ConstantKernel, HammingKernel, Matern
 
 from ledger.optimizer import gaussian_process
-from ledger.optimizer.gaussian_process import GaussianProcessRegressor, Screen, profile, standardise
+from ledger.optimizer.gaussian_process import GaussianProcessRegressor, standardise
+from ledger.optimizer.kernels import covariance, known_kernel
+from ledger.optimizer.posterior import GaussianPredictions, cholesky
 
 SETTINGS = {"normalize_y": True, "noise": "gaussian", "n_restarts_optimizer": 2, "random_state": 3}
 
@@ -40,9 +42,9 @@ def one_hot(size, seed=0, noise=0.1):
 def likelihood_of(model, points, values, *, hyperprior=False):
     kernel = model.kernel + skopt.learning.gaussian_process.kernels.WhiteKernel()
     standardised, _, _ = standardise(values)
-    shape = profile(kernel)
-    assert shape is not None
-    return kernel, gaussian_process._Likelihood(shape, points, standardised, float(model.alpha), hyperprior)
+    known = known_kernel(kernel)
+    assert known is not None
+    return kernel, gaussian_process._Likelihood(known, points, standardised, float(model.alpha), hyperprior)
 
 
 @pytest.mark.parametrize("case", ["matern", "hamming", "one length scale"])
@@ -147,18 +149,18 @@ def test_an_added_value_gives_the_posterior_of_all_values(case):
     settings, (points, values) = (matern(3), smooth(30, 3)) if case == "matern" else (hamming(7), one_hot(30))
     fitted = GaussianProcessRegressor(**settings).fit(points[:22], values[:22]).posterior_
     others = points[::2] + (0.01 if case == "matern" else 0.0)
-    screen, grown = Screen(fitted, others), fitted
+    predictions, grown = GaussianPredictions(fitted, others), fitted
     for point, value in zip(points[22:], values[22:], strict=True):
-        screen.add(point, value)
+        predictions.add(point, value)
         grown = grown.extended(point, value)
-    covariance = fitted.amplitude * fitted.profile.value(gaussian_process._distances(points, points, fitted.weights))
-    factor = np.linalg.cholesky(covariance + fitted.noise * np.eye(len(points)))
+    without_noise = covariance(fitted.kernel, fitted.weights, fitted.amplitude, points, points)
+    factor = np.linalg.cholesky(without_noise + fitted.noise * np.eye(len(points)))
     solved = np.linalg.solve(factor, (values - fitted.mean) / fitted.scale)
     np.testing.assert_allclose(grown.factor, factor, atol=1e-8)
     np.testing.assert_allclose(grown.solved, solved, atol=1e-6)
-    for mine, expected in zip(screen.predict(), grown.predict(others), strict=True):
+    for mine, expected in zip(predictions.predict(), grown.predict(others), strict=True):
         np.testing.assert_allclose(mine, expected, rtol=1e-6, atol=1e-6)
-    np.testing.assert_allclose(screen.mean_at(others), grown.predict(others)[0])
+    np.testing.assert_allclose(predictions.mean_at(others), grown.predict(others)[0])
 
 
 def test_gradients_are_those_of_the_predictions():
@@ -239,11 +241,11 @@ def test_nearly_equal_points_are_fitted():
 
 def test_a_covariance_without_noise_gets_some():
     singular = np.ones((50, 50))
-    factor, noise = gaussian_process._factor(singular, 0.0)
+    factor, noise = cholesky(singular, 0.0)
     assert 0 < noise <= 1e-4
     np.testing.assert_allclose(factor @ factor.T, singular + noise * np.eye(50), atol=1e-12)
     with pytest.raises(np.linalg.LinAlgError, match="2 points is not positive definite"):
-        gaussian_process._factor(np.array([[1.0, 2.0], [2.0, 1.0]]), 0.0)
+        cholesky(np.array([[1.0, 2.0], [2.0, 1.0]]), 0.0)
 
 
 def test_a_large_history_has_its_kernel_fitted_to_a_sample(monkeypatch):

@@ -47,8 +47,8 @@ def test_a_trainer_imports_the_library_of_its_model_alone(model, params, library
             ["skopt", "sklearn", "numpy", "scipy", "psycopg", "sqlalchemy", "alembic", "pydantic", "click"],
         ),
         ("import ledger.objectives", ["sklearn", "xgboost", "lightgbm", "numpy", "scipy", "skopt"]),
-        ("import ledger.manager.batch, ledger.manager.steady", ["xgboost", "lightgbm", "pandas", "pyarrow"]),
-        ("import ledger.database.store", ["skopt", "sklearn", "numpy"]),
+        ("import ledger.manager.loop", ["xgboost", "lightgbm"]),
+        ("import ledger.database.managing, ledger.database.reads", ["skopt", "sklearn", "numpy"]),
         ("import ledger.optimizer", ["psycopg", "sqlalchemy", "xgboost", "lightgbm"]),
         (
             "import ledger.cli.status, ledger.cli.study, ledger.terminal.live",
@@ -74,14 +74,49 @@ def test_modules_import_nothing_that_they_do_not_need(statement, unwanted):
     assert loaded(statement, unwanted) == []
 
 
-def test_pandas_works_with_scikit_learn_after_the_optimizer_import():
+MANAGED = """
+import atexit, os, sys
+from ledger.cli import main
+atexit.register(lambda: print("loaded", *sorted({"skopt", "pandas", "pyarrow"} & set(sys.modules))))
+sys.argv = ["ledger", *sys.argv[1:], "--database-url", "postgresql://127.0.0.1:1/none"]
+main()
+"""
+
+
+@pytest.mark.parametrize("command", ["run", "manager", "resume s"])
+def test_a_command_that_manages_a_study_imports_no_pandas(command):
+    program = [sys.executable, "-c", MANAGED, *command.split()]
+    ended = subprocess.run(program, capture_output=True, text=True)
+    assert ended.stdout.splitlines()[-1] == "loaded skopt", ended.stderr
+
+
+def test_pandas_works_with_scikit_learn_after_it_was_hidden():
     code = (
-        "import ledger.optimizer, pandas; from sklearn.preprocessing import StandardScaler;"
-        "scaler = StandardScaler().set_output(transform='pandas');"
+        "from ledger.cli.without_pandas import without_pandas\n"
+        "with without_pandas(): import ledger.optimizer\n"
+        "import pandas; from sklearn.preprocessing import StandardScaler\n"
+        "scaler = StandardScaler().set_output(transform='pandas')\n"
         "print(scaler.fit_transform(pandas.DataFrame({'a': [1.0, 3.0]}))['a'].tolist())"
     )
     output = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
     assert output == "[-1.0, 1.0]\n"
+
+
+HIDDEN = """
+import sys
+found = set()
+class Finder:
+    def find_spec(self, *arguments):
+        found.update(name for name, module in sys.modules.items() if module is None)
+sys.meta_path.insert(0, Finder())
+import ledger.optimizer, ledger.proposals, ledger.api
+print(found)
+"""
+
+
+def test_the_library_hides_no_module_while_it_is_imported():
+    output = subprocess.run([sys.executable, "-c", HIDDEN], check=True, capture_output=True, text=True).stdout
+    assert output == "set()\n"
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -32,7 +32,7 @@ def make(root, tmp_path):
 
 def needed(requirements, extras=frozenset()):
     """The names of the packages that requirements bring in, with those that these need in turn."""
-    found = {}
+    found: dict[str, set[str]] = {}
     waiting = [(Requirement(text), extras) for text in requirements]
     while waiting:
         requirement, of = waiting.pop()

@@ -1,4 +1,4 @@
-"""skopt's tests of ask and tell, and which of ours stands for each, for GPs and both forests.
+"""Tests that stand for skopt's tests of ask and tell, for GPs and both forests; a table says which for which.
 
 The names are those of `skopt/tests/test_optimizer.py` and `skopt/tests/test_parallel_cl.py` of scikit-optimize 0.10.
 """
@@ -14,6 +14,7 @@ from sklearn.multioutput import MultiOutputRegressor
 from skopt.space import Categorical, Integer, Real
 
 from ledger.optimizer import Optimizer
+from tests.unit.estimators import small
 
 UPSTREAM = {
     "test_optimizer.py": {
@@ -53,13 +54,17 @@ forests = pytest.mark.parametrize("estimator", ["RF", "ET"])
 strategies = pytest.mark.parametrize("strategy", ["cl_min", "cl_mean", "cl_max"])
 
 
+# Candidates enough for what is tested, at a twentieth of the time.
+FEW = {"acq_optimizer_kwargs": {"n_points": 500}}
+
+
 def line(estimator, **settings):
-    return Optimizer([(-2.0, 2.0)], estimator, **{"n_initial_points": 1, "random_state": 1, **settings})
+    return Optimizer([(-2.0, 2.0)], small(estimator), **{"n_initial_points": 1, "random_state": 1, **FEW, **settings})
 
 
 def plane(estimator, **settings):
     dimensions = [Real(-5.0, 10.0), Real(0.0, 15.0)]
-    return Optimizer(dimensions, estimator, **{"n_initial_points": 4, "random_state": 1, **settings})
+    return Optimizer(dimensions, small(estimator), **{"n_initial_points": 4, "random_state": 1, **FEW, **settings})
 
 
 def branin(points):
@@ -164,7 +169,7 @@ def test_forests_have_no_gradients(estimator):
 @estimators
 @pytest.mark.parametrize("acq_func", ["EIps", "PIps"])
 def test_losses_come_with_times(estimator, acq_func):
-    optimizer = line(estimator, acq_func=acq_func, n_initial_points=2)
+    optimizer = Optimizer([(-2.0, 2.0)], estimator, acq_func=acq_func, n_initial_points=2, random_state=1)
     first = optimizer.ask()
     optimizer.tell(first, (skopt.benchmarks.bench1(first), 1.0))
     second = optimizer.ask()
@@ -219,7 +224,7 @@ def test_an_unknown_estimator_is_refused():
 @pytest.mark.parametrize("estimator", ["GP", "RF", "ET", "gp", "rf", "et"])
 @pytest.mark.parametrize("n_jobs", [1, -1])
 def test_estimators_are_known_by_name(estimator, n_jobs):
-    optimizer = line(estimator, n_initial_points=2, acq_func="EI", n_jobs=n_jobs)
+    optimizer = Optimizer([(-2.0, 2.0)], estimator, n_initial_points=2, random_state=1, acq_func="EI", n_jobs=n_jobs)
     result = optimizer.run(lambda x: x[0] ** 2, n_iter=3)
     assert len(result.x_iters) == 3
 
@@ -265,7 +270,7 @@ def test_names_of_dimensions_are_kept(estimator):
 def test_a_space_of_choices_alone(estimator, kind):
     choices = [kind(one) for one in range(2, 12)]
     dimensions = [Categorical(choices, transform="onehot"), Categorical(choices, transform="onehot")]
-    optimizer = Optimizer(dimensions, estimator, random_state=1)
+    optimizer = Optimizer(dimensions, small(estimator), random_state=1)
     for number in range(15):
         result = optimizer.tell(optimizer.ask(), 12 * number)
     assert len(result.x_iters) == 15
@@ -286,7 +291,10 @@ def test_a_space_of_choices_alone(estimator, kind):
 def test_a_space_of_choices_alone_and_another_kernel(estimator):
     dimensions = [Categorical([1, 2, 3], transform="onehot"), Categorical([4, 5, 6], transform="onehot")]
     search = "sampling" if hasattr(estimator, "criterion") else "lbfgs"
-    optimizer = Optimizer(dimensions, estimator, n_initial_points=5, random_state=1, acq_optimizer=search)
+    few = FEW["acq_optimizer_kwargs"]
+    optimizer = Optimizer(
+        dimensions, estimator, n_initial_points=5, random_state=1, acq_optimizer=search, acq_optimizer_kwargs=few
+    )
     for _ in range(2):
         batch = optimizer.ask(n_points=4)
         assert len(batch) == 4
@@ -334,7 +342,7 @@ def test_a_batch_asked_again_is_the_same(estimator, strategy):
 @strategies
 def test_runs_are_reproducible(estimator, strategy):
     first, second = plane(estimator), plane(estimator)
-    for _ in range(4):
+    for _ in range(3):
         batch = first.ask(4, strategy)
         assert second.ask(4, strategy) == batch
         for optimizer in (first, second):

@@ -7,7 +7,7 @@ import tomllib
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from ledger.study.space import LARGEST_INTEGER
+from ledger.study.dimensions import LARGEST_INTEGER
 from ledger.terminal.paste import as_python, as_toml
 
 # the values that jsonb can store

@@ -14,7 +14,7 @@ import pytest
 
 import ledger
 from ledger.optuna import storage
-from ledger.study import arguments, spec
+from ledger.study import arguments, dimensions, spec
 
 CALLABLES: list[Callable[..., Any]] = [
     ledger.objective,
@@ -76,15 +76,19 @@ def test_an_unknown_argument_is_refused_with_the_nearest(function: Any, argument
     assert str(refused.value) == message
 
 
+def test_a_study_has_one_budget() -> None:
+    ledger.Study(loss, trials=7, batch_size=4)
+    with pytest.raises(ledger.UsageError, match="iterations and trials exclude each other; leave one out"):
+        ledger.Study(loss, iterations=3, trials=7)
+
+
 def test_types_of_options_are_those_of_the_study_file() -> None:
     for options, model in (
         (ledger.OptimizerOptions, spec.OptimizerSettings),
         (ledger.LimitOptions, spec.Limits),
     ):
         assert [*get_type_hints(options)] == [*model.model_fields]
-    assert get_args(arguments.BaseEstimator) == spec.BASE_ESTIMATORS
-    assert get_args(arguments.AcquisitionFunction) == spec.ACQ_FUNCS
-    assert get_args(arguments.Mode) == get_args(spec.Mode)
+    assert get_args(arguments.Prior) == dimensions.PRIORS
 
 
 @pytest.mark.parametrize("function", CALLABLES, ids=lambda function: function.__qualname__)

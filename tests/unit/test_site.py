@@ -1,4 +1,4 @@
-"""What the documentation site makes of the pages, and the list of the Python API."""
+"""Pages of the documentation site, and the list of the Python API."""
 
 import re
 import runpy

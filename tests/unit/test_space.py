@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ledger.errors import UsageError
-from ledger.study.space import Categorical, Integer, Real, Space
+from ledger.study.dimensions import Categorical, Integer, Real
+from ledger.study.space import Space
 
 REAL = {"type": "real", "low": 1e-3, "high": 1e3}
 INTEGER = {"type": "integer", "low": 1, "high": 10}

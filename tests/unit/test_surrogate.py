@@ -7,8 +7,8 @@ import pytest
 from numpy.testing import assert_allclose
 
 from ledger.optimizer.gaussian_process import GaussianProcessRegressor
-from ledger.proposals import Observation, Past, Surrogate, propose
-from ledger.proposals.searched import SearchedSpace
+from ledger.proposals import Observation, ProposalInput, Surrogate, propose
+from ledger.proposals.searched_space import SearchedSpace
 from ledger.study.spec import StudySpec
 from tests.unit.snapshots import SPACE, loss, snapshot
 
@@ -19,8 +19,8 @@ def told(estimator="GP", trials=60, space=None, of=loss, failed=()):
     study = StudySpec.from_spec("s", 20, spec)
     points = SearchedSpace(study.space).random(trials, 3)
     history = [Observation(one, None if n in failed else of(one), 1.0) for n, one in enumerate(points)]
-    recorded = propose(study, 9, 0, 1, Past(history)).surrogate
-    past = Past(history, surrogate=recorded)
+    recorded = propose(study, 9, 0, 1, ProposalInput(history)).surrogate
+    past = ProposalInput(history, surrogate=recorded)
     return Surrogate(study, past, 10), past
 
 
@@ -30,7 +30,7 @@ def test_the_kernel_is_the_recorded_one():
     assert isinstance(surrogate._model, GaussianProcessRegressor)
     assert_allclose(surrogate._model.theta_, past.surrogate["theta"])
     assert surrogate._model.evaluations_ == 0, "nothing is fitted"
-    assert (surrogate.points, surrogate.known) == (60, 60)
+    assert (surrogate.observations, surrogate.known) == (60, 60)
 
 
 def test_partial_dependence_is_the_function_where_it_is_additive():
@@ -51,7 +51,7 @@ def test_partial_dependence_is_the_function_where_it_is_additive():
 def test_the_deviation_of_a_partial_dependence_is_that_of_the_posterior():
     surrogate, _ = told(trials=12)
     groups = np.random.default_rng(1).uniform(size=(3, 20, len(surrogate._columns.bounds)))
-    mean, deviation = surrogate._of_averages(groups)
+    mean, deviation = surrogate._averages(groups)
     for index, points in enumerate(groups):
         means, covariance = surrogate._model.predict(points, return_cov=True)
         assert_allclose(mean[index], means.mean(), rtol=1e-6)
@@ -114,4 +114,4 @@ def test_equal_losses_make_no_parameter_important():
 
 def test_a_study_of_many_trials_is_told_as_the_optimizer_is():
     surrogate, _ = told(trials=1_600)
-    assert (surrogate.points, surrogate.known) == (1_600, 1_500)
+    assert (surrogate.observations, surrogate.known) == (1_600, 1_500)

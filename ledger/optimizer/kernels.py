@@ -1,0 +1,157 @@
+"""The kernels of skopt's Gaussian processes, as functions of a scaled squared distance."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from skopt.learning.gaussian_process.kernels import ConstantKernel, HammingKernel, Matern, Product, Sum, WhiteKernel
+
+Array = NDArray[np.float64]
+
+# Points whose covariances are computed at once, so that they stay in the processor's cache.
+BLOCK = 64
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """A correlation as a function of ``t = sum(length_scale ** exponent * difference ** 2)`` over the dimensions.
+
+    Attributes
+    ----------
+    value : callable
+        Returns the correlations at an array `t`; 1 at 0.
+    value_and_slope : callable
+        Returns also their derivatives by `t`.
+    exponent : int
+        -2 where a length scale is a length, 1 where it is a weight.
+    against_short : float
+        The hyperprior's weight of short length scales; see `GaussianProcessRegressor`.
+    """
+
+    value: Callable[[Array], Array]
+    value_and_slope: Callable[[Array], tuple[Array, Array]]
+    exponent: int
+    against_short: float
+
+    def weights(self, length_scales: Array, dimensions: int) -> Array:
+        """Return the weight of each dimension in `t`, of shape (dimensions,), from one length scale for all or each."""
+        weights = length_scales.astype(float) ** self.exponent
+        return weights if len(weights) == dimensions else np.full(dimensions, weights[0])
+
+
+def known_kernel(kernel: Any) -> Kernel | None:
+    """Return the correlation of skopt's own GP kernel, an amplitude times a Matern 5/2 or a Hamming kernel.
+
+    Parameters
+    ----------
+    kernel : skopt.learning.gaussian_process.kernels.Kernel
+        With or without a `WhiteKernel` added to it.
+
+    Returns
+    -------
+    Kernel or None
+        None for any other kernel, and where one of its parameters is fixed.
+
+    Examples
+    --------
+    >>> from skopt.learning.gaussian_process.kernels import RBF, ConstantKernel, Matern
+    >>> known_kernel(ConstantKernel(1.0) * Matern(nu=2.5)).exponent
+    -2
+    >>> known_kernel(ConstantKernel(1.0) * RBF()) is None
+    True
+    """
+    if isinstance(kernel, Sum) and isinstance(kernel.k2, WhiteKernel):
+        if any(parameter.fixed for parameter in kernel.hyperparameters):
+            return None
+        kernel = kernel.k1
+    if not (isinstance(kernel, Product) and isinstance(kernel.k1, ConstantKernel)):
+        return None
+    if any(parameter.fixed for parameter in kernel.hyperparameters):
+        return None
+    if isinstance(kernel.k2, Matern) and kernel.k2.nu != 2.5:
+        return None
+    return _KNOWN.get(type(kernel.k2))
+
+
+def squared_distances(a: Array, b: Array, weights: Array) -> Array:
+    """Return the weighted squared distances of the rows of `a` to those of `b`, by one matrix product.
+
+    Parameters
+    ----------
+    a : array of shape (n, dimensions)
+    b : array of shape (m, dimensions)
+    weights : array of shape (dimensions,)
+
+    Returns
+    -------
+    array of shape (n, m)
+        Not negative.
+    """
+    # w . (a - b)^2 = -2 (w a) . b + (w a) . a + w . b^2
+    scaled = a * weights
+    t = scaled @ b.T
+    t *= -2.0
+    t += np.einsum("ij,ij->i", scaled, a)[:, None]
+    t += ((b**2) @ weights)[None, :]
+    return np.maximum(t, 0.0, out=t)
+
+
+def covariance(kernel: Kernel, weights: Array, amplitude: float, a: Array, b: Array) -> Array:
+    """Return the covariance of the function at the rows of `a` with that at the rows of `b`, without noise.
+
+    Parameters
+    ----------
+    kernel : Kernel
+    weights : array of shape (dimensions,)
+    amplitude : float
+        The variance at any point.
+    a : array of shape (n, dimensions)
+    b : array of shape (m, dimensions)
+
+    Returns
+    -------
+    array of shape (n, m)
+    """
+    result = np.empty((len(a), len(b)))
+    for start in range(0, len(a), BLOCK):
+        block = kernel.value(squared_distances(a[start : start + BLOCK], b, weights))
+        np.multiply(block, amplitude, out=result[start : start + BLOCK])
+    return result
+
+
+def _matern(t: Array) -> Array:
+    # (1 + r + r^2 / 3) exp(-r), where r^2 = 5 t: Rasmussen and Williams 2006, equation 4.17
+    root = np.sqrt(5.0 * t)
+    return np.asarray((1.0 + root + root * root * (1.0 / 3.0)) * np.exp(-root))
+
+
+def _matern_and_slope(t: Array) -> tuple[Array, Array]:
+    # by t: -5/6 (1 + r) exp(-r); in place, because the arrays are those of all pairs of points
+    root = np.sqrt(5.0 * t)
+    decay = np.exp(-root)
+    slope = 1.0 + root
+    root *= root
+    root *= 1.0 / 3.0
+    root += slope
+    root *= decay
+    slope *= decay
+    slope *= -5.0 / 6.0
+    return root, slope
+
+
+def _hamming(t: Array) -> Array:
+    return np.exp(-t)
+
+
+def _hamming_and_slope(t: Array) -> tuple[Array, Array]:
+    value = _hamming(t)
+    return value, -value
+
+
+# One-hot columns differ by 0 or 1, so that the square of a difference is the difference.
+_KNOWN = {
+    Matern: Kernel(_matern, _matern_and_slope, -2, 0.01),
+    HammingKernel: Kernel(_hamming, _hamming_and_slope, 1, 0.1),
+}

@@ -1,0 +1,139 @@
+"""Observations of a study, and the input that a proposal is made from."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+
+@dataclass(frozen=True)
+class Observation:
+    """A trial that has ended.
+
+    Parameters
+    ----------
+    params : mapping
+        From the parameters' names to their values.
+    loss : float or None
+        Finite; None where the trial failed.
+    seconds : float or None
+        How long it trained; None where that is not known.
+
+    Examples
+    --------
+    >>> Observation({"C": 1.0}, loss=0.25, seconds=3.5).loss
+    0.25
+    """
+
+    params: Mapping[str, Any]
+    loss: float | None
+    seconds: float | None
+
+
+@dataclass(frozen=True)
+class ProposalInput:
+    """All that the points of one round of an iteration depend on, beside the study.
+
+    Parameters
+    ----------
+    observations : sequence of Observation
+        The trials that have ended; in trial order, or in steady mode in the order in which the manager saw them end.
+    excluded : sequence of mapping
+        Parameters of other trials of the study, whose loss is not known. They are not proposed again.
+    in_flight : sequence of mapping
+        In steady mode, parameters of the trials that have not ended, in trial order. They get the constant liar's
+        value.
+    surrogate : mapping or None
+        The `Proposal.surrogate` that was recorded last: the next fit of a kernel begins from it.
+
+    Examples
+    --------
+    >>> given = ProposalInput([Observation({"C": 1.0}, 0.25, 3.5), Observation({"C": 9.0}, None, None)])
+    >>> len(given.observations), given.surrogate
+    (2, None)
+    """
+
+    observations: Sequence[Observation] = ()
+    excluded: Sequence[Mapping[str, Any]] = ()
+    in_flight: Sequence[Mapping[str, Any]] = ()
+    surrogate: Mapping[str, Any] | None = None
+
+
+class RecordedTrial(Protocol):
+    """What `proposal_input` reads of a trial."""
+
+    @property
+    def number(self) -> int: ...
+    @property
+    def iteration(self) -> int: ...
+    @property
+    def round(self) -> int: ...
+    @property
+    def params(self) -> Mapping[str, Any]: ...
+    @property
+    def state(self) -> str: ...
+    @property
+    def loss(self) -> float | None: ...
+    @property
+    def seconds(self) -> float | None: ...
+    @property
+    def retry_of(self) -> int | None: ...
+
+
+def proposal_input(
+    trials: Sequence[RecordedTrial],
+    iteration: int,
+    round: int,
+    surrogate: Mapping[str, Any] | None,
+    seen: Sequence[int] | None = None,
+) -> ProposalInput:
+    """Return the input of one round of an iteration.
+
+    In batch mode the trials of earlier iterations are observations; they do not change any more. Those of earlier
+    rounds of the iteration are excluded. In steady mode the trials that the manager saw end are observations, and the
+    remaining trials of earlier iterations are in flight.
+
+    A trial that was retried is left out where its retry is an observation. A cancelled trial is excluded, since its
+    loss is not known.
+
+    Parameters
+    ----------
+    trials : sequence of RecordedTrial
+        The study's trials in order of their numbers; later ones are ignored.
+    iteration, round : int
+        From 0.
+    surrogate : mapping or None
+        The last one that was recorded with an earlier iteration.
+    seen : sequence of int, optional
+        In steady mode, the numbers of the trials that the manager saw end, in that order.
+
+    Returns
+    -------
+    ProposalInput
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> ended = SimpleNamespace(
+    ...     number=0, iteration=0, round=0, params={"C": 1.0}, state="complete", loss=0.25, seconds=3.5, retry_of=None
+    ... )
+    >>> proposal_input([ended], iteration=1, round=0, surrogate=None).observations
+    [Observation(params={'C': 1.0}, loss=0.25, seconds=3.5)]
+    >>> proposal_input([ended], iteration=1, round=0, surrogate=None, seen=[]).in_flight
+    [{'C': 1.0}]
+    """
+    earlier = [trial for trial in trials if trial.iteration < iteration]
+    ended = earlier if seen is None else [trials[number] for number in seen]
+    retried = {trial.retry_of for trial in ended}
+    counted = [trial for trial in ended if trial.number not in retried]
+    numbers = set() if seen is None else set(seen)
+    return ProposalInput(
+        observations=[
+            Observation(trial.params, trial.loss, trial.seconds) for trial in counted if trial.state != "cancelled"
+        ],
+        excluded=[
+            *(trial.params for trial in counted if trial.state == "cancelled"),
+            *(trial.params for trial in trials if trial.iteration == iteration and trial.round < round),
+        ],
+        in_flight=[] if seen is None else [trial.params for trial in earlier if trial.number not in numbers],
+        surrogate=surrogate,
+    )

@@ -1,0 +1,240 @@
+"""A study's space as skopt searches it.
+
+Real parameters are given to skopt as shares of their range, in [0, 1], and choices as their index; a parameter with
+one value is not given. This avoids five faults of skopt: values that a log and its inverse carry past a bound, choices
+that numpy converts, choices of one that it cannot encode, points that count as equal because they are less than 1e-8
+apart, and forests that clip a log-uniform integer to bounds of another scale.
+"""
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import skopt.space
+from numpy.typing import NDArray
+from skopt.utils import normalize_dimensions
+
+from ledger.study.dimensions import Categorical, Dimension, Integer, Real
+from ledger.study.space import Space
+
+Array = NDArray[np.float64]
+
+
+class SearchedDimension(ABC):
+    """A dimension of a study, and the skopt dimension that stands for it.
+
+    Parameters
+    ----------
+    dimension : Dimension
+        With more than one value.
+
+    Attributes
+    ----------
+    name : str
+        The parameter's name.
+    is_categorical : bool
+        Whether skopt encodes it one-hot.
+    """
+
+    is_categorical = False
+
+    def __init__(self, dimension: Any) -> None:
+        self._dimension = dimension
+        self.name: str = dimension.name
+
+    @abstractmethod
+    def skopt(self) -> Any:
+        """Return a new skopt dimension."""
+
+    @abstractmethod
+    def to_skopt(self, value: Any) -> Any:
+        """Return skopt's value for a parameter's value."""
+
+    @abstractmethod
+    def from_skopt(self, value: Any) -> Any:
+        """Return the parameter's value, in its plain Python type, for a value of skopt's."""
+
+    @abstractmethod
+    def quantiles(self, shares: Array) -> NDArray[Any]:
+        """Return skopt's values at quantiles, in [0, 1], of the prior."""
+
+    def grid(self, size: int) -> NDArray[Any]:
+        """Return at most `size` of skopt's values from one end of the range to the other, or each choice; in order."""
+        return np.unique(self.quantiles(np.linspace(0, 1, size)))
+
+
+class SearchedReal(SearchedDimension):
+    """A real dimension, which skopt searches as shares of its range, or of that of its logarithms."""
+
+    _dimension: Real
+
+    def skopt(self) -> Any:
+        return skopt.space.Real(0.0, 1.0)
+
+    def to_skopt(self, value: float) -> float:
+        low, high = self._scaled(self._dimension.low), self._scaled(self._dimension.high)
+        # the logarithms of neighbouring floats may be equal
+        share = (self._scaled(value) - low) / (high - low) if low < high else 0.0
+        return min(max(share, 0.0), 1.0)
+
+    def from_skopt(self, value: Any) -> float:
+        dimension, share = self._dimension, float(value)
+        # an end of the range is that end exactly
+        if share <= 0 or share >= 1:
+            return dimension.low if share <= 0 else dimension.high
+        low, high = self._scaled(dimension.low), self._scaled(dimension.high)
+        scaled = low + share * (high - low)
+        return min(max(math.exp(scaled) if self._is_log else scaled, dimension.low), dimension.high)
+
+    def quantiles(self, shares: Array) -> Array:
+        return shares
+
+    @property
+    def _is_log(self) -> bool:
+        return self._dimension.prior == "log-uniform"
+
+    def _scaled(self, value: float) -> float:
+        return math.log(value) if self._is_log else value
+
+
+class SearchedInteger(SearchedDimension):
+    """An integer dimension, which skopt searches as it is."""
+
+    _dimension: Integer
+
+    def skopt(self) -> Any:
+        return skopt.space.Integer(self._dimension.low, self._dimension.high, self._dimension.prior)
+
+    def to_skopt(self, value: int) -> int:
+        return value
+
+    def from_skopt(self, value: Any) -> int:
+        return int(value)
+
+    def quantiles(self, shares: Array) -> NDArray[Any]:
+        dimension = self._dimension
+        if dimension.prior == "log-uniform":
+            low, high = math.log(dimension.low), math.log(dimension.high)
+            rounded = np.rint(np.exp(low + shares * (high - low)))
+            return np.asarray(np.clip(rounded, dimension.low, dimension.high).astype(int))
+        size = dimension.size()
+        return np.asarray(dimension.low + np.minimum((shares * size).astype(int), size - 1))
+
+
+class SearchedCategorical(SearchedDimension):
+    """A categorical dimension, which skopt searches as the indices of its choices."""
+
+    is_categorical = True
+    _dimension: Categorical
+
+    def skopt(self) -> Any:
+        return skopt.space.Categorical(range(self._dimension.size()))
+
+    def to_skopt(self, value: Any) -> int:
+        return self._dimension.choices.index(value)
+
+    def from_skopt(self, value: Any) -> Any:
+        return self._dimension.value(int(value))
+
+    def quantiles(self, shares: Array) -> NDArray[Any]:
+        size = self._dimension.size()
+        return np.asarray(np.minimum((shares * size).astype(int), size - 1))
+
+    def grid(self, size: int) -> NDArray[Any]:  # noqa: ARG002
+        return np.arange(self._dimension.size())
+
+
+# How each kind of a study's dimensions is searched.
+KINDS: dict[type[Dimension], type[SearchedDimension]] = {
+    Real: SearchedReal,
+    Integer: SearchedInteger,
+    Categorical: SearchedCategorical,
+}
+
+
+class SearchedSpace:
+    """A study's space and the skopt dimensions that stand for it.
+
+    Parameters
+    ----------
+    space : Space
+
+    Attributes
+    ----------
+    varying : list of SearchedDimension
+        The dimensions with more than one value, in order: those of skopt's points.
+
+    Examples
+    --------
+    >>> space = Space.from_toml(
+    ...     {
+    ...         "C": {"type": "real", "low": 0.25, "high": 4.0, "prior": "log-uniform"},
+    ...         "kernel": {"type": "categorical", "choices": ["rbf", "linear"]},
+    ...     }
+    ... )
+    >>> searched = SearchedSpace(space)
+    >>> searched.point({"C": 1.0, "kernel": "linear"})
+    [0.5, 1]
+    >>> searched.params([0.5, 1])
+    {'C': 1.0, 'kernel': 'linear'}
+    """
+
+    def __init__(self, space: Space) -> None:
+        self._space = space
+        sizes = [dimension.size() for dimension in space.dimensions]
+        self.varying = [
+            KINDS[type(dimension)](dimension)
+            for dimension, size in zip(space.dimensions, sizes, strict=True)
+            if size != 1
+        ]
+        self._constant = {
+            dimension.name: dimension.value(0)
+            for dimension, size in zip(space.dimensions, sizes, strict=True)
+            if size == 1
+        }
+
+    @property
+    def is_categorical(self) -> bool:
+        """Whether skopt's GP uses its kernel for categories, which has no gradients."""
+        return all(dimension.is_categorical for dimension in self.varying)
+
+    def dimensions(self) -> list[Any]:
+        """Return new skopt dimensions of `varying`, all scaled to [0, 1] or one-hot, for any estimator."""
+        return list(normalize_dimensions(self._dimensions()).dimensions)
+
+    def random(self, size: int, seed: int) -> list[dict[str, Any]]:
+        """Draw points from the priors.
+
+        Parameters
+        ----------
+        size : int
+            How many, at least 1.
+        seed : int
+            In [0, 2**32).
+
+        Returns
+        -------
+        list of dict
+            Parameters in plain Python types; some points may be equal.
+        """
+        if not self.varying:
+            return [self.params([])] * size
+        # not yet scaled to [0, 1]: there the ends of an integer are drawn half as often as the rest
+        sampled = skopt.space.Space(self._dimensions()).rvs(size, random_state=np.random.RandomState(seed))
+        return [self.params(point) for point in sampled]
+
+    def params(self, point: Sequence[Any]) -> dict[str, Any]:
+        """Return the parameters, in plain Python types, at a point of skopt's."""
+        given = {
+            dimension.name: dimension.from_skopt(value) for dimension, value in zip(self.varying, point, strict=True)
+        }
+        return self._space.normalise({**given, **self._constant})
+
+    def point(self, params: Mapping[str, Any]) -> list[Any]:
+        """Return skopt's point at `params`, which are normalised."""
+        return [dimension.to_skopt(params[dimension.name]) for dimension in self.varying]
+
+    def _dimensions(self) -> list[Any]:
+        return [dimension.skopt() for dimension in self.varying]

@@ -1,0 +1,203 @@
+"""How the values of a parameter are drawn, by the kind of its dimension."""
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+
+from ledger.proposals import Dependence
+from ledger.report import labels
+from ledger.report.axes import decade_ticks
+from ledger.report.theme import GREEN
+from ledger.study.dimensions import Categorical, Dimension, Integer, Real
+from ledger.text import one_line
+
+# Empty space at both ends of a numeric axis, as a share of its length.
+_MARGIN = 0.03
+# Integers that span at most this much have a tick each in parallel coordinates.
+_TICKED = 12
+
+
+class ParameterAxis(ABC):
+    """The drawing of one parameter.
+
+    Parameters
+    ----------
+    dimension : Dimension
+    """
+
+    def __init__(self, dimension: Any) -> None:
+        self._dimension = dimension
+
+    def layout(self) -> dict[str, Any]:
+        """Return the layout of a small plot of the parameter."""
+        title = {"title": {"text": labels.escaped(self._dimension.name, 40)}}
+        return {
+            "height": 270,
+            "showlegend": False,
+            "margin": {"l": 10, "r": 14, "t": 12, "b": 10},
+            "xaxis": {**title, **self._axis()},
+        }
+
+    def parallel(self, values: list[Any]) -> dict[str, Any]:
+        """Return the parameter's axis of parallel coordinates, with its values."""
+        return {"label": labels.escaped(self._dimension.name, 16), **self._parallel(values)}
+
+    @abstractmethod
+    def positions(self, values: Sequence[Any], random: np.random.Generator | None = None) -> list[Any]:
+        """Return where values are on the axis; the generator spreads values that would lie on one another."""
+
+    @abstractmethod
+    def dependence(self, curve: Dependence) -> list[go.Scatter]:
+        """Return the traces of a partial dependence, within two standard deviations."""
+
+    @abstractmethod
+    def extent(self) -> str:
+        """Return the range or the number of choices, for a caption."""
+
+    @abstractmethod
+    def _axis(self) -> dict[str, Any]: ...
+
+    @abstractmethod
+    def _parallel(self, values: list[Any]) -> dict[str, Any]: ...
+
+
+class NumericAxis(ParameterAxis):
+    """The drawing of a real parameter."""
+
+    _dimension: Real | Integer
+
+    def positions(self, values: Sequence[Any], random: np.random.Generator | None = None) -> list[Any]:  # noqa: ARG002
+        return list(values)
+
+    def dependence(self, curve: Dependence) -> list[go.Scatter]:
+        upper, lower = curve.mean + 2 * curve.deviation, curve.mean - 2 * curve.deviation
+        return [
+            go.Scatter(
+                x=[*curve.values, *curve.values[::-1]],
+                y=np.concatenate([upper, lower[::-1]]),
+                fill="toself",
+                fillcolor="rgba(0,158,115,0.22)",
+                mode="lines",
+                line={"width": 0},
+                hoverinfo="skip",
+            ),
+            go.Scatter(
+                x=curve.values,
+                y=curve.mean,
+                mode="lines",
+                line={"color": GREEN, "width": 2.5},
+                hovertemplate="%{x:.6g}<br>expected loss %{y:.6g}<extra></extra>",
+            ),
+        ]
+
+    def extent(self) -> str:
+        scale = ", on a logarithmic axis" if self._is_logarithmic else ""
+        return f"{labels.value(self._dimension.low)} to {labels.value(self._dimension.high)}{scale}"
+
+    @property
+    def _is_logarithmic(self) -> bool:
+        return self._dimension.prior == "log-uniform"
+
+    def _axis(self) -> dict[str, Any]:
+        low, high = self._dimension.low, self._dimension.high
+        if self._is_logarithmic:
+            first, last = math.log10(low), math.log10(high)
+            # ticks at decades where there are several decades, but at most about four ticks
+            ticks = {"dtick": math.ceil((last - first) / 4)} if last - first >= 2 else {}
+            edge = _MARGIN * (last - first)
+            return {"type": "log", "range": [first - edge, last + edge], **ticks}
+        edge = _MARGIN * (high - low)
+        return {"range": [low - edge, high + edge], "nticks": 6}
+
+    def _parallel(self, values: list[Any]) -> dict[str, Any]:
+        low, high = self._dimension.low, self._dimension.high
+        if self._is_logarithmic:
+            ends = [math.log10(low), math.log10(high)]
+            return {"values": [math.log10(value) for value in values], "range": ends, **decade_ticks(ends)}
+        ticks = self._ticks()
+        texts = [labels.number(tick, 4) for tick in ticks]
+        return {"values": values, "range": [low, high], "tickvals": ticks, "ticktext": texts}
+
+    def _ticks(self) -> list[float]:
+        low, high = self._dimension.low, self._dimension.high
+        return [low + (high - low) * quarter / 4 for quarter in range(5)]
+
+
+class IntegerAxis(NumericAxis):
+    """The drawing of an integer parameter: small ranges have a tick at each value."""
+
+    _dimension: Integer
+
+    def _ticks(self) -> list[float]:
+        low, high = self._dimension.low, self._dimension.high
+        return list(range(low, high + 1)) if high - low <= _TICKED else super()._ticks()
+
+
+class CategoricalAxis(ParameterAxis):
+    """The drawing of a categorical parameter: its choices are numbered, and ticks name them."""
+
+    _dimension: Categorical
+
+    def positions(self, values: Sequence[Any], random: np.random.Generator | None = None) -> list[Any]:
+        indices = [self._dimension.choices.index(value) for value in values]
+        if random is None:
+            return indices
+        offsets = random.uniform(-0.25, 0.25, len(indices))
+        return [index + offset for index, offset in zip(indices, offsets, strict=True)]
+
+    def dependence(self, curve: Dependence) -> list[go.Scatter]:
+        return [
+            go.Scatter(
+                x=self.positions(curve.values),
+                y=curve.mean,
+                error_y={"array": 2 * curve.deviation, "color": GREEN, "thickness": 2, "width": 6},
+                mode="markers",
+                marker={"color": GREEN, "size": 10},
+                customdata=[labels.escaped(labels.value(value), 60) for value in curve.values],
+                hovertemplate="%{customdata}<br>expected loss %{y:.6g}<extra></extra>",
+            )
+        ]
+
+    def extent(self) -> str:
+        return labels.plural(self._dimension.size(), "choice", "choices")
+
+    def _axis(self) -> dict[str, Any]:
+        size = self._dimension.size()
+        longest = min(18, max(7, 36 // size))
+        names = [labels.escaped(labels.value(choice), longest) for choice in self._dimension.choices]
+        return {"tickvals": list(range(size)), "ticktext": names, "range": [-0.6, size - 0.4]}
+
+    def _parallel(self, values: list[Any]) -> dict[str, Any]:
+        # tick labels are the only text that Plotly does not interpret
+        names = [one_line(labels.value(choice), 14) for choice in self._dimension.choices]
+        edge = 0.0 if len(names) > 1 else 1.0
+        return {
+            "values": self.positions(values),
+            "tickvals": list(range(len(names))),
+            "ticktext": names,
+            "range": [-edge, len(names) - 1 + edge],
+        }
+
+
+_KINDS: dict[type[Dimension], type[ParameterAxis]] = {
+    Real: NumericAxis,
+    Integer: IntegerAxis,
+    Categorical: CategoricalAxis,
+}
+
+
+def parameter_axis(dimension: Dimension) -> ParameterAxis:
+    """Return the drawing of a dimension's parameter.
+
+    Examples
+    --------
+    >>> parameter_axis(Categorical("kernel", ("rbf", "linear"))).extent()
+    '2 choices'
+    >>> parameter_axis(Real("C", 0.001, 1000.0, "log-uniform")).extent()
+    '0.001 to 1000, on a logarithmic axis'
+    """
+    return _KINDS[type(dimension)](dimension)

@@ -1,0 +1,380 @@
+"""The dimensions of a search space: each kind knows its values, their check, their count and their JSON."""
+
+import json
+import math
+import numbers
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar, Self
+
+from ledger.text import nearest, show
+
+PRIORS = ("uniform", "log-uniform")
+# A double holds every integer up to here, and both skopt and JSON readers compute with doubles.
+LARGEST_INTEGER = 2**53
+LONGEST_NAME = 200
+
+
+class Dimension(ABC):
+    """A parameter and the values that it may have.
+
+    Attributes
+    ----------
+    kind : str
+        The `type` in JSON and in a study file.
+    name : str
+        The parameter's name.
+
+    See Also
+    --------
+    Real, Integer, Categorical : The three kinds.
+    read_dimension : Makes one from a table.
+    """
+
+    kind: ClassVar[str]
+    name: str
+
+    @classmethod
+    @abstractmethod
+    def from_table(cls, name: str, table: Mapping[str, Any]) -> Self:
+        """Return the dimension that a table with the right keys describes; ValueError where a value is wrong."""
+
+    @abstractmethod
+    def to_json(self) -> dict[str, Any]:
+        """Return the table, with `name` and `type`, that `read_dimension` makes this dimension from."""
+
+    @abstractmethod
+    def size(self) -> int | None:
+        """Return the number of values, or None where it is not finite."""
+
+    @abstractmethod
+    def value(self, index: int) -> Any:
+        """Return the value at `index`, in [0, size()); TypeError where the number of values is not finite."""
+
+    @abstractmethod
+    def value_types(self) -> frozenset[type]:
+        """Return the Python types of the values: float, int, bool and str are possible."""
+
+    @abstractmethod
+    def normalise(self, value: Any) -> Any:
+        """Return a value, as numpy or JSON give it, in its exact Python type; ValueError where it is none of these."""
+
+    @abstractmethod
+    def parse(self, text: str) -> Any:
+        """Return the value that a text says; ValueError where it is no value of this dimension."""
+
+    @abstractmethod
+    def __str__(self) -> str:
+        """Return the range or the choices, without the name."""
+
+
+class _Numeric(Dimension):
+    """A range of numbers: `low` and `high`, both included, and a `prior`."""
+
+    low: Any
+    high: Any
+    prior: str
+
+    @classmethod
+    def from_table(cls, name: str, table: Mapping[str, Any]) -> Self:
+        prior = table.get("prior", PRIORS[0])
+        if prior not in PRIORS:
+            raise ValueError(f"unknown prior {show(prior)}{nearest(prior, PRIORS)}")
+        low, high = cls._bound("low", table["low"]), cls._bound("high", table["high"])
+        if not low < high:
+            raise ValueError(f"low {show(low)} is not below high {show(high)}")
+        if prior == "log-uniform" and low <= 0:
+            raise ValueError(f"low {show(low)} is not positive, which log-uniform needs; raise it, or use uniform")
+        if not math.isfinite(high - low):
+            raise ValueError(
+                f"low {show(low)} and high {show(high)} are too far apart; their difference must be finite"
+            )
+        return cls(name, low, high, prior)  # type: ignore[call-arg]  # the fields of the dataclasses below
+
+    @staticmethod
+    @abstractmethod
+    def _bound(key: str, value: Any) -> Any:
+        """Return a bound in its exact type; ValueError where it cannot be one."""
+
+    def to_json(self) -> dict[str, Any]:
+        return {"name": self.name, "type": self.kind, "low": self.low, "high": self.high, "prior": self.prior}
+
+    def __str__(self) -> str:
+        return f"{self.kind}, {self.low:g} to {self.high:g}, {self.prior}"
+
+    def _inside(self, value: Any) -> Any:
+        if not self.low <= value <= self.high:
+            raise ValueError(f"{show(value)} is not in {self._range()}")
+        return value
+
+    def _range(self) -> str:
+        return f"[{show(self.low)}, {show(self.high)}]"
+
+    def _read(self, text: str) -> float | int:
+        try:
+            # beyond 2**53 a float would not be what was written
+            return int(text) if re.fullmatch(r"[+-]?\d{1,300}", text) else float(text if "_" not in text else "")
+        except ValueError:
+            raise ValueError(f"{show(text)} is not a number in {self._range()}") from None
+
+
+@dataclass(frozen=True)
+class Real(_Numeric):
+    """A float in [low, high].
+
+    Parameters
+    ----------
+    name : str
+    low, high : float
+        Finite, low below high, both included.
+    prior : str
+        "uniform", or "log-uniform" for a positive range of several orders of magnitude.
+
+    Examples
+    --------
+    >>> rate = Real("rate", 1e-5, 1.0, "log-uniform")
+    >>> rate.normalise(1)
+    1.0
+    >>> print(rate)
+    real, 1e-05 to 1, log-uniform
+    """
+
+    kind = "real"
+    name: str
+    low: float
+    high: float
+    prior: str = "uniform"
+
+    @staticmethod
+    def _bound(key: str, value: Any) -> float:
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise ValueError(f"{key} {show(value)} is not a number")
+        bound = _float(value)
+        if not math.isfinite(bound):
+            raise ValueError(f"{key} {show(value)} is not finite")
+        return bound
+
+    def size(self) -> None:
+        return None
+
+    def value(self, index: int) -> float:  # noqa: ARG002
+        raise TypeError(f"the values of {self.name!r} cannot be counted: it is a real dimension")
+
+    def value_types(self) -> frozenset[type]:
+        return frozenset({float})
+
+    def normalise(self, value: Any) -> float:
+        # jsonb returns 1e16 as an integer
+        if isinstance(value, bool) or not isinstance(value, numbers.Real):
+            raise ValueError(f"{show(value)} is not a number")
+        return float(self._inside(_float(value)))
+
+    def parse(self, text: str) -> float:
+        return self.normalise(self._read(text.strip()))
+
+
+@dataclass(frozen=True)
+class Integer(_Numeric):
+    """An int in [low, high].
+
+    Parameters
+    ----------
+    name : str
+    low, high : int
+        Within 2**53 of zero, low below high, both included.
+    prior : str
+        "uniform" or "log-uniform", which needs a positive range.
+
+    Examples
+    --------
+    >>> depth = Integer("depth", 1, 8)
+    >>> depth.size(), depth.value(0), depth.parse("3")
+    (8, 1, 3)
+    """
+
+    kind = "integer"
+    name: str
+    low: int
+    high: int
+    prior: str = "uniform"
+
+    @staticmethod
+    def _bound(key: str, value: Any) -> int:
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise ValueError(f"{key} {show(value)} is not an integer; write one, or make the dimension real")
+        if abs(value) > LARGEST_INTEGER:
+            raise ValueError(f"{key} {show(value)} is beyond 2**53, where floats skip integers; keep within it")
+        return value
+
+    def size(self) -> int:
+        return self.high - self.low + 1
+
+    def value(self, index: int) -> int:
+        return self.low + index
+
+    def value_types(self) -> frozenset[type]:
+        return frozenset({int})
+
+    def normalise(self, value: Any) -> int:
+        is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+        if not is_number or not _float(value).is_integer():
+            raise ValueError(f"{show(value)} is not an integer")
+        return int(self._inside(int(value)))
+
+    def parse(self, text: str) -> int:
+        try:
+            return self.normalise(self._read(text.strip()))
+        except ValueError as error:
+            if self._range() in str(error):
+                raise
+            raise ValueError(f"{error} in {self._range()}") from None
+
+
+@dataclass(frozen=True)
+class Categorical(Dimension):
+    """One of several choices without an order.
+
+    Parameters
+    ----------
+    name : str
+    choices : tuple
+        Strings, integers, floats or booleans, no two of them equal in Python; at least one.
+
+    Examples
+    --------
+    >>> kernel = Categorical("kernel", ("rbf", "linear", True))
+    >>> kernel.size(), kernel.value(1), kernel.parse("true")
+    (3, 'linear', True)
+    >>> kernel.normalise("poly")
+    Traceback (most recent call last):
+    ...
+    ValueError: "poly" is not one of "rbf", "linear", true
+    """
+
+    kind = "categorical"
+    name: str
+    choices: tuple[Any, ...]
+
+    @classmethod
+    def from_table(cls, name: str, table: Mapping[str, Any]) -> "Categorical":
+        values = table["choices"]
+        if not isinstance(values, list | tuple) or not values:
+            raise ValueError(f'choices {show(values)} must be a list of at least one value, as in ["rbf", "linear"]')
+        # a Python dict, and jsonb for the first two, cannot tell 1, 1.0 and true apart
+        seen: dict[Any, Any] = {}
+        for value in values:
+            _check_choice(value)
+            if value in seen:
+                raise ValueError(f"choices {show(seen[value])} and {show(value)} are equal; leave one out")
+            seen[value] = value
+        return cls(name, tuple(value + 0.0 if isinstance(value, float) else value for value in values))
+
+    def to_json(self) -> dict[str, Any]:
+        return {"name": self.name, "type": self.kind, "choices": list(self.choices)}
+
+    def size(self) -> int:
+        return len(self.choices)
+
+    def value(self, index: int) -> Any:
+        return self.choices[index]
+
+    def value_types(self) -> frozenset[type]:
+        return frozenset(type(choice) for choice in self.choices)
+
+    def normalise(self, value: Any) -> Any:
+        plain = value.item() if hasattr(value, "item") else value
+        for choice in self.choices:
+            if choice == plain and isinstance(choice, bool) == isinstance(plain, bool):
+                return choice
+        raise ValueError(f"{show(value)} is not one of {self}")
+
+    def parse(self, text: str) -> Any:
+        if text in self.choices:
+            return text
+        try:
+            return self.normalise(json.loads(text.strip().lower()))
+        except (ValueError, RecursionError):
+            raise ValueError(f"{show(text)} is not one of {self}") from None
+
+    def __str__(self) -> str:
+        return ", ".join(map(show, self.choices))
+
+
+KINDS: dict[str, type[Dimension]] = {kind.kind: kind for kind in (Real, Integer, Categorical)}
+
+
+def read_dimension(name: str, table: Any) -> Dimension:
+    """Return the dimension that a table describes.
+
+    Parameters
+    ----------
+    name : str
+        Its name, which has to be printable and of at most 200 characters.
+    table : mapping
+        `type`, and the keys of that kind.
+
+    Raises
+    ------
+    ValueError
+        The name or the table is wrong: one line with the value and what is allowed.
+
+    Examples
+    --------
+    >>> read_dimension("depth", {"type": "integer", "low": 1, "high": 8})
+    Integer(name='depth', low=1, high=8, prior='uniform')
+    """
+    if not is_printable(name) or len(name) > LONGEST_NAME:
+        raise ValueError(f"a dimension needs a name of 1 to {LONGEST_NAME} printable characters")
+    if not isinstance(table, Mapping):
+        raise ValueError(f'{show(table)} is not a table; write {{ type = "real", low = ..., high = ... }}')
+    if "type" not in table:
+        raise ValueError(f"the type is missing; choose {', '.join(KINDS)}")
+    kind = KINDS.get(table["type"]) if isinstance(table["type"], str) else None
+    if kind is None:
+        raise ValueError(f"unknown type {show(table['type'])}{nearest(table['type'], KINDS)}")
+    keys = ["type", *(field.name for field in fields(kind) if field.name != "name")]  # type: ignore[arg-type]
+    for key in table:
+        if key not in keys:
+            raise ValueError(f"unknown key {show(key)} of {kind.kind}{nearest(key, keys)}")
+    needed = [key for key in keys if key != "prior"]
+    for key in needed:
+        if key not in table:
+            raise ValueError(f"{key} is missing; {kind.kind} needs {', '.join(needed)}")
+    return kind.from_table(name, table)
+
+
+def is_printable(name: Any) -> bool:
+    """Return whether a name is a text that is not empty and can be printed."""
+    return isinstance(name, str) and name.isprintable() and bool(name.strip())
+
+
+def _check_choice(value: Any) -> None:
+    if not isinstance(value, str | int | float):
+        raise ValueError(f"choice {show(value)} is not a string, a number or a boolean")
+    if isinstance(value, str):
+        _check_storable(value)
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise ValueError(f"choice {show(value)} is beyond 64 bits; write a smaller one, or make the dimension real")
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise ValueError(f"choice {show(value)} is not finite")
+        if abs(value) >= 1e16:
+            raise ValueError(f"choice {show(value)} would come back from PostgreSQL as an integer; write it as one")
+
+
+def _check_storable(text: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"choice {text!a} is not valid Unicode") from None
+    if "\0" in text:
+        raise ValueError(f"choice {show(text)} holds a NUL character, which PostgreSQL cannot store")
+
+
+def _float(value: Any) -> float:
+    try:
+        return float(value) + 0.0  # jsonb has no negative zero
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
