@@ -6,7 +6,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from datetime import date, datetime, time
 from typing import Any
@@ -66,7 +66,7 @@ def restored() -> Iterator[None]:
         logger.handlers[:], logger.level, logger.propagate = before
 
 
-def run(words: list[str], environment: Mapping[str, str]) -> tuple[int, str, str]:
+def run(words: Sequence[str], environment: Mapping[str, str]) -> tuple[int, str, str]:
     """Run the program with only the variables of `environment`. Returns exit code, standard output and error."""
     # the variables that libpq reads would also change the database
     ours = {

@@ -29,6 +29,7 @@ from ledger.optuna import connect as reading
 from ledger.optuna import views as optuna_views
 from ledger.resources import folder
 from tests.conftest import _database
+from tests.fuzz import restored, run
 from tests.integration.ledgers import finish, hold, make_study, spec, take, tell, trial
 
 PASSWORD = "of the tests' roles"  # a server that asks for no password ignores it
@@ -475,39 +476,47 @@ def start(url: str, *arguments: str) -> "subprocess.Popen[str]":
     )
 
 
-def said(process: "subprocess.Popen[str]", code: int = 0) -> str:
+def ended(process: "subprocess.Popen[str]") -> str:
     out, error = process.communicate()
-    assert process.returncode == code, out + error
+    assert process.returncode == 0, out + error
+    return out
+
+
+def said(url: str, *arguments: str, code: int = 0) -> str:
+    """Run a command in this process, and return its standard output, or its standard error if it fails."""
+    with restored():
+        found, out, error = run(arguments, {"DATABASE_URL": url, "LEDGER_LOG_LEVEL": "warning"})
+    assert found == code, out + error
     return error if code else out
 
 
 def test_a_study_runs_with_each_program_under_its_own_role(server, tmp_path):
     with _database(server) as url:
         of = make_roles(url)
-        assert "revision" in said(start(of("ledger_owner"), "db", "upgrade"))
+        assert "revision" in said(of("ledger_owner"), "db", "upgrade")
         worker = start(of("ledger_worker"), "worker", "--until-complete")
         manager = start(of("ledger_manager"), "manager", "--iterations", "2", "--batch-size", "2", "--name", "s")
-        assert "4 of 4 trials" in said(manager)
-        said(worker)
+        assert "4 of 4 trials" in ended(manager)
+        ended(worker)
         reader = of("ledger_reader")
-        assert "complete" in said(start(reader, "study", "list"))
-        assert "s complete: " in said(start(reader, "status", "s", "--watch"))
-        assert "accuracy" in said(start(reader, "study", "show", "s"))
-        assert "agrees with its ledger" in said(start(reader, "verify", "s"))
-        assert len(said(start(reader, "trial", "list", "s")).splitlines()) == 5
-        assert "attempt 1: complete" in said(start(reader, "trial", "show", "s", "0"))
-        assert "stopped" in said(start(reader, "worker", "list"))
-        document = json.loads(said(start(reader, "export", "s")))
+        assert "complete" in said(reader, "study", "list")
+        assert "s complete: " in said(reader, "status", "s", "--watch")
+        assert "accuracy" in said(reader, "study", "show", "s")
+        assert "agrees with its ledger" in said(reader, "verify", "s")
+        assert len(said(reader, "trial", "list", "s").splitlines()) == 5
+        assert "attempt 1: complete" in said(reader, "trial", "show", "s", "0")
+        assert "stopped" in said(reader, "worker", "list")
+        document = json.loads(said(reader, "export", "s"))
         assert [trial["state"] for trial in document["trials"]] == ["complete"] * 4
         assert len(document["attempts"]) == 4
-        assert len(said(start(reader, "export", "s", "--format", "csv")).splitlines()) == 5
-        said(start(reader, "export", "s", "--format", "parquet", "--output", str(tmp_path / "s.parquet")))
-        said(start(reader, "report", "s", "--output", str(tmp_path / "s.html")))
+        assert len(said(reader, "export", "s", "--format", "csv").splitlines()) == 5
+        said(reader, "export", "s", "--format", "parquet", "--output", str(tmp_path / "s.parquet"))
+        said(reader, "report", "s", "--output", str(tmp_path / "s.html"))
         queries = [f"--file={query}" for query in (folder("sql") / "queries").glob("*.sql")]
-        said(start(reader, "db", "psql", "-v", "ON_ERROR_STOP=1", *queries))
-        assert "accuracy" in said(start(reader, "query", "leaderboard", "--json"))
+        ended(start(reader, "db", "psql", "-v", "ON_ERROR_STOP=1", *queries))
+        assert "accuracy" in said(reader, "query", "leaderboard", "--json")
         for role in ROLES:
-            assert "is healthy" in said(start(of(role), "db", "check"))
+            assert "is healthy" in said(of(role), "db", "check")
 
 
 @pytest.mark.parametrize(
@@ -530,7 +539,7 @@ def test_a_study_runs_with_each_program_under_its_own_role(server, tmp_path):
     ids=lambda value: " ".join(value) if isinstance(value, list) else value,
 )
 def test_a_refusal_is_one_line_that_names_the_role_that_may(of, role, arguments, needed):
-    error = said(start(of(role), *arguments), code=1)
+    error = said(of(role), *arguments, code=1)
     assert error.startswith(f"ledger: role {role} may not do this (permission denied ")
     assert needed in error
     assert error.count("\n") == 1
@@ -538,16 +547,16 @@ def test_a_refusal_is_one_line_that_names_the_role_that_may(of, role, arguments,
 
 
 def test_a_study_is_imported_by_the_owner_and_exported_by_a_reader(fresh, tmp_path):
-    said(start(fresh("ledger_manager"), "study", "create", "--name", "s"))
+    said(fresh("ledger_manager"), "study", "create", "--name", "s")
     (tmp_path / "old.csv").write_text("C,gamma,loss\n1,0.5,0.25\n")
     csv = ["import", "csv", str(tmp_path / "old.csv"), "--into", "s"]
-    assert "`ledger import csv` needs ledger_manager" in said(start(fresh("ledger_reader"), *csv), code=1)
-    assert "as trial 0" in said(start(fresh("ledger_manager"), *csv))
+    assert "`ledger import csv` needs ledger_manager" in said(fresh("ledger_reader"), *csv, code=1)
+    assert "as trial 0" in said(fresh("ledger_manager"), *csv)
     file = tmp_path / "s.json"
-    file.write_text(said(start(fresh("ledger_reader"), "export", "s")))
+    file.write_text(said(fresh("ledger_reader"), "export", "s"))
     again = ["import", str(file), "--name", "t"]
-    assert "needs ledger_owner" in said(start(fresh("ledger_manager"), *again), code=1)
-    assert "study t is imported, running: 1 iterations, 1 trials" in said(start(fresh("ledger_owner"), *again))
+    assert "needs ledger_owner" in said(fresh("ledger_manager"), *again, code=1)
+    assert "study t is imported, running: 1 iterations, 1 trials" in said(fresh("ledger_owner"), *again)
 
 
 def test_a_role_that_was_not_granted_what_it_needs_is_told_what_grants_it(server):
@@ -555,9 +564,9 @@ def test_a_role_that_was_not_granted_what_it_needs_is_told_what_grants_it(server
         of = make_roles(url)
         with psycopg.connect(url, autocommit=True) as superuser:
             superuser.execute("create schema ledger")
-        error = said(start(of("ledger_worker"), "worker"), code=1)
+        error = said(of("ledger_worker"), "worker", code=1)
         assert "(permission denied for schema ledger): `ledger db upgrade` as ledger_owner grants it" in error
-        error = said(start(of("ledger_owner"), "db", "upgrade"), code=1)
+        error = said(of("ledger_owner"), "db", "upgrade", code=1)
         assert "sql/roles.sql, run by a superuser, makes it the owner" in error
 
 
@@ -580,7 +589,7 @@ def login(server: str, of: Url, *, member_of: str | None = None) -> Iterator[str
 
 def test_a_login_without_a_role_is_not_let_in(server, of):
     with login(server, of) as url:
-        error = said(start(url, "study", "list"), code=1)
+        error = said(url, "study", "list", code=1)
     assert "permission denied for database" in error
     assert error.count("\n") == 1
 
@@ -609,12 +618,12 @@ def test_optuna_is_let_in_by_the_owner_and_reads_as_a_reader(server):
         with engine(of("ledger_manager")).connect() as connection:
             make_study(connection)
         for role in OTHERS:
-            error = said(start(of(role), "optuna", "enable"), code=1)
+            error = said(of(role), "optuna", "enable", code=1)
             assert f"role {role} may not do this (permission denied" in error
             assert "`ledger optuna enable` needs ledger_owner" in error
             assert error.count("\n") == 1
         # they belong to the owner, for every role that creates them
-        said(start(url, "optuna", "enable"))
+        said(url, "optuna", "enable")
         with psycopg.connect(url, autocommit=True) as superuser:
             owners = superuser.execute(
                 "select distinct pg_get_userbyid(owner) from (select relowner, relnamespace from pg_class"
@@ -626,9 +635,9 @@ def test_optuna_is_let_in_by_the_owner_and_reads_as_a_reader(server):
         assert owners == [("ledger_owner",)]
         with reading.storage(of("ledger_reader")) as storage:
             assert len(optuna.load_study(study_name="s", storage=storage).trials) == 4
-        assert reading.url(of("ledger_reader")) in said(start(of("ledger_reader"), "optuna", "url"))
+        assert reading.url(of("ledger_reader")) in said(of("ledger_reader"), "optuna", "url")
         for role in ("ledger_worker", "ledger_manager"):
-            error = said(start(of(role), "dashboard"), code=1)
+            error = said(of(role), "dashboard", code=1)
             assert f"as {role}: connect as ledger_reader or the owner\n" in error
         with psycopg.connect(of("ledger_reader")) as reader:
             asked = "select relname from pg_class where relnamespace = 'optuna'::regnamespace and relkind = 'v'"
@@ -639,7 +648,7 @@ def test_optuna_is_let_in_by_the_owner_and_reads_as_a_reader(server):
             assert not_refused(of(role), [*writes, "create table optuna.mine ()"]) == []
         with psycopg.connect(of("ledger_worker"), autocommit=True) as connection:
             assert protocol.complete(connection, take(connection), 0.5, {}, 1.0) == "recorded"
-        said(start(of("ledger_owner"), "optuna", "disable"))
+        said(of("ledger_owner"), "optuna", "disable")
 
 
 def test_views_for_optuna_from_before_the_roles_become_the_owners(server):

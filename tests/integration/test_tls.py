@@ -12,7 +12,7 @@ from psycopg.conninfo import make_conninfo
 from ledger.database import migration, revision
 from ledger.database.connection import connect, engine
 from ledger.errors import LedgerError
-from tests.integration.test_privileges import PASSWORD, make_roles, said, start
+from tests.integration.test_privileges import PASSWORD, make_roles, said
 from tests.system.programs import wait_until
 
 # the embedded server has no TLS
@@ -99,9 +99,9 @@ def test_passwords_are_kept_as_scram_hashes(of, superuser):
 
 def test_every_program_connects_by_tls(of, authorities):
     options = {"sslmode": "verify-full", "sslrootcert": authorities[1]["right"]}
-    assert "revision" in said(start(of(**options), "db", "upgrade"))
+    assert "revision" in said(of(**options), "db", "upgrade")
     for role in ("ledger_manager", "ledger_worker", "ledger_reader"):
-        assert "is healthy" in said(start(of(role, **options), "db", "check"))
+        assert "is healthy" in said(of(role, **options), "db", "check")
     with engine(of("ledger_reader", **options)).connect() as connection:
         assert migration.current(connection) == revision.head()
 
