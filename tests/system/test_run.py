@@ -107,7 +107,7 @@ def test_a_killed_steady_run_goes_on_and_verifies(tmp_path):
     wait_until(lambda: not any(alive(pid) for pid in workers))
     (tmp_path / "hold").unlink()
     out = program.run(*HELD_COMMAND, "--mode", "steady")
-    assert "4 of 4" in out
+    assert "12 of 12 trials" in out
     assert "12 complete" in out
     document = program.document("own")
     assert 9 <= sum(len(row["seen"]) for row in document["iterations"]) < 12, "all but those in flight at the end"
@@ -192,4 +192,4 @@ def test_a_paused_study_hands_out_nothing_and_is_resumed(program):
     assert "paused" in error
     assert "runs again" in error
     out = program.run("resume", "own", "--iterations", "3", "--workers", "1", "--allow", "mine")
-    assert "3 of 3" in out
+    assert "6 of 6 trials" in out

@@ -66,8 +66,8 @@ def test_a_run_shows_a_live_view_and_at_the_end_the_best(program):
     assert "own  complete" in watch.text
     assert f"{best:.6g}" in watch.text
     said = lines.read_text().splitlines()
-    assert said[0].startswith("own running: 0 of 1 iterations, 0 of 2 trials")
-    assert said[-1].startswith("own complete: 1 of 1 iterations, 2 of 2 trials")
+    assert said[0].startswith("own running: 0 of 2 trials, 0 iterations told")
+    assert said[-1].startswith("own complete: 2 of 2 trials, 1 iterations told")
     assert len(set(said)) == len(said), "a line for each change"
 
 

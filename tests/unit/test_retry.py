@@ -63,7 +63,7 @@ def test_an_outage_is_transient(error):
         errors.UndefinedFunction("no such function"),
         errors.CheckViolation("loss_is_finite"),
         errors.DatabaseDropped("gone"),
-        LedgerError("study s has a manager already"),
+        LedgerError("study s has a manager"),
         ValueError("a bug"),
     ],
 )
