@@ -31,11 +31,13 @@ campaigns: .venv/ready  ## Run the soak, and the property tests with more exampl
 coverage: .venv/ready  ## Run `make test` and list the lines that no test reached
 	$(pytest) --cov --cov-report=term
 
-lint: .venv/ready  ## Check style, types and import rules
+lint: .venv/ready  ## Check style, types, import rules and words
 	$(bin)/ruff check .
 	$(bin)/ruff format --check .
 	$(bin)/mypy
 	$(bin)/lint-imports
+	$(bin)/codespell
+	$(bin)/python -m tests.style
 
 docs: .venv/ready  ## Write docs/reference/ from the commands and the schema
 	$(bin)/python docs/reference.py

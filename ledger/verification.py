@@ -23,7 +23,7 @@ class Verified:
     trials, attempts, iterations : int
         How many there are.
     recomputed : int
-        Proposals, each of one round of an iteration, that were computed anew and were the same.
+        Proposals, each of one round of an iteration, that were computed again and were the same.
     not_comparable : list of tuple of str
         The place of each proposal that was made in another environment, and what differs.
     """
@@ -58,8 +58,8 @@ def verify(ledger: Snapshot) -> Verified:
 
 
 def disagreements(ledger: Snapshot, study: StudySpec) -> Iterator[str]:
-    """Yield where a ledger's records disagree with each other, each with its place; nothing is computed anew."""
-    # whatever has no number of its own would mislead what comes after it
+    """Yield where a ledger's records disagree with each other, each with its place; nothing is computed again."""
+    # later checks rely on the numbers
     yield from chain(_numbers(ledger), _facts(ledger, study))
 
 

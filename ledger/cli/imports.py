@@ -10,7 +10,7 @@ from ledger.cli.names import STUDY
 from ledger.cli.options import TEXT, examples, settings_options
 from ledger.settings import Settings
 
-# Reasons that are told of what was left out.
+# Reasons that are shown for rows that were left out.
 SHOWN = 5
 
 
@@ -33,7 +33,7 @@ class _Import(click.Group):
 def import_() -> None:
     """Bring in a study from another ledger, or finished trials.
 
-    `ledger import FILE` reads what `ledger export NAME --output FILE` wrote, and makes the study here what it is there:
+    `ledger import FILE` reads what `ledger export NAME --output FILE` wrote, and makes the same study in this ledger:
     every trial, attempt and iteration, with their times. Where its name is taken, --name gives it another.
     """
 

@@ -1,4 +1,4 @@
-"""What a study has found, for people."""
+"""The outcome of a study, as commands print it."""
 
 import json
 from collections.abc import Mapping

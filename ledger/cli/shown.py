@@ -1,4 +1,4 @@
-"""What run, manager and resume show of a search, while it runs and at its end."""
+"""The view or log lines of a search while it runs, and its outcome at the end."""
 
 import sys
 from collections.abc import Collection

@@ -22,7 +22,7 @@ OLDEST_SERVER = 150000
 STATEMENT_SECONDS = 10.0
 # Sent so often, a statement is prepared; psycopg's own default.
 PREPARE_AFTER = 5
-# The client waits for an answer this much longer than the server works on it: then nobody is at the other end.
+# The client waits this much longer than the server's own limit; then the connection counts as dead.
 PATIENCE_FACTOR = 1.5
 
 # An SQL_ASCII database answers in bytes unless told the encoding. A dead peer is noticed within half a minute.
@@ -67,7 +67,7 @@ class Unreachable(LedgerError):
     Attributes
     ----------
     not_now : bool
-        The server is there and said that it takes no connection at this moment.
+        The server answered that it takes no connection at this moment.
     """
 
     def __init__(self, message: str, *, not_now: bool) -> None:
@@ -181,7 +181,7 @@ def engine(
 
     def create() -> psycopg.Connection[Any]:
         connection = connect(url, role, statement_seconds=statement_seconds, writes=writes, prepares=False)
-        # Times in UTC whatever the machine; and a role named like the schema would hide the schema from reflection.
+        # Times are in UTC on any machine; a role with the schema's name would hide the schema from reflection.
         set_up(connection, {"timezone": "UTC", "search_path": "pg_catalog"})
         # SQLAlchemy's json_serializer does not reach a connection that it did not open itself
         set_json_dumps(to_json, connection)

@@ -73,7 +73,7 @@ def draw_claim() -> UUID:
     """Draw a claim: 74 random bits, too many to be guessed, behind the time in milliseconds (RFC 9562's version 7).
 
     The time keeps new claims beside each other in their index, so that a claim costs no more beside a million others.
-    Nobody reads it, so this machine's clock may be wrong.
+    The time is never read, so this machine's clock may be wrong.
     """
     value = time.time_ns() // 1_000_000 << 80 | int.from_bytes(os.urandom(10), "big")
     # the version and the variant take six bits of the random ones

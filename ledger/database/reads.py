@@ -1,4 +1,4 @@
-"""What people read: the progress of studies, the workers, and the answers of ready queries."""
+"""Reads for people: the progress of studies, the workers, and the answers of ready queries."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""How a study stands at one moment, for a view of it: one statement, which reads the views alone."""
+"""The status of a study at one moment, read from the views by one statement."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -80,7 +80,7 @@ def whole_path(path: Path) -> Iterator[Path]:
         finally:
             os.close(descriptor)
     except OSError as error:
-        raise LedgerError(f"{path} cannot be written: {error.strerror}; nothing is there") from None
+        raise LedgerError(f"{path} cannot be written: {error.strerror}; no file was left") from None
 
 
 def check_folder(folder: Path) -> None:

@@ -98,7 +98,7 @@ class _Column:
             return pa.array([None if value is None else self.convert(value) for value in values], self.type)
         except (TypeError, ValueError, pa.ArrowException):
             raise LedgerError(
-                f"{self.title} has got values of another type while it was written: start over; nothing is there"
+                f"{self.title} has got values of another type while it was written: start over; no file was left"
             ) from None
 
 

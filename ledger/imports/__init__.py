@@ -1,1 +1,1 @@
-"""What comes into a ledger from elsewhere: finished trials as history, or a whole study."""
+"""Imports from elsewhere: finished trials as observations, or a whole study."""

@@ -1,4 +1,4 @@
-"""Finished trials from elsewhere as a study's history, whatever they were read from."""
+"""Finished trials from elsewhere, of any source, as observations of a study."""
 
 import math
 from collections.abc import Callable, Iterable, Mapping
@@ -69,7 +69,7 @@ def gather(
                 raise UsageError(f"the parameters are those of {taken[key]}")
         except UsageError as error:
             if not skip_unusable:
-                raise UsageError(f"{row.place}: {error}; mend it, or leave such ones out by --skip-unusable") from None
+                raise UsageError(f"{row.place}: {error}; correct it, or use --skip-unusable") from None
             history.left_out.append(f"{row.place}: {error}")
         else:
             taken[key] = row.place

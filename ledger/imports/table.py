@@ -45,7 +45,7 @@ def read_rows(place: str, content: bytes, loss: str, space: Space, *, ignore_ext
             if any(cell.strip() for cell in cells):
                 yield Row(f"{place}:{reader.line_num}", partial(_read, columns, loss, len(header), cells))
     except csv.Error as error:
-        raise UsageError(f"{place}:{max(reader.line_num, 1)}: {error}; mend the csv there") from None
+        raise UsageError(f"{place}:{max(reader.line_num, 1)}: {error}; correct the csv there") from None
 
 
 def _columns(place: str, header: Sequence[str], loss: str, space: Space, *, ignore_extra: bool) -> dict[str, int]:

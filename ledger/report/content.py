@@ -1,4 +1,4 @@
-"""What a report tells of a study: the same rows for every plot, and the surrogate where there is one."""
+"""The content of a report: the same rows for every plot, and the surrogate if one is recorded."""
 
 from collections.abc import Mapping
 from functools import cached_property

@@ -29,7 +29,7 @@ def render(ledger: Snapshot) -> str:
     """Return a study's report as HTML.
 
     The page asks for nothing: Plotly's JavaScript is within it, and its content security policy forbids every
-    connection. Whatever a study contains is escaped.
+    connection. All text of a study is escaped.
 
     Raises
     ------

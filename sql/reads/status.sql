@@ -70,7 +70,7 @@ select
    from (
      select trial, number, worker, outcome, ended_at, right(error, 1000) as error
      from ledger.attempts
-     -- asked of a study without any, this would read all its attempts in vain
+     -- for a study without failures, this would read all its attempts
      where (select failures + lost > 0 from counted)
        and study_id = :study and outcome in ('failed', 'timeout', 'lost')
      order by ended_at desc limit :failures) as attempt) as failures_seen

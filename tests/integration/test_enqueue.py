@@ -95,7 +95,7 @@ def test_they_are_observations_and_the_study_is_carried_on_as_before(db, workers
     assert verified(db).recomputed == 4
 
 
-def test_while_a_manager_waits_they_join_its_iteration_and_everything_verifies(db, url, workers, tmp_path):
+def test_trials_enqueued_while_a_manager_waits_join_its_iteration(db, url, workers, tmp_path):
     points = iter([0.5, 0.25, 0.125])
     seen: set[float] = set()
 
@@ -140,9 +140,7 @@ def test_a_trial_that_joins_and_ends_while_its_iteration_is_told_counts(db, conn
     assert verified(db).recomputed == 1
 
 
-def test_a_point_that_is_enqueued_while_the_same_is_proposed_is_proposed_by_nobody(
-    db, url, workers, tmp_path, monkeypatch
-):
+def test_a_point_enqueued_while_it_is_proposed_is_not_proposed_again(db, url, workers, tmp_path, monkeypatch):
     """The space has four points, so that the two must meet; the manager sees the other's before it writes."""
     propose = managing.propose
     made: list[int] = []
@@ -174,7 +172,7 @@ def test_where_all_that_were_enqueued_fail_the_study_goes_on(db, workers, tmp_pa
 
 
 @pytest.mark.parametrize("when", ["before", "while it runs"])
-def test_in_steady_mode_they_join_the_flight_and_cost_nothing_of_the_budget(db, url, workers, tmp_path, when):
+def test_enqueued_trials_of_steady_mode_do_not_count(db, url, workers, tmp_path, when):
     asked = study(tmp_path, mode="steady", batch_size=3)
     row = recorded(db, asked)
     more = threading.Event()
@@ -240,7 +238,7 @@ def test_a_study_that_has_them_is_the_same_after_every_kill(db, url, workers, tm
     assert polls > 4
 
 
-def test_what_cannot_be_enqueued_is_refused_with_its_reason_and_nothing_is_written(db, connection):
+def test_a_trial_that_cannot_be_enqueued_is_refused_with_its_reason(db, connection):
     row = make_study(db, trials=4, max_failures=1)
     protocol.complete(connection, take(connection), 0.5, {}, 1.0)
     protocol.fail(connection, take(connection), "no", 1.0)
@@ -261,7 +259,7 @@ def test_what_cannot_be_enqueued_is_refused_with_its_reason_and_nothing_is_writt
         trials.enqueue(db, row.id, [{"C": 500.0}])
 
 
-def test_workers_are_told_of_an_enqueued_trial_and_a_paused_study_stays_paused(db, connection):
+def test_workers_are_notified_of_an_enqueued_trial(db, connection):
     row = make_study(db)
     studies.pause(db, row.id)
     protocol.listen(connection)

@@ -170,7 +170,7 @@ def test_an_upgrade_keeps_it_for_readers_and_what_is_built_on_it(server, url):
     ):
         db = owner
         row = study_of(db, SPACE, POINTS)
-        # whoever makes it, the owner's it is
+        # any role may make it; it belongs to the owner
         studies.flatten(superuser, row)
         assert len(table(reader, "s")) == 2
         connection.execute('create view ledger.mine as select "C" from ledger."study:s"')

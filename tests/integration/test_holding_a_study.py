@@ -169,7 +169,7 @@ def test_a_renewal_prolongs_the_lease(db, another, connection, study, advance):
     assert managing.claim_study(another, second, "second", LEASE) == "taken"
 
 
-def test_a_lease_that_ran_out_is_renewed_where_nobody_took_it(db, another, study, advance):
+def test_a_lease_that_ran_out_is_renewed_if_no_other_took_it(db, another, study, advance):
     held = claim_of(study)
     assert managing.claim_study(db, held, "first", LEASE) == "held"
     advance(10 * LEASE)

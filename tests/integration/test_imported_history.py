@@ -30,7 +30,7 @@ def bring_in(db: Connection, study_id: int, finished: list[Finished] = HISTORY) 
     return trials.import_finished(db, study_id, finished, mean_loss([one.loss for one in finished]))
 
 
-def test_they_are_told_at_once_and_are_observations_towards_the_initial_points(db, connection, workers, tmp_path):
+def test_imported_trials_are_told_and_count_as_initial_points(db, connection, workers, tmp_path):
     row = recorded(db, study(tmp_path))
     assert bring_in(db, row.id) == 0
     (first,) = studies.iterations(db, row.id)
@@ -78,7 +78,7 @@ def test_those_that_come_while_an_iteration_is_under_way_join_it(db, url, worker
 
 
 @pytest.mark.parametrize("mode", ["batch", "steady"])
-def test_a_study_of_which_no_trial_completes_fails_whatever_was_measured_elsewhere(db, workers, tmp_path, mode):
+def test_a_study_without_a_complete_trial_of_its_own_fails(db, workers, tmp_path, mode):
     asked = study(tmp_path, mode=mode)
     row = register(db, asked)
     bring_in(db, row.id)
@@ -88,7 +88,7 @@ def test_a_study_of_which_no_trial_completes_fails_whatever_was_measured_elsewhe
     assert trials.all_of(db, row.id)[-1].state == "failed"
 
 
-def test_in_steady_mode_they_are_seen_at_once_and_cost_nothing_of_the_budget(db, url, workers, tmp_path):
+def test_imported_trials_of_steady_mode_do_not_count(db, url, workers, tmp_path):
     asked = study(tmp_path, mode="steady", batch_size=3)
     row = recorded(db, asked)
     bring_in(db, row.id)
@@ -119,7 +119,7 @@ def test_the_best_is_shown_with_its_source(run, db, url, connection, monkeypatch
     assert "best        trial 1 of iteration 0, imported\n" in run("study", "show", "s")[1]
 
 
-def test_the_database_refuses_a_point_that_is_there_and_a_study_that_was_cancelled(db):
+def test_the_database_refuses_known_points_and_cancelled_studies(db):
     row = make_study(db)
     for number, params in ((0, trials.all_of(db, row.id)[0].params), (2, trials.all_of(db, row.id)[2].params)):
         with pytest.raises(
@@ -182,8 +182,8 @@ def test_csv_is_imported_whole_or_refused_in_one_line(run, db, url, monkeypatch,
     code, _, error = run("import", "csv", "old.csv", "--into", "s", "--ignore-extra")
     assert (code, error) == (
         2,
-        "ledger: old.csv:2: the parameters are those of trial 0 of study s, which is complete; mend it, or leave such"
-        " ones out by --skip-unusable\n",
+        "ledger: old.csv:2: the parameters are those of trial 0 of study s, which is complete; correct it, or use"
+        " --skip-unusable\n",
     )
     # the csv export of a study is a history for another study
     assert run("export", "s", "--format", "csv", "--output", "s.csv")[0] == 0

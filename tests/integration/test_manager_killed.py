@@ -134,9 +134,7 @@ def outcome(connection: psycopg.Connection[Any], name: str) -> list[tuple[Any, .
     return found
 
 
-def test_a_manager_killed_at_any_statement_leaves_a_study_that_goes_on_as_the_undisturbed_one(
-    url, connection, faults, remembered_proposals, tmp_path
-):
+def test_a_manager_killed_at_any_statement_changes_no_study(url, connection, faults, remembered_proposals, tmp_path):
     carry_on(url, study(tmp_path, "calm"))
     undisturbed = outcome(connection, "calm")
     assert [row[5] for row in undisturbed if len(row) == 9] != []

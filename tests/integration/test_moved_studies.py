@@ -217,7 +217,7 @@ REFUSED = [
 ]
 
 
-def test_what_is_no_whole_export_is_refused_in_one_line_and_nothing_is_written(db, url, there, elsewhere, tmp_path):
+def test_a_file_that_is_no_whole_export_is_refused_in_one_line(db, url, there, elsewhere, tmp_path):
     under_way(db, url, tmp_path)
     document = exported(db)
     for change, said in REFUSED:
@@ -328,9 +328,7 @@ def _places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]
         yield from _places(inner, (*path, step))
 
 
-def test_an_export_that_was_changed_anywhere_is_refused_in_one_line_or_agrees_with_itself(
-    db, url, connection, there, elsewhere, tmp_path
-):
+def test_a_changed_export_is_refused_or_agrees_with_itself(db, url, connection, there, elsewhere, tmp_path):
     under_way(db, url, tmp_path)
     assert claim_one(connection, "s", uuid.uuid4(), "w") is not None
     document = exported(db)

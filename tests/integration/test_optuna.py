@@ -444,7 +444,7 @@ def test_an_export_is_what_optuna_reads_in_the_ledger(ledger, of, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["complete.db", "runs.db"]
 
 
-def test_an_export_leaves_a_storage_that_is_there_and_nothing_half_made(ledger, tmp_path, monkeypatch):
+def test_an_export_keeps_an_existing_storage_and_no_partial_file(ledger, tmp_path, monkeypatch):
     with engine(ledger).connect() as own:
         db = own
         study = studies.get(db, "complete")

@@ -172,7 +172,7 @@ def test_no_role_reads_or_writes_a_table(of, owner, role):
 
 
 @pytest.mark.parametrize("role", OTHERS)
-def test_views_are_read_by_readers_and_managers_and_written_by_nobody(of, owner, role):
+def test_readers_and_managers_read_the_views_and_no_role_writes_them(of, owner, role):
     views = relations(owner, "v")
     assert set(views) == VIEWS
     reads = [f"select * from ledger.{view}" for view in views]

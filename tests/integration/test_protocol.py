@@ -187,7 +187,7 @@ def test_a_trial_that_the_machines_lose_too_often_fails(db, connection, advance)
     assert row["error"] == "lost 2 times, the last by worker w"
 
 
-def test_a_late_result_of_a_claim_that_nobody_replaced_is_kept(db, connection, advance):
+def test_a_late_result_of_a_claim_that_was_not_replaced_is_kept(db, connection, advance):
     make_study(db)
     held = take(connection)
     advance(31)
@@ -212,7 +212,7 @@ def test_a_result_of_a_replaced_claim_is_kept_as_stale(db, connection, advance):
     assert protocol.complete(connection, late, 0.5, {}, 40.0) == "stale"
 
 
-def test_a_heartbeat_revives_a_claim_that_nobody_replaced(db, connection, advance):
+def test_a_heartbeat_revives_a_claim_that_was_not_replaced(db, connection, advance):
     make_study(db)
     held = take(connection)
     advance(31)

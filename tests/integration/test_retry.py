@@ -109,7 +109,7 @@ def test_a_trial_that_cannot_be_retried_is_refused_with_its_reason(db, connectio
         trials.retry(db, row.id, [5])
 
 
-def test_workers_are_told_of_a_retry(db, connection):
+def test_workers_are_notified_of_a_retry(db, connection):
     row = failed(db, connection)
     protocol.listen(connection)
     trials.retry(db, row.id, [0])
@@ -197,7 +197,7 @@ def test_an_iteration_of_cancelled_trials_gets_another_round(db, url, workers, t
     assert [(told.round, told.size) for told in studies.iterations(db, row.id)] == [(1, 4), (0, 2)]
 
 
-def test_a_cancelled_trial_is_gone_at_its_next_heartbeat_and_its_late_result_is_kept_as_stale(db, connection):
+def test_a_cancelled_trial_is_lost_and_its_late_result_stale(db, connection):
     row = make_study(db)
     held = take(connection)
     trials.cancel(db, row.id, [0, 1], "not wanted")

@@ -159,7 +159,7 @@ def test_a_retry_in_steady_mode_joins_the_flight_and_the_budget_stays(connection
     verified(url)
 
 
-def test_a_steady_study_of_which_no_trial_completes_fails_and_may_try_again(connection, url, study):
+def test_a_steady_study_without_a_complete_trial_fails(connection, url, study):
     row = manage(url, study, Fleet(connection, fails=lambda _trial: True))
     assert row.state == "failed"
     assert row.reason == "none of 12 trials completed, the last (trial 11) with: ValueError: no"
@@ -171,7 +171,7 @@ def test_a_steady_study_of_which_no_trial_completes_fails_and_may_try_again(conn
     verified(url)
 
 
-def test_cancelled_trials_count_against_the_budget_also_before_any_completes(connection, url, study):
+def test_cancelled_trials_count_before_any_trial_completes(connection, url, study):
     def cancelled(_progress: Progress) -> None:
         with engine(url).connect() as own:
             db = own

@@ -150,7 +150,7 @@ def test_a_study_in_which_everything_happened_verifies(ledger):
 
 
 @pytest.mark.parametrize(("estimator", "acq_func"), [("GP", "EI"), ("GP", "EIps"), ("RF", "LCB")])
-def test_a_study_verifies_whatever_proposed_it(url, tmp_path, estimator, acq_func):
+def test_a_study_of_any_surrogate_verifies(url, tmp_path, estimator, acq_func):
     searched(url, tmp_path, estimator, acq_func)
     assert verified(url).recomputed == 6
 
@@ -244,7 +244,7 @@ TRIAL, ITERATION, ATTEMPT = "update ledger.trial set", "update ledger.iteration 
         ),
     ],
 )
-def test_whatever_was_changed_is_named_with_its_place(ledger, change, said):
+def test_every_change_is_named_with_its_place(ledger, change, said):
     corrupt(ledger, change)
     with pytest.raises(LedgerError, match=f"^study s, {said}") as refused:
         verified(ledger)
@@ -269,7 +269,7 @@ def test_a_kernel_that_was_changed_is_named(url, tmp_path):
         verified(url)
 
 
-def test_proposals_of_another_environment_are_not_comparable_and_no_difference(ledger):
+def test_proposals_of_another_environment_are_not_comparable(ledger):
     """A changed point may come from another version. Everything else is still verified."""
     corrupt(
         ledger,
@@ -321,7 +321,7 @@ def test_a_study_that_runs_verifies_at_every_moment_and_nothing_is_written(url, 
     assert len(seen) > 1
 
 
-def test_a_snapshot_is_one_transaction_that_could_write_nothing_and_holds_no_claim(ledger):
+def test_a_snapshot_is_one_read_only_transaction_without_claims(ledger):
     with engine(ledger).connect() as connection:
         db = connection
         row = studies.get(db, "s")

@@ -66,7 +66,7 @@ def pooled(postgres: Server, tmp_path: Path) -> Iterator[str]:
     folder = tmp_path / "pooler"
     folder.mkdir()
     # PgBouncer does not run as root
-    user = ["-u", "nobody"] if os.geteuid() == 0 else []
+    user = ["-u", "daemon"] if os.geteuid() == 0 else []
     if user:
         for each in (folder, *folder.parents[:3]):
             each.chmod(0o777 if each == folder else 0o755)

@@ -73,7 +73,7 @@ def write(connection, what):
     return connection.execute("insert into done values (%s) returning what", [what]).fetchone()
 
 
-def test_it_forwards_and_knows_who_is_there_and_what_they_ask(proxy, connect, postgres, in_background):
+def test_it_forwards_and_knows_its_clients_and_their_statements(proxy, connect, postgres, in_background):
     one, other = connect("one"), connect("other")
     assert sorted(link.role for link in proxy.links) == ["one", "other"]
     assert proxy.in_flight == []

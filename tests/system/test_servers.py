@@ -16,7 +16,7 @@ def postgres(tmp_path_factory):
 
 
 @pytest.mark.parametrize("mode", ["smart", "fast", "immediate", "kill"])
-def test_what_was_committed_is_there_after_every_kind_of_restart(postgres, mode):
+def test_commits_survive_every_kind_of_restart(postgres, mode):
     with psycopg.connect(postgres.url, autocommit=True) as connection:
         connection.execute("insert into kept values (%s)", [mode])
     log = postgres.log.stat().st_size

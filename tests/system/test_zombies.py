@@ -81,7 +81,7 @@ def test_a_heartbeat_revives_a_claim_that_was_taken_back_and_not_replaced(search
     assert [attempt["outcome"] for attempt in document["attempts"]] == ["complete"]
 
 
-def test_the_late_result_of_a_claim_that_nobody_replaced_is_kept(search):
+def test_the_late_result_of_a_claim_that_was_not_replaced_is_kept(search):
     worker, _ = search.worker(1)
     search.stands_still_until_it_is_lost(worker)
     # the trainer continues, and ends before its worker continues

@@ -1,4 +1,4 @@
-"""What the benchmarks conclude, and that a run of hours may be interrupted."""
+"""Conclusions of the benchmarks, and the interruption of a run of hours."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""Whatever stands in a file of points, a csv or an export: it is read whole, or refused in one line."""
+"""Any content of a file of points, a csv or an export is read whole, or refused in one line."""
 
 import json
 

@@ -34,7 +34,7 @@ def points(history):
         'params_C,params_kernel,loss\n"1","rbf",0.5\n2.5,sigmoid,-0.001',
     ],
 )
-def test_rows_are_typed_by_the_space_whatever_the_order_of_the_columns(text):
+def test_rows_are_typed_by_the_space_in_any_order_of_columns(text):
     assert points(read(text)) == [(1.0, "rbf", 0.5), (2.5, "sigmoid", -0.001)]
 
 
@@ -55,7 +55,10 @@ def test_the_losses_column_is_named_and_others_are_passed_by():
         ("C,kernel,loss,note\n", 'old.csv:1: column "note" is neither a parameter of the study nor the loss'),
         (HEADER, "old.csv: there is no finished trial that can be used"),
         (HEADER + "1,rbf,0.5\nmuch,rbf,0.5\n", "old.csv:3: parameter 'C': \"much\" is not a number in [0.001, 1000.0]"),
-        (HEADER + "\n5000,rbf,0.5\n", "old.csv:3: parameter 'C': 5000.0 is not in [0.001, 1000.0]; mend it, or leave"),
+        (
+            HEADER + "\n5000,rbf,0.5\n",
+            "old.csv:3: parameter 'C': 5000.0 is not in [0.001, 1000.0]; correct it, or use",
+        ),
         (HEADER + "nan,rbf,0.5\n", "old.csv:2: parameter 'C': NaN is not in [0.001, 1000.0]"),
         (HEADER + "1,poly,0.5\n", "old.csv:2: parameter 'kernel': \"poly\" is not one of"),
         (HEADER + "1,rbf,nan\n", "old.csv:2: the loss NaN is not finite"),
@@ -64,7 +67,7 @@ def test_the_losses_column_is_named_and_others_are_passed_by():
         (HEADER + "1,rbf,\n", 'old.csv:2: column "loss" is empty, and a finished trial has a loss'),
         (HEADER + "1,rbf\n", "old.csv:2: 2 cells, but the header has 3"),
         (HEADER + "1,rbf,0.5\n1.0,rbf,0.25\n", "old.csv:3: the parameters are those of old.csv:2"),
-        (HEADER + '1,"rbf,0.5\n', "old.csv:2: unexpected end of data; mend the csv there"),
+        (HEADER + '1,"rbf,0.5\n', "old.csv:2: unexpected end of data; correct the csv there"),
     ],
 )
 def test_what_is_wrong_is_one_line_with_its_place(text, said):

@@ -17,21 +17,21 @@ def test_a_lease_seen_unchanged_for_a_whole_lease_has_run_out():
     assert answers == [{}, {}, {}, {}, {7: UNTIL}, {7: UNTIL}]
 
 
-def test_a_first_look_expires_nobody_however_old_the_lease_is():
+def test_a_first_look_expires_no_lease():
     assert watched(LeaseWatch(10.0), [1e9]) == [{}]
 
 
-def test_a_renewed_lease_is_watched_anew():
+def test_a_renewed_lease_is_watched_from_its_renewal():
     renewed = UNTIL + timedelta(seconds=10)
     answers = watched(LeaseWatch(10.0), range(100, 120, 2), lambda now: UNTIL if now < 108 else renewed)
     assert answers == [{}] * 9 + [{7: renewed}]
 
 
-def test_an_interrupted_contact_begins_the_watch_anew():
+def test_an_interrupted_contact_restarts_the_watch():
     assert watched(LeaseWatch(10.0), [100, 104, 108, 114, 118, 120, 123.9, 124]) == [{}] * 7 + [{7: UNTIL}]
 
 
-def test_a_trial_that_was_not_running_at_a_look_is_watched_anew():
+def test_a_trial_that_was_not_running_at_a_look_is_watched_again():
     watch = LeaseWatch(10.0)
     watch.look(100, [(7, UNTIL)])
     watch.look(105, [])

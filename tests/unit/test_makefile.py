@@ -1,4 +1,4 @@
-"""What the targets of the Makefile install, run and say."""
+"""The targets of the Makefile: installs, runs and messages."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""How a page of the documentation is read: what is run, and what counts as shown."""
+"""Reading of a page of the documentation: its commands and their shown output."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""How the program ends where the database fails it: in one line with the way out."""
+"""The end of the program when the database fails: one line with the way out."""
 
 import psycopg
 import pytest
