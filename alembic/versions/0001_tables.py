@@ -408,7 +408,7 @@ def upgrade() -> None:
             "deadline_at",
             sa.DateTime(timezone=True),
             nullable=True,
-            comment="When its attempt is ended at the latest; null without a limit, and before the attempt begins.",
+            comment="Deadline of its attempt; null without a time limit, and before the attempt begins.",
         ),
         sa.Column("finished_at", sa.DateTime(timezone=True), nullable=True, comment="When it ended; null until then."),
         sa.Column(

@@ -75,7 +75,7 @@ def export(name: str, format_: str, output: Path | None, settings: Settings) -> 
             except DBAPIError as error:
                 # started over, it would write its first part twice
                 raise LedgerError(
-                    f"what was written ends in the middle, because the database failed ({one_line(str(error.orig))}):"
+                    f"the output is incomplete, because the database failed ({one_line(str(error.orig))}):"
                     " start over, or name a file with --output, which appears whole or not at all"
                 ) from None
         else:

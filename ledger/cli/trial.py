@@ -185,7 +185,8 @@ def retry(name: str, numbers: tuple[int, ...], settings: Settings) -> None:
 def cancel(name: str, numbers: tuple[int, ...], settings: Settings) -> None:
     """End trials that have not ended.
 
-    A worker that trains one stops within a heartbeat, and goes on with another. All of them are cancelled, or none.
+    A worker that trains a cancelled trial stops this training at its next heartbeat, and continues with another trial.
+    All of the trials are cancelled, or none.
     """
     from ledger.database import studies, trials
 

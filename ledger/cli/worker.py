@@ -147,7 +147,7 @@ def list_(as_json: bool, settings: Settings) -> None:
 
 
 def _refuse_options(context: click.Context) -> None:
-    """Refuse an option before the subcommand, because it would belong to `worker` and have no effect."""
+    """Refuse options that are written before the subcommand: they are options of `worker`, and would have no effect."""
     for name in context.params:
         if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
             option = f"--{name.replace('_', '-')}"

@@ -107,7 +107,7 @@ def connect(
     role : str
         What the connection is for, shown as its application_name.
     statement_seconds : float
-        After which the server gives up a statement, unless the URL's options set statement_timeout.
+        Seconds after which the server cancels a statement, unless the URL's options set statement_timeout.
     writes : bool
         Refuse a standby.
     prepares : bool

@@ -84,7 +84,8 @@ def draw_claim() -> UUID:
 def claim(connection: Connection[Any], study: str | None, claims: Sequence[UUID], worker: str) -> list[Claimed]:
     """Take at most one pending trial for each claim, of `study`, or of any one running study for None.
 
-    Empty where there is nothing to do. Fewer than asked for are a fair share.
+    Empty where there is nothing to do. It may return fewer trials than requested,
+    so that each worker gets a fair share.
     """
     with connection.cursor(row_factory=class_row(Claimed)) as cursor:
         statement = "select * from ledger.claim(%s, %s, %s) order by trial"

@@ -322,7 +322,7 @@ trial = Table(
     _moment("lease_until", comment="End of its lease, unless a heartbeat comes before; null unless running."),
     _moment(
         "deadline_at",
-        comment="When its attempt is ended at the latest; null without a limit, and before the attempt begins.",
+        comment="Deadline of its attempt; null without a time limit, and before the attempt begins.",
     ),
     _moment("finished_at", comment="When it ended; null until then."),
     Column(

@@ -1,4 +1,4 @@
-"""Whole studies: read at one moment, and inserted as another ledger recorded them."""
+"""Transfer of whole studies: a snapshot of a study, and the insertion of a study from another ledger."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -146,7 +146,7 @@ def _insert(connection: Connection, statement: Insert, rows: Iterable[dict[str, 
 
 
 def _pending(trial: Mapping[str, Any], moment: datetime) -> dict[str, Any]:
-    """Return an open trial as pending; a trial that has ended as it is."""
+    """Return a trial that has not ended as pending. Return an ended trial unchanged."""
     if trial["state"] not in OPEN_STATES:
         return dict(trial)
     # the other ledger's clock may be ahead
@@ -155,7 +155,7 @@ def _pending(trial: Mapping[str, Any], moment: datetime) -> dict[str, Any]:
 
 
 def _released(attempt: Mapping[str, Any], moment: datetime) -> dict[str, Any]:
-    """Return an attempt that is under way as released; another as it is."""
+    """Return an attempt that has not ended as released. Return an ended attempt unchanged."""
     if attempt["outcome"] is not None:
         return dict(attempt)
     return {**attempt, "outcome": "released", "ended_at": moment, "error": "imported while it was under way elsewhere"}

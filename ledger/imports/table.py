@@ -73,7 +73,7 @@ def _columns(place: str, header: Sequence[str], loss: str, space: Space, *, igno
     if extra and not ignore_extra:
         raise UsageError(
             f"{place}: column {show(extra[0])} is neither a parameter of the study nor the loss;"
-            " --ignore-extra passes by such columns"
+            " use --ignore-extra to ignore such columns"
         )
     return {name: header.index(column) for name, column in [*named.items(), (loss, loss)]}
 

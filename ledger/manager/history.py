@@ -32,7 +32,7 @@ class History:
     untold : set of int
         The iterations that are not told.
     recorded : list of int
-        In steady mode, the trials whose ends are recorded with an iteration, in that order.
+        In steady mode, the trials whose ends the ledger has recorded, in the recorded order.
     seen : list of int
         The trials whose ends are not recorded yet, in the order of their ends.
     counted, counted_ended, counted_failed : int

@@ -1,6 +1,7 @@
 """The hyper-parameters of each built-in model.
 
-The names are a table, because both boosters accept unknown names silently, and a manager must not import them. Tests
+The valid names are a table here, because both boosters accept unknown names silently, and a manager must not import
+the boosters. Tests
 compare the table with the libraries.
 """
 

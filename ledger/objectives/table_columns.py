@@ -26,7 +26,7 @@ class Column:
     ----------
     name : str
     cells, missing, numbers : int
-        Counts of all cells, of the missing ones and of the numbers.
+        The number of all cells, of missing cells, and of cells that hold a number.
     first_text, first_missing, first_fraction : (str, str) or None
         Place and text of the first cell of that kind.
     texts : set of str

@@ -278,7 +278,7 @@ def test_an_export_that_is_cut_off_says_so_and_writes_nothing_twice(proxy, searc
     out, error = process.communicate()
     assert process.returncode == 1
     assert out.count('"trials"') == 1
-    assert "what was written ends in the middle" in error.splitlines()[-1]
+    assert "the output is incomplete" in error.splitlines()[-1]
     assert search.program.document("own")["study"]["name"] == "own"
     search.is_undisturbed()
 
