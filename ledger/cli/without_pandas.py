@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def without_pandas() -> Iterator[None]:
-    """Let the imports of the block find no pandas, unless it is imported already.
+    """Inside the `with` block, make `import pandas` fail, unless pandas is already imported.
 
     scikit-learn imports pandas where it is installed, for data frames that a manager does not have. That costs each
     manager 50 MB and 0.3 s. Only a command may hide it: its process has no other thread whose import would fail.

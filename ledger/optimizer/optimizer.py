@@ -134,7 +134,7 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
       of a dimension's range apart.
     - The points are chosen by `ask`. So `tell` costs one fit, and no search.
     - With "EIps" and "PIps" the best loss is the lowest of the losses; skopt compares them with the logarithms of the
-      times, too. A GP's dimensions are scaled to [0, 1] with these as well.
+      times, too. With these two functions, too, the dimensions of a GP are scaled to [0, 1].
     - Models are fitted and asked on one thread of BLAS, so that equal seeds give equal points on any number of cores.
     - Losses that a forest is to learn are up to 1e150, since it squares them.
     - "MES" averages over quantiles of the optimum, where skopt draws them from numpy's global generator.

@@ -32,7 +32,7 @@ class Posterior:
     weights : array of shape (dimensions,)
         Of the dimensions in the kernel's squared distance.
     amplitude : float
-        The kernel's variance; that of the standardised values.
+        The kernel's variance, in units of the variance of the standardised values.
     noise : float
         All that is added to the diagonal of the covariance.
     points : array of shape (n, dimensions)
@@ -246,7 +246,7 @@ def cholesky(matrix: Array, noise: float) -> tuple[Array, float]:
     Raises
     ------
     LinAlgError
-        It is not positive definite with the most that is added.
+        The matrix is not positive definite, even with the largest value that is added to its diagonal.
     """
     size = len(matrix)
     for jitter in JITTERS:

@@ -15,7 +15,7 @@ def sparkline(improvements: Sequence[tuple[int, float]], last: int, width: int, 
     Parameters
     ----------
     improvements : sequence of (int, float)
-        Numbers of trials in order, each with a loss below all earlier ones.
+        Pairs of a trial's number and its loss, in order. Each loss is below all earlier losses.
     last : int
         Number of the last complete trial.
     width : int

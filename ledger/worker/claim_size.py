@@ -4,7 +4,7 @@ import math
 
 from ledger.worker.outcome import Outcome
 
-# Seconds of expected training that one claim covers, where that is more than one trial.
+# A claim takes as many trials as are expected to train in this many seconds, and at least one.
 CLAIM_SECONDS = 0.25
 LARGEST_CLAIM = 32
 # Weight of a new duration that is shorter than the average. A longer one replaces the average at once, so that only a

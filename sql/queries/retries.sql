@@ -1,5 +1,5 @@
--- Which trials were tried again, and how did they end? The trials with a failed or lost attempt and a later one, and
--- the retries of failed or cancelled trials. Released attempts do not count.
+-- Which trials were tried again, and how did they end? It lists the trials that were attempted
+-- again after a failed or lost attempt, and the retries of failed or cancelled trials. Released attempts do not count.
 -- psql -f sql/queries/retries.sql, or with -v study=NAME for one study.
 \if :{?study} \else \set study '' \endif
 select study, number as trial, retry_of, attempts, failures, lost, state, round(loss::numeric, 4) as loss,
