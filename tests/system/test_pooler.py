@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -61,15 +62,12 @@ def postgres(tmp_path: Path) -> Iterator[Server]:
 
 
 @pytest.fixture
-def pooled(postgres: Server, tmp_path: Path) -> Iterator[str]:
+def pooled(postgres: Server) -> Iterator[str]:
     """URL of the ledger behind PgBouncer."""
-    folder = tmp_path / "pooler"
-    folder.mkdir()
-    # PgBouncer does not run as root
+    # PgBouncer does not run as root, and its user cannot enter pytest's folders
     user = ["-u", "daemon"] if os.geteuid() == 0 else []
-    if user:
-        for each in (folder, *folder.parents[:3]):
-            each.chmod(0o777 if each == folder else 0o755)
+    folder = Path(tempfile.mkdtemp(prefix="pooler-"))
+    folder.chmod(0o777)
     users, file, log, listen = folder / "users.txt", folder / "pgbouncer.ini", folder / "log", free_port()
     users.write_text(f'"{USER}" "{postgres.password}"\n')
     file.write_text(CONFIGURATION.format(host=postgres.host, port=postgres.port, listen=listen, users=users, log=log))
@@ -82,6 +80,7 @@ def pooled(postgres: Server, tmp_path: Path) -> Iterator[str]:
     finally:
         process.kill()
         process.wait()
+        shutil.rmtree(folder)
 
 
 def _answers(url: str) -> bool:

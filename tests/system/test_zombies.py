@@ -13,7 +13,7 @@ import os, pathlib, sys, threading, time
 def tell_when_delivered():
     trainer, calm = threading.main_thread().ident, 0
     while calm < 5:
-        calm = calm + 1 if sys._current_frames()[trainer].f_code.co_name == "main" else 0
+        calm = calm + 1 if sys._current_frames()[trainer].f_code.co_name == "wait" else 0
         time.sleep(0.01)
     pathlib.Path("delivered").touch()
 
