@@ -1,9 +1,9 @@
-# Everything from a fresh clone with Python 3.11 or newer and make. Packages are installed with uv where it exists, else pip.
+# Everything from a fresh clone with Python 3.11 or newer and make. uv installs the packages where it exists, else pip.
 PYTHON ?= python3
 export LEDGER_HOME ?= $(CURDIR)/.ledger
 bin := .venv/bin
-# Tests of processes mostly wait, so three test processes keep two cores busy. A server that is given is used by one test
-# process, because roles belong to a whole server. Files start in the order of their names.
+# Tests of processes mostly wait, so three test processes keep two cores busy. One test process uses a given server,
+# because roles belong to a whole server. Files start in the order of their names.
 pytest := $(bin)/pytest --numprocesses $(if $(LEDGER_TEST_SERVER),1,3) --dist loadfile --no-loadscope-reorder
 
 .PHONY: help demo unit test test-all campaigns coverage lint docs site bench bench-quality chaos up release-check clean
