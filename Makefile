@@ -6,7 +6,7 @@ bin := .venv/bin
 # because roles belong to a whole server. Files start in the order of their names.
 pytest := $(bin)/pytest --numprocesses $(if $(LEDGER_TEST_SERVER),1,3) --dist loadfile --no-loadscope-reorder
 
-.PHONY: help demo unit test test-all campaigns coverage lint docs site bench bench-quality chaos up release-check clean
+.PHONY: help demo unit test test-all campaigns explore coverage lint docs site bench bench-quality chaos up release-check clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## */\1\t/' | expand -t 15
@@ -24,8 +24,10 @@ test-all: .venv/ready  ## Run the tests that `make test` leaves out: containers,
 	@docker info >/dev/null 2>&1 || { echo "make test-all needs a Docker engine; make test does not" >&2; exit 1; }
 	$(pytest) -m "container or compose or slow"
 
-campaigns: .venv/ready  ## Run the soak, and the property tests with more examples, other ones each time
+campaigns: .venv/ready  ## Run the soak, and the same seed under faults for each model
 	$(bin)/pytest -m campaign
+
+explore: .venv/ready  ## Run the property tests with more examples, which differ from run to run
 	$(pytest) -m "hypothesis and not container" --hypothesis-profile campaign
 
 coverage: .venv/ready  ## Run `make test` and list the lines that no test reached
