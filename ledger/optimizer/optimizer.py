@@ -380,7 +380,20 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
         return twin
 
     def update_next(self) -> None:
-        """Let the next `ask` choose other points, as after a change of `acq_func_kwargs`."""
+        """Let the next `ask` choose other points, as after a change of `acq_func_kwargs`.
+
+        Examples
+        --------
+        >>> optimizer = Optimizer([(0.0, 1.0)], n_initial_points=3, acq_func="LCB", random_state=1)
+        >>> result = optimizer.tell([[0.1], [0.5], [0.9]], [0.3, 0.1, 0.4])
+        >>> point = optimizer.ask()
+        >>> optimizer.acq_func_kwargs = {"kappa": 100.0}
+        >>> optimizer.ask() == point
+        True
+        >>> optimizer.update_next()
+        >>> optimizer.ask() == point
+        False
+        """
         if not self._is_fast:
             super().update_next()
         self.cache_ = {}

@@ -38,6 +38,13 @@ class Dependence:
         Values of the parameter, in its type and in order.
     mean, deviation : array of shape (values,)
         What the surrogate expects of the average, and its standard deviation; in the unit of the losses.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> curve = Dependence(["rbf", "linear"], mean=np.array([0.3, 0.1]), deviation=np.array([0.02, 0.05]))
+    >>> curve.values[int(curve.mean.argmin())]
+    'linear'
     """
 
     values: list[Any]
@@ -55,6 +62,12 @@ class Importance:
         Alone: its first-order Sobol index, in [0, 1].
     total : float
         With its interactions: its total Sobol index, in [0, 1].
+
+    Examples
+    --------
+    >>> importance = Importance(first=0.5, total=0.75)
+    >>> importance.total - importance.first
+    0.25
     """
 
     first: float

@@ -49,6 +49,7 @@ def test_a_trainer_imports_the_library_of_its_model_alone(model, params, library
         ("import ledger.objectives", ["sklearn", "xgboost", "lightgbm", "numpy", "scipy", "skopt"]),
         ("import ledger.manager.loop", ["xgboost", "lightgbm"]),
         ("import ledger.database.managing, ledger.database.reads", ["skopt", "sklearn", "numpy"]),
+        ("import ledger.study.space", ["skopt", "sklearn", "numpy", "scipy", "pydantic"]),
         ("import ledger.optimizer", ["psycopg", "sqlalchemy", "xgboost", "lightgbm"]),
         (
             "import ledger.cli.status, ledger.cli.study, ledger.terminal.live",
