@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
+from typing import Any
 from unittest.mock import Mock
 
 import numpy as np
@@ -21,20 +22,19 @@ SMALL = {
     "lgbm": {"n_estimators": 8, "num_leaves": 7, "subsample": 0.5, "colsample_bytree": 0.5},
 }
 
-# Every model on every dataset, with two trials each; to be run in another process.
+# The losses of every model on every dataset, with two trials each.
 LOSSES = """
-import json, sys
-from ledger.objectives import Context
-from ledger.objectives.loading import load
-small, datasets = json.loads(sys.argv[1])
-losses = {}
-for model, params in small.items():
-    for dataset in datasets:
-        objective = load({"model": model, "dataset": dataset}, [])
-        for trial in range(2):
-            context = Context("s", trial, attempt=1, seed=1000 + trial, study_seed=7)
-            losses[f"{model} {dataset} {trial}"] = objective(params, context).loss.hex()
-print(json.dumps(losses))
+def losses(small, datasets):
+    from ledger.objectives import Context
+    from ledger.objectives.loading import load
+    found = {}
+    for model, params in small.items():
+        for dataset in datasets:
+            objective = load({"model": model, "dataset": dataset}, [])
+            for trial in range(2):
+                context = Context("s", trial, attempt=1, seed=1000 + trial, study_seed=7)
+                found[f"{model} {dataset} {trial}"] = objective(params, context).loss.hex()
+    return found
 """
 
 
@@ -51,9 +51,11 @@ def evaluate(model, params, context=CONTEXT, dataset="breast_cancer", **options)
 
 
 def test_the_loss_is_bit_equal_in_every_process_and_thread_count():
-    arguments = json.dumps([SMALL, DATASETS])
-    first = json.loads(in_a_fresh_process(LOSSES, arguments, OMP_NUM_THREADS="1", PYTHONHASHSEED="1"))
-    second = json.loads(in_a_fresh_process(LOSSES, arguments, OMP_NUM_THREADS="4", PYTHONHASHSEED="2"))
+    here: dict[str, Any] = {}
+    exec(LOSSES, here)
+    first = here["losses"](SMALL, DATASETS)
+    there = f"{LOSSES}\nimport json, sys\nprint(json.dumps(losses(*json.loads(sys.argv[1]))))"
+    second = json.loads(in_a_fresh_process(there, json.dumps([SMALL, DATASETS]), OMP_NUM_THREADS="4"))
     assert first == second
     assert len(first) == len(MODELS) * len(DATASETS) * 2
     assert len(set(first.values())) > 10, "the losses must differ, or the comparison shows nothing"
