@@ -374,12 +374,12 @@ def _surrogate(place: str, recorded: Mapping[str, Any], computed: Mapping[str, A
 
 def _unlike(recorded: Mapping[str, Any], here: Mapping[str, Any]) -> str | None:
     """Say how an environment differs from that of here; None where it does not."""
-    found = [
+    differences = [
         f"{name} {_plain(recorded.get(name))} recorded, {_plain(here.get(name))} here"
         for name in dict.fromkeys([*here, *recorded])
         if recorded.get(name) != here.get(name)
     ]
-    return "; ".join(found) or None
+    return "; ".join(differences) or None
 
 
 def _plain(value: Any) -> str:

@@ -29,7 +29,7 @@ def completion(shell: str) -> None:
     """
     from ledger.cli import program
 
-    found = get_completion_class(shell)
-    assert found is not None
+    complete = get_completion_class(shell)
+    assert complete is not None
     called = Path(sys.argv[0]).name
-    click.echo(found(program, {}, called if called in _NAMES else _NAMES[0], _VARIABLE).source())
+    click.echo(complete(program, {}, called if called in _NAMES else _NAMES[0], _VARIABLE).source())

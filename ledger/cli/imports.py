@@ -121,20 +121,20 @@ def optuna(url: str, study: str, into: str, skip_unusable: bool, settings: Setti
     from ledger.imports.history import import_history
     from ledger.optuna.imports import load
 
-    found = load(url, study)
+    source = load(url, study)
     with connected(settings) as connection:
         first, history = import_history(
             connection,
             studies.get(connection, into),
             f"Optuna's study {study}",
-            lambda _space: found.rows(),
+            lambda _space: source.rows(),
             skip_unusable=skip_unusable,
         )
     _say(into, first, history)
-    if found.maximises:
+    if source.maximises:
         click.echo(f"Optuna's study {study} maximises, so each loss is the negative of its value")
-    if found.others:
-        click.echo(f"{found.others} trials that are not complete are passed by")
+    if source.others:
+        click.echo(f"{source.others} trials that are not complete are passed by")
 
 
 def _say(study: str, first: int, history: Any) -> None:

@@ -59,13 +59,13 @@ class Bytes(click.ParamType[int]):
     name = "bytes"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        found = re.fullmatch(r"(\d{1,15})([KMGT]?)i?B?", str(value), re.IGNORECASE)
-        if found is None or int(found[1]) == 0:
+        match = re.fullmatch(r"(\d{1,15})([KMGT]?)i?B?", str(value), re.IGNORECASE)
+        if match is None or int(match[1]) == 0:
             self.fail(f"{value!r} is not a number of bytes: write 512M or 4G.", param, ctx)
-        factor: int = 1024 ** " KMGT".index(found[2].upper() or " ")
-        if int(found[1]) * factor >= 2**63:
+        factor: int = 1024 ** " KMGT".index(match[2].upper() or " ")
+        if int(match[1]) * factor >= 2**63:
             self.fail(f"{value!r} is more than any machine has.", param, ctx)
-        return int(found[1]) * factor
+        return int(match[1]) * factor
 
 
 def settings_options(command: F) -> F:

@@ -23,7 +23,7 @@ class Shown(Listener):
 
     @property
     def worker_options(self) -> list[str]:
-        """The options of the workers' log, which is shown above the view where there is one."""
+        """The options of the workers' log, which appears above the live view, if that is shown."""
         log_format, level = self._log
         return ["--log-format", log_format, "--log-level", "warning" if self._is_drawn else level]
 

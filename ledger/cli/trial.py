@@ -85,7 +85,7 @@ def show(name: str, number: int, as_json: bool, settings: Settings) -> None:
         attempts = trials.attempts(connection, study.id, number)
     if as_json:
         document.write(
-            {"study": name, **_facts(row), "attempt_list": [document.pick(one, *_ATTEMPT) for one in attempts]}
+            {"study": name, **_facts(row), "attempt_list": [document.pick(attempt, *_ATTEMPT) for attempt in attempts]}
         )
         return
     facts = {

@@ -57,7 +57,7 @@ def write_parquet(connection: Connection, study: StudyRow, output: BinaryIO) -> 
     """
     space = Space.from_json(study.spec["space"])
     columns = [_Column(name, type_) for name, type_ in _FIRST.items()]
-    columns += [_Column(one.name, *_of_dimension(one), source="params") for one in space.dimensions]
+    columns += [_Column(dimension.name, *_of_dimension(dimension), source="params") for dimension in space.dimensions]
     columns += [
         _Column(name, *_of_metric(kinds), source="metrics") for name, kinds in trials.metric_kinds(connection, study.id)
     ]

@@ -118,12 +118,12 @@ def read(place: str, content: bytes) -> Document:
     try:
         document = Document.model_validate(value)
     except ValidationError as error:
-        found = error.errors(include_url=False)[0]
-        where = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in found["loc"]).lstrip(".")
+        fault = error.errors(include_url=False)[0]
+        where = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in fault["loc"]).lstrip(".")
         what = (
-            found["msg"].replace("Input should", "must").replace("Field", "it is").replace("it is required", "missing")
+            fault["msg"].replace("Input should", "must").replace("Field", "it is").replace("it is required", "missing")
         )
-        raise UsageError(f"{place} is damaged at {where}: {show(found['input'])}: {what}; export it again") from None
+        raise UsageError(f"{place} is damaged at {where}: {show(fault['input'])}: {what}; export it again") from None
     study = StudySpec.from_spec(document.study.name, document.study.budget, document.study.spec)
     _check_dataset(place, document, study)
     for difference in disagreements(document.snapshot(), study):

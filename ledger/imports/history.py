@@ -100,7 +100,7 @@ def import_history(
     }
     history = gather(place, rows(space), space, recorded, skip_unusable=skip_unusable)
     first = trials.import_finished(
-        connection, study.id, history.finished, mean_loss([one.loss for one in history.finished])
+        connection, study.id, history.finished, mean_loss([trial.loss for trial in history.finished])
     )
     return first, history
 

@@ -63,8 +63,8 @@ def _columns(place: str, header: Sequence[str], loss: str, space: Space, *, igno
     for name, column in [*named.items(), (loss, loss)]:
         if column not in header:
             what = "the losses' column" if name == loss else "parameter"
-            way_out = nearest(name, [one for one in header if one])
-            if len(header) == 1 and (separator := next((one for one in ";\t|" if one in header[0]), None)):
+            way_out = nearest(name, [column for column in header if column])
+            if len(header) == 1 and (separator := next((mark for mark in ";\t|" if mark in header[0]), None)):
                 way_out = f"; the columns are separated by {show(separator)}: use commas"
             elif name == loss:
                 way_out += "; --loss names it"

@@ -1,8 +1,7 @@
 """The hyper-parameters of each built-in model.
 
 The valid names are a table here, because both boosters accept unknown names silently, and a manager must not import
-the boosters. Tests
-compare the table with the libraries.
+the boosters. Tests compare the table with the libraries.
 """
 
 from collections.abc import Iterable

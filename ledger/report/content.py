@@ -49,7 +49,9 @@ class Content:
     @cached_property
     def surrogate(self) -> Surrogate | None:
         """The study's surrogate, told all trials that have ended; None while none was recorded, or for extreme ones."""
-        recorded = [one.surrogate for one in self.ledger.iterations if isinstance(one.surrogate, Mapping)]
+        recorded = [
+            iteration.surrogate for iteration in self.ledger.iterations if isinstance(iteration.surrogate, Mapping)
+        ]
         if not recorded or self.best is None or self.is_extreme:
             return None
         ended = [trial for trial in self.ledger.trials if trial.state not in OPEN_STATES]

@@ -79,10 +79,11 @@ def _tiles(content: Content) -> list[tuple[str, str, str]]:
     """Return what is seen first: a name, a value, and what is said below it."""
     ledger, study = content.ledger, content.study
     states = [trial.state for trial in ledger.trials]
-    under_way = ", ".join(f"{states.count(one)} {one}" for one in ("running", "pending", "failed") if one in states)
+    others = [state for state in ("running", "pending", "failed") if state in states]
+    under_way = ", ".join(f"{states.count(state)} {state}" for state in others)
     end = ledger.study.finished_at or ledger.at
     best = content.best
-    told = sum(one.told_at is not None for one in ledger.iterations)
+    told = sum(iteration.told_at is not None for iteration in ledger.iterations)
     return [
         ("State", ledger.study.state, one_line(ledger.study.reason or "", 120)),
         ("Best loss", "-" if best is None else f"{best.loss:.6g}", "" if best is None else _best(content)),
@@ -134,14 +135,14 @@ def _best(content: Content) -> str:
 
 
 def _versions(content: Content) -> list[tuple[str, str]]:
-    """Return where versions are from, and what they are, as JSON."""
+    """Return the recorded versions as JSON, each with its source."""
     own = {"trial-ledger": __version__, "plotly": plotly.__version__, "plotly.js": get_plotlyjs_version()}
-    found = [("this report", _named(own)), ("the study's first manager", _named(content.ledger.study.versions))]
-    for environment, iterations in groupby(content.ledger.iterations, key=lambda one: one.environment):
-        numbers = [one.number for one in iterations]
-        which = f"iteration {numbers[0]}" if len(numbers) == 1 else f"iterations {numbers[0]} to {numbers[-1]}"
-        found.append((which, _named(environment or {})))
-    return [(place, versions) for place, versions in found if versions]
+    sources = [("this report", _named(own)), ("the study's first manager", _named(content.ledger.study.versions))]
+    for environment, iterations in groupby(content.ledger.iterations, key=lambda iteration: iteration.environment):
+        numbers = [iteration.number for iteration in iterations]
+        title = f"iteration {numbers[0]}" if len(numbers) == 1 else f"iterations {numbers[0]} to {numbers[-1]}"
+        sources.append((title, _named(environment or {})))
+    return [(place, versions) for place, versions in sources if versions]
 
 
 def _named(versions: Mapping[str, Any]) -> str:

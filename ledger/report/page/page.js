@@ -35,12 +35,12 @@
   const table = document.querySelector("table");
   const heads = table ? [...table.tHead.rows[0].cells] : [];
   const compare = (a, b, index, sign) => {
-    const [one, other] = [a.cells[index], b.cells[index]];
-    // what is empty stays below
-    if (!one.textContent || !other.textContent) return !one.textContent - !other.textContent;
-    const numbers = [one.dataset.number, other.dataset.number];
+    const [first, second] = [a.cells[index], b.cells[index]];
+    // empty cells stay at the bottom
+    if (!first.textContent || !second.textContent) return !first.textContent - !second.textContent;
+    const numbers = [first.dataset.number, second.dataset.number];
     if (numbers.every((number) => number !== undefined)) return sign * (numbers[0] - numbers[1]);
-    return sign * one.textContent.localeCompare(other.textContent);
+    return sign * first.textContent.localeCompare(second.textContent);
   };
   heads.forEach((head, index) => head.addEventListener("click", () => {
     const sign = head.ariaSort === "ascending" ? -1 : 1;
