@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 from psycopg import errors
 from psycopg.abc import PQGen
-from psycopg.conninfo import conninfo_to_dict
+from psycopg.conninfo import conninfo_to_dict, timeout_from_conninfo
 from psycopg.types.json import set_json_dumps
 
 from ledger.errors import LedgerError, UsageError
@@ -253,10 +253,15 @@ def reason(error: BaseException) -> str:
 
 def _parse(url: str) -> dict[str, Any]:
     try:
-        return dict(conninfo_to_dict(url))
+        parameters = dict(conninfo_to_dict(url))
     except (psycopg.ProgrammingError, UnicodeError) as error:
         # libpq quotes what it could not parse, which may be the password
         del error
         raise UsageError(
             "the database URL cannot be parsed: write postgresql://user@host:5432/database or key=value pairs"
         ) from None
+    try:
+        timeout_from_conninfo(parameters)
+    except psycopg.ProgrammingError as error:
+        raise UsageError(f"the database URL is wrong: {one_line(reason(error))}") from None
+    return parameters

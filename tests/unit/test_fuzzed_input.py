@@ -3,6 +3,7 @@
 import copy
 import functools
 import itertools
+import json
 import math
 import os
 import re
@@ -263,6 +264,14 @@ def test_any_database_url_is_refused_without_its_password(data, keyword, value, 
     assert "secret" not in error
 
 
+@pytest.mark.parametrize("seconds", ["", "soon", "1 s"])
+def test_a_wrong_time_limit_in_the_database_url_is_the_only_line_that_is_told(seconds):
+    code, _, error = run(
+        ["run"], {"DATABASE_URL": f"host=127.0.0.1 port=1 password=secret connect_timeout='{seconds}'"}
+    )
+    assert (code, error) == (2, f"ledger: the database URL is wrong: bad value for connect_timeout: '{seconds}'\n")
+
+
 # What an objective returns
 
 
@@ -356,6 +365,7 @@ returns = anything | st.builds(
 @given(returned=returns)
 @example(returned=OddNumber(1))
 @example(returned=OddDict(loss=1))
+@example(returned={"loss": 1, "metric": 8.143348655607611e16})
 def test_every_returned_value_is_a_result_or_refused_in_one_line(returned):
     try:
         result = to_result(returned)
@@ -363,7 +373,12 @@ def test_every_returned_value_is_a_result_or_refused_in_one_line(returned):
         check_line(str(refused))
         return
     assert math.isfinite(result.loss)
-    assert jsonb(result.metrics) == result.metrics
+    assert as_doubles(jsonb(result.metrics)) == as_doubles(result.metrics)
+
+
+def as_doubles(value: Any) -> Any:
+    """Return a JSON value with each number as a float: jsonb returns the float 8.143348655607611e16 as an integer."""
+    return json.loads(json.dumps(value), parse_int=float)
 
 
 @pytest.mark.parametrize(
