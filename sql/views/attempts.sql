@@ -1,4 +1,5 @@
--- All attempts, without their claims, which only their holders know. An attempt without an outcome has not ended.
+-- All attempts without their claims, because only the holder of a claim may know it. An attempt without an outcome
+-- has not ended.
 create or replace view ledger.attempts as
 select
   attempt.study_id,

@@ -1,5 +1,6 @@
--- The use of each trial's time: in the queue, held by a worker, and of that, in training. A released trial is in the
--- queue again. The time before its first claim is known only for trials that were proposed with their iteration.
+-- The time that each trial spent in the queue, held by a worker, and in training. The time in training is a part of
+-- the time for which a worker held the trial. A released trial is in the queue again. If a trial returned to the
+-- queue, its start is known only if the first round of its iteration proposed the trial.
 create or replace view ledger.trial_times as
 select
   study,
@@ -23,7 +24,7 @@ from (
     times.began_at,
     trial.finished_at as ended_at,
     greatest(coalesce(trial.finished_at, ledger.clock()) - times.began_at, interval '0') as age,
-    -- a late result can end its attempt after the trial has ended, or while another worker holds the trial
+    -- A late result can end its attempt after the trial has ended, or while another worker holds the trial.
     (select coalesce(sum(upper(span) - lower(span)), interval '0')
      from unnest(work.held * tstzmultirange(tstzrange(null, trial.finished_at))) as span) as held,
     work.training_seconds
