@@ -1,15 +1,14 @@
 -- The four roles of the ledger. Each role has only the rights that its work needs.
 --   ledger_owner owns the schema, and runs `ledger db upgrade` and `ledger study delete`.
 --   ledger_manager is the role of managers, and of the commands that control a study.
---   ledger_worker is the role of workers. This role calls the functions of the protocol, and reads no table or view.
---   ledger_reader is the role of people and dashboards. This role reads the views, and the data files of studies.
--- Run this file once in a database that contains only the ledger, by `psql -d ledger -f sql/roles.sql`. Run it as a
--- superuser, or as the owner of the database with CREATEROLE. Running the file again changes nothing.
--- The roles have no passwords, so they cannot log in over a network. In psql, set a password with
--- `\password ledger_worker`. This command sends only a SCRAM hash to the server. Then run `ledger db upgrade` as
--- ledger_owner. The upgrade grants the rights of each role.
--- Sessions of the same role can see each other's statements in pg_stat_activity. If workers do not trust each other,
--- give each worker its own login by `create role worker_7 login in role ledger_worker`.
+--   ledger_worker is the role of workers, which call the functions of the protocol and read no table or view.
+--   ledger_reader is the role of users and dashboards, which read the views and the data files of studies.
+-- Run this file once in a database that contains only the ledger, by `psql -d ledger -f sql/roles.sql`. Run the file
+-- as a superuser, or as the owner of the database with CREATEROLE. Running the file again changes nothing. The roles
+-- have no passwords, so they cannot log in over a network. In psql, set a password with `\password ledger_worker`,
+-- which sends only a SCRAM hash to the server. Then run `ledger db upgrade` as ledger_owner. The upgrade grants the
+-- rights of each role. Sessions of the same role can see each other's statements in pg_stat_activity. If workers do
+-- not trust each other, give each worker its own login by `create role worker_7 login in role ledger_worker`.
 begin;
 set local search_path = pg_catalog, pg_temp;
 

@@ -28,7 +28,7 @@ begin
       coalesce('is ' || reached || ' already, and a trial that has ended does not change', 'does not exist')
       using errcode = 'object_not_in_prerequisite_state';
   end if;
-  -- The update above may have waited for a claim. This separate statement also sees the attempt of that claim.
+  -- The update above may have waited for a claim, and this separate statement sees the attempt of that claim.
   update ledger.attempt
   set outcome = 'lost', ended_at = moment, error = cancel_trials.reason
   where attempt.claim = any (claims) and attempt.outcome is null;

@@ -6,12 +6,12 @@
 --     pending trials.
 --   worker: the name of the worker, as in ledger.announce.
 -- A worker sends several claims at once if training takes less time than a claim. Each worker then gets at most its
--- share of the trials. The share is the number of pending trials divided by the number of live workers.
--- The worker renews each claim by ledger.heartbeat within every lease. The worker ends each claim by ledger.complete,
--- ledger.fail or ledger.release.
--- Sequential scans are off in this function and in other functions that a worker calls. The reason is that a session
--- keeps the query plans that it made while the tables were small. Sorts are off in this function too, because an
--- index contains the pending trials in order. A plan with a sort would first read all ended trials.
+-- share of the trials. The share is the number of pending trials divided by the number of live workers. The worker
+-- renews each claim by ledger.heartbeat within every lease. The worker ends each claim by ledger.complete,
+-- ledger.fail or ledger.release. Sequential scans are off in this function and in other functions that a worker
+-- calls. A session keeps the query plans that it made while the tables were small, and such plans would use
+-- sequential scans. Sorts are off in this function too, because an index contains the pending trials in order. A plan
+-- with a sort would first read all ended trials.
 create or replace function ledger.claim(study text, claims uuid[], worker text)
 returns table (
   claim uuid, study_id int, study_name text, trial int, attempt int, params jsonb, objective jsonb, study_seed bigint,
@@ -59,7 +59,7 @@ begin
   loop
     share := wanted;
     if wanted > 1 then
-      -- The limit ends the count at the number that gives each worker the largest possible share.
+      -- The count can stop at the number of trials that gives each worker the largest possible share.
       select greatest(count(*) / workers, 1) into share
       from (
         select from ledger.trial
@@ -67,8 +67,8 @@ begin
         order by trial.source <> 'enqueued', trial.iteration, trial.number
         limit wanted * workers) as pending;
     end if;
-    -- An array holds the numbers, because a subquery with "limit" and "for update" could lock more rows than its limit
-    -- inside the update. The state is a literal, because a generic plan with a parameter could not use the index of
+    -- The query stores the numbers in an array, because a subquery with "limit" and "for update" can return more rows
+    -- than its limit. The state is a literal, because a generic plan with a parameter could not use the index of
     -- pending trials.
     numbers := array(
       select trial.number
@@ -80,7 +80,7 @@ begin
     continue when numbers = '{}';
     lowest := numbers[1];
     if share > 1 then
-      -- The first trial may not have the lowest number, because enqueued trials come first.
+      -- The first trial does not always have the lowest number, because enqueued trials come first.
       lowest := (select min(number) from unnest(numbers) as number);
     end if;
     return query

@@ -7,8 +7,8 @@
 --     the lease counts.
 -- Answers:
 --   held: the caller's claim holds the study.
---   taken: another manager holds the study. The lease of that manager has not ended, and its session is not known to
---     have ended.
+--   taken: another manager holds the study by a valid lease. A lease is not valid after the end of the manager's
+--     session.
 --   unknown: no such study exists.
 create or replace function ledger.claim_study(
   study_id int, claim uuid, manager text, lease_seconds float8, backend int default null)

@@ -1,8 +1,8 @@
 -- Record the loss of a trial, which is a finite number. A trial has at most one recorded result. Answers:
---   recorded: the function recorded the result. It also records the result of a trial that the manager took back, if
---     no other worker has claimed the trial.
+--   recorded: the function recorded the result. The function also records the result of a trial that the manager took
+--     back, if no other worker has claimed the trial.
 --   already: an earlier call with this claim recorded the result, and its acknowledgement was lost.
---   stale: another worker has claimed the trial, or the trial has ended. The attempt keeps the loss.
+--   stale: another worker has claimed the trial, or the trial has ended. The loss is stored with the attempt only.
 --   unknown: no such claim exists, or its study was deleted.
 create or replace function ledger.complete(
   study_id int, trial int, claim uuid, loss float8, metrics jsonb default '{}', seconds float8 default null)

@@ -1,6 +1,5 @@
--- Return a piece of the file with this SHA-256, which a study trains on. The piece is empty after the end of the
--- file. The answer is null if the ledger has no such file. The caller joins the pieces, and checks the SHA-256 of the
--- file.
+-- Return a piece of a file that a study trains on. The piece is empty after the end of the file. The answer is null
+-- if the ledger has no such file. The caller joins the pieces, and checks the SHA-256 of the file.
 --   sha256: the SHA-256 in hexadecimal, as in the objective's data.
 --   first: the number of bytes before the piece.
 --   bytes: the largest size of the piece in bytes.

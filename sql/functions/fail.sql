@@ -1,7 +1,7 @@
 -- Record that the objective failed. The failure counts against the limit max_failures of the study. Below this limit,
 -- the trial becomes pending again.
 --   error: a description of the error for users, such as a traceback.
---   outcome: the word failed, or timeout if the worker ended the attempt at its deadline.
+--   outcome: the outcome of the attempt (failed, or timeout if the worker ended the attempt at its deadline).
 -- Answers:
 --   retry: the trial is pending again.
 --   failed: this attempt was the last, and the trial has failed.

@@ -1,8 +1,7 @@
 -- Add trials that were evaluated outside this ledger, as observations. An imported trial is complete, and has a loss
 -- but no attempt. Workers never claim an imported trial, and it does not count against the budget. The answer is the
--- number of the first trial. The function ledger.join_iteration chooses the iteration of the trials. If that function
--- creates an iteration for the trials, the iteration is told at once. The caller checks that the parameters are in
--- the study's space.
+-- number of the first trial. The function ledger.join_iteration chooses the iteration of the trials. A new iteration
+-- for imported trials is marked as told at once. The caller checks that the parameters are in the study's space.
 --   trials: a JSON array of objects with params, loss (a finite number) and metrics (an object).
 --   mean_loss: the mean of the losses, as a manager computes it.
 -- The function refuses trials of a cancelled study, and parameters that a trial of the study already has.

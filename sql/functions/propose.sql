@@ -7,7 +7,7 @@
 --   ask_seconds, tell_seconds: the seconds for choosing the points, and for fitting the surrogate.
 --   seen: in steady mode, the trials whose end the manager saw since the previous iteration.
 -- Answers:
---   proposed: the function inserted the trials. With any other answer, it wrote nothing.
+--   proposed: the function inserted the trials. With any other answer, the function wrote nothing.
 --   lost: the claim does not hold the study.
 --   ended: the study has ended.
 --   changed: the study got other trials after the points were computed, or the round already exists.

@@ -1,4 +1,4 @@
--- Mark an iteration as told. All its trials have ended, and the optimizer knows their losses.
+-- Mark an iteration as told. All trials of a told iteration have ended, and the optimizer knows their losses.
 --   size: the number of trials in the iteration when the manager read their losses.
 --   mean_loss, best_loss: the mean and the lowest loss of the complete trials, or null if no trial completed.
 -- Answers:

@@ -1,6 +1,6 @@
 -- Triggers that refuse every change of an ended row. Complete, failed and cancelled trials, told iterations and ended
--- attempts never change. The triggers fire for every role and under every session_replication_role. They allow only
--- the deletion of a whole study, which only the owner of the tables can start.
+-- attempts never change. The triggers fire for every role and under every session_replication_role. The triggers
+-- allow only the deletion of a whole study, which only the owner of the tables can start.
 create or replace function ledger.refuse_change() returns trigger
 language plpgsql set search_path = pg_catalog, pg_temp
 as $$
@@ -16,8 +16,8 @@ $$;
 comment on function ledger.refuse_change is
   'Trigger: refuse to change or remove a row that has ended, unless its whole study is deleted.';
 
--- A lost attempt may in fact still be running. Therefore its holder may record the real outcome once. The other columns
--- of the attempt do not change.
+-- A lost attempt may in fact still be running. Therefore the holder of a lost attempt may record the real outcome
+-- once. The other columns of the attempt do not change.
 create or replace function ledger.refuse_change_of_attempt() returns trigger
 language plpgsql set search_path = pg_catalog, pg_temp
 as $$

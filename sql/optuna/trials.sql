@@ -1,4 +1,4 @@
--- The ledger's trials with the ids that Optuna uses. The other views of trials in this file read this view.
+-- The ledger's trials with the ids that Optuna uses. The other views in this file read the view ledger_trials.
 --
 -- Optuna's ids of trials are 32-bit integers. The ids are unique over all studies, and grow with the trial's number
 -- within a study. The view computes an id from the study's id and the trial's number. Three ranges of ids make room for
@@ -28,8 +28,8 @@ select
   error
 from ledger.trial;
 
--- Optuna selects the parameters, values and attributes of trials by the trials' ids. This index has the same expression
--- as the column trial_id of the view above.
+-- Optuna selects the parameters, values and attributes of trials by the trials' ids. This index has the same
+-- expression as the column trial_id of the view ledger_trials.
 create index if not exists trial_optuna_id on ledger.trial ((
   case
     when number < 4096 and study_id < 262144 then study_id * 4096 + number

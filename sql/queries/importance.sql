@@ -1,10 +1,10 @@
--- Which parameters matter? All figures use the ranks of the losses, so one huge loss does not dominate them. The
--- column spearman is the rank correlation between the parameter and the loss. A negative correlation means that
--- larger numbers are better. The column eta_squared is the share of the variance of the ranks that lies between
--- categories. For a number, the categories are the fifths of its range in the scale of its prior. This share also
--- detects an optimum in the middle of the range. The column by_chance is the mean of eta_squared for a parameter
--- without influence. If eta_squared is not well above by_chance, the influence is not proven.
--- psql -f sql/queries/importance.sql shows all studies. The option -v study=NAME selects one study.
+-- Which parameters matter? All figures use the ranks of the losses, so one huge loss does not dominate the figures.
+-- The column spearman is the rank correlation between the parameter and the loss. A negative correlation means that
+-- larger numbers are better. The column eta_squared is the share of the ranks' variance that the categories explain.
+-- For a numeric parameter, the categories are five equal parts of its range in the scale of its prior. The column
+-- eta_squared also detects an optimum in the middle of the range. The column by_chance is the mean of eta_squared for
+-- a parameter without influence. If eta_squared is not well above by_chance, the influence is not proven.
+-- psql -f sql/queries/importance.sql covers all studies. The option -v study=NAME selects one study.
 \if :{?study} \else \set study '' \endif
 with ranked as materialized (
   select study, parameter, kind,

@@ -1,6 +1,6 @@
--- The status of a study at one moment. The query counts the latest trials for the rate at which trials end. The time
--- before the start of the oldest live worker does not count, because a pause of hours would keep the rate low for a
--- long time. The query returns only the losses that improve the best loss so far, because they are few.
+-- The status of a study at one moment. The query computes the rate of ended trials from the latest trials. The rate
+-- ignores the time before the start of the oldest live worker, because a pause of hours would lower the rate for a
+-- long time. The query returns only the losses that improve the best loss so far, because such losses are few.
 with moment as materialized (select ledger.clock() as now),
 study as materialized (select * from ledger.studies where id = :study),
 trial as materialized (

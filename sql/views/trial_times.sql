@@ -1,6 +1,6 @@
--- The time that each trial spent in the queue, held by a worker, and in training. The time in training is a part of
--- the time for which a worker held the trial. A released trial is in the queue again. If a trial returned to the
--- queue, its start is known only if the first round of its iteration proposed the trial.
+-- For each trial, the view shows the time in the queue, the time with a worker, and the time in training. The time in
+-- training is a part of the time with a worker. A released trial is in the queue again. The start time of a trial is
+-- lost when the trial returns to the queue, unless the first round of an iteration proposed the trial.
 create or replace view ledger.trial_times as
 select
   study,

@@ -1,8 +1,8 @@
 -- The utilisation of each worker for each study. A worker is busy while it holds at least one trial, from the claim
 -- to the end of the attempt. The present time of a worker begins when the worker has started and the study has been
--- created. The present time ends when the worker stops or the study ends. If neither has happened, the present time
--- continues until now if the worker has announced itself within 30 seconds or has an open attempt. Otherwise, the
--- present time ends with the last report of the worker.
+-- created. The present time ends when the worker stops or the study ends. A worker that has not stopped counts as
+-- present until now if it has announced itself within 30 seconds, or if it has an open attempt. Otherwise, the worker
+-- counts as present until its last report.
 create or replace view ledger.utilisation as
 select
   study,
