@@ -587,9 +587,9 @@ def upgrade() -> None:
             "outcome",
             sa.Text(),
             nullable=True,
-            comment="Outcome of the attempt (complete, failed, timeout, released by its worker, stale with a late "
-            "result, or lost without a heartbeat or by a cancellation). Null while the attempt is "
-            "running.",
+            comment="Outcome of the attempt (complete, failed, timeout, released, stale or lost). A stale attempt "
+            "has a late result. A lost attempt had no heartbeat within its lease, or was cancelled. Null "
+            "while the attempt is running.",
         ),
         sa.Column(
             "error",

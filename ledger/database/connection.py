@@ -22,8 +22,8 @@ OLDEST_SERVER = 150000
 STATEMENT_SECONDS = 10.0
 # psycopg prepares a statement on the server after this number of executions, which is psycopg's default.
 PREPARE_AFTER = 5
-# The client waits for an answer for this multiple of the server's time limit. After that time, the client closes the
-# connection.
+# The client's time limit for an answer is the server's time limit multiplied by this factor. After that time, the
+# client closes the connection.
 PATIENCE_FACTOR = 1.5
 
 # An SQL_ASCII database answers in bytes unless the client names an encoding. With these time limits, the client detects

@@ -68,7 +68,7 @@ def warnings(connection: Connection, older_than: float) -> Warnings:
         slots = connection.execute(_SLOTS).all()
         hidden = connection.execute(_HIDDEN).one()
         most = connection.execute(_DEAD).one_or_none()
-    dead = f"{most.name} has {most.dead:,} beside {most.live:,} live ones" if most else "none exist yet"
+    dead = f"{most.name} has {most.dead:,} dead and {most.live:,} live rows" if most else "no dead rows exist yet"
     lines = [_of_session(session, dead) for session in sessions]
     lines += [
         f"prepared transaction {one_line(repr(row.gid))} of user {one_line(row.owner)} has been open since"

@@ -92,7 +92,10 @@ def claim_study(connection: Connection, held: Held, name: str, lease_seconds: fl
 
 
 def listen(connection: Connection) -> None:
-    """Subscribe to notifications of ended iterations. Do nothing behind a transaction pooler, which forwards none."""
+    """Subscribe to notifications of ended iterations.
+
+    Behind a transaction pooler, the function does nothing, because a pooler forwards no notifications.
+    """
     with connection.begin():
         backend = connection.scalar(text("select pg_backend_pid()"))
         if backend == driver(connection).info.backend_pid:

@@ -71,7 +71,7 @@ class Completed:
 
 
 def draw_claim() -> UUID:
-    """Return a new claim, which is a UUID of version 7 (RFC 9562). Its 74 random bits prevent a guess.
+    """Return a new claim, which is a UUID of version 7 (RFC 9562). No user can guess its 74 random bits.
 
     The UUID begins with the time in milliseconds. Therefore new claims are neighbours in the index, and a large index
     does not slow down a claim. No code reads the time, so the clock of this machine may be wrong.

@@ -1,8 +1,8 @@
 """The named queries of sql/queries, which psql and the command `ledger query` can run.
 
 Each file has a fixed form for psql. The first lines are comments, which begin with the question and end with the psql
-command. Each of the next lines sets the default of one variable. The rest is one statement, in which ``:'NAME'`` stands
-for the value of a variable.
+command. After the comments, each line sets the default of one variable. The rest of the file is one statement, in which
+``:'NAME'`` stands for the value of a variable.
 """
 
 import re

@@ -20,7 +20,7 @@ _log = logging.getLogger("ledger.database")
 # The first pause and the longest pause are in seconds.
 FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 5.0
-# One try and its pause take much less than this number of seconds. Failures with a longer gap belong to different
+# One try and its pause take much less than LONGEST_GAP seconds. Failures with a longer gap belong to different
 # outages.
 LONGEST_GAP = 120.0
 

@@ -78,7 +78,7 @@ class Status:
     trials_a_second : float or None
         Rate at which trials have ended recently; None if no trial has ended.
     remaining_seconds : float or None
-        Estimate of the remaining time from this rate. None if the study is not running, or if the rate is unknown.
+        Remaining time, estimated from the rate. The estimate is None without a rate, or if the study is not running.
     best : mapping or None
         Number, iteration, loss, metric and score of the complete trial with the lowest loss.
     improvements : sequence of (int, float)

@@ -259,8 +259,8 @@ iteration = Table(
         "order. The proposals depend on all trials seen so far. Null in batch mode.",
     ),
     CheckConstraint("number >= 0 and round >= 0 and size >= 1", name="numbers_are_natural"),
-    # An iteration without proposed trials may have no complete trial. Then the manager marks the iteration as told
-    # without any losses.
+    # If an iteration without proposed trials has no complete trial, the manager marks the iteration as told and records
+    # no losses.
     CheckConstraint(
         "(mean_loss is null) = (best_loss is null) and (mean_loss is null or told_at is not null)",
         name="losses_when_told",
@@ -449,8 +449,9 @@ attempt = Table(
     Column(
         "outcome",
         Text,
-        comment="Outcome of the attempt (complete, failed, timeout, released by its worker, stale with a late "
-        "result, or lost without a heartbeat or by a cancellation). Null while the attempt is running.",
+        comment="Outcome of the attempt (complete, failed, timeout, released, stale or lost). A stale attempt has "
+        "a late result. A lost attempt had no heartbeat within its lease, or was cancelled. Null while "
+        "the attempt is running.",
     ),
     Column("error", Text, comment="Error of the attempt, with a traceback if one exists; null without an error."),
     Column(
@@ -496,7 +497,7 @@ worker = Table(
         comment="Time of the worker's last announcement.",
     ),
     _moment("stopped_at", comment="Time when the worker stopped; null if the worker is running or died."),
-    # The function ledger.claim counts the live workers with this index, if a worker sends several claims.
+    # If a worker sends several claims, the function ledger.claim counts the live workers with this index.
     Index("worker_here", "last_seen_at", postgresql_where=text("stopped_at is null")),
     postgresql_with={"fillfactor": 70},
     comment="One row for each worker, including workers that have stopped. Read the table through the view "

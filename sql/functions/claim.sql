@@ -59,7 +59,8 @@ begin
   loop
     share := wanted;
     if wanted > 1 then
-      -- The count can stop at the number of trials that gives each worker the largest possible share.
+      -- The count stops at the number of claims multiplied by the number of workers, because more trials do not change
+      -- the share.
       select greatest(count(*) / workers, 1) into share
       from (
         select from ledger.trial

@@ -1,8 +1,8 @@
--- How did the workers spend their time? For each study, the columns training_percent, holding_percent and
--- idle_percent divide the time of the workers. A worker holds a trial without training while it loads the objective
--- or sends statements, or if it claimed the trial in advance. Most idle time passes while the manager proposes
--- trials, or while the slowest trial of an iteration is in training. The column proposing_seconds is the time that
--- the manager spent on proposals.
+-- How did the workers spend their time? For each study, the query divides the time of the workers into training,
+-- holding a trial without training, and idle time. A worker holds a trial without training while it loads the
+-- objective or sends statements, or if it claimed the trial in advance. Most idle time passes while the manager
+-- proposes trials, or while the slowest trial of an iteration is in training. The column proposing_seconds is the
+-- time that the manager spent on proposals.
 -- psql -f sql/queries/where_time_went.sql covers all studies. The option -v study=NAME selects one study.
 \if :{?study} \else \set study '' \endif
 select progress.study, round(extract(epoch from progress.elapsed), 1) as elapsed_seconds,
