@@ -31,7 +31,7 @@ from pg_attribute
 left join pg_attrdef on adrelid = attrelid and adnum = attnum
 where attrelid = %s and attnum > 0 and not attisdropped
 order by attnum"""
-# leaves out the not-null constraints, which only PostgreSQL 18 lists
+# Leaves out the not-null constraints, which only PostgreSQL 18 lists.
 _CONSTRAINTS = """
 select conname as name, pg_get_constraintdef(oid, true) as definition
 from pg_constraint
@@ -116,7 +116,7 @@ def _cell(text: str) -> str:
 
 def pages(url: str) -> dict[Path, str]:
     """Return the text of each page of the reference. `url` is a migrated database."""
-    # this search path makes PostgreSQL write names with their schema
+    # This search path makes PostgreSQL write names with their schema.
     with psycopg.connect(url, options="-c search_path=pg_catalog") as connection:
         lines = {"commands": list(commands()), "schema": list(schema(connection))}
     return {ROOT / "docs" / "reference" / f"{name}.md": "\n".join(of) + "\n" for name, of in lines.items()}

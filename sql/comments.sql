@@ -1,5 +1,5 @@
--- The comments of schema ledger that are not in the file of the object that they describe. A view that shows a table
--- gets the comments of the table's columns.
+-- Comments on the objects of schema ledger that have no file of their own in sql/. A view of a table gets the
+-- comments on the columns of the table.
 comment on schema ledger is
   'The trial ledger: studies, iterations, trials, attempts and workers. Read the views (\dv+ ledger.*), write with the functions.';
 

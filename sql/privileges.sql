@@ -1,5 +1,6 @@
--- What each role may do in schema ledger. Every upgrade ends with this file, run as the schema's owner, so that exactly
--- these privileges hold. roles.sql makes the roles; where they do not exist, only the owner has access.
+-- The privileges of each role in schema ledger. Every upgrade runs this file last, as the owner of the schema. After
+-- an upgrade, each role has exactly the privileges in this file. The file roles.sql creates the roles. If the roles
+-- do not exist, only the owner has access.
 revoke all on schema ledger from public;
 revoke all on all tables in schema ledger from public;
 revoke all on all sequences in schema ledger from public;
@@ -10,7 +11,8 @@ declare
   thing text;
   reading text;
 begin
-  -- A worker: only the functions of the protocol. Each asks for a claim that only its holder knows.
+  -- A worker can only call the functions of the protocol. A worker can change a trial only with the trial's claim,
+  -- which no other worker knows.
   if to_regrole('ledger_worker') is not null then
     revoke all on all tables in schema ledger from ledger_worker;
     revoke all on all routines in schema ledger from ledger_worker;
@@ -28,8 +30,8 @@ begin
     to ledger_worker;
   end if;
 
-  -- A reader: the views, none of which shows a claim, and the functions that views call. And datasets, which an export
-  -- contains.
+  -- A reader can read the views, and can call the functions that the views need. No view shows a claim. A reader can
+  -- also read datasets, because an export contains them.
   if to_regrole('ledger_reader') is not null then
     revoke all on all tables in schema ledger from ledger_reader;
     revoke all on all routines in schema ledger from ledger_reader;
@@ -39,7 +41,8 @@ begin
     to ledger_reader;
   end if;
 
-  -- A manager: reads as a reader does, and changes the ledger by the functions alone. It writes to no table.
+  -- A manager can read the same objects as a reader. A manager changes the ledger only by calling functions, and cannot
+  -- write to a table directly.
   if to_regrole('ledger_manager') is not null then
     revoke all on all tables in schema ledger from ledger_manager;
     revoke all on all routines in schema ledger from ledger_manager;
@@ -95,7 +98,7 @@ begin
       'to ' || reading;
   end loop;
 
-  -- Roles that read the other views read the flattened views of studies (`ledger study view`), too.
+  -- Readers and managers also read the flattened views of studies, which `ledger study view` creates.
   for thing in
     select format('%s to %s', oid::regclass, role)
     from pg_class, unnest(array['ledger_reader', 'ledger_manager']) as role

@@ -1,15 +1,14 @@
--- The ledger's four roles. Each role has only the rights that its work needs:
---   ledger_owner    owns the schema: `ledger db upgrade`, `ledger study delete`
---   ledger_manager  managers, and the commands that control a study
---   ledger_worker   workers: the functions of the protocol, and no table or view
---   ledger_reader   people and dashboards: the views, and the data files of studies
--- Run this file once in a database that is used for the ledger alone, as a superuser, or as the database's owner with
--- CREATEROLE. Running it again changes nothing:
---   psql -d ledger -f sql/roles.sql
--- The roles have no passwords, so they cannot log in over a network. Set a password with \password ledger_worker, which
--- sends only a SCRAM hash. Then run `ledger db upgrade` as ledger_owner, which grants the rights of each role.
--- Sessions of one role see each other's statements in pg_stat_activity. If workers do not trust each other, give each
--- worker its own login: create role worker_7 login in role ledger_worker
+-- The four roles of the ledger. Each role has only the rights that its work needs.
+--   ledger_owner owns the schema, and runs `ledger db upgrade` and `ledger study delete`.
+--   ledger_manager is the role of managers, and of the commands that control a study.
+--   ledger_worker is the role of workers, which call the functions of the protocol and read no table or view.
+--   ledger_reader is the role of users and dashboards, which read the views and the data files of studies.
+-- Run this file once in a database that contains only the ledger, by `psql -d ledger -f sql/roles.sql`. Run the file
+-- as a superuser, or as the owner of the database with CREATEROLE. Running the file again changes nothing. The roles
+-- have no passwords, so they cannot log in over a network. In psql, set a password with `\password ledger_worker`,
+-- which sends only a SCRAM hash to the server. Then run `ledger db upgrade` as ledger_owner. The upgrade grants the
+-- rights of each role. Sessions of the same role can see each other's statements in pg_stat_activity. If workers do
+-- not trust each other, give each worker its own login by `create role worker_7 login in role ledger_worker`.
 begin;
 set local search_path = pg_catalog, pg_temp;
 
@@ -19,18 +18,18 @@ begin
   if to_regrole('ledger_manager') is null then create role ledger_manager login; end if;
   if to_regrole('ledger_worker') is null then create role ledger_worker login; end if;
   if to_regrole('ledger_reader') is null then create role ledger_reader login; end if;
-  -- A user who is not a superuser can change an owner only to a role that the user is a member of.
+  -- Without superuser rights, a user can give objects only to a role that has the user as a member.
   if not (select rolsuper from pg_roles where rolname = current_user) then
     grant ledger_owner to current_user;
   end if;
 end
 $$;
 
--- Names come from the catalog and are quoted, so no input is inserted into a statement.
+-- The names in these statements come from the catalog and are quoted, so no user input gets into a statement.
 do $$
 declare
   thing text;
-  -- the schema optuna belongs to the ledger only if `ledger optuna enable` has created it
+  -- The schema optuna belongs to the ledger only if `ledger optuna enable` has created this schema.
   of_ledger oid[] := array(
     select oid from pg_namespace
     where nspname = 'ledger'
@@ -44,7 +43,7 @@ begin
     revoke create on schema public from public;
   end if;
 
-  -- ledger_owner becomes the owner of a ledger that another role created, and of the views for Optuna.
+  -- If another role created the ledger or the views for Optuna, ledger_owner becomes their owner.
   if to_regnamespace('ledger') is null then
     return;
   end if;
@@ -53,7 +52,7 @@ begin
     from pg_namespace
     where oid = any (of_ledger) and nspowner <> to_regrole('ledger_owner')
     union all
-    -- Sequences of identity columns follow their tables.
+    -- The sequence of an identity column always has the same owner as its table.
     select format('alter table %s owner to ledger_owner', oid::regclass)
     from pg_class
     where relnamespace = any (of_ledger) and relowner <> to_regrole('ledger_owner')

@@ -19,15 +19,15 @@ def upgrade() -> None:
             "sha256",
             sa.Text(),
             nullable=False,
-            comment="SHA-256 of the content, in hexadecimal, by which a study's objective names it.",
+            comment="SHA-256 of the file's content in hexadecimal, by which a study's objective refers to the file.",
         ),
         sa.Column(
             "name",
             sa.Text(),
             nullable=False,
-            comment="Name of the file that it was first read from, without its folder.",
+            comment="Name of the file when it was first stored, without the folder.",
         ),
-        sa.Column("content", sa.LargeBinary(), nullable=False, comment="The file, byte for byte; at most 64 MB."),
+        sa.Column("content", sa.LargeBinary(), nullable=False, comment="Content of the file, at most 64 MB."),
         sa.Column(
             "bytes",
             sa.Integer(),
@@ -39,13 +39,14 @@ def upgrade() -> None:
             "created_at",
             sa.DateTime(timezone=True),
             nullable=False,
-            comment="When it was stored, by the database's clock.",
+            comment="Time when the file was stored, by the database's clock.",
         ),
         sa.CheckConstraint("sha256 = encode(sha256(content), 'hex')", name=op.f("dataset_sha256_is_of_the_content")),
         sa.CheckConstraint("octet_length(content) <= 67108864", name=op.f("dataset_content_is_not_too_large")),
         sa.PrimaryKeyConstraint("sha256", name=op.f("dataset_pkey")),
         schema="ledger",
-        comment="Files that studies train on, which never change. Read it through the view ledger.datasets.",
+        comment="One row for each file that studies train on. A stored file never changes. Read the table through "
+        "the view ledger.datasets.",
     )
     op.create_table(
         "study",
@@ -54,50 +55,57 @@ def upgrade() -> None:
             sa.Integer(),
             sa.Identity(always=True),
             nullable=False,
-            comment="Number of the study, by which the other tables know it.",
+            comment="Number of the study, by which other tables refer to the study.",
         ),
         sa.Column(
             "name",
             sa.Text(),
             nullable=False,
-            comment="Name, unique: 1 to 100 of A-Z, a-z, 0-9, point, underscore and hyphen.",
+            comment="Unique name of 1 to 100 characters (A-Z, a-z, 0-9, point, underscore and hyphen).",
         ),
         sa.Column(
             "spec",
             postgresql.JSONB(),
             nullable=False,
-            comment="All that defines the study: batch size, mode, seed, space, objective, optimizer, limits, and what was resolved from defaults.",
+            comment="Definition of the study, with batch size, mode, seed, space, objective, optimizer, limits "
+            "and resolved defaults.",
         ),
         sa.Column(
             "spec_hash",
             sa.Text(),
             nullable=False,
-            comment="SHA-256, in hexadecimal, of what was asked for, without the budget and without what was resolved from it.",
+            comment="SHA-256, in hexadecimal, of the settings that the user requested. The budget and the "
+            "resolved defaults are not included.",
         ),
         sa.Column(
-            "budget", sa.Integer(), nullable=False, comment="The number of trials to propose, at least 1; it may grow."
+            "budget",
+            sa.Integer(),
+            nullable=False,
+            comment="Number of trials to propose, at least 1. A user can raise the budget.",
         ),
         sa.Column(
             "state",
             sa.Text(),
             nullable=False,
-            comment="running, paused, complete, failed or cancelled; the last three are ends.",
+            comment="State of the study (running or paused, and at its end complete, failed or cancelled).",
         ),
         sa.Column(
-            "reason", sa.Text(), nullable=True, comment="Reason of the state, for people; null where there is none."
+            "reason", sa.Text(), nullable=True, comment="Reason for the state, for users; null if none is recorded."
         ),
         sa.Column(
             "created_at",
             sa.DateTime(timezone=True),
             nullable=False,
-            comment="When it was made, by the database's clock.",
+            comment="Time when the study was created, by the database's clock.",
         ),
-        sa.Column("finished_at", sa.DateTime(timezone=True), nullable=True, comment="When it ended; null until then."),
+        sa.Column(
+            "finished_at", sa.DateTime(timezone=True), nullable=True, comment="Time when the study ended; null before."
+        ),
         sa.Column(
             "versions",
             postgresql.JSONB(),
             nullable=False,
-            comment="Versions of Python, the packages and the BLAS kernel that it was made with.",
+            comment="Versions of Python, the packages and the BLAS kernel when the study was created.",
         ),
         sa.Column(
             "seed",
@@ -111,42 +119,45 @@ def upgrade() -> None:
             sa.Integer(),
             sa.Computed("((spec ->> 'batch_size')::integer)", persisted=True),
             nullable=False,
-            comment="Trials of an iteration, or in steady mode trials kept in flight, at least 1; part of spec.",
+            comment="Number of trials in an iteration, or number of trials in flight in steady mode, at least 1; "
+            "part of spec.",
         ),
         sa.Column(
             "objective",
             postgresql.JSONB(),
             sa.Computed("(spec -> 'objective')", persisted=True),
             nullable=False,
-            comment="What turns parameters into a loss: model and dataset, or function; part of spec.",
+            comment="Objective that computes a loss from parameters (a model and a dataset, or a function); part "
+            "of spec.",
         ),
         sa.Column(
             "metric",
             sa.Text(),
             sa.Computed("(coalesce(spec -> 'objective' ->> 'metric', 'accuracy'))", persisted=True),
             nullable=False,
-            comment="The metric that trials are scored by, which an own objective need not report; part of spec.",
+            comment="Name of the metric that is the score of a trial; part of spec. A user's own objective may "
+            "omit this metric.",
         ),
         sa.Column(
             "max_failures",
             sa.Integer(),
             sa.Computed("((spec -> 'limits' ->> 'max_failures')::integer)", persisted=True),
             nullable=False,
-            comment="Failed attempts, at least 1, after which a trial has failed; part of spec.",
+            comment="Number of failed attempts after which a trial fails, at least 1; part of spec.",
         ),
         sa.Column(
             "max_lost",
             sa.Integer(),
             sa.Computed("((spec -> 'limits' ->> 'max_lost')::integer)", persisted=True),
             nullable=False,
-            comment="Lost attempts, at least 1, after which a trial has failed; part of spec.",
+            comment="Number of lost attempts after which a trial fails, at least 1; part of spec.",
         ),
         sa.Column(
             "lease",
             sa.Interval(),
             sa.Computed("(make_interval(secs => (spec -> 'limits' ->> 'lease')::double precision))", persisted=True),
             nullable=False,
-            comment="How long a claim is valid without a heartbeat; part of spec.",
+            comment="Time for which a claim is valid without a heartbeat; part of spec.",
         ),
         sa.Column(
             "heartbeat",
@@ -155,7 +166,7 @@ def upgrade() -> None:
                 "(make_interval(secs => (spec -> 'limits' ->> 'heartbeat')::double precision))", persisted=True
             ),
             nullable=False,
-            comment="How often a worker renews its claim; shorter than the lease; part of spec.",
+            comment="Interval at which a worker renews its claim, shorter than the lease; part of spec.",
         ),
         sa.Column(
             "timeout",
@@ -164,7 +175,7 @@ def upgrade() -> None:
                 "(make_interval(secs => (spec -> 'limits' ->> 'trial_timeout')::double precision))", persisted=True
             ),
             nullable=True,
-            comment="Longest training of an attempt; null for no limit; part of spec.",
+            comment="Longest training time of an attempt, or null for no limit; part of spec.",
         ),
         sa.CheckConstraint(
             "(state in ('complete', 'failed', 'cancelled')) = (finished_at is not null)",
@@ -178,30 +189,44 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("study_pkey")),
         sa.UniqueConstraint("name", name=op.f("study_name_key")),
         schema="ledger",
-        comment="One search: a space, an objective, an optimizer, a budget, a seed. Read it through the view ledger.studies.",
+        comment="One row for each study, which is one search with a space, an objective, an optimizer, a budget "
+        "and a seed. Read the table through the view ledger.studies.",
     )
     op.create_index(
         "study_running", "study", ["id"], unique=False, schema="ledger", postgresql_where=sa.text("state = 'running'")
     )
     op.create_table(
         "worker",
-        sa.Column("name", sa.Text(), nullable=False, comment="Name, unique: host, process and four random digits."),
-        sa.Column("host", sa.Text(), nullable=False, comment="Name of its machine."),
-        sa.Column("pid", sa.Integer(), nullable=False, comment="Number of its process there."),
         sa.Column(
-            "versions", postgresql.JSONB(), nullable=False, comment="Versions of the packages that it trains with."
+            "name", sa.Text(), nullable=False, comment="Unique name, made of host, process and four random digits."
         ),
-        sa.Column("started_at", sa.DateTime(timezone=True), nullable=False, comment="When it was first announced."),
-        sa.Column("last_seen_at", sa.DateTime(timezone=True), nullable=False, comment="When it was last announced."),
+        sa.Column("host", sa.Text(), nullable=False, comment="Name of the worker's machine."),
+        sa.Column("pid", sa.Integer(), nullable=False, comment="Process id of the worker on its machine."),
+        sa.Column(
+            "versions",
+            postgresql.JSONB(),
+            nullable=False,
+            comment="Versions of the packages that the worker trains with.",
+        ),
+        sa.Column(
+            "started_at", sa.DateTime(timezone=True), nullable=False, comment="Time of the worker's first announcement."
+        ),
+        sa.Column(
+            "last_seen_at",
+            sa.DateTime(timezone=True),
+            nullable=False,
+            comment="Time of the worker's last announcement.",
+        ),
         sa.Column(
             "stopped_at",
             sa.DateTime(timezone=True),
             nullable=True,
-            comment="When it stopped; null while it runs, or where it died.",
+            comment="Time when the worker stopped; null if the worker is running or died.",
         ),
         sa.PrimaryKeyConstraint("name", name=op.f("worker_pkey")),
         schema="ledger",
-        comment="The workers, also those that have stopped. Read it through the view ledger.workers.",
+        comment="One row for each worker, including workers that have stopped. Read the table through the view "
+        "ledger.workers.",
         postgresql_with={"fillfactor": 70},
     )
     op.create_index(
@@ -215,59 +240,72 @@ def upgrade() -> None:
     op.create_table(
         "iteration",
         sa.Column("study_id", sa.Integer(), nullable=False, comment="The study."),
-        sa.Column("number", sa.Integer(), nullable=False, comment="Number within the study, from 0."),
+        sa.Column("number", sa.Integer(), nullable=False, comment="Number of the iteration within the study, from 0."),
         sa.Column(
             "round",
             sa.Integer(),
             nullable=False,
-            comment="The last round, from 0: a round in which every trial failed is replaced by another.",
+            comment="Number of the iteration's last round, from 0. If every trial of a round fails, the next "
+            "round replaces that round.",
         ),
-        sa.Column("size", sa.Integer(), nullable=False, comment="Trials of all its rounds, at least 1."),
-        sa.Column("asked_at", sa.DateTime(timezone=True), nullable=False, comment="When its trials were inserted."),
+        sa.Column(
+            "size", sa.Integer(), nullable=False, comment="Number of trials in all rounds of the iteration, at least 1."
+        ),
+        sa.Column(
+            "asked_at",
+            sa.DateTime(timezone=True),
+            nullable=False,
+            comment="Time when the iteration's trials were inserted.",
+        ),
         sa.Column(
             "told_at",
             sa.DateTime(timezone=True),
             nullable=True,
-            comment="When its losses were told to the optimizer; null before.",
+            comment="Time when the optimizer received the iteration's losses; null before.",
         ),
         sa.Column(
-            "ask_seconds", sa.Double(), nullable=False, comment="Seconds taken to choose the points, of the last round."
+            "ask_seconds", sa.Double(), nullable=False, comment="Seconds for choosing the points of the last round."
         ),
         sa.Column(
             "tell_seconds",
             sa.Double(),
             nullable=False,
-            comment="Seconds taken to read the history and to fit the surrogate, of the last round.",
+            comment="Seconds for reading the history and fitting the surrogate in the last round.",
         ),
         sa.Column(
             "mean_loss",
             sa.Double(),
             nullable=True,
-            comment="Mean loss of its complete trials; null until it is told, and where none completed.",
+            comment="Mean loss of the iteration's complete trials; null until the iteration is told, and if no "
+            "trial completed.",
         ),
         sa.Column(
             "best_loss",
             sa.Double(),
             nullable=True,
-            comment="Lowest loss of its complete trials; null until it is told, and where none completed.",
+            comment="Lowest loss of the iteration's complete trials; null until the iteration is told, and if no "
+            "trial completed.",
         ),
         sa.Column(
             "surrogate",
             postgresql.JSONB(none_as_null=True),
             nullable=True,
-            comment="The fitted model that proposed it: estimator, kernel, theta (logarithms of the kernel's parameters), points it was fitted to; null where its points were drawn at random.",
+            comment="Fitted model that proposed the points, with its estimator, kernel, theta (logarithms of the "
+            "kernel's parameters) and number of observations; null for random points.",
         ),
         sa.Column(
             "environment",
             postgresql.JSONB(),
             nullable=False,
-            comment="Versions and BLAS kernel of the manager that proposed it; empty where nothing was proposed.",
+            comment="Package versions and BLAS kernel of the manager that proposed the points; empty if the "
+            "iteration has no proposed points.",
         ),
         sa.Column(
             "seen",
             postgresql.ARRAY(sa.Integer()),
             nullable=True,
-            comment="In steady mode, the trials whose end was seen since the previous iteration, in that order; its proposals follow from all trials seen so far. Null otherwise.",
+            comment="In steady mode, the trials whose end the manager saw since the previous iteration, in that "
+            "order. The proposals depend on all trials seen so far. Null in batch mode.",
         ),
         sa.CheckConstraint(
             "(mean_loss is null) = (best_loss is null) and (mean_loss is null or told_at is not null)",
@@ -279,7 +317,9 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("study_id", "number", name=op.f("iteration_pkey")),
         schema="ledger",
-        comment="One round of a study: its trials are proposed together and, once all have ended, told to the optimizer. In steady mode, one proposal. Read it through the view ledger.iterations.",
+        comment="One row for each iteration of a study. The optimizer proposes the trials of an iteration "
+        "together, and receives their losses together. In steady mode, an iteration is one proposal. Read "
+        "the table through the view ledger.iterations.",
     )
     op.create_table(
         "manager",
@@ -288,28 +328,37 @@ def upgrade() -> None:
             "claim",
             sa.UUID(),
             nullable=False,
-            comment="The secret of the manager that holds the study; drawn at random by it.",
+            comment="Random secret of the manager that holds the study.",
         ),
-        sa.Column("name", sa.Text(), nullable=False, comment="Name of the manager: host, process and random digits."),
+        sa.Column(
+            "name", sa.Text(), nullable=False, comment="Name of the manager, made of host, process and random digits."
+        ),
         sa.Column(
             "backend_pid",
             sa.Integer(),
             nullable=True,
-            comment="Process id of its session; null where that is unknown, as behind a transaction pooler.",
+            comment="Process id of the manager's database session; null if unknown, as behind a transaction pooler.",
         ),
         sa.Column(
             "backend_started_at",
             sa.DateTime(timezone=True),
             nullable=True,
-            comment="When its session began; null where that is unknown.",
+            comment="Start time of the manager's database session; null if unknown.",
         ),
-        sa.Column("claimed_at", sa.DateTime(timezone=True), nullable=False, comment="When it took the study."),
-        sa.Column("lease", sa.Interval(), nullable=False, comment="How long its claim is valid without a renewal."),
+        sa.Column(
+            "claimed_at", sa.DateTime(timezone=True), nullable=False, comment="Time when the manager took the study."
+        ),
+        sa.Column(
+            "lease",
+            sa.Interval(),
+            nullable=False,
+            comment="Time for which the manager's claim is valid without a renewal.",
+        ),
         sa.Column(
             "lease_until",
             sa.DateTime(timezone=True),
             nullable=False,
-            comment="End of its lease, unless it is renewed before.",
+            comment="End of the manager's lease, unless the manager renews it before.",
         ),
         sa.CheckConstraint("lease > '0'", name=op.f("manager_lease_is_positive")),
         sa.ForeignKeyConstraint(
@@ -317,117 +366,131 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("study_id", name=op.f("manager_pkey")),
         schema="ledger",
-        comment="The manager that holds a study, by a claim with a lease. Read it through the view ledger.managers.",
+        comment="One row for each study that a manager holds by a claim with a lease. Read the table through the "
+        "view ledger.managers.",
         postgresql_with={"fillfactor": 50},
     )
     op.create_table(
         "trial",
         sa.Column("study_id", sa.Integer(), nullable=False, comment="The study."),
         sa.Column(
-            "number", sa.Integer(), nullable=False, comment="Number within the study, from 0, in the order of proposal."
+            "number",
+            sa.Integer(),
+            nullable=False,
+            comment="Number of the trial within the study, from 0, in the order of insertion.",
         ),
-        sa.Column("iteration", sa.Integer(), nullable=False, comment="The iteration that it belongs to."),
-        sa.Column("round", sa.Integer(), nullable=False, comment="The round of that iteration, from 0."),
+        sa.Column(
+            "iteration", sa.Integer(), nullable=False, comment="Number of the iteration that the trial belongs to."
+        ),
+        sa.Column("round", sa.Integer(), nullable=False, comment="Round of the trial within its iteration, from 0."),
         sa.Column(
             "source",
             sa.Text(),
             nullable=False,
-            comment="proposed by the optimizer, enqueued by a person, retried, or imported with its loss.",
+            comment="Origin of the trial (proposed by the optimizer, enqueued by a user, retried, or imported "
+            "with its loss).",
         ),
         sa.Column(
             "retry_of",
             sa.Integer(),
             nullable=True,
-            comment="The trial whose parameters are tried again; null unless retried.",
+            comment="Number of the earlier trial with the same parameters, if this trial is a retry; null otherwise.",
         ),
         sa.Column(
             "params",
             postgresql.JSONB(),
             nullable=False,
-            comment="The point: an object of parameter to number, text or boolean, as the study's space says.",
+            comment="Parameters of the trial, as an object with a number, text or boolean for each name in the "
+            "study's space.",
         ),
         sa.Column(
             "state",
             sa.Text(),
             server_default=sa.text("'pending'"),
             nullable=False,
-            comment="pending, running, complete, failed or cancelled; the last three are ends.",
+            comment="State of the trial (pending or running, and at its end complete, failed or cancelled).",
         ),
         sa.Column(
             "attempts",
             sa.Integer(),
             server_default=sa.text("0"),
             nullable=False,
-            comment="Number of its claims, from 0, released claims included.",
+            comment="Number of claims of the trial, including released claims, from 0.",
         ),
         sa.Column(
             "failures",
             sa.Integer(),
             server_default=sa.text("0"),
             nullable=False,
-            comment="Attempts that the objective failed or that ran out of time, up to the study's max_failures.",
+            comment="Number of attempts that failed or exceeded the time limit, at most the study's max_failures.",
         ),
         sa.Column(
             "lost",
             sa.Integer(),
             server_default=sa.text("0"),
             nullable=False,
-            comment="Attempts that were lost with their worker, up to the study's max_lost.",
+            comment="Number of attempts that were lost with their worker, at most the study's max_lost.",
         ),
         sa.Column(
             "available_at",
             sa.DateTime(timezone=True),
             nullable=False,
-            comment="When it became claimable: its insertion, or its last release.",
+            comment="Time from which workers can claim the trial, which is its insertion or its last return to "
+            "the queue.",
         ),
         sa.Column(
             "claim",
             sa.UUID(),
             nullable=True,
-            comment="The secret of the worker that holds it, or held it last; null where it was never claimed, or was released.",
+            comment="Secret of the worker that holds the trial, or held it last; null before the first claim, and "
+            "after a release or a failure.",
         ),
         sa.Column(
             "worker",
             sa.Text(),
             nullable=True,
-            comment="The worker that holds it, or held it last; null where it was never claimed.",
+            comment="Name of the worker that holds the trial, or held it last; null before the first claim.",
         ),
         sa.Column(
             "claimed_at",
             sa.DateTime(timezone=True),
             nullable=True,
-            comment="When it was last claimed; null where it never was.",
+            comment="Time of the last claim; null before the first claim.",
         ),
         sa.Column(
             "lease_until",
             sa.DateTime(timezone=True),
             nullable=True,
-            comment="End of its lease, unless a heartbeat comes before; null unless running.",
+            comment="End of the lease, unless the worker sends a heartbeat before; null unless the trial is running.",
         ),
         sa.Column(
             "deadline_at",
             sa.DateTime(timezone=True),
             nullable=True,
-            comment="Deadline of its attempt; null without a time limit, and before the attempt begins.",
+            comment="Deadline of the current attempt; null without a time limit, and before the attempt begins.",
         ),
-        sa.Column("finished_at", sa.DateTime(timezone=True), nullable=True, comment="When it ended; null until then."),
+        sa.Column(
+            "finished_at", sa.DateTime(timezone=True), nullable=True, comment="Time when the trial ended; null before."
+        ),
         sa.Column(
             "loss",
             sa.Double(),
             nullable=True,
-            comment="The loss, which is minimised, finite; for built-in models usually 1 - score. Null unless complete.",
+            comment="Finite loss, which the study minimises. For built-in models, the loss is usually 1 - score. "
+            "Null unless the trial is complete.",
         ),
         sa.Column(
             "metrics",
             postgresql.JSONB(none_as_null=True),
             nullable=True,
-            comment="Metrics that the objective returned, an object that may be empty; null unless complete.",
+            comment="Metrics that the objective returned, as an object that may be empty; null unless the trial "
+            "is complete.",
         ),
         sa.Column(
             "error",
             sa.Text(),
             nullable=True,
-            comment="The last error, or the reason of its cancellation; null without one, and for a complete trial.",
+            comment="Last error, or the reason for the cancellation; null without an error, and for a complete trial.",
         ),
         sa.CheckConstraint("(source = 'retried') = (retry_of is not null)", name=op.f("trial_retried_from_a_trial")),
         sa.CheckConstraint("(state = 'complete') = (loss is not null)", name=op.f("trial_loss_when_complete")),
@@ -467,7 +530,8 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("study_id", "number", name=op.f("trial_pkey")),
         schema="ledger",
-        comment="One point to evaluate. A trial that is complete, failed or cancelled never changes. Read it through the view ledger.trials.",
+        comment="One row for each trial, which evaluates one point. A complete, failed or cancelled trial never "
+        "changes. Read the table through the view ledger.trials.",
         postgresql_with={
             "fillfactor": 70,
             "autovacuum_vacuum_scale_factor": 0.01,
@@ -506,39 +570,44 @@ def upgrade() -> None:
             "claim",
             sa.UUID(),
             nullable=False,
-            comment="The secret of the worker that holds it; drawn at random by the worker.",
+            comment="Random secret of the worker that claimed the trial.",
         ),
         sa.Column("study_id", sa.Integer(), nullable=False, comment="The study."),
         sa.Column("trial", sa.Integer(), nullable=False, comment="The number of the trial."),
-        sa.Column("number", sa.Integer(), nullable=False, comment="Number within the trial, from 1."),
-        sa.Column("worker", sa.Text(), nullable=False, comment="The worker that claimed it."),
-        sa.Column("claimed_at", sa.DateTime(timezone=True), nullable=False, comment="When it was claimed."),
+        sa.Column("number", sa.Integer(), nullable=False, comment="Number of the attempt within the trial, from 1."),
+        sa.Column("worker", sa.Text(), nullable=False, comment="Name of the worker that claimed the trial."),
+        sa.Column("claimed_at", sa.DateTime(timezone=True), nullable=False, comment="Time of the claim."),
         sa.Column(
-            "ended_at", sa.DateTime(timezone=True), nullable=True, comment="When its end was recorded; null before."
+            "ended_at",
+            sa.DateTime(timezone=True),
+            nullable=True,
+            comment="Time when the end of the attempt was recorded; null before.",
         ),
         sa.Column(
             "outcome",
             sa.Text(),
             nullable=True,
-            comment="complete, failed, lost (no heartbeat within the lease, or cancelled), released (given back), timeout, or stale (its result came too late). Null while it runs.",
+            comment="Outcome of the attempt (complete, failed, timeout, released, stale or lost). A stale attempt "
+            "has a late result. A lost attempt had no heartbeat within its lease, or was cancelled. Null "
+            "while the attempt is running.",
         ),
         sa.Column(
             "error",
             sa.Text(),
             nullable=True,
-            comment="The error, with its traceback if it has one; null without an error.",
+            comment="Error of the attempt, with a traceback if one exists; null without an error.",
         ),
         sa.Column(
             "loss",
             sa.Double(),
             nullable=True,
-            comment="The loss that it measured, also of a stale attempt, whose loss does not count; null without one.",
+            comment="Loss that the attempt measured; null without a loss. The loss of a stale attempt does not count.",
         ),
         sa.Column(
             "seconds",
             sa.Double(),
             nullable=True,
-            comment="Seconds of training, as the worker measured them; null where it did not report them.",
+            comment="Seconds of training, as measured by the worker; null if the worker reported none.",
         ),
         sa.CheckConstraint("outcome <> 'complete' or loss is not null", name=op.f("attempt_complete_with_a_loss")),
         sa.CheckConstraint(
@@ -557,7 +626,8 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("claim", name=op.f("attempt_pkey")),
         sa.UniqueConstraint("study_id", "trial", "number", name="attempt_number_key"),
         schema="ledger",
-        comment="One claim of a trial by a worker, from the claim to its end. Read it through the view ledger.attempts.",
+        comment="One row for each attempt, which begins when a worker claims a trial. Read the table through the "
+        "view ledger.attempts.",
         postgresql_with={"fillfactor": 90, "autovacuum_vacuum_scale_factor": 0.05},
     )
 

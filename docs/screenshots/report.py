@@ -29,7 +29,7 @@ kernel = { type = "categorical", choices = ["rbf", "sigmoid", "poly"] }
 shrinking = { type = "categorical", choices = [true, false] }
 degree = { type = "integer", low = 2, high = 5 }
 """
-# name -> (browser settings, first section, last section)
+# The browser settings, the first section and the last section of each picture.
 PICTURES = {
     "report": ({"viewport": {"width": 1100, "height": 900}}, "header", "parallel"),
     "report-dark": ({"viewport": {"width": 1100, "height": 900}, "color_scheme": "dark"}, "parameters", "timeline"),
@@ -66,7 +66,7 @@ def main() -> None:
                 page = running.new_page(**reader)  # type: ignore[arg-type]
                 page.goto(output.as_uri())
                 page.wait_for_selector("html[data-drawn]")
-                # the browser draws the parallel coordinates some frames later
+                # The browser draws the parallel coordinates some frames later.
                 page.wait_for_function("document.querySelectorAll('.parcoords .axis').length > 0")
                 page.evaluate("() => new Promise((done) => setTimeout(done, 1000))")
                 file = ROOT / "docs" / "images" / f"{name}.png"

@@ -33,7 +33,7 @@ batch_size = 6
 model = "xgb"
 dataset = "digits"
 """
-# rich's format without its fonts, which a browser would download
+# The format of rich without its fonts, which a browser would download.
 FORMAT = inspect.signature(Console.export_svg).parameters["code_format"].default
 NO_FONTS = re.sub(r"@font-face \{\{.*?\}\}", "", FORMAT, flags=re.DOTALL)
 

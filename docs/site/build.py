@@ -85,7 +85,7 @@ class Page:
     def text(self) -> str:
         """Return the page as it is on the site."""
         text = _API.sub(r"::: \1", self._source.read_text(encoding="utf-8"))
-        # every second part is code
+        # Every second part is code.
         parts = _FENCED.split(text)
         parts[::2] = [_LINK.sub(self._link, part) for part in parts[::2]]
         if any(part.startswith(_DIAGRAM) for part in parts):
@@ -96,7 +96,7 @@ class Page:
 
     def _link(self, link: re.Match[str]) -> str:
         title, target, anchor = link[1], link[2], link[3] or ""
-        # an image may be the title of a link
+        # An image may be the title of a link.
         title = _LINK.sub(self._link, title)
         if ":" in target:
             return f"[{title}]({target}{anchor})"
@@ -170,7 +170,7 @@ class _Links(HTMLParser):
 def broken_links() -> Iterator[str]:
     """Yield a line for each link of the site to a file that it does not have; Zensical checks those between pages."""
     for page in SITE.rglob("*.html"):
-        # its links start from the site's address, which is not known
+        # Its links start from the address of the site, which is not known.
         if page.name == "404.html":
             continue
         for link in _Links(page).links:

@@ -1,4 +1,4 @@
-"""Connections to PostgreSQL: how they are opened, and what a person is told where they are not."""
+"""Connections to PostgreSQL, and error messages for failed connections."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -18,14 +18,16 @@ if TYPE_CHECKING:
 from ledger.text import one_line
 
 OLDEST_SERVER = 150000
-# Seconds after which the server gives a statement up.
+# Seconds after which the server cancels a statement.
 STATEMENT_SECONDS = 10.0
-# Sent so often, a statement is prepared; psycopg's own default.
+# psycopg prepares a statement on the server after this number of executions, which is psycopg's default.
 PREPARE_AFTER = 5
-# The client waits this much longer than the server's own limit; then the connection counts as dead.
+# The client's time limit for an answer is the server's time limit multiplied by this factor. After that time, the
+# client closes the connection.
 PATIENCE_FACTOR = 1.5
 
-# An SQL_ASCII database answers in bytes unless told the encoding. A dead peer is noticed within half a minute.
+# An SQL_ASCII database answers in bytes unless the client names an encoding. With these time limits, the client detects
+# a dead server within half a minute.
 DEFAULTS: Mapping[str, Any] = {
     "client_encoding": "UTF8",
     "connect_timeout": 5,
@@ -34,8 +36,9 @@ DEFAULTS: Mapping[str, Any] = {
     "keepalives_count": 3,
     "tcp_user_timeout": 20_000,
 }
-# What the server does for its part, so that no session of a machine that is gone keeps a lock for hours. Set by a
-# statement, because poolers refuse start-up options.
+# With these settings, the server soon ends the sessions of a dead machine. Without the settings, the session of a dead
+# machine could keep its locks for hours. The client sets these parameters by a statement, because poolers refuse
+# start-up options.
 _SESSION: Mapping[str, str] = {
     "tcp_keepalives_idle": "10",
     "tcp_keepalives_interval": "5",
@@ -44,30 +47,31 @@ _SESSION: Mapping[str, str] = {
     "idle_in_transaction_session_timeout": "20s",
 }
 
-# What a server says that will take connections again, and what a person can do meanwhile.
+# Each key is part of an error message of a server that is only temporarily unavailable. Each value is advice for the
+# user.
 _NOT_NOW = {
     "too many clients": "raise max_connections, start fewer workers, or put a pooler before the server",
     "remaining connection slots": "raise max_connections, start fewer workers, or put a pooler before the server",
     "too many connections": "raise the limit of this role or database, or start fewer workers",
-    "is starting up": "it will take connections when it is up",
-    "is shutting down": "it will take connections when it is up again",
-    "in recovery mode": "it will take connections when it has recovered",
-    "not yet accepting connections": "it will take connections when it has recovered",
-    "server closed the connection unexpectedly": "it will take connections again if it is restarting",
-    "Connection reset by peer": "it will take connections again if it is restarting",
+    "is starting up": "the server will accept connections when it has started",
+    "is shutting down": "the server will accept connections when it has restarted",
+    "in recovery mode": "the server will accept connections when it has recovered",
+    "not yet accepting connections": "the server will accept connections when it has recovered",
+    "server closed the connection unexpectedly": "the server will accept connections again if it is restarting",
+    "Connection reset by peer": "the server will accept connections again if it is restarting",
     "session is read-only": "this is a standby: name the primary, or several hosts, in DATABASE_URL",
     "server is in hot standby mode": "this is a standby: name the primary, or several hosts, in DATABASE_URL",
 }
-WAY_OUT = "check --database-url or DATABASE_URL, and that the server is up"
+WAY_OUT = "check --database-url or DATABASE_URL, and check that the server is running"
 
 
 class Unreachable(LedgerError):
-    """No connection was opened.
+    """The attempt to open a connection failed.
 
     Attributes
     ----------
     not_now : bool
-        The server answered that it takes no connection at this moment.
+        Whether the server is only temporarily unable to accept connections.
     """
 
     def __init__(self, message: str, *, not_now: bool) -> None:
@@ -76,7 +80,7 @@ class Unreachable(LedgerError):
 
 
 class BoundedConnection(psycopg.Connection[Any]):
-    """A connection that waits for no answer longer than `answer_seconds`: a half-open one would never give it."""
+    """A connection that waits at most `answer_seconds` for an answer, because a vanished server never answers."""
 
     answer_seconds: float | None = STATEMENT_SECONDS * PATIENCE_FACTOR
 
@@ -98,27 +102,28 @@ def connect(
     writes: bool = False,
     prepares: bool = True,
 ) -> BoundedConnection:
-    """Open an autocommitting connection.
+    """Open a connection in autocommit mode.
 
     Parameters
     ----------
     url : str
-        A libpq URL or keyword string; what it says beats the defaults here.
+        A libpq URL or keyword string. The settings in the URL override the defaults of this module.
     role : str
-        What the connection is for, shown as its application_name.
+        Purpose of the connection, which PostgreSQL shows as its application_name.
     statement_seconds : float
-        Seconds after which the server cancels a statement, unless the URL's options set statement_timeout.
+        Seconds after which the server cancels a statement. A statement_timeout in the URL's options takes priority.
     writes : bool
-        Refuse a standby.
+        Whether to refuse a standby server, which cannot write.
     prepares : bool
-        Prepare statements that are sent often. A pooler may answer that it does not know them.
+        Whether to prepare frequent statements on the server. Behind a transaction pooler, prepared statements may
+        be unknown.
 
     Raises
     ------
     UsageError
         The URL cannot be parsed.
     Unreachable
-        The server cannot be reached or refuses.
+        The server cannot be reached, or refuses the connection.
     LedgerError
         The server is older than PostgreSQL 15.
     """
@@ -161,7 +166,7 @@ def connect(
 
 
 def set_up(connection: psycopg.Connection[Any], own: Mapping[str, str]) -> None:
-    """Set parameters of the session, all in one statement."""
+    """Set several parameters of the session in one statement."""
     connection.execute(
         "select set_config(key, value, false) from unnest(%s::text[], %s::text[]) as parameter(key, value)",
         (list(own), list(own.values())),
@@ -171,19 +176,20 @@ def set_up(connection: psycopg.Connection[Any], own: Mapping[str, str]) -> None:
 def engine(
     url: str, role: str = "ledger", *, statement_seconds: float = STATEMENT_SECONDS, writes: bool = False
 ) -> "Engine":
-    """Return an SQLAlchemy engine whose connections are those of `connect`, without a pool.
+    """Return an SQLAlchemy engine that opens its connections with the function `connect` and has no pool.
 
-    Statements are not prepared, so that the connections may be those of a transaction pooler.
+    The connections prepare no statements, so the engine also works behind a transaction pooler.
     """
-    # workers do not need SQLAlchemy, and save the time of its import
+    # This import is not at the top of the module, because workers do not need SQLAlchemy and save its import time.
     from sqlalchemy import create_engine
     from sqlalchemy.pool import NullPool
 
     def create() -> psycopg.Connection[Any]:
         connection = connect(url, role, statement_seconds=statement_seconds, writes=writes, prepares=False)
-        # Times are in UTC on any machine; a role with the schema's name would hide the schema from reflection.
+        # Times are in UTC on any machine. With the default search path, a role that has the schema's name would hide
+        # the schema from SQLAlchemy's reflection.
         set_up(connection, {"timezone": "UTC", "search_path": "pg_catalog"})
-        # SQLAlchemy's json_serializer does not reach a connection that it did not open itself
+        # SQLAlchemy does not apply its json_serializer to a connection that another function has opened.
         set_json_dumps(to_json, connection)
         connection.autocommit = False
         return connection
@@ -192,31 +198,31 @@ def engine(
 
 
 def driver(connection: "Connection") -> BoundedConnection:
-    """Return psycopg's connection below a connection of `engine`."""
+    """Return the psycopg connection that an SQLAlchemy connection uses."""
     below = connection.connection.driver_connection
     assert isinstance(below, BoundedConnection)
     return below
 
 
 def cursor(connection: "Connection") -> "psycopg.Cursor[Any]":
-    """Return psycopg's cursor within the transaction, for statements that SQLAlchemy does not quote."""
+    """Return a psycopg cursor in the transaction of the connection, for statements that psycopg composes."""
     return driver(connection).cursor()
 
 
 def wait_for_notification(connection: "Connection", seconds: float) -> None:
-    """Wait for the first notification, at most for a number of seconds."""
+    """Wait until a notification arrives, or until the given number of seconds has passed."""
     try:
         for _ in driver(connection).notifies(timeout=seconds, stop_after=1):
             pass
     except psycopg.OperationalError:
-        # SQLAlchemy did not see this error, and would roll back on a connection that is closed
+        # SQLAlchemy did not see this error. Without this call, SQLAlchemy would run a rollback on a closed connection.
         connection.invalidate()
         raise
 
 
 @contextmanager
 def without_time_limit(connection: "Connection") -> "Iterator[None]":
-    """Let the statements of the block take as long as the network needs; keepalives still notice a dead peer."""
+    """Run the statements of the block without a time limit. Keepalives still detect a dead server."""
     below = driver(connection)
     seconds, below.answer_seconds = below.answer_seconds, None
     try:
@@ -227,12 +233,12 @@ def without_time_limit(connection: "Connection") -> "Iterator[None]":
 
 
 def to_json(value: object) -> str:
-    """Return JSON with its characters as they are: a database that is not in UTF-8 refuses their escapes."""
+    """Return JSON with unescaped non-ASCII characters. A database that is not in UTF-8 refuses escaped characters."""
     return json.dumps(value, ensure_ascii=False)
 
 
 def place(url: str) -> str:
-    """Return what the URL names, as a person would, and never its password."""
+    """Return a readable description of the database that the URL names, without the password."""
     parameters = _parse(url)
     host = parameters.get("host") or parameters.get("hostaddr") or "the local socket"
     port = parameters.get("port")
@@ -243,7 +249,7 @@ def place(url: str) -> str:
 
 
 def reason(error: BaseException) -> str:
-    """Return what the server or the network said, in one line, without libpq's account of where it asked."""
+    """Return the error message of the server or the network in one line, without the address that libpq adds."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     said = [line.rpartition("failed: ")[2] for line in lines if "failed: " in line]
     if said:
@@ -255,7 +261,7 @@ def _parse(url: str) -> dict[str, Any]:
     try:
         parameters = dict(conninfo_to_dict(url))
     except (psycopg.ProgrammingError, UnicodeError) as error:
-        # libpq quotes what it could not parse, which may be the password
+        # The error message of libpq quotes the text that libpq could not parse. This text may contain the password.
         del error
         raise UsageError(
             "the database URL cannot be parsed: write postgresql://user@host:5432/database or key=value pairs"

@@ -1,4 +1,4 @@
-"""The files that studies train on, in the ledger."""
+"""Storage of the files that studies train on."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -7,13 +7,13 @@ from sqlalchemy import Connection, func, select
 
 from ledger.database.connection import without_time_limit
 
-# Bytes of one piece of a dataset. A multiple of 3 needs no padding in base64.
+# Size of one piece of a dataset in bytes. The size is a multiple of 3, so the base64 text of a piece needs no padding.
 PIECE = 3 * 2**18
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """A file that studies train on: the SHA-256 of its content in hexadecimal, and its name without the folder."""
+    """A file that studies train on, with its SHA-256 in hexadecimal and its name without the folder."""
 
     sha256: str
     name: str
@@ -21,14 +21,14 @@ class Dataset:
 
 
 def keep(connection: Connection, dataset: Dataset) -> None:
-    """Store a file where it is not stored yet, within the transaction that records its study."""
+    """Store a file if the ledger does not have it. The caller records the study in the same transaction."""
     with without_time_limit(connection):
         if not connection.scalar(select(func.ledger.hold_dataset(dataset.sha256))):
             connection.execute(select(func.ledger.keep_dataset(dataset.name, dataset.content)))
 
 
 def pieces(connection: Connection, sha256: str) -> Iterator[bytes]:
-    """Yield the content of a file in pieces of `PIECE` bytes, each in a transaction of its own."""
+    """Yield the content of a file in pieces of `PIECE` bytes. A separate transaction reads each piece."""
     first = 0
     while True:
         with connection.begin():

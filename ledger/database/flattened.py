@@ -1,9 +1,10 @@
-"""The flattened view of one study: a row for each trial, a typed column for each parameter and metric.
+"""The flattened view of one study, with a row for each trial and a typed column for each parameter and metric.
 
-The view of study NAME is ``ledger."study:NAME"``. A column has the name of its parameter or metric. Where that name is
-empty, or already used in the view, the column is ``param_NAME`` or ``metric_NAME``; if that is used too,
-``param_NAME~2`` and so on. A name of more than PostgreSQL's 63 bytes is cut to 54 and ends in ``~`` and 8 hexadecimal
-digits of its MD5. Names are chosen for the parameters in the order of the space, then for the metrics by name.
+The view of study NAME is ``ledger."study:NAME"``. A column has the name of its parameter or metric. If this name is
+empty, or already used in the view, the column is named ``param_NAME`` or ``metric_NAME``. If ``param_NAME`` is also
+used, the column is named ``param_NAME~2``, and so on. PostgreSQL limits a name to 63 bytes. A longer name becomes its
+first 54 bytes, followed by ``~`` and 8 hexadecimal digits of its MD5. The parameters get their names first, in the
+order of the space. After the parameters, the metrics get their names in alphabetical order.
 """
 
 import hashlib
@@ -21,24 +22,25 @@ from ledger.errors import LedgerError
 from ledger.resources import folder
 
 PREFIX = "study:"
-# PostgreSQL's limits: bytes of a name, and columns of a view
+# PostgreSQL limits the bytes of a name, and the columns of a view.
 LONGEST_NAME, MOST_COLUMNS = 63, 1600
 
 _Cursor = psycopg.Cursor[Any]
 
-# The first columns of every view: name -> expression, comment.
+# Every view begins with these columns, each with its expression and its comment.
 _FIXED = {
     "trial": ("trial.number", "Number of the trial within the study, from 0."),
-    "iteration": ("trial.iteration", "Iteration of the trial, from 0."),
-    "state": ("trial.state", "pending, running, complete, failed or cancelled."),
-    "loss": ("trial.loss", "Loss, which is minimised; finite; null unless complete."),
+    "iteration": ("trial.iteration", "Number of the trial's iteration, from 0."),
+    "state": ("trial.state", "State of the trial (pending, running, complete, failed or cancelled)."),
+    "loss": ("trial.loss", "Finite loss, which the study minimises; null unless the trial is complete."),
     "seconds": (
         "(select max(attempt.seconds) from ledger.attempt where attempt.study_id = trial.study_id"
         " and attempt.trial = trial.number and attempt.outcome = 'complete')",
-        "Seconds of training of the complete attempt; null unless complete.",
+        "Seconds of training of the attempt that completed the trial; null unless the trial is complete.",
     ),
 }
-# Type of a column -> expression of its value in JSON. A value of another type becomes null, so no row breaks the view.
+# The table maps the type of each column to the SQL expression that converts a JSON value to this type. A value of
+# another type becomes null, so that no row causes an error in the view.
 _VALUES = {
     "double precision": "ledger.number({})",
     "bigint": "case jsonb_typeof({0}) when 'number' then ({0})::bigint end",
@@ -46,25 +48,26 @@ _VALUES = {
     "text": "({}) #>> '{{}}'",
     "jsonb": "{}",
 }
-# JSON type of all values of a metric -> type of the column.
+# The table maps the JSON type of a metric's values to the type of the column.
 _METRICS = {"number": "double precision", "boolean": "boolean", "string": "text"}
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column of a parameter or metric.
+    """A column of the view, for one parameter or metric.
 
     Attributes
     ----------
     name : str
-        Of the column.
+        Name of the column.
     source : str
-        "params" or "metrics".
+        Column of the table ledger.trial that contains the value ("params" or "metrics").
     key : str
         Name of the parameter or metric.
     type : str
-        PostgreSQL's.
+        PostgreSQL type of the column.
     comment : str
+        Comment on the column in the database.
     """
 
     name: str
@@ -81,10 +84,11 @@ class Flattened:
     Attributes
     ----------
     name : str
-        Within schema ledger.
+        Name of the view within schema ledger.
     columns : sequence of Column
+        Columns of the parameters and metrics.
     omitted : sequence of str
-        Metrics beyond the limit of columns.
+        Names of the metrics that exceed the limit on columns.
     """
 
     name: str
@@ -98,14 +102,16 @@ def view_name(study: str) -> str:
 
 
 def columns(space: Sequence[Mapping[str, Any]], metrics: Mapping[str, Collection[str]]) -> list[Column]:
-    """Return the columns of a study's parameters, in the order of its space, and of its metrics, by name.
+    """Return one column for each parameter and metric of a study.
+
+    The parameters come first, in the order of the space. The metrics follow in alphabetical order.
 
     Parameters
     ----------
     space : sequence of mapping
-        As in the study's spec.
+        The space in the study's spec.
     metrics : mapping of str to collection of str
-        Names of the metrics, and the JSON types of the values of each.
+        The JSON types of the values of each metric.
 
     Examples
     --------
@@ -122,25 +128,26 @@ def columns(space: Sequence[Mapping[str, Any]], metrics: Mapping[str, Collection
         kinds = set(metrics[key]) - {"null"}
         type_ = _METRICS.get(kinds.pop(), "jsonb") if len(kinds) == 1 else "jsonb"
         name = _free("metric", key, taken)
-        result.append(Column(name, "metrics", key, type_, f"The metric {key}; null if the trial has none."))
+        result.append(
+            Column(name, "metrics", key, type_, f"The metric {key}; null if the trial does not have this metric.")
+        )
     return result
 
 
 def create(cursor: _Cursor, study_id: int, study: str, space: Sequence[Mapping[str, Any]]) -> Flattened:
-    """Create or replace the study's view, and grant readers access. Only the owner of the schema can do it.
+    """Create or replace the study's view, and grant readers access. Only the owner of the schema can create the view.
 
     Raises
     ------
     LedgerError
-        The study has more parameters than a view can have columns; or another object depends on the view, whose
-        columns change.
+        The study has too many parameters for a view, or another object depends on columns that have to change.
     """
     if len(_FIXED) + len(space) > MOST_COLUMNS:
         raise LedgerError(
             f"study {study} has {len(space)} parameters, but a view has at most {MOST_COLUMNS - len(_FIXED)}:"
             " use ledger.parameters, which has a row for each parameter"
         )
-    # a view that a superuser makes belongs to the ledger's owner too
+    # The view belongs to the ledger's owner, even if a superuser creates the view.
     cursor.execute(
         "select set_config('role', pg_get_userbyid(nspowner), true) from pg_namespace where nspname = %s", (SCHEMA,)
     )
@@ -153,7 +160,7 @@ def create(cursor: _Cursor, study_id: int, study: str, space: Sequence[Mapping[s
         with cursor.connection.transaction():
             cursor.execute(sql.SQL("create or replace view {} as {}").format(view, definition))
     except errors.InvalidTableDefinition:
-        # the columns have changed
+        # PostgreSQL cannot replace a view if its columns have changed.
         drop(cursor, study)
         cursor.execute(sql.SQL("create view {} as {}").format(view, definition))
     for statement in _comments(study, view, flattened.columns):
@@ -168,7 +175,7 @@ def drop(cursor: _Cursor, study: str) -> None:
     Raises
     ------
     LedgerError
-        Another object depends on it.
+        Another object depends on the view.
     """
     view = sql.Identifier(SCHEMA, view_name(study))
     try:
@@ -201,7 +208,8 @@ def _definition(study_id: int, of: Sequence[Column]) -> sql.Composed:
 
 def _comments(study: str, view: sql.Identifier, of: Sequence[Column]) -> Iterator[sql.Composed]:
     about = (
-        f"The trials of study {study} with a column for each parameter and metric, made by `ledger study view {study}`."
+        f"The trials of study {study}, with a column for each parameter and metric."
+        f" The command `ledger study view {study}` created this view."
     )
     yield sql.SQL("comment on view {} is {}").format(view, sql.Literal(about))
     for name, comment in [
@@ -224,7 +232,7 @@ def _free(kind: str, name: str, taken: set[str]) -> str:
 
 
 def _fit(name: str) -> str:
-    """Cut a name, between two characters, to PostgreSQL's limit."""
+    """Shorten a name to PostgreSQL's limit, without cutting a character."""
     data = name.encode()
     if len(data) <= LONGEST_NAME:
         return name

@@ -1,4 +1,4 @@
-"""Finds what keeps PostgreSQL from removing dead rows, which slow down every claim of every worker."""
+"""Warnings about transactions that keep PostgreSQL from removing dead rows. Dead rows slow down every claim."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,8 +9,9 @@ from sqlalchemy import Connection, Row, text
 
 from ledger.text import one_line
 
-# Only sessions of this database, because snapshots of another one do not affect its tables, and not this session. The
-# columns of a session that the role may not see are null; _HIDDEN counts such sessions.
+# The query omits the current session, and the sessions of other databases. A snapshot in another database does not
+# affect the tables of this database. If a role may not see a session, the columns of the session are null. The query
+# _HIDDEN counts the sessions that the role may not see.
 _SESSIONS = text("""
     select pid, application_name, usename, state, xact_start as since, clock_timestamp() - xact_start as age,
       backend_xmin is not null or backend_xid is not null as pins
@@ -23,7 +24,7 @@ _PREPARED = text("""
     from pg_prepared_xacts
     where database = current_database() and clock_timestamp() - prepared >= :age
     order by prepared""")
-# PostgreSQL does not record since when a slot has its snapshot
+# PostgreSQL does not record when a replication slot got its snapshot.
 _SLOTS = text("""
     select slot_name, active, age(xmin) as transactions
     from pg_replication_slots
@@ -49,9 +50,9 @@ class Warnings:
     Attributes
     ----------
     lines : sequence of str
-        One for each finding, with the way out.
+        One warning for each finding, with advice for the user.
     is_held_back : bool
-        Whether dead rows exist that cannot be removed.
+        Whether dead rows exist that PostgreSQL cannot remove.
     """
 
     lines: Sequence[str]
@@ -59,7 +60,7 @@ class Warnings:
 
 
 def warnings(connection: Connection, older_than: float) -> Warnings:
-    """Find sessions, prepared transactions and slots that have held a snapshot for at least `older_than` seconds."""
+    """Find transactions that are open for at least `older_than` seconds, and replication slots with a snapshot."""
     age = {"age": timedelta(seconds=older_than)}
     with connection.begin():
         sessions = connection.execute(_SESSIONS, age).all()
@@ -67,23 +68,23 @@ def warnings(connection: Connection, older_than: float) -> Warnings:
         slots = connection.execute(_SLOTS).all()
         hidden = connection.execute(_HIDDEN).one()
         most = connection.execute(_DEAD).one_or_none()
-    dead = f"{most.name} has {most.dead:,} beside {most.live:,} live ones" if most else "none exist yet"
+    dead = f"{most.name} has {most.dead:,} dead and {most.live:,} live rows" if most else "no dead rows exist yet"
     lines = [_of_session(session, dead) for session in sessions]
     lines += [
-        f"prepared transaction {one_line(repr(row.gid))} of user {one_line(row.owner)} is open since {_since(row)},"
-        f" {_CONSEQUENCE} ({dead}): commit it, or `rollback prepared`"
+        f"prepared transaction {one_line(repr(row.gid))} of user {one_line(row.owner)} has been open since"
+        f" {_since(row)}, {_CONSEQUENCE} ({dead}): commit it, or roll it back by `rollback prepared`"
         for row in prepared
     ]
     lines += [
         f"replication slot {slot.slot_name}, {'in use' if slot.active else 'not in use'}, holds a snapshot that is"
         f" {slot.transactions:,} transactions old, {_CONSEQUENCE} ({dead}): let its reader catch up, or"
-        f" `select pg_drop_replication_slot('{slot.slot_name}')`"
+        f" drop the slot by `select pg_drop_replication_slot('{slot.slot_name}')`"
         for slot in slots
     ]
     if hidden.sessions:
         lines.append(
             f"{hidden.sessions} sessions of other users are hidden from role {one_line(hidden.role)} and were not"
-            " checked: run this as another role, or `grant pg_read_all_stats` to this role"
+            " checked: run this command as another role, or grant pg_read_all_stats to this role"
         )
     pinned = bool(prepared or slots or any(session.pins for session in sessions))
     return Warnings(lines, is_held_back=pinned and most is not None)
@@ -93,9 +94,9 @@ def _of_session(session: Row[Any], dead: str) -> str:
     name = one_line(session.application_name or "no name")
     subject = f"session {session.pid} ({name}, user {one_line(session.usename)})"
     if session.pins:
-        problem = f"holds a snapshot since {_since(session)}, {_CONSEQUENCE} ({dead})"
+        problem = f"has held a snapshot since {_since(session)}, {_CONSEQUENCE} ({dead})"
     else:
-        problem = f"is in a transaction since {_since(session)}, and keeps its locks"
+        problem = f"has been in a transaction since {_since(session)}, and keeps its locks"
     return f"{subject} {problem}; it is {session.state}: end it by `select pg_terminate_backend({session.pid})`"
 
 

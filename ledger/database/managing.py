@@ -1,6 +1,7 @@
-"""A manager's side of the ledger: one Python function for each SQL function that a manager calls, and its poll.
+"""Functions by which a manager polls the ledger, and calls its SQL functions (sql/functions/).
 
-Each function is one transaction on the connection given. An answer is the word of the SQL function (sql/functions/).
+Each function runs one transaction on the given connection. If the SQL function answers with a word, the Python function
+returns this word.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -22,7 +23,7 @@ _trials, _studies = tables.trials, tables.studies
 
 @dataclass(frozen=True)
 class Held:
-    """A study that a manager holds: the claim is its right to write."""
+    """A study that a manager holds, with the claim that allows the manager to write."""
 
     study_id: int
     claim: UUID
@@ -35,11 +36,11 @@ class Batch:
     Attributes
     ----------
     number, round : int
-        The iteration and its round, from 0.
+        Numbers of the iteration and of its round, from 0.
     known : int
-        The number of trials that the study had when the points were computed.
+        Number of trials that the study had when the points were computed.
     seen : sequence of int or None
-        In steady mode, the trials whose end was seen since the iteration before.
+        In steady mode, the trials whose end the manager saw since the previous iteration; None in batch mode.
     """
 
     number: int
@@ -55,7 +56,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class Lease:
-    """A running trial, and until when its worker's claim is believed."""
+    """A running trial, its worker, and the end of the worker's lease."""
 
     trial: int
     worker: str
@@ -75,7 +76,7 @@ _REAP = text("select ledger.reap(:study, :claim, :trial, :lease_until)")
 
 
 def claim_study(connection: Connection, held: Held, name: str, lease_seconds: float) -> str:
-    """Take the study, or renew what is held: "held", "taken" by another manager, or "unknown"."""
+    """Take the study, or renew the manager's lease. Return "held", "taken" (by another manager) or "unknown"."""
     backend = driver(connection).info.backend_pid
     return str(
         answer(
@@ -91,7 +92,10 @@ def claim_study(connection: Connection, held: Held, name: str, lease_seconds: fl
 
 
 def listen(connection: Connection) -> None:
-    """Ask to be notified of the ends of iterations. A transaction pooler passes on no notification."""
+    """Subscribe to notifications of ended iterations.
+
+    Behind a transaction pooler, the function does nothing, because a pooler forwards no notifications.
+    """
     with connection.begin():
         backend = connection.scalar(text("select pg_backend_pid()"))
         if backend == driver(connection).info.backend_pid:
@@ -99,17 +103,17 @@ def listen(connection: Connection) -> None:
 
 
 def wait(connection: Connection, seconds: float) -> None:
-    """Wait for a number of seconds, or less where the end of an iteration is notified."""
+    """Wait until a notification of an ended iteration arrives, or until the given number of seconds has passed."""
     wait_for_notification(connection, seconds)
 
 
 def leave_study(connection: Connection, held: Held) -> None:
-    """Give the study back, so that another manager can take it at once."""
+    """Give up the claim on the study, so that another manager can take the study at once."""
     answer(connection, _LEAVE, study=held.study_id, claim=held.claim)
 
 
 def propose(connection: Connection, held: Held, batch: Batch) -> str:
-    """Insert the trials of a round: "proposed", "lost", "ended" or "changed"."""
+    """Insert the trials of a round. Return "proposed", "lost", "ended" or "changed"."""
     return str(
         answer(
             connection,
@@ -132,19 +136,19 @@ def propose(connection: Connection, held: Held, batch: Batch) -> str:
 def tell(
     connection: Connection, held: Held, number: int, size: int, mean_loss: float | None, best_loss: float | None
 ) -> str:
-    """Mark an iteration of `size` trials as told: "told", "lost" or "changed"."""
+    """Mark an iteration of `size` trials as told. Return "told", "lost" or "changed"."""
     parameters = {"number": number, "size": size, "mean_loss": mean_loss, "best_loss": best_loss}
     return str(answer(connection, _TELL, study=held.study_id, claim=held.claim, **parameters))
 
 
 def finish(connection: Connection, held: Held, state: str, reason: str | None, budget: int) -> str:
-    """Record how the study ended: "finished", "lost" or "changed"."""
+    """Record the final state of the study. Return "finished", "lost" or "changed"."""
     parameters = {"state": state, "reason": reason, "budget": budget}
     return str(answer(connection, _FINISH, study=held.study_id, claim=held.claim, **parameters))
 
 
 def reap(connection: Connection, held: Held, lease: Lease) -> str | None:
-    """Take a trial back from a worker whose lease has run out: "pending", "failed", or None."""
+    """Take a trial back from a worker after the end of its lease. Return "pending", "failed" or None."""
     state = answer(connection, _REAP, study=held.study_id, claim=held.claim, trial=lease.trial, lease_until=lease.until)
     return None if state is None else str(state)
 
@@ -167,22 +171,22 @@ def state(connection: Connection, study_id: int) -> tuple[str, int]:
 
 
 def news(connection: Connection, study_id: int, open_trials: Collection[int], known: int) -> list[TrialRow]:
-    """Return those of the open trials that have ended, and all trials from the number `known` on, in order."""
+    """Return the trials of `open_trials` that have ended, and all trials from the number `known` on, in order."""
     of_study = rows_of(TrialRow).where(_trials.c.study_id == study_id)
     ended = of_study.where(_trials.c.number.in_(sorted(open_trials)), _trials.c.finished_at.is_not(None))
     added = of_study.where(_trials.c.number >= known)
     with connection.begin():
-        # not one condition with "or", for which a plan may read the whole study
+        # The statement is a union, because a plan for one condition with "or" may read the whole study.
         return fetch(connection, TrialRow, union_all(ended, added).order_by("number"))
 
 
 def leases(connection: Connection, study_id: int) -> list[Lease]:
-    """Return the running trials of the study."""
+    """Return the leases of all running trials of the study."""
     with connection.begin():
         rows = connection.execute(
             select(_trials.c.number, _trials.c.worker, _trials.c.lease_until).where(
                 _trials.c.study_id == study_id,
-                # literals, so that the partial index serves a generic plan too
+                # The states are literals, because otherwise a generic plan cannot use the partial index.
                 text("state in ('pending', 'running')"),
                 _trials.c.state == "running",
             )

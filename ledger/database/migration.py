@@ -1,4 +1,4 @@
-"""Migrations of the schema: upgrade, downgrade, and check of its revision."""
+"""Functions that upgrade and downgrade the schema, and that check its revision."""
 
 from typing import Any
 
@@ -9,14 +9,14 @@ from sqlalchemy import Connection, text
 from ledger.database import revision
 from ledger.resources import folder
 
-# Key of the advisory lock for upgrades of a database: "ledger" in ASCII.
+# An upgrade takes the advisory lock with this key, which is the word "ledger" in ASCII.
 UPGRADE_LOCK = 0x6C6564676572
 
 
 def upgrade(connection: Connection, to: str = "head") -> None:
-    """Migrate to a revision, replace the functions and views, and set the privileges, in one transaction.
+    """Migrate to a revision, replace the functions and views, and set the privileges in one transaction.
 
-    Several processes can call it at the same time.
+    Several processes can call this function at the same time.
 
     Raises
     ------
@@ -28,18 +28,18 @@ def upgrade(connection: Connection, to: str = "head") -> None:
 
 
 def downgrade(connection: Connection, to: str) -> None:
-    """Migrate down to a revision; "base" removes every table."""
+    """Migrate down to an older revision. The revision "base" has no tables."""
     command.downgrade(_configuration(connection), to)
 
 
 def current(connection: Connection) -> str | None:
-    """Return the database's revision; None if it has no ledger."""
+    """Return the revision of the database, or None if the database has no ledger."""
     with connection.begin():
         return revision.current(lambda statement: connection.scalar(text(statement)))
 
 
 def check(connection: Connection) -> None:
-    """Raise a LedgerError unless the schema is at the revision that this package needs."""
+    """Raise a LedgerError if the schema does not have the revision that this package needs."""
     revision.check(current(connection))
 
 
@@ -48,7 +48,7 @@ def run_repeatable_files(connection: Connection) -> None:
     sql = folder("sql")
     files = (*sorted(sql.glob("functions/*.sql")), *sorted(sql.glob("views/*.sql")))
     for file in (*files, sql / "comments.sql", sql / "privileges.sql"):
-        # psycopg's cursor without parameters accepts % and several statements
+        # A psycopg cursor without parameters accepts the character % and several statements.
         connection.connection.cursor().execute(file.read_text())
 
 

@@ -1,6 +1,7 @@
-"""A worker's side of the ledger: one Python function for each SQL function of the hot path (sql/functions/).
+"""Functions by which a worker calls the SQL functions of the ledger (sql/functions/).
 
-Each is one autocommitted statement, and safe to send again with the same claim after a lost acknowledgement.
+Each function sends one statement in autocommit mode. After a lost acknowledgement, the worker can safely send the
+statement again with the same claim.
 """
 
 import os
@@ -16,26 +17,26 @@ from psycopg.types.json import Jsonb
 
 from ledger.database.connection import to_json
 
-# Where a manager says that there are new trials; a hint, polling is the truth.
+# The channel on which the ledger notifies workers of new trials. A notification can be lost, so workers also poll.
 CHANNEL = "ledger"
 
 
 @dataclass(frozen=True)
 class Claimed:
-    """A trial in hand.
+    """A trial that a worker has claimed.
 
     Attributes
     ----------
     claim : UUID
-        The right to write this attempt's outcome.
+        Secret id that gives the right to write the outcome of this attempt.
     study_id, trial : int
-        The trial; `trial` counts from 0 within its study.
+        Id of the study, and number of the trial within the study, from 0.
     attempt : int
-        Counts from 1 within the trial.
+        Number of the attempt within the trial, from 1.
     lease_seconds, heartbeat_seconds : float
-        For how long the claim is believed without a heartbeat, and how often to send one.
+        Length of the lease, and interval between two heartbeats.
     timeout_seconds : float or None
-        After which the attempt is to be ended.
+        Time limit of the attempt; None for no limit.
     """
 
     claim: UUID
@@ -58,9 +59,9 @@ class Completed:
     Attributes
     ----------
     loss : float
-        Finite.
+        Finite loss of the trial.
     seconds : float
-        Of the training.
+        Duration of the training.
     """
 
     held: Claimed
@@ -70,22 +71,22 @@ class Completed:
 
 
 def draw_claim() -> UUID:
-    """Draw a claim: 74 random bits, too many to be guessed, behind the time in milliseconds (RFC 9562's version 7).
+    """Return a new claim, which is a UUID of version 7 (RFC 9562). No user can guess its 74 random bits.
 
-    The time keeps new claims beside each other in their index, so that a claim costs no more beside a million others.
-    The time is never read, so this machine's clock may be wrong.
+    The UUID begins with the time in milliseconds. Therefore new claims are neighbours in the index, and a large index
+    does not slow down a claim. No code reads the time, so the clock of this machine may be wrong.
     """
     value = time.time_ns() // 1_000_000 << 80 | int.from_bytes(os.urandom(10), "big")
-    # the version and the variant take six bits of the random ones
+    # The version and the variant replace six of the random bits.
     value = value & ~(0xF000 << 64 | 0xC000 << 48) | 0x7000 << 64 | 0x8000 << 48
     return UUID(int=value)
 
 
 def claim(connection: Connection[Any], study: str | None, claims: Sequence[UUID], worker: str) -> list[Claimed]:
-    """Take at most one pending trial for each claim, of `study`, or of any one running study for None.
+    """Claim pending trials of a study, at most one trial for each claim. If `study` is None, choose a running study.
 
-    Empty where there is nothing to do. It may return fewer trials than requested,
-    so that each worker gets a fair share.
+    The list is empty if no trial is pending. The list can be shorter than `claims`, because each worker gets only its
+    share of the pending trials.
     """
     with connection.cursor(row_factory=class_row(Claimed)) as cursor:
         statement = "select * from ledger.claim(%s, %s, %s) order by trial"
@@ -93,20 +94,20 @@ def claim(connection: Connection[Any], study: str | None, claims: Sequence[UUID]
 
 
 def heartbeat(connection: Connection[Any], held: Claimed) -> bool:
-    """Hold the claim for one more lease; False where it is gone."""
+    """Renew the lease of the claim. Return False if the worker has lost the claim."""
     return bool(_value(connection, "select ledger.heartbeat(%s, %s, %s)", held.study_id, held.trial, held.claim))
 
 
 def complete(
     connection: Connection[Any], held: Claimed, loss: float, metrics: Mapping[str, Any], seconds: float
 ) -> str:
-    """Record a loss; "recorded", "already", "stale" or "unknown"."""
+    """Record the loss of a trial. Return "recorded", "already", "stale" or "unknown"."""
     (answer,) = complete_together(connection, [Completed(held, loss, metrics, seconds)])
     return answer
 
 
 def complete_together(connection: Connection[Any], results: Sequence[Completed]) -> list[str]:
-    """Record losses in one statement; what `complete` answers, for each in its order."""
+    """Record several losses in one statement. Return the answer of `complete` for each result, in order."""
     rows = connection.execute(
         "select ledger.complete(study_id, trial, claim, loss, metrics, seconds)"
         " from unnest(%s::int[], %s::int[], %s::uuid[], %s::float8[], %s::jsonb[], %s::float8[]) with ordinality"
@@ -122,7 +123,7 @@ def complete_together(connection: Connection[Any], results: Sequence[Completed])
 
 
 def fail(connection: Connection[Any], held: Claimed, error: str, seconds: float, outcome: str = "failed") -> str:
-    """Record what went wrong; "retry", "failed", "already", "stale" or "unknown"."""
+    """Record the error of an attempt. Return "retry", "failed", "already", "stale" or "unknown"."""
     return str(
         _value(
             connection,
@@ -133,7 +134,7 @@ def fail(connection: Connection[Any], held: Claimed, error: str, seconds: float,
 
 
 def release(connection: Connection[Any], *held: Claimed) -> set[UUID]:
-    """Give trials back unfinished, in one statement; the claims that are not in the answer were gone."""
+    """Give back unfinished trials in one statement. Return the claims that were still valid."""
     rows = connection.execute(
         "select claim from unnest(%s::int[], %s::int[], %s::uuid[]) as held (study_id, trial, claim)"
         " where ledger.release(study_id, trial, claim)",
@@ -145,29 +146,29 @@ def release(connection: Connection[Any], *held: Claimed) -> set[UUID]:
 def announce(
     connection: Connection[Any], worker: str, host: str, pid: int, versions: Mapping[str, str], *, stopped: bool = False
 ) -> None:
-    """Say that the worker is here, or that it leaves."""
+    """Announce that the worker is running, or that it has stopped."""
     _value(connection, "select ledger.announce(%s, %s, %s, %s, %s)", worker, host, pid, _jsonb(versions), stopped)
 
 
 def dataset(connection: Connection[Any], sha256: str, first: int, size: int) -> bytes | None:
-    """Return at most `size` bytes, from `first` on, of what a study trains on; None where the ledger has it not."""
+    """Return at most `size` bytes of a dataset from the offset `first`, or None if the dataset does not exist."""
     with connection.cursor(binary=True) as cursor:
         row = cursor.execute("select ledger.dataset(%s, %s, %s)", (sha256, first, size)).fetchone()
     return None if row is None or row[0] is None else bytes(row[0])
 
 
 def ended(connection: Connection[Any], study: str | None) -> bool:
-    """Return whether the study, or with None every study, has ended."""
+    """Return whether the study has ended. If `study` is None, return whether all studies have ended."""
     return bool(_value(connection, "select ledger.ended(%s)", study))
 
 
 def listen(connection: Connection[Any]) -> None:
-    """Ask to be notified of new trials."""
+    """Subscribe to the notifications of new trials."""
     connection.execute(f"listen {CHANNEL}")
 
 
 def _storable(error: str) -> str:
-    """PostgreSQL's text holds neither NUL nor lone surrogates."""
+    """Escape NUL and lone surrogates, because PostgreSQL cannot store them in a text."""
     return error.replace("\0", "\\0").encode(errors="backslashreplace").decode()
 
 

@@ -1,7 +1,8 @@
-"""The named queries of sql/queries, which also run without psql.
+"""The named queries of sql/queries, which psql and the command `ledger query` can run.
 
-Each file is written for psql in a fixed form: comments that begin with the question and end with the command, a line
-for each variable with its default, and one statement, in which a variable is ``:'NAME'``.
+Each file has a fixed form for psql. The first lines are comments, which begin with the question and end with the psql
+command. After the comments, each line sets the default of one variable. The rest of the file is one statement, in which
+``:'NAME'`` stands for the value of a variable.
 """
 
 import re
@@ -24,13 +25,13 @@ class Query:
     Attributes
     ----------
     name : str
-        Name of the file without its ending.
+        Name of the file without its suffix.
     about : str
-        The question, with notes on the answer.
+        The question, and notes on the answer.
     variables : mapping
-        Default values by variable.
+        Default value of each variable.
     statement : str
-        In psql's form, with ``:'NAME'`` for a variable.
+        SQL text, in which ``:'NAME'`` stands for the value of a variable.
     """
 
     name: str
@@ -44,12 +45,12 @@ class Query:
         return self.about[: self.about.index("?") + 1]
 
     def with_values(self, given: Mapping[str, str]) -> sql.Composed:
-        """Return the statement with values for its variables.
+        """Return the statement with the given values of its variables.
 
         Raises
         ------
         UsageError
-            The query has no variable of a given name.
+            The query has no variable with one of the given names.
         """
         for name in given:
             if name not in self.variables:
@@ -62,7 +63,7 @@ class Query:
 
 
 def known() -> dict[str, Query]:
-    """Return the queries by name."""
+    """Return a dictionary of all queries by name."""
     files = sorted((folder("sql") / "queries").glob("*.sql"))
     return {file.stem: _read(file.stem, file.read_text()) for file in files}
 
@@ -73,7 +74,7 @@ def find(name: str) -> Query:
     Raises
     ------
     UsageError
-        No query has this name. The message contains the nearest one.
+        No query has this name. The message contains the most similar name, or all names.
     """
     queries = known()
     if name not in queries:

@@ -1,4 +1,4 @@
-"""Reads for people: the progress of studies, the workers, and the answers of ready queries."""
+"""Functions that read the progress of studies and the workers, and that run ready queries."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,7 +13,7 @@ from ledger.database.selecting import fetch, rows_of
 
 
 def progress(connection: Connection, study: str | None = None) -> list[ProgressRow]:
-    """Return the progress of one study, or of all studies, the oldest first."""
+    """Return the progress of one study, or of all studies in the order of their creation."""
     chosen = rows_of(ProgressRow)
     if study is not None:
         chosen = chosen.where(tables.progress.c.study == study)
@@ -22,7 +22,7 @@ def progress(connection: Connection, study: str | None = None) -> list[ProgressR
 
 
 def workers(connection: Connection) -> list[tuple[WorkerRow, float]]:
-    """Return all workers, the latest first, each with the seconds since it was last seen."""
+    """Return all workers, each with the seconds since its last announcement. The latest announcement comes first."""
     seen = tables.workers.c.last_seen_at
     age = text("extract(epoch from ledger.clock() - last_seen_at)::float8")
     statement = rows_of(WorkerRow).add_columns(age).order_by(seen.desc(), tables.workers.c.name)
@@ -31,7 +31,7 @@ def workers(connection: Connection) -> list[tuple[WorkerRow, float]]:
 
 
 def ask(connection: Connection, statement: sql.Composed) -> tuple[list[str], Sequence[tuple[Any, ...]]]:
-    """Return the columns and rows that a statement answers, in a transaction that writes nothing."""
+    """Run a statement in a read-only transaction, and return the names of its columns and its rows."""
     with connection.begin():
         answers = cursor(connection)
         answers.execute("set transaction read only")

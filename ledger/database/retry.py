@@ -1,4 +1,4 @@
-"""Retries while the database is unavailable: which errors are transient, how long to wait, and when to stop."""
+"""Retries while the database is unavailable, with rules for the pauses and for the end of the retries."""
 
 import logging
 import random
@@ -17,16 +17,17 @@ R = TypeVar("R")
 
 _log = logging.getLogger("ledger.database")
 
-# seconds
+# The first pause and the longest pause are in seconds.
 FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 5.0
-# A try and its pause take much less than this. So failures that are further apart belong to different outages.
+# One try and its pause take much less than LONGEST_GAP seconds. Failures with a longer gap belong to different
+# outages.
 LONGEST_GAP = 120.0
 
-# A dropped database does not come back, although psycopg counts it as an operational error.
+# psycopg counts a dropped database as an operational error, but a retry cannot succeed.
 _PERMANENT = (errors.DatabaseDropped,)
-# A standby refused a write, or the server ended a session that held a transaction open. Both are transient, although
-# psycopg does not count them as operational errors.
+# psycopg does not count the next two errors as operational errors, but a retry may succeed. The first error means that
+# a standby server refused a write. The second error means that the server ended a session with an idle transaction.
 _TRANSIENT = (errors.ReadOnlySqlTransaction, errors.IdleInTransactionSessionTimeout)
 
 
@@ -35,12 +36,12 @@ class OutageTooLong(LedgerError):
 
 
 class RetryPolicy:
-    """Exponential backoff with jitter, up to a limit on the length of an outage.
+    """Exponential backoff with jitter, and with a limit on the length of an outage.
 
     Parameters
     ----------
     give_up_after : float
-        Seconds of an outage after which the next failure is final.
+        Length of an outage in seconds, after which the next failure ends the retries.
     """
 
     def __init__(self, give_up_after: float) -> None:
@@ -52,9 +53,10 @@ class RetryPolicy:
         self._logged_reason = ""
 
     def is_transient(self, error: BaseException) -> bool:
-        """Return whether another try may succeed.
+        """Return whether a retry may succeed after this error.
 
-        An unreachable server is transient only after it was reached once: before that, its address may be wrong.
+        Until the first connection succeeds, the address of the server may be wrong. Before the first connection, a
+        retry may succeed only if the server reports a temporary problem.
         """
         if isinstance(error, Unreachable):
             return error.not_now or self._was_reached
@@ -62,7 +64,7 @@ class RetryPolicy:
         return isinstance(original, (psycopg.OperationalError, *_TRANSIENT)) and not isinstance(original, _PERMANENT)
 
     def failed(self, error: BaseException) -> float:
-        """Record a failed try, and log its reason if it is new.
+        """Record a failed try, and log the reason of the failure if the reason is new.
 
         Returns
         -------
@@ -72,7 +74,7 @@ class RetryPolicy:
         Raises
         ------
         OutageTooLong
-            The outage has reached `give_up_after`.
+            The outage has lasted for `give_up_after` seconds.
         """
         now = time.monotonic()
         if not isinstance(error, Unreachable):
@@ -91,13 +93,13 @@ class RetryPolicy:
             self._logged_reason = why
             message = f"{why}; trying again"
             log_event(_log, "unavailable", message, level=logging.WARNING, reason=why, seconds=seconds)
-        # random, so that many workers do not come back at the same moment
+        # The pause is random, so that many workers do not try again at the same moment.
         pause = random.uniform(self._pause / 2, self._pause)  # noqa: S311
         self._pause = min(self._pause * 2, LONGEST_PAUSE)
         return min(pause, self._give_up_after - seconds)
 
     def succeeded(self) -> None:
-        """Record an answer of the database, which ends an outage."""
+        """Record that the database has answered, which ends an outage."""
         self._was_reached = True
         if self._outage_began is not None:
             seconds = time.monotonic() - self._outage_began
@@ -107,15 +109,15 @@ class RetryPolicy:
 
 
 def call_with_retries(task: Callable[[], R], policy: RetryPolicy, pause: Callable[[float], object] = time.sleep) -> R:
-    """Return what `task` returns; after a transient error it is called again.
+    """Call `task`, repeat the call after each transient error, and return the result.
 
     Parameters
     ----------
     task : callable
-        Must be safe to repeat from its beginning.
+        Function that is safe to repeat from its beginning.
     policy : RetryPolicy
     pause : callable
-        Waits for a number of seconds. An exception that it raises ends the retries.
+        Function that waits for a number of seconds. An exception from this function ends the retries.
 
     Raises
     ------

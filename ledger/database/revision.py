@@ -1,6 +1,6 @@
-"""The revision of a ledger, compared with the revisions of this package.
+"""Comparison of the revision of a ledger with the revisions of this package.
 
-The module imports neither alembic nor SQLAlchemy, because every worker checks the revision and needs neither.
+Every worker uses this module. Therefore the module does not import alembic and SQLAlchemy, which workers do not need.
 """
 
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from ledger.resources import folder
 
 
 def known() -> list[str]:
-    """Return this package's revisions from the oldest on. The name of a migration's file begins with its revision."""
+    """Return the revisions of this package, the oldest first. The file name of a migration begins with its revision."""
     return sorted(file.name.partition("_")[0] for file in (folder("alembic") / "versions").glob("[0-9]*.py"))
 
 
@@ -21,18 +21,19 @@ def head() -> str:
 
 
 def current(ask: Callable[[str], Any]) -> str | None:
-    """Return the database's revision; None if it has no ledger.
+    """Return the revision of the database, or None if the database has no ledger.
 
     Parameters
     ----------
     ask : callable
-        Executes a statement and returns its single value.
+        Function that executes a statement and returns its single value.
     """
     revision: str | None
     if ask("select to_regprocedure('ledger.revision()') is not null"):
         revision = ask("select ledger.revision()")
         return revision
-    # A ledger without that function. The catalog shows the table also to a role that may not read it.
+    # An old ledger does not have the function ledger.revision. A role can find a table in the catalog even if the role
+    # may not read the table.
     if not ask("select to_regclass('ledger.alembic_version') is not null"):
         return None
     revision = ask("select max(version_num) from ledger.alembic_version")
@@ -40,7 +41,7 @@ def current(ask: Callable[[str], Any]) -> str | None:
 
 
 def check(revision: str | None) -> None:
-    """Raise a LedgerError unless the database's revision is the one that this package needs."""
+    """Raise a LedgerError if the database does not have the revision that this package needs."""
     if revision is None:
         raise LedgerError("the database is not migrated: run `ledger db upgrade`")
     refuse_newer(revision)
@@ -52,7 +53,7 @@ def check(revision: str | None) -> None:
 
 
 def refuse_newer(revision: str | None) -> None:
-    """Raise a LedgerError if this package does not know the database's revision."""
+    """Raise a LedgerError if this package does not know the revision of the database."""
     if revision is not None and revision not in known():
         raise LedgerError(
             f"the database's schema is too new: this package does not know revision {revision}; upgrade trial-ledger"

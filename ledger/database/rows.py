@@ -1,7 +1,7 @@
-"""Typed rows of the ledger's views: each class names the columns of one view once.
+"""Typed rows of the ledger's views. Each class names the columns of one view.
 
-Exports, imports, listings and the Python interface take their columns from here. No row has a claim, which belongs to
-its holder alone.
+Exports, imports, listings and the Python interface use the column names of these classes. No row contains a claim,
+because only the holder of a claim may know it.
 """
 
 from dataclasses import dataclass, field, fields
@@ -11,7 +11,7 @@ from typing import Any
 OPEN_STATES = ("pending", "running")
 TRIAL_STATES = (*OPEN_STATES, "complete", "failed", "cancelled")
 SOURCES = ("proposed", "enqueued", "retried", "imported")
-# Of a column that a view computes from other rows, so that no export has it.
+# Metadata of a column that a view computes from other rows. Exports do not contain such a column.
 _COMPUTED = {"computed": True}
 
 
@@ -56,7 +56,7 @@ class IterationRow:
 
 @dataclass(frozen=True, slots=True)
 class TrialRow:
-    """A trial. `seconds` are those of the attempt that completed it."""
+    """A trial. `seconds` is the training time of the attempt that completed the trial."""
 
     number: int
     iteration: int
@@ -93,7 +93,7 @@ class TrialRow:
 
 @dataclass(frozen=True, slots=True)
 class AttemptRow:
-    """An attempt. `outcome` is None while it is under way."""
+    """An attempt. `outcome` is None while the attempt is running."""
 
     trial: int
     number: int
@@ -108,7 +108,7 @@ class AttemptRow:
 
 @dataclass(frozen=True, slots=True)
 class WorkerRow:
-    """A worker. `study` and `trial` are those that it holds now."""
+    """A worker. `study` and `trial` name the trial that the worker holds now."""
 
     name: str
     host: str
@@ -150,7 +150,7 @@ Row = StudyRow | IterationRow | TrialRow | AttemptRow | WorkerRow
 
 
 def recorded(row: Row) -> dict[str, Any]:
-    """Return the recorded columns of a row with their values, in order."""
+    """Return the recorded columns of a row in order, as a dictionary of names and values."""
     return {name: getattr(row, name) for name in columns(type(row), recorded=True)}
 
 
@@ -160,9 +160,9 @@ def columns(row: type, *, recorded: bool = False) -> tuple[str, ...]:
     Parameters
     ----------
     row : type
-        A class of this module.
+        One of the row classes of this module.
     recorded : bool
-        Leave out the columns that a view computes.
+        Whether to leave out the columns that a view computes.
 
     Examples
     --------

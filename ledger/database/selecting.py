@@ -1,4 +1,4 @@
-"""Typed selection from the ledger's views, and the longer queries of sql/reads."""
+"""Functions that read typed rows from the ledger's views, and that load the queries of sql/reads."""
 
 from functools import cache
 from typing import Any, TypeVar
@@ -22,29 +22,29 @@ _VIEWS: dict[type, TableClause] = {
 
 
 def rows_of(row: type[R]) -> Select[Any]:
-    """Return the statement that selects the columns of `row` from its view."""
+    """Return a statement that selects the columns of the row class `row` from its view."""
     view = _VIEWS[row]
     return select(*(view.c[name] for name in columns(row)))
 
 
 def fetch(connection: Connection, row: type[R], statement: Select[Any] | CompoundSelect[Any]) -> list[R]:
-    """Return the rows of a statement that `rows_of` made, within the transaction of the connection."""
+    """Run a statement of `rows_of` in the transaction of the connection, and return its rows."""
     return [row(*each) for each in connection.execute(statement)]
 
 
 def fetch_one(connection: Connection, row: type[R], statement: Select[Any]) -> R | None:
-    """Return the only row of a statement that `rows_of` made, or None."""
+    """Run a statement of `rows_of`, and return its only row. Return None if the statement has no row."""
     each = connection.execute(statement).one_or_none()
     return None if each is None else row(*each)
 
 
 @cache
 def query(name: str) -> TextClause:
-    """Return the query `name` of sql/reads, whose parameters are written ``:parameter``."""
+    """Return the query `name` of sql/reads, in which ``:parameter`` stands for the value of a parameter."""
     return text((folder("sql") / "reads" / f"{name}.sql").read_text())
 
 
 def answer(connection: Connection, statement: Executable, **parameters: object) -> Any:
-    """Return the one value that a statement answers, in a transaction of its own."""
+    """Run a statement in a new transaction, and return its single value."""
     with connection.begin():
         return connection.scalar(statement, parameters)

@@ -1,4 +1,4 @@
-"""A worker's database session, which reconnects. It repeats only statements that are safe to send twice."""
+"""A worker's database session, which reconnects. The session repeats only statements that are safe to send twice."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -12,7 +12,7 @@ from ledger.errors import LedgerError
 
 R = TypeVar("R")
 
-# After these, the connection is still usable.
+# After these errors, the connection is still usable.
 _STATEMENT_ONLY = (errors.QueryCanceled, errors.SerializationFailure, errors.DeadlockDetected, errors.LockNotAvailable)
 _NOT_PREPARED = (errors.InvalidSqlStatementName, errors.DuplicatePreparedStatement)
 
@@ -23,7 +23,7 @@ class DatabaseUnavailable(LedgerError):
     Attributes
     ----------
     pause : float
-        Seconds after which to try again.
+        Seconds to wait before the next try.
     """
 
     def __init__(self, pause: float) -> None:
@@ -32,21 +32,22 @@ class DatabaseUnavailable(LedgerError):
 
 
 class Session:
-    """At most one connection at a time, opened when it is needed, and again after it was lost.
+    """A session with at most one connection, which opens on demand and reopens after a failure.
 
     Parameters
     ----------
     url : str
         The database.
     role : str
-        Purpose of the connection, shown as its application_name.
+        Purpose of the connection, which PostgreSQL shows as its application_name.
     statement_seconds : float
         Seconds after which the server cancels a statement.
     policy : RetryPolicy
     prepare : callable
-        Called with every new connection.
+        Function that gets every new connection as its argument.
     pause : callable
-        Waits for a number of seconds before `call` tries again. An exception that it raises ends the retries.
+        Function that waits for a number of seconds before `call` tries again. An exception from this function ends the
+        retries.
     """
 
     def __init__(
@@ -64,7 +65,7 @@ class Session:
         self._prepares = True
 
     def call(self, statement: Callable[..., R], *args: Any, **kwargs: Any) -> R:
-        """Return ``statement(connection, *args, **kwargs)``, repeated while the database is unavailable.
+        """Call ``statement(connection, *args, **kwargs)`` until the database answers, and return the result.
 
         Raises
         ------
@@ -78,7 +79,7 @@ class Session:
                 self._pause(error.pause)
 
     def try_call(self, statement: Callable[..., R], *args: Any, **kwargs: Any) -> R:
-        """Return ``statement(connection, *args, **kwargs)``, tried once.
+        """Call ``statement(connection, *args, **kwargs)`` once, and return the result.
 
         Raises
         ------
@@ -92,7 +93,7 @@ class Session:
                 self._connection = self._open()
             answer = statement(self._connection, *args, **kwargs)
         except _NOT_PREPARED as error:
-            # a pooler sent the statement to another server session than the one that prepared it
+            # A pooler sent the statement to a server session that had not prepared the statement.
             self.close()
             if not self._prepares:
                 raise
@@ -108,11 +109,11 @@ class Session:
         return answer
 
     def fileno(self) -> int | None:
-        """Return the file descriptor on which notifications arrive; None without a connection."""
+        """Return the file descriptor on which notifications arrive, or None if the session has no connection."""
         return None if self._connection is None else self._connection.fileno()
 
     def close(self) -> None:
-        """Close the connection. The next call opens another one."""
+        """Close the connection. The next call opens another connection."""
         if self._connection is not None:
             self._connection.close()
             self._connection = None

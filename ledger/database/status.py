@@ -11,7 +11,7 @@ from ledger.database.selecting import query
 from ledger.errors import LedgerError
 from ledger.text import last_line
 
-# Ended trials that the rate is taken from, or twice the points of an iteration where that is more.
+# The rate is computed from this number of ended trials, or from twice the batch size if that number is larger.
 _RATED = 20
 _FAILURES = 3
 
@@ -23,13 +23,15 @@ class WorkerStatus:
     Attributes
     ----------
     trial : int or None
-        What it trains, for `seconds`; None where it is idle.
+        Number of the trial that the worker holds; None if the worker is idle.
     since : datetime or None
-        When it claimed that trial.
+        Time when the worker claimed this trial.
+    seconds : float or None
+        Seconds since the worker claimed this trial.
     seen_seconds : float
-        Since it said that it is here.
+        Seconds since the last announcement of the worker.
     complete : int
-        Trials of the study that it has completed.
+        Number of trials of the study that the worker has completed.
     """
 
     name: str
@@ -57,36 +59,36 @@ class Failure:
 
 @dataclass(frozen=True)
 class Status:
-    """A study at the moment `now` of the database's clock, which all seconds here are by.
+    """The status of a study at the time `now`, by the database's clock.
 
     Attributes
     ----------
     budget : int
-        The number of trials to propose.
+        Number of trials to propose.
     ended : int
-        Proposed trials that have ended, at most the budget, without those of a round that was replaced.
+        Number of proposed trials that have ended, at most the budget. Trials of a replaced round do not count.
     iterations_told : int
-        Iterations whose trials have all ended and are told.
+        Number of iterations with results that the optimizer has received.
     complete, running, pending, failed, cancelled : int
-        Trials in each state.
+        Number of trials in each state.
     failures, lost : int
-        Attempts that count against a trial's limits.
+        Number of failed attempts, and number of lost attempts.
     managed : bool
-        Whether a manager is at work.
+        Whether a live manager holds the study.
     trials_a_second : float or None
-        At which trials ended of late; None where none has.
+        Rate at which trials have ended recently; None if no trial has ended.
     remaining_seconds : float or None
-        An estimate, from that rate; None where the study does not run or nothing is known.
+        Remaining time, estimated from the rate. The estimate is None without a rate, or if the study is not running.
     best : mapping or None
-        Of the complete trial with the lowest loss: trial, iteration, loss.
+        Number, iteration, loss, metric and score of the complete trial with the lowest loss.
     improvements : sequence of (int, float)
-        Each complete trial, in the order of numbers, whose loss is below all before it, with that loss.
+        Number and loss of each complete trial that has a lower loss than all earlier trials.
     last_complete : int or None
-        Number of the last complete trial, where the convergence ends.
+        Number of the last complete trial, at which the convergence curve ends.
     workers : sequence of WorkerStatus
-        The earliest first.
+        Workers in the order of their starts.
     latest_failures : sequence of Failure
-        The latest first, at most 3.
+        At most 3 failures, the latest first.
     """
 
     name: str
@@ -122,7 +124,7 @@ class Status:
 
 
 def read(connection: Connection, study_id: int) -> Status:
-    """Ask how a study stands, in one statement.
+    """Read the status of a study by one statement.
 
     Raises
     ------
@@ -157,7 +159,7 @@ def read(connection: Connection, study_id: int) -> Status:
 
 
 def _moment(value: str | None) -> Any:
-    """Return a time out of JSON, in UTC as the connection's."""
+    """Return a time from JSON, which is in UTC like all times of the connection."""
     return None if value is None else datetime.fromisoformat(value)
 
 

@@ -1,6 +1,6 @@
-"""Studies in the ledger: create, find, extend, pause, resume, cancel and delete them.
+"""Functions that create, find, extend, pause, resume, cancel and delete studies.
 
-Each function is one transaction on the connection given.
+Each function runs one transaction on the given connection.
 """
 
 import difflib
@@ -30,7 +30,7 @@ def create(
     versions: Mapping[str, Any],
     dataset: Dataset | None = None,
 ) -> StudyRow | None:
-    """Record a study, with the file that it trains on. Returns None where the name is taken."""
+    """Record a study and the file that it trains on. Return None if the name is taken."""
     with connection.begin():
         study_id = connection.scalar(
             _CREATE,
@@ -55,7 +55,7 @@ def get(connection: Connection, name: str) -> StudyRow:
     Raises
     ------
     LedgerError
-        No such study exists; the message has the nearest names.
+        No such study exists. The message contains similar names.
     """
     row = find(connection, name)
     if row is None:
@@ -68,13 +68,13 @@ def get(connection: Connection, name: str) -> StudyRow:
 
 
 def find(connection: Connection, name: str) -> StudyRow | None:
-    """Return the study `name`, or None."""
+    """Return the study `name`, or None if no such study exists."""
     with connection.begin():
         return fetch_one(connection, StudyRow, rows_of(StudyRow).where(_studies.c.name == name))
 
 
 def iterations(connection: Connection, study_id: int, *, first: int = 0) -> list[IterationRow]:
-    """Return the iterations of the study from the number `first` on, in order."""
+    """Return the iterations of the study in order, beginning with the number `first`."""
     with connection.begin():
         return fetch(
             connection,
@@ -86,27 +86,30 @@ def iterations(connection: Connection, study_id: int, *, first: int = 0) -> list
 
 
 def extend(connection: Connection, study_id: int, budget: int) -> str:
-    """Raise the budget: "extended", "unchanged", "cancelled" or "unknown"."""
+    """Raise the budget of a study. Return "extended", "unchanged", "cancelled" or "unknown"."""
     return str(answer(connection, text("select ledger.extend(:study, :budget)"), study=study_id, budget=budget))
 
 
 def pause(connection: Connection, study_id: int) -> str:
-    """Hand out no more trials of a running study. Returns the state that it has then."""
+    """Pause a running study, so that workers get no more of its trials. Return the state of the study."""
     return str(answer(connection, text("select ledger.pause(:study)"), study=study_id))
 
 
 def resume(connection: Connection, study_id: int) -> str:
-    """Let a paused or failed study go on. Returns the state that it has then."""
+    """Resume a paused or failed study. Return the state of the study."""
     return str(answer(connection, text("select ledger.resume(:study)"), study=study_id))
 
 
 def cancel(connection: Connection, study_id: int, reason: str) -> None:
-    """End a running or paused study, with its trials that have not ended. It cannot go on."""
+    """End a running or paused study permanently, and cancel its open trials."""
     answer(connection, text("select ledger.cancel(:study, :reason)"), study=study_id, reason=reason)
 
 
 def delete(connection: Connection, study: StudyRow) -> str:
-    """Remove a study with all that it has: "deleted", "managed" or "unknown". Only the owner of the tables may."""
+    """Delete a study and all its rows. Return "deleted", "managed" or "unknown".
+
+    Only the owner of the tables can delete a study.
+    """
     with connection.begin():
         word = str(connection.scalar(text("select ledger.delete_study(:study)"), {"study": study.id}))
         if word == "deleted":
@@ -115,6 +118,6 @@ def delete(connection: Connection, study: StudyRow) -> str:
 
 
 def flatten(connection: Connection, study: StudyRow) -> flattened.Flattened:
-    """Create or replace the study's flattened view. Only the owner of the schema may."""
+    """Create or replace the flattened view of a study. Only the owner of the schema can create the view."""
     with connection.begin():
         return flattened.create(cursor(connection), study.id, study.name, study.spec["space"])

@@ -1,4 +1,4 @@
-"""The tables of the schema `ledger` (SQLAlchemy metadata). Functions, triggers and views are in sql/."""
+"""The tables of the schema `ledger` as SQLAlchemy metadata. The folder sql/ has the functions, triggers and views."""
 
 from typing import Any
 
@@ -46,7 +46,7 @@ def _moment(name: str, *, nullable: bool = True, comment: str) -> Column[object]
 
 
 def _of_spec(name: str, type_: type, expression: str, *, nullable: bool = False, comment: str) -> Column[object]:
-    """Return a column computed from the spec, for statements that run often; it always agrees with the spec."""
+    """Return a column that PostgreSQL computes from the spec, for statements that run often."""
     return Column(name, type_, Computed(expression, persisted=True), nullable=nullable, comment=comment)
 
 
@@ -58,44 +58,49 @@ study = Table(
         Integer,
         Identity(always=True),
         primary_key=True,
-        comment="Number of the study, by which the other tables know it.",
+        comment="Number of the study, by which other tables refer to the study.",
     ),
     Column(
         "name",
         Text,
         nullable=False,
         unique=True,
-        comment="Name, unique: 1 to 100 of A-Z, a-z, 0-9, point, underscore and hyphen.",
+        comment="Unique name of 1 to 100 characters (A-Z, a-z, 0-9, point, underscore and hyphen).",
     ),
     Column(
         "spec",
         JSONB,
         nullable=False,
-        comment="All that defines the study: batch size, mode, seed, space, objective, optimizer, limits, and what "
-        "was resolved from defaults.",
+        comment="Definition of the study, with batch size, mode, seed, space, objective, optimizer, limits and "
+        "resolved defaults.",
     ),
     Column(
         "spec_hash",
         Text,
         nullable=False,
-        comment="SHA-256, in hexadecimal, of what was asked for, without the budget and without what was resolved"
-        " from it.",
+        comment="SHA-256, in hexadecimal, of the settings that the user requested. The budget and the resolved "
+        "defaults are not included.",
     ),
-    Column("budget", Integer, nullable=False, comment="The number of trials to propose, at least 1; it may grow."),
+    Column(
+        "budget",
+        Integer,
+        nullable=False,
+        comment="Number of trials to propose, at least 1. A user can raise the budget.",
+    ),
     Column(
         "state",
         Text,
         nullable=False,
-        comment="running, paused, complete, failed or cancelled; the last three are ends.",
+        comment="State of the study (running or paused, and at its end complete, failed or cancelled).",
     ),
-    Column("reason", Text, comment="Reason of the state, for people; null where there is none."),
-    _moment("created_at", nullable=False, comment="When it was made, by the database's clock."),
-    _moment("finished_at", comment="When it ended; null until then."),
+    Column("reason", Text, comment="Reason for the state, for users; null if none is recorded."),
+    _moment("created_at", nullable=False, comment="Time when the study was created, by the database's clock."),
+    _moment("finished_at", comment="Time when the study ended; null before."),
     Column(
         "versions",
         JSONB,
         nullable=False,
-        comment="Versions of Python, the packages and the BLAS kernel that it was made with.",
+        comment="Versions of Python, the packages and the BLAS kernel when the study was created.",
     ),
     _of_spec(
         "seed",
@@ -107,50 +112,52 @@ study = Table(
         "batch_size",
         Integer,
         "((spec ->> 'batch_size')::integer)",
-        comment="Trials of an iteration, or in steady mode trials kept in flight, at least 1; part of spec.",
+        comment="Number of trials in an iteration, or number of trials in flight in steady mode, at least 1; part "
+        "of spec.",
     ),
     _of_spec(
         "objective",
         JSONB,
         "(spec -> 'objective')",
-        comment="What turns parameters into a loss: model and dataset, or function; part of spec.",
+        comment="Objective that computes a loss from parameters (a model and a dataset, or a function); part of spec.",
     ),
     _of_spec(
         "metric",
         Text,
         "(coalesce(spec -> 'objective' ->> 'metric', 'accuracy'))",
-        comment="The metric that trials are scored by, which an own objective need not report; part of spec.",
+        comment="Name of the metric that is the score of a trial; part of spec. A user's own objective may omit "
+        "this metric.",
     ),
     _of_spec(
         "max_failures",
         Integer,
         "((spec -> 'limits' ->> 'max_failures')::integer)",
-        comment="Failed attempts, at least 1, after which a trial has failed; part of spec.",
+        comment="Number of failed attempts after which a trial fails, at least 1; part of spec.",
     ),
     _of_spec(
         "max_lost",
         Integer,
         "((spec -> 'limits' ->> 'max_lost')::integer)",
-        comment="Lost attempts, at least 1, after which a trial has failed; part of spec.",
+        comment="Number of lost attempts after which a trial fails, at least 1; part of spec.",
     ),
     _of_spec(
         "lease",
         Interval,
         "(make_interval(secs => (spec -> 'limits' ->> 'lease')::double precision))",
-        comment="How long a claim is valid without a heartbeat; part of spec.",
+        comment="Time for which a claim is valid without a heartbeat; part of spec.",
     ),
     _of_spec(
         "heartbeat",
         Interval,
         "(make_interval(secs => (spec -> 'limits' ->> 'heartbeat')::double precision))",
-        comment="How often a worker renews its claim; shorter than the lease; part of spec.",
+        comment="Interval at which a worker renews its claim, shorter than the lease; part of spec.",
     ),
     _of_spec(
         "timeout",
         Interval,
         "(make_interval(secs => (spec -> 'limits' ->> 'trial_timeout')::double precision))",
         nullable=True,
-        comment="Longest training of an attempt; null for no limit; part of spec.",
+        comment="Longest training time of an attempt, or null for no limit; part of spec.",
     ),
     CheckConstraint("name ~ '^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$'", name="name_is_plain"),
     CheckConstraint("budget >= 1", name="budget_is_positive"),
@@ -159,8 +166,8 @@ study = Table(
         "(state in ('complete', 'failed', 'cancelled')) = (finished_at is not null)", name="finished_when_it_ended"
     ),
     Index("study_running", "id", postgresql_where=text("state = 'running'")),
-    comment="One search: a space, an objective, an optimizer, a budget, a seed. Read it through the view "
-    "ledger.studies.",
+    comment="One row for each study, which is one search with a space, an objective, an optimizer, a budget and a "
+    "seed. Read the table through the view ledger.studies.",
 )
 
 manager = Table(
@@ -173,21 +180,22 @@ manager = Table(
         "claim",
         UUID(as_uuid=True),
         nullable=False,
-        comment="The secret of the manager that holds the study; drawn at random by it.",
+        comment="Random secret of the manager that holds the study.",
     ),
-    Column("name", Text, nullable=False, comment="Name of the manager: host, process and random digits."),
+    Column("name", Text, nullable=False, comment="Name of the manager, made of host, process and random digits."),
     Column(
         "backend_pid",
         Integer,
-        comment="Process id of its session; null where that is unknown, as behind a transaction pooler.",
+        comment="Process id of the manager's database session; null if unknown, as behind a transaction pooler.",
     ),
-    _moment("backend_started_at", comment="When its session began; null where that is unknown."),
-    _moment("claimed_at", nullable=False, comment="When it took the study."),
-    Column("lease", Interval, nullable=False, comment="How long its claim is valid without a renewal."),
-    _moment("lease_until", nullable=False, comment="End of its lease, unless it is renewed before."),
+    _moment("backend_started_at", comment="Start time of the manager's database session; null if unknown."),
+    _moment("claimed_at", nullable=False, comment="Time when the manager took the study."),
+    Column("lease", Interval, nullable=False, comment="Time for which the manager's claim is valid without a renewal."),
+    _moment("lease_until", nullable=False, comment="End of the manager's lease, unless the manager renews it before."),
     CheckConstraint("lease > '0'", name="lease_is_positive"),
     postgresql_with={"fillfactor": 50},
-    comment="The manager that holds a study, by a claim with a lease. Read it through the view ledger.managers.",
+    comment="One row for each study that a manager holds by a claim with a lease. Read the table through the view "
+    "ledger.managers.",
 )
 
 iteration = Table(
@@ -196,64 +204,70 @@ iteration = Table(
     Column(
         "study_id", Integer, ForeignKey("ledger.study.id", ondelete="CASCADE"), primary_key=True, comment="The study."
     ),
-    Column("number", Integer, primary_key=True, comment="Number within the study, from 0."),
+    Column("number", Integer, primary_key=True, comment="Number of the iteration within the study, from 0."),
     Column(
         "round",
         Integer,
         nullable=False,
-        comment="The last round, from 0: a round in which every trial failed is replaced by another.",
+        comment="Number of the iteration's last round, from 0. If every trial of a round fails, the next round "
+        "replaces that round.",
     ),
-    Column("size", Integer, nullable=False, comment="Trials of all its rounds, at least 1."),
-    _moment("asked_at", nullable=False, comment="When its trials were inserted."),
-    _moment("told_at", comment="When its losses were told to the optimizer; null before."),
+    Column("size", Integer, nullable=False, comment="Number of trials in all rounds of the iteration, at least 1."),
+    _moment("asked_at", nullable=False, comment="Time when the iteration's trials were inserted."),
+    _moment("told_at", comment="Time when the optimizer received the iteration's losses; null before."),
     Column(
         "ask_seconds",
         Double,
         nullable=False,
-        comment="Seconds taken to choose the points, of the last round.",
+        comment="Seconds for choosing the points of the last round.",
     ),
     Column(
         "tell_seconds",
         Double,
         nullable=False,
-        comment="Seconds taken to read the history and to fit the surrogate, of the last round.",
+        comment="Seconds for reading the history and fitting the surrogate in the last round.",
     ),
     Column(
         "mean_loss",
         Double,
-        comment="Mean loss of its complete trials; null until it is told, and where none completed.",
+        comment="Mean loss of the iteration's complete trials; null until the iteration is told, and if no trial "
+        "completed.",
     ),
     Column(
         "best_loss",
         Double,
-        comment="Lowest loss of its complete trials; null until it is told, and where none completed.",
+        comment="Lowest loss of the iteration's complete trials; null until the iteration is told, and if no "
+        "trial completed.",
     ),
     Column(
         "surrogate",
         JSONB(none_as_null=True),
-        comment="The fitted model that proposed it: estimator, kernel, theta (logarithms of the kernel's "
-        "parameters), points it was fitted to; null where its points were drawn at random.",
+        comment="Fitted model that proposed the points, with its estimator, kernel, theta (logarithms of the "
+        "kernel's parameters) and number of observations; null for random points.",
     ),
     Column(
         "environment",
         JSONB,
         nullable=False,
-        comment="Versions and BLAS kernel of the manager that proposed it; empty where nothing was proposed.",
+        comment="Package versions and BLAS kernel of the manager that proposed the points; empty if the iteration "
+        "has no proposed points.",
     ),
     Column(
         "seen",
         ARRAY(Integer),
-        comment="In steady mode, the trials whose end was seen since the previous iteration, in that order; its "
-        "proposals follow from all trials seen so far. Null otherwise.",
+        comment="In steady mode, the trials whose end the manager saw since the previous iteration, in that "
+        "order. The proposals depend on all trials seen so far. Null in batch mode.",
     ),
     CheckConstraint("number >= 0 and round >= 0 and size >= 1", name="numbers_are_natural"),
-    # an iteration without proposed trials may be told without losses
+    # If an iteration without proposed trials has no complete trial, the manager marks the iteration as told and records
+    # no losses.
     CheckConstraint(
         "(mean_loss is null) = (best_loss is null) and (mean_loss is null or told_at is not null)",
         name="losses_when_told",
     ),
-    comment="One round of a study: its trials are proposed together and, once all have ended, told to the "
-    "optimizer. In steady mode, one proposal. Read it through the view ledger.iterations.",
+    comment="One row for each iteration of a study. The optimizer proposes the trials of an iteration together, "
+    "and receives their losses together. In steady mode, an iteration is one proposal. Read the table "
+    "through the view ledger.iterations.",
 )
 
 trial = Table(
@@ -262,83 +276,101 @@ trial = Table(
     Column(
         "study_id", Integer, ForeignKey("ledger.study.id", ondelete="CASCADE"), primary_key=True, comment="The study."
     ),
-    Column("number", Integer, primary_key=True, comment="Number within the study, from 0, in the order of proposal."),
-    Column("iteration", Integer, nullable=False, comment="The iteration that it belongs to."),
-    Column("round", Integer, nullable=False, comment="The round of that iteration, from 0."),
+    Column(
+        "number",
+        Integer,
+        primary_key=True,
+        comment="Number of the trial within the study, from 0, in the order of insertion.",
+    ),
+    Column("iteration", Integer, nullable=False, comment="Number of the iteration that the trial belongs to."),
+    Column("round", Integer, nullable=False, comment="Round of the trial within its iteration, from 0."),
     Column(
         "source",
         Text,
         nullable=False,
-        comment="proposed by the optimizer, enqueued by a person, retried, or imported with its loss.",
+        comment="Origin of the trial (proposed by the optimizer, enqueued by a user, retried, or imported with "
+        "its loss).",
     ),
-    Column("retry_of", Integer, comment="The trial whose parameters are tried again; null unless retried."),
+    Column(
+        "retry_of",
+        Integer,
+        comment="Number of the earlier trial with the same parameters, if this trial is a retry; null otherwise.",
+    ),
     Column(
         "params",
         JSONB,
         nullable=False,
-        comment="The point: an object of parameter to number, text or boolean, as the study's space says.",
+        comment="Parameters of the trial, as an object with a number, text or boolean for each name in the "
+        "study's space.",
     ),
     Column(
         "state",
         Text,
         nullable=False,
         server_default=text("'pending'"),
-        comment="pending, running, complete, failed or cancelled; the last three are ends.",
+        comment="State of the trial (pending or running, and at its end complete, failed or cancelled).",
     ),
     Column(
         "attempts",
         Integer,
         nullable=False,
         server_default=text("0"),
-        comment="Number of its claims, from 0, released claims included.",
+        comment="Number of claims of the trial, including released claims, from 0.",
     ),
     Column(
         "failures",
         Integer,
         nullable=False,
         server_default=text("0"),
-        comment="Attempts that the objective failed or that ran out of time, up to the study's max_failures.",
+        comment="Number of attempts that failed or exceeded the time limit, at most the study's max_failures.",
     ),
     Column(
         "lost",
         Integer,
         nullable=False,
         server_default=text("0"),
-        comment="Attempts that were lost with their worker, up to the study's max_lost.",
+        comment="Number of attempts that were lost with their worker, at most the study's max_lost.",
     ),
     _moment(
         "available_at",
         nullable=False,
-        comment="When it became claimable: its insertion, or its last release.",
+        comment="Time from which workers can claim the trial, which is its insertion or its last return to the queue.",
     ),
     Column(
         "claim",
         UUID(as_uuid=True),
-        comment="The secret of the worker that holds it, or held it last; null where it was never claimed, or was "
-        "released.",
+        comment="Secret of the worker that holds the trial, or held it last; null before the first claim, and "
+        "after a release or a failure.",
     ),
-    Column("worker", Text, comment="The worker that holds it, or held it last; null where it was never claimed."),
-    _moment("claimed_at", comment="When it was last claimed; null where it never was."),
-    _moment("lease_until", comment="End of its lease, unless a heartbeat comes before; null unless running."),
+    Column(
+        "worker", Text, comment="Name of the worker that holds the trial, or held it last; null before the first claim."
+    ),
+    _moment("claimed_at", comment="Time of the last claim; null before the first claim."),
+    _moment(
+        "lease_until",
+        comment="End of the lease, unless the worker sends a heartbeat before; null unless the trial is running.",
+    ),
     _moment(
         "deadline_at",
-        comment="Deadline of its attempt; null without a time limit, and before the attempt begins.",
+        comment="Deadline of the current attempt; null without a time limit, and before the attempt begins.",
     ),
-    _moment("finished_at", comment="When it ended; null until then."),
+    _moment("finished_at", comment="Time when the trial ended; null before."),
     Column(
         "loss",
         Double,
-        comment="The loss, which is minimised, finite; for built-in models usually 1 - score. Null unless complete.",
+        comment="Finite loss, which the study minimises. For built-in models, the loss is usually 1 - score. Null "
+        "unless the trial is complete.",
     ),
     Column(
         "metrics",
         JSONB(none_as_null=True),
-        comment="Metrics that the objective returned, an object that may be empty; null unless complete.",
+        comment="Metrics that the objective returned, as an object that may be empty; null unless the trial is "
+        "complete.",
     ),
     Column(
         "error",
         Text,
-        comment="The last error, or the reason of its cancellation; null without one, and for a complete trial.",
+        comment="Last error, or the reason for the cancellation; null without an error, and for a complete trial.",
     ),
     ForeignKeyConstraint(
         ["study_id", "iteration"],
@@ -350,7 +382,7 @@ trial = Table(
     CheckConstraint("attempts >= 0 and failures >= 0 and lost >= 0", name="counts_are_natural"),
     CheckConstraint("source in ('proposed', 'enqueued', 'retried', 'imported')", name="source_is_known"),
     CheckConstraint("(source = 'retried') = (retry_of is not null)", name="retried_from_a_trial"),
-    # its loss was measured elsewhere
+    # The loss of an imported trial was measured outside this ledger.
     CheckConstraint(
         "source <> 'imported' or (state = 'complete' and attempts = 0 and claim is null)",
         name="imported_without_attempts",
@@ -370,8 +402,8 @@ trial = Table(
     CheckConstraint("(state = 'complete') = (metrics is not null)", name="metrics_when_complete"),
     CheckConstraint("loss > '-infinity' and loss < 'infinity'", name="loss_is_finite"),
     CheckConstraint("state <> 'failed' or error is not null", name="failed_with_an_error"),
-    # lease_until and worker are in no index, so that heartbeats stay heap-only
-    # in the order in which they are claimed
+    # No index contains lease_until or worker. Therefore a heartbeat is a heap-only update, which changes no index.
+    # The index trial_pending has the order in which workers claim pending trials.
     Index(
         "trial_pending",
         "study_id",
@@ -395,8 +427,8 @@ trial = Table(
         "autovacuum_analyze_scale_factor": 0.02,
         "autovacuum_vacuum_cost_delay": 0,
     },
-    comment="One point to evaluate. A trial that is complete, failed or cancelled never changes. Read it through the"
-    " view ledger.trials.",
+    comment="One row for each trial, which evaluates one point. A complete, failed or cancelled trial never "
+    "changes. Read the table through the view ledger.trials.",
 )
 
 attempt = Table(
@@ -406,30 +438,31 @@ attempt = Table(
         "claim",
         UUID(as_uuid=True),
         primary_key=True,
-        comment="The secret of the worker that holds it; drawn at random by the worker.",
+        comment="Random secret of the worker that claimed the trial.",
     ),
     Column("study_id", Integer, nullable=False, comment="The study."),
     Column("trial", Integer, nullable=False, comment="The number of the trial."),
-    Column("number", Integer, nullable=False, comment="Number within the trial, from 1."),
-    Column("worker", Text, nullable=False, comment="The worker that claimed it."),
-    _moment("claimed_at", nullable=False, comment="When it was claimed."),
-    _moment("ended_at", comment="When its end was recorded; null before."),
+    Column("number", Integer, nullable=False, comment="Number of the attempt within the trial, from 1."),
+    Column("worker", Text, nullable=False, comment="Name of the worker that claimed the trial."),
+    _moment("claimed_at", nullable=False, comment="Time of the claim."),
+    _moment("ended_at", comment="Time when the end of the attempt was recorded; null before."),
     Column(
         "outcome",
         Text,
-        comment="complete, failed, lost (no heartbeat within the lease, or cancelled), released (given back), "
-        "timeout, or stale (its result came too late). Null while it runs.",
+        comment="Outcome of the attempt (complete, failed, timeout, released, stale or lost). A stale attempt has "
+        "a late result. A lost attempt had no heartbeat within its lease, or was cancelled. Null while "
+        "the attempt is running.",
     ),
-    Column("error", Text, comment="The error, with its traceback if it has one; null without an error."),
+    Column("error", Text, comment="Error of the attempt, with a traceback if one exists; null without an error."),
     Column(
         "loss",
         Double,
-        comment="The loss that it measured, also of a stale attempt, whose loss does not count; null without one.",
+        comment="Loss that the attempt measured; null without a loss. The loss of a stale attempt does not count.",
     ),
     Column(
         "seconds",
         Double,
-        comment="Seconds of training, as the worker measured them; null where it did not report them.",
+        comment="Seconds of training, as measured by the worker; null if the worker reported none.",
     ),
     ForeignKeyConstraint(
         ["study_id", "trial"],
@@ -446,27 +479,29 @@ attempt = Table(
     CheckConstraint("outcome <> 'complete' or loss is not null", name="complete_with_a_loss"),
     CheckConstraint("seconds >= 0", name="seconds_are_not_negative"),
     postgresql_with={"fillfactor": 90, "autovacuum_vacuum_scale_factor": 0.05},
-    comment="One claim of a trial by a worker, from the claim to its end. Read it through the view ledger.attempts.",
+    comment="One row for each attempt, which begins when a worker claims a trial. Read the table through the view "
+    "ledger.attempts.",
 )
 
 worker = Table(
     "worker",
     metadata,
-    Column("name", Text, primary_key=True, comment="Name, unique: host, process and four random digits."),
-    Column("host", Text, nullable=False, comment="Name of its machine."),
-    Column("pid", Integer, nullable=False, comment="Number of its process there."),
-    Column("versions", JSONB, nullable=False, comment="Versions of the packages that it trains with."),
-    _moment("started_at", nullable=False, comment="When it was first announced."),
+    Column("name", Text, primary_key=True, comment="Unique name, made of host, process and four random digits."),
+    Column("host", Text, nullable=False, comment="Name of the worker's machine."),
+    Column("pid", Integer, nullable=False, comment="Process id of the worker on its machine."),
+    Column("versions", JSONB, nullable=False, comment="Versions of the packages that the worker trains with."),
+    _moment("started_at", nullable=False, comment="Time of the worker's first announcement."),
     _moment(
         "last_seen_at",
         nullable=False,
-        comment="When it was last announced.",
+        comment="Time of the worker's last announcement.",
     ),
-    _moment("stopped_at", comment="When it stopped; null while it runs, or where it died."),
-    # a claim of several trials counts the workers that are alive
+    _moment("stopped_at", comment="Time when the worker stopped; null if the worker is running or died."),
+    # If a worker sends several claims, the function ledger.claim counts the live workers with this index.
     Index("worker_here", "last_seen_at", postgresql_where=text("stopped_at is null")),
     postgresql_with={"fillfactor": 70},
-    comment="The workers, also those that have stopped. Read it through the view ledger.workers.",
+    comment="One row for each worker, including workers that have stopped. Read the table through the view "
+    "ledger.workers.",
 )
 
 dataset = Table(
@@ -476,15 +511,15 @@ dataset = Table(
         "sha256",
         Text,
         primary_key=True,
-        comment="SHA-256 of the content, in hexadecimal, by which a study's objective names it.",
+        comment="SHA-256 of the file's content in hexadecimal, by which a study's objective refers to the file.",
     ),
     Column(
         "name",
         Text,
         nullable=False,
-        comment="Name of the file that it was first read from, without its folder.",
+        comment="Name of the file when it was first stored, without the folder.",
     ),
-    Column("content", LargeBinary, nullable=False, comment="The file, byte for byte; at most 64 MB."),
+    Column("content", LargeBinary, nullable=False, comment="Content of the file, at most 64 MB."),
     Column(
         "bytes",
         Integer,
@@ -496,16 +531,17 @@ dataset = Table(
         "created_at",
         DateTime(timezone=True),
         nullable=False,
-        comment="When it was stored, by the database's clock.",
+        comment="Time when the file was stored, by the database's clock.",
     ),
     CheckConstraint("sha256 = encode(sha256(content), 'hex')", name="sha256_is_of_the_content"),
     CheckConstraint("octet_length(content) <= 67108864", name="content_is_not_too_large"),
-    comment="Files that studies train on, which never change. Read it through the view ledger.datasets.",
+    comment="One row for each file that studies train on. A stored file never changes. Read the table through the "
+    "view ledger.datasets.",
 )
 
 
 def _view(name: str, of: Table, *more: Column[Any]) -> TableClause:
-    """Return a view of sql/views/ that shows a table without its claim."""
+    """Return a view of sql/views/ that shows a table without the column `claim`."""
     columns = [*of.columns, *more]
     return table(name, *(column(each.name, each.type) for each in columns if each.name != "claim"), schema=SCHEMA)
 

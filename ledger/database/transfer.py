@@ -1,4 +1,4 @@
-"""Transfer of whole studies: a snapshot of a study, and the insertion of a study from another ledger."""
+"""Functions that read a snapshot of a whole study, and that insert a study from another ledger."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from ledger.database.selecting import fetch, fetch_one, rows_of
 from ledger.errors import LedgerError
 from ledger.text import one_line
 
-# Rows that one statement inserts.
+# Largest number of rows that one statement inserts.
 PAGE = 1000
 
 _studies, _iterations, _workers = tables.studies, tables.iterations, tables.workers
@@ -27,7 +27,7 @@ _trials, _attempts = tables.trials, tables.attempts
 
 @dataclass(frozen=True)
 class Snapshot:
-    """All that the ledger holds of a study at one moment, `at`; rows in order."""
+    """All rows of a study at the time `at`, in order."""
 
     at: datetime
     study: StudyRow
@@ -38,9 +38,9 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class Recorded:
-    """A study as another ledger recorded it.
+    """A study, with all rows that another ledger recorded.
 
-    Rows have the columns of their tables, without the study's id and without claims, which no ledger gives away.
+    The rows have the columns of their tables, except the study's id and the claims. An export never contains claims.
     """
 
     study: Mapping[str, Any]
@@ -52,7 +52,7 @@ class Recorded:
 
 
 def snapshot(connection: Connection, study_id: int) -> Snapshot:
-    """Read all that the ledger holds of a study, in one transaction that writes nothing."""
+    """Read all rows of a study in one read-only transaction."""
     with connection.begin():
         connection.execute(text("set transaction isolation level repeatable read, read only"))
         study = fetch_one(connection, StudyRow, rows_of(StudyRow).where(_studies.c.id == study_id))
@@ -82,7 +82,7 @@ def snapshot(connection: Connection, study_id: int) -> Snapshot:
 
 
 def workers_of(connection: Connection, study_id: int) -> list[WorkerRow]:
-    """Return the workers that had an attempt of the study, by name."""
+    """Return the workers that have claimed a trial of the study, sorted by name."""
     names = select(_attempts.c.worker).where(_attempts.c.study_id == study_id)
     with connection.begin():
         return fetch(
@@ -91,10 +91,11 @@ def workers_of(connection: Connection, study_id: int) -> list[WorkerRow]:
 
 
 def restore(connection: Connection, recorded: Recorded) -> bool:
-    """Insert a whole study in one transaction. Returns False where its name is taken.
+    """Insert a whole study in one transaction. Return False if the name of the study is taken.
 
-    A worker that ran a trial in the other ledger cannot end it in this one. So that trial is pending here, and its
-    attempt released, which counts against no limit. Only the owner of the tables may restore.
+    A worker that runs a trial in the other ledger cannot end the trial in this ledger. Therefore a running trial
+    becomes pending, and its attempt is recorded as released. A released attempt counts against no limit. Only the owner
+    of the tables can insert a study.
 
     Raises
     ------
@@ -107,8 +108,8 @@ def restore(connection: Connection, recorded: Recorded) -> bool:
     except (IntegrityError, DataError) as error:
         refusal = one_line(str(error.orig))
         raise LedgerError(
-            f"study {recorded.study['name']} cannot be imported, since the database refuses it ({refusal}): the export"
-            " is damaged; write it again"
+            f"study {recorded.study['name']} cannot be imported, because the database refuses it ({refusal}): the"
+            " export is damaged; write it again"
         ) from None
 
 
@@ -125,7 +126,7 @@ def _restore(connection: Connection, recorded: Recorded) -> bool:
     if recorded.dataset is not None:
         datasets.keep(connection, recorded.dataset)
     of_study = {"study_id": study_id}
-    # a worker that worked for other studies here has a row already
+    # A worker already has a row if it has worked for another study of this ledger.
     _insert(connection, postgresql.insert(tables.worker).on_conflict_do_nothing(), map(dict, recorded.workers))
     _insert(connection, insert(tables.iteration), ({**row, **of_study} for row in recorded.iterations))
     _insert(connection, insert(tables.trial), ({**_pending(row, moment), **of_study} for row in recorded.trials))
@@ -146,19 +147,24 @@ def _insert(connection: Connection, statement: Insert, rows: Iterable[dict[str, 
 
 
 def _pending(trial: Mapping[str, Any], moment: datetime) -> dict[str, Any]:
-    """Return a trial that has not ended as pending. Return an ended trial unchanged."""
+    """Return an open trial with the state pending, or an ended trial unchanged."""
     if trial["state"] not in OPEN_STATES:
         return dict(trial)
-    # the other ledger's clock may be ahead
+    # The clock of the other ledger may be ahead of the clock of this ledger.
     available_at = min(trial["available_at"], moment)
     return {**trial, "state": "pending", "available_at": available_at, "lease_until": None, "deadline_at": None}
 
 
 def _released(attempt: Mapping[str, Any], moment: datetime) -> dict[str, Any]:
-    """Return an attempt that has not ended as released. Return an ended attempt unchanged."""
+    """Return an open attempt with the outcome released, or an ended attempt unchanged."""
     if attempt["outcome"] is not None:
         return dict(attempt)
-    return {**attempt, "outcome": "released", "ended_at": moment, "error": "imported while it was under way elsewhere"}
+    return {
+        **attempt,
+        "outcome": "released",
+        "ended_at": moment,
+        "error": "imported while the attempt was running in another ledger",
+    }
 
 
 def _moment(connection: Connection) -> datetime:

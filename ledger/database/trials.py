@@ -1,6 +1,6 @@
-"""Trials in the ledger: read them, and enqueue, retry, cancel and import them.
+"""Functions that read, enqueue, retry, cancel and import trials.
 
-Each function is one transaction on the connection given.
+Each function runs one transaction on the given connection, or one transaction for each page.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,7 +18,7 @@ from ledger.database.rows import AttemptRow, StudyRow, TrialRow
 from ledger.database.selecting import answer, fetch, fetch_one, query, rows_of
 from ledger.errors import LedgerError
 
-# Rows of one page.
+# Largest number of rows in one page.
 PAGE = 1000
 
 _trials, _attempts = tables.trials, tables.attempts
@@ -26,7 +26,7 @@ _trials, _attempts = tables.trials, tables.attempts
 
 @dataclass(frozen=True)
 class Finished:
-    """A trial that was finished elsewhere; `loss` is finite."""
+    """A trial that was evaluated outside this ledger, with a finite loss."""
 
     params: Mapping[str, Any]
     loss: float
@@ -34,7 +34,7 @@ class Finished:
 
 
 def all_of(connection: Connection, study_id: int, *, iteration: int | None = None) -> list[TrialRow]:
-    """Return all trials of a study, or those of an iteration, in order."""
+    """Return all trials of a study, or all trials of one iteration, in order."""
     chosen = [_trials.c.study_id == study_id]
     if iteration is not None:
         chosen.append(_trials.c.iteration == iteration)
@@ -43,7 +43,7 @@ def all_of(connection: Connection, study_id: int, *, iteration: int | None = Non
 
 
 def pages(connection: Connection, study_id: int, size: int = PAGE) -> Iterator[list[TrialRow]]:
-    """Yield all trials in order, in pages; each page is a transaction of its own, so that no snapshot stays open."""
+    """Yield pages of all trials in order. A separate transaction reads each page, so that no snapshot stays open."""
     last = -1
     while True:
         with connection.begin():
@@ -62,7 +62,7 @@ def pages(connection: Connection, study_id: int, size: int = PAGE) -> Iterator[l
 
 
 def attempt_pages(connection: Connection, study_id: int, size: int = PAGE) -> Iterator[list[AttemptRow]]:
-    """Yield all attempts of a study by trial and number, in pages as `pages` does."""
+    """Yield pages of all attempts of a study in the order of trials, with a separate transaction for each page."""
     last = (-1, 0)
     while True:
         with connection.begin():
@@ -114,7 +114,7 @@ def attempts(connection: Connection, study_id: int, trial: int) -> list[AttemptR
 
 
 def best(connection: Connection, study_id: int) -> TrialRow | None:
-    """Return the complete trial with the lowest loss, the earliest of equal losses; it may be imported."""
+    """Return the first complete trial with the lowest loss. The trial may be imported."""
     with connection.begin():
         return fetch_one(
             connection,
@@ -127,23 +127,23 @@ def best(connection: Connection, study_id: int) -> TrialRow | None:
 
 
 def metric_names(connection: Connection, study_id: int) -> Sequence[str]:
-    """Return the names in the metrics of all trials, sorted."""
+    """Return the sorted names of the metrics of all trials."""
     return [name for name, _ in metric_kinds(connection, study_id)]
 
 
 def metric_kinds(connection: Connection, study_id: int) -> list[tuple[str, list[str]]]:
-    """Return the names in the metrics of all trials, sorted, each with the JSON types of its values except null."""
+    """Return the sorted names of all metrics, each with the JSON types of its values except null."""
     with connection.begin():
         return [(name, kinds) for name, kinds in connection.execute(query("metric_kinds"), {"study": study_id})]
 
 
 def retry(connection: Connection, study_id: int, numbers: Sequence[int]) -> list[int]:
-    """Try trials again as new trials, all or none. Returns the numbers of the new trials.
+    """Retry all of the given trials, or none of them if the ledger refuses one. Return the numbers of the new trials.
 
     Raises
     ------
     LedgerError
-        One of the trials cannot be retried; the message says why.
+        One of the trials cannot be retried. The message gives the reason.
     """
     call = text("select ledger.retry(:study, :trial)")
     with _refusals(), connection.begin():
@@ -151,7 +151,9 @@ def retry(connection: Connection, study_id: int, numbers: Sequence[int]) -> list
 
 
 def enqueue(connection: Connection, study_id: int, points: Sequence[Mapping[str, Any]]) -> list[int]:
-    """Add trials with given parameters, all or none. They are claimed first. Returns their numbers.
+    """Add a trial for each point, or add no trial if the ledger refuses a point. Return the numbers of the trials.
+
+    Workers claim enqueued trials before proposed trials.
 
     Parameters
     ----------
@@ -161,7 +163,7 @@ def enqueue(connection: Connection, study_id: int, points: Sequence[Mapping[str,
     Raises
     ------
     LedgerError
-        The study was cancelled, or has one of the points already; the message says which.
+        The study was cancelled, or already has one of the points. The message gives the reason.
     """
     call = text("select ledger.enqueue(:study, cast(:params as jsonb))")
     with _refusals(), connection.begin():
@@ -169,19 +171,19 @@ def enqueue(connection: Connection, study_id: int, points: Sequence[Mapping[str,
 
 
 def import_finished(connection: Connection, study_id: int, trials: Sequence[Finished], mean_loss: float) -> int:
-    """Add trials that were finished elsewhere, all or none. Returns the number of the first.
+    """Import all given trials, or none of them if the ledger refuses one. Return the number of the first trial.
 
     Parameters
     ----------
     trials : sequence of Finished
-        At least one, with distinct points.
+        At least one trial. All points are distinct.
     mean_loss : float
-        The mean of all their losses.
+        Mean loss of the given trials.
 
     Raises
     ------
     LedgerError
-        The study was cancelled, or has one of the points already.
+        The study was cancelled, or already has one of the points.
     """
     rows = [{"params": trial.params, "loss": trial.loss, "metrics": trial.metrics} for trial in trials]
     call = text("select ledger.import_trials(:study, cast(:trials as jsonb), :mean_loss)")
@@ -190,7 +192,7 @@ def import_finished(connection: Connection, study_id: int, trials: Sequence[Fini
 
 
 def cancel(connection: Connection, study_id: int, numbers: Sequence[int], reason: str) -> None:
-    """Cancel trials that have not ended, all or none.
+    """Cancel all of the given trials, or none if one of them has ended.
 
     Raises
     ------
@@ -205,7 +207,7 @@ def cancel(connection: Connection, study_id: int, numbers: Sequence[int], reason
 
 @contextmanager
 def _refusals() -> Iterator[None]:
-    """Raise what the ledger's functions refuse as a LedgerError."""
+    """Convert the refusal of an SQL function into a LedgerError."""
     try:
         yield
     except DBAPIError as error:

@@ -1,5 +1,5 @@
--- How long a worker counts as alive after it was last seen: three times the interval at which workers announce
--- themselves.
+-- Return how long a worker counts as alive after its last announcement. The result is three times the interval
+-- between two announcements.
 create or replace function ledger.alive_for() returns interval
 language sql immutable parallel safe
 return interval '30 seconds';

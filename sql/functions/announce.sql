@@ -1,5 +1,5 @@
--- Announce a worker: when it starts, every 10 seconds or so, and when it stops (stopped). Claims do not need it; people see
--- the workers by it.
+-- Announce a worker. A worker calls this function at its start, about every 10 seconds, and at its stop (with
+-- stopped). A worker can claim trials without an announcement. The announcements tell users which workers exist.
 create or replace function ledger.announce(
   worker text, host text, pid int, versions jsonb default '{}', stopped boolean default false)
 returns void

@@ -1,10 +1,10 @@
--- End a running or paused study, with its trials that have not ended. A cancelled study cannot go on.
+-- End a running or paused study, and cancel its open trials. A cancelled study cannot run again.
 create or replace function ledger.cancel(study_id int, reason text) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 begin
-  -- No claim is handed out after this; a claim that is taken at this moment is waited for below.
+  -- After this update, no worker can claim a trial of the study. The call below waits for a claim that is in progress.
   update ledger.study set state = 'cancelled', reason = cancel.reason, finished_at = ledger.clock()
   where id = cancel.study_id and state in ('running', 'paused');
   if found then

@@ -1,6 +1,7 @@
--- Cancel one pending or running trial, or with null all of the study's. The worker of a running trial learns it from its next
--- heartbeat. Its attempt counts as lost; a result that still comes is kept with the attempt, as stale.
--- Answers how many trials were cancelled. A named trial that has ended is refused.
+-- Cancel one pending or running trial. If the argument trial is null, cancel all open trials of the study. The worker
+-- of a running trial learns of the cancellation at its next heartbeat. The attempt counts as lost. If a result still
+-- arrives, the attempt keeps the result and becomes stale.
+-- The answer is the number of cancelled trials. The function refuses to cancel a single trial that has ended.
 create or replace function ledger.cancel_trials(study_id int, trial int, reason text) returns int
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
@@ -27,7 +28,7 @@ begin
       coalesce('is ' || reached || ' already, and a trial that has ended does not change', 'does not exist')
       using errcode = 'object_not_in_prerequisite_state';
   end if;
-  -- A separate statement, which sees the attempt of a claim that the statement above waited for.
+  -- The update above may have waited for a claim, and this separate statement sees the attempt of that claim.
   update ledger.attempt
   set outcome = 'lost', ended_at = moment, error = cancel_trials.reason
   where attempt.claim = any (claims) and attempt.outcome is null;

@@ -1,14 +1,17 @@
--- Take pending trials for a worker, at most one for each of the claims: distinct random UUIDs that the worker draws, at most
--- 64. The answer to the same claims, sent again after a lost acknowledgement, is the same trials. No row: no trial is
--- pending. All trials are of one study. Enqueued trials come before proposed ones. Train them from the lowest number on.
---   study   name of the study, or null for any running study, the oldest first
---   worker  name of the worker, as in ledger.announce
--- Several claims at once are for trials that take less time than a claim. Each worker gets at most its share: the pending
--- trials divided by the workers that are alive.
--- Hold each trial by ledger.heartbeat within every lease; end it by ledger.complete, ledger.fail or ledger.release.
--- Sequential scans are off in this function and in those that a worker calls, because a session keeps the plans that it made
--- while the tables were small. Sorts are off here too: pending trials come in the order of their own index, and a plan that
--- sorts would first read all trials that have ended.
+-- Claim pending trials for a worker, at most one trial for each of the claims. The worker creates the claims, which
+-- are at most 64 distinct random UUIDs. If the worker sends the same claims again after a lost acknowledgement, it
+-- gets the same trials. If no trial is pending, the answer has no rows. All claimed trials belong to one study.
+-- Enqueued trials come before proposed trials. The worker trains the trial with the lowest number first.
+--   study: the name of the study. If the name is null, the function takes trials of the oldest running study that has
+--     pending trials.
+--   worker: the name of the worker, as in ledger.announce.
+-- A worker sends several claims at once if training takes less time than a claim. Each worker then gets at most its
+-- share of the trials. The share is the number of pending trials divided by the number of live workers. The worker
+-- renews each claim by ledger.heartbeat within every lease. The worker ends each claim by ledger.complete,
+-- ledger.fail or ledger.release. Sequential scans are off in this function and in other functions that a worker
+-- calls. A session keeps the query plans that it made while the tables were small, and such plans would use
+-- sequential scans. Sorts are off in this function too, because an index contains the pending trials in order. A plan
+-- with a sort would first read all ended trials.
 create or replace function ledger.claim(study text, claims uuid[], worker text)
 returns table (
   claim uuid, study_id int, study_name text, trial int, attempt int, params jsonb, objective jsonb, study_seed bigint,
@@ -29,7 +32,8 @@ begin
   if wanted > 64 then
     raise exception '% claims at once are too many: 64 are the most', wanted using errcode = 'invalid_parameter_value';
   end if;
-  -- The same call sent again, while the first is being committed, waits for its trials instead of taking others.
+  -- A worker may repeat the call before the first call has committed. This lock makes the second call wait and return
+  -- the trials of the first call.
   perform pg_advisory_xact_lock(uuid_hash_extended(claims[1], 0));
   if exists (select from ledger.attempt where attempt.claim = any (claims)) then
     return query
@@ -55,7 +59,8 @@ begin
   loop
     share := wanted;
     if wanted > 1 then
-      -- no further than the largest share needs
+      -- The count stops at the number of claims multiplied by the number of workers, because more trials do not change
+      -- the share.
       select greatest(count(*) / workers, 1) into share
       from (
         select from ledger.trial
@@ -63,8 +68,9 @@ begin
         order by trial.source <> 'enqueued', trial.iteration, trial.number
         limit wanted * workers) as pending;
     end if;
-    -- An array, because an inlined "limit ... for update" can take more rows than its limit. The state is a literal: a
-    -- parameter would keep the generic plan from the index of pending trials.
+    -- The query stores the numbers in an array, because a subquery with "limit" and "for update" can return more rows
+    -- than its limit. The state is a literal, because a generic plan with a parameter could not use the index of
+    -- pending trials.
     numbers := array(
       select trial.number
       from ledger.trial
@@ -75,7 +81,7 @@ begin
     continue when numbers = '{}';
     lowest := numbers[1];
     if share > 1 then
-      -- an enqueued trial may come before trials with lower numbers
+      -- The first trial does not always have the lowest number, because enqueued trials come first.
       lowest := (select min(number) from unnest(numbers) as number);
     end if;
     return query
@@ -83,7 +89,7 @@ begin
       update ledger.trial
       set state = 'running', claim = claims[array_position(numbers, trial.number)], worker = claim.worker,
           attempts = trial.attempts + 1, claimed_at = moment, lease_until = moment + candidate.lease,
-          -- the others begin when their worker starts them
+          -- The deadlines of the other trials begin when the worker starts these trials.
           deadline_at = case when trial.number = lowest then moment + candidate.timeout end
       where trial.study_id = candidate.id and trial.number = any (numbers)
       returning trial.claim, trial.number, trial.attempts, trial.params),

@@ -1,11 +1,15 @@
--- Take a study for a manager, or renew what it holds. A manager holds one study by one claim, a random UUID that it draws,
--- and calls this again well within every lease.
---   manager        name of the manager, for people
---   lease_seconds  how long the claim is believed without another call
---   backend        process id of the caller's session as its driver knows it. A session behind a transaction pooler has
---                  another one, so its end says nothing about the manager, and only the lease counts.
--- Answers: held; taken, where another manager holds it: its session goes on, or is unknown, and its lease has not ended;
--- unknown, where no such study exists.
+-- Take a study for a manager, or renew the manager's claim. A manager holds one study by one claim, which is a random
+-- UUID. The manager creates the claim, and calls this function several times within every lease.
+--   manager: the name of the manager, which users see.
+--   lease_seconds: the length of the lease in seconds.
+--   backend: the process id of the caller's session, as the caller's driver knows it. Behind a transaction pooler,
+--     the server's session has another process id. The end of such a session says nothing about the manager, so only
+--     the lease counts.
+-- Answers:
+--   held: the caller's claim holds the study.
+--   taken: another manager holds the study by a valid lease. A lease is not valid after the end of the manager's
+--     session.
+--   unknown: no such study exists.
 create or replace function ledger.claim_study(
   study_id int, claim uuid, manager text, lease_seconds float8, backend int default null)
 returns text
@@ -28,7 +32,8 @@ begin
     return 'held';
   end if;
 
-  -- The study first: of several managers that take it, one goes on at a time.
+  -- Several managers may try to take the study at the same time. This lock on the study lets one manager continue at a
+  -- time.
   perform from ledger.study where id = claim_study.study_id for no key update;
   if not found then
     return 'unknown';

@@ -1,5 +1,5 @@
--- The only source of time: every lease, deadline and time stamp comes from here, and clients send only durations. A test of
--- leases replaces this function; no session setting can change it.
+-- Return the time by the database's clock. Every lease, deadline and time stamp comes from this function, and clients
+-- send only durations. A test of leases replaces this function. No session setting can change the time.
 create or replace function ledger.clock() returns timestamptz
 language sql volatile parallel safe
 as 'select clock_timestamp()';

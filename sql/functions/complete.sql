@@ -1,8 +1,9 @@
--- Record a trial's loss, a finite number. A trial has at most one recorded result. Answers:
---   recorded  the result is recorded; also where the trial was taken back and no other worker has claimed it
---   already   this claim recorded its result before, and the acknowledgement was lost
---   stale     another worker claimed the trial, or it has ended; the attempt keeps the loss
---   unknown   no such claim exists, or its study was deleted
+-- Record the loss of a trial, which is a finite number. A trial has at most one recorded result. Answers:
+--   recorded: the function recorded the result. The function also records the result of a trial that the manager took
+--     back, if no other worker has claimed the trial.
+--   already: an earlier call with this claim recorded the result, and its acknowledgement was lost.
+--   stale: another worker has claimed the trial, or the trial has ended. The loss is stored with the attempt only.
+--   unknown: no such claim exists, or its study was deleted.
 create or replace function ledger.complete(
   study_id int, trial int, claim uuid, loss float8, metrics jsonb default '{}', seconds float8 default null)
 returns text

@@ -1,6 +1,6 @@
--- Record a study, which runs at once. Answers its id, or null where the name is taken.
---   spec    all that defines it, as JSON
---   budget  the number of trials to propose
+-- Record a study in the state running. The answer is the id of the study, or null if the name is taken.
+--   spec: the complete definition of the study as JSON.
+--   budget: the number of trials to propose.
 create or replace function ledger.create_study(name text, spec jsonb, spec_hash text, budget int, versions jsonb)
 returns int
 language plpgsql security definer set search_path = pg_catalog, pg_temp

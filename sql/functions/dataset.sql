@@ -1,8 +1,8 @@
--- A piece of the file with this SHA-256, which a study trains on: empty after the end of the file, null where the ledger has
--- no such file. The pieces one after another are the file; check its SHA-256.
---   sha256  in hexadecimal, as in the objective's data
---   first   bytes before the piece
---   bytes   bytes of the piece, at most
+-- Return a piece of a file that a study trains on. The piece is empty after the end of the file. The answer is null
+-- if the ledger has no such file. The caller joins the pieces, and checks the SHA-256 of the file.
+--   sha256: the SHA-256 in hexadecimal, as in the objective's data.
+--   first: the number of bytes before the piece.
+--   bytes: the largest size of the piece in bytes.
 create or replace function ledger.dataset(sha256 text, first int default 0, bytes int default 67108864) returns bytea
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp
 as $$

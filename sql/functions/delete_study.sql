@@ -1,5 +1,8 @@
--- Remove a study with all that it has, and the file that it trains on where no other study uses it. Only the owner of the
--- tables may. Answers: deleted; managed, where a manager holds it; unknown, where no such study exists.
+-- Delete a study and all its rows. Also delete the file that the study trains on, if no other study uses the file.
+-- Only the owner of the tables can delete a study. Answers:
+--   deleted: the function deleted the study.
+--   managed: a manager holds the study, so the function deleted nothing.
+--   unknown: no such study exists.
 create or replace function ledger.delete_study(study_id int) returns text
 language plpgsql set search_path = pg_catalog, pg_temp
 as $$
@@ -19,7 +22,8 @@ begin
   end if;
   delete from ledger.study where id = parent.id;
   file := parent.spec -> 'objective' -> 'data' ->> 'sha256';
-  -- A transaction that records a study with this file holds its row (ledger.hold_dataset): wait for its end.
+  -- A transaction that records another study with this file has locked the file's row by ledger.hold_dataset. This
+  -- statement waits for the end of that transaction.
   perform from ledger.dataset where sha256 = file for update;
   delete from ledger.dataset
   where sha256 = file

@@ -1,5 +1,5 @@
--- Has the study ended (complete, failed or cancelled)? With null: has every study ended, and does one exist? A study that
--- does not exist yet has not ended.
+-- Return whether the study is complete, failed or cancelled. If the argument is null, return whether a study exists
+-- and all studies have ended. A study that does not exist has not ended.
 create or replace function ledger.ended(study text default null) returns boolean
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$

@@ -1,7 +1,8 @@
--- Add a trial with parameters that a person chose. Answers its number. It is claimed before proposed trials, and does not
--- count against the budget. It joins an iteration as ledger.join_iteration says. A study that has ended runs again; a
--- paused study stays paused. The caller checks that the parameters are in the study's space.
--- Refused: a trial of a cancelled study, and parameters that the study has already.
+-- Add a trial with parameters that a user chose. The answer is the number of the trial. Workers claim an enqueued
+-- trial before proposed trials, and the trial does not count against the budget. The function ledger.join_iteration
+-- chooses the iteration of the trial. A complete or failed study runs again, but a paused study stays paused. The
+-- caller checks that the parameters are in the study's space.
+-- The function refuses a trial of a cancelled study, and parameters that a trial of the study already has.
 create or replace function ledger.enqueue(study_id int, params jsonb) returns int
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$

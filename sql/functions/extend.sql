@@ -1,5 +1,8 @@
--- Raise a study's budget, the number of trials to propose; a complete study runs again.
--- Answers: extended; unchanged, where the budget is that large already; cancelled; unknown, where no such study exists.
+-- Raise the budget of a study, which is the number of trials to propose. A complete study runs again. Answers:
+--   extended: the function raised the budget.
+--   unchanged: the budget of the study is already at least as large.
+--   cancelled: the study is cancelled, so its budget does not change.
+--   unknown: no such study exists.
 create or replace function ledger.extend(study_id int, budget int) returns text
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$

@@ -1,9 +1,12 @@
--- Record that the objective failed. The failure counts against the study's max_failures; below that number the trial is
--- pending again.
---   error    what happened, for people; it may be a traceback
---   outcome  failed, or timeout where the attempt was ended at its deadline
--- Answers: retry; failed, where this was the last attempt; already, where this claim recorded its failure before; stale or
--- unknown, as ledger.complete does.
+-- Record that the objective failed. The failure counts against the limit max_failures of the study. Below this limit,
+-- the trial becomes pending again.
+--   error: a description of the error for users, such as a traceback.
+--   outcome: the outcome of the attempt (failed, or timeout if the worker ended the attempt at its deadline).
+-- Answers:
+--   retry: the trial is pending again.
+--   failed: this attempt was the last, and the trial has failed.
+--   already: an earlier call with this claim recorded the failure.
+--   stale, unknown: the same cases as for ledger.complete.
 create or replace function ledger.fail(
   study_id int, trial int, claim uuid, error text, seconds float8 default null, outcome text default 'failed')
 returns text

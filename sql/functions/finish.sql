@@ -1,7 +1,10 @@
--- Record how a study ended: complete or failed.
---   budget  the budget that was used up; another one means that the study was extended meanwhile
--- Answers: finished; lost, where the claim does not hold the study; changed, where it has ended, was extended, or has a
--- trial that has not ended, such as a retry. Nothing is written then.
+-- Record the final state of a study, which is complete or failed.
+--   budget: the budget that the manager has used up. If the study has another budget now, a user has extended the
+--     study.
+-- Answers:
+--   finished: the function recorded the state.
+--   lost: the claim does not hold the study, so the function wrote nothing.
+--   changed: the study has ended, was extended, or has an open trial such as a retry. The function wrote nothing.
 create or replace function ledger.finish(study_id int, claim uuid, state text, reason text, budget int) returns text
 language plpgsql security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off
 as $$
@@ -23,7 +26,7 @@ begin
   if not found then
     return 'changed';
   end if;
-  -- for the workers that leave with the study
+  -- This notification wakes the workers that stop when the study ends.
   notify ledger;
   return 'finished';
 end

@@ -1,5 +1,5 @@
--- Hold a claim for one more lease. False: the claim is lost, so stop training. A claim that was taken back, but that no other
--- worker has replaced, is valid again.
+-- Renew the lease of a claim. If the answer is false, the claim is lost and the worker must stop the training. A
+-- heartbeat restores a claim that the manager took back, if no other worker has claimed the trial.
 create or replace function ledger.heartbeat(study_id int, trial int, claim uuid) returns boolean
 language plpgsql security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off
 as $$

@@ -1,6 +1,6 @@
--- Lock a study for the manager that holds it, and renew its lease. Answers the study's row, or no row where the claim does
--- not hold the study: another manager has taken it, or the study was deleted. Called by functions that write for a manager,
--- in whose transaction no other manager can then take the study.
+-- Lock a study for the manager that holds it, and renew the manager's lease. The answer is the row of the study. The
+-- answer is null if another manager has taken the study, or if the study was deleted. Functions that write for a
+-- manager call this function. No other manager can take the study before the end of the transaction.
 create or replace function ledger.held_study(study_id int, claim uuid) returns ledger.study
 language plpgsql set search_path = pg_catalog, pg_temp
 as $$

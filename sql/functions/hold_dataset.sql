@@ -1,5 +1,5 @@
--- Is the file with this SHA-256 stored? If so, it stays until the end of the transaction, which records a study that
--- trains on it.
+-- Return whether the ledger has the file with this SHA-256. If the file exists, no other transaction can delete it
+-- before this transaction ends. The caller records a study that trains on the file in this transaction.
 create or replace function ledger.hold_dataset(sha256 text) returns boolean
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$

@@ -1,10 +1,10 @@
--- Add trials that were finished elsewhere, as observations: they are complete, have a loss and no attempt, are never
--- claimed, and do not count against the budget. Answers the number of the first. They join an iteration as
--- ledger.join_iteration says; an iteration of their own is told at once. The caller checks that the parameters are in the
--- study's space.
---   trials     an array of objects with params, loss (a finite number) and metrics (an object)
---   mean_loss  the mean of their losses, as a manager computes it
--- Refused: trials for a cancelled study, and parameters that the study has already.
+-- Add trials that were evaluated outside this ledger, as observations. An imported trial is complete, and has a loss
+-- but no attempt. Workers never claim an imported trial, and it does not count against the budget. The answer is the
+-- number of the first trial. The function ledger.join_iteration chooses the iteration of the trials. A new iteration
+-- for imported trials is marked as told at once. The caller checks that the parameters are in the study's space.
+--   trials: a JSON array of objects with params, loss (a finite number) and metrics (an object).
+--   mean_loss: the mean of the losses, as a manager computes it.
+-- The function refuses trials of a cancelled study, and parameters that a trial of the study already has.
 create or replace function ledger.import_trials(study_id int, trials jsonb, mean_loss float8) returns int
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$

@@ -1,8 +1,9 @@
--- Make room for trials that were not proposed: retried, enqueued or imported. They join the study's last iteration while
--- that is not told; else they get an iteration of their own. An iteration of steady mode (seen is not null) is one proposal,
--- which no other trial joins. Called by functions that hold the study's row.
---   joined, joined_round  the iteration and round of the trials
---   is_own                whether the iteration was made for them
+-- Find or create an iteration for retried, enqueued or imported trials. The trials join the study's last iteration if
+-- that iteration is not marked as told. Otherwise, the function creates an iteration for the trials. An iteration of
+-- steady mode (seen is not null) is one proposal, and no other trial can join it. The caller holds a lock on the row
+-- of the study.
+--   joined, joined_round: the iteration and the round of the trials.
+--   is_own: whether the function created the iteration for these trials.
 create or replace function ledger.join_iteration(
   study_id int, trials int, moment timestamptz, out joined int, out joined_round int, out is_own boolean)
 language plpgsql set search_path = pg_catalog, pg_temp

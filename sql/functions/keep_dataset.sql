@@ -1,5 +1,5 @@
--- Store a file that a study trains on, where it is not stored yet, and return its SHA-256 in hexadecimal. It stays until the
--- end of the transaction, as with ledger.hold_dataset.
+-- Store a file that a study trains on, if the ledger does not have the file. Return the SHA-256 of the file in
+-- hexadecimal. No other transaction can delete the file before this transaction ends, as with ledger.hold_dataset.
 create or replace function ledger.keep_dataset(name text, content bytea) returns text
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
@@ -10,7 +10,7 @@ begin
     insert into ledger.dataset (sha256, name, content, created_at)
     values (digest, keep_dataset.name, keep_dataset.content, ledger.clock())
     on conflict do nothing;
-    -- A file that another transaction stored may be removed before it is held here.
+    -- If another transaction stored the file, the file may be deleted again before this transaction locks it.
     exit when ledger.hold_dataset(digest);
   end loop;
   return digest;

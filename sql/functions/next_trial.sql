@@ -1,4 +1,5 @@
--- The number of a study's next trial. The caller holds the study's row, so that numbers are allotted once.
+-- Return the number of a study's next trial. The caller holds a lock on the row of the study, so no two trials get
+-- the same number.
 create or replace function ledger.next_trial(study_id int) returns int
 language plpgsql stable set search_path = pg_catalog, pg_temp
 as $$

@@ -1,5 +1,5 @@
--- The number that a JSON value is, or null. jsonb holds numbers beyond the range of a double; objectives report any number,
--- and no view fails for it.
+-- Convert a JSON value to a number, or to null. A jsonb value can be a number beyond the range of a double, and an
+-- objective may report such a number. The function returns null for such a number, so that no view fails.
 create or replace function ledger.number(value jsonb) returns double precision
 language sql immutable parallel safe
 return case

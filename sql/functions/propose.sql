@@ -1,13 +1,16 @@
--- Insert the trials of one round, with their iteration where it is the first round, and notify the workers.
---   number, round          the iteration and its round, from 0
---   known                  how many trials the study had when the points were computed
---   points                 an array of objects of parameters, at least one
---   surrogate              the model that proposed them, null for random points
---   environment            versions and BLAS kernels of the manager
---   ask_seconds, tell_seconds  how long choosing the points and fitting the surrogate took
---   seen                   in steady mode, the trials whose end was seen since the iteration before
--- Answers: proposed; lost, where the claim does not hold the study; ended, where the study has ended; changed, where other
--- trials have come since the points were computed, or the round exists. Nothing is written then.
+-- Insert the trials of one round, and notify the workers. For the first round, also insert the iteration.
+--   number, round: the numbers of the iteration and of its round, from 0.
+--   known: the number of trials that the study had when the points were computed.
+--   points: a JSON array of at least one object with the values of all parameters.
+--   surrogate: the model that proposed the points, or null for random points.
+--   environment: the package versions and the BLAS kernels of the manager.
+--   ask_seconds, tell_seconds: the seconds for choosing the points, and for fitting the surrogate.
+--   seen: in steady mode, the trials whose end the manager saw since the previous iteration.
+-- Answers:
+--   proposed: the function inserted the trials. With any other answer, the function wrote nothing.
+--   lost: the claim does not hold the study.
+--   ended: the study has ended.
+--   changed: the study got other trials after the points were computed, or the round already exists.
 create or replace function ledger.propose(
   study_id int, claim uuid, number int, round int, known int, points jsonb, surrogate jsonb, environment jsonb,
   ask_seconds float8, tell_seconds float8, seen int[])

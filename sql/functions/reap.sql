@@ -1,11 +1,11 @@
--- Take a trial back from a worker whose lease has run out and has not changed since the manager saw it: to pending, or to
--- failed where the trial was lost max_lost times. The worker's claim stays on the pending trial, so that its late result
--- counts until another worker claims the trial.
---   claim        the manager's claim of the study
---   lease_until  the lease as the manager saw it
--- A trial with a lease is running. A condition on the state would let a plan read all open trials to find one.
--- Answers: pending, failed, or null where the lease was renewed, the trial was taken back or has ended, or the manager does
--- not hold the study.
+-- Take a trial back from a worker after the end of the lease. The lease must not have changed since the manager read
+-- it. The trial becomes pending, or failed if it was lost max_lost times. A pending trial keeps the worker's claim.
+-- Therefore a late result of this worker counts until another worker claims the trial.
+--   claim: the manager's claim of the study.
+--   lease_until: the end of the lease that the manager read.
+-- Only a running trial has a lease, so the update needs no condition on the state. With a condition on the state, a
+-- plan could read all open trials to find one trial. The answer is pending or failed. The answer is null if the
+-- worker renewed the lease, if the trial was taken back or has ended, or if the manager does not hold the study.
 create or replace function ledger.reap(study_id int, claim uuid, trial int, lease_until timestamptz) returns text
 language plpgsql security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off
 as $$
@@ -31,7 +31,7 @@ begin
   if not found then
     return null;
   end if;
-  -- A claim that was revived and lost again has a lost attempt already.
+  -- If a claim was lost, restored by a heartbeat and lost again, its attempt is already recorded as lost.
   update ledger.attempt
   set outcome = 'lost', ended_at = moment, error = 'no heartbeat within the lease'
   where attempt.claim = taken.claim and attempt.outcome is null;

@@ -1,5 +1,5 @@
--- Give a trial back unfinished, because its worker stops: it can be claimed at once, and counts against no limit. False: the
--- claim was lost before.
+-- Give back an unfinished trial, because its worker stops. Another worker can claim the trial at once. The released
+-- attempt counts against no limit. The answer is false if the worker had already lost the claim.
 create or replace function ledger.release(study_id int, trial int, claim uuid) returns boolean
 language plpgsql security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off
 as $$

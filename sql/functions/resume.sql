@@ -1,5 +1,5 @@
--- Let a paused or failed study go on, and notify the workers. Answers the state that it has then, running where it was
--- paused or failed, or unknown where no such study exists.
+-- Resume a paused or failed study, and notify the workers. The answer is the state of the study after the call, or
+-- unknown if no such study exists.
 create or replace function ledger.resume(study_id int) returns text
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$

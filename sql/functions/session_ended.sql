@@ -1,6 +1,7 @@
--- Has the session with this process id and start ended? Every role sees the process ids of all sessions, but the start
--- only of sessions whose role it has; a session whose start cannot be seen counts as going on. Null as pid: unknown, as
--- behind a transaction pooler, so false.
+-- Return whether the session with this process id and start time has ended. Every role can see the process ids of all
+-- sessions. A role can see the start time of a session only if it is a member of the session's role. If the start
+-- time is hidden, the function assumes that the session is still open. If the process id is null, the session is
+-- unknown, as behind a transaction pooler, and the answer is false.
 create or replace function ledger.session_ended(pid int, started_at timestamptz) returns boolean
 language sql stable security definer set search_path = pg_catalog, pg_temp
 return session_ended.pid is not null and not exists (

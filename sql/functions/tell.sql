@@ -1,8 +1,10 @@
--- Mark an iteration as told: all its trials have ended, and their losses are known to the optimizer.
---   size                  of how many trials the losses are
---   mean_loss, best_loss  of its complete trials; null where none completed
--- Answers: told; lost, where the claim does not hold the study; changed, where the iteration has another size or a trial
--- that has not ended, or is told already. Nothing is written then.
+-- Mark an iteration as told. All trials of a told iteration have ended, and the optimizer knows their losses.
+--   size: the number of trials in the iteration when the manager read their losses.
+--   mean_loss, best_loss: the mean and the lowest loss of the complete trials, or null if no trial completed.
+-- Answers:
+--   told: the function marked the iteration.
+--   lost: the claim does not hold the study, so the function wrote nothing.
+--   changed: the iteration has another size, has an open trial, or was told before. The function wrote nothing.
 create or replace function ledger.tell(
   study_id int, claim uuid, number int, size int, mean_loss float8, best_loss float8)
 returns text
@@ -15,7 +17,7 @@ begin
   if parent.id is null then
     return 'lost';
   end if;
-  -- Trials are added under the study's lock, so that none joins the iteration meanwhile.
+  -- This function holds a lock on the study, so no trial can join the iteration meanwhile.
   update ledger.iteration
   set told_at = ledger.clock(), mean_loss = tell.mean_loss, best_loss = tell.best_loss
   where study_id = parent.id and number = tell.number and told_at is null and size = tell.size

@@ -1,6 +1,6 @@
--- A row that has ended does not change: a trial that is complete, failed or cancelled, a told iteration, an ended attempt.
--- The triggers fire for every role and under every session_replication_role. They allow one thing: the cascade of deleting
--- the study itself, which only the owner of the tables may do.
+-- Triggers that refuse every change of an ended row. Complete, failed and cancelled trials, told iterations and ended
+-- attempts never change. The triggers fire for every role and under every session_replication_role. The triggers
+-- allow only the deletion of a whole study, which only the owner of the tables can start.
 create or replace function ledger.refuse_change() returns trigger
 language plpgsql set search_path = pg_catalog, pg_temp
 as $$
@@ -16,7 +16,8 @@ $$;
 comment on function ledger.refuse_change is
   'Trigger: refuse to change or remove a row that has ended, unless its whole study is deleted.';
 
--- That an attempt was lost is presumed, so its holder may still record how it ended, once. Its other columns stay.
+-- A lost attempt may in fact still be running. Therefore the holder of a lost attempt may record the real outcome
+-- once. The other columns of the attempt do not change.
 create or replace function ledger.refuse_change_of_attempt() returns trigger
 language plpgsql set search_path = pg_catalog, pg_temp
 as $$

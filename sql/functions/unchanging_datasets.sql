@@ -1,4 +1,5 @@
--- A dataset never changes, since the results of studies depend on it. It is removed with the last study that uses it.
+-- A dataset never changes, because the results of studies depend on it. The ledger deletes a dataset with the last
+-- study that uses it.
 create or replace function ledger.refuse_change_of_dataset() returns trigger
 language plpgsql set search_path = pg_catalog, pg_temp
 as $$

@@ -1,4 +1,4 @@
--- Only readers and the owner can read the views.
+-- Only readers and the owner can read the views for Optuna.
 revoke all on schema optuna from public;
 revoke all on all tables in schema optuna from public;
 

@@ -1,5 +1,5 @@
--- Empty views for data that Optuna reads and the ledger does not have: Optuna's own attributes, intermediate values and
--- heartbeats.
+-- Empty views for data that Optuna reads but the ledger does not have. These data are Optuna's own attributes,
+-- intermediate values and heartbeats.
 create or replace view optuna.study_system_attributes as
 select 0 as study_system_attribute_id, 0 as study_id, ''::varchar as key, '' as value_json where false;
 
@@ -18,7 +18,7 @@ where false;
 create or replace view optuna.trial_heartbeats as
 select 0 as trial_heartbeat_id, 0 as trial_id, localtimestamp as heartbeat where false;
 
--- Optuna reads the version of its tables, and refuses other versions.
+-- Optuna reads the version of its tables from these two views, and refuses any other version.
 create or replace view optuna.version_info as
 select 1 as version_info_id, 12 as schema_version, '5.0.0'::varchar as library_version;
 

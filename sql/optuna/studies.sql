@@ -1,4 +1,4 @@
--- A study of the ledger has one objective, its loss, which is minimised.
+-- A study of the ledger has one objective, which is to minimise the loss.
 create or replace view optuna.studies as
 select id as study_id, name::varchar as study_name from ledger.study;
 
@@ -10,7 +10,7 @@ select
   0 as objective
 from ledger.study;
 
--- The study's spec, with one attribute for each key, and its state.
+-- The attributes of a study are the keys of its spec, its budget, its state and the reason for the state.
 create or replace view optuna.study_user_attributes as
 select
   study.id * 1048576::bigint + attribute.place as study_user_attribute_id,

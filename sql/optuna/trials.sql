@@ -1,9 +1,10 @@
--- The ledger's trials with the ids that Optuna uses. The other views of trials use this view.
+-- The ledger's trials with the ids that Optuna uses. The other views in this file read the view ledger_trials.
 --
--- Optuna's ids are 32-bit integers. They are unique over all studies, and grow with the trial's number within a study.
--- An id is computed from the study's id and the trial's number. Three ranges leave room for many studies and for long
--- ones: 262,143 studies can have 4,096 trials each. Of these, the first 8,191 can have 65,536, and the first 511 can
--- have 1,048,576. A trial with a higher number has no id, and Optuna does not see it.
+-- Optuna's ids of trials are 32-bit integers. The ids are unique over all studies, and grow with the trial's number
+-- within a study. The view computes an id from the study's id and the trial's number. Three ranges of ids make room for
+-- many studies and for long studies. The first range gives 4,096 trials to each of 262,143 studies. The second range
+-- extends the first 8,191 studies to 65,536 trials each. The third range extends the first 511 studies to 1,048,576
+-- trials each. A trial with a higher number has no id, so Optuna does not see the trial.
 create or replace view optuna.ledger_trials as
 select
   case
@@ -27,8 +28,8 @@ select
   error
 from ledger.trial;
 
--- Optuna selects the parameters, values and attributes of trials by their ids. The index has the same expression as
--- above.
+-- Optuna selects the parameters, values and attributes of trials by the trials' ids. This index has the same
+-- expression as the column trial_id of the view ledger_trials.
 create index if not exists trial_optuna_id on ledger.trial ((
   case
     when number < 4096 and study_id < 262144 then study_id * 4096 + number
@@ -36,7 +37,8 @@ create index if not exists trial_optuna_id on ledger.trial ((
     when number < 1048576 and study_id < 512 then 1610612736 + study_id * 1048576 + number
   end));
 
--- Times are in UTC and have no time zone, as in Optuna 5. If a trial ended without a start, its start is its end.
+-- Times are in UTC and have no time zone, as in Optuna 5. If a trial ended without a start, its start time is its end
+-- time.
 create or replace view optuna.trials as
 select
   trial_id,
@@ -53,7 +55,8 @@ select
 from optuna.ledger_trials
 where trial_id is not null;
 
--- The value of a number is the number itself. The value of a choice is its index among the choices.
+-- The value of a numeric parameter is the number itself. The value of a categorical parameter is the index of its
+-- choice.
 create or replace view optuna.trial_params as
 select
   trial.trial_id * 1048576::bigint + dimension.place as param_id,
@@ -98,7 +101,8 @@ select
 from optuna.ledger_trials
 where trial_id is not null and loss is not null;
 
--- The other facts about a trial as attributes. The name of a metric begins with metrics_, as in a csv export.
+-- The attributes of a trial are its metrics and other facts about the trial. The name of a metric gets the prefix
+-- metrics_, as in a CSV export.
 create or replace view optuna.trial_user_attributes as
 select
   trial.trial_id * 1048576::bigint + attribute.place as trial_user_attribute_id,

@@ -1,4 +1,4 @@
--- Optuna's own types, which its statements cast to.
+-- The enum types of Optuna, to which Optuna's statements cast values.
 do $$
 begin
   if to_regtype('optuna.trialstate') is null then

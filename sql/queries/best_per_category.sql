@@ -1,5 +1,6 @@
--- Which choice of a category is best, and which one fails? It shows the losses and failures of each tried value.
--- psql -f sql/queries/best_per_category.sql, or with -v study=NAME for one study.
+-- Which choice of a category is best, and which one fails? The query shows the losses and failures of each tried
+-- value.
+-- psql -f sql/queries/best_per_category.sql covers all studies. The option -v study=NAME selects one study.
 \if :{?study} \else \set study '' \endif
 select study, parameter, text as value, count(*) filter (where state = 'complete') as complete,
   count(*) filter (where state = 'failed') as failed,

@@ -1,6 +1,6 @@
--- Which search was better? The studies with the lowest loss first: the best trial, the number of trials and the time
--- until it, and the median loss.
--- psql -f sql/queries/compare_studies.sql, or with -v study=NAME for one study.
+-- Which search was better? The query lists the studies, the lowest loss first. For each study, the query shows the
+-- best trial, the time until the best trial, the number of complete trials, and the median loss.
+-- psql -f sql/queries/compare_studies.sql covers all studies. The option -v study=NAME selects one study.
 \if :{?study} \else \set study '' \endif
 select studies.name as study, coalesce(studies.objective ->> 'model', studies.objective ->> 'function') as objective,
   coalesce(studies.spec ->> 'mode', 'batch') as mode, progress.state, progress.complete, progress.failed,

@@ -1,5 +1,5 @@
--- Does the search still find better points? The mean loss and the best loss so far of each iteration.
--- psql -f sql/queries/convergence.sql, or with -v study=NAME for one study.
+-- Does the search still find better points? The query shows the mean loss and the best loss so far of each iteration.
+-- psql -f sql/queries/convergence.sql covers all studies. The option -v study=NAME selects one study.
 \if :{?study} \else \set study '' \endif
 select study, iteration, complete as trials, round(mean_loss::numeric, 4) as mean_loss,
   round(iteration_best::numeric, 4) as iteration_best, round(best_loss::numeric, 4) as best_so_far

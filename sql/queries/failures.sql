@@ -1,6 +1,6 @@
--- What went wrong? All attempts without a result, the latest first, with the first 60 characters of the last line of
--- the error.
--- psql -f sql/queries/failures.sql, or with -v study=NAME for one study.
+-- What went wrong? The query shows all attempts without a result, the latest first. For each attempt, the query shows
+-- the first 60 characters of the last line of the error.
+-- psql -f sql/queries/failures.sql covers all studies. The option -v study=NAME selects one study.
 \if :{?study} \else \set study '' \endif
 select study, trial, number as attempt, outcome, worker, date_trunc('second', ended_at) as ended_at,
   left(regexp_replace(rtrim(error, E'\n'), '^.*\n', ''), 60) as error

@@ -1,6 +1,7 @@
--- Which part of the space is good? For the best quarter of each study's trials: the range of each number, and the
--- number of trials with each choice. The last column shows the range of all trials.
--- psql -f sql/queries/good_region.sql, or with -v study=NAME for one study.
+-- Which part of the space is good? The query uses the best quarter of each study's trials. For the best trials, the
+-- query shows the range of each number, and counts the trials with each choice. The last column shows the range of
+-- all trials.
+-- psql -f sql/queries/good_region.sql covers all studies. The option -v study=NAME selects one study.
 \if :{?study} \else \set study '' \endif
 with placed as (
   select study, trial, ntile(4) over (partition by study order by rank) = 1 as is_good

@@ -1,7 +1,7 @@
--- How soon was the best nearly found? The regret is the difference between the best loss so far and the study's best
--- loss. The query shows the number of complete trials until the regret was at most a tenth and a hundredth of the first
--- trial's regret, and until it was 0.
--- psql -f sql/queries/how_soon.sql, or with -v study=NAME for one study.
+-- How soon did the search nearly reach its best loss? The regret is the difference between the best loss so far and
+-- the study's best loss. The query counts the complete trials until the regret fell to a tenth of the first trial's
+-- regret. The query also counts the trials until the regret fell to a hundredth of that regret, and to 0.
+-- psql -f sql/queries/how_soon.sql covers all studies. The option -v study=NAME selects one study.
 \if :{?study} \else \set study '' \endif
 select study, count(*) as complete, round(first_regret::numeric, 4) as first_regret,
   min(place) filter (where simple_regret <= first_regret / 10) as trials_to_a_tenth,

@@ -1,5 +1,6 @@
--- Which trials waited longest for a worker? The ten trials that waited longest. A released trial waits again.
--- psql -f sql/queries/longest_waits.sql, or with -v study=NAME for one study.
+-- Which trials waited longest for a worker? The query shows the ten trials that waited longest. A released trial
+-- waits again.
+-- psql -f sql/queries/longest_waits.sql covers all studies. The option -v study=NAME selects one study.
 \if :{?study} \else \set study '' \endif
 select study, trial, iteration, state, attempts, round(queue_seconds::numeric, 2) as queue_seconds,
   round(claimed_seconds::numeric, 2) as claimed_seconds, round(training_seconds::numeric, 2) as training_seconds

@@ -1,7 +1,8 @@
--- How long do proposals take? The seconds for fitting the surrogate and for proposing each iteration, and their share
--- of the iteration's time. The search would gain this share from an optimizer that takes no time. fitted_to is the
--- number of trials that the surrogate was fitted to; it is null for random points and for forests.
--- psql -f sql/queries/proposal_cost.sql, or with -v study=NAME for one study.
+-- How long do proposals take? For each iteration, the query shows the seconds for fitting the surrogate and for
+-- proposing the points. The query also shows these seconds as a share of the iteration's duration. An optimizer that
+-- takes no time would save this share of the iteration's duration. The column fitted_to is the number of trials that
+-- the surrogate was fitted to. The column fitted_to is null for random points and for forests.
+-- psql -f sql/queries/proposal_cost.sql covers all studies. The option -v study=NAME selects one study.
 \if :{?study} \else \set study '' \endif
 select study, number as iteration, size as trials, surrogate ->> 'estimator' as surrogate,
   coalesce(surrogate ->> 'known', surrogate ->> 'observations')::int as fitted_to,

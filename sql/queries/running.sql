@@ -1,6 +1,7 @@
--- Which trials are in training, with which worker, and since when? A negative number of seconds means that the lease
--- has expired. The manager takes the trial back after it has observed this for the length of a lease.
--- psql -f sql/queries/running.sql, or with -v study=NAME for one study.
+-- Which trials are in training, with which worker, and since when? A negative value of lease_seconds means that the
+-- lease has expired. The manager takes a trial back after it has observed the expired lease for the length of one
+-- lease.
+-- psql -f sql/queries/running.sql covers all studies. The option -v study=NAME selects one study.
 \if :{?study} \else \set study '' \endif
 select study, number as trial, worker, attempts as attempt,
   round(extract(epoch from ledger.clock() - claimed_at), 1) as held_seconds,

@@ -1,6 +1,8 @@
--- Which parameters make training slow? The rank correlation of each number with the seconds of training, and the
--- fastest and the slowest part of each parameter. A part is a category, or a fifth of a number's range (0 to 4).
--- psql -f sql/queries/slow_parameters.sql, or with -v study=NAME for one study.
+-- Which parameters make training slow? For each numeric parameter, the query shows the rank correlation with the
+-- seconds of training. For each parameter, the query shows the part of its range with the fastest training, and the
+-- part with the slowest training. The parts of a numeric parameter are the fifths 0 to 4 of its range. The parts of a
+-- categorical parameter are its choices.
+-- psql -f sql/queries/slow_parameters.sql covers all studies. The option -v study=NAME selects one study.
 \if :{?study} \else \set study '' \endif
 with ranked as materialized (
   select parameters.study, parameters.parameter, parameters.kind, trained.seconds,

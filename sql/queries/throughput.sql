@@ -1,5 +1,6 @@
--- How many trials end in each hour? The numbers of ended attempts by hour, with the best loss so far.
--- psql -f sql/queries/throughput.sql, or with -v study=NAME for one study.
+-- How many trials end in each hour? The query shows the number of attempts that ended in each hour, and the best loss
+-- so far.
+-- psql -f sql/queries/throughput.sql covers all studies. The option -v study=NAME selects one study.
 \if :{?study} \else \set study '' \endif
 select study, hour, complete, failed, workers, round(training_seconds::numeric, 1) as training_seconds,
   round(min(best_loss) over (partition by study order by hour)::numeric, 4) as best_so_far

@@ -1,8 +1,9 @@
--- How did the workers spend their time? The shares of their time for a study: in training, holding a trial without
--- training (loading the objective, statements, trials claimed in advance), and idle. Most idle time passes while the
--- manager proposes trials, or while the slowest trial of an iteration is in training. proposing_seconds is the
--- manager's time.
--- psql -f sql/queries/where_time_went.sql, or with -v study=NAME for one study.
+-- How did the workers spend their time? For each study, the query divides the time of the workers into training,
+-- holding a trial without training, and idle time. A worker holds a trial without training while it loads the
+-- objective or sends statements, or if it claimed the trial in advance. Most idle time passes while the manager
+-- proposes trials, or while the slowest trial of an iteration is in training. The column proposing_seconds is the
+-- time that the manager spent on proposals.
+-- psql -f sql/queries/where_time_went.sql covers all studies. The option -v study=NAME selects one study.
 \if :{?study} \else \set study '' \endif
 select progress.study, round(extract(epoch from progress.elapsed), 1) as elapsed_seconds,
   round(proposed.seconds::numeric, 1) as proposing_seconds, work.workers,
@@ -19,7 +20,7 @@ cross join lateral (
   select count(*) as workers, sum(present_seconds) as present, sum(busy_seconds) as busy,
     sum(training_seconds) as training
   from ledger.utilisation
-  -- a worker that never announced itself has no present time to compare with
+  -- The present time of a worker is unknown if the worker never announced itself.
   where utilisation.study = progress.study and present_seconds is not null) as work
 where :'study' in (progress.study, '')
 order by progress.study;

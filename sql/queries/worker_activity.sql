@@ -1,5 +1,6 @@
--- How busy was each worker? busy_percent is the share of a worker's present time in which it held a trial.
--- psql -f sql/queries/worker_activity.sql, or with -v study=NAME for one study.
+-- How busy was each worker? The column busy_percent is the share of a worker's present time in which the worker held
+-- a trial.
+-- psql -f sql/queries/worker_activity.sql covers all studies. The option -v study=NAME selects one study.
 \if :{?study} \else \set study '' \endif
 select utilisation.study, utilisation.worker, workers.host,
   case when workers.stopped_at is not null then 'left' when workers.alive then 'here'

@@ -1,5 +1,6 @@
--- What did a worker do? Its attempts in order, with their outcomes, and the seconds of holding and of training.
--- psql -f sql/queries/worker_history.sql, or with -v worker=NAME for one worker, or with -v study=NAME for one study.
+-- What did a worker do? The query shows the attempts of each worker in order, with their outcomes. The query also
+-- shows the seconds for which the worker held the trial, and the seconds of training.
+-- psql -f sql/queries/worker_history.sql shows all attempts. Add -v worker=NAME or -v study=NAME to select attempts.
 \if :{?worker} \else \set worker '' \endif
 \if :{?study} \else \set study '' \endif
 select worker, date_trunc('second', claimed_at) as claimed_at, study, trial, number as attempt,

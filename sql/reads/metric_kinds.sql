@@ -1,4 +1,5 @@
--- The names in the metrics of a study's trials, each with the JSON types of its values except null.
+-- The names of the metrics of a study's trials. For each name, the query lists the JSON types of the values, except
+-- null.
 select key, coalesce(array_agg(distinct jsonb_typeof(value)) filter (where value <> 'null'), '{}')
 from ledger.trials
 cross join lateral jsonb_each(metrics)

@@ -1,6 +1,6 @@
--- How a study stands at one moment. The rate is that of the latest trials; it begins no earlier than the oldest worker that
--- is alive, since a pause of hours would lower it for long. Of the losses only improvements of the best loss are read, which
--- are few.
+-- The status of a study at one moment. The query computes the rate of ended trials from the latest trials. The rate
+-- ignores the time before the start of the oldest live worker, because a pause of hours would lower the rate for a
+-- long time. The query returns only the losses that improve the best loss so far, because such losses are few.
 with moment as materialized (select ledger.clock() as now),
 study as materialized (select * from ledger.studies where id = :study),
 trial as materialized (
@@ -70,7 +70,7 @@ select
    from (
      select trial, number, worker, outcome, ended_at, right(error, 1000) as error
      from ledger.attempts
-     -- for a study without failures, this would read all its attempts
+     -- Without this condition, the query would read all attempts of a study that has no failures.
      where (select failures + lost > 0 from counted)
        and study_id = :study and outcome in ('failed', 'timeout', 'lost')
      order by ended_at desc limit :failures) as attempt) as failures_seen

@@ -1,4 +1,5 @@
--- All attempts, without their claims, which only their holders know. An attempt without an outcome has not ended.
+-- All attempts. The view does not show the claims, because only the holder of a claim may know the claim. An attempt
+-- without an outcome has not ended.
 create or replace view ledger.attempts as
 select
   attempt.study_id,

@@ -1,6 +1,8 @@
--- All complete trials with their ranks within their studies, the lowest loss first. Of equal losses, the earlier trial
--- comes first. Imported trials are included, because proposals depend on them too; the column source marks them.
--- In all views, windows are partitioned by the study's name, so a query for one study reads only that study.
+-- All complete trials, ranked by their loss within their study. If two trials have equal losses, the earlier trial
+-- comes first. The view includes imported trials, because proposals depend on them too. The column source marks
+-- imported trials.
+-- In all views, window functions are partitioned by the study's name. Therefore a query for one study reads only that
+-- study.
 create or replace view ledger.best_trials as
 select
   study.name as study,

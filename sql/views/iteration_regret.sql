@@ -23,7 +23,7 @@ from (
       study.name as study,
       trial.iteration,
       count(*) as complete,
-      -- the sum of finite doubles can exceed the range of a double
+      -- The sum of finite doubles can exceed the range of a double.
       avg(trial.loss::numeric)::float8 as mean_loss,
       min(trial.loss) as iteration_best
     from ledger.trial

@@ -1,5 +1,5 @@
--- Every manager that holds a study, without its claim. It is alive where its lease has not ended and its session, where that
--- is known, goes on.
+-- Every manager that holds a study, without its claim. A manager is alive while its lease is valid, unless its
+-- session has ended.
 create or replace view ledger.managers as
 select
   manager.study_id,

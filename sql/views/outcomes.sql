@@ -1,4 +1,4 @@
--- The numbers of attempts with each outcome; one row for each study and outcome.
+-- The number of attempts with each outcome, in one row for each study and outcome.
 create or replace view ledger.outcomes as
 select
   study.name as study,

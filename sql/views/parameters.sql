@@ -1,4 +1,4 @@
--- The parameters and losses of all trials; one row for each trial and parameter.
+-- The parameters and losses of all trials, with one row for each trial and parameter.
 create or replace view ledger.parameters as
 select
   study.name as study,
@@ -11,11 +11,11 @@ select
   chosen.number,
   chosen.value #>> '{}' as text,
   case
-    -- a category has no bounds
+    -- A categorical parameter has no bounds.
     when (chosen.number between chosen.low::float8 and chosen.high::float8) is not true then null
     when chosen.prior = 'log-uniform'
     then (ln(chosen.number) - ln(chosen.low::float8)) / nullif(ln(chosen.high::float8) - ln(chosen.low::float8), 0)
-    -- in the type numeric, which does not underflow
+    -- The type numeric does not underflow, unlike a double.
     else round((chosen.value::numeric - chosen.low) / (chosen.high - chosen.low), 17)::float8
   end as position
 from ledger.trial
@@ -30,7 +30,7 @@ cross join lateral (
     trial.params -> (dimension ->> 'name') as value,
     ledger.number(trial.params -> (dimension ->> 'name')) as number
   from jsonb_array_elements(study.spec -> 'space') as dimension
-  -- stops the planner from joining studies with their dimensions before it joins the trials
+  -- This clause stops the planner from joining studies with their dimensions before it joins the trials.
   offset 0) as chosen;
 
 comment on view ledger.parameters is

@@ -1,5 +1,6 @@
--- One row for each study: its progress and its best loss. The budget is a number of proposed trials. A round in which every
--- trial failed is replaced by the next round of its iteration, and does not count.
+-- One row for each study, with its progress and its best loss. The budget is the number of trials to propose. If
+-- every trial of a round fails, the next round of the iteration replaces that round. The trials of a replaced round
+-- do not count.
 create or replace view ledger.progress as
 select
   study.name as study,

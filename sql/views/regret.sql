@@ -7,7 +7,7 @@ select
   loss,
   best_loss,
   study_best,
-  -- the difference of two finite doubles can exceed the range of a double
+  -- The difference of two finite doubles can exceed the range of a double.
   case when best_loss / 2 - study_best / 2 < 8.9e307 then best_loss - study_best else 'infinity' end as simple_regret,
   case when loss / 2 - study_best / 2 < 8.9e307 then loss - study_best else 'infinity' end as instantaneous_regret
 from (

@@ -1,5 +1,6 @@
--- The use of each trial's time: in the queue, held by a worker, and of that, in training. A released trial is in the
--- queue again. The time before its first claim is known only for trials that were proposed with their iteration.
+-- For each trial, the view shows the time in the queue, the time with a worker, and the time in training. The time in
+-- training is a part of the time with a worker. A released trial is in the queue again. The start time of a trial is
+-- lost when the trial returns to the queue, unless the first round of an iteration proposed the trial.
 create or replace view ledger.trial_times as
 select
   study,
@@ -23,7 +24,7 @@ from (
     times.began_at,
     trial.finished_at as ended_at,
     greatest(coalesce(trial.finished_at, ledger.clock()) - times.began_at, interval '0') as age,
-    -- a late result can end its attempt after the trial has ended, or while another worker holds the trial
+    -- A late result can end its attempt after the trial has ended, or while another worker holds the trial.
     (select coalesce(sum(upper(span) - lower(span)), interval '0')
      from unnest(work.held * tstzmultirange(tstzrange(null, trial.finished_at))) as span) as held,
     work.training_seconds

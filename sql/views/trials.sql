@@ -1,5 +1,5 @@
--- All trials in all states, without their claims, which only their holders know.
--- The seconds are those of the attempt that completed the trial.
+-- All trials. The view does not show the claims, because only the holder of a claim may know the claim. The column
+-- seconds is the training time of the attempt that completed the trial.
 create or replace view ledger.trials as
 select
   trial.study_id,
@@ -13,7 +13,7 @@ select
   trial.state,
   trial.loss,
   trial.metrics,
-  -- a subquery costs nothing if the column is not selected
+  -- PostgreSQL runs this subquery only if a query selects the column.
   (select max(attempt.seconds)
    from ledger.attempt
    where attempt.study_id = trial.study_id and attempt.trial = trial.number and attempt.outcome = 'complete') as seconds,

@@ -1,7 +1,8 @@
--- The utilisation of each worker for each study. A worker is busy while it holds at least one trial, from the claim to
--- the end of the attempt. Its present time begins with its start, or with the study's creation if that is later. It
--- ends when the worker stops or the study ends. If the worker has not stopped, it ends now if the worker has reported
--- within 30 seconds or has an open attempt, and otherwise with the last report.
+-- The utilisation of each worker for each study. A worker is busy while it holds at least one trial, from the claim
+-- to the end of the attempt. The present time of a worker begins when the worker has started and the study has been
+-- created. The present time ends when the worker stops or the study ends. A worker that has not stopped counts as
+-- present until now if it has announced itself within 30 seconds, or if it has an open attempt. Otherwise, the worker
+-- counts as present until its last report.
 create or replace view ledger.utilisation as
 select
   study,
@@ -32,7 +33,7 @@ from (
       coalesce(sum(attempt.seconds), 0) as training_seconds,
       bool_or(attempt.outcome is null) as is_under_way,
       max(attempt.ended_at) filter (where attempt.outcome <> 'lost') as last_heard_at,
-      -- a range must not end before it begins, even if the clock was set back
+      -- A range must not end before it begins, even if the clock was set back.
       range_agg(tstzrange(
         attempt.claimed_at, greatest(attempt.claimed_at, coalesce(attempt.ended_at, ledger.clock())))) as held
     from ledger.attempt

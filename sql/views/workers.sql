@@ -1,5 +1,6 @@
--- All workers, present and past. A worker is alive if it has not stopped and has reported within 30 seconds, or if it
--- holds a claim whose lease has not expired. The columns study and trial name the trial that it holds now.
+-- All workers, including those that have stopped. A worker that has not stopped is alive if it has announced itself
+-- within 30 seconds. Every worker is alive while it holds a claim whose lease has not ended. The columns study and
+-- trial name the trial that the worker holds now.
 create or replace view ledger.workers as
 select
   worker.name,
@@ -15,7 +16,8 @@ select
   worker.versions
 from ledger.worker
 left join (
-  -- of several trials, the one whose lease expires last; of equal leases, the lowest number
+  -- If a worker holds several trials, the view shows the trial whose lease ends last. If several leases end at the same
+  -- time, the view shows the lowest number.
   select distinct on (trial.worker) trial.worker, study.name as study, trial.number as trial, trial.lease_until
   from ledger.trial
   join ledger.study on study.id = trial.study_id

@@ -36,7 +36,7 @@ def table(plan: Plan, soaked: Soaked, *, workers: int, command: str) -> str:
     hit = Counter(fault.kind for fault in soaked.faults if fault.hit)
     lines = [
         f"The study had {soaked.counts['trials']} trials (objective `{plan.model}`, surrogate `{plan.base_estimator}`)."
-        f" It ran on {workers} workers, with faults for {soaked.seconds:.0f} s:",
+        f" The study ran on {workers} workers, with faults for {soaked.seconds:.0f} s:",
         "",
         "```text",
         command,
@@ -55,6 +55,6 @@ def table(plan: Plan, soaked: Soaked, *, workers: int, command: str) -> str:
         "|---|---:|",
         *(f"| {what} | {count} |" for what, count in broken(plan, soaked).items()),
         "",
-        f"Processes that exited without being asked, and were replaced: {len(soaked.left)}.",
+        f"Number of replaced processes that exited without a request: {len(soaked.left)}.",
     ]
     return "\n".join(lines) + "\n"

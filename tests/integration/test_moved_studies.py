@@ -211,7 +211,7 @@ REFUSED = [
     # errors that only the database detects
     (
         _set("trials", 3, "params", value={"x": 0.5}),
-        "study s cannot be imported, since the database refuses it (duplicate key value",
+        "study s cannot be imported, because the database refuses it (duplicate key value",
     ),
     (_set("trials", 0, "error", value="\0"), "since the database refuses it ("),
 ]

@@ -109,7 +109,7 @@ def test_an_idle_transaction_without_a_snapshot_is_a_warning_alone(url, db, chec
         pid = other.info.backend_pid
     assert (code, error) == (0, "")
     assert lines[0].startswith(f"warning: session {pid} (")
-    assert "is in a transaction since" in lines[0]
+    assert "has been in a transaction since" in lines[0]
     assert lines[0].isprintable()
     assert " is healthy: " in lines[1]
 
@@ -123,7 +123,7 @@ def test_a_transaction_that_wrote_and_idles_is_named(url, db, connection, check)
         code, lines, _ = check("--older-than", "0")
         other.rollback()
     assert code == 1
-    assert "holds a snapshot since" in lines[0]
+    assert "has held a snapshot since" in lines[0]
 
 
 def test_a_role_that_may_not_see_other_sessions_is_told_so(url, server, db, connection, check):
