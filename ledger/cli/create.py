@@ -19,10 +19,10 @@ from ledger.study.file import assemble
 @study_options
 @settings_options
 def create(file: Path | None, options: dict[str, Any], settings: Settings) -> None:
-    """Record a study without starting it, so that no trial is proposed yet.
+    """Record a study, but do not start it.
 
-    Before it starts, points can be enqueued and finished trials imported. `ledger resume NAME` starts it; so do
-    `ledger run` and `ledger manager` with the same settings.
+    Before the study starts, the user can enqueue points and import finished trials. `ledger resume NAME` starts the
+    study. `ledger run` and `ledger manager` with the same settings also start the study.
     """
     from ledger.manager.registration import record
 

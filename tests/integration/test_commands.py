@@ -261,7 +261,7 @@ def test_a_retry_says_how_a_study_that_has_ended_goes_on(there, db, connection):
     assert tell(db, row, 0, 0.25, 0.25) == "told"
     assert finish(db, row, "complete", None) == "finished"
     out = there("trial", "retry", "svm-1", "0")[1]
-    assert "it runs again: `ledger resume svm-1` goes on with it" in out
+    assert "study svm-1 runs again: `ledger resume svm-1` continues it" in out
 
 
 def test_workers_are_listed_with_their_trials_and_states(there, connection, advance):
@@ -349,7 +349,8 @@ def test_optuna_is_let_in_and_shut_out_and_told_where_the_ledger_is(there, url, 
         assert "run `ledger optuna enable`" in error
     for again in ("", ", as before"):
         assert there("optuna", "enable")[1] == (
-            f"Optuna can read this ledger{again}: `ledger dashboard` shows it, and `ledger optuna url` is its storage\n"
+            f"Optuna can read this ledger{again}: `ledger dashboard` shows the ledger, and `ledger optuna url` prints"
+            " its URL\n"
         )
     code, out, _ = there("optuna", "status")
     assert (code, out) == (0, "Optuna can read this ledger, with optuna 5.0 and optuna-dashboard 0.21\n")
@@ -365,7 +366,7 @@ def test_optuna_is_let_in_and_shut_out_and_told_where_the_ledger_is(there, url, 
     assert (code, "options=-csearch_path%3Doptuna" in out) == (0, True)
     assert f":{password}@" not in out
     assert "password" not in out
-    assert error == "ledger: the URL is printed without its password: set it in PGPASSWORD or ~/.pgpass\n"
+    assert error == "ledger: the URL is printed without its password: set the password in PGPASSWORD or ~/.pgpass\n"
     for again in (" any more", ", as before"):
         assert there("optuna", "disable")[1] == f"Optuna cannot read this ledger{again}\n"
 

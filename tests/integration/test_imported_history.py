@@ -228,7 +228,7 @@ def test_an_optuna_studys_finished_trials_are_imported(
     assert code == 0, error
     assert out.splitlines()[0] == "3 finished trials are in study s as trial 0 to 2"
     assert ("maximises, so each loss is the negative" in out) == maximises
-    assert out.splitlines()[-1] == "1 trials that are not complete are passed by"
+    assert out.splitlines()[-1] == "1 trials are skipped, because they are not complete"
     assert [line.split(": ")[2].split(",")[0] for line in error.splitlines()] == [
         "the parameters are those of trial 1 of Optuna's study " + name,
         "parameter 'x'",
