@@ -45,7 +45,8 @@ def png(section: Section) -> bytes:
     except ChromeNotFoundError:
         raise LedgerError(
             "a PNG needs Chromium or Chrome, and neither is installed: install one of them, for example by"
-            " `apt-get install chromium`, or set BROWSER_PATH; `ledger report NAME --output report.html` needs no browser"
+            " `apt-get install chromium`, or set BROWSER_PATH; `ledger report NAME --output report.html` needs no"
+            " browser"
         ) from None
     except (BrowserFailedError, BrowserClosedError) as error:
         raise LedgerError(

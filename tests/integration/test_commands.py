@@ -387,7 +387,7 @@ def test_a_schema_optuna_of_somebody_else_is_refused_and_stays(there, connection
 def test_what_is_missing_for_optuna_is_named(there, tmp_path, monkeypatch):
     there("optuna", "enable")
     for found, said in (
-        ("4.9.0", "optuna 4.9.0 is not supported, 5.0 is: pip install 'optuna==5.0.*'"),
+        ("4.9.0", "the supported version of optuna is 5.0, not 4.9.0: pip install 'optuna==5.0.*'"),
         (None, "optuna is not installed: pip install 'trial-ledger[dashboard]'"),
     ):
         monkeypatch.setattr("ledger.optuna.connect._installed_version", lambda _package, found=found: found)

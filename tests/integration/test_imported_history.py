@@ -182,7 +182,7 @@ def test_csv_is_imported_whole_or_refused_in_one_line(run, db, url, monkeypatch,
     code, _, error = run("import", "csv", "old.csv", "--into", "s", "--ignore-extra")
     assert (code, error) == (
         2,
-        "ledger: old.csv:2: the parameters are those of trial 0 of study s, which is complete; correct it, or use"
+        "ledger: old.csv:2: the parameters are those of trial 0 of study s, which is complete; correct the row, or use"
         " --skip-unusable\n",
     )
     # the csv export of a study is a history for another study
@@ -256,7 +256,7 @@ def test_what_cannot_be_read_of_optuna_is_refused_in_one_line(run, db, url, optu
             1,
             "other.db cannot be read as an Optuna storage: file is not a data",
         ),
-        ("nonsense", "low", 2, "the storage's URL cannot be parsed: write it as in sqlite:///optuna.db"),
+        ("nonsense", "low", 2, "the storage's URL cannot be parsed: write a URL such as sqlite:///optuna.db"),
         # a database without Optuna's tables; the import must not create them
         (f"sqlite:///{tmp_path}/empty.db", "low", 1, "cannot be read as an Optuna storage"),
         ("postgresql://me:secret@127.0.0.1:1/x", "low", 1, "me:***@127.0.0.1:1/x cannot be read as an Optuna storage"),
