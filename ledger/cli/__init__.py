@@ -87,7 +87,7 @@ def main() -> NoReturn:
 
     The exit code is 0 for success, 1 for failure and 2 for wrong usage. An error message is one line.
     """
-    # `docker stop` and `kill` send SIGTERM. This handler makes SIGTERM end a command like Ctrl-C, with all cleanup.
+    # `docker stop` and `kill` send SIGTERM. Here, SIGTERM ends a command as Ctrl-C does, with all cleanup.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         program.main(prog_name="ledger", standalone_mode=False)
@@ -102,13 +102,13 @@ def main() -> NoReturn:
     except LedgerError as error:
         _end(str(error), error.exit_code)
     except (click.Abort, KeyboardInterrupt):
-        # If SIGINT interrupts an exec() of text, such as an import, CPython later ends the process by SIGINT. Another
-        # exec() prevents this.
+        # If SIGINT interrupts an exec() of text, such as an import, CPython later ends the process by SIGINT. The
+        # empty exec() prevents this end.
         exec("")  # noqa: S102
         _end("stopped; the same command continues from here", 1)
     except BrokenPipeError:
-        # The process that reads the output, such as head, has closed the pipe. Without a standard output, CPython
-        # does not try to flush it at exit.
+        # The process that reads the output, such as head, has closed the pipe. If sys.stdout is None, CPython does not
+        # try to flush the pipe at exit.
         sys.stdout = None
         sys.exit(1)
     except Exception as error:

@@ -1,4 +1,4 @@
-"""The command `ledger study create`."""
+"""The command `ledger study create`, which records a study but does not start it."""
 
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ def create(file: Path | None, options: dict[str, Any], settings: Settings) -> No
     with connected(settings, create=True) as connection:
         if record(connection, asked) is None:
             raise LedgerError(
-                f"study {asked.name} exists already: `ledger study show {asked.name}` shows it; give another --name to"
-                " create another study"
+                f"study {asked.name} exists already: `ledger study show {asked.name}` shows this study; give another"
+                " --name to create a new study"
             )
     click.echo(f"study {asked.name} is recorded, and no trial is proposed yet: `ledger resume {asked.name}` starts it")

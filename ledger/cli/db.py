@@ -76,8 +76,8 @@ def check(older_than: float, as_json: bool, settings: Settings) -> None:
     """Check the schema, and find transactions that prevent the removal of dead rows.
 
     Dead rows that cannot be removed slow down every claim. The command warns about old snapshots of sessions, prepared
-    transactions and replication slots. It also warns about sessions that are idle in a transaction. The exit code is 1
-    if dead rows cannot be removed, or if the schema is not up to date.
+    transactions and replication slots. The command also warns about sessions that are idle in a transaction. The exit
+    code is 1 if dead rows cannot be removed, or if the schema is not up to date.
     """
     from ledger.database import health, migration
     from ledger.database.connection import engine, place
@@ -171,8 +171,8 @@ def pg_restore(arguments: tuple[str, ...], settings: Settings) -> None:
 def _server_program(name: str, settings: Settings) -> str:
     """Return the path of a PostgreSQL program that is not older than the server.
 
-    The program of the embedded server has the server's version. For another server, the program on the PATH comes
-    first.
+    The program of the embedded server has the server's version. For another server, the function prefers a
+    program on the PATH.
     """
     elsewhere = None if settings.database_url is None else shutil.which(name)
     return elsewhere or str(embedded.program(name))
@@ -180,7 +180,7 @@ def _server_program(name: str, settings: Settings) -> str:
 
 def _run(command: list[str], url: str) -> int:
     """Run a program on the database, and return its exit code."""
-    # The environment passes the password, because every user of this machine can read a command line.
+    # The program gets the password in its environment, because every user of this machine can read a command line.
     return subprocess.run(command, env={**os.environ, **_variables(url)}, check=False).returncode
 
 

@@ -54,7 +54,7 @@ def plain(value: Any) -> Any:
 
 def _default(value: Any) -> Any:
     if is_dataclass(value):
-        # The function asdict would copy nested values.
+        # This code does not use asdict, because asdict copies nested values.
         return {field.name: getattr(value, field.name) for field in fields(value)}
     converted = plain(value)
     if converted is value:

@@ -50,9 +50,9 @@ def export(name: str, format_: str, output: Path | None, settings: Settings) -> 
     from ledger.export.files import whole_file, write_files
 
     if format_ == "files" and output is None:
-        raise UsageError("--format files writes into a folder: name it with --output")
+        raise UsageError("--format files writes into a folder: name the folder with --output")
     if format_ == "optuna" and output is None:
-        raise UsageError("--format optuna writes a file: name it with --output, as in --output study.db")
+        raise UsageError("--format optuna writes a file: name the file with --output, as in --output study.db")
     if format_ == "parquet":
         _check_parquet(output)
     with connected(settings) as connection:
@@ -90,6 +90,6 @@ def _check_parquet(output: Path | None) -> None:
     from importlib.util import find_spec
 
     if output is None:
-        raise UsageError("--format parquet writes a binary file: name it with --output")
+        raise UsageError("--format parquet writes a binary file: name the file with --output")
     if find_spec("pyarrow") is None:
         raise UsageError("--format parquet needs pyarrow, which is not installed: pip install 'trial-ledger[parquet]'")

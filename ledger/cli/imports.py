@@ -1,4 +1,4 @@
-"""The command `import`, which imports a whole study from another ledger or finished trials into a study."""
+"""The command `import`, which imports a whole study of another ledger, or adds finished trials to a study."""
 
 from typing import Any
 
@@ -144,7 +144,7 @@ def optuna(url: str, study: str, into: str, skip_unusable: bool, settings: Setti
 def _say(study: str, first: int, history: Any) -> None:
     number = len(history.finished)
     last = "" if number == 1 else f" to {first + number - 1}"
-    click.echo(f"{number} finished trials are in study {study} as trial {first}{last}")
+    click.echo(f"{number} finished trials are imported into study {study} as trial {first}{last}")
     for reason in history.left_out[:SHOWN]:
         click.echo(f"left out: {reason}", err=True)
     if len(history.left_out) > SHOWN:

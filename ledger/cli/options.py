@@ -16,12 +16,12 @@ from ledger.settings import Settings
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-# A command ends after so many seconds without the database. A service is a command that may run for hours.
+# A command ends after this number of seconds without the database. A service is a command that may run for hours.
 COMMAND_GIVES_UP_AFTER, SERVICE_GIVES_UP_AFTER = Settings.give_up_after, 3600.0
 
 
 class Text(StringParamType):
-    """A parameter type that accepts only valid UTF-8, because PostgreSQL needs it.
+    """A parameter type that accepts only valid UTF-8, because PostgreSQL refuses any other text.
 
     A shell can pass any bytes as an argument.
     """
@@ -101,7 +101,7 @@ def _settings_options(command: F, give_up_after: float) -> F:
         type=click.Choice(["text", "json"]),
         default=Settings.log_format,
         show_default=True,
-        help="Format of log lines. People read text, and programs read json.",
+        help="Format of log lines. The format text is for people, and json is for programs.",
     )
     @click.option(
         "--log-level",
@@ -170,7 +170,7 @@ def allow_option(command: F) -> F:
         show_envvar=True,
         metavar="PACKAGE",
         help="Allow objectives from this package or module. The option may be repeated. No package is allowed by"
-        " default, because other users of the database can write studies that name any code.",
+        " default, because other users of the database can write studies that run any code.",
     )(command)
 
 

@@ -42,9 +42,10 @@ NAMES = ("convergence", "parallel", "parameters", "dependence", "importance", "t
 def report(name: str, output: Path, format_: str, plot: str | None, settings: Settings) -> None:
     """Write a study's plots and trials as one HTML page that works without a network.
 
-    The page plots the losses by trial, parallel coordinates, and each parameter against the loss. It also plots the
-    surrogate's partial dependence and importance of each parameter, and the workers' attempts over time. A table lists
-    the trials. The page also contains the best parameters and the study's spec. The study may be running.
+    The page plots the losses by trial, parallel coordinates, and each parameter against the loss. Two sections show the
+    partial dependence and the importance of each parameter, as the surrogate estimates them. A timeline shows the
+    attempts of the workers, and a table lists the trials. The page also contains the best parameters and the study's
+    spec. The study may be running.
     """
     from ledger.database import studies, transfer
     from ledger.export.files import check_folder, whole_file

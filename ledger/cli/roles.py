@@ -29,7 +29,7 @@ _ROLES = {
 
 
 def with_way_out(error: NotPermitted) -> LedgerError:
-    """Return the error with the role that the running command needs, or with the way to get the privileges."""
+    """Return the error with advice about the role or the privileges that the running command needs."""
     names: list[str] = []
     context: click.Context | None = click.get_current_context()
     while context is not None and context.parent is not None:

@@ -73,9 +73,9 @@ def run(
 def manager(file: Path | None, options: dict[str, Any], wait: bool, settings: Settings) -> None:
     """Run only the manager of a study, without workers.
 
-    The manager asks the optimizer for points and inserts them as trials. Then it waits for the workers' losses, and
-    tells the losses to the optimizer. The manager repeats this until the budget is used. The command `ledger worker`
-    starts a worker, on any machine. The exit code is 0 if the study is complete.
+    The manager asks the optimizer for points and inserts them as trials. The manager then waits for the workers'
+    losses, and tells the losses to the optimizer. The manager repeats this until the budget is used. The
+    command `ledger worker` starts a worker, on any machine. The exit code is 0 if the study is complete.
     """
     with without_pandas():
         from ledger import search
@@ -119,7 +119,7 @@ def resume(
 ) -> None:
     """Continue a paused, killed or failed study, or extend a study.
 
-    The user restores no state, because the ledger contains all state of the study.
+    The user has no state to restore, because the ledger contains all state of the study.
     """
     with without_pandas():
         from ledger import search

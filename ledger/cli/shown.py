@@ -1,4 +1,4 @@
-"""Shows a running search by a live view or log lines, and then prints its outcome."""
+"""Shows a running search in a live view or in log lines, and then prints the outcome."""
 
 import sys
 from collections.abc import Collection
@@ -13,7 +13,7 @@ from ledger.terminal.live import LiveView, can_draw
 
 
 class Shown(Listener):
-    """Shows a search on standard error, by the live view on a terminal and else by log lines."""
+    """Shows a search on standard error, in a live view on a terminal and otherwise in log lines."""
 
     def __init__(self, settings: Settings) -> None:
         self._statement_seconds = settings.statement_timeout
@@ -23,7 +23,7 @@ class Shown(Listener):
 
     @property
     def worker_options(self) -> list[str]:
-        """Command-line options for the log of the workers. With a live view, workers log no lines below warnings."""
+        """Command-line options for the log of the workers. With a live view, workers log only warnings and errors."""
         log_format, level = self._log
         return ["--log-format", log_format, "--log-level", "warning" if self._is_drawn else level]
 

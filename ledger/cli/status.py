@@ -33,7 +33,7 @@ from ledger.settings import Settings
 def status(name: str, watch: bool, as_json: bool, settings: Settings) -> None:
     """Show the progress, best loss, workers and failures of a study.
 
-    With --watch, the command ends when the study ends. Its exit code is 0 if the study is complete, and 1 otherwise.
+    With --watch, the command ends when the study ends. The exit code is 0 if the study is complete, and 1 otherwise.
     All times come from the clock of the database server.
     """
     from ledger.database import status, studies

@@ -95,7 +95,7 @@ def _type(field: FieldInfo) -> click.ParamType[Any]:
     one_of = next((constraint for constraint in field.metadata if isinstance(constraint, OneOf)), None)
     if one_of is not None:
         return _Choice(one_of)
-    # pydantic uses another class for each kind of limit.
+    # pydantic has a separate class for each kind of limit.
     limits = {
         name: getattr(constraint, limit)
         for limit, name in (("ge", "min"), ("le", "max"))

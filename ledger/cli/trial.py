@@ -132,9 +132,9 @@ def enqueue(name: str, values: tuple[str, ...], file: tuple[str, bytes] | None, 
     """Add trials with points that the user chooses. Workers claim these trials before proposed trials.
 
     An example is `ledger trial enqueue NAME C=1.0 gamma=0.01`. The point needs a value for every parameter of the
-    study's space. The new trials join the last iteration if that iteration has not ended. Otherwise they form another
-    iteration, and a study that has ended runs again. Enqueued trials use no budget. The command enqueues all of the
-    trials or none.
+    study's space. The new trials join the last iteration if that iteration has not ended. Otherwise the new trials form
+    another iteration, and a study that has ended runs again. Enqueued trials use no budget. The command enqueues all of
+    the trials or none.
     """
     from ledger.database import studies, trials
     from ledger.study.points import read_lines, read_pairs
@@ -162,8 +162,8 @@ def retry(name: str, numbers: tuple[int, ...], settings: Settings) -> None:
     """Retry failed or cancelled trials.
 
     A trial that has ended never changes. The command therefore creates a new trial with the same parameters. The new
-    trials join the last iteration if that iteration has not ended. Otherwise they form another iteration, and a study
-    that has ended runs again. The command retries all of the trials or none.
+    trials join the last iteration if that iteration has not ended. Otherwise the new trials form another iteration, and
+    a study that has ended runs again. The command retries all of the trials or none.
     """
     from ledger.database import studies, trials
 

@@ -31,7 +31,7 @@ from ledger.settings import Settings
     show_envvar=True,
     type=STUDY,
     metavar="NAME",
-    help="Study with the trials to claim. The study may be created later. Default: every running study.",
+    help="Study from which the worker claims trials. The study may be created later. Default: every running study.",
 )
 @click.option("--max-trials", type=click.IntRange(min=1), metavar="N", help="Stop after N attempts.")
 @click.option(
@@ -131,7 +131,7 @@ def list_(as_json: bool, settings: Settings) -> None:
         document.write([{**document.pick(row, *names), "versions": row.versions} for row, _seconds in rows])
         return
     if not rows:
-        click.echo("no worker has started yet: `ledger worker` starts one")
+        click.echo("no worker has started yet: `ledger worker` starts a worker")
         return
     table.show(
         ("WORKER", "HOST", "STATE", "TRAINS", "LAST SEEN"),

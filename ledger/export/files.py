@@ -1,4 +1,4 @@
-"""Export of a study as two small JSON files per trial, like a shared folder of a manager and its workers."""
+"""Export of a study as two small JSON files per trial, as in a shared folder of a manager and its workers."""
 
 import json
 import os
@@ -18,7 +18,7 @@ from ledger.errors import LedgerError, UsageError
 def write_files(connection: Connection, study: StudyRow, folder: Path) -> int:
     """Write ``hyperparams_<iteration>_<i>.json`` per trial, and ``results_<iteration>_<i>.json`` per complete trial.
 
-    `i` is the number of the trial within its iteration, from 0. The function returns the number of files.
+    `i` is the number of the trial within its iteration, counted from 0. The function returns the number of files.
 
     Raises
     ------

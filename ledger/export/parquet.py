@@ -56,7 +56,7 @@ def write_parquet(connection: Connection, study: StudyRow, output: BinaryIO) -> 
     Raises
     ------
     LedgerError
-        During the export, a worker recorded a metric's value of another type.
+        During the export, a worker recorded a value of another type for a metric.
     """
     space = Space.from_json(study.spec["space"])
     columns = [_Column(name, type_) for name, type_ in _FIRST.items()]
@@ -81,7 +81,7 @@ def _same(value: Any) -> Any:
 
 @dataclass(frozen=True)
 class _Column:
-    """A column, which contains a field of each trial, or one value of the trial's field `source`."""
+    """A column of the file. The column contains one field of each trial, or one key of the trial's field `source`."""
 
     name: str
     type: pa.DataType

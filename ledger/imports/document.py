@@ -98,7 +98,8 @@ def read(place: str, content: bytes) -> Document:
     Raises
     ------
     UsageError
-        The file is no export, has another version, or is damaged. The message is one line with the place.
+        The file is no export, has another version, or is damaged. The message is one line that names the
+        place.
     LedgerError
         This version of the ledger cannot read the study's spec.
     """
@@ -110,7 +111,8 @@ def read(place: str, content: bytes) -> Document:
         else:
             way_out = WRITE_IT
         raise UsageError(
-            f"{place}:{error.lineno}: not JSON at column {error.colno} ({error.msg}), so no complete export: {way_out}"
+            f"{place}:{error.lineno}: not JSON at column {error.colno} ({error.msg}), so this is no complete export:"
+            f" {way_out}"
         ) from None
     except (ValueError, RecursionError) as error:
         raise UsageError(f"{place}: not a json export ({one_line(str(error))}): {WRITE_IT}") from None
@@ -142,7 +144,7 @@ def import_study(connection: Connection, document: Document, name: str | None) -
     Parameters
     ----------
     name : str or None
-        Name of the new study. None keeps the name in the document.
+        Name of the new study. If `name` is None, the study keeps the name in the document.
 
     Raises
     ------

@@ -25,7 +25,8 @@ class Row:
     place : str
         Place of the trial in the source, such as "old.csv:3".
     read : callable
-        Function that returns the trial's point of the space with its loss. It raises UsageError if the trial is wrong.
+        Function that returns the trial's point of the space with its loss. The function raises UsageError if the trial
+        is wrong.
     """
 
     place: str
@@ -50,14 +51,15 @@ def gather(
     place : str
         Name of the source, for messages.
     recorded : mapping
-        The points that the study already has. Each key of a point maps to a description of the trial with this point.
+        The points that the study already has. The mapping contains a description of the trial for the key of each
+        point.
     skip_unusable : bool
         Whether to leave out unusable rows, instead of refusing all rows.
 
     Raises
     ------
     UsageError
-        A row is unusable, because it is outside the space or has the point of another trial. Or no row is usable.
+        A row is outside the space or repeats the point of another trial, or no row is usable.
     """
     history = History()
     taken = dict(recorded)

@@ -33,7 +33,7 @@ def read_rows(place: str, content: bytes, loss: str, space: Space, *, ignore_ext
     Raises
     ------
     UsageError
-        The file is no csv file of finished trials. The message is one line with the place.
+        The file is no csv file of finished trials. The message is one line that names the place.
     """
     try:
         text = content.decode("utf-8-sig")

@@ -62,7 +62,7 @@ def url(database_url: str) -> str:
     user = f"{quote(given.pop('user'), safe='')}@" if "user" in given else ""
     database = quote(given.pop("dbname", ""), safe="")
     where = ""
-    # The query part of the URL contains several hosts, or the folder of a socket.
+    # If there are several hosts, or the folder of a socket instead of a host, the URL contains them in its query part.
     if not set(given.get("host", "/")) & set("/,"):
         host = given.pop("host")
         where = f"[{host}]" if ":" in host else quote(host, safe="")

@@ -9,7 +9,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
 
-READ_ONLY = "Optuna only reads this ledger: `ledger study` and `ledger trial` change it"
+READ_ONLY = "Optuna only reads this ledger: `ledger study` and `ledger trial` change the ledger"
 
 Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
@@ -31,7 +31,9 @@ def server(storage: "BaseStorage", host: str, port: int) -> Server:
     Parameters
     ----------
     storage : optuna.storages.BaseStorage
+        The storage that the dashboard shows.
     host : str
+        Address on which the server listens.
     port : int
         Port of the server. The value 0 selects any free port.
 

@@ -1,4 +1,4 @@
-"""Export of a study as an Optuna storage. The storage is an SQLite file, and Optuna can continue the study in it."""
+"""Export of a study as an Optuna storage. The storage is an SQLite file, with which Optuna can continue the study."""
 
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -27,7 +27,9 @@ _STATES = {
 
 
 def write_optuna(connection: Connection, study: StudyRow, path: Path) -> None:
-    """Write a study through Optuna's API into a new storage. Optuna reads the same study from it as from the ledger.
+    """Write a study through Optuna's API into a new storage.
+
+    Optuna reads the same study from the new storage as from the ledger.
 
     Parameters
     ----------

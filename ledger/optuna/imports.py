@@ -24,7 +24,7 @@ class OptunaStudy:
     ----------
     name : str
     maximises : bool
-        Whether the study maximises its values. If it does, a loss is the negative of a value.
+        Whether the study maximises its values. If the study maximises, a loss is the negative of a value.
     trials : list of optuna.trial.FrozenTrial
         The complete trials.
     others : int
@@ -90,7 +90,7 @@ def load(url: str, name: str) -> OptunaStudy:
         if len(study.directions) > 1:
             raise UsageError(
                 f"Optuna's study {name} has {len(study.directions)} objectives, but a study of the ledger has one loss:"
-                " export it as csv with one column to minimise, and import the csv file"
+                " export the study as csv with one column to minimise, and import the csv file"
             )
         trials = study.get_trials(deepcopy=False)
     except (SQLAlchemyError, ImportError, RuntimeError, optuna.exceptions.OptunaError) as error:

@@ -10,8 +10,8 @@ from ledger.objectives import metrics
 from ledger.proposals import Dependence, Importance, Surrogate, proposal_input
 from ledger.study.spec import StudySpec
 
-# Largest number of trials that the plots and the table show one by one. A phone can draw this number at once. In a
-# larger study, half of the shown trials are the best trials.
+# Largest number of trials that the plots and the table show one by one. A phone can draw this number of trials
+# at once. In a larger study, half of the shown trials are the best trials.
 SHOWN = 2_000
 # Largest absolute loss for which a surrogate is drawn. The largest float is 1.8e308.
 LARGEST = 1e300
@@ -32,8 +32,9 @@ class Content:
     best : row or None
         The complete trial with the lowest loss. If several trials have this loss, the earliest one counts.
     shown : list of rows
-        The trials to show, in the order of their numbers. A small study shows all trials. In a study with more than
-        `SHOWN` trials, half of the shown trials are the best trials, and the other half are evenly spaced.
+        The trials to show, in the order of their numbers. The report of a small study shows all trials. If a study has
+        more than `SHOWN` trials, half of the shown trials are the best trials. The other half is a regular sample of
+        the remaining trials.
 
     Raises
     ------
@@ -80,7 +81,7 @@ class Content:
 
     @property
     def metric(self) -> str:
-        """The metric from which the loss of a built-in model is computed. A user's function may also report it."""
+        """The metric from which the loss of a built-in model is computed. A user's function may report it, too."""
         return self.study.objective.metric or metrics.DEFAULT
 
     @property

@@ -12,7 +12,7 @@ from ledger.report import theme
 from ledger.report.section import Section
 from ledger.text import one_line
 
-# Number of image pixels per pixel of the layout. More pixels suit print and displays of high resolution.
+# Number of image pixels per pixel of the layout. Print and high-resolution displays need more than one image pixel.
 SCALE = 2
 COLUMNS = 3
 
@@ -36,7 +36,7 @@ def png(section: Section) -> bytes:
         margin={"l": left, "r": 24, "t": 100, "b": 20},
     )
     try:
-        # The browser would load MathJax over the network, so it is switched off. Kaleido has its own plotly.js.
+        # The browser would load MathJax over the network, so MathJax is off. plotly.js is in the installed package.
         image: bytes = kaleido.calc_fig_sync(
             figure.to_dict(),
             opts={"format": "png", "width": width, "height": height, "scale": SCALE},

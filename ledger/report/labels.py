@@ -13,7 +13,7 @@ def number(value: float, digits: int = 5) -> str:
 
 
 def value(value: Any) -> str:
-    """Return a parameter's value as text. A float is rounded, and a value that is no text becomes JSON."""
+    """Return a parameter's value as text. A text is unchanged, a float is rounded, and any other value becomes JSON."""
     return value if isinstance(value, str) else number(value) if isinstance(value, float) else json.dumps(value)
 
 

@@ -93,7 +93,7 @@ def _tiles(content: Content) -> list[tuple[str, str, str]]:
             f"{study.budget:,} trials",
             f"{study.batch_size:,} kept in flight"
             if content.is_steady
-            else f"{told:,} iterations told, of {study.batch_size:,} trials each",
+            else f"{told:,} iterations told, with {study.batch_size:,} trials each",
         ),
         ("Elapsed", _duration(end - ledger.study.created_at), f"since {_moment(ledger.study.created_at)}"),
     ]
@@ -169,7 +169,7 @@ def _metrics(content: Content) -> list[str]:
 
 
 def _row(names: Sequence[str], metrics: Sequence[str], trial: TrialRow) -> list[tuple[str, float | None]]:
-    """Return a trial's cells as pairs of a text and a number. The table sorts by the number, which may be None."""
+    """Return a trial's cells as pairs of a text and a number. The number is None in a cell of text."""
     cells: list[Any] = [trial.number, trial.iteration, trial.state, trial.loss]
     cells += [trial.params.get(name) for name in names]
     cells += [(trial.metrics or {}).get(name) for name in metrics]

@@ -29,7 +29,7 @@ def dependence(content: Content) -> Section:
     ]
     caption = (
         f"Each plot shows the loss that {_surrogate_name(content)} expects for each value of one parameter, averaged"
-        " over all other parameters. The interval around the expected loss has two standard deviations"
+        " over all other parameters. The interval around the expected loss extends two standard deviations"
         f"{' between the trees' if content.surrogate.estimator != 'GP' else ''} in each direction. The dotted line"
         " marks the best trial. A flat curve means that the parameter alone changes the loss little."
     )
@@ -37,9 +37,9 @@ def dependence(content: Content) -> Section:
 
 
 def importance(content: Content) -> Section:
-    """Return a plot of the share of the loss's variance that each parameter explains.
+    """Return a plot of the importance of each parameter.
 
-    The surrogate gives these shares.
+    The importance is the parameter's share of the variance of the loss that the surrogate predicts.
     """
     title = "Importance of the parameters"
     if content.surrogate is None:

@@ -177,9 +177,9 @@ def _failed_trace(positions: list[Any], failed: Sequence[TrialRow], complete: Se
 
 
 def _best_so_far(content: Content) -> tuple[list[int], list[float]]:
-    """Return the numbers of the trials that lower the best loss, and the best losses.
+    """Return the numbers of the trials that lower the best loss, and the best loss after each of these trials.
 
-    The lists also contain the last complete trial.
+    Both lists also contain the last complete trial.
     """
     numbers: list[int] = []
     losses: list[float] = []
@@ -192,10 +192,9 @@ def _best_so_far(content: Content) -> tuple[list[int], list[float]]:
 
 
 def _iteration_means(content: Content) -> list[tuple[float, float, int]]:
-    """Return three numbers for each told iteration.
+    """Return the position, the mean loss and the number of each told iteration.
 
-    The first number is the mean number of the iteration's trials. The second number is the mean loss. The third number
-    is the number of the iteration.
+    The position is the mean of the numbers of the iteration's trials.
     """
     middles = {
         number: float(np.mean([trial.number for trial in trials]))
@@ -227,6 +226,6 @@ def _sample_note(content: Content) -> str:
     if len(content.shown) == len(content.ledger.trials):
         return ""
     return (
-        f" The plot shows {len(content.shown):,} of {len(content.ledger.trials):,} trials: the {SHOWN // 2:,} best"
-        " trials, and other trials at even distances."
+        f" The plot shows {len(content.shown):,} of {len(content.ledger.trials):,} trials, which are the"
+        f" {SHOWN // 2:,} best trials and a regular sample of the other trials."
     )

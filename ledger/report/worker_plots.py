@@ -83,7 +83,7 @@ def _bars(rows: Sequence[Sequence[AttemptRow]], now: datetime, gap: float) -> li
             orientation="h",
             width=0.72,
             name=outcome,
-            # An outline in the bar's own colour makes a bar visible that is narrower than a pixel.
+            # A bar can be narrower than a pixel. An outline in the bar's own colour keeps such a bar visible.
             marker={
                 "color": OUTCOMES[outcome],
                 "line": {"width": 1, "color": OUTCOMES[outcome] if is_crowded else "rgba(0,0,0,0.45)"},

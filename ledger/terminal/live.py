@@ -23,10 +23,11 @@ if TYPE_CHECKING:
 _log = logging.getLogger("ledger.terminal")
 
 INTERVAL = 1.0
-# Largest share of the time in which the view reads the database. A larger share could slow down the search.
+# Largest share of its time that the view spends on reads from the database. A larger share could slow down the search.
 SHARE = 0.05
-# The view reads this number of bytes of the workers' output at once, and waits for these seconds between two writes.
+# Largest number of bytes that the view reads from the workers' output at once.
 _CHUNK = 65_536
+# Seconds between two writes of the workers' output to the terminal.
 _WRITE_INTERVAL = 0.05
 # Seconds that a view waits for its threads when it ends.
 _STOP_SECONDS = 1.0
@@ -68,7 +69,7 @@ def follow(read: Callable[[], Status], wait: Callable[[float], object]) -> Itera
     read : callable
         Function that returns the status.
     wait : callable
-        Function that waits for a number of seconds. If it returns a true value, the iteration ends.
+        Function that waits for a number of seconds. A true return value ends the iteration.
     """
     while True:
         began = time.monotonic()
@@ -79,7 +80,7 @@ def follow(read: Callable[[], Status], wait: Callable[[float], object]) -> Itera
 
 
 def pause(took: float) -> float:
-    """Return the seconds to wait after a reading that took `took` seconds."""
+    """Return the number of seconds to wait after a read of `took` seconds."""
     return max(INTERVAL, took / SHARE)
 
 
@@ -173,9 +174,10 @@ class LiveView:
         except (DBAPIError, psycopg.Error, Unreachable) as error:
             self._close()
             ago = int(time.monotonic() - self._read_at)
-            return f"as of {ago} s ago, because the database does not answer: {reason(getattr(error, 'orig', error))}"
+            why = reason(getattr(error, "orig", error))
+            return f"this status is {ago} s old, because the database does not answer: {why}"
         except LedgerError:
-            # A user has deleted the study, and its manager reports this.
+            # A user has deleted the study. The manager of the study reports the deletion.
             self._ended.set()
         self._read_at = time.monotonic()
         return ""

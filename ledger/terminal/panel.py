@@ -100,7 +100,7 @@ class StatusPanel:
         if not status.workers:
             return [
                 Text(),
-                _cut(Text(f"no worker runs yet: `ledger worker --study {status.name}` starts one", "yellow")),
+                _cut(Text(f"no worker runs yet: `ledger worker --study {status.name}` starts a worker", "yellow")),
             ]
         # Workers that train come first, and the longest training is at the top.
         ordered = sorted(

@@ -62,9 +62,9 @@ def run(monkeypatch, capfd, tmp_path) -> Iterator[Run]:
         (["run", "none.toml"], "none.toml: No such file or directory"),
         (["worker", "--max-trials", "0"], "'--max-trials'"),
         (["export", "s", "--format", "xml"], "'xml' is not one of"),
-        (["export", "s", "--format", "files"], "name it with --output"),
+        (["export", "s", "--format", "files"], "name the folder with --output"),
         (["study", "list", "--database-url", "postgres:/me:secret@host"], "the database URL cannot be parsed"),
-        (["export", "s", "--format", "parquet"], "name it with --output"),
+        (["export", "s", "--format", "parquet"], "name the file with --output"),
         (["report", "s"], "Missing option '--output'"),
         (["report", "s", "--output", "r.png", "--format", "png"], "--plot names the one plot"),
         (["report", "s", "--output", "none/r.html"], "none is not a folder: make it first"),
@@ -265,7 +265,7 @@ def test_a_retry_says_how_a_study_that_has_ended_goes_on(there, db, connection):
 
 
 def test_workers_are_listed_with_their_trials_and_states(there, connection, advance):
-    assert there("worker", "list")[1] == "no worker has started yet: `ledger worker` starts one\n"
+    assert there("worker", "list")[1] == "no worker has started yet: `ledger worker` starts a worker\n"
     for name in ("idle", "trains", "left", "lost"):
         protocol.announce(connection, name, "host", 7, {})
     protocol.announce(connection, "left", "host", 7, {}, stopped=True)
@@ -400,7 +400,7 @@ def test_what_is_missing_for_optuna_is_named(there, tmp_path, monkeypatch):
 
 def test_a_study_is_exported_for_optuna(there, tmp_path):
     code, _, error = there("export", "svm-1", "--format", "optuna")
-    assert (code, "name it with --output, as in --output study.db" in error) == (2, True)
+    assert (code, "name the file with --output, as in --output study.db" in error) == (2, True)
     assert there("export", "svm-1", "--format", "optuna", "--output", "study.db") == (0, "", "")
     code, _, error = there("export", "svm-1", "--format", "optuna", "--output", "study.db")
     assert (code, error.count("\n")) == (2, 1)

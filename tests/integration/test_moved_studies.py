@@ -280,7 +280,7 @@ def there_again(there: Connection, document: Any) -> Connection:
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"", "export.json:1: not JSON at column 1 (Expecting value), so no complete export: write an export by"),
+        (b"", "export.json:1: not JSON at column 1 (Expecting value), so this is no complete export: write an"),
         (b'{"format":\n "trial', "export.json:2: not JSON at column 2"),
         (b"\xff", "export.json: not a json export"),
         (b"[" * 100_000, "export.json: not a json export"),
