@@ -227,7 +227,7 @@ def test_an_optuna_studys_finished_trials_are_imported(
     code, out, error = run("import", "optuna", optunas, name, "--into", "s", "--skip-unusable")
     assert code == 0, error
     assert out.splitlines()[0] == "3 finished trials are imported into study s as trial 0 to 2"
-    assert ("maximises, so each loss is the negative" in out) == maximises
+    assert ("maximises, so each imported loss is the negative" in out) == maximises
     assert out.splitlines()[-1] == "1 trials are skipped, because they are not complete"
     assert [line.split(": ")[2].split(",")[0] for line in error.splitlines()] == [
         "the parameters are those of trial 1 of Optuna's study " + name,

@@ -57,7 +57,7 @@ def test_the_losses_column_is_named_and_others_are_passed_by():
         (HEADER + "1,rbf,0.5\nmuch,rbf,0.5\n", "old.csv:3: parameter 'C': \"much\" is not a number in [0.001, 1000.0]"),
         (
             HEADER + "\n5000,rbf,0.5\n",
-            "old.csv:3: parameter 'C': 5000.0 is not in [0.001, 1000.0]; correct it, or use",
+            "old.csv:3: parameter 'C': 5000.0 is not in [0.001, 1000.0]; correct the row, or use",
         ),
         (HEADER + "nan,rbf,0.5\n", "old.csv:2: parameter 'C': NaN is not in [0.001, 1000.0]"),
         (HEADER + "1,poly,0.5\n", "old.csv:2: parameter 'kernel': \"poly\" is not one of"),

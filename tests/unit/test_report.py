@@ -135,7 +135,7 @@ def test_the_surrogate_is_shown_with_its_uncertainty_and_importance():
 def test_forests_are_named(estimator):
     section = dependence(Content(snapshot(estimator=estimator)))
     assert "forest" in section.caption
-    assert "between its trees" in section.caption
+    assert "between the trees" in section.caption
 
 
 def test_a_study_without_a_surrogate_gives_the_reason():
