@@ -102,8 +102,8 @@ def main() -> NoReturn:
     except LedgerError as error:
         _end(str(error), error.exit_code)
     except (click.Abort, KeyboardInterrupt):
-        # If SIGINT interrupts an exec() of text, such as an import, CPython later ends the process by SIGINT. The
-        # empty exec() prevents this end.
+        # If SIGINT interrupts an exec() of text, such as an import, CPython later ends the process by SIGINT. An
+        # empty exec() makes CPython forget the signal.
         exec("")  # noqa: S102
         _end("stopped; the same command continues from here", 1)
     except BrokenPipeError:

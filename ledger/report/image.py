@@ -36,7 +36,7 @@ def png(section: Section) -> bytes:
         margin={"l": left, "r": 24, "t": 100, "b": 20},
     )
     try:
-        # The browser would load MathJax over the network, so MathJax is off. plotly.js is in the installed package.
+        # The browser would load MathJax over the network, so MathJax is off. The installed package contains plotly.js.
         image: bytes = kaleido.calc_fig_sync(
             figure.to_dict(),
             opts={"format": "png", "width": width, "height": height, "scale": SCALE},
