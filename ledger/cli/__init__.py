@@ -1,4 +1,4 @@
-"""The program `ledger`. A command's module is imported when the command is asked for, and no earlier."""
+"""The program `ledger`, which imports the module of a command only when the user calls that command."""
 
 import signal
 import sys
@@ -12,27 +12,33 @@ from ledger import __version__
 from ledger.errors import LedgerError
 from ledger.text import one_line
 
-# Of a message: it may quote what somebody wrote, and never fills the screen with it.
+# Number of characters after which an error message is cut. A message can quote a user's text of any length.
 _LONGEST = 1_500
 
-# Each command's place, and what the program's own help says of it without a look at that place.
+# Import path and short help of each command. The help of `ledger` shows the short help without importing the command.
 COMMANDS = {
-    "run": ("ledger.cli.search:run", "Run a study on this machine: database, workers and manager."),
-    "manager": ("ledger.cli.search:manager", "Manage a study whose workers are started elsewhere."),
-    "resume": ("ledger.cli.search:resume", "Continue a study that was paused, killed or failed, or extend it."),
-    "status": ("ledger.cli.status:status", "Show how a study stands: progress, best loss, workers, failures."),
-    "worker": ("ledger.cli.worker:worker", "Claim trials, train, and write their losses back."),
-    "study": ("ledger.cli.study:study", "Look at studies and steer them."),
-    "trial": ("ledger.cli.trial:trial", "Look at trials, enqueue, retry and cancel them."),
+    "run": ("ledger.cli.search:run", "Run a study with its database, workers and manager on this machine."),
+    "manager": ("ledger.cli.search:manager", "Run only the manager of a study, without workers."),
+    "resume": ("ledger.cli.search:resume", "Continue a paused, killed or failed study, or extend a study."),
+    "status": ("ledger.cli.status:status", "Show the progress, best loss, workers and failures of a study."),
+    "worker": ("ledger.cli.worker:worker", "Claim trials, train models, and record the losses."),
+    "study": ("ledger.cli.study:study", "Show and control studies."),
+    "trial": ("ledger.cli.trial:trial", "Show, enqueue, retry and cancel trials."),
     "query": ("ledger.cli.query:query", "Run a named query of sql/queries, as `ledger db psql -f` does."),
     "verify": ("ledger.cli.verify:verify", "Check the records of a study, and recompute its proposals."),
-    "export": ("ledger.cli.export:export", "Write a study's trials."),
-    "report": ("ledger.cli.report:report", "Write a study's plots and trials as one page that needs no network."),
-    "import": ("ledger.cli.imports:import_", "Bring in a study from another ledger, or finished trials."),
-    "optuna": ("ledger.cli.optuna:optuna", "Let Optuna, its plots and its dashboard read the ledger."),
-    "dashboard": ("ledger.cli.dashboard:dashboard", "Show the ledger in Optuna's dashboard, until Ctrl-C."),
+    "export": ("ledger.cli.export:export", "Write a study's trials in their present state."),
+    "report": (
+        "ledger.cli.report:report",
+        "Write a study's plots and trials as one HTML page that works without a network.",
+    ),
+    "import": ("ledger.cli.imports:import_", "Import a study from another ledger, or import finished trials."),
+    "optuna": ("ledger.cli.optuna:optuna", "Allow Optuna and its dashboard to read the ledger."),
+    "dashboard": ("ledger.cli.dashboard:dashboard", "Show the ledger in Optuna's dashboard until Ctrl-C."),
     "db": ("ledger.cli.db:db", "Upgrade, check and access the database."),
-    "completion": ("ledger.cli.completion:completion", "Print the script that completes commands in a shell."),
+    "completion": (
+        "ledger.cli.completion:completion",
+        "Print the shell script that completes the commands of `ledger`.",
+    ),
 }
 
 
@@ -49,7 +55,7 @@ class _Program(click.Group):
         return command
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        """Complete the commands from what is said of them here, without loading them."""
+        """Complete the names of commands from `COMMANDS`, without importing the commands."""
         return [
             CompletionItem(name, help=summary)
             for name, (_place, summary) in COMMANDS.items()
@@ -73,12 +79,15 @@ Examples:
 )
 @click.version_option(__version__, prog_name="ledger")
 def program() -> None:
-    """Bayesian hyper-parameter search whose whole state is a PostgreSQL database."""
+    """Bayesian hyper-parameter search that keeps all its state in a PostgreSQL database."""
 
 
 def main() -> NoReturn:
-    """Run the program and exit: 0 for success, 1 for failure, 2 for bad usage; a mistake is told in one line."""
-    # so that `docker stop` and `kill` end a command as Ctrl-C does, with everything put away
+    """Run the program and exit.
+
+    The exit code is 0 for success, 1 for failure and 2 for wrong usage. An error message is one line.
+    """
+    # `docker stop` and `kill` send SIGTERM. Here, SIGTERM ends a command as Ctrl-C does, with all cleanup.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         program.main(prog_name="ledger", standalone_mode=False)
@@ -93,11 +102,13 @@ def main() -> NoReturn:
     except LedgerError as error:
         _end(str(error), error.exit_code)
     except (click.Abort, KeyboardInterrupt):
-        # CPython ends by the signal itself where that came within exec() of text, as imports do it; the next forgets it
+        # If SIGINT interrupts an exec() of text, such as an import, CPython later ends the process by SIGINT. An
+        # empty exec() makes CPython forget the signal.
         exec("")  # noqa: S102
-        _end("stopped; the same command goes on from here", 1)
+        _end("stopped; the same command continues from here", 1)
     except BrokenPipeError:
-        # the reader, such as head, has seen enough; nothing is left to flush to
+        # The process that reads the output, such as head, has closed the pipe. If sys.stdout is None, CPython does not
+        # try to flush the pipe at exit.
         sys.stdout = None
         sys.exit(1)
     except Exception as error:
@@ -107,14 +118,14 @@ def main() -> NoReturn:
 
 
 def _end_if_database(error: Exception) -> None:
-    """End in one line where it was the database that failed; SQLAlchemy wraps psycopg's errors."""
+    """Exit with a message of one line if the database failed. SQLAlchemy wraps the errors of psycopg."""
     import psycopg
 
     original = getattr(error, "orig", error)
     if isinstance(original, psycopg.errors.UndefinedFunction | psycopg.errors.UndefinedTable):
-        _end(f"the schema is not what this version needs ({original}): `ledger db check` says what is wrong", 1)
+        _end(f"this version needs another schema ({original}): `ledger db check` names the problem", 1)
     if isinstance(original, psycopg.OperationalError):
-        _end(f"the database failed: {original}; the same command goes on once it is back", 1)
+        _end(f"the database failed: {original}; the same command continues when the database is back", 1)
 
 
 def _end(message: str, code: int) -> NoReturn:

@@ -1,4 +1,4 @@
-"""completion: the script by which a shell completes commands, options and names of studies."""
+"""The command `completion`, which prints a script that completes commands, options and names of studies in a shell."""
 
 import sys
 from pathlib import Path
@@ -9,7 +9,7 @@ from click.shell_completion import get_completion_class
 from ledger.cli.options import examples
 
 _VARIABLE = "_LEDGER_COMPLETE"
-# The second name is for machines where `ledger` is another program.
+# On a machine where `ledger` is another program, users call this program `trial-ledger`.
 _NAMES = ("ledger", "trial-ledger")
 
 
@@ -22,10 +22,11 @@ _NAMES = ("ledger", "trial-ledger")
 )
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion(shell: str) -> None:
-    """Print the script that completes commands in a shell.
+    """Print the shell script that completes the commands of `ledger`.
 
-    Load it when the shell starts, as in the examples: bash from ~/.bashrc, zsh from a folder of its fpath, and fish
-    from its own folder. Names of studies are completed if the database answers within a second.
+    The shell loads the script when it starts, as in the examples. bash loads the script from ~/.bashrc, zsh from a
+    folder of its fpath, and fish from its own folder. The shell completes names of studies if the database answers
+    within a second.
     """
     from ledger.cli import program
 

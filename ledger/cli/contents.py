@@ -1,4 +1,4 @@
-"""The content of a file that the command line names."""
+"""Command-line parameter type that reads the content of a file."""
 
 import sys
 from pathlib import Path
@@ -10,10 +10,10 @@ from ledger.text import one_line
 
 
 class Contents(click.ParamType[tuple[str, bytes]]):
-    """The name and the bytes of a file, or of standard input for "-".
+    """A parameter type that gives the name and the bytes of a file, or of standard input for "-".
 
-    They are read once, when the command line is parsed: a command that is repeated after an outage cannot read standard
-    input again.
+    The bytes are read once, when the command line is parsed. A command that starts over after an outage cannot read
+    standard input again.
     """
 
     name = "file"

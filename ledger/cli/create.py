@@ -1,4 +1,4 @@
-"""The command `ledger study create`."""
+"""The command `ledger study create`, which records a study but does not start it."""
 
 from pathlib import Path
 from typing import Any
@@ -19,10 +19,10 @@ from ledger.study.file import assemble
 @study_options
 @settings_options
 def create(file: Path | None, options: dict[str, Any], settings: Settings) -> None:
-    """Record a study without starting it, so that no trial is proposed yet.
+    """Record a study, but do not start it.
 
-    Before it starts, points can be enqueued and finished trials imported. `ledger resume NAME` starts it; so do
-    `ledger run` and `ledger manager` with the same settings.
+    Before the study starts, the user can enqueue points and import finished trials. `ledger resume NAME` starts the
+    study. `ledger run` and `ledger manager` with the same settings also start the study.
     """
     from ledger.manager.registration import record
 
@@ -30,7 +30,7 @@ def create(file: Path | None, options: dict[str, Any], settings: Settings) -> No
     with connected(settings, create=True) as connection:
         if record(connection, asked) is None:
             raise LedgerError(
-                f"study {asked.name} exists already: `ledger study show {asked.name}` shows it; give another --name to"
-                " create another study"
+                f"study {asked.name} exists already: `ledger study show {asked.name}` shows this study; give another"
+                " --name to create a new study"
             )
     click.echo(f"study {asked.name} is recorded, and no trial is proposed yet: `ledger resume {asked.name}` starts it")

@@ -1,4 +1,4 @@
-"""dashboard: optuna-dashboard, which reads the ledger."""
+"""The command `dashboard`, which shows the ledger in optuna-dashboard."""
 
 import click
 
@@ -14,21 +14,22 @@ from ledger.settings import Settings
     type=click.IntRange(0, 65_535),
     default=8080,
     show_default=True,
-    help="Port of the server; 0 for any free port.",
+    help="Port of the server. The value 0 selects any free port.",
 )
 @click.option(
     "--host",
     default="127.0.0.1",
     show_default=True,
     metavar="ADDRESS",
-    help="Address of the server. Everybody who can reach it sees every study, without a password.",
+    help="Address of the server. Everybody who can reach this address sees every study, without a password.",
 )
 @settings_options
 def dashboard(port: int, host: str, settings: Settings) -> None:
-    """Show the ledger in Optuna's dashboard, until Ctrl-C.
+    """Show the ledger in Optuna's dashboard until Ctrl-C.
 
-    The dashboard reads the views of `ledger optuna enable`, also while searches run. It copies and changes nothing, and
-    keeps the embedded server running. It needs the extra: pip install 'trial-ledger[dashboard]'.
+    The dashboard reads the views that `ledger optuna enable` creates, also while searches run. The dashboard copies
+    nothing, changes nothing, and keeps the embedded server running. To install the dashboard, run `pip install
+    'trial-ledger[dashboard]'`.
     """
     from ledger.optuna.connect import check_version, opened
 

@@ -1,4 +1,4 @@
-"""db: upgrade, check and access of the database."""
+"""The commands of `ledger db`, which upgrade, check and access the database."""
 
 import os
 import shutil
@@ -28,7 +28,7 @@ def db() -> None:
 )
 @settings_options
 def upgrade(settings: Settings) -> None:
-    """Upgrade the schema. Several processes can run this at the same time."""
+    """Upgrade the schema. Several processes can run this command at the same time."""
     from ledger.database import migration
     from ledger.database.connection import engine
 
@@ -68,16 +68,16 @@ def current(as_json: bool, settings: Settings) -> None:
     default=300,
     show_default=True,
     metavar="SECONDS",
-    help="Warn about transactions that have been open for longer.",
+    help="Warn about transactions that have been open for longer than this time.",
 )
 @document.json_option
 @settings_options
 def check(older_than: float, as_json: bool, settings: Settings) -> None:
-    """Check the schema, and what keeps dead rows from being removed.
+    """Check the schema, and find transactions that prevent the removal of dead rows.
 
-    Dead rows that cannot be removed slow down every claim. The command warns about sessions, prepared transactions and
-    replication slots with an old snapshot, and about sessions that are idle in a transaction. The exit code is 1 if
-    dead rows cannot be removed, or if the schema is not up to date.
+    Dead rows that cannot be removed slow down every claim. The command warns about old snapshots of sessions, prepared
+    transactions and replication slots. The command also warns about sessions that are idle in a transaction. The exit
+    code is 1 if dead rows cannot be removed, or if the schema is not up to date.
     """
     from ledger.database import health, migration
     from ledger.database.connection import engine, place
@@ -121,7 +121,7 @@ def url(settings: Settings) -> None:
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 @settings_options
 def psql(arguments: tuple[str, ...], settings: Settings) -> None:
-    """Open psql on the ledger. Arguments are passed to psql, as in `ledger db psql -f sql/queries/progress.sql`."""
+    """Open psql on the ledger. The arguments are passed to psql, as in `ledger db psql -f sql/queries/progress.sql`."""
     program = shutil.which("psql") or str(embedded.program("psql"))
     with database(settings) as url:
         code = _run([program, *arguments], url)
@@ -136,9 +136,10 @@ def psql(arguments: tuple[str, ...], settings: Settings) -> None:
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 @settings_options
 def pg_dump(arguments: tuple[str, ...], settings: Settings) -> None:
-    """Run pg_dump on the ledger. Arguments are passed to it, as in `ledger db pg_dump -n ledger -Fc -f ledger.dump`.
+    """Run pg_dump on the ledger. The command passes its arguments to pg_dump, as in
+    `ledger db pg_dump -n ledger -Fc -f ledger.dump`.
 
-    For the embedded database, pg_dump has the version of its server.
+    For the embedded database, the command runs the pg_dump of the same version as the server.
     """
     with database(settings) as url:
         code = _run([_server_program("pg_dump", settings), *arguments], url)
@@ -153,33 +154,38 @@ def pg_dump(arguments: tuple[str, ...], settings: Settings) -> None:
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 @settings_options
 def pg_restore(arguments: tuple[str, ...], settings: Settings) -> None:
-    """Run pg_restore into a database without a ledger. Arguments are passed to it, as in
+    """Run pg_restore on a database without a ledger. The command passes its arguments to pg_restore, as in
     `ledger db pg_restore --no-owner --no-privileges --exit-on-error ledger.dump`.
 
-    Without an embedded database, an empty one is created. Run `ledger db upgrade` afterwards to set the privileges of
-    each role. For the embedded database, pg_restore has the version of its server.
+    If no embedded database exists, the command creates an empty one. Run `ledger db upgrade` afterwards to set the
+    privileges of each role. For the embedded database, the command runs the pg_restore of the same version as the
+    server.
     """
     with database(settings, create=True, migrate=False) as url:
-        # without the name of a database, pg_restore prints SQL
+        # Without the name of a database, pg_restore prints SQL.
         into = f"--dbname={_variables(url).get('PGDATABASE', '')}"
         code = _run([_server_program("pg_restore", settings), into, *arguments], url)
     sys.exit(code)
 
 
 def _server_program(name: str, settings: Settings) -> str:
-    """Return the path of a program that must not be older than the server. Only the embedded one's version is known."""
+    """Return the path of a PostgreSQL program that is not older than the server.
+
+    The program of the embedded server has the server's version. For another server, the function prefers a
+    program on the PATH.
+    """
     elsewhere = None if settings.database_url is None else shutil.which(name)
     return elsewhere or str(embedded.program(name))
 
 
 def _run(command: list[str], url: str) -> int:
     """Run a program on the database, and return its exit code."""
-    # in the environment, because every user of this machine can read a command line with its password
+    # The program gets the password in its environment, because every user of this machine can read a command line.
     return subprocess.run(command, env={**os.environ, **_variables(url)}, check=False).returncode
 
 
 def _variables(url: str) -> dict[str, str]:
-    """Return the environment variables of libpq for the parameters of a URL."""
+    """Return the parameters of a URL as environment variables of libpq."""
     from psycopg.conninfo import conninfo_to_dict
     from psycopg.pq import Conninfo
 

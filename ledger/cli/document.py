@@ -1,4 +1,7 @@
-"""The option --json: the output of a command as one JSON document. docs/json.md describes its keys."""
+"""The option --json, which prints the output of a command as one JSON document.
+
+docs/json.md describes the keys of each document.
+"""
 
 import json
 import math
@@ -14,24 +17,27 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def json_option(command: F) -> F:
-    """Add --json, passed as `as_json`."""
+    """Add the option --json, and pass its value to the command as `as_json`."""
     return click.option(
-        "--json", "as_json", is_flag=True, help="Print one JSON document for scripts; docs/json.md names its keys."
+        "--json",
+        "as_json",
+        is_flag=True,
+        help="Print one JSON document for scripts. docs/json.md lists the keys of the document.",
     )(command)
 
 
 def write(value: Any) -> None:
-    """Print a value as JSON: rows as objects, times in ISO 8601 with their offset from UTC."""
+    """Print a value as JSON. A row becomes an object. A time becomes an ISO 8601 text with its offset from UTC."""
     click.echo(json.dumps(value, default=_default, indent=2))
 
 
 def pick(row: Any, *names: str) -> dict[str, Any]:
-    """Return some columns of a row."""
+    """Return the columns of a row that have the given names."""
     return {name: getattr(row, name) for name in names}
 
 
 def plain(value: Any) -> Any:
-    """Return a column's value as JSON represents it: a time in ISO 8601, a duration in seconds.
+    """Return the JSON form of a column's value. A time becomes an ISO 8601 text, and a duration becomes seconds.
 
     Examples
     --------
@@ -39,7 +45,7 @@ def plain(value: Any) -> Any:
     (120.0, 'inf', 'text')
     """
     if isinstance(value, Decimal | float):
-        # JSON has no infinity
+        # JSON has no infinite number.
         return float(value) if math.isfinite(value) else str(value)
     if isinstance(value, timedelta):
         return value.total_seconds()
@@ -48,7 +54,7 @@ def plain(value: Any) -> Any:
 
 def _default(value: Any) -> Any:
     if is_dataclass(value):
-        # not asdict, which copies nested values
+        # This code does not use asdict, because asdict copies nested values.
         return {field.name: getattr(value, field.name) for field in fields(value)}
     converted = plain(value)
     if converted is value:

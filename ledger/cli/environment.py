@@ -1,4 +1,4 @@
-"""The log line that names the settings from the environment."""
+"""Logs the settings that a command takes from environment variables."""
 
 import logging
 import os
@@ -14,9 +14,10 @@ _log = logging.getLogger("ledger.command")
 
 
 def log_environment(settings: Settings) -> None:
-    """Log the settings of the current command that come from the environment; nothing if none does.
+    """Log the settings that the current command takes from environment variables, if there are any.
 
-    It makes a variable visible that was left in a shell, such as SEED. A command that starts over logs it once.
+    The log line shows the user a forgotten variable of the shell, such as SEED. A command that starts over does not
+    repeat the log line.
     """
     context = click.get_current_context()
     if __name__ in context.meta:
@@ -28,7 +29,7 @@ def log_environment(settings: Settings) -> None:
             variable = str(parameter.envvar)
             values[variable] = os.environ[variable]
     if "DATABASE_URL" in values:
-        # without its password
+        # The function `place` leaves out the password.
         values["DATABASE_URL"] = place(values["DATABASE_URL"])
     elif settings.database_url is None and os.environ.get("LEDGER_HOME"):
         values["LEDGER_HOME"] = os.environ["LEDGER_HOME"]

@@ -1,4 +1,4 @@
-"""export: a study's trials as a document or as files."""
+"""The command `export`, which writes a study's trials as a document or as files."""
 
 import sys
 from pathlib import Path
@@ -28,18 +28,21 @@ from ledger.text import one_line
     type=click.Choice(["csv", "json", "jsonl", "parquet", "files", "optuna"]),
     default="json",
     show_default=True,
-    help="A table, a document, a trial a line, a table in typed columns, two JSON files a trial, or a storage "
-    "(SQLite) of Optuna's.",
+    help="csv writes a table. json writes one document. jsonl writes one trial per line. parquet writes a table with"
+    " typed columns. files writes two JSON files per trial. optuna writes an SQLite storage of Optuna.",
 )
 @click.option(
     "--output",
     type=click.Path(path_type=Path),
     metavar="PATH",
-    help="A file, or a folder for files. Default: standard output.",
+    help="File to write, or folder for --format files. Default: standard output.",
 )
 @settings_options
 def export(name: str, format_: str, output: Path | None, settings: Settings) -> None:
-    """Write a study's trials: as they are now, streaming, and a file appears whole or not at all."""
+    """Write a study's trials in their present state.
+
+    The command streams the trials. An output file appears only when it is complete.
+    """
     from sqlalchemy.exc import DBAPIError
 
     from ledger.database import studies
@@ -47,9 +50,9 @@ def export(name: str, format_: str, output: Path | None, settings: Settings) -> 
     from ledger.export.files import whole_file, write_files
 
     if format_ == "files" and output is None:
-        raise UsageError("--format files writes into a folder: name it with --output")
+        raise UsageError("--format files writes into a folder: name the folder with --output")
     if format_ == "optuna" and output is None:
-        raise UsageError("--format optuna writes a file: name it with --output, as in --output study.db")
+        raise UsageError("--format optuna writes a file: name the file with --output, as in --output study.db")
     if format_ == "parquet":
         _check_parquet(output)
     with connected(settings) as connection:
@@ -73,10 +76,10 @@ def export(name: str, format_: str, output: Path | None, settings: Settings) -> 
             try:
                 DOCUMENTS[format_](connection, study, sys.stdout)
             except DBAPIError as error:
-                # started over, it would write its first part twice
+                # A second start of the command would write the first part of the output twice.
                 raise LedgerError(
                     f"the output is incomplete, because the database failed ({one_line(str(error.orig))}):"
-                    " start over, or name a file with --output, which appears whole or not at all"
+                    " start over, or use --output, which writes a complete file or none"
                 ) from None
         else:
             with whole_file(output) as file:
@@ -87,6 +90,6 @@ def _check_parquet(output: Path | None) -> None:
     from importlib.util import find_spec
 
     if output is None:
-        raise UsageError("--format parquet writes a binary file: name it with --output")
+        raise UsageError("--format parquet writes a binary file: name the file with --output")
     if find_spec("pyarrow") is None:
         raise UsageError("--format parquet needs pyarrow, which is not installed: pip install 'trial-ledger[parquet]'")

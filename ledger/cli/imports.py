@@ -1,4 +1,4 @@
-"""import: a whole study from another ledger, or finished trials as a study's history."""
+"""The command `import`, which imports a whole study of another ledger, or adds finished trials to a study."""
 
 from typing import Any
 
@@ -10,12 +10,12 @@ from ledger.cli.names import STUDY
 from ledger.cli.options import TEXT, examples, settings_options
 from ledger.settings import Settings
 
-# Reasons that are shown for rows that were left out.
+# Number of rejected rows for which the command shows a reason.
 SHOWN = 5
 
 
 class _Import(click.Group):
-    """A group in which a first word that is no command is a file."""
+    """A command group that takes an unknown first word as the name of a file."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         if args and args[0] not in (*self.commands, *ctx.help_option_names):
@@ -31,22 +31,23 @@ class _Import(click.Group):
     epilog=examples("ledger import study.json", "ledger import study.json --name moved"),
 )
 def import_() -> None:
-    """Bring in a study from another ledger, or finished trials.
+    """Import a study from another ledger, or import finished trials.
 
-    `ledger import FILE` reads what `ledger export NAME --output FILE` wrote, and makes the same study in this ledger:
-    every trial, attempt and iteration, with their times. Where its name is taken, --name gives it another.
+    `ledger import FILE` reads a file that `ledger export NAME --output FILE` has written. The command creates the same
+    study in this ledger, with every trial, attempt and iteration and their times. If this ledger already has a study
+    of the same name, --name gives the new study another name.
     """
 
 
 @import_.command(hidden=True)
 @click.argument("file", type=Contents())
-@click.option("--name", type=TEXT, metavar="NEW", help="The study's name here. Default: as in the file.")
+@click.option("--name", type=TEXT, metavar="NEW", help="New name of the study. Default: the name in the file.")
 @settings_options
 def file(file: tuple[str, bytes], name: str | None, settings: Settings) -> None:
-    """Bring in a whole study, as `ledger export NAME --output FILE` wrote it.
+    """Import a whole study from a file that `ledger export NAME --output FILE` has written.
 
-    What ran there is pending here, and its attempts are released: they count against nothing. All of it is imported, or
-    nothing.
+    A trial that was running becomes pending, and its attempt is released. A released attempt does not count as
+    a failure or as lost. The command imports the whole study or nothing.
     """
 
     from ledger.database import migration
@@ -61,34 +62,36 @@ def file(file: tuple[str, bytes], name: str | None, settings: Settings) -> None:
         migration.check(connection)
         row = import_study(connection, document, name)
     counts = ", ".join(f"{len(getattr(document, kind))} {kind}" for kind in ("iterations", "trials", "attempts"))
-    click.echo(f"study {row.name} is imported, {row.state}: {counts}; `ledger verify {row.name}` recomputes it")
+    click.echo(f"study {row.name} is imported, {row.state}: {counts}; `ledger verify {row.name}` checks the study")
     if not row.has_ended:
-        click.echo(f"`ledger resume {row.name}` goes on with it; stop it where it came from")
+        click.echo(f"`ledger resume {row.name}` continues the study; stop the study in its old ledger")
 
 
-_into = click.option("--into", required=True, type=STUDY, metavar="NAME", help="The study whose history they become.")
+_into = click.option("--into", required=True, type=STUDY, metavar="NAME", help="Study that receives the trials.")
 _skip = click.option(
     "--skip-unusable",
     is_flag=True,
-    help="Leave out, and count, what cannot be used, such as a point outside the space; else all is refused.",
+    help="Skip and count unusable trials, such as a point outside the space. Without this option, one unusable trial"
+    " makes the import fail.",
 )
 
 
 @import_.command(epilog=examples("ledger import csv known.csv --into svm-42-5a83e9 --loss error"))
 @click.argument("file", type=Contents())
 @_into
-@click.option("--loss", type=TEXT, default="loss", show_default=True, metavar="COLUMN", help="The losses' column.")
-@click.option("--ignore-extra", is_flag=True, help="Pass by columns that are neither a parameter nor the loss.")
+@click.option("--loss", type=TEXT, default="loss", show_default=True, metavar="COLUMN", help="Column of the losses.")
+@click.option("--ignore-extra", is_flag=True, help="Ignore columns that are neither a parameter nor the loss.")
 @_skip
 @settings_options
 def csv(
     file: tuple[str, bytes], into: str, loss: str, ignore_extra: bool, skip_unusable: bool, settings: Settings
 ) -> None:
-    """Bring in finished trials from a csv file, a trial a line.
+    """Import finished trials from a CSV file with one trial per line.
 
-    Its header names a column for each parameter of the study (or params_NAME, as in `ledger export --format csv`) and
-    one for the loss, which is minimised. They are evidence for what is proposed, cost nothing of the budget, and are
-    never trained. All of them are imported, or none; - reads standard input.
+    The header names a column for each parameter of the study, and a column for the loss, which is minimised. A
+    parameter's column has the parameter's name, or the name params_NAME as in `ledger export --format csv`. The
+    optimizer learns from the imported trials. The imported trials use no budget, and no worker trains them. The command
+    imports all trials or none. The file name - means standard input.
     """
     from ledger.database import studies
     from ledger.imports.history import import_history
@@ -112,10 +115,11 @@ def csv(
 @_skip
 @settings_options
 def optuna(url: str, study: str, into: str, skip_unusable: bool, settings: Settings) -> None:
-    """Bring in the finished trials of an Optuna study.
+    """Import the finished trials of an Optuna study.
 
-    URL is its storage, as in sqlite:///optuna.db; nothing is written there. Where the study maximises, a loss is the
-    negative of a value. Trials that are not complete are passed by.
+    URL is the storage of the Optuna study, such as sqlite:///optuna.db. The command writes nothing to this storage. If
+    the Optuna study maximises, each imported loss is the negative of Optuna's value. The command skips trials that are
+    not complete.
     """
     from ledger.database import studies
     from ledger.imports.history import import_history
@@ -132,15 +136,15 @@ def optuna(url: str, study: str, into: str, skip_unusable: bool, settings: Setti
         )
     _say(into, first, history)
     if source.maximises:
-        click.echo(f"Optuna's study {study} maximises, so each loss is the negative of its value")
+        click.echo(f"Optuna's study {study} maximises, so each imported loss is the negative of Optuna's value")
     if source.others:
-        click.echo(f"{source.others} trials that are not complete are passed by")
+        click.echo(f"{source.others} trials are skipped, because they are not complete")
 
 
 def _say(study: str, first: int, history: Any) -> None:
     number = len(history.finished)
     last = "" if number == 1 else f" to {first + number - 1}"
-    click.echo(f"{number} finished trials are in study {study} as trial {first}{last}")
+    click.echo(f"{number} finished trials are imported into study {study} as trial {first}{last}")
     for reason in history.left_out[:SHOWN]:
         click.echo(f"left out: {reason}", err=True)
     if len(history.left_out) > SHOWN:

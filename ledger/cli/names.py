@@ -1,4 +1,7 @@
-"""The type of study names on the command line, which a shell completes if the database answers in time."""
+"""Command-line parameter type for names of studies.
+
+A shell completes these names if the database answers in time.
+"""
 
 from collections.abc import Sequence
 from threading import Thread
@@ -10,7 +13,7 @@ from click.shell_completion import CompletionItem
 from ledger.cli.options import Text
 from ledger.settings import Settings
 
-# Seconds after which nothing is completed.
+# Seconds that the completion of a name waits for the database.
 _TIMEOUT = 1.0
 _MOST_NAMES = 100
 
@@ -27,7 +30,7 @@ class StudyName(Text):
         incomplete: str,
     ) -> list[CompletionItem]:
         names: list[str] = []
-        # a daemon thread, because the program must not wait for a database that does not answer
+        # The query runs in a daemon thread, because the program must not wait for a database that does not answer.
         query = Thread(target=lambda: names.extend(_names(ctx.params.get("database_url"), incomplete)), daemon=True)
         query.start()
         query.join(_TIMEOUT)
@@ -38,7 +41,10 @@ STUDY = StudyName()
 
 
 def _names(url: str | None, prefix: str) -> Sequence[str]:
-    """Return the names with this prefix, the latest first; none after an error, since a completion has no messages."""
+    """Return the names of studies with this prefix. The latest study comes first.
+
+    After an error, the function returns no names, because a completion cannot show a message.
+    """
     from ledger import embedded
     from ledger.database.connection import connect
 

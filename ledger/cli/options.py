@@ -1,4 +1,4 @@
-"""Options that several commands share."""
+"""Command-line options that several commands share."""
 
 import math
 import re
@@ -16,13 +16,15 @@ from ledger.settings import Settings
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-
-# Seconds without the database after which a command ends; a service is a command that may work for hours.
+# A command ends after this number of seconds without the database. A service is a command that may run for hours.
 COMMAND_GIVES_UP_AFTER, SERVICE_GIVES_UP_AFTER = Settings.give_up_after, 3600.0
 
 
 class Text(StringParamType):
-    """A text in UTF-8, as PostgreSQL needs it. An argument of a command may be any bytes."""
+    """A parameter type that accepts only valid UTF-8, because PostgreSQL refuses any other text.
+
+    A shell can pass any bytes as an argument.
+    """
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         text = str(value)
@@ -37,12 +39,12 @@ TEXT = Text()
 
 
 def examples(*lines: str) -> str:
-    """Return the end of a command's help, which shows command lines as examples."""
+    """Return the last part of a command's help, which shows examples of command lines."""
     return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
 
 
 class Seconds(click.FloatRange):
-    """A finite number of seconds."""
+    """A parameter type for a finite number of seconds."""
 
     name = "seconds"
 
@@ -54,7 +56,7 @@ class Seconds(click.FloatRange):
 
 
 class Bytes(click.ParamType[int]):
-    """A number of bytes, with K, M, G or T for powers of 1024."""
+    """A parameter type for a number of bytes. The letters K, M, G and T stand for powers of 1024."""
 
     name = "bytes"
 
@@ -64,17 +66,20 @@ class Bytes(click.ParamType[int]):
             self.fail(f"{value!r} is not a number of bytes: write 512M or 4G.", param, ctx)
         factor: int = 1024 ** " KMGT".index(match[2].upper() or " ")
         if int(match[1]) * factor >= 2**63:
-            self.fail(f"{value!r} is more than any machine has.", param, ctx)
+            self.fail(f"{value!r} is more memory than any machine has.", param, ctx)
         return int(match[1]) * factor
 
 
 def settings_options(command: F) -> F:
-    """Add the options of every command, passed as `settings`. The command starts over if its connection fails."""
+    """Add the options that every command has, and pass them to the command as `settings`.
+
+    The command starts over if its connection to the database fails.
+    """
     return _settings_options(command, COMMAND_GIVES_UP_AFTER)
 
 
 def service_options(command: F) -> F:
-    """Do the same as `settings_options`, for a command that waits longer for the database to come back."""
+    """Add the same options as `settings_options`, but let the command wait longer for an unreachable database."""
     return _settings_options(command, SERVICE_GIVES_UP_AFTER)
 
 
@@ -85,8 +90,9 @@ def _settings_options(command: F, give_up_after: float) -> F:
         show_envvar=True,
         type=TEXT,
         metavar="URL",
-        help="URL of the ledger's PostgreSQL. Put a password into the variable or into ~/.pgpass, since other users of"
-        f" the machine see a command line. Default: the embedded server in the folder LEDGER_HOME (./{Settings.home}).",
+        help="URL of the ledger's PostgreSQL database. Put a password into the variable DATABASE_URL or into ~/.pgpass,"
+        " because other users of the machine can read a command line."
+        f" Default: the embedded server in the folder LEDGER_HOME (./{Settings.home}).",
     )
     @click.option(
         "--log-format",
@@ -95,7 +101,7 @@ def _settings_options(command: F, give_up_after: float) -> F:
         type=click.Choice(["text", "json"]),
         default=Settings.log_format,
         show_default=True,
-        help="Format of log lines: text for people, json for programs.",
+        help="Format of log lines. The format text is for people, and json is for programs.",
     )
     @click.option(
         "--log-level",
@@ -104,7 +110,7 @@ def _settings_options(command: F, give_up_after: float) -> F:
         type=click.Choice(["debug", "info", "warning", "error"]),
         default=Settings.log_level,
         show_default=True,
-        help="Lowest level that is logged.",
+        help="Lowest level of the log lines to write.",
     )
     @click.option(
         "--give-up-after",
@@ -113,7 +119,7 @@ def _settings_options(command: F, give_up_after: float) -> F:
         type=Seconds(min=0),
         default=give_up_after,
         show_default=True,
-        help="Exit with an error after the database was not reachable for this time.",
+        help="Exit with an error when the database has been unreachable for this time.",
     )
     @click.option(
         "--statement-timeout",
@@ -122,7 +128,7 @@ def _settings_options(command: F, give_up_after: float) -> F:
         type=Seconds(min=0.1, max=86_400),
         default=Settings.statement_timeout,
         show_default=True,
-        help="Longest time of one SQL statement. The connection counts as dead after 1.5 times as long.",
+        help="Time limit of one SQL statement. After 1.5 times this limit, the command regards the connection as lost.",
     )
     @wraps(command)
     def wrapper(*args: Any, database_url: str | None, **kwargs: Any) -> Any:
@@ -156,20 +162,20 @@ def _settings_options(command: F, give_up_after: float) -> F:
 
 
 def allow_option(command: F) -> F:
-    """Add --allow, passed as `allow`."""
+    """Add the option --allow, and pass its values to the command as `allow`."""
     return click.option(
         "--allow",
         multiple=True,
         envvar="LEDGER_ALLOW",
         show_envvar=True,
         metavar="PACKAGE",
-        help="Load objectives from this package or module; may be repeated. A study's row names code to run, and other"
-        " users can write rows, so no package is allowed by default.",
+        help="Allow objectives from this package or module. The option may be repeated. No package is allowed by"
+        " default, because other users of the database can write studies that run any code.",
     )(command)
 
 
 def wait_option(command: F) -> F:
-    """Add --wait, passed as `wait`."""
+    """Add the option --wait, and pass its value to the command as `wait`."""
     return click.option(
-        "--wait", is_flag=True, help="If the study has another manager, wait until it ends instead of exiting."
+        "--wait", is_flag=True, help="If the study has another manager, wait for the end of that manager."
     )(command)

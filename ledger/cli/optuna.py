@@ -1,4 +1,4 @@
-"""optuna: views by which Optuna reads the ledger."""
+"""The commands of `ledger optuna`, which manage the views by which Optuna reads the ledger."""
 
 import click
 
@@ -10,16 +10,16 @@ from ledger.settings import Settings
 
 @click.group(epilog=examples("ledger optuna enable", "ledger optuna status", "ledger optuna url"))
 def optuna() -> None:
-    """Let Optuna, its plots and its dashboard read the ledger."""
+    """Allow Optuna and its dashboard to read the ledger."""
 
 
 @optuna.command(epilog=examples("ledger optuna enable"))
 @settings_options
 def enable(settings: Settings) -> None:
-    """Create views in schema optuna that show the ledger as Optuna's tables.
+    """Create views in the schema `optuna` that show the ledger as Optuna's tables.
 
-    Nothing is copied, and every write by Optuna is refused. `ledger db upgrade` updates the views. They need one more
-    index on the trials; `ledger optuna disable` removes both.
+    The views copy no data, and refuse every write by Optuna. `ledger db upgrade` updates the views. The command also
+    creates an index on the trials, which the views need. `ledger optuna disable` removes the views and this index.
     """
     from ledger.database import migration
     from ledger.database.connection import engine
@@ -29,15 +29,15 @@ def enable(settings: Settings) -> None:
         migration.check(connection)
         is_new = optuna_views.enable(connection)
     click.echo(
-        f"Optuna can read this ledger{'' if is_new else ', as before'}: `ledger dashboard` shows it, and"
-        " `ledger optuna url` is its storage"
+        f"Optuna can read this ledger{'' if is_new else ', as before'}: `ledger dashboard` shows the ledger, and"
+        " `ledger optuna url` prints its URL"
     )
 
 
 @optuna.command(epilog=examples("ledger optuna disable"))
 @settings_options
 def disable(settings: Settings) -> None:
-    """Remove the views."""
+    """Remove the views and their index."""
     from ledger.database import migration
     from ledger.database.connection import engine
     from ledger.optuna import views as optuna_views
@@ -52,7 +52,10 @@ def disable(settings: Settings) -> None:
 @document.json_option
 @settings_options
 def status(as_json: bool, settings: Settings) -> None:
-    """Show whether Optuna can read the ledger, the supported versions, and the studies that it sees in part."""
+    """Show whether Optuna can read the ledger.
+
+    The command also shows the supported versions, and the studies with trials that Optuna cannot see.
+    """
     from ledger.database import migration
     from ledger.database.connection import engine
     from ledger.optuna import views as optuna_views
@@ -73,15 +76,15 @@ def status(as_json: bool, settings: Settings) -> None:
     click.echo(f"Optuna can read this ledger, with {versions}")
     for name in hidden:
         click.echo(
-            f"warning: study {name} has more trials than Optuna has ids for, so Optuna does not see the last ones:"
-            f" `ledger export {name} --format optuna` writes all of them"
+            f"warning: study {name} has too many trials for Optuna's ids, so Optuna does not see the last trials:"
+            f" `ledger export {name} --format optuna` writes all trials"
         )
 
 
 @optuna.command(epilog=examples("ledger optuna url", 'optuna-dashboard "$(ledger optuna url)"'))
 @settings_options
 def url(settings: Settings) -> None:
-    """Print the URL of the ledger as an Optuna storage, without a password. Set it in PGPASSWORD or ~/.pgpass."""
+    """Print the ledger's URL for Optuna, without a password. Set the password in PGPASSWORD or ~/.pgpass."""
     from psycopg.conninfo import conninfo_to_dict
 
     from ledger import embedded
@@ -96,4 +99,6 @@ def url(settings: Settings) -> None:
         if not embedded.is_running(settings.home):
             click.echo("ledger: the embedded server is not running now; `ledger dashboard` starts it", err=True)
     elif "password" in conninfo_to_dict(settings.database_url):
-        click.echo("ledger: the URL is printed without its password: set it in PGPASSWORD or ~/.pgpass", err=True)
+        click.echo(
+            "ledger: the URL is printed without its password: set the password in PGPASSWORD or ~/.pgpass", err=True
+        )

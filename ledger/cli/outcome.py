@@ -1,4 +1,4 @@
-"""The outcome of a study, as commands print it."""
+"""Prints the outcome of a study."""
 
 import json
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from ledger.text import one_line
 
 
 def show(connection: Connection, row: StudyRow) -> None:
-    """Print how the study stands and its best trial."""
+    """Print the progress and the best trial of a study."""
     progress = reads.progress(connection, row.name)[0]
     counts = ", ".join(
         f"{getattr(progress, state)} {state}"

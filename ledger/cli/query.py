@@ -1,4 +1,4 @@
-"""query: the named queries of sql/queries, without psql."""
+"""The command `query`, which runs the named queries of sql/queries without psql."""
 
 import json
 from collections.abc import Sequence
@@ -30,14 +30,15 @@ from ledger.settings import Settings
     multiple=True,
     type=TEXT,
     metavar="NAME=VALUE",
-    help="A variable of the query, as for psql: study=NAME for one study. Some queries have others.",
+    help="Variable of the query, as in psql. study=NAME selects one study. Some queries have other variables.",
 )
 @document.json_option
 @settings_options
 def query(name: str | None, listing: bool, variables: Sequence[str], as_json: bool, settings: Settings) -> None:
     """Run a named query of sql/queries, as `ledger db psql -f` does.
 
-    `ledger query --list` shows the names. A query is about every study unless `-v study=NAME` selects one.
+    `ledger query --list` shows the names of the queries. A query covers all studies, unless `-v study=NAME` selects
+    one study.
     """
     from ledger.database import queries, reads
 
@@ -69,7 +70,7 @@ def query(name: str | None, listing: bool, variables: Sequence[str], as_json: bo
 def _pair(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not equals:
-        raise UsageError(f"-v {text}: write it as NAME=VALUE, as in -v study=svm-42-5a83e9")
+        raise UsageError(f"-v {text}: write the variable as NAME=VALUE, as in -v study=svm-42-5a83e9")
     return name, value
 
 

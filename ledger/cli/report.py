@@ -1,4 +1,4 @@
-"""report: a study as an HTML page of plots, or one plot as a PNG image."""
+"""The command `report`, which writes a study as an HTML page of plots or one plot as a PNG image."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from ledger.cli.options import examples, settings_options
 from ledger.errors import UsageError
 from ledger.settings import Settings
 
-# the names of ledger.report.plots.PLOTS, which is too slow to import for a help text
+# The names are copied from ledger.report.plots.PLOTS, because the import of that module is too slow for a help text.
 NAMES = ("convergence", "parallel", "parameters", "dependence", "importance", "timeline")
 
 
@@ -26,7 +26,7 @@ NAMES = ("convergence", "parallel", "parameters", "dependence", "importance", "t
     required=True,
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="PATH",
-    help="File to write. It appears only when it is complete.",
+    help="File to write. The file appears only when it is complete.",
 )
 @click.option(
     "--format",
@@ -34,23 +34,25 @@ NAMES = ("convergence", "parallel", "parameters", "dependence", "importance", "t
     type=click.Choice(["html", "png"]),
     default="html",
     show_default=True,
-    help="html: a page of all plots. png: an image of one plot, which needs Chromium or Chrome and the extra png.",
+    help="html writes a page of all plots. png writes an image of one plot. An image needs Chromium or Chrome, and the"
+    " package trial-ledger[png].",
 )
-@click.option("--plot", type=click.Choice(NAMES), help="The plot that --format png draws.")
+@click.option("--plot", type=click.Choice(NAMES), help="Plot that --format png draws.")
 @settings_options
 def report(name: str, output: Path, format_: str, plot: str | None, settings: Settings) -> None:
-    """Write a study's plots and trials as one page that needs no network.
+    """Write a study's plots and trials as one HTML page that works without a network.
 
-    The page shows the losses by trial, parallel coordinates, each parameter against the loss, its partial dependence
-    and importance by the surrogate, the attempts of the workers over time, a table of trials, the best parameters, and
-    the study's spec. The study may be running.
+    The page plots the losses by trial, parallel coordinates, and each parameter against the loss. Two sections show the
+    partial dependence and the importance of each parameter, as the surrogate estimates them. A timeline shows the
+    attempts of the workers, and a table lists the trials. The page also contains the best parameters and the study's
+    spec. The study may be running.
     """
     from ledger.database import studies, transfer
     from ledger.export.files import check_folder, whole_file
 
     if (format_ == "png") != (plot is not None):
         raise UsageError(
-            "--plot names the one plot that --format png draws: give both, or neither for the page of all plots"
+            "--plot names the one plot that --format png draws: give both options, or neither for a page of all plots"
         )
     check_folder(output.parent)
     if format_ == "png":

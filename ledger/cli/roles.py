@@ -1,11 +1,11 @@
-"""The role of sql/roles.sql that each command needs, and what to do where a role is refused."""
+"""Names the role of sql/roles.sql that each command needs, and the way out when a role lacks privileges."""
 
 import click
 
 from ledger.access import NotPermitted
 from ledger.errors import LedgerError
 
-# Commands that are not named here only read.
+# A command that is not listed here only reads.
 _ROLES = {
     "run": "ledger_owner",
     "manager": "ledger_manager",
@@ -29,7 +29,7 @@ _ROLES = {
 
 
 def with_way_out(error: NotPermitted) -> LedgerError:
-    """Return the error with the role that the running command needs."""
+    """Return the error with advice about the role or the privileges that the running command needs."""
     names: list[str] = []
     context: click.Context | None = click.get_current_context()
     while context is not None and context.parent is not None:
@@ -40,7 +40,7 @@ def with_way_out(error: NotPermitted) -> LedgerError:
     if error.role != needed:
         way_out = f"`ledger {command}` needs {needed}"
     elif error.role == "ledger_owner":
-        way_out = "sql/roles.sql, run by a superuser, makes it the owner"
+        way_out = "run sql/roles.sql as a superuser to make this role the owner"
     else:
-        way_out = "`ledger db upgrade` as ledger_owner grants it what it needs"
+        way_out = "run `ledger db upgrade` as ledger_owner to grant the missing privileges"
     return LedgerError(f"{error}: {way_out}")

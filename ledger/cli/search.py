@@ -1,4 +1,4 @@
-"""The commands that carry out a study: run, manager and resume."""
+"""The commands `run`, `manager` and `resume`, which carry out a study."""
 
 import os
 from collections.abc import Collection
@@ -40,10 +40,10 @@ def run(
     wait: bool,
     settings: Settings,
 ) -> None:
-    """Run a study on this machine: database, workers and manager.
+    """Run a study with its database, workers and manager on this machine.
 
-    Without a database URL it starts the embedded PostgreSQL in ./.ledger, which keeps its data. After Ctrl-C or a
-    crash, the same command continues the study. It shows the result of a study that is complete.
+    Without a database URL, the command starts the embedded PostgreSQL in ./.ledger, which keeps its data. After Ctrl-C
+    or a crash, the same command continues the study. If the study is complete, the command shows its result.
     """
     with without_pandas():
         from ledger import search
@@ -71,10 +71,11 @@ def run(
 @wait_option
 @service_options
 def manager(file: Path | None, options: dict[str, Any], wait: bool, settings: Settings) -> None:
-    """Manage a study whose workers are started elsewhere.
+    """Run only the manager of a study, without workers.
 
-    It asks the optimizer for points, inserts them as trials, waits for the workers' losses and tells them to the
-    optimizer, until the budget is used. The exit code is 0 if the study is complete.
+    The manager asks the optimizer for points and inserts them as trials. The manager then waits for the workers'
+    losses, and tells the losses to the optimizer. The manager repeats this until the budget is used. The
+    command `ledger worker` starts a worker, on any machine. The exit code is 0 if the study is complete.
     """
     with without_pandas():
         from ledger import search
@@ -101,7 +102,8 @@ def manager(file: Path | None, options: dict[str, Any], wait: bool, settings: Se
 @click.option(
     "--workers",
     type=click.IntRange(min=0),
-    help="Workers to start on this machine. Default: one for each core with the embedded database, else none.",
+    help="Number of workers to start on this machine. Default: one worker per core if the database is embedded, else"
+    " no worker.",
 )
 @allow_option
 @wait_option
@@ -115,9 +117,9 @@ def resume(
     wait: bool,
     settings: Settings,
 ) -> None:
-    """Continue a study that was paused, killed or failed, or extend it.
+    """Continue a paused, killed or failed study, or extend a study.
 
-    No state has to be restored: all of it is in the ledger.
+    The user has no state to restore, because the ledger contains all state of the study.
     """
     with without_pandas():
         from ledger import search

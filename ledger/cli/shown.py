@@ -1,4 +1,4 @@
-"""The view or log lines of a search while it runs, and its outcome at the end."""
+"""Shows a running search in a live view or in log lines, and then prints the outcome."""
 
 import sys
 from collections.abc import Collection
@@ -13,7 +13,7 @@ from ledger.terminal.live import LiveView, can_draw
 
 
 class Shown(Listener):
-    """Shows a search on standard error: by the live view on a terminal, else by log lines."""
+    """Shows a search on standard error, in a live view on a terminal and otherwise in log lines."""
 
     def __init__(self, settings: Settings) -> None:
         self._statement_seconds = settings.statement_timeout
@@ -23,7 +23,7 @@ class Shown(Listener):
 
     @property
     def worker_options(self) -> list[str]:
-        """The options of the workers' log, which appears above the live view, if that is shown."""
+        """Command-line options for the log of the workers. With a live view, workers log only warnings and errors."""
         log_format, level = self._log
         return ["--log-format", log_format, "--log-level", "warning" if self._is_drawn else level]
 
@@ -35,7 +35,7 @@ class Shown(Listener):
 
     @property
     def worker_output(self) -> int | None:
-        """The view's input for lines that appear above it."""
+        """File descriptor to which workers write the lines above the live view."""
         return None if self._view is None else self._view.output
 
     def stopped(self) -> None:
@@ -45,12 +45,18 @@ class Shown(Listener):
 
 
 def local(count: int, allowed: Collection[str], shown: Shown) -> LocalWorkers:
-    """Return the workers of this machine, whose log is shown as the command's own."""
+    """Return the workers of this machine, with the log format of the command."""
     return LocalWorkers(count, allowed, options=shown.worker_options)
 
 
 def end(url: str, settings: Settings, row: StudyRow) -> None:
-    """Print what the study has found; a LedgerError where it did not complete."""
+    """Print the outcome of a study.
+
+    Raises
+    ------
+    LedgerError
+        The study is not complete.
+    """
     with engine(url, "ledger command", statement_seconds=settings.statement_timeout).connect() as connection:
         outcome.show(connection, row)
     if row.state != "complete":

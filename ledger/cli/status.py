@@ -1,4 +1,4 @@
-"""status: how a study stands now, once or for as long as it runs."""
+"""The command `status`, which shows the progress of a study once or until the study ends."""
 
 import sys
 import time
@@ -23,14 +23,18 @@ from ledger.settings import Settings
     )
 )
 @click.argument("name", type=STUDY)
-@click.option("--watch", is_flag=True, help="Go on until the study has ended: a live view, or a line for each change.")
+@click.option(
+    "--watch",
+    is_flag=True,
+    help="Continue until the study has ended. A terminal shows a live view, and other outputs get a line per change.",
+)
 @document.json_option
 @settings_options
 def status(name: str, watch: bool, as_json: bool, settings: Settings) -> None:
-    """Show how a study stands: progress, best loss, workers, failures.
+    """Show the progress, best loss, workers and failures of a study.
 
-    With --watch it ends with the study, and the exit code is the study's outcome: 0 where it is complete. All times
-    are by the database's clock.
+    With --watch, the command ends when the study ends. The exit code is 0 if the study is complete, and 1 otherwise.
+    All times come from the clock of the database server.
     """
     from ledger.database import status, studies
 

@@ -1,4 +1,4 @@
-"""The commands of studies: create, list, show, view, pause, cancel and delete."""
+"""The commands create, list, show, view, pause, cancel and delete of the group `ledger study`."""
 
 from typing import Any
 
@@ -12,13 +12,16 @@ from ledger.database.rows import IterationRow, ProgressRow, columns
 from ledger.errors import LedgerError, UsageError
 from ledger.settings import Settings
 
-# Of --json.
+# Columns that the option --json prints.
 _BEST = ("number", "iteration", "source", "params", "loss", "metrics")
 _ITERATION = tuple(name for name in columns(IterationRow) if name not in ("surrogate", "environment", "seen"))
 
 
 class _Group(click.Group):
-    """The commands of studies. The module of `create` is imported when it is needed: pydantic takes 0.1 s."""
+    """The group `ledger study`, which imports the module of `create` only when needed.
+
+    The import of pydantic takes 0.1 s.
+    """
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return ["create", *super().list_commands(ctx)]
@@ -33,14 +36,14 @@ class _Group(click.Group):
 
 @click.group(cls=_Group, epilog=examples("ledger study list", "ledger study show svm-42-5a83e9"))
 def study() -> None:
-    """Look at studies and steer them."""
+    """Show and control studies."""
 
 
 @study.command(name="list", epilog=examples("ledger study list", "ledger study list --json | jq '.[].study'"))
 @document.json_option
 @settings_options
 def list_(as_json: bool, settings: Settings) -> None:
-    """List the studies, the oldest first."""
+    """List the studies. The oldest study comes first."""
     from ledger.database import reads
 
     with connected(settings) as connection:
@@ -73,9 +76,9 @@ def list_(as_json: bool, settings: Settings) -> None:
 @document.json_option
 @settings_options
 def show(name: str, as_json: bool, settings: Settings) -> None:
-    """Show one study: how far it is, each iteration, and the best trial.
+    """Show the progress, the iterations and the best trial of one study.
 
-    It ends with the best parameters as a Python dict and as TOML, to be pasted.
+    The last lines show the best parameters as a Python dict and as TOML, for copying.
     """
     from ledger.database import reads, studies, trials
     from ledger.terminal.paste import as_python, as_toml
@@ -97,7 +100,7 @@ def show(name: str, as_json: bool, settings: Settings) -> None:
             )
             return
         outcome.show(connection, row)
-        # in steady mode, an iteration is no more than a trial that replaces another
+        # In steady mode, an iteration only replaces the trials that have ended, so the command lists no iterations.
         for iteration in iterations if row.spec.get("mode") != "steady" else ():
             if iteration.told_at is None:
                 told = "waiting for its trials"
@@ -115,9 +118,10 @@ def show(name: str, as_json: bool, settings: Settings) -> None:
 @click.argument("name", type=STUDY)
 @settings_options
 def view(name: str, settings: Settings) -> None:
-    """Make a view of one study's trials: a column a parameter and a metric.
+    """Create a database view of one study's trials, with a column for each parameter and each metric.
 
-    Run it again when trials report other metrics. An upgrade keeps the view, and deleting the study drops it.
+    Run the command again when trials report new metrics. An upgrade of the ledger keeps the view. The deletion of the
+    study drops the view.
     """
     from ledger.database import studies
 
@@ -129,14 +133,15 @@ def view(name: str, settings: Settings) -> None:
         f" `ledger db psql -c 'table ledger.\"{made.name}\"'`"
     )
     if made.omitted:
-        click.echo(f"ledger: it has no room for {len(made.omitted)} more metrics: read ledger.trials", err=True)
+        omitted = len(made.omitted)
+        click.echo(f"ledger: the view has no room for {omitted} more metrics: read ledger.trials", err=True)
 
 
 @study.command(epilog=examples("ledger study pause svm-42-5a83e9"))
 @click.argument("name", type=STUDY)
 @settings_options
 def pause(name: str, settings: Settings) -> None:
-    """Hand out no more trials; those that are running finish."""
+    """Pause a study. Workers claim no more trials of the study, and running trials continue to their end."""
     from ledger.database import studies
 
     with connected(settings) as connection:
@@ -144,14 +149,14 @@ def pause(name: str, settings: Settings) -> None:
         state = studies.pause(connection, row.id)
         if state != "paused":
             raise LedgerError(f"study {name} is {state}, so it cannot be paused")
-    click.echo(f"study {name} is paused: `ledger resume {name}` lets it go on")
+    click.echo(f"study {name} is paused: `ledger resume {name}` continues it")
 
 
 @study.command(epilog=examples("ledger study cancel svm-42-5a83e9"))
 @click.argument("name", type=STUDY)
 @settings_options
 def cancel(name: str, settings: Settings) -> None:
-    """End a study, which then cannot continue. Its results stay."""
+    """Cancel a study, and keep its results. A cancelled study cannot continue."""
     from ledger.database import studies
 
     with connected(settings) as connection:
@@ -167,16 +172,19 @@ def cancel(name: str, settings: Settings) -> None:
 @click.option("--yes", is_flag=True, help="Delete without asking.")
 @settings_options
 def delete(name: str, yes: bool, settings: Settings) -> None:
-    """Remove a study and all that it has: trials, attempts, losses."""
+    """Delete a study with its trials, attempts and losses."""
     from ledger.database import studies
 
     with connected(settings) as connection:
         row = studies.get(connection, name)
         if not yes:
-            raise UsageError(f"study {name} would be removed with all its trials: say --yes, or export it first")
+            raise UsageError(
+                f"the command would delete study {name} with all its trials: say --yes, or export the study first"
+            )
         if studies.delete(connection, row) == "managed":
             raise LedgerError(
-                f"study {name} has a manager at work: stop it, or `ledger study cancel {name}`, then delete"
+                f"study {name} has a running manager: stop the manager or run `ledger study cancel {name}`, then delete"
+                " the study"
             )
     click.echo(f"study {name} is deleted")
 

@@ -1,4 +1,7 @@
-"""Options that define a study. Their types, limits, defaults and help come from the models that validate a study."""
+"""The command-line options that define a study.
+
+The types, limits, defaults and help texts of the options come from the models that validate a study.
+"""
 
 from collections.abc import Callable
 from functools import wraps
@@ -14,12 +17,12 @@ from ledger.study.file import OPTIONS, StudyTable, replaced_by
 from ledger.study.spec import OneOf
 
 F = TypeVar("F", bound=Callable[..., Any])
-# The value of a text option, as a help page names it.
+# Names that a help page shows for the values of text options.
 _METAVARS = {"data": "FILE", "target": "COLUMN", "metric": "NAME", "name": "NAME"}
 
 
 class _Choice(click.Choice[str]):
-    """One of a few texts; the refusal of another one has its reason."""
+    """A parameter type that accepts a few texts, and gives a reason when it refuses another text."""
 
     def __init__(self, one_of: OneOf) -> None:
         super().__init__(one_of.choices, case_sensitive=False)
@@ -32,14 +35,15 @@ class _Choice(click.Choice[str]):
             self.fail(str(error), param, ctx)
 
     def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:  # noqa: ARG002
-        # click would write them in lower case
+        # click would write the choices in lower case.
         return f"[{'|'.join(self.choices)}]"
 
 
 def study_options(command: F) -> F:
-    """Add the options that define a study, and pass them as `options` with the study file as `file`.
+    """Add the options that define a study.
 
-    An option of the command line also replaces the variables that exclude it: --trials replaces NUM_ITERATIONS.
+    The command receives the options as `options`, and the study file as `file`. An option on the command line also
+    overrides each environment variable that contradicts it. For example, --trials overrides NUM_ITERATIONS.
     """
 
     @wraps(command)
@@ -54,7 +58,7 @@ def study_options(command: F) -> F:
         return command(*args, options=options, **kwargs)
 
     decorated: Any = wrapper
-    # decorators apply from the last to the first
+    # Python applies decorators from the last one to the first one.
     for key, option in reversed(list(OPTIONS.items())):
         decorated = click.option(
             *(option.flag, key),
@@ -69,14 +73,14 @@ def study_options(command: F) -> F:
 
 
 def study_option(key: str, help_text: str | None = None) -> Callable[[F], F]:
-    """Add one option of the [study] table, without a variable.
+    """Add an option for one key of the [study] table. The option has no environment variable.
 
     Parameters
     ----------
     key : str
         The key in the table.
     help_text : str, optional
-        Replaces the description of the key.
+        Help text that replaces the description of the key.
     """
     field = StudyTable.model_fields[key]
     return click.option(f"--{key}", type=_type(field), help=help_text or _help(field))
@@ -91,7 +95,7 @@ def _type(field: FieldInfo) -> click.ParamType[Any]:
     one_of = next((constraint for constraint in field.metadata if isinstance(constraint, OneOf)), None)
     if one_of is not None:
         return _Choice(one_of)
-    # pydantic has a class for each kind of limit
+    # pydantic has a separate class for each kind of limit.
     limits = {
         name: getattr(constraint, limit)
         for limit, name in (("ge", "min"), ("le", "max"))

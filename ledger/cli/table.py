@@ -1,4 +1,4 @@
-"""Tables of text on standard output."""
+"""Prints tables of text on standard output."""
 
 from collections.abc import Sequence
 

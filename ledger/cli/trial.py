@@ -1,4 +1,4 @@
-"""trial: list, show, enqueue, retry, cancel."""
+"""The commands list, show, enqueue, retry and cancel of the group `ledger trial`."""
 
 import json
 from typing import Any
@@ -15,17 +15,17 @@ from ledger.errors import UsageError
 from ledger.settings import Settings
 from ledger.text import last_line, one_line
 
-# Characters of the parameters that a list shows.
+# A list cuts the parameters of a trial after this number of characters.
 PARAMS_SHOWN = 60
-# Of a line that is shown whole, unless somebody filled it.
+# Any other line is cut after this number of characters.
 LONGEST = 1_000
-# Of --json.
+# Columns that the option --json prints.
 _ATTEMPT = tuple(name for name in columns(AttemptRow) if name != "trial")
 
 
 @click.group(epilog=examples("ledger trial list svm-42-5a83e9", "ledger trial show svm-42-5a83e9 3"))
 def trial() -> None:
-    """Look at trials, enqueue, retry and cancel them."""
+    """Show, enqueue, retry and cancel trials."""
 
 
 @trial.command(
@@ -40,7 +40,7 @@ def trial() -> None:
 @click.option(
     "--state",
     type=click.Choice(TRIAL_STATES),
-    help="Only trials in this state.",
+    help="List only trials in this state.",
 )
 @document.json_option
 @settings_options
@@ -125,22 +125,23 @@ def show(name: str, number: int, as_json: bool, settings: Settings) -> None:
     "--file",
     type=Contents(),
     metavar="FILE",
-    help='Points instead, one a line, as in {"C": 1.0, "gamma": 0.01}; - reads standard input.',
+    help='File with one point per line, such as {"C":1.0,"gamma":0.01}. The file name - means standard input.',
 )
 @settings_options
 def enqueue(name: str, values: tuple[str, ...], file: tuple[str, bytes] | None, settings: Settings) -> None:
-    """Add trials of your own choice, which are claimed before those that were proposed.
+    """Add trials with points that the user chooses. Workers claim these trials before proposed trials.
 
-    As in `ledger trial enqueue NAME C=1.0 gamma=0.01`. Every parameter of the study's space needs a value in it. They
-    join the last iteration while that is under way; else they make one more, and a study that has ended runs again.
-    They cost nothing of the budget. All of them are enqueued, or none.
+    An example is `ledger trial enqueue NAME C=1.0 gamma=0.01`. The point needs a value for every parameter of the
+    study's space. The new trials join the last iteration if that iteration has not ended. Otherwise the new trials form
+    another iteration, and a study that has ended runs again. Enqueued trials use no budget. The command enqueues all of
+    the trials or none.
     """
     from ledger.database import studies, trials
     from ledger.study.points import read_lines, read_pairs
     from ledger.study.space import Space
 
     if bool(values) == (file is not None):
-        raise UsageError("say which point: PARAMETER=VALUE for every parameter, or --file for several points")
+        raise UsageError("say which point: give PARAMETER=VALUE for every parameter, or --file for several points")
     with connected(settings) as connection:
         study = studies.get(connection, name)
         space = Space.from_json(study.spec["space"])
@@ -150,7 +151,7 @@ def enqueue(name: str, values: tuple[str, ...], file: tuple[str, bytes] | None, 
     for point, number in zip(points, made, strict=True):
         click.echo(f"trial {number} of study {name} is enqueued: {one_line(json.dumps(point), LONGEST)}")
     if study.has_ended and not now.has_ended:
-        click.echo(f"it runs again: `ledger resume {name}` goes on with it")
+        click.echo(f"study {name} runs again: `ledger resume {name}` continues it")
 
 
 @trial.command(epilog=examples("ledger trial retry svm-42-5a83e9 3", "ledger trial retry svm-42-5a83e9 3 5 8"))
@@ -158,11 +159,11 @@ def enqueue(name: str, values: tuple[str, ...], file: tuple[str, bytes] | None, 
 @click.argument("numbers", nargs=-1, required=True, type=click.IntRange(min=0), metavar="NUMBER...")
 @settings_options
 def retry(name: str, numbers: tuple[int, ...], settings: Settings) -> None:
-    """Try failed or cancelled trials again.
+    """Retry failed or cancelled trials.
 
-    What has ended does not change: each is tried again as a new trial with its parameters. The new ones join the last
-    iteration while that is under way. Else they make one more, and a study that has ended runs again. All of them are
-    retried, or none.
+    A trial that has ended never changes. The command therefore creates a new trial with the same parameters. The new
+    trials join the last iteration if that iteration has not ended. Otherwise the new trials form another iteration, and
+    a study that has ended runs again. The command retries all of the trials or none.
     """
     from ledger.database import studies, trials
 
@@ -175,7 +176,7 @@ def retry(name: str, numbers: tuple[int, ...], settings: Settings) -> None:
     for number, successor in zip(numbers, made, strict=True):
         click.echo(f"trial {number} of study {name} is tried again as trial {successor}")
     if study.has_ended and not now.has_ended:
-        click.echo(f"it runs again: `ledger resume {name}` goes on with it")
+        click.echo(f"study {name} runs again: `ledger resume {name}` continues it")
 
 
 @trial.command(epilog=examples("ledger trial cancel svm-42-5a83e9 4", "ledger trial cancel svm-42-5a83e9 4 5"))
@@ -183,10 +184,10 @@ def retry(name: str, numbers: tuple[int, ...], settings: Settings) -> None:
 @click.argument("numbers", nargs=-1, required=True, type=click.IntRange(min=0), metavar="NUMBER...")
 @settings_options
 def cancel(name: str, numbers: tuple[int, ...], settings: Settings) -> None:
-    """End trials that have not ended.
+    """Cancel pending or running trials.
 
-    A worker that trains a cancelled trial stops this training at its next heartbeat, and continues with another trial.
-    All of the trials are cancelled, or none.
+    A worker stops the training of a cancelled trial at its next heartbeat, and then claims another trial. The command
+    cancels all of the trials or none.
     """
     from ledger.database import studies, trials
 

@@ -1,4 +1,4 @@
-"""verify: compares the records of a study with each other, and with its recomputed proposals."""
+"""The command `verify`, which compares the records of a study with each other and with recomputed proposals."""
 
 from itertools import groupby
 
@@ -19,11 +19,12 @@ from ledger.settings import Settings
 def verify(name: str, as_json: bool, settings: Settings) -> None:
     """Check the records of a study, and recompute its proposals.
 
-    The command compares each state with its columns, each count with its attempts, each complete trial with its one
-    complete attempt, each mean and best loss with its trials, and each proposal with the one that follows from the seed
-    and the earlier trials. It reports the first difference with its place, and ends with exit code 1. A proposal of
-    other package versions, or of another BLAS kernel, is listed as not comparable and is no difference. The study may
-    be running.
+    The command compares the state of each row with the other columns of the row, and each count with the recorded
+    attempts. Each complete trial must have exactly one complete attempt. Each mean and best loss must agree with the
+    losses of the trials. The command computes each proposal again from the seed and the earlier trials, and compares it
+    with the recorded proposal. At the first difference, the command names the place and ends with exit code 1. If other
+    package versions or another BLAS kernel made a proposal, the command lists this proposal as not comparable. The
+    study may be running.
     """
     from ledger.database import studies, transfer
     from ledger.verification import verify as verify_snapshot

@@ -1,4 +1,4 @@
-"""Imports without pandas, for the commands whose process manages a study for hours."""
+"""Prevents the import of pandas in the commands that manage a study for hours."""
 
 import sys
 from collections.abc import Iterator
@@ -7,10 +7,11 @@ from contextlib import contextmanager
 
 @contextmanager
 def without_pandas() -> Iterator[None]:
-    """Inside the `with` block, make `import pandas` fail, unless pandas is already imported.
+    """Make `import pandas` fail inside the `with` block, unless pandas is already imported.
 
-    scikit-learn imports pandas where it is installed, for data frames that a manager does not have. That costs each
-    manager 50 MB and 0.3 s. Only a command may hide it: its process has no other thread whose import would fail.
+    scikit-learn imports pandas if it is installed, but a manager uses no data frames. The import of pandas costs each
+    manager 50 MB of memory and 0.3 s. Only a command may hide pandas, because the process of a command has no other
+    thread that could import pandas.
     """
     if "pandas" in sys.modules:
         yield

@@ -1,4 +1,4 @@
-"""worker: runs a worker. worker list: shows the workers."""
+"""The commands `worker`, which runs a worker, and `worker list`, which shows the workers."""
 
 from collections.abc import Collection
 from datetime import timedelta
@@ -31,13 +31,13 @@ from ledger.settings import Settings
     show_envvar=True,
     type=STUDY,
     metavar="NAME",
-    help="Study to work for, which may be created later. Default: every running study.",
+    help="Study from which the worker claims trials. The study may be created later. Default: every running study.",
 )
 @click.option("--max-trials", type=click.IntRange(min=1), metavar="N", help="Stop after N attempts.")
 @click.option(
     "--until-complete",
     is_flag=True,
-    help="Stop when the study has ended, or without --study, when every study has ended.",
+    help="Stop when the study has ended. Without --study, stop when every study has ended.",
 )
 @click.option(
     "--threads",
@@ -55,23 +55,25 @@ from ledger.settings import Settings
     type=Seconds(min=0),
     default=8.0,
     show_default=True,
-    help="After Ctrl-C or SIGTERM, time to finish the trial in training before it is released; a second one ends it.",
+    help="After Ctrl-C or SIGTERM, the worker may finish its trial within this time. After this time or a second"
+    " signal, the worker releases the trial.",
 )
 @click.option(
     "--trial-timeout",
     envvar="LEDGER_WORKER_TRIAL_TIMEOUT",
     show_envvar=True,
     type=Seconds(min=0.01),
-    help="Longest time of an attempt on this worker. Default: the limit of the study.",
+    help="Time limit of each attempt on this worker. Default: the time limit of the study.",
 )
 @click.option(
     "--memory-limit",
     envvar="LEDGER_WORKER_MEMORY_LIMIT",
     show_envvar=True,
     type=Bytes(),
-    help="Memory for the data of a training, as in 512M or 4G. A trial that needs more fails. Default: no limit.",
+    help="Memory limit for the data of one training, such as 512M or 4G. A trial that needs more memory fails."
+    " Default: no limit.",
 )
-@click.option("--exit-on-eof", is_flag=True, hidden=True, help="Stop at the end of standard input.")
+@click.option("--exit-on-eof", is_flag=True, hidden=True, help="Stop when standard input ends.")
 @allow_option
 @service_options
 @click.pass_context
@@ -88,10 +90,10 @@ def worker(
     allow: Collection[str],
     settings: Settings,
 ) -> None:
-    """Claim trials, train, and write their losses back.
+    """Claim trials, train models, and record the losses.
 
-    Any number of workers can run, on any machine that can reach the database. After Ctrl-C or SIGTERM a worker claims
-    no new trial, and stops.
+    Any number of workers can run, on any machine that can reach the database. After Ctrl-C or SIGTERM, a worker claims
+    no new trial and then stops.
     """
     if context.invoked_subcommand is not None:
         _refuse_options(context)
@@ -116,9 +118,9 @@ def worker(
 @document.json_option
 @settings_options
 def list_(as_json: bool, settings: Settings) -> None:
-    """List the workers and their trials, the latest workers first.
+    """List the workers with their trials. The latest workers come first.
 
-    A worker is alive if it was seen within the last 30 s, or holds a trial whose lease has not ended.
+    A worker is alive if it was seen in the last 30 s, or if it holds a trial with a valid lease.
     """
     from ledger.database import reads
 
@@ -129,7 +131,7 @@ def list_(as_json: bool, settings: Settings) -> None:
         document.write([{**document.pick(row, *names), "versions": row.versions} for row, _seconds in rows])
         return
     if not rows:
-        click.echo("no worker has started yet: `ledger worker` starts one")
+        click.echo("no worker has started yet: `ledger worker` starts a worker")
         return
     table.show(
         ("WORKER", "HOST", "STATE", "TRAINS", "LAST SEEN"),
@@ -147,8 +149,9 @@ def list_(as_json: bool, settings: Settings) -> None:
 
 
 def _refuse_options(context: click.Context) -> None:
-    """Refuse options that are written before the subcommand: they are options of `worker`, and would have no effect."""
+    """Refuse options of `worker` before the subcommand, because they would have no effect."""
     for name in context.params:
         if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
             option = f"--{name.replace('_', '-')}"
-            raise UsageError(f"{option} is before {context.invoked_subcommand}: write it after that, or leave it out")
+            subcommand = context.invoked_subcommand
+            raise UsageError(f"{option} is before {subcommand}: write {option} after {subcommand}, or leave it out")

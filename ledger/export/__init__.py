@@ -1,1 +1,1 @@
-"""A study as a document or as files. Every export streams: its memory does not grow with the study."""
+"""Exports of a study as a document or as files. Exports stream, so their memory use does not grow with the study."""

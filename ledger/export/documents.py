@@ -1,4 +1,4 @@
-"""csv, json and jsonl: one document of a study, written as it is read."""
+"""Exports of a study as one document in csv, json or jsonl. The document is written while the study is read."""
 
 import csv
 import json
@@ -14,18 +14,19 @@ from ledger.database import datasets, studies, transfer, trials
 from ledger.database.rows import StudyRow, TrialRow, columns, recorded
 
 _TRIAL = columns(TrialRow, recorded=True)
-# Of the json document, which `ledger import` reads: another version has other keys or other meanings.
+# Format and version of the json document, which `ledger import` reads. A new version changes the keys or their meaning.
 FORMAT, VERSION = "trial-ledger study", 1
 
 
 def write_json(connection: Connection, study: StudyRow, output: TextIO) -> None:
     """Write ``{"format": …, "version": …, "study": {…}, "iterations": […], "trials": […], "attempts": […], …}``.
 
-    It is all that the ledger records of the study but claims; the last list has the "workers" that trained for it.
-    Where the study trains on a file, "dataset" has that, whole, in base64.
+    The document contains everything that the ledger records of the study, except the claims. The last list, "workers",
+    contains the workers that trained for the study. If the study trains on a file, "dataset" contains the whole file in
+    base64.
     """
     output.write(f'{{\n"format": {_json(FORMAT)},\n"version": {VERSION},\n"study": {_json(recorded(study))}')
-    # each is read when it is written
+    # Each list is read from the database only when it is written.
     lists: dict[str, Callable[[], Iterable[Mapping[str, Any]]]] = {
         "iterations": lambda: map(recorded, studies.iterations(connection, study.id)),
         "trials": lambda: _trials(connection, study),
@@ -47,13 +48,16 @@ def write_json(connection: Connection, study: StudyRow, output: TextIO) -> None:
 
 
 def write_jsonl(connection: Connection, study: StudyRow, output: TextIO) -> None:
-    """Write one trial a line, each as in the json document."""
+    """Write one trial per line, in the same form as in the json document."""
     for trial in _trials(connection, study):
         output.write(_json(trial) + "\n")
 
 
 def write_csv(connection: Connection, study: StudyRow, output: TextIO) -> None:
-    """Write one trial a line, with a column ``params_NAME`` for each parameter and ``metrics_NAME`` for each metric."""
+    """Write one trial per line.
+
+    Each parameter has a column ``params_NAME``, and each metric has a column ``metrics_NAME``.
+    """
     expanded = {
         "params": [dimension["name"] for dimension in study.spec["space"]],
         "metrics": list(trials.metric_names(connection, study.id)),

@@ -1,4 +1,4 @@
-"""files: two small JSON files a trial, as a shared folder between a manager and its workers would hold them."""
+"""Export of a study as two small JSON files per trial, as in a shared folder of a manager and its workers."""
 
 import json
 import os
@@ -16,9 +16,9 @@ from ledger.errors import LedgerError, UsageError
 
 
 def write_files(connection: Connection, study: StudyRow, folder: Path) -> int:
-    """Write ``hyperparams_<iteration>_<i>.json`` and, for complete trials, ``results_<iteration>_<i>.json``.
+    """Write ``hyperparams_<iteration>_<i>.json`` per trial, and ``results_<iteration>_<i>.json`` per complete trial.
 
-    `i` counts from 0 within the iteration. Returns the number of files.
+    `i` is the number of the trial within its iteration, counted from 0. The function returns the number of files.
 
     Raises
     ------
@@ -44,9 +44,9 @@ def write_files(connection: Connection, study: StudyRow, folder: Path) -> int:
 
 @contextmanager
 def whole_file(path: Path, *, binary: bool = False) -> Iterator[Any]:
-    """Yield a file, of text unless `binary`, that appears under its name when the block ends well, and else not at all.
+    """Yield a text file, or a binary file if `binary` is true.
 
-    See `whole_path`.
+    The file appears at `path` only if the block ends without an error. See `whole_path`.
     """
     with whole_path(path) as part, part.open("wb") if binary else part.open("w", newline="") as file:
         yield file
@@ -54,14 +54,16 @@ def whole_file(path: Path, *, binary: bool = False) -> Iterator[Any]:
 
 @contextmanager
 def whole_path(path: Path) -> Iterator[Path]:
-    """Yield the path of an empty file, which becomes `path` when the block ends well, and goes otherwise.
+    """Yield the path of an empty temporary file.
+
+    If the block ends without an error, the file is renamed to `path`. Otherwise the file is removed.
 
     Raises
     ------
     UsageError
         The folder of `path` does not exist.
     LedgerError
-        It cannot be written.
+        The file cannot be written.
     """
     check_folder(path.parent)
     try:
@@ -84,7 +86,7 @@ def whole_path(path: Path) -> Iterator[Path]:
 
 
 def check_folder(folder: Path) -> None:
-    """Raise UsageError where `folder` is not one."""
+    """Raise UsageError if `folder` is not a folder."""
     try:
         there = folder.is_dir()
     except OSError:  # a name too long for any file

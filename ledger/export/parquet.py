@@ -1,4 +1,7 @@
-"""parquet: one row a trial in typed columns, written a page of trials at a time."""
+"""Export of a study as a parquet file with one row per trial and typed columns.
+
+The trials are read and written one page at a time.
+"""
 
 import json
 import math
@@ -17,10 +20,10 @@ from ledger.errors import LedgerError
 from ledger.study.dimensions import Dimension
 from ledger.study.space import Space
 
-# Trials of one row group.
+# Number of trials in one row group.
 GROUP = 10_000
 _MOMENT = pa.timestamp("us", tz="UTC")
-# what every trial has, before its parameters and after them
+# Columns that every trial has, before and after the columns of its parameters and metrics.
 _FIRST = {
     "number": pa.int64(),
     "iteration": pa.int64(),
@@ -43,17 +46,17 @@ _LAST = {
 
 
 def write_parquet(connection: Connection, study: StudyRow, output: BinaryIO) -> None:
-    """Write one trial a row, with columns ``params_NAME`` and ``metrics_NAME`` as in csv.
+    """Write one trial per row, with columns ``params_NAME`` and ``metrics_NAME`` as in csv.
 
-    A parameter's type is its dimension's: float64, int64, bool or string; choices of several types become JSON. A
-    metric is float64 where all its values are numbers, bool where they are booleans, string where they are strings,
-    and JSON else. The schema's metadata `trial_ledger` is a JSON object: the study's name, state, budget, spec and
-    versions, and the ledger's version.
+    The column of a parameter has the type of its dimension, which is float64, int64, bool or string. Choices of several
+    types become JSON. The column of a metric is float64 if all values are numbers, bool if all values are booleans, and
+    string if all values are strings. The values of any other metric become JSON. The schema's metadata `trial_ledger`
+    is a JSON object with the study's name, state, budget, spec and versions, and with the ledger's version.
 
     Raises
     ------
     LedgerError
-        A metric has got another type while this was written.
+        During the export, a worker recorded a value of another type for a metric.
     """
     space = Space.from_json(study.spec["space"])
     columns = [_Column(name, type_) for name, type_ in _FIRST.items()]
@@ -78,7 +81,7 @@ def _same(value: Any) -> Any:
 
 @dataclass(frozen=True)
 class _Column:
-    """What of a trial is in a column: a value of its own, or one in its `source`."""
+    """A column of the file. The column contains one field of each trial, or one key of the trial's field `source`."""
 
     name: str
     type: pa.DataType
@@ -98,7 +101,8 @@ class _Column:
             return pa.array([None if value is None else self.convert(value) for value in values], self.type)
         except (TypeError, ValueError, pa.ArrowException):
             raise LedgerError(
-                f"{self.title} has got values of another type while it was written: start over; no file was left"
+                f"{self.title} has got values of another type while it was written: start the export again; no file"
+                " was left"
             ) from None
 
 
@@ -106,7 +110,7 @@ def _of_dimension(dimension: Dimension) -> tuple[pa.DataType, Callable[[Any], An
     types = dimension.value_types()
     if types == {int, float}:
         types = frozenset({float})
-    # jsonb returns 1e16 as an integer, so a float has to be made one again
+    # jsonb returns the float 1e16 as an integer, so the export converts it to a float again.
     columns: dict[type, tuple[pa.DataType, Callable[[Any], Any]]] = {
         float: (pa.float64(), _float),
         int: (pa.int64(), int),

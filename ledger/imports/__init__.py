@@ -1,1 +1,1 @@
-"""Imports from elsewhere: finished trials as observations, or a whole study."""
+"""Imports finished trials of other programs as observations, or a whole study of another ledger."""

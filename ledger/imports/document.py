@@ -1,4 +1,4 @@
-"""A study's json export (ledger/export/documents.py), read back whole."""
+"""Reads the json export of a whole study, which ledger/export/documents.py writes."""
 
 import json
 from base64 import b64decode
@@ -23,9 +23,9 @@ from ledger.study.spec import StudySpec
 from ledger.text import one_line, show
 from ledger.verification import disagreements
 
-WRITE_IT = "write one by `ledger export NAME --output FILE`"
+WRITE_IT = "write an export by `ledger export NAME --output FILE`"
 
-# JSON has times as text
+# JSON represents a time as text.
 Moment = Annotated[AwareDatetime, Field(strict=False)]
 
 
@@ -34,7 +34,7 @@ class _Record(BaseModel):
 
 
 class _Recorded:
-    """Reads a row of an export: its recorded columns in their types, and the computed ones as given here."""
+    """Reads a row of an export. The export gives the recorded columns, and `computed` gives the computed columns."""
 
     def __init__(self, computed: dict[str, Any] | None = None, **narrower: Any) -> None:
         self._computed, self._narrower = computed or {}, narrower
@@ -52,7 +52,7 @@ class _Recorded:
 
 
 class DatasetRecord(_Record):
-    """`content` is in base64."""
+    """The dataset of a study. The field `content` is in base64."""
 
     sha256: str
     name: str
@@ -60,7 +60,7 @@ class DatasetRecord(_Record):
 
 
 class Document(_Record):
-    """A study as another ledger records it."""
+    """A study as another ledger has recorded it."""
 
     format: Literal["trial-ledger study"]
     version: Literal[1]
@@ -72,7 +72,7 @@ class Document(_Record):
     dataset: DatasetRecord | None = None
 
     def snapshot(self) -> Snapshot:
-        """Return it as the ledger that it came from would be read."""
+        """Return the same snapshot that the study's old ledger would give."""
         return Snapshot(
             at=datetime.now(UTC),
             study=self.study,
@@ -82,13 +82,13 @@ class Document(_Record):
         )
 
     def kept(self) -> Dataset | None:
-        """Return the file that the study trains on; None where it trains on none."""
+        """Return the dataset on which the study trains. Return None if the study trains on no file."""
         there = self.dataset
         return None if there is None else Dataset(there.sha256, there.name, b64decode(there.content))
 
 
 def read(place: str, content: bytes) -> Document:
-    """Read an export, and see that its records agree with each other.
+    """Read an export, and check that its records agree with each other.
 
     Parameters
     ----------
@@ -98,7 +98,8 @@ def read(place: str, content: bytes) -> Document:
     Raises
     ------
     UsageError
-        It is no export, one of another version, or damaged: one line with the place in it.
+        The file is no export, has another version, or is damaged. The message is one line that names the
+        place.
     LedgerError
         This version of the ledger cannot read the study's spec.
     """
@@ -106,11 +107,12 @@ def read(place: str, content: bytes) -> Document:
         value = json.loads(content, parse_constant=_refuse_constant)
     except json.JSONDecodeError as error:
         if place.endswith(".csv"):
-            way_out = f"`ledger import csv {place} --into NAME` brings in a table of finished trials"
+            way_out = f"`ledger import csv {place} --into NAME` imports a table of finished trials"
         else:
             way_out = WRITE_IT
         raise UsageError(
-            f"{place}:{error.lineno}: not JSON at column {error.colno} ({error.msg}), so no whole export: {way_out}"
+            f"{place}:{error.lineno}: not JSON at column {error.colno} ({error.msg}), so this is no complete export:"
+            f" {way_out}"
         ) from None
     except (ValueError, RecursionError) as error:
         raise UsageError(f"{place}: not a json export ({one_line(str(error))}): {WRITE_IT}") from None
@@ -123,24 +125,31 @@ def read(place: str, content: bytes) -> Document:
         what = (
             fault["msg"].replace("Input should", "must").replace("Field", "it is").replace("it is required", "missing")
         )
-        raise UsageError(f"{place} is damaged at {where}: {show(fault['input'])}: {what}; export it again") from None
+        raise UsageError(
+            f"{place} is damaged at {where}: {show(fault['input'])}: {what}; export the study again"
+        ) from None
     study = StudySpec.from_spec(document.study.name, document.study.budget, document.study.spec)
     _check_dataset(place, document, study)
     for difference in disagreements(document.snapshot(), study):
         raise UsageError(
-            f"{place} disagrees with itself, {difference}: it is damaged, or was written while the study ran; pause the"
-            " study and export it again"
+            f"{place} disagrees with itself, {difference}: the file is damaged, or was written while the study ran;"
+            " pause the study and export it again"
         )
     return document
 
 
 def import_study(connection: Connection, document: Document, name: str | None) -> StudyRow:
-    """Insert the study of a document that was `read`, under its own name or under `name`, and return its row.
+    """Insert the study of a document that `read` has returned. Return the row of the new study.
+
+    Parameters
+    ----------
+    name : str or None
+        Name of the new study. If `name` is None, the study keeps the name in the document.
 
     Raises
     ------
     LedgerError
-        The name is taken; or the database refuses what a record says. Nothing is written.
+        Another study has the name, or the database refuses a record. Nothing is written.
     """
     study = {**recorded(document.study), **({} if name is None else {"name": name})}
     _check_name(study["name"])
@@ -158,24 +167,27 @@ def import_study(connection: Connection, document: Document, name: str | None) -
 
 
 def _check_dataset(place: str, document: Document, study: StudySpec) -> None:
-    """Refuse a document whose dataset is not what its study's spec names."""
+    """Refuse a document if its dataset differs from the dataset that the study's spec names."""
     data, there = study.objective.data, document.dataset
     if data is None:
         if there is not None:
-            raise UsageError(f"{place} is damaged at dataset: its study trains on no file; export it again")
+            raise UsageError(f"{place} is damaged at dataset: its study trains on no file; export the study again")
         return
     if there is None:
-        raise UsageError(f"{place} is damaged: {data.name}, which its study trains on, is not in it; export it again")
+        raise UsageError(f"{place} is damaged: the study's dataset {data.name} is missing; export the study again")
     try:
         content = b64decode(there.content, validate=True)
     except ValueError as error:
-        raise UsageError(f"{place} is damaged at dataset.content: {error}; export it again") from None
+        raise UsageError(f"{place} is damaged at dataset.content: {error}; export the study again") from None
     if len(content) > tabular.LARGEST_FILE:
-        raise UsageError(f"{place} is damaged at dataset.content: larger than any dataset of a ledger; export it again")
+        raise UsageError(
+            f"{place} is damaged at dataset.content: the content is larger than any dataset of a ledger; export the"
+            " study again"
+        )
     if not tabular.digest(content) == data.sha256 == there.sha256:
         raise UsageError(
-            f"{place} is damaged at dataset: its content has not the SHA-256 that the study names, {data.sha256};"
-            " export it again"
+            f"{place} is damaged at dataset: the SHA-256 of the content is not that of the study's dataset,"
+            f" {data.sha256}; export the study again"
         )
 
 
@@ -183,15 +195,14 @@ def _check_version(place: str, value: Any) -> None:
     if not isinstance(value, Mapping) or ("format" not in value and "trials" not in value):
         raise UsageError(f"{place} is JSON, but no export of a study: {WRITE_IT}")
     if "format" not in value:
-        raise UsageError(
-            f"{place} is an export from before there was an import, without some of what a study is: {WRITE_IT}"
-        )
+        raise UsageError(f"{place} is an export of an old version, which does not contain the whole study: {WRITE_IT}")
     if value["format"] != FORMAT:
         raise UsageError(f"{place} has format {show(value['format'])}, not {show(FORMAT)}: {WRITE_IT}")
     version = value.get("version")
     if isinstance(version, int) and version > VERSION:
         raise UsageError(
-            f"{place} is an export of version {version}, and this ledger reads up to {VERSION}: upgrade trial-ledger"
+            f"{place} is an export of version {version}, and this ledger reads versions up to {VERSION}: upgrade"
+            " trial-ledger"
         )
 
 

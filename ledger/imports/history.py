@@ -1,4 +1,4 @@
-"""Finished trials from elsewhere, of any source, as observations of a study."""
+"""Imports finished trials of any source as observations of a study."""
 
 import math
 from collections.abc import Callable, Iterable, Mapping
@@ -18,14 +18,15 @@ from ledger.text import show
 
 @dataclass(frozen=True)
 class Row:
-    """One trial as it stands elsewhere.
+    """A finished trial in another source, before it is checked.
 
     Attributes
     ----------
     place : str
-        As in "old.csv:3".
+        Place of the trial in the source, such as "old.csv:3".
     read : callable
-        Returns it as a point of the space with its loss, or raises UsageError with what is wrong.
+        Function that returns the trial's point of the space with its loss. The function raises UsageError if the trial
+        is wrong.
     """
 
     place: str
@@ -34,7 +35,7 @@ class Row:
 
 @dataclass
 class History:
-    """What can be used, and why each of the others cannot."""
+    """The usable trials of a source, and the reasons why other trials are left out."""
 
     finished: list[Finished] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
@@ -43,21 +44,22 @@ class History:
 def gather(
     place: str, rows: Iterable[Row], space: Space, recorded: Mapping[str, str], *, skip_unusable: bool
 ) -> History:
-    """Read rows as points of the space, no two of them the same.
+    """Read rows as points of the space, and refuse equal points.
 
     Parameters
     ----------
     place : str
-        What the rows are of, for messages.
+        Name of the source, for messages.
     recorded : mapping
-        From the key of each point that the study has already to what has it.
+        The points that the study already has. The mapping contains a description of the trial for the key of each
+        point.
     skip_unusable : bool
-        Leave out what cannot be used, instead of refusing all.
+        Whether to leave out unusable rows, instead of refusing all rows.
 
     Raises
     ------
     UsageError
-        A row cannot be used: it is outside the space, or its point is another's; or none can be used.
+        A row is outside the space or repeats the point of another trial, or no row is usable.
     """
     history = History()
     taken = dict(recorded)
@@ -69,7 +71,7 @@ def gather(
                 raise UsageError(f"the parameters are those of {taken[key]}")
         except UsageError as error:
             if not skip_unusable:
-                raise UsageError(f"{row.place}: {error}; correct it, or use --skip-unusable") from None
+                raise UsageError(f"{row.place}: {error}; correct the row, or use --skip-unusable") from None
             history.left_out.append(f"{row.place}: {error}")
         else:
             taken[key] = row.place
@@ -83,12 +85,14 @@ def gather(
 def import_history(
     connection: Connection, study: StudyRow, place: str, rows: Callable[[Space], Iterable[Row]], *, skip_unusable: bool
 ) -> tuple[int, History]:
-    """Bring finished trials into a study, all or none, and return the number of the first, and what was read.
+    """Import all finished trials into a study, or none of them.
+
+    The function returns the number of the first imported trial, and the history that was read.
 
     Raises
     ------
     UsageError
-        As `gather` does; nothing is written.
+        The function `gather` refuses the rows. Nothing is written.
     LedgerError
         The study was cancelled.
     """
@@ -106,7 +110,7 @@ def import_history(
 
 
 def finite_loss(value: float) -> float:
-    """Return a loss; raises UsageError where it is not finite."""
+    """Return a loss, or raise UsageError if the loss is not finite."""
     if not math.isfinite(value):
         raise UsageError(f"the loss {show(value)} is not finite")
     return value + 0.0

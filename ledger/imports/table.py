@@ -1,4 +1,7 @@
-"""A csv file of finished trials: a column a parameter, one for the loss, a trial a line."""
+"""Reads a csv file of finished trials, with one trial per line.
+
+The file has a column for each parameter, and a column for the loss.
+"""
 
 import csv
 import io
@@ -11,32 +14,32 @@ from ledger.imports.history import Row, finite_loss
 from ledger.study.space import Space
 from ledger.text import nearest, show
 
-# Before a parameter's name in the header of `ledger export --format csv`.
+# `ledger export --format csv` writes this prefix before a parameter's name in the header.
 PREFIX = "params_"
 
 
 def read_rows(place: str, content: bytes, loss: str, space: Space, *, ignore_extra: bool) -> Iterator[Row]:
-    """Yield the rows of a csv file, whose header is checked first.
+    """Check the header of a csv file, and yield the rows of the file.
 
     Parameters
     ----------
     place : str
         The file's name, for messages.
     loss : str
-        The column of the losses.
+        Name of the column of the losses.
     ignore_extra : bool
-        Pass by columns that are neither a parameter nor the loss.
+        Whether to ignore columns that are neither a parameter nor the loss.
 
     Raises
     ------
     UsageError
-        It is no such csv file: one line with the place.
+        The file is no csv file of finished trials. The message is one line that names the place.
     """
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise UsageError(f"{place}: not UTF-8 at byte {error.start}; save the file as UTF-8") from None
-    # strict: a quote that is not closed would swallow rows
+    # Without strict=True, a quote that is not closed would hide the rows that follow it.
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     try:
         header = [name.strip() for name in next(reader, [])]
@@ -49,16 +52,16 @@ def read_rows(place: str, content: bytes, loss: str, space: Space, *, ignore_ext
 
 
 def _columns(place: str, header: Sequence[str], loss: str, space: Space, *, ignore_extra: bool) -> dict[str, int]:
-    """Return where each parameter and the loss stand."""
+    """Return the index of the column of each parameter and of the loss."""
     if not any(header):
-        raise UsageError(f"{place}: no header; its columns are {', '.join([*space.names, loss])}")
+        raise UsageError(f"{place}: no header; the header needs the columns {', '.join([*space.names, loss])}")
     for name in header:
         if name and header.count(name) > 1:
             raise UsageError(f"{place}: two columns are named {show(name)}; rename one")
-    # a column of the very name beats one of an export
+    # A column with the parameter's exact name has priority over a column with the prefix.
     named = {name: name if name in header else PREFIX + name for name in space.names}
     if loss in named:
-        raise UsageError(f"{place}: column {show(loss)} is a parameter; name the losses' column by --loss")
+        raise UsageError(f"{place}: column {show(loss)} is a parameter; use --loss to name the column of the losses")
     wanted = [*named.values(), loss]
     for name, column in [*named.items(), (loss, loss)]:
         if column not in header:
@@ -80,11 +83,11 @@ def _columns(place: str, header: Sequence[str], loss: str, space: Space, *, igno
 
 def _read(columns: dict[str, int], loss: str, width: int, cells: Sequence[str], space: Space) -> Finished:
     if len(cells) != width:
-        raise UsageError(f"{len(cells)} cells, but the header has {width}")
+        raise UsageError(f"the row has {len(cells)} cells, but the header has {width}")
     params = space.parse({name: cells[columns[name]] for name in space.names})
     text = cells[columns[loss]].strip()
     if not text:
-        raise UsageError(f"column {show(loss)} is empty, and a finished trial has a loss")
+        raise UsageError(f"column {show(loss)} is empty, but a finished trial needs a loss")
     try:
         value = float(text)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Integration with Optuna: views in the form of its tables, export, import, and its dashboard."""
+"""Integration with Optuna, with an export, an import, views in the form of Optuna's tables, and Optuna's dashboard."""
 
 from ledger.optuna.connect import storage
 

@@ -1,4 +1,4 @@
-"""The ledger as an Optuna storage, with the supported versions of Optuna. Notebooks use `storage`."""
+"""Opens the ledger as an Optuna storage, if the version of Optuna is supported. Notebooks use `storage`."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -21,7 +21,7 @@ from ledger.settings import Settings
 if TYPE_CHECKING:
     from optuna.storages import RDBStorage
 
-# The releases that are tested with the views. Before 5.0 Optuna expects local times, but the views contain UTC.
+# Releases with which the views are tested. Optuna before 5.0 expects local times, but the views contain UTC.
 SUPPORTED = {"optuna": "5.0", "optuna-dashboard": "0.21"}
 
 
@@ -31,7 +31,9 @@ def check_version(package: str) -> None:
     if version is None:
         raise LedgerError(f"{package} is not installed: pip install 'trial-ledger[dashboard]'")
     if version.split(".")[:2] != series.split("."):
-        raise LedgerError(f"{package} {version} is not supported, {series} is: pip install '{package}=={series}.*'")
+        raise LedgerError(
+            f"the supported version of {package} is {series}, not {version}: pip install '{package}=={series}.*'"
+        )
 
 
 def is_installed() -> bool:
@@ -40,7 +42,7 @@ def is_installed() -> bool:
 
 
 def url(database_url: str) -> str:
-    """Return the URL that names a ledger as an Optuna storage, without the password.
+    """Return the URL by which Optuna opens a ledger as a storage. The URL contains no password.
 
     Parameters
     ----------
@@ -54,13 +56,13 @@ def url(database_url: str) -> str:
     """
     given = {name: str(value) for name, value in conninfo_to_dict(database_url).items() if value is not None}
     given.pop("password", None)
-    # without it, psycopg returns bytes from a database in SQL_ASCII
+    # Without client_encoding, psycopg returns bytes from a database with the encoding SQL_ASCII.
     given.setdefault("client_encoding", DEFAULTS["client_encoding"])
     given["options"] = f"{given.pop('options', '')} -csearch_path={optuna_views.SCHEMA}".strip()
     user = f"{quote(given.pop('user'), safe='')}@" if "user" in given else ""
     database = quote(given.pop("dbname", ""), safe="")
     where = ""
-    # several hosts, and the folder of a socket, are parameters of the query
+    # If there are several hosts, or the folder of a socket instead of a host, the URL contains them in its query part.
     if not set(given.get("host", "/")) & set("/,"):
         host = given.pop("host")
         where = f"[{host}]" if ":" in host else quote(host, safe="")
@@ -80,13 +82,14 @@ def storage(database_url: str | None = None, home: Path | None = None) -> "Itera
         The ledger's database, as a libpq URL or keyword string. Default: the environment variable DATABASE_URL, unless
         `home` is given.
     home : Path, optional
-        The folder of the embedded server, used if no database is given. The server runs at least until the end of
-        the block. Default: the environment variable LEDGER_HOME, else ``./.ledger``.
+        The folder of the embedded server, which is used if no database is given. The server runs at least until the
+        end of the block. Default: the environment variable LEDGER_HOME, else ``./.ledger``.
 
     Yields
     ------
     optuna.storages.RDBStorage
-        The storage, for Optuna's functions that read. Its connections are closed at the end of the block.
+        The storage, for Optuna's functions that read. The connections of the storage are closed at the end of the
+        block.
 
     Raises
     ------
@@ -112,7 +115,7 @@ def storage(database_url: str | None = None, home: Path | None = None) -> "Itera
 
 @contextmanager
 def opened(database_url: str, statement_seconds: float = STATEMENT_SECONDS) -> "Iterator[RDBStorage]":
-    """Open the ledger of a running server as an Optuna storage; see `storage`."""
+    """Open the ledger of a running server as an Optuna storage, as `storage` does."""
     check_version("optuna")
     check_enabled(database_url)
     from optuna.storages import RDBStorage
@@ -123,7 +126,7 @@ def opened(database_url: str, statement_seconds: float = STATEMENT_SECONDS) -> "
         connection.autocommit = False
         return connection
 
-    # with a creator, every URL of libpq works, and no error message can show a password
+    # The function `create` accepts every URL of libpq, and no error message of the engine can show a password.
     engine_kwargs = {"creator": create, "pool_pre_ping": True}
     opened_storage = RDBStorage("postgresql+psycopg://", engine_kwargs=engine_kwargs, skip_table_creation=True)
     try:
@@ -134,7 +137,7 @@ def opened(database_url: str, statement_seconds: float = STATEMENT_SECONDS) -> "
 
 
 def check_enabled(database_url: str) -> None:
-    """Raise a LedgerError unless the ledger is migrated and has views for Optuna that this role may read."""
+    """Raise a LedgerError if the ledger's schema is not current, or if this role cannot read the views for Optuna."""
     with engine(database_url).connect() as connection:
         migration.check(connection)
         if not optuna_views.enabled(connection):

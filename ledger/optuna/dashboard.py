@@ -1,4 +1,4 @@
-"""The HTTP server of `ledger dashboard`: optuna-dashboard, which refuses changes with a reason."""
+"""The HTTP server of `ledger dashboard`, which runs optuna-dashboard and refuses changes with a reason."""
 
 import json
 from collections.abc import Callable, Iterable
@@ -9,13 +9,13 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
 
-READ_ONLY = "Optuna only reads this ledger: `ledger study` and `ledger trial` change it"
+READ_ONLY = "Optuna only reads this ledger: `ledger study` and `ledger trial` change the ledger"
 
 Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 
 class Server(ThreadingMixIn, WSGIServer):
-    """A server with a thread for each request. The threads end with the program."""
+    """A server that uses one thread for each request. The threads end with the program."""
 
     daemon_threads = True
 
@@ -26,19 +26,21 @@ class _QuietHandler(WSGIRequestHandler):
 
 
 def server(storage: "BaseStorage", host: str, port: int) -> Server:
-    """Return a server that listens.
+    """Return a server that listens on an address.
 
     Parameters
     ----------
     storage : optuna.storages.BaseStorage
+        The storage that the dashboard shows.
     host : str
+        Address on which the server listens.
     port : int
-        0 for any free port.
+        Port of the server. The value 0 selects any free port.
 
     Raises
     ------
     OSError
-        The server cannot listen there.
+        The server cannot listen on this address.
     """
     from optuna_dashboard import wsgi
 
@@ -46,7 +48,7 @@ def server(storage: "BaseStorage", host: str, port: int) -> Server:
 
 
 def _read_only(application: Application) -> Application:
-    """Return an application that answers every writing request with 403 and the reason."""
+    """Return an application that answers every request for a change with status 403 and the reason."""
 
     def respond(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         if environ["REQUEST_METHOD"] in ("GET", "HEAD"):

@@ -1,4 +1,4 @@
-"""Export of a study as an Optuna storage: an SQLite file with which Optuna can continue the study."""
+"""Export of a study as an Optuna storage. The storage is an SQLite file, with which Optuna can continue the study."""
 
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -27,19 +27,21 @@ _STATES = {
 
 
 def write_optuna(connection: Connection, study: StudyRow, path: Path) -> None:
-    """Write a study, through Optuna's API, into a new storage. Optuna reads the same study there as in the ledger.
+    """Write a study through Optuna's API into a new storage.
+
+    Optuna reads the same study from the new storage as from the ledger.
 
     Parameters
     ----------
     connection : Connection
     study : StudyRow
     path : Path
-        A file that does not exist.
+        Path of the new file, which must not exist.
 
     Raises
     ------
     UsageError
-        The file exists. It may contain other studies, which would be lost.
+        The file exists. An export would remove other studies from this file.
     LedgerError
         Optuna is not installed or not supported, or the file cannot be exported.
     """
@@ -52,7 +54,7 @@ def write_optuna(connection: Connection, study: StudyRow, path: Path) -> None:
 
         def connect() -> sqlite3.Connection:
             connection = sqlite3.connect(part, check_same_thread=False)
-            # an incomplete file is removed, so it need not survive a crash
+            # The file need not survive a crash, because an incomplete file is removed.
             connection.execute("pragma synchronous = off")
             connection.execute("pragma journal_mode = memory")
             return connection
@@ -77,7 +79,7 @@ def distributions(space: list[dict[str, Any]]) -> "dict[str, BaseDistribution]":
     Parameters
     ----------
     space : list of dict
-        As in a study's spec.
+        The space in the form of a study's spec.
     """
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
@@ -110,7 +112,7 @@ def _trials(connection: Connection, study: StudyRow) -> "Iterator[FrozenTrial]":
 def _trial(row: TrialRow, space: "dict[str, BaseDistribution]") -> "FrozenTrial":
     from optuna.trial import TrialState, create_trial
 
-    # converted, because JSON does not distinguish 1 from 1.0
+    # The values are converted, because JSON does not distinguish 1 from 1.0.
     params = {
         name: distribution.to_external_repr(distribution.to_internal_repr(row.params[name]))
         for name, distribution in space.items()
@@ -135,7 +137,7 @@ def _trial(row: TrialRow, space: "dict[str, BaseDistribution]") -> "FrozenTrial"
         },
     )
     if row.state != "pending":
-        # a trial that ended without a claim gets its end as the start
+        # A trial that ended without a claim has no start, so Optuna gets the end as the start.
         trial.datetime_start = row.claimed_at or row.finished_at
     trial.datetime_complete = row.finished_at
     return trial

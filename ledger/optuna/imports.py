@@ -1,4 +1,4 @@
-"""Reads the complete trials of an Optuna study. Nothing is written into its storage."""
+"""Reads the complete trials of an Optuna study. The import writes nothing into the storage of the study."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -24,11 +24,11 @@ class OptunaStudy:
     ----------
     name : str
     maximises : bool
-        Whether the study maximises its values. The loss is then the negative value.
+        Whether the study maximises its values. If the study maximises, a loss is the negative of a value.
     trials : list of optuna.trial.FrozenTrial
         The complete trials.
     others : int
-        Number of the other trials: running, waiting, pruned or failed.
+        Number of the trials that are running, waiting, pruned or failed.
     """
 
     name: str
@@ -71,10 +71,10 @@ def load(url: str, name: str) -> OptunaStudy:
         parsed = make_url(url)
     except ArgumentError:
         raise UsageError(
-            "the storage's URL cannot be parsed: write it as in sqlite:///optuna.db or postgresql://me@host/optuna"
+            "the storage's URL cannot be parsed: write a URL such as sqlite:///optuna.db or postgresql://me@host/optuna"
         ) from None
     place = parsed.render_as_string(hide_password=True)
-    # SQLite would create a missing file
+    # SQLite would create a missing file.
     file = parsed.database if parsed.get_backend_name() == "sqlite" else None
     if file and file != ":memory:" and not file.startswith("file:") and not Path(file).is_file():
         raise UsageError(f"{place}: no file {one_line(file)} exists")
@@ -90,11 +90,11 @@ def load(url: str, name: str) -> OptunaStudy:
         if len(study.directions) > 1:
             raise UsageError(
                 f"Optuna's study {name} has {len(study.directions)} objectives, but a study of the ledger has one loss:"
-                " export it as csv with one column to minimise, and import that"
+                " export the study as csv with one column to minimise, and import the csv file"
             )
         trials = study.get_trials(deepcopy=False)
     except (SQLAlchemyError, ImportError, RuntimeError, optuna.exceptions.OptunaError) as error:
-        # Optuna's own message mentions a commit, even if a read failed
+        # Optuna's own message mentions a commit, even if a read has failed.
         cause = error.__cause__ if isinstance(error, optuna.exceptions.StorageInternalError) else error
         message = one_line(str(getattr(cause, "orig", None) or cause))
         raise LedgerError(f"{place} cannot be read as an Optuna storage: {message}") from None

@@ -1,6 +1,7 @@
 """The views of schema `optuna`, which present the ledger in the form of the tables of Optuna's RDBStorage.
 
-`ledger optuna enable` creates them from sql/optuna, and `ledger db upgrade` updates them. No trial is copied.
+`ledger optuna enable` creates the views from sql/optuna, and `ledger db upgrade` updates the views. The views copy no
+trial.
 """
 
 from collections.abc import Sequence
@@ -12,9 +13,9 @@ from ledger.errors import LedgerError
 from ledger.resources import folder
 
 SCHEMA = "optuna"
-# The schema's comment, by which the ledger recognises its own schema.
+# Comment on the schema `optuna`. The ledger recognises its own schema by this comment.
 MARK = "The ledger as Optuna's tables: `ledger optuna enable` made this schema, `ledger optuna disable` removes it."
-# In the order of their dependencies.
+# Files of sql/optuna, in the order of their dependencies.
 _FILES = ("types", "studies", "trials", "rest", "read_only", "privileges")
 
 
@@ -25,7 +26,7 @@ def enabled(connection: Connection) -> bool:
 
 
 def readable(connection: Connection) -> bool:
-    """Return whether this role may read the views, which must exist."""
+    """Return whether this role may read the views. The views must exist."""
     with connection.begin():
         return bool(connection.scalar(text("select has_schema_privilege(:name, 'usage')"), {"name": SCHEMA}))
 
@@ -36,7 +37,7 @@ def enable(connection: Connection) -> bool:
     Returns
     -------
     bool
-        False if they existed.
+        False if the views existed before.
 
     Raises
     ------
@@ -69,7 +70,7 @@ def disable(connection: Connection) -> bool:
     Raises
     ------
     LedgerError
-        The schema `optuna` is not the ledger's.
+        The schema `optuna` does not belong to the ledger.
     """
     with connection.begin():
         _become_owner(connection)
@@ -78,19 +79,19 @@ def disable(connection: Connection) -> bool:
             raise LedgerError(f"schema {SCHEMA} stays, because `ledger optuna enable` did not make it")
         if ours:
             connection.execute(text(f"drop schema {SCHEMA} cascade"))
-            # the index does not depend on the schema, so cascade does not remove it
+            # The index does not depend on the schema, so `cascade` does not remove the index.
             connection.execute(text("drop index if exists ledger.trial_optuna_id"))
     return bool(ours)
 
 
 def update(connection: Connection) -> None:
-    """Create or replace the views, if they exist, within the transaction of an upgrade."""
+    """Replace the views within the transaction of an upgrade, if the views exist."""
     if _is_ours(connection):
         _run_files(connection)
 
 
 def not_shown(connection: Connection) -> Sequence[str]:
-    """Return the names of the studies with trials that have no id in Optuna's range."""
+    """Return the names of the studies that have too many trials for Optuna's ids."""
     with connection.begin():
         return connection.scalars(
             text(
@@ -103,7 +104,7 @@ def not_shown(connection: Connection) -> Sequence[str]:
 
 
 def _is_ours(connection: Connection) -> bool | None:
-    """Return whether the schema is the ledger's; None if it does not exist."""
+    """Return whether the schema belongs to the ledger. Return None if the schema does not exist."""
     rows = connection.execute(
         text("select obj_description(oid, 'pg_namespace') from pg_namespace where nspname = :name"), {"name": SCHEMA}
     ).all()
@@ -119,5 +120,5 @@ def _become_owner(connection: Connection) -> None:
 
 def _run_files(connection: Connection) -> None:
     for name in _FILES:
-        # psycopg's cursor without parameters accepts % and several statements
+        # Without parameters, psycopg accepts the character % and several statements.
         connection.connection.cursor().execute((folder("sql") / "optuna" / f"{name}.sql").read_text())

@@ -1,1 +1,1 @@
-"""Reports of a study: a page of plots that needs no network, and each plot as an image."""
+"""Reports of a study, as a page of plots that works without a network or as an image of one plot."""

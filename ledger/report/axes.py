@@ -6,12 +6,12 @@ from typing import Any
 from ledger.report import labels
 from ledger.report.content import Content
 
-# Losses get a logarithmic axis if the largest is at least this many times the smallest.
+# The axis of losses is logarithmic if the largest loss is at least this many times the smallest loss.
 LOGARITHMIC_RATIO = 50
 
 
 def loss_axis(content: Content) -> dict[str, Any]:
-    """Return the axis of losses; there is at least one."""
+    """Return the axis of losses. At least one trial must be complete."""
     if is_logarithmic(content):
         losses = [trial.result for trial in content.complete]
         decades = math.log10(max(losses)) - math.log10(min(losses))
@@ -26,7 +26,7 @@ def is_logarithmic(content: Content) -> bool:
 
 
 def parallel_loss_axis(losses: list[float], *, logarithmic: bool) -> dict[str, Any]:
-    """Return the axis of losses of parallel coordinates, with its values."""
+    """Return the axis of losses for parallel coordinates, together with the losses."""
     if not logarithmic:
         low, high = min(losses), max(losses)
         ticks = [low * (1 - quarter / 4) + high * quarter / 4 for quarter in range(5)] if high > low else [low]
@@ -37,7 +37,7 @@ def parallel_loss_axis(losses: list[float], *, logarithmic: bool) -> dict[str, A
 
 
 def decade_ticks(logarithms: list[float]) -> dict[str, Any]:
-    """Return ticks at decades, or at both ends and the middle if there are fewer than three decades."""
+    """Return ticks at decades. If there are fewer than three decades, return ticks at both ends and the middle."""
     low, high = min(logarithms), max(logarithms)
     step = max(1, round((high - low) / 6))
     positions: list[float] = list(range(math.ceil(low), math.floor(high) + 1, step))

@@ -1,4 +1,4 @@
-"""The content of a report: the same rows for every plot, and the surrogate if one is recorded."""
+"""The content of a report, which gives every plot the same trials and the same surrogate."""
 
 from collections.abc import Mapping
 from functools import cached_property
@@ -10,9 +10,10 @@ from ledger.objectives import metrics
 from ledger.proposals import Dependence, Importance, Surrogate, proposal_input
 from ledger.study.spec import StudySpec
 
-# Trials that plots and table show one by one: as many as a phone draws at once. Half of them are the best.
+# Largest number of trials that the plots and the table show one by one. A phone can draw this number of trials
+# at once. In a larger study, half of the shown trials are the best trials.
 SHOWN = 2_000
-# The largest loss that a surrogate is drawn for; floats end at 1.8e308.
+# Largest absolute loss for which a surrogate is drawn. The largest float is 1.8e308.
 LARGEST = 1e300
 
 
@@ -27,11 +28,13 @@ class Content:
     ----------
     study : StudySpec
     complete : list of rows
-        The complete trials, in order.
+        The complete trials, in the order of their numbers.
     best : row or None
-        Of these, the one with the lowest loss; of equal ones, the earliest.
+        The complete trial with the lowest loss. If several trials have this loss, the earliest one counts.
     shown : list of rows
-        All trials, in order; of more than `SHOWN` the best half of that number, and as many others at even distances.
+        The trials to show, in the order of their numbers. The report of a small study shows all trials. If a study has
+        more than `SHOWN` trials, half of the shown trials are the best trials. The other half is a regular sample of
+        the remaining trials.
 
     Raises
     ------
@@ -48,7 +51,10 @@ class Content:
 
     @cached_property
     def surrogate(self) -> Surrogate | None:
-        """The study's surrogate, told all trials that have ended; None while none was recorded, or for extreme ones."""
+        """The study's surrogate, fitted to all trials that have ended.
+
+        The value is None if no surrogate was recorded, or if some losses are extreme.
+        """
         recorded = [
             iteration.surrogate for iteration in self.ledger.iterations if isinstance(iteration.surrogate, Mapping)
         ]
@@ -60,22 +66,22 @@ class Content:
 
     @cached_property
     def dependences(self) -> dict[str, Dependence]:
-        """The partial dependence on each parameter; none without a surrogate."""
+        """The partial dependence of the loss on each parameter. The mapping is empty without a surrogate."""
         return self.surrogate.dependences() if self.surrogate else {}
 
     @cached_property
     def importances(self) -> dict[str, Importance]:
-        """The importance of each parameter; none without a surrogate."""
+        """The importance of each parameter. The mapping is empty without a surrogate."""
         return self.surrogate.importances() if self.surrogate else {}
 
     @property
     def is_extreme(self) -> bool:
-        """Whether there are losses that leave no room for differences and deviations."""
+        """Whether some losses are so large that the difference of two losses could overflow."""
         return any(abs(trial.result) > LARGEST for trial in self.complete)
 
     @property
     def metric(self) -> str:
-        """The metric that the loss of a built-in model follows from; an own objective may have it, too."""
+        """The metric from which the loss of a built-in model is computed. A user's function may report it, too."""
         return self.study.objective.metric or metrics.DEFAULT
 
     @property

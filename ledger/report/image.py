@@ -1,4 +1,4 @@
-"""Plots as PNG images, drawn by a browser."""
+"""Plots as PNG images, which a browser draws."""
 
 import math
 
@@ -12,18 +12,18 @@ from ledger.report import theme
 from ledger.report.section import Section
 from ledger.text import one_line
 
-# Pixels of the image for each pixel of the layout, for print and dense displays.
+# Number of image pixels per pixel of the layout. Print and high-resolution displays need more than one image pixel.
 SCALE = 2
 COLUMNS = 3
 
 
 def png(section: Section) -> bytes:
-    """Return a section's plots as one PNG on a white background, several of them in a grid.
+    """Return a section's plots as one PNG image on a white background. Several plots form a grid.
 
     Raises
     ------
     LedgerError
-        The section has no plots, or no browser is installed or starts.
+        The section has no plots, no browser is installed, or the browser does not start.
     """
     if not section.plots:
         raise LedgerError(f"plot {section.name} cannot be drawn for this study yet: {section.caption}")
@@ -36,7 +36,7 @@ def png(section: Section) -> bytes:
         margin={"l": left, "r": 24, "t": 100, "b": 20},
     )
     try:
-        # plotly.js comes from the installed package; MathJax would be fetched over the network
+        # The browser would load MathJax over the network, so MathJax is off. The installed package contains plotly.js.
         image: bytes = kaleido.calc_fig_sync(
             figure.to_dict(),
             opts={"format": "png", "width": width, "height": height, "scale": SCALE},
@@ -44,13 +44,14 @@ def png(section: Section) -> bytes:
         )
     except ChromeNotFoundError:
         raise LedgerError(
-            "a PNG needs Chromium or Chrome, and neither is installed: install one (Debian: apt-get install chromium),"
-            " or set BROWSER_PATH; the page, `ledger report NAME --output report.html`, needs no browser"
+            "a PNG needs Chromium or Chrome, and neither is installed: install one of them, for example by"
+            " `apt-get install chromium`, or set BROWSER_PATH; `ledger report NAME --output report.html` needs no"
+            " browser"
         ) from None
     except (BrowserFailedError, BrowserClosedError) as error:
         raise LedgerError(
             f"the browser for the PNG did not start, or crashed ({one_line(str(error.args[0]))}): set BROWSER_PATH"
-            " to another one; the page, `ledger report NAME --output report.html`, needs no browser"
+            " to another browser; `ledger report NAME --output report.html` needs no browser"
         ) from None
     return image
 

@@ -1,4 +1,4 @@
-"""Text of plots: numbers, values, and names that others wrote."""
+"""Formats numbers, values and users' names as text for plots."""
 
 import html
 import json
@@ -8,12 +8,12 @@ from ledger.text import one_line
 
 
 def number(value: float, digits: int = 5) -> str:
-    """Return a number with so many significant digits."""
+    """Return a number as text, rounded to `digits` significant digits."""
     return f"{value:.{digits}g}"
 
 
 def value(value: Any) -> str:
-    """Return the value of a parameter: a text as it is, a float rounded, anything else as JSON."""
+    """Return a parameter's value as text. A text is unchanged, a float is rounded, and any other value becomes JSON."""
     return value if isinstance(value, str) else number(value) if isinstance(value, float) else json.dumps(value)
 
 
@@ -29,7 +29,7 @@ def plural(count: int, singular: str, several: str) -> str:
 
 
 def escaped(text: str, longest: int) -> str:
-    """Return text that Plotly shows unchanged, in one line and cut to `longest` characters.
+    """Return text in one line of at most `longest` characters, which Plotly shows unchanged.
 
     Plotly interprets HTML tags and entities, and TeX between dollar signs.
     """

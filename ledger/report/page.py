@@ -1,4 +1,4 @@
-"""The report as one page that carries all that it needs."""
+"""Renders a report as one HTML page that needs no other file."""
 
 import json
 import pprint
@@ -20,7 +20,7 @@ from ledger.report.content import Content
 from ledger.report.plots import PLOTS
 from ledger.text import last_line, one_line
 
-# Metrics that the table has a column for.
+# Largest number of metrics that get a column in the table.
 METRICS = 8
 _FOLDER = Path(__file__).parent / "page"
 
@@ -28,7 +28,7 @@ _FOLDER = Path(__file__).parent / "page"
 def render(ledger: Snapshot) -> str:
     """Return a study's report as HTML.
 
-    The page asks for nothing: Plotly's JavaScript is within it, and its content security policy forbids every
+    The page contains Plotly's JavaScript and loads nothing else. The page's content security policy forbids every
     connection. All text of a study is escaped.
 
     Raises
@@ -76,7 +76,7 @@ def render(ledger: Snapshot) -> str:
 
 
 def _tiles(content: Content) -> list[tuple[str, str, str]]:
-    """Return what is seen first: a name, a value, and what is said below it."""
+    """Return the tiles at the top of the page. Each tile has a name, a value, and a text below the value."""
     ledger, study = content.ledger, content.study
     states = [trial.state for trial in ledger.trials]
     others = [state for state in ("running", "pending", "failed") if state in states]
@@ -93,7 +93,7 @@ def _tiles(content: Content) -> list[tuple[str, str, str]]:
             f"{study.budget:,} trials",
             f"{study.batch_size:,} kept in flight"
             if content.is_steady
-            else f"{told:,} iterations told, of {study.batch_size:,} trials each",
+            else f"{told:,} iterations told, with {study.batch_size:,} trials each",
         ),
         ("Elapsed", _duration(end - ledger.study.created_at), f"since {_moment(ledger.study.created_at)}"),
     ]
@@ -135,7 +135,7 @@ def _best(content: Content) -> str:
 
 
 def _versions(content: Content) -> list[tuple[str, str]]:
-    """Return the recorded versions as JSON, each with its source."""
+    """Return pairs of a source and the versions that this source recorded."""
     own = {"trial-ledger": __version__, "plotly": plotly.__version__, "plotly.js": get_plotlyjs_version()}
     sources = [("this report", _named(own)), ("the study's first manager", _named(content.ledger.study.versions))]
     for environment, iterations in groupby(content.ledger.iterations, key=lambda iteration: iteration.environment):
@@ -163,13 +163,13 @@ def _columns(content: Content) -> list[str]:
 
 
 def _metrics(content: Content) -> list[str]:
-    """Return the names of the first metrics, in the order in which they appear."""
+    """Return the names of the metrics that get a column, in the order of their first use."""
     names = dict.fromkeys(name for trial in content.shown for name in trial.metrics or {})
     return list(names)[:METRICS]
 
 
 def _row(names: Sequence[str], metrics: Sequence[str], trial: TrialRow) -> list[tuple[str, float | None]]:
-    """Return a trial's cells, each with the number that it sorts by where it is one."""
+    """Return a trial's cells as pairs of a text and a number. The number is None in a cell of text."""
     cells: list[Any] = [trial.number, trial.iteration, trial.state, trial.loss]
     cells += [trial.params.get(name) for name in names]
     cells += [(trial.metrics or {}).get(name) for name in metrics]
@@ -204,7 +204,7 @@ def _duration(time: timedelta) -> str:
 
 
 def _script(text: str) -> Any:
-    """Return JSON that cannot end the script that it stands in."""
+    """Return JSON that cannot end the script element around it."""
     return _script_text(text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029"))
 
 

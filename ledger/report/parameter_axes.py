@@ -1,4 +1,4 @@
-"""Axes and traces of a parameter, a class for each kind of dimension."""
+"""Axes and traces of a parameter, with one class for each kind of dimension."""
 
 import math
 from abc import ABC, abstractmethod
@@ -15,14 +15,14 @@ from ledger.report.theme import GREEN
 from ledger.study.dimensions import Categorical, Dimension, Integer, Real
 from ledger.text import one_line
 
-# Empty space at both ends of a numeric axis, as a share of its length.
+# Empty space at each end of a numeric axis, as a share of the length of the axis.
 _MARGIN = 0.03
-# Integers that span at most this much have a tick each in parallel coordinates.
+# In parallel coordinates, an integer axis has a tick at each integer if its range is at most this wide.
 _TICKED = 12
 
 
 class ParameterAxis(ABC):
-    """The drawing of one parameter.
+    """Draws one parameter in the plots of a report.
 
     Parameters
     ----------
@@ -33,7 +33,7 @@ class ParameterAxis(ABC):
         self._dimension = dimension
 
     def layout(self) -> dict[str, Any]:
-        """Return the layout of a small plot of the parameter."""
+        """Return the layout for a small plot of the parameter."""
         title = {"title": {"text": labels.escaped(self._dimension.name, 40)}}
         return {
             "height": 270,
@@ -43,20 +43,20 @@ class ParameterAxis(ABC):
         }
 
     def parallel(self, values: list[Any]) -> dict[str, Any]:
-        """Return the parameter's axis of parallel coordinates, with its values."""
+        """Return the parameter's axis for parallel coordinates, together with the given values."""
         return {"label": labels.escaped(self._dimension.name, 16), **self._parallel(values)}
 
     @abstractmethod
     def positions(self, values: Sequence[Any], random: np.random.Generator | None = None) -> list[Any]:
-        """Return where values are on the axis; the generator spreads values that would lie on one another."""
+        """Return the positions of values on the axis. A random generator shifts points that would overlap."""
 
     @abstractmethod
     def dependence(self, curve: Dependence) -> list[go.Scatter]:
-        """Return the traces of a partial dependence, within two standard deviations."""
+        """Return the traces of a partial dependence and its interval of two standard deviations."""
 
     @abstractmethod
     def extent(self) -> str:
-        """Return the range or the number of choices, for a caption."""
+        """Return the range or the number of choices as text for a caption."""
 
     @abstractmethod
     def _axis(self) -> dict[str, Any]: ...
@@ -66,7 +66,7 @@ class ParameterAxis(ABC):
 
 
 class NumericAxis(ParameterAxis):
-    """The drawing of a real parameter."""
+    """Draws a real parameter in the plots of a report."""
 
     _dimension: Real | Integer
 
@@ -106,7 +106,7 @@ class NumericAxis(ParameterAxis):
         low, high = self._dimension.low, self._dimension.high
         if self._is_logarithmic:
             first, last = math.log10(low), math.log10(high)
-            # ticks at decades where there are several decades, but at most about four ticks
+            # An axis of two or more decades has ticks only at decades, and at most about four ticks.
             ticks = {"dtick": math.ceil((last - first) / 4)} if last - first >= 2 else {}
             edge = _MARGIN * (last - first)
             return {"type": "log", "range": [first - edge, last + edge], **ticks}
@@ -128,7 +128,7 @@ class NumericAxis(ParameterAxis):
 
 
 class IntegerAxis(NumericAxis):
-    """The drawing of an integer parameter: small ranges have a tick at each value."""
+    """Draws an integer parameter. A small range has a tick at each value."""
 
     _dimension: Integer
 
@@ -138,7 +138,7 @@ class IntegerAxis(NumericAxis):
 
 
 class CategoricalAxis(ParameterAxis):
-    """The drawing of a categorical parameter: its choices are numbered, and ticks name them."""
+    """Draws a categorical parameter. Each choice gets a number on the axis, and a tick with its name."""
 
     _dimension: Categorical
 
@@ -172,7 +172,7 @@ class CategoricalAxis(ParameterAxis):
         return {"tickvals": list(range(size)), "ticktext": names, "range": [-0.6, size - 0.4]}
 
     def _parallel(self, values: list[Any]) -> dict[str, Any]:
-        # tick labels are the only text that Plotly does not interpret
+        # Tick labels need no escapes, because Plotly does not interpret them.
         names = [one_line(labels.value(choice), 14) for choice in self._dimension.choices]
         edge = 0.0 if len(names) > 1 else 1.0
         return {
@@ -191,7 +191,7 @@ _KINDS: dict[type[Dimension], type[ParameterAxis]] = {
 
 
 def parameter_axis(dimension: Dimension) -> ParameterAxis:
-    """Return the drawing of a dimension's parameter.
+    """Return the object that draws the parameter of a dimension.
 
     Examples
     --------

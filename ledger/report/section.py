@@ -1,4 +1,4 @@
-"""Sections of a report: plots under one title, with captions."""
+"""Sections of a report. A section has a title, a caption and plots."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 
 @dataclass(frozen=True)
 class Plot:
-    """A figure, and a caption that describes it in words."""
+    """A figure with a caption that describes the figure in words."""
 
     figure: go.Figure
     caption: str
@@ -16,17 +16,17 @@ class Plot:
 
 @dataclass(frozen=True)
 class Section:
-    """Plots under one title. Where there is nothing to plot, the caption gives the reason.
+    """Plots under one title. If there is nothing to plot, the caption gives the reason.
 
     Attributes
     ----------
     name : str
-        The value of `ledger report --plot`.
+        Name of the section, as in `ledger report --plot NAME`.
     title, caption : str
     plots : sequence of Plot
-        In the order of the page; may be empty.
+        The plots in the order of the page. A section may have no plots.
     size : tuple of int
-        Width and height in pixels of one figure drawn as an image.
+        Width and height of the image of one figure, in pixels.
     """
 
     name: str

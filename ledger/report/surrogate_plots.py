@@ -1,4 +1,4 @@
-"""Plots of the surrogate: partial dependence, and importance of the parameters."""
+"""Plots of the surrogate, which show the partial dependence and the importance of each parameter."""
 
 import numpy as np
 import plotly.graph_objects as go
@@ -14,7 +14,7 @@ from ledger.text import one_line
 
 
 def dependence(content: Content) -> Section:
-    """Return one plot for each parameter: the surrogate's expected loss, averaged over the other parameters."""
+    """Return one plot for each parameter. The plot shows the expected loss, averaged over the other parameters."""
     title = "Partial dependence"
     if content.surrogate is None:
         return Section("dependence", title, _why_no_surrogate(content))
@@ -28,15 +28,19 @@ def dependence(content: Content) -> Section:
         if dimension.name in dependences
     ]
     caption = (
-        f"The loss that {_surrogate_name(content)} expects at each value of one parameter, averaged over all others,"
-        f" within two standard deviations{' between its trees' if content.surrogate.estimator != 'GP' else ''}. The"
-        " dotted line marks the best trial. A flat curve means that the parameter alone changes the loss little."
+        f"Each plot shows the loss that {_surrogate_name(content)} expects for each value of one parameter, averaged"
+        " over all other parameters. The interval around the expected loss extends two standard deviations"
+        f"{' between the trees' if content.surrogate.estimator != 'GP' else ''} in each direction. The dotted line"
+        " marks the best trial. A flat curve means that the parameter alone changes the loss little."
     )
     return Section("dependence", title, caption, plots, (420, 300))
 
 
 def importance(content: Content) -> Section:
-    """Return the share of the variance of the loss that each parameter explains, by the surrogate."""
+    """Return a plot of the importance of each parameter.
+
+    The importance is the parameter's share of the variance of the loss that the surrogate predicts.
+    """
     title = "Importance of the parameters"
     if content.surrogate is None:
         return Section("importance", title, _why_no_surrogate(content))
@@ -73,10 +77,10 @@ def importance(content: Content) -> Section:
     )
     parameter, shares = ranking[-1]
     caption = (
-        f"By {_surrogate_name(content)}, {one_line(parameter, 60)} explains most of the variance of the loss over the"
-        f" whole space: {shares.first:.0%} alone, {shares.total:.0%} with its interactions. The bars are first-order"
-        " and total Sobol indices of the surrogate's mean, estimated from samples of the priors (Saltelli et al. 2010,"
-        " Jansen 1999)."
+        f"According to {_surrogate_name(content)}, {one_line(parameter, 60)} explains the largest share of the variance"
+        f" of the loss over the whole space. The parameter explains {shares.first:.0%} alone, and {shares.total:.0%}"
+        " with its interactions. The bars show first-order and total Sobol indices of the surrogate's mean. The indices"
+        " are estimated from samples of the priors (Saltelli et al. 2010, Jansen 1999)."
     )
     return Section("importance", title, caption, [Plot(figure, caption)], (900, 140 + 46 * len(ranking)))
 
@@ -107,10 +111,10 @@ def _why_no_surrogate(content: Content) -> str:
     if content.best is None:
         return "No trial is complete yet, so there is no surrogate."
     if content.is_extreme:
-        return f"Some losses are beyond {LARGEST:g}, and their differences are too large to compute with."
+        return f"Some losses are beyond {LARGEST:g}, so their differences could overflow."
     return (
         f"There is no surrogate yet: the first {content.study.resolved.initial_points} points are drawn at random, and"
-        " no later ones have been proposed."
+        " no later point has been proposed."
     )
 
 
@@ -120,5 +124,5 @@ def _surrogate_name(content: Content) -> str:
     name = names[content.surrogate.estimator]
     known, observations = content.surrogate.known, content.surrogate.observations
     if known < observations:
-        return f"{name} ({known:,} of {observations:,} trials known to it)"
+        return f"{name} (fitted to {known:,} of {observations:,} trials)"
     return f"{name} of {observations:,} trials"

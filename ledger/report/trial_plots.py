@@ -1,4 +1,4 @@
-"""Plots of trials: convergence, parallel coordinates, and each parameter against the loss."""
+"""Plots of trials, which show convergence, parallel coordinates, and each parameter against the loss."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -17,12 +17,12 @@ from ledger.report.theme import AZURE, BLUE, GREY, ORANGE, SKY, VERMILLION
 from ledger.study.dimensions import Dimension
 from ledger.text import one_line
 
-# Seed of the random positions of points within a category.
+# Seed for the random positions of points within a category.
 _SEED = 0
 
 
 def convergence(content: Content) -> Section:
-    """Return the losses by trial, the best loss so far, and the mean loss of each iteration."""
+    """Return a plot of the losses by trial, the best loss so far, and the mean loss of each iteration."""
     if content.best is None:
         return Section("convergence", "Convergence", f"No trial is complete yet{_other_states(content)}.")
     shown = [trial for trial in content.shown if trial.state == "complete"]
@@ -73,12 +73,14 @@ def convergence(content: Content) -> Section:
     complete = labels.plural(len(content.complete), "is complete", "are complete")
     caption = f"{best} of {len(content.ledger.trials)}; {complete}{_other_states(content)}."
     if content.is_steady:
-        caption += " In steady mode each trial is replaced when it ends, so iterations have no means."
+        caption += (
+            " In steady mode, a new trial replaces each trial that ends, so the plot shows no means of iterations."
+        )
     return Section("convergence", "Convergence", caption + _sample_note(content), [Plot(figure, caption)])
 
 
 def parallel(content: Content) -> Section:
-    """Return parallel coordinates: one line for each complete trial, through its parameters to its loss."""
+    """Return a plot of parallel coordinates. Each complete trial is a line through its parameters to its loss."""
     title = "Parallel coordinates"
     shown = sorted((trial for trial in content.shown if trial.state == "complete"), key=lambda trial: -trial.result)
     if not shown:
@@ -90,7 +92,7 @@ def parallel(content: Content) -> Section:
         for dimension in content.study.space.dimensions
     ]
     dimensions.append(loss_axis)
-    # negative, because Plotly draws the highest colour on top, and the lowest losses are to be visible
+    # The colours are negative losses. Plotly draws the highest colour on top, and the lowest losses must be visible.
     colours = [-value for value in loss_axis["values"]]
     ticks = {"tickvals": [-value for value in loss_axis["tickvals"]], "ticktext": loss_axis["ticktext"]}
     figure = go.Figure(
@@ -99,7 +101,7 @@ def parallel(content: Content) -> Section:
             line={"color": colours, "coloraxis": "coloraxis"},
             labelfont={"size": 13},
             tickfont={"size": 12},
-            # invisible, because the ends of each axis have ticks
+            # The labels of the range are invisible, because the ends of each axis have ticks.
             rangefont={"size": 1, "color": "rgba(0,0,0,0)"},
             unselected={"line": {"color": GREY, "opacity": 0.08}},
         ),
@@ -110,21 +112,21 @@ def parallel(content: Content) -> Section:
         },
     )
     caption = (
-        f"Each of {labels.plural(len(shown), 'line is a complete trial', 'lines is a complete trial')}, from its"
-        " parameters to its loss at the right, which also sets the colour. Drag along an axis to select the lines that"
-        " pass there."
+        f"The plot shows {labels.plural(len(shown), 'complete trial', 'complete trials')}. Each line connects the"
+        " parameters of one trial with its loss at the right. The colour of a line also shows the loss. Drag along an"
+        " axis to select lines."
     )
     size = (max(900, 150 * len(dimensions)), 460)
     return Section("parallel", title, caption + _sample_note(content), [Plot(figure, caption)], size)
 
 
 def parameters(content: Content) -> Section:
-    """Return one plot for each parameter: its values against the loss."""
+    """Return one plot for each parameter, with the parameter's values against the loss."""
     title = "Parameters against the loss"
     if content.best is None:
         return Section("parameters", title, "No trial is complete yet.")
     plots = [_parameter(content, dimension) for dimension in content.study.space.dimensions]
-    caption = "Each point is a complete trial, and the star is the best one. A cross at the top is a failed trial."
+    caption = "Each point is a complete trial, and the star is the best trial. A cross at the top is a failed trial."
     return Section("parameters", title, caption + _sample_note(content), plots, (420, 300))
 
 
@@ -175,7 +177,10 @@ def _failed_trace(positions: list[Any], failed: Sequence[TrialRow], complete: Se
 
 
 def _best_so_far(content: Content) -> tuple[list[int], list[float]]:
-    """Return the trials at which the best loss changes, and the last complete trial, with the best loss at each."""
+    """Return the numbers of the trials that lower the best loss, and the best loss after each of these trials.
+
+    Both lists also contain the last complete trial.
+    """
     numbers: list[int] = []
     losses: list[float] = []
     for trial in content.complete:
@@ -187,7 +192,10 @@ def _best_so_far(content: Content) -> tuple[list[int], list[float]]:
 
 
 def _iteration_means(content: Content) -> list[tuple[float, float, int]]:
-    """Return for each told iteration the mean of its trials' numbers, its mean loss, and its own number."""
+    """Return the position, the mean loss and the number of each told iteration.
+
+    The position is the mean of the numbers of the iteration's trials.
+    """
     middles = {
         number: float(np.mean([trial.number for trial in trials]))
         for number, trials in groupby(content.ledger.trials, key=lambda trial: trial.iteration)
@@ -214,10 +222,10 @@ def _other_states(content: Content) -> str:
 
 
 def _sample_note(content: Content) -> str:
-    """Return a sentence for the caption if only some of the trials are drawn."""
+    """Return a sentence for the caption if the plot shows only some of the trials."""
     if len(content.shown) == len(content.ledger.trials):
         return ""
     return (
-        f" Shown are {len(content.shown):,} of {len(content.ledger.trials):,} trials: the {SHOWN // 2:,} best, and"
-        " others at even distances."
+        f" The plot shows {len(content.shown):,} of {len(content.ledger.trials):,} trials, which are the"
+        f" {SHOWN // 2:,} best trials and a regular sample of the other trials."
     )

@@ -1,4 +1,4 @@
-"""The timeline of a report: the attempts of each worker, and how they ended."""
+"""The timeline of a report, which shows the attempts of each worker and their outcomes."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -13,15 +13,15 @@ from ledger.report.content import Content
 from ledger.report.section import Plot, Section
 from ledger.report.theme import OUTCOMES
 
-# Largest number of workers that get a row.
+# Largest number of workers that get a row in the timeline.
 ROWS = 100
-# Largest number of attempts of which each gets a bar. With more, consecutive attempts with the same outcome share a bar
-# where the gap between them is at most this share of the timeline's length.
+# Largest number of attempts that get a bar each. With more attempts, consecutive attempts with the same outcome share a
+# bar. The gap between such attempts is at most this share of the timeline's length.
 BARS, LARGEST_GAP = 2_000, 1 / 2_000
 
 
 def timeline(content: Content) -> Section:
-    """Return a bar for each attempt, from its claim to its end, in the row of its worker."""
+    """Return a plot with a row for each worker, and a bar for each attempt from its claim to its end."""
     title = "Workers"
     attempts = [attempt for attempt in content.ledger.attempts if attempt.claimed_at is not None]
     if not attempts:
@@ -55,18 +55,18 @@ def timeline(content: Content) -> Section:
     caption = (
         f"{labels.plural(len(attempts), 'attempt', 'attempts')} of"
         f" {labels.plural(len(by_worker), 'worker', 'workers')}:"
-        f" {', '.join(f'{counts[outcome]} {outcome}' for outcome in OUTCOMES if counts[outcome])}. Each bar is an"
-        " attempt, from its claim to its end, in the row of its worker."
+        f" {', '.join(f'{counts[outcome]} {outcome}' for outcome in OUTCOMES if counts[outcome])}. Each bar shows"
+        " one attempt from its claim to its end. Each row shows one worker."
     )
     if gap > 0:
         caption += " Consecutive attempts with the same outcome share a bar."
     if len(by_worker) > ROWS:
-        caption += f" Shown are the {ROWS} workers with the most attempts."
+        caption += f" The plot shows the {ROWS} workers with the most attempts."
     return Section("timeline", title, caption, [Plot(figure, caption)], (900, 140 + height))
 
 
 def _bars(rows: Sequence[Sequence[AttemptRow]], now: datetime, gap: float) -> list[go.Bar]:
-    """Return a trace for each outcome, with the bars of all workers."""
+    """Return one trace for each outcome. A trace contains the bars of all workers."""
     by_outcome: dict[str, list[dict[str, Any]]] = {outcome: [] for outcome in OUTCOMES}
     for row, attempts in enumerate(rows):
         for run in _runs(attempts, now, gap):
@@ -83,7 +83,7 @@ def _bars(rows: Sequence[Sequence[AttemptRow]], now: datetime, gap: float) -> li
             orientation="h",
             width=0.72,
             name=outcome,
-            # an outline in the bar's own colour keeps a bar visible that is narrower than a pixel
+            # A bar can be narrower than a pixel. An outline in the bar's own colour keeps such a bar visible.
             marker={
                 "color": OUTCOMES[outcome],
                 "line": {"width": 1, "color": OUTCOMES[outcome] if is_crowded else "rgba(0,0,0,0.45)"},
@@ -97,7 +97,7 @@ def _bars(rows: Sequence[Sequence[AttemptRow]], now: datetime, gap: float) -> li
 
 
 def _runs(attempts: Sequence[AttemptRow], now: datetime, gap: float) -> list[list[AttemptRow]]:
-    """Group consecutive attempts of one worker that have the same outcome and at most `gap` seconds between them."""
+    """Group consecutive attempts of one worker with the same outcome and gaps of at most `gap` seconds."""
     runs: list[list[AttemptRow]] = []
     for attempt in sorted(attempts, key=lambda attempt: (attempt.claimed_at, attempt.trial)):
         last = runs[-1] if runs else []

@@ -1,1 +1,1 @@
-"""Output for a terminal: the live view of a study, and its parts. The library rich is imported only to draw."""
+"""Draws the live view of a study on a terminal. The library rich is imported only to draw the view."""

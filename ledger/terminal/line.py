@@ -7,7 +7,10 @@ from ledger.text import one_line
 
 
 def line(status: Status) -> str:
-    """Return the study's progress in one line. It contains no times, so it changes only when the study does."""
+    """Return the study's progress in one line.
+
+    The line contains no times, so it changes only when the study changes.
+    """
     parts = [
         f"{status.ended} of {status.budget} trials",
         f"{status.iterations_told} iterations told",
@@ -29,7 +32,7 @@ def score(status: Status) -> str:
 
 
 def counts(status: Status) -> str:
-    """Return the number of trials in each state, without the states that have none."""
+    """Return the number of trials in each state that has trials."""
     states = ("complete", "running", "pending", "failed", "cancelled")
     return ", ".join(f"{getattr(status, state)} {state}" for state in states if getattr(status, state))
 
@@ -42,7 +45,7 @@ def unsuccessful_attempts(status: Status) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Return a duration in whole seconds; a negative one counts as 0.
+    """Return a duration as text, in whole seconds. A negative duration counts as 0.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""The live view: a study's status on a terminal, redrawn about every second while a command runs."""
+"""The live view, which shows a study's status on a terminal and redraws it about every second."""
 
 import logging
 import os
@@ -23,12 +23,13 @@ if TYPE_CHECKING:
 _log = logging.getLogger("ledger.terminal")
 
 INTERVAL = 1.0
-# Largest share of the time that the view spends on reading, so that it leaves the database to the search.
+# Largest share of its time that the view spends on reads from the database. A larger share could slow down the search.
 SHARE = 0.05
-# Output of the workers: bytes of one read, and seconds between two writes.
+# Largest number of bytes that the view reads from the workers' output at once.
 _CHUNK = 65_536
+# Seconds between two writes of the workers' output to the terminal.
 _WRITE_INTERVAL = 0.05
-# Seconds to wait for the threads of a view that ends.
+# Seconds that a view waits for its threads when it ends.
 _STOP_SECONDS = 1.0
 
 
@@ -38,7 +39,7 @@ def can_draw(stream: TextIO) -> bool:
 
 
 def console(stream: TextIO) -> "Console":
-    """Return a rich console. It uses colours only on a terminal, and not where NO_COLOR is set."""
+    """Return a rich console. The console uses colours only on a terminal, and only if NO_COLOR is not set."""
     from rich.console import Console
 
     is_terminal = can_draw(stream)
@@ -54,21 +55,21 @@ def console(stream: TextIO) -> "Console":
 
 
 def live(on: "Console", *, transient: bool) -> "Live":
-    """Return a live display that is redrawn on request. Output to standard error appears above it."""
+    """Return a live display that is redrawn on request. Output to standard error appears above the display."""
     from rich.live import Live
 
     return Live(console=on, auto_refresh=False, transient=transient, redirect_stdout=False, vertical_overflow="crop")
 
 
 def follow(read: Callable[[], Status], wait: Callable[[float], object]) -> Iterator[Status]:
-    """Yield a study's status, at intervals, until the study has ended.
+    """Yield a study's status at intervals until the study has ended.
 
     Parameters
     ----------
     read : callable
-        Returns the status.
+        Function that returns the status.
     wait : callable
-        Waits for a number of seconds. A true answer ends the iteration.
+        Function that waits for a number of seconds. A true return value ends the iteration.
     """
     while True:
         began = time.monotonic()
@@ -79,16 +80,16 @@ def follow(read: Callable[[], Status], wait: Callable[[float], object]) -> Itera
 
 
 def pause(took: float) -> float:
-    """Return the seconds to wait after a reading that took `took` seconds."""
+    """Return the number of seconds to wait after a read of `took` seconds."""
     return max(INTERVAL, took / SHARE)
 
 
 class LiveView:
-    """The live view of a study while its manager runs, in a thread and on a connection of its own.
+    """Draws the live view of a study while its manager runs. The view has its own thread and database connection.
 
-    No failure of the view ends the study. While the database is unavailable, the view says so. Where it cannot be
-    drawn, it ends, and log lines appear again. While it is drawn, the manager logs only warnings and errors, because
-    the view shows the rest.
+    A failure of the view does not end the study. The view tells the user when the database is unavailable. If the view
+    cannot be drawn, it ends, and log lines appear again. While the view is drawn, the manager logs only warnings and
+    errors, because the view shows all other events.
 
     Parameters
     ----------
@@ -96,7 +97,7 @@ class LiveView:
         The database.
     study_id : int
     statement_seconds : float
-        Seconds after which the server cancels a reading.
+        Seconds after which the server cancels a query of the view.
     stream : text stream
         The terminal.
     """
@@ -116,7 +117,7 @@ class LiveView:
 
     @property
     def output(self) -> int:
-        """File descriptor for the output of other processes, in whole lines. It appears above the view."""
+        """File descriptor for the output of other processes. Whole lines of this output appear above the view."""
         assert self._output is not None
         return self._output
 
@@ -130,7 +131,7 @@ class LiveView:
         try:
             self._live = live(console(self._stream), transient=True)
             self._live.start()
-            # rich has replaced sys.stderr while the view is drawn
+            # While the view is drawn, rich replaces sys.stderr.
             _log_to(sys.stderr)
         except Exception as error:
             self._abort(error)
@@ -144,7 +145,7 @@ class LiveView:
         os.close(self.output)
         self._ended.set()
         for thread in self._threads:
-            # not longer, because the database may not answer
+            # The wait has a time limit, because the database may not answer.
             thread.join(_STOP_SECONDS)
         self._stop()
 
@@ -162,7 +163,7 @@ class LiveView:
             self._close()
 
     def _read(self) -> str:
-        """Read the status. Returns the reason if that failed, else nothing."""
+        """Read the status. Return the reason if the read failed, else an empty text."""
         import psycopg
         from sqlalchemy.exc import DBAPIError
 
@@ -173,9 +174,10 @@ class LiveView:
         except (DBAPIError, psycopg.Error, Unreachable) as error:
             self._close()
             ago = int(time.monotonic() - self._read_at)
-            return f"as of {ago} s ago, because the database does not answer: {reason(getattr(error, 'orig', error))}"
+            why = reason(getattr(error, "orig", error))
+            return f"this status is {ago} s old, because the database does not answer: {why}"
         except LedgerError:
-            # the study was deleted, which its manager reports
+            # A user has deleted the study. The manager of the study reports the deletion.
             self._ended.set()
         self._read_at = time.monotonic()
         return ""
@@ -192,7 +194,7 @@ class LiveView:
             self._live.update(panel, refresh=True)
 
     def _copy_output(self, reading: int) -> None:
-        """Copy the output of other processes to standard error, which appears above the view."""
+        """Copy the output of other processes to standard error. The copied output appears above the view."""
         rest = b""
         while chunk := os.read(reading, _CHUNK):
             lines, end, rest = (rest + chunk).rpartition(b"\n")
@@ -200,7 +202,7 @@ class LiveView:
                 lines, end, rest = lines + end + rest, b"\n", b""
             if end:
                 _write(lines + end)
-            # each write redraws the view, so an objective with much output must not cause one for each line
+            # Each write redraws the view. The wait avoids a redraw for each line of an objective with much output.
             self._ended.wait(_WRITE_INTERVAL)
         if rest:
             _write(rest + b"\n")

@@ -13,10 +13,10 @@ from ledger.terminal.sparkline import sparkline
 from ledger.text import one_line
 
 _COLOURS = {"running": "cyan", "complete": "green", "failed": "red", "paused": "yellow", "cancelled": "yellow"}
-# Largest numbers of cells of a progress bar and of the sparkline.
+# Largest widths of the progress bar and of the sparkline, in cells.
 _BAR, _SPARKLINE = 40, 60
 _LABEL = 11
-# Below this width, the rows of workers have fewer columns.
+# On a console narrower than this width, the rows of workers have fewer columns.
 _NARROW = 70
 
 
@@ -27,9 +27,9 @@ class StatusPanel:
     ----------
     status : Status
     rows : int, optional
-        Largest number of workers that are drawn. Workers that train come first. Default: as many as fit the height.
+        Largest number of workers to draw. Workers that train come first. Default: the number that fits the height.
     note : str
-        An additional line, for example that the status is not the latest.
+        An additional line, for example a note that the status is not the latest.
     """
 
     def __init__(self, status: Status, rows: int | None = None, note: str = "") -> None:
@@ -42,7 +42,7 @@ class StatusPanel:
         rows = self._rows
         if rows is None:
             above = len(console.render_lines(Group(*head, *self._failures()), options, pad=False))
-            # one line each: the gap, the table's header, the count of omitted workers, and the cursor
+            # The gap, the table's header, the count of omitted workers and the cursor need one line each.
             rows = max(1, options.max_height - above - 4)
         yield Group(*head, *self._workers(rows, options), *self._failures())
 
@@ -100,9 +100,9 @@ class StatusPanel:
         if not status.workers:
             return [
                 Text(),
-                _cut(Text(f"no worker runs yet: `ledger worker --study {status.name}` starts one", "yellow")),
+                _cut(Text(f"no worker runs yet: `ledger worker --study {status.name}` starts a worker", "yellow")),
             ]
-        # workers that train come first, the longest training at the top
+        # Workers that train come first, and the longest training is at the top.
         ordered = sorted(
             status.workers, key=lambda worker: (worker.trial is None, -(worker.seconds or 0.0), worker.name)
         )
@@ -167,6 +167,6 @@ def _trains(worker: WorkerStatus) -> Text:
 
 
 def _cut(line: Text) -> Text:
-    """Set the line to be cut, and not wrapped, by a narrow console."""
+    """Let a narrow console cut the line instead of wrapping it."""
     line.no_wrap, line.overflow = True, "ellipsis"
     return line

@@ -1,11 +1,14 @@
-"""Parameters as text to paste into a Python program or a TOML file. The text is read back as exactly these values."""
+"""Formats parameters as text to paste into a Python program or a TOML file.
+
+A program that reads the text gets exactly the same values.
+"""
 
 from collections.abc import Mapping
 from typing import Any
 
 
 def as_python(params: Mapping[str, Any]) -> str:
-    """Return the parameters as a Python dict, with one line for each if there are several.
+    """Return the parameters as a Python dict. Two or more parameters get one line each.
 
     Examples
     --------
@@ -22,7 +25,7 @@ def as_python(params: Mapping[str, Any]) -> str:
 
 
 def as_toml(params: Mapping[str, Any]) -> str:
-    """Return the parameters as TOML, with one line for each.
+    """Return the parameters as TOML, with one line for each parameter.
 
     Examples
     --------
@@ -32,7 +35,7 @@ def as_toml(params: Mapping[str, Any]) -> str:
     """
     import tomli_w
 
-    # characters that cannot be printed occur only in strings, where TOML allows an escape
+    # Characters that cannot be printed occur only in strings. TOML allows escapes in strings.
     return "".join(
         character if character == "\n" or character.isprintable() else _escape(character)
         for character in tomli_w.dumps(params)

@@ -1,32 +1,34 @@
-"""A sparkline of the best loss so far. Each cell is a character, with a higher bar for a higher loss."""
+"""A sparkline of the best loss so far. Each cell is one character with a bar, and a higher bar is a higher loss."""
 
 import math
 from collections.abc import Sequence
 
 BARS = "▁▂▃▄▅▆▇█"
 ASCII_BARS = "_.-~=+*#"
-# Bars show the logarithm if all losses are above 0 and the highest is at least so many times the lowest.
+# The bars have a logarithmic scale if all losses are positive and the highest is at least this many times the lowest.
 _LOGARITHMIC = 10.0
 
 
 def sparkline(improvements: Sequence[tuple[int, float]], last: int, width: int, *, ascii_only: bool = False) -> str:
-    """Return the convergence from trial 0 to trial `last`.
+    """Return a sparkline of the best losses from trial 0 to trial `last`.
 
     Parameters
     ----------
     improvements : sequence of (int, float)
-        Pairs of a trial's number and its loss, in order. Each loss is below all earlier losses.
+        Pairs of a trial's number and the trial's loss, in the order of the numbers. Each loss is below all earlier
+        losses.
     last : int
         Number of the last complete trial.
     width : int
         Largest number of cells. A cell stands for one or more trials.
     ascii_only : bool
-        Use ASCII characters.
+        Whether to use only ASCII characters.
 
     Returns
     -------
     str
-        Each cell shows the best loss up to the last of its trials, or a space where no trial was complete.
+        The sparkline. Each cell shows the best loss up to the last trial of the cell. A cell before the first complete
+        trial is a space.
 
     Examples
     --------
@@ -51,12 +53,12 @@ def sparkline(improvements: Sequence[tuple[int, float]], last: int, width: int, 
 
 
 def _heights(losses: Sequence[float]) -> list[float]:
-    """Return the losses scaled from 0, the lowest, to 1."""
+    """Return the losses scaled to the range from 0 to 1. The lowest loss becomes 0."""
     lowest, highest = min(losses), max(losses)
     if lowest == highest:
         return [0.0] * len(losses)
     if lowest > 0 and highest / lowest >= _LOGARITHMIC:
         losses = [math.log(loss) for loss in losses]
         lowest, highest = min(losses), max(losses)
-    # halved, because the difference of two floats may overflow
+    # All losses are halved, because the difference of two floats may overflow.
     return [(loss / 2 - lowest / 2) / (highest / 2 - lowest / 2) for loss in losses]

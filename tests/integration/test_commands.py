@@ -62,9 +62,9 @@ def run(monkeypatch, capfd, tmp_path) -> Iterator[Run]:
         (["run", "none.toml"], "none.toml: No such file or directory"),
         (["worker", "--max-trials", "0"], "'--max-trials'"),
         (["export", "s", "--format", "xml"], "'xml' is not one of"),
-        (["export", "s", "--format", "files"], "name it with --output"),
+        (["export", "s", "--format", "files"], "name the folder with --output"),
         (["study", "list", "--database-url", "postgres:/me:secret@host"], "the database URL cannot be parsed"),
-        (["export", "s", "--format", "parquet"], "name it with --output"),
+        (["export", "s", "--format", "parquet"], "name the file with --output"),
         (["report", "s"], "Missing option '--output'"),
         (["report", "s", "--output", "r.png", "--format", "png"], "--plot names the one plot"),
         (["report", "s", "--output", "none/r.html"], "none is not a folder: make it first"),
@@ -261,11 +261,11 @@ def test_a_retry_says_how_a_study_that_has_ended_goes_on(there, db, connection):
     assert tell(db, row, 0, 0.25, 0.25) == "told"
     assert finish(db, row, "complete", None) == "finished"
     out = there("trial", "retry", "svm-1", "0")[1]
-    assert "it runs again: `ledger resume svm-1` goes on with it" in out
+    assert "study svm-1 runs again: `ledger resume svm-1` continues it" in out
 
 
 def test_workers_are_listed_with_their_trials_and_states(there, connection, advance):
-    assert there("worker", "list")[1] == "no worker has started yet: `ledger worker` starts one\n"
+    assert there("worker", "list")[1] == "no worker has started yet: `ledger worker` starts a worker\n"
     for name in ("idle", "trains", "left", "lost"):
         protocol.announce(connection, name, "host", 7, {})
     protocol.announce(connection, "left", "host", 7, {}, stopped=True)
@@ -349,7 +349,8 @@ def test_optuna_is_let_in_and_shut_out_and_told_where_the_ledger_is(there, url, 
         assert "run `ledger optuna enable`" in error
     for again in ("", ", as before"):
         assert there("optuna", "enable")[1] == (
-            f"Optuna can read this ledger{again}: `ledger dashboard` shows it, and `ledger optuna url` is its storage\n"
+            f"Optuna can read this ledger{again}: `ledger dashboard` shows the ledger, and `ledger optuna url` prints"
+            " its URL\n"
         )
     code, out, _ = there("optuna", "status")
     assert (code, out) == (0, "Optuna can read this ledger, with optuna 5.0 and optuna-dashboard 0.21\n")
@@ -365,7 +366,7 @@ def test_optuna_is_let_in_and_shut_out_and_told_where_the_ledger_is(there, url, 
     assert (code, "options=-csearch_path%3Doptuna" in out) == (0, True)
     assert f":{password}@" not in out
     assert "password" not in out
-    assert error == "ledger: the URL is printed without its password: set it in PGPASSWORD or ~/.pgpass\n"
+    assert error == "ledger: the URL is printed without its password: set the password in PGPASSWORD or ~/.pgpass\n"
     for again in (" any more", ", as before"):
         assert there("optuna", "disable")[1] == f"Optuna cannot read this ledger{again}\n"
 
@@ -386,7 +387,7 @@ def test_a_schema_optuna_of_somebody_else_is_refused_and_stays(there, connection
 def test_what_is_missing_for_optuna_is_named(there, tmp_path, monkeypatch):
     there("optuna", "enable")
     for found, said in (
-        ("4.9.0", "optuna 4.9.0 is not supported, 5.0 is: pip install 'optuna==5.0.*'"),
+        ("4.9.0", "the supported version of optuna is 5.0, not 4.9.0: pip install 'optuna==5.0.*'"),
         (None, "optuna is not installed: pip install 'trial-ledger[dashboard]'"),
     ):
         monkeypatch.setattr("ledger.optuna.connect._installed_version", lambda _package, found=found: found)
@@ -399,7 +400,7 @@ def test_what_is_missing_for_optuna_is_named(there, tmp_path, monkeypatch):
 
 def test_a_study_is_exported_for_optuna(there, tmp_path):
     code, _, error = there("export", "svm-1", "--format", "optuna")
-    assert (code, "name it with --output, as in --output study.db" in error) == (2, True)
+    assert (code, "name the file with --output, as in --output study.db" in error) == (2, True)
     assert there("export", "svm-1", "--format", "optuna", "--output", "study.db") == (0, "", "")
     code, _, error = there("export", "svm-1", "--format", "optuna", "--output", "study.db")
     assert (code, error.count("\n")) == (2, 1)

@@ -173,7 +173,7 @@ def test_csv_is_imported_whole_or_refused_in_one_line(run, db, url, monkeypatch,
     assert run("import", "csv", "old.csv", "--into", "t", "--ignore-extra")[0] == 1
     assert counts(url) == (0, None)
     code, out, error = run("import", "csv", "old.csv", "--into", "s", "--ignore-extra", "--skip-unusable")
-    assert (code, out) == (0, "2 finished trials are in study s as trial 0 to 1\n")
+    assert (code, out) == (0, "2 finished trials are imported into study s as trial 0 to 1\n")
     assert error == "left out: old.csv:4: parameter 'x': 7.0 is not in [-1.0, 1.0]\n"
     assert [(one.params, one.loss, one.source) for one in trials.all_of(db, row.id)] == [
         ({"x": 0.5}, 0.25, "imported"),
@@ -182,14 +182,14 @@ def test_csv_is_imported_whole_or_refused_in_one_line(run, db, url, monkeypatch,
     code, _, error = run("import", "csv", "old.csv", "--into", "s", "--ignore-extra")
     assert (code, error) == (
         2,
-        "ledger: old.csv:2: the parameters are those of trial 0 of study s, which is complete; correct it, or use"
+        "ledger: old.csv:2: the parameters are those of trial 0 of study s, which is complete; correct the row, or use"
         " --skip-unusable\n",
     )
     # the csv export of a study is a history for another study
     assert run("export", "s", "--format", "csv", "--output", "s.csv")[0] == 0
     recorded(db, study(tmp_path).model_copy(update={"name": "t"}))
     assert run("import", "csv", "s.csv", "--into", "t", "--ignore-extra")[1] == (
-        "2 finished trials are in study t as trial 0 to 1\n"
+        "2 finished trials are imported into study t as trial 0 to 1\n"
     )
 
 
@@ -226,9 +226,9 @@ def test_an_optuna_studys_finished_trials_are_imported(
     assert f"trial 3 of Optuna's study {name}: the parameters are those of trial 1 of Optuna's study {name}" in error
     code, out, error = run("import", "optuna", optunas, name, "--into", "s", "--skip-unusable")
     assert code == 0, error
-    assert out.splitlines()[0] == "3 finished trials are in study s as trial 0 to 2"
-    assert ("maximises, so each loss is the negative" in out) == maximises
-    assert out.splitlines()[-1] == "1 trials that are not complete are passed by"
+    assert out.splitlines()[0] == "3 finished trials are imported into study s as trial 0 to 2"
+    assert ("maximises, so each imported loss is the negative" in out) == maximises
+    assert out.splitlines()[-1] == "1 trials are skipped, because they are not complete"
     assert [line.split(": ")[2].split(",")[0] for line in error.splitlines()] == [
         "the parameters are those of trial 1 of Optuna's study " + name,
         "parameter 'x'",
@@ -256,7 +256,7 @@ def test_what_cannot_be_read_of_optuna_is_refused_in_one_line(run, db, url, optu
             1,
             "other.db cannot be read as an Optuna storage: file is not a data",
         ),
-        ("nonsense", "low", 2, "the storage's URL cannot be parsed: write it as in sqlite:///optuna.db"),
+        ("nonsense", "low", 2, "the storage's URL cannot be parsed: write a URL such as sqlite:///optuna.db"),
         # a database without Optuna's tables; the import must not create them
         (f"sqlite:///{tmp_path}/empty.db", "low", 1, "cannot be read as an Optuna storage"),
         ("postgresql://me:secret@127.0.0.1:1/x", "low", 1, "me:***@127.0.0.1:1/x cannot be read as an Optuna storage"),

@@ -177,9 +177,12 @@ def _drop(*path: Any) -> Callable[[Any], None]:
 
 
 REFUSED = [
-    (_set("version", value=2), "is an export of version 2, and this ledger reads up to 1: upgrade trial-ledger"),
+    (
+        _set("version", value=2),
+        "is an export of version 2, and this ledger reads versions up to 1: upgrade trial-ledger",
+    ),
     (_set("format", value="x"), 'has format "x", not "trial-ledger study"'),
-    (_drop("format"), "is an export from before there was an import"),
+    (_drop("format"), "is an export of an old version, which does not contain the whole study"),
     (_drop("trials"), "is damaged at trials"),
     (
         _set("dataset", value={"sha256": "0" * 64, "name": "a.csv", "content": ""}),
@@ -193,7 +196,7 @@ REFUSED = [
     (_set("trials", 0, "finished_at", value="2026-01-01T00:00:00"), "is damaged at trials[0].finished_at"),
     (_set("trials", 0, "source", value="found"), 'is damaged at trials[0].source: "found"'),
     (_set("iterations", 0, "environment", value=[]), "is damaged at iterations[0].environment"),
-    (_drop("trials", 2), "disagrees with itself, trial 2: missing, the next is 3: it is damaged, or was written while"),
+    (_drop("trials", 2), "disagrees with itself, trial 2: missing, the next is 3: the file is damaged, or was written"),
     (_drop("attempts", 0), "disagrees with itself, trial 0: attempts 1, but 0 are recorded"),
     (_set("trials", 0, "loss", value=0.125), "disagrees with itself, trial 0: loss 0.125, but attempt 1 has"),
     (_set("trials", 0, "params", "x", value=7.0), "disagrees with itself, trial 0: parameter 'x': 7.0 is not in"),
@@ -242,10 +245,10 @@ def test_a_study_moves_with_the_file_that_it_trains_on_or_is_refused(db, there, 
     document = exported(db)
     assert document["dataset"]["name"] == "own.csv"
     assert b64decode(document["dataset"]["content"]) == content
-    damaged = "is damaged at dataset: its content has not the SHA-256 that the study names, "
+    damaged = "is damaged at dataset: the SHA-256 of the content is not that of the study's dataset, "
     short = b64encode(content[:-1]).decode()
     for change, said in (
-        (_drop("dataset"), "is damaged: own.csv, which its study trains on, is not in it; export it again"),
+        (_drop("dataset"), "is damaged: the study's dataset own.csv is missing; export the study again"),
         (_set("dataset", "content", value=short), damaged + sha256(content).hexdigest()),
         (_set("dataset", "sha256", value="0" * 64), damaged),
         (_set("dataset", "content", value="%"), "is damaged at dataset.content: "),
@@ -277,12 +280,15 @@ def there_again(there: Connection, document: Any) -> Connection:
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"", "export.json:1: not JSON at column 1 (Expecting value), so no whole export: write one by `ledger export"),
+        (b"", "export.json:1: not JSON at column 1 (Expecting value), so this is no complete export: write an"),
         (b'{"format":\n "trial', "export.json:2: not JSON at column 2"),
         (b"\xff", "export.json: not a json export"),
         (b"[" * 100_000, "export.json: not a json export"),
         (b'{"trials": NaN}', "export.json: not a json export (NaN is not a number)"),
-        (b"[1]", "export.json is JSON, but no export of a study: write one by `ledger export NAME --output FILE`"),
+        (
+            b"[1]",
+            "export.json is JSON, but no export of a study: write an export by `ledger export NAME --output FILE`",
+        ),
         (b'{"C": 1.0}', "export.json is JSON, but no export of a study"),
     ],
 )
@@ -301,8 +307,8 @@ def test_the_commands_move_a_study_to_another_ledger(run, db, url, elsewhere, tm
     assert (code, out.splitlines()) == (
         0,
         [
-            "study s is imported, running: 3 iterations, 6 trials, 4 attempts; `ledger verify s` recomputes it",
-            "`ledger resume s` goes on with it; stop it where it came from",
+            "study s is imported, running: 3 iterations, 6 trials, 4 attempts; `ledger verify s` checks the study",
+            "`ledger resume s` continues the study; stop the study in its old ledger",
         ],
     )
     assert run("verify", "s")[0] == 0
@@ -312,7 +318,7 @@ def test_the_commands_move_a_study_to_another_ledger(run, db, url, elsewhere, tm
     for arguments, expected, said in [
         (["s.json"], 1, "study s exists in this ledger"),
         (["none.json"], 2, "none.json: No such file or directory; give the path of a file"),
-        (["old.csv"], 2, "`ledger import csv old.csv --into NAME` brings in a table of finished trials"),
+        (["old.csv"], 2, "`ledger import csv old.csv --into NAME` imports a table of finished trials"),
         (["--name", "t"], 2, "Missing argument 'FILE'"),
     ]:
         code, _, error = run("import", *arguments)

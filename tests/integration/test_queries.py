@@ -115,7 +115,7 @@ def test_a_table_for_people_has_the_answer(known, run, monkeypatch):  # noqa: F8
         ([], "the name of a query is missing: `ledger query --list` shows the names"),
         (["importence"], "no query is named 'importence'; did you mean 'importance'?"),
         (["../views/trials"], "no query is named '../views/trials'"),
-        (["importance", "-v", "study"], "-v study: write it as NAME=VALUE"),
+        (["importance", "-v", "study"], "-v study: write the variable as NAME=VALUE"),
         (["importance", "-v", "worker=w"], "query importance has no variable 'worker'"),
     ],
 )

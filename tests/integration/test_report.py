@@ -180,5 +180,5 @@ def test_a_missing_extra_is_named(ledger, tmp_path, monkeypatch, arguments, modu
 
 
 def test_parquet_needs_a_file(ledger):
-    with pytest.raises(UsageError, match="name it with --output"):
+    with pytest.raises(UsageError, match="name the file with --output"):
         ledger("export", "s", "--format", "parquet")

@@ -86,7 +86,7 @@ def test_an_interrupted_run_goes_on_and_is_the_undisturbed_study(tmp_path, undis
         assert process.returncode == -how
     else:
         assert process.returncode == 1, error
-        assert "the same command goes on" in error
+        assert "the same command continues" in error
         assert not embedded.is_running(ended.home)
     wait_until(lambda: not any(alive(pid) for pid in workers))
 

@@ -45,7 +45,7 @@ def test_the_losses_column_is_named_and_others_are_passed_by():
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        (b"", "old.csv:1: no header; its columns are C, kernel, loss"),
+        (b"", "old.csv:1: no header; the header needs the columns C, kernel, loss"),
         (b"\xff", "old.csv: not UTF-8 at byte 0; save the file as UTF-8"),
         ("C,loss\n1,0.5\n", 'old.csv:1: parameter "kernel" has no column; there are C, loss'),
         ("C,Kernel,loss\n", "old.csv:1: parameter \"kernel\" has no column; did you mean 'Kernel'?"),
@@ -57,15 +57,15 @@ def test_the_losses_column_is_named_and_others_are_passed_by():
         (HEADER + "1,rbf,0.5\nmuch,rbf,0.5\n", "old.csv:3: parameter 'C': \"much\" is not a number in [0.001, 1000.0]"),
         (
             HEADER + "\n5000,rbf,0.5\n",
-            "old.csv:3: parameter 'C': 5000.0 is not in [0.001, 1000.0]; correct it, or use",
+            "old.csv:3: parameter 'C': 5000.0 is not in [0.001, 1000.0]; correct the row, or use",
         ),
         (HEADER + "nan,rbf,0.5\n", "old.csv:2: parameter 'C': NaN is not in [0.001, 1000.0]"),
         (HEADER + "1,poly,0.5\n", "old.csv:2: parameter 'kernel': \"poly\" is not one of"),
         (HEADER + "1,rbf,nan\n", "old.csv:2: the loss NaN is not finite"),
         (HEADER + "1,rbf,inf\n", "old.csv:2: the loss Infinity is not finite"),
         (HEADER + "1,rbf,low\n", 'old.csv:2: column "loss": "low" is not a number'),
-        (HEADER + "1,rbf,\n", 'old.csv:2: column "loss" is empty, and a finished trial has a loss'),
-        (HEADER + "1,rbf\n", "old.csv:2: 2 cells, but the header has 3"),
+        (HEADER + "1,rbf,\n", 'old.csv:2: column "loss" is empty, but a finished trial needs a loss'),
+        (HEADER + "1,rbf\n", "old.csv:2: the row has 2 cells, but the header has 3"),
         (HEADER + "1,rbf,0.5\n1.0,rbf,0.25\n", "old.csv:3: the parameters are those of old.csv:2"),
         (HEADER + '1,"rbf,0.5\n', "old.csv:2: unexpected end of data; correct the csv there"),
     ],
@@ -78,7 +78,9 @@ def test_what_is_wrong_is_one_line_with_its_place(text, said):
 
 
 def test_a_column_of_losses_that_is_a_parameter_is_refused():
-    with pytest.raises(UsageError, match='old.csv:1: column "C" is a parameter; name the losses\' column by --loss'):
+    with pytest.raises(
+        UsageError, match='old.csv:1: column "C" is a parameter; use --loss to name the column of the losses'
+    ):
         read(HEADER, loss="C")
 
 

@@ -54,7 +54,7 @@ def test_an_unsupported_version_is_refused(monkeypatch, package):
         with pytest.raises(LedgerError) as refused:
             optuna.check_version(package)
         assert str(refused.value) == (
-            f"{package} {version} is not supported, {series} is: pip install '{package}=={series}.*'"
+            f"the supported version of {package} is {series}, not {version}: pip install '{package}=={series}.*'"
         )
 
 

@@ -11,8 +11,8 @@ from tests.fuzz import check_told, restored
 @pytest.mark.parametrize(
     ("original", "said"),
     [
-        (psycopg.errors.UndefinedTable("no ledger.study"), "`ledger db check` says what is wrong"),
-        (psycopg.OperationalError("gone"), "the same command goes on once it is back"),
+        (psycopg.errors.UndefinedTable("no ledger.study"), "`ledger db check` names the problem"),
+        (psycopg.OperationalError("gone"), "the same command continues when the database is back"),
     ],
 )
 @pytest.mark.parametrize("is_wrapped", [False, True])

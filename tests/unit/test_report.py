@@ -135,7 +135,7 @@ def test_the_surrogate_is_shown_with_its_uncertainty_and_importance():
 def test_forests_are_named(estimator):
     section = dependence(Content(snapshot(estimator=estimator)))
     assert "forest" in section.caption
-    assert "between its trees" in section.caption
+    assert "between the trees" in section.caption
 
 
 def test_a_study_without_a_surrogate_gives_the_reason():
@@ -189,7 +189,7 @@ def test_many_attempts_of_many_workers_stay_readable():
     assert figure.layout.height <= 2_000
     shown = traces(section)
     assert len(shown["failed"].x) == sum(attempt.outcome == "failed" for attempt in ledger.attempts)
-    assert "Shown are the 100 workers with the most attempts." in section.caption
+    assert "The plot shows the 100 workers with the most attempts." in section.caption
 
 
 def test_only_the_best_and_a_sample_of_many_trials_are_drawn():
@@ -203,7 +203,7 @@ def test_only_the_best_and_a_sample_of_many_trials_are_drawn():
     assert len(others) == SHOWN // 2
     assert max(others) > 2_900
     section = convergence(content)
-    assert "Shown are 2,000 of 3,000 trials" in section.caption
+    assert "The plot shows 2,000 of 3,000 trials" in section.caption
 
 
 STUDIES: dict[str, dict[str, Any]] = {
@@ -329,7 +329,7 @@ def test_a_missing_browser_is_reported_with_the_way_out(monkeypatch):
 
 def test_a_browser_that_does_not_start_is_reported_in_one_line(monkeypatch):
     monkeypatch.setenv("BROWSER_PATH", "/bin/false")
-    with pytest.raises(LedgerError, match="did not start, or crashed .*: set BROWSER_PATH to another one"):
+    with pytest.raises(LedgerError, match="did not start, or crashed .*: set BROWSER_PATH to another browser"):
         png(convergence(Content(snapshot())))
 
 
