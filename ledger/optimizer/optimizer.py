@@ -304,8 +304,8 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
             The constant liar's value for points without a value. "cl_min" means the lowest value so far, "cl_mean" the
             mean, and "cl_max" the highest value. The strategy is used only with `n_points`.
         in_flight : sequence of points
-            Points that `ask` returned before and that have no value yet. These points get the constant liar's value, and
-            `ask` does not return them again. `in_flight` needs `n_points` and a fitted model.
+            Points that `ask` returned before and that have no value yet. Such a point gets the constant liar's value,
+            and `ask` does not return it again. `in_flight` needs `n_points` and a fitted model.
 
         Returns
         -------
