@@ -23,10 +23,10 @@ GRADIENTS = ("EI", "LCB", "PI")
 # logarithm of EI already makes the search explore.
 XI, KAPPA = 0.0, 1.96
 _SMALLEST_DEVIATION = 1e-12
-# Below this value of `u`, the ratio of the improvement to the density equals 1 / u^2 up to rounding. The code then
-# computes 1 / u^2.
+# For `u` below `_FAR`, the code computes the ratio of the improvement to the density as 1 / u^2, which is exact up to
+# rounding.
 _FAR = -1e4
-# `u` is clipped to plus or minus this value, because the squares of all derivatives must be finite.
+# `u` is clipped to the range from -`_FARTHEST` to `_FARTHEST`, because the squares of all derivatives must be finite.
 _FARTHEST = 1e50
 _LOG_ROOT_2_PI = 0.5 * math.log(2 * math.pi)
 # MES averages over 50 quantiles of the optimum. The probabilities of the quantiles are the centres of 50 equal parts of
@@ -113,8 +113,8 @@ def mes(mean: Array, deviation: Array) -> Array:
         """Return the logarithm of the probability that no point is below a value."""
         return float(log_ndtr((mean - value) / deviation).sum())
 
-    # Far below all points, the probability is larger than each share. At `high`, the probability is smaller than each
-    # share.
+    # The probability is larger than each share if the value is far below all points. The probability is smaller than
+    # each share if the value is `high`.
     quarter, median, three = (
         brentq(lambda value, share=share: log_probability(value) - math.log(share), low - (high - low) * 10, high)
         for share in (0.25, 0.5, 0.75)

@@ -18,11 +18,11 @@ Array = NDArray[np.float64]
 
 # L-BFGS-B makes at most `STEPS` steps, as in skopt. The exchange of choices changes at most `PASSES` choices.
 STEPS, PASSES = 20, 3
-# L-BFGS-B stops when the relative gain of a step is below this value. The surrogate's error is far larger than this
-# value.
+# L-BFGS-B stops when the relative gain of a step is below `TOLERANCE`. The surrogate's error is far larger than
+# `TOLERANCE`.
 TOLERANCE = 1e-6
-# With a GP, two points of a batch differ by more than this value in at least one column. The constant liar alone does
-# not keep the points apart if the GP has noise.
+# With a GP, two points of a batch differ by more than `APART` in at least one column. If the GP has noise, the constant
+# liar alone does not keep the points apart.
 APART = 1e-3
 
 
@@ -34,7 +34,7 @@ class Predictions(Protocol):
         ...
 
     def mean_at(self, points: Array) -> Array:
-        """Return the predicted mean at any points."""
+        """Return the predicted mean at each of `points`."""
         ...
 
     def add(self, point: Array, value: float) -> None:
@@ -107,7 +107,7 @@ class Batch:
         self._gradients, self._starts, self._avoids = has_gradients, starts, avoids_duplicates
         self._candidates = candidates
         self._excluded = are_among(candidates, rows) & self._avoids  # (m,)
-        # The losses are standardised. Otherwise rounding could lose an improvement of very large or very small losses.
+        # The losses are standardised, because rounding could lose an improvement of very large or very small losses.
         scaled, self._mean, self._scale = standardise(values[:, 0])
         self._best = float(scaled.min())
         self._xi, self._kappa = xi, kappa
@@ -183,8 +183,8 @@ class Batch:
     def _refined(self, name: str, rows: Array) -> Array:
         """Follow the gradient from all rows at once.
 
-        The sum of the acquisition function over the rows is separable. So one evaluation of this sum has the gradients
-        of all rows.
+        The sum of the acquisition function over the rows is separable. One evaluation of the sum therefore gives the
+        gradient at each row.
         """
         free = self._columns.free
         if not len(free):
@@ -215,7 +215,7 @@ class Batch:
         return self._columns.snap(moved)
 
     def _exchanged(self, name: str, row: Array, value: float) -> Array:
-        """Change one choice at a time, while a change increases the acquisition function."""
+        """Change one choice at a time, until no change increases the acquisition function."""
         for _ in range(PASSES if self._columns.choices else 0):
             rows = self._columns.neighbours(row)
             values = self._at(name, rows)

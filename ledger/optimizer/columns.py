@@ -16,9 +16,9 @@ from skopt.space import Categorical, Integer, Real, Space
 
 Array = NDArray[np.float64]
 
-# An integer dimension with more values than this is searched like a real dimension, and its values are rounded.
+# An integer dimension with more than `EXCHANGED` values is searched like a real dimension, and its values are rounded.
 EXCHANGED = 32
-# Two rows are the same point if they differ by at most this value in every column, as in skopt.
+# Two rows are the same point if they differ by at most `SAME` in every column, as in skopt.
 SAME = 1e-8
 
 
@@ -76,7 +76,8 @@ class RealColumns(DimensionColumns):
 class IntegerColumns(DimensionColumns):
     """The column of an integer dimension.
 
-    If the dimension has few values, the search tries each value. Otherwise the search follows a gradient and rounds.
+    In a dimension with few values, the search tries each value. In a dimension with many values, the search follows a
+    gradient and rounds the result.
     """
 
     def __init__(self, dimension: Any, start: int) -> None:
@@ -111,7 +112,7 @@ class CategoricalColumns(DimensionColumns):
         return list(self.dimension.categories)
 
 
-# The class of the columns for each kind of skopt's dimensions.
+# The subclass of `DimensionColumns` for each kind of skopt's dimensions.
 KINDS: dict[type, type[DimensionColumns]] = {
     Real: RealColumns,
     Integer: IntegerColumns,
@@ -231,7 +232,9 @@ class Columns:
 
 
 def are_among(rows: Array, others: Array, apart: float = SAME) -> NDArray[np.bool_]:
-    """Return for each row whether a row of `others` differs from it by at most `apart` in every column.
+    """Return for each row whether `others` has a row near it.
+
+    Two rows are near each other if they differ by at most `apart` in every column.
 
     Parameters
     ----------

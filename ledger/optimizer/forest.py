@@ -1,6 +1,6 @@
 """Predictions of a forest that learns one observation after another.
 
-A random forest adds the observation to its leaves. Extra trees are fitted again.
+A random forest adds each observation to its leaves. Extra trees are fitted again after each observation.
 """
 
 from typing import Any
@@ -46,7 +46,7 @@ class ForestPredictions:
         return mean, np.sqrt(np.maximum((variances + means**2).mean(axis=1) - mean**2, 0.0))
 
     def mean_at(self, points: Array) -> Array:
-        """Return the predicted mean at any points."""
+        """Return the predicted mean at each of `points`."""
         return np.asarray(self._means[self._leaves_of(points)].mean(axis=1))
 
     def add(self, point: Array, value: float) -> None:
@@ -61,7 +61,7 @@ class ForestPredictions:
         self._sizes[leaves] = sizes + 1
 
     def _leaves_of(self, points: Array) -> NDArray[np.intp]:
-        # The trees need single-precision floats. One conversion here replaces a conversion in each tree.
+        # The points are converted to single precision once, because otherwise each tree would convert the points.
         single = np.asarray(points, dtype=np.float32)
         leaves = [estimator.tree_.apply(single) for estimator in self._forest.estimators_]
         return np.asarray(np.stack(leaves, axis=1) + self._offsets)
@@ -93,7 +93,7 @@ class RegrownForestPredictions(ForestPredictions):
         return super().predict()
 
     def mean_at(self, points: Array) -> Array:
-        """Return the predicted mean at any points."""
+        """Return the predicted mean at each of `points`."""
         self._catch_up()
         return super().mean_at(points)
 

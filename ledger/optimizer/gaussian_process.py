@@ -1,8 +1,8 @@
 """A Gaussian process regressor with the same posterior as skopt's regressor and a much faster fit.
 
 The fit computes the likelihood of a kernel and its gradient over the pairs of points (Rasmussen and Williams 2006,
-*Gaussian Processes for Machine Learning*, algorithm 2.1 and equation 5.9). One matrix product has the derivatives by
-all length scales. For the same derivatives, scikit-learn builds an array of shape (points, points, dimensions).
+*Gaussian Processes for Machine Learning*, algorithm 2.1 and equation 5.9). One matrix product computes the derivatives
+by all length scales. For the same derivatives, scikit-learn builds an array of shape (points, points, dimensions).
 """
 
 import math
@@ -21,15 +21,16 @@ from ledger.optimizer.posterior import Posterior, cholesky, solve
 
 Array = NDArray[np.float64]
 
-# With more points than this, the kernel is fitted to a random sample of this size. The posterior still uses all points.
+# With more than `FITTED_TO` points, the kernel is fitted to a random sample of `FITTED_TO` points. The posterior does
+# not use the sample.
 FITTED_TO = 500
-# With more points than this, several starts of the fit are compared on a random sample of this size.
+# With more than `RACED_ON` points, several starts of the fit are compared on a random sample of `RACED_ON` points.
 RACED_ON = 128
-# With more points than this, the posterior uses only this number of points. A quarter of them are the best points, a
-# quarter are the latest points, and the others are a random sample.
+# With more than `MODELLED` points, the posterior uses only `MODELLED` points. A quarter of the used points are the best
+# points, a quarter are the latest points, and the others are a random sample.
 MODELLED = 1_500
-# The numbers of steps of L-BFGS-B. A fit from the previous kernel makes `WARM_STEPS`. A comparison of several starts
-# makes `RACED_STEPS` from each start, and then `STEPS` from the best result.
+# L-BFGS-B makes at most `WARM_STEPS` steps from the previous kernel. If several starts are compared, L-BFGS-B makes at
+# most `RACED_STEPS` steps from each start, and then at most `STEPS` steps from the best result.
 WARM_STEPS, RACED_STEPS, STEPS = 12, 20, 40
 # The hyperprior's weights for long length scales, for the logarithm of the noise, and for the noise itself.
 LONG, NOISE_LOGARITHM, NOISE = 0.1, 0.1, 30.0
@@ -39,10 +40,10 @@ class GaussianProcessRegressor(skopt.learning.GaussianProcessRegressor):  # type
     """A `skopt.learning.GaussianProcessRegressor` with a faster fit and faster predictions.
 
     The faster code runs if `known_kernel` knows the kernel, and if `noise`, `alpha` and `optimizer` have the values
-    that skopt's `Optimizer` sets. Otherwise skopt's own code runs. If `optimizer` is None and `start` is given, the
-    kernel's parameters are those of `start`. Otherwise the fit maximises the likelihood, as in skopt. With a
-    hyperprior, the fit maximises the posterior density instead. With few points, the likelihood alone overfits.
-    An overfitted model is flat in one dimension and rugged in another dimension.
+    that skopt's `Optimizer` sets. In all other cases, skopt's own code runs. If `optimizer` is None and `start` is
+    given, the kernel's parameters are those of `start`. With "fmin_l_bfgs_b", the fit maximises the likelihood, as in
+    skopt. With a hyperprior, the fit maximises the posterior density instead of the likelihood. With few points, the
+    likelihood alone overfits. An overfitted model is flat in one dimension and rugged in another dimension.
 
     Parameters
     ----------
@@ -178,7 +179,7 @@ class GaussianProcessRegressor(skopt.learning.GaussianProcessRegressor):  # type
         self.posterior_ = Posterior(
             kernel, weights, float(amplitude), added, points, factor, solved, float(mean), float(scale)
         )
-        # The methods of scikit-learn and skopt use the following attributes.
+        # The methods that are inherited from scikit-learn and skopt use the following attributes.
         self.theta_ = theta
         self.kernel_ = noisy_kernel.clone_with_theta(theta).set_params(k2__noise_level=0.0)
         self.noise_ = float(noise)
@@ -202,7 +203,7 @@ class GaussianProcessRegressor(skopt.learning.GaussianProcessRegressor):  # type
         ----------
         X : array of shape (n, dimensions)
         return_std, return_cov : bool
-            Whether the method also returns the standard deviations or the covariance.
+            Whether the method also returns the standard deviations, or the covariance.
         **gradients : bool
             The arguments `return_mean_grad` and `return_std_grad` of skopt, which allow only one point.
 
@@ -326,8 +327,8 @@ def _log_hyperprior(theta: Array, kernel: Kernel) -> tuple[float, Array]:
 def _maximum(raced: _Likelihood, fitted: _Likelihood, starts: list[Array], bounds: Array) -> Array:
     """Maximise the likelihood, and return the logarithms of the kernel's parameters.
 
-    The search follows the gradient from each start for a few steps, and then continues from the best result. A single
-    start is not compared.
+    The search follows the gradient from each start for a few steps, and then continues from the best result. With a
+    single start, the search makes no comparison.
     """
 
     def follow(likelihood: _Likelihood, start: Array, steps: int) -> Any:

@@ -28,7 +28,7 @@ class Kernel:
     value_and_slope : callable
         Returns the correlations and their derivatives by `t`.
     exponent : int
-        The exponent of the length scales. -2 means that a length scale is a length, and 1 means that it is a weight.
+        The exponent of the length scales. The exponent is -2 if a length scale is a length, and 1 if it is a weight.
     against_short : float
         The hyperprior's weight against short length scales. `GaussianProcessRegressor` describes the hyperprior.
     """
@@ -48,9 +48,9 @@ class Kernel:
 
 
 def known_kernel(kernel: Any) -> Kernel | None:
-    """Return the correlation of a GP kernel if skopt's `Optimizer` uses such a kernel.
+    """Return the correlation of a kernel if the kernel is one of the two kernels of skopt's `Optimizer`.
 
-    Such a kernel is an amplitude times a Matern 5/2 kernel, or an amplitude times a Hamming kernel.
+    These two kernels are an amplitude times a Matern 5/2 kernel, and an amplitude times a Hamming kernel.
 
     Parameters
     ----------
@@ -107,7 +107,7 @@ def squared_distances(a: Array, b: Array, weights: Array) -> Array:
 
 
 def covariance(kernel: Kernel, weights: Array, amplitude: float, a: Array, b: Array) -> Array:
-    """Return the covariance, without noise, of the function's values at each row of `a` and at each row of `b`.
+    """Return the covariance, without noise, between each row of `a` and each row of `b`.
 
     Parameters
     ----------

@@ -20,17 +20,18 @@ from ledger.optimizer.gaussian_process import GaussianProcessRegressor
 
 Array = NDArray[np.float64]
 
-# The number of candidates of a batch if gradients refine the best ones. Without gradients, skopt's 10,000 is used.
+# A batch has `CANDIDATES` candidates if gradients refine the best ones. Without gradients, a batch has 10,000
+# candidates, as in skopt.
 CANDIDATES = 2_000
 # `AROUND_BEST` is the share of candidates that are drawn around the best points, and `BEST` is the number of these best
 # points. `SPREAD` is the standard deviation of the random steps away from the best points.
 AROUND_BEST, BEST, SPREAD = 0.2, 5, 0.1
-# Up to this number of points, every fit of a kernel tries all starts. With more points, a fit tries all starts only
-# when the number of points has passed a power of sqrt(2).
+# With up to `ALWAYS_RESTARTED` points, every fit of a kernel tries all starts. With more points, a fit tries all starts
+# only when the number of points has passed a power of sqrt(2).
 ALWAYS_RESTARTED = 32
 # The number of threads changes the rounding of sums, and therefore also the proposed points.
 _BLAS = ThreadpoolController().select(user_api="blas")
-# The function that computes the constant liar's value, for the name of each strategy.
+# Each strategy of the constant liar has a function that computes the liar's value from the values so far.
 STRATEGIES: dict[str, Any] = {"cl_min": np.min, "cl_mean": np.mean, "cl_max": np.max}
 FORESTS = (skopt.learning.RandomForestRegressor, skopt.learning.ExtraTreesRegressor)
 
@@ -38,8 +39,8 @@ FORESTS = (skopt.learning.RandomForestRegressor, skopt.learning.ExtraTreesRegres
 class Optimizer(skopt.Optimizer):  # type: ignore[misc]
     """Bayesian optimisation by `ask` and `tell`, which minimises a loss.
 
-    The class replaces `skopt.Optimizer`. The arguments, the attributes and the types of results are the same. The
-    notes describe how the choice of points differs.
+    The class replaces `skopt.Optimizer`, and has the same arguments, attributes and types of results. The notes
+    describe how the choice of points differs from skopt.
 
     Parameters
     ----------
@@ -49,7 +50,7 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
         A tuple of integers is an integer dimension, and a tuple of floats is a real dimension.
     base_estimator : str or regressor
         The surrogate. "GP" is a Gaussian process, "RF" a random forest, and "ET" extra trees. A regressor whose
-        `predict` takes `return_std` is also allowed. The faster code of this package runs skopt's own models.
+        `predict` takes `return_std` is also allowed. This package runs skopt's own models with faster code.
     n_random_starts : int, optional
         This argument is deprecated in skopt. Use `n_initial_points` instead.
     n_initial_points : int
@@ -113,7 +114,7 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
 
     See Also
     --------
-    ledger.proposals.propose : Computes the points that a study proposes from its observations.
+    ledger.proposals.propose : Computes a study's next points from its observations.
 
     Notes
     -----
@@ -123,23 +124,23 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
       starts. With more points, the fit tries these starts only when the number of points has passed a power of sqrt(2).
     - With more than 500 points, a GP's kernel is fitted to a sample of 500 points. With more than 1,500 points, the GP
       uses only 1,500 points. A quarter of the used points are the best points, a quarter are the latest points, and the
-      others are a sample. If the GP uses a sample, `tell` warns, and the model's `subset_` has the indices.
+      others are a sample. `tell` warns if the GP uses a sample, and the model's `subset_` has the sample's indices.
     - A batch keeps the fitted model. The constant liar [1]_ adds one row to the Cholesky factor of a GP, or one sample
       to the leaves of a random forest. As in skopt, extra trees are fitted again for each point. When the liar's values
-      were added to the leaves of extra trees, batches of 4 ended twice as far from the optimum of Hartmann's
-      6-dimensional function.
+      were added to the leaves of extra trees, batches of 4 points ended twice as far from the optimum of
+      Hartmann's 6-dimensional function.
     - The candidates of a batch are drawn once. For a GP, a fifth of the candidates are drawn around the best points. If
       the space has fewer points than candidates, all points are candidates. L-BFGS-B refines the best candidates
       together in the real dimensions. In the other dimensions, the search changes one choice at a time. A point is
       rounded to valid values before the acquisition function is computed.
-    - EI and PI count any improvement by default. In skopt, EI and PI count only improvements of more than 0.01. skopt's
-      EI is flat where such an improvement is improbable, and skopt then proposes random points.
+    - EI and PI count any improvement by default. In skopt, EI and PI count only improvements of more than 0.01. Where
+      an improvement of 0.01 is improbable, skopt's EI is flat, and skopt proposes random points.
     - A GP's kernel is fitted with a weak prior, which `GaussianProcessRegressor` describes. With the prior, fewer
       points are enough to distinguish noise from the function's shape. Without the prior, searches with many choices
       or dimensions ended further from the optimum.
     - Duplicates are also avoided among initial points and within a batch. Two points of a GP's batch differ by more
       than 0.001 of the range in at least one dimension.
-    - `ask` chooses the points. So `tell` only fits the model.
+    - `ask` chooses the points, so `tell` only fits the model.
     - With "EIps" and "PIps", the best loss is the minimum of the losses. In skopt, the best loss is the minimum of the
       losses and the logarithms of the times. The dimensions of a GP are scaled to [0, 1] for every acquisition
       function.
@@ -464,8 +465,8 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
             self.start_from(model.theta_, len(rows))
         subset = getattr(model, "subset_", None)
         if subset is not None:
-            text = f"the GP uses {len(subset)} of {len(rows)} points, the best, the latest and a sample of the others"
-            warnings.warn(text, stacklevel=6)
+            text = "the GP uses only the best, the latest and a sample of the other points"
+            warnings.warn(f"{text}: {len(subset)} of {len(rows)}", stacklevel=6)
         if self.acq_func == "gp_hedge" and hasattr(self, "next_xs_"):
             self.gains_ -= model.predict(np.vstack(self.next_xs_))
             del self.next_xs_
@@ -524,7 +525,7 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
         )
 
     def _candidates(self, rows: Array, losses: Array, random: np.random.RandomState) -> Array:
-        """Draw candidates from the priors. For a model with gradients, draw a share of them around the best points."""
+        """Draw candidates from the priors, and a share of them around the best points if the model has gradients."""
         if self._columns.size <= self.n_points:
             if self._every is None:
                 self._every = self._columns.every()
@@ -538,8 +539,8 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
         moved = centres.copy()
         free = self._columns.free
         moved[:, free] += random.normal(0.0, SPREAD, (near, len(free))) * random.uniform(0.0, 1.0, (near, 1))
-        # In the other dimensions, a third of the moved candidates keep their drawn values. The other moved candidates
-        # have the values of the best points.
+        # In the columns that are not free, a third of the moved candidates keep their drawn values. The other moved
+        # candidates have the values of the best points in these columns.
         others = np.setdiff1d(np.arange(rows.shape[1]), free)
         moved[: near // 3, others] = drawn[: near // 3, others]
         drawn[:near] = self._columns.snap(moved)

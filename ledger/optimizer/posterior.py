@@ -18,8 +18,8 @@ from ledger.optimizer.kernels import Kernel, covariance, squared_distances
 
 Array = NDArray[np.float64]
 
-# A covariance that is not positive definite gets a larger diagonal. The code tries these shares of the diagonal's mean,
-# one after another.
+# If a covariance is not positive definite, the code adds more noise to its diagonal. `JITTERS` lists the added noise as
+# shares of the diagonal's mean.
 JITTERS = (0.0, 1e-10, 1e-8, 1e-6, 1e-4)
 
 
@@ -137,7 +137,7 @@ class Posterior:
     def in_unit(self, mean: Array, variance: Array) -> tuple[Array, Array]:
         """Convert a standardised mean and variance to a mean and a deviation in the unit of the values.
 
-        Rounding may make a variance negative. The deviation is then zero.
+        If rounding makes the variance negative, the deviation is zero.
         """
         return self.mean + self.scale * mean, self.scale * np.sqrt(np.maximum(variance, 0.0))
 
@@ -153,7 +153,7 @@ class Posterior:
         # The factor of the larger covariance is [[L, 0], [r, c]]. The new row r solves L r = k(points, point). The new
         # corner c is the square root of k(point, point) - r @ r.
         row = self.half(point[None, :])[:, 0]
-        # Without rounding, the square of the corner is at least the noise. With rounding, the square may be smaller.
+        # Rounding may make the square of the corner smaller than the noise, so `max` sets the noise as a lower bound.
         corner = math.sqrt(max(self.amplitude + self.noise - float(row @ row), self.noise))
         size = len(self.points)
         factor = np.zeros((size + 1, size + 1), order="F")
@@ -214,7 +214,7 @@ class GaussianPredictions:
         return self.posterior.in_unit(self._mean, self._variance)
 
     def mean_at(self, points: Array) -> Array:
-        """Return the predicted mean at any points."""
+        """Return the predicted mean at each of `points`."""
         return self.posterior.predict(points)[0]
 
     def add(self, point: Array, value: float) -> None:
@@ -253,7 +253,7 @@ def cholesky(matrix: Array, noise: float) -> tuple[Array, float]:
     Returns
     -------
     factor : array of shape (n, n)
-        The lower Cholesky factor, in Fortran's order.
+        The lower Cholesky factor, in Fortran order.
     added : float
         The noise that was added in total.
 
@@ -283,7 +283,7 @@ def solve(factor: Array, right: Array, *, transposed: bool = False, overwrite: b
     right : array of shape (n, m)
     transposed : bool
     overwrite : bool
-        Whether the solution may overwrite `right`. For that, `right` must be in Fortran order.
+        Whether the solution may overwrite `right`, which must then be in Fortran order.
 
     Returns
     -------

@@ -27,7 +27,7 @@ def mean_loss(losses: Sequence[float]) -> float:
 def scaled_losses(losses: Sequence[float | None]) -> list[float]:
     """Scale losses to [0, 1], with 0 for the best loss, and 1 for the worst loss and for failed trials.
 
-    So the unit of `xi` is the range of the losses, and the square of a scaled loss is never infinite.
+    With scaled losses, the unit of `xi` is the range of the losses. The square of a scaled loss is always finite.
 
     Parameters
     ----------

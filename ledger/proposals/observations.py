@@ -39,12 +39,12 @@ class ProposalInput:
         The trials that have ended, in the order of their numbers. In steady mode, the trials are in the order in which
         the manager saw them end.
     excluded : sequence of mapping
-        The parameters of other trials without a known loss. The optimizer does not propose these parameters again.
+        The parameters of other trials without a known loss. The optimizer does not propose excluded parameters again.
     in_flight : sequence of mapping
-        In steady mode, the parameters of the trials that have not ended, in the order of the trials' numbers. Each of
-        these trials gets the constant liar's value.
+        In steady mode, the parameters of the trials that have not ended, in the order of the trials' numbers. Each
+        trial in flight gets the constant liar's value.
     surrogate : mapping or None
-        The `Proposal.surrogate` that was recorded last. The next fit of a kernel starts from this surrogate's kernel.
+        The `Proposal.surrogate` that was recorded last. The next fit of a kernel starts from the recorded kernel.
 
     Examples
     --------
@@ -91,7 +91,7 @@ def proposal_input(
 
     In batch mode, the observations are the trials of earlier iterations, which do not change any more. The trials of
     earlier rounds of the same iteration are excluded. In steady mode, the observations are the trials that the manager
-    saw end. The other trials of earlier iterations are in flight.
+    saw end, and the other trials of earlier iterations are in flight.
 
     A retried trial is left out if its retry is an observation. A cancelled trial is excluded, because its loss is not
     known.
@@ -105,7 +105,7 @@ def proposal_input(
     surrogate : mapping or None
         The last surrogate that was recorded with an earlier iteration.
     seen : sequence of int, optional
-        In steady mode, the numbers of the trials that the manager saw end, in the order of their ends.
+        In steady mode, the numbers of the trials that have ended, in the order in which the manager saw them end.
 
     Returns
     -------

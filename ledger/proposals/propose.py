@@ -22,9 +22,9 @@ from ledger.study.spec import StudySpec
 # MES compares each candidate with all others, and needs fewer candidates than skopt's 10,000.
 MES_CANDIDATES = 1_000
 # Used candidates are replaced by random points. The code draws one random point for each candidate, and `DRAWS` more
-# points. If these are not enough, the code tries all points of a finite space.
+# points. If these random points are not enough, the code tries all points of a finite space.
 DRAWS = 100
-# Training times are limited to this range of seconds before their logarithms are computed.
+# Training times are limited to the range from `SHORTEST` to `LONGEST` seconds before their logarithms are computed.
 SHORTEST, LONGEST = 1e-6, 1e9
 
 
@@ -39,9 +39,10 @@ class Proposal:
         unused points.
     surrogate : dict or None
         The fitted model, in values that JSON can hold. None means that the points are random. The key `estimator` is
-        always present, and a GP has more keys. `kernel` is the kernel, `theta` has the natural logarithms of its
-        parameters, and `log_marginal_likelihood` is its likelihood. `observations` is the number of observations that
-        the GP received. If the GP uses fewer observations, `known` is the number of used observations.
+        always present, and a GP has more keys. `kernel` is the kernel, and `theta` has the natural logarithms of the
+        kernel's parameters. `log_marginal_likelihood` is the logarithm of the kernel's likelihood. `observations` is
+        the number of observations that the GP received. If the GP uses only a part of the observations, `known` is the
+        number of used observations.
     tell_seconds, ask_seconds : float
         The times, in seconds, of the surrogate's fit and of the choice of points.
 
@@ -69,12 +70,12 @@ class Proposal:
 def propose(study: StudySpec, iteration: int, round: int, size: int, given: ProposalInput) -> Proposal:
     """Propose the points of one round of an iteration.
 
-    The points are random until there are enough observations for the study's initial points, and at least one loss.
-    After that, a new `ledger.optimizer.Optimizer` proposes the points. The optimizer's seed is derived from the study's
-    seed, the iteration and the round. The optimizer receives all observations at once. Then it proposes a batch by the
-    constant liar ``cl_min`` (Ginsbourger, Le Riche and Carraro 2010). The fit of a kernel starts from the recorded
-    kernel. The computation runs on one thread, and neither uses nor seeds numpy's global generator. So equal studies
-    and inputs give equal points.
+    The points are random until all initial points of the study have ended and at least one of them has a loss. A new
+    `ledger.optimizer.Optimizer` proposes all later points. The optimizer's seed is derived from the study's seed, the
+    iteration and the round. The optimizer receives all observations at once, and proposes a batch by the constant liar
+    ``cl_min`` (Ginsbourger, Le Riche and Carraro 2010). The fit of a kernel starts from the recorded kernel. The
+    computation runs on one thread, and does not use or seed numpy's global generator. So equal studies and inputs give
+    equal points.
 
     Parameters
     ----------
@@ -88,7 +89,7 @@ def propose(study: StudySpec, iteration: int, round: int, size: int, given: Prop
     Returns
     -------
     Proposal
-        The proposed points, which are all different. The input has none of these points.
+        The proposed points. All of these points differ from each other and from the points of the input.
 
     Raises
     ------
@@ -159,8 +160,8 @@ def _optimizer(study: StudySpec, searched: SearchedSpace, seed: int, surrogate: 
 def _with_times(losses: Sequence[float], observations: Sequence[Observation]) -> list[list[float]]:
     """Return pairs of a loss and a training time. A failed trial without a time gets the longest known time.
 
-    Only the ratios of times count, so each time is divided by the shortest time and multiplied by e. The logarithms
-    that the surrogate learns are then at least 1.
+    Only the ratios of times count, so each time is divided by the shortest time and multiplied by e. Therefore the
+    surrogate learns logarithms of at least 1.
     """
     known = [_within_bounds(each.seconds) for each in observations if each.seconds is not None] or [1.0]
     times = [max(known) if each.seconds is None else _within_bounds(each.seconds) for each in observations]
@@ -175,7 +176,7 @@ def _surrogate(study: StudySpec, model: Any, observations: int) -> dict[str, Any
     estimator = study.optimizer.base_estimator
     if estimator != "GP":
         return {"estimator": estimator}
-    # With "EIps" and "PIps", the first estimator is the model of the losses.
+    # With "EIps" and "PIps", the first estimator models the losses, and the second estimator models the times.
     fitted = model.estimators_[0] if hasattr(model, "estimators_") else model
     # skopt sets the noise of `kernel_` to zero for predictions. The second kernel of the sum is the noise.
     kernel = clone(fitted.kernel_).set_params(k2__noise_level=fitted.noise_)

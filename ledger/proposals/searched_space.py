@@ -1,9 +1,9 @@
 """A study's search space in the form that skopt searches.
 
-skopt gets a real parameter as a share of its range, in [0, 1], and a choice as its index. skopt does not get a
-parameter with only one value. This form of the space avoids four faults of skopt. In skopt, a logarithm and its inverse
-may move a value past a bound, and numpy converts the types of choices. skopt also treats points as equal if they are
-less than 1e-8 apart. skopt's forests clip a log-uniform integer to bounds of another scale.
+skopt receives a real parameter as a share of its range, in [0, 1], and a choice as its index. skopt does not receive
+parameters with only one value. This form of the space avoids four faults of skopt. In skopt, a logarithm and its
+inverse may move a value past a bound, and numpy converts the types of choices. skopt also treats points as equal if
+they are less than 1e-8 apart. skopt's forests clip a log-uniform integer to bounds of another scale.
 """
 
 import math
@@ -71,7 +71,7 @@ class SearchedDimension(ABC):
 class SearchedReal(SearchedDimension):
     """A real dimension, which skopt searches as shares of its range.
 
-    With the log-uniform prior, the range is that of the logarithms.
+    With the log-uniform prior, skopt searches the range of the logarithms.
     """
 
     _dimension: Real
@@ -152,7 +152,7 @@ class SearchedCategorical(SearchedDimension):
         return np.arange(self._dimension.size())
 
 
-# The class that represents each kind of a study's dimensions in skopt.
+# The subclass of `SearchedDimension` for each kind of a study's dimensions.
 KINDS: dict[type[Dimension], type[SearchedDimension]] = {
     Real: SearchedReal,
     Integer: SearchedInteger,
@@ -203,11 +203,14 @@ class SearchedSpace:
 
     @property
     def is_categorical(self) -> bool:
-        """Whether all dimensions are categorical. skopt's GP then uses a kernel that has no gradients."""
+        """Whether all dimensions are categorical. For such a space, skopt's GP uses a kernel that has no gradients."""
         return all(dimension.is_categorical for dimension in self.varying)
 
     def dimensions(self) -> list[Any]:
-        """Return new skopt dimensions for `varying`. For any estimator, each is scaled to [0, 1] or one-hot encoded."""
+        """Return new skopt dimensions for `varying`.
+
+        For any estimator, each dimension is scaled to [0, 1] or one-hot encoded.
+        """
         return list(normalize_dimensions(self._dimensions()).dimensions)
 
     def random(self, size: int, seed: int) -> list[dict[str, Any]]:
@@ -227,8 +230,8 @@ class SearchedSpace:
         """
         if not self.varying:
             return [self.params([])] * size
-        # The dimensions here are not scaled to [0, 1]. From a scaled integer dimension, skopt draws each end of the
-        # range half as often as any other value.
+        # The points are drawn from dimensions that are not scaled to [0, 1]. From a scaled integer dimension, skopt
+        # draws each end of the range half as often as any other value.
         sampled = skopt.space.Space(self._dimensions()).rvs(size, random_state=np.random.RandomState(seed))
         return [self.params(point) for point in sampled]
 

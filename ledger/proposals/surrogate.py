@@ -20,12 +20,12 @@ from ledger.study.spec import StudySpec
 
 Array = NDArray[np.float64]
 
-# A partial dependence has at most `GRID` values of a parameter. At each value, the code averages over `AVERAGED` points
-# of the other parameters.
+# A partial dependence has at most `GRID` values of a parameter. For each value of the parameter, the code averages over
+# `AVERAGED` points of the other parameters.
 GRID, AVERAGED = 40, 256
-# The number of points in each of the two samples from which the Sobol indices are estimated.
+# The Sobol indices are estimated from two samples, each of which has `SAMPLED` points.
 SAMPLED = 2048
-# The surrogate's mean counts as flat up to this standard deviation, as a share of the range of the losses.
+# The surrogate's mean counts as flat if its standard deviation is at most `FLAT` times the range of the losses.
 FLAT = 1e-9
 
 
@@ -78,8 +78,8 @@ class Importance:
 class Surrogate:
     """A study's surrogate after all observations, with the kernel that was recorded last.
 
-    A GP's kernel is not fitted again. The GP uses as many observations as in a proposal. A forest is fitted as for the
-    next iteration. As in proposals, a failed trial counts as the worst loss.
+    A GP's kernel is not fitted again, and the GP uses as many observations as in a proposal. A forest is fitted in the
+    same way as for the next proposal. A failed trial counts as the worst loss, as in a proposal.
 
     Parameters
     ----------
@@ -139,10 +139,10 @@ class Surrogate:
     def dependences(self) -> dict[str, Dependence]:
         """Return the partial dependence (Friedman 2001, section 8.2) on each parameter that has more than one value.
 
-        The loss is averaged over points that are drawn from the priors of the other parameters. A GP's deviation is the
-        average's deviation in the posterior. This deviation includes the covariances between the points (Moosbauer and
-        others 2021, *Explaining hyperparameter optimization via partial dependence plots*, section 4). A forest's
-        deviation is the deviation between its trees.
+        The loss is averaged over points that are drawn from the priors of the other parameters. With a GP, the
+        posterior gives the deviation of the average, with the covariances between the points (Moosbauer and others
+        2021, *Explaining hyperparameter optimization via partial dependence plots*, section 4). With a forest, the
+        deviation is the deviation between the trees.
 
         Returns
         -------
@@ -168,9 +168,9 @@ class Surrogate:
         """Return the Sobol indices of the surrogate's mean over the space, with parameters drawn from their priors.
 
         First-order indices are estimated as in Saltelli and others 2010 (*Variance based sensitivity analysis of model
-        output*, table 2, b). Total indices are estimated as in Jansen 1999. Both use scrambled Sobol sequences. The
-        estimate exchanges all values of one parameter between two samples. This exchange needs no order of the values,
-        so the indices are also defined for categories.
+        output*, table 2, b), and total indices as in Jansen 1999. The samples are scrambled Sobol sequences. For each
+        index, the code exchanges all values of one parameter between two samples. The exchange of values needs no order
+        of the values, so the indices are also defined for categories.
 
         Returns
         -------
@@ -194,7 +194,8 @@ class Surrogate:
             mixed = [*first[:index], second[index], *first[index + 1 :]]
             of_mixed = self._means(self._columns.rows(mixed))
             # C is the sample A with one column of the sample B. The first-order index is the mean of
-            # f(B) (f(C) - f(A)), and the total index is the mean of (f(A) - f(C))^2 / 2, both divided by the variance.
+            # f(B) (f(C) - f(A)), divided by the variance. The total index is the mean of (f(A) - f(C))^2 / 2, divided
+            # by the variance.
             alone = float(((of_second - centre) * (of_mixed - of_first)).mean()) / variance
             total = float(((of_first - of_mixed) ** 2).mean()) / 2 / variance
             importances[dimension.name] = Importance(min(max(alone, 0.0), 1.0), min(max(total, 0.0), 1.0))

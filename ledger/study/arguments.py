@@ -34,8 +34,8 @@ class CategoricalDimension(TypedDict):
     choices: list[Any]
 
 
-# The element type is Any, because `list` is invariant. A type checker would not accept `list[str]` as a
-# `list[str | bool | int | float]`.
+# A list of choices has the type `list[Any]`, because `list` is invariant. A type checker would not accept `list[str]`
+# as a `list[str | bool | int | float]`.
 Dimension: TypeAlias = (
     tuple[float, float]
     | tuple[float, float, Prior]
@@ -45,7 +45,9 @@ Dimension: TypeAlias = (
     | CategoricalDimension
 )
 SearchSpace: TypeAlias = Mapping[str, Dimension]
-"""The type of a search space, which maps each parameter's name to its dimension. `ledger.objective` takes a space.
+"""The type of a search space, which maps each parameter's name to its dimension.
+
+`ledger.objective` takes a value of this type.
 
 Type checkers need this annotation on a variable that holds a space.
 

@@ -26,12 +26,12 @@ F = TypeVar("F", bound=Objective)
 
 @known_keywords
 def objective(space: SearchSpace) -> Callable[[F], F]:
-    """Make a function an objective that `ledger.Study` can search.
+    """Turn a function into an objective for a `ledger.Study`.
 
     Parameters
     ----------
     space : mapping of str to dimension
-        The search space, which maps each parameter's name to its dimension. A dimension has one of five forms.
+        The search space, which maps each parameter's name to its dimension. A dimension can be written in five ways.
 
         - ``(0.0, 1.0)`` is a range of real numbers, with both ends included.
         - ``(1, 10)`` is a range of integers, with both ends included.
@@ -47,7 +47,7 @@ def objective(space: SearchSpace) -> Callable[[F], F]:
         The decorated function takes a dict that maps each parameter's name to its value. If the function has a second
         parameter, it also takes the trial's `ledger.Context`. The function returns the loss, which is a finite number
         (smaller is better). The function may also return a dict with the loss under the key "loss". Other keys of the
-        dict are metrics, which JSON must be able to hold. If the function raises an exception, the attempt fails.
+        dict hold metrics, which must be valid JSON values. If the function raises an exception, the attempt fails.
 
     Raises
     ------
@@ -56,7 +56,7 @@ def objective(space: SearchSpace) -> Callable[[F], F]:
 
     See Also
     --------
-    ledger.Study : Searches the parameters of the function.
+    ledger.Study : Searches for the parameters with the lowest loss.
 
     Examples
     --------

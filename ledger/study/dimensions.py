@@ -12,13 +12,13 @@ from typing import Any, ClassVar, Self
 from ledger.text import nearest, show
 
 PRIORS = ("uniform", "log-uniform")
-# A double can represent every integer up to this value. skopt and JSON readers compute with doubles.
+# A double can represent every integer up to 2**53. skopt and JSON readers compute with doubles.
 LARGEST_INTEGER = 2**53
 LONGEST_NAME = 200
 
 
 class Dimension(ABC):
-    """A parameter, with the values that are allowed for it.
+    """A parameter of a search space, with its allowed values.
 
     Attributes
     ----------
@@ -114,7 +114,7 @@ class _Numeric(Dimension):
 
     def _read(self, text: str) -> float | int:
         try:
-            # An integer text becomes an int, because a float beyond 2**53 may differ from the text.
+            # The text of an integer becomes an int, because a float cannot represent every integer beyond 2**53.
             return int(text) if re.fullmatch(r"[+-]?\d{1,300}", text) else float(text if "_" not in text else "")
         except ValueError:
             raise ValueError(f"{show(text)} is not a number in {self._range()}") from None
@@ -130,7 +130,7 @@ class Real(_Numeric):
     low, high : float
         The finite ends of the range, both included. `low` must be below `high`.
     prior : str
-        The prior, "uniform" or "log-uniform". The log-uniform prior is for positive ranges of several orders of
+        The prior, "uniform" or "log-uniform". The log-uniform prior suits positive ranges of several orders of
         magnitude.
 
     Examples
@@ -265,7 +265,7 @@ class Categorical(Dimension):
         values = table["choices"]
         if not isinstance(values, list | tuple) or not values:
             raise ValueError(f'choices {show(values)} must be a list of at least one value, as in ["rbf", "linear"]')
-        # The values 1, 1.0 and true are the same key of a Python dict. The values 1 and 1.0 are equal in jsonb.
+        # A Python dict treats 1, 1.0 and True as the same key. PostgreSQL's jsonb treats 1 and 1.0 as the same value.
         seen: dict[Any, Any] = {}
         for value in values:
             _check_choice(value)

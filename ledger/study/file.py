@@ -77,8 +77,8 @@ class StudyTable(Table):
     )
     workers: Annotated[int | None, Field(ge=1, le=1_000)] = Field(
         default=None,
-        description="The number of workers to start on this machine. By default, one worker starts for each core, but"
-        " not more workers than the batch size.",
+        description="The number of workers to start on this machine. The default is the number of cores, but not more"
+        " than the batch size.",
     )
 
     @field_validator("name")
@@ -172,7 +172,7 @@ _VARIABLES = {
     "name": "LEDGER_STUDY",
 }
 
-# The options by their keys, in the order of a help page.
+# Each option by its key. A help page lists the options in this order.
 OPTIONS: Mapping[str, Option] = MappingProxyType(
     {
         key: Option(table, key, _VARIABLES.get(key, f"LEDGER_{key.upper()}"))
@@ -186,7 +186,7 @@ OPTIONS: Mapping[str, Option] = MappingProxyType(
     }
 )
 
-# For each key, the other keys that it replaces if they come from a place of lower priority.
+# Each key replaces the other keys in its tuple if the other keys come from a place of lower priority.
 _ALSO_REPLACED = {
     "model": ("function",),
     "dataset": ("function", "data", "target"),
@@ -197,10 +197,9 @@ _ALSO_REPLACED = {
 
 
 def replaced_by(keys: Iterable[str]) -> set[str]:
-    """Return the keys that are ignored if a place of higher priority has `keys`.
+    """Return the keys that are ignored if a place of higher priority sets `keys`.
 
-    The command line has a higher priority than the environment. The environment has a higher priority than a study
-    file.
+    The command line has a higher priority than the environment, which has a higher priority than a study file.
 
     Examples
     --------
@@ -218,8 +217,8 @@ def assemble(
     Parameters
     ----------
     options : mapping
-        The values of options from the command line or the environment, by the keys of `OPTIONS`. Options override the
-        file. None means that an option is not given.
+        The values of the options from the command line or the environment, by the keys of `OPTIONS`. Options override
+        the file. None means that an option is not given.
     file : Path, optional
         A TOML file with the tables [study], [space], [optimizer], [objective] and [limits]. Each table may be missing.
         A relative path of `data` in [objective] starts from the file's folder.
@@ -352,8 +351,8 @@ class _Settings:
         """Return the objective on a data file, and the number of classes in the file."""
         if target is None:
             raise UsageError(
-                f"{self._place('objective', 'data')}: the target is missing; name the column that holds the class by"
-                " --target"
+                f"{self._place('objective', 'data')}: the target is missing; add --target with the name of the column"
+                " that holds the class"
             )
         folder = self._file.parent if self._file is not None and "data" not in self._options else Path()
         file = folder / path

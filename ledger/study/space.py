@@ -12,7 +12,7 @@ from ledger.text import nearest, show
 
 @dataclass(frozen=True)
 class Space:
-    """The dimensions of a search, in the order in which they were given.
+    """The dimensions of a search space, in the order in which they were given.
 
     Parameters
     ----------
@@ -83,7 +83,7 @@ class Space:
         Raises
         ------
         UsageError
-            A table is not valid. The message is like that of `from_toml`.
+            A table is not valid. The message has the same form as in `from_toml`.
 
         Examples
         --------
@@ -145,7 +145,7 @@ class Space:
         return math.prod(counted) if len(counted) == len(sizes) else None
 
     def point(self, index: int) -> dict[str, Any]:
-        """Return one point of a finite space. In the order of points, the last dimension varies fastest.
+        """Return one point of a finite space. When the index increases, the last dimension changes first.
 
         Parameters
         ----------
@@ -244,7 +244,10 @@ class Space:
         return point
 
     def contains(self, params: Mapping[str, Any]) -> bool:
-        """Return whether `params` is a point of the space. A value may have another type if the values are equal.
+        """Return whether `params` is a point of the space.
+
+        The type of a value may differ from the dimension's type. For example, the float 1.0 may represent the integer
+        1.
 
         Examples
         --------

@@ -28,7 +28,7 @@ MODES: tuple[Mode, ...] = get_args(Mode)
 BASE_ESTIMATORS: tuple[BaseEstimator, ...] = get_args(BaseEstimator)
 ACQ_FUNCS: tuple[AcquisitionFunction, ...] = get_args(AcquisitionFunction)
 
-# The exports and the integer columns of the database can hold this number of trials.
+# The exports and the integer columns of the database can hold `LARGEST_BUDGET` trials.
 LARGEST_BUDGET = 1_000_000
 Count = Annotated[int, Field(ge=1, le=LARGEST_BUDGET)]
 Seed = Annotated[int, Field(ge=0, le=2**31 - 1)]
@@ -57,7 +57,7 @@ class OneOf:
     not_usable: Mapping[str, str] = field(default_factory=dict)
 
     def match(self, value: str) -> str:
-        """Return the choice that `value` names. If no choice has this name, raise a ValueError that lists the choices."""
+        """Return the choice that `value` names. Raise a ValueError with all choices if `value` names no choice."""
         for choice in self.choices:
             if choice.lower() == value.lower():
                 return choice
@@ -109,7 +109,7 @@ class Data(Table):
 
 
 class ObjectiveSettings(Table):
-    """The settings of an objective, besides its data. The settings define the model and its score.
+    """The settings of an objective without its data. The settings define the model and its score.
 
     Attributes
     ----------
@@ -122,7 +122,7 @@ class ObjectiveSettings(Table):
     metric : str or None
         The name of a scorer of scikit-learn. None for the accuracy.
     function : str or None
-        A user's function, as "package.module:function". None for a built-in model.
+        A user's function, written as "package.module:function". None for a built-in model.
     """
 
     model: Annotated[str | None, OneOf(MODELS)] = Field(
@@ -141,7 +141,7 @@ class ObjectiveSettings(Table):
         description="A scorer of scikit-learn for classifiers, such as roc_auc or f1_macro. The loss is 1 - score, or"
         f" -score if the name begins with neg_. Default: {metrics.DEFAULT}.",
     )
-    function: str | None = Field(default=None, description="An objective of your own, as package.module:function.")
+    function: str | None = Field(default=None, description="Your own objective, written as package.module:function.")
 
     @field_validator("metric")
     @classmethod
@@ -226,10 +226,11 @@ class OptimizerSettings(Table):
         AcquisitionFunction,
         OneOf(
             ACQ_FUNCS,
+            # skopt's PVRS factorises the kernel without noise, which fails in discrete spaces and with equal losses.
             {
                 "gp_hedge": "the ledger does not record the gains that gp_hedge needs",
-                "PVRS": "skopt's PVRS factorises the kernel without noise, which fails in discrete spaces and with equal"
-                " losses; PVRS also fails with forests, and takes minutes for each point",
+                "PVRS": "skopt's PVRS fails in discrete spaces, with equal losses and with forests, and takes minutes"
+                " for each point",
             },
         ),
     ] = Field(default="EI", description="The acquisition function.")
@@ -280,8 +281,8 @@ class Resolved(Table):
     threads : int
         The number of threads that compute proposals.
     proposer_version : int
-        The version of the rule that proposes points. A ledger with another rule refuses the study, because that rule
-        does not propose the same points.
+        The version of the rule that proposes points. A ledger with another version of the rule refuses the study,
+        because the two versions propose different points.
     """
 
     initial_points: Count
@@ -408,8 +409,8 @@ class StudySpec(Table):
 def initial_points(budget: int, batch_size: int) -> int:
     """Return the number of points that are drawn at random before a surrogate proposes points.
 
-    The number is a quarter of the budget, at least 2 and at most 10, rounded up to whole batches. With skopt's number,
-    which is 10, all points of a small study would be random.
+    The number is a quarter of the budget, at least 2 and at most 10, rounded up to whole batches. With skopt's
+    default of 10, all points of a small study would be random.
 
     Examples
     --------
@@ -448,7 +449,7 @@ def differences(recorded: StudySpec, asked: StudySpec) -> list[str]:
 
 
 def _flat(study: StudySpec) -> dict[str, str]:
-    """Return the requested settings, with one text for each place, such as "EI" for "optimizer.acq_func"."""
+    """Return a text for each requested setting, by the setting's place, such as "EI" for "optimizer.acq_func"."""
     asked = study.asked()
     # The order of the dimensions is part of the study, because random points are drawn in this order.
     order = [dimension["name"] for dimension in asked["space"]]

@@ -200,7 +200,7 @@ def test_a_wrong_option_is_refused_in_one_line_with_its_name(options: dict[str, 
         ("[study]\nname = 3", "study.toml: [study] name: 3 must be a valid string"),
         (
             "[optimizer]\nacq_func = 'gp_hedge'",
-            'study.toml: [optimizer] acq_func: "gp_hedge" cannot be used: its gains',
+            'study.toml: [optimizer] acq_func: "gp_hedge" cannot be used: the ledger does not record',
         ),
         ("[optimizer]\nkappa = -1", "study.toml: [optimizer] kappa: -1 must be greater than or equal to 0"),
         ("[optimizer]\nxi = inf", "study.toml: [optimizer] xi: Infinity must be a finite number"),
