@@ -87,9 +87,9 @@ def utility(name: str, mean: Array, deviation: Array, best: float, xi: float, ka
 def mes(mean: Array, deviation: Array) -> Array:
     """Return the acquisition function of max-value entropy search at n points (Wang and Jegelka 2017, equation 6).
 
-    As in skopt, a Gumbel distribution describes the optimum. This distribution is fitted to three quantiles of the
-    minimum over the points, which are treated as independent. skopt averages over 1,000 random optima. This function
-    averages over quantiles of the optimum, so every run returns the same values.
+    As in skopt, a Gumbel distribution describes the optimum. The Gumbel distribution is fitted to three quantiles of
+    the minimum over the points, which are treated as independent. skopt averages over 1,000 random optima. This
+    function averages over quantiles of the optimum, so every run returns the same values.
 
     Parameters
     ----------

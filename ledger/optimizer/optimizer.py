@@ -26,8 +26,8 @@ CANDIDATES = 2_000
 # `AROUND_BEST` is the share of candidates that are drawn around the best points, and `BEST` is the number of these best
 # points. `SPREAD` is the standard deviation of the random steps away from the best points.
 AROUND_BEST, BEST, SPREAD = 0.2, 5, 0.1
-# With up to `ALWAYS_RESTARTED` points, every fit of a kernel tries all starts. With more points, a fit tries all starts
-# only when the number of points has passed a power of sqrt(2).
+# With up to `ALWAYS_RESTARTED` points, every fit of a kernel tries all starts. Beyond `ALWAYS_RESTARTED` points, a fit
+# tries all starts only when the number of points has passed a power of sqrt(2).
 ALWAYS_RESTARTED = 32
 # The number of threads changes the rounding of sums, and therefore also the proposed points.
 _BLAS = ThreadpoolController().select(user_api="blas")
@@ -121,7 +121,8 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
     The differences from skopt are the following.
 
     - The fit of a GP's kernel starts from the previous kernel. With up to 32 points, the fit also tries skopt's three
-      starts. With more points, the fit tries these starts only when the number of points has passed a power of sqrt(2).
+      starts. With more points, the fit tries skopt's starts only when the number of points has passed a power of
+      sqrt(2).
     - With more than 500 points, a GP's kernel is fitted to a sample of 500 points. With more than 1,500 points, the GP
       uses only 1,500 points. A quarter of the used points are the best points, a quarter are the latest points, and the
       others are a sample. `tell` warns if the GP uses a sample, and the model's `subset_` has the sample's indices.
@@ -305,8 +306,8 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
             The constant liar's value for points without a value. "cl_min" means the lowest value so far, "cl_mean" the
             mean, and "cl_max" the highest value. The strategy is used only with `n_points`.
         in_flight : sequence of points
-            Points that `ask` returned before and that have no value yet. Such a point gets the constant liar's value,
-            and `ask` does not return it again. `in_flight` needs `n_points` and a fitted model.
+            Points that `ask` returned before and that have no value yet. A point in flight gets the constant liar's
+            value, and `ask` does not return it again. `in_flight` needs `n_points` and a fitted model.
 
         Returns
         -------

@@ -22,7 +22,7 @@ from ledger.study.spec import StudySpec
 # MES compares each candidate with all others, and needs fewer candidates than skopt's 10,000.
 MES_CANDIDATES = 1_000
 # Used candidates are replaced by random points. The code draws one random point for each candidate, and `DRAWS` more
-# points. If these random points are not enough, the code tries all points of a finite space.
+# points. If the random points are not enough, the code tries all points of a finite space.
 DRAWS = 100
 # Training times are limited to the range from `SHORTEST` to `LONGEST` seconds before their logarithms are computed.
 SHORTEST, LONGEST = 1e-6, 1e9

@@ -203,7 +203,7 @@ class SearchedSpace:
 
     @property
     def is_categorical(self) -> bool:
-        """Whether all dimensions are categorical. For such a space, skopt's GP uses a kernel that has no gradients."""
+        """Whether all dimensions are categorical. skopt's GP has no gradients if all dimensions are categorical."""
         return all(dimension.is_categorical for dimension in self.varying)
 
     def dimensions(self) -> list[Any]:

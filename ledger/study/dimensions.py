@@ -86,7 +86,9 @@ class _Numeric(Dimension):
         if not low < high:
             raise ValueError(f"low {show(low)} is not below high {show(high)}")
         if prior == "log-uniform" and low <= 0:
-            raise ValueError(f"low {show(low)} is not positive, which log-uniform needs; raise low, or use uniform")
+            raise ValueError(
+                f"low {show(low)} is not positive, but log-uniform needs a positive low; raise low, or use uniform"
+            )
         if not math.isfinite(high - low):
             raise ValueError(
                 f"low {show(low)} and high {show(high)} are too far apart; their difference must be finite"

@@ -381,7 +381,7 @@ class _Settings:
             space = Space.from_toml(self._tables["space"], place)
         elif objective.model is None:
             raise UsageError(
-                f"{place} is missing: an objective of your own has no default space; add the table to the file"
+                f"{place} is missing: your own objective has no default space; add the table [space] to the file"
             )
         else:
             space = Space.from_toml(DEFAULT_SPACES[objective.model], place)

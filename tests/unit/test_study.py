@@ -213,7 +213,7 @@ def test_a_wrong_option_is_refused_in_one_line_with_its_name(options: dict[str, 
         ("[objective]\nfunction = 'a:f'\ndataset = 'iris'", "study.toml: [objective]: function and dataset exclude"),
         (
             "[objective]\nfunction = 'a:f'",
-            "study.toml: [space] is missing: an objective of your own has no default space",
+            "study.toml: [space] is missing: your own objective has no default space",
         ),
         ("[limits]\nlease = 5", "study.toml: [limits]: heartbeat 10.0 is not below lease 5.0"),
         ("[limits]\nlease = nan", "study.toml: [limits] lease: NaN must be"),
