@@ -1,7 +1,8 @@
-"""Acquisition functions of a posterior's mean and deviation, to be maximised, with their derivatives.
+"""Acquisition functions of a posterior's mean and deviation, with their derivatives.
 
-They have the maxima of skopt's, but EI and PI are logarithms. Where an improvement is improbable the functions
-themselves are flat, and zero to rounding (Ament et al. 2023, *Unexpected Improvements to Expected Improvement*).
+The optimizer maximises an acquisition function. Each function has the same maxima as in skopt, but EI and PI are
+returned as logarithms. Without the logarithm, EI and PI are flat and round to zero where an improvement is improbable
+(Ament and others 2023, *Unexpected Improvements to Expected Improvement*).
 """
 
 import math
@@ -15,18 +16,21 @@ from scipy.special import erfcx, log_ndtr, ndtr
 
 Array = NDArray[np.float64]
 
-# The functions that have derivatives.
+# The names of the acquisition functions that have derivatives.
 GRADIENTS = ("EI", "LCB", "PI")
-# Defaults. skopt's xi is 0.01 in the losses' unit, which in some searches is more than the best improvement left. Its
-# purpose is to explore, and the logarithm does that.
+# The defaults of `xi` and `kappa`. In skopt, the default of `xi` is 0.01 in the unit of the losses. In some searches,
+# the best improvement that is still possible is smaller than 0.01. A positive `xi` makes a search explore, but the
+# logarithm of EI already makes the search explore.
 XI, KAPPA = 0.0, 1.96
 _SMALLEST_DEVIATION = 1e-12
-# Where u is below this, the improvement over the density is 1 / u ** 2 to rounding, and computed as that.
+# For `u` below `_FAR`, the code computes the ratio of the improvement to the density as 1 / u^2, which is exact up to
+# rounding.
 _FAR = -1e4
-# u is kept within this, so that the squares of all derivatives are finite.
+# `u` is clipped to the range from -`_FARTHEST` to `_FARTHEST`, because the squares of all derivatives must be finite.
 _FARTHEST = 1e50
 _LOG_ROOT_2_PI = 0.5 * math.log(2 * math.pi)
-# Quantiles of the optimum that MES averages over, in the middles of as many equal shares.
+# MES averages over 50 quantiles of the optimum. The probabilities of the quantiles are the centres of 50 equal parts of
+# the range from 0 to 1.
 _OPTIMA = (np.arange(50) + 0.5) / 50
 
 
@@ -38,8 +42,8 @@ class Utility:
     ----------
     value : array of shape (n,)
     derivatives : callable
-        Computes the derivatives by the mean and by the deviation, each of shape (n,). Most points are only compared,
-        and need none.
+        Computes the derivatives by the mean and by the deviation, each of shape (n,). Most points need no derivatives,
+        so the caller computes them only on demand.
     """
 
     value: Array
@@ -54,13 +58,13 @@ def utility(name: str, mean: Array, deviation: Array, best: float, xi: float, ka
     name : str
         "EI", "PI" or "LCB".
     mean, deviation : array of shape (n,)
-        Of the posterior, in units in which the values' deviation is about 1.
+        The posterior's mean and standard deviation, for values that are scaled to a deviation of about 1.
     best : float
-        The lowest value so far, in the same unit.
+        The lowest observed value, on the same scale as `mean`.
     xi : float
-        The improvement beyond `best` that EI and PI ask for.
+        The smallest improvement on `best` that EI and PI count.
     kappa : float or str
-        The number of deviations below the mean that LCB expects; "inf" for the deviation alone.
+        The weight of the deviation in LCB. With "inf", LCB is the deviation alone.
 
     Returns
     -------
@@ -81,15 +85,16 @@ def utility(name: str, mean: Array, deviation: Array, best: float, xi: float, ka
 
 
 def mes(mean: Array, deviation: Array) -> Array:
-    """Return the max-value entropy search (Wang and Jegelka 2017, equation 6) of n points together.
+    """Return the acquisition function of max-value entropy search at n points (Wang and Jegelka 2017, equation 6).
 
-    As in skopt, the optimum has the Gumbel distribution through three quantiles of the minimum of independent points.
-    skopt averages over 1,000 random optima; this averages over quantiles, and so is the same in every run.
+    As in skopt, a Gumbel distribution describes the optimum. The Gumbel distribution is fitted to three quantiles of
+    the minimum over the points, which are treated as independent. skopt averages over 1,000 random optima. This
+    function averages over quantiles of the optimum, so every run returns the same values.
 
     Parameters
     ----------
     mean, deviation : array of shape (n,)
-        Of the posterior.
+        The posterior's mean and standard deviation.
 
     Returns
     -------
@@ -108,7 +113,8 @@ def mes(mean: Array, deviation: Array) -> Array:
         """Return the logarithm of the probability that no point is below a value."""
         return float(log_ndtr((mean - value) / deviation).sum())
 
-    # far below all points the probability is larger than each share, and at `high` it is smaller
+    # The probability is larger than each share if the value is far below all points. The probability is smaller than
+    # each share if the value is `high`.
     quarter, median, three = (
         brentq(lambda value, share=share: log_probability(value) - math.log(share), low - (high - low) * 10, high)
         for share in (0.25, 0.5, 0.75)
@@ -132,7 +138,8 @@ def _lower_confidence_bound(mean: Array, deviation: Array, kappa: float | str) -
 
 def _log_probability(u: Array, deviation: Array) -> Utility:
     def derivatives() -> tuple[Array, Array]:
-        # of log P(u): p / P, and u' = -1 / s by the mean, -u / s by the deviation
+        # The derivative of log P(u) by u is p(u) / P(u). The derivative of u is -1 / s by the mean, and -u / s by the
+        # deviation s.
         ratio = _density_over_probability(u)
         return -ratio / deviation, -ratio * u / deviation
 
@@ -140,8 +147,8 @@ def _log_probability(u: Array, deviation: Array) -> Utility:
 
 
 def _log_improvement(u: Array, deviation: Array) -> Utility:
-    # improvement = s (u P(u) + p(u)); where u is negative the sum is p(u) (1 + u P(u) / p(u)), and the second factor,
-    # the share, is computed without the first, which may be zero to rounding
+    # The improvement is s (u P(u) + p(u)). For negative u, the sum in brackets is p(u) (1 + u P(u) / p(u)). `share` is
+    # the factor 1 + u P(u) / p(u). The code computes `share` without p(u), because p(u) may round to zero.
     below, above = np.minimum(u, 0.0), np.maximum(u, 0.0)
     near, far = np.maximum(below, _FAR), np.minimum(below, _FAR)
     share = np.where(u > _FAR, 1.0 + near / _density_over_probability(near), 1.0 / far**2)
@@ -151,7 +158,7 @@ def _log_improvement(u: Array, deviation: Array) -> Utility:
     log_sum = np.where(u < 0, -0.5 * below**2 - _LOG_ROOT_2_PI + np.log(share), np.log(total))
 
     def derivatives() -> tuple[Array, Array]:
-        # the sum's derivative by u is P(u), and the improvement's by s is p(u)
+        # The derivative of u P(u) + p(u) by u is P(u). The derivative of the improvement by s is p(u).
         by_u = np.where(u < 0, 1.0 / (_density_over_probability(below) * share), probability / total)
         by_deviation = np.where(u < 0, 1.0 / share, density / total) / deviation
         return -by_u / deviation, by_deviation
@@ -165,6 +172,6 @@ def _deviations_below(mean: Array, deviation: Array, value: float) -> Array:
 
 
 def _density_over_probability(u: Array) -> Array:
-    """Return the standard normal density over the distribution function, also where both are zero to rounding."""
+    """Return the ratio of the standard normal density to its distribution function, even if both round to zero."""
     with np.errstate(over="ignore"):
         return np.asarray(math.sqrt(2 / math.pi) / erfcx(-u / math.sqrt(2)))

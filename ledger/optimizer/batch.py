@@ -1,4 +1,4 @@
-"""The points of one batch, chosen one after another from candidates by a model's predictions."""
+"""The choice of one batch's points from candidates, by the predictions of a fitted model."""
 
 from typing import Any, Protocol
 
@@ -16,23 +16,25 @@ from ledger.optimizer.posterior import GaussianPredictions, Posterior
 
 Array = NDArray[np.float64]
 
-# Steps of L-BFGS-B, as in skopt, and passes over the dimensions that have choices.
+# L-BFGS-B makes at most `STEPS` steps, as in skopt. The exchange of choices changes at most `PASSES` choices.
 STEPS, PASSES = 20, 3
-# Relative gain of a step below which the search stops: the surrogate's error is far larger.
+# L-BFGS-B stops when the relative gain of a step is below `TOLERANCE`. The surrogate's error is far larger than
+# `TOLERANCE`.
 TOLERANCE = 1e-6
-# Distance that the points of a batch keep in some column of a GP: with noise, the constant liar does not ensure it.
+# With a GP, two points of a batch differ by more than `APART` in at least one column. If the GP has noise, the constant
+# liar alone does not keep the points apart.
 APART = 1e-3
 
 
 class Predictions(Protocol):
-    """A model's predictions at the m candidates of a batch, updated for one more observation at a time."""
+    """A model's predictions at the m candidates of a batch. Each added observation updates the predictions."""
 
     def predict(self) -> tuple[Array, Array]:
-        """Return mean and standard deviation at the candidates, of shape (m,)."""
+        """Return the mean and the standard deviation at the candidates, each of shape (m,)."""
         ...
 
     def mean_at(self, points: Array) -> Array:
-        """Return the mean at other points."""
+        """Return the predicted mean at each of `points`."""
         ...
 
     def add(self, point: Array, value: float) -> None:
@@ -41,16 +43,16 @@ class Predictions(Protocol):
 
 
 def predictions_of(model: Any, candidates: Array, rows: Array, values: Array) -> Predictions:
-    """Return the predictions of a fitted model at candidates.
+    """Return a fitted model's predictions at candidates.
 
     Parameters
     ----------
     model : GaussianProcessRegressor, RandomForestRegressor or ExtraTreesRegressor
     candidates : array of shape (m, columns)
     rows : array of shape (n, columns)
-        The points that it was fitted to.
+        The points that the model was fitted to.
     values : array of shape (n,)
-        The values there.
+        The values at `rows`.
     """
     if isinstance(model, GaussianProcessRegressor):
         return GaussianPredictions(model.posterior_, candidates)
@@ -60,31 +62,31 @@ def predictions_of(model: Any, candidates: Array, rows: Array, values: Array) ->
 
 
 class Batch:
-    """The choice of a batch's points, after each of which the model is given the constant liar's value.
+    """The choice of a batch's points. The model receives the constant liar's value for each chosen point.
 
     Parameters
     ----------
     columns : Columns
     model : regressor
-        Fitted; a `MultiOutputRegressor` where losses come with times.
+        The fitted model. With "EIps" and "PIps", the model is a `MultiOutputRegressor`.
     candidates : array of shape (m, columns)
     rows : array of shape (n, columns)
-        The points that have values.
+        The points that have a value.
     values : array of shape (n, outputs)
-        The losses, and where they come with times the logarithms of these.
+        The losses in the first column. With "EIps" and "PIps", the second column has the logarithms of the times.
     has_gradients : bool
-        Whether the best candidates are refined; for Gaussian processes.
+        Whether gradients refine the best candidates. Only Gaussian processes have gradients.
     starts : int
-        How many of the best candidates are refined.
+        The number of best candidates that gradients refine.
     avoids_duplicates : bool
-        Whether points that have values, and earlier ones of the batch, are left out.
+        Whether the batch leaves out its own earlier points and points that have a value.
     xi, kappa : float
-        Of the acquisition functions; see `acquisition.utility`. `xi` is in the losses' unit.
+        The options of the acquisition functions, as in `acquisition.utility`. `xi` has the unit of the losses.
 
     Attributes
     ----------
     used : array of shape (k, columns)
-        The points that have values, those in flight and those of the batch.
+        The points that have a value, the points in flight and the points of the batch.
     """
 
     def __init__(
@@ -105,18 +107,21 @@ class Batch:
         self._gradients, self._starts, self._avoids = has_gradients, starts, avoids_duplicates
         self._candidates = candidates
         self._excluded = are_among(candidates, rows) & self._avoids  # (m,)
-        # standardised, so that an improvement of losses of any size is not rounded away
+        # The losses are standardised, because rounding could lose an improvement of very large or very small losses.
         scaled, self._mean, self._scale = standardise(values[:, 0])
         self._best = float(scaled.min())
         self._xi, self._kappa = xi, kappa
         models = model.estimators_ if isinstance(model, MultiOutputRegressor) else [model]
-        # one for each output
+        # The list has the predictions of each output of the model.
         self._predictions = [
             predictions_of(of_output, candidates, rows, values[:, output]) for output, of_output in enumerate(models)
         ]
 
     def choose(self, name: str) -> Array:
-        """Return the row, of shape (columns,), that maximises an acquisition function, refined where possible."""
+        """Return the row, of shape (columns,), that maximises an acquisition function.
+
+        If the model has gradients, they refine the best candidates.
+        """
         values = self._values(name, [predictions.predict() for predictions in self._predictions])
         values = np.where(self._excluded, -np.inf, values)
         if not self._gradients or name.removesuffix("ps") not in acquisition.GRADIENTS:
@@ -134,7 +139,7 @@ class Batch:
         return np.asarray(max((again[0], exchanged), key=lambda each: float(self._at(name, each[None, :])[0])))
 
     def add(self, row: Array, lie: Array) -> None:
-        """Give the model the constant liar's values, of shape (outputs,), at a point."""
+        """Add a point with the constant liar's values, of shape (outputs,), to the model."""
         self.used = np.vstack([self.used, row])
         if self._avoids:
             self._excluded |= np.abs(self._candidates - row).max(axis=1) <= (APART if self._gradients else SAME)
@@ -142,7 +147,7 @@ class Batch:
             predictions.add(row, float(value))
 
     def means(self, rows: Array) -> Array:
-        """Return the predicted losses at rows."""
+        """Return the predicted loss at each row."""
         return self._predictions[0].mean_at(rows)
 
     @property
@@ -161,7 +166,8 @@ class Batch:
         if name == "MES":
             return acquisition.mes(*self._scaled(mean, deviation))
         value = self._utility(name, mean, deviation).value
-        # of an improvement a second: the expected time is that of a logarithmic normal distribution, as in skopt
+        # EIps and PIps multiply the improvement by the expected inverse of the time. As in skopt, the time has a
+        # log-normal distribution.
         for log_time, spread in times:
             value = value - log_time + 0.5 * spread**2
         return value
@@ -175,7 +181,11 @@ class Batch:
         return used | are_among(rows, self.used[self._observed :], APART) if self._gradients else used
 
     def _refined(self, name: str, rows: Array) -> Array:
-        """Follow the gradient from all rows at once: their sum is separable, and one evaluation serves them all."""
+        """Follow the gradient from all rows at once.
+
+        The sum of the acquisition function over the rows is separable. One evaluation of the sum therefore gives the
+        gradient at each row.
+        """
         free = self._columns.free
         if not len(free):
             return rows
@@ -205,7 +215,7 @@ class Batch:
         return self._columns.snap(moved)
 
     def _exchanged(self, name: str, row: Array, value: float) -> Array:
-        """Change one choice at a time for as long as that is better."""
+        """Change one choice at a time, until no change increases the acquisition function."""
         for _ in range(PASSES if self._columns.choices else 0):
             rows = self._columns.neighbours(row)
             values = self._at(name, rows)

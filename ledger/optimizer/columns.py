@@ -1,7 +1,6 @@
-"""The columns of skopt's transformed space: which rows are points of the search space, and how they are drawn.
+"""The columns of skopt's transformed space, in which each point of the search space is a row.
 
-A point of the search space is a row. A dimension has one column; a one-hot encoded categorical dimension has a column
-for each category.
+A dimension has one column. A one-hot encoded categorical dimension has one column for each category.
 """
 
 import itertools
@@ -17,9 +16,9 @@ from skopt.space import Categorical, Integer, Real, Space
 
 Array = NDArray[np.float64]
 
-# Integers of more values than this are searched like reals, and rounded.
+# An integer dimension with more than `EXCHANGED` values is searched like a real dimension, and its values are rounded.
 EXCHANGED = 32
-# Rows whose columns all differ by at most this are the same point, as in skopt.
+# Two rows are the same point if they differ by at most `SAME` in every column, as in skopt.
 SAME = 1e-8
 
 
@@ -29,17 +28,17 @@ class DimensionColumns(ABC):
     Parameters
     ----------
     dimension : skopt.space.Dimension
-        With its transformer set.
+        The dimension, after its transformer was set.
     start : int
-        Its first column.
+        The index of the dimension's first column.
 
     Attributes
     ----------
     columns : slice
     size : float
-        The number of its values; infinite for a real dimension.
+        The number of values of the dimension, which is infinite for a real dimension.
     choices : array of shape (values, columns) or None
-        The rows of all values, for a search that exchanges values; None where a gradient is followed.
+        The rows of all values, if the search tries each value. None if the search follows a gradient.
     """
 
     size: float
@@ -51,22 +50,22 @@ class DimensionColumns(ABC):
 
     @abstractmethod
     def values(self) -> Sequence[Any]:
-        """Return every value, where their number is finite."""
+        """Return every value of a finite dimension."""
 
     def draw(self, size: int, random: np.random.RandomState) -> Any:
         """Draw `size` values from the prior."""
         return self.dimension.rvs(n_samples=size, random_state=random)
 
     def rows(self, values: Any) -> Array:
-        """Return values in the columns, of shape (values, columns)."""
+        """Transform values of the dimension to rows, of shape (values, columns)."""
         return np.asarray(self.dimension.transform(values), dtype=float).reshape(-1, self.dimension.transformed_size)
 
     def snap(self, rows: Array) -> None:  # noqa: B027, most kinds have nothing to move
-        """Move whole rows, in place, to the values that will be evaluated."""
+        """Round this dimension's columns of `rows`, in place, to valid values."""
 
 
 class RealColumns(DimensionColumns):
-    """The column of a real dimension, in which a gradient is followed."""
+    """The column of a real dimension. The search follows a gradient in this column."""
 
     size = math.inf
 
@@ -75,7 +74,11 @@ class RealColumns(DimensionColumns):
 
 
 class IntegerColumns(DimensionColumns):
-    """The column of an integer dimension: few values are exchanged; among many, a gradient is followed and rounded."""
+    """The column of an integer dimension.
+
+    In a dimension with few values, the search tries each value. In a dimension with many values, the search follows a
+    gradient and rounds the result.
+    """
 
     def __init__(self, dimension: Any, start: int) -> None:
         super().__init__(dimension, start)
@@ -88,7 +91,7 @@ class IntegerColumns(DimensionColumns):
 
     def draw(self, size: int, random: np.random.RandomState) -> Any:
         if self.dimension.prior == "uniform":
-            # skopt draws the ends half as often as the rest
+            # skopt draws each end of the range half as often as any other value.
             return random.randint(self.dimension.low, self.dimension.high + 1, size)
         return super().draw(size, random)
 
@@ -98,7 +101,7 @@ class IntegerColumns(DimensionColumns):
 
 
 class CategoricalColumns(DimensionColumns):
-    """The columns of a categorical dimension, whose choices are exchanged."""
+    """The columns of a categorical dimension. The search tries each of its choices."""
 
     def __init__(self, dimension: Any, start: int) -> None:
         super().__init__(dimension, start)
@@ -109,7 +112,7 @@ class CategoricalColumns(DimensionColumns):
         return list(self.dimension.categories)
 
 
-# How each kind of skopt's dimensions is searched.
+# The subclass of `DimensionColumns` for each kind of skopt's dimensions.
 KINDS: dict[type, type[DimensionColumns]] = {
     Real: RealColumns,
     Integer: IntegerColumns,
@@ -118,7 +121,10 @@ KINDS: dict[type, type[DimensionColumns]] = {
 
 
 def columns_of(dimension: Any, start: int) -> DimensionColumns:
-    """Return the columns of a dimension, from column `start` on; a subclass of a kind is searched as that kind."""
+    """Return the columns of a dimension, the first of which is `start`.
+
+    A dimension of a subclass is searched like a dimension of its base class in `KINDS`.
+    """
     kind = next(KINDS[parent] for parent in type(dimension).__mro__ if parent in KINDS)
     return kind(dimension, start)
 
@@ -129,16 +135,17 @@ class Columns:
     Parameters
     ----------
     space : skopt.space.Space
-        With transformers set.
+        The space, after the transformers of its dimensions were set.
 
     Attributes
     ----------
     bounds : array of shape (columns, 2)
-        Lowest and highest value of each column.
+        The lowest and the highest value of each column.
     free : array of int
-        The columns in which a gradient is followed.
+        The columns in which the search follows a gradient.
     choices : list of (slice, array)
-        The columns of each other dimension, and the rows of all its values, of shape (values, columns).
+        One pair for each dimension that has choices. The pair has the dimension's columns and the rows of all its
+        values, of shape (values, columns).
     size : float
         The number of points of the space.
 
@@ -169,7 +176,7 @@ class Columns:
         self.free = np.array([each.columns.start for each in self._dimensions if each.choices is None], dtype=int)
 
     def draw(self, size: int, random: np.random.RandomState) -> Array:
-        """Draw rows from the dimensions' priors.
+        """Draw rows from the priors of the dimensions.
 
         Parameters
         ----------
@@ -186,35 +193,35 @@ class Columns:
         return np.hstack([dimension.rows(dimension.draw(size, random)) for dimension in self._dimensions])
 
     def every(self) -> Array:
-        """Return the row of every point of a finite space, of shape (points, columns)."""
+        """Return the rows of all points of a finite space, of shape (points, columns)."""
         points = [list(point) for point in itertools.product(*(dimension.values() for dimension in self._dimensions))]
         if self._space.constraint is not None:
             points = [point for point in points if self._space.constraint(point)]
         return self.transform(points)
 
     def transform(self, points: list[Any]) -> Array:
-        """Return the rows of points of the search space, of shape (points, columns)."""
+        """Transform points of the search space to rows, of shape (points, columns)."""
         return np.asarray(self._space.transform(points), dtype=float)
 
     def rows(self, values: Sequence[Any]) -> Array:
-        """Return the rows of points, of shape (points, columns), from an array of values for each dimension."""
+        """Transform points to rows, of shape (points, columns). `values` has one array of values for each dimension."""
         return np.hstack(
             [dimension.rows(of_dimension) for dimension, of_dimension in zip(self._dimensions, values, strict=True)]
         )
 
     def point(self, row: Array) -> list[Any]:
-        """Return the point of the search space at a row of shape (columns,)."""
+        """Transform a row of shape (columns,) to a point of the search space."""
         return list(self._space.inverse_transform(row[None, :])[0])
 
     def snap(self, rows: Array) -> Array:
-        """Move rows, in place, to where they will be evaluated, and return them: within bounds, integers rounded."""
+        """Clip rows to the bounds and round integers, both in place, and return the rows."""
         np.clip(rows, self.bounds[:, 0], self.bounds[:, 1], out=rows)
         for dimension in self._dimensions:
             dimension.snap(rows)
         return rows
 
     def neighbours(self, row: Array) -> Array:
-        """Return the rows that differ from `row` in one dimension that has choices, of shape (neighbours, columns)."""
+        """Return the rows, of shape (neighbours, columns), that differ from `row` in the choice of one dimension."""
         neighbours = [row[None, :][:0]]
         for columns, choices in self.choices:
             others = choices[np.abs(choices - row[columns]).max(axis=1) > SAME]
@@ -225,7 +232,9 @@ class Columns:
 
 
 def are_among(rows: Array, others: Array, apart: float = SAME) -> NDArray[np.bool_]:
-    """Return for each row whether one of the others is at most `apart` from it in every column.
+    """Return for each row whether `others` has a row near it.
+
+    Two rows are near each other if they differ by at most `apart` in every column.
 
     Parameters
     ----------

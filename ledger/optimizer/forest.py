@@ -1,4 +1,7 @@
-"""Predictions of forests that learn one more observation at a time, in their leaves or by being grown again."""
+"""Predictions of a forest that learns one observation after another.
+
+A random forest adds each observation to its leaves. Extra trees are fitted again after each observation.
+"""
 
 from typing import Any
 
@@ -10,24 +13,24 @@ Array = NDArray[np.float64]
 
 
 class ForestPredictions:
-    """A forest's predictions at m candidates, updated for one more observation at a time.
+    """A forest's predictions at m candidates. Each added observation updates the predictions.
 
-    An observation is added to the leaves that it falls into: their mean and variance become those of one more sample
-    (Welford 1962), and no leaf is split. The predictions are those of skopt's forests: the mean of the trees' means,
-    and the deviation of the mixture of their leaves (Hutter et al. 2014, *Algorithm runtime prediction*, section
-    4.3.2).
+    An added observation falls into one leaf of each tree. The mean and the variance of the leaf then include the new
+    sample (Welford 1962), and no leaf is split. The predictions equal those of skopt's forests. The predicted mean is
+    the average of the trees' means. The predicted deviation is the deviation of the mixture of the trees' leaves
+    (Hutter and others 2014, *Algorithm runtime prediction*, section 4.3.2).
 
     Parameters
     ----------
     forest : RandomForestRegressor or ExtraTreesRegressor
-        skopt's, fitted by squared error.
+        A forest of skopt that was fitted by squared error.
     candidates : array of shape (m, dimensions)
     """
 
     def __init__(self, forest: Any, candidates: Array) -> None:
         self._forest, self._candidates = forest, candidates
         trees = [estimator.tree_ for estimator in forest.estimators_]
-        # the leaves of all trees, one after another
+        # The arrays hold the nodes of all trees, one tree after another.
         self._offsets = np.cumsum([0, *(tree.node_count for tree in trees[:-1])])
         self._means = np.concatenate([tree.value[:, 0, 0] for tree in trees])
         self._variances = np.concatenate([tree.impurity for tree in trees])
@@ -35,20 +38,20 @@ class ForestPredictions:
         self._leaves = self._leaves_of(candidates)  # (m, trees)
 
     def predict(self) -> tuple[Array, Array]:
-        """Return mean and standard deviation at the candidates, of shape (m,)."""
+        """Return the mean and the standard deviation at the candidates, each of shape (m,)."""
         means = self._means[self._leaves]  # (m, trees)
         variances = np.maximum(self._variances, self._forest.min_variance)[self._leaves]
         mean = means.mean(axis=1)
-        # of a mixture: E[v + m^2] - E[m]^2
+        # The variance of a mixture is E[v + m^2] - E[m]^2.
         return mean, np.sqrt(np.maximum((variances + means**2).mean(axis=1) - mean**2, 0.0))
 
     def mean_at(self, points: Array) -> Array:
-        """Return the mean at other points."""
+        """Return the predicted mean at each of `points`."""
         return np.asarray(self._means[self._leaves_of(points)].mean(axis=1))
 
     def add(self, point: Array, value: float) -> None:
         """Add an observation."""
-        # m' = m + (y - m) / (n + 1), v' = (n v + (y - m) (y - m')) / (n + 1)
+        # The new mean is m' = m + (y - m) / (n + 1). The new variance is (n v + (y - m) (y - m')) / (n + 1).
         leaves = self._leaves_of(point[None, :])[0]  # (trees,)
         sizes = self._sizes[leaves]
         before = value - self._means[leaves]
@@ -58,25 +61,25 @@ class ForestPredictions:
         self._sizes[leaves] = sizes + 1
 
     def _leaves_of(self, points: Array) -> NDArray[np.intp]:
-        # as the trees store them, so that none converts them again
+        # The points are converted to single precision once, because otherwise each tree would convert the points.
         single = np.asarray(points, dtype=np.float32)
         leaves = [estimator.tree_.apply(single) for estimator in self._forest.estimators_]
         return np.asarray(np.stack(leaves, axis=1) + self._offsets)
 
 
 class RegrownForestPredictions(ForestPredictions):
-    """The same for extra trees, which are grown again before they are asked after an observation was added.
+    """Predictions of extra trees. After an observation was added, the next prediction fits the trees again.
 
-    With the constant liar's values added to the leaves of extra trees, batches find worse points.
+    Batches find worse points if the constant liar's values are only added to the leaves of extra trees.
 
     Parameters
     ----------
     forest : ExtraTreesRegressor
     candidates : array of shape (m, dimensions)
     points : array of shape (n, dimensions)
-        The points that it was fitted to.
+        The points that the forest was fitted to.
     values : array of shape (n,)
-        The values there.
+        The values at `points`.
     """
 
     def __init__(self, forest: Any, candidates: Array, points: Array, values: Array) -> None:
@@ -85,17 +88,17 @@ class RegrownForestPredictions(ForestPredictions):
         self._is_behind = False
 
     def predict(self) -> tuple[Array, Array]:
-        """Return mean and standard deviation at the candidates, of shape (m,)."""
+        """Return the mean and the standard deviation at the candidates, each of shape (m,)."""
         self._catch_up()
         return super().predict()
 
     def mean_at(self, points: Array) -> Array:
-        """Return the mean at other points."""
+        """Return the predicted mean at each of `points`."""
         self._catch_up()
         return super().mean_at(points)
 
     def add(self, point: Array, value: float) -> None:
-        """Add an observation to those that the forest is fitted to."""
+        """Add an observation to the data that the forest is fitted to."""
         self._points, self._values = np.vstack([self._points, point]), np.append(self._values, value)
         self._is_behind = True
 

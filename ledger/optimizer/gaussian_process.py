@@ -1,8 +1,8 @@
-"""Gaussian processes: skopt's regressor with the same posterior, fitted in a fraction of its time.
+"""A Gaussian process regressor with the same posterior as skopt's regressor and a much faster fit.
 
-The likelihood of a kernel and its gradient (Rasmussen and Williams 2006, *Gaussian Processes for Machine Learning*,
-algorithm 2.1 and equation 5.9) are computed over the pairs of points, and the derivatives by all length scales in one
-matrix product. scikit-learn's kernel objects build an array of points by points by dimensions for them.
+The fit computes the likelihood of a kernel and its gradient over the pairs of points (Rasmussen and Williams 2006,
+*Gaussian Processes for Machine Learning*, algorithm 2.1 and equation 5.9). One matrix product computes the derivatives
+by all length scales. For the same derivatives, scikit-learn builds an array of shape (points, points, dimensions).
 """
 
 import math
@@ -21,66 +21,70 @@ from ledger.optimizer.posterior import Posterior, cholesky, solve
 
 Array = NDArray[np.float64]
 
-# Beyond so many points the kernel is fitted to a random sample of so many; the posterior still knows all points.
+# With more than `FITTED_TO` points, the kernel is fitted to a random sample of `FITTED_TO` points. The posterior does
+# not use the sample.
 FITTED_TO = 500
-# Beyond so many, several starts are compared on a random sample of so many.
+# With more than `RACED_ON` points, several starts of the fit are compared on a random sample of `RACED_ON` points.
 RACED_ON = 128
-# Beyond so many the posterior knows so many: a quarter the best, a quarter the latest, and of the rest a sample.
+# With more than `MODELLED` points, the posterior uses only `MODELLED` points. A quarter of the used points are the best
+# points, a quarter are the latest points, and the others are a random sample.
 MODELLED = 1_500
-# Steps of L-BFGS-B: from the kernel that was fitted before; from each of several starts; and from the best of these.
+# L-BFGS-B makes at most `WARM_STEPS` steps from the previous kernel. If several starts are compared, L-BFGS-B makes at
+# most `RACED_STEPS` steps from each start, and then at most `STEPS` steps from the best result.
 WARM_STEPS, RACED_STEPS, STEPS = 12, 20, 40
-# The hyperprior's weights of long length scales, of the noise's logarithm and of the noise.
+# The hyperprior's weights for long length scales, for the logarithm of the noise, and for the noise itself.
 LONG, NOISE_LOGARITHM, NOISE = 0.1, 0.1, 30.0
 
 
 class GaussianProcessRegressor(skopt.learning.GaussianProcessRegressor):  # type: ignore[misc]
-    """`skopt.learning.GaussianProcessRegressor`, fitted and asked faster where `known_kernel` knows its kernel.
+    """A `skopt.learning.GaussianProcessRegressor` with a faster fit and faster predictions.
 
-    With any other kernel, and where `noise`, `alpha` or `optimizer` is not as skopt's `Optimizer` has them, it is
-    skopt's own. With `optimizer` None and a `start` the kernel's parameters are these. Else they have the highest
-    likelihood, as in skopt, or with a hyperprior the highest posterior density: with few points the likelihood alone
-    overfits, so that one dimension becomes flat and another rugged.
+    The faster code runs if `known_kernel` knows the kernel, and if `noise`, `alpha` and `optimizer` have the values
+    that skopt's `Optimizer` sets. In all other cases, skopt's own code runs. If `optimizer` is None and `start` is
+    given, the kernel's parameters are those of `start`. With "fmin_l_bfgs_b", the fit maximises the likelihood, as in
+    skopt. With a hyperprior, the fit maximises the posterior density instead of the likelihood. With few points, the
+    likelihood alone overfits. An overfitted model is flat in one dimension and rugged in another dimension.
 
     Parameters
     ----------
     kernel : skopt.learning.gaussian_process.kernels.Kernel, optional
-        The covariance; None is skopt's default.
+        The covariance function. None means skopt's default.
     alpha : float or array of shape (n,)
-        Added to the diagonal of the covariance.
+        The value that is added to the diagonal of the covariance.
     optimizer : "fmin_l_bfgs_b", callable or None
-        How the kernel is fitted; None keeps it.
+        The method that fits the kernel. None keeps the kernel's parameters.
     n_restarts_optimizer : int
-        Random starts of the fit, beside the kernel's own parameters.
+        The number of random starts of the fit, besides the start from the kernel's own parameters.
     normalize_y : bool
-        Whether values are standardised before they are fitted.
+        Whether the values are standardised before the fit.
     copy_X_train : bool
-        As in scikit-learn.
+        The same as in scikit-learn.
     random_state : int, RandomState or None
-        For the random starts and the samples of large histories.
+        The source of the random starts, and of the random samples when there are many points.
     noise : "gaussian", float or None
-        "gaussian" fits the variance of the noise; else as in skopt.
+        With "gaussian", the fit includes the variance of the noise. Other values mean the same as in skopt.
     start : array of shape (parameters,), optional
-        Natural logarithms of a kernel's parameters to begin from, the noise last, as in `theta_`.
+        The natural logarithms of the kernel's parameters from which the fit starts, in the order of `theta_`.
     restarts : bool
-        Whether a fit also begins from the kernel's own parameters and `n_restarts_optimizer` random ones. Without
-        `start` it does in any case.
+        Whether a fit with `start` also tries the kernel's own parameters and `n_restarts_optimizer` random starts. A
+        fit without `start` always tries these starts.
     hyperprior : bool
-        Whether the kernel's parameters have a prior. It is the weak prior of Optuna's GPSampler, around length scales
-        of the range, an amplitude of 1 and little noise, but with a tenth of its weight against short length scales of
-        numbers. With all of that weight, searches ended further from the optimum of Rastrigin's function, which is
-        rugged.
+        Whether the kernel's parameters have a prior. The prior is the weak prior of Optuna's GPSampler with one change.
+        The prior favours length scales as long as the range, an amplitude of 1, and little noise. In numeric
+        dimensions, the weight against short length scales is a tenth of Optuna's weight. With Optuna's full weight,
+        searches ended further from the optimum of Rastrigin's function, which is rugged.
 
     Attributes
     ----------
     theta_ : array of shape (parameters,)
-        Natural logarithms of the fitted kernel's parameters and, last, of its noise, which is zero in skopt's
-        `kernel_`.
+        The natural logarithms of the fitted kernel's parameters. The last element is the logarithm of the noise. As in
+        skopt, the noise in `kernel_` is zero.
     posterior_ : Posterior
-        Only where the kernel is known.
+        The fitted posterior, which exists only after a fit by the faster code.
     evaluations_ : int
-        How often the likelihood and its gradient were computed.
+        The number of times that the fit computed the likelihood and its gradient.
     subset_ : array of int or None
-        The points that the posterior knows, where there are more than `MODELLED`; None where it knows all.
+        The indices of the points that the posterior uses. None if the posterior uses all points.
 
     Examples
     --------
@@ -116,7 +120,7 @@ class GaussianProcessRegressor(skopt.learning.GaussianProcessRegressor):  # type
 
     @property
     def is_fast(self) -> bool:
-        """Whether it is fitted here, and not by skopt."""
+        """Whether the faster code fits this model, and not skopt's own code."""
         return (
             known_kernel(self.kernel) is not None
             and self.noise == "gaussian"
@@ -134,19 +138,19 @@ class GaussianProcessRegressor(skopt.learning.GaussianProcessRegressor):  # type
         Parameters
         ----------
         X : array of shape (n, dimensions)
-            At least one point; finite.
+            The points, of which there is at least one, with finite coordinates.
         y : array of shape (n,)
-            The values there; finite.
+            The finite values at the points.
 
         Returns
         -------
         GaussianProcessRegressor
-            Itself.
+            The fitted regressor itself.
 
         Raises
         ------
         ValueError
-            The shapes do not fit, or something is not finite.
+            The shapes of `X` and `y` do not match, or a number is not finite.
         """
         if not self.is_fast:
             super().fit(X, y)
@@ -175,7 +179,7 @@ class GaussianProcessRegressor(skopt.learning.GaussianProcessRegressor):  # type
         self.posterior_ = Posterior(
             kernel, weights, float(amplitude), added, points, factor, solved, float(mean), float(scale)
         )
-        # what scikit-learn's and skopt's own methods use
+        # The methods that are inherited from scikit-learn and skopt use the following attributes.
         self.theta_ = theta
         self.kernel_ = noisy_kernel.clone_with_theta(theta).set_params(k2__noise_level=0.0)
         self.noise_ = float(noise)
@@ -191,19 +195,22 @@ class GaussianProcessRegressor(skopt.learning.GaussianProcessRegressor):  # type
         return self
 
     def predict(self, X: Any, return_std: bool = False, return_cov: bool = False, **gradients: Any) -> Any:
-        """Return the mean at points, and what else is asked for, as skopt's does.
+        """Return the predicted mean at points, and the other results that the arguments ask for.
+
+        The arguments and results are the same as in skopt.
 
         Parameters
         ----------
         X : array of shape (n, dimensions)
         return_std, return_cov : bool
-            Whether the standard deviations or the covariance are returned too.
+            Whether the method also returns the standard deviations, or the covariance.
         **gradients : bool
-            skopt's `return_mean_grad` and `return_std_grad`, for one point.
+            The arguments `return_mean_grad` and `return_std_grad` of skopt, which allow only one point.
 
         Returns
         -------
-        array of shape (n,), or a tuple of it and what was asked for
+        array of shape (n,) or tuple
+            The mean alone, or a tuple of the mean and the other results.
         """
         if not hasattr(self, "posterior_") or return_cov or any(gradients.values()):
             return super().predict(X, return_std=return_std, return_cov=return_cov, **gradients)
@@ -211,7 +218,7 @@ class GaussianProcessRegressor(skopt.learning.GaussianProcessRegressor):  # type
         return (mean, deviation) if return_std else mean
 
     def __getattr__(self, name: str) -> Any:
-        # the inverse of the covariance; only skopt's gradients ask for it
+        # The inverse of the covariance is computed on demand, because only skopt's gradients use the inverse.
         if name == "K_inv_" and "L_" in self.__dict__:
             inverse, _ = lapack.dpotri(self.L_, lower=1)
             self.K_inv_ = np.tril(inverse) + np.tril(inverse, -1).T
@@ -219,7 +226,7 @@ class GaussianProcessRegressor(skopt.learning.GaussianProcessRegressor):  # type
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def _fitted(self, noisy_kernel: Any, kernel: Kernel, points: Array, values: Array, random: Any) -> Array:
-        """Return the logarithms of the kernel's parameters, and count the evaluations that they took."""
+        """Fit the kernel, return the logarithms of its parameters, and count the evaluations of the likelihood."""
         shuffled = random.permutation(len(points))
         starts = self._starts(noisy_kernel, random)
         if self._is_given:
@@ -230,7 +237,7 @@ class GaussianProcessRegressor(skopt.learning.GaussianProcessRegressor):  # type
             sample = np.sort(shuffled[:size])
             return _Likelihood(kernel, points[sample], values[sample], float(self.alpha), self.hyperprior)
 
-        # a single start is compared with no other
+        # A single start needs no comparison, so its sample has only one point.
         raced = likelihood_of(RACED_ON if len(starts) > 1 else 1)
         fitted = likelihood_of(FITTED_TO)
         theta = _maximum(raced, fitted, starts, noisy_kernel.bounds)
@@ -249,30 +256,32 @@ class GaussianProcessRegressor(skopt.learning.GaussianProcessRegressor):  # type
 
 
 class _Likelihood:
-    """The negative logarithm of the marginal likelihood of values, times that of a hyperprior, and its gradient.
+    """The negative logarithm of the marginal likelihood, with its gradient.
+
+    With a hyperprior, the likelihood is multiplied by the hyperprior's density.
 
     Parameters
     ----------
     kernel : Kernel
     points : array of shape (n, dimensions)
     values : array of shape (n,)
-        Standardised.
+        The standardised values.
     alpha : float
-        Added to the diagonal beside the noise.
+        The value that is added to the diagonal, besides the noise.
     hyperprior : bool
     """
 
     def __init__(self, kernel: Kernel, points: Array, values: Array, alpha: float, hyperprior: bool) -> None:
         self._kernel, self._values, self._alpha, self._hyperprior = kernel, values, alpha, hyperprior
         size = len(points)
-        # the pairs in the order in which a lower triangle, stored by columns, is in memory
+        # The pairs are in the memory order of a lower triangle that is stored by columns.
         self._columns, self._rows = np.triu_indices(size, 1)
         self._lower = self._rows + size * self._columns
         self._squares = (points[self._rows] - points[self._columns]) ** 2  # (pairs, dimensions)
         self.evaluations = 0
 
     def __call__(self, theta: Array) -> tuple[float, Array]:
-        """Return the value and the gradient at the logarithms of the parameters."""
+        """Return the value and the gradient at `theta`, the logarithms of the parameters."""
         self.evaluations += 1
         amplitude, *length_scales, noise = np.exp(theta)
         size = len(self._values)
@@ -287,12 +296,12 @@ class _Likelihood:
         dual, _ = lapack.dpotrs(factor, self._values, lower=1)
         half_logarithm = np.log(np.diag(factor)).sum()
         inverse = lapack.dpotri(factor, lower=1, overwrite_c=1)[0].ravel(order="F")
-        # equation 5.9: d log p / d theta = 1/2 tr((dual dual^T - K^-1) dK / d theta). Of the matrix in brackets, the
-        # diagonal, and each of its pairs, which counts twice:
+        # Equation 5.9 is d log p / d theta = 1/2 tr((dual dual^T - K^-1) dK / d theta). The next two lines compute the
+        # diagonal and the pairs of the matrix in brackets. In the trace, each pair counts twice.
         diagonal = (dual**2 - inverse[:: size + 1]).sum()
         inner = dual[self._rows] * dual[self._columns] - inverse[self._lower]  # (pairs,)
         amplitude_part = amplitude * (2.0 * inner @ value + diagonal)
-        # by log l: dt = exponent * weight * difference^2
+        # The derivative of t by the logarithm of a length scale is exponent * weight * difference^2.
         slope *= inner
         length_part = 2.0 * self._kernel.exponent * amplitude * weights * (slope @ self._squares)
         if len(length_scales) == 1:
@@ -316,7 +325,11 @@ def _log_hyperprior(theta: Array, kernel: Kernel) -> tuple[float, Array]:
 
 
 def _maximum(raced: _Likelihood, fitted: _Likelihood, starts: list[Array], bounds: Array) -> Array:
-    """Follow the gradient from each start for some steps, and then on from the best; a single start needs no race."""
+    """Maximise the likelihood, and return the logarithms of the kernel's parameters.
+
+    The search follows the gradient from each start for a few steps, and then continues from the best result. With a
+    single start, the search makes no comparison.
+    """
 
     def follow(likelihood: _Likelihood, start: Array, steps: int) -> Any:
         return minimize(likelihood, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": steps})
@@ -328,7 +341,7 @@ def _maximum(raced: _Likelihood, fitted: _Likelihood, starts: list[Array], bound
 
 
 def _subset(values: Array, random: np.random.RandomState) -> NDArray[np.intp]:
-    """Return the indices, in order, of the `MODELLED` observations that stand for all."""
+    """Return the sorted indices of the `MODELLED` observations that the posterior uses."""
     indices = np.arange(len(values))
     kept = np.union1d(np.argsort(values, kind="stable")[: MODELLED // 4], indices[-MODELLED // 4 :])
     others = random.permutation(np.setdiff1d(indices, kept))[: MODELLED - len(kept)]
@@ -336,9 +349,9 @@ def _subset(values: Array, random: np.random.RandomState) -> NDArray[np.intp]:
 
 
 def standardise(values: Array) -> tuple[Array, float, float]:
-    """Return values less their mean, over their standard deviation, and both of these.
+    """Subtract the mean of values, and divide by their standard deviation.
 
-    Computed in shares of the largest value, since the squares of the largest floats would be infinite.
+    The function first divides by the largest absolute value, because the squares of the largest floats are infinite.
 
     Parameters
     ----------
@@ -348,7 +361,7 @@ def standardise(values: Array) -> tuple[Array, float, float]:
     -------
     standardised : array of shape (n,)
     mean, deviation : float
-        The deviation is 1 where all values are equal.
+        The mean and the standard deviation of `values`. The deviation is 1 if all values are equal.
 
     Examples
     --------

@@ -10,24 +10,27 @@ from skopt.learning.gaussian_process.kernels import ConstantKernel, HammingKerne
 
 Array = NDArray[np.float64]
 
-# Points whose covariances are computed at once, so that they stay in the processor's cache.
+# The number of points in one block of the covariance. The code computes the covariance in blocks that fit into the
+# processor's cache.
 BLOCK = 64
 
 
 @dataclass(frozen=True)
 class Kernel:
-    """A correlation as a function of ``t = sum(length_scale ** exponent * difference ** 2)`` over the dimensions.
+    """A correlation as a function of the scaled squared distance `t` of two points.
+
+    `t` is the sum of ``length_scale ** exponent * difference ** 2`` over the dimensions.
 
     Attributes
     ----------
     value : callable
-        Returns the correlations at an array `t`; 1 at 0.
+        Returns the correlation at each element of an array `t`. The correlation at 0 is 1.
     value_and_slope : callable
-        Returns also their derivatives by `t`.
+        Returns the correlations and their derivatives by `t`.
     exponent : int
-        -2 where a length scale is a length, 1 where it is a weight.
+        The exponent of the length scales. The exponent is -2 if a length scale is a length, and 1 if it is a weight.
     against_short : float
-        The hyperprior's weight of short length scales; see `GaussianProcessRegressor`.
+        The hyperprior's weight against short length scales. `GaussianProcessRegressor` describes the hyperprior.
     """
 
     value: Callable[[Array], Array]
@@ -36,23 +39,28 @@ class Kernel:
     against_short: float
 
     def weights(self, length_scales: Array, dimensions: int) -> Array:
-        """Return the weights of the dimensions in `t`, of shape (dimensions,); a single length scale holds for all."""
+        """Return the weight of each dimension in `t`, of shape (dimensions,).
+
+        A single length scale is used for all dimensions.
+        """
         weights = length_scales.astype(float) ** self.exponent
         return weights if len(weights) == dimensions else np.full(dimensions, weights[0])
 
 
 def known_kernel(kernel: Any) -> Kernel | None:
-    """Return the correlation of skopt's own GP kernel, an amplitude times a Matern 5/2 or a Hamming kernel.
+    """Return the correlation of a kernel if the kernel is one of the two kernels of skopt's `Optimizer`.
+
+    These two kernels are an amplitude times a Matern 5/2 kernel, and an amplitude times a Hamming kernel.
 
     Parameters
     ----------
     kernel : skopt.learning.gaussian_process.kernels.Kernel
-        With or without a `WhiteKernel` added to it.
+        The kernel, with or without an added `WhiteKernel`.
 
     Returns
     -------
     Kernel or None
-        None for any other kernel, and where one of its parameters is fixed.
+        The correlation. None for any other kernel, and for a kernel with a fixed parameter.
 
     Examples
     --------
@@ -76,7 +84,7 @@ def known_kernel(kernel: Any) -> Kernel | None:
 
 
 def squared_distances(a: Array, b: Array, weights: Array) -> Array:
-    """Return the weighted squared distances of the rows of `a` to those of `b`, by one matrix product.
+    """Return the weighted squared distance between each row of `a` and each row of `b`, by one matrix product.
 
     Parameters
     ----------
@@ -87,9 +95,9 @@ def squared_distances(a: Array, b: Array, weights: Array) -> Array:
     Returns
     -------
     array of shape (n, m)
-        Not negative.
+        The squared distances, which are at least 0.
     """
-    # w . (a - b)^2 = -2 (w a) . b + (w a) . a + w . b^2
+    # The distance w @ (a - b)^2 equals -2 (w a) @ b + (w a) @ a + w @ b^2.
     scaled = a * weights
     t = scaled @ b.T
     t *= -2.0
@@ -99,14 +107,14 @@ def squared_distances(a: Array, b: Array, weights: Array) -> Array:
 
 
 def covariance(kernel: Kernel, weights: Array, amplitude: float, a: Array, b: Array) -> Array:
-    """Return the covariance of the function at the rows of `a` with that at the rows of `b`, without noise.
+    """Return the covariance, without noise, between each row of `a` and each row of `b`.
 
     Parameters
     ----------
     kernel : Kernel
     weights : array of shape (dimensions,)
     amplitude : float
-        The variance at any point.
+        The variance of the function at any point.
     a : array of shape (n, dimensions)
     b : array of shape (m, dimensions)
 
@@ -122,13 +130,14 @@ def covariance(kernel: Kernel, weights: Array, amplitude: float, a: Array, b: Ar
 
 
 def _matern(t: Array) -> Array:
-    # (1 + r + r^2 / 3) exp(-r), where r^2 = 5 t: Rasmussen and Williams 2006, equation 4.17
+    # The correlation is (1 + r + r^2 / 3) exp(-r) with r^2 = 5 t (Rasmussen and Williams 2006, equation 4.17).
     root = np.sqrt(5.0 * t)
     return np.asarray((1.0 + root + root * root * (1.0 / 3.0)) * np.exp(-root))
 
 
 def _matern_and_slope(t: Array) -> tuple[Array, Array]:
-    # by t: -5/6 (1 + r) exp(-r); in place, because the arrays are those of all pairs of points
+    # The derivative by t is -5/6 (1 + r) exp(-r). The arrays are large because they hold all pairs of points, so the
+    # code changes them in place.
     root = np.sqrt(5.0 * t)
     decay = np.exp(-root)
     slope = 1.0 + root
@@ -150,7 +159,7 @@ def _hamming_and_slope(t: Array) -> tuple[Array, Array]:
     return value, -value
 
 
-# One-hot columns differ by 0 or 1, so that the square of a difference is the difference.
+# One-hot columns differ by 0 or 1, so the square of a difference equals the difference.
 _KNOWN = {
     Matern: Kernel(_matern, _matern_and_slope, -2, 0.01),
     HammingKernel: Kernel(_hamming, _hamming_and_slope, 1, 0.1),

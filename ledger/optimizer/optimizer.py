@@ -1,4 +1,4 @@
-"""A drop-in `skopt.Optimizer` whose proposals cost a fraction of its time."""
+"""A drop-in replacement for `skopt.Optimizer` that proposes points much faster."""
 
 import warnings
 from collections.abc import Sequence
@@ -20,80 +20,85 @@ from ledger.optimizer.gaussian_process import GaussianProcessRegressor
 
 Array = NDArray[np.float64]
 
-# Candidates that a batch is chosen from, where a gradient then refines them; skopt's 10,000 where none does.
+# A batch has `CANDIDATES` candidates if gradients refine the best ones. Without gradients, a batch has 10,000
+# candidates, as in skopt.
 CANDIDATES = 2_000
-# The share of them that lies around the best points so far; how many these are; and how far around, as a deviation.
+# `AROUND_BEST` is the share of candidates that are drawn around the best points, and `BEST` is the number of these best
+# points. `SPREAD` is the standard deviation of the random steps away from the best points.
 AROUND_BEST, BEST, SPREAD = 0.2, 5, 0.1
-# With up to so many points a kernel is fitted from every start; then whenever their number passes a power of sqrt(2).
+# With up to `ALWAYS_RESTARTED` points, every fit of a kernel tries all starts. Beyond `ALWAYS_RESTARTED` points, a fit
+# tries all starts only when the number of points has passed a power of sqrt(2).
 ALWAYS_RESTARTED = 32
-# The number of threads that share a sum changes its rounding, and so the points.
+# The number of threads changes the rounding of sums, and therefore also the proposed points.
 _BLAS = ThreadpoolController().select(user_api="blas")
-# The constant liar's value, by the name of the strategy.
+# Each strategy of the constant liar has a function that computes the liar's value from the values so far.
 STRATEGIES: dict[str, Any] = {"cl_min": np.min, "cl_mean": np.mean, "cl_max": np.max}
 FORESTS = (skopt.learning.RandomForestRegressor, skopt.learning.ExtraTreesRegressor)
 
 
 class Optimizer(skopt.Optimizer):  # type: ignore[misc]
-    """Bayesian optimisation by `ask` and `tell`; minimises.
+    """Bayesian optimisation by `ask` and `tell`, which minimises a loss.
 
-    It replaces `skopt.Optimizer`: the arguments, attributes and results are the same. The points are found in another
-    way, which the notes describe.
+    The class replaces `skopt.Optimizer`, and has the same arguments, attributes and types of results. The notes
+    describe how the choice of points differs from skopt.
 
     Parameters
     ----------
     dimensions : list
-        The search space, one entry for each dimension: a tuple ``(low, high)`` of floats or of integers, or
-        ``(low, high, prior)``; a list of categories; or an instance of `skopt.space.Real`, `Integer` or `Categorical`.
+        The search space, with one entry for each dimension. An entry is a tuple ``(low, high)`` or
+        ``(low, high, prior)``, a list of categories, or an instance of `skopt.space.Real`, `Integer` or `Categorical`.
+        A tuple of integers is an integer dimension, and a tuple of floats is a real dimension.
     base_estimator : str or regressor
-        The surrogate: "GP" for a Gaussian process, "RF" for a random forest, "ET" for extra trees, or a regressor
-        whose `predict` takes `return_std`. skopt's own models are fitted and asked by the faster code of this package.
+        The surrogate. "GP" is a Gaussian process, "RF" a random forest, and "ET" extra trees. A regressor whose
+        `predict` takes `return_std` is also allowed. This package runs skopt's own models with faster code.
     n_random_starts : int, optional
-        Deprecated in skopt; use `n_initial_points`.
+        This argument is deprecated in skopt. Use `n_initial_points` instead.
     n_initial_points : int
-        The number of points that are drawn before the surrogate proposes any. Points that are told count, whether they
-        were asked for or not.
+        The number of points that need a value before the surrogate proposes points. Every point that `tell` receives
+        counts, even if `ask` did not return it.
     initial_point_generator : str or skopt.sampler.InitialPointGenerator
-        How the initial points are drawn: "random", "sobol", "halton", "hammersly", "lhs" or "grid".
+        The method that draws the initial points, one of "random", "sobol", "halton", "hammersly", "lhs" and "grid".
     n_jobs : int
-        Jobs that fit a forest in parallel, -1 for one for each core.
+        The number of parallel jobs that fit a forest. With -1, each core has one job.
     acq_func : str
-        The acquisition function: "EI" (expected improvement), "PI" (probability of improvement), "LCB" (lower
-        confidence bound), "MES" (max-value entropy search), "gp_hedge" (EI, LCB or PI, chosen by the gains of each),
-        or "EIps" and "PIps", which count improvements a second. For these two, `tell` takes a loss and its seconds.
-        "PVRS" runs skopt's own code.
+        The acquisition function. "EI" is expected improvement, "PI" is probability of improvement, "LCB" is lower
+        confidence bound, and "MES" is max-value entropy search. "gp_hedge" chooses EI, LCB or PI by their gains. "EIps"
+        and "PIps" are EI and PI per second, for which `tell` takes pairs of a loss and its seconds. "PVRS" runs skopt's
+        own code.
     acq_optimizer : str
-        How the acquisition function is maximised: "sampling" takes the best candidate, "lbfgs" also refines the best
-        ones by their gradients, which only a Gaussian process has; "auto" is "lbfgs" where possible.
+        The method that maximises the acquisition function. "sampling" takes the best candidate. "lbfgs" also refines
+        the best candidates by gradients, which only a Gaussian process has. "auto" means "lbfgs" where possible.
     random_state : int, RandomState or None
-        Where random numbers come from. Equal seeds give equal points.
+        The source of random numbers. Equal seeds give equal points.
     model_queue_size : int or None
-        The number of fitted models that are kept in `models`; None for all.
+        The number of fitted models that `models` keeps. None means all models.
     space_constraint : callable, optional
-        Takes a point and returns whether it is allowed.
+        A function that takes a point and returns whether the point is allowed.
     acq_func_kwargs : dict, optional
-        ``xi``, the improvement that EI and PI ask for, in the losses' unit (default: 0); ``kappa``, the deviations
-        below the mean that LCB expects, or "inf" for the deviation alone (default: 1.96); ``eta``, how much the gains
-        of "gp_hedge" count (default: 1).
+        The options of the acquisition function. ``xi`` is the smallest improvement that EI and PI count, in the unit of
+        the losses (0 by default). ``kappa`` is the weight of the deviation in LCB (1.96 by default). With "inf" as
+        ``kappa``, LCB is the deviation alone. ``eta`` is the weight of the gains of "gp_hedge" (1 by default).
     acq_optimizer_kwargs : dict, optional
-        ``n_points``, the number of candidates (default: 2,000 with "lbfgs", else 10,000); ``n_restarts_optimizer``, how
-        many of them are refined (default: 5); ``n_jobs``, used only by skopt's own code.
+        ``n_points`` is the number of candidates (by default 2,000 with "lbfgs", and 10,000 otherwise).
+        ``n_restarts_optimizer`` is the number of candidates to refine (5 by default). Only skopt's own code uses
+        ``n_jobs``.
     avoid_duplicates : bool
-        Whether a point that has a value, or is of the same batch, is replaced by another point.
+        Whether `ask` replaces a point that has a value, or that is already in the batch, by another point.
 
     Attributes
     ----------
     Xi : list
-        The points that have values, in the order in which they were told.
+        The points that have values, in the order in which `tell` received them.
     yi : list
-        Their values; pairs of a loss and the logarithm of its seconds for "EIps" and "PIps".
+        The values of `Xi`. With "EIps" and "PIps", a value is a pair of a loss and the logarithm of its seconds.
     models : list
-        The fitted surrogates, the latest at the end.
+        The fitted surrogates, from the oldest to the latest.
     space : skopt.space.Space
         The search space.
     base_estimator_ : regressor
         The surrogate that is cloned and fitted.
     rng : numpy.random.RandomState
-        The generator that all random numbers are drawn from.
+        The generator of all random numbers.
     n_points : int
         The number of candidates.
     gains_ : array of shape (3,)
@@ -102,45 +107,50 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
     Raises
     ------
     ValueError
-        An argument has none of the values above. Also for "GBRT" and "dummy", since skopt's do not run with today's
-        scikit-learn.
+        An argument has a value that is not allowed. The surrogates "GBRT" and "dummy" are not allowed, because they do
+        not run with today's scikit-learn.
     TypeError
         `model_queue_size` is not an integer.
 
     See Also
     --------
-    ledger.proposals.propose : What a study proposes, as a pure function of its observations.
+    ledger.proposals.propose : Computes a study's next points from its observations.
 
     Notes
     -----
-    What differs from skopt:
+    The differences from skopt are the following.
 
-    - The fit of a GP's kernel begins from the kernel before. With up to 32 points, and then whenever their number
-      passes a power of sqrt(2), it also begins from skopt's three starts.
-    - With more than 500 points, a GP's kernel is fitted to a sample of 500. With more than 1,500 points, the GP knows
-      only 1,500 of them: a quarter the best, a quarter the latest, the rest a sample. Then `tell` warns, and `subset_`
-      of the model has their indices.
+    - The fit of a GP's kernel starts from the previous kernel. With up to 32 points, the fit also tries skopt's three
+      starts. With more points, the fit tries skopt's starts only when the number of points has passed a power of
+      sqrt(2).
+    - With more than 500 points, a GP's kernel is fitted to a sample of 500 points. With more than 1,500 points, the GP
+      uses only 1,500 points. A quarter of the used points are the best points, a quarter are the latest points, and the
+      others are a sample. `tell` warns if the GP uses a sample, and the model's `subset_` has the sample's indices.
     - A batch keeps the fitted model. The constant liar [1]_ adds one row to the Cholesky factor of a GP, or one sample
-      to the leaves of a random forest. Extra trees are grown again for each point, as in skopt: with the liar's values
-      in their leaves, batches of 4 ended twice as far from the optimum of Hartmann's function of 6 dimensions.
-    - The candidates of a batch are drawn once, for a GP a fifth of them around the best points so far. In a space of
-      fewer points the candidates are all points. The best ones are refined together by L-BFGS-B in the real
-      dimensions, and by exchange of one choice at a time in the others. A point is scored where it will be evaluated.
-    - EI and PI ask for any improvement unless there is an `xi`. skopt asks for 0.01; where that is improbable its EI is
-      flat, and its points are random ones.
-    - A GP's kernel is fitted with a weak prior (see `GaussianProcessRegressor`), which tells noise from shape by fewer
-      points. Without it, searches ended further from the optimum where there are many choices or dimensions.
-    - Duplicates are avoided among initial points and within a batch, too. A GP's points of a batch are at least 0.001
-      of a dimension's range apart.
-    - The points are chosen by `ask`. So `tell` costs one fit, and no search.
-    - With "EIps" and "PIps" the best loss is the lowest of the losses; skopt compares them with the logarithms of the
-      times, too. With these two functions, too, the dimensions of a GP are scaled to [0, 1].
-    - Models are fitted and asked on one thread of BLAS, so that equal seeds give equal points on any number of cores.
-    - Losses that a forest is to learn are up to 1e150, since it squares them.
-    - "MES" averages over quantiles of the optimum, where skopt draws them from numpy's global generator.
-    - `tell` refuses a value that is not finite before anything is recorded.
+      to the leaves of a random forest. As in skopt, extra trees are fitted again for each point. When the liar's values
+      were added to the leaves of extra trees, batches of 4 points ended twice as far from the optimum of
+      Hartmann's 6-dimensional function.
+    - The candidates of a batch are drawn once. For a GP, a fifth of the candidates are drawn around the best points. If
+      the space has fewer points than candidates, all points are candidates. L-BFGS-B refines the best candidates
+      together in the real dimensions. In the other dimensions, the search changes one choice at a time. A point is
+      rounded to valid values before the acquisition function is computed.
+    - EI and PI count any improvement by default. In skopt, EI and PI count only improvements of more than 0.01. Where
+      an improvement of 0.01 is improbable, skopt's EI is flat, and skopt proposes random points.
+    - A GP's kernel is fitted with a weak prior, which `GaussianProcessRegressor` describes. With the prior, fewer
+      points are enough to distinguish noise from the function's shape. Without the prior, searches with many choices
+      or dimensions ended further from the optimum.
+    - Duplicates are also avoided among initial points and within a batch. Two points of a GP's batch differ by more
+      than 0.001 of the range in at least one dimension.
+    - `ask` chooses the points, so `tell` only fits the model.
+    - With "EIps" and "PIps", the best loss is the minimum of the losses. In skopt, the best loss is the minimum of the
+      losses and the logarithms of the times. The dimensions of a GP are scaled to [0, 1] for every acquisition
+      function.
+    - Models run on one thread of BLAS, so equal seeds give equal points on any number of cores.
+    - A forest can learn losses up to 1e150, because the forest squares the losses.
+    - "MES" averages over quantiles of the optimum. skopt draws random optima from numpy's global generator.
+    - `tell` refuses a value that is not finite, and then records nothing.
 
-    GPs of other kernels than skopt's own, other regressors, and "PVRS" run skopt's code.
+    skopt's own code runs for GPs with a user's own kernel, for other regressors, and for "PVRS".
 
     References
     ----------
@@ -182,10 +192,10 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
         if _is_refused(base_estimator):
             raise ValueError(f"base_estimator {base_estimator} does not run with this scikit-learn: use GP, RF or ET")
         if _is_gp(base_estimator):
-            # skopt does not where losses come with times
+            # skopt does not normalise the dimensions for "EIps" and "PIps".
             dimensions = skopt.utils.normalize_dimensions(dimensions)
         if acq_optimizer == "auto" and acq_func in ("EIps", "PIps") and _is_forest(base_estimator):
-            # skopt asks for gradients of forests where losses come with times
+            # For "EIps" and "PIps", skopt asks for the gradients of forests, which do not exist.
             acq_optimizer = "sampling"
         super().__init__(
             dimensions,
@@ -214,14 +224,14 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
         self._fitted_to = 0
 
     def start_from(self, theta: Sequence[float] | Array, observations: int) -> None:
-        """Begin the next fit of a GP's kernel from a kernel that was fitted before.
+        """Start the next fit of a GP's kernel from a kernel that was fitted before.
 
         Parameters
         ----------
         theta : sequence of float
-            `theta_` of that fit.
+            The attribute `theta_` of the earlier fit.
         observations : int
-            The number of points that it was fitted to.
+            The number of points that the earlier kernel was fitted to.
 
         Examples
         --------
@@ -236,27 +246,29 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
         self._theta, self._fitted_to = np.array(theta, dtype=float), observations
 
     def tell(self, x: Any, y: Any, fit: bool = True) -> Any:
-        """Record the values of one point or of several, and fit the surrogate once the initial points have values.
+        """Record the values of one or more points, and fit the surrogate if all initial points have values.
 
         Parameters
         ----------
         x : list
             A point, or a list of points.
         y : float or list
-            The value of the point, or a list of values; for "EIps" and "PIps" pairs of a loss and its seconds.
+            The value of the point, or a list of values. With "EIps" and "PIps", a value is a pair of a loss and its
+            seconds.
         fit : bool
             Whether the surrogate is fitted.
 
         Returns
         -------
         scipy.optimize.OptimizeResult
-            `x` and `fun`, the best point and its value; `x_iters` and `func_vals`, all of them; `models` and `space`.
+            `x` and `fun` are the best point and its value. `x_iters` and `func_vals` are all points and their values.
+            `models` and `space` are the attributes of the optimizer.
 
         Raises
         ------
         ValueError
-            A value is not finite, a point is not in the space, or the numbers of points and values differ. Nothing is
-            recorded then.
+            A value is not finite, a point is not in the space, or the numbers of points and values differ. If `tell`
+            raises an error, it records nothing.
 
         Examples
         --------
@@ -284,18 +296,18 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
     def ask(self, n_points: int | None = None, strategy: str = "cl_min", in_flight: Sequence[Any] = ()) -> Any:
         """Return the next point, or a batch of points.
 
-        Asking again without `tell` returns the same.
+        A second call of `ask` returns the same points, unless `tell` was called in between.
 
         Parameters
         ----------
         n_points : int, optional
-            The number of points of a batch; without it, one point is returned, and not in a list.
+            The number of points of a batch. Without `n_points`, `ask` returns a single point that is not in a list.
         strategy : str
-            The constant liar's value for a point without a value: the lowest ("cl_min"), the mean ("cl_mean") or the
-            highest ("cl_max") of the values so far. Only with `n_points`.
+            The constant liar's value for points without a value. "cl_min" means the lowest value so far, "cl_mean" the
+            mean, and "cl_max" the highest value. The strategy is used only with `n_points`.
         in_flight : sequence of points
-            Points that were asked for before and still have no value: they get the constant liar's value, and none is
-            asked for again. Only with `n_points`, and once there is a model.
+            Points that `ask` returned before and that have no value yet. A point in flight gets the constant liar's
+            value, and `ask` does not return it again. `in_flight` needs `n_points` and a fitted model.
 
         Returns
         -------
@@ -307,7 +319,7 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
         ValueError
             `n_points` is not a positive integer, or the strategy is unknown.
         RuntimeError
-            The initial points have values, and no model was fitted.
+            The initial points have values, but no model was fitted.
 
         Examples
         --------
@@ -337,12 +349,12 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
         return self.cache_[(n_points, strategy)]
 
     def copy(self, random_state: Any = None) -> "Optimizer":
-        """Return another optimizer that was told the same.
+        """Return another optimizer that has the same points and values.
 
         Parameters
         ----------
         random_state : int, RandomState or None
-            Where its random numbers come from.
+            The source of the copy's random numbers.
 
         Returns
         -------
@@ -380,7 +392,7 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
         return twin
 
     def update_next(self) -> None:
-        """Let the next `ask` choose other points, as after a change of `acq_func_kwargs`.
+        """Make the next `ask` choose points again, for example after a change of `acq_func_kwargs`.
 
         Examples
         --------
@@ -414,7 +426,7 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
         return self._next_x
 
     def _select_initial(self, n_points: int, strategy: str, random: np.random.RandomState) -> list[Any]:
-        """Ask a copy for the initial points that are left, with the liar's values; then its model for the others."""
+        """Return the remaining initial points, and then points that a copy of the optimizer proposes."""
         liar = self.copy(random_state=random)
         points = []
         for _ in range(min(n_points, self._n_initial_points)):
@@ -426,7 +438,7 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
         return points
 
     def _lie(self, strategy: str) -> Any:
-        """Return the constant liar's value, which is the same after any number of these."""
+        """Return the constant liar's value, which does not depend on earlier values of the liar."""
         of = STRATEGIES[strategy]
         if self.acq_func.endswith("ps"):
             values = np.array(self.yi or [[0.0, np.log(np.finfo(float).max)]], dtype=float)
@@ -434,7 +446,7 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
         return float(of(self.yi)) if self.yi else 0.0
 
     def _rows(self) -> Array:
-        """Return all points with values in the columns; earlier ones are not transformed again."""
+        """Return the rows of all points with values. Only new points are transformed."""
         known = len(self._transformed)
         if known < len(self.Xi):
             self._transformed += list(self._columns.transform(self.Xi[known:]))
@@ -454,8 +466,8 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
             self.start_from(model.theta_, len(rows))
         subset = getattr(model, "subset_", None)
         if subset is not None:
-            text = f"the GP knows {len(subset)} of {len(rows)} points: the best, the latest and a sample of the others"
-            warnings.warn(text, stacklevel=6)
+            text = "the GP uses only the best, the latest and a sample of the other points"
+            warnings.warn(f"{text}: {len(subset)} of {len(rows)}", stacklevel=6)
         if self.acq_func == "gp_hedge" and hasattr(self, "next_xs_"):
             self.gains_ -= model.predict(np.vstack(self.next_xs_))
             del self.next_xs_
@@ -468,7 +480,7 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
     def _select(
         self, n_points: int, strategy: str, random: np.random.RandomState, in_flight: Sequence[Any] = ()
     ) -> list[Any]:
-        """Choose points one after another by the last model, which gets the liar's value for each."""
+        """Choose points one after another by the last model, which gets the constant liar's value for each point."""
         if not self.models:
             raise RuntimeError("Random evaluations exhausted and no model has been fit.")
         rows = self._rows()
@@ -505,7 +517,7 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
             self._candidates(rows, values[:, 0], random),
             rows,
             values,
-            # where the candidates are all points, none is refined
+            # Refinement is not needed if all points of the space are candidates.
             has_gradients=self.acq_optimizer == "lbfgs" and self._columns.size > self.n_points,
             starts=self.n_restarts_optimizer,
             avoids_duplicates=self.avoid_duplicates,
@@ -514,7 +526,7 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
         )
 
     def _candidates(self, rows: Array, losses: Array, random: np.random.RandomState) -> Array:
-        """Draw candidates from the priors and, for a model with gradients, around the best points."""
+        """Draw candidates from the priors, and a share of them around the best points if the model has gradients."""
         if self._columns.size <= self.n_points:
             if self._every is None:
                 self._every = self._columns.every()
@@ -528,21 +540,22 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
         moved = centres.copy()
         free = self._columns.free
         moved[:, free] += random.normal(0.0, SPREAD, (near, len(free))) * random.uniform(0.0, 1.0, (near, 1))
-        # a third of them keeps the other dimensions of the draw instead of those of the best
+        # In the columns that are not free, a third of the moved candidates keep their drawn values. The other moved
+        # candidates have the values of the best points in these columns.
         others = np.setdiff1d(np.arange(rows.shape[1]), free)
         moved[: near // 3, others] = drawn[: near // 3, others]
         drawn[:near] = self._columns.snap(moved)
         return drawn
 
     def _unused(self, used: Array, random: np.random.RandomState) -> Array:
-        """Draw a point that was not used, or any point where hardly one is left."""
+        """Draw an unused point, or any point if no unused point is found."""
         drawn = self._columns.draw(self.n_points, random)
         unused = drawn[~are_among(drawn, used)]
         if not len(unused) and self._columns.size <= self.n_points:
             every = self._columns.every()
             unused = every[~are_among(every, used)]
         if not len(unused):
-            warnings.warn("every point of the space was tried before: proposing a tried point again", stacklevel=5)
+            warnings.warn("every point of the space was tried before, so a tried point is proposed again", stacklevel=5)
         return np.asarray((unused if len(unused) else drawn)[0])
 
 

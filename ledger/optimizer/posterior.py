@@ -1,8 +1,8 @@
-"""The posterior of a Gaussian process: its predictions, their gradients, and one more observation at a time.
+"""The posterior of a Gaussian process, with its predictions and their gradients.
 
-Rasmussen and Williams 2006, *Gaussian Processes for Machine Learning*, algorithm 2.1. The variance at many points is
-one triangular solve, where skopt has an `einsum` of three operands that does not reach BLAS. An observation adds one
-row to the Cholesky factor.
+The code follows algorithm 2.1 of Rasmussen and Williams 2006 (*Gaussian Processes for Machine Learning*). One
+triangular solve computes the variance at many points. skopt computes the variance by an `einsum` of three operands,
+which does not use BLAS. Each added observation adds one row to the Cholesky factor.
 """
 
 import math
@@ -18,30 +18,31 @@ from ledger.optimizer.kernels import Kernel, covariance, squared_distances
 
 Array = NDArray[np.float64]
 
-# What is added to the diagonal where a covariance is not positive definite, in shares of its mean.
+# If a covariance is not positive definite, the code adds more noise to its diagonal. `JITTERS` lists the added noise as
+# shares of the diagonal's mean.
 JITTERS = (0.0, 1e-10, 1e-8, 1e-6, 1e-4)
 
 
 @dataclass(frozen=True)
 class Posterior:
-    """A Gaussian process after its values at n points.
+    """A Gaussian process that is conditioned on its values at n points.
 
     Attributes
     ----------
     kernel : Kernel
     weights : array of shape (dimensions,)
-        Of the dimensions in the kernel's squared distance.
+        The weight of each dimension in the kernel's squared distance.
     amplitude : float
-        The kernel's variance, in units of the variance of the standardised values.
+        The kernel's variance, for standardised values.
     noise : float
-        All that is added to the diagonal of the covariance.
+        The total that is added to the diagonal of the covariance.
     points : array of shape (n, dimensions)
     factor : array of shape (n, n)
-        Lower Cholesky factor of the covariance of the points, in Fortran's order.
+        The lower Cholesky factor of the covariance of the points, in Fortran order.
     solved : array of shape (n,)
-        The standardised values, solved by the factor.
+        The solution x of ``factor @ x = y``, where y are the standardised values.
     mean, scale : float
-        A predicted value is ``mean + scale * standardised``.
+        A value equals ``mean + scale * standardised value``.
     """
 
     kernel: Kernel
@@ -56,11 +57,11 @@ class Posterior:
 
     @cached_property
     def dual(self) -> Array:
-        """The standardised values, solved by the whole covariance; of shape (n,)."""
+        """The solution x, of shape (n,), of ``covariance @ x = y``, where y are the standardised values."""
         return solve(self.factor, self.solved[:, None], transposed=True)[:, 0]
 
     def predict(self, points: Array) -> tuple[Array, Array]:
-        """Return mean and standard deviation at points.
+        """Return the mean and the standard deviation at points.
 
         Parameters
         ----------
@@ -69,17 +70,20 @@ class Posterior:
         Returns
         -------
         mean, deviation : array of shape (m,)
-            In the unit of the values.
+            The mean and the standard deviation, in the unit of the values.
         """
         half = self.half(points)  # (n, m)
         return self.in_unit(half.T @ self.solved, self.amplitude - np.einsum("ij,ij->j", half, half))
 
     def means(self, points: Array) -> Array:
-        """Return the means alone, of shape (m,), at points of shape (m, dimensions): without a triangular solve."""
+        """Return only the means, of shape (m,), at points of shape (m, dimensions).
+
+        The means alone need no triangular solve.
+        """
         return np.asarray(self.mean + self.scale * (self._covariance(points, self.points) @ self.dual))
 
     def predict_averages(self, groups: Array) -> tuple[Array, Array]:
-        """Return mean and standard deviation of the function's averages over groups of points.
+        """Return the mean and the standard deviation of the function's average over each group of points.
 
         Parameters
         ----------
@@ -88,7 +92,7 @@ class Posterior:
         Returns
         -------
         mean, deviation : array of shape (groups,)
-            The deviation contains the covariances between the points of a group.
+            The deviation includes the covariances between the points of a group.
         """
         averaged, prior = [], []
         for points in groups:
@@ -98,7 +102,7 @@ class Posterior:
         return self.in_unit(half.T @ self.solved, np.array(prior) - np.einsum("ij,ij->j", half, half))
 
     def predict_with_gradients(self, points: Array) -> tuple[Array, Array, Array, Array]:
-        """Return mean and standard deviation at points, and their gradients.
+        """Return the mean and the standard deviation at points, and the gradients of both.
 
         Parameters
         ----------
@@ -108,7 +112,7 @@ class Posterior:
         -------
         mean, deviation : array of shape (m,)
         of_mean, of_deviation : array of shape (m, dimensions)
-            The gradient of a deviation of zero is zero.
+            The gradients. Where the deviation is zero, its gradient is set to zero.
         """
         value, slope = self.kernel.value_and_slope(squared_distances(points, self.points, self.weights))  # (m, n)
         half = solve(self.factor, self.amplitude * value.T)  # (n, m)
@@ -116,32 +120,40 @@ class Posterior:
         mean = half.T @ self.solved
         slope *= self.amplitude
         of_mean = self._gradient(points, slope * self.dual)
-        # variance = a - k . K^-1 k, so its gradient is -2 (K^-1 k) . k', and that of its square root this over 2 s
+        # The variance is a - k^T K^-1 k, so the gradient of the variance is -2 (K^-1 k)^T k'. The gradient of the
+        # deviation s is the gradient of the variance, divided by 2 s.
         of_deviation = -self._gradient(points, slope * solve(self.factor, half, transposed=True).T)
         deviation = np.sqrt(np.maximum(variance, 0.0))[:, None]
         of_deviation = np.divide(of_deviation, deviation, out=np.zeros_like(of_deviation), where=deviation > 0)
         return *self.in_unit(mean, variance), self.scale * of_mean, self.scale * of_deviation
 
     def half(self, points: Array) -> Array:
-        """Return the covariance of this posterior's n points with m others, solved by the factor; of shape (n, m)."""
+        """Return the solution x, of shape (n, m), of ``factor @ x = c``.
+
+        The matrix c is the covariance between this posterior's n points and the m given points.
+        """
         return solve(self.factor, self._covariance(points, self.points).T, overwrite=True)
 
     def in_unit(self, mean: Array, variance: Array) -> tuple[Array, Array]:
-        """Return mean and deviation in the values' unit, from standardised ones; rounding may make a variance < 0."""
+        """Convert a standardised mean and variance to a mean and a deviation in the unit of the values.
+
+        If rounding makes the variance negative, the deviation is zero.
+        """
         return self.mean + self.scale * mean, self.scale * np.sqrt(np.maximum(variance, 0.0))
 
     def extended(self, point: Array, value: float) -> "Posterior":
-        """Return the posterior after one more observation; the kernel and the standardisation stay.
+        """Return the posterior after one more observation, with the same kernel and the same standardisation.
 
         Parameters
         ----------
         point : array of shape (dimensions,)
         value : float
-            In the unit of the values.
+            The observed value, before it is standardised.
         """
-        # [[L, 0], [r, c]] is the factor of the larger covariance: L r = k(points, point), c^2 = k(point, point) - r . r
+        # The factor of the larger covariance is [[L, 0], [r, c]]. The new row r solves L r = k(points, point). The new
+        # corner c is the square root of k(point, point) - r @ r.
         row = self.half(point[None, :])[:, 0]
-        # rounding aside, what is left of the amplitude is not negative
+        # Rounding may make the square of the corner smaller than the noise, so `max` sets the noise as a lower bound.
         corner = math.sqrt(max(self.amplitude + self.noise - float(row @ row), self.noise))
         size = len(self.points)
         factor = np.zeros((size + 1, size + 1), order="F")
@@ -160,7 +172,7 @@ class Posterior:
         return covariance(self.kernel, self.weights, self.amplitude, a, b)
 
     def _gradient(self, points: Array, slopes: Array) -> Array:
-        """Sum over this posterior's points a slope times the gradient of the squared distance.
+        """Return the sum, over this posterior's points, of the slope times the gradient of the squared distance.
 
         Parameters
         ----------
@@ -171,12 +183,12 @@ class Posterior:
         -------
         array of shape (m, dimensions)
         """
-        # by x: w (x - p)^2 has the gradient 2 w (x - p)
+        # The gradient of w (x - p)^2 by x is 2 w (x - p).
         return np.asarray(2.0 * self.weights * (slopes.sum(axis=1)[:, None] * points - slopes @ self.points))
 
 
 class GaussianPredictions:
-    """A Gaussian process's predictions at m candidates, updated for one more observation at a time.
+    """A Gaussian process's predictions at m candidates. Each added observation updates the predictions.
 
     Parameters
     ----------
@@ -186,23 +198,23 @@ class GaussianPredictions:
     Attributes
     ----------
     posterior : Posterior
-        After the observations that were added.
+        The posterior, which includes the added observations.
     """
 
     def __init__(self, posterior: Posterior, candidates: Array) -> None:
         self.posterior, self._candidates = posterior, candidates
         half = posterior.half(candidates)  # (n, m)
-        # one block of rows for the posterior as it was, and one row for each observation added
+        # The list has one block of rows for the original posterior, and one row for each added observation.
         self._half = [half]
         self._mean = half.T @ posterior.solved
         self._variance = posterior.amplitude - np.einsum("ij,ij->j", half, half)
 
     def predict(self) -> tuple[Array, Array]:
-        """Return mean and standard deviation at the candidates, of shape (m,)."""
+        """Return the mean and the standard deviation at the candidates, each of shape (m,)."""
         return self.posterior.in_unit(self._mean, self._variance)
 
     def mean_at(self, points: Array) -> Array:
-        """Return the mean at other points."""
+        """Return the predicted mean at each of `points`."""
         return self.posterior.predict(points)[0]
 
     def add(self, point: Array, value: float) -> None:
@@ -210,7 +222,7 @@ class GaussianPredictions:
         before = self.posterior
         after = before.extended(point, value)
         row, corner = after.factor[-1, :-1], after.factor[-1, -1]
-        # the last row of half: (k(point, candidates) - row . half) / corner
+        # The new last row of `half` is (k(point, candidates) - row @ half) / corner.
         added = (
             before.amplitude
             * before.kernel.value(squared_distances(point[None, :], self._candidates, before.weights))[0]
@@ -227,26 +239,28 @@ class GaussianPredictions:
 
 
 def cholesky(matrix: Array, noise: float) -> tuple[Array, float]:
-    """Factorise a covariance with noise, and with more of it where rounding makes it indefinite.
+    """Compute the Cholesky factor of a covariance with noise.
+
+    If rounding makes the covariance indefinite, the function adds more noise.
 
     Parameters
     ----------
     matrix : array of shape (n, n)
         The covariance without noise.
     noise : float
-        To be added to its diagonal.
+        The noise to add to the diagonal of the covariance.
 
     Returns
     -------
     factor : array of shape (n, n)
-        The lower Cholesky factor, in Fortran's order.
+        The lower Cholesky factor, in Fortran order.
     added : float
-        The noise that was added.
+        The noise that was added in total.
 
     Raises
     ------
     LinAlgError
-        The matrix is not positive definite, even with the largest value that is added to its diagonal.
+        The covariance is not positive definite, even with the largest addition to its diagonal.
     """
     size = len(matrix)
     for jitter in JITTERS:
@@ -260,16 +274,16 @@ def cholesky(matrix: Array, noise: float) -> tuple[Array, float]:
 
 
 def solve(factor: Array, right: Array, *, transposed: bool = False, overwrite: bool = False) -> Array:
-    """Return the solution x of ``factor @ x = right``, or of ``factor.T @ x = right`` where `transposed`.
+    """Return the solution x of ``factor @ x = right``, or of ``factor.T @ x = right`` if `transposed` is true.
 
     Parameters
     ----------
     factor : array of shape (n, n)
-        Lower triangular.
+        A lower triangular matrix.
     right : array of shape (n, m)
     transposed : bool
     overwrite : bool
-        Whether the solution may take the memory of `right`, which has to be in Fortran's order for that.
+        Whether the solution may overwrite `right`, which must then be in Fortran order.
 
     Returns
     -------

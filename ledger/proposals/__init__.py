@@ -1,4 +1,4 @@
-"""Proposals: from a study and what its ledger records to the points to try next."""
+"""The computation of a study's next points from the trials that its ledger records."""
 
 from ledger.proposals.environment import environment
 from ledger.proposals.losses import mean_loss

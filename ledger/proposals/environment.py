@@ -1,4 +1,4 @@
-"""The environment that proposals depend on: versions, BLAS libraries and threads."""
+"""The package versions, BLAS libraries and threads that a study's proposals depend on."""
 
 import platform
 import warnings
@@ -14,13 +14,13 @@ from threadpoolctl import threadpool_info, threadpool_limits
 
 
 def environment() -> dict[str, Any]:
-    """Return the versions that a proposal depends on, and the BLAS libraries with their kernels.
+    """Return the package versions and the BLAS libraries that a proposal depends on.
 
     Returns
     -------
     dict
-        As JSON: `python`, `numpy`, `scipy`, `scikit-learn` and `scikit-optimize`, each a version, and `blas`, a sorted
-        list of texts.
+        Values that JSON can hold. `python`, `numpy`, `scipy`, `scikit-learn` and `scikit-optimize` are versions. `blas`
+        is a sorted list of texts, one for each BLAS library.
 
     Examples
     --------
@@ -44,10 +44,10 @@ def environment() -> dict[str, Any]:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Compute on one thread, since the number of threads that share a sum changes its rounding; and without warnings.
+    """Compute on one thread, and hide warnings.
 
-    The warnings are that a kernel's parameter reached its bound, or that a point was tried before. A user can act on
-    neither.
+    The number of threads changes the rounding of sums, and therefore also the proposals. The hidden warnings say that a
+    kernel's parameter reached its bound, or that a point was tried before. A user cannot act on these warnings.
     """
     with threadpool_limits(limits=1), warnings.catch_warnings():
         warnings.simplefilter("ignore")

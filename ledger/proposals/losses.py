@@ -1,16 +1,16 @@
-"""Losses of a study: their mean, and their scale for a surrogate."""
+"""The mean of a study's losses, and the scaling of losses for a surrogate."""
 
 import math
 from collections.abc import Sequence
 
 
 def mean_loss(losses: Sequence[float]) -> float:
-    """Return the mean of losses, also where their sum is larger than any float.
+    """Return the mean of losses, even if their sum is larger than the largest float.
 
     Parameters
     ----------
     losses : sequence of float
-        At least one.
+        At least one loss.
 
     Returns
     -------
@@ -25,26 +25,26 @@ def mean_loss(losses: Sequence[float]) -> float:
 
 
 def scaled_losses(losses: Sequence[float | None]) -> list[float]:
-    """Return losses on a scale from 0, for the best, to 1, for the worst and for failed trials.
+    """Scale losses to [0, 1], with 0 for the best loss, and 1 for the worst loss and for failed trials.
 
-    So `xi` counts in the range of the losses, and no square of a loss is larger than any float.
+    With scaled losses, the unit of `xi` is the range of the losses. The square of a scaled loss is always finite.
 
     Parameters
     ----------
     losses : sequence of float or None
-        None for a failed trial; at least one is a number.
+        The losses, of which at least one is a number. None means a failed trial.
 
     Returns
     -------
     list of float
-        In [0, 1]; all 0 where the losses are equal.
+        Values in [0, 1]. All values are 0 if all losses are equal.
 
     Examples
     --------
     >>> scaled_losses([0.5, None, 0.25, 0.75])
     [0.5, 1.0, 0.0, 1.0]
     """
-    # halves, because the difference of two floats may be too large for a float
+    # The code computes with half of each loss, because the difference of two floats may be too large for a float.
     halves = [loss / 2 for loss in losses if loss is not None]
     best, worst = min(halves), max(halves)
     span = (worst - best) or 1.0

@@ -1,4 +1,4 @@
-"""Observations of a study, and the input that a proposal is made from."""
+"""The observations of a study, and the input from which a proposal is computed."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,11 +12,11 @@ class Observation:
     Parameters
     ----------
     params : mapping
-        From the parameters' names to their values.
+        The value of each parameter, by the parameter's name.
     loss : float or None
-        Finite; None where the trial failed.
+        The loss, which is finite. None if the trial failed.
     seconds : float or None
-        How long it trained; None where that is not known.
+        The training time of the trial. None if the time is not known.
 
     Examples
     --------
@@ -31,19 +31,20 @@ class Observation:
 
 @dataclass(frozen=True)
 class ProposalInput:
-    """All that the points of one round of an iteration depend on, beside the study.
+    """The data that the points of one round of an iteration depend on, besides the study's settings.
 
     Parameters
     ----------
     observations : sequence of Observation
-        The trials that have ended; in trial order, or in steady mode in the order in which the manager saw them end.
+        The trials that have ended, in the order of their numbers. In steady mode, the trials are in the order in which
+        the manager saw them end.
     excluded : sequence of mapping
-        Parameters of other trials of the study, whose loss is not known. They are not proposed again.
+        The parameters of other trials without a known loss. The optimizer does not propose excluded parameters again.
     in_flight : sequence of mapping
-        In steady mode, parameters of the trials that have not ended, in trial order. They get the constant liar's
-        value.
+        In steady mode, the parameters of the trials that have not ended, in the order of the trials' numbers. Each
+        trial in flight gets the constant liar's value.
     surrogate : mapping or None
-        The `Proposal.surrogate` that was recorded last: the next fit of a kernel begins from it.
+        The `Proposal.surrogate` that was recorded last. The next fit of a kernel starts from the recorded kernel.
 
     Examples
     --------
@@ -59,7 +60,7 @@ class ProposalInput:
 
 
 class RecordedTrial(Protocol):
-    """What `proposal_input` reads of a trial."""
+    """The attributes of a trial that `proposal_input` reads."""
 
     @property
     def number(self) -> int: ...
@@ -88,23 +89,23 @@ def proposal_input(
 ) -> ProposalInput:
     """Return the input of one round of an iteration.
 
-    In batch mode the trials of earlier iterations are observations; they do not change any more. Those of earlier
-    rounds of the iteration are excluded. In steady mode the trials that the manager saw end are observations, and the
-    remaining trials of earlier iterations are in flight.
+    In batch mode, the observations are the trials of earlier iterations, which do not change any more. The trials of
+    earlier rounds of the same iteration are excluded. In steady mode, the observations are the trials that the manager
+    saw end, and the other trials of earlier iterations are in flight.
 
-    A trial that was retried is left out where its retry is an observation. A cancelled trial is excluded, since its
-    loss is not known.
+    A retried trial is left out if its retry is an observation. A cancelled trial is excluded, because its loss is not
+    known.
 
     Parameters
     ----------
     trials : sequence of RecordedTrial
-        The study's trials in order of their numbers; later ones are ignored.
+        The study's trials in the order of their numbers. Trials of later iterations are ignored.
     iteration, round : int
-        From 0.
+        The numbers of the iteration and of the round, from 0.
     surrogate : mapping or None
         The last surrogate that was recorded with an earlier iteration.
     seen : sequence of int, optional
-        In steady mode, the numbers of the trials that the manager saw end, in that order.
+        In steady mode, the numbers of the trials that have ended, in the order in which the manager saw them end.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""The points to try next, as a pure function of a study and its observations."""
+"""A pure function that computes a study's next points from the study and its observations."""
 
 import json
 import math
@@ -19,28 +19,32 @@ from ledger.proposals.searched_space import SearchedSpace
 from ledger.study.space import Space
 from ledger.study.spec import StudySpec
 
-# MES compares each candidate with the others, and needs fewer of them than skopt's 10,000.
+# MES compares each candidate with all others, and needs fewer candidates than skopt's 10,000.
 MES_CANDIDATES = 1_000
-# Random points that are drawn to replace used candidates, beside one for each candidate, before all points are tried.
+# Used candidates are replaced by random points. The code draws one random point for each candidate, and `DRAWS` more
+# points. If the random points are not enough, the code tries all points of a finite space.
 DRAWS = 100
-# Bounds of the seconds whose logarithms are taken.
+# Training times are limited to the range from `SHORTEST` to `LONGEST` seconds before their logarithms are computed.
 SHORTEST, LONGEST = 1e-6, 1e9
 
 
 @dataclass(frozen=True)
 class Proposal:
-    """Points to try, and how they were found.
+    """Points to try, with the surrogate and the times of their computation.
 
     Attributes
     ----------
     points : list of dict
-        Parameters in plain Python types; fewer than asked for where the space has no more unused ones.
+        The parameters of each point, in plain Python types. The list is shorter than requested if the space has too few
+        unused points.
     surrogate : dict or None
-        The fitted model, as JSON: `estimator`, and for a GP `kernel`, `theta` (natural logarithms of the kernel's
-        parameters), `log_marginal_likelihood`, `observations` (how many it was given) and, where it knows only some of
-        them, `known` (how many). None for random points.
+        The fitted model, in values that JSON can hold. None means that the points are random. The key `estimator` is
+        always present, and a GP has more keys. `kernel` is the kernel, and `theta` has the natural logarithms of the
+        kernel's parameters. `log_marginal_likelihood` is the logarithm of the kernel's likelihood. `observations` is
+        the number of observations that the GP received. If the GP uses only a part of the observations, `known` is the
+        number of used observations.
     tell_seconds, ask_seconds : float
-        What fitting the surrogate and choosing the points took.
+        The times, in seconds, of the surrogate's fit and of the choice of points.
 
     Examples
     --------
@@ -66,25 +70,26 @@ class Proposal:
 def propose(study: StudySpec, iteration: int, round: int, size: int, given: ProposalInput) -> Proposal:
     """Propose the points of one round of an iteration.
 
-    They are random points until there are as many observations as the study's initial points, and a loss. Then a new
-    `ledger.optimizer.Optimizer` is seeded from (seed, iteration, round), is told all observations at once, and is asked
-    for a batch by the constant liar ``cl_min`` (Ginsbourger, Le Riche and Carraro 2010). The fit of a kernel begins
-    from the recorded kernel. All is computed on one thread, and numpy's global generator is neither used nor
-    seeded: equal studies and inputs give equal points.
+    The points are random until all initial points of the study have ended and at least one of them has a loss. A new
+    `ledger.optimizer.Optimizer` proposes all later points. The optimizer's seed is derived from the study's seed, the
+    iteration and the round. The optimizer receives all observations at once, and proposes a batch by the constant liar
+    ``cl_min`` (Ginsbourger, Le Riche and Carraro 2010). The fit of a kernel starts from the recorded kernel. The
+    computation runs on one thread, and does not use or seed numpy's global generator. So equal studies and inputs give
+    equal points.
 
     Parameters
     ----------
     study : StudySpec
     iteration, round : int
-        From 0.
+        The numbers of the iteration and of the round, from 0.
     size : int
-        How many points, at least 1.
+        The number of points, at least 1.
     given : ProposalInput
 
     Returns
     -------
     Proposal
-        No point is in the input, and no two are equal.
+        The proposed points. All of these points differ from each other and from the points of the input.
 
     Raises
     ------
@@ -132,7 +137,7 @@ def propose(study: StudySpec, iteration: int, round: int, size: int, given: Prop
 
 def _optimizer(study: StudySpec, searched: SearchedSpace, seed: int, surrogate: Mapping[str, Any] | None) -> Optimizer:
     asked = study.optimizer
-    # skopt's "auto" asks for gradients of the kernel for categories where losses come with times
+    # With "EIps" and "PIps", skopt's "auto" asks for gradients of the kernel for categories, which has no gradients.
     gradients = asked.base_estimator == "GP" and asked.acq_func != "MES" and not searched.is_categorical
     optimizer = Optimizer(
         searched.dimensions(),
@@ -153,10 +158,10 @@ def _optimizer(study: StudySpec, searched: SearchedSpace, seed: int, surrogate: 
 
 
 def _with_times(losses: Sequence[float], observations: Sequence[Observation]) -> list[list[float]]:
-    """Return pairs of a loss and its time; a failed trial without a time gets the longest known time.
+    """Return pairs of a loss and a training time. A failed trial without a time gets the longest known time.
 
-    Only the ratios of times count, so they are divided by the shortest time. The logarithms that the surrogate learns
-    are then 1 and larger.
+    Only the ratios of times count, so each time is divided by the shortest time and multiplied by e. Therefore the
+    surrogate learns logarithms of at least 1.
     """
     known = [_within_bounds(each.seconds) for each in observations if each.seconds is not None] or [1.0]
     times = [max(known) if each.seconds is None else _within_bounds(each.seconds) for each in observations]
@@ -171,9 +176,9 @@ def _surrogate(study: StudySpec, model: Any, observations: int) -> dict[str, Any
     estimator = study.optimizer.base_estimator
     if estimator != "GP":
         return {"estimator": estimator}
-    # of losses with times, the model of the losses
+    # With "EIps" and "PIps", the first estimator models the losses, and the second estimator models the times.
     fitted = model.estimators_[0] if hasattr(model, "estimators_") else model
-    # skopt sets the noise to zero for its predictions; the sum's second kernel is the noise
+    # skopt sets the noise of `kernel_` to zero for predictions. The second kernel of the sum is the noise.
     kernel = clone(fitted.kernel_).set_params(k2__noise_level=fitted.noise_)
     return {
         "estimator": estimator,
@@ -188,7 +193,7 @@ def _surrogate(study: StudySpec, model: Any, observations: int) -> dict[str, Any
 def _unused(
     space: Space, searched: SearchedSpace, candidates: Sequence[dict[str, Any]], used: set[str], seed: int
 ) -> Iterator[dict[str, Any]]:
-    """Yield the candidates; each used candidate is replaced by an unused random point, while any is left."""
+    """Yield the candidates. An unused random point replaces each used candidate, until no unused point is left."""
     others = _others(space, searched, len(candidates) + DRAWS, seed)
     is_new = _remember(used)
     for candidate in candidates:

@@ -1,9 +1,9 @@
-"""A study's space as skopt searches it.
+"""A study's search space in the form that skopt searches.
 
-Real parameters are given to skopt as shares of their range, in [0, 1], and choices as their index; a parameter with
-one value is not given. This avoids four faults of skopt: a logarithm and its inverse move a value past a bound, numpy
-converts choices, points that are less than 1e-8 apart count as equal, and forests clip a log-uniform integer to bounds
-of another scale.
+skopt receives a real parameter as a share of its range, in [0, 1], and a choice as its index. skopt does not receive
+parameters with only one value. This form of the space avoids four faults of skopt. In skopt, a logarithm and its
+inverse may move a value past a bound, and numpy converts the types of choices. skopt also treats points as equal if
+they are less than 1e-8 apart. skopt's forests clip a log-uniform integer to bounds of another scale.
 """
 
 import math
@@ -23,19 +23,19 @@ Array = NDArray[np.float64]
 
 
 class SearchedDimension(ABC):
-    """A dimension of a study, and the skopt dimension that stands for it.
+    """A dimension of a study, with the skopt dimension that represents it.
 
     Parameters
     ----------
     dimension : Dimension
-        With more than one value.
+        A dimension with more than one value.
 
     Attributes
     ----------
     name : str
         The parameter's name.
     is_categorical : bool
-        Whether skopt encodes it one-hot.
+        Whether skopt encodes the dimension one-hot.
     """
 
     is_categorical = False
@@ -50,23 +50,29 @@ class SearchedDimension(ABC):
 
     @abstractmethod
     def to_skopt(self, value: Any) -> Any:
-        """Return skopt's value for a parameter's value."""
+        """Return the skopt value for a parameter's value."""
 
     @abstractmethod
     def from_skopt(self, value: Any) -> Any:
-        """Return the parameter's value, in its plain Python type, for a value of skopt's."""
+        """Return the parameter's value, in its plain Python type, for a skopt value."""
 
     @abstractmethod
     def quantiles(self, shares: Array) -> NDArray[Any]:
-        """Return skopt's values at quantiles, in [0, 1], of the prior."""
+        """Return the skopt values at quantiles of the prior. `shares` are the quantiles' probabilities, in [0, 1]."""
 
     def grid(self, size: int) -> NDArray[Any]:
-        """Return at most `size` of skopt's values from one end of the range to the other, or each choice; in order."""
+        """Return at most `size` skopt values in order, from one end of the range to the other end.
+
+        For a categorical dimension, the grid has every choice.
+        """
         return np.unique(self.quantiles(np.linspace(0, 1, size)))
 
 
 class SearchedReal(SearchedDimension):
-    """A real dimension, which skopt searches as shares of its range, or of that of its logarithms."""
+    """A real dimension, which skopt searches as shares of its range.
+
+    With the log-uniform prior, skopt searches the range of the logarithms.
+    """
 
     _dimension: Real
 
@@ -75,13 +81,13 @@ class SearchedReal(SearchedDimension):
 
     def to_skopt(self, value: float) -> float:
         low, high = self._scaled(self._dimension.low), self._scaled(self._dimension.high)
-        # the logarithms of neighbouring floats may be equal
+        # The logarithms of two neighbouring floats may be equal.
         share = (self._scaled(value) - low) / (high - low) if low < high else 0.0
         return min(max(share, 0.0), 1.0)
 
     def from_skopt(self, value: Any) -> float:
         dimension, share = self._dimension, float(value)
-        # an end of the range is that end exactly
+        # The shares 0 and 1 give the exact ends of the range.
         if share <= 0 or share >= 1:
             return dimension.low if share <= 0 else dimension.high
         low, high = self._scaled(dimension.low), self._scaled(dimension.high)
@@ -100,7 +106,7 @@ class SearchedReal(SearchedDimension):
 
 
 class SearchedInteger(SearchedDimension):
-    """An integer dimension, which skopt searches as it is."""
+    """An integer dimension, which skopt searches without a conversion."""
 
     _dimension: Integer
 
@@ -124,7 +130,7 @@ class SearchedInteger(SearchedDimension):
 
 
 class SearchedCategorical(SearchedDimension):
-    """A categorical dimension, which skopt searches as the indices of its choices."""
+    """A categorical dimension, which skopt searches by the indices of its choices."""
 
     is_categorical = True
     _dimension: Categorical
@@ -146,7 +152,7 @@ class SearchedCategorical(SearchedDimension):
         return np.arange(self._dimension.size())
 
 
-# How each kind of a study's dimensions is searched.
+# The subclass of `SearchedDimension` for each kind of a study's dimensions.
 KINDS: dict[type[Dimension], type[SearchedDimension]] = {
     Real: SearchedReal,
     Integer: SearchedInteger,
@@ -155,7 +161,7 @@ KINDS: dict[type[Dimension], type[SearchedDimension]] = {
 
 
 class SearchedSpace:
-    """A study's space and the skopt dimensions that stand for it.
+    """A study's search space, with the skopt dimensions that represent it.
 
     Parameters
     ----------
@@ -164,7 +170,7 @@ class SearchedSpace:
     Attributes
     ----------
     varying : list of SearchedDimension
-        The dimensions with more than one value, in order: those of skopt's points.
+        The dimensions with more than one value, in the order of skopt's points.
 
     Examples
     --------
@@ -197,11 +203,14 @@ class SearchedSpace:
 
     @property
     def is_categorical(self) -> bool:
-        """Whether skopt's GP uses its kernel for categories, which has no gradients."""
+        """Whether all dimensions are categorical. skopt's GP has no gradients if all dimensions are categorical."""
         return all(dimension.is_categorical for dimension in self.varying)
 
     def dimensions(self) -> list[Any]:
-        """Return new skopt dimensions of `varying`, all scaled to [0, 1] or one-hot, for any estimator."""
+        """Return new skopt dimensions for `varying`.
+
+        For any estimator, each dimension is scaled to [0, 1] or one-hot encoded.
+        """
         return list(normalize_dimensions(self._dimensions()).dimensions)
 
     def random(self, size: int, seed: int) -> list[dict[str, Any]]:
@@ -210,30 +219,31 @@ class SearchedSpace:
         Parameters
         ----------
         size : int
-            How many, at least 1.
+            The number of points, at least 1.
         seed : int
-            In [0, 2**32).
+            The seed, in [0, 2**32).
 
         Returns
         -------
         list of dict
-            Parameters in plain Python types; some points may be equal.
+            The parameters of each point, in plain Python types. Some points may be equal.
         """
         if not self.varying:
             return [self.params([])] * size
-        # not yet scaled to [0, 1]: there the ends of an integer are drawn half as often as the rest
+        # The points are drawn from dimensions that are not scaled to [0, 1]. From a scaled integer dimension, skopt
+        # draws each end of the range half as often as any other value.
         sampled = skopt.space.Space(self._dimensions()).rvs(size, random_state=np.random.RandomState(seed))
         return [self.params(point) for point in sampled]
 
     def params(self, point: Sequence[Any]) -> dict[str, Any]:
-        """Return the parameters, in plain Python types, at a point of skopt's."""
+        """Return the parameters, in plain Python types, of a skopt point."""
         given = {
             dimension.name: dimension.from_skopt(value) for dimension, value in zip(self.varying, point, strict=True)
         }
         return self._space.normalise({**given, **self._constant})
 
     def point(self, params: Mapping[str, Any]) -> list[Any]:
-        """Return skopt's point at `params`, which are normalised."""
+        """Return the skopt point for `params`, which must be normalised."""
         return [dimension.to_skopt(params[dimension.name]) for dimension in self.varying]
 
     def _dimensions(self) -> list[Any]:

@@ -1,4 +1,4 @@
-"""A study's surrogate: how the loss depends on each parameter, and which parameters matter most."""
+"""A study's surrogate, with the dependence of the loss on each parameter and the importance of each parameter."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -20,24 +20,25 @@ from ledger.study.spec import StudySpec
 
 Array = NDArray[np.float64]
 
-# Values of a parameter that its partial dependence is computed at, each over so many points of the others.
+# A partial dependence has at most `GRID` values of a parameter. For each value of the parameter, the code averages over
+# `AVERAGED` points of the other parameters.
 GRID, AVERAGED = 40, 256
-# Points of each of the two samples that variances are estimated from.
+# The Sobol indices are estimated from two samples, each of which has `SAMPLED` points.
 SAMPLED = 2048
-# A standard deviation of the mean, in the range of the losses, up to which it counts as flat.
+# The surrogate's mean counts as flat if its standard deviation is at most `FLAT` times the range of the losses.
 FLAT = 1e-9
 
 
 @dataclass(frozen=True)
 class Dependence:
-    """How the loss depends on one parameter, averaged over all others.
+    """The dependence of the loss on one parameter, averaged over all other parameters.
 
     Attributes
     ----------
     values : list
-        Values of the parameter, in its type and in order.
+        The values of the parameter, in its Python type and in order.
     mean, deviation : array of shape (values,)
-        What the surrogate expects of the average, and its standard deviation; in the unit of the losses.
+        The surrogate's mean and standard deviation of the averaged loss, in the unit of the losses.
 
     Examples
     --------
@@ -59,9 +60,9 @@ class Importance:
     Attributes
     ----------
     first : float
-        Alone: its first-order Sobol index, in [0, 1].
+        The parameter's first-order Sobol index, in [0, 1], without interactions.
     total : float
-        With its interactions: its total Sobol index, in [0, 1].
+        The parameter's total Sobol index, in [0, 1], with interactions.
 
     Examples
     --------
@@ -77,14 +78,14 @@ class Importance:
 class Surrogate:
     """A study's surrogate after all observations, with the kernel that was recorded last.
 
-    A GP's kernel is not fitted again; it knows as many observations as it does when it proposes. A forest is grown as
-    for the next iteration. Failed trials count as the worst loss, as in proposals.
+    A GP's kernel is not fitted again, and the GP uses as many observations as in a proposal. A forest is fitted in the
+    same way as for the next proposal. A failed trial counts as the worst loss, as in a proposal.
 
     Parameters
     ----------
     study : StudySpec
     given : ProposalInput
-        With a surrogate, and with at least one loss.
+        The input, which must have a surrogate and at least one loss.
     iteration : int
         The number of the next iteration.
 
@@ -93,7 +94,7 @@ class Surrogate:
     estimator : str
         The study's `base_estimator`.
     observations, known : int
-        How many observations it was given, and how many of them it knows.
+        The number of observations that the surrogate received, and the number that it uses.
 
     Examples
     --------
@@ -138,14 +139,15 @@ class Surrogate:
     def dependences(self) -> dict[str, Dependence]:
         """Return the partial dependence (Friedman 2001, section 8.2) on each parameter that has more than one value.
 
-        The average is over points drawn from the priors of the other parameters. A GP's deviation is that of its
-        posterior of the average, with the covariances between the points (Moosbauer et al. 2021, *Explaining
-        hyperparameter optimization via partial dependence plots*, section 4). A forest's is that between its trees.
+        The loss is averaged over points that are drawn from the priors of the other parameters. With a GP, the
+        posterior gives the deviation of the average, with the covariances between the points (Moosbauer and others
+        2021, *Explaining hyperparameter optimization via partial dependence plots*, section 4). With a forest, the
+        deviation is the deviation between the trees.
 
         Returns
         -------
         dict
-            From the parameters' names to `Dependence`.
+            The `Dependence` on each parameter, by the parameter's name.
         """
         varying = self._searched.varying
         drawn = qmc.Sobol(len(varying), rng=self._seed).random(AVERAGED) if varying else np.empty((0, 0))
@@ -165,14 +167,15 @@ class Surrogate:
     def importances(self) -> dict[str, Importance]:
         """Return the Sobol indices of the surrogate's mean over the space, with parameters drawn from their priors.
 
-        First-order indices are estimated as in Saltelli et al. 2010 (*Variance based sensitivity analysis of model
-        output*, table 2, b), total ones as in Jansen 1999, from scrambled Sobol sequences. A whole parameter is
-        exchanged between two samples. That needs no order among its values, so it is defined for categories, too.
+        First-order indices are estimated as in Saltelli and others 2010 (*Variance based sensitivity analysis of model
+        output*, table 2, b), and total indices as in Jansen 1999. The samples are scrambled Sobol sequences. For each
+        index, the code exchanges all values of one parameter between two samples. The exchange of values needs no order
+        of the values, so the indices are also defined for categories.
 
         Returns
         -------
         dict
-            From every parameter's name to `Importance`; all are 0 where the mean is flat.
+            The `Importance` of every parameter, by the parameter's name. Every importance is 0 if the mean is flat.
         """
         varying = self._searched.varying
         importances = {name: Importance(0.0, 0.0) for name in self._names}
@@ -185,12 +188,14 @@ class Surrogate:
         variance = float(np.concatenate([of_first, of_second]).var())
         if variance <= FLAT**2:
             return importances
-        # subtracting the mean changes no variance, and lessens the error of products
+        # Subtracting the mean does not change the variance, and reduces the rounding errors of products.
         centre = float(np.concatenate([of_first, of_second]).mean())
         for index, dimension in enumerate(varying):
             mixed = [*first[:index], second[index], *first[index + 1 :]]
             of_mixed = self._means(self._columns.rows(mixed))
-            # f(B) (f(A with B's column) - f(A)), and (f(A) - f(A with B's column))^2 / 2
+            # C is the sample A with one column of the sample B. The first-order index is the mean of
+            # f(B) (f(C) - f(A)), divided by the variance. The total index is the mean of (f(A) - f(C))^2 / 2, divided
+            # by the variance.
             alone = float(((of_second - centre) * (of_mixed - of_first)).mean()) / variance
             total = float(((of_first - of_mixed) ** 2).mean()) / 2 / variance
             importances[dimension.name] = Importance(min(max(alone, 0.0), 1.0), min(max(total, 0.0), 1.0))
@@ -202,7 +207,10 @@ class Surrogate:
         return np.asarray(self._model.predict(rows))
 
     def _averages(self, groups: Array) -> tuple[Array, Array]:
-        """Return mean and deviation, of shape (groups,), of averages over groups of shape (groups, n, columns)."""
+        """Return the mean and the deviation, each of shape (groups,), of the averages over the groups.
+
+        `groups` has the shape (groups, n, columns).
+        """
         if isinstance(self._model, GaussianProcessRegressor):
             return self._model.posterior_.predict_averages(groups)
         rows = np.vstack(list(groups))

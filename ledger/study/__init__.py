@@ -1,1 +1,1 @@
-"""A study: its specification, the file and options that it is read from, its search space and its points."""
+"""A study's specification, search space and points, which are read from a file and from options."""

@@ -1,4 +1,4 @@
-"""Types of what a caller gives to make a study: its space, its optimizer's options and its limits."""
+"""Types of the arguments that make a study, for its search space, its optimizer and its limits."""
 
 from collections.abc import Mapping
 from typing import Any, Literal, NotRequired, TypeAlias, TypedDict
@@ -10,7 +10,7 @@ Prior: TypeAlias = Literal["uniform", "log-uniform"]
 
 
 class RealDimension(TypedDict):
-    """A real parameter, in [low, high]."""
+    """A real parameter, whose value is in [low, high]."""
 
     type: Literal["real"]
     low: float
@@ -19,7 +19,7 @@ class RealDimension(TypedDict):
 
 
 class IntegerDimension(TypedDict):
-    """An integer parameter, in [low, high]."""
+    """An integer parameter, whose value is in [low, high]."""
 
     type: Literal["integer"]
     low: int
@@ -28,13 +28,14 @@ class IntegerDimension(TypedDict):
 
 
 class CategoricalDimension(TypedDict):
-    """A categorical parameter, one of `choices`."""
+    """A categorical parameter, whose value is one of `choices`."""
 
     type: Literal["categorical"]
     choices: list[Any]
 
 
-# list is invariant: a list of str would not be one of str, bool, int or float
+# A list of choices has the type `list[Any]`, because `list` is invariant. A type checker would not accept `list[str]`
+# as a `list[str | bool | int | float]`.
 Dimension: TypeAlias = (
     tuple[float, float]
     | tuple[float, float, Prior]
@@ -44,9 +45,11 @@ Dimension: TypeAlias = (
     | CategoricalDimension
 )
 SearchSpace: TypeAlias = Mapping[str, Dimension]
-"""The type of a search space, as `ledger.objective` takes it: each parameter's name with its dimension.
+"""The type of a search space, which maps each parameter's name to its dimension.
 
-For type checkers, a variable that holds a space needs this annotation.
+`ledger.objective` takes a value of this type.
+
+Type checkers need this annotation on a variable that holds a space.
 
 Examples
 --------
@@ -61,13 +64,14 @@ class OptimizerOptions(TypedDict, total=False):
     Attributes
     ----------
     base_estimator : {"GP", "RF", "ET"}
-        The surrogate: a Gaussian process (default), a random forest, or extra trees.
+        The surrogate, which is a Gaussian process (the default), a random forest, or extra trees.
     acq_func : {"EI", "LCB", "PI", "MES", "EIps", "PIps"}
-        The acquisition function. Default: "EI", the expected improvement.
+        The acquisition function. The default is "EI", the expected improvement.
     kappa : float
-        Weight of the standard deviation in "LCB", 0 or more.
+        The weight of the standard deviation in "LCB", at least 0.
     xi : float
-        Improvement that "EI" and "PI" ask for, 0 or more, in units of the range of the losses seen. Default: 0.
+        The smallest improvement that "EI" and "PI" count, at least 0, as a share of the range of the observed losses.
+        The default is 0.
 
     Examples
     --------
@@ -87,15 +91,16 @@ class LimitOptions(TypedDict, total=False):
     Attributes
     ----------
     max_failures : int
-        Failed attempts after which a trial fails, 1 to 1,000. Default: 3.
+        The number of failed attempts after which a trial fails, from 1 to 1,000. The default is 3.
     max_lost : int
-        Lost attempts after which a trial fails, 1 to 100,000. Default: 20.
+        The number of lost attempts after which a trial fails, from 1 to 100,000. The default is 20.
     lease : float
-        Seconds for which a claim is valid without a heartbeat, 0.01 to 86,400. Default: 30.
+        The seconds for which a claim is valid without a heartbeat, from 0.01 to 86,400. The default is 30.
     heartbeat : float
-        Seconds between two heartbeats of a worker, 0.01 to 86,400 and less than `lease`. Default: 10.
+        The seconds between two heartbeats of a worker, from 0.01 to 86,400 and less than `lease`. The default is 10.
     trial_timeout : float or None
-        Seconds of training after which an attempt is ended as a failure, 0.01 to 31,536,000. Default: None, no limit.
+        The seconds of training after which an attempt ends as a failure, from 0.01 to 31,536,000. The default is None,
+        which means no limit.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""An objective as a decorated function, with its space beside it."""
+"""The decorator that makes a function an objective with a search space."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol, SupportsFloat, TypeAlias, TypeVar
@@ -26,27 +26,28 @@ F = TypeVar("F", bound=Objective)
 
 @known_keywords
 def objective(space: SearchSpace) -> Callable[[F], F]:
-    """Make a function an objective that `ledger.Study` can search.
+    """Turn a function into an objective for a `ledger.Study`.
 
     Parameters
     ----------
     space : mapping of str to dimension
-        The search space: each parameter's name with its dimension. A dimension is one of:
+        The search space, which maps each parameter's name to its dimension. A dimension can be written in five ways.
 
-        - ``(0.0, 1.0)``: a real number, both ends included;
-        - ``(1, 10)``: an integer, both ends included;
-        - ``(1e-3, 1e3, "log-uniform")``: either of these with a prior, "uniform" (default) or "log-uniform";
-        - ``["rbf", "linear"]``: one of these strings, numbers or booleans;
-        - a dict with the keys of a study file's [space] table, such as ``{"type": "real", "low": 0.0, "high": 1.0}``.
+        - ``(0.0, 1.0)`` is a range of real numbers, with both ends included.
+        - ``(1, 10)`` is a range of integers, with both ends included.
+        - ``(1e-3, 1e3, "log-uniform")`` is a range with a prior, which is "uniform" (the default) or "log-uniform".
+        - ``["rbf", "linear"]`` is a list of choices, each of which is a string, a number or a boolean.
+        - ``dict(type="real", low=0.0, high=1.0)`` is a dict with the keys of a study file's [space] table.
 
     Returns
     -------
     callable
-        The decorator. It returns the function itself, with the space as its attribute ``ledger_space``.
+        The decorator, which sets the function's attribute ``ledger_space`` to the space and returns the function.
 
-        The function takes a dict from each parameter's name to its value. If it has a second parameter, it also takes
-        the trial's `ledger.Context`. It returns the loss, a finite number (smaller is better), or a dict with the loss
-        under "loss" and metrics, which JSON can hold, under other keys. If it raises an exception, the attempt fails.
+        The decorated function takes a dict that maps each parameter's name to its value. If the function has a second
+        parameter, it also takes the trial's `ledger.Context`. The function returns the loss, which is a finite number
+        (smaller is better). The function may also return a dict with the loss under the key "loss". Other keys of the
+        dict hold metrics, which must be valid JSON values. If the function raises an exception, the attempt fails.
 
     Raises
     ------
@@ -55,7 +56,7 @@ def objective(space: SearchSpace) -> Callable[[F], F]:
 
     See Also
     --------
-    ledger.Study : searches the function.
+    ledger.Study : Searches for the parameters with the lowest loss.
 
     Examples
     --------
@@ -64,12 +65,12 @@ def objective(space: SearchSpace) -> Callable[[F], F]:
     ... def valley(params):
     ...     return {"loss": (params["x"] - 1) ** 2 + abs(params["n"] - 3), "kind": params["kind"]}
 
-    The decorated function is still the function:
+    The decorated function can still be called:
 
     >>> valley({"x": 2.0, "n": 3, "kind": "a"})
     {'loss': 1.0, 'kind': 'a'}
 
-    A space that is not valid is refused at once:
+    The decorator refuses a space that is not valid:
 
     >>> ledger.objective(space={"x": (1.0, 0.0)})
     Traceback (most recent call last):
@@ -91,7 +92,7 @@ def _dimension(given: Any) -> Any:
     if not isinstance(given, tuple):
         return given
     if len(given) not in (2, 3):
-        return show(given)  # refused, with its place, as what is no dimension
+        return show(given)  # `Space.from_toml` refuses a text, and its message has the place.
     kind = "integer" if all(isinstance(bound, int) for bound in given[:2]) else "real"
     prior = {"prior": given[2]} if len(given) == 3 else {}
     return {"type": kind, "low": given[0], "high": given[1], **prior}

@@ -1,4 +1,4 @@
-"""The dimensions of a search space: each kind knows its values, their check, their count and their JSON."""
+"""The kinds of dimensions of a search space. Each kind checks, counts and parses its values, and has a JSON form."""
 
 import json
 import math
@@ -12,25 +12,25 @@ from typing import Any, ClassVar, Self
 from ledger.text import nearest, show
 
 PRIORS = ("uniform", "log-uniform")
-# A double holds every integer up to here, and both skopt and JSON readers compute with doubles.
+# A double can represent every integer up to 2**53. skopt and JSON readers compute with doubles.
 LARGEST_INTEGER = 2**53
 LONGEST_NAME = 200
 
 
 class Dimension(ABC):
-    """A parameter and the values that it may have.
+    """A parameter of a search space, with its allowed values.
 
     Attributes
     ----------
     kind : str
-        The `type` in JSON and in a study file.
+        The value of `type` in JSON and in a study file.
     name : str
         The parameter's name.
 
     See Also
     --------
-    Real, Integer, Categorical : The three kinds.
-    read_dimension : Makes one from a table.
+    Real, Integer, Categorical : The three kinds of dimensions.
+    read_dimension : Makes a dimension from a table.
     """
 
     kind: ClassVar[str]
@@ -39,31 +39,31 @@ class Dimension(ABC):
     @classmethod
     @abstractmethod
     def from_table(cls, name: str, table: Mapping[str, Any]) -> Self:
-        """Return the dimension that a table with the right keys describes; ValueError where a value is wrong."""
+        """Return the dimension that a table with valid keys describes. Raise ValueError if a value is wrong."""
 
     @abstractmethod
     def to_json(self) -> dict[str, Any]:
-        """Return the table, with `name` and `type`, that `read_dimension` makes this dimension from."""
+        """Return a table that describes this dimension, with the keys `name` and `type`."""
 
     @abstractmethod
     def size(self) -> int | None:
-        """Return the number of values, or None where it is not finite."""
+        """Return the number of values, or None if the number is infinite."""
 
     @abstractmethod
     def value(self, index: int) -> Any:
-        """Return the value at `index`, in [0, size()); TypeError where the number of values is not finite."""
+        """Return the value at `index`, in [0, size()). Raise TypeError if the number of values is infinite."""
 
     @abstractmethod
     def value_types(self) -> frozenset[type]:
-        """Return the Python types of the values: float, int, bool and str are possible."""
+        """Return the Python types of the values, each of which is float, int, bool or str."""
 
     @abstractmethod
     def normalise(self, value: Any) -> Any:
-        """Return a value, as numpy or JSON give it, in its exact Python type; ValueError where it is none of these."""
+        """Convert a value from numpy or JSON to its exact Python type. Raise ValueError if the value is not allowed."""
 
     @abstractmethod
     def parse(self, text: str) -> Any:
-        """Return the value that a text says; ValueError where it is no value of this dimension."""
+        """Return the value that a text represents. Raise ValueError if the value is not allowed."""
 
     @abstractmethod
     def __str__(self) -> str:
@@ -71,7 +71,7 @@ class Dimension(ABC):
 
 
 class _Numeric(Dimension):
-    """A range of numbers: `low` and `high`, both included, and a `prior`."""
+    """A range of numbers from `low` to `high`, both included, with a `prior`."""
 
     low: Any
     high: Any
@@ -86,7 +86,9 @@ class _Numeric(Dimension):
         if not low < high:
             raise ValueError(f"low {show(low)} is not below high {show(high)}")
         if prior == "log-uniform" and low <= 0:
-            raise ValueError(f"low {show(low)} is not positive, which log-uniform needs; raise it, or use uniform")
+            raise ValueError(
+                f"low {show(low)} is not positive, but log-uniform needs a positive low; raise low, or use uniform"
+            )
         if not math.isfinite(high - low):
             raise ValueError(
                 f"low {show(low)} and high {show(high)} are too far apart; their difference must be finite"
@@ -96,7 +98,7 @@ class _Numeric(Dimension):
     @staticmethod
     @abstractmethod
     def _bound(key: str, value: Any) -> Any:
-        """Return a bound in its exact type; ValueError where it is not allowed."""
+        """Return a bound in its exact type. Raise ValueError if the bound is not allowed."""
 
     def to_json(self) -> dict[str, Any]:
         return {"name": self.name, "type": self.kind, "low": self.low, "high": self.high, "prior": self.prior}
@@ -114,7 +116,7 @@ class _Numeric(Dimension):
 
     def _read(self, text: str) -> float | int:
         try:
-            # beyond 2**53 a float would not be what was written
+            # The text of an integer becomes an int, because a float cannot represent every integer beyond 2**53.
             return int(text) if re.fullmatch(r"[+-]?\d{1,300}", text) else float(text if "_" not in text else "")
         except ValueError:
             raise ValueError(f"{show(text)} is not a number in {self._range()}") from None
@@ -128,9 +130,10 @@ class Real(_Numeric):
     ----------
     name : str
     low, high : float
-        Finite, low below high, both included.
+        The finite ends of the range, both included. `low` must be below `high`.
     prior : str
-        "uniform", or "log-uniform" for a positive range of several orders of magnitude.
+        The prior, "uniform" or "log-uniform". The log-uniform prior suits positive ranges of several orders of
+        magnitude.
 
     Examples
     --------
@@ -166,7 +169,7 @@ class Real(_Numeric):
         return frozenset({float})
 
     def normalise(self, value: Any) -> float:
-        # jsonb returns 1e16 as an integer
+        # PostgreSQL's jsonb returns 1e16 as an integer, so an integer is accepted.
         if isinstance(value, bool) or not isinstance(value, numbers.Real):
             raise ValueError(f"{show(value)} is not a number")
         return float(self._inside(_float(value)))
@@ -183,9 +186,9 @@ class Integer(_Numeric):
     ----------
     name : str
     low, high : int
-        Within 2**53 of zero, low below high, both included.
+        The ends of the range, both included. `low` must be below `high`, and both must be from -2**53 to 2**53.
     prior : str
-        "uniform" or "log-uniform", which needs a positive range.
+        The prior, "uniform" or "log-uniform". The log-uniform prior needs a positive range.
 
     Examples
     --------
@@ -203,9 +206,11 @@ class Integer(_Numeric):
     @staticmethod
     def _bound(key: str, value: Any) -> int:
         if isinstance(value, bool) or not isinstance(value, int):
-            raise ValueError(f"{key} {show(value)} is not an integer; write one, or make the dimension real")
+            raise ValueError(f"{key} {show(value)} is not an integer; write an integer, or make the dimension real")
         if abs(value) > LARGEST_INTEGER:
-            raise ValueError(f"{key} {show(value)} is beyond 2**53, where floats skip integers; keep within it")
+            raise ValueError(
+                f"{key} {show(value)} is beyond 2**53, where floats are not exact; write a number nearer 0"
+            )
         return value
 
     def size(self) -> int:
@@ -240,7 +245,7 @@ class Categorical(Dimension):
     ----------
     name : str
     choices : tuple
-        Strings, integers, floats or booleans, no two of them equal in Python; at least one.
+        At least one string, integer, float or boolean. No two choices may be equal in Python.
 
     Examples
     --------
@@ -262,7 +267,7 @@ class Categorical(Dimension):
         values = table["choices"]
         if not isinstance(values, list | tuple) or not values:
             raise ValueError(f'choices {show(values)} must be a list of at least one value, as in ["rbf", "linear"]')
-        # a Python dict, and jsonb for the first two, cannot tell 1, 1.0 and true apart
+        # A Python dict treats 1, 1.0 and True as the same key. PostgreSQL's jsonb treats 1 and 1.0 as the same value.
         seen: dict[Any, Any] = {}
         for value in values:
             _check_choice(value)
@@ -311,14 +316,14 @@ def read_dimension(name: str, table: Any) -> Dimension:
     Parameters
     ----------
     name : str
-        Its name, which has to be printable and of at most 200 characters.
+        The dimension's name, which must be printable and have at most 200 characters.
     table : mapping
-        `type`, and the keys of that kind.
+        The key `type`, and the other keys of that kind of dimension.
 
     Raises
     ------
     ValueError
-        The name or the table is wrong: one line with the value and what is allowed.
+        The name or the table is wrong. The message is one line with the wrong value and what is allowed.
 
     Examples
     --------
@@ -346,7 +351,7 @@ def read_dimension(name: str, table: Any) -> Dimension:
 
 
 def is_printable(name: Any) -> bool:
-    """Return whether a name is a text that is not empty and can be printed."""
+    """Return whether a name is a printable text that is not blank."""
     return isinstance(name, str) and name.isprintable() and bool(name.strip())
 
 
@@ -356,12 +361,12 @@ def _check_choice(value: Any) -> None:
     if isinstance(value, str):
         _check_storable(value)
     if isinstance(value, int) and not -(2**63) <= value < 2**63:
-        raise ValueError(f"choice {show(value)} is beyond 64 bits; write a smaller one, or make the dimension real")
+        raise ValueError(f"choice {show(value)} is beyond 64 bits; write a smaller integer, or make the dimension real")
     if isinstance(value, float):
         if not math.isfinite(value):
             raise ValueError(f"choice {show(value)} is not finite")
         if abs(value) >= 1e16:
-            raise ValueError(f"choice {show(value)} would come back from PostgreSQL as an integer; write it as one")
+            raise ValueError(f"choice {show(value)} would come back from PostgreSQL as an integer; write an integer")
 
 
 def _check_storable(text: str) -> None:
@@ -375,6 +380,6 @@ def _check_storable(text: str) -> None:
 
 def _float(value: Any) -> float:
     try:
-        return float(value) + 0.0  # jsonb has no negative zero
+        return float(value) + 0.0  # Adding 0.0 removes a negative zero, which jsonb does not have.
     except OverflowError:
         return math.inf if value > 0 else -math.inf

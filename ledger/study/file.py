@@ -1,4 +1,4 @@
-"""The settings of a study: the tables of a study file, and the options and environment variables that override them."""
+"""The settings of a study, from the tables of a study file, from options and from environment variables."""
 
 import re
 import tomllib
@@ -45,16 +45,16 @@ class StudyTable(Table):
     Attributes
     ----------
     name : str or None
-        Unique in a ledger; None for a name that is made from the settings.
+        The name of the study, which is unique in a ledger. None for a name that is made from the settings.
     seed : int
     iterations : int
-        The budget in iterations. `trials` replaces it.
+        The budget as a number of iterations, unless `trials` is given.
     trials : int or None
-        The budget in trials.
+        The budget as a number of trials.
     batch_size : int
     mode : str
     workers : int or None
-        Number of workers that `ledger run` starts.
+        The number of workers that `ledger run` starts.
     """
 
     name: str | None = Field(default=None, description="The study's name. Default: made from the settings.")
@@ -66,17 +66,19 @@ class StudyTable(Table):
         default=None, description="The budget as a number of trials; the last batch may be smaller."
     )
     batch_size: Count = Field(
-        default=2, description="Trials proposed in each iteration; in steady mode, trials kept in flight."
+        default=2,
+        description="The number of trials in each iteration. In steady mode, the number of trials in flight.",
     )
     mode: Annotated[Mode, OneOf(MODES)] = Field(
         default="batch",
-        description="batch: an iteration ends before the next is proposed, and the same seed gives the same study."
-        " steady: each trial that ends is replaced at once, so no worker waits for the slowest trial, and the study"
-        " depends on the order in which trials end.",
+        description="In batch mode, an iteration ends before the next iteration is proposed, and the same seed gives"
+        " the same study. In steady mode, a new trial replaces each trial that ends, so no worker waits for the slowest"
+        " trial. A study in steady mode depends on the order in which trials end.",
     )
     workers: Annotated[int | None, Field(ge=1, le=1_000)] = Field(
         default=None,
-        description="Workers to start on this machine. Default: one for each core, at most the batch size.",
+        description="The number of workers to start on this machine. The default is the number of cores, but not more"
+        " than the batch size.",
     )
 
     @field_validator("name")
@@ -85,7 +87,7 @@ class StudyTable(Table):
         if value is not None and not _NAME.fullmatch(value):
             raise ValueError(
                 f"name {show(value)} must be 1 to 100 letters, digits, dots, underscores or hyphens, "
-                "with a letter or digit first"
+                "and must begin with a letter or digit"
             )
         return value
 
@@ -102,7 +104,7 @@ class StudyTable(Table):
 
     @property
     def budget(self) -> int:
-        """Number of trials to propose."""
+        """The number of trials to propose."""
         return self.trials or self.iterations * self.batch_size
 
 
@@ -112,16 +114,16 @@ class ObjectiveTable(ObjectiveSettings):
     Attributes
     ----------
     data : str or None
-        Path of a dataset's file.
+        The path of a file with a dataset.
     target : str or None
-        Column of the file that holds the class.
+        The column of the file that holds the class.
     """
 
     data: str | None = Field(
         default=None,
         min_length=1,
-        description="Train on this csv or parquet file, whose content the ledger keeps, up to"
-        f" {tabular.LARGEST_FILE // 1024**2} MB.",
+        description=f"The csv or parquet file to train on, of at most {tabular.LARGEST_FILE // 1024**2} MB. The ledger"
+        " keeps the content of the file.",
     )
     target: str | None = Field(default=None, min_length=1, description="The column of the file that holds the class.")
 
@@ -133,14 +135,14 @@ TABLES: Mapping[str, type[Table]] = MappingProxyType(
 
 @dataclass(frozen=True)
 class Option:
-    """A key of a study file that a command's option and an environment variable can set.
+    """A key of a study file that a command's option and an environment variable can also set.
 
     Attributes
     ----------
     table, key : str
-        The place in the file.
+        The table and the key in the study file.
     variable : str
-        Name of the environment variable.
+        The name of the environment variable.
     """
 
     table: str
@@ -149,19 +151,19 @@ class Option:
 
     @property
     def flag(self) -> str:
-        """The option of the command."""
+        """The name of the command's option."""
         return f"--{self.key.replace('_', '-')}"
 
     @property
     def field(self) -> FieldInfo:
-        """Type, limits, default and description of the value."""
+        """The field with the type, the limits, the default and the description of the value."""
         return TABLES[self.table].model_fields[self.key]
 
     def __str__(self) -> str:
         return f"{self.flag} or {self.variable}"
 
 
-# Other variables have the name of their option.
+# The environment variables that are not named after their option.
 _VARIABLES = {
     "model": "MODEL_CHOICE",
     "iterations": "NUM_ITERATIONS",
@@ -170,7 +172,7 @@ _VARIABLES = {
     "name": "LEDGER_STUDY",
 }
 
-# Each option by its key, in the order in which a help page lists them.
+# Each option by its key. A help page lists the options in this order.
 OPTIONS: Mapping[str, Option] = MappingProxyType(
     {
         key: Option(table, key, _VARIABLES.get(key, f"LEDGER_{key.upper()}"))
@@ -184,7 +186,7 @@ OPTIONS: Mapping[str, Option] = MappingProxyType(
     }
 )
 
-# A key -> the other keys that it replaces where they come from a place that counts less.
+# Each key replaces the other keys in its tuple if the other keys come from a place of lower priority.
 _ALSO_REPLACED = {
     "model": ("function",),
     "dataset": ("function", "data", "target"),
@@ -195,9 +197,9 @@ _ALSO_REPLACED = {
 
 
 def replaced_by(keys: Iterable[str]) -> set[str]:
-    """Return the keys that do not count where a place that counts more has `keys`.
+    """Return the keys that are ignored if a place of higher priority sets `keys`.
 
-    The command line counts more than the environment, and the environment counts more than a study file.
+    The command line has a higher priority than the environment, which has a higher priority than a study file.
 
     Examples
     --------
@@ -215,23 +217,23 @@ def assemble(
     Parameters
     ----------
     options : mapping
-        From the command line or the environment, by the keys of `OPTIONS`; they override the file. None means not
-        given.
+        The values of the options from the command line or the environment, by the keys of `OPTIONS`. Options override
+        the file. None means that an option is not given.
     file : Path, optional
-        A TOML file with the tables [study], [space], [optimizer], [objective] and [limits], each of which may be
-        missing. A path under [objective] data starts from the file's folder.
+        A TOML file with the tables [study], [space], [optimizer], [objective] and [limits]. Each table may be missing.
+        A relative path of `data` in [objective] starts from the file's folder.
     tables : mapping, optional
-        The same tables, without a file.
+        The tables as a mapping, instead of a file.
 
     Returns
     -------
     StudySpec
-        The study. Its name is made from the settings if none was given.
+        The study. If no name is given, the study's name is made from the settings.
 
     Raises
     ------
     UsageError
-        A setting is not valid. The message has the first fault, with its place and what is allowed.
+        A setting is not valid. The message names the first fault, its place and what is allowed.
 
     Examples
     --------
@@ -267,12 +269,12 @@ def assemble(
 
 
 def workers(file: Path | None) -> int | None:
-    """Return the number of workers that a study file asks for, or None. Raises UsageError as `assemble` does."""
+    """Return the number of workers in a study file, or None. Raise UsageError if the table [study] is not valid."""
     return _Settings({}, file).read(StudyTable, "study").workers
 
 
 class _Settings:
-    """Options over the tables of a study file; it knows the place of each value."""
+    """The tables of a study file and the options that override them, with the place of each value."""
 
     def __init__(
         self, options: Mapping[str, Any], file: Path | None, tables: Mapping[str, Mapping[str, Any]] | None = None
@@ -303,19 +305,19 @@ class _Settings:
         if key in self._options and OPTIONS[key].table == table:
             return str(OPTIONS[key])
         if not key and self._file is None and not self._tables:
-            return ""  # options alone are at fault
+            return ""  # Only options are given, so no table is named.
         return f"{self._prefix}[{table}] {key}".rstrip()
 
     @contextmanager
     def _at(self, table: str, key: str) -> Iterator[None]:
-        """Put the place of a value before the message of a UsageError of the block."""
+        """Add the place of a value to the message of a UsageError that the block raises."""
         try:
             yield
         except UsageError as error:
             raise UsageError(f"{self._place(table, key)}: {error}") from None
 
     def read(self, kind: type[T], name: str) -> T:
-        """Return a table as its model."""
+        """Return a table as an instance of its class."""
         of_options = {key: value for key, value in self._options.items() if OPTIONS[key].table == name}
         replaced = replaced_by(of_options)
         of_file = {key: value for key, value in self._tables.get(name, {}).items() if key not in replaced}
@@ -328,12 +330,12 @@ class _Settings:
             raise UsageError(first_fault(error, lambda key: self._place(name, key))) from None
 
     def objective(self) -> Objective:
-        """Return the objective. A file of data is read as a whole and checked."""
+        """Return the objective. The method reads and checks the whole data file."""
         table = self.read(ObjectiveTable, "objective")
         settings = table.model_dump(exclude_unset=True, exclude={"data", "target"})
         if table.data is None:
             if table.target is not None:
-                raise UsageError(f"{self._place('objective', 'target')}: no file has this column; add --data")
+                raise UsageError(f"{self._place('objective', 'target')}: a target needs a data file; add --data")
             objective = self._validated(Objective, "objective", settings)
             classes = CLASSES.get(objective.dataset or "")
         else:
@@ -346,11 +348,11 @@ class _Settings:
     def _objective_on_file(
         self, settings: Mapping[str, Any], path: str, target: str | None
     ) -> tuple[Objective, int | None]:
-        """Return the objective on a file of data, and the number of its classes."""
+        """Return the objective on a data file, and the number of classes in the file."""
         if target is None:
             raise UsageError(
-                f"{self._place('objective', 'data')}: the target is missing; name the column that holds the class by"
-                " --target"
+                f"{self._place('objective', 'data')}: the target is missing; add --target with the name of the column"
+                " that holds the class"
             )
         folder = self._file.parent if self._file is not None and "data" not in self._options else Path()
         file = folder / path
@@ -364,7 +366,7 @@ class _Settings:
             rows=0,
             content=content,
         )
-        # faults of the settings first: those of the content take longer to find
+        # The settings are checked before the content, because the check of the content takes longer.
         objective = self._validated(Objective, "objective", {**settings, "data": data})
         with self._at("objective", "data"):
             rows = tabular.read(content, file_format, target, _shown(file))
@@ -379,7 +381,7 @@ class _Settings:
             space = Space.from_toml(self._tables["space"], place)
         elif objective.model is None:
             raise UsageError(
-                f"{place} is missing: an objective of your own has no default space; add the table to the file"
+                f"{place} is missing: your own objective has no default space; add the table [space] to the file"
             )
         else:
             space = Space.from_toml(DEFAULT_SPACES[objective.model], place)
@@ -409,9 +411,12 @@ def _read_file(file: Path) -> dict[str, Any]:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         reason, _, at = str(error).partition(" (at ")
-        line, column = text.count("\n") + 1, len(text) - text.rfind("\n")  # the end of the document
+        line, column = text.count("\n") + 1, len(text) - text.rfind("\n")  # The default is the end of the document.
         if match := re.match(r"line (\d+), column (\d+)", at):
             line, column = int(match[1]), int(match[2])
         raise UsageError(f"{_shown(file)}: line {line}, column {column}: {reason}; correct the TOML there") from None
-    except (ValueError, RecursionError) as error:  # a number of thousands of digits, or deeply nested brackets
+    except (
+        ValueError,
+        RecursionError,
+    ) as error:  # A number may have thousands of digits, or brackets may be nested deeply.
         raise UsageError(f"{_shown(file)}: {error}; correct the TOML") from None

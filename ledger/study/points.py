@@ -1,4 +1,4 @@
-"""Points of a study's space in text: PARAMETER=VALUE on a command line, or JSON with one point on each line."""
+"""Points of a study's space as text, either as PARAMETER=VALUE pairs or as JSON with one point on each line."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -22,7 +22,7 @@ def read_pairs(space: Space, pairs: Iterable[str]) -> list[dict[str, Any]]:
     Raises
     ------
     UsageError
-        A pair is not valid, or one is missing. The message names the parameter, its value and what is allowed.
+        A pair is not valid, or a pair is missing. The message names the parameter, its value and what is allowed.
 
     Examples
     --------
@@ -34,7 +34,7 @@ def read_pairs(space: Space, pairs: Iterable[str]) -> list[dict[str, Any]]:
     for pair in pairs:
         name, equals, text = pair.partition("=")
         if not equals:
-            raise UsageError(f"{show(pair)} is not PARAMETER=VALUE; write C=1.0")
+            raise UsageError(f"{show(pair)} is not PARAMETER=VALUE; write a pair such as C=1.0")
         if name in texts:
             raise UsageError(f"parameter {name!r} has two values, {show(texts[name])} and {show(text)}; leave one out")
         texts[name] = text
@@ -49,9 +49,9 @@ def read_lines(space: Space, place: str, content: bytes) -> list[dict[str, Any]]
     space : Space
         The space of the points.
     place : str
-        Name of the file, for messages.
+        The name of the file, which messages show.
     content : bytes
-        Content of the file, in UTF-8.
+        The content of the file, in UTF-8.
 
     Raises
     ------
@@ -79,15 +79,15 @@ def read_lines(space: Space, place: str, content: bytes) -> list[dict[str, Any]]
             raise UsageError(f"{place}:{number}: {error}") from None
         earlier = lines.setdefault(point_key(point), number)
         if earlier != number:
-            raise UsageError(f"{place}:{number}: the same point as on line {earlier}; leave one out")
+            raise UsageError(f"{place}:{number}: the same point is on line {earlier}; remove one of the lines")
         points.append(point)
     if not points:
-        raise UsageError(f'{place}: no points; write one on each line, such as {{"C": 1.0}}')
+        raise UsageError(f'{place}: no points; write one point on each line, such as {{"C": 1.0}}')
     return points
 
 
 def point_key(point: Mapping[str, Any]) -> str:
-    """Return a text that two points of `Space.normalise` share exactly if they are equal.
+    """Return a text that identifies a point of `Space.normalise`. Equal points, and no others, have equal texts.
 
     Examples
     --------
@@ -103,5 +103,5 @@ def _object(line: str) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise ValueError(f'not JSON ({error}); write one point on each line, such as {{"C": 1.0}}') from None
     if not isinstance(value, dict):
-        raise ValueError(f"{show(value)} is not an object from parameters to values")
+        raise ValueError(f"{show(value)} is not an object with a value for each parameter")
     return value

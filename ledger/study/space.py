@@ -1,4 +1,4 @@
-"""The search space of a study: its dimensions in order, and the points that lie in it."""
+"""The search space of a study, with its dimensions and its points."""
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -12,12 +12,12 @@ from ledger.text import nearest, show
 
 @dataclass(frozen=True)
 class Space:
-    """The dimensions of a search, in the order in which they were given.
+    """The dimensions of a search space, in the order in which they were given.
 
     Parameters
     ----------
     dimensions : tuple of Dimension
-        At least one, with distinct names.
+        At least one dimension. The names must be distinct.
 
     Examples
     --------
@@ -37,14 +37,14 @@ class Space:
 
     @classmethod
     def from_toml(cls, table: Mapping[str, Any], place: str = "[space]") -> "Space":
-        """Read a study file's table, from each parameter's name to its dimension.
+        """Read the [space] table of a study file, which maps each parameter's name to its dimension.
 
         Parameters
         ----------
         table : mapping
-            As in ``{"C": {"type": "real", "low": 1e-3, "high": 1e3, "prior": "log-uniform"}}``.
+            The table, such as ``dict(C=dict(type="real", low=1e-3, high=1e3, prior="log-uniform"))``.
         place : str
-            Where the table stands, for messages.
+            The place of the table, which messages show.
 
         Returns
         -------
@@ -53,7 +53,7 @@ class Space:
         Raises
         ------
         UsageError
-            Something is wrong with it; one line with the place, the value and what is allowed.
+            The table is not valid. The message is one line with the place, the value and what is allowed.
 
         Examples
         --------
@@ -67,14 +67,14 @@ class Space:
 
     @classmethod
     def from_json(cls, objects: Sequence[Mapping[str, Any]], place: str = "space") -> "Space":
-        """Read what `to_json` wrote, also after a round trip through jsonb.
+        """Read the result of `to_json`, even if it was stored as jsonb.
 
         Parameters
         ----------
         objects : sequence of mapping
-            One for each dimension, in order.
+            One table for each dimension, in order.
         place : str
-            Where they stand, for messages.
+            The place of the tables, which messages show.
 
         Returns
         -------
@@ -83,7 +83,7 @@ class Space:
         Raises
         ------
         UsageError
-            As `from_toml`.
+            A table is not valid. The message has the same form as in `from_toml`.
 
         Examples
         --------
@@ -115,7 +115,7 @@ class Space:
         return cls(tuple(dimensions.values()))
 
     def to_json(self) -> list[dict[str, Any]]:
-        """Return the tables of the dimensions, in order, each with `name` and `type`.
+        """Return one table for each dimension, in order. Each table has the keys `name` and `type`.
 
         Examples
         --------
@@ -126,11 +126,11 @@ class Space:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The parameters' names, in order."""
+        """The names of the parameters, in order."""
         return tuple(dimension.name for dimension in self.dimensions)
 
     def size(self) -> int | None:
-        """Return the number of distinct points, or None where a real dimension makes it infinite.
+        """Return the number of distinct points, or None if a real dimension makes the number infinite.
 
         Examples
         --------
@@ -145,17 +145,17 @@ class Space:
         return math.prod(counted) if len(counted) == len(sizes) else None
 
     def point(self, index: int) -> dict[str, Any]:
-        """Return one point of a finite space; the last dimension varies fastest.
+        """Return one point of a finite space. When the index increases, the last dimension changes first.
 
         Parameters
         ----------
         index : int
-            In [0, size()).
+            The index of the point, in [0, size()).
 
         Returns
         -------
         dict
-            From the parameters' names to their values.
+            The value of each parameter, by the parameter's name.
 
         Raises
         ------
@@ -178,17 +178,17 @@ class Space:
         return {name: params[name] for name in self.names}
 
     def normalise(self, params: Mapping[str, Any]) -> dict[str, Any]:
-        """Return a point in the space's order and in exact Python types.
+        """Return a point with its parameters in the order of the space, and with values of exact Python types.
 
         Parameters
         ----------
         params : mapping
-            Values as numpy or JSON give them: a numpy scalar, or an int for a float that was written as 1e16.
+            The values, possibly from numpy or JSON. A value may be a numpy scalar, or an int in place of a float.
 
         Returns
         -------
         dict
-            From the parameters' names to their values.
+            The value of each parameter, by the parameter's name.
 
         Raises
         ------
@@ -203,22 +203,22 @@ class Space:
         return self._point(params, lambda dimension: dimension.normalise)
 
     def parse(self, texts: Mapping[str, str]) -> dict[str, Any]:
-        """Return the point that texts say, as on a command line or in a table.
+        """Return the point that texts represent, for example the texts of a command line or of a table.
 
         Parameters
         ----------
         texts : mapping
-            From the parameters' names to the texts of their values.
+            The text of each parameter's value, by the parameter's name.
 
         Returns
         -------
         dict
-            As of `normalise`.
+            The value of each parameter, by the parameter's name.
 
         Raises
         ------
         UsageError
-            A parameter is missing, unknown or outside its dimension; the line has its value and what is allowed.
+            A parameter is missing, unknown or outside its dimension. The message has the value and what is allowed.
 
         Examples
         --------
@@ -244,7 +244,10 @@ class Space:
         return point
 
     def contains(self, params: Mapping[str, Any]) -> bool:
-        """Return whether `params` is a point of the space, each value in its dimension's type or one equal to it.
+        """Return whether `params` is a point of the space.
+
+        The type of a value may differ from the dimension's type. For example, the float 1.0 may represent the integer
+        1.
 
         Examples
         --------

@@ -1,4 +1,4 @@
-"""The specification of a study: all that defines a search, validated, hashed and compared."""
+"""The specification of a study, which defines the search. The module validates, hashes and compares specifications."""
 
 import hashlib
 import json
@@ -28,7 +28,7 @@ MODES: tuple[Mode, ...] = get_args(Mode)
 BASE_ESTIMATORS: tuple[BaseEstimator, ...] = get_args(BaseEstimator)
 ACQ_FUNCS: tuple[AcquisitionFunction, ...] = get_args(AcquisitionFunction)
 
-# Exports and integer columns are made for this many trials.
+# The exports and the integer columns of the database can hold `LARGEST_BUDGET` trials.
 LARGEST_BUDGET = 1_000_000
 Count = Annotated[int, Field(ge=1, le=LARGEST_BUDGET)]
 Seed = Annotated[int, Field(ge=0, le=2**31 - 1)]
@@ -38,14 +38,14 @@ NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 @dataclass(frozen=True)
 class OneOf:
-    """Constraint of a text to a few choices, in upper or lower case.
+    """A constraint that allows a text to be one of a few choices, in upper or lower case.
 
     Attributes
     ----------
     choices : tuple of str
-        The texts allowed, as a study keeps them.
+        The allowed texts, in the spelling that a study keeps.
     not_usable : mapping of str to str
-        Texts that a user may expect to work, each with the reason why it does not.
+        Texts that a user may expect to be allowed, each with the reason why it is not allowed.
 
     Examples
     --------
@@ -57,7 +57,7 @@ class OneOf:
     not_usable: Mapping[str, str] = field(default_factory=dict)
 
     def match(self, value: str) -> str:
-        """Return the choice that `value` names; a ValueError that lists the choices if it names none."""
+        """Return the choice that `value` names. Raise a ValueError with all choices if `value` names no choice."""
         for choice in self.choices:
             if choice.lower() == value.lower():
                 return choice
@@ -69,35 +69,35 @@ class OneOf:
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         def match(value: Any) -> Any:
-            # the field's own type refuses a value that is no text
+            # The field's own type refuses a value that is not a text.
             return self.match(value) if isinstance(value, str) else value
 
         return core_schema.no_info_before_validator_function(match, handler(source))
 
 
 class Table(BaseModel):
-    """A part of a study: immutable, of exact types, without unknown keys."""
+    """An immutable part of a study, which accepts only known keys and values of exact types."""
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
 
 
 class Data(Table):
-    """A dataset from a file, whose content the ledger keeps.
+    """A dataset from a file. The ledger keeps the content of the file.
 
     Attributes
     ----------
     name : str
-        Name of the file without its folder.
+        The name of the file without its folder.
     sha256 : str
-        SHA-256 of the content, in hex.
+        The SHA-256 hash of the content, in hexadecimal.
     target : str
-        Column that holds the class.
+        The column that holds the class.
     format : str
-        "csv" or "parquet".
+        The format of the file, "csv" or "parquet".
     rows : int
-        Number of rows.
+        The number of rows.
     content : bytes or None
-        The content, of a study that is not recorded yet; not part of the specification.
+        The content of the file. None if the study is recorded. The specification does not include the content.
     """
 
     name: str
@@ -109,45 +109,45 @@ class Data(Table):
 
 
 class ObjectiveSettings(Table):
-    """What is trained and how it is scored; the settings of an objective besides its data.
+    """The settings of an objective without its data. The settings define the model and its score.
 
     Attributes
     ----------
     model : str or None
-        Name of a built-in model; None for a user's function.
+        The name of a built-in model. None for a user's function.
     dataset : str or None
-        Name of a dataset of scikit-learn; None for a file, or for a user's function.
+        The name of a dataset of scikit-learn. None for a file, and for a user's function.
     cv : int or None
-        Folds of a cross-validation; None for one split.
+        The number of folds of a cross-validation. None for a single split.
     metric : str or None
-        Name of a scorer of scikit-learn; None for the accuracy.
+        The name of a scorer of scikit-learn. None for the accuracy.
     function : str or None
-        A user's function, as "package.module:function"; None for a built-in model.
+        A user's function, written as "package.module:function". None for a built-in model.
     """
 
     model: Annotated[str | None, OneOf(MODELS)] = Field(
         default=None, description=f"The model whose hyper-parameters are searched. Default: {MODELS[0]}."
     )
     dataset: Annotated[str | None, OneOf(DATASETS)] = Field(
-        default=None, description=f"The dataset, one of scikit-learn's. Default: {DATASETS[0]}."
+        default=None, description=f"The scikit-learn dataset to train on. Default: {DATASETS[0]}."
     )
     cv: Annotated[int | None, Field(ge=2, le=MOST_FOLDS)] = Field(
         default=None,
-        description="Score by the mean of a cross-validation with this many folds. Default: one split, which scores"
-        " on a fifth of the rows.",
+        description="The number of cross-validation folds. The score is the mean over the folds. By default, the score"
+        " is computed on a fifth of the rows.",
     )
     metric: str | None = Field(
         default=None,
         description="A scorer of scikit-learn for classifiers, such as roc_auc or f1_macro. The loss is 1 - score, or"
         f" -score if the name begins with neg_. Default: {metrics.DEFAULT}.",
     )
-    function: str | None = Field(default=None, description="An objective of your own, as package.module:function.")
+    function: str | None = Field(default=None, description="Your own objective, written as package.module:function.")
 
     @field_validator("metric")
     @classmethod
     def _usable(cls, value: str | None) -> str | None:
         if value is None or value == metrics.DEFAULT:
-            return None  # named or not, it is the same study
+            return None  # A study with the default metric is equal to a study without a metric.
         try:
             metrics.check(value, "", None)
         except UsageError as error:
@@ -166,12 +166,12 @@ class ObjectiveSettings(Table):
 
 
 class Objective(ObjectiveSettings):
-    """A built-in model on a dataset, which has a name or is a file, or a user's function, which has neither.
+    """The objective of a study, which is a built-in model on a dataset, or a user's function without a dataset.
 
     Attributes
     ----------
     data : Data or None
-        The file; None for a named dataset, or for a user's function.
+        The dataset from a file. None for a dataset of scikit-learn, and for a user's function.
     """
 
     data: Data | None = None
@@ -192,23 +192,24 @@ class Objective(ObjectiveSettings):
 
     @property
     def label(self) -> str:
-        """The model's name, or the function's without its module."""
+        """The name of the model, or the name of the function without its module."""
         return self.model or str(self.function).partition(":")[2]
 
 
 class OptimizerSettings(Table):
-    """How points are proposed, in the terms of scikit-optimize.
+    """The settings of the optimizer that proposes points, with the names of scikit-optimize.
 
     Attributes
     ----------
     base_estimator : str
-        The surrogate: "GP", "RF" or "ET".
+        The surrogate, which is "GP", "RF" or "ET".
     acq_func : str
-        The acquisition function: "EI", "LCB", "PI", "MES", "EIps" or "PIps".
+        The acquisition function, which is "EI", "LCB", "PI", "MES", "EIps" or "PIps".
     kappa : float or None
-        Weight of the standard deviation in "LCB", at least 0; None for the optimizer's default.
+        The weight of the standard deviation in "LCB", at least 0. None for the optimizer's default.
     xi : float or None
-        Improvement that "EI" and "PI" require, at least 0, as a share of the range of the losses; None for 0.
+        The smallest improvement that "EI" and "PI" count, at least 0, as a share of the range of the losses. None means
+        0.
     """
 
     base_estimator: Annotated[
@@ -218,16 +219,18 @@ class OptimizerSettings(Table):
             {"GBRT": "skopt 0.10's GBRT raises an error with today's scikit-learn", "dummy": "it fits no model"},
         ),
     ] = Field(
-        default="GP", description="The surrogate: a Gaussian process (GP), a random forest (RF) or extra trees (ET)."
+        default="GP",
+        description="The surrogate, which is a Gaussian process (GP), a random forest (RF) or extra trees (ET).",
     )
     acq_func: Annotated[
         AcquisitionFunction,
         OneOf(
             ACQ_FUNCS,
+            # skopt's PVRS factorises the kernel without noise, which fails in discrete spaces and with equal losses.
             {
-                "gp_hedge": "its gains are a memory that the ledger does not hold",
-                "PVRS": "skopt factorises the kernel without its noise for it, which fails in discrete spaces and on"
-                " equal losses; it does not work with forests, and takes minutes for a point",
+                "gp_hedge": "the ledger does not record the gains that gp_hedge needs",
+                "PVRS": "skopt's PVRS fails in discrete spaces, with equal losses and with forests, and takes minutes"
+                " for each point",
             },
         ),
     ] = Field(default="EI", description="The acquisition function.")
@@ -236,20 +239,20 @@ class OptimizerSettings(Table):
 
 
 class Limits(Table):
-    """When an attempt counts as lost or failed, and a trial as failed.
+    """The limits that decide when an attempt is lost or failed, and when a trial is failed.
 
     Attributes
     ----------
     max_failures : int
-        Failed attempts after which a trial fails, 1 to 1,000.
+        The number of failed attempts after which a trial fails, from 1 to 1,000.
     max_lost : int
-        Lost attempts after which a trial fails, 1 to 100,000.
+        The number of lost attempts after which a trial fails, from 1 to 100,000.
     lease : float
-        Seconds for which a claim is valid without a heartbeat, 0.01 to 86,400.
+        The seconds for which a claim is valid without a heartbeat, from 0.01 to 86,400.
     heartbeat : float
-        Seconds between two heartbeats of a worker, 0.01 to 86,400, and less than `lease`.
+        The seconds between two heartbeats of a worker, from 0.01 to 86,400, and less than `lease`.
     trial_timeout : float or None
-        Seconds of training after which an attempt ends as a failure, 0.01 to 31,536,000; None for no limit.
+        The seconds of training after which an attempt ends as a failure, from 0.01 to 31,536,000. None for no limit.
     """
 
     max_failures: Annotated[int, Field(ge=1, le=1_000)] = 3
@@ -257,7 +260,8 @@ class Limits(Table):
     lease: Seconds = 30.0
     heartbeat: Seconds = 10.0
     trial_timeout: Annotated[float | None, Field(ge=0.01, le=31_536_000, allow_inf_nan=False)] = Field(
-        default=None, description="End an attempt that trains for longer; it counts as a failure. Default: no limit."
+        default=None,
+        description="The training time after which an attempt ends and counts as a failure. Default: no limit.",
     )
 
     @model_validator(mode="after")
@@ -268,17 +272,17 @@ class Limits(Table):
 
 
 class Resolved(Table):
-    """Settings that were derived when the study was made, and do not change afterwards.
+    """Settings that are derived when the study is made, and that never change afterwards.
 
     Attributes
     ----------
     initial_points : int
-        Points that are drawn at random before a surrogate proposes points.
+        The number of points that are drawn at random before a surrogate proposes points.
     threads : int
-        Threads that compute proposals.
+        The number of threads that compute proposals.
     proposer_version : int
-        Version of the rule that proposes points. A ledger with another rule refuses the study, since it could not
-        compute the same points.
+        The version of the rule that proposes points. A ledger with another version of the rule refuses the study,
+        because the two versions propose different points.
     """
 
     initial_points: Count
@@ -287,21 +291,23 @@ class Resolved(Table):
 
 
 class StudySpec(Table):
-    """The specification of one study. Studies of equal specifications and versions propose equal points.
+    """The specification of one study. Studies with equal specifications and versions propose equal points.
 
     Attributes
     ----------
     name : str
-        Unique in a ledger.
+        The name of the study, which is unique in a ledger.
     seed : int
-        Seed of all random numbers, in [0, 2**31).
+        The seed of all random numbers, in [0, 2**31).
     budget : int
-        Number of trials to propose, 1 to 1,000,000; it may grow.
+        The number of trials to propose, from 1 to 1,000,000. The budget may grow.
     batch_size : int
-        Trials that are proposed at once, 1 to 1,000,000; in steady mode, trials that are kept in flight.
+        The number of trials that are proposed at once, from 1 to 1,000,000. In steady mode, the number of trials in
+        flight.
     mode : str
-        "batch": each trial of an iteration ends before the next iteration is proposed. "steady": each trial that ends
-        is replaced at once, so the points depend on the order in which trials end.
+        The mode, "batch" or "steady". In batch mode, every trial of an iteration ends before the next iteration is
+        proposed. In steady mode, a new trial replaces each trial that ends, so the points depend on the order in which
+        trials end.
     objective : Objective
     space : Space
     optimizer : OptimizerSettings
@@ -310,7 +316,7 @@ class StudySpec(Table):
 
     See Also
     --------
-    ledger.study.file.assemble : makes one from a study file and options.
+    ledger.study.file.assemble : Makes a specification from a study file and options.
 
     Examples
     --------
@@ -338,7 +344,7 @@ class StudySpec(Table):
     resolved: Resolved
 
     def asked(self) -> dict[str, Any]:
-        """Return, as JSON, the settings that were asked for, without the name, the budget and `resolved`."""
+        """Return the requested settings as JSON, without the name, the budget and `resolved`."""
         return {
             "seed": self.seed,
             "batch_size": self.batch_size,
@@ -350,7 +356,7 @@ class StudySpec(Table):
         }
 
     def spec(self) -> dict[str, Any]:
-        """Return, as JSON, all that defines the study, without its name and its budget."""
+        """Return the specification as JSON, without the study's name and its budget."""
         return {**self.asked(), "resolved": self.resolved.model_dump()}
 
     @classmethod
@@ -362,7 +368,7 @@ class StudySpec(Table):
         name : str
             The study's name.
         budget : int
-            Number of trials to propose.
+            The number of trials to propose.
         spec : mapping
             The value of `spec()`, which may have been stored as jsonb.
 
@@ -389,13 +395,13 @@ class StudySpec(Table):
         except (KeyError, TypeError, UsageError, ValidationError) as error:
             reason = first_fault(error, str) if isinstance(error, ValidationError) else repr(error)
             raise LedgerError(
-                f"study {name}: this version of the ledger cannot read its spec ({reason});"
-                " use the version that made it, or a newer one"
+                f"study {name}: this version of the ledger cannot read the study's spec ({reason});"
+                " use the version that made the study, or a newer version"
             ) from None
 
     @property
     def spec_hash(self) -> str:
-        """SHA-256, in hex, of the canonical JSON of `asked()`."""
+        """The SHA-256 hash, in hexadecimal, of the canonical JSON of `asked()`."""
         text = json.dumps(self.asked(), sort_keys=True, separators=(",", ":"), allow_nan=False)
         return hashlib.sha256(text.encode()).hexdigest()
 
@@ -403,8 +409,8 @@ class StudySpec(Table):
 def initial_points(budget: int, batch_size: int) -> int:
     """Return the number of points that are drawn at random before a surrogate proposes points.
 
-    It is a quarter of the budget, at least 2 and at most 10, rounded up to whole batches. With skopt's 10, all
-    points of a small study would be random.
+    The number is a quarter of the budget, at least 2 and at most 10, rounded up to whole batches. With skopt's
+    default of 10, all points of a small study would be random.
 
     Examples
     --------
@@ -416,9 +422,9 @@ def initial_points(budget: int, batch_size: int) -> int:
 
 
 def differences(recorded: StudySpec, asked: StudySpec) -> list[str]:
-    """Return the reasons why a recorded study cannot continue with the settings asked for, one line for each.
+    """Return the reasons why a recorded study cannot continue with the requested settings, one line for each reason.
 
-    A larger budget is no difference: it extends the study. What was resolved is not compared.
+    A larger budget extends the study, so it is not a difference. The function does not compare the resolved settings.
 
     Examples
     --------
@@ -443,9 +449,9 @@ def differences(recorded: StudySpec, asked: StudySpec) -> list[str]:
 
 
 def _flat(study: StudySpec) -> dict[str, str]:
-    """Return the settings asked for, as one text for each place, such as ``{"optimizer.acq_func": "EI"}``."""
+    """Return a text for each requested setting, by the setting's place, such as "EI" for "optimizer.acq_func"."""
     asked = study.asked()
-    # the order of the dimensions is part of the study: the draws follow it
+    # The order of the dimensions is part of the study, because random points are drawn in this order.
     order = [dimension["name"] for dimension in asked["space"]]
     asked["space"] = {dimension.pop("name"): dimension for dimension in asked["space"]}
     flat = {"space": ", ".join(order)}

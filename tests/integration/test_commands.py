@@ -52,7 +52,7 @@ def run(monkeypatch, capfd, tmp_path) -> Iterator[Run]:
         (["run", "--model", "tree"], 'unknown "tree"; choose svm, xgb, lgbm'),
         (["run", "--base-estimator", "GBRT"], '"GBRT" cannot be used: '),
         (["run", "--acq-func", "UCB"], 'unknown "UCB"'),
-        (["run", "--acq-func", "gp_hedge"], "its gains are a memory that the ledger does not hold"),
+        (["run", "--acq-func", "gp_hedge"], "the ledger does not record the gains that gp_hedge needs"),
         (["run", "--iterations", "0"], "'--iterations'"),
         (["manager", "--batch-size", "0"], "'--batch-size'"),
         (["run", "--batch-size", "two"], "'two' is not a valid integer"),

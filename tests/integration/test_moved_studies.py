@@ -209,7 +209,7 @@ REFUSED = [
         "disagrees with itself, the study itself: spec_hash 00000000, but its settings give",
     ),
     (_set("study", "spec", "seed", value=8), "disagrees with itself, the study itself: spec_hash"),
-    (_set("study", "spec", "mode", value="odd"), "this version of the ledger cannot read its spec"),
+    (_set("study", "spec", "mode", value="odd"), "this version of the ledger cannot read the study's spec"),
     (_set("study", "name", value="a b"), 'name "a b" must be 1 to 100 letters'),
     # errors that only the database detects
     (

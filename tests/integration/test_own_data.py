@@ -61,8 +61,8 @@ def of(file, target="y"):
             '"roc_auc" is for two classes, and the data have 3; use roc_auc',
         ),
         (["--dataset", "irsi"], 'unknown "irsi"; choose breast_cancer, iris, wine, digits'),
-        (["--data", "good.csv"], "--data or LEDGER_DATA: the target is missing; name the column that holds the"),
-        (["--target", "y"], "--target or LEDGER_TARGET: no file has this column; add --data"),
+        (["--data", "good.csv"], "--data or LEDGER_DATA: the target is missing; add --target with the name"),
+        (["--target", "y"], "--target or LEDGER_TARGET: a target needs a data file; add --data"),
         ([*of("good.csv"), "--dataset", "iris"], "dataset and data exclude each other; leave one out"),
     ],
 )

@@ -306,7 +306,7 @@ def test_the_best_parameters_can_be_pasted():
 def test_a_spec_of_another_version_is_refused():
     ledger = snapshot()
     ledger.study.spec["objective"] = {"model": "of tomorrow"}
-    with pytest.raises(LedgerError, match="this version of the ledger cannot read its spec"):
+    with pytest.raises(LedgerError, match="this version of the ledger cannot read the study's spec"):
         render(ledger)
 
 

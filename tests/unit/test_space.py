@@ -52,7 +52,7 @@ def jsonb(value: Any) -> Any:
         ({"C": {**REAL, "low": math.nan}}, "[space] C: low NaN is not finite"),
         ({"C": {**REAL, "low": True}}, "[space] C: low true is not a number"),
         ({"C": {**REAL, "low": "1"}}, '[space] C: low "1" is not a number'),
-        ({"C": {**REAL, "low": 0, "prior": "log-uniform"}}, "low 0.0 is not positive, which log-uniform needs"),
+        ({"C": {**REAL, "low": 0, "prior": "log-uniform"}}, "low 0.0 is not positive, but log-uniform needs"),
         ({"C": {**REAL, "low": -1e308, "high": 1e308}}, "too far apart"),
         ({"n": {**INTEGER, "low": 1.0}}, "[space] n: low 1.0 is not an integer"),
         ({"n": {**INTEGER, "low": False}}, "[space] n: low false is not an integer"),

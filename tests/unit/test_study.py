@@ -163,11 +163,11 @@ def test_each_model_has_a_space_by_default(model: str) -> None:
         ({"model": "smv"}, '--model or MODEL_CHOICE: unknown "smv"; choose svm, xgb, lgbm'),
         ({"name": "a b"}, '--name or LEDGER_STUDY: name "a b" must be 1 to 100 letters'),
         ({"name": ""}, '--name or LEDGER_STUDY: name "" must be'),
-        ({"name": "-a"}, "with a letter or digit first"),
+        ({"name": "-a"}, "and must begin with a letter or digit"),
         ({"name": "a" * 101}, "must be 1 to 100"),
         ({"name": "a\n"}, 'name "a\\n" must be'),
         ({"acq_func": "UCB"}, '--acq-func or LEDGER_ACQ_FUNC: unknown "UCB"; choose EI, LCB, PI, MES, EIps, PIps'),
-        ({"acq_func": "gp_hedge"}, "its gains are a memory that the ledger does not hold; choose EI, "),
+        ({"acq_func": "gp_hedge"}, "the ledger does not record the gains that gp_hedge needs; choose EI, "),
         ({"acq_func": "PVRS"}, "fails in discrete spaces"),
         ({"base_estimator": "SVR"}, 'unknown "SVR"; choose GP, RF, ET'),
         ({"base_estimator": "gbrt"}, "raises an error with today's scikit-learn; choose GP, RF, ET"),
@@ -200,7 +200,7 @@ def test_a_wrong_option_is_refused_in_one_line_with_its_name(options: dict[str, 
         ("[study]\nname = 3", "study.toml: [study] name: 3 must be a valid string"),
         (
             "[optimizer]\nacq_func = 'gp_hedge'",
-            'study.toml: [optimizer] acq_func: "gp_hedge" cannot be used: its gains',
+            'study.toml: [optimizer] acq_func: "gp_hedge" cannot be used: the ledger does not record',
         ),
         ("[optimizer]\nkappa = -1", "study.toml: [optimizer] kappa: -1 must be greater than or equal to 0"),
         ("[optimizer]\nxi = inf", "study.toml: [optimizer] xi: Infinity must be a finite number"),
@@ -213,7 +213,7 @@ def test_a_wrong_option_is_refused_in_one_line_with_its_name(options: dict[str, 
         ("[objective]\nfunction = 'a:f'\ndataset = 'iris'", "study.toml: [objective]: function and dataset exclude"),
         (
             "[objective]\nfunction = 'a:f'",
-            "study.toml: [space] is missing: an objective of your own has no default space",
+            "study.toml: [space] is missing: your own objective has no default space",
         ),
         ("[limits]\nlease = 5", "study.toml: [limits]: heartbeat 10.0 is not below lease 5.0"),
         ("[limits]\nlease = nan", "study.toml: [limits] lease: NaN must be"),
@@ -355,7 +355,9 @@ def test_a_spec_of_another_version_is_refused_in_one_line(spec: dict[str, Any]) 
     changed = {**whole, **spec} if spec else {}
     if "resolved" in spec:
         changed["resolved"] = {**whole["resolved"], **spec["resolved"]}
-    with pytest.raises(LedgerError, match=r"^study s: this version of the ledger cannot read its spec \(.*version"):
+    with pytest.raises(
+        LedgerError, match=r"^study s: this version of the ledger cannot read the study's spec \(.*version"
+    ):
         StudySpec.from_spec("s", 3, changed)
 
 
