@@ -12,16 +12,17 @@ class Outcome:
     Attributes
     ----------
     kind : str
-        "result"; "failed": the objective raised an exception, returned no finite loss or ended the process; "timeout":
-        the supervisor ended it; "refused": the objective cannot be loaded on this machine.
+        "result", "failed", "timeout" or "refused". An attempt is "failed" if the objective raised an exception,
+        returned no finite loss or ended the process. An attempt is "timeout" if the supervisor ended it at its time
+        limit. An attempt is "refused" if this machine cannot load the objective.
     seconds : float
-        Wall-clock seconds in the trainer.
+        Duration of the attempt in the trainer, in wall-clock seconds.
     loss : float or None
-        Finite for a result, else None.
+        The finite loss of a "result". None for all other kinds.
     metrics : dict or None
-        For a result.
+        The metrics of a "result". None for all other kinds.
     error : str or None
-        For every other kind. Its last line is the summary that lists and log lines show.
+        The error text of all kinds except "result". Lists and log lines show only its last line.
     """
 
     kind: str
@@ -31,5 +32,5 @@ class Outcome:
     error: str | None = None
 
 
-# The trainer process sends this between loading an objective and calling it.
+# The trainer process sends this message after it has loaded an objective, and before it calls the objective.
 LOADED = {"loaded": True}

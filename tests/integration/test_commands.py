@@ -121,7 +121,7 @@ def test_a_bad_study_file_is_one_line_with_its_place(run, tmp_path, text, said):
 def test_a_database_that_is_not_there_or_not_migrated_is_named(run, empty_url, tmp_path):
     assert run("study", "list")[::2] == (
         1,
-        f"ledger: no ledger exists in {tmp_path / 'home'}: `ledger run` makes one, or name a server with"
+        f"ledger: no ledger exists in {tmp_path / 'home'}: create a ledger with `ledger run`, or name a server with"
         " --database-url\n",
     )
     code, _, error = run("db", "check", "--database-url", "postgresql://me:secret@127.0.0.1:1/x")
