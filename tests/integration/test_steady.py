@@ -162,7 +162,7 @@ def test_a_retry_in_steady_mode_joins_the_flight_and_the_budget_stays(connection
 def test_a_steady_study_without_a_complete_trial_fails(connection, url, study):
     row = manage(url, study, Fleet(connection, fails=lambda _trial: True))
     assert row.state == "failed"
-    assert row.reason == "none of 12 trials completed, the last (trial 11) with: ValueError: no"
+    assert row.reason == "none of 12 trials completed; the error of the last trial, 11, is: ValueError: no"
     verified(url)
     with engine(url).connect() as own:
         studies.resume(own, row.id)
