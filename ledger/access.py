@@ -20,7 +20,7 @@ from ledger.settings import Settings
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-# Time limit in seconds for one statement of a migration, because a statement may rewrite a whole table.
+# Time limit in seconds for one statement of a migration. The limit is long, because a statement may rewrite a table.
 MIGRATION_SECONDS = 3600.0
 
 
@@ -88,7 +88,7 @@ def connected(settings: Settings, *, create: bool = False, writes: bool = False)
     Raises
     ------
     LedgerError
-        The schema of the database does not have the version of this program, or does not exist.
+        The database has no ledger schema, or the schema's version is not the version of this program.
     NotPermitted
         The role lacks the privilege for an operation in the ``with`` block.
     """
@@ -100,7 +100,7 @@ def connected(settings: Settings, *, create: bool = False, writes: bool = False)
 def opened(url: str, settings: Settings, *, writes: bool = False) -> "Iterator[Connection]":
     """Yield a connection to the ledger at `url`.
 
-    The parameter `writes` and the LedgerError are those of `connected`.
+    The function `connected` describes the parameter `writes` and the errors.
     """
     from ledger.database import migration
 

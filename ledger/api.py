@@ -1,4 +1,4 @@
-"""The Python API. Scripts and notebooks use it in place of the commands `ledger run` and `ledger study show`."""
+"""The Python API, which replaces the commands `ledger run` and `ledger study show` in scripts and notebooks."""
 
 import json
 import logging
@@ -61,9 +61,9 @@ class Study:
     seed : int, optional
         The seed of proposals and of trials, in [0, 2**31). The default is 42.
     mode : {"batch", "steady"}, optional
-        In the default mode "batch", an iteration begins when all trials of the previous iteration have ended. The
-        proposals then do not depend on the workers. In the mode "steady", each trial is replaced as soon as it ends, so
-        no worker waits.
+        In the default mode "batch", an iteration begins when all trials of the previous iteration have ended. In
+        batch mode, the proposals do not depend on the workers. In the mode "steady", each trial is replaced as soon as
+        it ends, so no worker waits.
     optimizer : OptimizerOptions, optional
         Options of the optimizer, such as ``{"base_estimator": "RF"}``. The default is a Gaussian process with the
         expected improvement.
@@ -165,10 +165,10 @@ class Study:
         """Run the search to its end on this machine and return its result.
 
         The method starts the workers as processes. The calling thread manages the study until its budget is used. The
-        method continues a study that has begun before. It returns a complete study at once. The method prints nothing.
-        This process and the workers send their log records to loggers below ``ledger``. To show the log records, call
-        ``logging.basicConfig(level=logging.INFO)``. After Ctrl-C the workers finish the trials in training. Another
-        call of `run` then continues the study.
+        method continues a study that has begun before. For a complete study, the method returns the result at once. The
+        method prints nothing. This process and the workers send their log records to loggers below ``ledger``. To show
+        the log records, call ``logging.basicConfig(level=logging.INFO)``. After Ctrl-C the workers finish the trials in
+        training. Another call of `run` then continues the study.
 
         Parameters
         ----------
@@ -186,8 +186,8 @@ class Study:
             `workers` is less than 1, or the function cannot be pickled for the workers.
         LedgerError
             The study failed or was cancelled, another manager runs the study, or a study of this name has other
-            settings. Other causes are an unavailable database, and a module that calls this method during its import by
-            a worker.
+            settings. Other causes are an unavailable database, and a call of `run` while a worker imports the
+            objective's module.
 
         Examples
         --------
@@ -227,8 +227,8 @@ class Study:
     def _environment(self) -> Iterator[dict[str, str]]:
         """Yield the environment variables that let the workers load the function.
 
-        The variables name the search path of this process's modules. If no module contains the function, they also name
-        a file with the pickled function.
+        The variables contain the search path of this process's modules. If no module contains the function, the
+        variables also name a file with the pickled function.
         """
         path = [os.path.abspath(folder) for folder in sys.path]  # noqa: PTH100 (as it is, links and all)
         environment = {"PYTHONPATH": os.pathsep.join(dict.fromkeys(path))}
@@ -275,7 +275,7 @@ class _Logged(search.Listener):
 def _parsed(line: str) -> tuple[int, str]:
     """Return the level and the message of one line of a worker's output.
 
-    A line that is not a JSON log record was printed by an objective, or is a worker's error message.
+    Any line that is not a JSON log record is the output of an objective or the error message of a worker.
     """
     try:
         record = json.loads(line)
@@ -378,7 +378,7 @@ class StudyResult:
 
     @property
     def best_trial(self) -> Trial:
-        """The complete trial with the smallest loss. Among trials of equal loss, the smallest number decides.
+        """The complete trial with the smallest loss. Among equal losses, the trial with the smallest number is best.
 
         Raises
         ------
@@ -444,7 +444,7 @@ class StudyResult:
         Raises
         ------
         LedgerError
-            The package pandas is not installed. ``pip install 'trial-ledger[pandas]'`` installs it.
+            The package pandas is not installed. ``pip install 'trial-ledger[pandas]'`` installs pandas.
 
         Examples
         --------
@@ -522,7 +522,7 @@ def load_study(name: str, database: str | None = None) -> StudyResult:
                 for field in Trial.__dataclass_fields__
                 if field not in ("params", "metrics")
             },
-            # The space defines the order of the parameters, because PostgreSQL's jsonb does not keep their order.
+            # The space defines the order of the parameters, because PostgreSQL's jsonb does not keep the order of keys.
             params={name: trial.params[name] for name in names if name in trial.params},
             metrics=trial.metrics or {},
         )

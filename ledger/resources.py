@@ -1,7 +1,7 @@
 """Locations of the SQL files and of the Alembic files.
 
-A source checkout contains them in the folders `sql` and `alembic`, beside the package. A wheel contains these folders
-inside the package, as `_sql` and `_alembic`.
+In a source checkout, the folders `sql` and `alembic` are next to the package. In a wheel, the folders `_sql` and
+`_alembic` are inside the package.
 """
 
 from pathlib import Path

@@ -72,7 +72,7 @@ def run(
     wait: bool = False,
     listener: Listener | None = None,
 ) -> StudyRow:
-    """Register a study, or continue the recorded study of the same name and settings, and manage it to its end.
+    """Register a study and manage it to its end. A study that is already recorded with the same settings continues.
 
     Parameters
     ----------
@@ -84,7 +84,7 @@ def run(
     Returns
     -------
     StudyRow
-        The study after its end. Its state is complete, failed or cancelled.
+        The study in its final state, which is complete, failed or cancelled.
 
     Raises
     ------
@@ -113,21 +113,21 @@ def resume(
     Parameters
     ----------
     iterations, trials : int, optional
-        The new budget, as a number of iterations or as a number of trials. An iteration counts as many trials as the
-        study's batch size. The new budget must not be smaller than the recorded budget.
+        The new budget, as a number of iterations or as a number of trials. The number of iterations is multiplied by
+        the study's batch size. The new budget must not be smaller than the recorded budget.
 
     Returns
     -------
     StudyRow
-        The study after its end. Its state is complete, failed or cancelled.
+        The study in its final state, which is complete, failed or cancelled.
 
     Raises
     ------
     UsageError
         The caller gives both `iterations` and `trials`.
     LedgerError
-        The study does not exist or was cancelled, or the new budget is smaller than the recorded budget. The causes
-        that `run` names apply, too.
+        The study does not exist or was cancelled, or the new budget is smaller than the recorded budget. The function
+        `run` lists further causes.
     """
     if iterations is not None and trials is not None:
         raise UsageError("iterations and trials exclude each other; leave one out")

@@ -1,4 +1,4 @@
-"""Seeds that are derived from the study's seed and the name of their purpose only."""
+"""Derivation of seeds. A derived seed depends only on the study's seed and the name of its purpose."""
 
 import hashlib
 

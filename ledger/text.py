@@ -31,7 +31,7 @@ def one_line(text: str, longest: int = 200) -> str:
 
 
 def last_line(text: str | None) -> str:
-    """Return the last line of an error's text. This line summarises the error."""
+    """Return the last line of an error's text, which summarises the error."""
     lines = (text or "").strip().splitlines()
     return one_line(lines[-1]) if lines else "no reason was given"
 
@@ -46,7 +46,7 @@ def show(value: Any) -> str:
 
 
 def nearest(word: Any, known: Iterable[str]) -> str:
-    """Return the end of a message about an unknown word. The text suggests the nearest known word, or lists them all.
+    """Return the end of a message about an unknown word. The text suggests the nearest known word or lists all words.
 
     Examples
     --------

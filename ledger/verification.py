@@ -43,8 +43,8 @@ def verify(ledger: Snapshot) -> Verified:
     Raises
     ------
     LedgerError
-        The records contain a difference, or this version cannot read the study's spec. The message names the first
-        difference and its place.
+        The records contradict each other, a recomputed proposal differs, or this version cannot read the study's spec.
+        The message names the first difference and its place.
     """
     study = StudySpec.from_spec(ledger.study.name, ledger.study.budget, ledger.study.spec)
     proposals = list(_proposals(ledger))
@@ -61,7 +61,7 @@ def verify(ledger: Snapshot) -> Verified:
 
 
 def disagreements(ledger: Snapshot, study: StudySpec) -> Iterator[str]:
-    """Yield each contradiction between a ledger's records, with its place. Proposals are not recomputed."""
+    """Yield each contradiction between a ledger's records, with its place. The function recomputes no proposals."""
     # The checks of `_facts` rely on correct numbers.
     yield from chain(_numbers(ledger), _facts(ledger, study))
 
@@ -79,12 +79,12 @@ def _numbers(ledger: Snapshot) -> Iterator[str]:
     for before, trial in pairwise(ledger.trials):
         if trial.iteration < before.iteration:
             yield (
-                f"trial {trial.number}: it belongs to iteration {trial.iteration}, but trial {before.number} before it"
-                f" belongs to iteration {before.iteration}"
+                f"trial {trial.number}: the trial belongs to iteration {trial.iteration}, but the earlier trial"
+                f" {before.number} belongs to iteration {before.iteration}"
             )
     for trial in ledger.trials:
         if trial.iteration >= len(ledger.iterations):
-            yield f"trial {trial.number}: it belongs to iteration {trial.iteration}, which does not exist"
+            yield f"trial {trial.number}: the trial belongs to iteration {trial.iteration}, which does not exist"
     for number, attempts in groupby(ledger.attempts, key=lambda attempt: attempt.trial):
         if number >= len(ledger.trials):
             yield f"trial {number}: the trial does not exist, but an attempt refers to it"
@@ -156,8 +156,8 @@ def _counts(trial: TrialRow, attempts: Sequence[AttemptRow]) -> Iterator[str]:
     failed = outcomes.count("failed") + outcomes.count("timeout")
     if trial.failures != failed:
         yield f"the trial counts {trial.failures} failures, but {failed} attempts failed or exceeded the time limit"
-    # The count may be larger than the number of lost attempts. The worker of a lost attempt can still report another
-    # outcome, and a revived attempt can be lost again. The count excludes the attempt that a cancellation ended.
+    # A trial may count more losses than it has lost attempts. The worker of a lost attempt can still report another
+    # outcome, and a revived attempt can be lost again. A trial does not count the attempt that a cancellation ended.
     lost = outcomes.count("lost") - (trial.state == "cancelled" and outcomes[-1:] == ["lost"])
     if trial.lost < lost:
         yield f"the trial counts {trial.lost} lost attempts, but {lost} attempts were lost"
@@ -180,7 +180,7 @@ def _result(trial: TrialRow, attempts: Sequence[AttemptRow]) -> Iterator[str]:
     if trial.source == "imported":
         if trial.state != "complete":
             yield f"the trial was imported, but its state is {trial.state}"
-        # The loss of an imported trial was measured elsewhere. `_counts` compares the number of attempts.
+        # The loss of an imported trial was measured outside this ledger, so the trial must have no attempts.
         if trial.attempts:
             yield f"the trial was imported, but has {trial.attempts} attempts"
         return
@@ -218,7 +218,7 @@ def _iteration(iteration: IterationRow, trials: Sequence[TrialRow], *, may_wait:
         yield f"the size is {iteration.size}, but the iteration has {len(trials)} trials"
     rounds = max((trial.round for trial in trials), default=iteration.round)
     if rounds != iteration.round:
-        yield f"the round is {iteration.round}, but the last round of its trials is {rounds}"
+        yield f"the round is {iteration.round}, but the last round of the trials is {rounds}"
     if iteration.surrogate is not None and all(trial.source != "proposed" for trial in trials):
         yield "the iteration has a surrogate, but no proposed trials"
     losses = [trial.loss for trial in trials if trial.loss is not None]
@@ -239,7 +239,8 @@ def _iteration(iteration: IterationRow, trials: Sequence[TrialRow], *, may_wait:
 
 def _study(ledger: Snapshot, study: StudySpec) -> Iterator[str]:
     row = ledger.study
-    # A newer version of this program may have more settings. An old hash does not include their default values.
+    # The hash is compared only if the recorded settings are complete. A newer version of this program may have further
+    # settings, and an old hash does not include the default values of these settings.
     if study.spec() == row.spec and study.spec_hash != row.spec_hash:
         yield f"spec_hash is {row.spec_hash[:8]}, but the settings give {study.spec_hash[:8]}"
     if row.has_ended != (row.finished_at is not None):
@@ -279,8 +280,8 @@ def _ends(ledger: Snapshot, study: StudySpec, trials: Sequence[Sequence[TrialRow
 def _seen(ledger: Snapshot) -> Iterator[str]:
     """Yield the contradictions in the records of a study in steady mode.
 
-    Each iteration of such a study records the trials that had ended before it. The check compares these records and
-    the study's state with the trials.
+    In steady mode, each iteration records the trials that had ended before the iteration. The check compares these
+    records and the study's state with the trials.
     """
     row = ledger.study
     seen: set[int] = set()
@@ -301,7 +302,7 @@ def _seen(ledger: Snapshot) -> Iterator[str]:
     completed = [trial.number for trial in ledger.trials if trial.state == "complete" and trial.source != "imported"]
     if row.state == "failed" and completed:
         yield f"the state is failed, but trial {completed[0]} is complete"
-    # Failed trials do not count, because the manager may have replaced them by other trials.
+    # Failed trials do not count against the budget, because the manager may have replaced them by other trials.
     spent = sum(trial.source == "proposed" and trial.state != "failed" for trial in ledger.trials)
     if spent > row.budget:
         yield f"the budget is {row.budget} trials, but the study has {spent} proposed trials that did not fail"
@@ -311,9 +312,9 @@ def _seen(ledger: Snapshot) -> Iterator[str]:
 class _Proposal:
     """The ledger's record of the proposal of one round.
 
-    The attribute `before` is the surrogate of the last earlier iteration that has one. In steady mode, `seen` lists the
-    trials that had ended before the proposal. `elsewhere` describes the differences between the recorded environment
-    and the environment of this process. It is None if there are no differences.
+    The attribute `before` is the last surrogate that an earlier iteration has recorded. In steady mode, `seen` lists
+    the trials that had ended before the proposal. `elsewhere` describes the differences between the recorded
+    environment and the environment of this process. `elsewhere` is None if both environments are equal.
     """
 
     place: str
@@ -329,8 +330,8 @@ def _proposals(ledger: Snapshot) -> Iterator[_Proposal]:
     here = environment()
     proposed = [trial for trial in ledger.trials if trial.source == "proposed"]
     rounds = {key: list(trials) for key, trials in groupby(proposed, key=lambda trial: (trial.iteration, trial.round))}
-    # The ledger records the environment only for the last round of an iteration. An earlier round is comparable if the
-    # environments recorded before and after it are both that of this process.
+    # The ledger records the environment only for the last round of an iteration. An earlier round is comparable if this
+    # process has the same environment as the previous record and the next record.
     before: Mapping[str, Any] = ledger.study.versions
     surrogate = None
     seen: list[int] = []
@@ -341,7 +342,7 @@ def _proposals(ledger: Snapshot) -> Iterator[_Proposal]:
                 is_last = number == iteration.round
                 elsewhere = _unlike(iteration.environment, here)
                 if elsewhere is None and not is_last and (unlike := _unlike(before, here)) is not None:
-                    elsewhere = f"no environment is recorded for this round, and the one recorded before it: {unlike}"
+                    elsewhere = f"the environment of this round is not recorded, and the previous one differs: {unlike}"
                 place = f"iteration {iteration.number}" + (f", round {number}" if iteration.round else "")
                 order = None if iteration.seen is None else tuple(seen)
                 yield _Proposal(place, iteration, number, trials, surrogate, order, elsewhere)
@@ -359,18 +360,18 @@ def _recomputed(ledger: Snapshot, study: StudySpec, proposals: Sequence[_Proposa
         computed = propose(study, number, round, len(proposal.trials), given)
         if len(computed.points) != len(proposal.trials):
             yield (
-                f"{proposal.place}: {len(proposal.trials)} points are recorded, but {len(computed.points)} follow"
-                " from the seed and the trials before it"
+                f"{proposal.place}: {len(proposal.trials)} points are recorded, but the seed and the earlier trials"
+                f" give {len(computed.points)} points"
             )
         for trial, point in zip(proposal.trials, computed.points, strict=False):
             for name in dict.fromkeys([*point, *trial.params]):
                 recorded, follows = trial.params.get(name), point.get(name)
                 if recorded != follows:
                     yield (
-                        f"trial {trial.number} ({proposal.place}): {name} {show(recorded)} is recorded, but"
-                        f" {show(follows)} follows from the seed and the trials before it"
+                        f"trial {trial.number} ({proposal.place}): {name} {show(recorded)} is recorded, but the seed"
+                        f" and the earlier trials give {show(follows)}"
                     )
-        # The ledger records only the surrogate of an iteration's last round.
+        # For each iteration, the ledger records only the surrogate of the last round.
         if round == proposal.iteration.round:
             yield from _surrogate(proposal.place, proposal.iteration.surrogate or {}, computed.surrogate or {})
 
@@ -379,13 +380,13 @@ def _surrogate(place: str, recorded: Mapping[str, Any], computed: Mapping[str, A
     for name in dict.fromkeys([*computed, *recorded]):
         if recorded.get(name) != computed.get(name):
             yield (
-                f"{place}: the surrogate's {name} {show(recorded.get(name))} is recorded, but"
-                f" {show(computed.get(name))} follows from the seed and the trials before it"
+                f"{place}: the surrogate's {name} {show(recorded.get(name))} is recorded, but the seed and the earlier"
+                f" trials give {show(computed.get(name))}"
             )
 
 
 def _unlike(recorded: Mapping[str, Any], here: Mapping[str, Any]) -> str | None:
-    """Return the differences between an environment and that of this process, or None if they are equal."""
+    """Return the differences between a recorded environment and this process's environment, or None if equal."""
     differences = [
         f"{name} {_plain(recorded.get(name))} recorded, {_plain(here.get(name))} here"
         for name in dict.fromkeys([*here, *recorded])

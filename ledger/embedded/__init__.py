@@ -4,15 +4,15 @@ The server's home folder contains the data (``data``), the socket (``run``) and 
 the server is a process inside the context manager `running`. The first user starts the server, and the last user stops
 it.
 
-Three lock files show which users and server processes exist. The processes lock these files with ``flock``, because
+Three lock files show whether users and server processes exist. The processes lock these files with ``flock``, because
 the kernel releases such a lock when a process ends.
 
-- A user holds a shared lock on ``users.lock`` while it uses the server. If a user gets the exclusive lock on
-  ``users.lock``, it is the last user.
+- A user holds a shared lock on ``users.lock`` while it uses the server. A user that gets the exclusive lock on
+  ``users.lock`` is the last user.
 - A process holds the exclusive lock on ``server.lock`` while it starts or stops the server, and while it becomes a
   user.
 - Every process of the server inherits a shared lock on ``processes.lock``. If a process gets the exclusive lock on
-  ``processes.lock``, no server process is left. A file with process ids cannot show this, because the kernel reuses
+  ``processes.lock``, no server process is left. A file with process ids is not reliable, because the kernel reuses
   process ids.
 
 The server is not a child process of any user, and runs in its own session. Therefore the end of a user does not end the

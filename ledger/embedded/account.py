@@ -33,8 +33,9 @@ def server_account(home: Path) -> tuple[int, int] | None:
         if data.st_uid != 0:
             return data.st_uid, data.st_gid
     # The server has its own system user. Processes of an existing system user, such as postgres, could otherwise enter
-    # the socket's folder. The lock prevents two processes from creating the system user at the same time, because
-    # useradd checks the name before it locks the file. The second useradd would replace the entry of the first.
+    # the socket's folder. The lock allows only one process at a time to create the system user. The lock is needed,
+    # because useradd checks the name before it locks the file. Without the lock, a second useradd could replace the
+    # entry of the first useradd.
     with Path("/etc/passwd").open() as accounts:
         fcntl.flock(accounts, fcntl.LOCK_EX)
         account = _system_user()
@@ -49,7 +50,9 @@ def server_account(home: Path) -> tuple[int, int] | None:
 
 
 def run_as(account: tuple[int, int] | None) -> list[str]:
-    """Return the beginning of a command line that runs a command as `account`. The list is empty for None.
+    """Return the beginning of a command line that runs a command as `account`.
+
+    The list is empty if `account` is None.
 
     Raises
     ------

@@ -74,7 +74,7 @@ def make_private(folder: Path, owner: tuple[int, int] | None) -> Path:
     folder : Path
         The folder to create.
     owner : (int, int) or None
-        Ids of the user and group that own the folder. None stands for those of this process.
+        Ids of the user and group that own the folder. None stands for the user and group of this process.
 
     Raises
     ------

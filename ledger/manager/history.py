@@ -38,7 +38,8 @@ class History:
     seen : list of int
         The ended trials that no iteration has recorded yet, in the order of their ends.
     counted, counted_ended, counted_failed : int
-        Number of trials that count against the budget, how many of them have ended, and how many have failed.
+        Number of trials that count against the budget, number of ended trials among them, and number of failed trials
+        among them.
     best_loss : float or None
         The smallest loss of all trials.
     is_proven : bool
@@ -70,7 +71,7 @@ class History:
         return max(self.rounds, default=-1) + 1
 
     def surrogate_before(self, iteration: int) -> Mapping[str, Any] | None:
-        """Return the surrogate of the last earlier iteration that has one."""
+        """Return the last surrogate that was recorded with an earlier iteration."""
         return next((self._surrogates[number] for number in reversed(self._surrogates) if number < iteration), None)
 
     def of(self, iteration: int) -> list[TrialRow]:
@@ -85,7 +86,7 @@ class History:
         return chosen[::-1]
 
     def poll(self) -> bool:
-        """Read the trials that have ended or were added after the last poll. Return True if there were any."""
+        """Read the trials that have ended or were added after the last poll. Return True if such trials exist."""
         rows = managing.news(self._connection, self._study_id, self.open, len(self.trials))
         if any(row.iteration not in self.rounds for row in rows):
             # A command may have added an iteration. An iteration of imported trials has its results from the start.

@@ -1,4 +1,4 @@
-"""Reaping of trials. The manager takes a trial back when it has watched the trial's lease expire."""
+"""Reaping of trials. The manager takes a trial back from its worker after the trial's lease has expired."""
 
 import logging
 import time
@@ -14,17 +14,18 @@ from ledger.logs import log_event
 _log = logging.getLogger("ledger.manager")
 
 LOOK_SECONDS = 1.0
-# Shortest interruption of the contact to the database, in seconds. Between two looks at the leases, the manager polls
-# the database. These round trips may take longer than half of a short lease.
+# The contact to the database is interrupted only if the time between two looks at the leases exceeds this number of
+# seconds. Half of a short lease would be too short, because a poll of the manager may take longer.
 CONTACT_SECONDS = 2.0
 
 
 class LeaseWatch:
     """Decides which leases have expired.
 
-    A lease expires if no heartbeat changes it during a whole lease of uninterrupted contact to the database. Therefore
-    no lease expires during an outage of the database. A worker keeps its claim if it sends a heartbeat in time after
-    the outage. The time comes from this process, because the database's clock may jump.
+    A lease has expired if the manager has seen no heartbeat for the length of one lease. During this time, the manager
+    must have had uninterrupted contact to the database. Therefore no lease expires during an outage of the database. A
+    worker keeps its claim if it sends a heartbeat in time after the outage. The clock of this process measures the
+    time, because the database's clock may jump.
 
     Parameters
     ----------
@@ -63,9 +64,9 @@ class Reaper:
     Parameters
     ----------
     connection : Connection
-        The manager's connection. A new connection needs a new reaper, because it interrupts the contact.
+        The manager's connection. Each connection needs its own reaper, because a new connection interrupts the contact.
     held : Held
-        The study and the manager's claim of it.
+        The study's id and the manager's claim.
     name : str
         Name of the study.
     lease : float
@@ -75,7 +76,7 @@ class Reaper:
     def __init__(self, connection: Connection, held: Held, name: str, lease: float) -> None:
         self._connection, self._held, self._name = connection, held, name
         self._watch = LeaseWatch(lease)
-        # Several looks must fit into half a lease, because a longer pause interrupts the contact.
+        # The pause allows several looks within half a lease. A longer pause could interrupt the contact.
         self._pause = min(LOOK_SECONDS, lease / 8)
         self._looked = 0.0
 

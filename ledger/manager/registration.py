@@ -1,4 +1,4 @@
-"""Registration of a study. A study that the ledger already contains with the same settings may get a larger budget."""
+"""Registration of a study. If the study is already recorded, the registration can extend its budget."""
 
 import logging
 
@@ -26,7 +26,7 @@ def record(connection: Connection, study: StudySpec) -> StudyRow | None:
 
 
 def register(connection: Connection, study: StudySpec) -> StudyRow:
-    """Record the study, or extend the budget of the recorded study of the same name and settings.
+    """Record the study. If the study is already recorded with the same settings, extend its budget.
 
     Raises
     ------

@@ -9,7 +9,7 @@ from ledger.text import last_line
 class SteadyPolicy:
     """Proposes a new trial for each trial that has ended.
 
-    Each proposal is an iteration. The first iteration proposes one trial for each place in flight. A later iteration
+    Each proposal is an iteration. The first iteration proposes all trials that should be in flight. A later iteration
     replaces the trials that have ended after the previous proposal. The ledger records these trials in the order of
     their ends, because the proposed points depend on this order. Trials in flight get the constant liar's value.
 
@@ -42,7 +42,7 @@ class SteadyPolicy:
         return sorted(history.untold - {history.trials[number].iteration for number in history.open})
 
     def next(self, budget: int) -> Request | End | None:
-        """Return a request for the trials that are missing in flight, or the end of the study.
+        """Return a request for as many trials as are missing in flight, or the end of the study.
 
         Return None while the manager must wait for trials.
         """

@@ -65,5 +65,5 @@ def _with_imputer(estimator: Any) -> Any:
     from sklearn.impute import SimpleImputer
     from sklearn.pipeline import make_pipeline
 
-    # The option keep_empty_features is needed, because all rows of a fold may lack the values of a column.
+    # The option keep_empty_features is needed, because a column may have no values in the training rows of a fold.
     return make_pipeline(SimpleImputer(strategy="median", keep_empty_features=True), estimator)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Context:
-    """Description of the trial that an objective evaluates. An objective may take it as its second argument.
+    """Description of the trial that an objective evaluates. An objective may take a context as its second argument.
 
     Attributes
     ----------

@@ -23,8 +23,8 @@ def _load_bundled(name: str) -> Any:
     return getattr(datasets, f"load_{name}")(return_X_y=True)
 
 
-# Function that loads a dataset, by the dataset's name. The function returns the features and the class of each row. The
-# features are a float array of shape (rows, features). Each class is an int in [0, number of classes).
+# Functions that load the datasets, by the names of the datasets. Each function returns the features and the classes of
+# all rows. The features are a float array of shape (rows, features). Each class is an int in [0, number of classes).
 LOADERS: dict[str, Callable[[], Any]] = {
     name: partial(_load_bundled, name) for name in ("breast_cancer", "iris", "wine", "digits")
 }
@@ -45,7 +45,7 @@ def splits(dataset: str | Table, seed: int, folds: int | None) -> "Iterator[Spli
     seed : int
         Seed in [0, 2**31). Equal seeds give equal splits.
     folds : int or None
-        Number of folds, from 2 to the number of rows of the smallest class. None selects the single split of `split`.
+        Number of folds, from 2 to the number of rows of the smallest class. None means one split without folds.
 
     Yields
     ------

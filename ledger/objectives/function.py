@@ -25,16 +25,16 @@ def load_function(reference: str, allowed: Collection[str]) -> Callable[[dict[st
     ----------
     reference : str
         "package.module:function" for a function in a module, or "__main__:function" for a pickled function. The named
-        function takes the parameters as a dict. It also gets the context if it has a parameter named ``context`` or a
-        second positional parameter.
+        function takes the parameters as a dict. The named function also gets the context if it has a parameter
+        ``context`` or a second positional parameter.
     allowed : collection of str
-        Names of the packages and modules that may run. A name includes all modules below it.
+        Names of the packages and modules whose code may run. The name of a package includes all its modules.
 
     Raises
     ------
     LedgerError
-        The reference does not have this form, or its module is not allowed or cannot be imported. Other causes are a
-        missing function, and a function that cannot be called with a dict. The message is one line.
+        The reference is invalid, or its module is not allowed or cannot be imported. Other causes are a missing
+        function, and a function that cannot be called with a dict. The message is one line.
     """
     check_reference(reference)
     module_name, _, name = reference.partition(":")
@@ -50,12 +50,12 @@ def load_function(reference: str, allowed: Collection[str]) -> Callable[[dict[st
             "folder on PYTHONPATH"
         ) from error
     if not hasattr(module, name):
-        raise LedgerError(f"objective {reference!r}: module {module_name!r} has no {name!r}; define it there")
+        raise LedgerError(f"objective {reference!r}: module {module_name!r} has no {name!r}; define the function there")
     function = getattr(module, name)
     if not callable(function):
         raise LedgerError(f"objective {reference!r} is of type {type(function).__name__}; a function is needed")
-    # A module of an allowed package may import functions of other packages, such as subprocess.run. These functions are
-    # not allowed, although the module contains their names.
+    # A module of an allowed package may import functions of other packages, such as subprocess.run. The objective must
+    # not be one of these imported functions.
     if inspect.isroutine(function) or inspect.isclass(function):
         _check_allowed(reference, function.__module__ or "builtins", allowed)
     return _with_context(reference, function)
@@ -81,8 +81,8 @@ def _with_context(reference: str, function: Callable[..., Any]) -> Callable[[dic
     )
     is_second = bool(others) and others[0].kind in (others[0].POSITIONAL_ONLY, others[0].POSITIONAL_OR_KEYWORD)
     try:
-        # If both ways are possible, the context is a positional argument. The reason is that a decorator may show the
-        # function's signature but pass only *args to the function.
+        # The context is passed by position if possible. A decorator may show the signature of the function, but pass
+        # only positional arguments to the function.
         if is_second and (others[0].name == "context" or not is_named):
             signature.bind({}, None)
             return lambda params, context: function(params, context)

@@ -11,8 +11,8 @@ def estimator(params: Mapping[str, Any], seed: int, threads: int) -> Any:
     settings = dict(params)
     goss = "goss" in (settings.get("data_sample_strategy"), settings.get("boosting_type"))
     if "subsample" in settings and not goss:
-        # LightGBM ignores subsample if subsample_freq is 0, which is the default. The losses would then not depend on
-        # subsample. GOSS has its own sampling, and LightGBM refuses to combine GOSS with subsample.
+        # LightGBM ignores subsample if subsample_freq is 0, which is the default. In that case, the losses would not
+        # depend on subsample. GOSS has its own sampling, and LightGBM refuses to combine GOSS with subsample.
         settings.setdefault("subsample_freq", 1)
     return LGBMClassifier(
         **settings,

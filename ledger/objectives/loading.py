@@ -26,10 +26,11 @@ def load(
     Parameters
     ----------
     objective : mapping
-        The entry ``"function"`` names a user's function as ``"package.module:function"``. The entry ``"model"`` names a
-        built-in model instead. The optional entry ``"dataset"`` of a model is ``"breast_cancer"`` by default. A dataset
-        from a file has the entry ``"data"`` instead, with the keys ``"name"``, ``"sha256"``, ``"target"``,
-        ``"format"`` and ``"rows"``. The entries ``"cv"`` and ``"metric"`` of a model are optional, too.
+        The mapping names either a user's function or a built-in model. The entry ``"function"`` has the form
+        ``"package.module:function"``. The entry ``"model"`` is the name of a built-in model. The optional entry
+        ``"dataset"`` names a dataset for the model, and is ``"breast_cancer"`` by default. If the dataset comes from a
+        file, the entry ``"data"`` replaces ``"dataset"``. The entry ``"data"`` has the keys ``"name"``, ``"sha256"``,
+        ``"target"``, ``"format"`` and ``"rows"``. A model may also have the entries ``"cv"`` and ``"metric"``.
     allowed : collection of str
         Packages whose functions this worker may run. A built-in model needs no permission.
     threads : int
@@ -41,7 +42,7 @@ def load(
     -------
     callable
         Function that takes a trial's parameters and context, and returns a `Result`. The function raises an
-        ObjectiveError if the objective returns no valid result. It does not catch exceptions of the objective.
+        ObjectiveError if the objective returns no valid result. The function does not catch the objective's exceptions.
 
     Raises
     ------
@@ -93,7 +94,7 @@ def _table(data: Mapping[str, Any], content: bytes | None) -> Table:
 def _thread_pools(_modules: int) -> ThreadpoolController:
     """Find the loaded libraries that have thread pools.
 
-    The cache avoids a new search until a module is imported, because the search reads the memory map of the process.
+    The result is cached until the process imports another module, because the search reads the process's memory map.
     """
     return ThreadpoolController()
 

@@ -24,7 +24,7 @@ _PROBABILITIES = words(
     "average_precision d2_brier_score d2_log_loss_score neg_brier_score neg_log_loss roc_auc_ovo roc_auc_ovo_weighted"
     " roc_auc_ovr roc_auc_ovr_weighted"
 )
-# Metrics for two classes, each with a similar metric for more classes.
+# Metrics for two classes. Each value in this dict is a similar metric for more classes.
 _TWO_CLASSES = {
     "f1": "f1_macro",
     "jaccard": "jaccard_macro",
@@ -34,7 +34,7 @@ _TWO_CLASSES = {
     "neg_negative_likelihood_ratio": "balanced_accuracy",
 }
 USABLE = frozenset({*_ANY, *_PROBABILITIES, *_TWO_CLASSES, "top_k_accuracy"})
-# Scorers that a study cannot use, each with the reason.
+# Scorers that a study cannot use. Each value in this dict is the reason.
 NOT_USABLE = {
     **dict.fromkeys(
         words(
@@ -84,7 +84,7 @@ def check(metric: str, model: str, classes: int | None) -> None:
     if classes is not None and classes > 2 and metric in _TWO_CLASSES:
         raise UsageError(f"{show(metric)} is for two classes, and the data have {classes}; use {_TWO_CLASSES[metric]}")
     if classes == 2 and metric == "top_k_accuracy":
-        raise UsageError(f"{show(metric)} has no meaning for data with only two classes; use accuracy")
+        raise UsageError(f"{show(metric)} is always 1 if the data have only two classes; use accuracy")
     if model == "svm" and metric in _PROBABILITIES:
         instead = "roc_auc" if classes == 2 else "balanced_accuracy"
         raise UsageError(

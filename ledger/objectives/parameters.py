@@ -1,7 +1,7 @@
 """The hyper-parameters of each built-in model.
 
-This module lists the valid names, because both boosters accept unknown names without an error. The lists also avoid an
-import of the boosters by a manager. Tests compare the lists with the libraries.
+This module lists the valid names, because both boosters accept unknown names without an error. With these lists, a
+manager can check names without importing the boosters. Tests compare the lists with the libraries.
 """
 
 from collections.abc import Iterable
@@ -55,7 +55,7 @@ _SILENT = "silent"
 _NO_STOPPING = "off, because a trial has no validation rows"
 _FIXED = "fixed, because each attempt of a trial must have the same loss"
 
-# Hyper-parameters that the ledger sets, each with a description of its value for messages.
+# Hyper-parameters that the ledger itself sets. Messages show the description of each value.
 RESERVED: dict[str, dict[str, str]] = {
     "svm": {"random_state": _SEED, "verbose": _SILENT},
     "xgb": {
@@ -146,7 +146,8 @@ def check(model: str, names: Iterable[str]) -> None:
     ------
     UsageError
         The model or a name is unknown, a name is an alias, or the ledger sets the hyper-parameter itself. The message
-        is one line about the first such name. It suggests the nearest known name, or the main name for an alias.
+        is one line about the first invalid name. The message suggests the nearest known name for an unknown name, and
+        the main name for an alias.
     """
     if model not in NAMES:
         raise UsageError(f"unknown model {model!r}{nearest(model, MODELS)}")

@@ -21,7 +21,7 @@ MODULE = "__main__"
 
 
 def write(function: Callable[..., Any], file: Path) -> None:
-    """Write a pickled function to a file. The file includes all objects of the function that no module contains.
+    """Write a pickled function to a file. The file also contains the function's objects that no module contains.
 
     Raises
     ------
@@ -35,7 +35,7 @@ def write(function: Callable[..., Any], file: Path) -> None:
     except Exception as error:  # The method __reduce__ of a class may raise any exception.
         raise UsageError(
             f"objective {function.__name__} cannot be pickled for its workers ({type(error).__name__}:"
-            f" {one_line(str(error))}): create the needed objects inside the function, or move it into a module"
+            f" {one_line(str(error))}): create this object inside the function, or move it into a module"
         ) from None
     file.write_bytes(content)
 

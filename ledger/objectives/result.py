@@ -13,8 +13,8 @@ from ledger.text import one_line
 
 _NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 
-# These limits are far below the limits of jsonb, because the table of trials should stay small. The largest metrics of
-# a trial are a number of JSON characters.
+# `LARGEST_METRICS` is the largest number of JSON characters in a trial's metrics. `DEEPEST_METRIC` is the largest
+# number of nested levels. Both limits are far below the limits of jsonb, because the table of trials should stay small.
 LARGEST_METRICS = 10_000_000
 DEEPEST_METRIC = 100
 
@@ -86,16 +86,16 @@ def _convert(returned: Any) -> Result:
             length += len(text)
             if length > LARGEST_METRICS:
                 raise ObjectiveError(
-                    f"the objective returned metrics with more than {LARGEST_METRICS:,} characters of JSON, counted to"
-                    f" {_shown(name)}; write large values to a file, and return the file's name"
+                    f"the metrics up to {_shown(name)} are longer than {LARGEST_METRICS:,} characters of JSON; write"
+                    " large values to a file, and return the file's name"
                 )
             metrics |= json.loads(text)
     return Result(loss, metrics)
 
 
 def _loss(value: Any, where: str) -> float:
-    # A bool is a number in Python. As a loss it is refused, because the objective has probably returned a comparison by
-    # mistake.
+    # A bool is a number in Python. A bool is refused as a loss, because the objective has probably returned a
+    # comparison by mistake.
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         wanted = "a finite number" if where else "a finite number or a dict with 'loss'"
         raise ObjectiveError(f"the objective returned {_shown(value)}{where} ({_kind(value)}); return {wanted}")
@@ -109,7 +109,7 @@ def _loss(value: Any, where: str) -> float:
 
 
 def _as_json(name: str, value: Any) -> str:
-    """Return ``{name: value}`` as JSON that Python and PostgreSQL's jsonb can read."""
+    """Return a metric as a JSON object that Python and PostgreSQL's jsonb can read."""
     try:
         text = json.dumps({name: value}, default=_plain, allow_nan=False, ensure_ascii=False)
         text.encode()
@@ -127,7 +127,7 @@ def _as_json(name: str, value: Any) -> str:
 
 
 def _integer(digits: str) -> int:
-    # This is Python's default limit. The objective may have increased the limit of its process.
+    # Python's default limit applies here, because the objective may have increased the limit of its process.
     if len(digits) > sys.int_info.default_max_str_digits:
         raise ValueError(f"it contains an integer of {len(digits)} digits")
     return int(digits)

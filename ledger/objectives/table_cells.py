@@ -8,7 +8,7 @@ from ledger.errors import UsageError
 from ledger.text import one_line, show
 
 # Largest number of cells in a table. Each cell needs 8 bytes after the encoding of text columns. A csv file of the
-# largest size has no more cells.
+# largest allowed size cannot have more cells.
 LARGEST_TABLE = 2**25
 
 # Function that yields the place and the cells of each row, beginning with the first row. A missing cell is "".

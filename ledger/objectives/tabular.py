@@ -153,9 +153,9 @@ def check_classes(table: Table, folds: int | None, target: str, name: str) -> No
     fault = f"class {label} has {rows} row{'s' if rows > 1 else ''}"
     way_out = "add rows or leave the class out"
     if len(table.labels) > _MANY_CLASSES:
-        way_out += "; if the target is a measurement, put its values into a few ranges, because the models classify"
+        way_out += "; the models are classifiers, so put the values of a measurement into a few ranges"
     if folds is not None and rows < folds:
-        raise UsageError(f"{where}: {fault}, but each of {folds} folds needs one; {way_out}, or use fewer folds")
+        raise UsageError(f"{where}: {fault}, but each of {folds} folds needs a row; {way_out}, or use fewer folds")
     if rows < 2:
         raise UsageError(f"{where}: {fault}, but a class needs a row for training and a row for scoring; {way_out}")
     total = len(table.classes)
@@ -174,7 +174,7 @@ def _build(columns: Sequence[Column], rows: Rows, target_index: int, classes: Se
     class_codes = {label: code for code, label in enumerate(classes)}
     parse_class: Callable[[str], Any] = str if columns[target_index].is_text else parse_whole
     targets = array("q")
-    # For each column of text, this list contains the index of each text in sorted order.
+    # For each column of text, this list contains a dict from a text to its index in sorted order.
     text_codes = [
         {text: float(code) for code, text in enumerate(sorted(column.texts))} if column.is_text else None
         for column in columns

@@ -3,8 +3,9 @@
 The supervisor sends jobs as lines of JSON through a socket pair. One line contains several jobs. The trainer reads one
 token from a pipe before it starts a job. To withdraw jobs, the supervisor reads the remaining tokens from this pipe.
 The trainer writes answers as lines of JSON to a second pipe, so the answers remain after the trainer's death. The
-trainer wakes the supervisor with one byte on the socket. It does so when no token is left, when the pipe of answers may
-be full, and after an urgent answer. Several short trials can therefore share one context switch.
+trainer writes one byte to the socket to wake the supervisor. The trainer wakes the supervisor when no token is left,
+when the pipe of answers may be full, and after an urgent answer. Therefore several short trials need only one context
+switch.
 """
 
 import json
@@ -26,7 +27,7 @@ _READ_SIZE = 1 << 16
 
 
 class SupervisorChannel:
-    """The supervisor's end of the channel. It sends jobs and reads answers, and never blocks.
+    """The supervisor's end of the channel, which sends jobs and reads answers without blocking.
 
     Attributes
     ----------
@@ -51,7 +52,7 @@ class SupervisorChannel:
         os.close(self._trainer_answers)
 
     def fileno(self) -> int:
-        """Return a file descriptor. It becomes readable when the trainer wakes the supervisor or has ended."""
+        """Return a descriptor that becomes readable when the trainer wakes the supervisor or has ended."""
         return self._socket.fileno()
 
     def send(self, batch: Mapping[str, Any], numbers: Iterable[int]) -> None:
@@ -75,7 +76,7 @@ class SupervisorChannel:
         ValueError, TypeError, KeyError
             The pipe contains data that are not an answer.
         """
-        # This method reads the socket before the answers. A later wake-up then makes the socket readable again.
+        # This method reads the socket before the answers, so a later wake-up makes the socket readable again.
         while received := self._receive():
             pass
         while data := _read(self._answers):
@@ -98,7 +99,7 @@ class SupervisorChannel:
 
 
 class TrainerChannel:
-    """The trainer's end of the channel. It receives jobs and writes answers.
+    """The trainer's end of the channel, which receives jobs and writes answers.
 
     The trainer process ends when the supervisor ends.
 

@@ -31,7 +31,7 @@ class ClaimSize:
 
     @property
     def trials(self) -> int:
-        """Number of trials to claim, from 1 to `LARGEST_CLAIM`. It is larger than 1 only for short trials."""
+        """Number of trials to claim, from 1 to `LARGEST_CLAIM`. The number is 1 for long trials."""
         return max(1, min(LARGEST_CLAIM, int(CLAIM_SECONDS / max(self._seconds, CLAIM_SECONDS / LARGEST_CLAIM))))
 
     def observe(self, study_id: int, outcome: Outcome) -> None:

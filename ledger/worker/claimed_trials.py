@@ -16,11 +16,11 @@ from ledger.worker.outcome import Outcome
 
 _log = logging.getLogger("ledger.worker")
 
-# This number of seconds after a claim of several trials, the worker delivers the outcomes and releases the waiting
-# trials. Then no trial waits for a trial of unexpected length.
+# Time in seconds from a claim of several trials to the delivery of their outcomes. At that time, the worker also
+# releases the waiting trials. Therefore no trial waits long for a trial of unexpected length.
 DELIVERY_SECONDS = 0.5
 
-# A function that calls the worker's protocol, which is `Session.call` or `Session.try_call`.
+# Type of the methods `Session.call` and `Session.try_call`, which call a function of the worker's protocol.
 Call = Callable[..., Any]
 
 
@@ -44,7 +44,8 @@ class ClaimedTrials:
 
     def __init__(self, claimed: Sequence[Claimed], worker: str) -> None:
         self._worker = worker
-        # The trainer has the first `_in_trainer` of the unfinished trials.
+        # The number `_in_trainer` counts the unfinished trials that the trainer has. These trials are the first ones in
+        # the queue.
         self._unfinished = deque(claimed)
         self._in_trainer = 0
         self._undelivered: list[tuple[Claimed, Outcome]] = []
@@ -58,7 +59,7 @@ class ClaimedTrials:
             self._log("claimed", claimed, " claimed")
 
     def start(self) -> list[Claimed]:
-        """Return the trials to train, and record that the trainer has them. The list is empty if all have ended."""
+        """Return the trials to train, and record that the trainer has them. The list may be empty."""
         self._in_trainer = len(self._unfinished)
         return list(self._unfinished)
 
@@ -75,12 +76,12 @@ class ClaimedTrials:
         self._in_trainer = 1
 
     def stop(self, *, killed: bool = False) -> None:
-        """Record that the worker trains no more trials. `killed` means that it ended the first trial in training."""
+        """Record that the worker trains no more trials. `killed` means that the first trial was in training."""
         self._in_trainer = 0
         self.attempts += killed
 
     def release_soon(self) -> None:
-        """Make a call of `maintain` due now, if any trials wait for their training."""
+        """Set `due_at` to the current time if any trials wait for their training."""
         if len(self._unfinished) > 1:
             self.due_at = min(self.due_at, time.monotonic())
 
@@ -109,7 +110,7 @@ class ClaimedTrials:
         return True
 
     def postpone(self, seconds: float) -> None:
-        """Make the next call of `maintain` due after `seconds`, because the database is unavailable."""
+        """Set `due_at` to the current time plus `seconds`, because the database is unavailable."""
         self.due_at = time.monotonic() + seconds
 
     def release(self, call: Call) -> None:
@@ -148,7 +149,7 @@ class ClaimedTrials:
     def log_abandoned(self) -> None:
         """Log the trials that the worker has neither released nor delivered."""
         abandoned = [*self._unfinished, *(trial for trial, _ in self._undelivered)]
-        message = ": not delivered and not released; another worker can claim it after the end of its lease"
+        message = ": not delivered and not released; another worker can claim the trial after the end of the lease"
         self._log("abandoned", abandoned, message, level=logging.WARNING)
 
     def _end_first(self) -> Claimed:
@@ -164,7 +165,8 @@ class ClaimedTrials:
         accepted = []
         for result, answer in zip(results, answers, strict=True):
             if answer in ("stale", "unknown"):
-                message = f"{_summary(result)}; too late, because the trial was claimed again, has ended or was deleted"
+                reason = "the trial was claimed again, has ended or was deleted"
+                message = f"{_summary(result)}; the result is too late, because {reason}"
                 self._log("result", [result.held], message, loss=result.loss, seconds=result.seconds, answer=answer)
             else:
                 accepted.append((result, answer))

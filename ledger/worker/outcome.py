@@ -12,17 +12,17 @@ class Outcome:
     Attributes
     ----------
     kind : str
-        "result", "failed", "timeout" or "refused". An attempt is "failed" if the objective raised an exception,
-        returned no finite loss or ended the process. An attempt is "timeout" if the supervisor ended it at its time
-        limit. An attempt is "refused" if this machine cannot load the objective.
+        "result", "failed", "timeout" or "refused". The kind "failed" means that the objective raised an exception,
+        returned no finite loss or ended the process. The kind "timeout" means that the supervisor ended the attempt at
+        its time limit. The kind "refused" means that this machine cannot load the objective.
     seconds : float
         Duration of the attempt in the trainer, in wall-clock seconds.
     loss : float or None
-        The finite loss of a "result". None for all other kinds.
+        The finite loss if the kind is "result", else None.
     metrics : dict or None
-        The metrics of a "result". None for all other kinds.
+        The metrics if the kind is "result", else None.
     error : str or None
-        The error text of all kinds except "result". Lists and log lines show only its last line.
+        The error text if the kind is not "result", else None. Lists and log lines show only the last line of this text.
     """
 
     kind: str

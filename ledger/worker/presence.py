@@ -9,7 +9,7 @@ from ledger.database import protocol
 from ledger.database.session import Session
 from ledger.errors import LedgerError
 
-# Seconds between two updates of the row.
+# Interval in seconds between two updates of the worker's row.
 ANNOUNCE_SECONDS = 10.0
 _PACKAGES = ("trial-ledger", "numpy", "scikit-learn", "lightgbm", "xgboost-cpu", "xgboost")
 
@@ -30,7 +30,7 @@ class Presence:
         self._announced_at = -math.inf
 
     def announce(self) -> None:
-        """Write the worker's row, unless less than `ANNOUNCE_SECONDS` have passed since the last time.
+        """Write the worker's row, but at most once in `ANNOUNCE_SECONDS`.
 
         The first call waits until the database is available. Later calls do not wait, because no training depends on
         them.

@@ -13,7 +13,7 @@ from ledger.logs import log_event
 
 _log = logging.getLogger("ledger.worker")
 
-# Time in seconds that a worker needs to stop after the end of its study, or after a second request to stop.
+# Longest time in seconds for a worker to stop after the end of its study or after a second request to stop.
 STOP_SECONDS = 15.0
 
 

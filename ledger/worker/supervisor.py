@@ -47,7 +47,7 @@ class _StoppedDuringOutageError(Exception):
 
 
 class Supervisor:
-    """Claims trials, lets a trainer train them, and writes their outcomes. Options or a request end its work.
+    """Claims trials, lets a trainer train them, and writes their outcomes until the worker must stop.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ class Supervisor:
     options : WorkerOptions
         The options of the worker.
     settings : Settings
-        Settings that contain the statement timeout and the longest outage of the database.
+        Settings with the statement timeout and the longest allowed outage of the database.
 
     Attributes
     ----------
@@ -94,8 +94,8 @@ class Supervisor:
         Raises
         ------
         LedgerError
-            This machine cannot load the objective of a claimed trial, or the database was unavailable for too long. The
-            worker has released the trial.
+            This machine cannot load the objective of a claimed trial, so the worker has released the trial. The other
+            cause is a database that was unavailable for too long.
         """
         attempts = 0
         with self._shutdown.handle_signals():
@@ -152,7 +152,8 @@ class Supervisor:
         """Release the trials that did not start, and deliver the outcomes of the other trials.
 
         The method tries the release twice, because the connection may have broken after the last heartbeat. A worker
-        that must stop has no time for further tries. The trials then become free at the end of their leases.
+        that must stop has no time for further tries. Trials that are not released become free at the end of their
+        leases.
         """
         self._is_delivering = True
         try:
@@ -166,7 +167,7 @@ class Supervisor:
             trials.log_abandoned()
 
     def _fetch_dataset(self, claimed: Claimed, trials: ClaimedTrials) -> bool:
-        """Fetch the dataset of the study, if the study uses a file. Return False if the worker must not train."""
+        """Fetch the study's dataset, if the study uses a file. Return False if the worker must not train the trials."""
         data = claimed.objective.get("data")
         return data is None or self._dataset.fetch(data, self._session.call, lambda: self._may_fetch(trials))
 
@@ -233,7 +234,7 @@ class Supervisor:
     def _maintain(self, trials: ClaimedTrials) -> bool:
         """Withdraw and release the waiting trials, deliver outcomes, and renew the claim of the trial in training.
 
-        Return False if this claim is no longer valid.
+        Return False if the claim of the trial in training is no longer valid.
         """
         trials.withdraw(self._trainer.withdraw())
         try:
@@ -259,7 +260,9 @@ class Supervisor:
         self._session.call(_take_notifications)
 
     def _wait_before_retry(self, seconds: float) -> None:
-        """Wait before the worker sends a statement again. After a request to stop, only a delivery of outcomes waits.
+        """Wait before the worker sends a statement again.
+
+        After a request to stop, the worker waits only to deliver outcomes.
 
         Raises
         ------
@@ -279,5 +282,5 @@ def _context(claimed: Claimed) -> Context:
 
 
 def _take_notifications(connection: Connection[Any]) -> bool:
-    """Read the notifications that have arrived. Return True if there were any."""
+    """Read the notifications that have arrived. Return True if any notification has arrived."""
     return bool(list(connection.notifies(timeout=0)))

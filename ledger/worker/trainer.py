@@ -1,7 +1,7 @@
-"""Handle by which the supervisor controls the trainer, its child process.
+"""The supervisor's handle of the trainer, which is a child process.
 
-The trainer calls the objective. It keeps imports and the dataset in memory between trials. A crash in an objective ends
-one attempt but not the worker, because the trainer is a separate process.
+The trainer calls the objective. The trainer keeps imports and the dataset in memory between trials. A crash in an
+objective ends one attempt but not the worker, because the trainer is a separate process.
 """
 
 import json
@@ -21,17 +21,18 @@ from ledger.objectives import Context
 from ledger.worker.channel import SupervisorChannel
 from ledger.worker.outcome import LOADED, Outcome
 
-# The parent sets these variables, because some libraries read the size of their thread pool during their import.
+# Environment variables with the size of thread pools. The parent sets these variables for the child, because some
+# libraries read them only during their import.
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 _SECRETS = ("DATABASE_URL", "PGPASSWORD")
-# The parent sets this variable in the child. A module that runs a study during its import then does not run it there.
+# Environment variable of the child. A module that runs a study during its import does not run the study in the child.
 INSIDE = "LEDGER_INSIDE_TRAINER"
-# Number of bytes from the end of a dead child's standard error that the ledger stores with the attempt.
+# When a child dies, the ledger stores at most this number of bytes from the end of the child's standard error.
 _STDERR_KEPT = 4096
 
 
 class Trainer:
-    """Handle of the trainer process. The process starts with the first job, and restarts after its death.
+    """Handle of the trainer process. The process starts with the first job. After its death, the next job restarts it.
 
     Parameters
     ----------
@@ -40,16 +41,16 @@ class Trainer:
     threads : int
         Number of threads of one training, at least 1.
     memory_limit : int, optional
-        Number of bytes of data that the trainer process may allocate. A larger allocation fails in that process.
+        Number of bytes of data that the trainer process may allocate. A larger allocation fails in the trainer process.
     environment : mapping, optional
         Environment variables that the trainer process gets in addition to those of this process.
 
     Attributes
     ----------
     training_since : float or None
-        Start of the job in training, as a value of `time.monotonic`. The value may be too late by the time between two
-        calls of `wait`, but is never too early. It is None while the objective loads, because loading does not count as
-        training.
+        Start of the job in training, as a value of `time.monotonic`. The value is never earlier than the real start,
+        and is later by at most the time between two calls of `wait`. The value is None while the objective loads,
+        because loading does not count as training.
     """
 
     def __init__(
@@ -66,14 +67,14 @@ class Trainer:
         self._process: subprocess.Popen[bytes] | None = None
         self._channel: SupervisorChannel | None = None
         self._stderr: _StderrReader | None = None
-        # On Linux, this descriptor becomes readable when the child ends. The channel does not show the child's end if a
-        # process that the objective started still holds the channel open.
+        # On Linux, this descriptor becomes readable when the child ends. The channel is not reliable, because a process
+        # that the objective has started may keep the channel open.
         self._pidfd: int | None = None
         # The unfinished jobs have the numbers from `_first` to `_end` - 1. The next new job gets the number `_next`.
         self._first = self._end = self._next = 0
-        # The supervisor has waited for the first unfinished job since this value of `time.monotonic`.
+        # This is the start of the wait for the first unfinished job, as a value of `time.monotonic`.
         self._since = 0.0
-        # The child has loaded the objective `_loaded`. The supervisor has sent the objective `_sent` last.
+        # `_loaded` is the objective that the child has loaded. `_sent` is the objective that was sent last.
         self._loaded: str | None = None
         self._sent = ""
         self.training_since: float | None = None
@@ -89,7 +90,9 @@ class Trainer:
         jobs: Sequence[tuple[Mapping[str, Any], Context]],
         data: int | None = None,
     ) -> None:
-        """Start attempts of one objective. The trainer runs them one after the other. `wait` returns their outcomes.
+        """Start attempts of one objective. The trainer runs the attempts one after the other.
+
+        The method `wait` returns the outcomes of the attempts.
 
         Parameters
         ----------
@@ -133,7 +136,7 @@ class Trainer:
             has_ended = has_ended or is_closed
             for answer in answers:
                 job = answer.pop("job")
-                # An answer with another number is late. A copy of the child has sent it, which an objective has forked.
+                # An answer with another number comes late from a copy of the child, which an objective has forked.
                 if job == self._first < self._end:
                     if answer == LOADED:
                         self._loaded, self.training_since = self._sent, time.monotonic()
@@ -198,7 +201,8 @@ class Trainer:
                     **self._environment,
                     INSIDE: "1",
                 },
-                # In its own process group, the child can be ended together with the processes that an objective starts.
+                # The child gets its own process group. The method `_kill` ends the whole group, including the processes
+                # that an objective has started.
                 start_new_session=True,
             )
         finally:
@@ -211,8 +215,8 @@ class Trainer:
 
     def _describe_death(self) -> str:
         assert self._stderr is not None
-        # The child has closed its socket and is about to end. An immediate SIGKILL would hide its own exit code, so the
-        # supervisor waits for a moment.
+        # The child has closed its socket and is about to end. An immediate SIGKILL would hide the child's exit code, so
+        # the supervisor waits for a moment.
         self._stderr.wait(1)
         code, stderr = self._kill()
         cause = f"signal {_signal_name(-code)}" if code < 0 else f"exit code {code}"

@@ -85,7 +85,7 @@ def _load(objective: Mapping[str, Any], options: Mapping[str, Any]) -> Callable[
 
 
 def _die_with_parent(parent: int) -> None:
-    """Make the kernel end this process with the supervisor, even in a C loop that holds the GIL.
+    """Make the kernel end this process when the supervisor ends, even in a C loop that holds the GIL.
 
     On Linux, this process also becomes the preferred target of the kernel's OOM killer.
     """

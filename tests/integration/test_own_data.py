@@ -48,7 +48,7 @@ def of(file, target="y"):
             of("text.csv"),
             'text.csv: line 3, column "a": "x" is text in a column of numbers; correct the text, or',
         ),
-        ([*of("good.csv"), "--cv", "11"], 'class "no" has 10 rows, and each of 11 folds needs one; add rows'),
+        ([*of("good.csv"), "--cv", "11"], 'class "no" has 10 rows, but each of 11 folds needs a row; add rows'),
         ([*of("good.csv"), "--cv", "1"], "'--cv' (env var: 'LEDGER_CV'): 1 is not in the range 2<=x<=48"),
         (
             [*of("good.csv"), "--metric", "roc_acu"],

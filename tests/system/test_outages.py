@@ -253,7 +253,7 @@ def test_a_worker_leaves_in_its_grace_time_while_the_database_is_away(postgres, 
         search.said(search.worker, "trying again")
         search.worker.send_signal(signal.SIGTERM)
         assert search.worker.wait(PATIENCE) == 0
-        search.said(search.worker, "another worker can claim it after the end of its lease")
+        search.said(search.worker, "another worker can claim the trial after the end of the lease")
     finally:
         search.close()
 

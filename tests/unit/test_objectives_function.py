@@ -115,7 +115,7 @@ def test_a_function_that_is_not_allowed_is_refused_before_its_import(allowed):
 
 
 def test_permission_for_a_package_excludes_its_imports():
-    with pytest.raises(LedgerError, match=r"train:run' is code of 'subprocess', which .* --allow subprocess$"):
+    with pytest.raises(LedgerError, match=r"train:run' is defined in 'subprocess', and .* --allow subprocess$"):
         load({"function": f"{PACKAGE}.train:run"}, [PACKAGE])
 
 
@@ -130,7 +130,7 @@ def test_permission_for_a_package_excludes_its_imports():
         (f"{PACKAGE}.broken:f", f"module '{PACKAGE}.broken' cannot be imported (ModuleNotFoundError: No module named"),
         (f"{PACKAGE}.invalid:f", f"module '{PACKAGE}.invalid' cannot be imported (SyntaxError: "),
         (f"{PACKAGE}.leaves:f", f"module '{PACKAGE}.leaves' cannot be imported (SystemExit: left at import); install"),
-        (f"{PACKAGE}.train:absent", f"module '{PACKAGE}.train' has no 'absent'; define it there"),
+        (f"{PACKAGE}.train:absent", f"module '{PACKAGE}.train' has no 'absent'; define the function there"),
     ],
 )
 def test_a_failed_import_is_reported_in_one_line(reference, message):

@@ -52,7 +52,7 @@ def rows(*lines, header="a,y"):
             't.csv: no column is named "y", which is the target; separate the columns by commas, not',
         ),
         (rows(header="y,y"), 't.csv: line 1: two columns have the name "y"; rename one'),
-        (rows(header=",y"), "t.csv: line 1: column 1 has no name; name it"),
+        (rows(header=",y"), "t.csv: line 1: column 1 has no name; give the column a name"),
         ("y\nno\n", 't.csv: the target "y" is the only column; add columns with features'),
         (rows("1,no,3"), "t.csv: line 2: the line has 3 cells, but the first line names 2 columns; correct"),
         (rows("1,no", "x,no"), 't.csv: line 3, column "a": "x" is text in a column of numbers; correct the text'),
@@ -94,7 +94,9 @@ def test_an_unusable_file_is_refused_in_one_line_with_the_place(text, said):
 
 def test_a_class_with_fewer_rows_than_folds_is_refused():
     table(PETALS, folds=10)
-    with pytest.raises(UsageError, match="class 0 has 10 rows, but each of 11 folds needs one; .* or use fewer folds"):
+    with pytest.raises(
+        UsageError, match="class 0 has 10 rows, but each of 11 folds needs a row; .* or use fewer folds"
+    ):
         table(PETALS, folds=11)
 
 
