@@ -186,8 +186,8 @@ class Study:
             `workers` is less than 1, or the function cannot be pickled for the workers.
         LedgerError
             The study failed or was cancelled, another manager runs the study, or a study of this name has other
-            settings. Other causes are an unavailable database, and a call of `run` while a worker imports the
-            objective's module.
+            settings. Other causes of this error are an unavailable database, and a call of `run` while a worker imports
+            the objective's module.
 
         Examples
         --------

@@ -93,8 +93,8 @@ def running(home: Path, *, create: bool) -> Iterator[str]:
     Raises
     ------
     LedgerError
-        The data do not exist and `create` is False, or another version of PostgreSQL created the data. Other causes
-        are a folder without write permission, and a server that does not start or stop in time.
+        The data do not exist and `create` is False, or another version of PostgreSQL created the data. Other causes of
+        this error are a folder without write permission, and a server that does not start or stop in time.
     """
     home = home.resolve()
     if not create and not exists(home):

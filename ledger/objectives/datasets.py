@@ -31,7 +31,7 @@ LOADERS: dict[str, Callable[[], Any]] = {
 DATASETS: tuple[str, ...] = tuple(LOADERS)
 # Number of classes in each dataset.
 CLASSES = {"breast_cancer": 2, "iris": 3, "wine": 3, "digits": 10}
-# Largest number of folds, because the smallest class of these datasets has 48 rows. This class is in the dataset wine.
+# Largest number of folds, because the smallest class has 48 rows. The smallest class belongs to the dataset wine.
 MOST_FOLDS = 48
 
 

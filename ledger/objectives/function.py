@@ -33,8 +33,8 @@ def load_function(reference: str, allowed: Collection[str]) -> Callable[[dict[st
     Raises
     ------
     LedgerError
-        The reference is invalid, or its module is not allowed or cannot be imported. Other causes are a missing
-        function, and a function that cannot be called with a dict. The message is one line.
+        The reference is invalid, or its module is not allowed or cannot be imported. Other causes of this error are a
+        missing function, and a function that cannot be called with a dict. The message is one line.
     """
     check_reference(reference)
     module_name, _, name = reference.partition(":")

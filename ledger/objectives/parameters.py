@@ -17,7 +17,7 @@ ESTIMATORS: dict[str, str] = {"svm": "SVC", "xgb": "XGBClassifier", "lgbm": "LGB
 NATIVE: dict[str, frozenset[str]] = {
     "svm": words(""),
     "xgb": words(
-        # The last two names belong to the booster gblinear. The other names belong to the booster dart.
+        # The last two names in this list belong to the booster gblinear, and all other names to the booster dart.
         "rate_drop skip_drop one_drop sample_type normalize_type feature_selector top_k"
     ),
     "lgbm": words(

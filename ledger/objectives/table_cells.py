@@ -78,8 +78,8 @@ def parquet_rows(content: bytes, name: str) -> tuple[list[str], Rows]:
     Raises
     ------
     UsageError
-        The package pyarrow is not installed, or the file is not parquet. Other causes are more than `LARGEST_TABLE`
-        cells, and a column whose type is not number, text or boolean.
+        The package pyarrow is not installed, or the file is not parquet. Other causes of this error are a file with
+        more than `LARGEST_TABLE` cells, and a column whose type is not number, text or boolean.
     """
     try:
         import pyarrow as pa

@@ -116,7 +116,7 @@ class TrainerChannel:
         self._token_poll.register(self._tokens, select.POLLIN)
         self._batches: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
         self._batch: dict[str, Any] = {"first": 0, "jobs": []}
-        # This number counts the bytes written to the pipe of answers after the last wake-up.
+        # Number of bytes that were written to the pipe of answers after the last wake-up.
         self._unannounced = 0
         threading.Thread(target=self._receive_batches, daemon=True).start()
 

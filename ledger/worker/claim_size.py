@@ -7,8 +7,8 @@ from ledger.worker.outcome import Outcome
 # The trials of one claim should take this number of seconds in total. A claim takes at least one trial.
 CLAIM_SECONDS = 0.25
 LARGEST_CLAIM = 32
-# Weight of a new duration that is shorter than the average. A longer duration replaces the average at once. Then only
-# a few trials wait behind a trial of unexpected length.
+# Weight of a new duration that is shorter than the average. A longer duration replaces the average at once.
+# Therefore only a few trials wait behind a trial of unexpected length.
 _WEIGHT = 0.2
 
 

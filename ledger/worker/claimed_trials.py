@@ -44,8 +44,8 @@ class ClaimedTrials:
 
     def __init__(self, claimed: Sequence[Claimed], worker: str) -> None:
         self._worker = worker
-        # The number `_in_trainer` counts the unfinished trials that the trainer has. These trials are the first ones in
-        # the queue.
+        # The number `_in_trainer` counts the unfinished trials that the trainer has. The trainer always has the first
+        # trials of the queue.
         self._unfinished = deque(claimed)
         self._in_trainer = 0
         self._undelivered: list[tuple[Claimed, Outcome]] = []

@@ -94,8 +94,8 @@ class Supervisor:
         Raises
         ------
         LedgerError
-            This machine cannot load the objective of a claimed trial, so the worker has released the trial. The other
-            cause is a database that was unavailable for too long.
+            This machine cannot load the objective of a claimed trial, so the worker has released the trial. Another
+            cause of this error is a database that was unavailable for too long.
         """
         attempts = 0
         with self._shutdown.handle_signals():
@@ -248,8 +248,8 @@ class Supervisor:
 
     def _idle(self) -> None:
         """Wait for a notification, for the next poll, or for a request to stop."""
-        # A notification may have arrived together with the answer to the last claim. Such a notification makes no
-        # descriptor readable, and the last claim may not have seen the new trials.
+        # A notification may have arrived together with the answer to the last claim. In that case, no descriptor
+        # becomes readable, and the last claim may not have seen the new trials.
         if self._session.call(_take_notifications):
             return
         connection = self._session.fileno()

@@ -62,7 +62,7 @@ class Trainer:
     ) -> None:
         self._options = {"allowed": sorted(allowed), "threads": threads, "memory_limit": memory_limit}
         self._environment = environment or {}
-        # This is the descriptor of the dataset that the child has inherited.
+        # Descriptor of the dataset that the child has inherited.
         self._data: int | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._channel: SupervisorChannel | None = None
@@ -72,7 +72,7 @@ class Trainer:
         self._pidfd: int | None = None
         # The unfinished jobs have the numbers from `_first` to `_end` - 1. The next new job gets the number `_next`.
         self._first = self._end = self._next = 0
-        # This is the start of the wait for the first unfinished job, as a value of `time.monotonic`.
+        # Start of the wait for the first unfinished job, as a value of `time.monotonic`.
         self._since = 0.0
         # `_loaded` is the objective that the child has loaded. `_sent` is the objective that was sent last.
         self._loaded: str | None = None
