@@ -332,7 +332,7 @@ def test_proposals_of_another_environment_are_not_comparable(ledger):
     ]
     assert found.recomputed == 2
     corrupt(ledger, f"{TRIAL} failures = 1 where number = 9")
-    with pytest.raises(LedgerError, match="trial 9: failures 1"):
+    with pytest.raises(LedgerError, match="trial 9: the trial counts 1 failures"):
         verified(ledger)
 
 
