@@ -72,7 +72,7 @@ def run(
     wait: bool = False,
     listener: Listener | None = None,
 ) -> StudyRow:
-    """Register a study and manage it to its end. A study that is already recorded with the same settings continues.
+    """Register a study and manage it to its end. If it is already recorded with the same settings, continue it.
 
     Parameters
     ----------

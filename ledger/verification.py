@@ -156,8 +156,9 @@ def _counts(trial: TrialRow, attempts: Sequence[AttemptRow]) -> Iterator[str]:
     failed = outcomes.count("failed") + outcomes.count("timeout")
     if trial.failures != failed:
         yield f"the trial counts {trial.failures} failures, but {failed} attempts failed or exceeded the time limit"
-    # A trial may count more losses than it has lost attempts. The worker of a lost attempt can still report another
-    # outcome, and a revived attempt can be lost again. A trial does not count the attempt that a cancellation ended.
+    # The trial's counter may be larger than the number of lost attempts. The worker of a lost attempt can still report
+    # another outcome, and a revived attempt can be lost again. The counter excludes an attempt that ended as lost
+    # because of the trial's cancellation.
     lost = outcomes.count("lost") - (trial.state == "cancelled" and outcomes[-1:] == ["lost"])
     if trial.lost < lost:
         yield f"the trial counts {trial.lost} lost attempts, but {lost} attempts were lost"
@@ -331,7 +332,7 @@ def _proposals(ledger: Snapshot) -> Iterator[_Proposal]:
     proposed = [trial for trial in ledger.trials if trial.source == "proposed"]
     rounds = {key: list(trials) for key, trials in groupby(proposed, key=lambda trial: (trial.iteration, trial.round))}
     # The ledger records the environment only for the last round of an iteration. An earlier round is comparable if this
-    # process has the same environment as the previous record and the next record.
+    # process has the same environment as the records before and after the round.
     before: Mapping[str, Any] = ledger.study.versions
     surrogate = None
     seen: list[int] = []
@@ -386,7 +387,10 @@ def _surrogate(place: str, recorded: Mapping[str, Any], computed: Mapping[str, A
 
 
 def _unlike(recorded: Mapping[str, Any], here: Mapping[str, Any]) -> str | None:
-    """Return the differences between a recorded environment and this process's environment, or None if equal."""
+    """Return the differences between a recorded environment and this process's environment.
+
+    Return None if the environments are equal.
+    """
     differences = [
         f"{name} {_plain(recorded.get(name))} recorded, {_plain(here.get(name))} here"
         for name in dict.fromkeys([*here, *recorded])

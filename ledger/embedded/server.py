@@ -75,8 +75,8 @@ def is_running(home: Path) -> bool:
 def running(home: Path, *, create: bool) -> Iterator[str]:
     """Context manager for one user of the server in `home`.
 
-    The context manager starts the server if it does not run. When the last user leaves the context manager, it stops
-    the server.
+    The context manager starts the server if it does not run. The context manager of the last user stops the server at
+    the end of its block.
 
     Parameters
     ----------

@@ -23,7 +23,7 @@ def _load_bundled(name: str) -> Any:
     return getattr(datasets, f"load_{name}")(return_X_y=True)
 
 
-# Functions that load the datasets, by the names of the datasets. Each function returns the features and the classes of
+# Dict from the name of a dataset to the function that loads it. Each function returns the features and the classes of
 # all rows. The features are a float array of shape (rows, features). Each class is an int in [0, number of classes).
 LOADERS: dict[str, Callable[[], Any]] = {
     name: partial(_load_bundled, name) for name in ("breast_cancer", "iris", "wine", "digits")

@@ -36,7 +36,7 @@ def write(function: Callable[..., Any], file: Path) -> None:
     except Exception as error:  # The method __reduce__ of a class may raise any exception.
         raise UsageError(
             f"objective {function.__name__} cannot be pickled for its workers ({type(error).__name__}:"
-            f" {one_line(str(error))}): create this object inside the function, or move it into a module"
+            f" {one_line(str(error))}): create the object inside the function, or move it into a module"
         ) from None
     file.write_bytes(content)
 

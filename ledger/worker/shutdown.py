@@ -45,7 +45,7 @@ class Shutdown:
         """Whether a request to stop the worker has arrived. The property reads the requests that have arrived."""
         for descriptor in wait(self.descriptors, 0):
             assert isinstance(descriptor, int)
-            # The end of standard input is a request. The content of standard input has no meaning.
+            # The end of standard input is a request to stop. The content of standard input has no meaning.
             requests = len(os.read(descriptor, 64)) if descriptor == self._requests else 0
             if descriptor == self._stdin and not os.read(descriptor, 64):
                 self.descriptors.remove(descriptor)

@@ -32,7 +32,7 @@ _STDERR_KEPT = 4096
 
 
 class Trainer:
-    """Handle of the trainer process. The process starts with the first job. After its death, the next job restarts it.
+    """Handle of the trainer process. The first job starts the process. After its death, the next job restarts it.
 
     Parameters
     ----------
