@@ -1,11 +1,12 @@
-"""Distributed Bayesian hyper-parameter search whose whole state is a PostgreSQL database.
+"""Distributed Bayesian hyper-parameter search that stores its whole state in a PostgreSQL database.
 
-`objective` makes a function an objective, `Study` searches its parameters on this machine, and `load_study` reads the
-state of a study as a `StudyResult` with its `Trial` objects. An objective may take a `Context`. A `LedgerError` has a
-message for the user; a `UsageError` is a fault in the call. `SearchSpace`, `OptimizerOptions` and `LimitOptions` are
-types for type checkers.
+The decorator `objective` declares a function to be an objective. `Study` searches the parameters of an objective on
+this machine. `load_study` reads the state of a study as a `StudyResult`, which contains `Trial` objects. An objective
+may take a `Context` as its second argument. A `LedgerError` has a message for the user. A `UsageError` reports an
+invalid call. `SearchSpace`, `OptimizerOptions` and `LimitOptions` are types for type checkers.
 
-A name is loaded when it is first used, so `import ledger` alone is fast and loads no other package.
+The package loads a module at the first use of one of its names. Therefore `import ledger` is fast and loads no other
+package.
 """
 
 import logging
@@ -28,7 +29,7 @@ __all__ = [
     "objective",
 ]
 
-# The host program decides which log records are shown (Python's logging HOWTO).
+# The program that imports this package decides which log records are shown (see Python's logging HOWTO).
 logging.getLogger("ledger").addHandler(logging.NullHandler())
 
 if TYPE_CHECKING:
@@ -54,7 +55,8 @@ else:
         "objective": "ledger.study.decorator",
     }
 
-    # Hidden from type checkers: with it, they would take every name for an attribute of the package.
+    # Type checkers skip this branch. A type checker that sees `__getattr__` accepts every name as an attribute of the
+    # package.
     def __getattr__(name):
         if name not in _MODULES:
             raise AttributeError(f"module 'ledger' has no attribute {name!r}")

@@ -1,4 +1,4 @@
-"""`python -m ledger` is the program `ledger`."""
+"""Entry point for `python -m ledger`, which runs the command `ledger`."""
 
 from ledger.cli import main
 

@@ -1,4 +1,7 @@
-"""Opens the ledger that the settings name: a given database, or the embedded server, started on demand."""
+"""Connections to the ledger.
+
+The settings name either a PostgreSQL database or the folder of an embedded server, which starts on demand.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,21 +16,21 @@ from ledger.database.connection import engine
 from ledger.errors import LedgerError
 from ledger.settings import Settings
 
-# SQLAlchemy and alembic are imported where they are used: a worker of a named database is spared both.
+# The functions below import SQLAlchemy and Alembic, because a worker that uses a named database needs neither package.
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-# Of one statement of a migration, which may rewrite a table.
+# Time limit in seconds for one statement of a migration. The limit is long, because a statement may rewrite a table.
 MIGRATION_SECONDS = 3600.0
 
 
 class NotPermitted(LedgerError):
-    """The database refuses what its role may not do.
+    """The database refused an operation because the role lacks a privilege.
 
     Attributes
     ----------
     role : str
-        The role that was refused.
+        The role that lacks the privilege.
     """
 
     def __init__(self, role: str, refusal: str) -> None:
@@ -37,25 +40,26 @@ class NotPermitted(LedgerError):
 
 @contextmanager
 def database(settings: Settings, *, create: bool = False, migrate: bool = True) -> Iterator[str]:
-    """Yield the database's URL; an embedded server runs at least until the end of the block.
+    """Yield the URL of the database. An embedded server runs at least until the end of the ``with`` block.
 
     Parameters
     ----------
     create : bool
-        Make and migrate the embedded database where there is none. A named database is never migrated here.
+        Create the embedded database if it does not exist, and migrate it. This function never migrates a named
+        database.
     migrate : bool
-        False: do not migrate what was made.
+        False prevents the migration of the embedded database.
 
     Raises
     ------
     NotPermitted
-        The block does what its role may not.
+        The role lacks the privilege for an operation in the ``with`` block.
     """
     if settings.database_url is not None:
         try:
             yield settings.database_url
         except Exception as error:
-            # SQLAlchemy wraps psycopg's errors
+            # SQLAlchemy stores the error of psycopg in the attribute `orig` of its own error.
             original = getattr(error, "orig", error)
             if isinstance(original, InsufficientPrivilege):
                 raise NotPermitted(_role(settings.database_url), str(original.diag.message_primary)) from None
@@ -72,21 +76,21 @@ def database(settings: Settings, *, create: bool = False, migrate: bool = True) 
 
 @contextmanager
 def connected(settings: Settings, *, create: bool = False, writes: bool = False) -> "Iterator[Connection]":
-    """Yield a connection to a ledger that is migrated.
+    """Yield a connection to a migrated ledger.
 
     Parameters
     ----------
     create : bool
-        As of `database`.
+        Create the embedded database if it does not exist, and migrate it.
     writes : bool
-        Refuse a standby.
+        Refuse a standby server, because a standby server is read-only.
 
     Raises
     ------
     LedgerError
-        The database is not migrated, or not to this version.
+        The database has no ledger schema, or the schema's version is not the version of this program.
     NotPermitted
-        As of `database`.
+        The role lacks the privilege for an operation in the ``with`` block.
     """
     with database(settings, create=create) as url, opened(url, settings, writes=writes) as connection:
         yield connection
@@ -94,7 +98,10 @@ def connected(settings: Settings, *, create: bool = False, writes: bool = False)
 
 @contextmanager
 def opened(url: str, settings: Settings, *, writes: bool = False) -> "Iterator[Connection]":
-    """Yield a connection to the ledger at `url`, which is migrated; else as `connected`."""
+    """Yield a connection to the ledger at `url`.
+
+    The function `connected` describes the parameter `writes` and the errors.
+    """
     from ledger.database import migration
 
     ready = engine(url, "ledger command", statement_seconds=settings.statement_timeout, writes=writes)

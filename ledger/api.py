@@ -1,4 +1,4 @@
-"""The Python API: what `ledger run` and `ledger study show` do, for scripts and notebooks."""
+"""The Python API, which replaces the commands `ledger run` and `ledger study show` in scripts and notebooks."""
 
 import json
 import logging
@@ -35,51 +35,54 @@ _worker_log = logging.getLogger("ledger.worker")
 
 
 class Study:
-    """One search for the parameters with which an objective has its smallest loss.
+    """A search for the parameters that give an objective its smallest loss.
 
-    The arguments are checked when the study is made. Nothing is written before `run`.
+    The constructor checks all arguments. Only the method `run` writes to the ledger.
 
     Parameters
     ----------
     objective : callable
-        A function decorated with `ledger.objective`. A function that a module holds is named in the ledger, so that
-        workers on other machines can train it too. A function of a script, a notebook or a closure is sent to the
-        workers that `run` starts.
+        A function decorated with `ledger.objective`. The ledger records the name of a function that is defined in a
+        module, so workers on other machines can train it too. A function defined in a script, in a notebook or as a
+        closure is sent only to the workers that `run` starts.
     name : str, optional
-        The study's name, unique in a ledger: 1 to 100 letters, digits, dots, underscores or hyphens, the first a letter
-        or digit. Default: made of the function's name, the seed and a hash of the other arguments. `run` continues the
-        study that has this name and the same arguments.
+        The study's name, unique in a ledger. A name has 1 to 100 letters, digits, dots, underscores or hyphens, and
+        begins with a letter or digit. The default name contains the function's name, the seed and a hash of the other
+        arguments. If the ledger contains a study with this name and the same arguments, `run` continues that study.
     iterations : int, optional
-        The budget in iterations, each of which proposes `batch_size` trials, 1 to 1,000,000. Default: 3. A study that
-        is continued may have a larger budget than before.
+        The budget as a number of iterations, 1 to 1,000,000. Each iteration proposes `batch_size` trials. The default
+        is 3. When `run` continues a study, the budget may be larger than before.
     trials : int, optional
-        The budget in trials, 1 to 1,000,000, instead of `iterations`; the last batch may be smaller.
+        The budget as a number of trials, 1 to 1,000,000, instead of `iterations`. The last batch may be smaller than
+        `batch_size`.
     batch_size : int, optional
-        The number of trials that are proposed at once, 1 to 1,000,000; in steady mode, the number of trials in flight.
-        Default: 2.
+        The number of trials that the optimizer proposes at once, 1 to 1,000,000. In steady mode, `batch_size` is the
+        number of trials in flight. The default is 2.
     seed : int, optional
-        The seed of proposals and of trials, in [0, 2**31). Default: 42.
+        The seed of proposals and of trials, in [0, 2**31). The default is 42.
     mode : {"batch", "steady"}, optional
-        "batch" (default): the next trials are proposed when all trials of the iteration have ended, so that the seed
-        alone determines them. "steady": each trial that ends is replaced at once, so that no worker waits.
+        In the default mode "batch", an iteration begins when all trials of the previous iteration have ended. In
+        batch mode, the proposals do not depend on the workers. In the mode "steady", each trial is replaced as soon as
+        it ends, so no worker waits.
     optimizer : OptimizerOptions, optional
-        How trials are proposed, such as ``{"base_estimator": "RF"}``. Default: a Gaussian process and the expected
-        improvement.
+        Options of the optimizer, such as ``{"base_estimator": "RF"}``. The default is a Gaussian process with the
+        expected improvement.
     limits : LimitOptions, optional
-        When an attempt or a trial is ended, such as ``{"trial_timeout": 60.0}`` (seconds).
+        Limits for attempts and trials, such as ``{"trial_timeout": 60.0}`` in seconds.
     database : str, optional
-        The PostgreSQL database of the ledger, as a libpq URL. Default: the environment variable DATABASE_URL, else the
-        embedded server, whose folder is the environment variable LEDGER_HOME, else ``./.ledger``.
+        The PostgreSQL database of the ledger, as a libpq URL. The default is the value of the environment variable
+        DATABASE_URL. If this variable is not set, the study uses an embedded server. The environment variable
+        LEDGER_HOME names the folder of the embedded server, which is ``./.ledger`` by default.
 
     Raises
     ------
     UsageError
-        An argument is unknown or not valid, both `iterations` and `trials` are given, or the function has no space.
-        The message names the argument and what is allowed.
+        An argument is unknown or invalid, both `iterations` and `trials` are given, or the function has no search
+        space. The message names the argument and its allowed values.
 
     See Also
     --------
-    load_study : Reads the study while it runs, or later.
+    load_study : Reads the state of a study, during or after its run.
 
     Examples
     --------
@@ -144,7 +147,7 @@ class Study:
 
     @property
     def name(self) -> str:
-        """The study's name, given or made.
+        """The study's name, which is the argument `name` or the default name.
 
         Examples
         --------
@@ -161,15 +164,16 @@ class Study:
     def run(self, workers: int | None = None) -> "StudyResult":
         """Run the search to its end on this machine and return its result.
 
-        Workers are started as processes, and this thread manages the study until its budget is used. A study that has
-        begun before is continued, and one that is complete is returned as it is. Nothing is printed: log records go to
-        loggers below ``ledger``, those of the workers too. ``logging.basicConfig(level=logging.INFO)`` shows them.
-        After Ctrl-C the workers finish the trials that they train, and the same call continues the study.
+        The method starts the workers as processes. The calling thread manages the study until its budget is used. The
+        method continues a study that has begun before. For a complete study, the method returns the result at once. The
+        method prints nothing. This process and the workers send their log records to loggers below ``ledger``. To show
+        the log records, call ``logging.basicConfig(level=logging.INFO)``. After Ctrl-C the workers finish the trials in
+        training. Another call of `run` then continues the study.
 
         Parameters
         ----------
         workers : int, optional
-            The number of worker processes, at least 1. Default: the number of cores, at most `batch_size`.
+            The number of worker processes, at least 1. The default is the number of cores, but at most `batch_size`.
 
         Returns
         -------
@@ -179,10 +183,11 @@ class Study:
         Raises
         ------
         UsageError
-            `workers` is less than 1, or the function cannot be sent to workers.
+            `workers` is less than 1, or the function cannot be pickled for the workers.
         LedgerError
-            The study failed or was cancelled, another manager runs it, a study of this name has other settings, the
-            database cannot be reached, or a module calls this method while a worker imports it.
+            The study failed or was cancelled, another manager runs the study, or a study of this name has other
+            settings. Other causes of this error are an unavailable database, and a call of `run` while a worker imports
+            the objective's module.
 
         Examples
         --------
@@ -196,7 +201,7 @@ class Study:
         """
         if os.environ.get(INSIDE):
             raise LedgerError(
-                f"study {self.name} is run where a worker loads its objective: put run() under"
+                f"study {self.name} is run while a worker imports the module of the objective: put run() under"
                 ' if __name__ == "__main__":'
             )
         if workers is not None and workers < 1:
@@ -220,7 +225,11 @@ class Study:
 
     @contextmanager
     def _environment(self) -> Iterator[dict[str, str]]:
-        """Yield what the workers need to load the function: this process's modules, or the function itself."""
+        """Yield the environment variables that let the workers load the function.
+
+        The variables contain the search path of this process's modules. If no module contains the function, the
+        variables also name a file with the pickled function.
+        """
         path = [os.path.abspath(folder) for folder in sys.path]  # noqa: PTH100 (as it is, links and all)
         environment = {"PYTHONPATH": os.pathsep.join(dict.fromkeys(path))}
         if not self._is_pickled:
@@ -233,7 +242,7 @@ class Study:
 
 
 class _Logged(search.Listener):
-    """Passes what the workers write on to the logger of workers."""
+    """Forwards the output of the workers to the logger ``ledger.worker``."""
 
     def __init__(self) -> None:
         self.last_problem: str | None = None
@@ -264,7 +273,10 @@ class _Logged(search.Listener):
 
 
 def _parsed(line: str) -> tuple[int, str]:
-    """Return the level and the message of a worker's line; what is no log line was printed by an objective."""
+    """Return the level and the message of one line of a worker's output.
+
+    Any line that is not a JSON log record is the output of an objective or the error message of a worker.
+    """
     try:
         record = json.loads(line)
         return logging.getLevelNamesMapping()[record["level"].upper()], str(record["message"])
@@ -275,36 +287,36 @@ def _parsed(line: str) -> tuple[int, str]:
 
 @dataclass(frozen=True)
 class Trial:
-    """One trial of a study, in the state that it had when the study was loaded.
+    """One trial of a study, as recorded at the time of `load_study`.
 
     Attributes
     ----------
     number : int
         The trial's number in its study, from 0.
     iteration : int
-        The iteration that it belongs to, from 0.
+        The number of the trial's iteration, from 0.
     state : {"pending", "running", "complete", "failed", "cancelled"}
         The trial's state.
     source : {"proposed", "retried", "enqueued", "imported"}
-        Where its parameters came from.
+        The origin of the trial's parameters.
     params : dict
         The parameters' values by name, in the order of the space.
     loss : float or None
-        The loss of a complete trial, else None.
+        The loss of a complete trial. None for any other trial.
     metrics : dict
-        The metrics that the objective returned for a complete trial, else empty.
+        The metrics that the objective returned for a complete trial. Empty for any other trial.
     seconds : float or None
         The duration of the training of a complete trial, in seconds.
     attempts : int
         The number of attempts that have begun, from 0.
     worker : str or None
-        The worker that claimed it last.
+        The name of the worker that claimed the trial last.
     claimed_at : datetime or None
-        The time of the last claim, with its time zone, by the database's clock.
+        The time of the last claim, with a time zone, by the database's clock.
     finished_at : datetime or None
-        The time at which the trial ended, with its time zone, by the database's clock.
+        The time at which the trial ended, with a time zone, by the database's clock.
     error : str or None
-        The error of its last failed attempt.
+        The error of the trial's last failed attempt.
 
     Examples
     --------
@@ -331,9 +343,9 @@ class Trial:
 
 @dataclass(frozen=True)
 class StudyResult:
-    """A study and its trials, in the state that they had when the study was loaded.
+    """A study and its trials, as recorded at the time of `load_study`.
 
-    Load the study again with `load_study` to see later changes.
+    Another call of `load_study` returns later changes.
 
     Attributes
     ----------
@@ -342,11 +354,11 @@ class StudyResult:
     state : {"running", "paused", "complete", "failed", "cancelled"}
         The study's state.
     budget : int
-        The number of trials to propose.
+        The number of trials that the optimizer may propose.
     spec : dict
-        All that defines the study's proposals and trials, as JSON: space, seed, objective, options and limits.
+        The definition of the study as JSON, with its space, seed, objective, optimizer options and limits.
     trials : tuple of Trial
-        All its trials, by number.
+        All trials of the study, ordered by number.
 
     Examples
     --------
@@ -366,7 +378,7 @@ class StudyResult:
 
     @property
     def best_trial(self) -> Trial:
-        """The complete trial with the smallest loss; of equal losses, the one with the smallest number.
+        """The complete trial with the smallest loss. Among equal losses, the trial with the smallest number is best.
 
         Raises
         ------
@@ -381,7 +393,7 @@ class StudyResult:
         """
         complete = [trial for trial in self.trials if trial.loss is not None]
         if not complete:
-            raise LedgerError(f"study {self.name} has no complete trial yet: load it again later")
+            raise LedgerError(f"study {self.name} has no complete trial yet: load the study again later")
         return min(complete, key=lambda trial: (trial.loss, trial.number))
 
     @property
@@ -426,13 +438,13 @@ class StudyResult:
         Returns
         -------
         pandas.DataFrame
-            One row for each trial, in order, with its number as the index. The columns are the attributes of `Trial`,
-            then ``params_NAME`` for each parameter and ``metrics_NAME`` for each metric.
+            A data frame with one row for each trial. The trial's number is the index. The columns are the attributes of
+            `Trial`, followed by ``params_NAME`` for each parameter and ``metrics_NAME`` for each metric.
 
         Raises
         ------
         LedgerError
-            pandas is not installed; ``pip install 'trial-ledger[pandas]'`` installs it.
+            The package pandas is not installed. ``pip install 'trial-ledger[pandas]'`` installs pandas.
 
         Examples
         --------
@@ -471,24 +483,24 @@ class StudyResult:
 
 @known_keywords
 def load_study(name: str, database: str | None = None) -> StudyResult:
-    """Read the current state of a study from the ledger, while it runs or later.
+    """Read the current state of a study from the ledger. The study may still be running.
 
     Parameters
     ----------
     name : str
         The study's name.
     database : str, optional
-        The ledger's database, as of `Study`.
+        The PostgreSQL database of the ledger, as a libpq URL. The default is the same as for `Study`.
 
     Returns
     -------
     StudyResult
-        The study with all its trials, as of one moment.
+        A consistent snapshot of the study and all its trials.
 
     Raises
     ------
     LedgerError
-        No such study or no ledger exists, or the database cannot be reached.
+        The study or the ledger does not exist, or the database is unavailable.
 
     Examples
     --------
@@ -510,7 +522,7 @@ def load_study(name: str, database: str | None = None) -> StudyResult:
                 for field in Trial.__dataclass_fields__
                 if field not in ("params", "metrics")
             },
-            # in the order of the space, which jsonb forgets
+            # The space defines the order of the parameters, because PostgreSQL's jsonb does not keep the order of keys.
             params={name: trial.params[name] for name in names if name in trial.params},
             metrics=trial.metrics or {},
         )
@@ -525,10 +537,10 @@ def _settings(database: str | None) -> Settings:
 
 
 def _module_of(function: Callable[..., Any]) -> str | None:
-    """Return the module from which a worker can import the function; None where it has to be pickled."""
+    """Return the module from which a worker can import the function. None means that the function must be pickled."""
     name = getattr(function, "__name__", "")
     if not name.isidentifier():
-        raise UsageError(f"the objective {name or function!r} has no name of its own: define it by def")
+        raise UsageError(f"the objective {name or function!r} has no name of its own: define it with a def statement")
     module = getattr(function, "__module__", None)
     if not module or module == pickled.MODULE:
         return None

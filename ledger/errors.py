@@ -1,4 +1,4 @@
-"""Exceptions whose message is shown to the user: one line that names the thing, the place and the way out."""
+"""Exceptions with a one-line message for the user."""
 
 import re
 from collections.abc import Callable
@@ -11,10 +11,11 @@ if TYPE_CHECKING:
 
 
 class LedgerError(Exception):
-    """An error whose message, one line, is for the user: it names the thing, the place and the way out.
+    """An error with a one-line message for the user.
 
-    The request is valid and cannot be done now: a study failed, no such study exists, the database cannot be reached.
-    A command of the program then exits with code 1.
+    The message states the problem, its place and a remedy. The user's request is valid, but the program cannot carry
+    it out now. Causes are a failed study, a missing study and an unavailable database, for example. A command that
+    ends with this error exits with code 1.
 
     Examples
     --------
@@ -30,9 +31,9 @@ class LedgerError(Exception):
 
 
 class UsageError(LedgerError):
-    """An error in the request itself: an argument, an option, a file or a space that is not valid.
+    """An invalid request, such as an invalid argument, option, file or search space.
 
-    Nothing was written. A command of the program then exits with code 2.
+    The program has written nothing when it raises this error. A command that ends with this error exits with code 2.
 
     Examples
     --------
@@ -48,14 +49,15 @@ class UsageError(LedgerError):
 
 
 def first_fault(error: "ValidationError", place: Callable[[str], str]) -> str:
-    """Return the first fault that pydantic found, in one line.
+    """Return a one-line message about the first fault that pydantic found.
 
     Parameters
     ----------
     error : ValidationError
-        Of a model without nested models.
+        The error of a pydantic model without nested models.
     place : callable
-        Takes the key at fault, or "" for the model as a whole, and returns its place for the user; "" for none.
+        Function that takes the faulty key and returns a description of its place. An empty key stands for the whole
+        model. The message begins with the description, unless the description is empty.
     """
     fault = error.errors(include_url=False)[0]
     where = place(str(fault["loc"][0]) if fault["loc"] else "")

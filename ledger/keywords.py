@@ -1,4 +1,4 @@
-"""Refusal of unknown keyword arguments in one line that names the nearest argument."""
+"""Refusal of an unknown keyword argument with a message that suggests the nearest known name."""
 
 import inspect
 from collections.abc import Callable
@@ -13,9 +13,10 @@ R = TypeVar("R")
 
 
 def known_keywords(function: Callable[P, R]) -> Callable[P, R]:
-    """Make `function` raise a UsageError where it is called with a keyword argument that it does not have.
+    """Return a version of `function` that raises a UsageError for an unknown keyword argument.
 
-    Python's own TypeError names only the unknown argument.
+    The message of the UsageError suggests the nearest known name. Python's own TypeError names only the unknown
+    argument.
 
     Examples
     --------

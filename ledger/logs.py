@@ -1,4 +1,4 @@
-"""Log lines on standard error: one for each event, as text or as JSON."""
+"""Log output on standard error. Each event is one line of text or of JSON."""
 
 import json
 import logging
@@ -8,7 +8,7 @@ from typing import Any
 
 from ledger.text import one_line
 
-# Characters of a text message. Long enough for a point with many parameters.
+# Largest number of characters in a text message. This length is enough for a point with many parameters.
 _LONGEST = 5_000
 
 
@@ -20,7 +20,7 @@ def set_up(log_format: str, level: str) -> None:
     log_format : str
         "text" or "json".
     level : str
-        Least severe level that is logged: "debug", "info", "warning" or "error".
+        Least severe level that is logged, one of "debug", "info", "warning" and "error".
     """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Json() if log_format == "json" else _Text())
@@ -36,14 +36,15 @@ def log_event(logger: logging.Logger, event: str, message: str, /, *, level: int
     Parameters
     ----------
     logger : logging.Logger
+        The logger that receives the event.
     event : str
-        Kind of the event in one or two words, for programs.
+        Kind of the event in one or two words, which programs can read.
     message : str
-        Description of the event in one line, for people.
+        Description of the event in one line, for human readers.
     level : int
-        Level of `logging`.
+        Severity of the event, as defined by `logging`.
     **fields
-        Details of the event, for programs; JSON values.
+        Details of the event as JSON values, which programs can read.
     """
     logger.log(level, "%s", message, extra={"event": event, "fields": fields})
 

@@ -1,4 +1,8 @@
-"""The folders of the package that are not Python: next to it in a checkout, inside it in a wheel."""
+"""Locations of the SQL files and of the Alembic files.
+
+In a source checkout, the folders `sql` and `alembic` are next to the package. In a wheel, the folders `_sql` and
+`_alembic` are inside the package.
+"""
 
 from pathlib import Path
 
@@ -6,6 +10,6 @@ PACKAGE = Path(__file__).parent
 
 
 def folder(name: str) -> Path:
-    """Return the folder `name` ("sql" or "alembic") of this installation."""
+    """Return the path of the folder `name`, which is "sql" or "alembic"."""
     inside = PACKAGE / f"_{name}"
     return inside if inside.is_dir() else PACKAGE.parent / name

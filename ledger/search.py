@@ -1,4 +1,4 @@
-"""Carries a study on: registers or resumes it, starts workers for it, and manages it to its end."""
+"""Runs a study from the start or from its recorded state, with a manager and workers on this machine."""
 
 import os
 import socket
@@ -25,18 +25,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class LocalWorkers:
-    """The workers that are started on this machine.
+    """The worker processes that a search starts on this machine.
 
     Attributes
     ----------
     count : int
-        How many processes, from 0.
+        Number of worker processes, from 0.
     allowed : collection of str
-        Packages that an own objective may be loaded from.
+        Packages from which a worker may load the user's objective.
     environment : mapping
-        Variables that the workers get besides those of this process.
+        Environment variables that the workers get in addition to those of this process.
     options : sequence of str
-        More options of `ledger worker`.
+        Further command-line options of `ledger worker`.
     """
 
     count: int = 0
@@ -46,21 +46,21 @@ class LocalWorkers:
 
 
 class Listener:
-    """Is told what a search does. Each method does nothing here: override those that you need."""
+    """Observer of a search. The methods of this class do nothing. A subclass overrides the methods that it needs."""
 
     def started(self, url: str, study: StudyRow) -> None:
-        """The study is registered, and its workers and manager are about to start."""
+        """Called after the study is registered, and before its workers and manager start."""
 
     @property
     def worker_output(self) -> int | None:
-        """A file descriptor for what the workers write; None for this process's own streams."""
+        """File descriptor for the output of the workers. None stands for the streams of this process."""
         return None
 
     def progressed(self, progress: Progress) -> None:
-        """The manager has polled the study."""
+        """Called after the manager has polled the study."""
 
     def stopped(self) -> None:
-        """The manager and the workers have ended, also where an error ended them."""
+        """Called after the manager and the workers have ended, with or without an error."""
 
 
 def run(
@@ -72,24 +72,25 @@ def run(
     wait: bool = False,
     listener: Listener | None = None,
 ) -> StudyRow:
-    """Register a study, or find it with the same settings, and manage it to its end.
+    """Register a study and manage it to its end. If it is already recorded with the same settings, continue it.
 
     Parameters
     ----------
     url : str
-        The database, which is migrated.
+        URL of a migrated database.
     wait : bool
-        Wait while the study has another manager, instead of raising.
+        Wait while another manager runs the study, instead of raising an error.
 
     Returns
     -------
     StudyRow
-        The study as it ended: complete, failed or cancelled.
+        The study in its final state, which is complete, failed or cancelled.
 
     Raises
     ------
     LedgerError
-        The study differs from the recorded one of its name, has a manager, or the database was away for too long.
+        The recorded study of the same name has other settings, another manager runs the study, or the database was
+        unavailable for too long.
     """
     with opened(url, settings, writes=True) as connection:
         row = register(connection, study)
@@ -107,32 +108,33 @@ def resume(
     wait: bool = False,
     listener: Listener | None = None,
 ) -> StudyRow:
-    """Continue a study, which may be paused or failed, and manage it to its end.
+    """Continue a study and manage it to its end. The study may be paused or failed.
 
     Parameters
     ----------
     iterations, trials : int, optional
-        The new budget, which is not smaller than the recorded one: a number of trials, or of iterations, which counts
-        in trials of the study's batch size. At most one of them.
+        The new budget, as a number of iterations or as a number of trials. The number of iterations is multiplied by
+        the study's batch size. The new budget must not be smaller than the recorded budget.
 
     Returns
     -------
     StudyRow
-        As of `run`.
+        The study in its final state, which is complete, failed or cancelled.
 
     Raises
     ------
     UsageError
-        Both iterations and trials are given.
+        The caller gives both `iterations` and `trials`.
     LedgerError
-        No such study exists, it was cancelled, or the budget would shrink; else as of `run`.
+        The study does not exist or was cancelled, or the new budget is smaller than the recorded budget. The function
+        `run` lists further causes.
     """
     if iterations is not None and trials is not None:
         raise UsageError("iterations and trials exclude each other; leave one out")
     with opened(url, settings, writes=True) as connection:
         row = studies.get(connection, name)
         if row.state == "cancelled":
-            raise LedgerError(f"study {name} was cancelled, which is final: start another with a new --name")
+            raise LedgerError(f"study {name} was cancelled, which is final: start a study with a new --name")
         budget = trials if iterations is None else iterations * row.spec["batch_size"]
         if budget is not None:
             extend(connection, row, budget)
@@ -145,7 +147,7 @@ def resume(
 def check_objective(
     objective: dict[str, Any], allowed: Collection[str], environment: Mapping[str, str] | None = None
 ) -> None:
-    """Raise a LedgerError where the workers of this machine cannot load the objective. Nothing is written."""
+    """Raise a LedgerError if the workers of this machine cannot load the objective. Nothing is written."""
     trainer = Trainer(allowed, threads=1, environment=environment)
     try:
         trainer.check(objective)
@@ -163,7 +165,7 @@ def _carry_on(
     another_round: bool,
     listener: Listener | None,
 ) -> StudyRow:
-    """Manage the study to its end; a manager whose connection is lost begins again: the ledger is the state."""
+    """Manage the study to its end. After a lost connection, a new manager continues from the state in the ledger."""
     if row.has_ended:
         return row
     listener = listener or Listener()

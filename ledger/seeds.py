@@ -1,24 +1,25 @@
-"""Seeds derived from a study's seed and the name of their purpose, so that they depend on nothing else."""
+"""Derivation of seeds. A derived seed depends only on the study's seed and the name of its purpose."""
 
 import hashlib
 
 
 def derive(seed: int, *words: int | str) -> int:
-    """Derive an independent seed for the purpose that `words` name.
+    """Derive an independent seed for one purpose.
 
-    It is the first 31 bits of the SHA-256 of `seed` and the words, joined by "/". Any language can compute it, SQL too.
+    The derived seed is the first 31 bits of a SHA-256 hash. The hashed text contains `seed` and `words`, separated by
+    "/". Any language can compute a derived seed, including SQL.
 
     Parameters
     ----------
     seed : int
         The study's seed.
     *words : int or str
-        The purpose, as in ``derive(42, "trial", 7)`` or ``derive(42, "iteration", 3, 0)``.
+        The name of the purpose, as in ``derive(42, "trial", 7)`` or ``derive(42, "iteration", 3, 0)``.
 
     Returns
     -------
     int
-        In [0, 2**31), which every random generator used here accepts.
+        The derived seed, in [0, 2**31). Every random generator of this project accepts this range.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""The settings of a command besides those of a study: the database, and how it logs and waits."""
+"""The settings of a command that do not belong to a study, such as the database, the log and the time limits."""
 
 import os
 from dataclasses import dataclass
@@ -7,22 +7,22 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Settings:
-    """The settings of one command, from its options and the environment.
+    """The settings of one command, read from its options and from environment variables.
 
     Attributes
     ----------
     database_url : str or None
-        A libpq URL or keyword string; None for the embedded PostgreSQL in `home`.
+        A libpq URL or keyword string. None selects the embedded PostgreSQL server in `home`.
     home : Path
-        Folder of the embedded PostgreSQL.
+        Folder of the embedded PostgreSQL server.
     log_format : str
         "text" or "json".
     log_level : str
         "debug", "info", "warning" or "error".
     give_up_after : float
-        Seconds without the database after which a command ends with an error.
+        A command ends with an error when the database is unavailable for this number of seconds.
     statement_timeout : float
-        Seconds after which the server ends a statement.
+        Time limit for one SQL statement, in seconds.
 
     Examples
     --------
@@ -39,7 +39,7 @@ class Settings:
 
     @classmethod
     def from_environment(cls) -> "Settings":
-        """Return the settings with DATABASE_URL and LEDGER_HOME; an empty variable counts as not set."""
+        """Return the settings with the values of DATABASE_URL and LEDGER_HOME. An empty variable counts as unset."""
         return cls(
             database_url=os.environ.get("DATABASE_URL") or None,
             home=Path(os.environ.get("LEDGER_HOME") or cls.home),

@@ -1,4 +1,4 @@
-"""Formatting of text and values in messages, also where they come from users."""
+"""Formatting of text and values for messages."""
 
 import difflib
 import json
@@ -7,14 +7,14 @@ from typing import Any
 
 
 def one_line(text: str, longest: int = 200) -> str:
-    """Return `text` as one printable line. A long text loses its middle.
+    """Return `text` as one printable line. The function removes the middle of a long text.
 
     Parameters
     ----------
     text : str
-        Characters that cannot be printed are escaped as in a Python string.
+        The text to format. The function escapes unprintable characters as in a Python string.
     longest : int
-        Number of characters to keep, at least 5.
+        Largest number of characters in the line, at least 5.
 
     Examples
     --------
@@ -23,7 +23,7 @@ def one_line(text: str, longest: int = 200) -> str:
     >>> one_line("abcdefghij", longest=8)
     'abc...ij'
     """
-    # The first cut is for speed. An escape has at most 10 characters, so enough is left for the second cut.
+    # The first call of `_cut` limits the work on a very long text. The second call sets the final length.
     line = " ".join(part.strip() for part in _cut(text, 10 * longest).splitlines() if part.strip())
     if not line.isprintable():
         line = "".join(character if character.isprintable() else _escaped(character) for character in line)
@@ -31,22 +31,22 @@ def one_line(text: str, longest: int = 200) -> str:
 
 
 def last_line(text: str | None) -> str:
-    """Return the last line of an error's text, which is its summary."""
+    """Return the last line of an error's text, which summarises the error."""
     lines = (text or "").strip().splitlines()
     return one_line(lines[-1]) if lines else "no reason was given"
 
 
 def show(value: Any) -> str:
-    """Return `value` in the form for messages: JSON, on one line, at most 80 characters long."""
+    """Return `value` as JSON on one line, with at most 80 characters."""
     try:
         text = json.dumps(value, default=str, ensure_ascii=False)
-    except (RecursionError, ValueError):  # nested too deeply, or an integer with too many digits
+    except (RecursionError, ValueError):  # The value is nested too deeply, or contains an integer with too many digits.
         text = f"a value of type {type(value).__name__}"
     return one_line(text, 80)
 
 
 def nearest(word: Any, known: Iterable[str]) -> str:
-    """Return the end of a message about an unknown word: the nearest known one, or all of them.
+    """Return the end of a message about an unknown word. The text suggests the nearest known word or lists all words.
 
     Examples
     --------
@@ -61,7 +61,7 @@ def nearest(word: Any, known: Iterable[str]) -> str:
 
 
 def words(text: str) -> frozenset[str]:
-    """Return the words of a text that are separated by spaces."""
+    """Split a text at its spaces and return the set of words."""
     return frozenset(text.split())
 
 

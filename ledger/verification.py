@@ -1,4 +1,4 @@
-"""Verification of a study: its records agree with each other, and its proposals can be recomputed."""
+"""Verification of a study by comparing its records with each other and by recomputing its proposals."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,16 +16,18 @@ from ledger.text import show
 
 @dataclass(frozen=True)
 class Verified:
-    """What was verified.
+    """Result of a successful verification.
 
     Attributes
     ----------
     trials, attempts, iterations : int
-        How many there are.
+        Number of verified trials, attempts and iterations.
     recomputed : int
-        Proposals, each of one round of an iteration, that were computed again and were the same.
+        Number of proposals for which the recomputation gave the recorded points. Each proposal belongs to one round of
+        an iteration.
     not_comparable : list of tuple of str
-        The place of each proposal that was made in another environment, and what differs.
+        Proposals that were made in another environment. Each tuple contains the place of the proposal and the
+        differences between the two environments.
     """
 
     trials: int
@@ -36,12 +38,13 @@ class Verified:
 
 
 def verify(ledger: Snapshot) -> Verified:
-    """Recompute what can be recomputed of a study.
+    """Verify the records of a study, and recompute each proposal that was made in this environment.
 
     Raises
     ------
     LedgerError
-        Something differs: the first such thing, with its place; or this version cannot read the study's spec.
+        The records contradict each other, a recomputed proposal differs, or this version cannot read the study's spec.
+        The message names the first difference and its place.
     """
     study = StudySpec.from_spec(ledger.study.name, ledger.study.budget, ledger.study.spec)
     proposals = list(_proposals(ledger))
@@ -58,13 +61,13 @@ def verify(ledger: Snapshot) -> Verified:
 
 
 def disagreements(ledger: Snapshot, study: StudySpec) -> Iterator[str]:
-    """Yield where a ledger's records disagree with each other, each with its place; nothing is computed again."""
-    # later checks rely on the numbers
+    """Yield each contradiction between a ledger's records, with its place. The function recomputes no proposals."""
+    # The checks of `_facts` rely on correct numbers.
     yield from chain(_numbers(ledger), _facts(ledger, study))
 
 
 def _numbers(ledger: Snapshot) -> Iterator[str]:
-    """Differences between how things are numbered and how they count."""
+    """Yield the gaps and errors in the numbers of iterations, trials and attempts."""
     numbers = {
         "iteration": [iteration.number for iteration in ledger.iterations],
         "trial": [trial.number for trial in ledger.trials],
@@ -72,19 +75,22 @@ def _numbers(ledger: Snapshot) -> Iterator[str]:
     for kind, of_kind in numbers.items():
         for expected, number in enumerate(of_kind):
             if number != expected:
-                yield f"{kind} {expected}: missing, the next is {number}"
+                yield f"{kind} {expected}: this {kind} is missing, and the next {kind} is {number}"
     for before, trial in pairwise(ledger.trials):
         if trial.iteration < before.iteration:
-            yield f"trial {trial.number}: of iteration {trial.iteration}, but trial {before.number} is of a later one"
+            yield (
+                f"trial {trial.number}: the trial belongs to iteration {trial.iteration}, but the earlier trial"
+                f" {before.number} belongs to iteration {before.iteration}"
+            )
     for trial in ledger.trials:
         if trial.iteration >= len(ledger.iterations):
-            yield f"trial {trial.number}: of iteration {trial.iteration}, which does not exist"
+            yield f"trial {trial.number}: the trial belongs to iteration {trial.iteration}, which does not exist"
     for number, attempts in groupby(ledger.attempts, key=lambda attempt: attempt.trial):
         if number >= len(ledger.trials):
-            yield f"trial {number}: has an attempt, but does not exist"
+            yield f"trial {number}: the trial does not exist, but an attempt refers to it"
         for expected, attempt in enumerate(attempts, start=1):
             if attempt.number != expected:
-                yield f"trial {number}: attempt {expected} is missing, the next is {attempt.number}"
+                yield f"trial {number}: attempt {expected} is missing, and the next attempt is {attempt.number}"
 
 
 def _facts(ledger: Snapshot, study: StudySpec) -> Iterator[str]:
@@ -111,7 +117,7 @@ def _facts(ledger: Snapshot, study: StudySpec) -> Iterator[str]:
 
 
 def _state(trial: TrialRow, study: StudySpec) -> Iterator[str]:
-    """Differences between a trial's state and its columns."""
+    """Yield the contradictions between a trial's state and its other columns."""
     state, limits = trial.state, study.limits
     if state not in TRIAL_STATES:
         yield f"unknown state {show(state)}"
@@ -131,178 +137,185 @@ def _state(trial: TrialRow, study: StudySpec) -> Iterator[str]:
         wanted |= {"error": True}
     for column, there in wanted.items():
         if (getattr(trial, column) is not None) != there:
-            yield f"state {state} {'without' if there else 'with'} a value of {column}"
+            yield f"the state is {state}, but {column} has {'no value' if there else 'a value'}"
     if trial.loss is not None and not math.isfinite(trial.loss):
-        yield f"loss {trial.loss}, which is not finite"
+        yield f"the loss {trial.loss} is not finite"
     used_up = trial.failures >= limits.max_failures or trial.lost >= limits.max_lost
     if used_up != (state == "failed"):
         yield (
-            f"state {state} with {trial.failures} of {limits.max_failures} failures"
-            f" and lost {trial.lost} of {limits.max_lost} times"
+            f"the state is {state}, but the trial has {trial.failures} of {limits.max_failures} failures"
+            f" and was lost {trial.lost} of {limits.max_lost} times"
         )
 
 
 def _counts(trial: TrialRow, attempts: Sequence[AttemptRow]) -> Iterator[str]:
-    """Differences between what a trial counts and its attempts."""
+    """Yield the contradictions between a trial's counts and its attempts."""
     outcomes = [attempt.outcome for attempt in attempts]
     if trial.attempts != len(attempts):
-        yield f"attempts {trial.attempts}, but {len(attempts)} are recorded"
+        yield f"the trial counts {trial.attempts} attempts, but {len(attempts)} are recorded"
     failed = outcomes.count("failed") + outcomes.count("timeout")
     if trial.failures != failed:
-        yield f"failures {trial.failures}, but {failed} attempts failed or were ended at their deadline"
-    # A holder's own word may have replaced a lost attempt, and one that was revived may have been lost again; the last
-    # one of a cancelled trial was ended by that.
+        yield f"the trial counts {trial.failures} failures, but {failed} attempts failed or exceeded the time limit"
+    # The trial's counter may be larger than the number of lost attempts. The worker of a lost attempt can still report
+    # another outcome, and a revived attempt can be lost again. The counter excludes an attempt that ended as lost
+    # because of the trial's cancellation.
     lost = outcomes.count("lost") - (trial.state == "cancelled" and outcomes[-1:] == ["lost"])
     if trial.lost < lost:
-        yield f"lost {trial.lost}, but {lost} attempts were lost"
+        yield f"the trial counts {trial.lost} lost attempts, but {lost} attempts were lost"
     if trial.lost and all(outcome is None for outcome in outcomes):
-        yield f"lost {trial.lost}, but no attempt has ended"
+        yield f"the trial counts {trial.lost} lost attempts, but no attempt has ended"
     for attempt in attempts:
         if (attempt.outcome is None) != (attempt.ended_at is None):
-            yield f"attempt {attempt.number} has outcome {attempt.outcome} and ended_at {attempt.ended_at}"
+            yield f"attempt {attempt.number} has the outcome {attempt.outcome}, but ended_at is {attempt.ended_at}"
     under_way = [attempt.number for attempt in attempts if attempt.outcome is None]
     if len(under_way) > 1:
         yield f"attempts {' and '.join(map(str, under_way))} have not ended"
     if under_way and (trial.state != "running" or under_way[-1] != len(attempts)):
         yield f"attempt {under_way[-1]} has not ended, but the trial is {trial.state} and has {len(attempts)} attempts"
     if trial.state == "running" and outcomes[-1:] not in ([None], ["lost"]):
-        yield f"state running, but the last attempt is {outcomes[-1] if outcomes else 'missing'}"
+        yield f"the state is running, but the last attempt is {outcomes[-1] if outcomes else 'missing'}"
 
 
 def _result(trial: TrialRow, attempts: Sequence[AttemptRow]) -> Iterator[str]:
-    """Differences between a trial's result and its one complete attempt."""
+    """Yield the contradictions between a trial's result and its complete attempt."""
     if trial.source == "imported":
         if trial.state != "complete":
-            yield f"imported, but {trial.state}"
-        # its loss was measured elsewhere; attempts are counted above
+            yield f"the trial was imported, but its state is {trial.state}"
+        # The loss of an imported trial was measured outside this ledger, so the trial must have no attempts.
         if trial.attempts:
-            yield f"imported, but with {trial.attempts} attempts"
+            yield f"the trial was imported, but has {trial.attempts} attempts"
         return
     complete = [attempt for attempt in attempts if attempt.outcome == "complete"]
     if len(complete) != (trial.state == "complete"):
-        yield f"state {trial.state} with {len(complete)} complete attempts"
+        yield f"the state is {trial.state}, but {len(complete)} attempts are complete"
     for attempt in complete:
         for column in ("loss", "worker"):
             of_trial, of_attempt = getattr(trial, column), getattr(attempt, column)
             if of_trial != of_attempt:
-                yield f"{column} {of_trial}, but attempt {attempt.number} has {of_attempt}"
+                yield f"the trial has the {column} {of_trial}, but attempt {attempt.number} has {of_attempt}"
 
 
 def _retry(trial: TrialRow, trials: Sequence[TrialRow]) -> Iterator[str]:
-    """Differences between a retry and what it retries."""
+    """Yield the contradictions between a retry and the trial that it retries."""
     if (trial.source == "retried") != (trial.retry_of is not None):
-        yield f"source {trial.source} with retry_of {trial.retry_of}"
+        yield f"the source is {trial.source}, but retry_of is {trial.retry_of}"
     if trial.retry_of is None:
         return
     if trial.retry_of >= trial.number:
-        yield f"retry of trial {trial.retry_of}, which is not before it"
+        yield f"the trial is a retry of trial {trial.retry_of}, which is not an earlier trial"
         return
     retried = trials[trial.retry_of]
     if retried.state not in ("failed", "cancelled"):
-        yield f"retry of trial {retried.number}, which is {retried.state}"
+        yield f"the trial is a retry of trial {retried.number}, which is {retried.state}"
     if trial.params != retried.params:
-        yield f"retry of trial {retried.number}, which has other parameters: {show(retried.params)}"
+        yield f"the trial is a retry of trial {retried.number}, which has other parameters: {show(retried.params)}"
     others = [other.number for other in trials[: trial.number] if other.retry_of == trial.retry_of]
     if others:
-        yield f"retry of trial {retried.number}, as is trial {others[0]}"
+        yield f"the trial is a second retry of trial {retried.number}, after trial {others[0]}"
 
 
 def _iteration(iteration: IterationRow, trials: Sequence[TrialRow], *, may_wait: bool, may_fail: bool) -> Iterator[str]:
     if iteration.size != len(trials):
-        yield f"size {iteration.size}, but it has {len(trials)} trials"
+        yield f"the size is {iteration.size}, but the iteration has {len(trials)} trials"
     rounds = max((trial.round for trial in trials), default=iteration.round)
     if rounds != iteration.round:
-        yield f"round {iteration.round}, but a trial is of round {rounds}"
+        yield f"the round is {iteration.round}, but the last round of the trials is {rounds}"
     if iteration.surrogate is not None and all(trial.source != "proposed" for trial in trials):
-        yield "a surrogate, but no proposed trials"
+        yield "the iteration has a surrogate, but no proposed trials"
     losses = [trial.loss for trial in trials if trial.loss is not None]
     is_proven = any(trial.state == "complete" and trial.source != "imported" for trial in trials)
     if iteration.told_at is None:
         if not may_wait:
-            yield "not told, but a later one was proposed"
+            yield "the optimizer has not received the iteration's results, but a later iteration was proposed"
         losses = []
     elif any(trial.state in OPEN_STATES for trial in trials):
-        yield "told, but not all of its trials have ended"
+        yield "the optimizer has received the iteration's results, but not all of its trials have ended"
     elif not (is_proven or may_fail) and any(trial.source == "proposed" for trial in trials):
-        yield "told, but no trial of it is complete"
+        yield "the optimizer has received the iteration's results, but none of its trials is complete"
     expected = {"mean_loss": mean_loss(losses) if losses else None, "best_loss": min(losses, default=None)}
     for column, value in expected.items():
         if getattr(iteration, column) != value:
-            yield f"{column} {getattr(iteration, column)}, but its trials give {value}"
+            yield f"{column} is {getattr(iteration, column)}, but the losses of the trials give {value}"
 
 
 def _study(ledger: Snapshot, study: StudySpec) -> Iterator[str]:
     row = ledger.study
-    # a newer version may know more settings, whose defaults were not hashed
+    # The hash is compared only if the recorded settings are complete. A newer version of this program may have further
+    # settings, and an old hash does not include the default values of these settings.
     if study.spec() == row.spec and study.spec_hash != row.spec_hash:
-        yield f"spec_hash {row.spec_hash[:8]}, but its settings give {study.spec_hash[:8]}"
+        yield f"spec_hash is {row.spec_hash[:8]}, but the settings give {study.spec_hash[:8]}"
     if row.has_ended != (row.finished_at is not None):
-        yield f"state {row.state} with finished_at {row.finished_at}"
+        yield f"the state is {row.state}, but finished_at is {row.finished_at}"
     if row.has_ended:
         for trial in ledger.trials:
             if trial.state in OPEN_STATES:
-                yield f"state {row.state}, but trial {trial.number} is {trial.state}"
+                yield f"the state is {row.state}, but trial {trial.number} is {trial.state}"
     for iteration in ledger.iterations:
         if row.state == "complete" and iteration.told_at is None:
-            yield f"state complete, but iteration {iteration.number} is not told"
+            yield f"the state is complete, but the optimizer has no results of iteration {iteration.number}"
 
 
 def _ends(ledger: Snapshot, study: StudySpec, trials: Sequence[Sequence[TrialRow]]) -> Iterator[str]:
-    """Differences between how a study in batch mode stands and its iterations."""
+    """Yield the contradictions between the state of a study in batch mode and its iterations."""
     row = ledger.study
     rounds = {iteration.number: iteration.round for iteration in ledger.iterations}
-    # a round in which every trial failed was replaced, and does not count
+    # When all trials of a round fail, the next round replaces them. Only the last round counts against the budget.
     counted = [
         trial for trial in ledger.trials if trial.source == "proposed" and trial.round == rounds[trial.iteration]
     ]
     if len(counted) > row.budget:
-        yield f"a budget of {row.budget} trials, but {len(counted)} were proposed"
+        yield f"the budget is {row.budget} trials, but {len(counted)} trials were proposed"
     size, tried = study.space.size(), sum(trial.retry_of is None for trial in ledger.trials)
     if row.state == "complete" and len(counted) < row.budget and (size is None or tried < size):
-        yield f"state complete after {len(counted)} of {row.budget} proposed trials"
+        yield f"the state is complete, but only {len(counted)} of {row.budget} trials were proposed"
     untold = [iteration for iteration in ledger.iterations if iteration.told_at is None]
     if row.state == "failed":
         if not untold:
-            yield "state failed, but every iteration is told"
+            yield "the state is failed, but the optimizer has received the results of every iteration"
         for iteration in untold:
             for trial in trials[iteration.number]:
                 if trial.state == "complete" and trial.source != "imported":
-                    yield f"state failed, but trial {trial.number} of its last iteration is complete"
+                    yield f"the state is failed, but trial {trial.number} of the last iteration is complete"
 
 
 def _seen(ledger: Snapshot) -> Iterator[str]:
-    """Differences between how a study in steady mode stands, what its iterations saw, and its trials."""
+    """Yield the contradictions in the records of a study in steady mode.
+
+    In steady mode, each iteration records the trials that had ended before the iteration. The check compares these
+    records and the study's state with the trials.
+    """
     row = ledger.study
     seen: set[int] = set()
     for iteration in ledger.iterations:
         for number in iteration.seen or ():
-            place = f"iteration {iteration.number} saw the end of trial {number}"
+            place = f"iteration {iteration.number} records the end of trial {number}"
             trial = ledger.trials[number] if 0 <= number < len(ledger.trials) else None
             if trial is None:
                 yield f"{place}, which does not exist"
                 return
             if number in seen:
-                yield f"{place}, which one before it saw"
+                yield f"{place}, but an earlier iteration records this end, too"
             if trial.iteration >= iteration.number:
-                yield f"{place}, which is not of one before it"
+                yield f"{place}, which does not belong to an earlier iteration"
             if trial.finished_at is None or trial.finished_at > iteration.asked_at:
-                yield f"{place}, which had not ended"
+                yield f"{place}, but the trial had not ended"
             seen.add(number)
     completed = [trial.number for trial in ledger.trials if trial.state == "complete" and trial.source != "imported"]
     if row.state == "failed" and completed:
-        yield f"state failed, but trial {completed[0]} is complete"
-    # where every trial failed, others were tried instead
+        yield f"the state is failed, but trial {completed[0]} is complete"
+    # Failed trials do not count against the budget, because the manager may have replaced them by other trials.
     spent = sum(trial.source == "proposed" and trial.state != "failed" for trial in ledger.trials)
     if spent > row.budget:
-        yield f"a budget of {row.budget} trials, but {spent} were proposed that did not fail"
+        yield f"the budget is {row.budget} trials, but the study has {spent} proposed trials that did not fail"
 
 
 @dataclass(frozen=True)
 class _Proposal:
-    """What the ledger records of one round's proposal.
+    """The ledger's record of the proposal of one round.
 
-    `before` is the last surrogate of an earlier iteration, `seen` the trials whose end was seen, in steady mode, and
-    `elsewhere` says how the environment differs from that of here.
+    The attribute `before` is the last surrogate that an earlier iteration has recorded. In steady mode, `seen` lists
+    the trials that had ended before the proposal. `elsewhere` describes the differences between the recorded
+    environment and the environment of this process. `elsewhere` is None if both environments are equal.
     """
 
     place: str
@@ -318,7 +331,8 @@ def _proposals(ledger: Snapshot) -> Iterator[_Proposal]:
     here = environment()
     proposed = [trial for trial in ledger.trials if trial.source == "proposed"]
     rounds = {key: list(trials) for key, trials in groupby(proposed, key=lambda trial: (trial.iteration, trial.round))}
-    # An iteration keeps the environment of its last round; that of an earlier one lies between it and what was before.
+    # The ledger records the environment only for the last round of an iteration. An earlier round is comparable if this
+    # process has the same environment as the records before and after the round.
     before: Mapping[str, Any] = ledger.study.versions
     surrogate = None
     seen: list[int] = []
@@ -329,7 +343,7 @@ def _proposals(ledger: Snapshot) -> Iterator[_Proposal]:
                 is_last = number == iteration.round
                 elsewhere = _unlike(iteration.environment, here)
                 if elsewhere is None and not is_last and (unlike := _unlike(before, here)) is not None:
-                    elsewhere = f"the environment of a round before the last is not recorded, and before it {unlike}"
+                    elsewhere = f"the environment of this round is not recorded, and the previous one differs: {unlike}"
                 place = f"iteration {iteration.number}" + (f", round {number}" if iteration.round else "")
                 order = None if iteration.seen is None else tuple(seen)
                 yield _Proposal(place, iteration, number, trials, surrogate, order, elsewhere)
@@ -338,7 +352,7 @@ def _proposals(ledger: Snapshot) -> Iterator[_Proposal]:
 
 
 def _recomputed(ledger: Snapshot, study: StudySpec, proposals: Sequence[_Proposal]) -> Iterator[str]:
-    """Differences between the recorded proposals and those that follow from the seed and the history."""
+    """Yield the differences between the recorded proposals and the recomputed proposals."""
     for proposal in proposals:
         if proposal.elsewhere is not None:
             continue
@@ -347,18 +361,18 @@ def _recomputed(ledger: Snapshot, study: StudySpec, proposals: Sequence[_Proposa
         computed = propose(study, number, round, len(proposal.trials), given)
         if len(computed.points) != len(proposal.trials):
             yield (
-                f"{proposal.place}: {len(proposal.trials)} points are recorded, but {len(computed.points)} follow"
-                " from the seed and the trials before it"
+                f"{proposal.place}: {len(proposal.trials)} points are recorded, but the seed and the earlier trials"
+                f" give {len(computed.points)} points"
             )
         for trial, point in zip(proposal.trials, computed.points, strict=False):
             for name in dict.fromkeys([*point, *trial.params]):
                 recorded, follows = trial.params.get(name), point.get(name)
                 if recorded != follows:
                     yield (
-                        f"trial {trial.number} ({proposal.place}): {name} {show(recorded)} is recorded, but"
-                        f" {show(follows)} follows from the seed and the trials before it"
+                        f"trial {trial.number} ({proposal.place}): {name} {show(recorded)} is recorded, but the seed"
+                        f" and the earlier trials give {show(follows)}"
                     )
-        # a later round's model replaced that of an earlier one
+        # For each iteration, the ledger records only the surrogate of the last round.
         if round == proposal.iteration.round:
             yield from _surrogate(proposal.place, proposal.iteration.surrogate or {}, computed.surrogate or {})
 
@@ -367,13 +381,16 @@ def _surrogate(place: str, recorded: Mapping[str, Any], computed: Mapping[str, A
     for name in dict.fromkeys([*computed, *recorded]):
         if recorded.get(name) != computed.get(name):
             yield (
-                f"{place}: the surrogate's {name} {show(recorded.get(name))} is recorded, but"
-                f" {show(computed.get(name))} follows from the seed and the trials before it"
+                f"{place}: the surrogate's {name} {show(recorded.get(name))} is recorded, but the seed and the earlier"
+                f" trials give {show(computed.get(name))}"
             )
 
 
 def _unlike(recorded: Mapping[str, Any], here: Mapping[str, Any]) -> str | None:
-    """Say how an environment differs from that of here; None where it does not."""
+    """Return the differences between a recorded environment and this process's environment.
+
+    Return None if the environments are equal.
+    """
     differences = [
         f"{name} {_plain(recorded.get(name))} recorded, {_plain(here.get(name))} here"
         for name in dict.fromkeys([*here, *recorded])

@@ -1,17 +1,22 @@
 """The PostgreSQL server that is installed with the package, for use on one machine.
 
-A home folder contains the data (``data``), the socket (``run``) and the server's log (``postgres.log``). The first user
-starts the server, and the last one stops it. A user is a process within `running`.
+The server's home folder contains the data (``data``), the socket (``run``) and the log (``postgres.log``). A user of
+the server is a process inside the context manager `running`. The first user starts the server, and the last user stops
+it.
 
-Users and server processes are counted with ``flock``, which the kernel releases when a process ends:
+Three lock files show whether users and server processes exist. The processes lock these files with ``flock``, because
+the kernel releases such a lock when a process ends.
 
-- ``users.lock``: each user holds a shared lock while it uses the server. A user that can lock it exclusively is the
-  last one.
-- ``server.lock``: held exclusively to start or stop the server, and to become a user.
-- ``processes.lock``: every process of the server inherits a shared lock. Where an exclusive lock succeeds, no process
-  of the server is left. A process id in a file cannot show that, because process ids are reused.
+- A user holds a shared lock on ``users.lock`` while it uses the server. A user that gets the exclusive lock on
+  ``users.lock`` is the last user.
+- A process holds the exclusive lock on ``server.lock`` while it starts or stops the server, and while it becomes a
+  user.
+- Every process of the server inherits a shared lock on ``processes.lock``. If a process gets the exclusive lock on
+  ``processes.lock``, no server process is left. A file with process ids is not reliable, because the kernel reuses
+  process ids.
 
-The server is not a child of any user and has a session of its own, so it does not end with a user or by Ctrl-C.
+The server is not a child process of any user, and runs in its own session. Therefore the end of a user does not end the
+server, and Ctrl-C does not reach the server.
 """
 
 from ledger.embedded.folders import NAME, PORT, exists, url

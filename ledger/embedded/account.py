@@ -16,9 +16,10 @@ _NOT_AS_ROOT = "run as another user, or name a server with --database-url"
 
 
 def server_account(home: Path) -> tuple[int, int] | None:
-    """Return the user and group that run the server; None for those of this process.
+    """Return the ids of the user and group that run the server. None stands for the user of this process.
 
-    Root gets the owner of the data, or a system user, which is created if it is missing.
+    If this process runs as root, the owner of the data runs the server. If root owns the data or no data exist, a
+    system user runs the server. The function creates the system user if it is missing.
 
     Raises
     ------
@@ -31,9 +32,10 @@ def server_account(home: Path) -> tuple[int, int] | None:
         data = data_folder(home).stat()
         if data.st_uid != 0:
             return data.st_uid, data.st_gid
-    # Not an existing system user, such as postgres, whose other processes could then enter the socket's folder.
-    # The lock is for useradd, which checks the name before it locks the file: of two processes that create the user at
-    # once, the second would replace it.
+    # The server has its own system user. Processes of an existing system user, such as postgres, could otherwise enter
+    # the socket's folder. The lock allows only one process at a time to create the system user. The lock is needed,
+    # because useradd checks the name before it locks the file. Without the lock, a second useradd could replace the
+    # entry of the first useradd.
     with Path("/etc/passwd").open() as accounts:
         fcntl.flock(accounts, fcntl.LOCK_EX)
         account = _system_user()
@@ -48,18 +50,21 @@ def server_account(home: Path) -> tuple[int, int] | None:
 
 
 def run_as(account: tuple[int, int] | None) -> list[str]:
-    """Return the words to put before a command so that the account runs it; none for the user of this process.
+    """Return the beginning of a command line that runs a command as `account`.
+
+    The list is empty if `account` is None.
 
     Raises
     ------
     LedgerError
-        A program that root needs is not installed.
+        The program setpriv is not installed.
     """
     if account is None:
         return []
-    # The home or the wheel may lie below a folder that only root can search, such as root's own. The server gets the
-    # capability to pass, instead of opening the folder to everybody. dac_read_search is enough, but root in a container
-    # may have only dac_override, which includes writing. Only root and this user can reach the server.
+    # The home folder or the wheel may be in a folder that only root can search, such as /root. The server gets a
+    # capability that allows the search, so the folder's permissions need no change. The capability dac_read_search is
+    # enough, but root in a container may have only dac_override. The capability dac_override also allows writing. The
+    # risk is small, because only root and the system user can connect to the server.
     capabilities = re.search(r"^CapEff:\s*(\w+)", Path("/proc/self/status").read_text(), re.MULTILINE)
     has_search = capabilities is not None and int(capabilities[1], 16) & 1 << 2
     capability = "dac_read_search" if has_search else "dac_override"
@@ -67,7 +72,7 @@ def run_as(account: tuple[int, int] | None) -> list[str]:
         _program_for_root("setpriv"),
         *(f"--reuid={account[0]}", f"--regid={account[1]}", "--clear-groups"),
         *(f"--inh-caps=-all,+{capability}", f"--ambient-caps=-all,+{capability}"),
-        # Without it, access(2) ignores the capability, and PostgreSQL does not find its own programs.
+        # Without this option, access(2) ignores the capability, and PostgreSQL does not find its own programs.
         "--securebits=+no_setuid_fixup",
     ]
 

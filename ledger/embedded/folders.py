@@ -1,4 +1,4 @@
-"""The folders of the embedded server: its data, its socket, and the URL that names them."""
+"""The folders and the URL of the embedded server."""
 
 import hashlib
 import os
@@ -11,13 +11,16 @@ from urllib.parse import quote
 
 from ledger.errors import LedgerError
 
-NAME = "ledger"  # of the database and of its superuser
-PORT = 5432  # part of the socket's name; the server does not listen on the network
+NAME = "ledger"  # The database and its superuser have this name.
+PORT = 5432  # The port is part of the socket's name only. The server does not listen on the network.
 ELSEWHERE = "set LEDGER_HOME to another folder, or name another server with --database-url"
 
 
 def url(home: Path) -> str:
-    """Return the URL of the server of `home`, for psycopg. Nothing is started, read or written."""
+    """Return the URL of the server in `home`, in the form that psycopg accepts.
+
+    The function does not start the server, and reads and writes no files.
+    """
     return f"postgresql://{NAME}@/{NAME}?host={quote(os.fsencode(socket_folder(home)))}&port={PORT}"
 
 
@@ -34,45 +37,49 @@ def exists(home: Path) -> bool:
 
 
 def data_folder(home: Path) -> Path:
-    """Return the folder of the data."""
+    """Return the folder that contains the server's data."""
     return home / "data"
 
 
 def log_file(home: Path) -> Path:
-    """Return the server's log."""
+    """Return the path of the server's log file."""
     return home / "postgres.log"
 
 
 def socket_folder(home: Path) -> Path:
-    """Return the folder of the socket. Every process computes the same one from the home's path."""
+    """Return the folder that contains the server's socket. Equal values of `home` give equal folders in all processes.
+
+    The folder is outside `home` if the path of the socket would be too long or contain a comma.
+    """
     home = home.resolve()
     folder = home / "run"
     longest = 103 if sys.platform == "darwin" else 107
-    # libpq takes a comma as a separator of hosts
+    # A path with a comma is not usable, because libpq reads a comma as a separator of hosts.
     if len(os.fsencode(socket_file(folder))) <= longest and "," not in str(folder):
         return folder
-    # Not the user's temporary folder, because TMPDIR may differ between processes.
+    # The socket is in /tmp, because TMPDIR may have another value in another process.
     return Path("/tmp", f"ledger-{os.geteuid()}-{hashlib.sha256(os.fsencode(home)).hexdigest()[:16]}")  # noqa: S108
 
 
 def socket_file(folder: Path) -> Path:
-    """Return the socket within its folder."""
+    """Return the path of the socket in `folder`."""
     return folder / f".s.PGSQL.{PORT}"
 
 
 def make_private(folder: Path, owner: tuple[int, int] | None) -> Path:
-    """Create a folder that only the server's user can enter, or restrict one that exists.
+    """Create a folder that only the server's user can enter. An existing folder gets the same permissions.
 
     Parameters
     ----------
     folder : Path
+        The folder to create.
     owner : (int, int) or None
-        User and group that own it; None for those of this process.
+        Ids of the user and group that own the folder. None stands for the user and group of this process.
 
     Raises
     ------
     LedgerError
-        Another user made the folder, or it is not a folder.
+        The path belongs to another user or is not a folder.
     """
     folder.mkdir(mode=0o700, exist_ok=True)
     status = folder.lstat()
@@ -87,7 +94,7 @@ def make_private(folder: Path, owner: tuple[int, int] | None) -> Path:
 
 @contextmanager
 def file_errors(home: Path) -> Iterator[None]:
-    """Turn an OSError into a LedgerError that names the home and the way out."""
+    """Replace an OSError in the ``with`` block by a LedgerError that names the home folder and a remedy."""
     try:
         yield
     except OSError as error:

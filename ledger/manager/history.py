@@ -1,4 +1,4 @@
-"""The manager's copy of what the ledger records of a study, which each poll brings up to date."""
+"""The manager's copy of a study's trials and iterations. Each poll of the ledger updates this copy."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,34 +13,37 @@ from ledger.database.rows import IterationRow, TrialRow
 class History:
     """The trials and iterations of a study.
 
-    A proposed trial counts against the budget unless every trial of its round failed, so that another round of its
-    iteration replaced it.
+    A proposed trial counts against the budget if it belongs to the last round of its iteration. All trials of an
+    earlier round have failed or were cancelled, and the next round has replaced them.
 
     Parameters
     ----------
     connection : Connection
+        The manager's connection to the ledger.
     study_id : int
+        The id of the study in the ledger.
 
     Attributes
     ----------
     trials : list of TrialRow
-        All trials, by number.
+        All trials, ordered by number.
     open : set of int
         The numbers of the trials that have not ended.
     rounds : dict of int to int
-        The last round of each iteration.
+        The number of the last round of each iteration.
     untold : set of int
-        The iterations that are not told.
+        The iterations for which the optimizer has not received the results.
     recorded : list of int
-        In steady mode, the trials whose ends the ledger has recorded, in the recorded order.
+        In steady mode, the ended trials that an iteration has recorded, in the recorded order.
     seen : list of int
-        The trials whose ends are not recorded yet, in the order of their ends.
+        The ended trials that no iteration has recorded yet, in the order of their ends.
     counted, counted_ended, counted_failed : int
-        Proposed trials that count against the budget; those of them that have ended; those that failed.
+        Number of trials that count against the budget, number of ended trials among them, and number of failed trials
+        among them.
     best_loss : float or None
-        The lowest loss.
+        The smallest loss of all trials.
     is_proven : bool
-        Whether a trial has completed here, and not elsewhere.
+        Whether a worker has completed a trial of this study. Imported trials do not count.
     """
 
     def __init__(self, connection: Connection, study_id: int) -> None:
@@ -72,8 +75,8 @@ class History:
         return next((self._surrogates[number] for number in reversed(self._surrogates) if number < iteration), None)
 
     def of(self, iteration: int) -> list[TrialRow]:
-        """Return the trials of an iteration, in order."""
-        # iterations are in the order of their trials, and the iterations that are asked for are among the last
+        """Return the trials of an iteration, ordered by number."""
+        # The trials are ordered by iteration. The search begins at the end, because callers ask for recent iterations.
         chosen: list[TrialRow] = []
         for trial in reversed(self.trials):
             if trial.iteration == iteration:
@@ -83,19 +86,19 @@ class History:
         return chosen[::-1]
 
     def poll(self) -> bool:
-        """Read which trials have ended and which were added. Returns whether there were any."""
+        """Read the trials that have ended or were added after the last poll. Return True if such trials exist."""
         rows = managing.news(self._connection, self._study_id, self.open, len(self.trials))
         if any(row.iteration not in self.rounds for row in rows):
-            # commands add trials too, and an iteration of imported trials is told at once
+            # A command may have added an iteration. An iteration of imported trials has its results from the start.
             for iteration in studies.iterations(self._connection, self._study_id, first=self.next_iteration):
                 self._note(iteration)
         self._add(rows, set())
         return bool(rows)
 
     def add(self, batch: managing.Batch) -> None:
-        """Note a batch that was inserted, and read its trials."""
+        """Add a batch that the manager has inserted into the ledger, and read its trials."""
         if batch.round > 0:
-            # the round before is replaced, and all its trials failed or were cancelled
+            # The batch replaces the previous round, because all trials of that round failed or were cancelled.
             replaced = [trial for trial in self.of(batch.number) if self._counts(trial)]
             self.counted -= len(replaced)
             self.counted_ended -= len(replaced)

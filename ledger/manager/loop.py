@@ -1,4 +1,4 @@
-"""The manager's loop: hold the study, poll, tell, propose, reap, until the study has ended."""
+"""The manager's main loop, which proposes trials, passes losses to the optimizer and takes expired claims back."""
 
 import json
 import logging
@@ -30,17 +30,17 @@ from ledger.study.spec import StudySpec
 _log = logging.getLogger("ledger.manager")
 
 SHORTEST_POLL = 0.005
-# How long the claim of a study is believed, and how often it is renewed, in seconds.
+# Length of the lease of a study's claim, and interval between two renewals of the claim, in seconds.
 LEASE = 30.0
 RENEWAL = 5.0
-# A manager that was just killed may hold its study for a moment more.
+# Time in seconds for which a new manager tries to claim the study. A killed manager may keep its claim for a moment.
 TAKE_SECONDS = 2.0
 TAKE_POLL = 0.2
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a study is: trials of the budget that have ended, the budget, and the lowest loss so far."""
+    """Progress of a study, with the number of ended trials of the budget, the budget, and the smallest loss so far."""
 
     ended: int
     budget: int
@@ -53,21 +53,23 @@ class Manager:
     Parameters
     ----------
     connection : Connection
+        Connection to the ledger.
     study : StudyRow
-        The study, registered.
+        The registered study.
     claim : UUID
-        Random; the same for every connection of one manager, so that it goes on after a lost connection.
+        Random claim of the manager. After a lost connection, the same claim allows the manager to continue on another
+        connection.
     name : str
-        Name of the manager, for people.
+        Name of the manager, for messages.
     watch : callable, optional
-        Called at every poll with the Progress.
+        Function that is called with the `Progress` at every poll.
     wait : bool
-        Wait for as long as the study has another manager.
+        Wait while the study has another manager.
 
     Raises
     ------
     LedgerError
-        The study has another manager.
+        Another manager holds the study, and `wait` is False.
     """
 
     def __init__(
@@ -84,7 +86,7 @@ class Manager:
         self._held = Held(study.id, claim)
         self._take(study, wait=wait)
         managing.listen(connection)
-        # read again: it may have changed before it was held
+        # The study is read again, because it may have changed before this manager claimed it.
         self._row = studies.get(connection, study.name)
         self._study = StudySpec.from_spec(self._row.name, self._row.budget, self._row.spec)
         self._reaper = Reaper(connection, self._held, self._row.name, self._study.limits.lease)
@@ -92,12 +94,12 @@ class Manager:
         self._since: dict[int, float] = {}
 
     def run(self, *, another_round: bool = False) -> StudyRow:
-        """Manage the study until it has ended, and return it as it ended.
+        """Manage the study until it has ended, and return its final row.
 
         Parameters
         ----------
         another_round : bool
-            Where the study failed because every trial failed, try once more.
+            Propose one more round, although the study has failed because every trial failed.
 
         Raises
         ------
@@ -107,7 +109,7 @@ class Manager:
         try:
             row = self._run(another_round=another_round)
         except (DBAPIError, psycopg.Error):
-            # the manager goes on with its claim on another connection
+            # The manager keeps its claim after a lost connection, and can continue on another connection.
             raise
         except BaseException:
             self._leave()
@@ -144,7 +146,7 @@ class Manager:
                 pause = min(pause * 1.5, policy.longest_poll)
 
     def _leave(self) -> None:
-        # where the database is away, the lease ends by itself
+        # If the database is unavailable, the manager cannot return the claim. The lease then expires.
         with suppress(DBAPIError, psycopg.Error):
             managing.leave_study(self._connection, self._held)
 
@@ -154,7 +156,7 @@ class Manager:
         return BatchPolicy(self._study, self._history, another_round=another_round)
 
     def _take(self, study: StudyRow, *, wait: bool) -> None:
-        """Take the study, where another manager holds it only after that manager has left."""
+        """Claim the study. If another manager holds the study, wait until that manager has left."""
         end = time.monotonic() + TAKE_SECONDS
         is_said = False
         while (answer := managing.claim_study(self._connection, self._held, self._name, LEASE)) != "held":
@@ -162,8 +164,8 @@ class Manager:
                 raise LedgerError(f"study {study.name} was deleted")
             if not wait and time.monotonic() > end:
                 raise LedgerError(
-                    f"study {study.name} has a manager, which goes on with it: `ledger study show {study.name}` shows"
-                    " its progress, and --wait waits for that manager's end"
+                    f"study {study.name} has a manager, which continues the study: `ledger study show {study.name}`"
+                    " shows the progress, and --wait waits until that manager ends"
                 )
             if wait and not is_said:
                 is_said = True
@@ -204,13 +206,13 @@ class Manager:
         if answer == "lost":
             raise self._lost()
         if answer != "proposed":
-            # the study has ended, or trials were added meanwhile: the next poll sees it
+            # The study has ended, or a command has added trials. The next poll reads the change.
             return
         first = len(history.trials)
         history.add(batch)
         self._since[number] = time.monotonic()
         facts: dict[str, Any] = {"study": self._row.name, "iteration": number, "round": round}
-        again = f", round {round}, since every trial of the round before failed" if round else ""
+        again = f", round {round}, because every trial of the previous round failed" if round else ""
         message = f"{self._where(number)}: {proposal}{again}, {history.counted} of {budget} trials"
         seconds = proposal.ask_seconds + proposal.tell_seconds
         log_event(_log, "proposed", message, points=batch.points, seconds=seconds, **facts)
@@ -227,7 +229,7 @@ class Manager:
         if answer == "lost":
             raise self._lost()
         if answer != "told":
-            # a trial has joined the iteration: the next poll sees it
+            # A command has added a trial to the iteration. The next poll reads the trial.
             return
         self._history.untold.discard(number)
         so_far = self._history.best_loss
@@ -256,7 +258,7 @@ class Manager:
         if answer == "lost":
             raise self._lost()
         if answer != "finished":
-            # it was extended, or a trial was added meanwhile: the next poll sees it
+            # A command has extended the budget or added a trial. The next poll reads the change.
             return
         message = f"study {self._row.name} is {end.state}" + (f": {end.reason}" if end.reason else "")
         level = logging.INFO if end.state == "complete" else logging.ERROR
@@ -268,8 +270,8 @@ class Manager:
         self._is_paused = is_paused
         name, left = self._row.name, len(self._history.open)
         message = (
-            f"study {name} is paused: {left} trials have not ended, and pending ones are not handed out;"
-            f" `ledger resume {name}` lets it go on"
+            f"study {name} is paused: {left} trials have not ended, and workers cannot claim pending trials;"
+            f" `ledger resume {name}` continues the study"
             if is_paused
             else f"study {name} runs again"
         )
@@ -278,7 +280,7 @@ class Manager:
     def _lost(self) -> LedgerError:
         return LedgerError(
             f"study {self._row.name} was taken by another manager, so this manager stops before it writes:"
-            f" `ledger study show {self._row.name}` shows its progress"
+            f" `ledger study show {self._row.name}` shows the progress"
         )
 
     def _where(self, iteration: int) -> str:

@@ -1,25 +1,25 @@
-"""The interface of a manager's policy: what to propose now, and what to tell."""
+"""The interface of the manager's policies. A policy decides what the manager proposes next."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-# Rounds of one iteration in which every trial failed, after which the study fails.
+# The study fails after this number of rounds of one iteration, if every trial of these rounds has failed.
 ROUNDS = 3
 
 
 @dataclass(frozen=True)
 class Request:
-    """A round of an iteration that is to be proposed now.
+    """A request to propose a round of an iteration now.
 
     Attributes
     ----------
     iteration, round : int
-        From 0.
+        Number of the iteration and number of the round, from 0.
     size : int
-        How many points, at least 1.
+        Number of points to propose, at least 1.
     seen : sequence of int or None
-        In steady mode, the trials whose ends are recorded with the iteration.
+        In steady mode, the ended trials that the ledger records with the iteration. None in batch mode.
     """
 
     iteration: int
@@ -30,28 +30,31 @@ class Request:
 
 @dataclass(frozen=True)
 class End:
-    """The end of a study: "complete" or "failed", and the reason."""
+    """The end of a study, with the state "complete" or "failed" and the reason."""
 
     state: str
     reason: str | None = None
 
 
 class Policy(Protocol):
-    """Decides from the history of a study; it reads and writes nothing.
+    """Decides the manager's next action from the history of a study. A policy has no access to the database.
 
     Attributes
     ----------
     longest_poll : float
-        Seconds between two polls, at most.
+        Longest time between two polls, in seconds.
     """
 
     longest_poll: float
 
     def to_tell(self) -> list[int]:
-        """Return the iterations that are to be told now, in order."""
+        """Return the iterations whose results the optimizer must receive now, ordered by number."""
 
     def next(self, budget: int) -> Request | End | None:
-        """Return what to do now; None to wait for the end of a trial."""
+        """Return the next action. None means that the manager waits for the end of a trial."""
 
     def used_up(self, request: Request) -> End | None:
-        """Return the end of the study where the space has no point for a request; None to wait for open trials."""
+        """Return the end of a study if the space has no more points for a request.
+
+        None means that the manager waits for the open trials.
+        """

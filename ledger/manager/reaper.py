@@ -1,4 +1,4 @@
-"""Reaping: trials are taken back from workers whose lease was watched while it ran out."""
+"""Reaping of trials. The manager takes a trial back from its worker after the trial's lease has expired."""
 
 import logging
 import time
@@ -14,20 +14,24 @@ from ledger.logs import log_event
 _log = logging.getLogger("ledger.manager")
 
 LOOK_SECONDS = 1.0
-# A look takes a poll of the manager and its round trips, so half of a short lease would be too short.
+# The contact to the database is interrupted only if the time between two looks at the leases exceeds this number of
+# seconds. Half of a short lease would be too short, because a poll of the manager may take longer.
 CONTACT_SECONDS = 2.0
 
 
 class LeaseWatch:
-    """The two-look rule: a lease has run out when it was seen unchanged for a whole lease of uninterrupted contact.
+    """Decides which leases have expired.
 
-    So no lease runs out during an outage of the database: a worker that sends its heartbeat in time afterwards keeps
-    its claim. The time is that of this process, because the database's clock may jump.
+    A lease has expired if the manager has seen no heartbeat for the length of one lease. During this time, the manager
+    must have had uninterrupted contact to the database. Therefore no lease expires during an outage of the database. A
+    worker keeps its claim if it sends a heartbeat in time after the outage. The clock of this process measures the
+    time, because the database's clock may jump.
 
     Parameters
     ----------
     lease : float
-        Seconds. Half of it without a look, and at least CONTACT_SECONDS, is an interruption of the contact.
+        Length of the lease in seconds. The contact is interrupted if the time between two looks is longer than half a
+        lease and longer than `CONTACT_SECONDS`.
     """
 
     def __init__(self, lease: float) -> None:
@@ -36,14 +40,14 @@ class LeaseWatch:
         self._seen: dict[int, tuple[datetime, float]] = {}
 
     def look(self, now: float, leases: Iterable[tuple[int, datetime]]) -> Mapping[int, datetime]:
-        """Return the trials, with their leases, that have run out.
+        """Return the trials with expired leases, each with the end of its lease.
 
         Parameters
         ----------
         now : float
-            Seconds of a monotonic clock.
+            Current time of a monotonic clock, in seconds.
         leases : iterable of (int, datetime)
-            Every running trial and until when it is leased.
+            The number of each running trial and the end of its lease.
         """
         before = self._seen if now - self._looked <= max(self._lease / 2, CONTACT_SECONDS) else {}
         self._looked = now
@@ -55,29 +59,29 @@ class LeaseWatch:
 
 
 class Reaper:
-    """Takes trials of one study back from workers whose leases have run out.
+    """Takes trials of one study back from their workers after their leases have expired.
 
     Parameters
     ----------
     connection : Connection
-        Of the manager; a new connection needs a new reaper, since it is an interruption.
+        The manager's connection. Each connection needs its own reaper, because a new connection interrupts the contact.
     held : Held
-        The study, as its manager holds it.
+        The study's id and the manager's claim.
     name : str
         Name of the study.
     lease : float
-        Lease of a trial, in seconds.
+        Length of a trial's lease, in seconds.
     """
 
     def __init__(self, connection: Connection, held: Held, name: str, lease: float) -> None:
         self._connection, self._held, self._name = connection, held, name
         self._watch = LeaseWatch(lease)
-        # several looks within the half lease that counts as contact
+        # The pause allows several looks within half a lease. A longer pause could interrupt the contact.
         self._pause = min(LOOK_SECONDS, lease / 8)
         self._looked = 0.0
 
     def look(self) -> None:
-        """Take back the trials whose leases have run out. Does nothing within a moment of the last look."""
+        """Take back the trials with expired leases. A call soon after the previous call does nothing."""
         now = time.monotonic()
         if now - self._looked < self._pause:
             return
@@ -92,7 +96,7 @@ class Reaper:
                     _log,
                     "reaped",
                     f"{self._name} trial {trial}: worker {lease.worker} sent no heartbeat for a whole lease;"
-                    f" the trial is {state}",
+                    f" the trial is now {state}",
                     level=logging.WARNING,
                     study=self._name,
                     trial=trial,

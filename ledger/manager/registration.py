@@ -1,4 +1,4 @@
-"""Registers studies: records a study, or finds it with the same settings and extends its budget."""
+"""Registration of a study. If the study is already recorded, the registration can extend its budget."""
 
 import logging
 
@@ -16,7 +16,7 @@ _log = logging.getLogger("ledger.manager")
 
 
 def record(connection: Connection, study: StudySpec) -> StudyRow | None:
-    """Record the study, with the file that it trains on. Returns None where its name is taken."""
+    """Record the study and its dataset. Return None if the ledger has a study with this name."""
     data = study.objective.data
     dataset = None if data is None or data.content is None else Dataset(data.sha256, data.name, data.content)
     row = studies.create(connection, study.name, study.spec(), study.spec_hash, study.budget, environment(), dataset)
@@ -26,12 +26,12 @@ def record(connection: Connection, study: StudySpec) -> StudyRow | None:
 
 
 def register(connection: Connection, study: StudySpec) -> StudyRow:
-    """Record the study, or find it with the same settings and extend its budget.
+    """Record the study. If the study is already recorded with the same settings, extend its budget.
 
     Raises
     ------
     LedgerError
-        A study of this name has other settings or a larger budget; the message lists the differences.
+        The recorded study of this name has other settings or a larger budget. The message lists the differences.
     """
     row = record(connection, study)
     if row is not None:
@@ -40,26 +40,26 @@ def register(connection: Connection, study: StudySpec) -> StudyRow:
     differing = differences(StudySpec.from_spec(row.name, row.budget, row.spec), study)
     if differing:
         raise LedgerError(
-            f"study {row.name} exists with other settings ({'; '.join(differing)}): give this study another --name, or"
-            f" continue that study by `ledger resume {row.name}`"
+            f"study {row.name} exists with other settings ({'; '.join(differing)}): choose another --name, or continue"
+            f" the existing study with `ledger resume {row.name}`"
         )
     extend(connection, row, study.budget)
     return studies.get(connection, study.name)
 
 
 def extend(connection: Connection, study: StudyRow, budget: int) -> None:
-    """Extend the budget of a study, a number of trials.
+    """Extend the budget of a study to `budget` trials.
 
     Raises
     ------
     LedgerError
-        The study was cancelled, or its budget is larger.
+        The study was cancelled, or its budget is larger than `budget`.
     """
     if budget < study.budget:
-        raise LedgerError(f"study {study.name} has a budget of {study.budget} trials, and a budget only grows")
+        raise LedgerError(f"study {study.name} has a budget of {study.budget} trials, which cannot be reduced")
     answer = studies.extend(connection, study.id, budget)
     if answer == "cancelled":
-        raise LedgerError(f"study {study.name} was cancelled, which is final: start another with a new --name")
+        raise LedgerError(f"study {study.name} was cancelled, which is final: start a study with a new --name")
     if answer == "extended":
         message = f"study {study.name}: budget extended from {study.budget} to {budget} trials"
         log_event(_log, "extended", message, study=study.name, budget=budget)

@@ -1,4 +1,4 @@
-"""The steady policy: a fixed number of trials is kept in flight, so that no worker waits for the slowest trial."""
+"""The policy for steady mode, which keeps a fixed number of trials in flight. No worker waits for the slowest trial."""
 
 from ledger.manager.history import History
 from ledger.manager.policy import ROUNDS, End, Request
@@ -7,47 +7,52 @@ from ledger.text import last_line
 
 
 class SteadyPolicy:
-    """Proposes a trial for each trial whose end was seen.
+    """Proposes a new trial for each trial that has ended.
 
-    An iteration is one proposal: first all trials that are to be in flight, then one for each trial whose end was seen
-    since. It records which ends those are, and in which order, since its points depend on them, and so on when trials
-    end. Trials in flight get the constant liar's value.
+    Each proposal is an iteration. The first iteration proposes all trials that should be in flight. A later iteration
+    replaces the trials that have ended after the previous proposal. The ledger records these trials in the order of
+    their ends, because the proposed points depend on this order. Trials in flight get the constant liar's value.
 
     Parameters
     ----------
-    study : Study
+    study : StudySpec
+        The settings of the study.
     history : History
+        The trials and iterations of the study.
     budget : int
-        The number of trials to propose.
+        The number of trials that the optimizer may propose.
     another_round : bool
-        Where no trial of many completed, try as many more as are in flight.
+        If no trial has completed, allow as many further failures as there are trials in flight.
     """
 
-    # A trial that ended is replaced within this time, also where no other trial is pending.
+    # Longest time in seconds until the policy replaces an ended trial, even if no other trial is pending.
     longest_poll = 0.05
 
     def __init__(self, study: StudySpec, history: History, budget: int, *, another_round: bool) -> None:
         self._study, self._history = study, history
         self._is_used_up = False
-        # Failed trials after which the study fails, where no trial completes.
+        # If no trial completes, the study fails after this number of failed trials.
         self._most_failures = min(ROUNDS * study.batch_size, budget)
         if another_round:
             self._most_failures = history.counted_failed + study.batch_size
 
     def to_tell(self) -> list[int]:
-        """Return the iterations whose trials have all ended."""
+        """Return the numbers of the iterations in which all trials have ended."""
         history = self._history
         return sorted(history.untold - {history.trials[number].iteration for number in history.open})
 
     def next(self, budget: int) -> Request | End | None:
-        """Return as many trials as are missing in flight, or the end of the study where none is open."""
+        """Return a request for as many trials as are missing in flight, or the end of the study.
+
+        Return None while the manager must wait for trials.
+        """
         size = self._missing(budget)
         if size > 0:
             return Request(self._history.next_iteration, 0, size, list(self._history.seen))
         return None if self._history.open else self._end()
 
     def used_up(self, request: Request) -> End | None:  # noqa: ARG002
-        """Propose no more, and wait for the open trials."""
+        """Stop the proposals, and make the manager wait for the open trials."""
         self._is_used_up = True
         return None
 
@@ -57,7 +62,7 @@ class SteadyPolicy:
         history = self._history
         left = budget - history.counted
         if not history.is_proven:
-            # others are tried instead of failed trials, but not instead of cancelled ones
+            # Until a trial completes, other trials replace failed trials. Cancelled trials are not replaced.
             left += history.counted_failed
             left = min(left, self._most_failures - history.counted_failed - len(history.open))
         return min(self._study.batch_size - len(history.open), left)
@@ -67,8 +72,11 @@ class SteadyPolicy:
         tried = [trial for trial in history.trials if trial.source != "imported"]
         if not history.is_proven and tried:
             failed = [trial for trial in tried if trial.state == "failed"]
-            why = f", the last (trial {failed[-1].number}) with: {last_line(failed[-1].error)}" if failed else ""
+            why = ""
+            if failed:
+                why = f"; the error of the last trial, {failed[-1].number}, is: {last_line(failed[-1].error)}"
             return End("failed", f"none of {len(tried)} trials completed{why}")
         if self._is_used_up:
-            return End("complete", f"the space is used up: all {self._study.space.size()} points of it were tried")
+            size = self._study.space.size()
+            return End("complete", f"the space is used up: all {size} points of the space were tried")
         return End("complete")

@@ -1,4 +1,7 @@
-"""Objectives: functions from parameters to a loss. A manager imports this package, so it loads no model library."""
+"""Objectives, which are functions that compute a loss from parameters.
+
+This package loads no model library during its import, because the manager also imports this package.
+"""
 
 from ledger.objectives.context import Context
 from ledger.objectives.datasets import DATASETS

@@ -1,4 +1,4 @@
-"""The built-in models as objectives. The loss follows from the score on rows that were held out of training."""
+"""The built-in models as objectives. The loss is computed from the model's score on rows outside the training rows."""
 
 import importlib
 import time
@@ -13,33 +13,34 @@ from ledger.objectives.tabular import Table
 def objective(
     model: str, dataset: str | Table, threads: int, *, metric: str = metrics.DEFAULT, folds: int | None = None
 ) -> Callable[[Mapping[str, Any], Context], dict[str, Any]]:
-    """Return the objective of `model` on `dataset`. It returns the loss, the metric's score and fit_seconds.
+    """Return the objective of `model` on `dataset`. The objective returns the loss, the score and ``fit_seconds``.
 
-    With the accuracy as the metric, the loss is exactly ``1 - accuracy`` in floating point, and ``1 - loss`` is exactly
-    the accuracy if that is 0.5 or more. For the other metrics see `ledger.objectives.metrics`.
+    For the metric "accuracy", the loss is exactly ``1 - accuracy`` in floating point. If the accuracy is 0.5 or more,
+    ``1 - loss`` is exactly the accuracy. `ledger.objectives.metrics` describes the losses of the other metrics.
 
     Parameters
     ----------
     model : str
         One of `parameters.MODELS`.
     dataset : str or Table
-        The name of a dataset of scikit-learn, or the content of a file. Missing numbers of a file are replaced by the
-        median of the training rows.
+        The name of a dataset of scikit-learn, or the content of a file. The objective replaces missing numbers of a
+        file by the median of the training rows.
     threads : int
-        Threads of one training, at least 1.
+        Number of threads of one training, at least 1.
     metric : str
         One of `metrics.USABLE`.
     folds : int, optional
-        Folds of a cross-validation. The score is then the mean of the folds' scores. The result also contains
-        ``METRIC_std``, their standard deviation (ddof 0), and ``METRIC_folds``, the scores.
+        Number of folds of a cross-validation. With a cross-validation, the score is the mean score of the folds. The
+        result also contains the scores as ``METRIC_folds``, and their standard deviation (ddof 0) as ``METRIC_std``.
     """
-    # Imported by name, so that a worker loads only the library that it needs, and a manager loads none.
+    # The function imports the model's module by name. A worker then loads only the library that it needs, and a manager
+    # loads no library.
     build = importlib.import_module(f"ledger.objectives.{model}").estimator
     score = metrics.scorer(metric)
 
     def train(params: Mapping[str, Any], context: Context) -> dict[str, Any]:
-        # Rows of the ledger can be written by others, and both boosters accept unknown names, such as those of files
-        # that they write.
+        # Another program may have written the trial's row. The check is needed, because both boosters accept unknown
+        # names, such as options that write files.
         parameters.check(model, params)
         scores, seconds = [], 0.0
         for x_train, x_test, y_train, y_test in datasets.splits(dataset, context.study_seed, folds):
@@ -64,5 +65,5 @@ def _with_imputer(estimator: Any) -> Any:
     from sklearn.impute import SimpleImputer
     from sklearn.pipeline import make_pipeline
 
-    # keep_empty_features, because a column of the file may be empty in the rows of a fold
+    # The option keep_empty_features is needed, because a column may have no values in the training rows of a fold.
     return make_pipeline(SimpleImputer(strategy="median", keep_empty_features=True), estimator)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Context:
-    """The trial that an objective evaluates, as its second argument.
+    """Description of the trial that an objective evaluates. An objective may take a context as its second argument.
 
     Attributes
     ----------
@@ -14,13 +14,13 @@ class Context:
     trial : int
         The trial's number in its study, from 0.
     attempt : int
-        The number of this attempt of the trial, from 1. The loss must not depend on it.
+        The number of this attempt of the trial, from 1. The loss must not depend on the attempt.
     seed : int
-        The trial's seed, in [0, 2**31): a function of the study's seed and the trial's number. An objective draws at
-        random from this seed alone, so that each attempt of the trial has the same loss.
+        The trial's seed, in [0, 2**31), which depends only on the study's seed and the trial's number. An objective
+        must use this seed for all its random numbers. Each attempt of the trial then has the same loss.
     study_seed : int
-        The study's seed, in [0, 2**31), the same for all its trials. Data are split by it, so that all losses of a
-        study are of the same rows.
+        The study's seed, in [0, 2**31), which is equal for all trials of the study. An objective should use this seed
+        to split its data. All losses of the study then refer to the same rows.
 
     Examples
     --------
@@ -30,7 +30,7 @@ class Context:
     ... def noisy(params, context):
     ...     return params["x"] ** 2 + random.Random(context.seed).gauss(0.0, 0.1)
 
-    A test of an objective makes its own context:
+    A test of an objective can create a context:
 
     >>> context = ledger.Context(study="noisy", trial=0, attempt=1, seed=7, study_seed=42)
     >>> noisy({"x": 0.0}, context) == noisy({"x": 0.0}, context)

@@ -1,7 +1,7 @@
-"""The datasets of the built-in models, and their division into training and test rows.
+"""The datasets of the built-in models, and their split into training rows and test rows.
 
-A dataset is installed with scikit-learn, so that a trial needs no network, or comes from a file (see
-`ledger.objectives.tabular`).
+Some datasets are part of scikit-learn, so a trial needs no network. Other datasets come from a file, which
+`ledger.objectives.tabular` reads.
 """
 
 from collections.abc import Callable, Iterator
@@ -13,42 +13,44 @@ from ledger.objectives.tabular import Table
 if TYPE_CHECKING:
     import numpy as np
 
-    # x_train, x_test, y_train, y_test
+    # A split contains the arrays x_train, x_test, y_train and y_test.
     Split = tuple[np.ndarray[Any, Any], np.ndarray[Any, Any], np.ndarray[Any, Any], np.ndarray[Any, Any]]
 
 
 def _load_bundled(name: str) -> Any:
-    from sklearn import datasets  # here, because a manager imports this module for the names
+    from sklearn import datasets  # A manager imports this module only for the names, without scikit-learn.
 
     return getattr(datasets, f"load_{name}")(return_X_y=True)
 
 
-# Name -> function that returns the features, float of shape (rows, features), and the classes, int in [0, classes).
+# Dict from the name of a dataset to the function that loads it. Each function returns the features and the classes of
+# all rows. The features are a float array of shape (rows, features). Each class is an int in [0, number of classes).
 LOADERS: dict[str, Callable[[], Any]] = {
     name: partial(_load_bundled, name) for name in ("breast_cancer", "iris", "wine", "digits")
 }
 DATASETS: tuple[str, ...] = tuple(LOADERS)
-# Name -> number of classes.
+# Number of classes in each dataset.
 CLASSES = {"breast_cancer": 2, "iris": 3, "wine": 3, "digits": 10}
-# Largest number of folds. The rarest class of these datasets, in wine, has 48 rows.
+# Largest number of folds, because the smallest class has 48 rows. The smallest class belongs to the dataset wine.
 MOST_FOLDS = 48
 
 
 def splits(dataset: str | Table, seed: int, folds: int | None) -> "Iterator[Split]":
-    """Yield the split of `split`, or for a cross-validation one split for each fold, stratified by class.
+    """Yield the splits of a dataset, stratified by class. A cross-validation has one split for each fold.
 
     Parameters
     ----------
     dataset : str or Table
         One of `DATASETS`, or the content of a file.
     seed : int
-        In [0, 2**31). The same seed gives the same splits.
+        Seed in [0, 2**31). Equal seeds give equal splits.
     folds : int or None
-        In [2, rows of the rarest class]; None for no cross-validation.
+        Number of folds, from 2 to the number of rows of the smallest class. None means one split without folds.
 
     Yields
     ------
     x_train, x_test, y_train, y_test : arrays
+        Features and classes of the training rows and of the test rows.
     """
     if folds is None:
         yield split(dataset, seed)
@@ -60,27 +62,28 @@ def splits(dataset: str | Table, seed: int, folds: int | None) -> "Iterator[Spli
         yield features[train], features[test], classes[train], classes[test]
 
 
-@lru_cache(maxsize=1)  # consecutive trials of a worker mostly belong to one study
+@lru_cache(maxsize=1)  # Consecutive trials of a worker mostly belong to one study.
 def _load(dataset: str | Table) -> "tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]":
     features, classes = (dataset.features, dataset.classes) if isinstance(dataset, Table) else LOADERS[dataset]()
     return features, classes
 
 
-@lru_cache(maxsize=2)  # a worker may alternate between two studies
+@lru_cache(maxsize=2)  # A worker may alternate between two studies.
 def split(dataset: str | Table, seed: int) -> "Split":
-    """Return 80 % of the rows to train and 20 % to score on, stratified by class.
+    """Split a dataset into 80 % training rows and 20 % test rows, stratified by class.
 
     Parameters
     ----------
     dataset : str or Table
         One of `DATASETS`, or the content of a file.
     seed : int
-        In [0, 2**31). The same seed gives the same rows in the same order.
+        Seed in [0, 2**31). Equal seeds give the same rows in the same order.
 
     Returns
     -------
     x_train, x_test, y_train, y_test : arrays
-        Read-only, because all trials of this process share them.
+        Features and classes of the training rows and of the test rows. The arrays are read-only, because all trials of
+        this process share them.
     """
     from sklearn.model_selection import train_test_split
 

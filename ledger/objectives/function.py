@@ -1,4 +1,4 @@
-"""A user's function as an objective, referred to by package.module:function."""
+"""A user's function as an objective. A reference of the form package.module:function names the function."""
 
 import importlib
 import inspect
@@ -12,29 +12,29 @@ from ledger.text import one_line
 
 
 def check_reference(function: str) -> None:
-    """Raise UsageError unless `function` has the form "package.module:function". Nothing is imported."""
+    """Raise a UsageError unless `function` has the form "package.module:function". The module is not imported."""
     module, _, name = function.partition(":")
     if not all(part.isidentifier() for part in (*module.split("."), name)):
         raise UsageError(f"objective function {function!r} must have the form package.module:function")
 
 
 def load_function(reference: str, allowed: Collection[str]) -> Callable[[dict[str, Any], Context], Any]:
-    """Load the function of a reference, in a form that takes the parameters and the context.
+    """Load the function that a reference names. The returned function takes the parameters and the context.
 
     Parameters
     ----------
     reference : str
-        "package.module:function", or "__main__:function" for a function that was pickled for it. The function takes
-        the parameters as a dict. It also gets the context if it has a parameter named ``context``, or else a second
-        positional parameter.
+        "package.module:function" for a function in a module, or "__main__:function" for a pickled function. The named
+        function takes the parameters as a dict. The named function also gets the context if it has a parameter
+        ``context`` or a second positional parameter.
     allowed : collection of str
-        Packages, or modules by their dotted names, whose code may run, with everything below them.
+        Names of the packages and modules whose code may run. The name of a package includes all its modules.
 
     Raises
     ------
     LedgerError
-        The reference is not of that form, not allowed, not importable or missing, or the function cannot be called
-        with a dict. One line.
+        The reference is invalid, or its module is not allowed or cannot be imported. Other causes of this error are a
+        missing function, and a function that cannot be called with a dict. The message is one line.
     """
     check_reference(reference)
     module_name, _, name = reference.partition(":")
@@ -43,19 +43,19 @@ def load_function(reference: str, allowed: Collection[str]) -> Callable[[dict[st
     _check_allowed(reference, module_name, allowed)
     try:
         module = importlib.import_module(module_name)
-    except (Exception, SystemExit) as error:  # an import runs code that may raise anything
+    except (Exception, SystemExit) as error:  # An import runs code that may raise any exception.
         raise LedgerError(
             f"objective {reference!r}: module {module_name!r} cannot be imported "
-            f"({type(error).__name__}: {one_line(str(error))}); install it where the worker runs, or put its folder on "
-            "PYTHONPATH"
+            f"({type(error).__name__}: {one_line(str(error))}); install the module on the worker's machine, or put its "
+            "folder on PYTHONPATH"
         ) from error
     if not hasattr(module, name):
-        raise LedgerError(f"objective {reference!r}: module {module_name!r} has no {name!r}; define it there")
+        raise LedgerError(f"objective {reference!r}: module {module_name!r} has no {name!r}; define the function there")
     function = getattr(module, name)
     if not callable(function):
         raise LedgerError(f"objective {reference!r} is of type {type(function).__name__}; a function is needed")
-    # A module also contains the names that it imports. Permission for a package must not include subprocess.run, for
-    # example, because a module of the package imports it.
+    # A module of an allowed package may import functions of other packages, such as subprocess.run. The objective must
+    # not be one of these imported functions.
     if inspect.isroutine(function) or inspect.isclass(function):
         _check_allowed(reference, function.__module__ or "builtins", allowed)
     return _with_context(reference, function)
@@ -65,15 +65,15 @@ def _check_allowed(reference: str, module: str, allowed: Collection[str]) -> Non
     if not any(module == package or module.startswith(f"{package}.") for package in allowed):
         package = module.partition(".")[0]
         raise LedgerError(
-            f"objective {reference!r} is code of {module!r}, which this worker may not run; permit it with "
-            f"--allow {package}"
+            f"objective {reference!r} is defined in {module!r}, and this worker may not run code of that module; permit"
+            f" it with --allow {package}"
         )
 
 
 def _with_context(reference: str, function: Callable[..., Any]) -> Callable[[dict[str, Any], Context], Any]:
     try:
         signature = inspect.signature(function)
-    except ValueError:  # some functions written in C have no signature
+    except ValueError:  # Some functions written in C have no signature.
         return lambda params, _: function(params)
     others = list(signature.parameters.values())[1:]
     is_named = any(
@@ -81,7 +81,8 @@ def _with_context(reference: str, function: Callable[..., Any]) -> Callable[[dic
     )
     is_second = bool(others) and others[0].kind in (others[0].POSITIONAL_ONLY, others[0].POSITIONAL_OR_KEYWORD)
     try:
-        # By position if both work: a decorator may show the function's signature and pass on only *args.
+        # The context is passed by position if possible. A decorator may show the signature of the function, but pass
+        # only positional arguments to the function.
         if is_second and (others[0].name == "context" or not is_named):
             signature.bind({}, None)
             return lambda params, context: function(params, context)
@@ -92,5 +93,5 @@ def _with_context(reference: str, function: Callable[..., Any]) -> Callable[[dic
         return lambda params, _: function(params)
     except TypeError as error:
         raise LedgerError(
-            f"objective {reference!r} must take a dict of parameters, and at most a context besides ({error})"
+            f"objective {reference!r} must take a dict of parameters, and may also take a context ({error})"
         ) from error

@@ -1,4 +1,4 @@
-"""Loads the objective of a study's spec as a function that the trainer calls."""
+"""Loads the objective that a study's spec names, as a function that the trainer calls."""
 
 import sys
 from collections.abc import Callable, Collection, Mapping
@@ -26,26 +26,29 @@ def load(
     Parameters
     ----------
     objective : mapping
-        ``{"function": "package.module:function"}``, or ``{"model": "svm", "dataset": "breast_cancer"}``, where the
-        dataset may be left out and is then this one. A dataset of a file has ``"data": {"name", "sha256", "target",
-        "format", "rows"}`` instead of ``"dataset"``. ``"cv"`` and ``"metric"`` are optional.
+        The mapping names either a user's function or a built-in model. The entry ``"function"`` has the form
+        ``"package.module:function"``. The entry ``"model"`` is the name of a built-in model. The optional entry
+        ``"dataset"`` names a dataset for the model, and is ``"breast_cancer"`` by default. If the dataset comes from a
+        file, the entry ``"data"`` replaces ``"dataset"``. The entry ``"data"`` has the keys ``"name"``, ``"sha256"``,
+        ``"target"``, ``"format"`` and ``"rows"``. A model may also have the entries ``"cv"`` and ``"metric"``.
     allowed : collection of str
-        Packages whose functions this worker may run. A built-in model needs none.
+        Packages whose functions this worker may run. A built-in model needs no permission.
     threads : int
-        Threads of BLAS, OpenMP and the boosters, at least 1.
+        Number of threads of BLAS, OpenMP and the boosters, at least 1.
     content : bytes, optional
         Content of the file that ``"data"`` names.
 
     Returns
     -------
     callable
-        Takes a trial's parameters and its context, and returns a `Result`. It raises ObjectiveError if the objective
-        returned no valid result. Exceptions of the objective pass through.
+        Function that takes a trial's parameters and context, and returns a `Result`. The function raises an
+        ObjectiveError if the objective returns no valid result. The function does not catch the objective's exceptions.
 
     Raises
     ------
     LedgerError
-        The objective is unknown, not allowed or not importable, or the content is not that of the study. One line.
+        The objective is unknown, not allowed or not importable, or `content` is not the dataset of the study. The
+        message is one line.
 
     Examples
     --------
@@ -63,8 +66,8 @@ def load(
         known = set(objective) <= {"model", "data" if data else "dataset", "metric", "cv"} and metric in metrics.USABLE
         if not known or model not in MODELS or dataset not in DATASETS:
             raise LedgerError(
-                f"this version has no objective {dict(objective)!r}; it has the models {', '.join(MODELS)} with the "
-                f"datasets {', '.join(DATASETS)} or a file, and functions"
+                f"this version has no objective {dict(objective)!r}; use a function, or one of the models "
+                f"{', '.join(MODELS)} with a file or one of the datasets {', '.join(DATASETS)}"
             )
         function = builtin.objective(
             model, _table(data, content) if data else dataset, threads, metric=metric, folds=folds
@@ -82,18 +85,21 @@ def _table(data: Mapping[str, Any], content: bytes | None) -> Table:
     if content is None or tabular.digest(content) != data["sha256"]:
         raise LedgerError(
             f"dataset {one_line(data['name'])} has another SHA-256 here than in the study ({data['sha256']}):"
-            " restart this worker to fetch it again"
+            " restart this worker to fetch the dataset again"
         )
     return tabular.read(content, data["format"], data["target"], data["name"])
 
 
 @lru_cache(maxsize=1)
 def _thread_pools(_modules: int) -> ThreadpoolController:
-    """Find the libraries with thread pools; again only after an import, because the search reads the memory map."""
+    """Find the loaded libraries that have thread pools.
+
+    The result is cached until the process imports another module, because the search reads the process's memory map.
+    """
     return ThreadpoolController()
 
 
 def _as_float(value: Any) -> Any:
-    # jsonb writes 1e300 as three hundred digits. Integer dimensions have at most 64 bits, so a larger value is a float.
-    # XGBoost would not refuse the digits, but train with a wrong number.
+    # PostgreSQL's jsonb writes 1e300 as an integer of about 300 digits. An integer parameter has at most 64 bits, so a
+    # larger value was a float. XGBoost would accept such an integer, but train with a wrong number.
     return float(value) if isinstance(value, int) and abs(value) >= 2**63 else value

@@ -1,7 +1,8 @@
 """The scorers of scikit-learn that a study can use as its metric.
 
-The loss is ``-score`` for a scorer whose name begins with "neg_", and ``1 - score`` for any other. The names are a
-table, so that a manager can check them without scikit-learn. Tests compare the table with the library.
+If a scorer's name begins with "neg_", the loss is ``-score``. For any other scorer, the loss is ``1 - score``. This
+module contains the names of the scorers, because a manager checks a name without scikit-learn. Tests compare these
+names with the library.
 """
 
 from collections.abc import Callable
@@ -13,17 +14,17 @@ from ledger.text import nearest, show, words
 DEFAULT = "accuracy"
 
 
-# For any number of classes.
+# Metrics for any number of classes.
 _ANY = words(
     "accuracy balanced_accuracy matthews_corrcoef f1_macro f1_micro f1_weighted jaccard_macro jaccard_micro"
     " jaccard_weighted precision_macro precision_micro precision_weighted recall_macro recall_micro recall_weighted"
 )
-# For any number of classes; needs the probability of each class.
+# Metrics for any number of classes that need the probability of each class.
 _PROBABILITIES = words(
     "average_precision d2_brier_score d2_log_loss_score neg_brier_score neg_log_loss roc_auc_ovo roc_auc_ovo_weighted"
     " roc_auc_ovr roc_auc_ovr_weighted"
 )
-# For two classes -> the metric to use for more classes.
+# Metrics for two classes. Each value in this dict is a similar metric for more classes.
 _TWO_CLASSES = {
     "f1": "f1_macro",
     "jaccard": "jaccard_macro",
@@ -33,7 +34,7 @@ _TWO_CLASSES = {
     "neg_negative_likelihood_ratio": "balanced_accuracy",
 }
 USABLE = frozenset({*_ANY, *_PROBABILITIES, *_TWO_CLASSES, "top_k_accuracy"})
-# Scorer that a study cannot use -> reason.
+# Scorers that a study cannot use. Each value in this dict is the reason.
 NOT_USABLE = {
     **dict.fromkeys(
         words(
@@ -53,28 +54,28 @@ NOT_USABLE = {
     ),
     **dict.fromkeys(
         words("f1_samples jaccard_samples precision_samples recall_samples"),
-        "it scores several labels for a row, and here a row has one class",
+        "it scores several labels for a row, but each row has only one class here",
     ),
-    "positive_likelihood_ratio": "it has no upper bound, so no loss follows from it",
+    "positive_likelihood_ratio": "it has no upper bound, so the ledger cannot compute a loss",
 }
 
 
 def check(metric: str, model: str, classes: int | None) -> None:
-    """Check that a metric suits the model and the data.
+    """Check that a study can use a metric with its model and its data.
 
     Parameters
     ----------
     metric : str
-        A name of ``sklearn.metrics.get_scorer_names()``.
+        A name in ``sklearn.metrics.get_scorer_names()``.
     model : str
         One of `parameters.MODELS`.
     classes : int or None
-        Number of classes of the data; None if it is unknown.
+        Number of classes in the data, or None if the number is unknown.
 
     Raises
     ------
     UsageError
-        The metric is unknown or does not suit. One line, with the way out.
+        The metric is unknown, or the study cannot use the metric. The message is one line and suggests another metric.
     """
     if metric in NOT_USABLE:
         raise UsageError(f"{show(metric)} cannot be used: {NOT_USABLE[metric]}; use {_suggestion(classes)}")
@@ -83,7 +84,7 @@ def check(metric: str, model: str, classes: int | None) -> None:
     if classes is not None and classes > 2 and metric in _TWO_CLASSES:
         raise UsageError(f"{show(metric)} is for two classes, and the data have {classes}; use {_TWO_CLASSES[metric]}")
     if classes == 2 and metric == "top_k_accuracy":
-        raise UsageError(f"{show(metric)} accepts the best two classes, and the data have only two; use accuracy")
+        raise UsageError(f"{show(metric)} is always 1 if the data have only two classes; use accuracy")
     if model == "svm" and metric in _PROBABILITIES:
         instead = "roc_auc" if classes == 2 else "balanced_accuracy"
         raise UsageError(
@@ -93,17 +94,17 @@ def check(metric: str, model: str, classes: int | None) -> None:
 
 
 def scorer(metric: str) -> Callable[[Any, Any, Any], float]:
-    """Return the function that scores a fitted estimator on features and classes."""
+    """Return the metric's score function. The function takes a fitted estimator, features and classes."""
     if metric == DEFAULT:
         return lambda estimator, features, classes: float((estimator.predict(features) == classes).mean())
-    from sklearn.metrics import get_scorer  # here, because a manager imports this module without scikit-learn
+    from sklearn.metrics import get_scorer  # A manager imports this module without scikit-learn.
 
     score = get_scorer(metric)
     return lambda estimator, features, classes: float(score(estimator, features, classes))
 
 
 def loss(metric: str, score: float) -> float:
-    """Return the loss, which is minimised, of a score.
+    """Convert a score to a loss, which the study minimises.
 
     Examples
     --------

@@ -1,7 +1,7 @@
 """The hyper-parameters of each built-in model.
 
-The valid names are a table here, because both boosters accept unknown names silently, and a manager must not import
-the boosters. Tests compare the table with the libraries.
+This module lists the valid names, because both boosters accept unknown names without an error. With these lists, a
+manager can check names without importing the boosters. Tests compare the lists with the libraries.
 """
 
 from collections.abc import Iterable
@@ -13,11 +13,11 @@ MODELS: tuple[str, ...] = ("svm", "xgb", "lgbm")
 ESTIMATORS: dict[str, str] = {"svm": "SVC", "xgb": "XGBClassifier", "lgbm": "LGBMClassifier"}
 
 
-# Accepted through the estimator's **kwargs, so that its get_params() does not list them.
+# Hyper-parameters that an estimator accepts through **kwargs. The estimator's get_params() does not list them.
 NATIVE: dict[str, frozenset[str]] = {
     "svm": words(""),
     "xgb": words(
-        # for the booster dart; the last two for gblinear
+        # The last two names in this list belong to the booster gblinear, and all other names to the booster dart.
         "rate_drop skip_drop one_drop sample_type normalize_type feature_selector top_k"
     ),
     "lgbm": words(
@@ -52,10 +52,10 @@ NAMES: dict[str, frozenset[str]] = {
 _SEED = "the trial's own seed"
 _THREADS = "the worker's threads"
 _SILENT = "silent"
-_NO_STOPPING = "off, since a trial has no validation rows"
-_FIXED = "so that a trial has the same loss every time"
+_NO_STOPPING = "off, because a trial has no validation rows"
+_FIXED = "fixed, because each attempt of a trial must have the same loss"
 
-# Set by the ledger -> value, for messages.
+# Hyper-parameters that the ledger itself sets. Messages show the description of each value.
 RESERVED: dict[str, dict[str, str]] = {
     "svm": {"random_state": _SEED, "verbose": _SILENT},
     "xgb": {
@@ -90,7 +90,8 @@ def _aliases(table: dict[str, str]) -> dict[str, str]:
     return {alias: name for name, aliases in table.items() for alias in aliases.split()}
 
 
-# Alias -> the name to use. With both names in a space, one of the dimensions would have no effect.
+# For each model, a dict that maps an alias to the main name. If a space contained both names, one of the two dimensions
+# would have no effect.
 ALIASES: dict[str, dict[str, str]] = {
     "svm": {},
     "xgb": _aliases(
@@ -139,13 +140,14 @@ ALIASES: dict[str, dict[str, str]] = {
 
 
 def check(model: str, names: Iterable[str]) -> None:
-    """Check that a study of `model` can search the hyper-parameters `names`.
+    """Check that a study can search the hyper-parameters `names` of `model`.
 
     Raises
     ------
     UsageError
-        The model is unknown, or a name is unknown (the message names the nearest), is an alias (the message gives the
-        name to use), or is set by the ledger. One line, about the first such name.
+        The model or a name is unknown, a name is an alias, or the ledger sets the hyper-parameter itself. The message
+        is one line about the first invalid name. The message suggests the nearest known name for an unknown name, and
+        the main name for an alias.
     """
     if model not in NAMES:
         raise UsageError(f"unknown model {model!r}{nearest(model, MODELS)}")
@@ -156,8 +158,8 @@ def check(model: str, names: Iterable[str]) -> None:
         canonical = ALIASES[model].get(name, name)
         if canonical in RESERVED[model]:
             raise UsageError(
-                f"{name!r} of {where} is set by the ledger ({RESERVED[model][canonical]}); leave it out of the space"
+                f"the ledger itself sets {name!r} of {where} ({RESERVED[model][canonical]}); leave it out of the space"
             )
         if canonical != name:
-            raise UsageError(f"{name!r} is another name of {canonical!r} of {where}; use {canonical!r}")
+            raise UsageError(f"{name!r} is an alias of {canonical!r} in {where}; use {canonical!r}")
         raise UsageError(f"{where} has no hyper-parameter {name!r}{nearest(name, sorted(NAMES[model]))}")

@@ -1,8 +1,9 @@
-"""Functions of a script, a notebook or a closure, pickled for the workers of one run.
+"""Objectives without a module, which `ledger.Study.run` pickles for its own workers.
 
-No module contains such a function, so `ledger.Study.run` writes it into a file, which its workers read. A pickle runs
-code when it is read. So the file never comes from the database: a worker reads only the file that its environment
-names, and only if its own user owns it.
+An objective without a module is defined in a script, in a notebook or as a closure. `ledger.Study.run` writes the
+pickled function to a file, and its workers read this file. Reading a pickle runs code. Therefore the file never comes
+from the database. An environment variable names the file, and a worker reads the file only if the worker's user owns
+it.
 """
 
 import os
@@ -14,34 +15,34 @@ from typing import Any
 from ledger.errors import LedgerError, UsageError
 from ledger.text import one_line
 
-# The environment variable that names the file.
+# Environment variable that names the file of the pickled function.
 VARIABLE = "LEDGER_PICKLED_FUNCTION"
-# The module in the reference of such a function.
+# Name that replaces the module in the reference of a pickled function.
 MODULE = "__main__"
 
 
 def write(function: Callable[..., Any], file: Path) -> None:
-    """Write a function, with everything that it refers to and that no module contains.
+    """Write a pickled function to a file. The file also contains the function's objects that no module contains.
 
     Raises
     ------
     UsageError
-        The function refers to an object that cannot be pickled. One line.
+        The function refers to an object that cannot be pickled. The message is one line.
     """
     import cloudpickle
 
     try:
         content = cloudpickle.dumps({"name": function.__name__, "function": function})
-    except Exception as error:  # the __reduce__ of any class may raise anything
+    except Exception as error:  # The method __reduce__ of a class may raise any exception.
         raise UsageError(
             f"objective {function.__name__} cannot be pickled for its workers ({type(error).__name__}:"
-            f" {one_line(str(error))}): create what it needs inside the function, or move it into a module"
+            f" {one_line(str(error))}): create the object inside the function, or move it into a module"
         ) from None
     file.write_bytes(content)
 
 
 def read(name: str) -> Callable[..., Any]:
-    """Return the function that was written for the workers of this run.
+    """Return the function that `write` has written for the workers of this run.
 
     Parameters
     ----------
@@ -51,25 +52,25 @@ def read(name: str) -> Callable[..., Any]:
     Raises
     ------
     LedgerError
-        This worker has no such function, or cannot read it. One line.
+        This worker has no function of this name, or cannot read the function. The message is one line.
     """
     path = os.environ.get(VARIABLE)
     if not path:
         raise LedgerError(
-            f"objective {name!r} is a function of a script or notebook, which only the workers started by its own run()"
-            " can load: run that again, or move the function into a module, which every worker can load"
+            f"objective {name!r} is defined in a script or notebook, so only the workers of its own run() can load it:"
+            " start the script or notebook again, or move the function into a module"
         )
     try:
         file = Path(path)
         if file.stat().st_uid != os.getuid():
             raise PermissionError(f"{path} belongs to another user")
         content = pickle.loads(file.read_bytes())  # noqa: S301 (written by this user, for this worker)
-    except Exception as error:  # unpickling imports modules, which may raise anything
+    except Exception as error:  # Reading a pickle imports modules, which may raise any exception.
         raise LedgerError(
             f"objective {name!r} cannot be loaded by this worker ({type(error).__name__}: {one_line(str(error))}):"
-            " move it into a module"
+            " move the function into a module"
         ) from error
     if content["name"] != name:
-        raise LedgerError(f"objective {name!r} is not the one that this worker was started for, {content['name']!r}")
+        raise LedgerError(f"this worker was started for the objective {content['name']!r}, not for {name!r}")
     function: Callable[..., Any] = content["function"]
     return function

@@ -1,4 +1,4 @@
-"""Checks the value that an objective returned: a finite loss, with metrics that can be stored as JSON."""
+"""Checks the value that an objective returned. The loss must be finite, and the metrics must be valid JSON."""
 
 import json
 import math
@@ -13,23 +13,24 @@ from ledger.text import one_line
 
 _NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 
-# Far below the limits of jsonb, and as much as a table of trials should contain.
-LARGEST_METRICS = 10_000_000  # characters of JSON
+# `LARGEST_METRICS` is the largest number of JSON characters in a trial's metrics. `DEEPEST_METRIC` is the largest
+# number of nested levels. Both limits are far below the limits of jsonb, because the table of trials should stay small.
+LARGEST_METRICS = 10_000_000
 DEEPEST_METRIC = 100
 
 
 class ObjectiveError(LedgerError):
-    """The objective returned no valid result. The attempt fails."""
+    """The objective returned no valid result, so the attempt fails."""
 
 
 @dataclass(frozen=True)
 class Result:
-    """The outcome of one attempt.
+    """The result of one attempt.
 
     Attributes
     ----------
     loss : float
-        Finite; smaller is better.
+        The finite loss. A smaller loss is better.
     metrics : dict of str to JSON values
         The other values that the objective returned.
     """
@@ -44,13 +45,15 @@ def to_result(returned: Any) -> Result:
     Parameters
     ----------
     returned : real number or dict
-        The loss: any type of real number except bool, NumPy's scalars included. In a dict it is the value of "loss",
-        and the other entries are metrics, whose NumPy scalars become plain numbers.
+        The loss, or a dict that contains the loss under the key "loss". The loss is a real number of any type except
+        bool, and may be a NumPy scalar. The other entries of the dict are metrics. NumPy scalars in metrics become
+        Python numbers.
 
     Raises
     ------
     ObjectiveError
-        The value is of another type, the loss is not finite, or a metric cannot be stored as JSON. One line.
+        The value has another type, the loss is not finite, or a metric cannot be stored as JSON. The message is one
+        line.
 
     Examples
     --------
@@ -61,8 +64,10 @@ def to_result(returned: Any) -> Result:
         return _convert(returned)
     except ObjectiveError:
         raise
-    except Exception as error:  # the __float__ or items() of any class may raise anything
-        raise ObjectiveError(f"the objective returned {_shown(returned)}, which raised {_shown(error)}") from error
+    except Exception as error:  # A method of the value's class, such as __float__, may raise any exception.
+        raise ObjectiveError(
+            f"the objective returned {_shown(returned)}, and its conversion raised {_shown(error)}"
+        ) from error
 
 
 def _convert(returned: Any) -> Result:
@@ -75,43 +80,45 @@ def _convert(returned: Any) -> Result:
     length = 0
     for name, value in returned.items():
         if not isinstance(name, str):
-            raise ObjectiveError(f"the objective returned a metric named {_shown(name)}, a string is needed")
+            raise ObjectiveError(f"the objective returned a metric named {_shown(name)}; the name must be a string")
         if name != "loss":
             text = _as_json(name, value)
             length += len(text)
             if length > LARGEST_METRICS:
                 raise ObjectiveError(
-                    f"the objective returned metrics of more than {LARGEST_METRICS:,} characters as JSON, up to"
-                    f" {_shown(name)}; write large values to a file, and return its name"
+                    f"the metrics up to {_shown(name)} are longer than {LARGEST_METRICS:,} characters of JSON; write"
+                    " large values to a file, and return the file's name"
                 )
             metrics |= json.loads(text)
     return Result(loss, metrics)
 
 
 def _loss(value: Any, where: str) -> float:
-    # bool is a number in Python, but as a loss it is a comparison returned by mistake
+    # A bool is a number in Python. A bool is refused as a loss, because the objective has probably returned a
+    # comparison by mistake.
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        wanted = "a finite number" if where else "a finite number, or a dict with 'loss',"
-        raise ObjectiveError(f"the objective returned {_shown(value)}{where} ({_kind(value)}), {wanted} is needed")
+        wanted = "a finite number" if where else "a finite number or a dict with 'loss'"
+        raise ObjectiveError(f"the objective returned {_shown(value)}{where} ({_kind(value)}); return {wanted}")
     try:
         loss = float(value)
-    except (ArithmeticError, ValueError):  # an integer or a fraction beyond the range of a float
+    except (ArithmeticError, ValueError):  # An integer or a fraction may be outside the range of a float.
         loss = math.inf
     if not math.isfinite(loss):
-        raise ObjectiveError(f"the objective returned {_shown(value)}{where}, a finite number is needed")
+        raise ObjectiveError(f"the objective returned {_shown(value)}{where}; return a finite number")
     return loss
 
 
 def _as_json(name: str, value: Any) -> str:
-    """Return ``{name: value}`` as JSON that Python and PostgreSQL's jsonb can read."""
+    """Return a metric as a JSON object that Python and PostgreSQL's jsonb can read."""
     try:
         text = json.dumps({name: value}, default=_plain, allow_nan=False, ensure_ascii=False)
         text.encode()
         if _NUL.search(text):
             raise ValueError("it contains a NUL character")
         if _is_deeper(json.loads(text, parse_int=_integer), DEEPEST_METRIC + 1):
-            raise ValueError(f"it is deeper than {DEEPEST_METRIC} levels")
-    # a UnicodeEncodeError is a lone surrogate, which jsonb refuses; and the methods of any class may raise anything
+            raise ValueError(f"it has more than {DEEPEST_METRIC} nested levels")
+    # The code above may raise any exception, because it calls methods of the value's class. A UnicodeEncodeError means
+    # that the text contains a lone surrogate, which jsonb refuses.
     except Exception as error:
         raise ObjectiveError(
             f"the objective returned a metric {_shown(name)} that is not valid JSON: {_shown(value)} ({_reason(error)})"
@@ -120,7 +127,7 @@ def _as_json(name: str, value: Any) -> str:
 
 
 def _integer(digits: str) -> int:
-    # Python's own limit, which the objective may have raised in its process
+    # Python's default limit applies here, because the objective may have increased the limit of its process.
     if len(digits) > sys.int_info.default_max_str_digits:
         raise ValueError(f"it contains an integer of {len(digits)} digits")
     return int(digits)
@@ -132,7 +139,7 @@ def _is_deeper(value: Any, levels: int) -> bool:
 
 
 def _plain(value: Any) -> int | float:
-    import numpy as np  # here, because a worker's supervisor imports this module without NumPy
+    import numpy as np  # A worker's supervisor imports this module without NumPy.
 
     if isinstance(value, np.bool_):
         return bool(value)
@@ -158,5 +165,5 @@ def _reason(error: Exception) -> str:
 def _shown(value: Any) -> str:
     try:
         return one_line(repr(value))
-    except Exception:  # the __repr__ of any class may raise anything
+    except Exception:  # The method __repr__ of a class may raise any exception.
         return f"a value of type {_kind(value)}"

@@ -1,12 +1,12 @@
-"""The default spaces of the built-in models, in the form of the [space] table of a study file."""
+"""The default search spaces of the built-in models, in the form of the [space] table of a study file."""
 
 from typing import Any
 
-# At the upper bound of n_estimators, a trial on breast_cancer still takes well under a second on one core.
+# With the largest n_estimators, a trial on the dataset breast_cancer takes well under a second on one core.
 DEFAULT_SPACES: dict[str, dict[str, dict[str, Any]]] = {
     "svm": {
         "C": {"type": "real", "low": 1e-3, "high": 1e3, "prior": "log-uniform"},
-        # features have unit variance; above 1 the kernel of two different rows is nearly 0
+        # The features have unit variance. If gamma is above 1, the kernel of two different rows is nearly 0.
         "gamma": {"type": "real", "low": 1e-4, "high": 1.0, "prior": "log-uniform"},
     },
     "xgb": {

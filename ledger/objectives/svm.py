@@ -9,5 +9,8 @@ from sklearn.svm import SVC
 
 
 def estimator(params: Mapping[str, Any], seed: int, threads: int) -> Any:  # noqa: ARG001 (libsvm has one thread)
-    """Return an unfitted SVC after a StandardScaler, because its kernels weigh features by their scale."""
+    """Return an unfitted pipeline of a StandardScaler and an SVC.
+
+    The SVC needs scaled features, because its kernels give more weight to features with large values.
+    """
     return make_pipeline(StandardScaler(), SVC(**params, random_state=seed))

@@ -1,4 +1,4 @@
-"""Rows of a csv or parquet file, as text cells with their places."""
+"""Reads the rows of a csv or parquet file. Each row has a place and a list of text cells."""
 
 import csv
 import io
@@ -7,27 +7,29 @@ from collections.abc import Callable, Iterator, Sequence
 from ledger.errors import UsageError
 from ledger.text import one_line, show
 
-# Cells of 8 bytes, with text columns encoded. A csv file of the largest size has no more.
+# Largest number of cells in a table. Each cell needs 8 bytes after the encoding of text columns. A csv file of the
+# largest allowed size cannot have more cells.
 LARGEST_TABLE = 2**25
 
-# Yields (place, cells) for each row, from the first row on. A missing cell is "".
+# Function that yields the place and the cells of each row, beginning with the first row. A missing cell is "".
 Rows = Callable[[], Iterator[tuple[str, Sequence[str]]]]
 
 
 def csv_rows(content: bytes, name: str) -> tuple[list[str], Rows]:
-    """Return the column names of a csv file, and its rows.
+    """Return the column names and the rows of a csv file.
 
     Parameters
     ----------
     content : bytes
-        Of the file, in UTF-8.
+        Content of the file in UTF-8.
     name : str
-        Of the file, for messages.
+        Name of the file, for messages.
 
     Raises
     ------
     UsageError
-        The file is empty or not UTF-8, or while its rows are read: a line is not csv or has another number of cells.
+        The file is empty or not UTF-8. The function that yields the rows raises the same error for a line that is not
+        csv or has another number of cells.
     """
     try:
         text = content.decode("utf-8-sig")
@@ -46,7 +48,7 @@ def csv_rows(content: bytes, name: str) -> tuple[list[str], Rows]:
 
     first = next(lines(), None)
     if first is None:
-        raise UsageError(f"{name}: it is empty; its first line must name the columns")
+        raise UsageError(f"{name}: the file is empty; its first line must name the columns")
     names = [cell.strip() for cell in first[1]]
 
     def rows() -> Iterator[tuple[str, Sequence[str]]]:
@@ -55,8 +57,8 @@ def csv_rows(content: bytes, name: str) -> tuple[list[str], Rows]:
         for line, cells in numbered:
             if len(cells) != len(names):
                 raise UsageError(
-                    f"{name}: line {line}: {len(cells)} cells, where the first line names {len(names)} columns;"
-                    " correct the line"
+                    f"{name}: line {line}: the line has {len(cells)} cells, but the first line names {len(names)}"
+                    " columns; correct the line"
                 )
             yield f"line {line}", [cell.strip() for cell in cells]
 
@@ -64,39 +66,39 @@ def csv_rows(content: bytes, name: str) -> tuple[list[str], Rows]:
 
 
 def parquet_rows(content: bytes, name: str) -> tuple[list[str], Rows]:
-    """Return the column names of a parquet file, and its rows.
+    """Return the column names and the rows of a parquet file.
 
     Parameters
     ----------
     content : bytes
-        Of the file.
+        Content of the file.
     name : str
-        Of the file, for messages.
+        Name of the file, for messages.
 
     Raises
     ------
     UsageError
-        pyarrow is not installed, or the file is not parquet, has more than `LARGEST_TABLE` cells, or has a column that
-        is neither number, text nor boolean.
+        The package pyarrow is not installed, or the file is not parquet. Other causes of this error are a file with
+        more than `LARGEST_TABLE` cells, and a column whose type is not number, text or boolean.
     """
     try:
         import pyarrow as pa
         import pyarrow.parquet as pq
     except ImportError:
         raise UsageError(
-            f"{name}: parquet needs pyarrow, which is not installed: pip install 'trial-ledger[parquet]', or save the"
-            " data as csv"
+            f"{name}: a parquet file needs pyarrow, which is not installed: pip install 'trial-ledger[parquet]', or"
+            " save the data as csv"
         ) from None
     try:
         file = pq.ParquetFile(io.BytesIO(content))
         if file.metadata.num_rows * file.metadata.num_columns > LARGEST_TABLE:
             raise UsageError(
-                f"{name}: {file.metadata.num_rows:,} rows of {file.metadata.num_columns:,} columns are more than"
-                f" {LARGEST_TABLE:,} cells; leave columns or rows out"
+                f"{name}: {file.metadata.num_rows:,} rows with {file.metadata.num_columns:,} columns exceed the limit"
+                f" of {LARGEST_TABLE:,} cells; leave columns or rows out"
             )
         table = file.read()
     except (pa.ArrowException, OSError, ValueError) as error:
-        raise UsageError(f"{name}: {one_line(str(error))}; save it as parquet again") from None
+        raise UsageError(f"{name}: {one_line(str(error))}; save the file as parquet again") from None
     names = [str(column) for column in table.column_names]
     columns: list[list[str]] = []
     for index, column in enumerate(table.columns):
@@ -109,7 +111,7 @@ def parquet_rows(content: bytes, name: str) -> tuple[list[str], Rows]:
             columns.append(["" if value is None else str(value).strip() for value in column.to_pylist()])
         else:
             raise UsageError(
-                f"{name}: column {show(names[index])}: {one_line(str(kind))} is neither number, text nor boolean;"
+                f"{name}: column {show(names[index])}: the type {one_line(str(kind))} is not number, text or boolean;"
                 " convert the column or leave it out"
             )
 

@@ -1,4 +1,4 @@
-"""Columns of a dataset: numbers, text or classes, and the checks of each."""
+"""Summaries and checks of a dataset's columns. A column contains numbers or text, and the target contains classes."""
 
 import math
 import re
@@ -10,8 +10,8 @@ from ledger.errors import UsageError
 from ledger.objectives.table_cells import Rows
 from ledger.text import nearest, show
 
-# Largest number of different texts in a column. A column with more of them contains names or free text, from which a
-# model cannot learn.
+# Largest number of different texts in a column. A column with more texts contains names or free text. A model cannot
+# learn from such a column.
 MOST_TEXTS = 100
 
 _MISSING = frozenset({"", "na", "nan", "null"})
@@ -20,17 +20,18 @@ _WHOLE = re.compile(r"[+-]?[0-9]{1,18}")
 
 @dataclass
 class Column:
-    """Summary of a column's cells.
+    """Summary of the cells of one column.
 
     Attributes
     ----------
     name : str
+        Name of the column.
     cells, missing, numbers : int
-        The number of all cells, of missing cells, and of cells that hold a number.
+        Number of all cells, number of missing cells, and number of cells with a number.
     first_text, first_missing, first_fraction : (str, str) or None
-        Place and text of the first cell of that kind.
+        Place and text of the first cell that is text, is missing, or is a number with a fraction.
     texts : set of str
-        The different texts of the cells; of a feature, at most one more than `MOST_TEXTS`.
+        The different texts of the column's cells. The set of a feature has at most `MOST_TEXTS` + 1 texts.
     """
 
     name: str
@@ -44,21 +45,30 @@ class Column:
 
     @property
     def is_text(self) -> bool:
-        """Whether a cell is neither a number nor missing."""
+        """Whether the column contains a cell with text."""
         return self.first_text is not None
 
 
 def check_names(names: Sequence[str], target: str, file: str, line: str) -> None:
-    """Raise UsageError unless the columns have different names, and the target and a feature are among them.
+    """Check the names of the columns.
 
     Parameters
     ----------
+    names : sequence of str
+        Names of all columns.
+    target : str
+        Name of the column that contains the class.
     file, line : str
-        Name of the file and, if it has lines, the place of the column names; for messages.
+        Name of the file and place of the column names, for messages. The place is empty for a file without lines.
+
+    Raises
+    ------
+    UsageError
+        A name is empty or occurs twice, the target is missing, or no column is left as a feature.
     """
     for place, column in enumerate(names, 1):
         if not column:
-            raise UsageError(f"{file}: {line}column {place} has no name; name it")
+            raise UsageError(f"{file}: {line}column {place} has no name; give the column a name")
         if column in names[: place - 1]:
             raise UsageError(f"{file}: {line}two columns have the name {show(column)}; rename one of them")
     if target not in names:
@@ -66,11 +76,11 @@ def check_names(names: Sequence[str], target: str, file: str, line: str) -> None
         hint = f"; separate the columns by commas, not by {show(separator)}" if separator else nearest(target, names)
         raise UsageError(f"{file}: no column is named {show(target)}, which is the target{hint}")
     if len(names) == 1:
-        raise UsageError(f"{file}: the target {show(target)} is the only column; add columns to learn from")
+        raise UsageError(f"{file}: the target {show(target)} is the only column; add columns with features")
 
 
 def inspect(names: Sequence[str], rows: Rows, target: str, file: str) -> list[Column]:
-    """Read all rows once, and return a summary of each column.
+    """Read all rows once and return a summary of each column.
 
     Raises
     ------
@@ -93,8 +103,8 @@ def inspect(names: Sequence[str], rows: Rows, target: str, file: str) -> list[Co
                 continue
             elif math.isinf(number):
                 raise UsageError(
-                    f"{file}: {place}, column {show(column.name)}: {show(cell)} is not finite; write a number, or leave"
-                    " the cell empty where it is missing"
+                    f"{file}: {place}, column {show(column.name)}: {show(cell)} is not finite; write a finite number,"
+                    " or leave the cell empty if the number is missing"
                 )
             else:
                 column.numbers += 1
@@ -103,12 +113,12 @@ def inspect(names: Sequence[str], rows: Rows, target: str, file: str) -> list[Co
             if len(column.texts) <= limit:
                 column.texts.add(cell)
     if not columns[0].cells:
-        raise UsageError(f"{file}: no rows; add them below the names of the columns")
+        raise UsageError(f"{file}: the file has no rows; add rows below the names of the columns")
     return columns
 
 
 def parse_number(cell: str) -> float | None:
-    """Return the number in a cell, NaN if it is missing, and None if the cell is text."""
+    """Return the number in a cell. The result is NaN for a missing cell and None for a cell with text."""
     if cell.lower() in _MISSING:
         return math.nan
     try:
@@ -123,43 +133,43 @@ def parse_whole(cell: str) -> int:
 
 
 def check_feature(column: Column, file: str) -> None:
-    """Raise UsageError if a feature is empty, mixes numbers with text, or has too many different texts."""
+    """Raise a UsageError if a feature is empty, mixes numbers with text, or has too many different texts."""
     where = f"column {show(column.name)}"
     if column.missing == column.cells:
-        raise UsageError(f"{file}: {where} has no value in any row; leave it out")
+        raise UsageError(f"{file}: {where} has no value in any row; leave the column out")
     if column.first_text is None:
         return
     place, text = column.first_text
     if column.numbers > (column.cells - column.missing) / 2:
         raise UsageError(
-            f"{file}: {place}, {where}: {show(text)} is text in a column of numbers; correct it, or leave the cell"
-            " empty where the number is missing"
+            f"{file}: {place}, {where}: {show(text)} is text in a column of numbers; correct the text, or leave the"
+            " cell empty if the number is missing"
         )
     if len(column.texts) > MOST_TEXTS:
         raise UsageError(
-            f"{file}: {where} has more than {MOST_TEXTS} different texts, like names or free text; leave it out, or"
-            " put the texts into groups"
+            f"{file}: {where} has more than {MOST_TEXTS} different texts, such as names or free text; leave the column"
+            " out, or put the texts into groups"
         )
 
 
 def labels(column: Column, file: str) -> tuple[Any, ...]:
-    """Return the classes of the target, sorted: all str or all int.
+    """Return the sorted classes of the target. All classes are strings, or all classes are integers.
 
     Raises
     ------
     UsageError
-        A class is missing, or is a number with a fraction.
+        A class is missing or is a number with a fraction.
     """
     where = f"column {show(column.name)}"
     if column.first_missing is not None:
         place, _ = column.first_missing
-        raise UsageError(f"{file}: {place}, {where}: the class is missing; fill it in or leave the row out")
+        raise UsageError(f"{file}: {place}, {where}: the class is missing; add the class or leave the row out")
     if column.is_text:
         return tuple(sorted(column.texts))
     if column.first_fraction is not None:
         place, cell = column.first_fraction
         raise UsageError(
-            f"{file}: {place}, {where}: {cell} has a fraction, but classes are text or whole numbers; the models do not"
-            " do regression, so put the numbers into ranges, or use an objective of your own"
+            f"{file}: {place}, {where}: {cell} is not a whole number, but a class must be text or a whole number; put"
+            " the numbers into ranges, or write your own objective for a regression"
         )
     return tuple(sorted({parse_whole(cell) for cell in column.texts}))

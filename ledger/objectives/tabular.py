@@ -1,8 +1,9 @@
-"""Datasets from csv and parquet files, read as a whole or refused with the place of the fault.
+"""Datasets from csv and parquet files.
 
-A column of numbers stays as it is; a missing number is NaN, which becomes the median of the training rows (see
-`ledger.objectives.builtin`). A column of text becomes one 0/1 column for each of its values in sorted order; a missing
-text is 0 in all of them. The values of the target, text or whole numbers, become 0, 1, ... in sorted order.
+A column of numbers is one feature. A missing number is NaN, and `ledger.objectives.builtin` replaces NaN by the median
+of the training rows. A column of text becomes several features with the values 0 and 1, one feature for each text in
+sorted order. For a missing text, all these features are 0. The classes of the target become the integers 0, 1, ... in
+sorted order. If a file contains a fault, `read` refuses the whole file and names the place of the fault.
 """
 
 import hashlib
@@ -31,8 +32,8 @@ if TYPE_CHECKING:
     import numpy as np
 
 FORMATS = {".csv": "csv", ".parquet": "parquet", ".pq": "parquet"}
-LARGEST_FILE = 64 * 1024 * 1024  # bytes
-# A target with more classes than this may be a measurement.
+LARGEST_FILE = 64 * 1024 * 1024  # This is a number of bytes.
+# A target with more classes than this number may be a measurement.
 _MANY_CLASSES = 20
 
 
@@ -43,11 +44,11 @@ class Table:
     Attributes
     ----------
     features : array of shape (rows, columns)
-        Float, read-only; NaN if a number is missing.
+        Read-only float array, with NaN for a missing number.
     classes : array of shape (rows,)
-        Int in [0, number of labels), read-only.
+        Read-only int array with values in [0, number of labels).
     labels : tuple
-        The value of each class in the file, sorted: all str or all int.
+        The sorted names of the classes in the file. All names are strings, or all names are integers.
     """
 
     features: "np.ndarray[Any, Any]"
@@ -56,17 +57,17 @@ class Table:
 
 
 def read_file(path: Path) -> tuple[bytes, str]:
-    """Return the content of a dataset's file, and its format, "csv" or "parquet", by its name.
+    """Return the content and the format of a dataset's file. The ending of the file's name gives the format.
 
     Raises
     ------
     UsageError
-        The file cannot be read, is larger than `LARGEST_FILE`, or its name has none of the endings of `FORMATS`.
+        The file cannot be read, is larger than `LARGEST_FILE`, or has a name without an ending of `FORMATS`.
     """
     name = one_line(str(path))
     file_format = FORMATS.get(path.suffix.lower())
     if file_format is None:
-        raise UsageError(f"{name}: the name ends in none of {', '.join(FORMATS)}; save the data as one of these")
+        raise UsageError(f"{name}: the name must end in one of {', '.join(FORMATS)}; save the data in such a file")
     try:
         with path.open("rb") as file:
             content = file.read(LARGEST_FILE + 1)
@@ -75,8 +76,8 @@ def read_file(path: Path) -> tuple[bytes, str]:
         raise UsageError(f"{name}: {reason}; give the path of a csv or parquet file") from None
     if len(content) > LARGEST_FILE:
         raise UsageError(
-            f"{name}: larger than {LARGEST_FILE // 1024**2} MB, the most that the ledger stores; leave columns or rows"
-            " out, save it as parquet, or read it in an objective of your own"
+            f"{name}: the file is larger than {LARGEST_FILE // 1024**2} MB, which is the ledger's limit; leave columns"
+            " or rows out, save the file as parquet, or read the file in your own objective"
         )
     return content, file_format
 
@@ -87,14 +88,14 @@ def digest(content: bytes) -> str:
 
 
 def read(content: bytes, file_format: str, target: str, name: str) -> Table:
-    """Read a dataset.
+    """Read a dataset from the content of its file.
 
     Parameters
     ----------
     content : bytes
-        Of the file.
+        Content of the file.
     file_format : str
-        "csv" or "parquet".
+        The value "csv" or "parquet".
     target : str
         Name of the column that contains the class.
     name : str
@@ -103,7 +104,7 @@ def read(content: bytes, file_format: str, target: str, name: str) -> Table:
     Raises
     ------
     UsageError
-        Something in the file cannot be used. One line about the first such thing, with its place and the way out.
+        The file contains a fault. The message is one line with the first fault, its place and a remedy.
 
     Examples
     --------
@@ -123,54 +124,57 @@ def read(content: bytes, file_format: str, target: str, name: str) -> Table:
     width = sum(len(column.texts) if column.is_text else 1 for column in features)
     if total * width > LARGEST_TABLE:
         raise UsageError(
-            f"{name}: {total:,} rows of {width:,} columns, with one column for each text, are more than"
-            f" {LARGEST_TABLE:,} cells; leave columns or rows out"
+            f"{name}: {total:,} rows with {width:,} columns exceed the limit of {LARGEST_TABLE:,} cells, counting a"
+            " column for each text; leave columns or rows out"
         )
     return _build(columns, rows, target_index, classes)
 
 
 def check_classes(table: Table, folds: int | None, target: str, name: str) -> None:
-    """Raise UsageError unless every class has enough rows to train and to score on.
+    """Raise a UsageError unless every class has enough rows for training and scoring.
 
     Parameters
     ----------
     table : Table
+        The dataset to check.
     folds : int or None
-        Of a cross-validation; None to score on a fifth of the rows.
+        Number of folds of a cross-validation. None means that a fifth of the rows are test rows.
     target, name : str
-        Names of the target and of the file, for messages.
+        Name of the target and name of the file, for messages.
     """
     counts = Counter(table.classes.tolist())
     where = f"{name}: column {show(target)}"
     if len(table.labels) < 2:
-        raise UsageError(f"{where}: every row has the class {show(table.labels[0])}; a classifier needs two or more")
+        raise UsageError(
+            f"{where}: every row has the class {show(table.labels[0])}; a classifier needs two or more classes"
+        )
     rarest = min(counts, key=lambda label: (counts[label], label))
     label, rows = show(table.labels[rarest]), counts[rarest]
     fault = f"class {label} has {rows} row{'s' if rows > 1 else ''}"
     way_out = "add rows or leave the class out"
     if len(table.labels) > _MANY_CLASSES:
-        way_out += "; the models do not do regression, so put the values of a measurement into a few ranges"
+        way_out += "; the models are classifiers, so put the values of a measurement into a few ranges"
     if folds is not None and rows < folds:
-        raise UsageError(f"{where}: {fault}, and each of {folds} folds needs one; {way_out}, or use fewer folds")
+        raise UsageError(f"{where}: {fault}, but each of {folds} folds needs a row; {way_out}, or use fewer folds")
     if rows < 2:
-        raise UsageError(f"{where}: {fault}, but training needs one and scoring another; {way_out}")
+        raise UsageError(f"{where}: {fault}, but a class needs a row for training and a row for scoring; {way_out}")
     total = len(table.classes)
     scored = math.ceil(total / 5)
     if folds is None and min(scored, total - scored) < len(table.labels):
         raise UsageError(
-            f"{where}: a fifth of {total} rows, to score on, is less than one row for each of {len(table.labels)}"
+            f"{where}: a fifth of {total} rows is used for scoring, which is too little for {len(table.labels)}"
             " classes; add rows, or use --cv"
         )
 
 
 def _build(columns: Sequence[Column], rows: Rows, target_index: int, classes: Sequence[Any]) -> Table:
-    """Read all rows again, and return them as arrays."""
-    import numpy as np  # here, because a manager imports this module and does not need NumPy for it
+    """Read all rows again and return them as arrays."""
+    import numpy as np  # A manager imports this module without NumPy.
 
     class_codes = {label: code for code, label in enumerate(classes)}
     parse_class: Callable[[str], Any] = str if columns[target_index].is_text else parse_whole
     targets = array("q")
-    # for each text column, the index of each text in sorted order
+    # For each column of text, this list contains a dict from a text to its index in sorted order.
     text_codes = [
         {text: float(code) for code, text in enumerate(sorted(column.texts))} if column.is_text else None
         for column in columns
@@ -184,7 +188,7 @@ def _build(columns: Sequence[Column], rows: Rows, target_index: int, classes: Se
             elif codes is not None:
                 values[index].append(codes.get(cell, math.nan))
             else:
-                values[index].append(parse_number(cell))  # type: ignore[arg-type]  # `inspect` found no text
+                values[index].append(parse_number(cell))  # type: ignore[arg-type]  # `inspect` found no text.
     features = []
     for index, column in enumerate(values):
         if index == target_index:

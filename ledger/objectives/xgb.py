@@ -1,4 +1,4 @@
-"""XGBoost's classifier, with settings that give the same trees every time."""
+"""XGBoost's classifier, with settings that make its training deterministic."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,9 +7,10 @@ from xgboost import XGBClassifier
 
 
 def estimator(params: Mapping[str, Any], seed: int, threads: int) -> Any:
-    """Return an unfitted XGBClassifier on `threads` threads."""
+    """Return an unfitted XGBClassifier that trains with `threads` threads."""
     settings: dict[str, Any] = {"tree_method": "hist", **params}
     if settings.get("booster") == "gblinear":
-        # the default updater depends on the order of its threads, and refuses two of the feature selectors
+        # The result of the default updater depends on the order of its threads. The default updater also refuses two of
+        # the feature selectors.
         settings["updater"] = "coord_descent"
     return XGBClassifier(**settings, random_state=seed, n_jobs=threads, device="cpu", verbosity=0)

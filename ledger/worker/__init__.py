@@ -1,1 +1,1 @@
-"""The worker: a supervisor process, and the trainer process that it starts."""
+"""The worker, which consists of a supervisor process and a trainer process."""

@@ -1,10 +1,11 @@
-"""Messages between a supervisor and its trainer process: jobs in one direction, answers in the other.
+"""Messages between a supervisor and its trainer process.
 
-Jobs are lines of JSON on a socket pair, several jobs in one line. The trainer reads one token from a pipe before it
-starts a job. The supervisor withdraws jobs by reading the remaining tokens itself. Answers are lines of JSON in a
-second pipe, so they survive the trainer's death. The trainer wakes the supervisor by one byte on the socket: when it
-has no token left, when the pipe of answers may be full, or when an answer is urgent. A short trial therefore needs no
-context switch of its own.
+The supervisor sends jobs as lines of JSON through a socket pair. One line contains several jobs. The trainer reads one
+token from a pipe before it starts a job. To withdraw jobs, the supervisor reads the remaining tokens from this pipe.
+The trainer writes answers as lines of JSON to a second pipe, so the answers remain after the trainer's death. The
+trainer writes one byte to the socket to wake the supervisor. The trainer wakes the supervisor when no token is left,
+when the pipe of answers may be full, and after an urgent answer. Therefore several short trials need only one context
+switch.
 """
 
 import json
@@ -18,15 +19,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-# A token is the number of the job that it allows to start.
+# A token is the number of a job, and permits the trainer to start this job.
 _TOKEN = struct.Struct("=Q")
-# Bytes that every pipe has room for and accepts in one piece.
+# Largest number of bytes that a pipe accepts in one piece.
 _PIPE_ROOM = select.PIPE_BUF
 _READ_SIZE = 1 << 16
 
 
 class SupervisorChannel:
-    """The supervisor's end: sends jobs and reads answers, and never blocks.
+    """The supervisor's end of the channel, which sends jobs and reads answers without blocking.
 
     Attributes
     ----------
@@ -39,14 +40,14 @@ class SupervisorChannel:
         self._answers, self._trainer_answers = os.pipe()
         self._tokens, self._token_input = os.pipe()
         os.set_blocking(self._answers, False)
-        # both processes read this end
+        # Both processes read tokens from this pipe.
         os.set_blocking(self._tokens, False)
-        # the first part of an answer that has not arrived completely
+        # This buffer contains the beginning of an answer that has not arrived completely.
         self._partial = bytearray()
         self.trainer_descriptors = (self._trainer_socket.fileno(), self._trainer_answers, self._tokens)
 
     def close_trainer_end(self) -> None:
-        """Close this process's copy of what only the trainer uses; call it after the trainer has started."""
+        """Close this process's copies of the trainer's descriptors. Call this method after the start of the trainer."""
         self._trainer_socket.close()
         os.close(self._trainer_answers)
 
@@ -55,27 +56,27 @@ class SupervisorChannel:
         return self._socket.fileno()
 
     def send(self, batch: Mapping[str, Any], numbers: Iterable[int]) -> None:
-        """Send jobs with their tokens. The trainer must have no other job."""
+        """Send jobs and their tokens to the trainer. The trainer must have no other jobs."""
         self._socket.sendall(json.dumps(batch).encode() + b"\n")
         self.add_tokens(numbers)
 
     def add_tokens(self, numbers: Iterable[int]) -> None:
-        """Allow the jobs with these numbers, which were sent before, to start."""
+        """Permit the trainer to start the jobs with these numbers. `send` has sent the jobs before."""
         os.write(self._token_input, b"".join(map(_TOKEN.pack, numbers)))
 
     def take_tokens(self) -> int:
-        """Take all remaining tokens, so that their jobs never start. Returns their number."""
+        """Read all remaining tokens and return their number. The trainer cannot start the jobs of these tokens."""
         return len(_read(self._tokens) or b"") // _TOKEN.size
 
     def read(self) -> tuple[list[dict[str, Any]], bool]:
-        """Return the complete answers in the order of their jobs, and whether the trainer has closed its end.
+        """Return the complete answers in the order of the jobs, and whether the trainer has closed its end.
 
         Raises
         ------
         ValueError, TypeError, KeyError
-            The pipe contains something other than answers.
+            The pipe contains data that are not an answer.
         """
-        # The socket first: a wake-up that arrives from now on makes it readable again.
+        # This method reads the socket before the answers, so a later wake-up makes the socket readable again.
         while received := self._receive():
             pass
         while data := _read(self._answers):
@@ -85,7 +86,7 @@ class SupervisorChannel:
         return json.loads(b"[" + b",".join(lines) + b"]"), received is not None
 
     def close(self) -> None:
-        """Close the supervisor's end."""
+        """Close the supervisor's end of the channel."""
         self._socket.close()
         for descriptor in (self._answers, self._tokens, self._token_input):
             os.close(descriptor)
@@ -98,12 +99,14 @@ class SupervisorChannel:
 
 
 class TrainerChannel:
-    """The trainer's end: receives jobs and writes answers. It ends its process when the supervisor ends.
+    """The trainer's end of the channel, which receives jobs and writes answers.
+
+    The trainer process ends when the supervisor ends.
 
     Parameters
     ----------
     descriptors : sequence of int
-        `SupervisorChannel.trainer_descriptors`.
+        The value of `SupervisorChannel.trainer_descriptors`.
     """
 
     def __init__(self, descriptors: Sequence[int]) -> None:
@@ -113,16 +116,16 @@ class TrainerChannel:
         self._token_poll.register(self._tokens, select.POLLIN)
         self._batches: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
         self._batch: dict[str, Any] = {"first": 0, "jobs": []}
-        # bytes written to the pipe of answers since the last wake-up
+        # Number of bytes that were written to the pipe of answers after the last wake-up.
         self._unannounced = 0
         threading.Thread(target=self._receive_batches, daemon=True).start()
 
     def wait(self) -> None:
-        """Block until a job may start."""
+        """Block until the pipe contains a token."""
         self._token_poll.poll()
 
     def next_job(self) -> dict[str, Any] | None:
-        """Take the next job. Returns None if no job may start, and then the supervisor is woken."""
+        """Return the next job. If no job may start, wake the supervisor and return None."""
         try:
             token = os.read(self._tokens, _TOKEN.size)
         except BlockingIOError:
@@ -137,11 +140,11 @@ class TrainerChannel:
         return {"job": number, "objective": self._batch["objective"], **self._batch["jobs"][index]}
 
     def answer(self, content: Mapping[str, Any], *, urgent: bool = False) -> None:
-        """Write an answer. An urgent one wakes the supervisor."""
+        """Write an answer. An urgent answer wakes the supervisor."""
         line = json.dumps(content).encode() + b"\n"
         for start in range(0, len(line), _PIPE_ROOM):
             part = line[start : start + _PIPE_ROOM]
-            # the supervisor empties the pipe when it is woken, so this write cannot block forever
+            # A wake-up makes the supervisor empty the pipe, so the write below cannot block forever.
             if self._unannounced + len(part) > _PIPE_ROOM:
                 self._wake_supervisor()
             os.write(self._answers, part)
@@ -157,12 +160,12 @@ class TrainerChannel:
         with suppress(OSError), self._socket.makefile("rb") as lines:
             for line in lines:
                 self._batches.put(json.loads(line))
-        # the supervisor has ended, so no process needs the result
+        # The supervisor has ended, so no process needs the result.
         os._exit(0)
 
 
 def _read(descriptor: int) -> bytes | None:
-    """Read without blocking. Returns empty bytes at the end of the file, and None if no data have arrived."""
+    """Read without blocking. The result is empty at the end of the file, and None if no data have arrived."""
     try:
         return os.read(descriptor, _READ_SIZE)
     except BlockingIOError:

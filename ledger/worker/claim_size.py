@@ -1,19 +1,19 @@
-"""The number of trials to claim at once, adapted to how long the trials of a study take on this worker."""
+"""Number of trials to claim at once, computed from the training times on this worker."""
 
 import math
 
 from ledger.worker.outcome import Outcome
 
-# A claim takes as many trials as are expected to train in this many seconds, and at least one.
+# The trials of one claim should take this number of seconds in total. A claim takes at least one trial.
 CLAIM_SECONDS = 0.25
 LARGEST_CLAIM = 32
-# Weight of a new duration that is shorter than the average. A longer one replaces the average at once, so that only a
-# few trials wait behind a trial of unexpected length.
+# Weight of a new duration that is shorter than the average. A longer duration replaces the average at once.
+# Therefore only a few trials wait behind a trial of unexpected length.
 _WEIGHT = 0.2
 
 
 class ClaimSize:
-    """Moving average of the training seconds of one study, and the claim size that follows from it.
+    """Moving average of the training times of one study. The claim size follows from this average.
 
     Examples
     --------
@@ -31,13 +31,13 @@ class ClaimSize:
 
     @property
     def trials(self) -> int:
-        """Number of trials to claim, from 1 to `LARGEST_CLAIM`; 1 unless they are short."""
+        """Number of trials to claim, from 1 to `LARGEST_CLAIM`. The number is 1 for long trials."""
         return max(1, min(LARGEST_CLAIM, int(CLAIM_SECONDS / max(self._seconds, CLAIM_SECONDS / LARGEST_CLAIM))))
 
     def observe(self, study_id: int, outcome: Outcome) -> None:
-        """Update the average by one trial; a trial of another study starts a new average.
+        """Update the average with the duration of one trial. A trial of another study starts a new average.
 
-        A failure counts as at least `CLAIM_SECONDS`, because it may have ended the trainer too.
+        A failed trial counts as at least `CLAIM_SECONDS` long, because it may have ended the trainer, too.
         """
         seconds = outcome.seconds if outcome.kind == "result" else max(outcome.seconds, CLAIM_SECONDS)
         if study_id != self._study_id:

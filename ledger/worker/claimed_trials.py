@@ -1,4 +1,4 @@
-"""The trials of one claim on a worker: waiting, in training, or finished and not delivered."""
+"""The trials that a worker has claimed together, with their outcomes until the worker writes them to the ledger."""
 
 import json
 import logging
@@ -16,35 +16,36 @@ from ledger.worker.outcome import Outcome
 
 _log = logging.getLogger("ledger.worker")
 
-# Seconds after a claim of several trials until the finished ones are delivered and the waiting ones are released. So
-# none of them waits for a trial that turns out to be long.
+# Time in seconds from a claim of several trials to the delivery of their outcomes. At that time, the worker also
+# releases the waiting trials. Therefore no trial waits long for a trial of unexpected length.
 DELIVERY_SECONDS = 0.5
 
-# `Session.call` or `Session.try_call`, which make a call of the protocol.
+# Type of the methods `Session.call` and `Session.try_call`, which call a function of the worker's protocol.
 Call = Callable[..., Any]
 
 
 class ClaimedTrials:
-    """The trials of one claim, all of one study.
+    """The trials that a worker has claimed together. All trials belong to one study.
 
     Parameters
     ----------
     claimed : sequence of Claimed
-        At least one, in the order in which they are to be trained.
+        The claimed trials in the order of their training. The sequence contains at least one trial.
     worker : str
-        Name of the worker, for the log.
+        Name of the worker, for log lines.
 
     Attributes
     ----------
     attempts : int
         Number of attempts that have started and ended.
     due_at : float
-        Value of time.monotonic() at which to call `maintain`.
+        The time at which the worker must call `maintain`, as a value of `time.monotonic`.
     """
 
     def __init__(self, claimed: Sequence[Claimed], worker: str) -> None:
         self._worker = worker
-        # the trials that have not ended, and how many of the first of them the trainer has
+        # The number `_in_trainer` counts the unfinished trials that the trainer has. The trainer always has the first
+        # trials of the queue.
         self._unfinished = deque(claimed)
         self._in_trainer = 0
         self._undelivered: list[tuple[Claimed, Outcome]] = []
@@ -58,48 +59,49 @@ class ClaimedTrials:
             self._log("claimed", claimed, " claimed")
 
     def start(self) -> list[Claimed]:
-        """Return the trials to train, which now count as the trainer's; empty if all have ended."""
+        """Return the trials to train, and record that the trainer has them. The list may be empty."""
         self._in_trainer = len(self._unfinished)
         return list(self._unfinished)
 
     def finish(self, outcome: Outcome) -> None:
-        """Keep the outcome of the trial in training until it is delivered."""
+        """Keep the outcome of the trial in training until its delivery to the ledger."""
         self._undelivered.append((self._end_first(), outcome))
 
     def withdraw(self, count: int) -> None:
-        """Record that the last `count` trials of the trainer will not start."""
+        """Record that the supervisor has withdrawn the last `count` trials from the trainer."""
         self._in_trainer -= count
 
     def keep_first(self) -> None:
-        """Record that no trial has started, and that only the first is to be kept."""
+        """Record that no trial has started, and that the worker keeps only the first trial."""
         self._in_trainer = 1
 
     def stop(self, *, killed: bool = False) -> None:
-        """Record that no unfinished trial will be trained; `killed`: training of the first had started."""
+        """Record that the worker trains no more trials. `killed` means that the first trial was in training."""
         self._in_trainer = 0
         self.attempts += killed
 
     def release_soon(self) -> None:
-        """Make `maintain` due now if trials wait for their turn."""
+        """Set `due_at` to the current time if any trials wait for their training."""
         if len(self._unfinished) > 1:
             self.due_at = min(self.due_at, time.monotonic())
 
     def maintain(self, call: Call) -> bool:
         """Deliver outcomes, release waiting trials, and renew the claim of the trial in training.
 
-        Waiting trials are released before the first heartbeat is due, so at most one claim needs renewal.
+        The worker releases the waiting trials before the first heartbeat is due. Therefore at most one claim needs a
+        heartbeat.
 
         Returns
         -------
         bool
-            False if the claim of the trial in training is gone.
+            False if the claim of the trial in training is no longer valid.
         """
         self.deliver(call)
         self.release(call)
         current = self._unfinished[0]
         if time.monotonic() >= self._heartbeat_at:
             if not call(protocol.heartbeat, current):
-                message = ": the claim is gone, so its training was ended"
+                message = ": the claim is no longer valid, so the worker stops the training"
                 self._log("claim gone", [current], message, level=logging.WARNING)
                 self._end_first()
                 return False
@@ -108,11 +110,14 @@ class ClaimedTrials:
         return True
 
     def postpone(self, seconds: float) -> None:
-        """Make `maintain` due only after so many seconds, because the database is unavailable."""
+        """Set `due_at` to the current time plus `seconds`, because the database is unavailable."""
         self.due_at = time.monotonic() + seconds
 
     def release(self, call: Call) -> None:
-        """Release the trials that the trainer does not have: they are claimable at once, and no attempt is counted."""
+        """Release the trials that the trainer does not have.
+
+        Any worker can claim a released trial at once. The ledger does not count a released attempt as failed or lost.
+        """
         waiting = list(self._unfinished)[self._in_trainer :]
         if not waiting:
             return
@@ -121,10 +126,10 @@ class ClaimedTrials:
             self._unfinished.pop()
         self._log("released", [trial for trial in waiting if trial.claim in released], " released, not counted")
         gone = [trial for trial in waiting if trial.claim not in released]
-        self._log("released", gone, ": not released, because the claim was gone already")
+        self._log("released", gone, ": not released, because the claim was no longer valid")
 
     def deliver(self, call: Call) -> None:
-        """Write the outcomes to the ledger: all results in one statement, each failure in its own."""
+        """Write the outcomes to the ledger. One statement writes all results. Each failure has its own statement."""
         results = [
             Completed(trial, outcome.loss, outcome.metrics or {}, outcome.seconds)
             for trial, outcome in self._undelivered
@@ -142,9 +147,9 @@ class ClaimedTrials:
             self._log_failure(trial, outcome.error, outcome.seconds, answer)
 
     def log_abandoned(self) -> None:
-        """Log the trials that were neither released nor delivered."""
+        """Log the trials that the worker has neither released nor delivered."""
         abandoned = [*self._unfinished, *(trial for trial, _ in self._undelivered)]
-        message = ": neither delivered nor released, so it returns to the queue when its lease ends"
+        message = ": not delivered and not released; another worker can claim the trial after the end of the lease"
         self._log("abandoned", abandoned, message, level=logging.WARNING)
 
     def _end_first(self) -> Claimed:
@@ -153,11 +158,15 @@ class ClaimedTrials:
         return self._unfinished.popleft()
 
     def _log_results(self, results: Sequence[Completed], answers: Sequence[str]) -> None:
-        """Log all accepted results in one line, since a short trial costs less than a line; each other one alone."""
+        """Log all accepted results in one line, and each refused result in its own line.
+
+        A common line is cheaper, because writing a line can take longer than a short trial.
+        """
         accepted = []
         for result, answer in zip(results, answers, strict=True):
             if answer in ("stale", "unknown"):
-                message = f"{_summary(result)}; it came too late: the trial was claimed again, has ended or was deleted"
+                reason = "the trial was claimed again, has ended or was deleted"
+                message = f"{_summary(result)}; the result is too late, because {reason}"
                 self._log("result", [result.held], message, loss=result.loss, seconds=result.seconds, answer=answer)
             else:
                 accepted.append((result, answer))
@@ -179,7 +188,7 @@ class ClaimedTrials:
         self._log("failed", [trial], message, level=logging.WARNING, **fields)
 
     def _log(self, event: str, trials: Sequence[Claimed], message: str, **fields: Any) -> None:
-        """Log one line that begins with the study and its trials; nothing if there are none."""
+        """Log one line that begins with the study and the trials. Without trials, log nothing."""
         if not trials:
             return
         study, numbers = trials[0].study_name, [trial.trial for trial in trials]

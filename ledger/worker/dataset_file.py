@@ -1,4 +1,4 @@
-"""The file that a study trains on: fetched from the ledger once, and kept for the trainer."""
+"""The dataset of a study, which a worker fetches from the ledger once and keeps in a file for its trainer."""
 
 import tempfile
 from collections.abc import Callable, Mapping
@@ -8,14 +8,16 @@ from ledger.database import protocol
 from ledger.errors import LedgerError
 from ledger.text import one_line
 
-# Bytes fetched by one statement; small enough for a slow network within the statement timeout.
+# Number of bytes that one statement fetches. A slow network can transfer a piece of this size within the statement
+# timeout.
 PIECE = 1024 * 1024
 
 
 class DatasetFile:
-    """The dataset that was fetched last, in an unnamed temporary file that ends with this process.
+    """The last fetched dataset, in an unnamed temporary file. The file disappears when this process ends.
 
-    The file is created once. A trainer that inherits its descriptor sees the content of the next dataset too.
+    All datasets use the same file. A trainer that has inherited the file's descriptor can therefore read the next
+    dataset, too.
     """
 
     def __init__(self) -> None:
@@ -23,21 +25,21 @@ class DatasetFile:
         self._sha256: str | None = None
 
     def fetch(self, data: Mapping[str, Any], call: Callable[..., Any], may_continue: Callable[[], bool]) -> bool:
-        """Fetch a dataset, unless it was the last one fetched.
+        """Fetch a dataset, unless the file already contains it.
 
         Parameters
         ----------
         data : mapping
-            The value of "data" in the study's objective, with "name" and "sha256".
+            The value of "data" in the study's objective, with the keys "name" and "sha256".
         call : callable
-            `Session.call`.
+            The method `Session.call`.
         may_continue : callable
-            Called between pieces; False interrupts the fetch.
+            Function that is called after each piece. The fetch stops if the function returns False.
 
         Returns
         -------
         bool
-            False if the fetch was interrupted.
+            False if `may_continue` has stopped the fetch, else True.
 
         Raises
         ------
@@ -55,8 +57,8 @@ class DatasetFile:
             piece = call(protocol.dataset, data["sha256"], self._file.tell(), PIECE)
             if piece is None:
                 raise LedgerError(
-                    f"dataset {one_line(data['name'])} (SHA-256 {data['sha256']}) is not in this ledger, although its"
-                    " study is: restore the whole ledger from a backup, or start another study with the file"
+                    f"dataset {one_line(data['name'])} (SHA-256 {data['sha256']}) of the study is missing in this"
+                    " ledger: restore the whole ledger from a backup, or start another study with the file"
                 )
             self._file.write(piece)
             if len(piece) < PIECE:
@@ -66,7 +68,7 @@ class DatasetFile:
                 return False
 
     def fileno(self) -> int:
-        """Return the file's descriptor, which stays the same for this object's life. Call `fetch` first."""
+        """Return the file's descriptor, which is the same for all datasets. Call `fetch` before this method."""
         assert self._file is not None
         return self._file.fileno()
 

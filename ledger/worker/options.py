@@ -6,28 +6,29 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class WorkerOptions:
-    """The options of one worker, as `ledger worker` takes them.
+    """The options of one worker. The command `ledger worker` has the same options.
 
     Attributes
     ----------
     study : str or None
-        Study to work for, which may be created later; None for every running study.
+        Name of the study whose trials the worker trains. The study may not exist yet. None stands for all running
+        studies.
     max_trials : int or None
         Number of attempts after which the worker stops.
     until_complete : bool
-        Stop when the study has ended, or with `study` None, when every study has ended.
+        Stop when the study has ended. If `study` is None, stop when all studies have ended.
     allowed : collection of str
-        Packages that a user's objective may be loaded from.
+        Packages from which the worker may load a user's objective.
     threads : int
-        Threads of one training, at least 1.
+        Number of threads of one training, at least 1.
     grace : float
-        Seconds within which a worker that is asked to stop may finish the trial in training.
+        Time in seconds for finishing the trial in training after a request to stop.
     trial_timeout : float or None
-        Seconds after which an attempt is ended, if the study does not end it sooner.
+        Time limit in seconds for one attempt. A shorter time limit of the study has precedence.
     memory_limit : int or None
-        Bytes of data that the trainer may allocate.
+        Number of bytes of data that the trainer may allocate.
     exit_on_eof : bool
-        Stop at the end of standard input, which `WorkerProcesses` uses to end its workers with itself.
+        Stop at the end of standard input. `WorkerProcesses` sets this option, so its workers end with their parent.
     """
 
     study: str | None = None

@@ -12,16 +12,17 @@ class Outcome:
     Attributes
     ----------
     kind : str
-        "result"; "failed": the objective raised an exception, returned no finite loss or ended the process; "timeout":
-        the supervisor ended it; "refused": the objective cannot be loaded on this machine.
+        "result", "failed", "timeout" or "refused". The kind "failed" means that the objective raised an exception,
+        returned no finite loss or ended the process. The kind "timeout" means that the supervisor ended the attempt at
+        its time limit. The kind "refused" means that this machine cannot load the objective.
     seconds : float
-        Wall-clock seconds in the trainer.
+        Duration of the attempt in the trainer, in wall-clock seconds.
     loss : float or None
-        Finite for a result, else None.
+        The finite loss if the kind is "result", else None.
     metrics : dict or None
-        For a result.
+        The metrics if the kind is "result", else None.
     error : str or None
-        For every other kind. Its last line is the summary that lists and log lines show.
+        The error text if the kind is not "result", else None. Lists and log lines show only the last line of this text.
     """
 
     kind: str
@@ -31,5 +32,5 @@ class Outcome:
     error: str | None = None
 
 
-# The trainer process sends this between loading an objective and calling it.
+# The trainer process sends this message after it has loaded an objective, and before it calls the objective.
 LOADED = {"loaded": True}

@@ -1,4 +1,4 @@
-"""The worker's own row in the ledger: its name, its package versions, and when it was last seen."""
+"""The worker's row in the ledger, with its name, its package versions and the time of its last update."""
 
 import math
 import os
@@ -9,19 +9,20 @@ from ledger.database import protocol
 from ledger.database.session import Session
 from ledger.errors import LedgerError
 
-# Seconds between two updates of the row.
+# Interval in seconds between two updates of the worker's row.
 ANNOUNCE_SECONDS = 10.0
 _PACKAGES = ("trial-ledger", "numpy", "scikit-learn", "lightgbm", "xgboost-cpu", "xgboost")
 
 
 class Presence:
-    """Keeps the worker's row up to date.
+    """Updates the worker's row in the ledger.
 
     Parameters
     ----------
     session : Session
+        The worker's connection to the ledger.
     worker, host : str
-        Names of the worker and of its machine.
+        Name of the worker and name of its machine.
     """
 
     def __init__(self, session: Session, worker: str, host: str) -> None:
@@ -29,14 +30,15 @@ class Presence:
         self._announced_at = -math.inf
 
     def announce(self) -> None:
-        """Write the row, at most every `ANNOUNCE_SECONDS`.
+        """Write the worker's row, but at most once in `ANNOUNCE_SECONDS`.
 
-        The first call waits until the database is available. Later ones do not, since no training depends on them.
+        The first call waits until the database is available. Later calls do not wait, because no training depends on
+        them.
 
         Raises
         ------
         LedgerError
-            The first call: the database was unavailable for too long.
+            The database was unavailable for too long during the first call.
         """
         if time.monotonic() - self._announced_at < ANNOUNCE_SECONDS:
             return
@@ -47,7 +49,7 @@ class Presence:
             self._try_announce(stopped=False)
 
     def announce_stop(self) -> None:
-        """Record that the worker has stopped, if the database is available and knows the worker."""
+        """Record that the worker has stopped, if the worker has a row and the database is available."""
         if self._announced_at > -math.inf:
             self._try_announce(stopped=True)
 
@@ -60,7 +62,7 @@ class Presence:
 
 
 def _versions() -> dict[str, str]:
-    """Return the versions of the packages that can change a loss, by package."""
+    """Return a dict with the version of each package that can influence a loss."""
     versions = {}
     for package in _PACKAGES:
         try:

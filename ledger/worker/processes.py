@@ -1,4 +1,4 @@
-"""Worker processes that one command starts on this machine and ends with itself."""
+"""Worker processes on this machine that end together with the command that started them."""
 
 import logging
 import os
@@ -13,32 +13,34 @@ from ledger.logs import log_event
 
 _log = logging.getLogger("ledger.worker")
 
-# Seconds within which a worker notices that its study has ended, or stops after a second request.
+# Longest time in seconds for a worker to stop after the end of its study or after a second request to stop.
 STOP_SECONDS = 15.0
 
 
 class WorkerProcesses:
-    """A context manager that runs workers as child processes. They end when this process ends, even by SIGKILL.
+    """A context manager that runs workers as child processes. The workers end when this process ends, even by SIGKILL.
 
-    Each worker's standard input is a pipe from this process. The kernel closes the pipe when this process ends, and the
-    worker stops at the end of the file.
+    Each worker's standard input is a pipe from this process. When this process ends, the kernel closes the pipe. A
+    worker stops at the end of its standard input.
 
     Parameters
     ----------
     count : int
         Number of workers, from 0.
     url : str
-        The database. It is passed in the environment, because other users can read a command line.
+        URL of the database. An environment variable passes the URL to the workers, because other users can read a
+        command line.
     study : str
-        Name of the study that they work for.
+        Name of the study for which the workers train trials.
     allowed : collection of str
-        Packages that a user's objective may be loaded from.
+        Packages from which the workers may load a user's objective.
     options : sequence of str
-        Further options of `ledger worker`.
+        Further command-line options of `ledger worker`.
     output : int, optional
-        File descriptor for their output and log lines. Default: the streams of this process.
+        File descriptor for the output and the log lines of the workers. By default the workers use the streams of this
+        process.
     environment : mapping, optional
-        Variables that they get besides those of this process.
+        Environment variables that the workers get in addition to those of this process.
     """
 
     def __init__(
@@ -72,7 +74,8 @@ class WorkerProcesses:
     def __enter__(self) -> "WorkerProcesses":
         for _ in range(self._count):
             self._processes.append(
-                # a process group of its own: Ctrl-C reaches this process alone, which then stops its workers
+                # A worker runs in its own process group, so Ctrl-C reaches only this process. This process then stops
+                # its workers.
                 subprocess.Popen(
                     self._command,
                     stdin=subprocess.PIPE,

@@ -1,4 +1,4 @@
-"""Requests to stop a worker: the first one starts the grace time, a second one ends it."""
+"""Requests to stop a worker. The first request begins the grace time, and a second request ends it."""
 
 import math
 import os
@@ -12,21 +12,23 @@ from types import FrameType
 
 
 class Shutdown:
-    """Collects requests to stop: SIGTERM, SIGINT and, if asked for, the end of standard input.
+    """Collects the requests to stop a worker. A request is a signal SIGTERM or SIGINT, or the end of standard input.
 
     Parameters
     ----------
     grace : float
-        Seconds from the first request within which the trial in training may finish.
+        Time in seconds for finishing the trial in training after the first request.
     exit_on_eof : bool
-        Treat the end of standard input as a request: the process that started this worker has ended.
+        Treat the end of standard input as a request, because it means that the parent process has ended.
 
     Attributes
     ----------
     descriptors : list of int
-        File descriptors that become readable when a request arrives. Wait for them, then read `is_requested`.
+        File descriptors that become readable when a request arrives. The caller waits for a descriptor and then reads
+        `is_requested`.
     deadline : float
-        Value of time.monotonic() at which the worker must have stopped; infinite before the first request.
+        The time at which the worker must have stopped, as a value of `time.monotonic`. The deadline is infinite before
+        the first request.
     """
 
     def __init__(self, grace: float, *, exit_on_eof: bool) -> None:
@@ -40,10 +42,10 @@ class Shutdown:
 
     @property
     def is_requested(self) -> bool:
-        """Whether the worker was asked to stop. Reads the requests that have arrived."""
+        """Whether a request to stop the worker has arrived. The property reads the requests that have arrived."""
         for descriptor in wait(self.descriptors, 0):
             assert isinstance(descriptor, int)
-            # the content of standard input has no meaning, only its end has
+            # The end of standard input is a request to stop. The content of standard input has no meaning.
             requests = len(os.read(descriptor, 64)) if descriptor == self._requests else 0
             if descriptor == self._stdin and not os.read(descriptor, 64):
                 self.descriptors.remove(descriptor)
@@ -54,12 +56,15 @@ class Shutdown:
 
     @property
     def is_overdue(self) -> bool:
-        """Whether the worker was asked to stop and the grace time is over."""
+        """Whether the grace time after a request to stop has ended."""
         return self.is_requested and time.monotonic() >= self.deadline
 
     @contextmanager
     def handle_signals(self) -> Iterator[None]:
-        """Take SIGTERM and SIGINT as requests within the block. Call it in the main thread, and once."""
+        """Treat SIGTERM and SIGINT as requests during the ``with`` block. Only the main thread may call this method.
+
+        One object can handle signals only once.
+        """
 
         def request(_number: int, _frame: FrameType | None) -> None:
             os.write(self._request_input, b"!")

@@ -1,4 +1,4 @@
-"""The supervisor: the process of a worker that holds its connection, its claims, its deadlines and its signals."""
+"""The supervisor, which is the worker's process for the database connection, claims, deadlines and signals."""
 
 import logging
 import math
@@ -35,31 +35,33 @@ from ledger.worker.trainer import Trainer
 _log = logging.getLogger("ledger.worker")
 
 POLL_SECONDS = 1.0
-# Added to a trial's time limit while imports and the dataset load, so that a slow machine does not change a study.
+# Time in seconds for imports and for loading the dataset, in addition to a trial's time limit. Without this time, a
+# slow machine could change the outcome of a trial.
 LOADING_SECONDS = 300.0
-# poll() accepts at most 24 days
+# Longest wait in seconds, because poll() accepts at most 24 days.
 _LONGEST_WAIT = 1e6
 
 
 class _StoppedDuringOutageError(Exception):
-    """The worker has to stop while the database is unavailable."""
+    """The worker must stop while the database is unavailable."""
 
 
 class Supervisor:
-    """Claims trials, has them trained, and writes their outcomes, until its options or a request end it.
+    """Claims trials, lets a trainer train them, and writes their outcomes until the worker must stop.
 
     Parameters
     ----------
     url : str
-        The database.
+        URL of the database.
     options : WorkerOptions
+        The options of the worker.
     settings : Settings
-        The statement timeout, and how long an outage of the database may last.
+        Settings with the statement timeout and the longest allowed outage of the database.
 
     Attributes
     ----------
     name : str
-        The worker's name in the ledger, unique.
+        The worker's unique name in the ledger.
     """
 
     def __init__(self, url: str, options: WorkerOptions, settings: Settings) -> None:
@@ -82,18 +84,18 @@ class Supervisor:
         self._presence = Presence(self._session, self.name, host)
 
     def run(self) -> int:
-        """Work until the worker stops.
+        """Claim and train trials until the worker stops.
 
         Returns
         -------
         int
-            Number of attempts made.
+            Number of attempts that this worker has made.
 
         Raises
         ------
         LedgerError
-            The objective of a claimed trial cannot be loaded on this machine, and the trial was released; or the
-            database was unavailable for too long.
+            This machine cannot load the objective of a claimed trial, so the worker has released the trial. Another
+            cause of this error is a database that was unavailable for too long.
         """
         attempts = 0
         with self._shutdown.handle_signals():
@@ -111,7 +113,7 @@ class Supervisor:
                         self._idle()
                     self._presence.announce()
             except _StoppedDuringOutageError:
-                message = "stopped while the database was unavailable"
+                message = "the worker stops while the database is unavailable"
                 log_event(_log, "stopped during outage", message, level=logging.WARNING)
             finally:
                 self._trainer.kill()
@@ -123,20 +125,23 @@ class Supervisor:
         return attempts
 
     def _draw_claims(self, attempts: int) -> list[uuid.UUID]:
-        """Draw one claim for each trial to ask for, after `attempts` of this worker."""
+        """Draw one random claim for each trial that the worker wants to claim next.
+
+        The number of claims depends on the worker's number of `attempts` and on its limit `max_trials`.
+        """
         size = self._claim_size.trials
         if self._options.max_trials is not None:
             size = min(size, self._options.max_trials - attempts)
         return [protocol.draw_claim() for _ in range(size)]
 
     def _process(self, trials: ClaimedTrials) -> int:
-        """Train claimed trials one after the other, and write their outcomes. Returns the number of attempts."""
+        """Train claimed trials one after the other, and write their outcomes. Return the number of attempts."""
         try:
-            # one round, unless the trainer ends before the last trial
+            # The loop runs once, unless the trainer ends before the last trial.
             while not self._shutdown.is_requested and (claimed := trials.start()):
                 if not self._fetch_dataset(claimed[0], trials):
                     break
-                # again, because the fetch may have released some
+                # The second call of `start` is needed, because the fetch may have released some trials.
                 self._train(trials.start(), trials)
         finally:
             trials.stop()
@@ -144,10 +149,11 @@ class Supervisor:
         return trials.attempts
 
     def _settle(self, trials: ClaimedTrials) -> None:
-        """Release the trials that did not start, and deliver the outcomes of the others.
+        """Release the trials that did not start, and deliver the outcomes of the other trials.
 
-        Releasing is tried twice: the first try may use a connection that broke since the last heartbeat. A worker that
-        has to stop has no time for more, and the leases end without its help.
+        The method tries the release twice, because the connection may have broken after the last heartbeat. A worker
+        that must stop has no time for further tries. Trials that are not released become free at the end of their
+        leases.
         """
         self._is_delivering = True
         try:
@@ -161,12 +167,15 @@ class Supervisor:
             trials.log_abandoned()
 
     def _fetch_dataset(self, claimed: Claimed, trials: ClaimedTrials) -> bool:
-        """Fetch the file that the study trains on, if it has one; False if no trial is to be trained."""
+        """Fetch the study's dataset, if the study uses a file. Return False if the worker must not train the trials."""
         data = claimed.objective.get("data")
         return data is None or self._dataset.fetch(data, self._session.call, lambda: self._may_fetch(trials))
 
     def _may_fetch(self, trials: ClaimedTrials) -> bool:
-        """Renew the claim of one trial while its dataset is fetched; False if it is gone or is to be released."""
+        """Renew the claim of one trial during the fetch of its dataset.
+
+        Return False if the fetch must stop, because the claim is no longer valid or the grace time has ended.
+        """
         if self._shutdown.is_overdue:
             return False
         if self._shutdown.is_requested:
@@ -180,9 +189,10 @@ class Supervisor:
         return True
 
     def _train(self, claimed: Sequence[Claimed], trials: ClaimedTrials) -> None:
-        """Train trials of one study, also while the database is unavailable.
+        """Train trials of one study. Training continues while the database is unavailable.
 
-        Returns when every trial has ended or is to be released, or when the trainer has ended with one of them.
+        The method returns when every trial has ended, when the worker must release the trials, or when the trainer
+        process has ended.
         """
         started = time.monotonic()
         first = claimed[0]
@@ -222,7 +232,10 @@ class Supervisor:
                 return
 
     def _maintain(self, trials: ClaimedTrials) -> bool:
-        """Withdraw and release the waiting trials, deliver outcomes, renew the claim; False if the claim is gone."""
+        """Withdraw and release the waiting trials, deliver outcomes, and renew the claim of the trial in training.
+
+        Return False if the claim of the trial in training is no longer valid.
+        """
         trials.withdraw(self._trainer.withdraw())
         try:
             if not trials.maintain(self._session.try_call):
@@ -235,24 +248,26 @@ class Supervisor:
 
     def _idle(self) -> None:
         """Wait for a notification, for the next poll, or for a request to stop."""
-        # A notification that arrived with the answer to the last claim makes no descriptor readable. That claim may
-        # not have seen the new trials.
+        # A notification may have arrived together with the answer to the last claim. In that case, no descriptor
+        # becomes readable, and the last claim may not have seen the new trials.
         if self._session.call(_take_notifications):
             return
         connection = self._session.fileno()
         notifications = [] if connection is None else [connection]
-        # random, so that idle workers do not poll at the same moment
+        # The interval is random, because idle workers should not all poll at the same moment.
         timeout = POLL_SECONDS * random.uniform(0.75, 1.25)  # noqa: S311
         wait([*self._shutdown.descriptors, *notifications], timeout)
         self._session.call(_take_notifications)
 
     def _wait_before_retry(self, seconds: float) -> None:
-        """Wait before a statement is sent again. A worker that is to stop waits only to deliver outcomes.
+        """Wait before the worker sends a statement again.
+
+        After a request to stop, the worker waits only to deliver outcomes.
 
         Raises
         ------
         _StoppedDuringOutageError
-            The worker has to stop.
+            The worker must stop while the database is unavailable.
         """
         end = time.monotonic() + seconds
         while (now := time.monotonic()) < end:
@@ -267,5 +282,5 @@ def _context(claimed: Claimed) -> Context:
 
 
 def _take_notifications(connection: Connection[Any]) -> bool:
-    """Take the notifications that have arrived; return whether there were any."""
+    """Read the notifications that have arrived. Return True if any notification has arrived."""
     return bool(list(connection.notifies(timeout=0)))

@@ -1,7 +1,7 @@
-"""The supervisor's handle of the trainer, the child process that calls the objective.
+"""The supervisor's handle of the trainer, which is a child process.
 
-The trainer keeps imports and the dataset loaded between trials. It is a process of its own, so that a crash in an
-objective costs one attempt and never the worker.
+The trainer calls the objective. The trainer keeps imports and the dataset in memory between trials. A crash in an
+objective ends one attempt but not the worker, because the trainer is a separate process.
 """
 
 import json
@@ -21,34 +21,36 @@ from ledger.objectives import Context
 from ledger.worker.channel import SupervisorChannel
 from ledger.worker.outcome import LOADED, Outcome
 
-# Set before the child loads its libraries: some of them size their thread pools once, at import.
+# Environment variables with the size of thread pools. The parent sets these variables for the child, because some
+# libraries read them only during their import.
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 _SECRETS = ("DATABASE_URL", "PGPASSWORD")
-# Set in the child, so that a module which runs a study when it is imported does not run it there.
+# Environment variable of the child. A module that runs a study during its import does not run the study in the child.
 INSIDE = "LEDGER_INSIDE_TRAINER"
-# Bytes of a dead child's last standard error that are stored with the attempt.
+# When a child dies, the ledger stores at most this number of bytes from the end of the child's standard error.
 _STDERR_KEPT = 4096
 
 
 class Trainer:
-    """Handle of the trainer process, which starts with the first job, and again after its death.
+    """Handle of the trainer process. The first job starts the process. After its death, the next job restarts it.
 
     Parameters
     ----------
     allowed : collection of str
-        Packages that a user's objective may be loaded from.
+        Packages from which the trainer may load a user's objective.
     threads : int
-        Threads of one training, at least 1.
+        Number of threads of one training, at least 1.
     memory_limit : int, optional
-        Bytes of data that the child may allocate; a larger allocation fails in the child.
+        Number of bytes of data that the trainer process may allocate. A larger allocation fails in the trainer process.
     environment : mapping, optional
-        Variables that the child gets besides those of this process.
+        Environment variables that the trainer process gets in addition to those of this process.
 
     Attributes
     ----------
     training_since : float or None
-        Value of time.monotonic() at which the job in training started, late by at most the time between two calls of
-        `wait`, and never early. None while its objective loads: imports and a dataset do not count as training.
+        Start of the job in training, as a value of `time.monotonic`. The value is never earlier than the real start,
+        and is later by at most the time between two calls of `wait`. The value is None while the objective loads,
+        because loading does not count as training.
     """
 
     def __init__(
@@ -60,26 +62,26 @@ class Trainer:
     ) -> None:
         self._options = {"allowed": sorted(allowed), "threads": threads, "memory_limit": memory_limit}
         self._environment = environment or {}
-        # descriptor of the dataset that the child inherited
+        # Descriptor of the dataset that the child has inherited.
         self._data: int | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._channel: SupervisorChannel | None = None
         self._stderr: _StderrReader | None = None
-        # On Linux, a descriptor that becomes readable when the child ends. The channel may stay open after that, in a
-        # process that the objective started.
+        # On Linux, this descriptor becomes readable when the child ends. The channel is not reliable, because a process
+        # that the objective has started may keep the channel open.
         self._pidfd: int | None = None
-        # numbers of the first job that has not ended, of the end of the current jobs, and of the next job to be sent
+        # The unfinished jobs have the numbers from `_first` to `_end` - 1. The next new job gets the number `_next`.
         self._first = self._end = self._next = 0
-        # time.monotonic() since when the first of them is waited for
+        # Start of the wait for the first unfinished job, as a value of `time.monotonic`.
         self._since = 0.0
-        # the objective that the child has loaded, and the one sent last
+        # `_loaded` is the objective that the child has loaded. `_sent` is the objective that was sent last.
         self._loaded: str | None = None
         self._sent = ""
         self.training_since: float | None = None
 
     @property
     def jobs(self) -> int:
-        """Number of jobs that have neither ended nor been withdrawn."""
+        """Number of unfinished jobs, without withdrawn jobs."""
         return self._end - self._first
 
     def start(
@@ -88,17 +90,19 @@ class Trainer:
         jobs: Sequence[tuple[Mapping[str, Any], Context]],
         data: int | None = None,
     ) -> None:
-        """Start attempts of one objective, one after the other; `wait` returns their outcomes.
+        """Start attempts of one objective. The trainer runs the attempts one after the other.
+
+        The method `wait` returns the outcomes of the attempts.
 
         Parameters
         ----------
         objective : mapping
-            As in the study's spec.
+            The objective in the form of the study's spec.
         jobs : sequence of (params, context)
-            The attempts. No earlier job may be left.
+            Parameters and context of each attempt. All earlier jobs must have ended.
         data : int, optional
-            File descriptor of the dataset that the objective names. The child inherits it and reads it when it loads
-            the objective, so that no message carries the dataset.
+            File descriptor of the dataset that the objective names. The child process inherits this descriptor and
+            reads the dataset when it loads the objective. Therefore no message contains the dataset.
         """
         if self._process is not None and data is not None and data != self._data:
             self._kill()
@@ -119,8 +123,8 @@ class Trainer:
         Returns
         -------
         list of Outcome
-            One for each job that has ended, in their order. Where the trainer ended, the last one says so, and no jobs
-            are left.
+            The outcomes of the jobs that have ended, in the order of the jobs. If the trainer has ended, the last
+            outcome describes its death, and no jobs are left.
         """
         assert self._channel is not None
         own = [self._channel.fileno(), *([] if self._pidfd is None else [self._pidfd])]
@@ -132,7 +136,7 @@ class Trainer:
             has_ended = has_ended or is_closed
             for answer in answers:
                 job = answer.pop("job")
-                # any other number comes late, from a copy of the child that an objective forked
+                # An answer with another number comes late from a copy of the child, which an objective has forked.
                 if job == self._first < self._end:
                     if answer == LOADED:
                         self._loaded, self.training_since = self._sent, time.monotonic()
@@ -143,18 +147,18 @@ class Trainer:
             has_ended = True
         if outcomes:
             self._since = time.monotonic()
-            # the next job has the same objective, and started before now
+            # The next job has the same objective and has already started.
             self.training_since = self._since if self._loaded == self._sent else None
         if self.jobs and has_ended:
             outcomes.append(Outcome("failed", time.monotonic() - self._since, error=self._describe_death()))
         return outcomes
 
     def withdraw(self) -> int:
-        """Withdraw the jobs that have not started, but keep at least one. Returns the number of withdrawn jobs."""
+        """Withdraw the jobs that have not started, but keep at least one job. Return the number of withdrawn jobs."""
         assert self._channel is not None
         count = self._channel.take_tokens()
         if count == self.jobs:
-            # the trainer starts, or is between two jobs
+            # No job is in training, because the trainer is starting or is between two jobs.
             self._channel.add_tokens([self._first])
             count -= 1
         self._end -= count
@@ -166,9 +170,9 @@ class Trainer:
             self._kill()
 
     def _send(self, objective: Mapping[str, Any], jobs: Sequence[Mapping[str, Any]]) -> None:
-        assert not self.jobs, "earlier jobs have neither ended nor been withdrawn"
+        assert not self.jobs, "earlier jobs are unfinished"
         if self._channel is not None and self._pidfd is not None and wait([self._pidfd], 0):
-            # the child died between two jobs, so no attempt is charged with it
+            # The child has died between two jobs, so its death does not count as a failed attempt.
             self._kill()
         channel = self._channel or self._spawn()
         self._sent = json.dumps(objective)
@@ -176,7 +180,7 @@ class Trainer:
         self._end = self._next
         self._since = time.monotonic()
         self.training_since = self._since if self._sent == self._loaded else None
-        # a child that died while it started is noticed by `wait`
+        # If the child dies while it starts, `wait` detects its death.
         with suppress(OSError):
             channel.send({"objective": self._sent, "first": self._first, "jobs": jobs}, range(self._first, self._end))
 
@@ -191,13 +195,14 @@ class Trainer:
                 stdin=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
                 env={
-                    # an objective gets no access to the ledger
+                    # The child gets no password of the database, because an objective must not change the ledger.
                     **{name: value for name, value in os.environ.items() if name not in _SECRETS},
                     **dict.fromkeys(_THREAD_VARIABLES, str(self._options["threads"])),
                     **self._environment,
                     INSIDE: "1",
                 },
-                # a process group of its own, to end the processes that an objective starts too
+                # The child gets its own process group. The method `_kill` ends the whole group, including the processes
+                # that an objective has started.
                 start_new_session=True,
             )
         finally:
@@ -210,20 +215,21 @@ class Trainer:
 
     def _describe_death(self) -> str:
         assert self._stderr is not None
-        # The child has closed its socket and is about to end. Wait, to learn its exit code before it is killed.
+        # The child has closed its socket and is about to end. An immediate SIGKILL would hide the child's exit code, so
+        # the supervisor waits for a moment.
         self._stderr.wait(1)
         code, stderr = self._kill()
         cause = f"signal {_signal_name(-code)}" if code < 0 else f"exit code {code}"
         if code == -signal.SIGKILL:
             cause += ", which the kernel sends when memory runs out"
-        return f"{stderr}\nthe trainer process died while it trained: {cause}".lstrip()
+        return f"{stderr}\nthe trainer process died during the training: {cause}".lstrip()
 
     def _kill(self) -> tuple[int, str]:
-        """End the child and its process group. Returns its exit code and the end of its standard error."""
+        """End the child and its process group. Return the child's exit code and the end of its standard error."""
         assert self._process is not None
         assert self._channel is not None
         assert self._stderr is not None
-        # before wait(), after which the group's id may belong to another process
+        # The call of killpg() comes before wait(), because the kernel may reuse the group's id after wait().
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         code = self._process.wait()
@@ -237,7 +243,7 @@ class Trainer:
 
 
 class _StderrReader:
-    """Copies the child's standard error to this process's, and keeps the end of it."""
+    """Copies the child's standard error to that of this process, and keeps the last part."""
 
     def __init__(self, pipe: IO[bytes]) -> None:
         self._pipe, self._kept = pipe, b""
@@ -245,7 +251,7 @@ class _StderrReader:
         self._thread.start()
 
     def wait(self, seconds: float) -> None:
-        """Wait until every process that writes to it has ended."""
+        """Wait until every process that writes to the pipe has ended, but at most `seconds`."""
         self._thread.join(seconds)
 
     def last_output(self) -> str:
@@ -261,5 +267,5 @@ class _StderrReader:
 
 
 def _signal_name(number: int) -> str:
-    # a real-time signal has no name
+    # A real-time signal has no name in the enumeration `signal.Signals`.
     return signal.Signals(number).name if number in set(signal.Signals) else str(number)

@@ -1,4 +1,7 @@
-"""The trainer process: receives jobs, calls the objective, and answers with outcomes. It does not know the database."""
+"""The trainer process, which receives jobs, calls the objective and sends outcomes.
+
+The trainer process has no connection to the database.
+"""
 
 import ctypes
 import faulthandler
@@ -24,18 +27,19 @@ _PR_SET_PDEATHSIG = 1
 
 
 def main(options: Mapping[str, Any], descriptors: Sequence[int]) -> None:
-    """Serve jobs until the supervisor ends.
+    """Run jobs until the supervisor ends.
 
     Parameters
     ----------
     options : mapping
-        "parent", the supervisor's process id; "allowed", "threads" and "memory_limit" as for `Trainer`; "data", the
-        descriptor of a dataset or None.
+        Options with five keys. The value of "parent" is the supervisor's process id. The value of "data" is the
+        descriptor of a dataset or None. The keys "allowed", "threads" and "memory_limit" have the same values as the
+        parameters of `Trainer`.
     descriptors : sequence of int
-        `SupervisorChannel.trainer_descriptors`.
+        The value of `SupervisorChannel.trainer_descriptors`.
     """
     _die_with_parent(options["parent"])
-    # a crash in C then writes a traceback to standard error
+    # After this call, a crash in C code writes a traceback to standard error.
     faulthandler.enable()
     refusal = None
     if options["memory_limit"] is not None:
@@ -43,8 +47,8 @@ def main(options: Mapping[str, Any], descriptors: Sequence[int]) -> None:
             resource.setrlimit(resource.RLIMIT_DATA, (options["memory_limit"],) * 2)
         except (OSError, ValueError, OverflowError) as error:
             refusal = f"--memory-limit {options['memory_limit']} cannot be set here: {error}"
-    # A service manager may signal every process of a service, but the supervisor decides when the trainer ends. Not
-    # SIG_IGN, which the programs that an objective starts would inherit.
+    # A service manager may send a signal to every process of a service, but only the supervisor may end the trainer.
+    # The handlers are empty functions, because the programs that an objective starts would inherit SIG_IGN.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda _number, _frame: None)
     channel = TrainerChannel(descriptors)
@@ -66,7 +70,7 @@ def main(options: Mapping[str, Any], descriptors: Sequence[int]) -> None:
         else:
             outcome = _train(evaluate, job, options["memory_limit"])
         if os.getpid() != process_id:
-            # the objective forked, and this copy returned from it
+            # The objective has forked. This copy of the process has returned from the objective, and must end.
             os._exit(0)
         channel.answer({"job": job["job"], **vars(outcome)})
 
@@ -74,20 +78,23 @@ def main(options: Mapping[str, Any], descriptors: Sequence[int]) -> None:
 def _load(objective: Mapping[str, Any], options: Mapping[str, Any]) -> Callable[[dict[str, Any], Context], Result]:
     content = None
     if "data" in objective and options["data"] is not None:
-        # mapped, because a read would move the file position that the supervisor shares
+        # The file is mapped into memory, because a read would move the file position that the supervisor also uses.
         with mmap.mmap(options["data"], 0, access=mmap.ACCESS_READ) as file:
             content = file[:]
     return load(objective, options["allowed"], threads=options["threads"], content=content)
 
 
 def _die_with_parent(parent: int) -> None:
-    """End with the supervisor, even in a C loop that holds the GIL; become the OOM killer's first target."""
+    """Make the kernel end this process when the supervisor ends, even in a C loop that holds the GIL.
+
+    On Linux, this process also becomes the preferred target of the kernel's OOM killer.
+    """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         with suppress(OSError):
             Path("/proc/self/oom_score_adj").write_text("500")
     if os.getppid() != parent:
-        sys.exit("the worker ended while its trainer started")
+        sys.exit("the worker ended during the start of its trainer")
 
 
 def _train(

@@ -348,7 +348,7 @@ def test_data_of_another_major_version_are_refused(tmp_path):
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "PG_VERSION").write_text("12\n")
     message = refused(tmp_path, create=True)
-    assert f"{tmp_path / 'data'} was made by PostgreSQL 12" in message
+    assert f"PostgreSQL 12 created {tmp_path / 'data'}, but PostgreSQL" in message
     assert "pg_dump" in message
     assert [path.name for path in (tmp_path / "data").iterdir()] == ["PG_VERSION"]
 

@@ -135,12 +135,15 @@ def test_the_database_refuses_known_points_and_cancelled_studies(db):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ("update ledger.trial set attempts = 1 where number = 0", "trial 0: attempts 1, but 0 are recorded"),
-        ("update ledger.trial set loss = 0.5 where number = 0", "iteration 0: mean_loss .*, but its trials give"),
-        ("update ledger.trial set source = 'proposed' where number = 0", "trial 0: state complete with 0 complete att"),
+        (
+            "update ledger.trial set attempts = 1 where number = 0",
+            "trial 0: the trial counts 1 attempts, but 0 are recorded",
+        ),
+        ("update ledger.trial set loss = 0.5 where number = 0", "iteration 0: mean_loss is .*, but the losses of"),
+        ("update ledger.trial set source = 'proposed' where number = 0", "trial 0: the state is complete, but 0 attem"),
         (
             "update ledger.trial set state = 'failed', loss = null, metrics = null, error = 'e' where number = 0",
-            "trial 0: state failed with 0 of 1 failures",
+            "trial 0: the state is failed, but the trial has 0 of 1 failures",
         ),
     ],
 )

@@ -160,7 +160,7 @@ def test_a_used_up_discrete_space_completes_the_study_early(db, workers, tmp_pat
     workers(square)
     row = managed(db, register(db, study(tmp_path, 'x = { type = "integer", low = 1, high = 5 }'))).run()
     assert row.state == "complete"
-    assert row.reason == "the space is used up: all 5 points of it were tried"
+    assert row.reason == "the space is used up: all 5 points of the space were tried"
     assert sorted(trial.params["x"] for trial in trials.all_of(db, row.id)) == [1, 2, 3, 4, 5]
 
 

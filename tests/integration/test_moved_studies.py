@@ -196,17 +196,23 @@ REFUSED = [
     (_set("trials", 0, "finished_at", value="2026-01-01T00:00:00"), "is damaged at trials[0].finished_at"),
     (_set("trials", 0, "source", value="found"), 'is damaged at trials[0].source: "found"'),
     (_set("iterations", 0, "environment", value=[]), "is damaged at iterations[0].environment"),
-    (_drop("trials", 2), "disagrees with itself, trial 2: missing, the next is 3: the file is damaged, or was written"),
-    (_drop("attempts", 0), "disagrees with itself, trial 0: attempts 1, but 0 are recorded"),
-    (_set("trials", 0, "loss", value=0.125), "disagrees with itself, trial 0: loss 0.125, but attempt 1 has"),
+    (
+        _drop("trials", 2),
+        "disagrees with itself, trial 2: this trial is missing, and the next trial is 3: the file is damaged, or was",
+    ),
+    (_drop("attempts", 0), "disagrees with itself, trial 0: the trial counts 1 attempts, but 0 are recorded"),
+    (
+        _set("trials", 0, "loss", value=0.125),
+        "disagrees with itself, trial 0: the trial has the loss 0.125, but attempt 1 has",
+    ),
     (_set("trials", 0, "params", "x", value=7.0), "disagrees with itself, trial 0: parameter 'x': 7.0 is not in"),
     (
         _set("iterations", 0, "best_loss", value=0.0),
-        "disagrees with itself, iteration 0: best_loss 0.0, but its trials",
+        "disagrees with itself, iteration 0: best_loss is 0.0, but the losses of the trials",
     ),
     (
         _set("study", "spec_hash", value="0" * 64),
-        "disagrees with itself, the study itself: spec_hash 00000000, but its settings give",
+        "disagrees with itself, the study itself: spec_hash is 00000000, but the settings give",
     ),
     (_set("study", "spec", "seed", value=8), "disagrees with itself, the study itself: spec_hash"),
     (_set("study", "spec", "mode", value="odd"), "this version of the ledger cannot read the study's spec"),

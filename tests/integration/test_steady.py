@@ -162,7 +162,7 @@ def test_a_retry_in_steady_mode_joins_the_flight_and_the_budget_stays(connection
 def test_a_steady_study_without_a_complete_trial_fails(connection, url, study):
     row = manage(url, study, Fleet(connection, fails=lambda _trial: True))
     assert row.state == "failed"
-    assert row.reason == "none of 12 trials completed, the last (trial 11) with: ValueError: no"
+    assert row.reason == "none of 12 trials completed; the error of the last trial, 11, is: ValueError: no"
     verified(url)
     with engine(url).connect() as own:
         studies.resume(own, row.id)
@@ -188,11 +188,14 @@ def test_cancelled_trials_count_before_any_trial_completes(connection, url, stud
     ("change", "said"),
     [
         ("update ledger.iteration set seen = seen[2:] || seen[1] where cardinality(seen) > 1", "is recorded, but"),
-        ("update ledger.iteration set seen = seen || 19 where number = 2", "saw the end of trial 19, which is not of"),
-        ("update ledger.iteration set seen = array[0] where number > 2", "which one before it saw"),
+        (
+            "update ledger.iteration set seen = seen || 19 where number = 2",
+            "records the end of trial 19, which does not b",
+        ),
+        ("update ledger.iteration set seen = array[0] where number > 2", "but an earlier iteration records this end"),
         ("update ledger.iteration set seen = array[77] where number = 2", "trial 77, which does not exist"),
-        ("update ledger.iteration set asked_at = '2000-01-01' where number = 3", "which had not ended"),
-        ("update ledger.study set budget = 12", "a budget of 12 trials, but 20 were proposed"),
+        ("update ledger.iteration set asked_at = '2000-01-01' where number = 3", "but the trial had not ended"),
+        ("update ledger.study set budget = 12", "budget is 12 trials, but the study has 20 proposed"),
     ],
 )
 def test_verify_names_what_a_steady_study_cannot_have_seen(connection, url, study, change, said):

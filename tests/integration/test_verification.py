@@ -161,86 +161,128 @@ TRIAL, ITERATION, ATTEMPT = "update ledger.trial set", "update ledger.iteration 
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ("delete from ledger.trial where number = 8", "trial 8: missing, the next is 9"),
-        (f"{TRIAL} iteration = 0 where number = 9", "trial 9: of iteration 0, but trial 8 is of a later one"),
-        ("delete from ledger.attempt where trial = 2 and number = 1", "trial 2: attempt 1 is missing, the next is 2"),
-        (f"{TRIAL} state = 'pending' where number = 1", "trial 1: state pending with a value of finished_at"),
-        (f"{TRIAL} finished_at = null where number = 0", "trial 0: state complete without a value of finished_at"),
-        (f"{TRIAL} loss = null where number = 0", "trial 0: state complete without a value of loss"),
-        (f"{TRIAL} metrics = null where number = 0", "trial 0: state complete without a value of metrics"),
-        (f"{TRIAL} error = null where number = 1", "trial 1: state failed without a value of error"),
-        (f"{TRIAL} loss = 'nan' where number = 0", "trial 0: loss nan, which is not finite"),
-        (f"{TRIAL} lease_until = now() where number = 0", "trial 0: state complete with a value of lease_until"),
+        ("delete from ledger.trial where number = 8", "trial 8: this trial is missing, and the next trial is 9"),
+        (
+            f"{TRIAL} iteration = 0 where number = 9",
+            "trial 9: the trial belongs to iteration 0, but the earlier trial 8 belongs to iteration 3",
+        ),
+        (
+            "delete from ledger.attempt where trial = 2 and number = 1",
+            "trial 2: attempt 1 is missing, and the next attempt is 2",
+        ),
+        (f"{TRIAL} state = 'pending' where number = 1", "trial 1: the state is pending, but finished_at has a value"),
+        (f"{TRIAL} finished_at = null where number = 0", "trial 0: the state is complete, but finished_at has no val"),
+        (f"{TRIAL} loss = null where number = 0", "trial 0: the state is complete, but loss has no value"),
+        (f"{TRIAL} metrics = null where number = 0", "trial 0: the state is complete, but metrics has no value"),
+        (f"{TRIAL} error = null where number = 1", "trial 1: the state is failed, but error has no value"),
+        (f"{TRIAL} loss = 'nan' where number = 0", "trial 0: the loss nan is not finite"),
+        (f"{TRIAL} lease_until = now() where number = 0", "trial 0: the state is complete, but lease_until has a val"),
         (f"{TRIAL} state = 'lost' where number = 7", "trial 7: unknown state"),
-        (f"{TRIAL} state = 'cancelled' where number = 1", "trial 1: state cancelled with 2 of 2 failures"),
-        (f"{TRIAL} attempts = 3 where number = 4", "trial 4: attempts 3, but 2 are recorded"),
-        (f"{TRIAL} failures = 1 where number = 0", "trial 0: failures 1, but 0 attempts failed"),
-        (f"{TRIAL} lost = 0 where number = 5", "trial 5: lost 0, but 1 attempts were lost"),
+        (
+            f"{TRIAL} state = 'cancelled' where number = 1",
+            "trial 1: the state is cancelled, but the trial has 2 of 2 failures",
+        ),
+        (f"{TRIAL} attempts = 3 where number = 4", "trial 4: the trial counts 3 attempts, but 2 are recorded"),
+        (f"{TRIAL} failures = 1 where number = 0", "trial 0: the trial counts 1 failures, but 0 attempts failed"),
+        (f"{TRIAL} lost = 0 where number = 5", "trial 5: the trial counts 0 lost attempts, but 1 attempts were lost"),
         (
             f"{ATTEMPT} outcome = null, ended_at = null where trial = 0",
             "trial 0: attempt 1 has not ended, but the trial is complete",
         ),
         (
             f"{ATTEMPT} outcome = null, ended_at = null where trial = 3",
-            "trial 3: failures 2, but 0 attempts failed",
+            "trial 3: the trial counts 2 failures, but 0 attempts failed",
         ),
         (f"{ATTEMPT} outcome = null, ended_at = null where trial = 4", "trial 4: attempts 1 and 2 have not ended"),
         (
             f"{TRIAL} state = 'running', finished_at = null, loss = null, metrics = null, lease_until = now()"
             " where number = 9",
-            "trial 9: state running, but the last attempt is complete",
+            "trial 9: the state is running, but the last attempt is complete",
         ),
         (
             f"with others as ({ATTEMPT} outcome = 'released' where trial = 9)"
             f" {TRIAL} state = 'pending', finished_at = null, loss = null, metrics = null where number = 9",
-            "iteration 3: told, but not all of its trials have ended",
+            "iteration 3: the optimizer has received the iteration's results, but not all of its trials have ended",
         ),
-        (f"{ATTEMPT} ended_at = null where trial = 0", "trial 0: attempt 1 has outcome complete and ended_at None"),
-        (f"{ATTEMPT} outcome = 'stale' where trial = 0", "trial 0: state complete with 0 complete attempts"),
+        (
+            f"{ATTEMPT} ended_at = null where trial = 0",
+            "trial 0: attempt 1 has the outcome complete, but ended_at is None",
+        ),
+        (f"{ATTEMPT} outcome = 'stale' where trial = 0", "trial 0: the state is complete, but 0 attempts are complete"),
         (
             f"{ATTEMPT} outcome = 'complete', loss = 0 where trial = 4",
-            "trial 4: state complete with 2 complete attempts",
+            "trial 4: the state is complete, but 2 attempts are complete",
         ),
-        (f"{TRIAL} loss = loss + 1 where number = 9", "trial 9: loss .*, but attempt 1 has"),
-        (f"{TRIAL} worker = 'v' where number = 9", "trial 9: worker v, but attempt 1 has w"),
-        (f"{TRIAL} retry_of = 6 where number = 10", "trial 10: retry of trial 6, which is complete"),
-        (f"{TRIAL} retry_of = 7 where number = 10", "trial 10: retry of trial 7, which has other parameters"),
-        (f"{TRIAL} source = 'proposed' where number = 10", "trial 10: source proposed with retry_of 1"),
+        (f"{TRIAL} loss = loss + 1 where number = 9", "trial 9: the trial has the loss .*, but attempt 1 has"),
+        (f"{TRIAL} worker = 'v' where number = 9", "trial 9: the trial has the worker v, but attempt 1 has w"),
+        (
+            f"{TRIAL} retry_of = 6 where number = 10",
+            "trial 10: the trial is a retry of trial 6, which is complete",
+        ),
+        (
+            f"{TRIAL} retry_of = 7 where number = 10",
+            "trial 10: the trial is a retry of trial 7, which has other parameters",
+        ),
+        (
+            f"{TRIAL} source = 'proposed' where number = 10",
+            "trial 10: the source is proposed, but retry_of is 1",
+        ),
         (
             """update ledger.trial set params = params || '{"x": 7}' where number = 9""",
             r"trial 9: parameter 'x': 7.0 is not in",
         ),
-        (f"{ITERATION} size = 3 where number = 0", "iteration 0: size 3, but it has 2 trials"),
-        (f"{ITERATION} round = 2 where number = 1", "iteration 1: round 2, but a trial is of round 1"),
+        (f"{ITERATION} size = 3 where number = 0", "iteration 0: the size is 3, but the iteration has 2 trials"),
+        (
+            f"{ITERATION} round = 2 where number = 1",
+            "iteration 1: the round is 2, but the last round of the trials is 1",
+        ),
         (
             f"{ITERATION} told_at = null, mean_loss = null, best_loss = null where number = 2",
-            "iteration 2: not told, but a later one was proposed",
+            "iteration 2: the optimizer has not received the iteration's results, but a later iteration was proposed",
         ),
         (
             f"{ITERATION} mean_loss = mean_loss + 1e-9 where number = 3",
-            "iteration 3: mean_loss .*, but its trials give",
+            "iteration 3: mean_loss is .*, but the losses of the trials give",
         ),
-        (f"{ITERATION} best_loss = 0 where number = 1", "iteration 1: best_loss 0.0, but its trials give"),
-        (f"{ITERATION} mean_loss = 1 where number = 6", "iteration 6: mean_loss 1.0, but its trials give None"),
-        ("update ledger.study set budget = 9", "the study itself: a budget of 9 trials, but 10 were proposed"),
-        ("update ledger.study set budget = 12", "the study itself: state complete after 10 of 12 proposed trials"),
-        ("update ledger.study set state = 'failed'", "the study itself: state failed, but every iteration is told"),
-        ("update ledger.study set finished_at = null", "the study itself: state complete with finished_at None"),
+        (
+            f"{ITERATION} best_loss = 0 where number = 1",
+            "iteration 1: best_loss is 0.0, but the losses of the trials give",
+        ),
+        (
+            f"{ITERATION} mean_loss = 1 where number = 6",
+            "iteration 6: mean_loss is 1.0, but the losses of the trials give None",
+        ),
+        (
+            "update ledger.study set budget = 9",
+            "the study itself: the budget is 9 trials, but 10 trials were proposed",
+        ),
+        (
+            "update ledger.study set budget = 12",
+            "the study itself: the state is complete, but only 10 of 12 trials were proposed",
+        ),
+        (
+            "update ledger.study set state = 'failed'",
+            "the study itself: the state is failed, but the optimizer has received the results of every iteration",
+        ),
+        (
+            "update ledger.study set finished_at = null",
+            "the study itself: the state is complete, but finished_at is None",
+        ),
         (
             """update ledger.study set spec = jsonb_set(spec, '{objective,function}', '"m:g"')""",
-            "the study itself: spec_hash .*, but its settings give",
+            "the study itself: spec_hash is .*, but the settings give",
         ),
         (
             """update ledger.trial set params = params || '{"x": 0.5}' where number = 8""",
-            r"trial 8 \(iteration 3\): x 0.5 is recorded, but .* follows from the seed and the trials before it",
+            r"trial 8 \(iteration 3\): x 0.5 is recorded, but the seed and the earlier trials give ",
         ),
         (
             """update ledger.trial set params = params || '{"x": 0.5}' where number = 2""",
-            r"trial 2 \(iteration 1, round 0\): x 0.5 is recorded, but .* follows",
+            r"trial 2 \(iteration 1, round 0\): x 0.5 is recorded, but the seed and the earlier trials give ",
         ),
         (
             f"{ITERATION} surrogate = null where number = 3",
-            'iteration 3: the surrogate\'s estimator null is recorded, but "ET" follows',
+            'iteration 3: the surrogate\'s estimator null is recorded, but the seed and the earlier trials give "ET"',
         ),
     ],
 )
@@ -281,13 +323,16 @@ def test_proposals_of_another_environment_are_not_comparable(ledger):
     numpy = f"numpy 2.1.0 recorded, {environment()['numpy']} here"
     assert found.not_comparable == [
         ("iteration 0", numpy),
-        ("iteration 1, round 0", f"the environment of a round before the last is not recorded, and before it {numpy}"),
+        (
+            "iteration 1, round 0",
+            f"the environment of this round is not recorded, and the previous one differs: {numpy}",
+        ),
         ("iteration 3", numpy),
         ("iteration 5", numpy),
     ]
     assert found.recomputed == 2
     corrupt(ledger, f"{TRIAL} failures = 1 where number = 9")
-    with pytest.raises(LedgerError, match="trial 9: failures 1"):
+    with pytest.raises(LedgerError, match="trial 9: the trial counts 1 failures"):
         verified(ledger)
 
 

@@ -36,7 +36,7 @@ def worker(program: Program) -> Iterator[Any]:
         process.send_signal(signal.SIGTERM)
         _, error = process.communicate()
     assert process.returncode == 0, error
-    assert "the claim is gone, so its training was ended" in error
+    assert "the claim is no longer valid, so the worker stops the training" in error
 
 
 def trainer(program: Program) -> int:

@@ -253,7 +253,7 @@ def test_a_worker_leaves_in_its_grace_time_while_the_database_is_away(postgres, 
         search.said(search.worker, "trying again")
         search.worker.send_signal(signal.SIGTERM)
         assert search.worker.wait(PATIENCE) == 0
-        search.said(search.worker, "returns to the queue when its lease ends")
+        search.said(search.worker, "another worker can claim the trial after the end of the lease")
     finally:
         search.close()
 

@@ -105,7 +105,7 @@ def test_the_late_result_of_a_replaced_claim_is_refused_and_kept(search):
     assert search.attempts() == [(1, "stale", True), (2, None, False)]
     search.let(2)
     said, *_ = search.ends(worker, other)
-    assert "it came too late" in said
+    assert "too late, because the trial was claimed again" in said
     document = search.program.document("own")
     first, second = document["attempts"]
     assert (first["outcome"], second["outcome"]) == ("stale", "complete")
@@ -120,7 +120,7 @@ def test_a_heartbeat_of_a_lost_claim_ends_its_training_not_the_worker(search):
     wait_until(lambda: not alive(trainer))
     search.let(2)
     said, *_ = search.ends(worker, other)
-    assert "the claim is gone, so its training was ended" in said
+    assert "the claim is no longer valid, so the worker stops the training" in said
     assert "has stopped after 1 attempts" in said
     document = search.program.document("own")
     assert [attempt["outcome"] for attempt in document["attempts"]] == ["lost", "complete"]

@@ -67,7 +67,7 @@ def test_an_interrupted_fetch_starts_again():
 
 def test_a_missing_dataset_is_reported_in_one_line():
     dataset = DatasetFile()
-    with pytest.raises(LedgerError, match=r"^dataset a b.csv \(SHA-256 second\) is not in this ledger") as caught:
+    with pytest.raises(LedgerError, match=r"^dataset a b.csv \(SHA-256 second\) of the study is miss") as caught:
         dataset.fetch(named("second"), Ledger().call, always)
     assert "\n" not in str(caught.value)
     dataset.close()

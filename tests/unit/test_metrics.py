@@ -52,7 +52,7 @@ def test_every_accepted_metric_gives_a_finite_loss(model, params, dataset, class
         ("r2", "svm", 2, '"r2" cannot be used: it scores a regression, and the models are classifiers; use roc_auc'),
         ("rand_score", "svm", 2, '"rand_score" cannot be used: it scores a clustering'),
         ("f1_samples", "svm", 2, '"f1_samples" cannot be used: it scores several labels for a row'),
-        ("top_k_accuracy", "xgb", 2, '"top_k_accuracy" accepts the best two classes, and the data have only two'),
+        ("top_k_accuracy", "xgb", 2, '"top_k_accuracy" is always 1 if the data have only two classes; use accuracy'),
         ("positive_likelihood_ratio", "xgb", 2, '"positive_likelihood_ratio" cannot be used: it has no upper bound'),
     ],
 )

@@ -107,14 +107,15 @@ def test_a_function_that_is_not_allowed_is_refused_before_its_import(allowed):
     with pytest.raises(LedgerError) as caught:
         load({"function": f"{PACKAGE}.train:plain"}, allowed)
     assert str(caught.value) == (
-        f"objective '{PACKAGE}.train:plain' is code of '{PACKAGE}.train', which this worker may not run; permit it "
+        f"objective '{PACKAGE}.train:plain' is defined in '{PACKAGE}.train', and this worker may not run code of that "
+        "module; permit it "
         f"with --allow {PACKAGE}"
     )
     assert f"{PACKAGE}.train" not in sys.modules
 
 
 def test_permission_for_a_package_excludes_its_imports():
-    with pytest.raises(LedgerError, match=r"train:run' is code of 'subprocess', which .* --allow subprocess$"):
+    with pytest.raises(LedgerError, match=r"train:run' is defined in 'subprocess', and .* --allow subprocess$"):
         load({"function": f"{PACKAGE}.train:run"}, [PACKAGE])
 
 
@@ -129,7 +130,7 @@ def test_permission_for_a_package_excludes_its_imports():
         (f"{PACKAGE}.broken:f", f"module '{PACKAGE}.broken' cannot be imported (ModuleNotFoundError: No module named"),
         (f"{PACKAGE}.invalid:f", f"module '{PACKAGE}.invalid' cannot be imported (SyntaxError: "),
         (f"{PACKAGE}.leaves:f", f"module '{PACKAGE}.leaves' cannot be imported (SystemExit: left at import); install"),
-        (f"{PACKAGE}.train:absent", f"module '{PACKAGE}.train' has no 'absent'; define it there"),
+        (f"{PACKAGE}.train:absent", f"module '{PACKAGE}.train' has no 'absent'; define the function there"),
     ],
 )
 def test_a_failed_import_is_reported_in_one_line(reference, message):
@@ -143,12 +144,12 @@ def test_a_failed_import_is_reported_in_one_line(reference, message):
     ("name", "message"),
     [
         ("number", "is of type float; a function is needed"),
-        ("no_parameters", r"must take a dict of parameters, and at most a context besides \(too many positional"),
+        ("no_parameters", r"must take a dict of parameters, and may also take a context \(too many positional"),
         (
             "three",
-            r"must take a dict of parameters, and at most a context besides \(missing a required argument: 'more'",
+            r"must take a dict of parameters, and may also take a context \(missing a required argument: 'more'",
         ),
-        ("needs_keyword", r"must take a dict of parameters, and at most a context besides \(missing a required"),
+        ("needs_keyword", r"must take a dict of parameters, and may also take a context \(missing a required"),
     ],
 )
 def test_a_function_with_a_wrong_signature_is_refused_when_loaded(name, message):

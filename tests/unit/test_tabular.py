@@ -43,8 +43,8 @@ def rows(*lines, header="a,y"):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("", "t.csv: it is empty; its first line must name the columns"),
-        ("a,y\n", "t.csv: no rows; add them below the names of the columns"),
+        ("", "t.csv: the file is empty; its first line must name the columns"),
+        ("a,y\n", "t.csv: the file has no rows; add rows below the names of the columns"),
         (rows(header="a,z"), 't.csv: no column is named "y", which is the target; there are a, z'),
         (rows(header="a,Y"), "t.csv: no column is named \"y\", which is the target; did you mean 'Y'?"),
         (
@@ -52,26 +52,26 @@ def rows(*lines, header="a,y"):
             't.csv: no column is named "y", which is the target; separate the columns by commas, not',
         ),
         (rows(header="y,y"), 't.csv: line 1: two columns have the name "y"; rename one'),
-        (rows(header=",y"), "t.csv: line 1: column 1 has no name; name it"),
-        ("y\nno\n", 't.csv: the target "y" is the only column; add columns to learn from'),
-        (rows("1,no,3"), "t.csv: line 2: 3 cells, where the first line names 2 columns; correct the line"),
-        (rows("1,no", "x,no"), 't.csv: line 3, column "a": "x" is text in a column of numbers; correct it, or leave'),
+        (rows(header=",y"), "t.csv: line 1: column 1 has no name; give the column a name"),
+        ("y\nno\n", 't.csv: the target "y" is the only column; add columns with features'),
+        (rows("1,no,3"), "t.csv: line 2: the line has 3 cells, but the first line names 2 columns; correct"),
+        (rows("1,no", "x,no"), 't.csv: line 3, column "a": "x" is text in a column of numbers; correct the text'),
         (
             rows("inf,no"),
-            't.csv: line 2, column "a": "inf" is not finite; write a number, or leave the cell',
+            't.csv: line 2, column "a": "inf" is not finite; write a finite number, or leave',
         ),
         (rows("1e999,no"), 't.csv: line 2, column "a": "1e999" is not finite'),
-        (rows("1,"), 't.csv: line 2, column "y": the class is missing; fill it in or leave the row out'),
-        (rows("1,NaN"), 't.csv: line 2, column "y": the class is missing; fill it in or leave the row out'),
+        (rows("1,"), 't.csv: line 2, column "y": the class is missing; add the class or leave the row out'),
+        (rows("1,NaN"), 't.csv: line 2, column "y": the class is missing; add the class or leave the row out'),
         (
             rows("1,maybe"),
-            't.csv: column "y": class "maybe" has 1 row, but training needs one and scoring',
+            't.csv: column "y": class "maybe" has 1 row, but a class needs a row for training and a row for scoring',
         ),
         ("a,y\n1,no\n2,no\n", 't.csv: column "y": every row has the class "no"; a classifier needs two or more'),
-        ("a,y\n1,0.5\n2,1.5\n", 't.csv: line 2, column "y": 0.5 has a fraction, but classes are text or'),
-        ("a,y\n,0\n,1\n", 't.csv: column "a" has no value in any row; leave it out'),
+        ("a,y\n1,0.5\n2,1.5\n", 't.csv: line 2, column "y": 0.5 is not a whole number, but a class must be text'),
+        ("a,y\n,0\n,1\n", 't.csv: column "a" has no value in any row; leave the column out'),
         ("a,y\n1,a\n2,b\n1,a\n2,b\n", None),
-        ("a,y\n1,a\n2,b\n1,a\n2,b\n1,c\n2,c\n3,d\n3,d\n", 't.csv: column "y": a fifth of 8 rows, to score on, is less'),
+        ("a,y\n1,a\n2,b\n1,a\n2,b\n1,c\n2,c\n3,d\n3,d\n", 't.csv: column "y": a fifth of 8 rows is used for scoring'),
         (
             "a,y\n" + "".join(f"n{row},{row % 2}\n" for row in range(101)),
             't.csv: column "a" has more than 100',
@@ -94,19 +94,21 @@ def test_an_unusable_file_is_refused_in_one_line_with_the_place(text, said):
 
 def test_a_class_with_fewer_rows_than_folds_is_refused():
     table(PETALS, folds=10)
-    with pytest.raises(UsageError, match="class 0 has 10 rows, and each of 11 folds needs one; .* or use fewer folds"):
+    with pytest.raises(
+        UsageError, match="class 0 has 10 rows, but each of 11 folds needs a row; .* or use fewer folds"
+    ):
         table(PETALS, folds=11)
 
 
 def test_a_file_is_refused_by_its_name_or_size(tmp_path, monkeypatch):
     (tmp_path / "a.txt").write_text("a,y\n")
-    with pytest.raises(UsageError, match=r"a.txt: the name ends in none of .csv, .parquet, .pq"):
+    with pytest.raises(UsageError, match=r"a.txt: the name must end in one of .csv, .parquet, .pq"):
         tabular.read_file(tmp_path / "a.txt")
     with pytest.raises(UsageError, match="none.csv: No such file or directory; give the path of a csv or parquet file"):
         tabular.read_file(tmp_path / "none.csv")
     monkeypatch.setattr(tabular, "LARGEST_FILE", 3)
     (tmp_path / "a.csv").write_text("a,y\n")
-    with pytest.raises(UsageError, match="larger than .* the most that the ledger stores"):
+    with pytest.raises(UsageError, match="larger than .* which is the ledger's limit"):
         tabular.read_file(tmp_path / "a.csv")
 
 
@@ -128,9 +130,9 @@ def test_parquet_is_read_as_csv_is():
 
 
 def test_a_parquet_file_with_unsupported_columns_is_refused():
-    with pytest.raises(UsageError, match=r't.pq: column "a": list<.*> is neither number, text nor boolean; convert'):
+    with pytest.raises(UsageError, match=r't.pq: column "a": the type list<.*> is not number, text or boolean'):
         read(parquet(a=[[1], [2]], y=[0, 1]), "parquet", "y", "t.pq")
-    with pytest.raises(UsageError, match=r"t.pq: .*; save it as parquet again"):
+    with pytest.raises(UsageError, match=r"t.pq: .*; save the file as parquet again"):
         read(b"a,y\n1,2\n", "parquet", "y", "t.pq")
     with pytest.raises(UsageError, match=r't.pq: row 2, column "y": the class is missing'):
         read(parquet(a=[1, 2], y=["no", None]), "parquet", "y", "t.pq")
