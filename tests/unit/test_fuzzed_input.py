@@ -265,7 +265,7 @@ def test_any_database_url_is_refused_without_its_password(data, keyword, value, 
 
 
 @pytest.mark.parametrize("seconds", ["", "soon", "1 s"])
-def test_a_wrong_time_limit_in_the_database_url_is_the_only_line_that_is_told(seconds):
+def test_a_wrong_time_limit_in_the_database_url_is_told_in_one_line(seconds):
     code, _, error = run(
         ["run"], {"DATABASE_URL": f"host=127.0.0.1 port=1 password=secret connect_timeout='{seconds}'"}
     )

@@ -119,7 +119,7 @@ print(*hidden)
 """
 
 
-def test_the_optimizer_and_the_manager_import_no_booster_and_hide_no_module():
+def test_the_optimizer_and_manager_import_no_booster_and_hide_no_module():
     output = subprocess.run([sys.executable, "-c", IMPORTED], check=True, capture_output=True, text=True).stdout
     assert output == "\n\n\n"
 
