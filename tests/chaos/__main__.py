@@ -24,9 +24,9 @@ PostgreSQL server, and a proxy between them. The test injects one kind of fault 
 - It restarts, crashes and kills PostgreSQL.
 - It cuts and delays connections, makes them half-open, and drops the acknowledgement of a statement.
 
-A fault counts as a hit if its target held a claim or had an open statement. A fault of the manager or of PostgreSQL is
-a hit if a worker holds any claim of the study. At the end, the test compares the study, trial by trial, with the same
-study without faults.
+A fault counts as a hit if its target held a claim or had an open statement. A fault of the manager or of PostgreSQL
+counts as a hit if any worker held a claim of the study at that moment. At the end, the test compares the study, trial
+by trial, with the same study without faults.
 
 """
 
