@@ -1,5 +1,4 @@
--- Empty views for data that Optuna reads but the ledger does not have. These data are Optuna's own attributes,
--- intermediate values and heartbeats.
+-- Empty views for data that Optuna reads but the ledger does not have, such as intermediate values.
 create or replace view optuna.study_system_attributes as
 select 0 as study_system_attribute_id, 0 as study_id, ''::varchar as key, '' as value_json where false;
 
@@ -18,7 +17,8 @@ where false;
 create or replace view optuna.trial_heartbeats as
 select 0 as trial_heartbeat_id, 0 as trial_id, localtimestamp as heartbeat where false;
 
--- Optuna reads the version of its tables from these two views, and refuses any other version.
+-- Optuna reads the version of its tables from the views version_info and alembic_version, and refuses an unknown
+-- version.
 create or replace view optuna.version_info as
 select 1 as version_info_id, 12 as schema_version, '5.0.0'::varchar as library_version;
 

@@ -1,5 +1,5 @@
--- Which choice of a category is best, and which one fails? The query shows the losses and failures of each tried
--- value.
+-- Which choice of a categorical parameter is best, and which choices fail? The query shows the best loss, the median
+-- loss and the failures of each choice.
 -- psql -f sql/queries/best_per_category.sql covers all studies. The option -v study=NAME selects one study.
 \if :{?study} \else \set study '' \endif
 select study, parameter, text as value, count(*) filter (where state = 'complete') as complete,

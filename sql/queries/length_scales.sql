@@ -1,22 +1,23 @@
--- What did the model learn about each parameter? The query shows the length scales of the kernel that proposed each
--- iteration. The unit of a length scale is the parameter's range in the scale of its prior. The predicted loss hardly
--- changes over a distance much shorter than the length scale. So a large length scale (at most 100) means that the
--- model found no influence of the parameter. A category with more than two choices has one length scale for each
--- choice, and the query shows the shortest. Only Gaussian processes with a Matern kernel have length scales.
+-- What did the surrogate learn about each parameter? For each iteration, the query shows the length scales of the
+-- kernel of the surrogate that proposed the iteration. The unit of a length scale is the parameter's range in the
+-- scale of its prior. The predicted loss hardly changes over a distance much shorter than the length scale. So a large
+-- length scale (at most 100) means that the surrogate found no influence of the parameter. A categorical parameter
+-- with more than two choices has one length scale for each choice, and the query shows the shortest length scale. Only
+-- Gaussian processes with a Matern kernel have length scales.
 -- psql -f sql/queries/length_scales.sql covers all studies. The option -v study=NAME selects one study.
 \if :{?study} \else \set study '' \endif
 with dimensions as (
   select name as study, place, dimension ->> 'name' as parameter,
-    -- This value is the number of columns that the parameter has in the model. A category with more than two choices
-    -- has one column for each choice. A category with two choices has one column, and a category with one choice has no
-    -- column.
+    -- This value is the number of columns that the parameter has in the input of the surrogate. A categorical
+    -- parameter with more than two choices has one column for each choice. With two choices, a categorical parameter
+    -- has one column. With one choice, it has no column.
     case when dimension ->> 'type' <> 'categorical' then 1
          when jsonb_array_length(dimension -> 'choices') <= 2 then jsonb_array_length(dimension -> 'choices') - 1
          else jsonb_array_length(dimension -> 'choices') end as columns
   from ledger.studies, jsonb_array_elements(spec -> 'space') with ordinality as space (dimension, place)
   where :'study' in (name, '')),
 placed as (
-  -- The vector theta begins with the amplitude and ends with the noise.
+  -- The vector theta of the kernel begins with the amplitude and ends with the noise.
   select *, 1 + sum(columns) over (partition by study order by place) - columns as first,
     sum(columns) over (partition by study) + 2 as length
   from dimensions)

@@ -1,5 +1,5 @@
--- Which trials waited longest for a worker? The query shows the ten trials that waited longest. A released trial
--- waits again.
+-- Which trials waited longest for a worker? The query shows the ten trials that waited longest. The time after a
+-- release counts as waiting, too.
 -- psql -f sql/queries/longest_waits.sql covers all studies. The option -v study=NAME selects one study.
 \if :{?study} \else \set study '' \endif
 select study, trial, iteration, state, attempts, round(queue_seconds::numeric, 2) as queue_seconds,

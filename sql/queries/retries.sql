@@ -1,5 +1,6 @@
 -- Which trials were tried again, and how did they end? The query lists the trials with another attempt after a failed
--- or lost attempt. The query also lists the retries of failed or cancelled trials. Released attempts do not count.
+-- or lost attempt. The query also lists the retries of failed or cancelled trials. The query ignores released
+-- attempts.
 -- psql -f sql/queries/retries.sql covers all studies. The option -v study=NAME selects one study.
 \if :{?study} \else \set study '' \endif
 select study, number as trial, retry_of, attempts, failures, lost, state, round(loss::numeric, 4) as loss,

@@ -30,7 +30,7 @@ cross join lateral (
     trial.params -> (dimension ->> 'name') as value,
     ledger.number(trial.params -> (dimension ->> 'name')) as number
   from jsonb_array_elements(study.spec -> 'space') as dimension
-  -- This clause stops the planner from joining studies with their dimensions before it joins the trials.
+  -- Without offset 0, the planner could join the studies with their dimensions before it joins the trials.
   offset 0) as chosen;
 
 comment on view ledger.parameters is

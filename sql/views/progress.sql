@@ -1,6 +1,6 @@
--- One row for each study, with its progress and its best loss. The budget is the number of trials to propose. If
--- every trial of a round fails, the next round of the iteration replaces that round. The trials of a replaced round
--- do not count.
+-- One row for each study, with its progress and its best loss. The budget is the number of trials that the optimizer
+-- may propose. If every trial of a round fails, the next round of the iteration replaces that round. The trials of a
+-- replaced round do not count as proposed or ended.
 create or replace view ledger.progress as
 select
   study.name as study,

@@ -13,7 +13,7 @@ select
   trial.state,
   trial.loss,
   trial.metrics,
-  -- PostgreSQL runs this subquery only if a query selects the column.
+  -- PostgreSQL runs this subquery only if a query selects the column seconds.
   (select max(attempt.seconds)
    from ledger.attempt
    where attempt.study_id = trial.study_id and attempt.trial = trial.number and attempt.outcome = 'complete') as seconds,

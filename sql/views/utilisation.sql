@@ -1,8 +1,9 @@
 -- The utilisation of each worker for each study. A worker is busy while it holds at least one trial, from the claim
--- to the end of the attempt. The present time of a worker begins when the worker has started and the study has been
--- created. The present time ends when the worker stops or the study ends. A worker that has not stopped counts as
--- present until now if it has announced itself within 30 seconds, or if it has an open attempt. Otherwise, the worker
--- counts as present until its last report.
+-- to the end of the attempt. A worker is present for a study from the later of two times, the start of the worker and
+-- the creation of the study. The presence ends when the worker stops or the study ends. A worker that has not stopped
+-- counts as present until now if it has announced itself within 30 seconds, or if it has an open attempt. A worker
+-- without a recent announcement and without an open attempt counts as present until it last announced itself or ended
+-- an attempt.
 create or replace view ledger.utilisation as
 select
   study,
@@ -33,7 +34,7 @@ from (
       coalesce(sum(attempt.seconds), 0) as training_seconds,
       bool_or(attempt.outcome is null) as is_under_way,
       max(attempt.ended_at) filter (where attempt.outcome <> 'lost') as last_heard_at,
-      -- A range must not end before it begins, even if the clock was set back.
+      -- The end of a range must not be before its start, even if the clock was set back.
       range_agg(tstzrange(
         attempt.claimed_at, greatest(attempt.claimed_at, coalesce(attempt.ended_at, ledger.clock())))) as held
     from ledger.attempt

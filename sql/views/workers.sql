@@ -17,7 +17,7 @@ select
 from ledger.worker
 left join (
   -- If a worker holds several trials, the view shows the trial whose lease ends last. If several leases end at the same
-  -- time, the view shows the lowest number.
+  -- time, the view shows the trial with the lowest number.
   select distinct on (trial.worker) trial.worker, study.name as study, trial.number as trial, trial.lease_until
   from ledger.trial
   join ledger.study on study.id = trial.study_id
