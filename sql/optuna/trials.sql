@@ -1,4 +1,4 @@
--- The ledger's trials with the ids that Optuna uses. The other views in this file read the view ledger_trials.
+-- The ledger's trials with the ids that Optuna uses. Optuna's views of trials read the view ledger_trials.
 --
 -- Optuna's ids of trials are 32-bit integers. The ids are unique over all studies, and grow with the trial's number
 -- within a study. The view computes an id from the study's id and the trial's number. Three ranges of ids make room for
