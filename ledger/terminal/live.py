@@ -175,7 +175,7 @@ class LiveView:
             self._close()
             ago = int(time.monotonic() - self._read_at)
             why = reason(getattr(error, "orig", error))
-            return f"this status is {ago} s old, because the database does not answer: {why}"
+            return f"{ago} s old, because the database does not answer: {why}"
         except LedgerError:
             # A user has deleted the study. The manager of the study reports the deletion.
             self._ended.set()

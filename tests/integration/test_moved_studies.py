@@ -222,7 +222,7 @@ REFUSED = [
         _set("trials", 3, "params", value={"x": 0.5}),
         "study s cannot be imported, because the database refuses it (duplicate key value",
     ),
-    (_set("trials", 0, "error", value="\0"), "since the database refuses it ("),
+    (_set("trials", 0, "error", value="\0"), "because the database refuses it ("),
 ]
 
 
