@@ -16,17 +16,17 @@ from tests.chaos.studies import Plan, undisturbed
 POINTS = 8
 _ABOUT = """# Chaos test
 
-This page shows the result of a chaos test: a real search with injected faults. It uses real processes, a real
-PostgreSQL server, and a proxy between them. The test injects one kind of fault after the other:
+This page shows the result of a chaos test, which is a real search with injected faults. The test uses real processes, a
+real PostgreSQL server, and a proxy between them. The test injects these kinds of faults, one after the other:
 
-- It kills workers and the manager.
-- It stops workers for longer than a lease, and lets them continue.
-- It restarts, crashes and kills PostgreSQL.
-- It cuts and delays connections, makes them half-open, and drops the acknowledgement of a statement.
+- The test kills workers and the manager.
+- The test stops workers for longer than a lease, and then lets them continue.
+- The test restarts, crashes and kills PostgreSQL.
+- The test cuts and delays connections, makes connections half-open, and drops the acknowledgement of a statement.
 
 A fault counts as a hit if its target held a claim or had an open statement. A fault of the manager or of PostgreSQL
-counts as a hit if any worker held a claim of the study at that moment. At the end, the test compares the study, trial
-by trial, with the same study without faults.
+counts as a hit if any worker held a claim of the study at that moment. At the end, the test compares each trial of the
+study with the same trial of a study without faults.
 
 """
 
