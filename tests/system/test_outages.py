@@ -302,7 +302,9 @@ def test_a_waiting_manager_takes_over_when_the_other_is_cut_off(search):
 
 def test_a_trial_shorter_than_a_beat_never_beats(tmp_path, url):
     program = Program(tmp_path, DATABASE_URL=url)
-    program.run("run", "--iterations", "1", "--batch-size", "4", "--workers", "1")
+    # on a busy machine, the imports of a short trial may last longer than the default heartbeat of 10 seconds
+    own_study(tmp_path, "def square(params): return params['x'] ** 2", "square", 4, lease=900, heartbeat=300)
+    program.run("run", "own.toml", "--allow", "mine", "--workers", "1")
     with psycopg.connect(url, autocommit=True) as connection:
         calls = connection.execute("select funcname, calls from pg_stat_user_functions where schemaname = 'ledger'")
         counted: dict[str, int] = dict(calls.fetchall())
