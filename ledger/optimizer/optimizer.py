@@ -529,8 +529,7 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
         )
 
     def _candidates(self, rows: Array, losses: Array, random: np.random.RandomState) -> Array:
-        """Sample candidates from the priors, and, if the model has gradients, a share of them around the best
-        points."""
+        """Sample candidates from the priors. If the model has gradients, a share is sampled around the best points."""
         if self._columns.size <= self.n_points:
             if self._every is None:
                 self._every = self._columns.every()

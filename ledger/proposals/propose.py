@@ -159,8 +159,7 @@ def _optimizer(study: StudySpec, searched: SearchedSpace, seed: int, surrogate: 
 
 
 def _with_times(losses: Sequence[float], observations: Sequence[Observation]) -> list[list[float]]:
-    """Return pairs of a loss and a training time. A failed trial without a training time gets the longest known
-    training time.
+    """Return pairs of a loss and a training time. A failed trial without a time gets the longest known time.
 
     Only the ratios of training times count, so each time is divided by the shortest time and multiplied by e. The
     surrogate learns the logarithms of these quotients, which are at least 1.

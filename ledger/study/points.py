@@ -87,8 +87,7 @@ def read_lines(space: Space, place: str, content: bytes) -> list[dict[str, Any]]
 
 
 def point_key(point: Mapping[str, Any]) -> str:
-    """Return a text that identifies a point of `Space.normalise`. Two points have equal texts if and only if the points
-    are equal.
+    """Return a text that identifies a point of `Space.normalise`. Only equal points have equal texts.
 
     Examples
     --------

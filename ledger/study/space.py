@@ -115,8 +115,7 @@ class Space:
         return cls(tuple(dimensions.values()))
 
     def to_json(self) -> list[dict[str, Any]]:
-        """Return one table for each dimension, in the order of the dimensions. Each table has the keys `name` and
-        `type`.
+        """Return one table for each dimension, in the space's order. Each table has the keys `name` and `type`.
 
         Examples
         --------

@@ -1,5 +1,4 @@
-"""The specification of a study, which defines all settings of the hyper-parameter search. The module validates, hashes
-and compares specifications."""
+"""The specification of a study, which has all its settings. The module validates, hashes and compares specifications."""
 
 import hashlib
 import json
