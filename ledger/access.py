@@ -16,7 +16,7 @@ from ledger.database.connection import engine
 from ledger.errors import LedgerError
 from ledger.settings import Settings
 
-# Only functions import SQLAlchemy and Alembic, because a worker that gets the database's URL needs neither package.
+# Functions import SQLAlchemy and Alembic when they need them, because a worker that gets a URL needs neither package.
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 

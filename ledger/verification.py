@@ -331,9 +331,8 @@ def _proposals(ledger: Snapshot) -> Iterator[_Proposal]:
     here = environment()
     proposed = [trial for trial in ledger.trials if trial.source == "proposed"]
     rounds = {key: list(trials) for key, trials in groupby(proposed, key=lambda trial: (trial.iteration, trial.round))}
-    # The ledger records the environment only for the last round of an iteration. For an earlier round, this process
-    # must have the environment that was recorded before the round and the environment that was recorded after the
-    # round.
+    # The ledger records the environment only for the last round of an iteration. An earlier round is recomputed only if
+    # the environments recorded before and after the round are equal to the environment of this process.
     before: Mapping[str, Any] = ledger.study.versions
     surrogate = None
     seen: list[int] = []
@@ -344,7 +343,9 @@ def _proposals(ledger: Snapshot) -> Iterator[_Proposal]:
                 is_last = number == iteration.round
                 elsewhere = _unlike(iteration.environment, here)
                 if elsewhere is None and not is_last and (unlike := _unlike(before, here)) is not None:
-                    elsewhere = f"the environment of this round is not recorded, and the one before differs: {unlike}"
+                    elsewhere = (
+                        f"the environment of this round is not recorded, and the previous environment differs: {unlike}"
+                    )
                 place = f"iteration {iteration.number}" + (f", round {number}" if iteration.round else "")
                 order = None if iteration.seen is None else tuple(seen)
                 yield _Proposal(place, iteration, number, trials, surrogate, order, elsewhere)

@@ -42,7 +42,8 @@ class History:
     best_loss : float or None
         The smallest loss of all trials.
     is_proven : bool
-        Whether a worker has completed a trial of this study. An imported trial is not the work of a worker.
+        Whether a worker has completed a trial of this study. The value stays False if only imported trials are
+        complete.
     """
 
     def __init__(self, connection: Connection, study_id: int) -> None:
@@ -89,8 +90,8 @@ class History:
         """Read the trials that have ended or were added after the last poll. Return whether any trial was read."""
         rows = managing.news(self._connection, self._study_id, self.open, len(self.trials))
         if any(row.iteration not in self.rounds for row in rows):
-            # A user's command may have added an iteration. The results of imported trials are never passed to the
-            # optimizer later.
+            # A user's command may have added an iteration. An iteration of imported trials has a value in `told_at`
+            # from the start.
             for iteration in studies.iterations(self._connection, self._study_id, first=self.next_iteration):
                 self._note(iteration)
         self._add(rows, set())

@@ -11,8 +11,8 @@ class SteadyPolicy:
 
     Each proposal is an iteration. The first iteration proposes all trials that should be in flight. A later iteration
     has one new trial for each trial that has ended after the previous proposal. Each iteration records the numbers of
-    these ended trials in the order of their ends, because the proposed points depend on this order. Trials in flight
-    get the constant liar's value.
+    the trials that had ended, in the order of their ends, because the proposed points depend on this order. Trials in
+    flight get the constant liar's value.
 
     Parameters
     ----------

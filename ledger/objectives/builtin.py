@@ -33,8 +33,8 @@ def objective(
         Number of folds of a cross-validation. With a cross-validation, the score is the mean score of the folds. The
         result also contains the scores as ``METRIC_folds``, and their standard deviation (ddof 0) as ``METRIC_std``.
     """
-    # The model's module is imported here and not at the top. A worker then imports only the library of its model, and a
-    # manager imports no such library.
+    # The model's module is imported here and not at the top. Therefore a worker imports only the library of its model,
+    # and a manager imports no model's library.
     build = importlib.import_module(f"ledger.objectives.{model}").estimator
     score = metrics.scorer(metric)
 

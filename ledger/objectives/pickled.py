@@ -1,9 +1,9 @@
 """Objectives without a module, which `ledger.Study.run` pickles for its own workers.
 
 An objective without a module is defined in a script, in a notebook or as a closure. `ledger.Study.run` writes the
-pickled function to a file, and its workers read this file. Reading a pickle can run any code, so a worker never reads a
-pickle from the database. An environment variable names the file, and a worker reads the file only if the worker's user
-owns it.
+pickled function to a file, and its workers read this file. A worker never reads a pickle from the database, because
+reading a pickle can run any code. An environment variable names the file, and a worker reads the file only if the
+worker's user owns it.
 """
 
 import os

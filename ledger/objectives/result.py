@@ -14,7 +14,7 @@ from ledger.text import one_line
 _NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 
 # `LARGEST_METRICS` is the largest number of JSON characters in a trial's metrics. `DEEPEST_METRIC` is the largest
-# number of nested levels in a metric. jsonb allows far more, but the table of trials should stay small.
+# number of nested levels in a metric. jsonb allows far larger metrics, but the table of trials should stay small.
 LARGEST_METRICS = 10_000_000
 DEEPEST_METRIC = 100
 

@@ -113,8 +113,8 @@ def mes(mean: Array, deviation: Array) -> Array:
         """Return the logarithm of the probability that the function is not below `value` at any point."""
         return float(log_ndtr((mean - value) / deviation).sum())
 
-    # `brentq` needs a sign change between its two bounds. At the lower bound, the probability is larger than each
-    # share. At the upper bound `high`, the probability is smaller than each share.
+    # `brentq` needs a sign change between its two bounds. At the lower bound, the probability is larger than 0.75. At
+    # the upper bound `high`, the probability is smaller than 0.25.
     quarter, median, three = (
         brentq(lambda value, share=share: log_probability(value) - math.log(share), low - (high - low) * 10, high)
         for share in (0.25, 0.5, 0.75)

@@ -20,7 +20,7 @@ Array = NDArray[np.float64]
 # point.
 STEPS, PASSES = 20, 3
 # L-BFGS-B stops when the relative gain of a step is below `TOLERANCE`. A smaller `TOLERANCE` has no use, because the
-# surrogate's error is far larger.
+# surrogate's error is far larger than `TOLERANCE`.
 TOLERANCE = 1e-6
 # With a GP, two points of a batch differ by more than `APART` in at least one column. If the GP has noise, the constant
 # liar alone does not keep the points of a batch apart.
@@ -63,7 +63,7 @@ def predictions_of(model: Any, candidates: Array, rows: Array, values: Array) ->
 
 
 class Batch:
-    """The choice of a batch's points, which gives the model the constant liar's value for each chosen point.
+    """The choice of a batch's points. The model gets each chosen point with the constant liar's value.
 
     Parameters
     ----------
@@ -74,7 +74,7 @@ class Batch:
     rows : array of shape (n, columns)
         The points that have a value.
     values : array of shape (n, outputs)
-        The losses in the first column. With "EIps" and "PIps", the second column has the logarithms of the evaluation
+        The first column has the losses. With "EIps" and "PIps", the second column has the logarithms of the evaluation
         times.
     has_gradients : bool
         Whether gradients refine the best candidates. Only Gaussian processes have gradients.
@@ -114,7 +114,7 @@ class Batch:
         self._best = float(scaled.min())
         self._xi, self._kappa = xi, kappa
         models = model.estimators_ if isinstance(model, MultiOutputRegressor) else [model]
-        # With "EIps" and "PIps", the model has two outputs: the loss and the logarithm of the time.
+        # With "EIps" and "PIps", the model's outputs are the loss and the logarithm of the evaluation time.
         self._predictions = [
             predictions_of(of_output, candidates, rows, values[:, output]) for output, of_output in enumerate(models)
         ]

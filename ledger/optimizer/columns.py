@@ -76,8 +76,8 @@ class RealColumns(DimensionColumns):
 class IntegerColumns(DimensionColumns):
     """The column of an integer dimension.
 
-    With up to `EXCHANGED` values, the optimizer tries each value. With more values, the optimizer follows a gradient
-    and rounds the result.
+    With up to `EXCHANGED` values, the optimizer tries each value. With more than `EXCHANGED` values, the optimizer
+    follows a gradient and rounds the result.
     """
 
     def __init__(self, dimension: Any, start: int) -> None:

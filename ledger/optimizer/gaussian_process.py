@@ -2,7 +2,8 @@
 
 The fit computes the likelihood of a kernel and its gradient over the pairs of points (Rasmussen and Williams 2006,
 *Gaussian Processes for Machine Learning*, algorithm 2.1 and equation 5.9). One matrix product computes the derivatives
-by all length scales. scikit-learn computes these derivatives from an array of shape (points, points, dimensions).
+by all length scales. scikit-learn needs an array of shape (points, points, dimensions) for the derivatives by all
+length scales.
 """
 
 import math
@@ -21,8 +22,8 @@ from ledger.optimizer.posterior import Posterior, cholesky, solve
 
 Array = NDArray[np.float64]
 
-# With more than `FITTED_TO` points, the kernel is fitted to `FITTED_TO` random points. This limit does not apply to the
-# posterior.
+# With more than `FITTED_TO` points, the kernel is fitted to `FITTED_TO` random points. The posterior has the limit
+# `MODELLED` instead.
 FITTED_TO = 500
 # With more than `RACED_ON` points, several starts of the fit are compared on `RACED_ON` random points.
 RACED_ON = 128
@@ -43,7 +44,7 @@ class GaussianProcessRegressor(skopt.learning.GaussianProcessRegressor):  # type
     that skopt's `Optimizer` sets. In all other cases, skopt's own code runs. If `optimizer` is None and `start` is
     given, the kernel's parameters are those of `start`. With "fmin_l_bfgs_b", the fit maximises the likelihood, as in
     skopt. With a hyperprior, the fit maximises the posterior density instead of the likelihood. With few points, a fit
-    by the likelihood alone overfits. The overfitted GP is flat in one dimension and rugged in another dimension.
+    by the likelihood alone overfits. An overfitted GP is flat in one dimension and rugged in another dimension.
 
     Parameters
     ----------
@@ -238,7 +239,7 @@ class GaussianProcessRegressor(skopt.learning.GaussianProcessRegressor):  # type
             sample = np.sort(shuffled[:size])
             return _Likelihood(kernel, points[sample], values[sample], float(self.alpha), self.hyperprior)
 
-        # With a single start, `_maximum` does not use `raced`, so one point is enough.
+        # With a single start, `_maximum` does not use `raced`, so `raced` gets only one point.
         raced = likelihood_of(RACED_ON if len(starts) > 1 else 1)
         fitted = likelihood_of(FITTED_TO)
         theta = _maximum(raced, fitted, starts, noisy_kernel.bounds)

@@ -28,8 +28,8 @@ class Kernel:
     value_and_slope : callable
         Returns the correlations and their derivatives by `t`.
     exponent : int
-        The exponent of the length scales in `t`. It is -2 for the Matern kernel, and 1 for the Hamming kernel, whose
-        length scales are weights.
+        The exponent of the length scales in `t`. The exponent is -2 for the Matern kernel, and 1 for the Hamming
+        kernel, whose length scales are weights.
     against_short : float
         The hyperprior's weight against short length scales. `GaussianProcessRegressor` describes the hyperprior.
     """

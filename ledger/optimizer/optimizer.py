@@ -26,8 +26,8 @@ CANDIDATES = 2_000
 # `AROUND_BEST` is the share of candidates that are sampled around the `BEST` points with the lowest losses. `SPREAD` is
 # the standard deviation of the random steps away from the best points.
 AROUND_BEST, BEST, SPREAD = 0.2, 5, 0.1
-# With up to `ALWAYS_RESTARTED` points, every fit of a kernel tries all starts. With more points, a fit tries all starts
-# only if the number of points has passed a power of sqrt(2) since the previous fit.
+# With up to `ALWAYS_RESTARTED` points, every fit of a kernel tries all starts. With more than `ALWAYS_RESTARTED`
+# points, a fit tries all starts only if the number of points has passed a power of sqrt(2) since the previous fit.
 ALWAYS_RESTARTED = 32
 # The number of threads changes the rounding of sums, and therefore also the proposed points.
 _BLAS = ThreadpoolController().select(user_api="blas")
@@ -57,9 +57,9 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
         The number of points that need a value before the surrogate proposes points. Every point that `tell` receives
         counts, even if `ask` did not return it.
     initial_point_generator : str or skopt.sampler.InitialPointGenerator
-        The method that draws the initial points, one of "random", "sobol", "halton", "hammersly", "lhs" and "grid".
+        The method that samples the initial points, one of "random", "sobol", "halton", "hammersly", "lhs" and "grid".
     n_jobs : int
-        The number of parallel jobs that fit a forest. With -1, each core has one job.
+        The number of parallel jobs that fit a forest. The value -1 means one job for each core.
     acq_func : str
         The acquisition function. "EI" is expected improvement, "PI" is probability of improvement, "LCB" is lower
         confidence bound, and "MES" is max-value entropy search. "gp_hedge" chooses EI, LCB or PI by their gains. "EIps"
@@ -122,11 +122,12 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
     The differences from skopt are the following.
 
     - The fit of a GP's kernel starts from the previous kernel. With up to 32 points, the fit also tries skopt's three
-      starts. With more points, the fit tries skopt's starts only if the number of points has passed a power of sqrt(2)
-      since the previous fit.
+      starts. With more than 32 points, the fit tries skopt's starts only if the number of points has passed a power of
+      sqrt(2) since the previous fit.
     - With more than 500 points, a GP's kernel is fitted to 500 random points. With more than 1,500 points, the GP uses
-      a subset of 1,500 points: a quarter are the best points, a quarter are the latest points, and the others are
-      chosen at random. `tell` then warns, and the model's `subset_` has the indices of the subset.
+      a subset of 1,500 points. A quarter of the subset are the best points, a quarter are the latest points, and the
+      others are chosen at random. If the GP uses a subset, `tell` warns, and the model's `subset_` has the indices of
+      the subset.
     - A GP or a random forest is fitted once for all points of a batch. The constant liar [1]_ adds one row to the
       Cholesky factor of a GP, or one observation to the leaves of a random forest. As in skopt, extra trees are fitted
       again for each point of a batch. When the liar's values were added to the leaves of extra trees, batches of 4
@@ -138,15 +139,15 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
       computed.
     - EI and PI count any improvement by default. In skopt, EI and PI count only improvements of more than 0.01. Where
       an improvement of 0.01 is improbable, skopt's EI is flat, and skopt proposes random points.
-    - A GP's kernel is fitted with a weak prior, which `GaussianProcessRegressor` describes. With the prior, fewer
-      points are enough to distinguish noise from the function's shape. Without the prior, searches with many choices
-      or dimensions ended further from the optimum.
+    - A GP's kernel is fitted with a weak prior, which `GaussianProcessRegressor` describes. With the kernel's prior,
+      the GP needs fewer points to distinguish noise from the objective's shape. Without the kernel's prior, searches
+      with many choices or dimensions ended further from the optimum.
     - `ask` also avoids duplicates among initial points and within a batch. Two points of a GP's batch differ by more
       than 0.001 of the range in at least one dimension.
-    - `ask` chooses the points, so `tell` only fits the model.
-    - With "EIps" and "PIps", the best loss is the minimum of the losses. In skopt, the best loss is the minimum of the
-      losses and the logarithms of the times. The dimensions of a GP are scaled to [0, 1] for every acquisition
-      function.
+    - `tell` only fits the model, and `ask` chooses the points. In skopt, `tell` also chooses the next point.
+    - With "EIps" and "PIps", the best loss is the minimum of the losses. In skopt, the best loss for "EIps" and "PIps"
+      is the minimum of the losses and the logarithms of the evaluation times. The dimensions of a GP are scaled to [0,
+      1] for every acquisition function.
     - Models run on one thread of BLAS, so equal seeds give equal points on any number of cores.
     - A forest squares the losses, so losses must not be larger than 1e150.
     - "MES" averages over quantiles of the optimum. skopt draws random optima from numpy's global generator.
@@ -529,7 +530,7 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
         )
 
     def _candidates(self, rows: Array, losses: Array, random: np.random.RandomState) -> Array:
-        """Sample candidates from the priors. If the model has gradients, a share is sampled around the best points."""
+        """Sample candidates from the priors. With gradients, a share of them is around the best points."""
         if self._columns.size <= self.n_points:
             if self._every is None:
                 self._every = self._columns.every()
@@ -543,8 +544,8 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
         moved = centres.copy()
         free = self._columns.free
         moved[:, free] += random.normal(0.0, SPREAD, (near, len(free))) * random.uniform(0.0, 1.0, (near, 1))
-        # Gradients do not apply to the columns of categorical dimensions and of small integer dimensions. In these
-        # columns, a third of the `moved` candidates get values sampled from the priors, and two thirds keep the values
+        # The columns of categorical dimensions and of small integer dimensions have no gradient. In columns without a
+        # gradient, a third of the `moved` candidates get values sampled from the priors, and two thirds keep the values
         # of the best points.
         others = np.setdiff1d(np.arange(rows.shape[1]), free)
         moved[: near // 3, others] = drawn[: near // 3, others]

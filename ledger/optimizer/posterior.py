@@ -78,12 +78,12 @@ class Posterior:
     def means(self, points: Array) -> Array:
         """Return only the means, of shape (m,), at points of shape (m, dimensions).
 
-        This method is faster than `predict`, because means need no triangular solve.
+        `means` is faster than `predict`, because means need no triangular solve.
         """
         return np.asarray(self.mean + self.scale * (self._covariance(points, self.points) @ self.dual))
 
     def predict_averages(self, groups: Array) -> tuple[Array, Array]:
-        """Return the mean and the standard deviation of the function's average over each group of points.
+        """Return the mean and the standard deviation of the process's average over each group of points.
 
         Parameters
         ----------
@@ -112,7 +112,7 @@ class Posterior:
         -------
         mean, deviation : array of shape (m,)
         of_mean, of_deviation : array of shape (m, dimensions)
-            The gradients. Where the deviation is zero, its gradient is set to zero.
+            The gradients. Where the deviation is zero, the gradient of the deviation is set to zero.
         """
         value, slope = self.kernel.value_and_slope(squared_distances(points, self.points, self.weights))  # (m, n)
         half = solve(self.factor, self.amplitude * value.T)  # (n, m)
@@ -153,8 +153,8 @@ class Posterior:
         # With one more point, the Cholesky factor L becomes [[L, 0], [r, c]]. The new row r solves L r = k(points,
         # point). The new corner c is the square root of k(point, point) - r @ r.
         row = self.half(point[None, :])[:, 0]
-        # The exact square of the corner is at least the noise. Rounding may make the square smaller, so `max` replaces
-        # a smaller square by the noise.
+        # Without rounding errors, the square of the corner would be at least the noise. `max` replaces a smaller square
+        # by the noise.
         corner = math.sqrt(max(self.amplitude + self.noise - float(row @ row), self.noise))
         size = len(self.points)
         factor = np.zeros((size + 1, size + 1), order="F")
@@ -205,8 +205,8 @@ class GaussianPredictions:
     def __init__(self, posterior: Posterior, candidates: Array) -> None:
         self.posterior, self._candidates = posterior, candidates
         half = posterior.half(candidates)  # (n, m)
-        # The rows of the solution `half` are kept in a list: first one block for all points of the original posterior,
-        # and then one row for each added observation.
+        # The list has the rows of the solution `half`. One block of rows is for the original posterior, and one row is
+        # for each added observation.
         self._half = [half]
         self._mean = half.T @ posterior.solved
         self._variance = posterior.amplitude - np.einsum("ij,ij->j", half, half)
@@ -243,7 +243,7 @@ class GaussianPredictions:
 def cholesky(matrix: Array, noise: float) -> tuple[Array, float]:
     """Compute the Cholesky factor of a covariance with noise.
 
-    If rounding makes the covariance indefinite, the function adds more noise.
+    If rounding makes the covariance indefinite, `cholesky` adds more noise.
 
     Parameters
     ----------

@@ -40,7 +40,7 @@ class ProposalInput:
         the manager saw them end.
     excluded : sequence of mapping
         The parameters of trials that are neither observations nor in flight, such as cancelled trials. The optimizer
-        does not propose these parameters again.
+        does not propose excluded parameters again.
     in_flight : sequence of mapping
         In steady mode, the parameters of the trials that have not ended, in the order of the trials' numbers. Each
         trial in flight gets the constant liar's value.

@@ -19,7 +19,7 @@ from ledger.proposals.searched_space import SearchedSpace
 from ledger.study.space import Space
 from ledger.study.spec import StudySpec
 
-# MES is slow with skopt's 10,000 candidates, because it computes the minimum over all candidates.
+# MES is slow with skopt's 10,000 candidates, because it computes the distribution of the minimum over all candidates.
 MES_CANDIDATES = 1_000
 # A candidate that equals an earlier point is replaced by a random point. The code samples one random point for each
 # candidate, and `DRAWS` more points. If all these random points equal earlier points, the code tries all points of a

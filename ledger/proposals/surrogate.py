@@ -169,7 +169,7 @@ class Surrogate:
 
         First-order indices are estimated as in Saltelli and others 2010 (*Variance based sensitivity analysis of model
         output*, table 2, b), and total indices as in Jansen 1999. The two sets of points are scrambled Sobol sequences.
-        For each index, the code copies all values of one parameter from one set to the other set. This copy needs no
+        For each index, the code copies all values of one parameter from one set to the other set. No index needs an
         order of the values, so the indices are also defined for categories.
 
         Returns

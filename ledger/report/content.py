@@ -34,8 +34,8 @@ class Content:
         number is best.
     shown : list of rows
         The trials to show, in the order of their numbers. The report of a small study shows all trials. If a study has
-        more than `SHOWN` trials, half of the shown trials are the best trials. The other half are evenly spaced trials
-        from the remaining trials.
+        more than `SHOWN` trials, half of the shown trials are the best trials. The other half is an evenly spaced
+        selection of the remaining trials.
 
     Raises
     ------

@@ -111,7 +111,9 @@ def _why_no_surrogate(content: Content) -> str:
     if content.best is None:
         return "No trial is complete yet, so there is no surrogate."
     if content.is_extreme:
-        return f"There is no plot, because the losses are beyond {LARGEST:g}, and their differences could overflow."
+        return (
+            f"There is no plot, because some losses are beyond {LARGEST:g}, and differences of losses could overflow."
+        )
     return (
         f"There is no surrogate yet: the first {content.study.resolved.initial_points} points are random, and"
         " no later point has been proposed."

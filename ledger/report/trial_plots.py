@@ -226,5 +226,5 @@ def _sample_note(content: Content) -> str:
         return ""
     return (
         f" The plot shows {len(content.shown):,} of {len(content.ledger.trials):,} trials, which are the"
-        f" {SHOWN // 2:,} best trials and evenly spaced other trials."
+        f" {SHOWN // 2:,} best trials and an evenly spaced selection of the other trials."
     )

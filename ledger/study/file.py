@@ -188,8 +188,8 @@ OPTIONS: Mapping[str, Option] = MappingProxyType(
     }
 )
 
-# If the command line, for example, sets `trials`, the value of `iterations` in the environment or the study file is
-# ignored. Each key has a tuple of the keys that are then ignored.
+# Each key is mapped to the other keys that are ignored if a place of higher priority sets the key. For example, if the
+# command line sets `trials`, the value of `iterations` in the study file is ignored.
 _ALSO_REPLACED = {
     "model": ("function",),
     "dataset": ("function", "data", "target"),

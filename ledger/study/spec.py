@@ -1,4 +1,4 @@
-"""The specification of a study, which has all its settings. The module validates, hashes and compares specifications."""
+"""The specification of a study, with all its settings. The module validates, hashes and compares specifications."""
 
 import hashlib
 import json
@@ -284,7 +284,7 @@ class Resolved(Table):
         The number of threads that compute proposals.
     proposer_version : int
         The version of the algorithm that proposes points. A ledger with another version of the algorithm refuses the
-        study, because it would propose different points.
+        study, because the other version proposes different points.
     """
 
     initial_points: Count
