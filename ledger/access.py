@@ -16,7 +16,7 @@ from ledger.database.connection import engine
 from ledger.errors import LedgerError
 from ledger.settings import Settings
 
-# The functions below import SQLAlchemy and Alembic, because a worker that uses a named database needs neither package.
+# Functions import SQLAlchemy and Alembic when they need them, because a worker that gets a URL needs neither package.
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
@@ -25,12 +25,12 @@ MIGRATION_SECONDS = 3600.0
 
 
 class NotPermitted(LedgerError):
-    """The database refused an operation because the role lacks a privilege.
+    """The database refused an operation because the database role lacks a privilege.
 
     Attributes
     ----------
     role : str
-        The role that lacks the privilege.
+        The database role that lacks the privilege.
     """
 
     def __init__(self, role: str, refusal: str) -> None:
@@ -45,15 +45,15 @@ def database(settings: Settings, *, create: bool = False, migrate: bool = True) 
     Parameters
     ----------
     create : bool
-        Create the embedded database if it does not exist, and migrate it. This function never migrates a named
-        database.
+        Create the embedded database if it does not exist, and migrate it. This function never migrates a database that
+        the settings name by its URL.
     migrate : bool
         False prevents the migration of the embedded database.
 
     Raises
     ------
     NotPermitted
-        The role lacks the privilege for an operation in the ``with`` block.
+        The database role lacks the privilege for an operation in the ``with`` block.
     """
     if settings.database_url is not None:
         try:
@@ -90,7 +90,7 @@ def connected(settings: Settings, *, create: bool = False, writes: bool = False)
     LedgerError
         The database has no ledger schema, or the schema's version is not the version of this program.
     NotPermitted
-        The role lacks the privilege for an operation in the ``with`` block.
+        The database role lacks the privilege for an operation in the ``with`` block.
     """
     with database(settings, create=create) as url, opened(url, settings, writes=writes) as connection:
         yield connection

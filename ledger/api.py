@@ -61,9 +61,9 @@ class Study:
     seed : int, optional
         The seed of proposals and of trials, in [0, 2**31). The default is 42.
     mode : {"batch", "steady"}, optional
-        In the default mode "batch", an iteration begins when all trials of the previous iteration have ended. In
-        batch mode, the proposals do not depend on the workers. In the mode "steady", each trial is replaced as soon as
-        it ends, so no worker waits.
+        In the default mode "batch", an iteration begins when all trials of the previous iteration have ended. In batch
+        mode, the proposals do not depend on the number and speed of the workers. In the mode "steady", the manager
+        proposes a new trial as soon as a trial ends, so no worker waits.
     optimizer : OptimizerOptions, optional
         Options of the optimizer, such as ``{"base_estimator": "RF"}``. The default is a Gaussian process with the
         expected improvement.
@@ -164,11 +164,11 @@ class Study:
     def run(self, workers: int | None = None) -> "StudyResult":
         """Run the search to its end on this machine and return its result.
 
-        The method starts the workers as processes. The calling thread manages the study until its budget is used. The
-        method continues a study that has begun before. For a complete study, the method returns the result at once. The
-        method prints nothing. This process and the workers send their log records to loggers below ``ledger``. To show
-        the log records, call ``logging.basicConfig(level=logging.INFO)``. After Ctrl-C the workers finish the trials in
-        training. Another call of `run` then continues the study.
+        The method starts the workers as processes. The calling thread manages the study until its budget is used. If
+        the study has begun before, the method continues it. For a complete study, the method returns the result at
+        once. The method prints nothing. This process and the workers send their log records to loggers below
+        ``ledger``. To show the log records, call ``logging.basicConfig(level=logging.INFO)``. After Ctrl-C, the workers
+        finish the trials that they are training. Another call of `run` then continues the study.
 
         Parameters
         ----------
@@ -227,8 +227,8 @@ class Study:
     def _environment(self) -> Iterator[dict[str, str]]:
         """Yield the environment variables that let the workers load the function.
 
-        The variables contain the search path of this process's modules. If no module contains the function, the
-        variables also name a file with the pickled function.
+        The variables contain the folders from which this process imports modules (`sys.path`). If no module contains
+        the function, the variables also name a file with the pickled function.
         """
         path = [os.path.abspath(folder) for folder in sys.path]  # noqa: PTH100 (as it is, links and all)
         environment = {"PYTHONPATH": os.pathsep.join(dict.fromkeys(path))}

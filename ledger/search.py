@@ -49,11 +49,11 @@ class Listener:
     """Observer of a search. The methods of this class do nothing. A subclass overrides the methods that it needs."""
 
     def started(self, url: str, study: StudyRow) -> None:
-        """Called after the study is registered, and before its workers and manager start."""
+        """Called after the study is registered, and before the study's workers and manager start."""
 
     @property
     def worker_output(self) -> int | None:
-        """File descriptor for the output of the workers. None stands for the streams of this process."""
+        """File descriptor for the output of the workers. None means the streams of this process."""
         return None
 
     def progressed(self, progress: Progress) -> None:
@@ -72,7 +72,7 @@ def run(
     wait: bool = False,
     listener: Listener | None = None,
 ) -> StudyRow:
-    """Register a study and manage it to its end. If it is already recorded with the same settings, continue it.
+    """Register a study and manage it to its end. If the study is already recorded with the same settings, continue it.
 
     Parameters
     ----------

@@ -26,8 +26,8 @@ class Verified:
         Number of proposals for which the recomputation gave the recorded points. Each proposal belongs to one round of
         an iteration.
     not_comparable : list of tuple of str
-        Proposals that were made in another environment. Each tuple contains the place of the proposal and the
-        differences between the two environments.
+        Proposals that were computed in another environment, and therefore not recomputed. Each tuple contains the place
+        of the proposal and the differences between the two environments.
     """
 
     trials: int
@@ -38,7 +38,7 @@ class Verified:
 
 
 def verify(ledger: Snapshot) -> Verified:
-    """Verify the records of a study, and recompute each proposal that was made in this environment.
+    """Verify the records of a study, and recompute each proposal that was computed in this environment.
 
     Raises
     ------
@@ -62,7 +62,7 @@ def verify(ledger: Snapshot) -> Verified:
 
 def disagreements(ledger: Snapshot, study: StudySpec) -> Iterator[str]:
     """Yield each contradiction between a ledger's records, with its place. The function recomputes no proposals."""
-    # The checks of `_facts` rely on correct numbers.
+    # `_facts` needs correct numbers of iterations, trials and attempts, so `_numbers` runs first.
     yield from chain(_numbers(ledger), _facts(ledger, study))
 
 
@@ -156,9 +156,9 @@ def _counts(trial: TrialRow, attempts: Sequence[AttemptRow]) -> Iterator[str]:
     failed = outcomes.count("failed") + outcomes.count("timeout")
     if trial.failures != failed:
         yield f"the trial counts {trial.failures} failures, but {failed} attempts failed or exceeded the time limit"
-    # The trial's counter may be larger than the number of lost attempts. The worker of a lost attempt can still report
-    # another outcome, and a revived attempt can be lost again. The counter excludes an attempt that ended as lost
-    # because of the trial's cancellation.
+    # `trial.lost` may be larger than the number of attempts with the outcome "lost". The worker of a lost attempt can
+    # still send another outcome, and a revived attempt can be lost again. `trial.lost` does not count an attempt that
+    # was lost because a user cancelled the trial.
     lost = outcomes.count("lost") - (trial.state == "cancelled" and outcomes[-1:] == ["lost"])
     if trial.lost < lost:
         yield f"the trial counts {trial.lost} lost attempts, but {lost} attempts were lost"
@@ -241,7 +241,7 @@ def _iteration(iteration: IterationRow, trials: Sequence[TrialRow], *, may_wait:
 def _study(ledger: Snapshot, study: StudySpec) -> Iterator[str]:
     row = ledger.study
     # The hash is compared only if the recorded settings are complete. A newer version of this program may have further
-    # settings, and an old hash does not include the default values of these settings.
+    # settings, and an old hash does not include their default values.
     if study.spec() == row.spec and study.spec_hash != row.spec_hash:
         yield f"spec_hash is {row.spec_hash[:8]}, but the settings give {study.spec_hash[:8]}"
     if row.has_ended != (row.finished_at is not None):
@@ -281,8 +281,8 @@ def _ends(ledger: Snapshot, study: StudySpec, trials: Sequence[Sequence[TrialRow
 def _seen(ledger: Snapshot) -> Iterator[str]:
     """Yield the contradictions in the records of a study in steady mode.
 
-    In steady mode, each iteration records the trials that had ended before the iteration. The check compares these
-    records and the study's state with the trials.
+    In steady mode, each iteration records the numbers of the trials that had ended before the iteration was proposed.
+    The function compares these numbers, the budget and the study's state with the trials.
     """
     row = ledger.study
     seen: set[int] = set()
@@ -311,7 +311,7 @@ def _seen(ledger: Snapshot) -> Iterator[str]:
 
 @dataclass(frozen=True)
 class _Proposal:
-    """The ledger's record of the proposal of one round.
+    """The proposal of one round, as the ledger recorded it.
 
     The attribute `before` is the last surrogate that an earlier iteration has recorded. In steady mode, `seen` lists
     the trials that had ended before the proposal. `elsewhere` describes the differences between the recorded
@@ -331,8 +331,8 @@ def _proposals(ledger: Snapshot) -> Iterator[_Proposal]:
     here = environment()
     proposed = [trial for trial in ledger.trials if trial.source == "proposed"]
     rounds = {key: list(trials) for key, trials in groupby(proposed, key=lambda trial: (trial.iteration, trial.round))}
-    # The ledger records the environment only for the last round of an iteration. An earlier round is comparable if this
-    # process has the same environment as the records before and after the round.
+    # The ledger records the environment only for the last round of an iteration. An earlier round is recomputed only if
+    # the environments recorded before and after the round are equal to the environment of this process.
     before: Mapping[str, Any] = ledger.study.versions
     surrogate = None
     seen: list[int] = []
@@ -343,7 +343,9 @@ def _proposals(ledger: Snapshot) -> Iterator[_Proposal]:
                 is_last = number == iteration.round
                 elsewhere = _unlike(iteration.environment, here)
                 if elsewhere is None and not is_last and (unlike := _unlike(before, here)) is not None:
-                    elsewhere = f"the environment of this round is not recorded, and the previous one differs: {unlike}"
+                    elsewhere = (
+                        f"the environment of this round is not recorded, and the previous environment differs: {unlike}"
+                    )
                 place = f"iteration {iteration.number}" + (f", round {number}" if iteration.round else "")
                 order = None if iteration.seen is None else tuple(seen)
                 yield _Proposal(place, iteration, number, trials, surrogate, order, elsewhere)

@@ -32,8 +32,8 @@ class BatchPolicy:
     def to_tell(self) -> list[int]:
         """Return the numbers of the iterations whose results the optimizer can receive now.
 
-        All trials of such an iteration have ended. A worker has completed at least one trial of the iteration, or the
-        iteration has no proposed trials.
+        All trials of a returned iteration have ended. A worker has completed at least one trial of the iteration, or
+        the iteration has no proposed trials.
         """
         return [
             number for number in sorted(self._history.untold) if self._has_ended(number) and self._succeeded(number)

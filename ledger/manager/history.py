@@ -38,12 +38,12 @@ class History:
     seen : list of int
         The ended trials that no iteration has recorded yet, in the order of their ends.
     counted, counted_ended, counted_failed : int
-        Number of trials that count against the budget, number of ended trials among them, and number of failed trials
-        among them.
+        Number of trials that count against the budget, and how many of these trials have ended or have failed.
     best_loss : float or None
         The smallest loss of all trials.
     is_proven : bool
-        Whether a worker has completed a trial of this study. Imported trials do not count.
+        Whether a worker has completed a trial of this study. The value stays False if only imported trials are
+        complete.
     """
 
     def __init__(self, connection: Connection, study_id: int) -> None:
@@ -71,12 +71,13 @@ class History:
         return max(self.rounds, default=-1) + 1
 
     def surrogate_before(self, iteration: int) -> Mapping[str, Any] | None:
-        """Return the last surrogate that was recorded with an earlier iteration."""
+        """Return the surrogate that was recorded last with an iteration before `iteration`."""
         return next((self._surrogates[number] for number in reversed(self._surrogates) if number < iteration), None)
 
     def of(self, iteration: int) -> list[TrialRow]:
         """Return the trials of an iteration, ordered by number."""
-        # The trials are ordered by iteration. The search begins at the end, because callers ask for recent iterations.
+        # The trials are ordered by iteration. The loop begins at the last trial, because callers ask for recent
+        # iterations.
         chosen: list[TrialRow] = []
         for trial in reversed(self.trials):
             if trial.iteration == iteration:
@@ -86,10 +87,11 @@ class History:
         return chosen[::-1]
 
     def poll(self) -> bool:
-        """Read the trials that have ended or were added after the last poll. Return True if such trials exist."""
+        """Read the trials that have ended or were added after the last poll. Return whether any trial was read."""
         rows = managing.news(self._connection, self._study_id, self.open, len(self.trials))
         if any(row.iteration not in self.rounds for row in rows):
-            # A command may have added an iteration. An iteration of imported trials has its results from the start.
+            # A user's command may have added an iteration. An iteration of imported trials has a value in `told_at`
+            # from the start.
             for iteration in studies.iterations(self._connection, self._study_id, first=self.next_iteration):
                 self._note(iteration)
         self._add(rows, set())

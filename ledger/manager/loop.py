@@ -30,7 +30,7 @@ from ledger.study.spec import StudySpec
 _log = logging.getLogger("ledger.manager")
 
 SHORTEST_POLL = 0.005
-# Length of the lease of a study's claim, and interval between two renewals of the claim, in seconds.
+# Seconds for which a manager's claim of a study is valid without a renewal, and seconds between two renewals.
 LEASE = 30.0
 RENEWAL = 5.0
 # Time in seconds for which a new manager tries to claim the study. A killed manager may keep its claim for a moment.
@@ -40,7 +40,7 @@ TAKE_POLL = 0.2
 
 @dataclass(frozen=True)
 class Progress:
-    """Progress of a study, with the number of ended trials of the budget, the budget, and the smallest loss so far."""
+    """A study's number of ended trials, its budget as a number of trials, and its smallest loss so far."""
 
     ended: int
     budget: int
@@ -62,7 +62,7 @@ class Manager:
     name : str
         Name of the manager, for messages.
     watch : callable, optional
-        Function that is called with the `Progress` at every poll.
+        Function that the manager calls with the `Progress` at every poll.
     wait : bool
         Wait while the study has another manager.
 
@@ -99,7 +99,7 @@ class Manager:
         Parameters
         ----------
         another_round : bool
-            Propose one more round, although the study has failed because every trial failed.
+            Propose one more round if the study has failed because every trial failed.
 
         Raises
         ------
@@ -206,7 +206,8 @@ class Manager:
         if answer == "lost":
             raise self._lost()
         if answer != "proposed":
-            # The study has ended, or a command has added trials. The next poll reads the change.
+            # Nothing was proposed, because the study has ended or a command has added trials. The next poll reads the
+            # change.
             return
         first = len(history.trials)
         history.add(batch)
@@ -229,7 +230,7 @@ class Manager:
         if answer == "lost":
             raise self._lost()
         if answer != "told":
-            # A command has added a trial to the iteration. The next poll reads the trial.
+            # The iteration has not ended, because a command has added a trial. The next poll reads the trial.
             return
         self._history.untold.discard(number)
         so_far = self._history.best_loss
@@ -258,7 +259,8 @@ class Manager:
         if answer == "lost":
             raise self._lost()
         if answer != "finished":
-            # A command has extended the budget or added a trial. The next poll reads the change.
+            # The study has not ended, because a command has extended the budget or added a trial. The next poll reads
+            # the change.
             return
         message = f"study {self._row.name} is {end.state}" + (f": {end.reason}" if end.reason else "")
         level = logging.INFO if end.state == "complete" else logging.ERROR
@@ -279,7 +281,7 @@ class Manager:
 
     def _lost(self) -> LedgerError:
         return LedgerError(
-            f"study {self._row.name} was taken by another manager, so this manager stops before it writes:"
+            f"study {self._row.name} was taken by another manager, so this manager stops and writes nothing:"
             f" `ledger study show {self._row.name}` shows the progress"
         )
 

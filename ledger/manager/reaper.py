@@ -14,24 +14,23 @@ from ledger.logs import log_event
 _log = logging.getLogger("ledger.manager")
 
 LOOK_SECONDS = 1.0
-# The contact to the database is interrupted only if the time between two looks at the leases exceeds this number of
-# seconds. Half of a short lease would be too short, because a poll of the manager may take longer.
+# A gap between two reads of the leases counts as an outage of the database only if it is longer than this number of
+# seconds. Half of a short lease would be too short a limit, because a poll of the manager may take longer.
 CONTACT_SECONDS = 2.0
 
 
 class LeaseWatch:
     """Decides which leases have expired.
 
-    A lease has expired if the manager has seen no heartbeat for the length of one lease. During this time, the manager
-    must have had uninterrupted contact to the database. Therefore no lease expires during an outage of the database. A
-    worker keeps its claim if it sends a heartbeat in time after the outage. The clock of this process measures the
-    time, because the database's clock may jump.
+    A lease has expired if the manager has seen no heartbeat for the length of one lease. An outage of the database
+    starts this time again, so no lease expires during an outage. A worker keeps its claim if it sends a heartbeat in
+    time after the outage. The manager's monotonic clock measures the time, because the database's clock may jump.
 
     Parameters
     ----------
     lease : float
-        Length of the lease in seconds. The contact is interrupted if the time between two looks is longer than half a
-        lease and longer than `CONTACT_SECONDS`.
+        Length of the lease in seconds. A gap between two calls of `look` counts as an outage if it is longer than both
+        half a lease and `CONTACT_SECONDS`.
     """
 
     def __init__(self, lease: float) -> None:
@@ -64,7 +63,8 @@ class Reaper:
     Parameters
     ----------
     connection : Connection
-        The manager's connection. Each connection needs its own reaper, because a new connection interrupts the contact.
+        The manager's connection. A new connection needs a new reaper, because the connection may have been lost in an
+        outage.
     held : Held
         The study's id and the manager's claim.
     name : str
@@ -76,12 +76,12 @@ class Reaper:
     def __init__(self, connection: Connection, held: Held, name: str, lease: float) -> None:
         self._connection, self._held, self._name = connection, held, name
         self._watch = LeaseWatch(lease)
-        # The pause allows several looks within half a lease. A longer pause could interrupt the contact.
+        # The pause allows several reads of the leases within half a lease. A longer pause could count as an outage.
         self._pause = min(LOOK_SECONDS, lease / 8)
         self._looked = 0.0
 
     def look(self) -> None:
-        """Take back the trials with expired leases. A call soon after the previous call does nothing."""
+        """Take back the trials with expired leases. The method does nothing if the previous call was a moment ago."""
         now = time.monotonic()
         if now - self._looked < self._pause:
             return

@@ -10,8 +10,9 @@ class SteadyPolicy:
     """Proposes a new trial for each trial that has ended.
 
     Each proposal is an iteration. The first iteration proposes all trials that should be in flight. A later iteration
-    replaces the trials that have ended after the previous proposal. The ledger records these trials in the order of
-    their ends, because the proposed points depend on this order. Trials in flight get the constant liar's value.
+    has one new trial for each trial that has ended after the previous proposal. Each iteration records the numbers of
+    the trials that had ended, in the order of their ends, because the proposed points depend on this order. Trials in
+    flight get the constant liar's value.
 
     Parameters
     ----------
@@ -22,10 +23,11 @@ class SteadyPolicy:
     budget : int
         The number of trials that the optimizer may propose.
     another_round : bool
-        If no trial has completed, allow as many further failures as there are trials in flight.
+        If no trial has completed, allow `batch_size` more failed trials before the study fails.
     """
 
-    # Longest time in seconds until the policy replaces an ended trial, even if no other trial is pending.
+    # Longest time in seconds between two polls. An idle worker waits at most this time until the policy sees an ended
+    # trial and proposes a new trial.
     longest_poll = 0.05
 
     def __init__(self, study: StudySpec, history: History, budget: int, *, another_round: bool) -> None:
@@ -42,7 +44,7 @@ class SteadyPolicy:
         return sorted(history.untold - {history.trials[number].iteration for number in history.open})
 
     def next(self, budget: int) -> Request | End | None:
-        """Return a request for as many trials as are missing in flight, or the end of the study.
+        """Return a request for new trials up to `batch_size` trials in flight, or the end of the study.
 
         Return None while the manager must wait for trials.
         """
@@ -62,7 +64,8 @@ class SteadyPolicy:
         history = self._history
         left = budget - history.counted
         if not history.is_proven:
-            # Until a trial completes, other trials replace failed trials. Cancelled trials are not replaced.
+            # Until a trial completes, the policy proposes a new trial for each failed trial, but none for a cancelled
+            # trial.
             left += history.counted_failed
             left = min(left, self._most_failures - history.counted_failed - len(history.open))
         return min(self._study.batch_size - len(history.open), left)

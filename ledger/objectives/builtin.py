@@ -33,14 +33,14 @@ def objective(
         Number of folds of a cross-validation. With a cross-validation, the score is the mean score of the folds. The
         result also contains the scores as ``METRIC_folds``, and their standard deviation (ddof 0) as ``METRIC_std``.
     """
-    # The function imports the model's module by name. A worker then loads only the library that it needs, and a manager
-    # loads no library.
+    # The model's module is imported here and not at the top. Therefore a worker imports only the library of its model,
+    # and a manager imports no model's library.
     build = importlib.import_module(f"ledger.objectives.{model}").estimator
     score = metrics.scorer(metric)
 
     def train(params: Mapping[str, Any], context: Context) -> dict[str, Any]:
-        # Another program may have written the trial's row. The check is needed, because both boosters accept unknown
-        # names, such as options that write files.
+        # Another program may have inserted the trial into the database. The check is needed, because XGBoost and
+        # LightGBM accept unknown names, such as options that write files.
         parameters.check(model, params)
         scores, seconds = [], 0.0
         for x_train, x_test, y_train, y_test in datasets.splits(dataset, context.study_seed, folds):
@@ -65,5 +65,6 @@ def _with_imputer(estimator: Any) -> Any:
     from sklearn.impute import SimpleImputer
     from sklearn.pipeline import make_pipeline
 
-    # The option keep_empty_features is needed, because a column may have no values in the training rows of a fold.
+    # The option keep_empty_features is needed, because all values of a column may be missing in the training rows of a
+    # fold.
     return make_pipeline(SimpleImputer(strategy="median", keep_empty_features=True), estimator)

@@ -23,15 +23,16 @@ def _load_bundled(name: str) -> Any:
     return getattr(datasets, f"load_{name}")(return_X_y=True)
 
 
-# Dict from the name of a dataset to the function that loads it. Each function returns the features and the classes of
-# all rows. The features are a float array of shape (rows, features). Each class is an int in [0, number of classes).
+# The function that loads each dataset, by the dataset's name. Each function returns the features and the classes of all
+# rows. The features are a float array of shape (rows, features). Each class is an int in [0, number of classes).
 LOADERS: dict[str, Callable[[], Any]] = {
     name: partial(_load_bundled, name) for name in ("breast_cancer", "iris", "wine", "digits")
 }
 DATASETS: tuple[str, ...] = tuple(LOADERS)
 # Number of classes in each dataset.
 CLASSES = {"breast_cancer": 2, "iris": 3, "wine": 3, "digits": 10}
-# Largest number of folds, because the smallest class has 48 rows. The smallest class belongs to the dataset wine.
+# Largest number of folds. Each fold needs a row of each class, and the smallest class, in the dataset wine, has 48
+# rows.
 MOST_FOLDS = 48
 
 

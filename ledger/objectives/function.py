@@ -12,20 +12,20 @@ from ledger.text import one_line
 
 
 def check_reference(function: str) -> None:
-    """Raise a UsageError unless `function` has the form "package.module:function". The module is not imported."""
+    """Raise a UsageError unless `function` has the form "package.module:function". This imports no module."""
     module, _, name = function.partition(":")
     if not all(part.isidentifier() for part in (*module.split("."), name)):
         raise UsageError(f"objective function {function!r} must have the form package.module:function")
 
 
 def load_function(reference: str, allowed: Collection[str]) -> Callable[[dict[str, Any], Context], Any]:
-    """Load the function that a reference names. The returned function takes the parameters and the context.
+    """Load the function that `reference` names. The returned function takes the parameters and the context.
 
     Parameters
     ----------
     reference : str
-        "package.module:function" for a function in a module, or "__main__:function" for a pickled function. The named
-        function takes the parameters as a dict. The named function also gets the context if it has a parameter
+        "package.module:function" for a function in a module, or "__main__:function" for a pickled function. The user's
+        function takes the parameters as a dict. The user's function also gets the context if it has a parameter
         ``context`` or a second positional parameter.
     allowed : collection of str
         Names of the packages and modules whose code may run. The name of a package includes all its modules.
@@ -54,8 +54,8 @@ def load_function(reference: str, allowed: Collection[str]) -> Callable[[dict[st
     function = getattr(module, name)
     if not callable(function):
         raise LedgerError(f"objective {reference!r} is of type {type(function).__name__}; a function is needed")
-    # A module of an allowed package may import functions of other packages, such as subprocess.run. The objective must
-    # not be one of these imported functions.
+    # A module of an allowed package may import functions of other packages, such as subprocess.run. The check refuses
+    # such an imported function as an objective.
     if inspect.isroutine(function) or inspect.isclass(function):
         _check_allowed(reference, function.__module__ or "builtins", allowed)
     return _with_context(reference, function)
@@ -81,8 +81,8 @@ def _with_context(reference: str, function: Callable[..., Any]) -> Callable[[dic
     )
     is_second = bool(others) and others[0].kind in (others[0].POSITIONAL_ONLY, others[0].POSITIONAL_OR_KEYWORD)
     try:
-        # The context is passed by position if possible. A decorator may show the signature of the function, but pass
-        # only positional arguments to the function.
+        # The context is passed by position if possible, because the wrapper of a decorator may have the function's
+        # signature but accept only positional arguments.
         if is_second and (others[0].name == "context" or not is_named):
             signature.bind({}, None)
             return lambda params, context: function(params, context)

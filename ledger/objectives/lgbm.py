@@ -11,8 +11,8 @@ def estimator(params: Mapping[str, Any], seed: int, threads: int) -> Any:
     settings = dict(params)
     goss = "goss" in (settings.get("data_sample_strategy"), settings.get("boosting_type"))
     if "subsample" in settings and not goss:
-        # LightGBM ignores subsample if subsample_freq is 0, which is the default. In that case, the losses would not
-        # depend on subsample. GOSS has its own sampling, and LightGBM refuses to combine GOSS with subsample.
+        # With the default subsample_freq of 0, LightGBM ignores subsample, and the losses would not depend on
+        # subsample. GOSS has its own sampling, and LightGBM refuses to combine GOSS with subsample.
         settings.setdefault("subsample_freq", 1)
     return LGBMClassifier(
         **settings,
@@ -20,6 +20,7 @@ def estimator(params: Mapping[str, Any], seed: int, threads: int) -> Any:
         n_jobs=threads,
         verbosity=-1,
         deterministic=True,
-        # Without this option, LightGBM chooses the faster of two histogram layouts. The choice can differ between runs.
+        # Without force_row_wise, LightGBM measures which of two histogram layouts is faster, and may choose another
+        # layout in the next run.
         force_row_wise=True,
     )

@@ -2,7 +2,7 @@
 
 If a scorer's name begins with "neg_", the loss is ``-score``. For any other scorer, the loss is ``1 - score``. This
 module contains the names of the scorers, because a manager checks a name without scikit-learn. Tests compare these
-names with the library.
+names with the names in scikit-learn.
 """
 
 from collections.abc import Callable
@@ -24,7 +24,7 @@ _PROBABILITIES = words(
     "average_precision d2_brier_score d2_log_loss_score neg_brier_score neg_log_loss roc_auc_ovo roc_auc_ovo_weighted"
     " roc_auc_ovr roc_auc_ovr_weighted"
 )
-# Metrics for two classes. Each value in this dict is a similar metric for more classes.
+# Metrics for two classes. Each metric is mapped to a similar metric for more classes.
 _TWO_CLASSES = {
     "f1": "f1_macro",
     "jaccard": "jaccard_macro",
@@ -34,7 +34,7 @@ _TWO_CLASSES = {
     "neg_negative_likelihood_ratio": "balanced_accuracy",
 }
 USABLE = frozenset({*_ANY, *_PROBABILITIES, *_TWO_CLASSES, "top_k_accuracy"})
-# Scorers that a study cannot use. Each value in this dict is the reason.
+# Scorers that a study cannot use, each mapped to the reason.
 NOT_USABLE = {
     **dict.fromkeys(
         words(

@@ -1,7 +1,7 @@
 """The hyper-parameters of each built-in model.
 
-This module lists the valid names, because both boosters accept unknown names without an error. With these lists, a
-manager can check names without importing the boosters. Tests compare the lists with the libraries.
+This module lists the valid names, because XGBoost and LightGBM accept unknown names without an error. With these lists,
+a manager can check names without importing XGBoost or LightGBM. Tests compare the lists with the libraries.
 """
 
 from collections.abc import Iterable
@@ -13,11 +13,11 @@ MODELS: tuple[str, ...] = ("svm", "xgb", "lgbm")
 ESTIMATORS: dict[str, str] = {"svm": "SVC", "xgb": "XGBClassifier", "lgbm": "LGBMClassifier"}
 
 
-# Hyper-parameters that an estimator accepts through **kwargs. The estimator's get_params() does not list them.
+# Hyper-parameters that an estimator accepts through **kwargs, and that its get_params() does not list.
 NATIVE: dict[str, frozenset[str]] = {
     "svm": words(""),
     "xgb": words(
-        # The last two names in this list belong to the booster gblinear, and all other names to the booster dart.
+        # feature_selector and top_k belong to the booster gblinear, and all other names belong to the booster dart.
         "rate_drop skip_drop one_drop sample_type normalize_type feature_selector top_k"
     ),
     "lgbm": words(
@@ -55,7 +55,7 @@ _SILENT = "silent"
 _NO_STOPPING = "off, because a trial has no validation rows"
 _FIXED = "fixed, because each attempt of a trial must have the same loss"
 
-# Hyper-parameters that the ledger itself sets. Messages show the description of each value.
+# Hyper-parameters that the ledger itself sets, each mapped to a description of its value for error messages.
 RESERVED: dict[str, dict[str, str]] = {
     "svm": {"random_state": _SEED, "verbose": _SILENT},
     "xgb": {
@@ -90,8 +90,8 @@ def _aliases(table: dict[str, str]) -> dict[str, str]:
     return {alias: name for name, aliases in table.items() for alias in aliases.split()}
 
 
-# For each model, a dict that maps an alias to the main name. If a space contained both names, one of the two dimensions
-# would have no effect.
+# For each model, the main name of a hyper-parameter by its alias. If a space contained the alias and the main name, one
+# of the two dimensions would have no effect.
 ALIASES: dict[str, dict[str, str]] = {
     "svm": {},
     "xgb": _aliases(

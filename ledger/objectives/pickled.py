@@ -1,9 +1,9 @@
 """Objectives without a module, which `ledger.Study.run` pickles for its own workers.
 
 An objective without a module is defined in a script, in a notebook or as a closure. `ledger.Study.run` writes the
-pickled function to a file, and its workers read this file. Reading a pickle runs code. Therefore the file never comes
-from the database. An environment variable names the file, and a worker reads the file only if the worker's user owns
-it.
+pickled function to a file, and its workers read this file. A worker never reads a pickle from the database, because
+reading a pickle can run any code. An environment variable names the file, and a worker reads the file only if the
+worker's user owns it.
 """
 
 import os
@@ -17,12 +17,12 @@ from ledger.text import one_line
 
 # Environment variable that names the file of the pickled function.
 VARIABLE = "LEDGER_PICKLED_FUNCTION"
-# Name that replaces the module in the reference of a pickled function.
+# Text in place of the module's name in the reference to a pickled function, such as "__main__:loss".
 MODULE = "__main__"
 
 
 def write(function: Callable[..., Any], file: Path) -> None:
-    """Write a pickled function to a file. The file also contains the function's objects that no module contains.
+    """Write a pickled function to a file, with all objects that the function uses and that no module contains.
 
     Raises
     ------

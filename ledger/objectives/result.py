@@ -14,7 +14,7 @@ from ledger.text import one_line
 _NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 
 # `LARGEST_METRICS` is the largest number of JSON characters in a trial's metrics. `DEEPEST_METRIC` is the largest
-# number of nested levels. Both limits are far below the limits of jsonb, because the table of trials should stay small.
+# number of nested levels in a metric. jsonb allows far larger metrics, but the table of trials should stay small.
 LARGEST_METRICS = 10_000_000
 DEEPEST_METRIC = 100
 
@@ -46,14 +46,14 @@ def to_result(returned: Any) -> Result:
     ----------
     returned : real number or dict
         The loss, or a dict that contains the loss under the key "loss". The loss is a real number of any type except
-        bool, and may be a NumPy scalar. The other entries of the dict are metrics. NumPy scalars in metrics become
-        Python numbers.
+        bool, and may be a NumPy scalar. All values of the dict except the loss are metrics. NumPy scalars in metrics
+        become Python numbers.
 
     Raises
     ------
     ObjectiveError
-        The value has another type, the loss is not finite, or a metric cannot be stored as JSON. The message is one
-        line.
+        The value is neither a real number nor a dict, the loss is missing or not finite, or a metric cannot be stored
+        as JSON. The message is one line.
 
     Examples
     --------
@@ -94,8 +94,8 @@ def _convert(returned: Any) -> Result:
 
 
 def _loss(value: Any, where: str) -> float:
-    # A bool is a number in Python. A bool is refused as a loss, because the objective has probably returned a
-    # comparison by mistake.
+    # A bool is a number in Python. A bool is refused as a loss, because the objective has probably returned the result
+    # of a comparison by mistake.
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         wanted = "a finite number" if where else "a finite number or a dict with 'loss'"
         raise ObjectiveError(f"the objective returned {_shown(value)}{where} ({_kind(value)}); return {wanted}")
@@ -117,7 +117,7 @@ def _as_json(name: str, value: Any) -> str:
             raise ValueError("it contains a NUL character")
         if _is_deeper(json.loads(text, parse_int=_integer), DEEPEST_METRIC + 1):
             raise ValueError(f"it has more than {DEEPEST_METRIC} nested levels")
-    # The code above may raise any exception, because it calls methods of the value's class. A UnicodeEncodeError means
+    # The `try` block may raise any exception, because it calls methods of the value's class. A UnicodeEncodeError means
     # that the text contains a lone surrogate, which jsonb refuses.
     except Exception as error:
         raise ObjectiveError(
@@ -127,7 +127,8 @@ def _as_json(name: str, value: Any) -> str:
 
 
 def _integer(digits: str) -> int:
-    # Python's default limit applies here, because the objective may have increased the limit of its process.
+    # The limit is Python's default for the digits of an integer, because the objective may have increased the limit of
+    # its own process.
     if len(digits) > sys.int_info.default_max_str_digits:
         raise ValueError(f"it contains an integer of {len(digits)} digits")
     return int(digits)

@@ -6,7 +6,7 @@ from typing import Any
 DEFAULT_SPACES: dict[str, dict[str, dict[str, Any]]] = {
     "svm": {
         "C": {"type": "real", "low": 1e-3, "high": 1e3, "prior": "log-uniform"},
-        # The features have unit variance. If gamma is above 1, the kernel of two different rows is nearly 0.
+        # The SVM gets features of unit variance. If gamma is above 1, the kernel of two different rows is nearly 0.
         "gamma": {"type": "real", "low": 1e-4, "high": 1.0, "prior": "log-uniform"},
     },
     "xgb": {

@@ -18,9 +18,8 @@ Array = NDArray[np.float64]
 
 # The names of the acquisition functions that have derivatives.
 GRADIENTS = ("EI", "LCB", "PI")
-# The defaults of `xi` and `kappa`. In skopt, the default of `xi` is 0.01 in the unit of the losses. In some searches,
-# the best improvement that is still possible is smaller than 0.01. A positive `xi` makes a search explore, but the
-# logarithm of EI already makes the search explore.
+# The defaults of `xi` and `kappa`. In skopt, the default of `xi` is 0.01 in the unit of the losses. In some studies, no
+# improvement of 0.01 is possible. skopt uses a positive `xi` to explore, but the logarithm of EI explores without `xi`.
 XI, KAPPA = 0.0, 1.96
 _SMALLEST_DEVIATION = 1e-12
 # For `u` below `_FAR`, the code computes the ratio of the improvement to the density as 1 / u^2, which is exact up to
@@ -43,7 +42,7 @@ class Utility:
     value : array of shape (n,)
     derivatives : callable
         Computes the derivatives by the mean and by the deviation, each of shape (n,). Most points need no derivatives,
-        so the caller computes them only on demand.
+        so the caller computes derivatives only on demand.
     """
 
     value: Array
@@ -58,7 +57,8 @@ def utility(name: str, mean: Array, deviation: Array, best: float, xi: float, ka
     name : str
         "EI", "PI" or "LCB".
     mean, deviation : array of shape (n,)
-        The posterior's mean and standard deviation, for values that are scaled to a deviation of about 1.
+        The posterior's mean and standard deviation, for observed values that are scaled to a standard deviation of
+        about 1.
     best : float
         The lowest observed value, on the same scale as `mean`.
     xi : float
@@ -88,8 +88,8 @@ def mes(mean: Array, deviation: Array) -> Array:
     """Return the acquisition function of max-value entropy search at n points (Wang and Jegelka 2017, equation 6).
 
     As in skopt, a Gumbel distribution describes the optimum. The Gumbel distribution is fitted to three quantiles of
-    the minimum over the points, which are treated as independent. skopt averages over 1,000 random optima. This
-    function averages over quantiles of the optimum, so every run returns the same values.
+    the minimum over the points. The values at the points are treated as independent. skopt averages over 1,000 random
+    optima. `mes` averages over quantiles of the optimum, so every run returns the same values.
 
     Parameters
     ----------
@@ -110,11 +110,11 @@ def mes(mean: Array, deviation: Array) -> Array:
     low, high = float((mean - 5 * deviation).min()), float((mean + 5 * deviation).max())
 
     def log_probability(value: float) -> float:
-        """Return the logarithm of the probability that no point is below a value."""
+        """Return the logarithm of the probability that the function is not below `value` at any point."""
         return float(log_ndtr((mean - value) / deviation).sum())
 
-    # The probability is larger than each share if the value is far below all points. The probability is smaller than
-    # each share if the value is `high`.
+    # `brentq` needs a sign change between its two bounds. At the lower bound, the probability is larger than 0.75. At
+    # the upper bound `high`, the probability is smaller than 0.25.
     quarter, median, three = (
         brentq(lambda value, share=share: log_probability(value) - math.log(share), low - (high - low) * 10, high)
         for share in (0.25, 0.5, 0.75)

@@ -16,13 +16,14 @@ from ledger.optimizer.posterior import GaussianPredictions, Posterior
 
 Array = NDArray[np.float64]
 
-# L-BFGS-B makes at most `STEPS` steps, as in skopt. The exchange of choices changes at most `PASSES` choices.
+# L-BFGS-B makes at most `STEPS` steps, as in skopt. After L-BFGS-B, `_exchanged` changes at most `PASSES` choices of a
+# point.
 STEPS, PASSES = 20, 3
-# L-BFGS-B stops when the relative gain of a step is below `TOLERANCE`. The surrogate's error is far larger than
-# `TOLERANCE`.
+# L-BFGS-B stops when the relative gain of a step is below `TOLERANCE`. A smaller `TOLERANCE` has no use, because the
+# surrogate's error is far larger than `TOLERANCE`.
 TOLERANCE = 1e-6
 # With a GP, two points of a batch differ by more than `APART` in at least one column. If the GP has noise, the constant
-# liar alone does not keep the points apart.
+# liar alone does not keep the points of a batch apart.
 APART = 1e-3
 
 
@@ -50,7 +51,7 @@ def predictions_of(model: Any, candidates: Array, rows: Array, values: Array) ->
     model : GaussianProcessRegressor, RandomForestRegressor or ExtraTreesRegressor
     candidates : array of shape (m, columns)
     rows : array of shape (n, columns)
-        The points that the model was fitted to.
+        The points to which the model was fitted.
     values : array of shape (n,)
         The values at `rows`.
     """
@@ -62,7 +63,7 @@ def predictions_of(model: Any, candidates: Array, rows: Array, values: Array) ->
 
 
 class Batch:
-    """The choice of a batch's points. The model receives the constant liar's value for each chosen point.
+    """The choice of a batch's points. The model gets each chosen point with the constant liar's value.
 
     Parameters
     ----------
@@ -73,13 +74,14 @@ class Batch:
     rows : array of shape (n, columns)
         The points that have a value.
     values : array of shape (n, outputs)
-        The losses in the first column. With "EIps" and "PIps", the second column has the logarithms of the times.
+        The first column has the losses. With "EIps" and "PIps", the second column has the logarithms of the evaluation
+        times.
     has_gradients : bool
         Whether gradients refine the best candidates. Only Gaussian processes have gradients.
     starts : int
         The number of best candidates that gradients refine.
     avoids_duplicates : bool
-        Whether the batch leaves out its own earlier points and points that have a value.
+        Whether a new point must differ from the points of the batch and from the points that have a value.
     xi, kappa : float
         The options of the acquisition functions, as in `acquisition.utility`. `xi` has the unit of the losses.
 
@@ -112,7 +114,7 @@ class Batch:
         self._best = float(scaled.min())
         self._xi, self._kappa = xi, kappa
         models = model.estimators_ if isinstance(model, MultiOutputRegressor) else [model]
-        # The list has the predictions of each output of the model.
+        # With "EIps" and "PIps", the model's outputs are the loss and the logarithm of the evaluation time.
         self._predictions = [
             predictions_of(of_output, candidates, rows, values[:, output]) for output, of_output in enumerate(models)
         ]
@@ -166,8 +168,8 @@ class Batch:
         if name == "MES":
             return acquisition.mes(*self._scaled(mean, deviation))
         value = self._utility(name, mean, deviation).value
-        # EIps and PIps multiply the improvement by the expected inverse of the time. As in skopt, the time has a
-        # log-normal distribution.
+        # EIps and PIps multiply the improvement by the expected inverse of the evaluation time. As in skopt, the
+        # evaluation time has a log-normal distribution.
         for log_time, spread in times:
             value = value - log_time + 0.5 * spread**2
         return value
@@ -181,10 +183,10 @@ class Batch:
         return used | are_among(rows, self.used[self._observed :], APART) if self._gradients else used
 
     def _refined(self, name: str, rows: Array) -> Array:
-        """Follow the gradient from all rows at once.
+        """Follow the gradient of the acquisition function from all rows at once.
 
-        The sum of the acquisition function over the rows is separable. One evaluation of the sum therefore gives the
-        gradient at each row.
+        L-BFGS-B maximises the sum of the acquisition function over the rows. Each term of the sum depends on one row
+        only, so the gradient of the sum contains the gradient at each row.
         """
         free = self._columns.free
         if not len(free):
@@ -215,7 +217,7 @@ class Batch:
         return self._columns.snap(moved)
 
     def _exchanged(self, name: str, row: Array, value: float) -> Array:
-        """Change one choice at a time, until no change increases the acquisition function."""
+        """Change the row's choice in one dimension at a time, until no change increases the acquisition function."""
         for _ in range(PASSES if self._columns.choices else 0):
             rows = self._columns.neighbours(row)
             values = self._at(name, rows)

@@ -1,6 +1,6 @@
 """The columns of skopt's transformed space, in which each point of the search space is a row.
 
-A dimension has one column. A one-hot encoded categorical dimension has one column for each category.
+A one-hot encoded categorical dimension has one column for each category. Any other dimension has one column.
 """
 
 import itertools
@@ -16,7 +16,7 @@ from skopt.space import Categorical, Integer, Real, Space
 
 Array = NDArray[np.float64]
 
-# An integer dimension with more than `EXCHANGED` values is searched like a real dimension, and its values are rounded.
+# In an integer dimension with more than `EXCHANGED` values, the optimizer follows a gradient and rounds the result.
 EXCHANGED = 32
 # Two rows are the same point if they differ by at most `SAME` in every column, as in skopt.
 SAME = 1e-8
@@ -38,7 +38,7 @@ class DimensionColumns(ABC):
     size : float
         The number of values of the dimension, which is infinite for a real dimension.
     choices : array of shape (values, columns) or None
-        The rows of all values, if the search tries each value. None if the search follows a gradient.
+        The rows of all values if the optimizer tries each value. None if the optimizer follows a gradient.
     """
 
     size: float
@@ -53,7 +53,7 @@ class DimensionColumns(ABC):
         """Return every value of a finite dimension."""
 
     def draw(self, size: int, random: np.random.RandomState) -> Any:
-        """Draw `size` values from the prior."""
+        """Sample `size` values from the prior."""
         return self.dimension.rvs(n_samples=size, random_state=random)
 
     def rows(self, values: Any) -> Array:
@@ -65,7 +65,7 @@ class DimensionColumns(ABC):
 
 
 class RealColumns(DimensionColumns):
-    """The column of a real dimension. The search follows a gradient in this column."""
+    """The column of a real dimension, in which the optimizer follows a gradient."""
 
     size = math.inf
 
@@ -76,8 +76,8 @@ class RealColumns(DimensionColumns):
 class IntegerColumns(DimensionColumns):
     """The column of an integer dimension.
 
-    In a dimension with few values, the search tries each value. In a dimension with many values, the search follows a
-    gradient and rounds the result.
+    With up to `EXCHANGED` values, the optimizer tries each value. With more than `EXCHANGED` values, the optimizer
+    follows a gradient and rounds the result.
     """
 
     def __init__(self, dimension: Any, start: int) -> None:
@@ -91,7 +91,7 @@ class IntegerColumns(DimensionColumns):
 
     def draw(self, size: int, random: np.random.RandomState) -> Any:
         if self.dimension.prior == "uniform":
-            # skopt draws each end of the range half as often as any other value.
+            # skopt samples the lowest and the highest value half as often as any other value.
             return random.randint(self.dimension.low, self.dimension.high + 1, size)
         return super().draw(size, random)
 
@@ -101,7 +101,7 @@ class IntegerColumns(DimensionColumns):
 
 
 class CategoricalColumns(DimensionColumns):
-    """The columns of a categorical dimension. The search tries each of its choices."""
+    """The columns of a categorical dimension, whose choices the optimizer tries one after another."""
 
     def __init__(self, dimension: Any, start: int) -> None:
         super().__init__(dimension, start)
@@ -121,9 +121,9 @@ KINDS: dict[type, type[DimensionColumns]] = {
 
 
 def columns_of(dimension: Any, start: int) -> DimensionColumns:
-    """Return the columns of a dimension, the first of which is `start`.
+    """Return the columns of a dimension. `start` is the index of the first column.
 
-    A dimension of a subclass is searched like a dimension of its base class in `KINDS`.
+    An instance of a subclass of `Real`, `Integer` or `Categorical` gets the columns of this base class.
     """
     kind = next(KINDS[parent] for parent in type(dimension).__mro__ if parent in KINDS)
     return kind(dimension, start)
@@ -142,7 +142,7 @@ class Columns:
     bounds : array of shape (columns, 2)
         The lowest and the highest value of each column.
     free : array of int
-        The columns in which the search follows a gradient.
+        The columns in which the optimizer follows a gradient.
     choices : list of (slice, array)
         One pair for each dimension that has choices. The pair has the dimension's columns and the rows of all its
         values, of shape (values, columns).
@@ -176,7 +176,7 @@ class Columns:
         self.free = np.array([each.columns.start for each in self._dimensions if each.choices is None], dtype=int)
 
     def draw(self, size: int, random: np.random.RandomState) -> Array:
-        """Draw rows from the priors of the dimensions.
+        """Sample rows from the priors of the dimensions.
 
         Parameters
         ----------
@@ -232,7 +232,7 @@ class Columns:
 
 
 def are_among(rows: Array, others: Array, apart: float = SAME) -> NDArray[np.bool_]:
-    """Return for each row whether `others` has a row near it.
+    """Return for each row of `rows` whether `others` has a row near it.
 
     Two rows are near each other if they differ by at most `apart` in every column.
 

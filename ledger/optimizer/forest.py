@@ -15,8 +15,8 @@ Array = NDArray[np.float64]
 class ForestPredictions:
     """A forest's predictions at m candidates. Each added observation updates the predictions.
 
-    An added observation falls into one leaf of each tree. The mean and the variance of the leaf then include the new
-    sample (Welford 1962), and no leaf is split. The predictions equal those of skopt's forests. The predicted mean is
+    An added observation falls into one leaf of each tree. The mean and the variance of this leaf then include the
+    observation (Welford 1962). No leaf is split. The predictions equal those of skopt's forests. The predicted mean is
     the average of the trees' means. The predicted deviation is the deviation of the mixture of the trees' leaves
     (Hutter and others 2014, *Algorithm runtime prediction*, section 4.3.2).
 
@@ -30,7 +30,7 @@ class ForestPredictions:
     def __init__(self, forest: Any, candidates: Array) -> None:
         self._forest, self._candidates = forest, candidates
         trees = [estimator.tree_ for estimator in forest.estimators_]
-        # The arrays hold the nodes of all trees, one tree after another.
+        # The three arrays hold the nodes of all trees, one tree after another.
         self._offsets = np.cumsum([0, *(tree.node_count for tree in trees[:-1])])
         self._means = np.concatenate([tree.value[:, 0, 0] for tree in trees])
         self._variances = np.concatenate([tree.impurity for tree in trees])
@@ -51,7 +51,8 @@ class ForestPredictions:
 
     def add(self, point: Array, value: float) -> None:
         """Add an observation."""
-        # The new mean is m' = m + (y - m) / (n + 1). The new variance is (n v + (y - m) (y - m')) / (n + 1).
+        # The new mean of a leaf is m' = m + (y - m) / (n + 1). The new variance of a leaf is (n v + (y - m) (y - m')) /
+        # (n + 1).
         leaves = self._leaves_of(point[None, :])[0]  # (trees,)
         sizes = self._sizes[leaves]
         before = value - self._means[leaves]
@@ -68,9 +69,9 @@ class ForestPredictions:
 
 
 class RegrownForestPredictions(ForestPredictions):
-    """Predictions of extra trees. After an observation was added, the next prediction fits the trees again.
+    """Predictions of extra trees. The first prediction after an added observation fits the trees again.
 
-    Batches find worse points if the constant liar's values are only added to the leaves of extra trees.
+    Batches find worse points if the constant liar's values only change the leaves of extra trees, without a new fit.
 
     Parameters
     ----------

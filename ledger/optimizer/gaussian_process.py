@@ -2,7 +2,8 @@
 
 The fit computes the likelihood of a kernel and its gradient over the pairs of points (Rasmussen and Williams 2006,
 *Gaussian Processes for Machine Learning*, algorithm 2.1 and equation 5.9). One matrix product computes the derivatives
-by all length scales. For the same derivatives, scikit-learn builds an array of shape (points, points, dimensions).
+by all length scales. scikit-learn needs an array of shape (points, points, dimensions) for the derivatives by all
+length scales.
 """
 
 import math
@@ -21,18 +22,18 @@ from ledger.optimizer.posterior import Posterior, cholesky, solve
 
 Array = NDArray[np.float64]
 
-# With more than `FITTED_TO` points, the kernel is fitted to a random sample of `FITTED_TO` points. The posterior does
-# not use the sample.
+# With more than `FITTED_TO` points, the kernel is fitted to `FITTED_TO` random points. The posterior has the limit
+# `MODELLED` instead.
 FITTED_TO = 500
-# With more than `RACED_ON` points, several starts of the fit are compared on a random sample of `RACED_ON` points.
+# With more than `RACED_ON` points, several starts of the fit are compared on `RACED_ON` random points.
 RACED_ON = 128
-# With more than `MODELLED` points, the posterior uses only `MODELLED` points. A quarter of the used points are the best
-# points, a quarter are the latest points, and the others are a random sample.
+# With more than `MODELLED` points, the posterior uses only `MODELLED` points. A quarter of the `MODELLED` points are
+# the best points, a quarter are the latest points, and the others are chosen at random.
 MODELLED = 1_500
 # L-BFGS-B makes at most `WARM_STEPS` steps from the previous kernel. If several starts are compared, L-BFGS-B makes at
-# most `RACED_STEPS` steps from each start, and then at most `STEPS` steps from the best result.
+# most `RACED_STEPS` steps from each start. Then L-BFGS-B makes at most `STEPS` steps from the best result.
 WARM_STEPS, RACED_STEPS, STEPS = 12, 20, 40
-# The hyperprior's weights for long length scales, for the logarithm of the noise, and for the noise itself.
+# The hyperprior's weights against long length scales, for the logarithm of the noise, and against the noise.
 LONG, NOISE_LOGARITHM, NOISE = 0.1, 0.1, 30.0
 
 
@@ -42,8 +43,8 @@ class GaussianProcessRegressor(skopt.learning.GaussianProcessRegressor):  # type
     The faster code runs if `known_kernel` knows the kernel, and if `noise`, `alpha` and `optimizer` have the values
     that skopt's `Optimizer` sets. In all other cases, skopt's own code runs. If `optimizer` is None and `start` is
     given, the kernel's parameters are those of `start`. With "fmin_l_bfgs_b", the fit maximises the likelihood, as in
-    skopt. With a hyperprior, the fit maximises the posterior density instead of the likelihood. With few points, the
-    likelihood alone overfits. An overfitted model is flat in one dimension and rugged in another dimension.
+    skopt. With a hyperprior, the fit maximises the posterior density instead of the likelihood. With few points, a fit
+    by the likelihood alone overfits. An overfitted GP is flat in one dimension and rugged in another dimension.
 
     Parameters
     ----------
@@ -58,21 +59,22 @@ class GaussianProcessRegressor(skopt.learning.GaussianProcessRegressor):  # type
     normalize_y : bool
         Whether the values are standardised before the fit.
     copy_X_train : bool
-        The same as in scikit-learn.
+        Has the same meaning as in scikit-learn's `GaussianProcessRegressor`.
     random_state : int, RandomState or None
-        The source of the random starts, and of the random samples when there are many points.
+        The source of the random starts, and of the random points to which the kernel is fitted if there are many
+        points.
     noise : "gaussian", float or None
-        With "gaussian", the fit includes the variance of the noise. Other values mean the same as in skopt.
+        With "gaussian", the fit includes the variance of the noise. Other values have the same meaning as in skopt.
     start : array of shape (parameters,), optional
         The natural logarithms of the kernel's parameters from which the fit starts, in the order of `theta_`.
     restarts : bool
         Whether a fit with `start` also tries the kernel's own parameters and `n_restarts_optimizer` random starts. A
-        fit without `start` always tries these starts.
+        fit without `start` always tries the kernel's own parameters and the random starts.
     hyperprior : bool
         Whether the kernel's parameters have a prior. The prior is the weak prior of Optuna's GPSampler with one change.
-        The prior favours length scales as long as the range, an amplitude of 1, and little noise. In numeric
-        dimensions, the weight against short length scales is a tenth of Optuna's weight. With Optuna's full weight,
-        searches ended further from the optimum of Rastrigin's function, which is rugged.
+        The prior favours length scales as long as the range of a dimension, an amplitude of 1, and little noise. In
+        numeric dimensions, the weight against short length scales is a tenth of Optuna's weight. With Optuna's full
+        weight, searches on Rastrigin's rugged function ended further from the optimum.
 
     Attributes
     ----------
@@ -195,7 +197,7 @@ class GaussianProcessRegressor(skopt.learning.GaussianProcessRegressor):  # type
         return self
 
     def predict(self, X: Any, return_std: bool = False, return_cov: bool = False, **gradients: Any) -> Any:
-        """Return the predicted mean at points, and the other results that the arguments ask for.
+        """Return the predicted mean at points, and also standard deviations, the covariance or gradients on request.
 
         The arguments and results are the same as in skopt.
 
@@ -203,14 +205,14 @@ class GaussianProcessRegressor(skopt.learning.GaussianProcessRegressor):  # type
         ----------
         X : array of shape (n, dimensions)
         return_std, return_cov : bool
-            Whether the method also returns the standard deviations, or the covariance.
+            Whether the method also returns the standard deviations or the covariance.
         **gradients : bool
             The arguments `return_mean_grad` and `return_std_grad` of skopt, which allow only one point.
 
         Returns
         -------
         array of shape (n,) or tuple
-            The mean alone, or a tuple of the mean and the other results.
+            The mean alone, or a tuple of the mean and the requested standard deviations, covariance or gradients.
         """
         if not hasattr(self, "posterior_") or return_cov or any(gradients.values()):
             return super().predict(X, return_std=return_std, return_cov=return_cov, **gradients)
@@ -237,7 +239,7 @@ class GaussianProcessRegressor(skopt.learning.GaussianProcessRegressor):  # type
             sample = np.sort(shuffled[:size])
             return _Likelihood(kernel, points[sample], values[sample], float(self.alpha), self.hyperprior)
 
-        # A single start needs no comparison, so its sample has only one point.
+        # With a single start, `_maximum` does not use `raced`, so `raced` gets only one point.
         raced = likelihood_of(RACED_ON if len(starts) > 1 else 1)
         fitted = likelihood_of(FITTED_TO)
         theta = _maximum(raced, fitted, starts, noisy_kernel.bounds)
@@ -267,21 +269,21 @@ class _Likelihood:
     values : array of shape (n,)
         The standardised values.
     alpha : float
-        The value that is added to the diagonal, besides the noise.
+        The value that is added to the diagonal of the covariance besides the noise.
     hyperprior : bool
     """
 
     def __init__(self, kernel: Kernel, points: Array, values: Array, alpha: float, hyperprior: bool) -> None:
         self._kernel, self._values, self._alpha, self._hyperprior = kernel, values, alpha, hyperprior
         size = len(points)
-        # The pairs are in the memory order of a lower triangle that is stored by columns.
+        # The pairs have the order of a lower triangle that is stored by columns.
         self._columns, self._rows = np.triu_indices(size, 1)
         self._lower = self._rows + size * self._columns
         self._squares = (points[self._rows] - points[self._columns]) ** 2  # (pairs, dimensions)
         self.evaluations = 0
 
     def __call__(self, theta: Array) -> tuple[float, Array]:
-        """Return the value and the gradient at `theta`, the logarithms of the parameters."""
+        """Return the negative log-likelihood and its gradient at `theta`, the logarithms of the kernel's parameters."""
         self.evaluations += 1
         amplitude, *length_scales, noise = np.exp(theta)
         size = len(self._values)
@@ -297,7 +299,8 @@ class _Likelihood:
         half_logarithm = np.log(np.diag(factor)).sum()
         inverse = lapack.dpotri(factor, lower=1, overwrite_c=1)[0].ravel(order="F")
         # Equation 5.9 is d log p / d theta = 1/2 tr((dual dual^T - K^-1) dK / d theta). The next two lines compute the
-        # diagonal and the pairs of the matrix in brackets. In the trace, each pair counts twice.
+        # trace and the pairs of the matrix dual dual^T - K^-1. The matrices are symmetric, so each pair counts twice in
+        # the trace of their product.
         diagonal = (dual**2 - inverse[:: size + 1]).sum()
         inner = dual[self._rows] * dual[self._columns] - inverse[self._lower]  # (pairs,)
         amplitude_part = amplitude * (2.0 * inner @ value + diagonal)
@@ -327,8 +330,8 @@ def _log_hyperprior(theta: Array, kernel: Kernel) -> tuple[float, Array]:
 def _maximum(raced: _Likelihood, fitted: _Likelihood, starts: list[Array], bounds: Array) -> Array:
     """Maximise the likelihood, and return the logarithms of the kernel's parameters.
 
-    The search follows the gradient from each start for a few steps, and then continues from the best result. With a
-    single start, the search makes no comparison.
+    From each start, L-BFGS-B makes a few steps on `raced`. Then L-BFGS-B continues on `fitted` from the best result.
+    With a single start, L-BFGS-B uses only `fitted`.
     """
 
     def follow(likelihood: _Likelihood, start: Array, steps: int) -> Any:

@@ -28,7 +28,8 @@ class Kernel:
     value_and_slope : callable
         Returns the correlations and their derivatives by `t`.
     exponent : int
-        The exponent of the length scales. The exponent is -2 if a length scale is a length, and 1 if it is a weight.
+        The exponent of the length scales in `t`. The exponent is -2 for the Matern kernel, and 1 for the Hamming
+        kernel, whose length scales are weights.
     against_short : float
         The hyperprior's weight against short length scales. `GaussianProcessRegressor` describes the hyperprior.
     """
@@ -39,9 +40,9 @@ class Kernel:
     against_short: float
 
     def weights(self, length_scales: Array, dimensions: int) -> Array:
-        """Return the weight of each dimension in `t`, of shape (dimensions,).
+        """Return the weight of each dimension in the scaled squared distance `t`, of shape (dimensions,).
 
-        A single length scale is used for all dimensions.
+        If `length_scales` has only one element, all dimensions have this length scale.
         """
         weights = length_scales.astype(float) ** self.exponent
         return weights if len(weights) == dimensions else np.full(dimensions, weights[0])
@@ -50,7 +51,7 @@ class Kernel:
 def known_kernel(kernel: Any) -> Kernel | None:
     """Return the correlation of a kernel if the kernel is one of the two kernels of skopt's `Optimizer`.
 
-    These two kernels are an amplitude times a Matern 5/2 kernel, and an amplitude times a Hamming kernel.
+    skopt's `Optimizer` uses an amplitude times a Matern 5/2 kernel, or an amplitude times a Hamming kernel.
 
     Parameters
     ----------
@@ -60,7 +61,7 @@ def known_kernel(kernel: Any) -> Kernel | None:
     Returns
     -------
     Kernel or None
-        The correlation. None for any other kernel, and for a kernel with a fixed parameter.
+        The correlation. None if skopt's `Optimizer` does not use the kernel, or if the kernel has a fixed parameter.
 
     Examples
     --------
@@ -114,7 +115,7 @@ def covariance(kernel: Kernel, weights: Array, amplitude: float, a: Array, b: Ar
     kernel : Kernel
     weights : array of shape (dimensions,)
     amplitude : float
-        The variance of the function at any point.
+        The variance of the Gaussian process at any point, before any observation.
     a : array of shape (n, dimensions)
     b : array of shape (m, dimensions)
 
@@ -130,14 +131,15 @@ def covariance(kernel: Kernel, weights: Array, amplitude: float, a: Array, b: Ar
 
 
 def _matern(t: Array) -> Array:
-    # The correlation is (1 + r + r^2 / 3) exp(-r) with r^2 = 5 t (Rasmussen and Williams 2006, equation 4.17).
+    # The Matern 5/2 correlation is (1 + r + r^2 / 3) exp(-r) with r^2 = 5 t (Rasmussen and Williams 2006, equation
+    # 4.17).
     root = np.sqrt(5.0 * t)
     return np.asarray((1.0 + root + root * root * (1.0 / 3.0)) * np.exp(-root))
 
 
 def _matern_and_slope(t: Array) -> tuple[Array, Array]:
-    # The derivative by t is -5/6 (1 + r) exp(-r). The arrays are large because they hold all pairs of points, so the
-    # code changes them in place.
+    # The derivative of the Matern 5/2 correlation by t is -5/6 (1 + r) exp(-r). The arrays hold all pairs of points, so
+    # the code changes the arrays in place to save memory.
     root = np.sqrt(5.0 * t)
     decay = np.exp(-root)
     slope = 1.0 + root
@@ -159,7 +161,8 @@ def _hamming_and_slope(t: Array) -> tuple[Array, Array]:
     return value, -value
 
 
-# One-hot columns differ by 0 or 1, so the square of a difference equals the difference.
+# The Hamming kernel uses absolute differences. One-hot columns differ by 0 or 1, so the squared differences in `t` are
+# equal to the absolute differences.
 _KNOWN = {
     Matern: Kernel(_matern, _matern_and_slope, -2, 0.01),
     HammingKernel: Kernel(_hamming, _hamming_and_slope, 1, 0.1),

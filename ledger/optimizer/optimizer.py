@@ -20,18 +20,18 @@ from ledger.optimizer.gaussian_process import GaussianProcessRegressor
 
 Array = NDArray[np.float64]
 
-# A batch has `CANDIDATES` candidates if gradients refine the best ones. Without gradients, a batch has 10,000
+# A batch has `CANDIDATES` candidates if gradients refine the best candidates. Without gradients, a batch has 10,000
 # candidates, as in skopt.
 CANDIDATES = 2_000
-# `AROUND_BEST` is the share of candidates that are drawn around the best points, and `BEST` is the number of these best
-# points. `SPREAD` is the standard deviation of the random steps away from the best points.
+# `AROUND_BEST` is the share of candidates that are sampled around the `BEST` points with the lowest losses. `SPREAD` is
+# the standard deviation of the random steps away from the best points.
 AROUND_BEST, BEST, SPREAD = 0.2, 5, 0.1
-# With up to `ALWAYS_RESTARTED` points, every fit of a kernel tries all starts. Beyond `ALWAYS_RESTARTED` points, a fit
-# tries all starts only when the number of points has passed a power of sqrt(2).
+# With up to `ALWAYS_RESTARTED` points, every fit of a kernel tries all starts. With more than `ALWAYS_RESTARTED`
+# points, a fit tries all starts only if the number of points has passed a power of sqrt(2) since the previous fit.
 ALWAYS_RESTARTED = 32
 # The number of threads changes the rounding of sums, and therefore also the proposed points.
 _BLAS = ThreadpoolController().select(user_api="blas")
-# Each strategy of the constant liar has a function that computes the liar's value from the values so far.
+# For each strategy of the constant liar, the function that computes the liar's value from all observed values.
 STRATEGIES: dict[str, Any] = {"cl_min": np.min, "cl_mean": np.mean, "cl_max": np.max}
 FORESTS = (skopt.learning.RandomForestRegressor, skopt.learning.ExtraTreesRegressor)
 
@@ -50,21 +50,21 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
         A tuple of integers is an integer dimension, and a tuple of floats is a real dimension.
     base_estimator : str or regressor
         The surrogate. "GP" is a Gaussian process, "RF" a random forest, and "ET" extra trees. A regressor whose
-        `predict` takes `return_std` is also allowed. This package runs skopt's own models with faster code.
+        `predict` takes `return_std` is also allowed. For skopt's own models, this class has faster code.
     n_random_starts : int, optional
         This argument is deprecated in skopt. Use `n_initial_points` instead.
     n_initial_points : int
         The number of points that need a value before the surrogate proposes points. Every point that `tell` receives
         counts, even if `ask` did not return it.
     initial_point_generator : str or skopt.sampler.InitialPointGenerator
-        The method that draws the initial points, one of "random", "sobol", "halton", "hammersly", "lhs" and "grid".
+        The method that samples the initial points, one of "random", "sobol", "halton", "hammersly", "lhs" and "grid".
     n_jobs : int
-        The number of parallel jobs that fit a forest. With -1, each core has one job.
+        The number of parallel jobs that fit a forest. The value -1 means one job for each core.
     acq_func : str
         The acquisition function. "EI" is expected improvement, "PI" is probability of improvement, "LCB" is lower
         confidence bound, and "MES" is max-value entropy search. "gp_hedge" chooses EI, LCB or PI by their gains. "EIps"
-        and "PIps" are EI and PI per second, for which `tell` takes pairs of a loss and its seconds. "PVRS" runs skopt's
-        own code.
+        and "PIps" are EI and PI per second, for which `tell` takes pairs of a loss and its evaluation time in seconds.
+        "PVRS" runs skopt's own code.
     acq_optimizer : str
         The method that maximises the acquisition function. "sampling" takes the best candidate. "lbfgs" also refines
         the best candidates by gradients, which only a Gaussian process has. "auto" means "lbfgs" where possible.
@@ -90,7 +90,8 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
     Xi : list
         The points that have values, in the order in which `tell` received them.
     yi : list
-        The values of `Xi`. With "EIps" and "PIps", a value is a pair of a loss and the logarithm of its seconds.
+        The values of `Xi`. With "EIps" and "PIps", a value is a pair of a loss and the logarithm of its evaluation time
+        in seconds.
     models : list
         The fitted surrogates, from the oldest to the latest.
     space : skopt.space.Space
@@ -114,39 +115,41 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
 
     See Also
     --------
-    ledger.proposals.propose : Computes a study's next points from its observations.
+    ledger.proposals.propose : Computes a study's next points from the study's observations.
 
     Notes
     -----
     The differences from skopt are the following.
 
     - The fit of a GP's kernel starts from the previous kernel. With up to 32 points, the fit also tries skopt's three
-      starts. With more points, the fit tries skopt's starts only when the number of points has passed a power of
-      sqrt(2).
-    - With more than 500 points, a GP's kernel is fitted to a sample of 500 points. With more than 1,500 points, the GP
-      uses only 1,500 points. A quarter of the used points are the best points, a quarter are the latest points, and the
-      others are a sample. `tell` warns if the GP uses a sample, and the model's `subset_` has the sample's indices.
-    - A batch keeps the fitted model. The constant liar [1]_ adds one row to the Cholesky factor of a GP, or one sample
-      to the leaves of a random forest. As in skopt, extra trees are fitted again for each point. When the liar's values
-      were added to the leaves of extra trees, batches of 4 points ended twice as far from the optimum of
-      Hartmann's 6-dimensional function.
-    - The candidates of a batch are drawn once. For a GP, a fifth of the candidates are drawn around the best points. If
-      the space has fewer points than candidates, all points are candidates. L-BFGS-B refines the best candidates
-      together in the real dimensions. In the other dimensions, the search changes one choice at a time. A point is
-      rounded to valid values before the acquisition function is computed.
+      starts. With more than 32 points, the fit tries skopt's starts only if the number of points has passed a power of
+      sqrt(2) since the previous fit.
+    - With more than 500 points, a GP's kernel is fitted to 500 random points. With more than 1,500 points, the GP uses
+      a subset of 1,500 points. A quarter of the subset are the best points, a quarter are the latest points, and the
+      others are chosen at random. If the GP uses a subset, `tell` warns, and the model's `subset_` has the indices of
+      the subset.
+    - A GP or a random forest is fitted once for all points of a batch. The constant liar [1]_ adds one row to the
+      Cholesky factor of a GP, or one observation to the leaves of a random forest. As in skopt, extra trees are fitted
+      again for each point of a batch. When the liar's values were added to the leaves of extra trees, batches of 4
+      points ended twice as far from the optimum of Hartmann's 6-dimensional function.
+    - The candidates are sampled once for all points of a batch. For a GP, a fifth of the candidates are sampled around
+      the best points. If the space has fewer points than candidates, all points are candidates. L-BFGS-B refines the
+      best candidates together in the real dimensions. In categorical dimensions and in integer dimensions with up to 32
+      values, `ask` changes one choice at a time. A point is rounded to valid values before the acquisition function is
+      computed.
     - EI and PI count any improvement by default. In skopt, EI and PI count only improvements of more than 0.01. Where
       an improvement of 0.01 is improbable, skopt's EI is flat, and skopt proposes random points.
-    - A GP's kernel is fitted with a weak prior, which `GaussianProcessRegressor` describes. With the prior, fewer
-      points are enough to distinguish noise from the function's shape. Without the prior, searches with many choices
-      or dimensions ended further from the optimum.
-    - Duplicates are also avoided among initial points and within a batch. Two points of a GP's batch differ by more
+    - A GP's kernel is fitted with a weak prior, which `GaussianProcessRegressor` describes. With the kernel's prior,
+      the GP needs fewer points to distinguish noise from the objective's shape. Without the kernel's prior, searches
+      with many choices or dimensions ended further from the optimum.
+    - `ask` also avoids duplicates among initial points and within a batch. Two points of a GP's batch differ by more
       than 0.001 of the range in at least one dimension.
-    - `ask` chooses the points, so `tell` only fits the model.
-    - With "EIps" and "PIps", the best loss is the minimum of the losses. In skopt, the best loss is the minimum of the
-      losses and the logarithms of the times. The dimensions of a GP are scaled to [0, 1] for every acquisition
-      function.
+    - `tell` only fits the model, and `ask` chooses the points. In skopt, `tell` also chooses the next point.
+    - With "EIps" and "PIps", the best loss is the minimum of the losses. In skopt, the best loss for "EIps" and "PIps"
+      is the minimum of the losses and the logarithms of the evaluation times. The dimensions of a GP are scaled to [0,
+      1] for every acquisition function.
     - Models run on one thread of BLAS, so equal seeds give equal points on any number of cores.
-    - A forest can learn losses up to 1e150, because the forest squares the losses.
+    - A forest squares the losses, so losses must not be larger than 1e150.
     - "MES" averages over quantiles of the optimum. skopt draws random optima from numpy's global generator.
     - `tell` refuses a value that is not finite, and then records nothing.
 
@@ -229,7 +232,7 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
         Parameters
         ----------
         theta : sequence of float
-            The attribute `theta_` of the earlier fit.
+            The attribute `theta_` of the model with the earlier kernel.
         observations : int
             The number of points that the earlier kernel was fitted to.
 
@@ -254,7 +257,7 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
             A point, or a list of points.
         y : float or list
             The value of the point, or a list of values. With "EIps" and "PIps", a value is a pair of a loss and its
-            seconds.
+            evaluation time in seconds.
         fit : bool
             Whether the surrogate is fitted.
 
@@ -301,10 +304,11 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
         Parameters
         ----------
         n_points : int, optional
-            The number of points of a batch. Without `n_points`, `ask` returns a single point that is not in a list.
+            The number of points of a batch. Without `n_points`, `ask` returns one point instead of a list of points.
         strategy : str
-            The constant liar's value for points without a value. "cl_min" means the lowest value so far, "cl_mean" the
-            mean, and "cl_max" the highest value. The strategy is used only with `n_points`.
+            The constant liar's value for points without a value. "cl_min" means the lowest observed value, "cl_mean"
+            the mean of the observed values, and "cl_max" the highest observed value. The strategy is used only with
+            `n_points`.
         in_flight : sequence of points
             Points that `ask` returned before and that have no value yet. A point in flight gets the constant liar's
             value, and `ask` does not return it again. `in_flight` needs `n_points` and a fitted model.
@@ -438,7 +442,7 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
         return points
 
     def _lie(self, strategy: str) -> Any:
-        """Return the constant liar's value, which does not depend on earlier values of the liar."""
+        """Return the constant liar's value, which depends only on observed values."""
         of = STRATEGIES[strategy]
         if self.acq_func.endswith("ps"):
             values = np.array(self.yi or [[0.0, np.log(np.finfo(float).max)]], dtype=float)
@@ -446,7 +450,7 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
         return float(of(self.yi)) if self.yi else 0.0
 
     def _rows(self) -> Array:
-        """Return the rows of all points with values. Only new points are transformed."""
+        """Return the rows of all points with values. Each point is transformed only once."""
         known = len(self._transformed)
         if known < len(self.Xi):
             self._transformed += list(self._columns.transform(self.Xi[known:]))
@@ -466,7 +470,7 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
             self.start_from(model.theta_, len(rows))
         subset = getattr(model, "subset_", None)
         if subset is not None:
-            text = "the GP uses only the best, the latest and a sample of the other points"
+            text = "the GP uses only the best points, the latest points and random other points"
             warnings.warn(f"{text}: {len(subset)} of {len(rows)}", stacklevel=6)
         if self.acq_func == "gp_hedge" and hasattr(self, "next_xs_"):
             self.gains_ -= model.predict(np.vstack(self.next_xs_))
@@ -517,7 +521,7 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
             self._candidates(rows, values[:, 0], random),
             rows,
             values,
-            # Refinement is not needed if all points of the space are candidates.
+            # Gradients have no use if all points of the space are candidates.
             has_gradients=self.acq_optimizer == "lbfgs" and self._columns.size > self.n_points,
             starts=self.n_restarts_optimizer,
             avoids_duplicates=self.avoid_duplicates,
@@ -526,7 +530,7 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
         )
 
     def _candidates(self, rows: Array, losses: Array, random: np.random.RandomState) -> Array:
-        """Draw candidates from the priors, and a share of them around the best points if the model has gradients."""
+        """Sample candidates from the priors. With gradients, a share of them is around the best points."""
         if self._columns.size <= self.n_points:
             if self._every is None:
                 self._every = self._columns.every()
@@ -540,15 +544,16 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
         moved = centres.copy()
         free = self._columns.free
         moved[:, free] += random.normal(0.0, SPREAD, (near, len(free))) * random.uniform(0.0, 1.0, (near, 1))
-        # In the columns that are not free, a third of the moved candidates keep their drawn values. The other moved
-        # candidates have the values of the best points in these columns.
+        # The columns of categorical dimensions and of small integer dimensions have no gradient. In columns without a
+        # gradient, a third of the `moved` candidates get values sampled from the priors, and two thirds keep the values
+        # of the best points.
         others = np.setdiff1d(np.arange(rows.shape[1]), free)
         moved[: near // 3, others] = drawn[: near // 3, others]
         drawn[:near] = self._columns.snap(moved)
         return drawn
 
     def _unused(self, used: Array, random: np.random.RandomState) -> Array:
-        """Draw an unused point, or any point if no unused point is found."""
+        """Sample an unused point, or any point if no unused point is found."""
         drawn = self._columns.draw(self.n_points, random)
         unused = drawn[~are_among(drawn, used)]
         if not len(unused) and self._columns.size <= self.n_points:

@@ -35,7 +35,7 @@ class Posterior:
     amplitude : float
         The kernel's variance, for standardised values.
     noise : float
-        The total that is added to the diagonal of the covariance.
+        The total noise that is added to the diagonal of the covariance.
     points : array of shape (n, dimensions)
     factor : array of shape (n, n)
         The lower Cholesky factor of the covariance of the points, in Fortran order.
@@ -78,12 +78,12 @@ class Posterior:
     def means(self, points: Array) -> Array:
         """Return only the means, of shape (m,), at points of shape (m, dimensions).
 
-        The means alone need no triangular solve.
+        `means` is faster than `predict`, because means need no triangular solve.
         """
         return np.asarray(self.mean + self.scale * (self._covariance(points, self.points) @ self.dual))
 
     def predict_averages(self, groups: Array) -> tuple[Array, Array]:
-        """Return the mean and the standard deviation of the function's average over each group of points.
+        """Return the mean and the standard deviation of the process's average over each group of points.
 
         Parameters
         ----------
@@ -112,7 +112,7 @@ class Posterior:
         -------
         mean, deviation : array of shape (m,)
         of_mean, of_deviation : array of shape (m, dimensions)
-            The gradients. Where the deviation is zero, its gradient is set to zero.
+            The gradients. Where the deviation is zero, the gradient of the deviation is set to zero.
         """
         value, slope = self.kernel.value_and_slope(squared_distances(points, self.points, self.weights))  # (m, n)
         half = solve(self.factor, self.amplitude * value.T)  # (n, m)
@@ -150,10 +150,11 @@ class Posterior:
         value : float
             The observed value, before it is standardised.
         """
-        # The factor of the larger covariance is [[L, 0], [r, c]]. The new row r solves L r = k(points, point). The new
-        # corner c is the square root of k(point, point) - r @ r.
+        # With one more point, the Cholesky factor L becomes [[L, 0], [r, c]]. The new row r solves L r = k(points,
+        # point). The new corner c is the square root of k(point, point) - r @ r.
         row = self.half(point[None, :])[:, 0]
-        # Rounding may make the square of the corner smaller than the noise, so `max` sets the noise as a lower bound.
+        # Without rounding errors, the square of the corner would be at least the noise. `max` replaces a smaller square
+        # by the noise.
         corner = math.sqrt(max(self.amplitude + self.noise - float(row @ row), self.noise))
         size = len(self.points)
         factor = np.zeros((size + 1, size + 1), order="F")
@@ -172,7 +173,7 @@ class Posterior:
         return covariance(self.kernel, self.weights, self.amplitude, a, b)
 
     def _gradient(self, points: Array, slopes: Array) -> Array:
-        """Return the sum, over this posterior's points, of the slope times the gradient of the squared distance.
+        """Return the sum, over the posterior's n points, of the slope times the gradient of the squared distance.
 
         Parameters
         ----------
@@ -198,13 +199,14 @@ class GaussianPredictions:
     Attributes
     ----------
     posterior : Posterior
-        The posterior, which includes the added observations.
+        The posterior after all added observations.
     """
 
     def __init__(self, posterior: Posterior, candidates: Array) -> None:
         self.posterior, self._candidates = posterior, candidates
         half = posterior.half(candidates)  # (n, m)
-        # The list has one block of rows for the original posterior, and one row for each added observation.
+        # The list has the rows of the solution `half`. One block of rows is for the original posterior, and one row is
+        # for each added observation.
         self._half = [half]
         self._mean = half.T @ posterior.solved
         self._variance = posterior.amplitude - np.einsum("ij,ij->j", half, half)
@@ -241,7 +243,7 @@ class GaussianPredictions:
 def cholesky(matrix: Array, noise: float) -> tuple[Array, float]:
     """Compute the Cholesky factor of a covariance with noise.
 
-    If rounding makes the covariance indefinite, the function adds more noise.
+    If rounding makes the covariance indefinite, `cholesky` adds more noise.
 
     Parameters
     ----------
@@ -255,7 +257,7 @@ def cholesky(matrix: Array, noise: float) -> tuple[Array, float]:
     factor : array of shape (n, n)
         The lower Cholesky factor, in Fortran order.
     added : float
-        The noise that was added in total.
+        The total noise that was added to the diagonal.
 
     Raises
     ------

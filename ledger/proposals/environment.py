@@ -44,7 +44,7 @@ def environment() -> dict[str, Any]:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Compute on one thread, and hide warnings.
+    """Run the `with` block on one thread of BLAS and OpenMP, without warnings.
 
     The number of threads changes the rounding of sums, and therefore also the proposals. The hidden warnings say that a
     kernel's parameter reached its bound, or that a point was tried before. A user cannot act on these warnings.

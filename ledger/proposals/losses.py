@@ -44,7 +44,7 @@ def scaled_losses(losses: Sequence[float | None]) -> list[float]:
     >>> scaled_losses([0.5, None, 0.25, 0.75])
     [0.5, 1.0, 0.0, 1.0]
     """
-    # The code computes with half of each loss, because the difference of two floats may be too large for a float.
+    # The code halves each loss, because the difference of two losses may be too large for a float.
     halves = [loss / 2 for loss in losses if loss is not None]
     best, worst = min(halves), max(halves)
     span = (worst - best) or 1.0

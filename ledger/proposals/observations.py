@@ -31,7 +31,7 @@ class Observation:
 
 @dataclass(frozen=True)
 class ProposalInput:
-    """The data that the points of one round of an iteration depend on, besides the study's settings.
+    """The data from which the points of an iteration are computed, besides the study's settings.
 
     Parameters
     ----------
@@ -39,7 +39,8 @@ class ProposalInput:
         The trials that have ended, in the order of their numbers. In steady mode, the trials are in the order in which
         the manager saw them end.
     excluded : sequence of mapping
-        The parameters of other trials without a known loss. The optimizer does not propose excluded parameters again.
+        The parameters of trials that are neither observations nor in flight, such as cancelled trials. The optimizer
+        does not propose excluded parameters again.
     in_flight : sequence of mapping
         In steady mode, the parameters of the trials that have not ended, in the order of the trials' numbers. Each
         trial in flight gets the constant liar's value.
@@ -89,21 +90,21 @@ def proposal_input(
 ) -> ProposalInput:
     """Return the input of one round of an iteration.
 
-    In batch mode, the observations are the trials of earlier iterations, which do not change any more. The trials of
-    earlier rounds of the same iteration are excluded. In steady mode, the observations are the trials that the manager
-    saw end, and the other trials of earlier iterations are in flight.
+    In batch mode, the observations are the trials of earlier iterations, which do not change any more. If all trials of
+    an iteration fail, they are excluded in the iteration's next round. In steady mode, the observations are the trials
+    that the manager saw end, and the other trials of earlier iterations are in flight.
 
-    A retried trial is left out if its retry is an observation. A cancelled trial is excluded, because its loss is not
-    known.
+    A retried trial is left out if its retry is an observation. A cancelled trial is excluded, because it has no loss.
 
     Parameters
     ----------
     trials : sequence of RecordedTrial
-        The study's trials in the order of their numbers. Trials of later iterations are ignored.
+        The study's trials in the order of their numbers. Trials with a larger iteration number than `iteration` are
+        ignored.
     iteration, round : int
         The numbers of the iteration and of the round, from 0.
     surrogate : mapping or None
-        The last surrogate that was recorded with an earlier iteration.
+        The surrogate that was recorded last with an iteration before `iteration`.
     seen : sequence of int, optional
         In steady mode, the numbers of the trials that have ended, in the order in which the manager saw them end.
 

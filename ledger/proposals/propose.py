@@ -19,10 +19,11 @@ from ledger.proposals.searched_space import SearchedSpace
 from ledger.study.space import Space
 from ledger.study.spec import StudySpec
 
-# MES compares each candidate with all others, and needs fewer candidates than skopt's 10,000.
+# MES is slow with skopt's 10,000 candidates, because it computes the distribution of the minimum over all candidates.
 MES_CANDIDATES = 1_000
-# Used candidates are replaced by random points. The code draws one random point for each candidate, and `DRAWS` more
-# points. If the random points are not enough, the code tries all points of a finite space.
+# A candidate that equals an earlier point is replaced by a random point. The code samples one random point for each
+# candidate, and `DRAWS` more points. If all these random points equal earlier points, the code tries all points of a
+# finite space.
 DRAWS = 100
 # Training times are limited to the range from `SHORTEST` to `LONGEST` seconds before their logarithms are computed.
 SHORTEST, LONGEST = 1e-6, 1e9
@@ -30,7 +31,7 @@ SHORTEST, LONGEST = 1e-6, 1e9
 
 @dataclass(frozen=True)
 class Proposal:
-    """Points to try, with the surrogate and the times of their computation.
+    """Proposed points, with the surrogate and the time that the computation took.
 
     Attributes
     ----------
@@ -42,9 +43,9 @@ class Proposal:
         always present, and a GP has more keys. `kernel` is the kernel, and `theta` has the natural logarithms of the
         kernel's parameters. `log_marginal_likelihood` is the logarithm of the kernel's likelihood. `observations` is
         the number of observations that the GP received. If the GP uses only a part of the observations, `known` is the
-        number of used observations.
+        number of observations that the GP uses.
     tell_seconds, ask_seconds : float
-        The times, in seconds, of the surrogate's fit and of the choice of points.
+        The seconds that the surrogate's fit took, and the seconds that the choice of points took.
 
     Examples
     --------
@@ -61,21 +62,21 @@ class Proposal:
         if self.surrogate is None:
             made = "initial points"
         elif "known" in self.surrogate:
-            made = f"model points, by {self.surrogate['known']} of {self.surrogate['observations']} trials,"
+            made = f"surrogate points (fitted to {self.surrogate['known']} of {self.surrogate['observations']} trials)"
         else:
-            made = "model points"
+            made = "surrogate points"
         return f"{len(self.points)} {made} proposed in {self.tell_seconds + self.ask_seconds:.2f} s"
 
 
 def propose(study: StudySpec, iteration: int, round: int, size: int, given: ProposalInput) -> Proposal:
     """Propose the points of one round of an iteration.
 
-    The points are random until all initial points of the study have ended and at least one of them has a loss. A new
-    `ledger.optimizer.Optimizer` proposes all later points. The optimizer's seed is derived from the study's seed, the
-    iteration and the round. The optimizer receives all observations at once, and proposes a batch by the constant liar
-    ``cl_min`` (Ginsbourger, Le Riche and Carraro 2010). The fit of a kernel starts from the recorded kernel. The
-    computation runs on one thread, and does not use or seed numpy's global generator. So equal studies and inputs give
-    equal points.
+    The points are random until the trials of all initial points have ended. If no trial has a loss, the next points are
+    also random. A new `ledger.optimizer.Optimizer` proposes the points of each later round. The optimizer's seed is
+    derived from the study's seed, the iteration and the round. The optimizer receives all observations at once, and
+    proposes a batch by the constant liar ``cl_min`` (Ginsbourger, Le Riche and Carraro 2010). The fit of a GP's kernel
+    starts from the kernel that was recorded last. The computation runs on one thread, and does not use or seed numpy's
+    global generator. Therefore equal studies and equal observations give equal points.
 
     Parameters
     ----------
@@ -89,12 +90,12 @@ def propose(study: StudySpec, iteration: int, round: int, size: int, given: Prop
     Returns
     -------
     Proposal
-        The proposed points. All of these points differ from each other and from the points of the input.
+        The proposed points. The proposed points differ from each other and from the points in `given`.
 
     Raises
     ------
     UsageError
-        Parameters of the input are not in the study's space.
+        Parameters in `given` are not in the study's space.
 
     Examples
     --------
@@ -160,8 +161,8 @@ def _optimizer(study: StudySpec, searched: SearchedSpace, seed: int, surrogate: 
 def _with_times(losses: Sequence[float], observations: Sequence[Observation]) -> list[list[float]]:
     """Return pairs of a loss and a training time. A failed trial without a time gets the longest known time.
 
-    Only the ratios of times count, so each time is divided by the shortest time and multiplied by e. Therefore the
-    surrogate learns logarithms of at least 1.
+    Only the ratios of training times count, so each time is divided by the shortest time and multiplied by e. The
+    surrogate learns the logarithms of these quotients, which are at least 1.
     """
     known = [_within_bounds(each.seconds) for each in observations if each.seconds is not None] or [1.0]
     times = [max(known) if each.seconds is None else _within_bounds(each.seconds) for each in observations]
@@ -176,9 +177,10 @@ def _surrogate(study: StudySpec, model: Any, observations: int) -> dict[str, Any
     estimator = study.optimizer.base_estimator
     if estimator != "GP":
         return {"estimator": estimator}
-    # With "EIps" and "PIps", the first estimator models the losses, and the second estimator models the times.
+    # With "EIps" and "PIps", the first estimator models the losses, and the second estimator models the training times.
     fitted = model.estimators_[0] if hasattr(model, "estimators_") else model
-    # skopt sets the noise of `kernel_` to zero for predictions. The second kernel of the sum is the noise.
+    # skopt sets the noise of `kernel_` to zero for predictions. `kernel_` is a sum of two kernels, and the second
+    # kernel (`k2`) is the noise.
     kernel = clone(fitted.kernel_).set_params(k2__noise_level=fitted.noise_)
     return {
         "estimator": estimator,
@@ -193,7 +195,7 @@ def _surrogate(study: StudySpec, model: Any, observations: int) -> dict[str, Any
 def _unused(
     space: Space, searched: SearchedSpace, candidates: Sequence[dict[str, Any]], used: set[str], seed: int
 ) -> Iterator[dict[str, Any]]:
-    """Yield the candidates. An unused random point replaces each used candidate, until no unused point is left."""
+    """Yield the candidates. Replace each used candidate by an unused random point, until no unused point is left."""
     others = _others(space, searched, len(candidates) + DRAWS, seed)
     is_new = _remember(used)
     for candidate in candidates:

@@ -1,9 +1,9 @@
 """A study's search space in the form that skopt searches.
 
 skopt receives a real parameter as a share of its range, in [0, 1], and a choice as its index. skopt does not receive
-parameters with only one value. This form of the space avoids four faults of skopt. In skopt, a logarithm and its
-inverse may move a value past a bound, and numpy converts the types of choices. skopt also treats points as equal if
-they are less than 1e-8 apart. skopt's forests clip a log-uniform integer to bounds of another scale.
+parameters with only one value. Shares and indices avoid four faults of skopt. In skopt, a logarithm and its inverse may
+move a value past a bound, and numpy converts the types of choices. skopt also treats points as equal if they are less
+than 1e-8 apart. skopt's forests clip a log-uniform integer to bounds of another scale.
 """
 
 import math
@@ -214,7 +214,7 @@ class SearchedSpace:
         return list(normalize_dimensions(self._dimensions()).dimensions)
 
     def random(self, size: int, seed: int) -> list[dict[str, Any]]:
-        """Draw points from the priors.
+        """Sample points from the priors.
 
         Parameters
         ----------
@@ -230,8 +230,8 @@ class SearchedSpace:
         """
         if not self.varying:
             return [self.params([])] * size
-        # The points are drawn from dimensions that are not scaled to [0, 1]. From a scaled integer dimension, skopt
-        # draws each end of the range half as often as any other value.
+        # The points are sampled from dimensions that are not scaled to [0, 1]. From a scaled integer dimension, skopt
+        # samples the lowest and the highest value half as often as any other value.
         sampled = skopt.space.Space(self._dimensions()).rvs(size, random_state=np.random.RandomState(seed))
         return [self.params(point) for point in sampled]
 

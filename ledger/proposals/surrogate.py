@@ -20,10 +20,10 @@ from ledger.study.spec import StudySpec
 
 Array = NDArray[np.float64]
 
-# A partial dependence has at most `GRID` values of a parameter. For each value of the parameter, the code averages over
-# `AVERAGED` points of the other parameters.
+# A partial dependence has at most `GRID` values of a parameter. For each value of the parameter, the code averages the
+# loss over `AVERAGED` points of the other parameters.
 GRID, AVERAGED = 40, 256
-# The Sobol indices are estimated from two samples, each of which has `SAMPLED` points.
+# The Sobol indices are estimated from two sets of points. Each set has `SAMPLED` points.
 SAMPLED = 2048
 # The surrogate's mean counts as flat if its standard deviation is at most `FLAT` times the range of the losses.
 FLAT = 1e-9
@@ -76,10 +76,10 @@ class Importance:
 
 
 class Surrogate:
-    """A study's surrogate after all observations, with the kernel that was recorded last.
+    """A study's surrogate, fitted to all observations with the kernel that was recorded last.
 
-    A GP's kernel is not fitted again, and the GP uses as many observations as in a proposal. A forest is fitted in the
-    same way as for the next proposal. A failed trial counts as the worst loss, as in a proposal.
+    A GP's kernel is not fitted again, and the GP uses as many observations as for the next proposal. A forest is fitted
+    in the same way as for the next proposal. A failed trial counts as the worst loss, as in a proposal.
 
     Parameters
     ----------
@@ -139,10 +139,10 @@ class Surrogate:
     def dependences(self) -> dict[str, Dependence]:
         """Return the partial dependence (Friedman 2001, section 8.2) on each parameter that has more than one value.
 
-        The loss is averaged over points that are drawn from the priors of the other parameters. With a GP, the
+        The loss is averaged over points that are sampled from the priors of the other parameters. With a GP, the
         posterior gives the deviation of the average, with the covariances between the points (Moosbauer and others
         2021, *Explaining hyperparameter optimization via partial dependence plots*, section 4). With a forest, the
-        deviation is the deviation between the trees.
+        deviation is the standard deviation of the trees' averages.
 
         Returns
         -------
@@ -165,17 +165,18 @@ class Surrogate:
         return dependences
 
     def importances(self) -> dict[str, Importance]:
-        """Return the Sobol indices of the surrogate's mean over the space, with parameters drawn from their priors.
+        """Return the Sobol indices of the surrogate's mean over the space, with parameters sampled from their priors.
 
         First-order indices are estimated as in Saltelli and others 2010 (*Variance based sensitivity analysis of model
-        output*, table 2, b), and total indices as in Jansen 1999. The samples are scrambled Sobol sequences. For each
-        index, the code exchanges all values of one parameter between two samples. The exchange of values needs no order
-        of the values, so the indices are also defined for categories.
+        output*, table 2, b), and total indices as in Jansen 1999. The two sets of points are scrambled Sobol sequences.
+        For each index, the code copies all values of one parameter from one set to the other set. No index needs an
+        order of the values, so the indices are also defined for categories.
 
         Returns
         -------
         dict
-            The `Importance` of every parameter, by the parameter's name. Every importance is 0 if the mean is flat.
+            The `Importance` of every parameter, by the parameter's name. Every importance is 0 if the surrogate's mean
+            is flat.
         """
         varying = self._searched.varying
         importances = {name: Importance(0.0, 0.0) for name in self._names}
@@ -193,9 +194,9 @@ class Surrogate:
         for index, dimension in enumerate(varying):
             mixed = [*first[:index], second[index], *first[index + 1 :]]
             of_mixed = self._means(self._columns.rows(mixed))
-            # C is the sample A with one column of the sample B. The first-order index is the mean of
-            # f(B) (f(C) - f(A)), divided by the variance. The total index is the mean of (f(A) - f(C))^2 / 2, divided
-            # by the variance.
+            # A, B and C are the point sets `first`, `second` and `mixed`, and f is the surrogate's mean. The
+            # first-order index is the mean of f(B) (f(C) - f(A)), divided by the variance. The total index is the mean
+            # of (f(A) - f(C))^2 / 2, divided by the variance.
             alone = float(((of_second - centre) * (of_mixed - of_first)).mean()) / variance
             total = float(((of_first - of_mixed) ** 2).mean()) / 2 / variance
             importances[dimension.name] = Importance(min(max(alone, 0.0), 1.0), min(max(total, 0.0), 1.0))
@@ -207,7 +208,7 @@ class Surrogate:
         return np.asarray(self._model.predict(rows))
 
     def _averages(self, groups: Array) -> tuple[Array, Array]:
-        """Return the mean and the deviation, each of shape (groups,), of the averages over the groups.
+        """Return the mean and the deviation, each of shape (groups,), of the average loss over each group of points.
 
         `groups` has the shape (groups, n, columns).
         """

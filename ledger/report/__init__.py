@@ -1,1 +1,1 @@
-"""Reports of a study, as a page of plots that works without a network or as an image of one plot."""
+"""Reports of a study, as an HTML page of plots that needs no network, or as a PNG image of one plot."""

@@ -13,7 +13,7 @@ from ledger.study.spec import StudySpec
 # Largest number of trials that the plots and the table show one by one. A phone can draw this number of trials
 # at once. In a larger study, half of the shown trials are the best trials.
 SHOWN = 2_000
-# Largest absolute loss for which a surrogate is drawn. The largest float is 1.8e308.
+# Largest absolute loss for which the report plots the surrogate. The largest float is 1.8e308.
 LARGEST = 1e300
 
 
@@ -30,11 +30,12 @@ class Content:
     complete : list of rows
         The complete trials, in the order of their numbers.
     best : row or None
-        The complete trial with the lowest loss. If several trials have this loss, the earliest one counts.
+        The complete trial with the lowest loss. If several trials have the lowest loss, the trial with the smallest
+        number is best.
     shown : list of rows
         The trials to show, in the order of their numbers. The report of a small study shows all trials. If a study has
-        more than `SHOWN` trials, half of the shown trials are the best trials. The other half is a regular sample of
-        the remaining trials.
+        more than `SHOWN` trials, half of the shown trials are the best trials. The other half is an evenly spaced
+        selection of the remaining trials.
 
     Raises
     ------
@@ -53,7 +54,7 @@ class Content:
     def surrogate(self) -> Surrogate | None:
         """The study's surrogate, fitted to all trials that have ended.
 
-        The value is None if no surrogate was recorded, or if some losses are extreme.
+        The value is None if no surrogate was recorded, or if the difference of two losses could overflow.
         """
         recorded = [
             iteration.surrogate for iteration in self.ledger.iterations if isinstance(iteration.surrogate, Mapping)
@@ -66,22 +67,22 @@ class Content:
 
     @cached_property
     def dependences(self) -> dict[str, Dependence]:
-        """The partial dependence of the loss on each parameter. The mapping is empty without a surrogate."""
+        """The partial dependence of the loss on each parameter. The mapping is empty if the report has no surrogate."""
         return self.surrogate.dependences() if self.surrogate else {}
 
     @cached_property
     def importances(self) -> dict[str, Importance]:
-        """The importance of each parameter. The mapping is empty without a surrogate."""
+        """The importance of each parameter. The mapping is empty if the report has no surrogate."""
         return self.surrogate.importances() if self.surrogate else {}
 
     @property
     def is_extreme(self) -> bool:
-        """Whether some losses are so large that the difference of two losses could overflow."""
+        """Whether losses are so large that the difference of two losses could overflow."""
         return any(abs(trial.result) > LARGEST for trial in self.complete)
 
     @property
     def metric(self) -> str:
-        """The metric from which the loss of a built-in model is computed. A user's function may report it, too."""
+        """The metric from which a built-in model's loss is computed. A user's function may return this metric, too."""
         return self.study.objective.metric or metrics.DEFAULT
 
     @property

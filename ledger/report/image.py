@@ -12,7 +12,8 @@ from ledger.report import theme
 from ledger.report.section import Section
 from ledger.text import one_line
 
-# Number of image pixels per pixel of the layout. Print and high-resolution displays need more than one image pixel.
+# Number of image pixels per layout pixel, in each direction. Print and high-resolution displays need more than one
+# image pixel per layout pixel.
 SCALE = 2
 COLUMNS = 3
 

@@ -20,7 +20,7 @@ from ledger.report.content import Content
 from ledger.report.plots import PLOTS
 from ledger.text import last_line, one_line
 
-# Largest number of metrics that get a column in the table.
+# Largest number of metrics that get a column in the table of trials.
 METRICS = 8
 _FOLDER = Path(__file__).parent / "page"
 
@@ -28,8 +28,8 @@ _FOLDER = Path(__file__).parent / "page"
 def render(ledger: Snapshot) -> str:
     """Return a study's report as HTML.
 
-    The page contains Plotly's JavaScript and loads nothing else. The page's content security policy forbids every
-    connection. All text of a study is escaped.
+    The page contains Plotly's JavaScript and loads nothing from the network. The page's content security policy forbids
+    every connection. All text of a study is escaped.
 
     Raises
     ------
@@ -135,7 +135,7 @@ def _best(content: Content) -> str:
 
 
 def _versions(content: Content) -> list[tuple[str, str]]:
-    """Return pairs of a source and the versions that this source recorded."""
+    """Return pairs of a source, such as "iterations 0 to 2", and the package versions that belong to this source."""
     own = {"trial-ledger": __version__, "plotly": plotly.__version__, "plotly.js": get_plotlyjs_version()}
     sources = [("this report", _named(own)), ("the study's first manager", _named(content.ledger.study.versions))]
     for environment, iterations in groupby(content.ledger.iterations, key=lambda iteration: iteration.environment):
@@ -163,13 +163,13 @@ def _columns(content: Content) -> list[str]:
 
 
 def _metrics(content: Content) -> list[str]:
-    """Return the names of the metrics that get a column, in the order of their first use."""
+    """Return the names of the metrics that get a column, in the order of the first trial with each metric."""
     names = dict.fromkeys(name for trial in content.shown for name in trial.metrics or {})
     return list(names)[:METRICS]
 
 
 def _row(names: Sequence[str], metrics: Sequence[str], trial: TrialRow) -> list[tuple[str, float | None]]:
-    """Return a trial's cells as pairs of a text and a number. The number is None in a cell of text."""
+    """Return the cells of a trial's table row as pairs of a text and a number. The number of a text cell is None."""
     cells: list[Any] = [trial.number, trial.iteration, trial.state, trial.loss]
     cells += [trial.params.get(name) for name in names]
     cells += [(trial.metrics or {}).get(name) for name in metrics]

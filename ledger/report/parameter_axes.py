@@ -17,7 +17,7 @@ from ledger.text import one_line
 
 # Empty space at each end of a numeric axis, as a share of the length of the axis.
 _MARGIN = 0.03
-# In parallel coordinates, an integer axis has a tick at each integer if its range is at most this wide.
+# In parallel coordinates, an integer axis has a tick at each integer if ``high - low`` is at most this number.
 _TICKED = 12
 
 
@@ -48,7 +48,7 @@ class ParameterAxis(ABC):
 
     @abstractmethod
     def positions(self, values: Sequence[Any], random: np.random.Generator | None = None) -> list[Any]:
-        """Return the positions of values on the axis. A random generator shifts points that would overlap."""
+        """Return the positions of values on the axis. The argument `random` shifts points that would overlap."""
 
     @abstractmethod
     def dependence(self, curve: Dependence) -> list[go.Scatter]:

@@ -47,7 +47,7 @@ def importance(content: Content) -> Section:
     ranking = sorted(content.importances.items(), key=lambda item: item[1].total)
     if not any(shares.total for _, shares in ranking):
         name = _surrogate_name(content)
-        return Section("importance", title, f"{name[0].upper()}{name[1:]} expects the same loss everywhere.")
+        return Section("importance", title, f"{name[0].upper()}{name[1:]} expects the same loss for all points.")
     figure = go.Figure(
         [
             go.Bar(
@@ -78,9 +78,9 @@ def importance(content: Content) -> Section:
     parameter, shares = ranking[-1]
     caption = (
         f"According to {_surrogate_name(content)}, {one_line(parameter, 60)} explains the largest share of the variance"
-        f" of the loss over the whole space. The parameter explains {shares.first:.0%} alone, and {shares.total:.0%}"
+        f" of the loss over the whole space. The parameter explains {shares.first:.0%} alone and {shares.total:.0%}"
         " with its interactions. The bars show first-order and total Sobol indices of the surrogate's mean. The indices"
-        " are estimated from samples of the priors (Saltelli et al. 2010, Jansen 1999)."
+        " are estimated from random points of the space (Saltelli et al. 2010, Jansen 1999)."
     )
     return Section("importance", title, caption, [Plot(figure, caption)], (900, 140 + 46 * len(ranking)))
 
@@ -111,9 +111,11 @@ def _why_no_surrogate(content: Content) -> str:
     if content.best is None:
         return "No trial is complete yet, so there is no surrogate."
     if content.is_extreme:
-        return f"Some losses are beyond {LARGEST:g}, so their differences could overflow."
+        return (
+            f"There is no plot, because some losses are beyond {LARGEST:g}, and differences of losses could overflow."
+        )
     return (
-        f"There is no surrogate yet: the first {content.study.resolved.initial_points} points are drawn at random, and"
+        f"There is no surrogate yet: the first {content.study.resolved.initial_points} points are random, and"
         " no later point has been proposed."
     )
 

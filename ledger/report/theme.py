@@ -1,11 +1,11 @@
-"""Colours and layout of plots, for a light and a dark page. Colour-blind readers can distinguish the colours."""
+"""Colours and layout of plots, for a light and a dark HTML page. Colour-blind readers can distinguish the colours."""
 
 from typing import Any
 
 # The colours come from Okabe and Ito 2008, *Color universal design*. Each colour has enough contrast with a white page
 # and with a nearly black page.
 BLUE, SKY, GREEN = "#0072B2", "#56B4E9", "#009E73"
-# A plot of one colour uses AZURE, which has the best contrast with both pages.
+# A plot of one colour uses AZURE, which has the best contrast with both a white page and a nearly black page.
 AZURE = "#2F8FD0"
 ORANGE, VERMILLION, PURPLE, GREY = "#E69F00", "#D55E00", "#CC79A7", "#8A8F98"
 
@@ -20,8 +20,8 @@ OUTCOMES = {
 }
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 
-# The scales are parts of Cividis, without the colours that have too little contrast with the page. The lowest loss has
-# the colour with the most contrast.
+# The colour scales are parts of the colour map Cividis, without the colours that have too little contrast with the
+# page. The lowest loss has the colour with the most contrast.
 _LIGHT_SCALE = [[0.0, "#D9C04A"], [0.5, "#7C7B78"], [1.0, "#00224E"]]
 _DARK_SCALE = [[0.0, "#4A6A9A"], [0.5, "#A5A07F"], [1.0, "#FFE945"]]
 

@@ -73,9 +73,7 @@ def convergence(content: Content) -> Section:
     complete = labels.plural(len(content.complete), "is complete", "are complete")
     caption = f"{best} of {len(content.ledger.trials)}; {complete}{_other_states(content)}."
     if content.is_steady:
-        caption += (
-            " In steady mode, a new trial replaces each trial that ends, so the plot shows no means of iterations."
-        )
+        caption += " In steady mode, most iterations have one trial, so the plot does not show means of iterations."
     return Section("convergence", "Convergence", caption + _sample_note(content), [Plot(figure, caption)])
 
 
@@ -92,7 +90,8 @@ def parallel(content: Content) -> Section:
         for dimension in content.study.space.dimensions
     ]
     dimensions.append(loss_axis)
-    # The colours are negative losses. Plotly draws the highest colour on top, and the lowest losses must be visible.
+    # The colour values are negative losses. Plotly draws the line with the highest colour value on top, and the lines
+    # with the lowest losses must be visible.
     colours = [-value for value in loss_axis["values"]]
     ticks = {"tickvals": [-value for value in loss_axis["tickvals"]], "ticktext": loss_axis["ticktext"]}
     figure = go.Figure(
@@ -179,7 +178,7 @@ def _failed_trace(positions: list[Any], failed: Sequence[TrialRow], complete: Se
 def _best_so_far(content: Content) -> tuple[list[int], list[float]]:
     """Return the numbers of the trials that lower the best loss, and the best loss after each of these trials.
 
-    Both lists also contain the last complete trial.
+    The last element of both lists is for the last complete trial.
     """
     numbers: list[int] = []
     losses: list[float] = []
@@ -192,9 +191,9 @@ def _best_so_far(content: Content) -> tuple[list[int], list[float]]:
 
 
 def _iteration_means(content: Content) -> list[tuple[float, float, int]]:
-    """Return the position, the mean loss and the number of each told iteration.
+    """Return the position on the trial axis, the mean loss and the number of each iteration that has a mean loss.
 
-    The position is the mean of the numbers of the iteration's trials.
+    The position of an iteration is the mean of the numbers of its trials.
     """
     middles = {
         number: float(np.mean([trial.number for trial in trials]))
@@ -227,5 +226,5 @@ def _sample_note(content: Content) -> str:
         return ""
     return (
         f" The plot shows {len(content.shown):,} of {len(content.ledger.trials):,} trials, which are the"
-        f" {SHOWN // 2:,} best trials and a regular sample of the other trials."
+        f" {SHOWN // 2:,} best trials and an evenly spaced selection of the other trials."
     )

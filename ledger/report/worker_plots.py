@@ -15,8 +15,8 @@ from ledger.report.theme import OUTCOMES
 
 # Largest number of workers that get a row in the timeline.
 ROWS = 100
-# Largest number of attempts that get a bar each. With more attempts, consecutive attempts with the same outcome share a
-# bar. The gap between such attempts is at most this share of the timeline's length.
+# With up to `BARS` attempts, each attempt gets a bar. With more attempts, consecutive attempts with the same outcome
+# share a bar if the gaps between them are at most `LARGEST_GAP` of the timeline's length.
 BARS, LARGEST_GAP = 2_000, 1 / 2_000
 
 

@@ -98,7 +98,7 @@ class _Numeric(Dimension):
     @staticmethod
     @abstractmethod
     def _bound(key: str, value: Any) -> Any:
-        """Return a bound in its exact type. Raise ValueError if the bound is not allowed."""
+        """Return a bound of the range as the dimension's Python type. Raise ValueError if the bound is not allowed."""
 
     def to_json(self) -> dict[str, Any]:
         return {"name": self.name, "type": self.kind, "low": self.low, "high": self.high, "prior": self.prior}
@@ -169,7 +169,7 @@ class Real(_Numeric):
         return frozenset({float})
 
     def normalise(self, value: Any) -> float:
-        # PostgreSQL's jsonb returns 1e16 as an integer, so an integer is accepted.
+        # PostgreSQL's jsonb returns the float 1e16 as an integer, so a real parameter also accepts integers.
         if isinstance(value, bool) or not isinstance(value, numbers.Real):
             raise ValueError(f"{show(value)} is not a number")
         return float(self._inside(_float(value)))

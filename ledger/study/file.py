@@ -45,7 +45,7 @@ class StudyTable(Table):
     Attributes
     ----------
     name : str or None
-        The name of the study, which is unique in a ledger. None for a name that is made from the settings.
+        The name of the study, which is unique in a ledger. None if the ledger makes the name from the settings.
     seed : int
     iterations : int
         The budget as a number of iterations, unless `trials` is given.
@@ -72,8 +72,8 @@ class StudyTable(Table):
     mode: Annotated[Mode, OneOf(MODES)] = Field(
         default="batch",
         description="In batch mode, an iteration ends before the next iteration is proposed, and the same seed gives"
-        " the same study. In steady mode, a new trial replaces each trial that ends, so no worker waits for the slowest"
-        " trial. A study in steady mode depends on the order in which trials end.",
+        " the same study. In steady mode, the manager proposes a new trial when a trial ends, so no worker waits for"
+        " the slowest trial. In steady mode, the proposed trials depend on the order in which trials end.",
     )
     workers: Annotated[int | None, Field(ge=1, le=1_000)] = Field(
         default=None,
@@ -97,8 +97,8 @@ class StudyTable(Table):
             raise ValueError("iterations and trials exclude each other; leave one out")
         if self.budget > LARGEST_BUDGET:
             raise ValueError(
-                f"{self.iterations} iterations of {self.batch_size} trials are {self.budget} trials; a budget has at"
-                f" most {LARGEST_BUDGET}"
+                f"{self.iterations} iterations of {self.batch_size} trials are {self.budget} trials; a study has at"
+                f" most {LARGEST_BUDGET} trials"
             )
         return self
 
@@ -116,7 +116,7 @@ class ObjectiveTable(ObjectiveSettings):
     data : str or None
         The path of a file with a dataset.
     target : str or None
-        The column of the file that holds the class.
+        The column of the data file that holds the class.
     """
 
     data: str | None = Field(
@@ -125,7 +125,9 @@ class ObjectiveTable(ObjectiveSettings):
         description=f"The csv or parquet file to train on, of at most {tabular.LARGEST_FILE // 1024**2} MB. The ledger"
         " keeps the content of the file.",
     )
-    target: str | None = Field(default=None, min_length=1, description="The column of the file that holds the class.")
+    target: str | None = Field(
+        default=None, min_length=1, description="The column of the data file that holds the class."
+    )
 
 
 TABLES: Mapping[str, type[Table]] = MappingProxyType(
@@ -156,7 +158,7 @@ class Option:
 
     @property
     def field(self) -> FieldInfo:
-        """The field with the type, the limits, the default and the description of the value."""
+        """The pydantic field with the type, the limits, the default and the description of the option's value."""
         return TABLES[self.table].model_fields[self.key]
 
     def __str__(self) -> str:
@@ -172,7 +174,7 @@ _VARIABLES = {
     "name": "LEDGER_STUDY",
 }
 
-# Each option by its key. A help page lists the options in this order.
+# Each option by its key. The help of `ledger run` lists the options in this order.
 OPTIONS: Mapping[str, Option] = MappingProxyType(
     {
         key: Option(table, key, _VARIABLES.get(key, f"LEDGER_{key.upper()}"))
@@ -186,7 +188,8 @@ OPTIONS: Mapping[str, Option] = MappingProxyType(
     }
 )
 
-# Each key replaces the other keys in its tuple if the other keys come from a place of lower priority.
+# Each key is mapped to the other keys that are ignored if a place of higher priority sets the key. For example, if the
+# command line sets `trials`, the value of `iterations` in the study file is ignored.
 _ALSO_REPLACED = {
     "model": ("function",),
     "dataset": ("function", "data", "target"),
@@ -218,10 +221,10 @@ def assemble(
     ----------
     options : mapping
         The values of the options from the command line or the environment, by the keys of `OPTIONS`. Options override
-        the file. None means that an option is not given.
+        the study file. None means that an option is not given.
     file : Path, optional
         A TOML file with the tables [study], [space], [optimizer], [objective] and [limits]. Each table may be missing.
-        A relative path of `data` in [objective] starts from the file's folder.
+        A relative path of `data` in [objective] starts from the study file's folder.
     tables : mapping, optional
         The tables as a mapping, instead of a file.
 
@@ -269,7 +272,7 @@ def assemble(
 
 
 def workers(file: Path | None) -> int | None:
-    """Return the number of workers in a study file, or None. Raise UsageError if the table [study] is not valid."""
+    """Return the value of `workers` in a study file, or None. Raise UsageError if the table [study] is not valid."""
     return _Settings({}, file).read(StudyTable, "study").workers
 
 
@@ -310,14 +313,14 @@ class _Settings:
 
     @contextmanager
     def _at(self, table: str, key: str) -> Iterator[None]:
-        """Add the place of a value to the message of a UsageError that the block raises."""
+        """Add the place of a value to the message of a UsageError that the `with` block raises."""
         try:
             yield
         except UsageError as error:
             raise UsageError(f"{self._place(table, key)}: {error}") from None
 
     def read(self, kind: type[T], name: str) -> T:
-        """Return a table as an instance of its class."""
+        """Return the table `name`, with the options that override its values, as an instance of `kind`."""
         of_options = {key: value for key, value in self._options.items() if OPTIONS[key].table == name}
         replaced = replaced_by(of_options)
         of_file = {key: value for key, value in self._tables.get(name, {}).items() if key not in replaced}
@@ -366,7 +369,7 @@ class _Settings:
             rows=0,
             content=content,
         )
-        # The settings are checked before the content, because the check of the content takes longer.
+        # The settings are checked before the content of the data file, because the check of the content takes longer.
         objective = self._validated(Objective, "objective", {**settings, "data": data})
         with self._at("objective", "data"):
             rows = tabular.read(content, file_format, target, _shown(file))
@@ -375,7 +378,7 @@ class _Settings:
         return objective.model_copy(update={"data": data}), len(rows.labels)
 
     def space(self, objective: Objective) -> Space:
-        """Return the space of the file, or the default space of the model."""
+        """Return the space of the study file, or the default space of the model."""
         place = self._place("space", "") or "[space]"
         if "space" in self._tables:
             space = Space.from_toml(self._tables["space"], place)

@@ -87,7 +87,7 @@ def read_lines(space: Space, place: str, content: bytes) -> list[dict[str, Any]]
 
 
 def point_key(point: Mapping[str, Any]) -> str:
-    """Return a text that identifies a point of `Space.normalise`. Equal points, and no others, have equal texts.
+    """Return a text that identifies a point of `Space.normalise`. Only equal points have equal texts.
 
     Examples
     --------

@@ -72,7 +72,7 @@ class Space:
         Parameters
         ----------
         objects : sequence of mapping
-            One table for each dimension, in order.
+            One table for each dimension, in the order of the dimensions.
         place : str
             The place of the tables, which messages show.
 
@@ -83,7 +83,7 @@ class Space:
         Raises
         ------
         UsageError
-            A table is not valid. The message has the same form as in `from_toml`.
+            A table is not valid. The message is one line with the place, the value and what is allowed.
 
         Examples
         --------
@@ -115,7 +115,7 @@ class Space:
         return cls(tuple(dimensions.values()))
 
     def to_json(self) -> list[dict[str, Any]]:
-        """Return one table for each dimension, in order. Each table has the keys `name` and `type`.
+        """Return one table for each dimension, in the space's order. Each table has the keys `name` and `type`.
 
         Examples
         --------
@@ -126,7 +126,7 @@ class Space:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The names of the parameters, in order."""
+        """The names of the parameters, in the order of the dimensions."""
         return tuple(dimension.name for dimension in self.dimensions)
 
     def size(self) -> int | None:

@@ -1,4 +1,4 @@
-"""The specification of a study, which defines the search. The module validates, hashes and compares specifications."""
+"""The specification of a study, with all its settings. The module validates, hashes and compares specifications."""
 
 import hashlib
 import json
@@ -89,7 +89,7 @@ class Data(Table):
     name : str
         The name of the file without its folder.
     sha256 : str
-        The SHA-256 hash of the content, in hexadecimal.
+        The SHA-256 hash of the file's content, in hexadecimal.
     target : str
         The column that holds the class.
     format : str
@@ -97,7 +97,8 @@ class Data(Table):
     rows : int
         The number of rows.
     content : bytes or None
-        The content of the file. None if the study is recorded. The specification does not include the content.
+        The content of the file. None if the study was read from the database. The study's JSON does not include the
+        content.
     """
 
     name: str
@@ -116,7 +117,8 @@ class ObjectiveSettings(Table):
     model : str or None
         The name of a built-in model. None for a user's function.
     dataset : str or None
-        The name of a dataset of scikit-learn. None for a file, and for a user's function.
+        The name of a dataset of scikit-learn. None if the dataset is from a file, or if the objective is a user's
+        function.
     cv : int or None
         The number of folds of a cross-validation. None for a single split.
     metric : str or None
@@ -171,7 +173,7 @@ class Objective(ObjectiveSettings):
     Attributes
     ----------
     data : Data or None
-        The dataset from a file. None for a dataset of scikit-learn, and for a user's function.
+        The dataset from a file. None if the dataset is from scikit-learn, or if the objective is a user's function.
     """
 
     data: Data | None = None
@@ -272,17 +274,17 @@ class Limits(Table):
 
 
 class Resolved(Table):
-    """Settings that are derived when the study is made, and that never change afterwards.
+    """Settings that the ledger derives when it creates the study, and that never change afterwards.
 
     Attributes
     ----------
     initial_points : int
-        The number of points that are drawn at random before a surrogate proposes points.
+        The number of random points before a surrogate proposes points.
     threads : int
         The number of threads that compute proposals.
     proposer_version : int
-        The version of the rule that proposes points. A ledger with another version of the rule refuses the study,
-        because the two versions propose different points.
+        The version of the algorithm that proposes points. A ledger with another version of the algorithm refuses the
+        study, because the other version proposes different points.
     """
 
     initial_points: Count
@@ -306,8 +308,8 @@ class StudySpec(Table):
         flight.
     mode : str
         The mode, "batch" or "steady". In batch mode, every trial of an iteration ends before the next iteration is
-        proposed. In steady mode, a new trial replaces each trial that ends, so the points depend on the order in which
-        trials end.
+        proposed. In steady mode, the manager proposes a new trial when a trial ends, so the points depend on the order
+        in which trials end.
     objective : Objective
     space : Space
     optimizer : OptimizerSettings
@@ -407,7 +409,7 @@ class StudySpec(Table):
 
 
 def initial_points(budget: int, batch_size: int) -> int:
-    """Return the number of points that are drawn at random before a surrogate proposes points.
+    """Return the number of random points before a surrogate proposes points.
 
     The number is a quarter of the budget, at least 2 and at most 10, rounded up to whole batches. With skopt's
     default of 10, all points of a small study would be random.
@@ -424,7 +426,7 @@ def initial_points(budget: int, batch_size: int) -> int:
 def differences(recorded: StudySpec, asked: StudySpec) -> list[str]:
     """Return the reasons why a recorded study cannot continue with the requested settings, one line for each reason.
 
-    A larger budget extends the study, so it is not a difference. The function does not compare the resolved settings.
+    A larger budget is allowed, because it extends the study. The function does not compare the settings in `resolved`.
 
     Examples
     --------
@@ -434,15 +436,15 @@ def differences(recorded: StudySpec, asked: StudySpec) -> list[str]:
     []
     >>> for line in differences(recorded, assemble({"trials": 4, "acq_func": "LCB"})):
     ...     print(line)
-    trials: 6 recorded, 4 asked (a budget only grows)
-    optimizer.acq_func: EI recorded, LCB asked
+    trials: 6 recorded, 4 requested (a budget only grows)
+    optimizer.acq_func: EI recorded, LCB requested
     """
     lines = []
     if asked.budget < recorded.budget:
-        lines.append(f"trials: {recorded.budget} recorded, {asked.budget} asked (a budget only grows)")
+        lines.append(f"trials: {recorded.budget} recorded, {asked.budget} requested (a budget only grows)")
     before, now = _flat(recorded), _flat(asked)
     return lines + [
-        f"{place}: {before.get(place, 'nothing')} recorded, {now.get(place, 'nothing')} asked"
+        f"{place}: {before.get(place, 'nothing')} recorded, {now.get(place, 'nothing')} requested"
         for place in dict.fromkeys([*before, *now])
         if before.get(place) != now.get(place)
     ]
@@ -451,7 +453,7 @@ def differences(recorded: StudySpec, asked: StudySpec) -> list[str]:
 def _flat(study: StudySpec) -> dict[str, str]:
     """Return a text for each requested setting, by the setting's place, such as "EI" for "optimizer.acq_func"."""
     asked = study.asked()
-    # The order of the dimensions is part of the study, because random points are drawn in this order.
+    # The order of the dimensions is part of the study, because random values are sampled in this order.
     order = [dimension["name"] for dimension in asked["space"]]
     asked["space"] = {dimension.pop("name"): dimension for dimension in asked["space"]}
     flat = {"space": ", ".join(order)}

@@ -25,7 +25,7 @@ def line(status: Status) -> str:
 
 
 def score(status: Status) -> str:
-    """Return the best trial's score after a comma, or nothing if it has no score."""
+    """Return a comma and the best trial's score, or an empty text if the best trial has no score."""
     if status.best is None or status.best["score"] is None:
         return ""
     return f", {one_line(status.best['metric'], 60)} {status.best['score']:.6g}"
@@ -38,7 +38,7 @@ def counts(status: Status) -> str:
 
 
 def unsuccessful_attempts(status: Status) -> str:
-    """Return the numbers of failed and lost attempts, or nothing if both are 0."""
+    """Return the numbers of failed and lost attempts as text, or an empty text if both numbers are 0."""
     failed = f"{status.failures} failed attempt{'s' if status.failures != 1 else ''}" if status.failures else ""
     lost = f"{status.lost} lost" + ("" if failed else f" attempt{'s' if status.lost != 1 else ''}")
     return " and ".join(part for part in (failed, lost if status.lost else "") if part)

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 _log = logging.getLogger("ledger.terminal")
 
 INTERVAL = 1.0
-# Largest share of its time that the view spends on reads from the database. A larger share could slow down the search.
+# Largest share of its time that the view spends on reads from the database. A larger share could slow down the manager
+# and the workers.
 SHARE = 0.05
 # Largest number of bytes that the view reads from the workers' output at once.
 _CHUNK = 65_536
@@ -117,7 +118,7 @@ class LiveView:
 
     @property
     def output(self) -> int:
-        """File descriptor for the output of other processes. Whole lines of this output appear above the view."""
+        """File descriptor to which the workers write their output. Whole lines of this output appear above the view."""
         assert self._output is not None
         return self._output
 
@@ -163,7 +164,7 @@ class LiveView:
             self._close()
 
     def _read(self) -> str:
-        """Read the status. Return the reason if the read failed, else an empty text."""
+        """Read the status. Return the reason if the read failed, and an empty text otherwise."""
         import psycopg
         from sqlalchemy.exc import DBAPIError
 
@@ -194,7 +195,7 @@ class LiveView:
             self._live.update(panel, refresh=True)
 
     def _copy_output(self, reading: int) -> None:
-        """Copy the output of other processes to standard error. The copied output appears above the view."""
+        """Copy the workers' output to standard error. The copied output appears above the view."""
         rest = b""
         while chunk := os.read(reading, _CHUNK):
             lines, end, rest = (rest + chunk).rpartition(b"\n")

@@ -21,7 +21,7 @@ _NARROW = 70
 
 
 class StatusPanel:
-    """A status that a rich console can draw.
+    """A study's status, which a console of the library rich can draw.
 
     Parameters
     ----------

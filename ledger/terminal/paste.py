@@ -35,7 +35,7 @@ def as_toml(params: Mapping[str, Any]) -> str:
     """
     import tomli_w
 
-    # Characters that cannot be printed occur only in strings. TOML allows escapes in strings.
+    # Characters that cannot be printed occur only in TOML strings, in which TOML allows escapes.
     return "".join(
         character if character == "\n" or character.isprintable() else _escape(character)
         for character in tomli_w.dumps(params)

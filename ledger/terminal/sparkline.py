@@ -5,7 +5,8 @@ from collections.abc import Sequence
 
 BARS = "▁▂▃▄▅▆▇█"
 ASCII_BARS = "_.-~=+*#"
-# The bars have a logarithmic scale if all losses are positive and the highest is at least this many times the lowest.
+# The bars have a logarithmic scale if all losses are positive and the highest loss is at least this many times the
+# lowest loss.
 _LOGARITHMIC = 10.0
 
 

@@ -413,4 +413,4 @@ def test_a_model_that_knows_only_some_of_the_trials_says_so(monkeypatch: pytest.
     proposal = propose(study, 1, 0, 2, ProposalInput(history))
     assert proposal.surrogate is not None
     assert proposal.surrogate["known"] < proposal.surrogate["observations"] == 30
-    assert f"2 model points, by {proposal.surrogate['known']} of 30 trials, proposed in" in str(proposal)
+    assert f"2 surrogate points (fitted to {proposal.surrogate['known']} of 30 trials) proposed in" in str(proposal)

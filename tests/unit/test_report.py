@@ -142,7 +142,7 @@ def test_a_study_without_a_surrogate_gives_the_reason():
     for plot in (dependence, importance):
         section = plot(Content(snapshot(modelled=False)))
         assert not section.plots
-        assert "There is no surrogate yet: the first 4 points are drawn at random" in section.caption
+        assert "There is no surrogate yet: the first 4 points are random" in section.caption
 
 
 def test_the_timeline_has_rows_for_workers_and_colours_for_outcomes():

@@ -117,7 +117,7 @@ def test_the_budget_is_a_number_of_trials(write: Any, file: str, options: dict[s
         (
             "batch_size = 3",
             {"iterations": 333_334},
-            "333334 iterations of 3 trials are 1000002 trials; a budget has at most",
+            "333334 iterations of 3 trials are 1000002 trials; a study has at most",
         ),
     ],
 )
@@ -135,7 +135,7 @@ def test_the_mode_is_part_of_the_specification() -> None:
     assert batch.spec()["mode"] == "batch"
     assert steady.spec()["mode"] == "steady"
     assert StudySpec.from_spec("s", 3, jsonb(steady.spec())).mode == "steady"
-    assert differences(batch, steady) == ["mode: batch recorded, steady asked"]
+    assert differences(batch, steady) == ["mode: batch recorded, steady requested"]
 
 
 def test_without_a_file_no_number_of_workers_is_asked_for(write: Any) -> None:
@@ -366,19 +366,19 @@ def test_differences_name_the_place_and_both_values(write: Any) -> None:
     changed = FILE.replace("1e3,", "1e4,").replace('"LCB"', '"EI"').replace("kappa = 2", "").replace("lease = 60", "")
     asked = assemble({"batch_size": 5, "trials": 19}, write(changed))
     assert differences(recorded, asked) == [
-        "trials: 20 recorded, 19 asked (a budget only grows)",
-        "batch_size: 4 recorded, 5 asked",
-        "space.C.high: 1000.0 recorded, 10000.0 asked",
-        "optimizer.acq_func: LCB recorded, EI asked",
-        "optimizer.kappa: 2.0 recorded, null asked",
-        "limits.lease: 60.0 recorded, 30.0 asked",
+        "trials: 20 recorded, 19 requested (a budget only grows)",
+        "batch_size: 4 recorded, 5 requested",
+        "space.C.high: 1000.0 recorded, 10000.0 requested",
+        "optimizer.acq_func: LCB recorded, EI requested",
+        "optimizer.kappa: 2.0 recorded, null requested",
+        "limits.lease: 60.0 recorded, 30.0 requested",
     ]
 
 
 def test_a_larger_budget_is_no_difference_and_a_smaller_one_is() -> None:
     small, large = assemble({"iterations": 3}), assemble({"iterations": 30})
     assert differences(small, large) == []
-    assert differences(large, small) == ["trials: 60 recorded, 6 asked (a budget only grows)"]
+    assert differences(large, small) == ["trials: 60 recorded, 6 requested (a budget only grows)"]
 
 
 def test_what_was_resolved_is_not_compared() -> None:
@@ -396,10 +396,10 @@ def test_choices_are_taken_in_upper_and_lower_case(write: Any) -> None:
 def test_another_order_or_another_dimension_is_a_difference(write: Any) -> None:
     c, gamma = "C = {type='real', low=1, high=2}\n", "gamma = {type='real', low=1, high=2}\n"
     both, turned = assemble({}, write(f"[space]\n{c}{gamma}")), assemble({}, write(f"[space]\n{gamma}{c}"))
-    assert differences(both, turned) == ["space: C, gamma recorded, gamma, C asked"]
+    assert differences(both, turned) == ["space: C, gamma recorded, gamma, C requested"]
     assert both.spec_hash != turned.spec_hash
     one = assemble({}, write(f"[space]\n{c}"))
-    assert "space.gamma.type: real recorded, nothing asked" in differences(both, one)
+    assert "space.gamma.type: real recorded, nothing requested" in differences(both, one)
 
 
 def test_the_default_metric_is_the_same_study_named_or_not():
