@@ -246,6 +246,7 @@ def test_every_function_of_the_hot_path_is_explained_here():
     others = {
         "alive_for",
         "announce",
+        "bounds",
         "cancel",
         "cancel_trials",
         "clock",
@@ -255,6 +256,7 @@ def test_every_function_of_the_hot_path_is_explained_here():
         "ended",
         "enqueue",
         "extend",
+        "forget_workers",
         "hold_dataset",
         "import_trials",
         "iteration_ended",
@@ -262,6 +264,7 @@ def test_every_function_of_the_hot_path_is_explained_here():
         "keep_dataset",
         "number",
         "pause",
+        "release_pause",
         "resume",
         "retry",
         "revision",
