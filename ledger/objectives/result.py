@@ -3,19 +3,13 @@
 import json
 import math
 import numbers
-import re
 import sys
 from dataclasses import dataclass
 from typing import Any
 
+from ledger.database.bounds import LARGEST_JSON, json_fault, text_fault
 from ledger.errors import LedgerError
 from ledger.text import one_line
-
-_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
-
-# Far below the limits of jsonb, and as much as a table of trials should contain.
-LARGEST_METRICS = 10_000_000  # characters of JSON
-DEEPEST_METRIC = 100
 
 
 class ObjectiveError(LedgerError):
@@ -78,13 +72,16 @@ def _convert(returned: Any) -> Result:
             raise ObjectiveError(f"the objective returned a metric named {_shown(name)}, a string is needed")
         if name != "loss":
             text = _as_json(name, value)
-            length += len(text)
-            if length > LARGEST_METRICS:
-                raise ObjectiveError(
-                    f"the objective returned metrics of more than {LARGEST_METRICS:,} characters as JSON, up to"
-                    f" {_shown(name)}; write large values to a file, and return its name"
-                )
             metrics |= json.loads(text)
+            length += len(text)
+            if length > LARGEST_JSON:
+                break
+    # each metric alone is valid, so only the size of all metrics can be a fault
+    if json_fault(metrics) is not None:
+        raise ObjectiveError(
+            f"the objective returned metrics of more than {LARGEST_JSON:,} bytes as JSON, up to {_shown(name)};"
+            " write large values to a file, and return its name"
+        )
     return Result(loss, metrics)
 
 
@@ -106,13 +103,10 @@ def _as_json(name: str, value: Any) -> str:
     """Return ``{name: value}`` as JSON that Python and PostgreSQL's jsonb can read."""
     try:
         text = json.dumps({name: value}, default=_plain, allow_nan=False, ensure_ascii=False)
-        text.encode()
-        if _NUL.search(text):
-            raise ValueError("it contains a NUL character")
-        if _is_deeper(json.loads(text, parse_int=_integer), DEEPEST_METRIC + 1):
-            raise ValueError(f"it is deeper than {DEEPEST_METRIC} levels")
-    # a UnicodeEncodeError is a lone surrogate, which jsonb refuses; and the methods of any class may raise anything
-    except Exception as error:
+        fault = text_fault(name) or json_fault(json.loads(text, parse_int=_integer))
+        if fault is not None:
+            raise ValueError(fault)
+    except Exception as error:  # the methods of any class may raise anything
         raise ObjectiveError(
             f"the objective returned a metric {_shown(name)} that is not valid JSON: {_shown(value)} ({_reason(error)})"
         ) from error
@@ -124,11 +118,6 @@ def _integer(digits: str) -> int:
     if len(digits) > sys.int_info.default_max_str_digits:
         raise ValueError(f"it contains an integer of {len(digits)} digits")
     return int(digits)
-
-
-def _is_deeper(value: Any, levels: int) -> bool:
-    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return levels < 0 or any(_is_deeper(item, levels - 1) for item in inner)
 
 
 def _plain(value: Any) -> int | float:

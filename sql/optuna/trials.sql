@@ -86,7 +86,7 @@ cross join lateral (
         select choice.place - 1
         from jsonb_array_elements(dimension.of -> 'choices') with ordinality as choice (value, place)
         where choice.value = trial.params -> (dimension.of ->> 'name'))
-      else (trial.params ->> (dimension.of ->> 'name'))::float8
+      else ledger.number(trial.params -> (dimension.of ->> 'name'))
     end as value) as found
 where trial.trial_id is not null and found.value is not null;
 
