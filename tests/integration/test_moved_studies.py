@@ -293,8 +293,8 @@ def test_an_import_that_no_reader_could_read_writes_nothing(run, db, url, there,
             code, out, _ = run(*command)
             assert (code, out.count("\n")) == (0, 1), "there is none"
     assert exported(there_again(there, document)) == document
-    for command in (("study", "list"), ("worker", "list"), ("trial", "list", "s"), ("study", "delete", "s", "--yes")):
-        assert run(*command)[0] == 0
+    for words in ("study list", "worker list", "trial list s", "study delete s --yes"):
+        assert run(*words.split())[0] == 0
 
 
 def test_a_study_moves_with_the_file_that_it_trains_on_or_is_refused(db, there, elsewhere, tmp_path):
