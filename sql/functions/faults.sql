@@ -2,6 +2,14 @@
 -- readable. The subject of the description is the name of the value, such as "the metrics". The functions are stable and
 -- not immutable, because the function format is stable. PostgreSQL would not inline them otherwise.
 
+-- A database with the encoding SQL_ASCII stores any bytes, and readers expect UTF-8. The conversion raises a data
+-- exception if the bytes are not UTF-8. Every other encoding checks each text itself.
+create or replace function ledger.encoding_fault(value text) returns text
+language sql stable parallel safe
+return nullif(left(convert_from(convert_to(value, 'SQL_ASCII'), 'UTF8'), 0), '');
+comment on function ledger.encoding_fault is
+  'Raise an error if a text of a database without an encoding is not UTF-8; else null. Internal.';
+
 -- A document of at most 200 bytes is not too deep. It has no number beyond the range of a double, because such a number
 -- has at least 309 digits. Most documents are so short, so this test comes before the tests that read every value.
 create or replace function ledger.json_fault(name text, value jsonb, largest int default ledger.largest_json())
@@ -12,7 +20,8 @@ return case
   when pg_column_size(value) > 5 * largest or octet_length(value::text) > largest
   then format('%s: more than %s bytes of JSON are not allowed; store large values in a file, and record the name of '
               'the file', name, largest)
-  when octet_length(value::text) <= 200 then null
+  when octet_length(value::text) <= 200
+  then case when getdatabaseencoding() = 'SQL_ASCII' then ledger.encoding_fault(value::text) end
   when jsonb_path_exists(value, format('strict $.**{%s to last}', ledger.deepest_json() + 1)::jsonpath)
   then format('%s: values more than %s levels deep are not allowed; make the value flatter', name,
               ledger.deepest_json())
@@ -20,6 +29,7 @@ return case
     value, 'strict $.** ? (@ > 1.7976931348623157e308 || @ < -1.7976931348623157e308)')
   then format('%s: a number beyond the range of a double (1.7976931348623157e308) is not allowed; write it as a text',
               name)
+  when getdatabaseencoding() = 'SQL_ASCII' then ledger.encoding_fault(value::text)
 end;
 comment on function ledger.json_fault is
   'What is wrong with a JSON document: its size, its depth or one of its numbers. Null: nothing. Internal.';
@@ -30,6 +40,7 @@ language sql stable parallel safe
 return case
   when length(value) > longest
   then format('%s: %s characters are too long, at most %s are allowed; shorten it', name, length(value), longest)
+  when getdatabaseencoding() = 'SQL_ASCII' then ledger.encoding_fault(value)
 end;
 comment on function ledger.text_fault is
   'What is wrong with a text: its length. Null: nothing. Internal.';

@@ -9,14 +9,16 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from psycopg import sql
+from psycopg.conninfo import make_conninfo
 from psycopg.types.json import Jsonb
 
-from ledger.database import bounds, flattened, protocol, queries, reads, trials
+from ledger.database import bounds, flattened, migration, protocol, queries, reads, trials
 from ledger.database.connection import connect, driver, engine
 from ledger.database.rows import AttemptRow, IterationRow, ProgressRow, StudyRow, TrialRow, WorkerRow
 from ledger.database.selecting import fetch, query, rows_of
 from ledger.errors import LedgerError
 from ledger.manager.registration import register
+from ledger.optuna import views as optuna_views
 from ledger.study.file import assemble
 from tests.fuzz import cases, run, texts
 from tests.integration.ledgers import LIMITS, attempt, claim_one, make_study, propose, take, trial
@@ -138,6 +140,31 @@ def test_a_long_error_keeps_its_head_and_its_tail(db, connection):
             assert kept.startswith("Traceback\nxxx")
             assert kept.endswith("xxx\nValueError: the reason")
             assert "characters are left out here" in kept
+
+
+def test_bytes_that_are_no_text_are_refused_in_any_database(server):
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    with psycopg.connect(server, autocommit=True) as maintenance:
+        maintenance.execute(
+            f"create database {name} template template0 encoding 'SQL_ASCII' lc_collate 'C' lc_ctype 'C'"
+        )
+        try:
+            url = make_conninfo(server, dbname=name, client_encoding="SQL_ASCII")
+            with engine(make_conninfo(server, dbname=name)).connect() as db:
+                migration.upgrade(db)
+            with psycopg.connect(url, autocommit=True) as connection:
+                for host, versions in (
+                    (b"\xff", b"{}"),
+                    (b"h", b'{"v": "\xff"}'),
+                    (b"h", b'{"v": "%s\xff"}' % (b"x" * 300)),
+                ):
+                    with pytest.raises(psycopg.DataError, match="invalid byte sequence"):
+                        connection.execute(b"select ledger.announce('w', '%s', 1, '%s')" % (host, versions))
+                connection.execute("select ledger.announce('w', 'é', 1, '{}')".encode())
+            with engine(make_conninfo(server, dbname=name)).connect() as db:
+                assert [row.host for row, _ in reads.workers(db)] == ["é"]
+        finally:
+            maintenance.execute(f"drop database {name} with (force)")
 
 
 def test_a_refusal_is_one_line_of_a_command(db, connection, url):
@@ -303,6 +330,13 @@ def test_no_view_fails_for_any_row_that_the_tables_accept(url):
     with engine(url).connect() as db:
         connection = driver(db)
 
+        assert optuna_views.enable(db)
+        views = connection.execute(
+            "select schemaname, viewname from pg_views where schemaname in ('ledger', 'optuna')"
+        ).fetchall()
+        assert {view for _, view in views} > VIEWS | {"trial_params", "study_user_attributes"}
+        connection.commit()
+
         def add(table: str, row: dict[str, Any]) -> bool:
             there = insert(connection, table, row)
             accepted[table] += there
@@ -416,8 +450,8 @@ def test_no_view_fails_for_any_row_that_the_tables_accept(url):
                         add("attempt", {**of_study, **of_trial})
 
         def read_everything() -> None:
-            for view in sorted(VIEWS):
-                connection.execute(sql.SQL("select * from ledger.{}").format(sql.Identifier(view))).fetchall()
+            for view in views:
+                connection.execute(sql.SQL("select * from {}").format(sql.Identifier(*view))).fetchall()
             for each in known.values():
                 connection.execute(each.with_values({})).fetchall()
             for row in (StudyRow, IterationRow, TrialRow, AttemptRow, WorkerRow, ProgressRow):
