@@ -37,7 +37,8 @@ begin
     revoke all on all routines in schema ledger from ledger_reader;
     grant usage on schema ledger to ledger_reader;
     grant execute on function
-      ledger.alive_for, ledger.clock, ledger.dataset, ledger.number, ledger.revision, ledger.session_ended
+      ledger.alive_for, ledger.clock, ledger.dataset, ledger.difference, ledger.number, ledger.revision,
+      ledger.session_ended
     to ledger_reader;
   end if;
 
@@ -55,6 +56,7 @@ begin
       ledger.clock,
       ledger.create_study,
       ledger.dataset,
+      ledger.difference,
       ledger.enqueue,
       ledger.extend,
       ledger.finish,

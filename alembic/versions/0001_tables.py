@@ -630,6 +630,7 @@ def upgrade() -> None:
         "view ledger.attempts.",
         postgresql_with={"fillfactor": 90, "autovacuum_vacuum_scale_factor": 0.05},
     )
+    op.create_index("attempt_worker", "attempt", ["worker"], unique=False, schema="ledger")
 
 
 def downgrade() -> None:
@@ -638,13 +639,16 @@ def downgrade() -> None:
         do $$
         declare
           thing text;
+          left_over oid;
         begin
           for thing in select format('%I.%I', schemaname, viewname) from pg_views where schemaname = 'ledger' loop
             execute 'drop view ' || thing || ' cascade';
           end loop;
           -- a function may answer a row of a table, so that functions go first, and triggers with them
-          for thing in select oid::regprocedure::text from pg_proc where pronamespace = 'ledger'::regnamespace loop
-            execute 'drop function if exists ' || thing || ' cascade';
+          for left_over in select oid from pg_proc where pronamespace = 'ledger'::regnamespace loop
+            -- a function goes together with a function that it calls
+            continue when not exists (select from pg_proc where oid = left_over);
+            execute 'drop function ' || left_over::regprocedure || ' cascade';
           end loop;
         end $$
     """)

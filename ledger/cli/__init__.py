@@ -124,6 +124,8 @@ def _end_if_database(error: Exception) -> None:
     original = getattr(error, "orig", error)
     if isinstance(original, psycopg.errors.UndefinedFunction | psycopg.errors.UndefinedTable):
         _end(f"this version needs another schema ({original}): `ledger db check` names the problem", 1)
+    if isinstance(original, psycopg.errors.InvalidParameterValue):
+        _end(f"the ledger refuses it: {original.diag.message_primary}", 1)
     if isinstance(original, psycopg.OperationalError):
         _end(f"the database failed: {original}; the same command continues when the database is back", 1)
 

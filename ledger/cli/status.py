@@ -14,6 +14,9 @@ from ledger.cli.options import examples, settings_options
 from ledger.errors import LedgerError, UsageError
 from ledger.settings import Settings
 
+# Largest number of workers that the command shows once. `ledger worker list` shows all workers.
+_MOST_WORKERS = 200
+
 
 @click.command(
     epilog=examples(
@@ -53,7 +56,7 @@ def status(name: str, watch: bool, as_json: bool, settings: Settings) -> None:
 
             on = console(sys.stdout)
             now = status.read(connection, study_id)
-            on.print(StatusPanel(now, rows=len(now.workers)))
+            on.print(StatusPanel(now, rows=_MOST_WORKERS))
             return
         changes = follow(lambda: status.read(connection, study_id), time.sleep)
         if can_draw(sys.stdout):

@@ -9,7 +9,7 @@ import psycopg
 from psycopg import errors
 from psycopg.abc import PQGen
 from psycopg.conninfo import conninfo_to_dict, timeout_from_conninfo
-from psycopg.types.json import set_json_dumps
+from psycopg.types.json import set_json_dumps, set_json_loads
 
 from ledger.errors import LedgerError, UsageError
 
@@ -162,6 +162,7 @@ def connect(
     except psycopg.OperationalError as error:
         connection.close()
         raise Unreachable(f"cannot connect to {place(url)}: {reason(error)}; {WAY_OUT}", not_now=True) from None
+    set_json_loads(from_json, connection)
     return connection
 
 
@@ -235,6 +236,19 @@ def without_time_limit(connection: "Connection") -> "Iterator[None]":
 def to_json(value: object) -> str:
     """Return JSON with unescaped non-ASCII characters. A database that is not in UTF-8 refuses escaped characters."""
     return json.dumps(value, ensure_ascii=False)
+
+
+def from_json(text: str | bytes) -> Any:
+    """Return the value of a JSON document from the database.
+
+    The ledger accepts only documents that Python can read (sql/functions/faults.sql). If the owner of the tables has
+    switched the check off, a document that Python cannot read becomes an object that says so. One such document then
+    does not hide all other rows.
+    """
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        return {"unreadable": one_line(str(error))}
 
 
 def place(url: str) -> str:

@@ -43,7 +43,7 @@ _FIXED = {
 # another type becomes null, so that no row causes an error in the view.
 _VALUES = {
     "double precision": "ledger.number({})",
-    "bigint": "case jsonb_typeof({0}) when 'number' then ({0})::bigint end",
+    "bigint": "case when abs(ledger.number({0})) < 9.2e18 then ({0})::bigint end",
     "boolean": "case jsonb_typeof({0}) when 'boolean' then ({0})::boolean end",
     "text": "({}) #>> '{{}}'",
     "jsonb": "{}",

@@ -15,6 +15,7 @@ from psycopg import Connection
 from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
+from ledger.database.bounds import shortened
 from ledger.database.connection import to_json
 
 # The channel on which the ledger notifies workers of new trials. A notification can be lost, so workers also poll.
@@ -168,8 +169,8 @@ def listen(connection: Connection[Any]) -> None:
 
 
 def _storable(error: str) -> str:
-    """Escape NUL and lone surrogates, because PostgreSQL cannot store them in a text."""
-    return error.replace("\0", "\\0").encode(errors="backslashreplace").decode()
+    """Shorten an error as the ledger does. Escape NUL and lone surrogates, which PostgreSQL cannot store in a text."""
+    return shortened(shortened(error).replace("\0", "\\0").encode(errors="backslashreplace").decode())
 
 
 def _jsonb(value: object) -> Jsonb:

@@ -478,6 +478,8 @@ attempt = Table(
     CheckConstraint("(outcome is null) = (ended_at is null)", name="outcome_when_it_ended"),
     CheckConstraint("outcome <> 'complete' or loss is not null", name="complete_with_a_loss"),
     CheckConstraint("seconds >= 0", name="seconds_are_not_negative"),
+    # The ledger removes workers without an attempt (ledger.forget_workers).
+    Index("attempt_worker", "worker"),
     postgresql_with={"fillfactor": 90, "autovacuum_vacuum_scale_factor": 0.05},
     comment="One row for each attempt, which begins when a worker claims a trial. Read the table through the view "
     "ledger.attempts.",

@@ -90,12 +90,13 @@ def workers_of(connection: Connection, study_id: int) -> list[WorkerRow]:
         )
 
 
-def restore(connection: Connection, recorded: Recorded) -> bool:
-    """Insert a whole study in one transaction. Return False if the name of the study is taken.
+def restore(connection: Connection, recorded: Recorded) -> StudyRow | None:
+    """Insert a whole study in one transaction. Return its row, or None if the name of the study is taken.
 
     A worker that runs a trial in the other ledger cannot end the trial in this ledger. Therefore a running trial
     becomes pending, and its attempt is recorded as released. A released attempt counts against no limit. Only the owner
-    of the tables can insert a study.
+    of the tables can insert a study. The transaction reads the study before its end, so an import whose study cannot be
+    read writes nothing.
 
     Raises
     ------
@@ -105,15 +106,15 @@ def restore(connection: Connection, recorded: Recorded) -> bool:
     try:
         with connection.begin():
             return _restore(connection, recorded)
-    except (IntegrityError, DataError) as error:
-        refusal = one_line(str(error.orig))
+    except (IntegrityError, DataError, UnicodeEncodeError) as error:
+        refusal = one_line(_refusal(error))
         raise LedgerError(
             f"study {recorded.study['name']} cannot be imported, because the database refuses it ({refusal}): the"
             " export is damaged; write it again"
         ) from None
 
 
-def _restore(connection: Connection, recorded: Recorded) -> bool:
+def _restore(connection: Connection, recorded: Recorded) -> StudyRow | None:
     moment = _moment(connection)
     study_id = connection.scalar(
         postgresql.insert(tables.study)
@@ -122,7 +123,7 @@ def _restore(connection: Connection, recorded: Recorded) -> bool:
         .returning(tables.study.c.id)
     )
     if study_id is None:
-        return False
+        return None
     if recorded.dataset is not None:
         datasets.keep(connection, recorded.dataset)
     of_study = {"study_id": study_id}
@@ -136,7 +137,16 @@ def _restore(connection: Connection, recorded: Recorded) -> bool:
         ({**_released(row, moment), **of_study, "claim": uuid4()} for row in recorded.attempts),
     )
     connection.execute(text("notify ledger"))
-    return True
+    return fetch_one(connection, StudyRow, rows_of(StudyRow).where(_studies.c.id == study_id))
+
+
+def _refusal(error: Exception) -> str:
+    """Return the database's own reason, without the context that PostgreSQL adds to it."""
+    original = getattr(error, "orig", error)
+    diagnostics = getattr(original, "diag", None)
+    primary = None if diagnostics is None else diagnostics.message_primary
+    detail = None if diagnostics is None else diagnostics.message_detail
+    return str(original) if primary is None else primary if detail is None else f"{primary}: {detail}"
 
 
 def _insert(connection: Connection, statement: Insert, rows: Iterable[dict[str, Any]]) -> None:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from psycopg.errors import ObjectNotInPrerequisiteState
+from psycopg.errors import InvalidParameterValue, ObjectNotInPrerequisiteState
 from sqlalchemy import Connection, func, select, text, tuple_
 from sqlalchemy.exc import DBAPIError
 
@@ -211,6 +211,6 @@ def _refusals() -> Iterator[None]:
     try:
         yield
     except DBAPIError as error:
-        if isinstance(error.orig, ObjectNotInPrerequisiteState):
+        if isinstance(error.orig, ObjectNotInPrerequisiteState | InvalidParameterValue):
             raise LedgerError(str(error.orig.diag.message_primary)) from None
         raise

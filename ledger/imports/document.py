@@ -2,16 +2,27 @@
 
 import json
 from base64 import b64decode
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from typing import Annotated, Any, Literal, get_type_hints
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, GetCoreSchemaHandler, ValidationError, create_model
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    ValidationError,
+    create_model,
+)
 from pydantic_core import CoreSchema
 from pydantic_core.core_schema import no_info_after_validator_function
 from sqlalchemy import Connection
 
-from ledger.database import studies, transfer
+from ledger.database import transfer
+from ledger.database.bounds import LONGEST_ERROR, json_fault, moment_fault, text_fault
 from ledger.database.datasets import Dataset
 from ledger.database.rows import SOURCES, AttemptRow, IterationRow, StudyRow, TrialRow, WorkerRow, columns, recorded
 from ledger.database.transfer import Recorded, Snapshot
@@ -25,8 +36,23 @@ from ledger.verification import disagreements
 
 WRITE_IT = "write an export by `ledger export NAME --output FILE`"
 
+
+def _checked(describe: Callable[[Any], str | None]) -> AfterValidator:
+    """Return a validator that applies a bound of the ledger, so that the message names the place in the file."""
+
+    def check(value: Any) -> Any:
+        fault = describe(value)
+        if fault is not None:
+            raise ValueError(fault)
+        return value
+
+    return AfterValidator(check)
+
+
 # JSON represents a time as text.
-Moment = Annotated[AwareDatetime, Field(strict=False)]
+Moment = Annotated[AwareDatetime, Field(strict=False), _checked(moment_fault)]
+Json = Annotated[dict[str, Any], _checked(json_fault)]
+Line = Annotated[str, _checked(partial(text_fault, longest=LONGEST_ERROR))]
 
 
 class _Record(BaseModel):
@@ -40,10 +66,17 @@ class _Recorded:
         self._computed, self._narrower = computed or {}, narrower
 
     def __get_pydantic_core_schema__(self, row: type, handler: GetCoreSchemaHandler) -> CoreSchema:
-        times = {datetime: Moment, datetime | None: Moment | None}
+        bounded = {
+            datetime: Moment,
+            datetime | None: Moment | None,
+            str: Line,
+            str | None: Line | None,
+            dict[str, Any]: Json,
+            dict[str, Any] | None: Json | None,
+        }
         types = {name: type_ for name, type_ in get_type_hints(row).items() if name in columns(row, recorded=True)}
         fields: dict[str, Any] = {
-            name: (times.get(type_, type_), ...) for name, type_ in {**types, **self._narrower}.items()
+            name: (bounded.get(type_, type_), ...) for name, type_ in {**types, **self._narrower}.items()
         }
         record = create_model(row.__name__, __base__=_Record, **fields)
         return no_info_after_validator_function(
@@ -122,9 +155,8 @@ def read(place: str, content: bytes) -> Document:
     except ValidationError as error:
         fault = error.errors(include_url=False)[0]
         where = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in fault["loc"]).lstrip(".")
-        what = (
-            fault["msg"].replace("Input should", "must").replace("Field", "it is").replace("it is required", "missing")
-        )
+        what = fault["msg"].removeprefix("Value error, ").replace("Input should", "must")
+        what = what.replace("Field", "it is").replace("it is required", "missing")
         raise UsageError(
             f"{place} is damaged at {where}: {show(fault['input'])}: {what}; export the study again"
         ) from None
@@ -161,9 +193,10 @@ def import_study(connection: Connection, document: Document, name: str | None) -
         workers=map(recorded, document.workers),
         dataset=document.kept(),
     )
-    if not transfer.restore(connection, whole):
+    row = transfer.restore(connection, whole)
+    if row is None:
         raise LedgerError(f"study {study['name']} exists in this ledger: give the imported study another --name")
-    return studies.get(connection, study["name"])
+    return row
 
 
 def _check_dataset(place: str, document: Document, study: StudySpec) -> None:

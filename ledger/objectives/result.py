@@ -3,20 +3,13 @@
 import json
 import math
 import numbers
-import re
 import sys
 from dataclasses import dataclass
 from typing import Any
 
+from ledger.database.bounds import LARGEST_JSON, json_fault, text_fault
 from ledger.errors import LedgerError
 from ledger.text import one_line
-
-_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
-
-# `LARGEST_METRICS` is the largest number of JSON characters in a trial's metrics. `DEEPEST_METRIC` is the largest
-# number of nested levels in a metric. jsonb allows far larger metrics, but the table of trials should stay small.
-LARGEST_METRICS = 10_000_000
-DEEPEST_METRIC = 100
 
 
 class ObjectiveError(LedgerError):
@@ -83,13 +76,16 @@ def _convert(returned: Any) -> Result:
             raise ObjectiveError(f"the objective returned a metric named {_shown(name)}; the name must be a string")
         if name != "loss":
             text = _as_json(name, value)
-            length += len(text)
-            if length > LARGEST_METRICS:
-                raise ObjectiveError(
-                    f"the metrics up to {_shown(name)} are longer than {LARGEST_METRICS:,} characters of JSON; write"
-                    " large values to a file, and return the file's name"
-                )
             metrics |= json.loads(text)
+            length += len(text)
+            if length > LARGEST_JSON:
+                break
+    # each metric alone is valid, so only the size of all metrics can be a fault
+    if json_fault(metrics) is not None:
+        raise ObjectiveError(
+            f"the objective returned metrics of more than {LARGEST_JSON:,} bytes as JSON, up to {_shown(name)};"
+            " write large values to a file, and return its name"
+        )
     return Result(loss, metrics)
 
 
@@ -112,13 +108,10 @@ def _as_json(name: str, value: Any) -> str:
     """Return a metric as a JSON object that Python and PostgreSQL's jsonb can read."""
     try:
         text = json.dumps({name: value}, default=_plain, allow_nan=False, ensure_ascii=False)
-        text.encode()
-        if _NUL.search(text):
-            raise ValueError("it contains a NUL character")
-        if _is_deeper(json.loads(text, parse_int=_integer), DEEPEST_METRIC + 1):
-            raise ValueError(f"it has more than {DEEPEST_METRIC} nested levels")
-    # The `try` block may raise any exception, because it calls methods of the value's class. A UnicodeEncodeError means
-    # that the text contains a lone surrogate, which jsonb refuses.
+        fault = text_fault(name) or json_fault(json.loads(text, parse_int=_integer))
+        if fault is not None:
+            raise ValueError(fault)
+    # The `try` block may raise any exception, because it calls methods of the value's class.
     except Exception as error:
         raise ObjectiveError(
             f"the objective returned a metric {_shown(name)} that is not valid JSON: {_shown(value)} ({_reason(error)})"
@@ -132,11 +125,6 @@ def _integer(digits: str) -> int:
     if len(digits) > sys.int_info.default_max_str_digits:
         raise ValueError(f"it contains an integer of {len(digits)} digits")
     return int(digits)
-
-
-def _is_deeper(value: Any, levels: int) -> bool:
-    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return levels < 0 or any(_is_deeper(item, levels - 1) for item in inner)
 
 
 def _plain(value: Any) -> int | float:

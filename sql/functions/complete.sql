@@ -1,4 +1,5 @@
--- Record the loss of a trial, which is a finite number. A trial has at most one recorded result. Answers:
+-- Record the loss of a trial, which is a finite number. A trial has at most one recorded result. The triggers of
+-- readable_rows.sql refuse metrics, a loss or seconds that a reader could not read. Answers:
 --   recorded: the function recorded the result. The function also records the result of a trial that the manager took
 --     back, if no other worker has claimed the trial.
 --   already: an earlier call with this claim recorded the result, and its acknowledgement was lost.
@@ -14,12 +15,6 @@ declare
   moment timestamptz := ledger.clock();
   earlier text;
 begin
-  if jsonb_typeof(metrics) <> 'object' then
-    raise exception 'metrics are not an object: %', metrics using errcode = 'invalid_parameter_value';
-  end if;
-  if not (seconds >= 0 and seconds < 'infinity') then
-    raise exception 'seconds are not a finite number: %', seconds using errcode = 'invalid_parameter_value';
-  end if;
   update ledger.trial
   set state = 'complete', loss = complete.loss, metrics = complete.metrics, error = null,
       lease_until = null, finished_at = moment

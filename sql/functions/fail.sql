@@ -1,6 +1,6 @@
 -- Record that the objective failed. The failure counts against the limit max_failures of the study. Below this limit,
 -- the trial becomes pending again.
---   error: a description of the error for users, such as a traceback.
+--   error: a description of the error for users, such as a traceback. A very long error loses its middle.
 --   outcome: the outcome of the attempt (failed, or timeout if the worker ended the attempt at its deadline).
 -- Answers:
 --   retry: the trial is pending again.
@@ -15,16 +15,13 @@ as $$
 #variable_conflict use_column
 declare
   moment timestamptz := ledger.clock();
-  said text := coalesce(fail.error, 'no reason was given');
+  said text := ledger.shortened(coalesce(fail.error, 'no reason was given'));
   reached text;
   earlier text;
 begin
   if coalesce(fail.outcome, '') not in ('failed', 'timeout') then
-    raise exception 'outcome % is not one of failed and timeout', fail.outcome
+    raise exception 'outcome % is not one of failed and timeout', left(fail.outcome, 50)
       using errcode = 'invalid_parameter_value';
-  end if;
-  if not (seconds >= 0 and seconds < 'infinity') then
-    raise exception 'seconds are not a finite number: %', seconds using errcode = 'invalid_parameter_value';
   end if;
   update ledger.trial
   set failures = trial.failures + 1, error = said, claim = null, lease_until = null, deadline_at = null,

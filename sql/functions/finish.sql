@@ -16,7 +16,8 @@ begin
     return 'lost';
   end if;
   if finish.state not in ('complete', 'failed') then
-    raise exception 'state % is not one of complete and failed', finish.state using errcode = 'invalid_parameter_value';
+    raise exception 'state % is not one of complete and failed', left(finish.state, 50)
+      using errcode = 'invalid_parameter_value';
   end if;
   update ledger.study
   set state = finish.state, reason = finish.reason, finished_at = ledger.clock()

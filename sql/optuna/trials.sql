@@ -86,7 +86,11 @@ cross join lateral (
         select choice.place - 1
         from jsonb_array_elements(dimension.of -> 'choices') with ordinality as choice (value, place)
         where choice.value = trial.params -> (dimension.of ->> 'name'))
-      else (trial.params ->> (dimension.of ->> 'name'))::float8
+      -- A type other than a number is no value, and a number too small for a double is 0, so that the view never fails.
+      -- A reader of this view needs no privilege in the schema ledger, so the view does not call ledger.number.
+      when jsonb_typeof(trial.params -> (dimension.of ->> 'name')) = 'number' then
+        case when abs((trial.params ->> (dimension.of ->> 'name'))::numeric) < 2.5e-324 then 0
+             else (trial.params ->> (dimension.of ->> 'name'))::float8 end
     end as value) as found
 where trial.trial_id is not null and found.value is not null;
 

@@ -5,8 +5,8 @@
 -- psql -f sql/queries/how_soon.sql covers all studies. The option -v study=NAME selects one study.
 \if :{?study} \else \set study '' \endif
 select study, count(*) as complete, round(first_regret::numeric, 4) as first_regret,
-  min(place) filter (where simple_regret <= first_regret / 10) as trials_to_a_tenth,
-  min(place) filter (where simple_regret <= first_regret / 100) as trials_to_a_hundredth,
+  min(place) filter (where simple_regret::numeric <= first_regret::numeric / 10) as trials_to_a_tenth,
+  min(place) filter (where simple_regret::numeric <= first_regret::numeric / 100) as trials_to_a_hundredth,
   min(place) filter (where simple_regret = 0) as trials_to_best
 from (
   select study, simple_regret,

@@ -11,7 +11,7 @@ with dimensions as (
     -- This value is the number of columns that the parameter has in the input of the surrogate. A categorical
     -- parameter with more than two choices has one column for each choice. With two choices, a categorical parameter
     -- has one column. With one choice, it has no column.
-    case when dimension ->> 'type' <> 'categorical' then 1
+    case when dimension ->> 'type' <> 'categorical' or jsonb_typeof(dimension -> 'choices') <> 'array' then 1
          when jsonb_array_length(dimension -> 'choices') <= 2 then jsonb_array_length(dimension -> 'choices') - 1
          else jsonb_array_length(dimension -> 'choices') end as columns
   from ledger.studies, jsonb_array_elements(spec -> 'space') with ordinality as space (dimension, place)
@@ -21,13 +21,16 @@ placed as (
   select *, 1 + sum(columns) over (partition by study order by place) - columns as first,
     sum(columns) over (partition by study) + 2 as length
   from dimensions)
-select iterations.study, iterations.number as iteration, (iterations.surrogate ->> 'observations')::int as fitted_to,
-  placed.parameter, round(min(exp((iterations.surrogate -> 'theta' ->> place_in_theta::int)::float8))::numeric, 3)
-    as length_scale
+select iterations.study, iterations.number as iteration, round(ledger.number(iterations.surrogate -> 'observations')::numeric)
+    as fitted_to,
+  -- The limits keep the result in the range of a double.
+  placed.parameter, round(min(exp(greatest(least(
+    ledger.number(iterations.surrogate -> 'theta' -> place_in_theta::int), 700), -700)))::numeric, 3) as length_scale
 from ledger.iterations
 join placed on placed.study = iterations.study
 cross join lateral generate_series(placed.first, placed.first + placed.columns - 1) as place_in_theta
 where iterations.surrogate ->> 'kernel' like '%Matern%'
-  and jsonb_array_length(iterations.surrogate -> 'theta') = placed.length
+  and case jsonb_typeof(iterations.surrogate -> 'theta')
+    when 'array' then jsonb_array_length(iterations.surrogate -> 'theta') = placed.length end
 group by iterations.study, iterations.number, iterations.surrogate, placed.parameter, placed.place
 order by iterations.study, iterations.number, placed.place;

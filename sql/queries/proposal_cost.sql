@@ -5,10 +5,11 @@
 -- psql -f sql/queries/proposal_cost.sql covers all studies. The option -v study=NAME selects one study.
 \if :{?study} \else \set study '' \endif
 select study, number as iteration, size as trials, surrogate ->> 'estimator' as surrogate,
-  coalesce(surrogate ->> 'known', surrogate ->> 'observations')::int as fitted_to,
+  round(ledger.number(coalesce(surrogate -> 'known', surrogate -> 'observations'))::numeric) as fitted_to,
   round(tell_seconds::numeric, 3) as fit_seconds, round(ask_seconds::numeric, 3) as propose_seconds,
-  round(100 * ((ask_seconds + tell_seconds)
-    / nullif(ask_seconds + tell_seconds + extract(epoch from told_at - asked_at)::float8, 0))::numeric, 1) as percent
+  -- The type numeric does not underflow, unlike a double.
+  round(100 * (ask_seconds + tell_seconds)::numeric
+    / nullif((ask_seconds + tell_seconds)::numeric + extract(epoch from told_at - asked_at), 0), 1) as percent
 from ledger.iterations
 where :'study' in (study, '')
 order by study, number;

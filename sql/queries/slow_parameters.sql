@@ -28,4 +28,5 @@ select parts.study, parts.parameter, parts.kind, round(correlated.spearman::nume
 from parts
 join correlated on correlated.study = parts.study and correlated.parameter = parts.parameter
 group by parts.study, parts.parameter, parts.kind, correlated.spearman
-order by parts.study, max(parts.seconds) / nullif(min(parts.seconds), 0) desc nulls last, parts.parameter;
+order by parts.study, max(parts.seconds)::numeric / nullif(min(parts.seconds), 0)::numeric desc nulls last,
+  parts.parameter;

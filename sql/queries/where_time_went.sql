@@ -8,9 +8,10 @@
 select progress.study, round(extract(epoch from progress.elapsed), 1) as elapsed_seconds,
   round(proposed.seconds::numeric, 1) as proposing_seconds, work.workers,
   round(work.present::numeric, 1) as present_seconds,
-  round(100 * (work.training / nullif(work.present, 0))::numeric) as training_percent,
-  round(100 * ((work.busy - work.training) / nullif(work.present, 0))::numeric) as holding_percent,
-  round(100 * ((work.present - work.busy) / nullif(work.present, 0))::numeric) as idle_percent
+  -- The type numeric does not underflow, unlike a double.
+  round(100 * work.training::numeric / nullif(work.present, 0)::numeric) as training_percent,
+  round(100 * (work.busy - work.training)::numeric / nullif(work.present, 0)::numeric) as holding_percent,
+  round(100 * (work.present - work.busy)::numeric / nullif(work.present, 0)::numeric) as idle_percent
 from ledger.progress
 cross join lateral (
   select sum(ask_seconds + tell_seconds) as seconds

@@ -8,7 +8,7 @@ select
   iteration_best,
   best_loss,
   study_best,
-  case when best_loss / 2 - study_best / 2 < 8.9e307 then best_loss - study_best else 'infinity' end as simple_regret
+  ledger.difference(best_loss, study_best) as simple_regret
 from (
   select
     study,
@@ -23,8 +23,8 @@ from (
       study.name as study,
       trial.iteration,
       count(*) as complete,
-      -- The sum of finite doubles can exceed the range of a double.
-      avg(trial.loss::numeric)::float8 as mean_loss,
+      -- The sum of finite doubles can exceed the range of a double, and the mean can be too small for a double.
+      ledger.number(to_jsonb(avg(trial.loss::numeric))) as mean_loss,
       min(trial.loss) as iteration_best
     from ledger.trial
     join ledger.study on study.id = trial.study_id

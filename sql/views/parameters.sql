@@ -12,11 +12,12 @@ select
   chosen.value #>> '{}' as text,
   case
     -- A categorical parameter has no bounds.
-    when (chosen.number between chosen.low::float8 and chosen.high::float8) is not true then null
+    when (chosen.number between chosen.low and chosen.high) is not true then null
     when chosen.prior = 'log-uniform'
-    then (ln(chosen.number) - ln(chosen.low::float8)) / nullif(ln(chosen.high::float8) - ln(chosen.low::float8), 0)
+    then (ln(chosen.number) - ln(chosen.low)) / nullif(ln(chosen.high) - ln(chosen.low), 0)
     -- The type numeric does not underflow, unlike a double.
-    else round((chosen.value::numeric - chosen.low) / (chosen.high - chosen.low), 17)::float8
+    else round((chosen.value::numeric - chosen.lowest::numeric)
+      / nullif(chosen.highest::numeric - chosen.lowest::numeric, 0), 17)::float8
   end as position
 from ledger.trial
 join ledger.study on study.id = trial.study_id
@@ -25,8 +26,10 @@ cross join lateral (
     dimension ->> 'name' as parameter,
     dimension ->> 'type' as kind,
     dimension ->> 'prior' as prior,
-    (dimension ->> 'low')::numeric as low,
-    (dimension ->> 'high')::numeric as high,
+    ledger.number(dimension -> 'low') as low,
+    ledger.number(dimension -> 'high') as high,
+    dimension -> 'low' as lowest,
+    dimension -> 'high' as highest,
     trial.params -> (dimension ->> 'name') as value,
     ledger.number(trial.params -> (dimension ->> 'name')) as number
   from jsonb_array_elements(study.spec -> 'space') as dimension

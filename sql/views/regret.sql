@@ -7,9 +7,8 @@ select
   loss,
   best_loss,
   study_best,
-  -- The difference of two finite doubles can exceed the range of a double.
-  case when best_loss / 2 - study_best / 2 < 8.9e307 then best_loss - study_best else 'infinity' end as simple_regret,
-  case when loss / 2 - study_best / 2 < 8.9e307 then loss - study_best else 'infinity' end as instantaneous_regret
+  ledger.difference(best_loss, study_best) as simple_regret,
+  ledger.difference(loss, study_best) as instantaneous_regret
 from (
   select
     study.name as study,

@@ -36,7 +36,7 @@ from (values
   (0, 0, 'proposed', null, '{"C": 1.0, "depth": 4, "kernel": "rbf", "bins": 8}', 'complete', 1, 0, 0, 10, 'a', 35, 0.5,
    '{"accuracy": 0.5}', null),
   (1, 0, 'proposed', null, '{"C": 0.01, "depth": 10, "kernel": "poly", "bins": 16}', 'complete', 2, 0, 1, 50, 'b', 65,
-   0.25, '{"accuracy": 1e400}', null),
+   0.25, '{"accuracy": [0.75]}', null),
   (2, 0, 'proposed', null, '{"C": 10, "depth": 2, "kernel": "rbf", "bins": 8}', 'failed', 2, 2, 0, 40, 'b', 50, null,
    null, 'ValueError'),
   (3, 1, 'retried', 2, '{"C": 10, "depth": 2, "kernel": "rbf", "bins": 8}', 'complete', 1, 0, 0, 100, 'b', 112, 0.75,

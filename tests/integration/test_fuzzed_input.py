@@ -12,6 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ledger.database import protocol, studies
+from ledger.database.bounds import LONGEST_NAME, shortened
 from ledger.objectives import ObjectiveError
 from ledger.objectives.result import to_result
 from tests.fuzz import arguments, cases, check_told, restored, run, texts, toml
@@ -150,7 +151,7 @@ def test_what_an_objective_returns_is_stored_whole_or_is_a_failure(url, db, conn
 
 
 @cases(20)
-@given(error=st.text(st.characters(), max_size=200), worker=texts)
+@given(error=st.text(st.characters(), max_size=200), worker=texts.filter(lambda name: len(name) <= LONGEST_NAME))
 @example(error="\0\ud800", worker="w")
 @example(error="", worker="")
 @example(error="x" * 1_000_000, worker="w")
@@ -159,7 +160,7 @@ def test_any_text_of_an_error_is_kept(url, db, connection, error, worker):
     held = take(connection, row.name, worker)
     assert protocol.fail(connection, held, error, 1.0) == "failed"
     (kept,) = connection.execute("select error from ledger.attempt where claim = %s", (held.claim,)).fetchone()
-    assert kept == error.replace("\0", "\\0").encode(errors="backslashreplace").decode()
+    assert kept == shortened(error.replace("\0", "\\0").encode(errors="backslashreplace").decode())
     code, _, said = run(["export", row.name, "--format", "csv"], {"DATABASE_URL": url})
     assert code == 0, said
     assert studies.delete(db, row) == "deleted"

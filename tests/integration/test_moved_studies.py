@@ -222,7 +222,7 @@ REFUSED = [
         _set("trials", 3, "params", value={"x": 0.5}),
         "study s cannot be imported, because the database refuses it (duplicate key value",
     ),
-    (_set("trials", 0, "error", value="\0"), "because the database refuses it ("),
+    (_set("trials", 0, "error", value="\0"), "is damaged at trials[0].error"),
 ]
 
 
@@ -240,6 +240,67 @@ def test_a_file_that_is_no_whole_export_is_refused_in_one_line(db, url, there, e
         for table in ("study", "iteration", "trial", "attempt", "worker"):
             assert connection.execute(f"select count(*) from ledger.{table}").fetchone() == (0,)
     assert exported(there_again(there, document)) == document
+
+
+UNREADABLE = [
+    (
+        _set("study", "created_at", value="0001-01-01T00:00:00+23:59"),
+        "is damaged at study.created_at",
+        "plausible time",
+    ),
+    (_set("study", "finished_at", value="1969-12-31T23:59:59Z"), "is damaged at study.finished_at", "plausible time"),
+    (
+        _set("workers", 0, "started_at", value="9999-12-31T23:59:59-23:59"),
+        "is damaged at workers[0].started_at",
+        "the ledger records times from 1970 to 2199",
+    ),
+    (_set("trials", 0, "available_at", value="2200-01-01T00:00:00Z"), "is damaged at trials[0].available_at", "time"),
+    (
+        _set("trials", 0, "metrics", value={"a": "\ud800"}),
+        "is damaged at trials[0].metrics",
+        "half of a surrogate pair",
+    ),
+    (_set("trials", 0, "metrics", value={"\ud800": 1}), "is damaged at trials[0].metrics", "half of a surrogate pair"),
+    (_set("trials", 0, "metrics", value={"a": "\0"}), "is damaged at trials[0].metrics", "a NUL character"),
+    (_set("trials", 0, "metrics", value={"a": 10**400}), "is damaged at trials[0].metrics", "range of a double"),
+    (_set("trials", 0, "metrics", value={"a": "x" * 2_000_000}), "is damaged at trials[0].metrics", "bytes of JSON"),
+    (_set("trials", 0, "metrics", value={"m" * 301: 1}), "the database refuses it (trial 0, ", "the name of a metric"),
+    (_set("trials", 0, "error", value="\ud800"), "is damaged at trials[0].error", "half of a surrogate pair"),
+    (_set("study", "versions", value={"a": [[]] * 400_000}), "is damaged at study.versions", "bytes of JSON"),
+    (
+        _set("attempts", 0, "seconds", value=1.7e308),
+        "the database refuses it (attempt 1 of trial ",
+        "plausible duration",
+    ),
+    (
+        _set("attempts", 0, "error", value="x" * 70_000),
+        "is damaged at attempts[0].error",
+        "70000 characters",
+    ),
+    (_set("iterations", 0, "ask_seconds", value=1e300), "the database refuses it (iteration 0, ", "plausible duration"),
+    (_set("workers", 0, "host", value="h" * 301), "the database refuses it (worker w, the name of the host: 301", ""),
+    (_set("workers", 0, "versions", value={"a": 1}), "the database refuses it (worker w, the versions: ", "texts"),
+]
+
+
+def test_an_import_that_no_reader_could_read_writes_nothing(run, db, url, there, elsewhere, tmp_path, monkeypatch):
+    under_way(db, url, tmp_path)
+    document = exported(db)
+    monkeypatch.setenv("DATABASE_URL", elsewhere)
+    for change, *said in UNREADABLE:
+        changed = copy.deepcopy(document)
+        change(changed)
+        (tmp_path / "changed.json").write_text(json.dumps(changed))
+        code, out, error = run("import", "changed.json")
+        assert (code in (1, 2), out, error.count("\n")) == (True, "", 1), error
+        for words in said:
+            assert words in error
+        for command in (("study", "list"), ("worker", "list")):
+            code, out, _ = run(*command)
+            assert (code, out.count("\n")) == (0, 1), "there is none"
+    assert exported(there_again(there, document)) == document
+    for words in ("study list", "worker list", "trial list s", "study delete s --yes"):
+        assert run(*words.split())[0] == 0
 
 
 def test_a_study_moves_with_the_file_that_it_trains_on_or_is_refused(db, there, elsewhere, tmp_path):

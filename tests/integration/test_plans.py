@@ -211,7 +211,9 @@ def test_the_functions_of_a_manager_keep_their_indexes(explained):
                 assert ask(connection, function, study_id, claim, *arguments) in answers
             measured = shown(connection, plans)
     # each of these two tables has one row, and is read as a whole
-    check([re.sub(r"Seq Scan on (study|manager)\b", "", plan) for plan in measured], 3 * len(calls))
+    plans = [re.sub(r"Seq Scan on (study|manager)\b", "", plan) for plan in measured]
+    # the triggers of sql/functions/readable_rows.sql read the catalog
+    check(plans, 3 * len(calls), MOST_BUFFERS + 10)
 
 
 @pytest.mark.parametrize(
@@ -246,15 +248,19 @@ def test_every_function_of_the_hot_path_is_explained_here():
     others = {
         "alive_for",
         "announce",
+        "bounds",
         "cancel",
         "cancel_trials",
         "clock",
         "create_study",
         "dataset",
         "delete_study",
+        "difference",
         "ended",
         "enqueue",
         "extend",
+        "faults",
+        "forget_workers",
         "hold_dataset",
         "import_trials",
         "iteration_ended",
@@ -262,10 +268,14 @@ def test_every_function_of_the_hot_path_is_explained_here():
         "keep_dataset",
         "number",
         "pause",
+        "readable_rows",
+        "release_pause",
         "resume",
         "retry",
         "revision",
         "session_ended",
+        "shortened",
+        "spec_fault",
         "terminal_rows",
         "unchanging_datasets",
     }

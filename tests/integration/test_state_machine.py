@@ -26,6 +26,8 @@ from tests.integration.workers import PackageWorker, PsqlWorker, Worker
 
 LEASE, MAX_FAILURES, MAX_LOST = 30.0, 2, 3
 MANAGER_LEASE = 40.0
+# the number of releases without a pause (ledger.free_releases)
+FREE_RELEASES = 5
 
 CONSISTENT = {
     "a complete trial has exactly one complete attempt, with its loss": """
@@ -64,6 +66,7 @@ class Trial:
     lost: int = 0
     loss: float | None = None
     leased_at: float = 0.0
+    available_at: float = 0.0
     iteration: int = 0
 
     @property
@@ -150,7 +153,11 @@ class Histories(RuleBasedStateMachine):
             self.claim(name, wanted)
 
     def claim(self, name: str, wanted: int = 1) -> None:
-        pending = [number for number, trial in self.trials.items() if trial.state == "pending"]
+        pending = [
+            number
+            for number, trial in self.trials.items()
+            if trial.state == "pending" and trial.available_at <= self.now
+        ]
         if self.state != "running":
             pending = []
         claims = [uuid.uuid4() for _ in range(wanted)]
@@ -251,6 +258,7 @@ class Histories(RuleBasedStateMachine):
         if mine:
             trial.failures += 1
             trial.state, trial.claim = ("failed" if trial.failures == MAX_FAILURES else "pending"), None
+            trial.available_at = self.now
             assert answer == ("failed" if trial.state == "failed" else "retry")
             attempt.outcome = outcome
         elif attempt.outcome in ("failed", "timeout"):
@@ -266,6 +274,8 @@ class Histories(RuleBasedStateMachine):
         if mine:  # not counted
             trial.state, trial.claim = "pending", None
             attempt.outcome = "released"
+            releases = trial.attempts - trial.failures - trial.lost
+            trial.available_at = self.now + (0 if releases <= FREE_RELEASES else min(2 ** (releases - 6), 3600))
 
     def a_claim_that_never_was(self, attempt: Attempt, data: st.DataObject) -> None:
         stranger = Claimed(**{**vars(attempt.held), "claim": uuid.uuid4()})
@@ -311,6 +321,7 @@ class Histories(RuleBasedStateMachine):
             return
         trial.lost += 1
         trial.state = "failed" if trial.lost == MAX_LOST else "pending"
+        trial.available_at = self.now
         assert answer == trial.state
         assert trial.claim is not None
         attempt = self.attempts[trial.claim]

@@ -108,7 +108,7 @@ def test_each_parameter_stands_against_the_loss(asked):
     assert {trial: loss for trial, loss, *_ in found} == {0: 0.5, 1: 0.25, 2: None, 3: 0.75, 4: None}
 
 
-def test_a_metric_that_is_no_double_is_no_accuracy(asked):
+def test_a_metric_that_is_no_number_is_no_accuracy(asked):
     assert rows(asked, "best_trials", "trial", "rank", "metric", "score") == [
         (0, 2, "accuracy", 0.5),
         (1, 1, "accuracy", None),

@@ -1,0 +1,158 @@
+"""The bounds of what a ledger accepts, which clients check before they send a value.
+
+The file sql/functions/bounds.sql is the only place of the bounds. The SQL functions check the same bounds for every
+client (sql/functions/faults.sql).
+"""
+
+import json
+import math
+import re
+import sys
+from datetime import datetime
+from decimal import Decimal
+
+from ledger.resources import folder
+
+_BOUND = re.compile(
+    r"^create or replace function ledger\.(\w+)\(\) returns \w+\n.*\nreturn (?:timestamptz )?([^;]+);", re.MULTILINE
+)
+_BOUNDS = dict(_BOUND.findall((folder("sql") / "functions" / "bounds.sql").read_text()))
+
+# In characters.
+LONGEST_NAME = int(_BOUNDS["longest_name"])
+LONGEST_ERROR = int(_BOUNDS["longest_error"])
+# In bytes, as PostgreSQL writes the document.
+LARGEST_JSON = int(_BOUNDS["largest_json"])
+LARGEST_VERSIONS = int(_BOUNDS["largest_versions"])
+# Levels between a document and a value in it.
+DEEPEST_JSON = int(_BOUNDS["deepest_json"])
+LONGEST_SECONDS = float(_BOUNDS["longest_seconds"])
+# Each recorded time is at or after the first moment, and before the last moment.
+EARLIEST_MOMENT, LATEST_MOMENT = (
+    datetime.fromisoformat(_BOUNDS[name].strip("'")) for name in ("earliest_moment", "latest_moment")
+)
+
+
+def json_fault(value: object, largest: int = LARGEST_JSON) -> str | None:
+    """Describe what is wrong with a JSON document, or return None if the ledger accepts the document.
+
+    Parameters
+    ----------
+    value : JSON value
+        Numbers may be of any size.
+    largest : int
+        Bytes that the document may have.
+
+    Examples
+    --------
+    >>> json_fault({"accuracy": 0.5})
+    >>> json_fault({"accuracy": 10**400})
+    'a number beyond the range of a double (1.7976931348623157e308) is not allowed; write it as a text'
+    """
+    extra = 0
+    left = [(value, 0)]
+    while left:
+        item, depth = left.pop()
+        if depth > DEEPEST_JSON:
+            return f"values more than {DEEPEST_JSON} levels deep are not allowed; make the value flatter"
+        if isinstance(item, dict):
+            for name, inner in item.items():
+                left += [(name, depth), (inner, depth + 1)]
+        elif isinstance(item, list):
+            left += [(inner, depth + 1) for inner in item]
+        elif isinstance(item, str):
+            fault = text_fault(item, sys.maxsize)
+            if fault is not None:
+                return fault
+        elif isinstance(item, int | float):
+            if not abs(item) <= sys.float_info.max:
+                return (
+                    "a number beyond the range of a double (1.7976931348623157e308) is not allowed; write it as a text"
+                )
+            if isinstance(item, float):
+                # PostgreSQL writes numbers without an exponent.
+                extra += len(format(Decimal(repr(item)), "f")) - len(repr(item))
+    if extra + len(json.dumps(value, ensure_ascii=False).encode()) > largest:
+        return (
+            f"more than {largest} bytes of JSON are not allowed; store large values in a file, and record the name of"
+            " the file"
+        )
+    return None
+
+
+def text_fault(text: str, longest: int = LONGEST_NAME) -> str | None:
+    """Describe what is wrong with a text, or return None if the ledger accepts the text.
+
+    Examples
+    --------
+    >>> text_fault("a name")
+    >>> text_fault("a" * 301)
+    '301 characters are too long, at most 300 are allowed; shorten it'
+    """
+    if len(text) > longest:
+        return f"{len(text)} characters are too long, at most {longest} are allowed; shorten it"
+    if "\0" in text:
+        return "it contains a NUL character, which PostgreSQL cannot store; remove it"
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return "it contains half of a surrogate pair, which is no character; remove it"
+    return None
+
+
+def seconds_fault(seconds: float) -> str | None:
+    """Describe what is wrong with a duration, or return None if the ledger accepts the duration.
+
+    Examples
+    --------
+    >>> seconds_fault(0.5)
+    >>> seconds_fault(-0.5)
+    '-0.5 is not a plausible duration; give seconds from 0 to 1e+09'
+    """
+    if 0 <= seconds <= LONGEST_SECONDS:
+        return None
+    return f"{seconds} is not a plausible duration; give seconds from 0 to {LONGEST_SECONDS:g}"
+
+
+def moment_fault(moment: datetime) -> str | None:
+    """Describe what is wrong with an aware time, or return None if the ledger accepts the time.
+
+    Examples
+    --------
+    >>> moment_fault(datetime.fromisoformat("2026-01-01T00:00:00+00:00"))
+    >>> moment_fault(datetime.fromisoformat("0001-01-01T00:00:00+00:00"))
+    '0001-01-01T00:00:00+00:00 is not a plausible time; the ledger records times from 1970 to 2199'
+    """
+    if EARLIEST_MOMENT <= moment < LATEST_MOMENT:
+        return None
+    years = f"{EARLIEST_MOMENT.year} to {LATEST_MOMENT.year - 1}"
+    return f"{moment.isoformat()} is not a plausible time; the ledger records times from {years}"
+
+
+def loss_fault(loss: float) -> str | None:
+    """Describe what is wrong with a loss, or return None if the ledger accepts the loss.
+
+    Examples
+    --------
+    >>> loss_fault(math.nan)
+    'nan is not a finite number'
+    """
+    return None if math.isfinite(loss) else f"{loss} is not a finite number"
+
+
+def shortened(error: str) -> str:
+    """Return an error that is short enough for the ledger. A longer error loses its middle.
+
+    The SQL function ledger.shortened does the same for every other client.
+
+    Examples
+    --------
+    >>> shortened("ValueError")
+    'ValueError'
+    >>> len(shortened("x" * 100_000)) <= LONGEST_ERROR
+    True
+    """
+    if len(error) <= LONGEST_ERROR:
+        return error
+    kept = LONGEST_ERROR // 2 - 50
+    return f"{error[:kept]}\n[{len(error) - 2 * kept} characters are left out here]\n{error[-kept:]}"

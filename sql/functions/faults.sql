@@ -1,0 +1,84 @@
+-- Describe what is wrong with a value that a reader could not read. Each function returns null if the value is
+-- readable. The subject of the description is the name of the value, such as "the metrics". The functions are stable and
+-- not immutable, because the function format is stable. PostgreSQL would not inline them otherwise.
+
+-- A database with the encoding SQL_ASCII stores any bytes, and readers expect UTF-8. The conversion raises a data
+-- exception if the bytes are not UTF-8. Every other encoding checks each text itself.
+create or replace function ledger.encoding_fault(value text) returns text
+language sql stable parallel safe
+return nullif(left(convert_from(convert_to(value, 'SQL_ASCII'), 'UTF8'), 0), '');
+comment on function ledger.encoding_fault is
+  'Raise an error if a text of a database without an encoding is not UTF-8; else null. Internal.';
+
+-- A document of at most 200 bytes is not too deep. It has no number beyond the range of a double, because such a number
+-- has at least 309 digits. Most documents are so short, so this test comes before the tests that read every value.
+create or replace function ledger.json_fault(name text, value jsonb, largest int default ledger.largest_json())
+returns text
+language sql stable parallel safe
+return case
+  -- The type jsonb needs at most four times the bytes of the text. This test refuses a huge document fast.
+  when pg_column_size(value) > 5 * largest or octet_length(value::text) > largest
+  then format('%s: more than %s bytes of JSON are not allowed; store large values in a file, and record the name of '
+              'the file', name, largest)
+  when octet_length(value::text) <= 200
+  then case when getdatabaseencoding() = 'SQL_ASCII' then ledger.encoding_fault(value::text) end
+  when jsonb_path_exists(value, format('strict $.**{%s to last}', ledger.deepest_json() + 1)::jsonpath)
+  then format('%s: values more than %s levels deep are not allowed; make the value flatter', name,
+              ledger.deepest_json())
+  when jsonb_path_exists(
+    value, 'strict $.** ? (@ > 1.7976931348623157e308 || @ < -1.7976931348623157e308)')
+  then format('%s: a number beyond the range of a double (1.7976931348623157e308) is not allowed; write it as a text',
+              name)
+  when getdatabaseencoding() = 'SQL_ASCII' then ledger.encoding_fault(value::text)
+end;
+comment on function ledger.json_fault is
+  'What is wrong with a JSON document: its size, its depth or one of its numbers. Null: nothing. Internal.';
+
+create or replace function ledger.text_fault(name text, value text, longest int default ledger.longest_name())
+returns text
+language sql stable parallel safe
+return case
+  when length(value) > longest
+  then format('%s: %s characters are too long, at most %s are allowed; shorten it', name, length(value), longest)
+  when getdatabaseencoding() = 'SQL_ASCII' then ledger.encoding_fault(value)
+end;
+comment on function ledger.text_fault is
+  'What is wrong with a text: its length. Null: nothing. Internal.';
+
+-- NaN is larger than every other number.
+create or replace function ledger.seconds_fault(name text, value float8) returns text
+language sql stable parallel safe
+return case
+  when value not between 0 and ledger.longest_seconds()
+  then format('%s: %s is not a plausible duration; give seconds from 0 to %s', name, value, ledger.longest_seconds())
+end;
+comment on function ledger.seconds_fault is
+  'What is wrong with a duration: it is negative or too long. Null: nothing. Internal.';
+
+create or replace function ledger.count_fault(name text, value int) returns text
+language sql stable parallel safe
+return case
+  when value > ledger.largest_count() then format('%s: %s is too large, at most %s are allowed', name, value,
+                                                  ledger.largest_count())
+end;
+comment on function ledger.count_fault is
+  'What is wrong with a number or count: it is too large. Null: nothing. Internal.';
+
+create or replace function ledger.loss_fault(name text, value float8) returns text
+language sql stable parallel safe
+return case
+  when value <= '-infinity' or value >= 'infinity' then format('%s: %s is not a finite number', name, value)
+end;
+comment on function ledger.loss_fault is
+  'What is wrong with a loss: it is not finite. Null: nothing. Internal.';
+
+create or replace function ledger.moment_fault(name text, value timestamptz) returns text
+language sql stable parallel safe
+return case
+  when value < ledger.earliest_moment() or value >= ledger.latest_moment()
+  then format('%s: %s is not a plausible time; the ledger records times from %s to %s', name,
+              value at time zone 'UTC', extract(year from ledger.earliest_moment() at time zone 'UTC'),
+              extract(year from ledger.latest_moment() at time zone 'UTC') - 1)
+end;
+comment on function ledger.moment_fault is
+  'What is wrong with a time: it is too early or too late. Null: nothing. Internal.';

@@ -1,0 +1,196 @@
+-- Triggers that refuse each row that a reader could not read. The rules hold for every role, every function and every
+-- import, and a refused row ends the transaction. So a row of a table never makes a view, a listing or an export fail.
+-- The faults are data exceptions (class 22), which tell a client that the same statement will never succeed.
+--
+-- An update of other columns changes only times that come from ledger.clock(), and numbers of the state machine. A
+-- heartbeat therefore starts no trigger of this file.
+create or replace function ledger.refuse_unreadable_study() returns trigger
+language plpgsql set search_path = pg_catalog, pg_temp
+as $$
+declare
+  fault text := coalesce(
+    ledger.json_fault('the spec', new.spec),
+    ledger.spec_fault(new.spec),
+    ledger.text_fault('spec_hash', new.spec_hash),
+    ledger.text_fault('the reason', new.reason, ledger.longest_error()),
+    case when jsonb_typeof(new.versions) <> 'object' then 'the versions: they are not an object' end,
+    ledger.json_fault('the versions', new.versions),
+    ledger.moment_fault('created_at', new.created_at),
+    ledger.moment_fault('finished_at', new.finished_at));
+begin
+  if fault is not null then
+    raise exception 'study %, %', left(new.name, 100), fault using errcode = 'invalid_parameter_value';
+  end if;
+  return new;
+end
+$$;
+comment on function ledger.refuse_unreadable_study is
+  'Trigger: refuse a study that a reader could not read.';
+
+create or replace function ledger.refuse_unreadable_iteration() returns trigger
+language plpgsql set search_path = pg_catalog, pg_temp
+as $$
+declare
+  fault text := coalesce(
+    ledger.count_fault('its numbers', greatest(new.number, new.round, new.size)),
+    ledger.seconds_fault('ask_seconds', new.ask_seconds),
+    ledger.seconds_fault('tell_seconds', new.tell_seconds),
+    ledger.loss_fault('mean_loss', new.mean_loss),
+    ledger.loss_fault('best_loss', new.best_loss),
+    case when jsonb_typeof(new.surrogate) <> 'object' then 'the surrogate: it is not an object' end,
+    ledger.json_fault('the surrogate', new.surrogate),
+    case when jsonb_typeof(new.environment) <> 'object' then 'the environment: it is not an object' end,
+    ledger.json_fault('the environment', new.environment),
+    case when array_ndims(new.seen) > 1 or array_position(new.seen, null) is not null
+         then 'seen: it is not a list of trials' end,
+    ledger.moment_fault('asked_at', new.asked_at),
+    ledger.moment_fault('told_at', new.told_at));
+begin
+  if fault is not null then
+    raise exception 'iteration %, %', new.number, fault using errcode = 'invalid_parameter_value';
+  end if;
+  return new;
+end
+$$;
+comment on function ledger.refuse_unreadable_iteration is
+  'Trigger: refuse an iteration that a reader could not read.';
+
+create or replace function ledger.refuse_unreadable_trial() returns trigger
+language plpgsql set search_path = pg_catalog, pg_temp
+as $$
+declare
+  fault text := coalesce(
+    ledger.count_fault('its numbers', greatest(new.number, new.iteration, new.round)),
+    ledger.count_fault('its counts', greatest(new.attempts, new.failures, new.lost)),
+    ledger.json_fault('the parameters', new.params),
+    case when jsonb_typeof(new.metrics) <> 'object' then 'the metrics: they are not an object' end,
+    ledger.json_fault('the metrics', new.metrics),
+    ledger.loss_fault('the loss', new.loss),
+    ledger.text_fault('the name of the worker', new.worker),
+    ledger.text_fault('the error', new.error, ledger.longest_error()),
+    ledger.moment_fault('available_at', new.available_at),
+    ledger.moment_fault('claimed_at', new.claimed_at),
+    ledger.moment_fault('lease_until', new.lease_until),
+    ledger.moment_fault('deadline_at', new.deadline_at),
+    ledger.moment_fault('finished_at', new.finished_at));
+begin
+  -- Short metrics contain no long name.
+  if fault is null and octet_length(new.metrics::text) > ledger.longest_name() then
+    select ledger.text_fault('the name of a metric', name) into fault
+    from jsonb_object_keys(new.metrics) as name
+    where length(name) > ledger.longest_name()
+    limit 1;
+  end if;
+  if fault is not null then
+    raise exception 'trial %, %', new.number, fault using errcode = 'invalid_parameter_value';
+  end if;
+  return new;
+end
+$$;
+comment on function ledger.refuse_unreadable_trial is
+  'Trigger: refuse a trial that a reader could not read.';
+
+create or replace function ledger.refuse_unreadable_attempt() returns trigger
+language plpgsql set search_path = pg_catalog, pg_temp
+as $$
+declare
+  fault text := coalesce(
+    ledger.seconds_fault('seconds', new.seconds),
+    ledger.loss_fault('the loss', new.loss),
+    ledger.text_fault('the name of the worker', new.worker),
+    ledger.text_fault('the error', new.error, ledger.longest_error()),
+    ledger.moment_fault('claimed_at', new.claimed_at),
+    ledger.moment_fault('ended_at', new.ended_at));
+begin
+  if fault is not null then
+    raise exception 'attempt % of trial %, %', new.number, new.trial, fault using errcode = 'invalid_parameter_value';
+  end if;
+  return new;
+end
+$$;
+comment on function ledger.refuse_unreadable_attempt is
+  'Trigger: refuse an attempt that a reader could not read.';
+
+create or replace function ledger.refuse_unreadable_worker() returns trigger
+language plpgsql set search_path = pg_catalog, pg_temp
+as $$
+declare
+  fault text := coalesce(
+    ledger.text_fault('the name', new.name),
+    ledger.text_fault('the name of the host', new.host),
+    ledger.json_fault('the versions', new.versions, ledger.largest_versions()),
+    case when jsonb_typeof(new.versions) <> 'object'
+              or jsonb_path_exists(new.versions, 'strict $.* ? (@.type() != "string")')
+         then 'the versions: they are not an object of texts' end,
+    ledger.moment_fault('started_at', new.started_at),
+    ledger.moment_fault('last_seen_at', new.last_seen_at),
+    ledger.moment_fault('stopped_at', new.stopped_at));
+begin
+  if fault is not null then
+    raise exception 'worker %, %', left(new.name, 50), fault using errcode = 'invalid_parameter_value';
+  end if;
+  return new;
+end
+$$;
+comment on function ledger.refuse_unreadable_worker is
+  'Trigger: refuse a worker that a reader could not read.';
+
+create or replace function ledger.refuse_unreadable_manager() returns trigger
+language plpgsql set search_path = pg_catalog, pg_temp
+as $$
+declare
+  fault text := coalesce(
+    ledger.text_fault('its name', new.name),
+    ledger.seconds_fault('the lease', extract(epoch from new.lease)::float8),
+    ledger.moment_fault('claimed_at', new.claimed_at),
+    ledger.moment_fault('lease_until', new.lease_until));
+begin
+  if fault is not null then
+    raise exception 'the manager of study %, %', new.study_id, fault using errcode = 'invalid_parameter_value';
+  end if;
+  return new;
+end
+$$;
+comment on function ledger.refuse_unreadable_manager is
+  'Trigger: refuse a manager that a reader could not read.';
+
+create or replace function ledger.refuse_unreadable_dataset() returns trigger
+language plpgsql set search_path = pg_catalog, pg_temp
+as $$
+declare
+  fault text := coalesce(
+    ledger.text_fault('the name of the file', new.name),
+    ledger.moment_fault('created_at', new.created_at));
+begin
+  if fault is not null then
+    raise exception 'dataset %, %', new.sha256, fault using errcode = 'invalid_parameter_value';
+  end if;
+  return new;
+end
+$$;
+comment on function ledger.refuse_unreadable_dataset is
+  'Trigger: refuse a dataset that a reader could not read.';
+
+create or replace trigger studies_are_readable before insert or update on ledger.study
+  for each row execute function ledger.refuse_unreadable_study();
+create or replace trigger iterations_are_readable before insert or update on ledger.iteration
+  for each row execute function ledger.refuse_unreadable_iteration();
+create or replace trigger trials_are_readable
+  before insert or update of params, metrics, loss, worker, error, available_at, claimed_at, deadline_at, finished_at
+  on ledger.trial for each row execute function ledger.refuse_unreadable_trial();
+create or replace trigger attempts_are_readable before insert or update on ledger.attempt
+  for each row execute function ledger.refuse_unreadable_attempt();
+create or replace trigger workers_are_readable before insert or update on ledger.worker
+  for each row execute function ledger.refuse_unreadable_worker();
+create or replace trigger managers_are_readable before insert or update of name, lease, claimed_at on ledger.manager
+  for each row execute function ledger.refuse_unreadable_manager();
+create or replace trigger datasets_are_readable before insert on ledger.dataset
+  for each row execute function ledger.refuse_unreadable_dataset();
+
+alter table ledger.study enable always trigger studies_are_readable;
+alter table ledger.iteration enable always trigger iterations_are_readable;
+alter table ledger.trial enable always trigger trials_are_readable;
+alter table ledger.attempt enable always trigger attempts_are_readable;
+alter table ledger.worker enable always trigger workers_are_readable;
+alter table ledger.manager enable always trigger managers_are_readable;
+alter table ledger.dataset enable always trigger datasets_are_readable;

@@ -1,0 +1,477 @@
+"""Bounds of the SQL functions and of the tables: what the ledger accepts, every reader can read."""
+
+import json
+import uuid
+from typing import Any
+
+import psycopg
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
+from psycopg.types.json import Jsonb
+
+from ledger.database import bounds, flattened, migration, protocol, queries, reads, trials
+from ledger.database.connection import connect, driver, engine
+from ledger.database.rows import AttemptRow, IterationRow, ProgressRow, StudyRow, TrialRow, WorkerRow
+from ledger.database.selecting import fetch, query, rows_of
+from ledger.errors import LedgerError
+from ledger.manager.registration import register
+from ledger.optuna import views as optuna_views
+from ledger.study.file import assemble
+from tests.fuzz import cases, run, texts
+from tests.integration.ledgers import LIMITS, attempt, claim_one, make_study, propose, take, trial
+from tests.integration.test_privileges import VIEWS
+
+# A depth that Python's JSON module refuses.
+DEEP = "[" * 1_500 + "]" * 1_500
+LARGE = json.dumps("x" * 2_000_000)
+UNREADABLE = {
+    "a number of 5,001 digits": '{"v": 1e5000}',
+    "a negative number of 5,001 digits": '{"v": -1e5000}',
+    "a number beyond a double in an array": '{"v": [1, [1e309]]}',
+    "1,500 nested arrays": '{"v": ' + DEEP + "}",
+    "two megabytes": '{"v": ' + LARGE + "}",
+    "an array": "[]",
+    "a number": "1",
+}
+COMMANDS = (
+    *(("worker", "list"), ("trial", "list", "s"), ("trial", "show", "s", "0"), ("study", "show", "s")),
+    *(("study", "list"), ("status", "s"), ("report", "s", "--output", "report.html")),
+    *(("export", "s"), ("export", "s", "--format", "csv"), ("query", "outcomes"), ("query", "worker_activity")),
+)
+
+
+@pytest.mark.parametrize("document", UNREADABLE.values(), ids=UNREADABLE)
+def test_an_answer_that_no_reader_could_read_is_refused(db, connection, document):
+    make_study(db)
+    held = take(connection)
+    the = (held.study_id, held.trial, held.claim)
+    with pytest.raises(psycopg.errors.InvalidParameterValue, match="the metrics") as refused:
+        connection.execute("select ledger.complete(%s, %s, %s, 0.5, %s)", (*the, document))
+    assert len(str(refused.value.diag.message_primary)) < 200
+    with pytest.raises(psycopg.errors.InvalidParameterValue, match="worker w, the versions"):
+        connection.execute("select ledger.announce('w', 'host', 1, %s)", (document,))
+    protocol.announce(connection, "w", "host", 1, {"python": "3"})
+    with pytest.raises(psycopg.errors.InvalidParameterValue, match="worker w, the versions"):
+        connection.execute("select ledger.announce('w', 'host', 1, %s)", (document,))
+    assert trial(connection)["state"] == "running"
+    assert protocol.complete(connection, held, 0.5, {}, 1.0) == "recorded"
+
+
+def test_the_readers_read_what_is_just_within_the_bounds(db, connection, url, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    row = register(db, assemble({"name": "s", "model": "svm", "trials": 3}))
+    propose(db, row, 0, [{"C": 1.0, "gamma": gamma} for gamma in (0.001, 0.01, 0.1)])
+    metrics: dict[str, Any] = {
+        "m" * bounds.LONGEST_NAME: 1.7976931348623157e308,
+        "small": 5e-324,
+        "deep": json.loads("[" * (bounds.DEEPEST_JSON - 1) + "1" + "]" * (bounds.DEEPEST_JSON - 1)),
+    }
+    metrics["large"] = "x" * (bounds.LARGEST_JSON - 12 - len(json.dumps(metrics)) - 700)
+    worker = "w" * bounds.LONGEST_NAME
+    protocol.announce(connection, worker, "h" * bounds.LONGEST_NAME, 1, {"python": "3" * 9_000})
+    assert protocol.complete(connection, take(connection, worker=worker), 1e308, metrics, 1e9) == "recorded"
+    assert protocol.complete(connection, take(connection, worker=worker), -1e308, {}, 5e-324) == "recorded"
+    assert protocol.fail(connection, take(connection, worker=worker), "x" * 30_000_000, 1e9) == "retry"
+    for command in COMMANDS:
+        code, _, error = run(command, {"DATABASE_URL": url})
+        assert code == 0, error
+
+
+@pytest.mark.parametrize("seconds", [1.7e308, 1e9 + 1, -1.0, float("inf"), float("nan")])
+def test_implausible_seconds_are_refused(db, connection, seconds):
+    make_study(db)
+    held = take(connection)
+    for call in (
+        lambda: protocol.complete(connection, held, 0.5, {}, seconds),
+        lambda: protocol.fail(connection, held, "it broke", seconds),
+    ):
+        with pytest.raises(psycopg.errors.InvalidParameterValue, match="seconds: .* is not a plausible duration"):
+            call()
+    assert trial(connection)["state"] == "running"
+
+
+def test_a_late_result_has_the_same_bounds(db, connection):
+    make_study(db)
+    held = take(connection)
+    assert protocol.fail(connection, held, "it broke", 1.0) == "retry"
+    connection.execute("update ledger.attempt set outcome = 'stale' where outcome = 'lost'")
+    late = take(connection)
+    trials.cancel(db, late.study_id, [late.trial], "enough")
+    for loss, seconds in ((float("nan"), 1.0), (0.5, 1.7e308)):
+        with pytest.raises(psycopg.errors.InvalidParameterValue):
+            protocol.complete(connection, late, loss, {}, seconds)
+    assert protocol.complete(connection, late, 0.5, {}, 1.0) == "stale"
+
+
+def test_names_that_are_too_long_are_refused(db, connection):
+    make_study(db)
+    claim = uuid.uuid4()
+    name = "w" * 50_000_000
+    with pytest.raises(psycopg.errors.InvalidParameterValue, match="the name of the worker: 50000000 characters"):
+        claim_one(connection, "s", claim, name)
+    with pytest.raises(psycopg.errors.InvalidParameterValue, match="worker w+, the name: 50000000 characters"):
+        protocol.announce(connection, name, "host", 1, {})
+    with pytest.raises(psycopg.errors.InvalidParameterValue, match="the name of the host: 301 characters"):
+        protocol.announce(connection, "w", "h" * 301, 1, {})
+    held = claim_one(connection, "s", claim, "w")
+    assert held is not None
+    with pytest.raises(psycopg.errors.InvalidParameterValue, match="the name of a metric: 301 characters"):
+        protocol.complete(connection, held, 0.5, {"m" * 301: 1}, 1.0)
+
+
+def test_a_long_error_keeps_its_head_and_its_tail(db, connection):
+    make_study(db)
+    error = "Traceback\n" + "x" * 30_000_000 + "\nValueError: the reason"
+    # the statement of a worker in another language, and the client of this package
+    for call in (
+        lambda held: connection.execute(
+            "select ledger.fail(%s, %s, %s, %s)", (held.study_id, held.trial, held.claim, error)
+        ),
+        lambda held: protocol.fail(connection, held, error, 1.0),
+    ):
+        held = take(connection)
+        call(held)
+        for kept in (attempt(connection, held.claim)["error"], trial(connection)["error"]):
+            assert kept == bounds.shortened(error)
+            assert len(kept) <= bounds.LONGEST_ERROR
+            assert kept.startswith("Traceback\nxxx")
+            assert kept.endswith("xxx\nValueError: the reason")
+            assert "characters are left out here" in kept
+
+
+def test_bytes_that_are_no_text_are_refused_in_any_database(server):
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    with psycopg.connect(server, autocommit=True) as maintenance:
+        maintenance.execute(
+            f"create database {name} template template0 encoding 'SQL_ASCII' lc_collate 'C' lc_ctype 'C'"
+        )
+        try:
+            url = make_conninfo(server, dbname=name, client_encoding="SQL_ASCII")
+            with engine(make_conninfo(server, dbname=name)).connect() as db:
+                migration.upgrade(db)
+            with psycopg.connect(url, autocommit=True) as connection:
+                for host, versions in (
+                    (b"\xff", b"{}"),
+                    (b"h", b'{"v": "\xff"}'),
+                    (b"h", b'{"v": "%s\xff"}' % (b"x" * 300)),
+                ):
+                    with pytest.raises(psycopg.DataError, match="invalid byte sequence"):
+                        connection.execute(b"select ledger.announce('w', '%s', 1, '%s')" % (host, versions))
+                connection.execute("select ledger.announce('w', 'é', 1, '{}')".encode())
+            with engine(make_conninfo(server, dbname=name)).connect() as db:
+                assert [row.host for row, _ in reads.workers(db)] == ["é"]
+        finally:
+            maintenance.execute(f"drop database {name} with (force)")
+
+
+def test_a_refusal_is_one_line_of_a_command(db, connection, url):
+    row = make_study(db)
+    with pytest.raises(LedgerError, match="the parameters: more than 1000000 bytes of JSON") as refused:
+        trials.enqueue(db, row.id, [{"C": "x" * 2_000_000}])
+    assert "\n" not in str(refused.value)
+
+
+json_values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(10**320), 10**320)
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.sampled_from([5e-324, 1.7976931348623157e308, 10**308, 10**309, -(10**309), 1e-300])
+    | texts,
+    lambda inner: st.lists(inner) | st.dictionaries(texts, inner),
+    max_leaves=20,
+)
+
+
+@cases(200)
+@given(st.dictionaries(texts, json_values))
+@example({"v": json.loads("[" * 100 + "]" * 100)})
+@example({"v": json.loads("[" * 99 + "1" + "]" * 99)})
+@example({"v": json.loads("[" * 100 + "1" + "]" * 100)})
+@example({"v": "x" * 999_991})
+@example({"v": "x" * 999_992})
+@example({"v": [1e300] * 3_000})
+@example({"v": [1e300] * 4_000})
+@example({"v": "é" * 499_995})
+@example({"v": "é" * 499_996})
+def test_clients_check_the_bounds_of_the_database(connection, value):
+    (fault,) = connection.execute("select ledger.json_fault('it', %s)", (Jsonb(value),)).fetchone()
+    own = bounds.json_fault(value)
+    assert fault == (None if own is None else f"it: {own}")
+
+
+@given(texts, st.integers(0, 400))
+def test_clients_shorten_as_the_database_does(connection, said, length):
+    error = said + "x" * (bounds.LONGEST_ERROR - 200 + length)
+    assert connection.execute("select ledger.shortened(%s)", (error,)).fetchone() == (bounds.shortened(error),)
+
+
+# Rows
+
+
+def mostly(usual: st.SearchStrategy[Any], odd: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    """Draw most values from the first strategy, because one refused value hides all other values of its row."""
+    return st.integers(0, 49).flatmap(lambda drawn: odd if drawn == 33 else usual)
+
+
+EDGES = [0.0, -0.0, 5e-324, -5e-324, 1e-320, 2.3e-308, 1e-9, 1.0, 1e9, 1e16, 1e300, 1.7976931348623157e308]
+finite = st.sampled_from([*EDGES, *(-edge for edge in EDGES)]) | st.floats(allow_nan=False, allow_infinity=False)
+floats = mostly(finite, st.sampled_from([float("nan"), float("inf"), float("-inf")]))
+seconds = mostly(st.sampled_from([0.0, -0.0, 5e-324, 1e-9, 0.5, 3600.0, 1e9]) | st.floats(0, 1e9), floats)
+moments = mostly(
+    st.sampled_from(
+        ["1970-01-01T00:00:00Z", "2026-01-01T00:00:00Z", "2026-01-01T00:00:01Z", "2199-12-31T23:59:59.999999Z"]
+    ),
+    st.sampled_from(
+        [
+            *("0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59", "4000-01-01 BC", "infinity", "-infinity"),
+            *("1969-12-31T23:59:59Z", "2200-01-01T00:00:00Z", "100000-01-01"),
+        ]
+    ),
+)
+naturals = mostly(st.integers(0, 3), st.sampled_from([-1, 2**31 - 1]))
+names = mostly(st.sampled_from(["w", "v", "", "\x1b[31m"]), texts)
+errors = st.none() | texts
+any_json = st.recursive(
+    st.sampled_from(
+        [
+            *("1e5000", "-1e5000", "1e-5000", "1e309", "1.7976931348623157e308", "5e-324", "1e400", DEEP, "null"),
+            *('"abc"', "true", "0", "-0", "[]", "{}", "0.5", "2147483648", "1e16", '"1e5000"'),
+        ]
+    ),
+    lambda inner: (
+        st.lists(inner, max_size=3).map(lambda items: "[" + ",".join(items) + "]")
+        | st.dictionaries(st.sampled_from(["x", "y", "name", "low", "theta"]), inner, max_size=3).map(
+            lambda items: "{" + ",".join(f'"{key}": {value}' for key, value in items.items()) + "}"
+        )
+    ),
+    max_leaves=5,
+)
+scalars = st.sampled_from(
+    ["0", "1", "-0", "0.5", "10", "1e300", "5e-324", "1e-400", "-1e308", "1e400", '"a"', "true", "null", "[1]", "1e19"]
+)
+
+
+def an_object(**fields: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+    """Return JSON objects with some of the fields."""
+    return st.fixed_dictionaries({}, optional=fields).map(
+        lambda chosen: "{" + ", ".join(f'"{name}": {value}' for name, value in chosen.items()) + "}"
+    )
+
+
+dimensions = st.fixed_dictionaries(
+    {
+        "name": st.sampled_from(['"x"', '"y"', '"accuracy"', '"loss"']),
+        "type": st.sampled_from(['"real"', '"integer"', '"categorical"']),
+        "prior": st.sampled_from(['"uniform"', '"log-uniform"', "null", "1"]),
+        "low": mostly(st.sampled_from(["0", "1", "5e-324", "-1e308", "0.1"]), scalars),
+        "high": mostly(st.sampled_from(["10", "1e308", "1e-320", "2"]), scalars),
+        "choices": mostly(st.sampled_from(["[]", '["a"]', "[1, 0.5, true]", "[1e300]"]), any_json),
+    }
+).map(lambda chosen: "{" + ", ".join(f'"{name}": {value}' for name, value in chosen.items()) + "}")
+specs = st.builds(
+    lambda space, objective, mode, limits: (
+        f'{{"batch_size": 1, "seed": 1, "mode": {mode}, "objective": {objective}, "limits": {limits},'
+        f' "space": [{", ".join(space)}]}}'
+    ),
+    st.lists(dimensions, max_size=2),
+    mostly(
+        st.sampled_from(["{}", '{"metric": "accuracy"}', '{"model": 1, "data": []}', '{"data": {"sha256": 1}}']),
+        any_json,
+    ),
+    mostly(st.sampled_from(['"batch"', '"steady"']), any_json),
+    mostly(
+        st.just(json.dumps(LIMITS)),
+        st.sampled_from(
+            [
+                json.dumps({**LIMITS, name: value})
+                for name in ("lease", "trial_timeout")
+                for value in (1e12, -1, "1e12", 1e300, None, "x")
+            ]
+        ),
+    ),
+)
+params = an_object(x=scalars, y=scalars, accuracy=scalars)
+metrics = mostly(an_object(x=scalars, accuracy=scalars, loss=any_json), any_json)
+surrogates = mostly(
+    an_object(
+        estimator=scalars,
+        kernel=st.sampled_from(['"Matern"', "1", "[]"]),
+        known=scalars,
+        observations=scalars,
+        theta=st.lists(scalars, max_size=6).map(lambda items: "[" + ", ".join(items) + "]") | any_json,
+    ),
+    any_json,
+)
+
+
+def insert(connection: psycopg.Connection[Any], table: str, row: dict[str, Any]) -> bool:
+    """Insert a row as the owner of the tables. Return whether the tables accept the row."""
+    statement = sql.SQL("insert into ledger.{} ({}) values ({})").format(
+        sql.Identifier(table),
+        sql.SQL(", ").join(map(sql.Identifier, row)),
+        sql.SQL(", ").join([sql.Placeholder()] * len(row)),
+    )
+    try:
+        with connection.transaction():
+            connection.execute(statement, list(row.values()))
+    except (psycopg.DataError, psycopg.IntegrityError):
+        return False
+    return True
+
+
+def test_no_view_fails_for_any_row_that_the_tables_accept(url):
+    accepted = dict.fromkeys(("study", "worker", "manager", "iteration", "trial", "attempt"), 0)
+    known = queries.known()
+    with engine(url).connect() as db:
+        connection = driver(db)
+
+        assert optuna_views.enable(db)
+        views = connection.execute(
+            "select schemaname, viewname from pg_views where schemaname in ('ledger', 'optuna')"
+        ).fetchall()
+        assert {view for _, view in views} > VIEWS | {"trial_params", "study_user_attributes"}
+        connection.commit()
+
+        def add(table: str, row: dict[str, Any]) -> bool:
+            there = insert(connection, table, row)
+            accepted[table] += there
+            return there
+
+        @cases(400)
+        @given(st.data())
+        def check(data: st.DataObject) -> None:
+            draw = data.draw
+            # in a transaction, so that each insertion has a savepoint
+            db.begin()
+            connection.execute("select")
+            try:
+                study = {
+                    "name": "s",
+                    "spec": draw(specs),
+                    "spec_hash": draw(names),
+                    "budget": 1,
+                    "state": "running",
+                    "reason": draw(errors),
+                    "created_at": draw(moments),
+                    "versions": draw(mostly(st.just("{}"), any_json)),
+                }
+                there = add("study", study)
+                for name in ("w", "v"):
+                    add(
+                        "worker",
+                        {
+                            "name": name,
+                            "host": draw(names),
+                            "pid": 1,
+                            "versions": draw(mostly(st.just("{}"), any_json)),
+                            "started_at": draw(moments),
+                            "last_seen_at": draw(moments),
+                            "stopped_at": draw(st.none() | moments),
+                        },
+                    )
+                if there:
+                    add_rows(data)
+                read_everything()
+            finally:
+                db.rollback()
+
+        def add_rows(data: st.DataObject) -> None:
+            draw = data.draw
+            ((study_id,),) = connection.execute("select id from ledger.study").fetchall()
+            of_study = {"study_id": study_id}
+            manager = {
+                "claim": uuid.uuid4(),
+                "name": draw(names),
+                "claimed_at": draw(moments),
+                "lease": draw(mostly(st.just("30 s"), st.sampled_from(["200000 years", "0", "-1 s"]))),
+                "lease_until": draw(moments),
+            }
+            add("manager", {**of_study, **manager})
+            iteration = {
+                "number": 0,
+                "round": 0,
+                "size": 1,
+                "asked_at": draw(moments),
+                "told_at": draw(moments),
+                "ask_seconds": draw(seconds),
+                "tell_seconds": draw(seconds),
+                "mean_loss": draw(floats),
+                "best_loss": draw(floats),
+                "surrogate": draw(surrogates),
+                "environment": draw(mostly(st.just("{}"), any_json)),
+                "seen": draw(mostly(st.none() | st.just("{}"), st.sampled_from(["{1}", "{null}", "{{1}}"]))),
+            }
+            if not add("iteration", {**of_study, **iteration}):
+                return
+            for number in range(3):
+                state = draw(st.sampled_from(["complete", "complete", "failed", "pending", "running"]))
+                row = {
+                    "number": number,
+                    "iteration": 0,
+                    "round": draw(naturals),
+                    "source": "proposed",
+                    "params": draw(params),
+                    "state": state,
+                    "attempts": draw(naturals),
+                    "failures": draw(naturals),
+                    "lost": draw(naturals),
+                    "available_at": draw(moments),
+                    "claimed_at": draw(moments),
+                    "claim": uuid.uuid4(),
+                    "worker": draw(names),
+                    "error": draw(texts),
+                }
+                if state == "running":
+                    row |= {"lease_until": draw(moments), "deadline_at": draw(moments)}
+                if state in ("complete", "failed"):
+                    row["finished_at"] = draw(moments)
+                if state == "complete":
+                    row |= {"loss": draw(floats), "metrics": draw(metrics)}
+                if add("trial", {**of_study, **row}):
+                    for place in (1, 2):
+                        outcome = draw(st.sampled_from(["complete", "failed", "stale", "released", None]))
+                        of_trial = {
+                            "claim": uuid.uuid4(),
+                            "trial": number,
+                            "number": place,
+                            "worker": draw(names),
+                            "claimed_at": draw(moments),
+                            "ended_at": None if outcome is None else draw(moments),
+                            "outcome": outcome,
+                            "error": draw(errors),
+                            "loss": draw(floats),
+                            "seconds": draw(st.none() | seconds),
+                        }
+                        add("attempt", {**of_study, **of_trial})
+
+        def read_everything() -> None:
+            for view in views:
+                connection.execute(sql.SQL("select * from {}").format(sql.Identifier(*view))).fetchall()
+            for each in known.values():
+                connection.execute(each.with_values({})).fetchall()
+            for row in (StudyRow, IterationRow, TrialRow, AttemptRow, WorkerRow, ProgressRow):
+                fetch(db, row, rows_of(row))
+            for row in connection.execute("select id, name, spec -> 'space' from ledger.study").fetchall():
+                db.execute(query("status"), {"study": row[0], "rated": 20, "failures": 3}).all()
+                flat = flattened.create(connection.cursor(), *row)
+                connection.execute(sql.SQL("select * from {}").format(sql.Identifier("ledger", flat.name))).fetchall()
+
+        check()
+    # the strategies draw rows that the tables accept
+    assert min(accepted.values()) > 25, accepted
+
+
+def test_a_document_that_python_cannot_read_hides_no_other_row(db, connection, url):
+    make_study(db)
+    protocol.announce(connection, "good", "host", 1, {"python": "3"})
+    # only the owner of the tables can switch the check off
+    connection.execute("alter table ledger.worker disable trigger workers_are_readable")
+    connection.execute("select ledger.announce('bad', 'host', 1, %s)", ('{"v": 1e5000}',))
+    assert {row.name: "unreadable" in row.versions for row, _ in reads.workers(db)} == {"good": False, "bad": True}
+    with connect(url) as plain:
+        assert len(plain.execute("select versions from ledger.worker").fetchall()) == 2
