@@ -55,6 +55,7 @@ begin
       ledger.clock,
       ledger.create_study,
       ledger.dataset,
+      ledger.end_cancelled,
       ledger.enqueue,
       ledger.extend,
       ledger.finish,

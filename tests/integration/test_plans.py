@@ -22,7 +22,7 @@ from tests.conftest import _database
 from tests.integration.ledgers import make_study
 
 TRIALS = 200_000
-MOST_BUFFERS = 50
+MOST_BUFFERS = 55
 
 
 @pytest.fixture(scope="module", params=["complete", "pending", "pending, not analyzed"])
@@ -252,6 +252,7 @@ def test_every_function_of_the_hot_path_is_explained_here():
         "create_study",
         "dataset",
         "delete_study",
+        "end_cancelled",
         "ended",
         "enqueue",
         "extend",
@@ -262,6 +263,7 @@ def test_every_function_of_the_hot_path_is_explained_here():
         "keep_dataset",
         "number",
         "pause",
+        "refuse_old_snapshot",
         "resume",
         "retry",
         "revision",
