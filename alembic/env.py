@@ -4,7 +4,7 @@ from alembic import context
 from sqlalchemy import Connection
 
 from ledger.database.connection import engine
-from ledger.database.migration import UPGRADE_LOCK, run_repeatable_files
+from ledger.database.migration import lock_schema, run_repeatable_files
 from ledger.database.tables import SCHEMA, metadata
 from ledger.errors import UsageError
 from ledger.optuna import views as optuna_views
@@ -13,13 +13,9 @@ from ledger.settings import Settings
 
 def run(connection: Connection) -> None:
     with connection.begin():
-        # Held until the commit: of several upgrades at once, one works and the others find it done.
-        connection.exec_driver_sql("select pg_advisory_xact_lock(%s)", (UPGRADE_LOCK,))
-        connection.exec_driver_sql(f"create schema if not exists {SCHEMA}")
-        # What a superuser upgrades belongs to the ledger's owner too.
-        connection.exec_driver_sql(
-            "select set_config('role', pg_get_userbyid(nspowner), true) from pg_namespace where nspname = %s", (SCHEMA,)
-        )
+        # Held until the commit: of several upgrades at once, one works and the others find it done. What a superuser
+        # upgrades belongs to the ledger's owner too.
+        lock_schema(connection, create=True)
         context.configure(
             connection=connection,
             target_metadata=metadata,

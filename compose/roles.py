@@ -3,25 +3,19 @@
 import os
 from pathlib import Path
 
-import psycopg
-
+from ledger.database import logins
+from ledger.database.connection import connect
 from ledger.resources import folder
 
 SERVICES = ("owner", "manager", "worker", "dashboard")
-# A separate reader for the dashboard, so that a password of ledger_reader stays unchanged.
-DASHBOARD = """
-do $$
-begin
-  if to_regrole('ledger_dashboard') is null then create role ledger_dashboard login; end if;
-  grant ledger_reader to ledger_dashboard;
-end
-$$
-"""
+# A separate login for the dashboard. All other services log in as one of the four roles, which no one else uses.
+DASHBOARD = "ledger_dashboard"
 
-with psycopg.connect(os.environ["DATABASE_URL"], autocommit=True) as connection:
+with connect(os.environ["DATABASE_URL"], "ledger roles", writes=True) as connection:
     connection.execute((folder("sql") / "roles.sql").read_bytes())
-    connection.execute(DASHBOARD)
     for service in SERVICES:
         role, password = Path("/passwords", service, "ledger").read_text().strip().split(":")[-2:]
+        if role == DASHBOARD and not any(login.name == role for login in logins.all_of(connection)):
+            logins.add(connection, role, "reader", password)
         # sends only the SCRAM hash, so the password is in no statement that the server could show or log
-        connection.pgconn.change_password(role.encode(), password.encode())
+        logins.set_password(connection, role, password)

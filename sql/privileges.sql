@@ -57,6 +57,7 @@ begin
       ledger.create_study,
       ledger.dataset,
       ledger.difference,
+      ledger.end_cancelled,
       ledger.enqueue,
       ledger.extend,
       ledger.finish,

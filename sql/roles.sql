@@ -5,10 +5,11 @@
 --   ledger_reader is the role of users and dashboards, which read the views and the data files of studies.
 -- Run this file once in a database that contains only the ledger, by `psql -d ledger -f sql/roles.sql`. Run the file
 -- as a superuser, or as the owner of the database with CREATEROLE. Running the file again changes nothing. The roles
--- have no passwords, so they cannot log in over a network. In psql, set a password with `\password ledger_worker`,
--- which sends only a SCRAM hash to the server. Then run `ledger db upgrade` as ledger_owner. The upgrade grants the
--- rights of each role. Sessions of the same role can see each other's statements in pg_stat_activity. If workers do
--- not trust each other, give each worker its own login by `create role worker_7 login in role ledger_worker`.
+-- have no passwords, so they cannot log in over a network. Give each service a login of its own by
+-- `ledger access add worker-7 --as worker`. A role can change its own password and settings, and sessions of the same
+-- role can see each other's statements. In psql, set a password of ledger_owner with `\password ledger_owner`, which
+-- sends only a SCRAM hash to the server. Then run `ledger db upgrade` as ledger_owner. The upgrade grants the rights of
+-- each role.
 begin;
 set local search_path = pg_catalog, pg_temp;
 
@@ -22,6 +23,50 @@ begin
   if not (select rolsuper from pg_roles where rolname = current_user) then
     grant ledger_owner to current_user;
   end if;
+end
+$$;
+
+-- Time limits of sessions that set none. A transaction that is left open keeps its locks and its snapshot. The programs
+-- of the ledger set their own limits. A role can change its limits, so the ledger does not depend on them
+-- (sql/functions/README.md). `ledger access add` copies the limits to each login. A limit that an administrator has
+-- changed stays.
+do $$
+declare
+  wanted record;
+begin
+  for wanted in
+    select limits.role, limits.name, limits.value
+    from (values
+      ('ledger_owner', 'idle_in_transaction_session_timeout', '5min'),
+      ('ledger_owner', 'lock_timeout', '10s'),
+      ('ledger_manager', 'idle_in_transaction_session_timeout', '20s'),
+      ('ledger_manager', 'lock_timeout', '5s'),
+      ('ledger_manager', 'statement_timeout', '2min'),
+      ('ledger_manager', 'transaction_timeout', '10min'),
+      ('ledger_worker', 'idle_in_transaction_session_timeout', '20s'),
+      ('ledger_worker', 'lock_timeout', '5s'),
+      ('ledger_worker', 'statement_timeout', '1min'),
+      ('ledger_worker', 'transaction_timeout', '1min'),
+      ('ledger_reader', 'idle_in_transaction_session_timeout', '5min'),
+      ('ledger_reader', 'lock_timeout', '5s'),
+      ('ledger_reader', 'statement_timeout', '10min'),
+      ('ledger_reader', 'transaction_timeout', '1h')) as limits (role, name, value)
+    -- PostgreSQL has transaction_timeout since version 17.
+    where limits.name in (select pg_settings.name from pg_settings)
+      and not exists (
+        select from pg_db_role_setting as known
+        cross join unnest(known.setconfig) as entry
+        where known.setrole = to_regrole(limits.role)
+          and known.setdatabase = (select oid from pg_database where datname = current_database())
+          and entry like limits.name || '=%')
+  loop
+    begin
+      execute format('alter role %I in database %I set %I = %L',
+                     wanted.role, current_database(), wanted.name, wanted.value);
+    exception when insufficient_privilege then
+      raise notice 'role % keeps its own %, because % may not change the role', wanted.role, wanted.name, current_user;
+    end;
+  end loop;
 end
 $$;
 

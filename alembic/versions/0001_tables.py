@@ -631,6 +631,23 @@ def upgrade() -> None:
         postgresql_with={"fillfactor": 90, "autovacuum_vacuum_scale_factor": 0.05},
     )
     op.create_index("attempt_worker", "attempt", ["worker"], unique=False, schema="ledger")
+    op.create_table(
+        "cancellation",
+        sa.Column("study_id", sa.Integer(), nullable=False, comment="The study."),
+        sa.Column("trial", sa.Integer(), nullable=False, comment="The number of the trial."),
+        sa.Column("reason", sa.Text(), nullable=False, comment="Reason for the cancellation, for users."),
+        sa.Column("asked_at", sa.DateTime(timezone=True), nullable=False, comment="Time of the cancellation."),
+        sa.ForeignKeyConstraint(
+            ["study_id", "trial"],
+            ["ledger.trial.study_id", "ledger.trial.number"],
+            name="cancellation_trial_fkey",
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("study_id", "trial", name=op.f("cancellation_pkey")),
+        schema="ledger",
+        comment="One row for each cancelled trial whose row another session had locked. The next call of the trial's "
+        "worker ends the trial, or a manager when the lock is gone.",
+    )
 
 
 def downgrade() -> None:
@@ -652,5 +669,5 @@ def downgrade() -> None:
           end loop;
         end $$
     """)
-    for table in ("attempt", "trial", "iteration", "manager", "worker", "dataset", "study"):
+    for table in ("cancellation", "attempt", "trial", "iteration", "manager", "worker", "dataset", "study"):
         op.drop_table(table, schema="ledger")

@@ -35,6 +35,7 @@ COMMANDS = {
     "optuna": ("ledger.cli.optuna:optuna", "Allow Optuna and its dashboard to read the ledger."),
     "dashboard": ("ledger.cli.dashboard:dashboard", "Show the ledger in Optuna's dashboard until Ctrl-C."),
     "db": ("ledger.cli.db:db", "Upgrade, check and access the database."),
+    "access": ("ledger.cli.access:access", "Add, list and remove the logins of workers, managers and readers."),
     "completion": (
         "ledger.cli.completion:completion",
         "Print the shell script that completes the commands of `ledger`.",

@@ -73,11 +73,13 @@ def current(as_json: bool, settings: Settings) -> None:
 @document.json_option
 @settings_options
 def check(older_than: float, as_json: bool, settings: Settings) -> None:
-    """Check the schema, and find transactions that prevent the removal of dead rows.
+    """Check the schema, and find transactions that keep locks or prevent the removal of dead rows.
 
-    Dead rows that cannot be removed slow down every claim. The command warns about old snapshots of sessions, prepared
-    transactions and replication slots. The command also warns about sessions that are idle in a transaction. The exit
-    code is 1 if dead rows cannot be removed, or if the schema is not up to date.
+    The command names the sessions that keep locks of the ledger for more than 10 seconds, or that other sessions wait
+    for, with their role, age and last statement. Dead rows that cannot be removed slow down every claim. The command
+    warns about old snapshots of sessions, prepared transactions and replication slots. The command also warns about
+    sessions that are idle in a transaction. The exit code is 1 if dead rows cannot be removed, or if the schema is not
+    up to date.
     """
     from ledger.database import health, migration
     from ledger.database.connection import engine, place

@@ -1,7 +1,7 @@
-"""Prints the outcome of a study."""
+"""Prints the outcome of a study, or of a cancellation."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
@@ -42,6 +42,17 @@ def show(connection: Connection, row: StudyRow) -> None:
     width = max(11, *map(len, lines))
     for name, value in lines.items():
         click.echo(f"{name:<{width}} {value}")
+
+
+def warn_of_locked(name: str, later: Sequence[int]) -> None:
+    """Warn that trials of the study `name` are cancelled, but end later because another session has locked them."""
+    if later:
+        which = f"trial {later[0]}" if len(later) == 1 else f"{len(later)} trials (the first is trial {later[0]})"
+        click.echo(
+            f"ledger: the cancellation of {which} of study {name} is recorded and takes effect at the next call of the"
+            " worker, because another session has locked the row: `ledger db check` names the session",
+            err=True,
+        )
 
 
 def _spread(objective: Mapping[str, Any], metrics: Mapping[str, Any]) -> str:

@@ -163,8 +163,9 @@ def cancel(name: str, settings: Settings) -> None:
         row = studies.get(connection, name)
         if row.has_ended:
             raise LedgerError(f"study {name} is {row.state} already, so it cannot be cancelled")
-        studies.cancel(connection, row.id, "cancelled by `ledger study cancel`")
+        later = studies.cancel(connection, row.id, "cancelled by `ledger study cancel`")
     click.echo(f"study {name} is cancelled")
+    outcome.warn_of_locked(name, later)
 
 
 @study.command(epilog=examples("ledger study delete svm-42-5a83e9 --yes"))

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from ledger.access import connected
-from ledger.cli import document, table
+from ledger.cli import document, outcome, table
 from ledger.cli.contents import Contents
 from ledger.cli.names import STUDY
 from ledger.cli.options import TEXT, examples, settings_options
@@ -195,9 +195,11 @@ def cancel(name: str, numbers: tuple[int, ...], settings: Settings) -> None:
         study = studies.get(connection, name)
         for number in numbers:
             trials.get(connection, study, number)
-        trials.cancel(connection, study.id, numbers, "cancelled by `ledger trial cancel`")
+        later = trials.cancel(connection, study.id, numbers, "cancelled by `ledger trial cancel`")
     for number in numbers:
-        click.echo(f"trial {number} of study {name} is cancelled")
+        if number not in later:
+            click.echo(f"trial {number} of study {name} is cancelled")
+    outcome.warn_of_locked(name, later)
 
 
 def _facts(row: Any) -> dict[str, Any]:

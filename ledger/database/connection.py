@@ -20,6 +20,10 @@ from ledger.text import one_line
 OLDEST_SERVER = 150000
 # Seconds after which the server cancels a statement.
 STATEMENT_SECONDS = 10.0
+# Seconds after which the server ends a wait for a lock. Locks of the ledger last for milliseconds, and a longer lock
+# belongs to a transaction that was left open. The limit is at most half of the time limit of a statement, so that the
+# error names the lock and not the statement.
+LOCK_SECONDS = 5.0
 # psycopg prepares a statement on the server after this number of executions, which is psycopg's default.
 PREPARE_AFTER = 5
 # The client's time limit for an answer is the server's time limit multiplied by this factor. After that time, the
@@ -45,7 +49,23 @@ _SESSION: Mapping[str, str] = {
     "tcp_keepalives_count": "3",
     "tcp_user_timeout": "20s",
     "idle_in_transaction_session_timeout": "20s",
+    # A role can change these settings of its sessions by `alter role`, and the code depends on them.
+    "default_transaction_isolation": "read committed",
+    "default_transaction_deferrable": "off",
+    "search_path": "pg_catalog",
+    "extra_float_digits": "1",
+    "intervalstyle": "postgres",
+    "array_nulls": "on",
+    "idle_session_timeout": "0",
 }
+_TRANSACTION_TIMEOUT_SINCE = 170000
+# A role can make its own sessions read-only. If the server or the database is read-only, an administrator has decided
+# so, and the session must not change it. Some providers do this when a disk is full.
+_SET = """
+select set_config(key, value, false) from unnest(%s::text[], %s::text[]) as parameter(key, value)
+union all
+select set_config(name, 'off', false) from pg_settings
+where name = 'default_transaction_read_only' and setting = 'on' and source in ('user', 'database user')"""
 
 # Each key is part of an error message of a server that is only temporarily unavailable. Each value is advice for the
 # user.
@@ -59,9 +79,17 @@ _NOT_NOW = {
     "not yet accepting connections": "the server will accept connections when it has recovered",
     "server closed the connection unexpectedly": "the server will accept connections again if it is restarting",
     "Connection reset by peer": "the server will accept connections again if it is restarting",
-    "session is read-only": "this is a standby: name the primary, or several hosts, in DATABASE_URL",
     "server is in hot standby mode": "this is a standby: name the primary, or several hosts, in DATABASE_URL",
 }
+# The same for errors that do not go away by themselves.
+_OWN_SETTINGS = "an administrator removes settings of the role by `alter role … reset all`"
+_NOT_BY_ITSELF = {
+    "could not access file": f"a setting of the role or database names a missing library: {_OWN_SETTINGS}",
+    "could not load library": f"a setting of the role or database names a wrong library: {_OWN_SETTINGS}",
+    "password authentication failed": "check the password in DATABASE_URL or ~/.pgpass; a role can change its own"
+    " password, and an administrator sets a new one with \\password in psql",
+}
+LOCKED_WAY_OUT = "`ledger db check` names the session"
 WAY_OUT = "check --database-url or DATABASE_URL, and check that the server is running"
 
 
@@ -130,7 +158,8 @@ def connect(
     parameters = _parse(url)
     settings = {**DEFAULTS, "application_name": role, **parameters}
     if writes:
-        settings.setdefault("target_session_attrs", "read-write")
+        # Not "read-write", because a role's own setting can make its sessions read-only.
+        settings.setdefault("target_session_attrs", "primary")
     try:
         connection = BoundedConnection.connect(
             **settings, autocommit=True, prepare_threshold=PREPARE_AFTER if prepares else None
@@ -139,10 +168,9 @@ def connect(
         raise UsageError(f"the database URL of {place(url)} is wrong: {one_line(reason(error))}") from None
     except psycopg.OperationalError as error:
         said = reason(error)
-        way_out = next((way_out for words, way_out in _NOT_NOW.items() if words in said), None)
-        raise Unreachable(
-            f"cannot connect to {place(url)}: {said}; {way_out or WAY_OUT}", not_now=way_out is not None
-        ) from None
+        known = (*_NOT_NOW.items(), *_NOT_BY_ITSELF.items())
+        words, way_out = next(((words, way_out) for words, way_out in known if words in said), ("", WAY_OUT))
+        raise Unreachable(f"cannot connect to {place(url)}: {said}; {way_out}", not_now=words in _NOT_NOW) from None
     version = connection.info.server_version
     if version < OLDEST_SERVER:
         connection.close()
@@ -150,18 +178,32 @@ def connect(
             f"{place(url)} is PostgreSQL {version // 10000}.{version % 10000}, which is too old: "
             "upgrade the server to 15 or newer"
         )
+    options = str(parameters.get("options", ""))
     own = dict(_SESSION)
+    if version >= _TRANSACTION_TIMEOUT_SINCE:
+        own["transaction_timeout"] = "0"
     try:
-        if "statement_timeout" in str(parameters.get("options", "")):
+        if "statement_timeout" in options:
             asked = "select setting::float8 / 1000 from pg_settings where name = 'statement_timeout'"
             ((statement_seconds,),) = connection.execute(asked).fetchall()
         else:
             own["statement_timeout"] = f"{round(statement_seconds * 1000)}ms"
+        own["lock_timeout"] = f"{round(min(LOCK_SECONDS, statement_seconds / 2 or LOCK_SECONDS) * 1000)}ms"
         connection.answer_seconds = statement_seconds * PATIENCE_FACTOR or None
-        set_up(connection, own)
-    except psycopg.OperationalError as error:
+        own = {key: value for key, value in own.items() if key not in options}
+        connection.execute(_SET, (list(own), list(own.values())))
+    except psycopg.Error as error:
         connection.close()
-        raise Unreachable(f"cannot connect to {place(url)}: {reason(error)}; {WAY_OUT}", not_now=True) from None
+        raise Unreachable(
+            f"cannot connect to {place(url)}: {reason(error)}; {WAY_OUT}; {_OWN_SETTINGS}", not_now=True
+        ) from None
+    if writes and connection.info.parameter_status("default_transaction_read_only") == "on":
+        connection.close()
+        raise Unreachable(
+            f"cannot write to {place(url)}: default_transaction_read_only is on in the settings of the server or"
+            " database, or in DATABASE_URL; an administrator decides when it is off again",
+            not_now=True,
+        )
     set_json_loads(from_json, connection)
     return connection
 
@@ -231,6 +273,31 @@ def without_time_limit(connection: "Connection") -> "Iterator[None]":
         yield
     finally:
         below.answer_seconds = seconds
+
+
+@contextmanager
+def refused_if_locked(what: str) -> "Iterator[None]":
+    """Convert the end of a wait for a lock into a LedgerError.
+
+    Parameters
+    ----------
+    what : str
+        What another session has locked, for the message.
+
+    Raises
+    ------
+    LedgerError
+        Another session held the lock for longer than the session's lock_timeout.
+    """
+    try:
+        yield
+    except Exception as error:
+        # SQLAlchemy wraps the errors of psycopg.
+        if isinstance(getattr(error, "orig", error), errors.LockNotAvailable):
+            raise LedgerError(
+                f"another session has locked {what}: {LOCKED_WAY_OUT}, or try again when its transaction has ended"
+            ) from None
+        raise
 
 
 def to_json(value: object) -> str:

@@ -1,4 +1,7 @@
-"""Warnings about transactions that keep PostgreSQL from removing dead rows. Dead rows slow down every claim."""
+"""Warnings about transactions that keep locks, or that keep PostgreSQL from removing dead rows.
+
+Dead rows slow down every claim.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,18 +10,43 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, text
 
+from ledger.database.connection import STATEMENT_SECONDS
 from ledger.text import one_line
 
 # The query omits the current session, and the sessions of other databases. A snapshot in another database does not
 # affect the tables of this database. If a role may not see a session, the columns of the session are null. The query
 # _HIDDEN counts the sessions that the role may not see.
 _SESSIONS = text("""
-    select pid, application_name, usename, state, xact_start as since, clock_timestamp() - xact_start as age,
+    select pid, application_name, usename, state, query, xact_start as since, clock_timestamp() - xact_start as age,
       backend_xmin is not null or backend_xid is not null as pins
     from pg_stat_activity
     where datname = current_database() and pid <> pg_backend_pid() and clock_timestamp() - xact_start >= :age
       and (backend_xmin is not null or backend_xid is not null or state like 'idle in transaction%')
     order by xact_start""")
+# The sessions that hold a lock on a table or view of the ledger, or for which other sessions wait. The query omits
+# sessions that wait themselves. Every role can read pg_locks. If a role may not see a session, the time of the
+# transaction is null, and the name of the virtual transaction shows whether the transaction continues.
+_HOLDERS = text("""
+    select holder.*, transaction.virtualtransaction as transaction
+    from (
+      select pid, application_name, usename, state, query, xact_start as since,
+        clock_timestamp() - xact_start as age,
+        (select count(distinct waiting.pid) from pg_locks as waiting
+         where not waiting.granted and clock_timestamp() - waiting.waitstart > :patience
+           and activity.pid = any (pg_blocking_pids(waiting.pid))) as waiting,
+        exists (
+          select from pg_locks as held
+          join pg_class on pg_class.oid = held.relation
+          where held.pid = activity.pid and held.granted and relnamespace = 'ledger'::regnamespace
+            and held.database = activity.datid) as holds
+      from pg_stat_activity as activity
+      where datname = current_database() and pid <> pg_backend_pid()) as holder
+    join pg_locks as transaction on transaction.pid = holder.pid and transaction.locktype = 'virtualxid'
+      and transaction.granted and transaction.mode = 'ExclusiveLock'
+    where (holder.holds or holder.waiting > 0)
+      and not exists (select from pg_locks as own where own.pid = holder.pid and not own.granted)
+    order by holder.pid""")
+_SLEEP = text("select pg_sleep(:seconds)")
 _PREPARED = text("""
     select gid, owner, prepared as since, clock_timestamp() - prepared as age
     from pg_prepared_xacts
@@ -40,6 +68,11 @@ _DEAD = text("""
     where schemaname = 'ledger' and n_dead_tup > 0
     order by n_dead_tup desc
     limit 1""")
+# A transaction of the ledger's own programs does not last longer than its statements may.
+LOCK_AGE = STATEMENT_SECONDS
+# Shorter waits for a lock are normal.
+LOCK_PATIENCE = 1.0
+_LONGEST_STATEMENT = 120
 _CONSEQUENCE = "so rows that have died since then cannot be removed"
 
 
@@ -60,7 +93,14 @@ class Warnings:
 
 
 def warnings(connection: Connection, older_than: float) -> Warnings:
-    """Find transactions that are open for at least `older_than` seconds, and replication slots with a snapshot."""
+    """Find transactions that keep locks or are open for long, and replication slots with a snapshot.
+
+    Parameters
+    ----------
+    older_than : float
+        Age in seconds from which an open transaction is reported. A transaction that keeps locks of the ledger is
+        reported from the age `LOCK_AGE`. A transaction for which other sessions wait is reported at any age.
+    """
     age = {"age": timedelta(seconds=older_than)}
     with connection.begin():
         sessions = connection.execute(_SESSIONS, age).all()
@@ -68,8 +108,10 @@ def warnings(connection: Connection, older_than: float) -> Warnings:
         slots = connection.execute(_SLOTS).all()
         hidden = connection.execute(_HIDDEN).one()
         most = connection.execute(_DEAD).one_or_none()
+    holders = {holder.pid: holder for holder in _holders(connection)}
     dead = f"{most.name} has {most.dead:,} dead and {most.live:,} live rows" if most else "no dead rows exist yet"
-    lines = [_of_session(session, dead) for session in sessions]
+    lines = [_of_session(session, dead, holders.pop(session.pid, None)) for session in sessions]
+    lines += [_of_holder(holder, hidden.role) for holder in holders.values()]
     lines += [
         f"prepared transaction {one_line(repr(row.gid))} of user {one_line(row.owner)} has been open since"
         f" {_since(row)}, {_CONSEQUENCE} ({dead}): commit it, or roll it back by `rollback prepared`"
@@ -90,14 +132,63 @@ def warnings(connection: Connection, older_than: float) -> Warnings:
     return Warnings(lines, is_held_back=pinned and most is not None)
 
 
-def _of_session(session: Row[Any], dead: str) -> str:
-    name = one_line(session.application_name or "no name")
-    subject = f"session {session.pid} ({name}, user {one_line(session.usename)})"
+def _holders(connection: Connection) -> list[Row[Any]]:
+    """Return the sessions whose locks last too long, or for which other sessions wait."""
+    patience = {"patience": timedelta(seconds=LOCK_PATIENCE)}
+    with connection.begin():
+        found = connection.execute(_HOLDERS, patience).all()
+    again: set[tuple[int, str]] = set()
+    if any(holder.age is None for holder in found):
+        # The age of these transactions is hidden, so a second look shows which of them last.
+        with connection.begin():
+            connection.execute(_SLEEP, {"seconds": LOCK_PATIENCE})
+        with connection.begin():
+            again = {(holder.pid, holder.transaction) for holder in connection.execute(_HOLDERS, patience)}
+    oldest = timedelta(seconds=LOCK_AGE)
+    return [
+        holder
+        for holder in found
+        if holder.waiting
+        or (holder.age >= oldest if holder.age is not None else (holder.pid, holder.transaction) in again)
+    ]
+
+
+def _of_session(session: Row[Any], dead: str, holder: Row[Any] | None) -> str:
     if session.pins:
         problem = f"has held a snapshot since {_since(session)}, {_CONSEQUENCE} ({dead})"
     else:
         problem = f"has been in a transaction since {_since(session)}, and keeps its locks"
-    return f"{subject} {problem}; it is {session.state}: end it by `select pg_terminate_backend({session.pid})`"
+    return f"{_subject(session)} {problem}{_waiting(holder)}{_statement(session)}; {_end(session)}"
+
+
+def _of_holder(holder: Row[Any], role: str) -> str:
+    if holder.age is None:
+        problem = "keeps locks of the ledger"
+        details = f"; role {one_line(role)} cannot see since when and with which statement"
+        return f"{_subject(holder)} {problem}{_waiting(holder)}{details}; {_end(holder)}"
+    problem = f"has been in a transaction since {_since(holder)}, and keeps locks of the ledger"
+    return f"{_subject(holder)} {problem}{_waiting(holder)}{_statement(holder)}; {_end(holder)}"
+
+
+def _subject(session: Row[Any]) -> str:
+    name = one_line(session.application_name or "no name")
+    return f"session {session.pid} ({name}, user {one_line(session.usename)})"
+
+
+def _waiting(holder: Row[Any] | None) -> str:
+    if holder is None or not holder.waiting:
+        return ""
+    return f", while {holder.waiting} other session{'s wait' if holder.waiting > 1 else ' waits'} for them"
+
+
+def _statement(session: Row[Any]) -> str:
+    statement = " ".join((session.query or "").split())
+    return f"; its last statement is `{one_line(statement, _LONGEST_STATEMENT)}`" if statement else ""
+
+
+def _end(session: Row[Any]) -> str:
+    state = f"it is {session.state}: " if session.state else ""
+    return f"{state}end it by `select pg_terminate_backend({session.pid})`"
 
 
 def _since(row: Row[Any]) -> str:

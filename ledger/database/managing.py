@@ -73,6 +73,7 @@ _PROPOSE = text(
 _TELL = text("select ledger.tell(:study, :claim, :number, :size, :mean_loss, :best_loss)")
 _FINISH = text("select ledger.finish(:study, :claim, :state, :reason, :budget)")
 _REAP = text("select ledger.reap(:study, :claim, :trial, :lease_until)")
+_END_CANCELLED = text("select ledger.end_cancelled(cast(:study as int))")
 
 
 def claim_study(connection: Connection, held: Held, name: str, lease_seconds: float) -> str:
@@ -148,9 +149,20 @@ def finish(connection: Connection, held: Held, state: str, reason: str | None, b
 
 
 def reap(connection: Connection, held: Held, lease: Lease) -> str | None:
-    """Take a trial back from a worker after the end of its lease. Return "pending", "failed" or None."""
+    """Take a trial back from a worker after the end of its lease. Return "pending", "failed", "locked" or None."""
     state = answer(connection, _REAP, study=held.study_id, claim=held.claim, trial=lease.trial, lease_until=lease.until)
     return None if state is None else str(state)
+
+
+def end_cancelled(connection: Connection, study_id: int | None = None) -> int:
+    """End the cancelled trials whose rows were locked. Return how many are still locked.
+
+    Parameters
+    ----------
+    study_id : int or None
+        The study; None for the trials of all studies.
+    """
+    return int(answer(connection, _END_CANCELLED, study=study_id))
 
 
 def state(connection: Connection, study_id: int) -> tuple[str, int]:

@@ -5,12 +5,22 @@ from typing import Any
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection, text
+from sqlalchemy.exc import IntegrityError
 
 from ledger.database import revision
+from ledger.database.connection import refused_if_locked
 from ledger.resources import folder
 
-# An upgrade takes the advisory lock with this key, which is the word "ledger" in ASCII.
-UPGRADE_LOCK = 0x6C6564676572
+# PostgreSQL has no statement that only locks a schema. A comment locks the schema until the end of the transaction, and
+# only the schema's owner can write one. This statement writes the comment that the schema has.
+_LOCK = """
+do $$
+begin
+  execute format('comment on schema ledger is %%L', obj_description('ledger'::regnamespace, 'pg_namespace'));
+end
+$$"""
+_BECOME_OWNER = """
+select set_config('role', pg_get_userbyid(nspowner), true) from pg_namespace where nspname = 'ledger'"""
 
 
 def upgrade(connection: Connection, to: str = "head") -> None:
@@ -21,15 +31,44 @@ def upgrade(connection: Connection, to: str = "head") -> None:
     Raises
     ------
     LedgerError
-        The ledger is newer than this package.
+        The ledger is newer than this package, or another session has locked a part of it.
     """
     revision.refuse_newer(current(connection))
-    command.upgrade(_configuration(connection), to)
+    with refused_if_locked("a table or view of the ledger"):
+        command.upgrade(_configuration(connection), to)
 
 
 def downgrade(connection: Connection, to: str) -> None:
     """Migrate down to an older revision. The revision "base" has no tables."""
-    command.downgrade(_configuration(connection), to)
+    with refused_if_locked("a table or view of the ledger"):
+        command.downgrade(_configuration(connection), to)
+
+
+def lock_schema(connection: Connection, *, create: bool = False) -> None:
+    """Become the owner of the schema, and wait until no other transaction changes the schema.
+
+    The lock lasts until the end of the transaction. Only the owner of the schema can take the lock. An advisory lock
+    would not do, because every role can take each advisory lock and hold it.
+
+    Parameters
+    ----------
+    create : bool
+        Whether to create the schema if it does not exist.
+    """
+    seconds = connection.exec_driver_sql("show lock_timeout").scalar()
+    # Another upgrade may rewrite a table, which takes long.
+    connection.exec_driver_sql("set local lock_timeout = 0")
+    if create and connection.exec_driver_sql("select to_regnamespace('ledger')").scalar() is None:
+        try:
+            with connection.begin_nested():
+                connection.exec_driver_sql("create schema ledger")
+        except IntegrityError:
+            # Another upgrade has created the schema meanwhile, and has committed.
+            pass
+    connection.exec_driver_sql(_BECOME_OWNER)
+    connection.exec_driver_sql(_LOCK)
+    # All further locks can be held by sessions that read. An upgrade that waits for one lets other sessions wait.
+    connection.exec_driver_sql(f"set local lock_timeout = '{seconds}'")
 
 
 def current(connection: Connection) -> str | None:

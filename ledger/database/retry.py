@@ -9,7 +9,7 @@ from typing import TypeVar
 import psycopg
 from psycopg import errors
 
-from ledger.database.connection import Unreachable, reason
+from ledger.database.connection import LOCKED_WAY_OUT, Unreachable, reason
 from ledger.errors import LedgerError
 from ledger.logs import log_event
 
@@ -29,6 +29,14 @@ _PERMANENT = (errors.DatabaseDropped,)
 # psycopg does not count the next two errors as operational errors, but a retry may succeed. The first error means that
 # a standby server refused a write. The second error means that the server ended a session with an idle transaction.
 _TRANSIENT = (errors.ReadOnlySqlTransaction, errors.IdleInTransactionSessionTimeout)
+
+
+# Advice about errors that are not an outage of the server.
+_WAYS_OUT = {
+    errors.LockNotAvailable: f"another session holds a lock: {LOCKED_WAY_OUT}",
+    errors.ReadOnlySqlTransaction: "this is a standby, or the role has default_transaction_read_only = on, which an"
+    " administrator removes by `alter role … reset default_transaction_read_only`",
+}
 
 
 class OutageTooLong(LedgerError):
@@ -79,7 +87,11 @@ class RetryPolicy:
         now = time.monotonic()
         if not isinstance(error, Unreachable):
             self._was_reached = True
-        why = reason(getattr(error, "orig", error))
+        original = getattr(error, "orig", error)
+        why = reason(original)
+        way_out = next((way_out for kind, way_out in _WAYS_OUT.items() if isinstance(original, kind)), None)
+        if way_out is not None:
+            why = f"{why}; {way_out}"
         if self._outage_began is None or now - self._failed_at > LONGEST_GAP:
             self._outage_began = now
         self._failed_at = now

@@ -9,8 +9,8 @@ from typing import Any
 
 from sqlalchemy import Connection, select, text
 
-from ledger.database import datasets, flattened, tables
-from ledger.database.connection import cursor, to_json
+from ledger.database import datasets, flattened, tables, trials
+from ledger.database.connection import cursor, refused_if_locked, to_json
 from ledger.database.datasets import Dataset
 from ledger.database.rows import IterationRow, StudyRow
 from ledger.database.selecting import answer, fetch, fetch_one, rows_of
@@ -100,17 +100,26 @@ def resume(connection: Connection, study_id: int) -> str:
     return str(answer(connection, text("select ledger.resume(:study)"), study=study_id))
 
 
-def cancel(connection: Connection, study_id: int, reason: str) -> None:
-    """End a running or paused study permanently, and cancel its open trials."""
+def cancel(connection: Connection, study_id: int, reason: str) -> list[int]:
+    """End a running or paused study permanently, and cancel its open trials. Return the trials that end later.
+
+    A trial ends later if another session has locked its row, as in `trials.cancel`.
+    """
     answer(connection, text("select ledger.cancel(:study, :reason)"), study=study_id, reason=reason)
+    return trials.end_cancelled(connection, study_id)
 
 
 def delete(connection: Connection, study: StudyRow) -> str:
     """Delete a study and all its rows. Return "deleted", "managed" or "unknown".
 
     Only the owner of the tables can delete a study.
+
+    Raises
+    ------
+    LedgerError
+        Another session has locked a row or the view of the study.
     """
-    with connection.begin():
+    with refused_if_locked(f"study {study.name}"), connection.begin():
         word = str(connection.scalar(text("select ledger.delete_study(:study)"), {"study": study.id}))
         if word == "deleted":
             flattened.drop(cursor(connection), study.name)
@@ -118,6 +127,12 @@ def delete(connection: Connection, study: StudyRow) -> str:
 
 
 def flatten(connection: Connection, study: StudyRow) -> flattened.Flattened:
-    """Create or replace the flattened view of a study. Only the owner of the schema can create the view."""
-    with connection.begin():
+    """Create or replace the flattened view of a study. Only the owner of the schema can create the view.
+
+    Raises
+    ------
+    LedgerError
+        Another session has locked the view.
+    """
+    with refused_if_locked(f"the view of study {study.name}"), connection.begin():
         return flattened.create(cursor(connection), study.id, study.name, study.spec["space"])

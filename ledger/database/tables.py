@@ -485,6 +485,23 @@ attempt = Table(
     "ledger.attempts.",
 )
 
+cancellation = Table(
+    "cancellation",
+    metadata,
+    Column("study_id", Integer, primary_key=True, comment="The study."),
+    Column("trial", Integer, primary_key=True, comment="The number of the trial."),
+    Column("reason", Text, nullable=False, comment="Reason for the cancellation, for users."),
+    _moment("asked_at", nullable=False, comment="Time of the cancellation."),
+    ForeignKeyConstraint(
+        ["study_id", "trial"],
+        ["ledger.trial.study_id", "ledger.trial.number"],
+        ondelete="CASCADE",
+        name="cancellation_trial_fkey",
+    ),
+    comment="One row for each cancelled trial whose row another session had locked. The next call of the trial's "
+    "worker ends the trial, or a manager when the lock is gone.",
+)
+
 worker = Table(
     "worker",
     metadata,

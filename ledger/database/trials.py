@@ -3,6 +3,7 @@
 Each function runs one transaction on the given connection, or one transaction for each page.
 """
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from psycopg.errors import InvalidParameterValue, ObjectNotInPrerequisiteState
 from sqlalchemy import Connection, func, select, text, tuple_
 from sqlalchemy.exc import DBAPIError
 
-from ledger.database import tables
+from ledger.database import managing, tables
 from ledger.database.connection import to_json
 from ledger.database.rows import AttemptRow, StudyRow, TrialRow
 from ledger.database.selecting import answer, fetch, fetch_one, query, rows_of
@@ -20,6 +21,9 @@ from ledger.errors import LedgerError
 
 # Largest number of rows in one page.
 PAGE = 1000
+# A call of a worker locks its trial for some milliseconds. A longer lock belongs to a transaction that was left open.
+CANCEL_SECONDS = 1.0
+CANCEL_POLL = 0.02
 
 _trials, _attempts = tables.trials, tables.attempts
 
@@ -191,8 +195,11 @@ def import_finished(connection: Connection, study_id: int, trials: Sequence[Fini
         return int(answer(connection, call, study=study_id, trials=to_json(rows), mean_loss=mean_loss) or 0)
 
 
-def cancel(connection: Connection, study_id: int, numbers: Sequence[int], reason: str) -> None:
-    """Cancel all of the given trials, or none if one of them has ended.
+def cancel(connection: Connection, study_id: int, numbers: Sequence[int], reason: str) -> list[int]:
+    """Cancel all of the given trials, or none if one of them has ended. Return the trials that end later.
+
+    A trial ends later if another session has locked its row. It ends at the next call of its worker, or when the lock
+    is gone.
 
     Raises
     ------
@@ -203,6 +210,17 @@ def cancel(connection: Connection, study_id: int, numbers: Sequence[int], reason
     with _refusals(), connection.begin():
         for number in numbers:
             connection.execute(call, {"study": study_id, "trial": number, "reason": reason})
+    return [number for number in end_cancelled(connection, study_id) if number in numbers]
+
+
+def end_cancelled(connection: Connection, study_id: int) -> list[int]:
+    """Wait until the cancelled trials of a study have ended, or a moment. Return the numbers of the open trials."""
+    end = time.monotonic() + CANCEL_SECONDS
+    while managing.end_cancelled(connection, study_id) and time.monotonic() < end:
+        time.sleep(CANCEL_POLL)
+    is_open = (_trials.c.study_id == study_id, text("state in ('pending', 'running')"))
+    with connection.begin():
+        return list(connection.scalars(select(_trials.c.number).where(*is_open).order_by(_trials.c.number)))
 
 
 @contextmanager

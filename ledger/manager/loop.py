@@ -4,13 +4,14 @@ import json
 import logging
 import math
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 import psycopg
+from psycopg.errors import LockNotAvailable
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
@@ -90,7 +91,7 @@ class Manager:
         self._row = studies.get(connection, study.name)
         self._study = StudySpec.from_spec(self._row.name, self._row.budget, self._row.spec)
         self._reaper = Reaper(connection, self._held, self._row.name, self._study.limits.lease)
-        self._is_paused = False
+        self._is_paused = self._is_locked = False
         self._since: dict[int, float] = {}
 
     def run(self, *, another_round: bool = False) -> StudyRow:
@@ -124,26 +125,47 @@ class Manager:
         while True:
             state, budget = managing.state(self._connection, self._row.id)
             if state not in ("running", "paused"):
+                managing.end_cancelled(self._connection, self._row.id)
                 return studies.get(self._connection, self._row.name)
-            self._renew()
             if self._history.poll():
                 pause = SHORTEST_POLL
             self._say_paused(state == "paused")
-            for iteration in policy.to_tell():
-                self._tell(iteration)
-            step = policy.next(budget)
-            if isinstance(step, Request):
-                self._propose(step, policy, budget)
-                pause = SHORTEST_POLL
-            elif isinstance(step, End):
-                self._finish(step, budget)
+            step: Request | End | None = None
+            # A session that has locked the study must not stop the reaping.
+            with self._logged_lock():
+                self._renew()
+                for iteration in policy.to_tell():
+                    self._tell(iteration)
+                step = policy.next(budget)
+                if isinstance(step, Request):
+                    self._propose(step, policy, budget)
+                    pause = SHORTEST_POLL
+                elif isinstance(step, End):
+                    self._finish(step, budget)
+                self._is_locked = False
             if self._watch is not None:
                 ended = min(self._history.counted_ended, budget)
                 self._watch(Progress(ended, budget, self._history.best_loss))
-            if step is None:
+            if step is None or self._is_locked:
                 self._reaper.look()
                 managing.wait(self._connection, pause)
                 pause = min(pause * 1.5, policy.longest_poll)
+
+    @contextmanager
+    def _logged_lock(self) -> Iterator[None]:
+        """Log that another session has locked the study, and end the block; the next poll tries again."""
+        try:
+            yield
+        except DBAPIError as error:
+            if not isinstance(error.orig, LockNotAvailable):
+                raise
+            if not self._is_locked:
+                self._is_locked = True
+                message = (
+                    f"study {self._row.name} is locked by another session: `ledger db check` names the session;"
+                    " trying again"
+                )
+                log_event(_log, "locked", message, level=logging.WARNING, study=self._row.name)
 
     def _leave(self) -> None:
         # If the database is unavailable, the manager cannot return the claim. The lease then expires.

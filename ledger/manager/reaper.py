@@ -8,7 +8,7 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from ledger.database import managing
-from ledger.database.managing import Held
+from ledger.database.managing import Held, Lease
 from ledger.logs import log_event
 
 _log = logging.getLogger("ledger.manager")
@@ -79,19 +79,28 @@ class Reaper:
         # The pause allows several reads of the leases within half a lease. A longer pause could count as an outage.
         self._pause = min(LOOK_SECONDS, lease / 8)
         self._looked = 0.0
+        # Trials whose lock was logged, with their leases.
+        self._locked: set[tuple[int, datetime]] = set()
 
     def look(self) -> None:
-        """Take back the trials with expired leases. The method does nothing if the previous call was a moment ago."""
+        """Take back the trials with expired leases, and end cancelled trials whose rows were locked.
+
+        If another session has locked the row of a trial, a later call takes this trial back. The method does nothing if
+        the previous call was a moment ago.
+        """
         now = time.monotonic()
         if now - self._looked < self._pause:
             return
         self._looked = now
+        managing.end_cancelled(self._connection)
         leases = {lease.trial: lease for lease in managing.leases(self._connection, self._held.study_id)}
         expired = self._watch.look(time.monotonic(), [(lease.trial, lease.until) for lease in leases.values()])
         for trial in expired:
             lease = leases[trial]
             state = managing.reap(self._connection, self._held, lease)
-            if state is not None:
+            if state == "locked":
+                self._log_locked(lease)
+            elif state is not None:
                 log_event(
                     _log,
                     "reaped",
@@ -102,3 +111,18 @@ class Reaper:
                     trial=trial,
                     worker=lease.worker,
                 )
+
+    def _log_locked(self, lease: Lease) -> None:
+        if (lease.trial, lease.until) in self._locked:
+            return
+        self._locked.add((lease.trial, lease.until))
+        log_event(
+            _log,
+            "locked",
+            f"{self._name} trial {lease.trial}: worker {lease.worker} sent no heartbeat for a whole lease, but another"
+            " session has locked the trial: `ledger db check` names the session; trying again",
+            level=logging.WARNING,
+            study=self._name,
+            trial=lease.trial,
+            worker=lease.worker,
+        )

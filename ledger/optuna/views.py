@@ -8,7 +8,8 @@ from collections.abc import Sequence
 
 from sqlalchemy import Connection, text
 
-from ledger.database.migration import UPGRADE_LOCK
+from ledger.database.connection import refused_if_locked
+from ledger.database.migration import lock_schema
 from ledger.errors import LedgerError
 from ledger.resources import folder
 
@@ -44,8 +45,8 @@ def enable(connection: Connection) -> bool:
     LedgerError
         The database has another schema named `optuna`.
     """
-    with connection.begin():
-        _become_owner(connection)
+    with refused_if_locked("a table or view of the ledger"), connection.begin():
+        lock_schema(connection)
         ours = _is_ours(connection)
         if ours is False:
             raise LedgerError(
@@ -72,8 +73,8 @@ def disable(connection: Connection) -> bool:
     LedgerError
         The schema `optuna` does not belong to the ledger.
     """
-    with connection.begin():
-        _become_owner(connection)
+    with refused_if_locked("a table or view of the ledger"), connection.begin():
+        lock_schema(connection)
         ours = _is_ours(connection)
         if ours is False:
             raise LedgerError(f"schema {SCHEMA} stays, because `ledger optuna enable` did not make it")
@@ -109,13 +110,6 @@ def _is_ours(connection: Connection) -> bool | None:
         text("select obj_description(oid, 'pg_namespace') from pg_namespace where nspname = :name"), {"name": SCHEMA}
     ).all()
     return rows[0][0] == MARK if rows else None
-
-
-def _become_owner(connection: Connection) -> None:
-    connection.exec_driver_sql("select pg_advisory_xact_lock(%s)", (UPGRADE_LOCK,))
-    connection.exec_driver_sql(
-        "select set_config('role', pg_get_userbyid(nspowner), true) from pg_namespace where nspname = 'ledger'"
-    )
 
 
 def _run_files(connection: Connection) -> None:

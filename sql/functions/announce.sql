@@ -1,27 +1,35 @@
 -- Announce a worker. A worker calls this function at its start, about every 10 seconds, and at its stop (with
--- stopped). A worker can claim trials without an announcement. The announcements tell users which workers exist.
+-- stopped). A worker can claim trials without an announcement. The announcements tell users which workers exist. If
+-- another session has locked the worker's row, the function writes nothing, because a later announcement follows.
 -- The announcement of a new worker removes workers that are long gone and never had a trial (ledger.forget_workers).
 create or replace function ledger.announce(
   worker text, host text, pid int, versions jsonb default '{}', stopped boolean default false)
 returns void
-language plpgsql security definer set search_path = pg_catalog, pg_temp
+language plpgsql security definer set search_path = pg_catalog, pg_temp set lock_timeout = '1s'
 as $$
 #variable_conflict use_column
 declare
   moment timestamptz := ledger.clock();
 begin
-  update ledger.worker
-  set last_seen_at = moment, stopped_at = case when announce.stopped then moment end,
-      versions = case when announce.versions = '{}' then worker.versions else announce.versions end
-  where name = announce.worker;
+  perform ledger.end_cancelled();
+  perform from ledger.worker as known where known.name = announce.worker for no key update skip locked;
   if found then
-    return;
+    update ledger.worker as known
+    set last_seen_at = moment, stopped_at = case when announce.stopped then moment end,
+        versions = case when announce.versions = '{}' then known.versions else announce.versions end
+    where known.name = announce.worker;
+  elsif not exists (select from ledger.worker as known where known.name = announce.worker) then
+    perform ledger.forget_workers(moment);
+    begin
+      insert into ledger.worker (name, host, pid, versions, started_at, last_seen_at, stopped_at)
+      values (announce.worker, announce.host, announce.pid, announce.versions, moment, moment,
+              case when announce.stopped then moment end)
+      on conflict do nothing;
+    exception when lock_not_available then
+      -- Another session inserts a worker of the same name, and has not committed yet.
+      null;
+    end;
   end if;
-  perform ledger.forget_workers(moment);
-  insert into ledger.worker as known (name, host, pid, versions, started_at, last_seen_at, stopped_at)
-  values (worker, host, pid, versions, moment, moment, case when stopped then moment end)
-  on conflict (name) do update
-  set last_seen_at = excluded.last_seen_at, stopped_at = excluded.stopped_at;
 end
 $$;
 

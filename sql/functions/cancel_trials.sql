@@ -1,40 +1,65 @@
 -- Cancel one pending or running trial. If the argument trial is null, cancel all open trials of the study. The worker
 -- of a running trial learns of the cancellation at its next heartbeat. The attempt counts as lost. If a result still
 -- arrives, the attempt keeps the result and becomes stale.
--- The answer is the number of cancelled trials. The function refuses to cancel a single trial that has ended.
+-- The function waits for no other session. If another session has locked the row of a trial, the function records the
+-- cancellation in ledger.cancellation. The next call of the trial's worker then ends the trial. Without such a call,
+-- ledger.end_cancelled ends the trial when the lock is gone.
+-- The answer is the number of trials that are cancelled now. The function refuses to cancel a single trial that has
+-- ended.
 create or replace function ledger.cancel_trials(study_id int, trial int, reason text) returns int
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
   moment timestamptz := ledger.clock();
+  numbers int[];
   claims uuid[];
   cancelled int;
   reached text;
   study_name text;
 begin
+  numbers := array(
+    select trial.number
+    from ledger.trial
+    where trial.study_id = cancel_trials.study_id and trial.state in ('pending', 'running')
+      and (cancel_trials.trial is null or trial.number = cancel_trials.trial)
+    for no key update skip locked);
   with ended as (
     update ledger.trial
     set state = 'cancelled', finished_at = moment, error = cancel_trials.reason, lease_until = null, deadline_at = null
-    where trial.study_id = cancel_trials.study_id and trial.state in ('pending', 'running')
-      and (cancel_trials.trial is null or trial.number = cancel_trials.trial)
+    where trial.study_id = cancel_trials.study_id and trial.number = any (numbers)
     returning trial.claim)
   select array_agg(ended.claim), count(*) into claims, cancelled from ended;
-  if cancelled = 0 and cancel_trials.trial is not null then
-    select trial.state into reached
-    from ledger.trial where trial.study_id = cancel_trials.study_id and trial.number = cancel_trials.trial;
-    select study.name into study_name from ledger.study where study.id = cancel_trials.study_id;
-    raise exception 'trial % of study % %', cancel_trials.trial, study_name,
-      coalesce('is ' || reached || ' already, and a trial that has ended does not change', 'does not exist')
-      using errcode = 'object_not_in_prerequisite_state';
-  end if;
-  -- The update above may have waited for a claim, and this separate statement sees the attempt of that claim.
   update ledger.attempt
   set outcome = 'lost', ended_at = moment, error = cancel_trials.reason
   where attempt.claim = any (claims) and attempt.outcome is null;
+
+  -- The trials that are still open are locked by other sessions. The condition "not exists" is necessary, because
+  -- "on conflict" waits for a session that removes the same row.
+  insert into ledger.cancellation (study_id, trial, reason, asked_at)
+  select trial.study_id, trial.number, cancel_trials.reason, moment
+  from ledger.trial
+  where trial.study_id = cancel_trials.study_id and trial.state in ('pending', 'running')
+    and (cancel_trials.trial is null or trial.number = cancel_trials.trial)
+    and not exists (
+      select from ledger.cancellation
+      where cancellation.study_id = trial.study_id and cancellation.trial = trial.number)
+  on conflict do nothing;
+
+  if cancelled = 0 and cancel_trials.trial is not null then
+    select trial.state into reached
+    from ledger.trial where trial.study_id = cancel_trials.study_id and trial.number = cancel_trials.trial;
+    if coalesce(reached, 'missing') not in ('pending', 'running') then
+      select study.name into study_name from ledger.study where study.id = cancel_trials.study_id;
+      raise exception 'trial % of study % %', cancel_trials.trial, study_name,
+        coalesce('is ' || reached || ' already, and a trial that has ended does not change', 'does not exist')
+        using errcode = 'object_not_in_prerequisite_state';
+    end if;
+  end if;
   return cancelled;
 end
 $$;
 
 comment on function ledger.cancel_trials is
-  'Cancel one trial that has not ended, or with null all trials of the study. Answers how many were cancelled.';
+  'Cancel one trial that has not ended, or with null all trials of the study. Answers how many are cancelled now; those '
+  'that another session has locked end later.';

@@ -10,10 +10,11 @@
 --   taken: another manager holds the study by a valid lease. A lease is not valid after the end of the manager's
 --     session.
 --   unknown: no such study exists.
+-- If another session has locked the study for longer than the limit below, the function raises lock_not_available.
 create or replace function ledger.claim_study(
   study_id int, claim uuid, manager text, lease_seconds float8, backend int default null)
 returns text
-language plpgsql security definer set search_path = pg_catalog, pg_temp
+language plpgsql security definer set search_path = pg_catalog, pg_temp set lock_timeout = '500ms'
 as $$
 #variable_conflict use_column
 declare

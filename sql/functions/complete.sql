@@ -15,11 +15,15 @@ declare
   moment timestamptz := ledger.clock();
   earlier text;
 begin
+  perform ledger.refuse_old_snapshot();
   update ledger.trial
   set state = 'complete', loss = complete.loss, metrics = complete.metrics, error = null,
       lease_until = null, finished_at = moment
   where trial.study_id = complete.study_id and trial.number = complete.trial and trial.claim = complete.claim
-    and trial.finished_at is null;
+    and trial.finished_at is null
+    and not exists (
+      select from ledger.cancellation
+      where cancellation.study_id = trial.study_id and cancellation.trial = trial.number);
   if found then
     update ledger.attempt
     set outcome = 'complete', ended_at = moment, loss = complete.loss, seconds = complete.seconds, error = null
@@ -27,6 +31,8 @@ begin
     return 'recorded';
   end if;
 
+  -- If a cancellation of the trial waits, it binds now.
+  perform ledger.end_cancelled(complete.study_id, complete.trial);
   select attempt.outcome into earlier
   from ledger.attempt
   where attempt.claim = complete.claim and attempt.study_id = complete.study_id and attempt.trial = complete.trial

@@ -19,6 +19,7 @@ declare
   reached text;
   earlier text;
 begin
+  perform ledger.refuse_old_snapshot();
   if coalesce(fail.outcome, '') not in ('failed', 'timeout') then
     raise exception 'outcome % is not one of failed and timeout', left(fail.outcome, 50)
       using errcode = 'invalid_parameter_value';
@@ -32,6 +33,9 @@ begin
   where study.id = fail.study_id
     and trial.study_id = fail.study_id and trial.number = fail.trial and trial.claim = fail.claim
     and trial.finished_at is null
+    and not exists (
+      select from ledger.cancellation
+      where cancellation.study_id = trial.study_id and cancellation.trial = trial.number)
   returning case trial.state when 'failed' then 'failed' else 'retry' end into reached;
   if found then
     update ledger.attempt
@@ -40,6 +44,8 @@ begin
     return reached;
   end if;
 
+  -- If a cancellation of the trial waits, it binds now.
+  perform ledger.end_cancelled(fail.study_id, fail.trial);
   select attempt.outcome into earlier
   from ledger.attempt
   where attempt.claim = fail.claim and attempt.study_id = fail.study_id and attempt.trial = fail.trial

@@ -1,8 +1,10 @@
 -- Lock a study for the manager that holds it, and renew the manager's lease. The answer is the row of the study. The
 -- answer is null if another manager has taken the study, or if the study was deleted. Functions that write for a
--- manager call this function. No other manager can take the study before the end of the transaction.
+-- manager call this function. No other manager can take the study before the end of the transaction. If another session
+-- has locked the study for longer than the limit below, the function raises lock_not_available. The manager then does
+-- its other work, such as reaping, and calls again.
 create or replace function ledger.held_study(study_id int, claim uuid) returns ledger.study
-language plpgsql set search_path = pg_catalog, pg_temp
+language plpgsql set search_path = pg_catalog, pg_temp set lock_timeout = '500ms'
 as $$
 #variable_conflict use_column
 declare

@@ -3,9 +3,11 @@
 -- Therefore a late result of this worker counts until another worker claims the trial.
 --   claim: the manager's claim of the study.
 --   lease_until: the end of the lease that the manager read.
--- Only a running trial has a lease, so the update needs no condition on the state. With a condition on the state, a
--- plan could read all open trials to find one trial. The answer is pending or failed. The answer is null if the
--- worker renewed the lease, if the trial was taken back or has ended, or if the manager does not hold the study.
+-- Only a running trial has a lease, so the statements need no condition on the state. With a condition on the state, a
+-- plan could read all open trials to find one trial. The function waits for no other session. Answers:
+--   pending, failed: the new state of the trial.
+--   locked: another session has locked the trial's row. The manager calls again later.
+--   null: the worker renewed the lease, the trial was taken back or has ended, or the manager does not hold the study.
 create or replace function ledger.reap(study_id int, claim uuid, trial int, lease_until timestamptz) returns text
 language plpgsql security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off
 as $$
@@ -14,6 +16,20 @@ declare
   moment timestamptz := ledger.clock();
   taken ledger.trial;
 begin
+  if not exists (
+    select from ledger.manager where manager.study_id = reap.study_id and manager.claim = reap.claim) then
+    return null;
+  end if;
+  perform from ledger.trial
+  where trial.study_id = reap.study_id and trial.number = reap.trial
+    and trial.lease_until = reap.lease_until and trial.lease_until < moment
+  for no key update skip locked;
+  if not found then
+    return (
+      select 'locked' from ledger.trial
+      where trial.study_id = reap.study_id and trial.number = reap.trial
+        and trial.lease_until = reap.lease_until and trial.lease_until < moment);
+  end if;
   update ledger.trial
   set lost = trial.lost + 1, lease_until = null, deadline_at = null, available_at = moment,
       state = case when trial.lost + 1 >= study.max_lost then 'failed' else 'pending' end,
@@ -24,13 +40,7 @@ begin
   from ledger.study
   where study.id = reap.study_id
     and trial.study_id = reap.study_id and trial.number = reap.trial
-    and trial.lease_until = reap.lease_until and trial.lease_until < moment
-    and exists (
-      select from ledger.manager where manager.study_id = reap.study_id and manager.claim = reap.claim)
   returning trial.* into taken;
-  if not found then
-    return null;
-  end if;
   -- If a claim was lost, restored by a heartbeat and lost again, its attempt is already recorded as lost.
   update ledger.attempt
   set outcome = 'lost', ended_at = moment, error = 'no heartbeat within the lease'
@@ -44,4 +54,4 @@ $$;
 
 comment on function ledger.reap is
   'Take a trial back from a worker whose lease has run out, for the manager that holds the study. Answers pending, '
-  'failed or null.';
+  'failed, locked or null.';

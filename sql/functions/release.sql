@@ -8,13 +8,18 @@ as $$
 declare
   moment timestamptz := ledger.clock();
 begin
+  perform ledger.refuse_old_snapshot();
   update ledger.trial
   set state = 'pending', claim = null, lease_until = null, deadline_at = null,
       -- Each attempt that is neither a failure nor lost was released.
       available_at = moment + ledger.release_pause(trial.attempts - trial.failures - trial.lost)
   where trial.study_id = release.study_id and trial.number = release.trial and trial.claim = release.claim
-    and trial.finished_at is null;
+    and trial.finished_at is null
+    and not exists (
+      select from ledger.cancellation
+      where cancellation.study_id = trial.study_id and cancellation.trial = trial.number);
   if not found then
+    perform ledger.end_cancelled(release.study_id, release.trial);
     return false;
   end if;
   update ledger.attempt set outcome = 'released', ended_at = moment where attempt.claim = release.claim;

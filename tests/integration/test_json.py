@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from ledger.database import protocol
+from ledger.database import logins, protocol
 from tests.integration.ledgers import take
 from tests.integration.test_commands import Run, propose, run  # noqa: F401 (a fixture)
+from tests.integration.test_privileges import make_roles
 from tests.unit.test_commands_help import LISTINGS, commands
 
 # The values of these keys depend on the study or on the objective.
@@ -28,6 +29,7 @@ ARGUMENTS = {
     "query": ["--list"],
     "db check": [],
     "db current": [],
+    "access list": [],
 }
 # A document can include the keys of another one.
 INCLUDES = {"study show": "study list", "trial show": "trial list"}
@@ -44,6 +46,16 @@ def ledger(run: Run, url, db, connection, monkeypatch) -> Run:  # noqa: F811
     protocol.complete(connection, take(connection), 0.25, {"accuracy": 0.75}, 1.5)
     take(connection)
     return run
+
+
+@pytest.fixture
+def login(url, connection) -> Iterator[None]:
+    """Add a login, which belongs to the whole server, and remove it at the end."""
+    make_roles(url)
+    name = f"login_{connection.info.dbname}"
+    logins.add(connection, name, "reader", "correct horse")
+    yield
+    logins.remove(connection, name)
 
 
 def documented(root, listing: str) -> set[str]:
@@ -80,7 +92,7 @@ def test_every_listing_is_tried_here():
 
 
 @pytest.mark.parametrize("listing", ARGUMENTS)
-def test_a_listing_is_one_document_with_the_keys_of_its_documentation(ledger, root, listing):
+def test_a_listing_is_one_document_with_the_keys_of_its_documentation(ledger, login, root, listing):
     code, out, error = ledger(*listing.split(), *ARGUMENTS[listing], "--json")
     assert (code, error) == (0, "")
     assert "\x1b" not in out

@@ -22,7 +22,7 @@ from tests.conftest import _database
 from tests.integration.ledgers import make_study
 
 TRIALS = 200_000
-MOST_BUFFERS = 50
+MOST_BUFFERS = 55
 
 
 @pytest.fixture(scope="module", params=["complete", "pending", "pending, not analyzed"])
@@ -256,6 +256,7 @@ def test_every_function_of_the_hot_path_is_explained_here():
         "dataset",
         "delete_study",
         "difference",
+        "end_cancelled",
         "ended",
         "enqueue",
         "extend",
@@ -269,6 +270,7 @@ def test_every_function_of_the_hot_path_is_explained_here():
         "number",
         "pause",
         "readable_rows",
+        "refuse_old_snapshot",
         "release_pause",
         "resume",
         "retry",

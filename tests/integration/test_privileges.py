@@ -43,17 +43,8 @@ PROTOCOL = {"claim", "heartbeat", "complete", "fail", "release", "announce", "da
 FUNCTIONS = {
     "ledger_manager": {
         *("alive_for", "cancel", "cancel_trials", "claim_study", "clock", "create_study", "dataset", "difference"),
-        *(
-            "enqueue",
-            "extend",
-            "finish",
-            "hold_dataset",
-            "import_trials",
-            "keep_dataset",
-            "leave_study",
-            "number",
-            "pause",
-        ),
+        *("end_cancelled", "enqueue"),
+        *("extend", "finish", "hold_dataset", "import_trials", "keep_dataset", "leave_study", "number", "pause"),
         *("propose", "reap", "resume", "retry", "revision", "session_ended", "tell"),
     },
     "ledger_worker": PROTOCOL,
@@ -194,6 +185,22 @@ def test_readers_and_managers_read_the_views_and_no_role_writes_them(of, owner, 
     left = not_refused(of(role), writes)
     assert {reason for _, reason in left} <= {"ObjectNotInPrerequisiteState"}
     assert not any("studies" in statement for statement, _ in left)
+
+
+@pytest.mark.parametrize("role", OTHERS)
+def test_no_role_takes_a_lock_that_stops_other_roles(of, owner, role):
+    weak = "access share"
+    strong = ["row share", "row exclusive", "share update exclusive", "share", "share row exclusive", "exclusive"]
+    relations_ = [*relations(owner, "v"), *relations(owner, "r")]
+    tries = [
+        f"lock table ledger.{name} in {mode} mode" for name in relations_ for mode in (*strong, "access exclusive")
+    ]
+    # an upgrade locks the schema by a comment
+    tries += ["comment on schema ledger is 'mine'", "comment on table ledger.trial is 'mine'", "analyze ledger.trial"]
+    left = [(statement, reason) for statement, reason in not_refused(of(role), tries) if "analyze" not in statement]
+    assert left == []
+    allowed = not_refused(of(role), [f"lock table ledger.{view} in {weak} mode" for view in VIEWS])
+    assert {reason for _, reason in allowed} == (set() if role == "ledger_worker" else {"done"})
 
 
 @pytest.mark.parametrize("role", OTHERS)
@@ -339,7 +346,8 @@ def test_views_show_every_column_but_claims_sessions_and_files(of, owner):
         "worker": "workers",
         "dataset": "datasets",
     }
-    assert set(named) == {table.name for table in metadata.tables.values()}
+    # a cancellation that waits for a lock is internal
+    assert {*named, "cancellation"} == {table.name for table in metadata.tables.values()}
     for table, view in named.items():
         assert set(tables[table]) - HIDDEN.get(table, set()) <= set(views[view]), view
 
@@ -380,6 +388,30 @@ def test_roles_are_made_by_a_databases_owner_who_is_no_superuser(tmp_path):
             make_study(connection)
         with psycopg.connect(of("ledger_worker"), autocommit=True) as connection:
             take(connection)
+
+
+def test_the_roles_have_time_limits_that_an_administrator_can_change(fresh, server):
+    shown = "select current_setting(%s)"
+    limits = {"idle_in_transaction_session_timeout": "20s", "lock_timeout": "5s", "statement_timeout": "1min"}
+    with psycopg.connect(fresh("ledger_worker")) as worker:
+        assert {name: worker.execute(shown, (name,)).fetchone() for name in limits} == {
+            name: (value,) for name, value in limits.items()
+        }
+        if worker.info.server_version >= 170000:
+            assert worker.execute(shown, ("transaction_timeout",)).fetchone() == ("1min",)
+    for role in ROLES:
+        with psycopg.connect(fresh(role)) as session:
+            assert session.execute(shown, ("idle_in_transaction_session_timeout",)).fetchone() in (("20s",), ("5min",))
+    database = conninfo_to_dict(fresh("ledger_worker"))["dbname"]
+    with psycopg.connect(make_conninfo(server, dbname=database), autocommit=True) as superuser:
+        superuser.execute(
+            sql.SQL("alter role ledger_worker in database {} set statement_timeout = '3s'").format(
+                sql.Identifier(str(database))
+            )
+        )
+        superuser.execute((folder("sql") / "roles.sql").read_text())
+    with psycopg.connect(fresh("ledger_worker")) as worker:
+        assert worker.execute(shown, ("statement_timeout",)).fetchone() == ("3s",)
 
 
 def test_a_managers_whole_work_is_done_under_its_role(fresh):

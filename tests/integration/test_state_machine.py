@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 from sqlalchemy import Connection
 
-from ledger.database import managing, studies
+from ledger.database import managing, protocol, studies, trials
 from ledger.database.connection import driver, engine
 from ledger.database.managing import Batch, Held, Lease
 from ledger.database.protocol import Claimed
@@ -114,6 +114,7 @@ class Histories(RuleBasedStateMachine):
     db: Connection
     workers: Mapping[str, Worker]
     sessions: dict[str, Connection]
+    locker: psycopg.Connection[Any]
 
     def __init__(self) -> None:
         super().__init__()
@@ -475,6 +476,25 @@ class Histories(RuleBasedStateMachine):
                     attempt = self.attempts[trial.claim]
                     attempt.outcome = attempt.outcome or "lost"
 
+    @precondition(some_run)
+    @rule(data=st.data(), speaks=st.booleans())
+    def a_cancellation_meets_a_lock(self, data: st.DataObject, speaks: bool) -> None:
+        """A worker leaves a transaction open on its trial, which is cancelled; then it speaks, or its session ends."""
+        number = data.draw(st.sampled_from([n for n, trial in self.trials.items() if trial.state == "running"]))
+        trial = self.trials[number]
+        assert trial.claim is not None
+        attempt = self.attempts[trial.claim]
+        assert protocol.heartbeat(self.locker, attempt.held)
+        assert trials.cancel(self.db, self.study.id, [number], "not wanted") == [number]
+        trial.state, attempt.outcome = "cancelled", attempt.outcome or "lost"
+        if speaks:
+            assert protocol.complete(self.locker, attempt.held, 0.5, {}, 1.0) == "stale"
+            attempt.outcome, attempt.loss = "stale", 0.5
+            self.locker.commit()
+        else:
+            self.locker.rollback()
+            assert managing.end_cancelled(self.db) == 0
+
     @invariant()
     def the_ledger_is_consistent(self) -> None:
         assert self.connection.execute(INCONSISTENT).fetchall() == []
@@ -522,14 +542,16 @@ class Histories(RuleBasedStateMachine):
 @pytest.mark.parametrize(
     ("made", "examples"), [(PackageWorker, 80), (PsqlWorker, 20)], ids=["by the package", "by psql alone"]
 )
-def test_any_history_is_answered_as_the_protocol_says(url, connection, db, made, examples):
+def test_any_history_is_answered_as_the_protocol_says(url, connection, db, made, examples, monkeypatch):
+    monkeypatch.setattr(trials, "CANCEL_SECONDS", 0.0)
     workers = {name: made(url) for name in ("a", "b")}
     sessions = {name: engine(url).connect() for name in ("m", "n")}
-    shared = {"connection": connection, "db": db, "workers": workers, "sessions": sessions}
+    locker = psycopg.connect(url)
+    shared = {"connection": connection, "db": db, "workers": workers, "sessions": sessions, "locker": locker}
     shared["connect"] = staticmethod(lambda: engine(url).connect())
     run_state_machine_as_test(
         type("Histories", (Histories,), shared),
         settings=settings(cases(examples), stateful_step_count=30),
     )
-    for each in (*workers.values(), *sessions.values()):
+    for each in (*workers.values(), *sessions.values(), locker):
         each.close()

@@ -16,7 +16,7 @@ END = {
     "timeout": lambda connection, held: protocol.fail(connection, held, "error", 1.0, "timeout"),
     "released": lambda connection, held: protocol.release(connection, held),
 }
-TABLES = ("study", "iteration", "trial", "attempt", "worker", "dataset")
+TABLES = ("study", "iteration", "trial", "attempt", "cancellation", "worker", "dataset")
 
 
 @pytest.fixture(params=["superuser", "superuser in a replica's session", "owner", "holder of every privilege"])
@@ -113,7 +113,10 @@ def test_told_iterations_do_not_change(db, connection, someone):
 
 @pytest.mark.parametrize(
     "tables",
-    ["attempt", "trial, ledger.attempt", *(f"{table} cascade" for table in ("attempt", "trial", "iteration", "study"))],
+    [
+        *("attempt", "trial, ledger.attempt, ledger.cancellation"),
+        *(f"{table} cascade" for table in ("attempt", "trial", "iteration", "study")),
+    ],
 )
 def test_nothing_is_truncated(db, connection, someone, tables):
     make_study(db)

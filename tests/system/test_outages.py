@@ -187,7 +187,7 @@ def test_a_statement_that_is_held_up_is_given_up_and_sent_again(search):
     search.training()
     with psycopg.connect(search.url) as other:
         other.execute("select * from ledger.trial for update")
-        search.said(search.worker, "canceling statement due to statement timeout; trying again")
+        search.said(search.worker, "canceling statement due to lock timeout; another session holds a lock: ")
     search.is_undisturbed()
 
 

@@ -15,7 +15,7 @@ LISTINGS = {"list", "show", "check", "current", "verify", "status", "query"}
 ACTIONS = {
     *("run", "manager", "resume", "worker", "pause", "cancel", "delete", "retry", "export", "upgrade", "url", "psql"),
     *("completion", "create", "enqueue", "import", "report", "enable", "disable", "dashboard", "optuna", "csv"),
-    *("view", "pg_dump", "pg_restore"),
+    *("view", "pg_dump", "pg_restore", "add", "remove"),
 }
 
 

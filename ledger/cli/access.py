@@ -1,0 +1,130 @@
+"""The commands add, list and remove of the group `ledger access`."""
+
+import secrets
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ledger.access import database
+from ledger.cli import document, table
+from ledger.cli.options import TEXT, examples, settings_options
+from ledger.errors import UsageError
+from ledger.settings import Settings
+
+if TYPE_CHECKING:
+    import psycopg
+
+# Bytes of a generated password.
+PASSWORD_BYTES = 24
+
+
+@click.group(epilog=examples("ledger access add worker-7 --as worker", "ledger access list"))
+def access() -> None:
+    """Add, list and remove the logins of workers, managers and readers."""
+
+
+@access.command(
+    epilog=examples(
+        "ledger access add worker-7 --as worker",
+        "ledger access add dashboard --as reader --ask-password",
+    )
+)
+@click.argument("name", type=TEXT)
+@click.option(
+    "--as",
+    "kind",
+    required=True,
+    type=click.Choice(["owner", "manager", "worker", "reader"]),
+    help="Rights of the login, which are the rights of the role ledger_owner, ledger_manager, ledger_worker or"
+    " ledger_reader.",
+)
+@click.option("--password-stdin", is_flag=True, help="Read the password from the first line of standard input.")
+@click.option("--ask-password", is_flag=True, help="Ask for the password twice.")
+@settings_options
+def add(name: str, kind: str, password_stdin: bool, ask_password: bool, settings: Settings) -> None:
+    """Create a login with the rights of one of the four roles (sql/roles.sql).
+
+    Give each service, and each worker of another person, a login of its own. Without an option for the password, the
+    command generates a password and prints it once. The server gets only the SCRAM hash of the password. The command
+    needs a superuser, or a role with CREATEROLE such as the role that ran sql/roles.sql.
+    """
+    from ledger.database import logins
+
+    logins.check_name(name)
+    if password_stdin and ask_password:
+        raise UsageError("--password-stdin and --ask-password exclude each other: leave one out")
+    # A command that is repeated after an outage keeps the password that it has read.
+    context = click.get_current_context()
+    password = context.meta.get(__name__) or _password(from_stdin=password_stdin, ask=ask_password)
+    context.meta[__name__] = password
+    logins.check_password(password)
+    with _connected(settings) as connection:
+        logins.add(connection, name, kind, password)
+    click.echo(f"login {name} is created with the rights of {logins.KINDS[kind]}")
+    if not password_stdin and not ask_password:
+        click.echo(f"password {password}")
+        click.echo("ledger: the password is not shown again: keep it in ~/.pgpass or in a secret store", err=True)
+
+
+@access.command("list", epilog=examples("ledger access list", "ledger access list --json"))
+@document.json_option
+@settings_options
+def list_(as_json: bool, settings: Settings) -> None:
+    """List the logins with their rights, open sessions and own settings.
+
+    A role can change its own settings. Such a setting can prevent the sessions of the login, and of no other login.
+    """
+    from ledger.database import logins
+
+    with _connected(settings) as connection:
+        found = logins.all_of(connection)
+    if as_json:
+        names = ("name", "kind", "sessions", "settings", "is_removable")
+        document.write([document.pick(login, *names) for login in found])
+        return
+    table.show(
+        ["LOGIN", "AS", "SESSIONS", "SETTINGS"],
+        [[login.name, login.kind, login.sessions, ", ".join(login.settings) or None] for login in found],
+    )
+
+
+@access.command(epilog=examples("ledger access remove worker-7"))
+@click.argument("name", type=TEXT)
+@settings_options
+def remove(name: str, settings: Settings) -> None:
+    """Drop a login that `ledger access add` made, and end its sessions.
+
+    The trials of its workers become pending again when their leases have ended.
+    """
+    from ledger.database import logins
+
+    logins.check_name(name)
+    with _connected(settings) as connection:
+        ended = logins.remove(connection, name)
+    click.echo(f"login {name} is removed" + (f", and {ended} of its sessions are ended" if ended else ""))
+
+
+@contextmanager
+def _connected(settings: Settings) -> "Iterator[psycopg.Connection[Any]]":
+    """Yield a connection that writes in autocommit mode. The database does not need a ledger yet."""
+    from ledger.database.connection import connect
+
+    with (
+        database(settings) as url,
+        connect(url, "ledger access", statement_seconds=settings.statement_timeout, writes=True) as connection,
+    ):
+        yield connection
+
+
+def _password(*, from_stdin: bool, ask: bool) -> str:
+    if from_stdin:
+        try:
+            return sys.stdin.readline().rstrip("\r\n")
+        except UnicodeDecodeError:
+            raise UsageError("the password on standard input is not valid UTF-8") from None
+    if ask:
+        return str(click.prompt("Password", hide_input=True, confirmation_prompt=True, err=True))
+    return secrets.token_urlsafe(PASSWORD_BYTES)

@@ -1,0 +1,226 @@
+"""Logins of the ledger: roles that log in, each with the rights of one of the four roles of sql/roles.sql."""
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+from psycopg import errors, sql
+
+from ledger.errors import LedgerError, UsageError
+
+# The name of each kind of login, and the role that gives its rights.
+KINDS = {
+    "owner": "ledger_owner",
+    "manager": "ledger_manager",
+    "worker": "ledger_worker",
+    "reader": "ledger_reader",
+}
+SHORTEST_PASSWORD = 8
+# A login can be removed only if it has this comment, so that the ledger never drops the role of another program.
+MARK = "Login of the trial ledger, which `ledger access add` made."
+# Milliseconds that a session gets to end.
+_ENDS_WITHIN = 5_000
+_NAME = re.compile(r"[a-z_][a-z0-9_.-]{0,62}")
+_RESERVED = {"public", "none", "current_role", "current_user", "session_user", *KINDS.values()}
+
+# The roles that inherit the rights of one of the four roles, and the settings that each of them has. A superuser and
+# the role that ran roles.sql are members, too, but do not belong to the list.
+_LOGINS = """
+select login.rolname as name, kind.rolname as role, coalesce(shobj_description(login.oid, 'pg_authid') = %s, false),
+  (select count(*)::int from pg_stat_activity where usesysid = login.oid),
+  array(
+    select entry
+    from pg_db_role_setting
+    cross join unnest(setconfig) as entry
+    where setrole = login.oid and split_part(entry, '=', 1) not like '%%\\_timeout' and entry not like 'role=%%'
+    order by entry)
+from pg_auth_members
+join pg_roles as kind on kind.oid = pg_auth_members.roleid
+join pg_roles as login on login.oid = pg_auth_members.member
+where kind.rolname = any (%s) and login.rolcanlogin and not login.rolsuper
+  and pg_has_role(login.oid, kind.oid, 'usage')
+group by login.oid, login.rolname, kind.rolname
+order by login.rolname, kind.rolname"""
+_LIMITS = """
+select split_part(entry, '=', 1), split_part(entry, '=', 2)
+from pg_db_role_setting
+cross join unnest(setconfig) as entry
+where setrole = to_regrole(%s) and setdatabase = (select oid from pg_database where datname = current_database())
+  and split_part(entry, '=', 1) like '%%\\_timeout'"""
+
+
+@dataclass(frozen=True)
+class Login:
+    """A role that can log in to the ledger.
+
+    Attributes
+    ----------
+    name : str
+        Name of the login.
+    kind : str
+        "owner", "manager", "worker" or "reader".
+    is_removable : bool
+        Whether `add` made the login, so that `remove` can drop it.
+    sessions : int
+        Number of open sessions.
+    settings : sequence of str
+        Settings that the login has of its own, such as "default_transaction_read_only=on", without time limits.
+    """
+
+    name: str
+    kind: str
+    is_removable: bool
+    sessions: int
+    settings: Sequence[str]
+
+
+def check_name(name: str) -> None:
+    """Raise a UsageError unless `name` can be the name of a login."""
+    if _NAME.fullmatch(name) is None:
+        raise UsageError(
+            f"{name!r} cannot be the name of a login: use 1 to 63 of the characters a-z, 0-9, point, underscore and"
+            " hyphen, and begin with a letter or an underscore"
+        )
+    if name in _RESERVED or name.startswith("pg_"):
+        raise UsageError(f"{name!r} cannot be the name of a login, because it is reserved: choose another name")
+
+
+def check_password(password: str) -> None:
+    """Raise a UsageError unless `password` can be a password."""
+    if len(password) < SHORTEST_PASSWORD or not password.isprintable():
+        raise UsageError(f"the password is not usable: it needs {SHORTEST_PASSWORD} or more printable characters")
+
+
+def add(connection: psycopg.Connection[Any], name: str, kind: str, password: str) -> None:
+    """Create a login with the rights and the time limits of one of the four roles.
+
+    The password does not leave this process. The server gets only its SCRAM hash.
+
+    Parameters
+    ----------
+    connection : Connection
+        In autocommit mode.
+    name : str
+        Name of the login, as `check_name` accepts it.
+    kind : str
+        "owner", "manager", "worker" or "reader".
+    password : str
+        Password, as `check_password` accepts it.
+
+    Raises
+    ------
+    LedgerError
+        The login exists, the four roles do not exist, or the role of the connection may not create logins.
+    """
+    role, login = KINDS[kind], sql.Identifier(name)
+    with _permitted(connection, role), connection.transaction():
+        if not _exists(connection, role):
+            raise LedgerError(
+                f"the role {role} does not exist: run `ledger db psql -f sql/roles.sql` as a superuser first, which"
+                " creates the four roles of the ledger"
+            )
+        if _exists(connection, name):
+            raise LedgerError(
+                f"the role {name} exists already: choose another name, or remove it by `ledger access remove {name}`"
+            )
+        connection.execute(
+            sql.SQL("create role {} login in role {} password {}").format(
+                login, sql.Identifier(role), sql.Literal(_hash(connection, name, password))
+            )
+        )
+        connection.execute(sql.SQL("comment on role {} is {}").format(login, sql.Literal(MARK)))
+        settings = connection.execute(_LIMITS, (role,)).fetchall()
+        if kind == "owner":
+            # What the login creates then belongs to ledger_owner.
+            settings.append(("role", role))
+        for setting, value in settings:
+            connection.execute(
+                sql.SQL("alter role {} in database {} set {} = {}").format(
+                    login, sql.Identifier(connection.info.dbname), sql.Identifier(setting), sql.Literal(value)
+                )
+            )
+
+
+def set_password(connection: psycopg.Connection[Any], name: str, password: str) -> None:
+    """Set the password of an existing role. The server gets only its SCRAM hash."""
+    connection.execute(
+        sql.SQL("alter role {} password {}").format(
+            sql.Identifier(name), sql.Literal(_hash(connection, name, password))
+        )
+    )
+
+
+def all_of(connection: psycopg.Connection[Any]) -> list[Login]:
+    """Return all logins in the order of their names. A login with the rights of two roles is in the list twice."""
+    kinds = {role: kind for kind, role in KINDS.items()}
+    rows = connection.execute(_LOGINS, (MARK, list(kinds))).fetchall()
+    return [Login(name, kinds[role], *rest) for name, role, *rest in rows if name not in kinds]
+
+
+def remove(connection: psycopg.Connection[Any], name: str) -> int:
+    """Drop a login that `add` made, and end its sessions. Return the number of ended sessions.
+
+    Raises
+    ------
+    LedgerError
+        No such login exists, `add` did not make it, it owns objects, or the role of the connection may not drop it.
+    """
+    found = [login for login in all_of(connection) if login.name == name]
+    if not found:
+        raise LedgerError(f"there is no login {name!r} of the ledger: `ledger access list` shows the logins")
+    if not found[0].is_removable:
+        raise LedgerError(
+            f"the role {name} stays, because `ledger access add` did not make it: drop it in psql by `drop role`"
+        )
+    login = sql.Identifier(name)
+    try:
+        with _permitted(connection, KINDS[found[0].kind]):
+            # First, so that the login cannot open another session.
+            connection.execute(sql.SQL("alter role {} nologin").format(login))
+            ended = _end_sessions(connection, name)
+            connection.execute(sql.SQL("drop role {}").format(login))
+    except errors.DependentObjectsStillExist:
+        raise LedgerError(
+            f"the login {name} cannot log in any more, but it owns objects or has privileges of its own: run"
+            f' `drop owned by "{name}"` in each database, and then this command again'
+        ) from None
+    return ended
+
+
+def _end_sessions(connection: psycopg.Connection[Any], name: str) -> int:
+    # Two statements, because in a single one PostgreSQL may call the function for sessions of other roles.
+    rows = connection.execute("select pid from pg_stat_activity where usename = %s", (name,)).fetchall()
+    end = "select pg_terminate_backend(%s, %s)"
+    try:
+        for (pid,) in rows:
+            connection.execute(end, (pid, _ENDS_WITHIN))
+    except errors.InsufficientPrivilege:
+        # A role that is no superuser may end the sessions of a role only as its member.
+        connection.execute(sql.SQL("grant {} to current_user").format(sql.Identifier(name)))
+        for (pid,) in rows:
+            connection.execute(end, (pid, _ENDS_WITHIN))
+    return len(rows)
+
+
+def _hash(connection: psycopg.Connection[Any], name: str, password: str) -> str:
+    return connection.pgconn.encrypt_password(password.encode(), name.encode(), b"scram-sha-256").decode()
+
+
+def _exists(connection: psycopg.Connection[Any], role: str) -> bool:
+    return connection.execute("select from pg_roles where rolname = %s", (role,)).fetchone() is not None
+
+
+@contextmanager
+def _permitted(connection: psycopg.Connection[Any], role: str) -> Iterator[None]:
+    """Convert the refusal of the database into a LedgerError that names the necessary rights."""
+    try:
+        yield
+    except errors.InsufficientPrivilege as error:
+        raise LedgerError(
+            f"role {connection.info.user} may not create or drop logins ({error.diag.message_primary}): connect as a"
+            f" superuser, or as a role with CREATEROLE, and since PostgreSQL 16 also with ADMIN OPTION on {role}, such"
+            " as the role that ran sql/roles.sql"
+        ) from None

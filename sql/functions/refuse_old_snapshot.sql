@@ -1,0 +1,17 @@
+-- Refuse a transaction that reads an old snapshot. Such a transaction does not see a cancellation that was recorded
+-- after its first statement, so its worker could complete a cancelled trial.
+create or replace function ledger.refuse_old_snapshot() returns void
+language plpgsql set search_path = pg_catalog, pg_temp
+as $$
+declare
+  isolation text := current_setting('transaction_isolation');
+begin
+  if isolation in ('repeatable read', 'serializable') then
+    raise exception 'a worker cannot call the ledger in a transaction of isolation level %', isolation
+      using errcode = 'invalid_transaction_state', hint = 'Use read committed, which is the default.';
+  end if;
+end
+$$;
+
+comment on function ledger.refuse_old_snapshot is
+  'Refuse a transaction that would not see a cancellation. Internal.';

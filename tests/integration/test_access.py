@@ -1,0 +1,310 @@
+"""`ledger access`: each service has a login of its own, and no login can prevent the sessions of another one."""
+
+import base64
+import hashlib
+import hmac
+import io
+import json
+import sys
+import uuid
+from collections.abc import Callable, Iterator
+from typing import Any
+from unittest import mock
+
+import psycopg
+import pytest
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from ledger import embedded
+from ledger.database import protocol
+from ledger.database.connection import Unreachable, connect, engine
+from ledger.errors import UsageError
+from tests.fuzz import run
+from tests.integration.ledgers import make_study, take
+from tests.integration.test_privileges import make_roles, upgrade
+
+Access = Callable[..., tuple[int, str, str]]
+
+
+def run_with_input(words: list[str], environment: dict[str, str], text: str) -> tuple[int, str, str]:
+    """Run the program with standard input; the answers to a hidden prompt are its lines, too."""
+    with (
+        mock.patch.object(sys, "stdin", io.StringIO(text)),
+        mock.patch("click.termui.hidden_prompt_func", side_effect=text.splitlines()),
+    ):
+        return run(words, environment)
+
+
+@pytest.fixture
+def ledger(url: str) -> str:
+    """Return the URL of a superuser of a ledger with the four roles."""
+    make_roles(url)
+    upgrade(url)
+    return url
+
+
+@pytest.fixture
+def access(ledger: str, tmp_path, monkeypatch) -> Iterator[Access]:
+    """Yield a function that runs `ledger access`, and drop the logins that it added."""
+    monkeypatch.chdir(tmp_path)
+    added: list[str] = []
+
+    def access(*arguments: str, text: str = "", database: str = ledger) -> tuple[int, str, str]:
+        if arguments[0] == "add":
+            added.append(arguments[1])
+        return run_with_input(["access", *arguments], {"DATABASE_URL": database}, text)
+
+    yield access
+    with psycopg.connect(ledger, autocommit=True) as superuser:
+        # a refused name is that of no role, or of one that must stay
+        for name in (name for name in added if name.startswith("worker-")):
+            superuser.execute(sql.SQL("drop role if exists {}").format(sql.Identifier(name)))
+
+
+@pytest.fixture
+def name() -> str:
+    """Return a name that no other test uses, because roles belong to the whole server."""
+    return f"worker-{uuid.uuid4().hex[:8]}"
+
+
+def verifies(stored: str, password: str) -> bool:
+    """Whether a SCRAM verifier, as PostgreSQL stores it, is that of the password."""
+    _, iterations_and_salt, keys = stored.split("$")
+    iterations, salt = iterations_and_salt.split(":")
+    salted = hashlib.pbkdf2_hmac("sha256", password.encode(), base64.b64decode(salt), int(iterations))
+    client_key = hmac.digest(salted, b"Client Key", "sha256")
+    return base64.b64decode(keys.split(":")[0]) == hashlib.sha256(client_key).digest()
+
+
+def stored(url: str, name: str) -> str:
+    with psycopg.connect(url) as superuser:
+        ((verifier,),) = superuser.execute("select rolpassword from pg_authid where rolname = %s", (name,)).fetchall()
+    return str(verifier)
+
+
+def test_a_login_of_its_own_has_the_rights_and_limits_of_its_role(ledger, access, name):
+    code, out, error = access("add", name, "--as", "worker")
+    assert (code, out.splitlines()[0]) == (0, f"login {name} is created with the rights of ledger_worker")
+    password = out.splitlines()[1].removeprefix("password ")
+    assert "the password is not shown again" in error
+    assert verifies(stored(ledger, name), password)
+    with engine(ledger).connect() as db:
+        make_study(db)
+    with psycopg.connect(make_conninfo(ledger, user=name, password=password), autocommit=True) as worker:
+        assert protocol.complete(worker, take(worker), 0.5, {}, 1.0) == "recorded"
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            worker.execute("select from ledger.trials")
+        shown = "select current_setting('idle_in_transaction_session_timeout'), current_setting('lock_timeout')"
+        assert worker.execute(shown).fetchone() == ("20s", "5s")
+
+
+@pytest.mark.parametrize(
+    ("option", "text"),
+    [("--password-stdin", "correct horse\n"), ("--ask-password", "correct horse\ncorrect horse\n")],
+)
+def test_a_given_password_is_stored_and_not_shown(ledger, access, name, option, text):
+    code, out, error = access("add", name, "--as", "reader", option, text=text)
+    assert (code, out) == (0, f"login {name} is created with the rights of ledger_reader\n"), error
+    assert "correct horse" not in out + error
+    assert verifies(stored(ledger, name), "correct horse")
+
+
+def test_what_an_owners_login_creates_belongs_to_ledger_owner(ledger, access, name):
+    assert access("add", name, "--as", "owner")[0] == 0
+    with psycopg.connect(make_conninfo(ledger, user=name, password="ignored"), autocommit=True) as owner:
+        owner.execute("create table ledger.notes ()")
+        asked = "select pg_get_userbyid(relowner) from pg_class where oid = 'ledger.notes'::regclass"
+        assert owner.execute(asked).fetchone() == ("ledger_owner",)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ("Worker", "cannot be the name of a login: use"),
+        ('w"; drop role ledger_owner', "cannot be the name of a login: use"),
+        ("a" * 64, "cannot be the name of a login: use"),
+        ("pg_worker", "because it is reserved"),
+        ("public", "because it is reserved"),
+        ("ledger_worker", "because it is reserved"),
+    ],
+)
+def test_a_name_that_is_no_login_is_refused_before_anything_is_written(access, wrong, said):
+    for arguments in (["add", wrong, "--as", "worker"], ["remove", wrong]):
+        code, out, error = access(*arguments)
+        assert (code, out, error.count("\n")) == (2, "", 1)
+        assert said in error
+
+
+@pytest.mark.parametrize("text", ["", "short\n", "with a tab\t\n"])
+def test_a_password_that_is_not_usable_is_refused(access, name, text):
+    code, out, error = access("add", name, "--as", "worker", "--password-stdin", text=text)
+    assert (code, out, error.count("\n")) == (2, "", 1)
+    assert "8 or more printable characters" in error
+
+
+def test_a_login_is_added_once_and_named_in_the_list(access, name):
+    assert access("add", name, "--as", "manager")[0] == 0
+    code, _, error = access("add", name, "--as", "manager")
+    assert (code, error.count("\n")) == (1, 1)
+    assert f"the role {name} exists already" in error
+    (listed,) = [login for login in json.loads(access("list", "--json")[1]) if login["name"] == name]
+    assert listed == {"name": name, "kind": "manager", "sessions": 0, "settings": [], "is_removable": True}
+    assert [line.split() for line in access("list")[1].splitlines() if name in line] == [[name, "manager", "0", "-"]]
+
+
+def test_a_removed_login_has_no_session_any_more(ledger, access, name):
+    access("add", name, "--as", "worker")
+    with psycopg.connect(make_conninfo(ledger, user=name, password="ignored"), autocommit=True) as worker:
+        code, out, _ = access("remove", name)
+        assert (code, out) == (0, f"login {name} is removed, and 1 of its sessions are ended\n")
+        with pytest.raises(psycopg.OperationalError):
+            worker.execute("select")
+    code, _, error = access("remove", name)
+    assert (code, error.count("\n")) == (1, 1)
+    assert f"there is no login '{name}' of the ledger" in error
+
+
+def test_only_a_login_that_the_command_added_is_removed(ledger, access, name):
+    with psycopg.connect(ledger, autocommit=True) as superuser:
+        superuser.execute(sql.SQL("create role {} login in role ledger_reader").format(sql.Identifier(name)))
+        code, _, error = access("remove", name)
+        assert code == 1
+        assert f"the role {name} stays, because `ledger access add` did not make it" in error
+        superuser.execute(sql.SQL("drop role {}").format(sql.Identifier(name)))
+
+
+def test_a_login_that_owns_objects_is_locked_out_and_named(ledger, access, name):
+    access("add", name, "--as", "reader")
+    with psycopg.connect(ledger, autocommit=True) as superuser:
+        role = sql.Identifier(name)
+        superuser.execute(sql.SQL("create schema theirs authorization {}").format(role))
+        code, _, error = access("remove", name)
+        assert (code, error.count("\n")) == (1, 1)
+        assert f"the login {name} cannot log in any more, but it owns objects" in error
+        superuser.execute(sql.SQL("drop owned by {0}; drop role {0}").format(role))
+
+
+def test_a_ledger_without_the_four_roles_gets_no_login(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with embedded.running(tmp_path / "home", create=True) as url:
+        code, _, error = run(["access", "add", "w", "--as", "worker"], {"DATABASE_URL": url})
+    assert (code, error.count("\n")) == (1, 1)
+    assert "the role ledger_worker does not exist: run `ledger db psql -f sql/roles.sql` as a superuser first" in error
+
+
+def test_a_role_without_the_right_is_told_which_right_is_missing(ledger, access, name):
+    for role in ("ledger_owner", "ledger_worker"):
+        other = make_conninfo(ledger, user=role, password="ignored")
+        code, _, error = access("add", name, "--as", "worker", database=other)
+        assert (code, error.count("\n")) == (1, 1)
+        assert f"role {role} may not create or drop logins (permission denied" in error
+        assert "CREATEROLE, and since PostgreSQL 16 also with ADMIN OPTION on ledger_worker" in error
+
+
+def test_the_role_that_made_the_roles_adds_and_removes_logins(tmp_path, monkeypatch):
+    """A role with CREATEROLE that is no superuser; and the server's log has no password."""
+    monkeypatch.chdir(tmp_path)
+    with embedded.running(tmp_path / "home", create=True) as url:
+        with psycopg.connect(url, autocommit=True) as superuser:
+            superuser.execute("create role admin login createrole")
+            superuser.execute("create database theirs owner admin")
+            superuser.execute("alter system set log_statement = 'all'")
+            superuser.execute("select pg_reload_conf()")
+        theirs = make_conninfo(url, dbname="theirs", user="admin")
+        of = make_roles(theirs)
+        upgrade(of("ledger_owner"))
+        database = {"DATABASE_URL": theirs}
+        for kind in ("owner", "manager", "worker", "reader"):
+            words = ["access", "add", f"a-{kind}", "--as", kind, "--password-stdin"]
+            said = run_with_input(words, database, "correct horse")
+            assert said[:2] == (0, f"login a-{kind} is created with the rights of ledger_{kind}\n"), said
+        with psycopg.connect(make_conninfo(theirs, user="a-worker"), autocommit=True) as worker:
+            assert protocol.claim(worker, None, [uuid.uuid4()], "w") == []
+            assert run(["access", "remove", "a-worker"], database)[:2] == (
+                0,
+                "login a-worker is removed, and 1 of its sessions are ended\n",
+            )
+        listed = json.loads(run(["access", "list", "--json"], database)[1])
+        removable = {login["name"]: login["is_removable"] for login in listed}
+        assert removable == {"a-manager": True, "a-owner": True, "a-reader": True, "admin": False}
+    logs = [file.read_text(errors="replace") for file in (tmp_path / "home").rglob("*log*") if file.is_file()]
+    assert any("create role" in log for log in logs), "the server has logged the statements"
+    assert not any("correct horse" in log for log in logs)
+
+
+def own_settings(url: str, name: str, *settings: str) -> None:
+    """Change settings of a login as the login itself."""
+    with psycopg.connect(make_conninfo(url, user=name, password="ignored"), autocommit=True) as session:
+        for setting in settings:
+            session.execute(sql.SQL("alter role {} set " + setting).format(sql.Identifier(name)))
+
+
+SABOTAGE = (
+    "default_transaction_read_only = on",
+    "default_transaction_isolation = serializable",
+    "search_path = pg_temp",
+    "extra_float_digits = -15",
+    "intervalstyle = iso_8601",
+    "lock_timeout = '1ms'",
+    "idle_in_transaction_session_timeout = '1ms'",
+    "statement_timeout = '1h'",
+)
+
+
+def test_a_session_sets_what_it_depends_on(ledger, access, name):
+    access("add", name, "--as", "worker")
+    own_settings(ledger, name, *SABOTAGE)
+    with engine(ledger).connect() as db:
+        make_study(db)
+    own = make_conninfo(ledger, user=name, password="ignored")
+    with connect(own, writes=True) as worker:
+        names = [setting.split()[0] for setting in SABOTAGE]
+        shown: dict[str, Any] = {each: worker.execute(f"show {each}").fetchone() for each in names}
+        assert {each: value for each, (value,) in shown.items()} == {
+            "default_transaction_read_only": "off",
+            "default_transaction_isolation": "read committed",
+            "search_path": "pg_catalog",
+            "extra_float_digits": "1",
+            "intervalstyle": "postgres",
+            "lock_timeout": "5s",
+            "idle_in_transaction_session_timeout": "20s",
+            "statement_timeout": "10s",
+        }
+        assert protocol.complete(worker, take(worker), 0.1, {}, 1.0) == "recorded"
+    (listed,) = [login for login in json.loads(access("list", "--json")[1]) if login["name"] == name]
+    assert "default_transaction_read_only=on" in listed["settings"], "the list shows the cause to an administrator"
+
+
+def test_the_settings_of_one_login_change_no_session_of_another_one(ledger, access, name):
+    other = f"{name}-b"
+    for each in (name, other):
+        access("add", each, "--as", "worker")
+    own_settings(ledger, name, *SABOTAGE, "local_preload_libraries = 'missing'")
+    with psycopg.connect(make_conninfo(ledger, user=other, password="ignored")) as session:
+        assert session.execute("show default_transaction_read_only").fetchone() == ("off",)
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            session.execute(sql.SQL("alter role {} password 'mine too'").format(sql.Identifier(name)))
+    said = "a setting of the role or database names a missing library: an administrator removes settings of the role"
+    with pytest.raises(Unreachable, match=said) as refused:
+        connect(make_conninfo(ledger, user=name, password="ignored"))
+    assert not refused.value.not_now
+
+
+def test_a_database_that_an_administrator_made_read_only_stays_so(ledger):
+    database = str(conninfo_to_dict(ledger)["dbname"])
+    with psycopg.connect(ledger, autocommit=True) as superuser:
+        superuser.execute(
+            sql.SQL("alter database {} set default_transaction_read_only = on").format(sql.Identifier(database))
+        )
+    with pytest.raises(Unreachable, match="default_transaction_read_only is on in the settings of the server") as said:
+        connect(ledger, writes=True)
+    assert said.value.not_now
+    with connect(ledger) as reading:
+        assert reading.execute("show transaction_read_only").fetchone() == ("on",)
+
+
+def test_a_wrong_url_is_a_usage_error(access):
+    with pytest.raises(UsageError):
+        connect("postgresql://[", writes=True)
+    assert access("list", database="postgresql://[")[0] == 2
