@@ -135,7 +135,7 @@ def _restore(connection: Connection, recorded: Recorded) -> bool:
         insert(tables.attempt),
         ({**_released(row, moment), **of_study, "claim": uuid4()} for row in recorded.attempts),
     )
-    connection.execute(text("notify ledger"))
+    connection.execute(text("select ledger.notify('ledger')"))
     return True
 
 
