@@ -1,5 +1,6 @@
 -- Announce a worker. A worker calls this function at its start, about every 10 seconds, and at its stop (with
--- stopped). A worker can claim trials without an announcement. The announcements tell users which workers exist.
+-- stopped). The stop also removes the worker's refusals. A worker can claim trials without an announcement. The
+-- announcements tell users which workers exist.
 create or replace function ledger.announce(
   worker text, host text, pid int, versions jsonb default '{}', stopped boolean default false)
 returns void
@@ -14,6 +15,9 @@ begin
   on conflict (name) do update
   set last_seen_at = excluded.last_seen_at, stopped_at = excluded.stopped_at,
       versions = case when excluded.versions = '{}' then known.versions else excluded.versions end;
+  if stopped then
+    delete from ledger.refusal where refusal.worker = announce.worker;
+  end if;
 end
 $$;
 
