@@ -62,6 +62,12 @@ _NOT_NOW = {
     "session is read-only": "this is a standby: name the primary, or several hosts, in DATABASE_URL",
     "server is in hot standby mode": "this is a standby: name the primary, or several hosts, in DATABASE_URL",
 }
+# Each key is part of an error message of a server that refuses the login. Each value is advice for the user. The server
+# does not tell a client whether the password is wrong or has expired.
+_REFUSED = {
+    "password authentication failed": "check the password, and whether it has expired (`alter role ... valid until`)",
+    "is not permitted to log in": "let the role log in again (`alter role ... login`)",
+}
 WAY_OUT = "check --database-url or DATABASE_URL, and check that the server is running"
 
 
@@ -140,8 +146,9 @@ def connect(
     except psycopg.OperationalError as error:
         said = reason(error)
         way_out = next((way_out for words, way_out in _NOT_NOW.items() if words in said), None)
+        refused = next((way_out for words, way_out in _REFUSED.items() if words in said), WAY_OUT)
         raise Unreachable(
-            f"cannot connect to {place(url)}: {said}; {way_out or WAY_OUT}", not_now=way_out is not None
+            f"cannot connect to {place(url)}: {said}; {way_out or refused}", not_now=way_out is not None
         ) from None
     version = connection.info.server_version
     if version < OLDEST_SERVER:
