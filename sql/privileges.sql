@@ -23,6 +23,8 @@ begin
       ledger.complete,
       ledger.fail,
       ledger.release,
+      ledger.refuse,
+      ledger.accept,
       ledger.announce,
       ledger.dataset,
       ledger.ended,
@@ -92,6 +94,7 @@ begin
       'ledger.outcomes, '
       'ledger.parameters, '
       'ledger.progress, '
+      'ledger.refusals, '
       'ledger.regret, '
       'ledger.studies, '
       'ledger.trial_times, '

@@ -238,6 +238,33 @@ def upgrade() -> None:
         postgresql_where=sa.text("stopped_at is null"),
     )
     op.create_table(
+        "refusal",
+        sa.Column(
+            "worker",
+            sa.Text(),
+            nullable=False,
+            comment="Name of the worker that cannot load the study's objective.",
+        ),
+        sa.Column("study_id", sa.Integer(), nullable=False, comment="The study."),
+        sa.Column("reason", sa.Text(), nullable=False, comment="Reason of the refusal, at most 1000 characters."),
+        sa.Column(
+            "refused_at",
+            sa.DateTime(timezone=True),
+            nullable=False,
+            comment="Time when the worker refused the study last.",
+        ),
+        sa.ForeignKeyConstraint(
+            ["study_id"], ["ledger.study.id"], name=op.f("refusal_study_id_fkey"), ondelete="CASCADE"
+        ),
+        sa.ForeignKeyConstraint(
+            ["worker"], ["ledger.worker.name"], name=op.f("refusal_worker_fkey"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("worker", "study_id", name=op.f("refusal_pkey")),
+        schema="ledger",
+        comment="One row for each study that a worker has refused, until the worker loads the objective or stops. Read "
+        "the table through the view ledger.refusals.",
+    )
+    op.create_table(
         "iteration",
         sa.Column("study_id", sa.Integer(), nullable=False, comment="The study."),
         sa.Column("number", sa.Integer(), nullable=False, comment="Number of the iteration within the study, from 0."),
@@ -669,5 +696,5 @@ def downgrade() -> None:
           end loop;
         end $$
     """)
-    for table in ("cancellation", "attempt", "trial", "iteration", "manager", "worker", "dataset", "study"):
+    for table in ("cancellation", "attempt", "trial", "iteration", "manager", "refusal", "worker", "dataset", "study"):
         op.drop_table(table, schema="ledger")

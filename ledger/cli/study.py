@@ -11,6 +11,7 @@ from ledger.cli.options import examples, settings_options
 from ledger.database.rows import IterationRow, ProgressRow, columns
 from ledger.errors import LedgerError, UsageError
 from ledger.settings import Settings
+from ledger.text import one_line
 
 # Columns that the option --json prints.
 _BEST = ("number", "iteration", "source", "params", "loss", "metrics")
@@ -78,6 +79,8 @@ def list_(as_json: bool, settings: Settings) -> None:
 def show(name: str, as_json: bool, settings: Settings) -> None:
     """Show the progress, the iterations and the best trial of one study.
 
+    The command also shows the live workers that refuse the study, because they cannot load its objective.
+
     The last lines show the best parameters as a Python dict and as TOML, for copying.
     """
     from ledger.database import reads, studies, trials
@@ -87,6 +90,7 @@ def show(name: str, as_json: bool, settings: Settings) -> None:
         row = studies.get(connection, name)
         best = trials.best(connection, row.id)
         iterations = studies.iterations(connection, row.id)
+        refusals = reads.refusals(connection, name)
         if as_json:
             document.write(
                 {
@@ -94,6 +98,7 @@ def show(name: str, as_json: bool, settings: Settings) -> None:
                     "finished_at": row.finished_at,
                     "best": None if best is None else document.pick(best, *_BEST),
                     "iteration_list": [document.pick(iteration, *_ITERATION) for iteration in iterations],
+                    "refusals": [document.pick(each, "worker", "reason", "refused_at") for each in refusals],
                     "spec": row.spec,
                     "versions": row.versions,
                 }
@@ -109,6 +114,8 @@ def show(name: str, as_json: bool, settings: Settings) -> None:
             else:
                 told = f"mean loss {iteration.mean_loss:.6f}, best {iteration.best_loss:.6f}"
             click.echo(f"iteration {iteration.number}: {iteration.size} trials, {told}")
+    for each in refusals:
+        click.echo(f"worker {one_line(each.worker)} refuses the study: {one_line(each.reason, 1_000)}")
     if best is not None:
         click.echo(f"\nbest parameters as a Python dict:\n{as_python(best.params)}")
         click.echo(f"\nbest parameters as TOML:\n{as_toml(best.params)}")

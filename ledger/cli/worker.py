@@ -13,6 +13,7 @@ from ledger.cli.names import STUDY
 from ledger.cli.options import Bytes, Seconds, allow_option, examples, service_options, settings_options
 from ledger.errors import UsageError
 from ledger.settings import Settings
+from ledger.text import one_line
 
 
 @click.group(
@@ -118,17 +119,30 @@ def worker(
 @document.json_option
 @settings_options
 def list_(as_json: bool, settings: Settings) -> None:
-    """List the workers with their trials. The latest workers come first.
+    """List the workers with their trials, and the studies that they refuse. The latest workers come first.
 
-    A worker is alive if it was seen in the last 30 s, or if it holds a trial with a valid lease.
+    A worker is alive if it was seen in the last 30 s, or if it holds a trial with a valid lease. A live worker refuses
+    a study if it cannot load the study's objective.
     """
     from ledger.database import reads
 
     with connected(settings) as connection:
         rows = reads.workers(connection)
+        refusals = reads.refusals(connection)
     if as_json:
         names = ("name", "host", "pid", "started_at", "last_seen_at", "stopped_at", "alive", "study", "trial")
-        document.write([{**document.pick(row, *names), "versions": row.versions} for row, _seconds in rows])
+        refused = {
+            row.name: [
+                document.pick(each, "study", "reason", "refused_at") for each in refusals if each.worker == row.name
+            ]
+            for row, _seconds in rows
+        }
+        document.write(
+            [
+                {**document.pick(row, *names), "versions": row.versions, "refusals": refused[row.name]}
+                for row, _seconds in rows
+            ]
+        )
         return
     if not rows:
         click.echo("no worker has started yet: `ledger worker` starts a worker")
@@ -146,6 +160,8 @@ def list_(as_json: bool, settings: Settings) -> None:
             for row, seconds in rows
         ],
     )
+    for each in refusals:
+        click.echo(f"{one_line(each.worker)} refuses study {each.study}: {one_line(each.reason, 1_000)}")
 
 
 def _refuse_options(context: click.Context) -> None:

@@ -86,8 +86,10 @@ _OWN_SETTINGS = "an administrator removes settings of the role by `alter role â€
 _NOT_BY_ITSELF = {
     "could not access file": f"a setting of the role or database names a missing library: {_OWN_SETTINGS}",
     "could not load library": f"a setting of the role or database names a wrong library: {_OWN_SETTINGS}",
-    "password authentication failed": "check the password in DATABASE_URL or ~/.pgpass; a role can change its own"
-    " password, and an administrator sets a new one with \\password in psql",
+    # The server does not tell a client whether the password is wrong or has expired.
+    "password authentication failed": "check the password in DATABASE_URL or ~/.pgpass, and whether it has expired"
+    " (`alter role ... valid until`); an administrator sets a new one with \\password in psql",
+    "is not permitted to log in": "let the role log in again (`alter role ... login`)",
 }
 LOCKED_WAY_OUT = "`ledger db check` names the session"
 WAY_OUT = "check --database-url or DATABASE_URL, and check that the server is running"

@@ -18,7 +18,7 @@ from ledger.database.rows import TrialRow
 from ledger.database.selecting import answer, fetch, rows_of
 from ledger.errors import LedgerError
 
-_trials, _studies = tables.trials, tables.studies
+_trials, _studies, _refusals = tables.trials, tables.studies, tables.refusals
 
 
 @dataclass(frozen=True)
@@ -204,3 +204,14 @@ def leases(connection: Connection, study_id: int) -> list[Lease]:
             )
         )
         return [Lease(*row) for row in rows]
+
+
+def refusals(connection: Connection, study_id: int) -> tuple[dict[str, str], int]:
+    """Return the reason of each live worker that refuses the study, and the number of all live workers."""
+    with connection.begin():
+        rows = connection.execute(
+            select(_refusals.c.worker, _refusals.c.reason).where(_refusals.c.study_id == study_id)
+        ).all()
+        # The number is needed only if a worker refuses the study, which is rare.
+        alive = connection.scalar(text("select count(*) from ledger.workers where alive")) if rows else 0
+    return {row.worker: row.reason for row in rows}, alive or 0

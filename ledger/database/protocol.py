@@ -83,15 +83,23 @@ def draw_claim() -> UUID:
     return UUID(int=value)
 
 
-def claim(connection: Connection[Any], study: str | None, claims: Sequence[UUID], worker: str) -> list[Claimed]:
+def claim(
+    connection: Connection[Any],
+    study: str | None,
+    claims: Sequence[UUID],
+    worker: str,
+    leave_out: Sequence[int] = (),
+) -> list[Claimed]:
     """Claim pending trials of a study, at most one trial for each claim. If `study` is None, choose a running study.
+
+    The studies whose ids are in `leave_out` are not chosen.
 
     The list is empty if no trial is pending. The list can be shorter than `claims`, because each worker gets only its
     share of the pending trials.
     """
     with connection.cursor(row_factory=class_row(Claimed)) as cursor:
-        statement = "select * from ledger.claim(%s, %s, %s) order by trial"
-        return cursor.execute(statement, (study, list(claims), worker)).fetchall()
+        statement = "select * from ledger.claim(%s, %s, %s, %s::int[]) order by trial"
+        return cursor.execute(statement, (study, list(claims), worker, list(leave_out))).fetchall()
 
 
 def heartbeat(connection: Connection[Any], held: Claimed) -> bool:
@@ -142,6 +150,17 @@ def release(connection: Connection[Any], *held: Claimed) -> set[UUID]:
         _names(held),
     )
     return {claim for (claim,) in rows.fetchall()}
+
+
+def refuse(connection: Connection[Any], held: Claimed, reason: str) -> bool:
+    """Give back a trial whose objective cannot be loaded, and record the reason. Return False if the claim was lost."""
+    statement = "select ledger.refuse(%s, %s, %s, %s)"
+    return bool(_value(connection, statement, held.study_id, held.trial, held.claim, _storable(reason)))
+
+
+def accept(connection: Connection[Any], held: Claimed) -> None:
+    """Record that the worker has loaded an objective that it had refused."""
+    _value(connection, "select ledger.accept(%s, %s, %s)", held.study_id, held.trial, held.claim)
 
 
 def announce(

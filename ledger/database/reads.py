@@ -8,7 +8,7 @@ from sqlalchemy import Connection, text
 
 from ledger.database import tables
 from ledger.database.connection import cursor
-from ledger.database.rows import ProgressRow, WorkerRow
+from ledger.database.rows import ProgressRow, RefusalRow, WorkerRow
 from ledger.database.selecting import fetch, rows_of
 
 
@@ -28,6 +28,15 @@ def workers(connection: Connection) -> list[tuple[WorkerRow, float]]:
     statement = rows_of(WorkerRow).add_columns(age).order_by(seen.desc(), tables.workers.c.name)
     with connection.begin():
         return [(WorkerRow(*row[:-1]), row[-1]) for row in connection.execute(statement)]
+
+
+def refusals(connection: Connection, study: str | None = None) -> list[RefusalRow]:
+    """Return the refusals of one study, or of all studies. Only live workers refuse a study."""
+    chosen = rows_of(RefusalRow).order_by(tables.refusals.c.worker, tables.refusals.c.study)
+    if study is not None:
+        chosen = chosen.where(tables.refusals.c.study == study)
+    with connection.begin():
+        return fetch(connection, RefusalRow, chosen)
 
 
 def ask(connection: Connection, statement: sql.Composed) -> tuple[list[str], Sequence[tuple[Any, ...]]]:

@@ -123,6 +123,16 @@ class WorkerRow:
 
 
 @dataclass(frozen=True, slots=True)
+class RefusalRow:
+    """A study whose objective a live worker cannot load, with the reason."""
+
+    worker: str
+    study: str
+    reason: str
+    refused_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class ProgressRow:
     """The progress of a study. `budget`, `proposed` and `ended` are numbers of trials."""
 

@@ -6,7 +6,16 @@ from typing import Any, TypeVar
 from sqlalchemy import CompoundSelect, Connection, Executable, Select, TableClause, TextClause, select, text
 
 from ledger.database import tables
-from ledger.database.rows import AttemptRow, IterationRow, ProgressRow, StudyRow, TrialRow, WorkerRow, columns
+from ledger.database.rows import (
+    AttemptRow,
+    IterationRow,
+    ProgressRow,
+    RefusalRow,
+    StudyRow,
+    TrialRow,
+    WorkerRow,
+    columns,
+)
 from ledger.resources import folder
 
 R = TypeVar("R")
@@ -17,6 +26,7 @@ _VIEWS: dict[type, TableClause] = {
     TrialRow: tables.trials,
     AttemptRow: tables.attempts,
     WorkerRow: tables.workers,
+    RefusalRow: tables.refusals,
     ProgressRow: tables.progress,
 }
 

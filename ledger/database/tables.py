@@ -523,6 +523,25 @@ worker = Table(
     "ledger.workers.",
 )
 
+refusal = Table(
+    "refusal",
+    metadata,
+    Column(
+        "worker",
+        Text,
+        ForeignKey("ledger.worker.name", ondelete="CASCADE"),
+        primary_key=True,
+        comment="Name of the worker that cannot load the study's objective.",
+    ),
+    Column(
+        "study_id", Integer, ForeignKey("ledger.study.id", ondelete="CASCADE"), primary_key=True, comment="The study."
+    ),
+    Column("reason", Text, nullable=False, comment="Reason of the refusal, at most 1000 characters."),
+    _moment("refused_at", nullable=False, comment="Time when the worker refused the study last."),
+    comment="One row for each study that a worker has refused, until the worker loads the objective or stops. Read the "
+    "table through the view ledger.refusals.",
+)
+
 dataset = Table(
     "dataset",
     metadata,
@@ -570,6 +589,7 @@ iterations = _view("iterations", iteration)
 trials = _view("trials", trial, Column("seconds", Double))
 attempts = _view("attempts", attempt)
 workers = _view("workers", worker, Column("alive", Boolean), Column("study", Text), Column("trial", Integer))
+refusals = _view("refusals", refusal, Column("study", Text))
 progress = table(
     "progress",
     *(column(name, Text) for name in ("study", "state", "reason", "metric")),

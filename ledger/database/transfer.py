@@ -136,7 +136,7 @@ def _restore(connection: Connection, recorded: Recorded) -> StudyRow | None:
         insert(tables.attempt),
         ({**_released(row, moment), **of_study, "claim": uuid4()} for row in recorded.attempts),
     )
-    connection.execute(text("notify ledger"))
+    connection.execute(text("select ledger.notify('ledger')"))
     return fetch_one(connection, StudyRow, rows_of(StudyRow).where(_studies.c.id == study_id))
 
 

@@ -24,6 +24,7 @@ from ledger.manager.batch import BatchPolicy
 from ledger.manager.history import History
 from ledger.manager.policy import End, Policy, Request
 from ledger.manager.reaper import Reaper
+from ledger.manager.refusals import RefusalWatch
 from ledger.manager.steady import SteadyPolicy
 from ledger.proposals import environment, mean_loss, proposal_input, propose
 from ledger.study.spec import StudySpec
@@ -91,6 +92,7 @@ class Manager:
         self._row = studies.get(connection, study.name)
         self._study = StudySpec.from_spec(self._row.name, self._row.budget, self._row.spec)
         self._reaper = Reaper(connection, self._held, self._row.name, self._study.limits.lease)
+        self._refusals = RefusalWatch(connection, study.id, self._row.name)
         self._is_paused = self._is_locked = False
         self._since: dict[int, float] = {}
 
@@ -148,6 +150,7 @@ class Manager:
                 self._watch(Progress(ended, budget, self._history.best_loss))
             if step is None or self._is_locked:
                 self._reaper.look()
+                self._refusals.look()
                 managing.wait(self._connection, pause)
                 pause = min(pause * 1.5, policy.longest_poll)
 

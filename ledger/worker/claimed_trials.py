@@ -58,6 +58,11 @@ class ClaimedTrials:
         else:
             self._log("claimed", claimed, " claimed")
 
+    @property
+    def first(self) -> Claimed:
+        """The first unfinished trial."""
+        return self._unfinished[0]
+
     def start(self) -> list[Claimed]:
         """Return the trials to train, and record that the trainer has them. The list may be empty."""
         self._in_trainer = len(self._unfinished)
@@ -127,6 +132,15 @@ class ClaimedTrials:
         self._log("released", [trial for trial in waiting if trial.claim in released], " released, not counted")
         gone = [trial for trial in waiting if trial.claim not in released]
         self._log("released", gone, ": not released, because the claim was no longer valid")
+
+    def refuse(self, call: Call, reason: str) -> None:
+        """Give the first trial back, because this machine cannot load its objective.
+
+        The other trials wait for a release. The ledger does not count the attempt as failed or lost.
+        """
+        self._in_trainer = 0
+        call(protocol.refuse, self.first, reason)
+        self._unfinished.popleft()
 
     def deliver(self, call: Call) -> None:
         """Write the outcomes to the ledger. One statement writes all results. Each failure has its own statement."""

@@ -5,8 +5,8 @@ from collections.abc import Callable, Mapping
 from typing import IO, Any
 
 from ledger.database import protocol
-from ledger.errors import LedgerError
 from ledger.text import one_line
+from ledger.worker.refusals import Refused
 
 # Number of bytes that one statement fetches. A slow network can transfer a piece of this size within the statement
 # timeout.
@@ -43,7 +43,7 @@ class DatasetFile:
 
         Raises
         ------
-        LedgerError
+        Refused
             The ledger does not contain the dataset.
         """
         if self._sha256 == data["sha256"]:
@@ -56,7 +56,7 @@ class DatasetFile:
         while True:
             piece = call(protocol.dataset, data["sha256"], self._file.tell(), PIECE)
             if piece is None:
-                raise LedgerError(
+                raise Refused(
                     f"dataset {one_line(data['name'])} (SHA-256 {data['sha256']}) of the study is missing in this"
                     " ledger: restore the whole ledger from a backup, or start another study with the file"
                 )

@@ -18,7 +18,6 @@ from ledger.database import protocol
 from ledger.database.protocol import Claimed
 from ledger.database.retry import RetryPolicy
 from ledger.database.session import DatabaseUnavailable, Session
-from ledger.errors import LedgerError
 from ledger.logs import log_event
 from ledger.objectives import Context
 from ledger.seeds import derive
@@ -29,6 +28,7 @@ from ledger.worker.dataset_file import DatasetFile
 from ledger.worker.options import WorkerOptions
 from ledger.worker.outcome import Outcome
 from ledger.worker.presence import Presence
+from ledger.worker.refusals import Refusals, Refused
 from ledger.worker.shutdown import Shutdown
 from ledger.worker.trainer import Trainer
 
@@ -72,6 +72,7 @@ class Supervisor:
         self._is_delivering = False
         self._claim_size = ClaimSize()
         self._dataset = DatasetFile()
+        self._refusals = Refusals()
         self._trainer = Trainer(options.allowed, options.threads, options.memory_limit)
         self._session = Session(
             url,
@@ -94,8 +95,8 @@ class Supervisor:
         Raises
         ------
         LedgerError
-            This machine cannot load the objective of a claimed trial, so the worker has released the trial. Another
-            cause of this error is a database that was unavailable for too long.
+            This machine cannot load the objective of the only study that the worker may work for. Another cause of this
+            error is a database that was unavailable for too long.
         """
         attempts = 0
         with self._shutdown.handle_signals():
@@ -104,7 +105,8 @@ class Supervisor:
                 log_event(_log, "started", f"worker {self.name} has started", worker=self.name)
                 while not self._shutdown.is_requested and attempts != self._options.max_trials:
                     claims = self._draw_claims(attempts)
-                    claimed = self._session.call(protocol.claim, self._options.study, claims, self.name)
+                    left_alone = self._refusals.left_alone(time.monotonic())
+                    claimed = self._session.call(protocol.claim, self._options.study, claims, self.name, left_alone)
                     if claimed:
                         attempts += self._process(ClaimedTrials(claimed, self.name))
                     elif self._options.until_complete and self._session.call(protocol.ended, self._options.study):
@@ -143,10 +145,37 @@ class Supervisor:
                     break
                 # The second call of `start` is needed, because the fetch may have released some trials.
                 self._train(trials.start(), trials)
+        except Refused as refused:
+            if self._options.study is not None:
+                raise
+            self._refuse(trials, str(refused))
         finally:
             trials.stop()
             self._settle(trials)
         return trials.attempts
+
+    def _refuse(self, trials: ClaimedTrials, reason: str) -> None:
+        """Give the first trial back, because this machine cannot load its objective, and leave its study alone.
+
+        The worker logs a reason only once for each study.
+        """
+        first = trials.first
+        if self._refusals.add(first.study_id, reason, time.monotonic()):
+            message = f"study {first.study_name} is left alone for a while, and the worker works for others: {reason}"
+            fields = {"worker": self.name, "study": first.study_name, "reason": reason}
+            log_event(_log, "refused", message, level=logging.WARNING, **fields)
+        # The next try gets a new trainer, which imports all modules again. This trainer may have unfinished jobs.
+        self._trainer.kill()
+        trials.refuse(self._session.call, reason)
+
+    def _accept(self, claimed: Claimed) -> None:
+        """Withdraw the refusal of a study, because the trainer has loaded its objective.
+
+        If the database is unavailable, the method is called again later.
+        """
+        with suppress(DatabaseUnavailable):
+            self._session.try_call(protocol.accept, claimed)
+            self._refusals.remove(claimed.study_id)
 
     def _settle(self, trials: ClaimedTrials) -> None:
         """Release the trials that did not start, and deliver the outcomes of the other trials.
@@ -208,9 +237,11 @@ class Supervisor:
             for outcome in outcomes:
                 if outcome.kind == "refused":
                     assert outcome.error is not None
-                    raise LedgerError(outcome.error)
+                    raise Refused(outcome.error)
                 self._claim_size.observe(first.study_id, outcome)
                 trials.finish(outcome)
+            if first.study_id in self._refusals and self._trainer.training_since is not None:
+                self._accept(first)
             if not self._trainer.jobs:
                 return
             if self._shutdown.is_overdue:

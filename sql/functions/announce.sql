@@ -1,7 +1,8 @@
 -- Announce a worker. A worker calls this function at its start, about every 10 seconds, and at its stop (with
--- stopped). A worker can claim trials without an announcement. The announcements tell users which workers exist. If
--- another session has locked the worker's row, the function writes nothing, because a later announcement follows.
--- The announcement of a new worker removes workers that are long gone and never had a trial (ledger.forget_workers).
+-- stopped). The stop also removes the worker's refusals. A worker can claim trials without an announcement. The
+-- announcements tell users which workers exist. If another session has locked the worker's row, the function writes
+-- nothing, because a later announcement follows. The announcement of a new worker removes workers that are long gone
+-- and never had a trial (ledger.forget_workers).
 create or replace function ledger.announce(
   worker text, host text, pid int, versions jsonb default '{}', stopped boolean default false)
 returns void
@@ -29,6 +30,9 @@ begin
       -- Another session inserts a worker of the same name, and has not committed yet.
       null;
     end;
+  end if;
+  if stopped then
+    delete from ledger.refusal where refusal.worker = announce.worker;
   end if;
 end
 $$;

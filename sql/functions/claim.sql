@@ -5,6 +5,8 @@
 --   study: the name of the study. If the name is null, the function takes trials of the oldest running study that has
 --     pending trials.
 --   worker: the name of the worker, as in ledger.announce.
+--   leave_out: the ids of studies from which the worker wants no trials now, because it has refused them
+--     (ledger.refuse).
 -- A worker sends several claims at once if training takes less time than a claim. Each worker then gets at most its
 -- share of the trials. The share is the number of pending trials divided by the number of live workers. The worker
 -- renews each claim by ledger.heartbeat within every lease. The worker ends each claim by ledger.complete,
@@ -12,7 +14,7 @@
 -- calls. A session keeps the query plans that it made while the tables were small, and such plans would use
 -- sequential scans. Sorts are off in this function too, because an index contains the pending trials in order. A plan
 -- with a sort would first read all ended trials.
-create or replace function ledger.claim(study text, claims uuid[], worker text)
+create or replace function ledger.claim(study text, claims uuid[], worker text, leave_out int[] default '{}')
 returns table (
   claim uuid, study_id int, study_name text, trial int, attempt int, params jsonb, objective jsonb, study_seed bigint,
   lease_seconds float8, heartbeat_seconds float8, timeout_seconds float8)
@@ -62,7 +64,7 @@ begin
   end if;
   for candidate in
     select * from ledger.study
-    where state = 'running' and (claim.study is null or name = claim.study)
+    where state = 'running' and (claim.study is null or name = claim.study) and id <> all (leave_out)
     order by id
   loop
     share := wanted;

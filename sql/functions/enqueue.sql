@@ -40,7 +40,7 @@ begin
   next_number := ledger.next_trial(parent.id);
   insert into ledger.trial (study_id, number, iteration, round, source, params, available_at)
   values (parent.id, next_number, place.joined, place.joined_round, 'enqueued', enqueue.params, moment);
-  notify ledger;
+  perform ledger.notify('ledger');
   return next_number;
 end
 $$;

@@ -28,7 +28,7 @@ begin
     return 'changed';
   end if;
   -- This notification wakes the workers that stop when the study ends.
-  notify ledger;
+  perform ledger.notify('ledger');
   return 'finished';
 end
 $$;

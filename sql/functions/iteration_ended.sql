@@ -12,7 +12,7 @@ begin
      and exists (
        select from ledger.iteration
        where iteration.study_id = new.study_id and iteration.number = new.iteration and iteration.seen is null) then
-    perform pg_notify('ledger_ended', new.study_id::text);
+    perform ledger.notify('ledger_ended', new.study_id::text);
   end if;
   return null;
 end

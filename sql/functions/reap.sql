@@ -46,7 +46,7 @@ begin
   set outcome = 'lost', ended_at = moment, error = 'no heartbeat within the lease'
   where attempt.claim = taken.claim and attempt.outcome is null;
   if taken.state = 'pending' then
-    notify ledger;
+    perform ledger.notify('ledger');
   end if;
   return taken.state;
 end

@@ -11,7 +11,7 @@ begin
   if reached in ('paused', 'failed') then
     update ledger.study set state = 'running', reason = null, finished_at = null where id = resume.study_id;
     reached := 'running';
-    notify ledger;
+    perform ledger.notify('ledger');
   end if;
   return coalesce(reached, 'unknown');
 end

@@ -42,7 +42,7 @@ begin
   next_number := ledger.next_trial(parent.id);
   insert into ledger.trial (study_id, number, iteration, round, source, retry_of, params, available_at)
   values (parent.id, next_number, place.joined, place.joined_round, 'retried', retried.number, retried.params, moment);
-  notify ledger;
+  perform ledger.notify('ledger');
   return next_number;
 end
 $$;

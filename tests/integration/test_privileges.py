@@ -37,9 +37,12 @@ ROLES = ("ledger_owner", "ledger_manager", "ledger_worker", "ledger_reader")
 OTHERS = ROLES[1:]
 VIEWS = {
     *("attempts", "best_trials", "convergence", "datasets", "iteration_regret", "iterations", "managers", "outcomes"),
-    *("parameters", "progress", "regret", "studies", "trial_times", "trials", "utilisation", "workers"),
+    *("parameters", "progress", "refusals", "regret", "studies", "trial_times", "trials", "utilisation", "workers"),
 }
-PROTOCOL = {"claim", "heartbeat", "complete", "fail", "release", "announce", "dataset", "ended", "revision"}
+PROTOCOL = {
+    *("claim", "heartbeat", "complete", "fail", "release", "refuse", "accept", "announce", "dataset", "ended"),
+    "revision",
+}
 FUNCTIONS = {
     "ledger_manager": {
         *("alive_for", "cancel", "cancel_trials", "claim_study", "clock", "create_study", "dataset", "difference"),
@@ -303,6 +306,7 @@ def test_a_claim_that_is_guessed_changes_nothing(of, owner):
             guessed = protocol.Claimed(**{**vars(held), "claim": uuid.uuid4()})
             assert not protocol.heartbeat(stranger, guessed)
             assert not protocol.release(stranger, guessed)
+            assert not protocol.refuse(stranger, guessed, "broken by a stranger")
             assert protocol.complete(stranger, guessed, 0.0, {}, 0.0) == "unknown"
             assert protocol.fail(stranger, guessed, "broken by a stranger", 0.0) == "unknown"
             for nothing in (None, uuid.UUID(int=0)):
@@ -344,6 +348,7 @@ def test_views_show_every_column_but_claims_sessions_and_files(of, owner):
         "trial": "trials",
         "attempt": "attempts",
         "worker": "workers",
+        "refusal": "refusals",
         "dataset": "datasets",
     }
     # a cancellation that waits for a lock is internal

@@ -188,7 +188,8 @@ class Histories(RuleBasedStateMachine):
             self.fail(list(self.attempts.values())[-1], data)
 
     def say_anything(self, data: st.DataObject) -> None:
-        words = [self.heartbeat, self.complete, self.fail, self.release, self.claim_again, self.a_claim_that_never_was]
+        words = [self.heartbeat, self.complete, self.fail, self.release, self.refuse, self.claim_again]
+        words.append(self.a_claim_that_never_was)
         for _ in range(data.draw(st.integers(1, 4))):
             attempt = data.draw(st.sampled_from(list(self.attempts.values())))
             data.draw(st.sampled_from(words))(attempt, data)
@@ -278,6 +279,13 @@ class Histories(RuleBasedStateMachine):
             releases = trial.attempts - trial.failures - trial.lost
             trial.available_at = self.now + (0 if releases <= FREE_RELEASES else min(2 ** (releases - 6), 3600))
 
+    def refuse(self, attempt: Attempt, data: st.DataObject) -> None:
+        trial, mine = self.of(attempt)
+        assert self.any_worker(data).refuse(attempt.held, "no package") == mine
+        if mine:  # not counted, as for a release
+            trial.state, trial.claim = "pending", None
+            attempt.outcome = "released"
+
     def a_claim_that_never_was(self, attempt: Attempt, data: st.DataObject) -> None:
         stranger = Claimed(**{**vars(attempt.held), "claim": uuid.uuid4()})
         worker = self.any_worker(data)
@@ -285,6 +293,7 @@ class Histories(RuleBasedStateMachine):
         assert worker.fail(stranger, "it broke", "failed") == "unknown"
         assert not worker.heartbeat(stranger)
         assert not worker.release(stranger)
+        assert not worker.refuse(stranger, "no package")
 
     @rule(seconds=st.sampled_from([5, 31]))
     def time_passes(self, seconds: int) -> None:

@@ -47,9 +47,9 @@ def test_the_page_has_every_function_with_its_arguments(connection) -> None:
     functions = connection.execute(
         "select format('ledger.%s(%s)', proname, array_to_string(proargnames[1:pronargs], ', ')) from pg_proc"
         " where pronamespace = 'ledger'::regnamespace"
-        " and proname in ('claim', 'heartbeat', 'complete', 'fail', 'release', 'announce', 'ended')"
+        " and proname in ('claim', 'heartbeat', 'complete', 'fail', 'release', 'refuse', 'accept', 'announce', 'ended')"
     ).fetchall()
-    assert len(functions) == 7
+    assert len(functions) == 9
     for (function,) in functions:
         assert f"`{function}`" in PAGE
 

@@ -21,6 +21,7 @@ class Worker(Protocol):
     def complete(self, results: Sequence[tuple[Claimed, float]]) -> list[str]: ...
     def fail(self, held: Claimed, error: str, outcome: str) -> str: ...
     def release(self, held: Claimed) -> bool: ...
+    def refuse(self, held: Claimed, reason: str) -> bool: ...
     def close(self) -> None: ...
 
 
@@ -43,6 +44,9 @@ class PackageWorker:
 
     def release(self, held: Claimed) -> bool:
         return protocol.release(self._connection, held) == {held.claim}
+
+    def refuse(self, held: Claimed, reason: str) -> bool:
+        return protocol.refuse(self._connection, held, reason)
 
     def close(self) -> None:
         self._connection.close()
@@ -89,6 +93,9 @@ class PsqlWorker:
 
     def release(self, held: Claimed) -> bool:
         return self._of(held, f"select ledger.release({self._THE});") == "t"
+
+    def refuse(self, held: Claimed, reason: str) -> bool:
+        return self._of(held, f"select ledger.refuse({self._THE}, :'reason');", reason=reason) == "t"
 
     def close(self) -> None:
         self._psql.communicate("\\q\n", timeout=300)

@@ -3,7 +3,7 @@
 import os
 import signal
 import uuid
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 import psycopg
 import pytest
@@ -12,7 +12,7 @@ from ledger.database import migration
 from ledger.database.connection import engine
 from tests.system.programs import PATIENCE, Program, own_study, wait_until
 from tests.system.proxy import Proxy
-from tests.system.servers import Server
+from tests.system.servers import USER, Server
 
 OBJECTIVE = """
 import pathlib, time
@@ -225,6 +225,66 @@ def test_without_a_free_connection_programs_wait_and_say_what_to_do(tmp_path, tm
         search.is_undisturbed()
 
 
+def take_every_connection(server, stack):
+    """End the sessions of all programs, and take their connections until the test closes them."""
+    held = [stack.enter_context(psycopg.connect(server.url, autocommit=True))]
+
+    def is_full():
+        programs = "from pg_stat_activity where application_name like 'ledger %'"
+        held[0].execute(f"select pg_terminate_backend(pid) {programs}")
+        with suppress(psycopg.OperationalError):
+            while True:
+                held.append(stack.enter_context(psycopg.connect(server.url)))
+        return held[0].execute(f"select count(*) {programs}").fetchone() == (0,)
+
+    wait_until(is_full)
+    return held
+
+
+def test_a_study_goes_on_after_every_connection_was_taken(tmp_path, tmp_path_factory):
+    with Server(tmp_path_factory.mktemp("small"), max_connections=6) as server, ExitStack() as stack:
+        upgrade(server.url)
+        search = Search(tmp_path, server.url, server.url)
+        stack.callback(search.close)
+        search.training()
+        held = take_every_connection(server, stack)
+        for process in (search.manager, search.worker):
+            search.said(process, "too many clients already; raise max_connections")
+        for connection in held:
+            connection.close()
+        for process in (search.manager, search.worker):
+            search.said(process, "the database answers again")
+        search.is_undisturbed()
+
+
+@pytest.mark.parametrize(
+    ("refusal", "repair", "said"),
+    [
+        ("valid until '2020-01-01'", "valid until 'infinity'", "check the password, and whether it has expired"),
+        ("password 'another'", "password 'first'", "check the password, and whether it has expired"),
+        ("nologin", "login", "let the role log in again"),
+    ],
+    ids=["expired", "password", "nologin"],
+)
+def test_a_study_goes_on_when_a_refused_login_is_repaired(postgres, tmp_path, url, refusal, repair, said):
+    login = f"login_{uuid.uuid4().hex[:8]}"
+    with psycopg.connect(postgres.url, autocommit=True) as administrator:
+        administrator.execute(f"create role {login} superuser login password 'first'")
+        search = Search(tmp_path, url, url.replace(f"{USER}:{postgres.password}", f"{login}:first"))
+        try:
+            search.training()
+            administrator.execute(f"alter role {login} {refusal}")
+            administrator.execute(f"select pg_terminate_backend(pid) from pg_stat_activity where usename = '{login}'")
+            for process in (search.manager, search.worker):
+                search.said(process, f'"{login}"')
+                search.said(process, f"{said} (`alter role")
+            administrator.execute(f"alter role {login} {repair}")
+            search.is_undisturbed()
+        finally:
+            search.close()
+            administrator.execute(f"drop role {login}")
+
+
 def test_giving_up_ends_in_a_clear_error_and_the_same_command_goes_on(postgres, tmp_path, url, proxy):
     search = Search(tmp_path, url, proxy.url(url), "--give-up-after", "1")
     try:
@@ -298,6 +358,58 @@ def test_a_waiting_manager_takes_over_when_the_other_is_cut_off(search):
     search.said(search.manager, "has a manager")
     search.manager, search.logs[0] = second, search.logs[2]
     search.is_undisturbed()
+
+
+def test_a_waiting_manager_takes_over_when_the_other_is_killed(search):
+    search.training()
+    second = search.start("manager", "own.toml", "--wait")
+    wait_until(lambda: "waiting for its end" in search.logs[2].read_text())
+    search.manager.kill()
+    search.manager.wait()
+    wait_until(lambda: f"-{second.pid}-" in search.ask("select name from ledger.manager")[0][0])
+    search.manager, search.logs[0] = second, search.logs[2]
+    search.is_undisturbed()
+
+
+def stopped_in_complete(proxy, search, *, answer):
+    """Stop the worker between the request of `ledger.complete` and its answer. Return the trap that holds one of them.
+
+    With `answer`, the server has executed the request.
+    """
+    search.training()
+    trap = proxy.trap(lambda link: "ledger.complete(" in link.statement, answer=answer)
+    search.go.touch()
+    assert trap.sprung.wait(PATIENCE)
+    os.kill(search.worker.pid, signal.SIGSTOP)
+    return trap
+
+
+@pytest.mark.parametrize("answer", [False, True], ids=["request", "answer"])
+def test_a_worker_stopped_during_complete_records_its_result_once(proxy, search, answer):
+    trap = stopped_in_complete(proxy, search, answer=answer)
+    recorded = search.ask("select count(*) from ledger.trial where state = 'complete'")
+    assert recorded == [(1 if answer else 0,)]
+    os.kill(search.worker.pid, signal.SIGCONT)
+    # the worker does not wait for the held connection, and sends the result again
+    search.said(search.worker, "trying again")
+    search.said(search.worker, "the database answers again")
+    proxy.release(trap)
+    search.is_undisturbed()
+
+
+def test_a_worker_stopped_during_complete_overwrites_no_later_result(proxy, search):
+    own_study(search.folder, OBJECTIVE, "waits", heartbeat=0.3, lease=3.0)
+    trap = stopped_in_complete(proxy, search, answer=False)
+    second = search.start("worker", "--study", "own", "--until-complete", "--allow", "mine")
+    for process in (search.manager, second):
+        assert process.wait(PATIENCE) == 0
+    before = search.ask("select number, state, loss, worker from ledger.trial order by 1")
+    proxy.release(trap)
+    os.kill(search.worker.pid, signal.SIGCONT)
+    assert search.worker.wait(PATIENCE) == 0
+    assert search.ask("select number, state, loss, worker from ledger.trial order by 1") == before
+    outcomes = search.ask("select trial, number, outcome from ledger.attempt order by 1, 2")
+    assert outcomes == [(0, 1, "stale"), (0, 2, "complete"), (1, 1, "complete")]
 
 
 def test_a_trial_shorter_than_a_beat_never_beats(tmp_path, url):

@@ -1,0 +1,84 @@
+"""The manager's watch over workers that refuse its study. The manager names a study that no live worker can train."""
+
+import logging
+import time
+from collections.abc import Mapping
+
+from sqlalchemy import Connection
+
+from ledger.database import managing
+from ledger.logs import log_event
+
+_log = logging.getLogger("ledger.manager")
+
+LOOK_SECONDS = 2.0
+
+
+# The log line contains at most this number of different reasons.
+_SHOWN = 3
+
+
+def common_refusal(reasons: Mapping[str, str], alive: int) -> str | None:
+    """Return the different reasons in one text, if every live worker refuses the study. Otherwise return None.
+
+    Parameters
+    ----------
+    reasons : mapping
+        For each live worker that refuses the study, its name and its reason.
+    alive : int
+        Number of live workers.
+
+    Examples
+    --------
+    >>> common_refusal({"a": "no package", "b": "no package"}, 2)
+    'no package'
+    >>> common_refusal({"a": "no package"}, 2)
+    """
+    if not reasons or len(reasons) < alive:
+        return None
+    different = sorted(set(reasons.values()))
+    more = [f"{len(different) - _SHOWN} other reasons"] if len(different) > _SHOWN else []
+    return "; ".join([*different[:_SHOWN], *more])
+
+
+class RefusalWatch:
+    """Logs the reason when every live worker refuses a study, and again only when the reason has changed.
+
+    Parameters
+    ----------
+    connection : Connection
+        The manager's connection.
+    study_id : int
+        Id of the study.
+    name : str
+        Name of the study.
+    """
+
+    def __init__(self, connection: Connection, study_id: int, name: str) -> None:
+        self._connection, self._study_id, self._name = connection, study_id, name
+        self._looked = 0.0
+        self._said: str | None = None
+
+    def look(self) -> None:
+        """Read the refusals of the study. A call soon after the previous call does nothing."""
+        now = time.monotonic()
+        if now - self._looked < LOOK_SECONDS:
+            return
+        self._looked = now
+        reasons, alive = managing.refusals(self._connection, self._study_id)
+        if not reasons:
+            self._said = None
+            return
+        reason = common_refusal(reasons, alive)
+        if reason is None or reason == self._said:
+            return
+        self._said = reason
+        log_event(
+            _log,
+            "refused",
+            f"study {self._name} waits, because no live worker can load its objective: {reason}; repair these workers"
+            f" or start another, and see `ledger study show {self._name}`",
+            level=logging.WARNING,
+            study=self._name,
+            reason=reason,
+        )

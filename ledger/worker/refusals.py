@@ -1,0 +1,49 @@
+"""The studies that a worker refuses to train, because it cannot load their objectives."""
+
+from ledger.errors import LedgerError
+
+# The worker leaves a study alone for FIRST_PAUSE seconds after its first refusal. Each further refusal doubles this
+# time, up to LONGEST_PAUSE seconds.
+FIRST_PAUSE = 5.0
+LONGEST_PAUSE = 300.0
+
+
+class Refused(LedgerError):
+    """This machine cannot load the objective of a study. The message is the reason."""
+
+
+class Refusals:
+    """Decides which studies a worker leaves alone, and for how long.
+
+    All times are values of `time.monotonic`.
+
+    Examples
+    --------
+    >>> refusals = Refusals()
+    >>> refusals.add(7, "the package is missing", now=0.0)
+    True
+    >>> refusals.left_alone(now=1.0), refusals.left_alone(now=5.0)
+    ([7], [])
+    """
+
+    def __init__(self) -> None:
+        # For each study: the reason of the last refusal, the length of the pause, and the end of the pause.
+        self._refused: dict[int, tuple[str, float, float]] = {}
+
+    def add(self, study_id: int, reason: str, now: float) -> bool:
+        """Record a refusal of a study. Return whether the reason is new for this study."""
+        reason_before, pause_before, _ = self._refused.get(study_id, (None, 0.0, 0.0))
+        pause = min(max(FIRST_PAUSE, 2 * pause_before), LONGEST_PAUSE)
+        self._refused[study_id] = (reason, pause, now + pause)
+        return reason != reason_before
+
+    def remove(self, study_id: int) -> None:
+        """Forget the refusals of a study, because the worker has loaded its objective."""
+        del self._refused[study_id]
+
+    def __contains__(self, study_id: int) -> bool:
+        return study_id in self._refused
+
+    def left_alone(self, now: float) -> list[int]:
+        """Return the ids of the studies from which the worker claims no trials now."""
+        return [study_id for study_id, (_, _, until) in self._refused.items() if now < until]

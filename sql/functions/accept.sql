@@ -1,0 +1,16 @@
+-- Remove the refusal of a study by a worker, because the worker has now loaded the study's objective. The worker calls
+-- this function during an attempt. Without a refusal, the function does nothing.
+create or replace function ledger.accept(study_id int, trial int, claim uuid) returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off
+as $$
+#variable_conflict use_column
+begin
+  delete from ledger.refusal
+  using ledger.attempt
+  where attempt.claim = accept.claim and attempt.study_id = accept.study_id and attempt.trial = accept.trial
+    and refusal.worker = attempt.worker and refusal.study_id = attempt.study_id;
+end
+$$;
+
+comment on function ledger.accept is
+  'Say that a worker has loaded the objective of a study that it had refused, which removes its refusal.';

@@ -1,0 +1,15 @@
+-- The studies that live workers refuse to train, with the reasons.
+create or replace view ledger.refusals as
+select
+  refusal.worker,
+  refusal.study_id,
+  study.name as study,
+  refusal.reason,
+  refusal.refused_at
+from ledger.refusal
+join ledger.study on study.id = refusal.study_id
+join ledger.worker on worker.name = refusal.worker
+where worker.stopped_at is null and worker.last_seen_at > ledger.clock() - ledger.alive_for();
+
+comment on view ledger.refusals is 'The studies that live workers cannot load the objective of, with the reasons.';
+comment on column ledger.refusals.study is 'Name of the study.';
