@@ -246,6 +246,7 @@ def test_every_function_of_the_hot_path_is_explained_here():
     # the last two within those that call them
     explained_here |= {"claim_study", "leave_study", "propose", "tell", "finish", "held_study", "next_trial"}
     others = {
+        "accept",
         "alive_for",
         "announce",
         "bounds",
@@ -267,9 +268,11 @@ def test_every_function_of_the_hot_path_is_explained_here():
         "iteration_ended",
         "join_iteration",
         "keep_dataset",
+        "notify",
         "number",
         "pause",
         "readable_rows",
+        "refuse",
         "refuse_old_snapshot",
         "release_pause",
         "resume",
