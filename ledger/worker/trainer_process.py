@@ -11,17 +11,17 @@ import os
 import resource
 import signal
 import sys
-import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 from ledger.errors import LedgerError
 from ledger.objectives import Context, Result, load
 from ledger.worker.channel import TrainerChannel
-from ledger.worker.outcome import LOADED, Outcome
+from ledger.worker.outcome import LOADED, LONGEST_ERROR, Outcome
 
 _PR_SET_PDEATHSIG = 1
 
@@ -66,7 +66,7 @@ def main(options: Mapping[str, Any], descriptors: Sequence[int]) -> None:
                 loaded = job["objective"]
                 channel.answer({"job": job["job"], **LOADED}, urgent=True)
         except LedgerError as error:
-            outcome = Outcome("refused", 0.0, error=str(error))
+            outcome = Outcome("refused", 0.0, error=_shortened(str(error)))
         else:
             outcome = _train(evaluate, job, options["memory_limit"])
         if os.getpid() != process_id:
@@ -102,15 +102,27 @@ def _train(
 ) -> Outcome:
     if "params" not in job:
         return Outcome("result", 0.0)
-    started = time.perf_counter()
+    # This module has its own reference to the clock, because a test library may replace the attribute of `time`.
+    started = perf_counter()
     try:
         result = evaluate(job["params"], Context(**job["context"]))
     except (Exception, SystemExit) as error:
         if isinstance(error, MemoryError) and memory_limit is not None:
             error.add_note(f"MemoryError: a trial may use at most {memory_limit} bytes (--memory-limit)")
         text = str(error) if isinstance(error, LedgerError) else traceback.format_exc()
-        return Outcome("failed", time.perf_counter() - started, error=text)
-    return Outcome("result", time.perf_counter() - started, loss=result.loss, metrics=result.metrics)
+        return Outcome("failed", perf_counter() - started, error=_shortened(text))
+    return Outcome("result", perf_counter() - started, loss=result.loss, metrics=result.metrics)
+
+
+def _shortened(text: str) -> str:
+    """Return an error text that an answer may contain. A long text loses its middle."""
+    half = LONGEST_ERROR // 2 - 10
+    for _ in range(2):
+        if len(text) > LONGEST_ERROR:
+            text = f"{text[:half]}\n...\n{text[-half:]}"
+        # JSON cannot contain a lone surrogate. The replacement is longer, so the second round may cut the text again.
+        text = text.encode(errors="backslashreplace").decode()
+    return text
 
 
 if __name__ == "__main__":
