@@ -15,6 +15,8 @@ from contextlib import suppress
 from pathlib import Path
 
 _PR_SET_CHILD_SUBREAPER = 36
+# Most kernels list the children of each thread in such a file.
+_LIST = Path("/proc/thread-self/children")
 # Longest time in seconds for processes to end after SIGKILL. A process that waits for a disk may need longer.
 _LONGEST_WAIT = 5.0
 _POLL_SECONDS = 0.002
@@ -81,13 +83,12 @@ def _collect(pids: Collection[int]) -> bool:
 
 def _children() -> set[int]:
     """Return the process ids of the children of this process."""
-    if Path("/proc/thread-self/children").exists():
+    if _LIST.exists():
         lists = []
         for task in Path("/proc/self/task").iterdir():
             with suppress(FileNotFoundError, ProcessLookupError):  # The thread has ended.
                 lists.append((task / "children").read_text())
         return {int(pid) for pids in lists for pid in pids.split()}
-    # The kernel was built without the lists of children.
     own, found = os.getpid(), set()
     for folder in Path("/proc").iterdir():
         if folder.name.isdecimal():

@@ -19,6 +19,7 @@ from typing import IO, Any
 
 from ledger.errors import LedgerError
 from ledger.objectives import Context
+from ledger.worker import interpreter
 from ledger.worker.adopted import AdoptedProcesses
 from ledger.worker.channel import SupervisorChannel
 from ledger.worker.outcome import Answer, MalformedAnswer, Outcome, parse_answer
@@ -237,7 +238,7 @@ class Trainer:
         channel = SupervisorChannel()
         options = {**self._options, "parent": os.getpid(), "data": self._data}
         descriptors = channel.trainer_descriptors
-        program = [sys.executable, "-m", "ledger.worker.trainer_process"]
+        program = interpreter.command("ledger.worker.trainer_process")
         if self._adopted is not None:
             self._adopted.begin()
         try:

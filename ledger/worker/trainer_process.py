@@ -19,7 +19,7 @@ from time import perf_counter
 from typing import Any
 
 from ledger.errors import LedgerError
-from ledger.objectives import Context, Result, load
+from ledger.objectives import Context, Result, load, search_path
 from ledger.worker.channel import TrainerChannel
 from ledger.worker.outcome import LOADED, LONGEST_ERROR, Outcome
 
@@ -51,6 +51,8 @@ def main(options: Mapping[str, Any], descriptors: Sequence[int]) -> None:
     # The handlers are empty functions, because the programs that an objective starts would inherit SIG_IGN.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda _number, _frame: None)
+    # An objective may change the current folder.
+    folder = search_path.current_folder()
     channel = TrainerChannel(descriptors)
     process_id = os.getpid()
     loaded = ""
@@ -62,7 +64,7 @@ def main(options: Mapping[str, Any], descriptors: Sequence[int]) -> None:
             if refusal is not None:
                 raise LedgerError(refusal)
             if job["objective"] != loaded:
-                evaluate = _load(json.loads(job["objective"]), options)
+                evaluate = _load(json.loads(job["objective"]), options, folder)
                 loaded = job["objective"]
                 channel.answer({"job": job["job"], **LOADED}, urgent=True)
         except LedgerError as error:
@@ -75,13 +77,15 @@ def main(options: Mapping[str, Any], descriptors: Sequence[int]) -> None:
         channel.answer({"job": job["job"], **vars(outcome)})
 
 
-def _load(objective: Mapping[str, Any], options: Mapping[str, Any]) -> Callable[[dict[str, Any], Context], Result]:
+def _load(
+    objective: Mapping[str, Any], options: Mapping[str, Any], folder: str | None
+) -> Callable[[dict[str, Any], Context], Result]:
     content = None
     if "data" in objective and options["data"] is not None:
         # The file is mapped into memory, because a read would move the file position that the supervisor also uses.
         with mmap.mmap(options["data"], 0, access=mmap.ACCESS_READ) as file:
             content = file[:]
-    return load(objective, options["allowed"], threads=options["threads"], content=content)
+    return load(objective, options["allowed"], threads=options["threads"], content=content, folder=folder)
 
 
 def _die_with_parent(parent: int) -> None:
