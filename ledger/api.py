@@ -21,7 +21,7 @@ from ledger.database import studies, transfer
 from ledger.database.rows import StudyRow
 from ledger.errors import LedgerError, UsageError
 from ledger.keywords import known_keywords
-from ledger.objectives import pickled
+from ledger.objectives import pickled, search_path
 from ledger.settings import Settings
 from ledger.study.arguments import LimitOptions, Mode, OptimizerOptions
 from ledger.study.file import assemble
@@ -227,17 +227,17 @@ class Study:
     def _environment(self) -> Iterator[dict[str, str]]:
         """Yield the environment variables that let the workers load the function.
 
-        The variables contain the folders from which this process imports modules (`sys.path`). If no module contains
-        the function, the variables also name a file with the pickled function.
+        The variables contain the folders from which this process imports modules (`sys.path`), without the current
+        folder. If no module contains the function, the variables also name a file with the pickled function.
         """
-        path = [os.path.abspath(folder) for folder in sys.path]  # noqa: PTH100 (as it is, links and all)
-        environment = {"PYTHONPATH": os.pathsep.join(dict.fromkeys(path))}
+        path, current = search_path.without_current(sys.path)
+        environment = {"PYTHONPATH": os.pathsep.join(path)}
         if not self._is_pickled:
             yield environment
             return
         with tempfile.TemporaryDirectory(prefix="ledger-") as folder:
             file = Path(folder) / "function.pickle"
-            pickled.write(self._function, file)
+            pickled.write(self._function, file, current)
             yield {**environment, pickled.VARIABLE: str(file)}
 
 

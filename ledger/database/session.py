@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 import psycopg
 from psycopg import errors
 
-from ledger.database.connection import Unreachable, connect
+from ledger.database.connection import Unreachable, connect, reason
 from ledger.database.retry import RetryPolicy
 from ledger.errors import LedgerError
 
@@ -15,6 +15,9 @@ R = TypeVar("R")
 # After these errors, the connection is still usable.
 _STATEMENT_ONLY = (errors.QueryCanceled, errors.SerializationFailure, errors.DeadlockDetected, errors.LockNotAvailable)
 _NOT_PREPARED = (errors.InvalidSqlStatementName, errors.DuplicatePreparedStatement)
+# Classes of SQLSTATE: data exception, integrity constraint violation and program limit exceeded. psycopg counts the
+# last class as an operational error, but a retry cannot succeed.
+_REFUSALS = ("22", "23", "54")
 
 
 class DatabaseUnavailable(LedgerError):
@@ -29,6 +32,10 @@ class DatabaseUnavailable(LedgerError):
     def __init__(self, pause: float) -> None:
         super().__init__("the database is unavailable")
         self.pause = pause
+
+
+class ValuesRefused(LedgerError):
+    """The database has refused the values of a statement. The message is the reason."""
 
 
 class Session:
@@ -69,6 +76,8 @@ class Session:
 
         Raises
         ------
+        ValuesRefused
+            The database has refused an argument. The statement has changed nothing.
         LedgerError
             The database was unavailable for too long, or was never reached.
         """
@@ -85,6 +94,8 @@ class Session:
         ------
         DatabaseUnavailable
             The database cannot answer now.
+        ValuesRefused
+            The database has refused an argument. The statement has changed nothing.
         LedgerError
             The database was unavailable for too long, or was never reached.
         """
@@ -100,6 +111,9 @@ class Session:
             self._prepares = False
             raise DatabaseUnavailable(self._policy.failed(error)) from None
         except (psycopg.Error, Unreachable) as error:
+            if _is_refusal(error):
+                self._policy.succeeded()
+                raise ValuesRefused(reason(error)) from error
             if not isinstance(error, _STATEMENT_ONLY) or (self._connection and self._connection.closed):
                 self.close()
             if not self._policy.is_transient(error):
@@ -128,3 +142,8 @@ class Session:
             connection.close()
             raise
         return connection
+
+
+def _is_refusal(error: BaseException) -> bool:
+    # psycopg itself refuses some values, such as a text with a NUL character. Such an error has no SQLSTATE.
+    return isinstance(error, psycopg.DataError) or (getattr(error, "sqlstate", None) or "").startswith(_REFUSALS)

@@ -1,12 +1,16 @@
 """A user's function as an objective. A reference of the form package.module:function names the function."""
 
+import functools
 import importlib
 import inspect
+import sys
 from collections.abc import Callable, Collection
+from contextlib import suppress
+from types import MethodType, ModuleType
 from typing import Any
 
 from ledger.errors import LedgerError, UsageError
-from ledger.objectives import pickled
+from ledger.objectives import pickled, search_path
 from ledger.objectives.context import Context
 from ledger.text import one_line
 
@@ -18,7 +22,9 @@ def check_reference(function: str) -> None:
         raise UsageError(f"objective function {function!r} must have the form package.module:function")
 
 
-def load_function(reference: str, allowed: Collection[str]) -> Callable[[dict[str, Any], Context], Any]:
+def load_function(
+    reference: str, allowed: Collection[str], folder: str | None = None
+) -> Callable[[dict[str, Any], Context], Any]:
     """Load the function that `reference` names. The returned function takes the parameters and the context.
 
     Parameters
@@ -29,6 +35,8 @@ def load_function(reference: str, allowed: Collection[str]) -> Callable[[dict[st
         ``context`` or a second positional parameter.
     allowed : collection of str
         Names of the packages and modules whose code may run. The name of a package includes all its modules.
+    folder : str, optional
+        Folder in which Python also searches for the module, after all other folders.
 
     Raises
     ------
@@ -41,24 +49,63 @@ def load_function(reference: str, allowed: Collection[str]) -> Callable[[dict[st
     if module_name == pickled.MODULE:
         return _with_context(reference, pickled.read(name))
     _check_allowed(reference, module_name, allowed)
+    package = module_name.partition(".")[0]
+    if folder is not None:
+        search_path.append_for(package, folder)
     try:
         module = importlib.import_module(module_name)
     except (Exception, SystemExit) as error:  # An import runs code that may raise any exception.
         raise LedgerError(
             f"objective {reference!r}: module {module_name!r} cannot be imported "
             f"({type(error).__name__}: {one_line(str(error))}); install the module on the worker's machine, or put its "
-            "folder on PYTHONPATH"
+            f"folder on PYTHONPATH{_hint(package, folder)}"
         ) from error
-    if not hasattr(module, name):
-        raise LedgerError(f"objective {reference!r}: module {module_name!r} has no {name!r}; define the function there")
+    # Each module inherits attributes of its type, such as `__init__`, which are no functions of a user.
+    if not hasattr(module, name) or (name not in getattr(module, "__dict__", {}) and hasattr(ModuleType, name)):
+        raise LedgerError(
+            f"objective {reference!r}: module {module_name!r} has no {name!r}; define the function there"
+            f"{_hint(package, folder)}"
+        )
     function = getattr(module, name)
     if not callable(function):
         raise LedgerError(f"objective {reference!r} is of type {type(function).__name__}; a function is needed")
-    # A module of an allowed package may import functions of other packages, such as subprocess.run. The check refuses
-    # such an imported function as an objective.
-    if inspect.isroutine(function) or inspect.isclass(function):
-        _check_allowed(reference, function.__module__ or "builtins", allowed)
+    # A module of an allowed package may import functions of other packages, such as subprocess.run. The objective must
+    # not be one of these imported functions, and must not contain one, as functools.partial(subprocess.run) does.
+    _check_allowed(reference, _defining_module(function), allowed)
     return _with_context(reference, function)
+
+
+def _defining_module(function: Any) -> str:
+    """Return the name of the module that defines the code of a callable.
+
+    For a function, the module is that of the innermost function below its decorators. For a bound method, it is the
+    module of the method's function. For any other object, it is the module of the object's class.
+    """
+    # The number of steps is limited, because a decorator can connect objects in a circle.
+    for _ in range(100):
+        inner = function
+        if isinstance(inner, functools.partial):
+            inner = inner.func
+        elif isinstance(inner, MethodType):
+            inner = inner.__func__
+        else:
+            with suppress(ValueError):  # The decorators form a circle.
+                inner = inspect.unwrap(inner)
+        if inner is function:
+            break
+        function = inner
+    is_code = inspect.isroutine(function) or inspect.isclass(function)
+    # Some functions written in C have no module. They belong to Python or to a type.
+    module = getattr(function, "__module__", None) if is_code else type(function).__module__
+    return module if isinstance(module, str) else "builtins"
+
+
+def _hint(package: str, folder: str | None) -> str:
+    """Return the end of a message about a module of the current folder whose name another module has."""
+    if folder is None or folder in sys.path or package not in sys.modules or not search_path.contains(folder, package):
+        return ""
+    file = getattr(sys.modules[package], "__file__", None) or "a module of Python"
+    return f", or rename the module of the current folder, because Python finds {one_line(str(file))} first"
 
 
 def _check_allowed(reference: str, module: str, allowed: Collection[str]) -> None:

@@ -19,7 +19,12 @@ from ledger.text import one_line
 
 
 def load(
-    objective: Mapping[str, Any], allowed: Collection[str], *, threads: int = 1, content: bytes | None = None
+    objective: Mapping[str, Any],
+    allowed: Collection[str],
+    *,
+    threads: int = 1,
+    content: bytes | None = None,
+    folder: str | None = None,
 ) -> Callable[[dict[str, Any], Context], Result]:
     """Load an objective.
 
@@ -37,6 +42,8 @@ def load(
         Number of threads of BLAS, OpenMP and the boosters, at least 1.
     content : bytes, optional
         Content of the file that ``"data"`` names.
+    folder : str, optional
+        Folder in which Python also searches for an allowed function's module, after all other folders.
 
     Returns
     -------
@@ -59,7 +66,7 @@ def load(
     """
     function: Callable[[dict[str, Any], Context], Any]
     if set(objective) == {"function"}:
-        function = load_function(str(objective["function"]), allowed)
+        function = load_function(str(objective["function"]), allowed, folder)
     else:
         model, dataset, data = objective.get("model"), objective.get("dataset", DATASETS[0]), objective.get("data")
         metric, folds = objective.get("metric", metrics.DEFAULT), objective.get("cv")

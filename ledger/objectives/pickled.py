@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ledger.errors import LedgerError, UsageError
+from ledger.objectives import search_path
 from ledger.text import one_line
 
 # Environment variable that names the file of the pickled function.
@@ -21,8 +22,17 @@ VARIABLE = "LEDGER_PICKLED_FUNCTION"
 MODULE = "__main__"
 
 
-def write(function: Callable[..., Any], file: Path) -> None:
+def write(function: Callable[..., Any], file: Path, folder: str | None = None) -> None:
     """Write a pickled function to a file, with all objects that the function uses and that no module contains.
+
+    Parameters
+    ----------
+    function : callable
+        The function of the user.
+    file : Path
+        The file to write.
+    folder : str, optional
+        Folder in which `read` searches for the modules that the function imports, after all other folders.
 
     Raises
     ------
@@ -32,13 +42,14 @@ def write(function: Callable[..., Any], file: Path) -> None:
     import cloudpickle
 
     try:
-        content = cloudpickle.dumps({"name": function.__name__, "function": function})
+        content = cloudpickle.dumps(function)
     except Exception as error:  # The method __reduce__ of a class may raise any exception.
         raise UsageError(
             f"objective {function.__name__} cannot be pickled for its workers ({type(error).__name__}:"
             f" {one_line(str(error))}): create the object inside the function, or move it into a module"
         ) from None
-    file.write_bytes(content)
+    # Reading the inner pickle imports modules, so `read` needs the folder before it reads this pickle.
+    file.write_bytes(pickle.dumps({"name": function.__name__, "folder": folder, "function": content}))
 
 
 def read(name: str) -> Callable[..., Any]:
@@ -65,12 +76,14 @@ def read(name: str) -> Callable[..., Any]:
         if file.stat().st_uid != os.getuid():
             raise PermissionError(f"{path} belongs to another user")
         content = pickle.loads(file.read_bytes())  # noqa: S301 (written by this user, for this worker)
+        if content["name"] == name:
+            if content["folder"] is not None:
+                search_path.append(content["folder"])
+            function: Callable[..., Any] = pickle.loads(content["function"])  # noqa: S301 (as above)
+            return function
     except Exception as error:  # Reading a pickle imports modules, which may raise any exception.
         raise LedgerError(
             f"objective {name!r} cannot be loaded by this worker ({type(error).__name__}: {one_line(str(error))}):"
             " move the function into a module"
         ) from error
-    if content["name"] != name:
-        raise LedgerError(f"this worker was started for the objective {content['name']!r}, not for {name!r}")
-    function: Callable[..., Any] = content["function"]
-    return function
+    raise LedgerError(f"this worker was started for the objective {content['name']!r}, not for {name!r}")

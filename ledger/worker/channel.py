@@ -19,11 +19,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
+from ledger.worker.outcome import LARGEST_ANSWER, MalformedAnswer
+
 # A token is the number of a job, and permits the trainer to start this job.
 _TOKEN = struct.Struct("=Q")
 # Largest number of bytes that a pipe accepts in one piece.
 _PIPE_ROOM = select.PIPE_BUF
 _READ_SIZE = 1 << 16
+# Largest number of reads from one descriptor in one call, because an objective may write faster than the supervisor
+# reads. The supervisor must also send heartbeats.
+_READS = 16
 
 
 class SupervisorChannel:
@@ -33,6 +38,8 @@ class SupervisorChannel:
     ----------
     trainer_descriptors : tuple of int
         File descriptors of the trainer's end, which the trainer process inherits.
+    has_more : bool
+        Whether the last call of `read` left data in the pipe.
     """
 
     def __init__(self) -> None:
@@ -40,10 +47,12 @@ class SupervisorChannel:
         self._answers, self._trainer_answers = os.pipe()
         self._tokens, self._token_input = os.pipe()
         os.set_blocking(self._answers, False)
-        # Both processes read tokens from this pipe.
+        # Both processes read tokens from this pipe. The objective may have filled the pipe, so a write must not block.
         os.set_blocking(self._tokens, False)
+        os.set_blocking(self._token_input, False)
         # This buffer contains the beginning of an answer that has not arrived completely.
         self._partial = bytearray()
+        self.has_more = False
         self.trainer_descriptors = (self._trainer_socket.fileno(), self._trainer_answers, self._tokens)
 
     def close_trainer_end(self) -> None:
@@ -64,26 +73,46 @@ class SupervisorChannel:
         """Permit the trainer to start the jobs with these numbers. `send` has sent the jobs before."""
         os.write(self._token_input, b"".join(map(_TOKEN.pack, numbers)))
 
-    def take_tokens(self) -> int:
-        """Read all remaining tokens and return their number. The trainer cannot start the jobs of these tokens."""
-        return len(_read(self._tokens) or b"") // _TOKEN.size
-
-    def read(self) -> tuple[list[dict[str, Any]], bool]:
-        """Return the complete answers in the order of the jobs, and whether the trainer has closed its end.
+    def take_tokens(self) -> list[int]:
+        """Read all remaining tokens and return their jobs. The trainer cannot start these jobs.
 
         Raises
         ------
-        ValueError, TypeError, KeyError
-            The pipe contains data that are not an answer.
+        MalformedAnswer
+            The pipe contains data that are not tokens.
+        """
+        data = _read(self._tokens) or b""
+        if len(data) % _TOKEN.size:
+            raise MalformedAnswer("it is in the pipe of the tokens")
+        return [number for (number,) in _TOKEN.iter_unpack(data)]
+
+    def read(self) -> tuple[list[bytes], bool]:
+        """Return the complete lines of the pipe of answers, and whether the trainer has closed its end.
+
+        Raises
+        ------
+        MalformedAnswer
+            A line is longer than any answer.
         """
         # This method reads the socket before the answers, so a later wake-up makes the socket readable again.
-        while received := self._receive():
-            pass
-        while data := _read(self._answers):
-            self._partial += data
-        *lines, rest = bytes(self._partial).split(b"\n")
-        self._partial[:] = rest
-        return json.loads(b"[" + b",".join(lines) + b"]"), received is not None
+        received = None
+        for _ in range(_READS):
+            if not (received := self._receive()):
+                break
+        lines = []
+        for _ in range(_READS):
+            data = _read(self._answers)
+            if not data:
+                break
+            first, *others = data.split(b"\n")
+            self._partial += first
+            for part in others:
+                lines.append(bytes(self._partial))
+                self._partial[:] = part
+            if len(self._partial) > LARGEST_ANSWER:
+                raise MalformedAnswer(f"it is longer than {LARGEST_ANSWER:,} bytes")
+        self.has_more = bool(data)
+        return lines, received == b""
 
     def close(self) -> None:
         """Close the supervisor's end of the channel."""
@@ -141,7 +170,8 @@ class TrainerChannel:
 
     def answer(self, content: Mapping[str, Any], *, urgent: bool = False) -> None:
         """Write an answer. An urgent answer wakes the supervisor."""
-        line = json.dumps(content).encode() + b"\n"
+        # An escaped character of the metrics could be longer than `LARGEST_ANSWER` allows.
+        line = json.dumps(content, ensure_ascii=False).encode() + b"\n"
         for start in range(0, len(line), _PIPE_ROOM):
             part = line[start : start + _PIPE_ROOM]
             # A wake-up makes the supervisor empty the pipe, so the write below cannot block forever.

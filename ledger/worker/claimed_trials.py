@@ -7,11 +7,13 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
+from uuid import UUID
 
 from ledger.database import protocol
 from ledger.database.protocol import Claimed, Completed
+from ledger.database.session import ValuesRefused
 from ledger.logs import log_event
-from ledger.text import last_line
+from ledger.text import last_line, one_line
 from ledger.worker.outcome import Outcome
 
 _log = logging.getLogger("ledger.worker")
@@ -49,6 +51,8 @@ class ClaimedTrials:
         self._unfinished = deque(claimed)
         self._in_trainer = 0
         self._undelivered: list[tuple[Claimed, Outcome]] = []
+        # Claims of the attempts of which the database has refused an outcome.
+        self._refused: set[UUID] = set()
         self.attempts = 0
         now = time.monotonic()
         self._heartbeat_at = now + claimed[0].heartbeat_seconds
@@ -143,22 +147,57 @@ class ClaimedTrials:
         self._unfinished.popleft()
 
     def deliver(self, call: Call) -> None:
-        """Write the outcomes to the ledger. One statement writes all results. Each failure has its own statement."""
-        results = [
-            Completed(trial, outcome.loss, outcome.metrics or {}, outcome.seconds)
-            for trial, outcome in self._undelivered
-            if outcome.loss is not None
-        ]
-        if results:
-            answers = call(protocol.complete_together, results)
-            self._undelivered = [(trial, outcome) for trial, outcome in self._undelivered if outcome.loss is None]
-            self._log_results(results, answers)
+        """Write the outcomes to the ledger. One statement writes all results. Each failure has its own statement.
+
+        If the database refuses a result, the attempt fails with the reason of the refusal.
+        """
+        try:
+            self._complete([(trial, outcome) for trial, outcome in self._undelivered if outcome.loss is not None], call)
+        except ValuesRefused:
+            # The database refuses the statement as a whole, so each result now has its own statement.
+            for trial, outcome in [*self._undelivered]:
+                if outcome.loss is not None:
+                    try:
+                        self._complete([(trial, outcome)], call)
+                    except ValuesRefused as refusal:
+                        self._replace_refused(trial, outcome, refusal)
         while self._undelivered:
             trial, outcome = self._undelivered[0]
             assert outcome.error is not None
-            answer = call(protocol.fail, trial, outcome.error, outcome.seconds, outcome.kind)
+            try:
+                answer = call(protocol.fail, trial, outcome.error, outcome.seconds, outcome.kind)
+            except ValuesRefused as refusal:
+                self._replace_refused(trial, outcome, refusal)
+                continue
             del self._undelivered[0]
             self._log_failure(trial, outcome.error, outcome.seconds, answer)
+
+    def _complete(self, results: Sequence[tuple[Claimed, Outcome]], call: Call) -> None:
+        """Write results in one statement."""
+        completed = [
+            Completed(trial, outcome.loss, outcome.metrics or {}, outcome.seconds)
+            for trial, outcome in results
+            if outcome.loss is not None
+        ]
+        if completed:
+            answers = call(protocol.complete_together, completed)
+            claims = {result.held.claim for result in completed}
+            self._undelivered = [held for held in self._undelivered if held[0].claim not in claims]
+            self._log_results(completed, answers)
+
+    def _replace_refused(self, trial: Claimed, outcome: Outcome, refusal: ValuesRefused) -> None:
+        """Replace an outcome that the database has refused by a failure that gives the reason."""
+        index = [held.claim for held, _ in self._undelivered].index(trial.claim)
+        if trial.claim in self._refused:
+            # The database refuses the reason, too. The attempt is lost at the end of its lease.
+            del self._undelivered[index]
+            message = f": the database refuses every outcome of this attempt ({refusal}); the attempt will be lost"
+            self._log("abandoned", [trial], message, level=logging.WARNING)
+        else:
+            self._refused.add(trial.claim)
+            what = "error" if outcome.loss is None else "result"
+            error = f"the database refused the {what} of this attempt: {one_line(str(refusal))}"
+            self._undelivered[index] = trial, Outcome("failed", outcome.seconds, error=error)
 
     def log_abandoned(self) -> None:
         """Log the trials that the worker has neither released nor delivered."""

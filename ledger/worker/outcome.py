@@ -1,8 +1,22 @@
-"""The outcome of one attempt, as the trainer process reports it to the supervisor."""
+"""The outcome of one attempt, and the parser of the answers by which the trainer process reports it.
 
+An objective runs in the trainer process, so an objective can write any data to the pipe of answers. The supervisor
+therefore checks every answer like the input of another program.
+"""
+
+import json
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
+
+from ledger.database.bounds import LARGEST_JSON, LONGEST_ERROR
+from ledger.objectives.result import ObjectiveError, to_result
+from ledger.text import one_line, show
+
+# Largest number of bytes in an answer. A character of the error text takes at most 6 bytes, because JSON escapes control
+# characters. The last number is the room for the other fields.
+LARGEST_ANSWER = LARGEST_JSON + 6 * LONGEST_ERROR + 10_000
 
 
 @dataclass(frozen=True)
@@ -34,3 +48,99 @@ class Outcome:
 
 # The trainer process sends this message after it has loaded an objective, and before it calls the objective.
 LOADED = {"loaded": True}
+_FIELDS = {field.name for field in fields(Outcome)}
+
+
+class MalformedAnswer(Exception):
+    """The trainer process has written data that are not an answer. The message is one line."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One valid answer.
+
+    Attributes
+    ----------
+    job : int
+        Number of the job.
+    outcome : Outcome or None
+        Outcome of the job. None means that the trainer process has loaded the objective.
+    """
+
+    job: int
+    outcome: Outcome | None
+
+
+def parse_answer(line: bytes, *, trains: bool) -> Answer:
+    """Parse one line of the pipe of answers.
+
+    Parameters
+    ----------
+    line : bytes
+        The line without its end.
+    trains : bool
+        Whether the job trains a trial. The result of any other job has no loss and no metrics.
+
+    Raises
+    ------
+    MalformedAnswer
+        The line is not an answer, or a field of the answer has an invalid value.
+
+    Examples
+    --------
+    >>> parse_answer(b'{"job": 3, "loaded": true}', trains=True)
+    Answer(job=3, outcome=None)
+    >>> parse_answer(b'{"job": 3, "loss": NaN}', trains=True)
+    Traceback (most recent call last):
+    ledger.worker.outcome.MalformedAnswer: NaN is not a number of JSON
+    """
+    try:
+        content = json.loads(line, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError, MemoryError) as error:
+        raise MalformedAnswer(f"it is not JSON: {one_line(f'{type(error).__name__}: {error}')}") from None
+    if not isinstance(content, dict):
+        raise MalformedAnswer("it is not a JSON object")
+    job = content.pop("job", None)
+    if type(job) is not int:
+        raise MalformedAnswer("the number of its job is not an integer")
+    if content == LOADED:
+        return Answer(job, None)
+    if set(content) != _FIELDS:
+        raise MalformedAnswer(f"it has the fields {one_line(', '.join(content))}")
+    return Answer(job, _outcome(content, trains=trains))
+
+
+def _outcome(content: Mapping[str, Any], *, trains: bool) -> Outcome:
+    kind, loss, metrics, error = content["kind"], content["loss"], content["metrics"], content["error"]
+    seconds = _finite("seconds", content["seconds"])
+    if kind == "result" and trains:
+        loss = _finite("loss", loss)
+        if error is not None or not isinstance(metrics, dict) or "loss" in metrics:
+            raise MalformedAnswer("its metrics or its error do not belong to a result")
+        try:
+            metrics = to_result({**metrics, "loss": loss}).metrics
+        except ObjectiveError as refusal:
+            raise MalformedAnswer(str(refusal)) from None
+        return Outcome("result", seconds, loss, metrics)
+    if loss is not None or metrics is not None:
+        raise MalformedAnswer("it has a loss or metrics, but is not a result")
+    if kind == "result" and error is None:
+        return Outcome("result", seconds)
+    if kind not in ("failed", "refused"):
+        raise MalformedAnswer(f"its kind is {one_line(repr(kind))}")
+    if not isinstance(error, str) or len(error) > LONGEST_ERROR:
+        raise MalformedAnswer(f"its error is not a text of at most {LONGEST_ERROR:,} characters")
+    return Outcome(kind, seconds, error=error)
+
+
+def _finite(name: str, value: Any) -> float:
+    try:
+        if type(value) in (int, float) and math.isfinite(number := float(value)):
+            return number
+    except OverflowError:  # The integer is outside the range of a float.
+        pass
+    raise MalformedAnswer(f"{name} {show(value)} is not a finite number")
+
+
+def _refuse_constant(name: str) -> None:
+    raise MalformedAnswer(f"{name} is not a number of JSON")

@@ -3,13 +3,13 @@
 import logging
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Collection, Mapping, Sequence
 from types import TracebackType
 
 from ledger.errors import LedgerError
 from ledger.logs import log_event
+from ledger.worker import interpreter
 
 _log = logging.getLogger("ledger.worker")
 
@@ -54,7 +54,7 @@ class WorkerProcesses:
         environment: Mapping[str, str] | None = None,
     ) -> None:
         self._count, self._output = count, output
-        self._command = [sys.executable, "-m", "ledger", "worker", "--study", study, "--until-complete"]
+        self._command = [*interpreter.command("ledger"), "worker", "--study", study, "--until-complete"]
         self._command.append("--exit-on-eof")
         for package in allowed:
             self._command += ["--allow", package]

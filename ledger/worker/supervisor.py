@@ -73,7 +73,7 @@ class Supervisor:
         self._claim_size = ClaimSize()
         self._dataset = DatasetFile()
         self._refusals = Refusals()
-        self._trainer = Trainer(options.allowed, options.threads, options.memory_limit)
+        self._trainer = Trainer(options.allowed, options.threads, options.memory_limit, adopts=True)
         self._session = Session(
             url,
             f"ledger worker {self.name}"[:63],

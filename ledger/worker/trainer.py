@@ -11,15 +11,18 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from multiprocessing.connection import wait
 from typing import IO, Any
 
 from ledger.errors import LedgerError
 from ledger.objectives import Context
+from ledger.worker import interpreter
+from ledger.worker.adopted import AdoptedProcesses
 from ledger.worker.channel import SupervisorChannel
-from ledger.worker.outcome import LOADED, Outcome
+from ledger.worker.outcome import Answer, MalformedAnswer, Outcome, parse_answer
 
 # Environment variables with the size of thread pools. The parent sets these variables for the child, because some
 # libraries read them only during their import.
@@ -44,6 +47,9 @@ class Trainer:
         Number of bytes of data that the trainer process may allocate. A larger allocation fails in the trainer process.
     environment : mapping, optional
         Environment variables that the trainer process gets in addition to those of this process.
+    adopts : bool
+        Whether this process adopts and ends the processes that an objective detaches from the trainer. The caller must
+        then start no other process while the trainer exists.
 
     Attributes
     ----------
@@ -59,9 +65,12 @@ class Trainer:
         threads: int,
         memory_limit: int | None = None,
         environment: Mapping[str, str] | None = None,
+        *,
+        adopts: bool = False,
     ) -> None:
         self._options = {"allowed": sorted(allowed), "threads": threads, "memory_limit": memory_limit}
         self._environment = environment or {}
+        self._adopted = AdoptedProcesses() if adopts else None
         # Descriptor of the dataset that the child has inherited.
         self._data: int | None = None
         self._process: subprocess.Popen[bytes] | None = None
@@ -74,6 +83,12 @@ class Trainer:
         self._first = self._end = self._next = 0
         # Start of the wait for the first unfinished job, as a value of `time.monotonic`.
         self._since = 0.0
+        # Time at which the jobs were sent, as a value of `time.monotonic`, and duration of those that have ended.
+        self._sent_at = self._seconds = 0.0
+        # Whether the jobs train trials. The job of `check` only loads the objective.
+        self._trains = True
+        # Reason why the supervisor no longer believes this trainer, or None.
+        self._fault: str | None = None
         # `_loaded` is the objective that the child has loaded. `_sent` is the objective that was sent last.
         self._loaded: str | None = None
         self._sent = ""
@@ -128,44 +143,52 @@ class Trainer:
         """
         assert self._channel is not None
         own = [self._channel.fileno(), *([] if self._pidfd is None else [self._pidfd])]
-        ready = wait([*own, *descriptors], timeout)
+        ready = wait([*own, *descriptors], 0 if self._channel.has_more or self._fault else timeout)
         has_ended = self._pidfd in ready
         outcomes: list[Outcome] = []
         try:
-            answers, is_closed = self._channel.read()
+            lines, is_closed = self._channel.read()
             has_ended = has_ended or is_closed
-            for answer in answers:
-                job = answer.pop("job")
-                # An answer with another number comes late from a copy of the child, which an objective has forked.
-                if job == self._first < self._end:
-                    if answer == LOADED:
-                        self._loaded, self.training_since = self._sent, time.monotonic()
-                    else:
-                        outcomes.append(Outcome(**answer))
-                        self._first += 1
-        except (OSError, ValueError, TypeError, AttributeError, KeyError):
+            for line in lines:
+                outcomes += self._accept(parse_answer(line, trains=self._trains))
+        except MalformedAnswer as error:
+            self._fault = str(error)
+        except OSError:
             has_ended = True
         if outcomes:
             self._since = time.monotonic()
             # The next job has the same objective and has already started.
             self.training_since = self._since if self._loaded == self._sent else None
-        if self.jobs and has_ended:
-            outcomes.append(Outcome("failed", time.monotonic() - self._since, error=self._describe_death()))
+        if self._fault is not None:
+            outcomes += self._fail_first(self._describe_fault)
+        elif has_ended and self.jobs:
+            outcomes += self._fail_first(self._describe_death)
+        elif self._adopted is not None and self._process is not None:
+            if self.jobs:
+                self._adopted.collect([self._process.pid])
+            else:
+                # No trial is in training, so no trial needs the detached processes.
+                self._adopted.end([self._process.pid])
         return outcomes
 
     def withdraw(self) -> int:
         """Withdraw the jobs that have not started, but keep at least one job. Return the number of withdrawn jobs."""
         assert self._channel is not None
-        count = self._channel.take_tokens()
-        if count == self.jobs:
-            # No job is in training, because the trainer is starting or is between two jobs.
-            self._channel.add_tokens([self._first])
-            count -= 1
-        self._end -= count
-        return count
+        try:
+            numbers = self._channel.take_tokens()
+            if numbers != list(range(self._end - len(numbers), self._end)) or len(numbers) > self.jobs:
+                raise MalformedAnswer("the objective has changed the pipe of the tokens")
+            if numbers and len(numbers) == self.jobs:
+                # No job is in training, because the trainer is starting or is between two jobs.
+                self._channel.add_tokens([numbers.pop(0)])
+        except (MalformedAnswer, BlockingIOError) as error:
+            self._fault = str(error)
+            return 0
+        self._end -= len(numbers)
+        return len(numbers)
 
     def kill(self) -> None:
-        """End the child and every process that it started."""
+        """End the child and the processes that it started. `adopts` includes processes in a session of their own."""
         if self._process is not None:
             self._kill()
 
@@ -178,19 +201,49 @@ class Trainer:
         self._sent = json.dumps(objective)
         self._first, self._next = self._next, self._next + len(jobs)
         self._end = self._next
-        self._since = time.monotonic()
+        self._trains = any(jobs)
+        self._since = self._sent_at = time.monotonic()
+        self._seconds = 0.0
         self.training_since = self._since if self._sent == self._loaded else None
         # If the child dies while it starts, `wait` detects its death.
         with suppress(OSError):
             channel.send({"objective": self._sent, "first": self._first, "jobs": jobs}, range(self._first, self._end))
 
+    def _accept(self, answer: Answer) -> list[Outcome]:
+        """Return the outcome in a valid answer, if the outcome is that of the first unfinished job."""
+        # An answer with another number comes late from a copy of the child, which an objective has forked.
+        if not answer.job == self._first < self._end:
+            return []
+        outcome = answer.outcome
+        # A second message about the loading would extend the time limit, and a late refusal would end the worker.
+        if (outcome is None or outcome.kind == "refused") and self.training_since is not None:
+            raise MalformedAnswer("it comes after the loading of the objective")
+        if outcome is None:
+            self._loaded, self.training_since = self._sent, time.monotonic()
+            return []
+        self._first += 1
+        # The jobs have run one after the other since they were sent. The objective may have changed its own clock.
+        longest = max(0.0, time.monotonic() - self._sent_at - self._seconds)
+        seconds = min(max(0.0, outcome.seconds), longest)
+        self._seconds += seconds
+        return [replace(outcome, seconds=seconds)]
+
+    def _fail_first(self, describe: Callable[[], str]) -> list[Outcome]:
+        """End the child, and return the failure of the job in training."""
+        seconds, has_job = time.monotonic() - self._since, self.jobs > 0
+        error = describe()
+        return [Outcome("failed", seconds, error=error)] if has_job else []
+
     def _spawn(self) -> SupervisorChannel:
         channel = SupervisorChannel()
         options = {**self._options, "parent": os.getpid(), "data": self._data}
         descriptors = channel.trainer_descriptors
+        program = interpreter.command("ledger.worker.trainer_process")
+        if self._adopted is not None:
+            self._adopted.begin()
         try:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "ledger.worker.trainer_process", json.dumps(options), *map(str, descriptors)],
+                [*program, json.dumps(options), *map(str, descriptors)],
                 pass_fds=[*descriptors, *([] if self._data is None else [self._data])],
                 stdin=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
@@ -201,8 +254,8 @@ class Trainer:
                     **self._environment,
                     INSIDE: "1",
                 },
-                # The child gets its own process group. The method `_kill` ends the whole group, including the processes
-                # that an objective has started.
+                # The child gets its own process group. The method `_kill` ends the whole group. The group contains the
+                # processes that an objective has started, unless they have left it.
                 start_new_session=True,
             )
         finally:
@@ -224,8 +277,17 @@ class Trainer:
             cause += ", which the kernel sends when memory runs out"
         return f"{stderr}\nthe trainer process died during the training: {cause}".lstrip()
 
+    def _describe_fault(self) -> str:
+        fault = self._fault
+        _, stderr = self._kill()
+        text = (
+            f"the trainer process wrote a malformed answer ({fault}): an objective must not write to the descriptors of"
+            " its process that it did not open"
+        )
+        return f"{stderr}\n{text}".lstrip()
+
     def _kill(self) -> tuple[int, str]:
-        """End the child and its process group. Return the child's exit code and the end of its standard error."""
+        """End the child and its descendants. Return the child's exit code and the end of its standard error."""
         assert self._process is not None
         assert self._channel is not None
         assert self._stderr is not None
@@ -233,11 +295,13 @@ class Trainer:
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         code = self._process.wait()
+        if self._adopted is not None:
+            self._adopted.stop()
         stderr = self._stderr.last_output()
         self._channel.close()
         if self._pidfd is not None:
             os.close(self._pidfd)
-        self._process = self._channel = self._stderr = self._pidfd = self._loaded = None
+        self._process = self._channel = self._stderr = self._pidfd = self._loaded = self._fault = None
         self._end = self._first
         return code, stderr
 

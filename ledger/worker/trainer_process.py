@@ -11,15 +11,16 @@ import os
 import resource
 import signal
 import sys
-import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
+from ledger.database.bounds import shortened
 from ledger.errors import LedgerError
-from ledger.objectives import Context, Result, load
+from ledger.objectives import Context, Result, load, search_path
 from ledger.worker.channel import TrainerChannel
 from ledger.worker.outcome import LOADED, Outcome
 
@@ -51,6 +52,8 @@ def main(options: Mapping[str, Any], descriptors: Sequence[int]) -> None:
     # The handlers are empty functions, because the programs that an objective starts would inherit SIG_IGN.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda _number, _frame: None)
+    # An objective may change the current folder.
+    folder = search_path.current_folder()
     channel = TrainerChannel(descriptors)
     process_id = os.getpid()
     loaded = ""
@@ -62,11 +65,11 @@ def main(options: Mapping[str, Any], descriptors: Sequence[int]) -> None:
             if refusal is not None:
                 raise LedgerError(refusal)
             if job["objective"] != loaded:
-                evaluate = _load(json.loads(job["objective"]), options)
+                evaluate = _load(json.loads(job["objective"]), options, folder)
                 loaded = job["objective"]
                 channel.answer({"job": job["job"], **LOADED}, urgent=True)
         except LedgerError as error:
-            outcome = Outcome("refused", 0.0, error=str(error))
+            outcome = Outcome("refused", 0.0, error=_shortened(str(error)))
         else:
             outcome = _train(evaluate, job, options["memory_limit"])
         if os.getpid() != process_id:
@@ -75,13 +78,15 @@ def main(options: Mapping[str, Any], descriptors: Sequence[int]) -> None:
         channel.answer({"job": job["job"], **vars(outcome)})
 
 
-def _load(objective: Mapping[str, Any], options: Mapping[str, Any]) -> Callable[[dict[str, Any], Context], Result]:
+def _load(
+    objective: Mapping[str, Any], options: Mapping[str, Any], folder: str | None
+) -> Callable[[dict[str, Any], Context], Result]:
     content = None
     if "data" in objective and options["data"] is not None:
         # The file is mapped into memory, because a read would move the file position that the supervisor also uses.
         with mmap.mmap(options["data"], 0, access=mmap.ACCESS_READ) as file:
             content = file[:]
-    return load(objective, options["allowed"], threads=options["threads"], content=content)
+    return load(objective, options["allowed"], threads=options["threads"], content=content, folder=folder)
 
 
 def _die_with_parent(parent: int) -> None:
@@ -102,15 +107,18 @@ def _train(
 ) -> Outcome:
     if "params" not in job:
         return Outcome("result", 0.0)
-    started = time.perf_counter()
+    # This module has its own reference to the clock, because a test library may replace the attribute of `time`.
+    started = perf_counter()
     try:
         result = evaluate(job["params"], Context(**job["context"]))
     except (Exception, SystemExit) as error:
         if isinstance(error, MemoryError) and memory_limit is not None:
             error.add_note(f"MemoryError: a trial may use at most {memory_limit} bytes (--memory-limit)")
         text = str(error) if isinstance(error, LedgerError) else traceback.format_exc()
-        return Outcome("failed", time.perf_counter() - started, error=text)
-    return Outcome("result", time.perf_counter() - started, loss=result.loss, metrics=result.metrics)
+        # JSON cannot contain a lone surrogate.
+        text = shortened(text.encode(errors="backslashreplace").decode())
+        return Outcome("failed", perf_counter() - started, error=text)
+    return Outcome("result", perf_counter() - started, loss=result.loss, metrics=result.metrics)
 
 
 if __name__ == "__main__":

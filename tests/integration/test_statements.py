@@ -1,5 +1,6 @@
 """Number of statements that a worker sends for trials that take no time."""
 
+import os
 from collections import Counter
 from typing import Any
 
@@ -23,7 +24,7 @@ def sent(monkeypatch, tmp_path) -> Counter[str]:
     monkeypatch.setattr(claim_size, "CLAIM_SECONDS", 600.0)
     monkeypatch.setattr(claimed_trials, "DELIVERY_SECONDS", 600.0)
     (tmp_path / "nothing.py").write_text("def loss(params):\n    return 0.5\n")
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
     counted: Counter[str] = Counter()
     try_call = Session.try_call
 

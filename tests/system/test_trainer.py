@@ -1,5 +1,7 @@
 """A trainer that gets several jobs at once, and ends or is stopped at any of them."""
 
+import os
+
 import pytest
 
 from ledger.objectives import Context
@@ -24,7 +26,7 @@ LENGTHS = [0, 3_000, 1_500, 0, 4_096, 0, 5_000_000, 10, 4_000, 4_000]
 @pytest.fixture
 def trainer(tmp_path, monkeypatch):
     (tmp_path / "mine.py").write_text(OBJECTIVE)
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
     trainer = Trainer(["mine"], 1)
     yield trainer
     trainer.kill()

@@ -14,7 +14,8 @@ PACKAGE = "own_objectives"
 
 SOURCE = """
 import functools
-from subprocess import run
+import operator
+from subprocess import Popen, run
 from threadpoolctl import threadpool_info
 
 number = 0.5
@@ -45,7 +46,28 @@ class Instance:
 instance = Instance()
 method = instance.method
 partial = functools.partial(second, context=None)
+cached = functools.lru_cache(second)
 wrapped = functools.wraps(second)(lambda *args: second(*args))
+
+class Foreign(dict): pass
+process = Popen(["true"])
+process.wait()
+foreign = {
+    "partial_run": functools.partial(run, shell=True),
+    "partial_twice": functools.partial(functools.partial(run), check=True),
+    "cached_run": functools.lru_cache(run),
+    "wrapped_run": functools.wraps(run)(lambda *args: run(*args)),
+    "static_run": staticmethod(run),
+    "wait": process.wait,
+    "wait_wrapper": process.__init__.__call__,
+    "getter": operator.itemgetter("x"),
+    "update": Foreign().update,
+    "length": len,
+    "kind": Popen,
+}
+globals().update(foreign)
+circle = functools.wraps(run)(lambda params: 1)
+circle.__wrapped__ = functools.partial(circle)
 """
 
 
@@ -117,6 +139,53 @@ def test_a_function_that_is_not_allowed_is_refused_before_its_import(allowed):
 def test_permission_for_a_package_excludes_its_imports():
     with pytest.raises(LedgerError, match=r"train:run' is defined in 'subprocess', and .* --allow subprocess$"):
         load({"function": f"{PACKAGE}.train:run"}, [PACKAGE])
+
+
+FOREIGN = {
+    "subprocess": "partial_run partial_twice cached_run wrapped_run static_run wait kind circle",
+    "operator": "getter",
+    "builtins": "wait_wrapper update length",
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "module"), [(name, module) for module, names in FOREIGN.items() for name in names.split()]
+)
+def test_what_runs_is_defined_in_an_allowed_module(name, module):
+    with pytest.raises(LedgerError) as caught:
+        load({"function": f"{PACKAGE}.train:{name}"}, [PACKAGE])
+    assert f"train:{name}' is defined in '{module}', and this worker may not run code of that module" in str(
+        caught.value
+    )
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["__init__", "__class__", "__getattribute__", "__dir__", "__reduce__"])
+def test_what_every_module_has_is_no_objective(name):
+    with pytest.raises(LedgerError, match=f"train' has no '{name}'; define the function there$"):
+        load({"function": f"{PACKAGE}.train:{name}"}, [PACKAGE])
+
+
+def test_the_current_folder_is_searched_last_and_only_for_what_is_allowed(tmp_path, monkeypatch):
+    folder = tmp_path / "current"
+    folder.mkdir()
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    for module in ("own_module", "own_helper", "train", "statistics"):
+        (folder / f"{module}.py").write_text(
+            "try:\n    import own_helper\nexcept ImportError:\n    pass\ndef own(params): return 0.5\n"
+        )
+    for module in ("own_helper", "own_module"):
+        monkeypatch.delitem(sys.modules, module, raising=False)
+    found = load({"function": f"{PACKAGE}.train:plain"}, [PACKAGE], folder=str(folder))
+    assert found({"x": 0.25}, CONTEXT).loss == 0.25
+    assert str(folder) not in sys.path, "another folder has the package"
+    with pytest.raises(LedgerError, match="may not run code of that module"):
+        load({"function": "own_module:own"}, [PACKAGE], folder=str(folder))
+    with pytest.raises(LedgerError, match="rename the module of the current folder, because Python finds .*statistics"):
+        load({"function": "statistics:own"}, ["statistics"], folder=str(folder))
+    assert str(folder) not in sys.path
+    assert load({"function": "own_module:own"}, ["own_module"], folder=str(folder))({}, CONTEXT).loss == 0.5
+    assert sys.path[-1] == str(folder)
 
 
 @pytest.mark.parametrize(

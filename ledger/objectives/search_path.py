@@ -1,0 +1,71 @@
+"""The folders in which a trainer searches for the modules of an objective.
+
+A trainer does not search in the current folder, because another user may have put a file into this folder. Such a file
+could have the name of any module, such as sklearn. If the worker allows an objective's package, and only the current
+folder contains this package, the trainer searches in the current folder after all other folders.
+"""
+
+import importlib.util
+import os
+import sys
+from collections.abc import Sequence
+from importlib.machinery import PathFinder
+
+
+def current_folder() -> str | None:
+    """Return the absolute path of the current folder, or None if the folder no longer exists."""
+    try:
+        return os.getcwd()  # noqa: PTH109 (sys.path holds strings)
+    except FileNotFoundError:
+        return None
+
+
+def append(folder: str) -> None:
+    """Make Python search in `folder` after all other folders."""
+    if folder not in sys.path:
+        sys.path.append(folder)
+
+
+def append_for(package: str, folder: str) -> None:
+    """Make Python search in `folder` after all other folders, if no other folder contains `package`.
+
+    Parameters
+    ----------
+    package : str
+        Name of a package or module without a dot.
+    folder : str
+        Absolute path of a folder.
+    """
+    if package not in sys.modules and not _is_found(package) and contains(folder, package):
+        append(folder)
+
+
+def contains(folder: str, package: str) -> bool:
+    """Return whether `folder` contains the package or module."""
+    return PathFinder.find_spec(package, [folder]) is not None
+
+
+def without_current(path: Sequence[str]) -> tuple[list[str], str | None]:
+    """Return the absolute paths of the folders in `path` without the current folder, and the removed current folder.
+
+    If the environment variable PYTHONPATH names the current folder, the function does not remove the folder.
+
+    Examples
+    --------
+    >>> without_current(["/opt/python/lib"])
+    (['/opt/python/lib'], None)
+    """
+    # A symbolic link in a path stays, because a module may read the path of its file.
+    folders = list(dict.fromkeys(os.path.abspath(folder) for folder in path))  # noqa: PTH100
+    current = os.path.realpath(os.curdir)
+    named = [folder for folder in os.environ.get("PYTHONPATH", "").split(os.pathsep) if folder]
+    if current in map(os.path.realpath, named):
+        return folders, None
+    others = [folder for folder in folders if os.path.realpath(folder) != current]
+    return others, current if others != folders else None
+
+
+def _is_found(package: str) -> bool:
+    # A folder without modules has the same specification as a package without `__init__.py`: no origin.
+    spec = importlib.util.find_spec(package)
+    return spec is not None and spec.origin is not None

@@ -1,0 +1,99 @@
+"""Processes that an objective has detached from the trainer, on Linux.
+
+A process is detached if its parent has ended, as after a double fork. The kernel gives a detached process to the
+nearest ancestor that adopts such processes. Without adoption, the worker could not find the process again, because the
+process may also have a session and a process group of its own.
+"""
+
+import ctypes
+import os
+import signal
+import sys
+import time
+from collections.abc import Collection
+from contextlib import suppress
+from pathlib import Path
+
+_PR_SET_CHILD_SUBREAPER = 36
+# Most kernels list the children of each thread in such a file.
+_LIST = Path("/proc/thread-self/children")
+# Longest time in seconds for processes to end after SIGKILL. A process that waits for a disk may need longer.
+_LONGEST_WAIT = 5.0
+_POLL_SECONDS = 0.002
+
+
+class AdoptedProcesses:
+    """Finds and ends the detached processes of one trainer. On other systems than Linux, the methods do nothing.
+
+    This process must start no other process between `begin` and `stop`, except the trainer.
+    """
+
+    def __init__(self) -> None:
+        self._others: set[int] | None = None
+
+    def begin(self) -> None:
+        """Adopt all processes that descendants of this process detach. Call this method before the trainer's start."""
+        if sys.platform == "linux":
+            self._others = _children()
+            ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+    def stop(self) -> None:
+        """End all adopted processes, and adopt no further processes. Call this method after the trainer's end."""
+        if self._others is not None:
+            self.end(())
+            ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 0)
+            self._others = None
+
+    def end(self, remaining: Collection[int]) -> None:
+        """Kill all adopted processes with their descendants.
+
+        Parameters
+        ----------
+        remaining : collection of int
+            Process ids of children of this process that this method must not end, such as the trainer.
+        """
+        if self._others is None:
+            return
+        spared = self._others.union(remaining)
+        deadline = time.monotonic() + _LONGEST_WAIT
+        # The end of a process makes its children adopted processes. The loop therefore reaches all descendants.
+        while (pids := _children() - spared) and time.monotonic() < deadline:
+            for pid in pids:
+                try:
+                    os.kill(pid, signal.SIGKILL)
+                except PermissionError:  # The process has changed its user.
+                    spared.add(pid)
+            if not _collect(pids):
+                time.sleep(_POLL_SECONDS)
+
+    def collect(self, remaining: Collection[int]) -> None:
+        """Remove the adopted processes that have ended from the table of processes."""
+        if self._others is not None:
+            _collect(_children() - self._others.union(remaining))
+
+
+def _collect(pids: Collection[int]) -> bool:
+    """Remove ended children from the table of processes. Return whether any of them had ended."""
+    found = False
+    for pid in pids:
+        with suppress(ChildProcessError):
+            found = os.waitpid(pid, os.WNOHANG)[0] == pid or found
+    return found
+
+
+def _children() -> set[int]:
+    """Return the process ids of the children of this process."""
+    if _LIST.exists():
+        lists = []
+        for task in Path("/proc/self/task").iterdir():
+            with suppress(FileNotFoundError, ProcessLookupError):  # The thread has ended.
+                lists.append((task / "children").read_text())
+        return {int(pid) for pids in lists for pid in pids.split()}
+    own, found = os.getpid(), set()
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdecimal():
+            with suppress(FileNotFoundError, ProcessLookupError):
+                # The name of the program comes before the last parenthesis, and may contain any character.
+                if int((folder / "stat").read_bytes().rpartition(b")")[2].split()[1]) == own:
+                    found.add(int(folder.name))
+    return found

@@ -1,0 +1,17 @@
+"""The command that runs a module of this package in another Python process."""
+
+import sys
+
+
+def command(module: str) -> list[str]:
+    """Return the beginning of a command line that runs `module`.
+
+    Python searches for modules in `PYTHONPATH` and in the installed packages, but not in the current folder. Another
+    user may have put a file into the current folder, and the process may know the password of the database.
+
+    Examples
+    --------
+    >>> command("ledger")[1:]
+    ['-P', '-m', 'ledger']
+    """
+    return [sys.executable, "-P", "-m", module]

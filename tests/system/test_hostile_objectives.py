@@ -1,0 +1,210 @@
+"""Objectives that attack their worker: with the answers of their trainer, and with processes that they leave behind."""
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+
+from ledger.objectives import Context
+from ledger.worker import adopted
+from ledger.worker.trainer import Trainer
+from tests.system.programs import Program, alive, own_study
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="the objective uses /proc, or a feature of Linux")
+
+# The objective writes lines to the answer pipe of its trainer, whose arguments name the pipe.
+FORGERY = """
+import json, math, os, struct, sys, time
+
+def forged(params, context):
+    frame = sys._getframe()
+    while "channel" not in frame.f_locals:
+        frame = frame.f_back
+    real = {"job": frame.f_locals["job"]["job"], "kind": "result", "seconds": 0.1, "loss": 0.5, "metrics": {},
+            "error": None}
+    lines = [
+        {"loss": math.nan}, {"loss": None}, {"seconds": "abc"}, {"kind": "failed", "loss": None, "metrics": None},
+        {"kind": "banana"}, {"kind": "refused", "loss": None, "metrics": None, "error": "go away"}, {"metrics": "x"},
+        "[" * 100_000, "no JSON", {"loaded": True}, {"job": None},
+    ]
+    answers, tokens = int(sys.argv[3]), int(sys.argv[4])
+    if context.trial < len(lines):
+        line = lines[context.trial]
+        if line == {"loaded": True}:
+            real = {"job": real["job"]}
+        os.write(answers, (line if isinstance(line, str) else json.dumps(real | line)).encode() + b"\\n")
+        time.sleep(1000)
+    elif context.trial == len(lines):
+        while True:
+            os.write(answers, b"x" * 65_536)
+    elif context.trial == len(lines) + 1:
+        with open(f"/proc/self/fd/{tokens}", "wb") as pipe:
+            pipe.write(struct.pack("=Q", 7) * 20)
+        time.sleep(1000)
+    return params["x"] ** 2
+"""
+FORGED = 13
+
+
+@linux
+def test_what_an_objective_writes_to_its_trainers_pipe_fails_its_trial(tmp_path):
+    own_study(tmp_path, FORGERY, "forged", FORGED + 2, max_failures=1, heartbeat=1.0, lease=30.0)
+    program = Program(tmp_path)
+    program.run("run", "own.toml", "--allow", "mine", "--workers", "1")
+    document = program.document("own")
+    assert [trial["state"] for trial in document["trials"]] == ["failed"] * FORGED + ["complete"] * 2
+    assert len({attempt["worker"] for attempt in document["attempts"]}) == 1
+    ended = [attempt for attempt in document["attempts"] if attempt["outcome"] != "released"]
+    assert [attempt["outcome"] for attempt in ended] == ["failed"] * FORGED + ["complete"] * 2
+    for attempt in ended[:FORGED]:
+        assert "the trainer process wrote a malformed answer (" in attempt["error"].splitlines()[-1]
+
+
+CLOCK = """
+import sys, time
+time.perf_counter = lambda: CLOCKS[0]
+CLOCKS = [0.0]
+
+def clocked(params, context):
+    CLOCKS[0] = [-1e9, float("inf"), float("nan"), 1e9][context.trial % 4]
+    return params["x"]
+
+def forged_clock(params, context):
+    frame = sys._getframe()
+    while "channel" not in frame.f_locals:
+        frame = frame.f_back
+    frame.f_locals["channel"].answer({
+        "job": frame.f_locals["job"]["job"], "kind": "result", "loss": 1.0, "metrics": {}, "error": None,
+        "seconds": [-1e9, 1e9, 5e300][context.trial % 3],
+    })
+    return params["x"]
+"""
+
+
+@pytest.fixture
+def trainer(tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    trainer = Trainer(["mine"], 1, adopts=True)
+    yield trainer
+    trainer.kill()
+
+
+def outcomes(trainer, function, trials, **params):
+    trainer.start(
+        {"function": f"mine:{function}"}, [(params, Context("s", number, 1, 0, 0)) for number in range(trials)]
+    )
+    ended = []
+    while trainer.jobs:
+        ended += trainer.wait(None)
+    return ended
+
+
+@pytest.mark.parametrize("function", ["clocked", "forged_clock"])
+def test_the_seconds_of_a_trial_are_bounded_by_the_workers_clock(trainer, tmp_path, function):
+    (tmp_path / "mine.py").write_text(CLOCK)
+    ended = outcomes(trainer, function, 6, x=1.0)
+    assert [(outcome.kind, outcome.error) for outcome in ended] == [("result", None)] * 6
+    assert all(0 <= outcome.seconds < 1e6 for outcome in ended)
+
+
+# Processes in a session of their own: a child of the trainer, and a process whose parent has ended.
+LEFT = """
+import os, pathlib, subprocess, sys, time
+
+def detach(folder, name):
+    if os.fork() == 0:
+        os.setsid()
+        if os.fork() == 0:
+            pathlib.Path(folder, name + ".new").write_text(str(os.getpid()))
+            os.rename(pathlib.Path(folder, name + ".new"), pathlib.Path(folder, name))
+            os.execvp("sleep", ["sleep", "1000"])
+        os._exit(0)
+    os.wait()
+    while not pathlib.Path(folder, name).exists():
+        time.sleep(0.01)
+
+def child(folder, name):
+    process = subprocess.Popen(["sleep", "1000"], start_new_session=True)
+    pathlib.Path(folder, name).write_text(str(process.pid))
+
+def leaves(params, context):
+    child(params["folder"], f"child{context.trial}")
+    detach(params["folder"], f"detached{context.trial}")
+    if params["ends"] == "dies":
+        os._exit(3)
+    if params["ends"] == "hangs":
+        pathlib.Path(params["folder"], "hangs").touch()
+        time.sleep(1000)
+    if params["ends"] == "sees":
+        return {"loss": 0.5, "found": [os.path.exists(f"/proc/{pid}") for pid in params["pids"]]}
+    return 0.5
+
+def left_in_a_study(params):
+    child(".", "child")
+    detach(".", "detached")
+    time.sleep(1000)
+"""
+
+
+def pid_in(file):
+    return int(file.read_text())
+
+
+@linux
+@pytest.mark.parametrize("ends", ["dies", "hangs"])
+def test_the_processes_of_a_trial_end_with_its_trainer_in_any_session(trainer, tmp_path, ends):
+    (tmp_path / "mine.py").write_text(LEFT)
+    params = {"folder": str(tmp_path), "ends": ends}
+    trainer.start({"function": "mine:leaves"}, [(params, Context("s", 0, 1, 0, 0))])
+    if ends == "hangs":
+        while not (tmp_path / "hangs").exists():
+            assert trainer.wait(0.1) == []
+        assert alive(pid_in(tmp_path / "child0"))
+        assert alive(pid_in(tmp_path / "detached0"))
+        trainer.kill()
+    else:
+        (outcome,) = trainer.wait(None) or trainer.wait(None)
+        assert outcome.kind == "failed"
+    assert not alive(pid_in(tmp_path / "child0"))
+    assert not alive(pid_in(tmp_path / "detached0"))
+
+
+@linux
+@pytest.mark.parametrize("has_lists", [True, False])
+def test_detached_processes_end_with_their_trial_and_a_pool_does_not(trainer, tmp_path, monkeypatch, has_lists):
+    if not has_lists:  # as on a kernel without the files that list the children of a process
+        monkeypatch.setattr(adopted, "_LIST", tmp_path / "none")
+    (tmp_path / "mine.py").write_text(LEFT)
+    (outcome,) = outcomes(trainer, "leaves", 1, folder=str(tmp_path), ends="returns")
+    assert outcome.loss == 0.5
+    pids = [pid_in(tmp_path / "child0"), pid_in(tmp_path / "detached0")]
+    assert [alive(pid) for pid in pids] == [True, False]
+    assert not Path(f"/proc/{pids[1]}").exists(), "it is not a zombie"
+    (outcome,) = outcomes(trainer, "leaves", 1, folder=str(tmp_path), ends="sees", pids=pids)
+    assert outcome.metrics["found"] == [True, False]
+    trainer.kill()
+    assert not alive(pids[0])
+
+
+@linux
+def test_the_time_limit_ends_processes_in_a_session_of_their_own(tmp_path):
+    own_study(tmp_path, LEFT, "left_in_a_study", 1, max_failures=1, trial_timeout=20.0)
+    program = Program(tmp_path)
+    assert "not done within 20 s" in program.run("run", "own.toml", "--allow", "mine", "--workers", "1", code=1)
+    for name in ("child", "detached"):
+        assert not alive(pid_in(tmp_path / name))
+
+
+@linux
+def test_other_children_of_a_process_survive_its_trainer(trainer, tmp_path):
+    other = os.spawnlp(os.P_NOWAIT, "sleep", "sleep", "1000")
+    try:
+        (tmp_path / "mine.py").write_text(LEFT)
+        outcomes(trainer, "leaves", 1, folder=str(tmp_path), ends="returns")
+        trainer.kill()
+        assert alive(other)
+    finally:
+        os.kill(other, signal.SIGKILL)
+        os.waitpid(other, 0)

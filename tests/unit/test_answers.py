@@ -1,0 +1,123 @@
+"""The answers of a trainer process, which an objective can forge."""
+
+import json
+import os
+from typing import Any
+
+import pytest
+
+from ledger.database.bounds import LARGEST_JSON, LONGEST_ERROR
+from ledger.worker.channel import SupervisorChannel
+from ledger.worker.outcome import LARGEST_ANSWER, Answer, MalformedAnswer, Outcome, parse_answer
+
+RESULT: dict[str, Any] = {
+    "job": 3,
+    "kind": "result",
+    "seconds": 0.5,
+    "loss": 0.25,
+    "metrics": {"a": [1, {"b": None}]},
+    "error": None,
+}
+FAILED: dict[str, Any] = RESULT | {"kind": "failed", "loss": None, "metrics": None, "error": "it failed"}
+
+
+def parse(fields, **changes):
+    return parse_answer(json.dumps(fields | changes).encode(), trains=True)
+
+
+def test_an_answer_of_the_trainer_is_its_outcome():
+    assert parse(RESULT) == Answer(3, Outcome("result", 0.5, 0.25, {"a": [1, {"b": None}]}))
+    assert parse(RESULT, loss=2, seconds=1) == Answer(3, Outcome("result", 1.0, 2.0, RESULT["metrics"]))
+    for kind in ("failed", "refused"):
+        assert parse(FAILED, kind=kind) == Answer(3, Outcome(kind, 0.5, error="it failed"))
+    assert parse({"job": 7, "loaded": True}) == Answer(7, None)
+    checked = json.dumps(RESULT | {"loss": None, "metrics": None}).encode()
+    assert parse_answer(checked, trains=False) == Answer(3, Outcome("result", 0.5))
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        (b"", "it is not JSON"),
+        (b"[" * 100_000, "it is not JSON: RecursionError"),
+        (b'{"job": 3', "it is not JSON"),
+        (b"\xff", "it is not JSON: UnicodeDecodeError"),
+        (b'{"job": ' + b"9" * 5_000 + b"}", "it is not JSON: ValueError"),
+        (b"[]", "it is not a JSON object"),
+        (b"null", "it is not a JSON object"),
+        (b'{"loaded": true}', "the number of its job is not an integer"),
+        (b'{"job": "3", "loaded": true}', "the number of its job is not an integer"),
+        (b'{"job": true, "loaded": true}', "the number of its job is not an integer"),
+        (b'{"job": 3, "loaded": false}', "it has the fields loaded"),
+        (b'{"job": 3}', "it has the fields "),
+    ],
+)
+def test_a_line_that_is_no_answer_is_malformed(line, reason):
+    with pytest.raises(MalformedAnswer) as caught:
+        parse_answer(line, trains=True)
+    assert str(caught.value).startswith(reason)
+    assert "\n" not in str(caught.value)
+
+
+DEEP = json.loads("[" * 200 + "]" * 200)
+
+
+NUMBERS: list[Any] = [float("nan"), -float("inf"), None, "0.5", "abc", True, [0], {}, 10**400]
+WRONG: list[tuple[dict[str, Any], str, list[Any]]] = [
+    (RESULT, "loss", NUMBERS),
+    (RESULT, "seconds", NUMBERS),
+    (
+        RESULT,
+        "metrics",
+        [None, [], "{}", {"loss": 1}, {"a": "\0"}, {"a": DEEP}, {"a": "\ud800"}, {"a": [float("inf")]}],
+    ),
+    (RESULT, "kind", ["banana", "failed", "refused", "timeout", None, 1, ["result"]]),
+    (RESULT, "error", ["an error"]),
+    (RESULT, "more", [1]),
+    (FAILED, "error", [None, 1, ["it"], "x" * (LONGEST_ERROR + 1)]),
+    (FAILED, "kind", ["banana", "timeout", "result", None]),
+    (FAILED, "loss", [0.5]),
+    (FAILED, "metrics", [{}]),
+    (FAILED, "seconds", ["abc"]),
+]
+
+
+@pytest.mark.parametrize(
+    ("fields", "changes"), [(fields, {name: value}) for fields, name, values in WRONG for value in values]
+)
+def test_every_field_of_an_answer_is_checked(fields, changes):
+    with pytest.raises(MalformedAnswer) as caught:
+        parse(fields, **changes)
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 1_000
+
+
+def test_a_number_outside_the_range_of_a_float_is_malformed():
+    with pytest.raises(MalformedAnswer):
+        parse_answer(json.dumps(RESULT).replace("0.25", "1e999").encode(), trains=True)
+    with pytest.raises(MalformedAnswer):
+        parse_answer(json.dumps(RESULT).replace("null", "1e999").encode(), trains=True)
+
+
+@pytest.fixture
+def channel():
+    channel = SupervisorChannel()
+    yield channel
+    channel.close_trainer_end()
+    channel.close()
+
+
+def test_a_line_without_an_end_is_malformed_before_it_fills_the_memory(channel):
+    _, answers, _ = channel.trainer_descriptors
+    sent = 0
+    with pytest.raises(MalformedAnswer, match="longer than"):
+        while sent <= LARGEST_ANSWER:
+            sent += os.write(answers, b"x" * 65_536)
+            assert channel.read() == ([], False)
+    assert sent <= LARGEST_ANSWER + 65_536
+
+
+def test_the_longest_answers_of_a_trainer_are_no_longer_than_the_limit():
+    metrics = json.dumps({"a": "\U0001f600" * ((LARGEST_JSON - 20) // 4)}, ensure_ascii=False).encode()
+    error = json.dumps("\x01" * LONGEST_ERROR).encode()
+    assert len(metrics) + len(error) < LARGEST_ANSWER
