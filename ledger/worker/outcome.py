@@ -14,8 +14,8 @@ from ledger.database.bounds import LARGEST_JSON, LONGEST_ERROR
 from ledger.objectives.result import ObjectiveError, to_result
 from ledger.text import one_line, show
 
-# Largest number of bytes in an answer. A character of the error text takes at most 6 bytes, because JSON escapes control
-# characters. The last number is the room for the other fields.
+# Largest number of bytes in an answer. A character of the error text takes at most 6 bytes, because JSON escapes
+# control characters. The last number is the room for the other fields.
 LARGEST_ANSWER = LARGEST_JSON + 6 * LONGEST_ERROR + 10_000
 
 

@@ -69,7 +69,7 @@ def main(options: Mapping[str, Any], descriptors: Sequence[int]) -> None:
                 loaded = job["objective"]
                 channel.answer({"job": job["job"], **LOADED}, urgent=True)
         except LedgerError as error:
-            outcome = Outcome("refused", 0.0, error=_shortened(str(error)))
+            outcome = Outcome("refused", 0.0, error=_sendable(str(error)))
         else:
             outcome = _train(evaluate, job, options["memory_limit"])
         if os.getpid() != process_id:
@@ -115,10 +115,13 @@ def _train(
         if isinstance(error, MemoryError) and memory_limit is not None:
             error.add_note(f"MemoryError: a trial may use at most {memory_limit} bytes (--memory-limit)")
         text = str(error) if isinstance(error, LedgerError) else traceback.format_exc()
-        # JSON cannot contain a lone surrogate.
-        text = shortened(text.encode(errors="backslashreplace").decode())
-        return Outcome("failed", perf_counter() - started, error=text)
+        return Outcome("failed", perf_counter() - started, error=_sendable(text))
     return Outcome("result", perf_counter() - started, loss=result.loss, metrics=result.metrics)
+
+
+def _sendable(text: str) -> str:
+    """Return an error text that an answer may contain. JSON cannot contain a lone surrogate."""
+    return shortened(text.encode(errors="backslashreplace").decode())
 
 
 if __name__ == "__main__":
