@@ -244,6 +244,7 @@ def test_every_function_of_the_hot_path_is_explained_here():
     # the last two within those that call them
     explained_here |= {"claim_study", "leave_study", "propose", "tell", "finish", "held_study", "next_trial"}
     others = {
+        "accept",
         "alive_for",
         "announce",
         "cancel",
@@ -260,8 +261,10 @@ def test_every_function_of_the_hot_path_is_explained_here():
         "iteration_ended",
         "join_iteration",
         "keep_dataset",
+        "notify",
         "number",
         "pause",
+        "refuse",
         "resume",
         "retry",
         "revision",
