@@ -72,7 +72,9 @@ class Supervisor:
         self._is_delivering = False
         self._claim_size = ClaimSize()
         self._dataset = DatasetFile()
-        self._trainer = Trainer(options.allowed, options.threads, options.memory_limit)
+        self._trainer = Trainer(
+            options.allowed, options.threads, options.memory_limit, account=options.trainer_account
+        )
         self._session = Session(
             url,
             f"ledger worker {self.name}"[:63],

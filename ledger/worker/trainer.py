@@ -18,13 +18,14 @@ from typing import IO, Any
 
 from ledger.errors import LedgerError
 from ledger.objectives import Context
+from ledger.worker import credentials
+from ledger.worker.account import Account
 from ledger.worker.channel import SupervisorChannel
 from ledger.worker.outcome import LOADED, Outcome
 
 # Environment variables with the size of thread pools. The parent sets these variables for the child, because some
 # libraries read them only during their import.
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
-_SECRETS = ("DATABASE_URL", "PGPASSWORD")
 # Environment variable of the child. A module that runs a study during its import does not run the study in the child.
 INSIDE = "LEDGER_INSIDE_TRAINER"
 # When a child dies, the ledger stores at most this number of bytes from the end of the child's standard error.
@@ -44,6 +45,8 @@ class Trainer:
         Number of bytes of data that the trainer process may allocate. A larger allocation fails in the trainer process.
     environment : mapping, optional
         Environment variables that the trainer process gets in addition to those of this process.
+    account : Account, optional
+        User that runs the trainer process. The default is the user of this process.
 
     Attributes
     ----------
@@ -59,9 +62,10 @@ class Trainer:
         threads: int,
         memory_limit: int | None = None,
         environment: Mapping[str, str] | None = None,
+        account: Account | None = None,
     ) -> None:
         self._options = {"allowed": sorted(allowed), "threads": threads, "memory_limit": memory_limit}
-        self._environment = environment or {}
+        self._environment, self._account = environment or {}, account
         # Descriptor of the dataset that the child has inherited.
         self._data: int | None = None
         self._process: subprocess.Popen[bytes] | None = None
@@ -196,11 +200,13 @@ class Trainer:
                 stderr=subprocess.PIPE,
                 env={
                     # The child gets no password of the database, because an objective must not change the ledger.
-                    **{name: value for name, value in os.environ.items() if name not in _SECRETS},
+                    **credentials.without(os.environ),
                     **dict.fromkeys(_THREAD_VARIABLES, str(self._options["threads"])),
                     **self._environment,
+                    **({} if self._account is None else self._account.variables),
                     INSIDE: "1",
                 },
+                **({} if self._account is None else self._account.process_options),
                 # The child gets its own process group. The method `_kill` ends the whole group, including the processes
                 # that an objective has started.
                 start_new_session=True,
@@ -208,6 +214,8 @@ class Trainer:
         finally:
             channel.close_trainer_end()
         assert self._process.stderr is not None
+        if self._account is not None:
+            self._account.own(self._process.stderr)
         self._stderr = _StderrReader(self._process.stderr)
         self._pidfd = os.pidfd_open(self._process.pid) if sys.platform == "linux" else None
         self._channel = channel
