@@ -131,7 +131,7 @@ class ClaimedTrials:
     def deliver(self, call: Call) -> None:
         """Write the outcomes to the ledger. One statement writes all results. Each failure has its own statement."""
         results = [
-            Completed(trial, outcome.loss, outcome.metrics or {}, outcome.seconds)
+            Completed(trial, outcome.loss, outcome.metrics or {}, outcome.seconds, outcome.output)
             for trial, outcome in self._undelivered
             if outcome.loss is not None
         ]
@@ -142,7 +142,7 @@ class ClaimedTrials:
         while self._undelivered:
             trial, outcome = self._undelivered[0]
             assert outcome.error is not None
-            answer = call(protocol.fail, trial, outcome.error, outcome.seconds, outcome.kind)
+            answer = call(protocol.fail, trial, outcome.error, outcome.seconds, outcome.kind, outcome.output)
             del self._undelivered[0]
             self._log_failure(trial, outcome.error, outcome.seconds, answer)
 

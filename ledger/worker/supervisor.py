@@ -72,9 +72,7 @@ class Supervisor:
         self._is_delivering = False
         self._claim_size = ClaimSize()
         self._dataset = DatasetFile()
-        self._trainer = Trainer(
-            options.allowed, options.threads, options.memory_limit, account=options.trainer_account
-        )
+        self._trainer = Trainer(options.allowed, options.threads, options.memory_limit, account=options.trainer_account)
         self._session = Session(
             url,
             f"ledger worker {self.name}"[:63],
@@ -223,7 +221,9 @@ class Supervisor:
             if not outcomes and now >= deadline:
                 self._trainer.kill()
                 seconds = now - (started if since is None else since)
-                outcome = Outcome("timeout", seconds, error=f"not done within {limit:g} s")
+                outcome = Outcome(
+                    "timeout", seconds, error=f"not done within {limit:g} s", output=self._trainer.take_output()
+                )
                 self._claim_size.observe(first.study_id, outcome)
                 trials.finish(outcome)
                 return

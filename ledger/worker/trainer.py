@@ -9,12 +9,12 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from multiprocessing.connection import wait
-from typing import IO, Any
+from typing import Any
 
 from ledger.errors import LedgerError
 from ledger.objectives import Context
@@ -22,14 +22,13 @@ from ledger.worker import credentials
 from ledger.worker.account import Account
 from ledger.worker.channel import SupervisorChannel
 from ledger.worker.outcome import LOADED, Outcome
+from ledger.worker.output import RateLimit, TrainerOutput, draw_token
 
 # Environment variables with the size of thread pools. The parent sets these variables for the child, because some
 # libraries read them only during their import.
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 # Environment variable of the child. A module that runs a study during its import does not run the study in the child.
 INSIDE = "LEDGER_INSIDE_TRAINER"
-# When a child dies, the ledger stores at most this number of bytes from the end of the child's standard error.
-_STDERR_KEPT = 4096
 
 
 class Trainer:
@@ -70,7 +69,10 @@ class Trainer:
         self._data: int | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._channel: SupervisorChannel | None = None
-        self._stderr: _StderrReader | None = None
+        self._output: TrainerOutput | None = None
+        self._limit = RateLimit()
+        # Number of the first job whose output was not taken.
+        self._untaken = 0
         # On Linux, this descriptor becomes readable when the child ends. The channel is not reliable, because a process
         # that the objective has started may keep the channel open.
         self._pidfd: int | None = None
@@ -155,7 +157,12 @@ class Trainer:
             self.training_since = self._since if self._loaded == self._sent else None
         if self.jobs and has_ended:
             outcomes.append(Outcome("failed", time.monotonic() - self._since, error=self._describe_death()))
-        return outcomes
+        return self._with_outputs(outcomes)
+
+    def take_output(self) -> str:
+        """Return the end of the output of the job in training, after the method `kill` has ended it."""
+        (outcome,) = self._with_outputs([Outcome("timeout", 0.0)])
+        return outcome.output
 
     def withdraw(self) -> int:
         """Withdraw the jobs that have not started, but keep at least one job. Return the number of withdrawn jobs."""
@@ -173,6 +180,18 @@ class Trainer:
         if self._process is not None:
             self._kill()
 
+    def _with_outputs(self, outcomes: Sequence[Outcome]) -> list[Outcome]:
+        """Return the outcomes of the next jobs together with the outputs of these jobs."""
+        if not outcomes:
+            return []
+        assert self._output is not None
+        first, self._untaken = self._untaken, self._untaken + len(outcomes)
+        outputs = self._output.take(range(first, self._untaken), rest=not self.jobs)
+        return [
+            replace(outcome, output=output) if output else outcome
+            for outcome, output in zip(outcomes, outputs, strict=True)
+        ]
+
     def _send(self, objective: Mapping[str, Any], jobs: Sequence[Mapping[str, Any]]) -> None:
         assert not self.jobs, "earlier jobs are unfinished"
         if self._channel is not None and self._pidfd is not None and wait([self._pidfd], 0):
@@ -180,8 +199,11 @@ class Trainer:
             self._kill()
         channel = self._channel or self._spawn()
         self._sent = json.dumps(objective)
-        self._first, self._next = self._next, self._next + len(jobs)
+        self._first = self._untaken = self._next
+        self._next += len(jobs)
         self._end = self._next
+        assert self._output is not None
+        self._output.expect(range(self._first, self._end))
         self._since = time.monotonic()
         self.training_since = self._since if self._sent == self._loaded else None
         # If the child dies while it starts, `wait` detects its death.
@@ -190,13 +212,15 @@ class Trainer:
 
     def _spawn(self) -> SupervisorChannel:
         channel = SupervisorChannel()
-        options = {**self._options, "parent": os.getpid(), "data": self._data}
+        token = draw_token()
+        options = {**self._options, "parent": os.getpid(), "data": self._data, "token": token}
         descriptors = channel.trainer_descriptors
         try:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "ledger.worker.trainer_process", json.dumps(options), *map(str, descriptors)],
                 pass_fds=[*descriptors, *([] if self._data is None else [self._data])],
                 stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 env={
                     # The child gets no password of the database, because an objective must not change the ledger.
@@ -213,19 +237,20 @@ class Trainer:
             )
         finally:
             channel.close_trainer_end()
+        assert self._process.stdout is not None
         assert self._process.stderr is not None
         if self._account is not None:
-            self._account.own(self._process.stderr)
-        self._stderr = _StderrReader(self._process.stderr)
+            self._account.own(self._process.stdout, self._process.stderr)
+        self._output = TrainerOutput([self._process.stdout, self._process.stderr], token, self._limit)
         self._pidfd = os.pidfd_open(self._process.pid) if sys.platform == "linux" else None
         self._channel = channel
         return channel
 
     def _describe_death(self) -> str:
-        assert self._stderr is not None
+        assert self._output is not None
         # The child has closed its socket and is about to end. An immediate SIGKILL would hide the child's exit code, so
         # the supervisor waits for a moment.
-        self._stderr.wait(1)
+        self._output.last_error(1)
         code, stderr = self._kill()
         cause = f"signal {_signal_name(-code)}" if code < 0 else f"exit code {code}"
         if code == -signal.SIGKILL:
@@ -236,42 +261,18 @@ class Trainer:
         """End the child and its process group. Return the child's exit code and the end of its standard error."""
         assert self._process is not None
         assert self._channel is not None
-        assert self._stderr is not None
+        assert self._output is not None
         # The call of killpg() comes before wait(), because the kernel may reuse the group's id after wait().
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         code = self._process.wait()
-        stderr = self._stderr.last_output()
+        stderr = self._output.last_error(1)
         self._channel.close()
         if self._pidfd is not None:
             os.close(self._pidfd)
-        self._process = self._channel = self._stderr = self._pidfd = self._loaded = None
+        self._process = self._channel = self._pidfd = self._loaded = None
         self._end = self._first
         return code, stderr
-
-
-class _StderrReader:
-    """Copies the child's standard error to that of this process, and keeps the last part."""
-
-    def __init__(self, pipe: IO[bytes]) -> None:
-        self._pipe, self._kept = pipe, b""
-        self._thread = threading.Thread(target=self._copy, daemon=True)
-        self._thread.start()
-
-    def wait(self, seconds: float) -> None:
-        """Wait until every process that writes to the pipe has ended, but at most `seconds`."""
-        self._thread.join(seconds)
-
-    def last_output(self) -> str:
-        self.wait(1)
-        return self._kept.decode(errors="replace").strip()
-
-    def _copy(self) -> None:
-        with self._pipe:
-            while chunk := os.read(self._pipe.fileno(), _STDERR_KEPT):
-                self._kept = (self._kept + chunk)[-_STDERR_KEPT:]
-                with suppress(OSError):
-                    os.write(sys.stderr.fileno(), chunk)
 
 
 def _signal_name(number: int) -> str:
