@@ -116,8 +116,7 @@ def show(name: str, number: int, as_json: bool, settings: Settings) -> None:
         worker = one_line(attempt.worker)
         click.echo(f"attempt {attempt.number}: {outcome}{seconds} by worker {worker}{loss}{ended}")
         for line in (attempt.error or "").strip().splitlines():
-            indent = " " * (len(line) - len(line.lstrip()))
-            click.echo(f"  {indent}{one_line(line, LONGEST)}")
+            click.echo(f"  {_printable(line)}")
         _show_output(outputs.get(attempt.number, ""))
 
 
@@ -211,7 +210,12 @@ def _show_output(output: str) -> None:
     elif lines:
         click.echo("  output:")
     for line in lines[-OUTPUT_LINES:]:
-        click.echo(f"    | {one_line(line, LONGEST)}".rstrip())
+        click.echo(f"    | {_printable(line)}".rstrip())
+
+
+def _printable(line: str) -> str:
+    """Return a line with its indentation as spaces, and with its unprintable characters escaped."""
+    return " " * min(len(line) - len(line.lstrip()), LONGEST) + one_line(line, LONGEST)
 
 
 def _facts(row: Any) -> dict[str, Any]:

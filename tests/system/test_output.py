@@ -13,7 +13,7 @@ import subprocess, sys
 def flood(params):
     for line in range(100):
         print(line, "x" * 2_000_000)
-    print("done\x1b[2J")
+    print("  done\x1b[2J")
     return params["x"] ** 2
 
 def fails_at_first(params, context):
@@ -46,11 +46,11 @@ def test_200_mb_of_output_reach_neither_the_log_nor_the_ledger(tmp_path):
         log.seek(0)
         assert "bytes of the objective's output are left out here" in log.read()
     shown = program.run("trial", "show", "own", "0")
-    assert shown.splitlines()[-1] == r"    | done\x1b[2J"
+    assert shown.splitlines()[-1] == r"    |   done\x1b[2J"
     assert len(shown) < 5_000
     (attempt,) = json.loads(program.run("trial", "show", "own", "0", "--json"))["attempt_list"]
     assert len(attempt["output"]) == 1 << 16
-    assert attempt["output"].endswith("xxx\ndone\x1b[2J\n")
+    assert attempt["output"].endswith("xxx\n  done\x1b[2J\n")
 
 
 def test_each_attempt_keeps_its_own_output(tmp_path):
