@@ -1,5 +1,6 @@
 """Programs that run as a user without rights, also if the tests run as root."""
 
+import atexit
 import os
 import pwd
 import shutil
@@ -44,7 +45,9 @@ def with_python() -> tuple[str, ...]:
     closed = next((folder for folder in reversed(python.parents) if not folder.stat().st_mode & 0o001), None)
     if closed is None:
         return ()
-    return ("unshare", "--mount", "sh", "-c", _SCRIPT, "sh", str(closed), str(python), tempfile.mkdtemp(dir="/tmp"))
+    spare = tempfile.mkdtemp(dir="/tmp")
+    atexit.register(os.rmdir, spare)
+    return ("unshare", "--mount", "sh", "-c", _SCRIPT, "sh", str(closed), str(python), spare)
 
 
 def without_rights() -> tuple[str, ...]:
