@@ -3,8 +3,11 @@
 The settings name either a PostgreSQL database or the folder of an embedded server, which starts on demand.
 """
 
+import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from psycopg.conninfo import conninfo_to_dict
@@ -13,8 +16,9 @@ from psycopg.pq import Conninfo
 
 from ledger import embedded
 from ledger.database.connection import engine
-from ledger.errors import LedgerError
+from ledger.errors import LedgerError, UsageError
 from ledger.settings import Settings
+from ledger.text import one_line
 
 # Functions import SQLAlchemy and Alembic when they need them, because a worker that gets a URL needs neither package.
 if TYPE_CHECKING:
@@ -108,6 +112,37 @@ def opened(url: str, settings: Settings, *, writes: bool = False) -> "Iterator[C
     with ready.connect() as connection:
         migration.check(connection)
         yield connection
+
+
+def read_url(path: Path) -> str:
+    """Return the URL of the database that a file or a pipe contains.
+
+    Raises
+    ------
+    UsageError
+        The file cannot be read or contains no URL, belongs to another user, or gives access to other users.
+    """
+    shown = one_line(str(path))
+    try:
+        with path.open("rb") as file:
+            found = os.fstat(file.fileno())
+            if stat.S_ISREG(found.st_mode):
+                if found.st_uid != os.geteuid():
+                    raise UsageError(f"{shown} belongs to another user: give --database-url-file a file of your own")
+                if found.st_mode & 0o077:
+                    raise UsageError(f"other users have access to {shown}: run `chmod 600 {shown}`")
+            elif not stat.S_ISFIFO(found.st_mode):
+                raise UsageError(f"{shown} is no file: give --database-url-file a file or a pipe with the URL")
+            url = file.read().decode().strip()
+    except OSError as error:
+        raise UsageError(
+            f"{shown} cannot be read ({error.strerror}): give --database-url-file a file with the database's URL"
+        ) from None
+    except ValueError:
+        raise UsageError(f"{shown} is not text in UTF-8: write the database's URL into the file") from None
+    if not url:
+        raise UsageError(f"{shown} is empty: write the database's URL into the file")
+    return url
 
 
 def _role(url: str) -> str:

@@ -26,6 +26,7 @@ from ledger.settings import Settings
 from ledger.study.arguments import LimitOptions, Mode, OptimizerOptions
 from ledger.study.file import assemble
 from ledger.text import one_line
+from ledger.worker import credentials
 from ledger.worker.trainer import INSIDE
 
 if TYPE_CHECKING:
@@ -208,7 +209,7 @@ class Study:
             raise UsageError(f"workers {workers!r} must be 1 or more")
         workers = workers or min(os.cpu_count() or 1, self._study.batch_size)
         settings = _settings(self._database)
-        with self._environment() as environment:
+        with credentials.unreadable(), self._environment() as environment:
             search.check_objective(self._study.spec()["objective"], self._allowed, environment)
             with opened(settings, create=True) as url:
                 logged = _Logged()

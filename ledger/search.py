@@ -16,6 +16,7 @@ from ledger.errors import LedgerError, UsageError
 from ledger.manager.loop import Manager, Progress
 from ledger.manager.registration import extend, register
 from ledger.settings import Settings
+from ledger.worker.account import Account
 from ledger.worker.processes import WorkerProcesses
 from ledger.worker.trainer import Trainer
 
@@ -145,10 +146,15 @@ def resume(
 
 
 def check_objective(
-    objective: dict[str, Any], allowed: Collection[str], environment: Mapping[str, str] | None = None
+    objective: dict[str, Any],
+    allowed: Collection[str],
+    environment: Mapping[str, str] | None = None,
+    account: Account | None = None,
 ) -> None:
     """Raise a LedgerError if the workers of this machine cannot load the objective. Nothing is written."""
-    trainer = Trainer(allowed, threads=1, environment=environment)
+    if account is not None:
+        account.check()
+    trainer = Trainer(allowed, threads=1, environment=environment, account=account)
     try:
         trainer.check(objective)
     finally:

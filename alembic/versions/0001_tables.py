@@ -636,6 +636,13 @@ def upgrade() -> None:
             nullable=True,
             comment="Seconds of training, as measured by the worker; null if the worker reported none.",
         ),
+        sa.Column(
+            "output",
+            sa.Text(),
+            nullable=True,
+            comment="Last 65,536 characters that the objective wrote to its standard output and standard error; null "
+            "without such output.",
+        ),
         sa.CheckConstraint("outcome <> 'complete' or loss is not null", name=op.f("attempt_complete_with_a_loss")),
         sa.CheckConstraint(
             "outcome in ('complete', 'failed', 'lost', 'released', 'timeout', 'stale')",

@@ -11,6 +11,7 @@ from click.shell_completion import CompletionItem
 from ledger import __version__
 from ledger.errors import LedgerError
 from ledger.text import one_line
+from ledger.worker import credentials
 
 # Number of characters after which an error message is cut. A message can quote a user's text of any length.
 _LONGEST = 1_500
@@ -41,6 +42,9 @@ COMMANDS = {
         "Print the shell script that completes the commands of `ledger`.",
     ),
 }
+
+# Commands during which objectives may run as the same user.
+_SERVICES = ("run", "manager", "resume", "worker")
 
 
 class _Program(click.Group):
@@ -91,6 +95,8 @@ def main() -> NoReturn:
     # `docker stop` and `kill` send SIGTERM. Here, SIGTERM ends a command as Ctrl-C does, with all cleanup.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
+        if sys.argv[1:2] and sys.argv[1] in _SERVICES:
+            credentials.conceal()
         program.main(prog_name="ledger", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message())

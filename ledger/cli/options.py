@@ -5,13 +5,14 @@ import re
 import time
 from collections.abc import Callable
 from functools import wraps
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 from click.types import StringParamType
 
 from ledger import logs
-from ledger.errors import LedgerError
+from ledger.errors import LedgerError, UsageError
 from ledger.settings import Settings
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -95,6 +96,15 @@ def _settings_options(command: F, give_up_after: float) -> F:
         f" Default: the embedded server in the folder LEDGER_HOME (./{Settings.home}).",
     )
     @click.option(
+        "--database-url-file",
+        envvar="LEDGER_DATABASE_URL_FILE",
+        show_envvar=True,
+        type=TEXT,
+        metavar="PATH",
+        help="File with the URL of the database, instead of --database-url. Only its owner may have access to the file"
+        " (chmod 600). The file may also be a pipe, such as /dev/fd/3.",
+    )
+    @click.option(
         "--log-format",
         envvar="LEDGER_LOG_FORMAT",
         show_envvar=True,
@@ -131,11 +141,18 @@ def _settings_options(command: F, give_up_after: float) -> F:
         help="Time limit of one SQL statement. After 1.5 times this limit, the command regards the connection as lost.",
     )
     @wraps(command)
-    def wrapper(*args: Any, database_url: str | None, **kwargs: Any) -> Any:
-        from ledger.access import NotPermitted
+    def wrapper(*args: Any, database_url: str | None, database_url_file: str | None, **kwargs: Any) -> Any:
+        from ledger.access import NotPermitted, read_url
         from ledger.cli.roles import with_way_out
         from ledger.database.retry import OutageTooLong, RetryPolicy, call_with_retries
 
+        if database_url_file is not None:
+            if database_url is not None:
+                raise UsageError(
+                    "--database-url (DATABASE_URL) and --database-url-file (LEDGER_DATABASE_URL_FILE) exclude each"
+                    " other: leave one out"
+                )
+            database_url = read_url(Path(database_url_file))
         given = {name: kwargs.pop(name) for name in ("log_format", "log_level", "give_up_after", "statement_timeout")}
         settings = Settings(database_url, Settings.from_environment().home, **given)
         logs.set_up(settings.log_format, settings.log_level)
@@ -171,6 +188,19 @@ def allow_option(command: F) -> F:
         metavar="PACKAGE",
         help="Allow objectives from this package or module. The option may be repeated. No package is allowed by"
         " default, because other users of the database can write studies that run any code.",
+    )(command)
+
+
+def trainer_user_option(command: F) -> F:
+    """Add the option --trainer-user, and pass its value to the command as `trainer_user`."""
+    return click.option(
+        "--trainer-user",
+        envvar="LEDGER_WORKER_TRAINER_USER",
+        show_envvar=True,
+        type=TEXT,
+        metavar="NAME",
+        help="User of this machine that runs the objectives, if root starts the worker. Without this option, these"
+        " objectives have the rights of root, and can read the password of the database.",
     )(command)
 
 

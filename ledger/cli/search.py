@@ -9,7 +9,7 @@ import click
 
 from ledger.access import database
 from ledger.cli.names import STUDY
-from ledger.cli.options import allow_option, examples, service_options, wait_option
+from ledger.cli.options import allow_option, examples, service_options, trainer_user_option, wait_option
 from ledger.cli.study_options import study_option, study_options
 from ledger.cli.without_pandas import without_pandas
 from ledger.errors import UsageError
@@ -29,6 +29,7 @@ from ledger.study.file import workers as workers_of
 )
 @study_options
 @study_option("workers")
+@trainer_user_option
 @allow_option
 @wait_option
 @service_options
@@ -36,6 +37,7 @@ def run(
     file: Path | None,
     options: dict[str, Any],
     workers: int | None,
+    trainer_user: str | None,
     allow: Collection[str],
     wait: bool,
     settings: Settings,
@@ -49,15 +51,17 @@ def run(
         from ledger import search
     from ledger.cli.environment import log_environment
     from ledger.cli.shown import Shown, end, local
+    from ledger.worker.account import find_account
 
+    account = None if trainer_user is None else find_account(trainer_user)
     study = assemble(options, file)
     workers = workers or workers_of(file) or min(os.cpu_count() or 1, study.batch_size)
     if study.objective.function is not None:
-        search.check_objective(study.spec()["objective"], allow)
+        search.check_objective(study.spec()["objective"], allow, account=account)
     log_environment(settings)
     with database(settings, create=True) as url:
         shown = Shown(settings)
-        row = search.run(url, settings, study, local(workers, allow, shown), wait=wait, listener=shown)
+        row = search.run(url, settings, study, local(workers, allow, shown, trainer_user), wait=wait, listener=shown)
         end(url, settings, row)
 
 
@@ -105,6 +109,7 @@ def manager(file: Path | None, options: dict[str, Any], wait: bool, settings: Se
     help="Number of workers to start on this machine. Default: one worker per core if the database is embedded, else"
     " no worker.",
 )
+@trainer_user_option
 @allow_option
 @wait_option
 @service_options
@@ -113,6 +118,7 @@ def resume(
     iterations: int | None,
     trials: int | None,
     workers: int | None,
+    trainer_user: str | None,
     allow: Collection[str],
     wait: bool,
     settings: Settings,
@@ -124,14 +130,17 @@ def resume(
     with without_pandas():
         from ledger import search
     from ledger.cli.shown import Shown, end, local
+    from ledger.worker.account import find_account
 
     if iterations is not None and trials is not None:
         raise UsageError("--iterations and --trials exclude each other; leave one out")
+    if trainer_user is not None:
+        find_account(trainer_user)
     if workers is None:
         workers = 0 if settings.database_url else os.cpu_count() or 1
     with database(settings) as url:
         shown = Shown(settings)
-        started = local(workers, allow, shown)
+        started = local(workers, allow, shown, trainer_user)
         row = search.resume(
             url, settings, name, started, iterations=iterations, trials=trials, wait=wait, listener=shown
         )

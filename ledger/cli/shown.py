@@ -44,9 +44,10 @@ class Shown(Listener):
             self._view.__exit__(None, None, None)
 
 
-def local(count: int, allowed: Collection[str], shown: Shown) -> LocalWorkers:
-    """Return the workers of this machine, with the log format of the command."""
-    return LocalWorkers(count, allowed, options=shown.worker_options)
+def local(count: int, allowed: Collection[str], shown: Shown, trainer_user: str | None) -> LocalWorkers:
+    """Return the workers of this machine, with the log format and the option --trainer-user of the command."""
+    user = [] if trainer_user is None else ["--trainer-user", trainer_user]
+    return LocalWorkers(count, allowed, options=[*shown.worker_options, *user])
 
 
 def end(url: str, settings: Settings, row: StudyRow) -> None:

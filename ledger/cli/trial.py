@@ -19,6 +19,8 @@ from ledger.text import last_line, one_line
 PARAMS_SHOWN = 60
 # Any other line is cut after this number of characters.
 LONGEST = 1_000
+# Number of lines of an attempt's output that `show` prints.
+OUTPUT_LINES = 40
 # Columns that the option --json prints.
 _ATTEMPT = tuple(name for name in columns(AttemptRow) if name != "trial")
 
@@ -76,17 +78,17 @@ def list_(name: str, state: str | None, as_json: bool, settings: Settings) -> No
 @document.json_option
 @settings_options
 def show(name: str, number: int, as_json: bool, settings: Settings) -> None:
-    """Show one trial with its attempts and their errors."""
+    """Show one trial with its attempts, their errors and the end of their output."""
     from ledger.database import studies, trials
 
     with connected(settings) as connection:
         study = studies.get(connection, name)
         row = trials.get(connection, study, number)
         attempts = trials.attempts(connection, study.id, number)
+        outputs = trials.outputs(connection, study.id, number)
     if as_json:
-        document.write(
-            {"study": name, **_facts(row), "attempt_list": [document.pick(attempt, *_ATTEMPT) for attempt in attempts]}
-        )
+        listed = [{**document.pick(attempt, *_ATTEMPT), "output": outputs.get(attempt.number)} for attempt in attempts]
+        document.write({"study": name, **_facts(row), "attempt_list": listed})
         return
     facts = {
         "trial": f"{number} of study {name}, iteration {row.iteration}, round {row.round}",
@@ -114,8 +116,8 @@ def show(name: str, number: int, as_json: bool, settings: Settings) -> None:
         worker = one_line(attempt.worker)
         click.echo(f"attempt {attempt.number}: {outcome}{seconds} by worker {worker}{loss}{ended}")
         for line in (attempt.error or "").strip().splitlines():
-            indent = " " * (len(line) - len(line.lstrip()))
-            click.echo(f"  {indent}{one_line(line, LONGEST)}")
+            click.echo(f"  {_printable(line)}")
+        _show_output(outputs.get(attempt.number, ""))
 
 
 @trial.command(epilog=examples("ledger trial enqueue svm-42-5a83e9 C=1.0 gamma=0.01"))
@@ -200,6 +202,22 @@ def cancel(name: str, numbers: tuple[int, ...], settings: Settings) -> None:
         if number not in later:
             click.echo(f"trial {number} of study {name} is cancelled")
     outcome.warn_of_locked(name, later)
+
+
+def _show_output(output: str) -> None:
+    """Print the last lines of an attempt's output."""
+    lines = output.splitlines()
+    if len(lines) > OUTPUT_LINES:
+        click.echo(f"  output, the last {OUTPUT_LINES} of {len(lines)} kept lines (all of them with --json):")
+    elif lines:
+        click.echo("  output:")
+    for line in lines[-OUTPUT_LINES:]:
+        click.echo(f"    | {_printable(line)}".rstrip())
+
+
+def _printable(line: str) -> str:
+    """Return a line with its indentation as spaces, and with its unprintable characters escaped."""
+    return " " * min(len(line) - len(line.lstrip()), LONGEST) + one_line(line, LONGEST)
 
 
 def _facts(row: Any) -> dict[str, Any]:

@@ -10,7 +10,15 @@ from ledger.access import connected, database
 from ledger.cli import document, table
 from ledger.cli.environment import log_environment
 from ledger.cli.names import STUDY
-from ledger.cli.options import Bytes, Seconds, allow_option, examples, service_options, settings_options
+from ledger.cli.options import (
+    Bytes,
+    Seconds,
+    allow_option,
+    examples,
+    service_options,
+    settings_options,
+    trainer_user_option,
+)
 from ledger.errors import UsageError
 from ledger.settings import Settings
 from ledger.text import one_line
@@ -75,6 +83,7 @@ from ledger.text import one_line
     " Default: no limit.",
 )
 @click.option("--exit-on-eof", is_flag=True, hidden=True, help="Stop when standard input ends.")
+@trainer_user_option
 @allow_option
 @service_options
 @click.pass_context
@@ -87,6 +96,7 @@ def worker(
     grace: float,
     trial_timeout: float | None,
     memory_limit: int | None,
+    trainer_user: str | None,
     exit_on_eof: bool,
     allow: Collection[str],
     settings: Settings,
@@ -99,6 +109,9 @@ def worker(
     if context.invoked_subcommand is not None:
         _refuse_options(context)
         return
+    from ledger.worker.account import find_account
+
+    account = None if trainer_user is None else find_account(trainer_user)
     if not exit_on_eof:  # `ledger run` has logged the settings of its workers
         log_environment(settings)
     from ledger.database import revision
@@ -106,8 +119,19 @@ def worker(
     from ledger.worker.options import WorkerOptions
     from ledger.worker.supervisor import Supervisor
 
+    if account is not None:
+        account.check()
     options = WorkerOptions(
-        study, max_trials, until_complete, allow, threads, grace, trial_timeout, memory_limit, exit_on_eof=exit_on_eof
+        study,
+        max_trials,
+        until_complete,
+        allow,
+        threads,
+        grace,
+        trial_timeout,
+        memory_limit,
+        account,
+        exit_on_eof=exit_on_eof,
     )
     with database(settings, create=True) as url:
         with connect(url, "ledger worker", statement_seconds=settings.statement_timeout) as connection:

@@ -63,12 +63,15 @@ class Completed:
         Finite loss of the trial.
     seconds : float
         Duration of the training.
+    output : str
+        End of the output of the attempt.
     """
 
     held: Claimed
     loss: float
     metrics: Mapping[str, Any]
     seconds: float
+    output: str = ""
 
 
 def draw_claim() -> UUID:
@@ -118,26 +121,31 @@ def complete(
 def complete_together(connection: Connection[Any], results: Sequence[Completed]) -> list[str]:
     """Record several losses in one statement. Return the answer of `complete` for each result, in order."""
     rows = connection.execute(
-        "select ledger.complete(study_id, trial, claim, loss, metrics, seconds)"
-        " from unnest(%s::int[], %s::int[], %s::uuid[], %s::float8[], %s::jsonb[], %s::float8[]) with ordinality"
-        " as result (study_id, trial, claim, loss, metrics, seconds, place) order by place",
+        "select ledger.complete(study_id, trial, claim, loss, metrics, seconds, output)"
+        " from unnest(%s::int[], %s::int[], %s::uuid[], %s::float8[], %s::jsonb[], %s::float8[], %s::text[])"
+        " with ordinality"
+        " as result (study_id, trial, claim, loss, metrics, seconds, output, place) order by place",
         (
             *_names([result.held for result in results]),
             [result.loss for result in results],
             [_jsonb(result.metrics) for result in results],
             [result.seconds for result in results],
+            [_storable(connection, result.output) for result in results],
         ),
     )
     return [answer for (answer,) in rows.fetchall()]
 
 
-def fail(connection: Connection[Any], held: Claimed, error: str, seconds: float, outcome: str = "failed") -> str:
+def fail(
+    connection: Connection[Any], held: Claimed, error: str, seconds: float, outcome: str = "failed", output: str = ""
+) -> str:
     """Record the error of an attempt. Return "retry", "failed", "already", "stale" or "unknown"."""
     return str(
         _value(
             connection,
-            "select ledger.fail(%s, %s, %s, %s, %s, %s)",
-            *(held.study_id, held.trial, held.claim, _storable(error), seconds, outcome),
+            "select ledger.fail(%s, %s, %s, %s, %s, %s, %s)",
+            *(held.study_id, held.trial, held.claim, _storable_error(connection, error), seconds, outcome),
+            _storable(connection, output),
         )
     )
 
@@ -155,7 +163,9 @@ def release(connection: Connection[Any], *held: Claimed) -> set[UUID]:
 def refuse(connection: Connection[Any], held: Claimed, reason: str) -> bool:
     """Give back a trial whose objective cannot be loaded, and record the reason. Return False if the claim was lost."""
     statement = "select ledger.refuse(%s, %s, %s, %s)"
-    return bool(_value(connection, statement, held.study_id, held.trial, held.claim, _storable(reason)))
+    return bool(
+        _value(connection, statement, held.study_id, held.trial, held.claim, _storable_error(connection, reason))
+    )
 
 
 def accept(connection: Connection[Any], held: Claimed) -> None:
@@ -187,9 +197,15 @@ def listen(connection: Connection[Any]) -> None:
     connection.execute(f"listen {CHANNEL}")
 
 
-def _storable(error: str) -> str:
-    """Shorten an error as the ledger does. Escape NUL and lone surrogates, which PostgreSQL cannot store in a text."""
-    return shortened(shortened(error).replace("\0", "\\0").encode(errors="backslashreplace").decode())
+def _storable(connection: Connection[Any], text: str) -> str:
+    """Escape the characters that the database cannot store: NUL, lone surrogates, and those outside its encoding."""
+    encoding = "utf-8" if connection.info.parameter_status("server_encoding") in ("UTF8", "SQL_ASCII") else "ascii"
+    return text.replace("\0", "\\0").encode(encoding, "backslashreplace").decode()
+
+
+def _storable_error(connection: Connection[Any], error: str) -> str:
+    """Shorten an error as the ledger does, and escape the characters that the database cannot store."""
+    return shortened(_storable(connection, shortened(error)))
 
 
 def _jsonb(value: object) -> Jsonb:

@@ -464,6 +464,12 @@ attempt = Table(
         Double,
         comment="Seconds of training, as measured by the worker; null if the worker reported none.",
     ),
+    Column(
+        "output",
+        Text,
+        comment="Last 65,536 characters that the objective wrote to its standard output and standard error; null "
+        "without such output.",
+    ),
     ForeignKeyConstraint(
         ["study_id", "trial"],
         ["ledger.trial.study_id", "ledger.trial.number"],

@@ -117,6 +117,20 @@ def attempts(connection: Connection, study_id: int, trial: int) -> list[AttemptR
         )
 
 
+def outputs(connection: Connection, study_id: int, trial: int) -> dict[int, str]:
+    """Return the kept outputs of the attempts of one trial, by the number of the attempt.
+
+    The rows of attempts do not contain the outputs, because the outputs of all attempts of a study may be large.
+    """
+    with connection.begin():
+        rows = connection.execute(
+            select(_attempts.c.number, _attempts.c.output)
+            .where(_attempts.c.study_id == study_id, _attempts.c.trial == trial, _attempts.c.output.is_not(None))
+            .order_by(_attempts.c.number)
+        )
+        return {row.number: row.output for row in rows}
+
+
 def best(connection: Connection, study_id: int) -> TrialRow | None:
     """Return the first complete trial with the lowest loss. The trial may be imported."""
     with connection.begin():

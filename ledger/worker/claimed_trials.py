@@ -165,7 +165,7 @@ class ClaimedTrials:
             trial, outcome = self._undelivered[0]
             assert outcome.error is not None
             try:
-                answer = call(protocol.fail, trial, outcome.error, outcome.seconds, outcome.kind)
+                answer = call(protocol.fail, trial, outcome.error, outcome.seconds, outcome.kind, outcome.output)
             except ValuesRefused as refusal:
                 self._replace_refused(trial, outcome, refusal)
                 continue
@@ -175,7 +175,7 @@ class ClaimedTrials:
     def _complete(self, results: Sequence[tuple[Claimed, Outcome]], call: Call) -> None:
         """Write results in one statement."""
         completed = [
-            Completed(trial, outcome.loss, outcome.metrics or {}, outcome.seconds)
+            Completed(trial, outcome.loss, outcome.metrics or {}, outcome.seconds, outcome.output)
             for trial, outcome in results
             if outcome.loss is not None
         ]
@@ -197,7 +197,7 @@ class ClaimedTrials:
             self._refused.add(trial.claim)
             what = "error" if outcome.loss is None else "result"
             error = f"the database refused the {what} of this attempt: {one_line(str(refusal))}"
-            self._undelivered[index] = trial, Outcome("failed", outcome.seconds, error=error)
+            self._undelivered[index] = trial, Outcome("failed", outcome.seconds, error=error, output=outcome.output)
 
     def log_abandoned(self) -> None:
         """Log the trials that the worker has neither released nor delivered."""

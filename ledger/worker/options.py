@@ -3,6 +3,8 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from ledger.worker.account import Account
+
 
 @dataclass(frozen=True)
 class WorkerOptions:
@@ -27,6 +29,8 @@ class WorkerOptions:
         Time limit in seconds for one attempt. A shorter time limit of the study has precedence.
     memory_limit : int or None
         Number of bytes of data that the trainer may allocate.
+    trainer_account : Account or None
+        User that runs the trainer of a worker of root. None stands for the worker's user.
     exit_on_eof : bool
         Stop at the end of standard input. `WorkerProcesses` sets this option, so its workers end with their parent.
     """
@@ -39,4 +43,5 @@ class WorkerOptions:
     grace: float = 8.0
     trial_timeout: float | None = None
     memory_limit: int | None = None
+    trainer_account: Account | None = None
     exit_on_eof: bool = False

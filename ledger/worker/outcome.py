@@ -37,6 +37,8 @@ class Outcome:
         The metrics if the kind is "result", else None.
     error : str or None
         The error text if the kind is not "result", else None. Lists and log lines show only the last line of this text.
+    output : str
+        End of the output of the attempt. The supervisor sets this attribute.
     """
 
     kind: str
@@ -44,6 +46,7 @@ class Outcome:
     loss: float | None = None
     metrics: Mapping[str, Any] | None = None
     error: str | None = None
+    output: str = ""
 
 
 # The trainer process sends this message after it has loaded an objective, and before it calls the objective.

@@ -9,7 +9,7 @@ from types import TracebackType
 
 from ledger.errors import LedgerError
 from ledger.logs import log_event
-from ledger.worker import interpreter
+from ledger.worker import credentials, interpreter
 
 _log = logging.getLogger("ledger.worker")
 
@@ -28,8 +28,8 @@ class WorkerProcesses:
     count : int
         Number of workers, from 0.
     url : str
-        URL of the database. An environment variable passes the URL to the workers, because other users can read a
-        command line.
+        URL of the database. A file without a name passes the URL to the workers, because other users can read a command
+        line, and objectives can read an environment.
     study : str
         Name of the study for which the workers train trials.
     allowed : collection of str
@@ -59,7 +59,7 @@ class WorkerProcesses:
         for package in allowed:
             self._command += ["--allow", package]
         self._command += options
-        self._environment = {**os.environ, **(environment or {}), "DATABASE_URL": url}
+        self._url, self._environment = url, {**credentials.without(os.environ), **(environment or {})}
         self._processes: list[subprocess.Popen[bytes]] = []
 
     def check(self) -> None:
@@ -73,18 +73,20 @@ class WorkerProcesses:
 
     def __enter__(self) -> "WorkerProcesses":
         for _ in range(self._count):
-            self._processes.append(
-                # A worker runs in its own process group, so Ctrl-C reaches only this process. This process then stops
-                # its workers.
-                subprocess.Popen(
-                    self._command,
-                    stdin=subprocess.PIPE,
-                    stdout=self._output,
-                    stderr=self._output,
-                    env=self._environment,
-                    process_group=0,
+            with credentials.handed_over(self._url) as (variables, descriptor):
+                self._processes.append(
+                    # A worker runs in its own process group, so Ctrl-C reaches only this process. This process then
+                    # stops its workers.
+                    subprocess.Popen(
+                        self._command,
+                        stdin=subprocess.PIPE,
+                        stdout=self._output,
+                        stderr=self._output,
+                        env={**self._environment, **variables},
+                        pass_fds=[descriptor],
+                        process_group=0,
+                    )
                 )
-            )
         return self
 
     def __exit__(

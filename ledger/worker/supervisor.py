@@ -73,7 +73,9 @@ class Supervisor:
         self._claim_size = ClaimSize()
         self._dataset = DatasetFile()
         self._refusals = Refusals()
-        self._trainer = Trainer(options.allowed, options.threads, options.memory_limit, adopts=True)
+        self._trainer = Trainer(
+            options.allowed, options.threads, options.memory_limit, account=options.trainer_account, adopts=True
+        )
         self._session = Session(
             url,
             f"ledger worker {self.name}"[:63],
@@ -252,7 +254,9 @@ class Supervisor:
             if not outcomes and now >= deadline:
                 self._trainer.kill()
                 seconds = now - (started if since is None else since)
-                outcome = Outcome("timeout", seconds, error=f"not done within {limit:g} s")
+                outcome = Outcome(
+                    "timeout", seconds, error=f"not done within {limit:g} s", output=self._trainer.take_output()
+                )
                 self._claim_size.observe(first.study_id, outcome)
                 trials.finish(outcome)
                 return

@@ -9,29 +9,27 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from multiprocessing.connection import wait
-from typing import IO, Any
+from typing import Any
 
 from ledger.errors import LedgerError
 from ledger.objectives import Context
-from ledger.worker import interpreter
+from ledger.worker import credentials, interpreter
+from ledger.worker.account import Account
 from ledger.worker.adopted import AdoptedProcesses
 from ledger.worker.channel import SupervisorChannel
 from ledger.worker.outcome import Answer, MalformedAnswer, Outcome, parse_answer
+from ledger.worker.output import RateLimit, TrainerOutput, draw_token
 
 # Environment variables with the size of thread pools. The parent sets these variables for the child, because some
 # libraries read them only during their import.
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
-_SECRETS = ("DATABASE_URL", "PGPASSWORD")
 # Environment variable of the child. A module that runs a study during its import does not run the study in the child.
 INSIDE = "LEDGER_INSIDE_TRAINER"
-# When a child dies, the ledger stores at most this number of bytes from the end of the child's standard error.
-_STDERR_KEPT = 4096
 
 
 class Trainer:
@@ -47,6 +45,8 @@ class Trainer:
         Number of bytes of data that the trainer process may allocate. A larger allocation fails in the trainer process.
     environment : mapping, optional
         Environment variables that the trainer process gets in addition to those of this process.
+    account : Account, optional
+        User that runs the trainer process. The default is the user of this process.
     adopts : bool
         Whether this process adopts and ends the processes that an objective detaches from the trainer. The caller must
         then start no other process while the trainer exists.
@@ -65,17 +65,21 @@ class Trainer:
         threads: int,
         memory_limit: int | None = None,
         environment: Mapping[str, str] | None = None,
+        account: Account | None = None,
         *,
         adopts: bool = False,
     ) -> None:
         self._options = {"allowed": sorted(allowed), "threads": threads, "memory_limit": memory_limit}
-        self._environment = environment or {}
+        self._environment, self._account = environment or {}, account
         self._adopted = AdoptedProcesses() if adopts else None
         # Descriptor of the dataset that the child has inherited.
         self._data: int | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._channel: SupervisorChannel | None = None
-        self._stderr: _StderrReader | None = None
+        self._output: TrainerOutput | None = None
+        self._limit = RateLimit()
+        # Number of the first job whose output was not taken.
+        self._untaken = 0
         # On Linux, this descriptor becomes readable when the child ends. The channel is not reliable, because a process
         # that the objective has started may keep the channel open.
         self._pidfd: int | None = None
@@ -169,7 +173,12 @@ class Trainer:
             else:
                 # No trial is in training, so no trial needs the detached processes.
                 self._adopted.end([self._process.pid])
-        return outcomes
+        return self._with_outputs(outcomes)
+
+    def take_output(self) -> str:
+        """Return the end of the output of the job in training, after the method `kill` has ended it."""
+        (outcome,) = self._with_outputs([Outcome("timeout", 0.0)])
+        return outcome.output
 
     def withdraw(self) -> int:
         """Withdraw the jobs that have not started, but keep at least one job. Return the number of withdrawn jobs."""
@@ -192,6 +201,18 @@ class Trainer:
         if self._process is not None:
             self._kill()
 
+    def _with_outputs(self, outcomes: Sequence[Outcome]) -> list[Outcome]:
+        """Return the outcomes of the next jobs together with the outputs of these jobs."""
+        if not outcomes:
+            return []
+        assert self._output is not None
+        first, self._untaken = self._untaken, self._untaken + len(outcomes)
+        outputs = self._output.take(range(first, self._untaken), rest=not self.jobs)
+        return [
+            replace(outcome, output=output) if output else outcome
+            for outcome, output in zip(outcomes, outputs, strict=True)
+        ]
+
     def _send(self, objective: Mapping[str, Any], jobs: Sequence[Mapping[str, Any]]) -> None:
         assert not self.jobs, "earlier jobs are unfinished"
         if self._channel is not None and self._pidfd is not None and wait([self._pidfd], 0):
@@ -199,8 +220,11 @@ class Trainer:
             self._kill()
         channel = self._channel or self._spawn()
         self._sent = json.dumps(objective)
-        self._first, self._next = self._next, self._next + len(jobs)
+        self._first = self._untaken = self._next
+        self._next += len(jobs)
         self._end = self._next
+        assert self._output is not None
+        self._output.expect(range(self._first, self._end))
         self._trains = any(jobs)
         self._since = self._sent_at = time.monotonic()
         self._seconds = 0.0
@@ -236,7 +260,8 @@ class Trainer:
 
     def _spawn(self) -> SupervisorChannel:
         channel = SupervisorChannel()
-        options = {**self._options, "parent": os.getpid(), "data": self._data}
+        token = draw_token()
+        options = {**self._options, "parent": os.getpid(), "data": self._data, "token": token}
         descriptors = channel.trainer_descriptors
         program = interpreter.command("ledger.worker.trainer_process")
         if self._adopted is not None:
@@ -246,31 +271,37 @@ class Trainer:
                 [*program, json.dumps(options), *map(str, descriptors)],
                 pass_fds=[*descriptors, *([] if self._data is None else [self._data])],
                 stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 env={
                     # The child gets no password of the database, because an objective must not change the ledger.
-                    **{name: value for name, value in os.environ.items() if name not in _SECRETS},
+                    **credentials.without(os.environ),
                     **dict.fromkeys(_THREAD_VARIABLES, str(self._options["threads"])),
                     **self._environment,
+                    **({} if self._account is None else self._account.variables),
                     INSIDE: "1",
                 },
+                **({} if self._account is None else self._account.process_options),
                 # The child gets its own process group. The method `_kill` ends the whole group. The group contains the
                 # processes that an objective has started, unless they have left it.
                 start_new_session=True,
             )
         finally:
             channel.close_trainer_end()
+        assert self._process.stdout is not None
         assert self._process.stderr is not None
-        self._stderr = _StderrReader(self._process.stderr)
+        if self._account is not None:
+            self._account.own(self._process.stdout, self._process.stderr)
+        self._output = TrainerOutput([self._process.stdout, self._process.stderr], token, self._limit)
         self._pidfd = os.pidfd_open(self._process.pid) if sys.platform == "linux" else None
         self._channel = channel
         return channel
 
     def _describe_death(self) -> str:
-        assert self._stderr is not None
+        assert self._output is not None
         # The child has closed its socket and is about to end. An immediate SIGKILL would hide the child's exit code, so
         # the supervisor waits for a moment.
-        self._stderr.wait(1)
+        self._output.last_error(1)
         code, stderr = self._kill()
         cause = f"signal {_signal_name(-code)}" if code < 0 else f"exit code {code}"
         if code == -signal.SIGKILL:
@@ -290,44 +321,20 @@ class Trainer:
         """End the child and its descendants. Return the child's exit code and the end of its standard error."""
         assert self._process is not None
         assert self._channel is not None
-        assert self._stderr is not None
+        assert self._output is not None
         # The call of killpg() comes before wait(), because the kernel may reuse the group's id after wait().
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         code = self._process.wait()
         if self._adopted is not None:
             self._adopted.stop()
-        stderr = self._stderr.last_output()
+        stderr = self._output.last_error(1)
         self._channel.close()
         if self._pidfd is not None:
             os.close(self._pidfd)
-        self._process = self._channel = self._stderr = self._pidfd = self._loaded = self._fault = None
+        self._process = self._channel = self._pidfd = self._loaded = self._fault = None
         self._end = self._first
         return code, stderr
-
-
-class _StderrReader:
-    """Copies the child's standard error to that of this process, and keeps the last part."""
-
-    def __init__(self, pipe: IO[bytes]) -> None:
-        self._pipe, self._kept = pipe, b""
-        self._thread = threading.Thread(target=self._copy, daemon=True)
-        self._thread.start()
-
-    def wait(self, seconds: float) -> None:
-        """Wait until every process that writes to the pipe has ended, but at most `seconds`."""
-        self._thread.join(seconds)
-
-    def last_output(self) -> str:
-        self.wait(1)
-        return self._kept.decode(errors="replace").strip()
-
-    def _copy(self) -> None:
-        with self._pipe:
-            while chunk := os.read(self._pipe.fileno(), _STDERR_KEPT):
-                self._kept = (self._kept + chunk)[-_STDERR_KEPT:]
-                with suppress(OSError):
-                    os.write(sys.stderr.fileno(), chunk)
 
 
 def _signal_name(number: int) -> str:

@@ -23,6 +23,7 @@ from ledger.errors import LedgerError
 from ledger.objectives import Context, Result, load, search_path
 from ledger.worker.channel import TrainerChannel
 from ledger.worker.outcome import LOADED, Outcome
+from ledger.worker.output import OutputMarks
 
 _PR_SET_PDEATHSIG = 1
 
@@ -33,13 +34,14 @@ def main(options: Mapping[str, Any], descriptors: Sequence[int]) -> None:
     Parameters
     ----------
     options : mapping
-        Options with five keys. The value of "parent" is the supervisor's process id. The value of "data" is the
-        descriptor of a dataset or None. The keys "allowed", "threads" and "memory_limit" have the same values as the
-        parameters of `Trainer`.
+        Options with six keys. The value of "parent" is the supervisor's process id. The value of "data" is the
+        descriptor of a dataset or None. The value of "token" is the parameter of `OutputMarks`. The keys "allowed",
+        "threads" and "memory_limit" have the same values as the parameters of `Trainer`.
     descriptors : sequence of int
         The value of `SupervisorChannel.trainer_descriptors`.
     """
     _die_with_parent(options["parent"])
+    marks = OutputMarks(options["token"])
     # After this call, a crash in C code writes a traceback to standard error.
     faulthandler.enable()
     refusal = None
@@ -75,6 +77,7 @@ def main(options: Mapping[str, Any], descriptors: Sequence[int]) -> None:
         if os.getpid() != process_id:
             # The objective has forked. This copy of the process has returned from the objective, and must end.
             os._exit(0)
+        marks.end(job["job"])
         channel.answer({"job": job["job"], **vars(outcome)})
 
 

@@ -5,8 +5,10 @@
 --   already: an earlier call with this claim recorded the result, and its acknowledgement was lost.
 --   stale: another worker has claimed the trial, or the trial has ended. The loss is stored with the attempt only.
 --   unknown: no such claim exists, or its study was deleted.
+-- The attempt keeps the end of the output.
 create or replace function ledger.complete(
-  study_id int, trial int, claim uuid, loss float8, metrics jsonb default '{}', seconds float8 default null)
+  study_id int, trial int, claim uuid, loss float8, metrics jsonb default '{}', seconds float8 default null,
+  output text default null)
 returns text
 language plpgsql security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off
 as $$
@@ -26,7 +28,8 @@ begin
       where cancellation.study_id = trial.study_id and cancellation.trial = trial.number);
   if found then
     update ledger.attempt
-    set outcome = 'complete', ended_at = moment, loss = complete.loss, seconds = complete.seconds, error = null
+    set outcome = 'complete', ended_at = moment, loss = complete.loss, seconds = complete.seconds, error = null,
+        output = ledger.kept_output(complete.output)
     where attempt.claim = complete.claim;
     return 'recorded';
   end if;
@@ -45,7 +48,8 @@ begin
   end if;
   if earlier is null or earlier = 'lost' then
     update ledger.attempt
-    set outcome = 'stale', ended_at = moment, loss = complete.loss, seconds = complete.seconds
+    set outcome = 'stale', ended_at = moment, loss = complete.loss, seconds = complete.seconds,
+        output = ledger.kept_output(complete.output)
     where attempt.claim = complete.claim;
   end if;
   return 'stale';

@@ -2,13 +2,15 @@
 -- the trial becomes pending again.
 --   error: a description of the error for users, such as a traceback. A very long error loses its middle.
 --   outcome: the outcome of the attempt (failed, or timeout if the worker ended the attempt at its deadline).
+--   output: the output of the attempt. The attempt keeps the end of the output.
 -- Answers:
 --   retry: the trial is pending again.
 --   failed: this attempt was the last, and the trial has failed.
 --   already: an earlier call with this claim recorded the failure.
 --   stale, unknown: the same cases as for ledger.complete.
 create or replace function ledger.fail(
-  study_id int, trial int, claim uuid, error text, seconds float8 default null, outcome text default 'failed')
+  study_id int, trial int, claim uuid, error text, seconds float8 default null, outcome text default 'failed',
+  output text default null)
 returns text
 language plpgsql security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off
 as $$
@@ -39,7 +41,8 @@ begin
   returning case trial.state when 'failed' then 'failed' else 'retry' end into reached;
   if found then
     update ledger.attempt
-    set outcome = fail.outcome, ended_at = moment, error = said, seconds = fail.seconds
+    set outcome = fail.outcome, ended_at = moment, error = said, seconds = fail.seconds,
+        output = ledger.kept_output(fail.output)
     where attempt.claim = fail.claim;
     return reached;
   end if;
@@ -58,7 +61,8 @@ begin
   end if;
   if earlier is null or earlier = 'lost' then
     update ledger.attempt
-    set outcome = 'stale', ended_at = moment, error = said, seconds = fail.seconds
+    set outcome = 'stale', ended_at = moment, error = said, seconds = fail.seconds,
+        output = ledger.kept_output(fail.output)
     where attempt.claim = fail.claim;
   end if;
   return 'stale';

@@ -12,7 +12,8 @@ select
   attempt.outcome,
   attempt.loss,
   attempt.seconds,
-  attempt.error
+  attempt.error,
+  attempt.output
 from ledger.attempt
 join ledger.study on study.id = attempt.study_id;
 

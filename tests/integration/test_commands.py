@@ -246,7 +246,14 @@ def test_trials_are_listed_shown_retried_and_cancelled(there, connection):
 
 
 def test_what_others_wrote_is_shown_printable(there, connection):
-    protocol.fail(connection, take(connection, "svm-1", "w\x1b[2J"), "Traceback\n  in f\nValueError: \x1b[2J", 0.5)
+    protocol.fail(
+        connection,
+        take(connection, "svm-1", "w\x1b[2J"),
+        "Traceback\n  in f\nValueError: \x1b[2J",
+        0.5,
+        "failed",
+        "\x1b[2J",
+    )
     protocol.announce(connection, "w\x1b[2J", "host", 7, {})
     for arguments in (["trial", "show", "svm-1", "0"], ["trial", "list", "svm-1"], ["worker", "list"]):
         code, out, _ = there(*arguments)

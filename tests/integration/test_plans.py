@@ -268,6 +268,7 @@ def test_every_function_of_the_hot_path_is_explained_here():
         "iteration_ended",
         "join_iteration",
         "keep_dataset",
+        "kept_output",
         "notify",
         "number",
         "pause",

@@ -7,12 +7,15 @@ from typing import Any
 
 import psycopg
 import pytest
+from psycopg.conninfo import make_conninfo
 from sqlalchemy import Connection
 
-from ledger.database import managing, protocol, studies, trials
+from ledger.database import managing, migration, protocol, studies, trials
+from ledger.database.connection import engine
 from ledger.database.managing import Lease
 from ledger.database.retry import RetryPolicy
 from ledger.database.session import Session
+from ledger.worker.output import KEPT
 from tests.integration.ledgers import attempt, claim_one, finish, make_study, propose, reap, spec, take, trial
 
 ENDED = "ledger_ended"
@@ -246,6 +249,41 @@ def test_a_trial_whose_objective_fails_is_tried_again_up_to_max_failures(db, con
     assert row["error"] == "ValueError: 3\\0"
     outcomes = connection.execute("select outcome, error from ledger.attempt order by number").fetchall()
     assert outcomes == [("failed", f"ValueError: {number}\\0") for number in (1, 2, 3)]
+
+
+def test_the_end_of_an_output_is_kept_with_its_attempt(db, connection):
+    make_study(db, trials=1)
+    longest = KEPT
+    outputs = {"": None, "é\0": "é\\0", "a" * longest + "end": "a" * (longest - 3) + "end"}
+    for output, kept in outputs.items():
+        held = take(connection)
+        if output:
+            assert protocol.fail(connection, held, "no", 1.0, "failed", output) == "retry"
+        else:
+            assert protocol.fail(connection, held, "no", 1.0) == "retry"
+        assert attempt(connection, held.claim)["output"] == kept
+        connection.execute("update ledger.trial set failures = 0")
+    late = take(connection)
+    (answer,) = protocol.complete_together(connection, [protocol.Completed(late, 0.5, {}, 1.0, "b" * longest + "end")])
+    assert answer == "recorded"
+    assert attempt(connection, late.claim)["output"] == "b" * (longest - 3) + "end"
+
+
+def test_a_database_of_any_encoding_keeps_the_output(server):
+    with psycopg.connect(server, autocommit=True) as maintenance:
+        maintenance.execute("create database latin encoding 'LATIN1' locale 'C' template template0")
+    try:
+        with engine(make_conninfo(server, dbname="latin")).connect() as db:
+            migration.upgrade(db)
+            make_study(db, trials=1)
+        with psycopg.connect(server, dbname="latin", client_encoding="UTF8", autocommit=True) as connection:
+            held = take(connection)
+            assert protocol.fail(connection, held, "no ✓", 1.0, "failed", "done ✓") == "retry"
+            row = attempt(connection, held.claim)
+            assert (row["error"], row["output"]) == ("no \\u2713", "done \\u2713")
+    finally:
+        with psycopg.connect(server, autocommit=True) as maintenance:
+            maintenance.execute("drop database latin with (force)")
 
 
 def test_a_released_trial_is_claimable_and_counted_against_nothing(db, connection):

@@ -1,0 +1,104 @@
+"""The system user that runs the trainer of a worker of root."""
+
+import os
+import pwd
+import subprocess
+import sys
+from dataclasses import dataclass
+from typing import IO, Any
+
+from ledger.errors import LedgerError, UsageError
+from ledger.text import one_line
+from ledger.worker import credentials
+
+_OPTION = "--trainer-user"
+
+
+@dataclass(frozen=True)
+class Account:
+    """A system user with its groups.
+
+    Attributes
+    ----------
+    name, home : str
+        Name and home folder of the user.
+    uid, gid : int
+        Ids of the user and of its main group.
+    groups : tuple of int
+        Ids of all groups of the user.
+    """
+
+    name: str
+    home: str
+    uid: int
+    gid: int
+    groups: tuple[int, ...]
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """Environment variables that describe the user."""
+        return {"HOME": self.home, "USER": self.name, "LOGNAME": self.name}
+
+    @property
+    def process_options(self) -> dict[str, Any]:
+        """Arguments of `subprocess.Popen` that start a process as the user."""
+        return {"user": self.uid, "group": self.gid, "extra_groups": self.groups}
+
+    def own(self, *pipes: IO[bytes]) -> None:
+        """Give the user access to pipes by a path such as /dev/stderr."""
+        for pipe in pipes:
+            os.fchown(pipe.fileno(), self.uid, self.gid)
+
+    def check(self) -> None:
+        """Start a process as the user, which imports the code of the trainer.
+
+        Raises
+        ------
+        LedgerError
+            This process may not become the user, or the user cannot read Python or the ledger.
+        """
+        command = [sys.executable, "-P", "-c", "import ledger.worker.trainer_process"]
+        try:
+            subprocess.run(
+                command,
+                check=True,
+                env={**credentials.without(os.environ), **self.variables},
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                errors="replace",
+                **self.process_options,
+            )
+        except OSError as error:
+            reason = f"{sys.executable}: {error.strerror}"
+        except subprocess.CalledProcessError as error:
+            reason = (error.stderr.strip() or "no message").splitlines()[-1]
+        else:
+            return
+        raise LedgerError(
+            f"user {self.name} ({_OPTION}) cannot run the trainer ({one_line(reason)}):"
+            " install Python and the ledger in folders that this user can read"
+        )
+
+
+def find_account(name: str) -> Account:
+    """Return the system user with the given name, as which this process can start the trainer.
+
+    Raises
+    ------
+    UsageError
+        This process does not run as root, or no other user than root has this name.
+    """
+    shown = one_line(name, 60)
+    if os.geteuid() != 0:
+        raise UsageError(f"{_OPTION} {shown} needs a worker of root: start the worker as root, or leave the option out")
+    try:
+        entry = pwd.getpwnam(name)
+    except (KeyError, ValueError):
+        raise UsageError(
+            f"{_OPTION} {shown} is no user of this machine: create the user with useradd, or name another user"
+        ) from None
+    if entry.pw_uid == 0:
+        raise UsageError(f"{_OPTION} {shown} is root: name a user without rights, so that objectives have no rights")
+    groups = tuple(os.getgrouplist(entry.pw_name, entry.pw_gid))
+    return Account(entry.pw_name, entry.pw_dir, entry.pw_uid, entry.pw_gid, groups)

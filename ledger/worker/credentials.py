@@ -1,0 +1,154 @@
+"""Keeps the credentials of the database away from objectives.
+
+An objective runs as the same user as its worker, and the kernel shows this user the environment, the memory and the
+open files of its processes in /proc. Therefore a process that has credentials keeps them in its memory only, and makes
+its memory unreadable for other processes of the user. The kernel lets root read the memory of every process.
+"""
+
+import ctypes
+import json
+import os
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import IO
+
+from ledger.errors import LedgerError
+
+# Environment variables that contain a credential, or that name a file with a credential.
+VARIABLES = ("DATABASE_URL", "LEDGER_DATABASE_URL_FILE", "PGPASSWORD", "PGPASSFILE", "PGSERVICEFILE")
+# Environment variable with the number of a file descriptor, from which a new process reads its credentials.
+_DESCRIPTOR = "LEDGER_CREDENTIALS_FD"
+_URL_OPTION = "--database-url"
+# Number of `unreadable` blocks that run now, and whether other processes could read this process before the first one.
+_unreadable_blocks = 0
+_readable_before = True
+_lock = threading.Lock()
+_PR_GET_DUMPABLE, _PR_SET_DUMPABLE = 3, 4
+
+
+def conceal() -> None:
+    """Remove the credentials from the environment and the command line of this process that other processes can read.
+
+    /proc shows the environment and the command line with which a process started. Therefore this function starts the
+    program again in the same process, and passes the credentials to it in a file without a name. Afterwards
+    `os.environ` and `sys.argv` have their former values. The function does nothing if another program calls the
+    command in its own process.
+    """
+    arguments = sys.argv[1:]
+    if not arguments or sys.orig_argv[-len(arguments) :] != arguments or not sys.executable:
+        return
+    if _DESCRIPTOR in os.environ:
+        _receive()
+    else:
+        given = {name: os.environ[name] for name in VARIABLES if name in os.environ}
+        shown = _without_url(arguments)
+        if given or shown != arguments:
+            with _unnamed_file({"environment": given, "arguments": arguments}) as file:
+                os.set_inheritable(file.fileno(), True)
+                program = [sys.executable, *sys.orig_argv[1 : -len(arguments)], *shown]
+                os.execve(  # noqa: S606 (a shell is not needed)
+                    sys.executable, program, {**without(os.environ), _DESCRIPTOR: str(file.fileno())}
+                )
+    _set_readable(False)
+
+
+def without(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return environment variables without those of the credentials.
+
+    Examples
+    --------
+    >>> without({"HOME": "/root", "PGPASSWORD": "secret"})
+    {'HOME': '/root'}
+    """
+    return {name: value for name, value in environment.items() if name not in (*VARIABLES, _DESCRIPTOR)}
+
+
+@contextmanager
+def handed_over(url: str) -> Iterator[tuple[dict[str, str], int]]:
+    """Prepare the credentials for a new process of the program `ledger`, which must call `conceal`.
+
+    Parameters
+    ----------
+    url : str
+        URL of the database.
+
+    Yields
+    ------
+    tuple of dict and int
+        Environment variables that the process needs in addition to those of `without`, and a file descriptor that the
+        process must inherit. The descriptor is open during the ``with`` block.
+    """
+    of_libpq = {name: os.environ[name] for name in VARIABLES if name.startswith("PG") and name in os.environ}
+    with _unnamed_file({"environment": {**of_libpq, "DATABASE_URL": url}}) as file:
+        yield {_DESCRIPTOR: str(file.fileno())}, file.fileno()
+
+
+@contextmanager
+def unreadable() -> Iterator[None]:
+    """Prevent other processes of this user from reading this process during the ``with`` block.
+
+    Several threads may run such blocks at the same time.
+    """
+    global _unreadable_blocks, _readable_before
+    with _lock:
+        if _unreadable_blocks == 0:
+            _readable_before = _set_readable(False)
+        _unreadable_blocks += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            _unreadable_blocks -= 1
+            if _unreadable_blocks == 0 and _readable_before:
+                _set_readable(True)
+
+
+def _receive() -> None:
+    descriptor = os.environ.pop(_DESCRIPTOR)
+    try:
+        with os.fdopen(int(descriptor), "rb") as file:
+            content = json.load(file)
+        os.environ.update(content["environment"])
+    except (OSError, ValueError, TypeError, KeyError):
+        raise LedgerError(
+            f"the variable {_DESCRIPTOR}={descriptor} names no file with credentials: unset the variable"
+        ) from None
+    sys.argv[1:] = content.get("arguments", sys.argv[1:])
+
+
+def _without_url(arguments: Sequence[str]) -> list[str]:
+    """Return command-line arguments with a placeholder for the value of the option --database-url."""
+    shown = list(arguments)
+    for index, argument in enumerate(arguments):
+        if argument.startswith(f"{_URL_OPTION}="):
+            shown[index] = f"{_URL_OPTION}=hidden"
+        elif index and arguments[index - 1] == _URL_OPTION:
+            shown[index] = "hidden"
+    return shown
+
+
+@contextmanager
+def _unnamed_file(content: object) -> Iterator[IO[bytes]]:
+    """Yield a file that contains `content` as JSON and has no name, so no other process can open it by a path."""
+    in_memory = sys.platform == "linux"
+    with os.fdopen(os.memfd_create("credentials"), "w+b") if in_memory else tempfile.TemporaryFile() as file:
+        file.write(json.dumps(content).encode())
+        file.seek(0)
+        yield file
+
+
+def _set_readable(readable: bool) -> bool:
+    """Set whether other processes of this user can read this process. Return whether they could before.
+
+    The kernel then also writes no core dump of this process, and refuses debuggers of this user. Each exec() makes a
+    process readable again. Only Linux has this attribute.
+    """
+    if sys.platform != "linux":
+        return True
+    prctl = ctypes.CDLL(None).prctl
+    before = bool(prctl(_PR_GET_DUMPABLE, 0, 0, 0, 0))
+    prctl(_PR_SET_DUMPABLE, int(readable), 0, 0, 0)
+    return before

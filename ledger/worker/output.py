@@ -1,0 +1,354 @@
+"""The output of objectives: a limited part of it goes to the worker's output, and its end is kept for each attempt."""
+
+import ctypes
+import io
+import logging
+import os
+import re
+import secrets
+import select
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import IO, Any
+
+from ledger.logs import log_event
+
+_log = logging.getLogger("ledger.worker")
+
+# Number of bytes from the end of an attempt's output that the ledger keeps. The SQL function ledger.kept_output keeps
+# the same number of characters.
+KEPT = 1 << 16
+# When a trainer dies, its error contains at most this number of bytes from the end of its standard error.
+_ERROR_KEPT = 4096
+# The worker passes on this number of bytes at once, and then this number of bytes in each second. A log of one day then
+# has at most 1.4 GB for each worker.
+BURST_BYTES, BYTES_PER_SECOND = 1 << 18, 1 << 14
+_READ_SIZE = 1 << 16
+# At the end of a job, the supervisor reads at most this number of bytes, because a process of the objective may write
+# without end.
+_LARGEST_REST = 1 << 20
+_IOLBF = 1
+# A mark consists of a separator, the token, the job's number in 16 digits and a separator. The separator is a control
+# character that usual output does not contain.
+_SEPARATOR = _MARK_END = b"\x1e"
+
+
+class RateLimit:
+    """Token bucket that limits a number of bytes. All trainers of a worker share one object.
+
+    After the bucket was empty, it gives no bytes until a quarter of it is full. The output then has few gaps.
+
+    Parameters
+    ----------
+    burst : int
+        Capacity of the bucket in bytes.
+    rate : int
+        Bytes per second that flow into the bucket.
+
+    Examples
+    --------
+    >>> limit = RateLimit(burst=100, rate=10)
+    >>> limit.take(80, now=0.0), limit.take(80, now=0.0), limit.take(80, now=2.0), limit.take(80, now=4.0)
+    (80, 20, 0, 40)
+    """
+
+    def __init__(self, burst: int = BURST_BYTES, rate: int = BYTES_PER_SECOND) -> None:
+        self._burst, self._rate = burst, rate
+        self._bytes, self._at, self._is_closed = float(burst), 0.0, False
+
+    def is_open(self, now: float) -> bool:
+        """Return whether `take` would return more than 0 at the time `now`, a value of `time.monotonic`."""
+        if self._at < now:
+            self._bytes = min(self._burst, self._bytes + (now - self._at) * self._rate)
+            self._at = now
+        self._is_closed = self._bytes < 1 or (self._is_closed and self._bytes < self._burst / 4)
+        return not self._is_closed
+
+    def take(self, size: int, now: float) -> int:
+        """Take up to `size` bytes from the bucket at the time `now`, and return their number."""
+        if not self.is_open(now):
+            return 0
+        taken = min(size, int(self._bytes))
+        self._bytes -= taken
+        self._is_closed = taken < size
+        return taken
+
+
+class TrainerOutput:
+    """Reads the standard output and the standard error of one trainer process.
+
+    A thread passes the output on to the same streams of this process, up to a limit. The thread reads all output, so a
+    trainer never waits because of the limit.
+
+    The output of an attempt is what the trainer wrote while the attempt was in training. Of several short trials, the
+    objective may write the output of one trial while this process still waits for the outcome of an earlier trial.
+    Therefore the trainer writes a mark after the output of each trial (`OutputMarks`). The mark follows only the output
+    that goes through Python's `sys.stdout` and `sys.stderr`. Any other output of several short trials may be attributed
+    to a later one of them.
+
+    Parameters
+    ----------
+    pipes : sequence of binary files
+        The pipes from standard output and standard error of the trainer.
+    token : str
+        Random text by which this object recognises the marks of its trainer.
+    limit : RateLimit
+        Limit for the output that is passed on.
+    """
+
+    def __init__(self, pipes: Sequence[IO[bytes]], token: str, limit: RateLimit) -> None:
+        self._pipes, self._limit = pipes, limit
+        self._mark_start = _mark_start(token)
+        self._mark = re.compile(re.escape(self._mark_start) + rb"([0-9a-f]{16})" + _MARK_END)
+        # All attributes below are protected by the lock. The thread does not hold the lock while it writes, because a
+        # reader of the worker's output may keep it waiting.
+        self._lock = threading.Lock()
+        # For each pipe, the beginning of a mark that has not arrived completely.
+        self._partial = [b""] * len(pipes)
+        self._unmarked = _Tail()
+        self._marked: dict[int, _Tail] = {}
+        self._jobs = range(0)
+        self._count = 0
+        self._error = bytearray()
+        self._to_pass_on: list[tuple[int, bytes]] = []
+        self._ends_line = [True] * len(pipes)
+        self._left_out = 0
+        for pipe in pipes:
+            os.set_blocking(pipe.fileno(), False)
+        self._wake_up, wake_input = os.pipe()
+        os.set_blocking(wake_input, False)
+        self._wake_input: int | None = wake_input
+        self._thread = threading.Thread(target=self._run, name="output of the trainer", daemon=True)
+        self._thread.start()
+
+    def expect(self, jobs: range) -> None:
+        """Begin a group of jobs with the given numbers. The output of earlier jobs was taken or is forgotten."""
+        with self._lock:
+            self._jobs = jobs
+            self._marked.clear()
+
+    def take(self, jobs: Sequence[int], *, rest: bool) -> list[str]:
+        """Return the last `KEPT` bytes of the outputs of jobs that have ended, and forget them.
+
+        Parameters
+        ----------
+        jobs : sequence of int
+            Numbers of the jobs, at least one. The outputs of earlier jobs must have been taken before.
+        rest : bool
+            Whether the last of the jobs gets all output that has no mark, because no later job is in training.
+        """
+        with self._lock:
+            for index, pipe in enumerate(self._pipes):
+                self._read(index, pipe, _LARGEST_REST)
+            if rest and not self._unmarked.is_empty:
+                self._marked.setdefault(jobs[-1], _Tail()).move(self._unmarked, range(len(self._pipes)))
+            tails = [self._marked.pop(job, None) for job in jobs]
+            if self._to_pass_on and self._wake_input is not None:
+                # The thread passes on what this method has read.
+                with suppress(BlockingIOError):
+                    os.write(self._wake_input, b"!")
+        return ["" if tail is None else tail.text() for tail in tails]
+
+    def last_error(self, seconds: float) -> str:
+        """Return the end of the standard error, after all writers have closed it, but at most after `seconds`."""
+        self._thread.join(seconds)
+        with self._lock:
+            return self._error.decode(errors="replace").strip()
+
+    def _run(self) -> None:
+        poll = select.poll()
+        open_pipes = {pipe.fileno(): index for index, pipe in enumerate(self._pipes)}
+        for descriptor in (*open_pipes, self._wake_up):
+            poll.register(descriptor, select.POLLIN)
+        while open_pipes:
+            # While output is left out, the loop wakes up regularly to write the note.
+            ready = poll.poll(1000 if self._left_out else None)
+            for descriptor, _event in ready:
+                if descriptor == self._wake_up:
+                    os.read(descriptor, _READ_SIZE)
+                    continue
+                index = open_pipes[descriptor]
+                with self._lock:
+                    is_open = self._read(index, self._pipes[index], _READ_SIZE)
+                if not is_open:
+                    poll.unregister(descriptor)
+                    del open_pipes[descriptor]
+            self._pass_on(is_end=not open_pipes)
+        with self._lock:
+            for pipe in self._pipes:
+                pipe.close()
+            assert self._wake_input is not None
+            os.close(self._wake_input)
+            self._wake_input = None
+        os.close(self._wake_up)
+
+    def _read(self, index: int, pipe: IO[bytes], most: int) -> bool:
+        """Read at most about `most` bytes without waiting. Return False at the end of the pipe."""
+        while most > 0 and not pipe.closed:
+            try:
+                data = os.read(pipe.fileno(), _READ_SIZE)
+            except BlockingIOError:
+                return True
+            most -= len(data)
+            self._receive(index, data)
+            if not data:
+                return False
+        return not pipe.closed
+
+    def _receive(self, index: int, data: bytes) -> None:
+        """Keep data of one pipe, or its end if `data` is empty."""
+        is_end = not data
+        data = self._partial[index] + data
+        self._partial[index] = b""
+        start = 0
+        for mark in self._mark.finditer(data):
+            self._keep(index, data[start : mark.start()])
+            start = mark.end()
+            job = int(mark[1], 16)
+            if job in self._jobs:
+                self._marked.setdefault(job, _Tail()).move(self._unmarked, (index,))
+        rest = data[start:]
+        possible = rest.rfind(self._mark_start[:1], max(0, len(rest) - len(self._mark_start) - 16))
+        if not is_end and possible >= 0 and _could_begin(rest[possible:], self._mark_start):
+            self._partial[index], rest = rest[possible:], rest[:possible]
+        self._keep(index, rest)
+
+    def _keep(self, index: int, data: bytes) -> None:
+        if not data:
+            return
+        self._count += 1
+        self._unmarked.append(self._count, index, data)
+        if index == len(self._pipes) - 1:
+            self._error += data
+            del self._error[:-_ERROR_KEPT]
+        allowed = self._limit.take(len(data), time.monotonic())
+        if allowed:
+            self._to_pass_on.append((index, data[:allowed]))
+            self._ends_line[index] = data[allowed - 1 : allowed] == b"\n"
+        if allowed < len(data):
+            self._left_out += len(data) - allowed
+            if not self._ends_line[index]:
+                self._to_pass_on.append((index, b"\n"))
+                self._ends_line[index] = True
+
+    def _pass_on(self, *, is_end: bool = False) -> None:
+        """Write what the limit allows to the streams of this process, and a note about what it left out."""
+        with self._lock:
+            pieces, self._to_pass_on = self._to_pass_on, []
+            left_out = self._left_out
+            has_note = left_out > 0 and (is_end or self._limit.is_open(time.monotonic()))
+            if has_note:
+                self._left_out = 0
+        for index, piece in pieces:
+            stream = sys.stderr if index == len(self._pipes) - 1 else sys.stdout
+            # A notebook's streams have no descriptor, and the reader of a stream may have ended.
+            with suppress(OSError, ValueError, AttributeError):
+                while piece:
+                    piece = piece[os.write(stream.fileno(), piece) :]
+        if has_note:
+            message = (
+                f"{left_out} bytes of the objective's output are left out here, because it writes more than"
+                f" {BYTES_PER_SECOND} bytes per second; `ledger trial show` shows the end of a trial's output"
+            )
+            log_event(_log, "output left out", message, level=logging.WARNING, bytes=left_out)
+
+
+class OutputMarks:
+    """The trainer's part: its output streams, and the mark after the output of each job.
+
+    Parameters
+    ----------
+    token : str
+        The token of the supervisor's `TrainerOutput`.
+    """
+
+    def __init__(self, token: str) -> None:
+        self._mark_start = _mark_start(token)
+        self._streams: list[tuple[_CountedFile, io.TextIOWrapper]] = []
+        for name in ("stdout", "stderr"):
+            before = getattr(sys, name)
+            file = _CountedFile(before.fileno(), "wb", closefd=False)
+            # Each line is written at once, so the output of a killed trainer is complete.
+            stream = io.TextIOWrapper(io.BufferedWriter(file), before.encoding, before.errors, line_buffering=True)
+            setattr(sys, name, stream)
+            setattr(sys, f"__{name}__", stream)
+            self._streams.append((file, stream))
+        # The same for the standard output of libraries in C. Not every C library has this symbol.
+        with suppress(ValueError, AttributeError):
+            library = ctypes.CDLL(None)
+            library.setvbuf(ctypes.c_void_p.in_dll(library, "stdout"), None, _IOLBF, ctypes.c_size_t(0))
+
+    def end(self, job: int) -> None:
+        """Write a mark to each stream to which the job has written."""
+        for file, stream in self._streams:
+            with suppress(OSError, ValueError):
+                stream.flush()
+                if file.has_written:
+                    file.write(self._mark_start + f"{job:016x}".encode() + _MARK_END)
+                    file.has_written = False
+
+
+class _CountedFile(io.FileIO):
+    has_written = False
+
+    def write(self, data: Any, /) -> int:
+        self.has_written = True
+        return super().write(data)
+
+
+class _Tail:
+    """The last `KEPT` bytes of several streams, in the order of their arrival."""
+
+    def __init__(self) -> None:
+        # Each piece is the number of its arrival, its stream and its data.
+        self._pieces: list[tuple[int, int, bytearray]] = []
+        self._size = 0
+
+    def append(self, number: int, stream: int, data: bytes) -> None:
+        if self._pieces and self._pieces[-1][1] == stream:
+            self._pieces[-1][2].extend(data)
+        else:
+            self._pieces.append((number, stream, bytearray(data)))
+        self._size += len(data)
+        self._trim()
+
+    def move(self, other: "_Tail", streams: Sequence[int]) -> None:
+        """Move the pieces of some streams from another tail to this tail."""
+        self._pieces = sorted([*self._pieces, *(piece for piece in other._pieces if piece[1] in streams)])
+        other._pieces = [piece for piece in other._pieces if piece[1] not in streams]
+        for tail in (self, other):
+            tail._size = sum(len(piece[2]) for piece in tail._pieces)
+        self._trim()
+
+    @property
+    def is_empty(self) -> bool:
+        return not self._pieces
+
+    def text(self) -> str:
+        return b"".join(data for _, _, data in self._pieces).decode(errors="replace")
+
+    def _trim(self) -> None:
+        while self._size > KEPT:
+            first = self._pieces[0][2]
+            excess = min(self._size - KEPT, len(first))
+            del first[:excess]
+            if not first:
+                del self._pieces[0]
+            self._size -= excess
+
+
+def draw_token() -> str:
+    """Return a new token for `TrainerOutput` and `OutputMarks`."""
+    return secrets.token_hex(8)
+
+
+def _mark_start(token: str) -> bytes:
+    return _SEPARATOR + token.encode()
+
+
+def _could_begin(rest: bytes, start: bytes) -> bool:
+    """Return whether `rest` is the beginning of a mark that has not arrived completely."""
+    return rest.startswith(start) if len(rest) >= len(start) else start.startswith(rest)
