@@ -25,9 +25,20 @@ def one_line(text: str, longest: int = 200) -> str:
     """
     # The first call of `_cut` limits the work on a very long text. The second call sets the final length.
     line = " ".join(part.strip() for part in _cut(text, 10 * longest).splitlines() if part.strip())
-    if not line.isprintable():
-        line = "".join(character if character.isprintable() else _escaped(character) for character in line)
-    return _cut(line, longest)
+    return _cut(printable(line), longest)
+
+
+def printable(text: str) -> str:
+    """Return `text` with unprintable characters escaped as in a Python string. Line feeds stay in the text.
+
+    Examples
+    --------
+    >>> printable("\x1b[31mred\nblue")
+    '\\x1b[31mred\nblue'
+    """
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() or one == "\n" else _escaped(one) for one in text)
 
 
 def last_line(text: str | None) -> str:
