@@ -1,10 +1,12 @@
 """Configuration of the embedded server, which does not depend on the files in the server's data."""
 
+import sys
 from pathlib import Path
 
 from ledger.embedded.folders import PORT
 
 _FOLDER = Path(__file__).parent
+_SHARED_MEMORY = Path("/dev/shm")  # noqa: S108
 # The server also reads the file postgresql.auto.conf of its data. A setting on the command line has priority over this
 # file. Therefore the command line has every setting that runs a program, loads code, or names a file outside the data.
 _FIXED = {
@@ -32,4 +34,7 @@ def options(sockets: Path) -> list[str]:
     # The setting is a list of folders. Quotes allow a folder's name to contain a comma or begin with a space.
     quoted = '"{}"'.format(str(sockets).replace('"', '""'))
     settings = {**_FIXED, "unix_socket_directories": quoted}
+    if sys.platform == "linux" and not _SHARED_MEMORY.is_dir():
+        # Some sandboxes have no POSIX shared memory, which is the server's default.
+        settings["dynamic_shared_memory_type"] = "sysv"
     return [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]

@@ -118,13 +118,15 @@ def _interrupt_recorded(home: Path) -> bool:
     except (FileNotFoundError, ValueError, IndexError):
         # The server is writing the file, or is already stopping.
         return False
-    command = ["ps", "-o", "uid=,command=", "-p", str(pid)]
+    command = ["ps", "-ww", "-o", "uid=,command=", "-p", str(pid)]
     shown = subprocess.run(command, check=False, capture_output=True, text=True, errors="replace").stdout.strip()
     if not shown:
         return False
     user, _, words = shown.partition(" ")
     if user != str(data.stat().st_uid) or f" -D {data} " not in f"{words} ":
-        raise LedgerError(f"process {pid} of {data / 'postmaster.pid'} is not the server of {home}: remove that file")
+        raise LedgerError(
+            f"process {pid} of {data / 'postmaster.pid'} is not the server of {home}: stop the server yourself"
+        )
     with suppress(ProcessLookupError):
         os.kill(pid, signal.SIGINT)
     return True

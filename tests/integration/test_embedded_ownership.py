@@ -3,11 +3,11 @@
 import os
 import pwd
 import shutil
-import signal
 import subprocess
 import sys
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import psycopg
 import pytest
@@ -168,10 +168,23 @@ sys.stdin.read()
 """
 
 
-def test_a_process_in_the_place_of_the_server_gets_no_signal(home):
+@pytest.fixture(params=["linux", "darwin"])
+def platform(request, monkeypatch):
+    """Use the way of each platform to find the server's process. The way of macOS works on Linux, too."""
+    if request.param == "linux" and sys.platform != "linux":
+        pytest.skip("only Linux names the process behind a socket and holds a process by a descriptor")
+    monkeypatch.setattr("ledger.embedded.interrupt.sys", SimpleNamespace(platform=request.param))
+
+
+def test_the_last_user_finds_and_stops_the_server(home, platform):
+    with embedded.running(home, create=False):
+        pass
+    assert not embedded.is_running(home)
+
+
+def test_a_process_in_the_place_of_the_server_gets_no_signal(home, platform):
     with stranger(sys.executable, "-c", LISTENER, str(home), stdin=subprocess.PIPE) as process:
         assert process.stdout.readline() == "listening\n"
         with pytest.raises(LedgerError, match=rf"process {process.pid} .*{home}"):
             interrupt(home)
         assert process.poll() is None
-        process.send_signal(signal.SIGCONT)
