@@ -104,6 +104,14 @@ def test_a_named_pipe_or_a_loop_of_links_is_refused(home, monkeypatch, part):
     assert str(path) in refused(home, monkeypatch)
 
 
+def test_no_address_of_a_server_of_another_user_is_printed(home):
+    (home / "run").chmod(0o777)
+    with restored():
+        code, out, error = run(["db", "url"], {"LEDGER_HOME": str(home)})
+        check_told(code, error)
+        assert (code, out) == (1, "")
+
+
 def test_a_link_to_a_home_of_the_same_user_is_followed(home, tmp_path):
     (tmp_path / "link").symlink_to(home)
     with embedded.running(tmp_path / "link", create=False) as url:
