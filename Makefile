@@ -6,7 +6,7 @@ bin := .venv/bin
 # because roles belong to a whole server. Files start in the order of their names.
 pytest := $(bin)/pytest --numprocesses $(if $(LEDGER_TEST_SERVER),1,3) --dist loadfile --no-loadscope-reorder
 
-.PHONY: help demo unit test test-all campaigns explore coverage lint docs site bench bench-quality chaos up release-check clean
+.PHONY: help demo unit test test-all campaigns explore fuzz coverage lint docs site bench bench-quality chaos up release-check clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## */\1\t/' | expand -t 15
@@ -29,6 +29,9 @@ campaigns: .venv/ready  ## Run the soak, and the same seed under faults for each
 
 explore: .venv/ready  ## Run the property tests with more examples, which differ from run to run
 	$(pytest) -m "hypothesis and not container" --hypothesis-profile campaign
+
+fuzz: .venv/fuzz  ## Fuzz the code that parses foreign bytes, on Linux: SECONDS=60 TARGETS="export table"
+	$(bin)/python -m tests.attack.fuzz --seconds $(or $(SECONDS),60) $(TARGETS)
 
 coverage: .venv/ready  ## Run `make test` and list the lines that no test reached
 	$(pytest) --cov --cov-report=term
@@ -78,6 +81,10 @@ clean:  ## Remove what this Makefile made, except the ledger's data
 
 .venv/bench: .venv/ready
 	$(call install,.[dev$(comma)bench],what the benchmarks need)
+	@touch $@
+
+.venv/fuzz: .venv/ready
+	$(call install,.[dev$(comma)fuzz],what the fuzzer needs)
 	@touch $@
 
 .venv/site: .venv/ready

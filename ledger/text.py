@@ -1,9 +1,14 @@
 """Formatting of text and values for messages."""
 
 import difflib
+import itertools
 import json
 from collections.abc import Iterable
 from typing import Any
+
+_MOST_WORDS = 500
+_LONGEST_WORD = 1_000
+_LONGEST_LIST = 5_000
 
 
 def one_line(text: str, longest: int = 200) -> str:
@@ -25,9 +30,20 @@ def one_line(text: str, longest: int = 200) -> str:
     """
     # The first call of `_cut` limits the work on a very long text. The second call sets the final length.
     line = " ".join(part.strip() for part in _cut(text, 10 * longest).splitlines() if part.strip())
-    if not line.isprintable():
-        line = "".join(character if character.isprintable() else _escaped(character) for character in line)
-    return _cut(line, longest)
+    return _cut(printable(line), longest)
+
+
+def printable(text: str) -> str:
+    """Return `text` with unprintable characters escaped as in a Python string. Line feeds stay in the text.
+
+    Examples
+    --------
+    >>> printable("\\x1b[31mred") == r"\\x1b[31mred"
+    True
+    """
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() or one == "\n" else _escaped(one) for one in text)
 
 
 def last_line(text: str | None) -> str:
@@ -46,7 +62,10 @@ def show(value: Any) -> str:
 
 
 def nearest(word: Any, known: Iterable[str]) -> str:
-    """Return the end of a message about an unknown word. The text suggests the nearest known word or lists all words.
+    """Return the end of a message about an unknown word. The text suggests the nearest known word or lists the words.
+
+    The function compares and lists at most the first `_MOST_WORDS` known words, because a data file may have a hundred
+    thousand column names.
 
     Examples
     --------
@@ -55,9 +74,13 @@ def nearest(word: Any, known: Iterable[str]) -> str:
     >>> nearest("forest", ["svm", "xgb"])
     '; there are svm, xgb'
     """
-    by_lower = {name.lower(): name for name in known}
-    near = difflib.get_close_matches(str(word).lower(), by_lower, n=1)
-    return f"; did you mean {by_lower[near[0]]!r}?" if near else f"; there are {', '.join(by_lower.values())}"
+    names = iter(known)
+    by_lower = {name.lower(): name for name in itertools.islice(names, _MOST_WORDS)}
+    near = difflib.get_close_matches(str(word).lower()[:_LONGEST_WORD], by_lower, n=1)
+    if near:
+        return f"; did you mean {by_lower[near[0]]!r}?"
+    others = ", and others" if next(names, None) is not None else ""
+    return f"; there are {one_line(', '.join(by_lower.values()), _LONGEST_LIST)}{others}"
 
 
 def words(text: str) -> frozenset[str]:

@@ -21,7 +21,8 @@ from ledger.settings import Settings
     default="127.0.0.1",
     show_default=True,
     metavar="ADDRESS",
-    help="Address of the server. Everybody who can reach this address sees every study, without a password.",
+    help="Address of the server. Everybody who can reach this address sees every study, without a password. The"
+    " dashboard answers only requests for this address or for localhost.",
 )
 @settings_options
 def dashboard(port: int, host: str, settings: Settings) -> None:

@@ -107,8 +107,9 @@ def url(settings: Settings) -> None:
     if settings.database_url is not None:
         click.echo(settings.database_url)
         return
+    is_running = embedded.is_running(settings.home)
     click.echo(embedded.url(settings.home))
-    if not embedded.is_running(settings.home):
+    if not is_running:
         click.echo("ledger: the embedded server is not running now; `ledger db psql` starts it", err=True)
 
 

@@ -1,7 +1,9 @@
 """The command `export`, which writes a study's trials as a document or as files."""
 
 import sys
+from functools import partial
 from pathlib import Path
+from typing import TextIO, cast
 
 import click
 
@@ -10,7 +12,7 @@ from ledger.cli.names import STUDY
 from ledger.cli.options import examples, settings_options
 from ledger.errors import LedgerError, UsageError
 from ledger.settings import Settings
-from ledger.text import one_line
+from ledger.text import one_line, printable
 
 
 @click.command(
@@ -37,24 +39,34 @@ from ledger.text import one_line
     metavar="PATH",
     help="File to write, or folder for --format files. Default: standard output.",
 )
+@click.option(
+    "--spreadsheet",
+    is_flag=True,
+    help="Write a csv file that a spreadsheet can open safely. A text that a spreadsheet would run as a formula begins"
+    " with an apostrophe, and unprintable characters are escaped.",
+)
 @settings_options
-def export(name: str, format_: str, output: Path | None, settings: Settings) -> None:
+def export(name: str, format_: str, output: Path | None, spreadsheet: bool, settings: Settings) -> None:
     """Write a study's trials in their present state.
 
-    The command streams the trials. An output file appears only when it is complete.
+    The command streams the trials. An output file appears only when it is complete. On a terminal, the command escapes
+    unprintable characters.
     """
     from sqlalchemy.exc import DBAPIError
 
     from ledger.database import studies
-    from ledger.export.documents import DOCUMENTS
+    from ledger.export.documents import DOCUMENTS, write_csv
     from ledger.export.files import whole_file, write_files
 
+    if spreadsheet and format_ != "csv":
+        raise UsageError(f"--spreadsheet changes a csv file, and not {format_}: add --format csv")
     if format_ == "files" and output is None:
         raise UsageError("--format files writes into a folder: name the folder with --output")
     if format_ == "optuna" and output is None:
         raise UsageError("--format optuna writes a file: name the file with --output, as in --output study.db")
     if format_ == "parquet":
         _check_parquet(output)
+    write = partial(write_csv, spreadsheet=True) if spreadsheet else DOCUMENTS.get(format_, write_csv)
     with connected(settings) as connection:
         study = studies.get(connection, name)
         if format_ == "parquet":
@@ -74,7 +86,7 @@ def export(name: str, format_: str, output: Path | None, settings: Settings) -> 
             write_optuna(connection, study, output)
         elif output is None:
             try:
-                DOCUMENTS[format_](connection, study, sys.stdout)
+                write(connection, study, _standard_output())
             except DBAPIError as error:
                 # A second start of the command would write the first part of the output twice.
                 raise LedgerError(
@@ -83,7 +95,18 @@ def export(name: str, format_: str, output: Path | None, settings: Settings) -> 
                 ) from None
         else:
             with whole_file(output) as file:
-                DOCUMENTS[format_](connection, study, file)
+                write(connection, study, file)
+
+
+class _Terminal:
+    """Standard output on a terminal. The texts of a study cannot change the terminal's state."""
+
+    def write(self, text: str) -> int:
+        return sys.stdout.write(printable(text))
+
+
+def _standard_output() -> TextIO:
+    return cast(TextIO, _Terminal()) if sys.stdout.isatty() else sys.stdout
 
 
 def _check_parquet(output: Path | None) -> None:

@@ -4,6 +4,9 @@ The server's home folder contains the data (``data``), the socket (``run``) and 
 the server is a process inside the context manager `running`. The first user starts the server, and the last user stops
 it.
 
+A user accepts only folders and files that belong to it, and that no other user can write to. The module `ownership`
+contains these checks.
+
 Three lock files show whether users and server processes exist. The processes lock these files with ``flock``, because
 the kernel releases such a lock when a process ends.
 

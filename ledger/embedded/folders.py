@@ -2,18 +2,17 @@
 
 import hashlib
 import os
-import stat
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
+from ledger.embedded.ownership import ELSEWHERE, check_folder, open_folder
 from ledger.errors import LedgerError
 
 NAME = "ledger"  # The database and its superuser have this name.
 PORT = 5432  # The port is part of the socket's name only. The server does not listen on the network.
-ELSEWHERE = "set LEDGER_HOME to another folder, or name another server with --database-url"
 
 
 def url(home: Path) -> str:
@@ -36,6 +35,12 @@ def exists(home: Path) -> bool:
         return data_folder(home).joinpath("PG_VERSION").exists()
 
 
+def resolved(home: Path) -> Path:
+    """Return the absolute path of `home` without symbolic links. A loop of symbolic links is left in the path."""
+    # In Python 3.11 and 3.12, Path.resolve raises RuntimeError for a loop.
+    return Path(os.path.realpath(home))
+
+
 def data_folder(home: Path) -> Path:
     """Return the folder that contains the server's data."""
     return home / "data"
@@ -51,7 +56,7 @@ def socket_folder(home: Path) -> Path:
 
     The folder is outside `home` if the path of the socket would be too long or contain a comma.
     """
-    home = home.resolve()
+    home = resolved(home)
     folder = home / "run"
     longest = 103 if sys.platform == "darwin" else 107
     # A path with a comma is not usable, because libpq reads a comma as a separator of hosts.
@@ -64,6 +69,22 @@ def socket_folder(home: Path) -> Path:
 def socket_file(folder: Path) -> Path:
     """Return the path of the socket in `folder`."""
     return folder / f".s.PGSQL.{PORT}"
+
+
+def check_home(home: Path) -> None:
+    """Check the folders of `home` that exist. A process uses `home` only after this check.
+
+    The check does not include the parents of `home`.
+
+    Raises
+    ------
+    LedgerError
+        A folder cannot be read, is a symbolic link, belongs to another user, or can be written by other users.
+    """
+    home = resolved(home)
+    with file_errors(home):
+        for folder in (home, data_folder(home), socket_folder(home)):
+            check_folder(folder)
 
 
 def make_private(folder: Path, owner: tuple[int, int] | None) -> Path:
@@ -82,13 +103,13 @@ def make_private(folder: Path, owner: tuple[int, int] | None) -> Path:
         The path belongs to another user or is not a folder.
     """
     folder.mkdir(mode=0o700, exist_ok=True)
-    status = folder.lstat()
-    owners = {os.geteuid(), owner[0] if owner else os.geteuid()}
-    if not stat.S_ISDIR(status.st_mode) or status.st_uid not in owners:
-        raise LedgerError(f"{folder} is not a folder of this user: remove it, or {ELSEWHERE}")
-    folder.chmod(0o700)
-    if owner is not None:
-        os.chown(folder, *owner)
+    descriptor = open_folder(folder)
+    try:
+        os.fchmod(descriptor, 0o700)
+        if owner is not None:
+            os.fchown(descriptor, *owner)
+    finally:
+        os.close(descriptor)
     return folder
 
 

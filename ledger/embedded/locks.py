@@ -11,12 +11,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+from ledger.embedded.ownership import open_file
+
 
 def open_private(path: Path) -> IO[bytes]:
-    """Open a file that only its owner can read, and create it if it is missing."""
-    # Other users could lock a file that they can read. O_NOFOLLOW is needed, because a symbolic link could make root
-    # open any other file.
-    return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600), "r+b")
+    """Open a file that only its owner can read, and create it if it is missing.
+
+    Raises
+    ------
+    LedgerError
+        The file is a symbolic link, belongs to another user, or can be written by other users.
+    """
+    # Other users could lock a file that they can read.
+    return os.fdopen(open_file(path, os.O_RDWR | os.O_CREAT | os.O_APPEND), "r+b")
 
 
 @contextmanager

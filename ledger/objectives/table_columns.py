@@ -66,11 +66,13 @@ def check_names(names: Sequence[str], target: str, file: str, line: str) -> None
     UsageError
         A name is empty or occurs twice, the target is missing, or no column is left as a feature.
     """
+    earlier: set[str] = set()
     for place, column in enumerate(names, 1):
         if not column:
             raise UsageError(f"{file}: {line}column {place} has no name; give the column a name")
-        if column in names[: place - 1]:
+        if column in earlier:
             raise UsageError(f"{file}: {line}two columns have the name {show(column)}; rename one of them")
+        earlier.add(column)
     if target not in names:
         separator = next((mark for mark in ";\t|" if len(names) == 1 and mark in names[0]), None)
         hint = f"; separate the columns by commas, not by {show(separator)}" if separator else nearest(target, names)

@@ -1,7 +1,12 @@
-"""The HTTP server of `ledger dashboard`, which runs optuna-dashboard and refuses changes with a reason."""
+"""The HTTP server of `ledger dashboard`, which runs optuna-dashboard and refuses changes with a reason.
+
+The server answers only a request whose header `Host` names the server itself. A page of another site could otherwise
+read the ledger: the site's name would first lead to the site, and then to this machine (DNS rebinding).
+"""
 
 import json
 from collections.abc import Callable, Iterable
+from ipaddress import ip_address
 from socketserver import ThreadingMixIn
 from typing import TYPE_CHECKING, Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
@@ -10,6 +15,8 @@ if TYPE_CHECKING:
     from optuna.storages import BaseStorage
 
 READ_ONLY = "Optuna only reads this ledger: `ledger study` and `ledger trial` change the ledger"
+
+_LOCAL = ("localhost", "127.0.0.1", "[::1]")
 
 Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
@@ -44,7 +51,11 @@ def server(storage: "BaseStorage", host: str, port: int) -> Server:
     """
     from optuna_dashboard import wsgi
 
-    return make_server(host, port, _read_only(wsgi(storage)), server_class=Server, handler_class=_QuietHandler)
+    application = _read_only(wsgi(storage))
+    httpd = make_server(host, port, application, server_class=Server, handler_class=_QuietHandler)
+    # Only the server knows its port. The server answers no request before the caller starts it.
+    httpd.set_app(_own_host(application, host, httpd.server_port))
+    return httpd
 
 
 def _read_only(application: Application) -> Application:
@@ -53,8 +64,53 @@ def _read_only(application: Application) -> Application:
     def respond(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         if environ["REQUEST_METHOD"] in ("GET", "HEAD"):
             return application(environ, start_response)
-        body = json.dumps({"reason": READ_ONLY}).encode()
-        start_response("403 Forbidden", [("Content-Type", "application/json"), ("Content-Length", str(len(body)))])
-        return [body]
+        return _refuse(READ_ONLY, start_response)
 
     return respond
+
+
+def _own_host(application: Application, host: str, port: int) -> Application:
+    """Return an application that answers only requests to this machine or to the address `host`.
+
+    The application answers every other request with status 403 and the reason.
+    """
+    names = dict.fromkeys((*_LOCAL, f"[{host}]" if ":" in host else host.lower()))
+    try:
+        # A server on all addresses has other addresses, and may have another port outside its container. An attack
+        # needs a name, because a site can lead only its own name to this machine.
+        is_everywhere = ip_address(host).is_unspecified
+    except ValueError:
+        is_everywhere = host == ""
+    reason = (
+        f"this dashboard answers only at {', '.join(f'http://{name}:{port}' for name in names)}: use such an address"
+    )
+
+    def respond(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        name, number = _split(environ.get("HTTP_HOST", ""))
+        if (is_everywhere and (name in names or _is_address(name))) or (name in names and number == port):
+            return application(environ, start_response)
+        return _refuse(reason, start_response)
+
+    return respond
+
+
+def _split(host: str) -> tuple[str, int | None]:
+    """Return the name and the port of a header `Host`. Port 80 is the default of HTTP."""
+    name, colon, number = host.lower().rpartition(":")
+    if not colon or number.endswith("]"):
+        return host.lower(), 80
+    return name, int(number) if number.isascii() and number.isdigit() and len(number) <= 5 else None
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ip_address(name.removeprefix("[").removesuffix("]"))
+    except ValueError:
+        return False
+    return True
+
+
+def _refuse(reason: str, start_response: Callable[..., Any]) -> Iterable[bytes]:
+    body = json.dumps({"reason": reason}).encode()
+    start_response("403 Forbidden", [("Content-Type", "application/json"), ("Content-Length", str(len(body)))])
+    return [body]

@@ -92,6 +92,8 @@ class Space:
         """
         pairs = []
         for given in objects:
+            if not isinstance(given, Mapping):
+                raise UsageError(f"{place} {show(given)} is not a table with the settings of a dimension")
             table = dict(given)
             pairs.append((table.pop("name", ""), table))
         return cls._read(pairs, place)

@@ -369,7 +369,7 @@ def test_a_home_that_cannot_be_written_is_refused(tmp_path):
 
 
 def test_a_failed_start_is_reported_with_its_reason_and_log(home):
-    settings = home / "data" / "postgresql.conf"
+    settings = home / "data" / "postgresql.auto.conf"
     before = settings.read_text()
     settings.write_text(f"{before}\nshared_buffers = 'plenty'\n")
     try:

@@ -123,7 +123,7 @@ class Server:
         self.start()
 
     def _make(self) -> None:
-        owner = server_account(self.folder)
+        owner = server_account()
         self._as_owner = run_as(owner)
         make_private(self.data, owner)
         password = self.folder / "password"

@@ -38,6 +38,14 @@ def test_rows_are_typed_by_the_space_in_any_order_of_columns(text):
     assert points(read(text)) == [(1.0, "rbf", 0.5), (2.5, "sigmoid", -0.001)]
 
 
+def test_a_header_with_a_hundred_thousand_columns_is_read_or_refused():
+    more = [f"c{index}" for index in range(100_000)]
+    row = "1,rbf,0.5" + ",1" * len(more)
+    assert points(read(f"C,kernel,loss,{','.join(more)}\n{row}\n", ignore_extra=True)) == [(1.0, "rbf", 0.5)]
+    with pytest.raises(UsageError, match="two columns are named"):
+        read(f"C,kernel,loss,{','.join([*more, 'c0'])}\n{row},1\n", ignore_extra=True)
+
+
 def test_the_losses_column_is_named_and_others_are_passed_by():
     assert points(read("C,kernel,error,note\n1,rbf,0.5,x\n", loss="error", ignore_extra=True)) == [(1.0, "rbf", 0.5)]
 

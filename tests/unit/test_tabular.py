@@ -9,6 +9,7 @@ import pytest
 
 from ledger.errors import UsageError
 from ledger.objectives import Context, load, tabular
+from ledger.objectives.table_columns import check_names
 from ledger.objectives.tabular import check_classes, digest, read
 
 PETALS = "petal,colour,kind\n" + "".join(f"{1 + row / 10},{'red' if row % 2 else ''},{row % 2}\n" for row in range(20))
@@ -30,6 +31,35 @@ def test_numbers_stay_texts_are_encoded_and_classes_are_sorted():
     assert result.labels == ("no", "yes")
     assert result.classes.tolist() == [0, 1, 0, *[1] * 6, 0]
     assert not result.features.flags.writeable
+
+
+class Counted(str):
+    """A column name that counts its comparisons."""
+
+    compared = 0
+    __hash__ = str.__hash__
+
+    def __eq__(self, other):
+        Counted.compared += 1
+        return super().__eq__(other)
+
+
+def test_the_check_of_column_names_does_not_compare_all_pairs():
+    names = [Counted(f"c{index}") for index in range(2_000)]
+    check_names(names, "c1999", "t.csv", "line 1: ")
+    # a search in all earlier names would need two million comparisons
+    assert Counted.compared < 10 * len(names)
+
+
+def test_a_hundred_thousand_columns_are_read_or_refused_in_one_line():
+    names = [f"c{index}" for index in range(100_000)]
+    body = "".join(",".join(["1"] * (len(names) - 1) + [str(row % 2)]) + "\n" for row in range(3))
+    assert read(f"{','.join(names)}\n{body}".encode(), "csv", names[-1], "t.csv").features.shape == (3, 99_999)
+    for header, target in ((names, "nope"), ([*names[:-1], "c7"], "c0")):
+        with pytest.raises(UsageError) as refused:
+            read(f"{','.join(header)}\n{body}".encode(), "csv", target, "t.csv")
+        assert len(str(refused.value)) < 6_000
+        assert str(refused.value).isprintable()
 
 
 def test_whole_numbers_are_classes_in_their_order():

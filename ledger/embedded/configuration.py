@@ -1,0 +1,40 @@
+"""Configuration of the embedded server, which does not depend on the files in the server's data."""
+
+import sys
+from pathlib import Path
+
+from ledger.embedded.folders import PORT
+
+_FOLDER = Path(__file__).parent
+_SHARED_MEMORY = Path("/dev/shm")  # noqa: S108
+# The server also reads the file postgresql.auto.conf of its data. A setting on the command line has priority over this
+# file. Therefore the command line has every setting that runs a program, loads code, or names a file outside the data.
+_FIXED = {
+    "config_file": str(_FOLDER / "postgresql.conf"),
+    "hba_file": str(_FOLDER / "pg_hba.conf"),
+    "ident_file": str(_FOLDER / "pg_ident.conf"),
+    "listen_addresses": "",
+    # The port is part of the socket's name.
+    "port": str(PORT),
+    **dict.fromkeys(("archive_command", "archive_library", "archive_cleanup_command"), ""),
+    **dict.fromkeys(("restore_command", "recovery_end_command", "primary_conninfo"), ""),
+    **dict.fromkeys(("shared_preload_libraries", "session_preload_libraries", "local_preload_libraries"), ""),
+    **dict.fromkeys(("ssl_passphrase_command", "oauth_validator_libraries"), ""),
+    "archive_mode": "off",
+    "ssl": "off",
+    "logging_collector": "off",
+    "jit_provider": "llvmjit",
+    "dynamic_library_path": "$libdir",
+    "extension_control_path": "$system",
+}
+
+
+def options(sockets: Path) -> list[str]:
+    """Return the options of the program `postgres` for a server with its socket in the folder `sockets`."""
+    # The setting is a list of folders. Quotes allow a folder's name to contain a comma or begin with a space.
+    quoted = '"{}"'.format(str(sockets).replace('"', '""'))
+    settings = {**_FIXED, "unix_socket_directories": quoted}
+    if sys.platform == "linux" and not _SHARED_MEMORY.is_dir():
+        # Some sandboxes have no POSIX shared memory, which is the server's default.
+        settings["dynamic_shared_memory_type"] = "sysv"
+    return [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]

@@ -1,0 +1,120 @@
+"""Checks that the folders and files of the embedded server belong to this user, and that no other user can change them.
+
+A folder of the server contains data and settings that run programs. Therefore another user must not choose its content.
+"""
+
+import errno
+import os
+import pwd
+import shlex
+import stat
+from contextlib import suppress
+from pathlib import Path
+
+from ledger.errors import LedgerError
+
+SYSTEM_USER = "ledger-postgres"
+ELSEWHERE = "set LEDGER_HOME to another folder, or name another server with --database-url"
+_WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
+# Errors of open(2) for a symbolic link, and for a path that is not a folder.
+_WRONG_KIND = (errno.ELOOP, errno.ENOTDIR)
+
+
+def system_user() -> tuple[int, int] | None:
+    """Return the ids of the system user and its group, or None if the system user does not exist."""
+    try:
+        entry = pwd.getpwnam(SYSTEM_USER)
+    except KeyError:
+        return None
+    return entry.pw_uid, entry.pw_gid
+
+
+def check_folder(path: Path) -> None:
+    """Check an existing folder of the server. A missing folder is accepted.
+
+    Raises
+    ------
+    LedgerError
+        The path is a symbolic link or not a folder, belongs to another user, or can be written by other users.
+    OSError
+        The folder cannot be read.
+    """
+    with suppress(FileNotFoundError):
+        os.close(open_folder(path))
+
+
+def open_folder(path: Path) -> int:
+    """Open a folder of the server and return its file descriptor. The function checks the folder that it has opened.
+
+    Raises
+    ------
+    LedgerError
+        See `check_folder`.
+    OSError
+        The folder is missing or cannot be read.
+    """
+    folder = _open(path, os.O_RDONLY | os.O_DIRECTORY, "a folder")
+    try:
+        _check(os.fstat(folder), path)
+    except BaseException:
+        os.close(folder)
+        raise
+    return folder
+
+
+def open_file(path: Path, flags: int) -> int:
+    """Open a file of the server and return its file descriptor. A new file can be read only by its owner.
+
+    Raises
+    ------
+    LedgerError
+        The path is a symbolic link or not a regular file, belongs to another user, or can be written by other users.
+    OSError
+        The file cannot be opened.
+    """
+    # Without O_NONBLOCK, a named pipe could make this process wait forever.
+    file = _open(path, flags | os.O_NONBLOCK, "a file")
+    try:
+        status = os.fstat(file)
+        if not stat.S_ISREG(status.st_mode):
+            raise _wrong_kind(path, "a file")
+        _check(status, path)
+        os.set_blocking(file, True)
+    except BaseException:
+        os.close(file)
+        raise
+    return file
+
+
+def _open(path: Path, flags: int, kind: str) -> int:
+    try:
+        # O_NOFOLLOW is needed, because a symbolic link could make root open any other file.
+        return os.open(path, flags | os.O_NOFOLLOW, 0o600)
+    except OSError as error:
+        if error.errno in _WRONG_KIND:
+            raise _wrong_kind(path, kind) from None
+        raise
+
+
+def _check(status: os.stat_result, path: Path) -> None:
+    me, system = os.geteuid(), system_user()
+    # The server of root runs as the system user, which therefore owns the data and the socket's folder.
+    trusted = {me, system[0]} if me == 0 and system else {me}
+    if status.st_uid not in trusted:
+        raise LedgerError(
+            f"{path} belongs to user {_name(status.st_uid)}: work as that user, or change the owner if you trust the"
+            f" content, or {ELSEWHERE}"
+        )
+    if status.st_mode & _WRITABLE_BY_OTHERS:
+        raise LedgerError(f"other users can write to {path}: run `chmod go-w {shlex.quote(str(path))}`, or {ELSEWHERE}")
+
+
+def _wrong_kind(path: Path, kind: str) -> LedgerError:
+    return LedgerError(f"{path} is not {kind}, or is a symbolic link: remove it, or {ELSEWHERE}")
+
+
+def _name(user: int) -> str:
+    try:
+        return pwd.getpwuid(user).pw_name
+    except KeyError:
+        return str(user)

@@ -1,0 +1,142 @@
+"""The fuzz targets. Each target accepts any bytes, or raises an exception that states a broken promise."""
+
+import functools
+import json
+import math
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from ledger.errors import LedgerError, UsageError
+from ledger.imports import document
+from ledger.imports.history import gather
+from ledger.imports.table import read_rows
+from ledger.objectives import tabular
+from ledger.study.file import assemble, workers
+from ledger.study.points import read_lines
+from ledger.study.space import Space
+from ledger.study.spec import StudySpec
+from ledger.text import one_line
+from ledger.worker.channel import SupervisorChannel
+
+CORPUS = Path(__file__).parent / "corpus"
+# A pipe holds this number of bytes, so the target never waits for a reader.
+_PIPE = 60_000
+
+
+def answers(content: bytes) -> None:
+    """A trainer's answers are objects, or the supervisor refuses them by one of three exceptions."""
+    channel = SupervisorChannel()
+    try:
+        os.write(channel.trainer_descriptors[1], content[:_PIPE] + b"\n")
+        channel.close_trainer_end()
+        try:
+            read, is_closed = channel.read()
+        except (ValueError, TypeError, KeyError):
+            return
+        assert is_closed
+        assert isinstance(read, list)
+    finally:
+        channel.close()
+
+
+def study_file(content: bytes) -> None:
+    """A study file is refused in one line, or gives a study that its spec describes completely."""
+    file = _folder() / "study.toml"
+    file.write_bytes(content)
+    try:
+        study = assemble({}, file)
+    except UsageError as refused:
+        message = str(refused)
+        _check_line(message)
+        assert message.startswith(str(file)), message
+        return
+    recorded = json.loads(json.dumps(study.spec(), allow_nan=False))
+    assert StudySpec.from_spec(study.name, study.budget, recorded).spec_hash == study.spec_hash
+    workers(file)
+
+
+def export(content: bytes) -> None:
+    """A json export is refused in one line, or is a study whose records agree with each other."""
+    try:
+        read = document.read("export.json", content)
+    except LedgerError as refused:
+        _check_line(one_line(str(refused), 1_500))
+        return
+    read.snapshot()
+    read.kept()
+
+
+def table(content: bytes) -> None:
+    """A csv file of finished trials is refused in one line, or each of its points belongs to the space."""
+    space = _space()
+    try:
+        history = gather(
+            "old.csv",
+            read_rows("old.csv", content, "loss", space, ignore_extra=b"x" in content[:1]),
+            space,
+            {},
+            skip_unusable=len(content) % 2 == 0,
+        )
+    except UsageError as refused:
+        _check_line(one_line(str(refused), 1_500))
+        return
+    for finished in history.finished:
+        assert math.isfinite(finished.loss)
+        assert json.dumps(space.normalise(finished.params)) == json.dumps(finished.params)
+
+
+def points(content: bytes) -> None:
+    """A file of points is refused in one line, or each of its points belongs to the space."""
+    space = _space()
+    try:
+        read = read_lines(space, "points.jsonl", content)
+    except UsageError as refused:
+        _check_line(one_line(str(refused), 1_500))
+        return
+    for point in read:
+        assert json.dumps(space.normalise(point)) == json.dumps(point)
+
+
+def dataset(content: bytes) -> None:
+    """A csv file to train on is refused in one line, or gives finite or missing numbers and at least one class."""
+    try:
+        read = tabular.read(content, "csv", "kind", "t.csv")
+    except UsageError as refused:
+        _check_line(one_line(str(refused), 1_500))
+        return
+    rows = len(read.classes)
+    assert read.features.shape[0] == rows > 0
+    assert all(math.isnan(number) or math.isfinite(number) for row in read.features.tolist() for number in row)
+    assert set(read.classes.tolist()) == set(range(len(read.labels)))
+    try:
+        tabular.check_classes(read, None, "kind", "t.csv")
+    except UsageError as refused:
+        _check_line(one_line(str(refused), 1_500))
+
+
+TARGETS: dict[str, Callable[[bytes], None]] = {
+    target.__name__: target for target in (answers, study_file, export, table, points, dataset)
+}
+
+
+def _check_line(message: str) -> None:
+    assert message.isprintable(), repr(message)
+    assert len(message) <= 2_000
+
+
+@functools.cache
+def _folder() -> Path:
+    return Path(tempfile.mkdtemp(prefix="ledger-fuzz-"))
+
+
+@functools.cache
+def _space() -> Space:
+    return Space.from_toml(
+        {
+            "C": {"type": "real", "low": 0.001, "high": 1000.0, "prior": "log-uniform"},
+            "depth": {"type": "integer", "low": 1, "high": 9},
+            "kernel": {"type": "categorical", "choices": ["rbf", "a,b", 2, True]},
+        }
+    )
