@@ -1,0 +1,1 @@
+"""Attacks on a ledger by each role, by objectives, by files and by neighbours, while a real study runs."""
