@@ -6,7 +6,8 @@ bin := .venv/bin
 # because roles belong to a whole server. Files start in the order of their names.
 pytest := $(bin)/pytest --numprocesses $(if $(LEDGER_TEST_SERVER),1,3) --dist loadfile --no-loadscope-reorder
 
-.PHONY: help demo unit test test-all campaigns explore fuzz coverage lint docs site bench bench-quality chaos up release-check clean
+.PHONY: help demo unit test test-all campaigns explore fuzz coverage lint docs site bench bench-quality chaos attack
+.PHONY: up release-check clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## */\1\t/' | expand -t 15
@@ -24,7 +25,7 @@ test-all: .venv/ready  ## Run the tests that `make test` leaves out: containers,
 	@docker info >/dev/null 2>&1 || { echo "make test-all needs a Docker engine; make test does not" >&2; exit 1; }
 	$(pytest) -m "container or compose or slow"
 
-campaigns: .venv/ready  ## Run the soak, and the same seed under faults for each model
+campaigns: .venv/ready  ## Run the soak, the attack, and the same seed under faults for each model
 	$(bin)/pytest -m campaign
 
 explore: .venv/ready  ## Run the property tests with more examples, which differ from run to run
@@ -60,6 +61,9 @@ bench-quality: .venv/bench  ## Measure what searches find beside other tools, in
 chaos: .venv/ready  ## Run a study under faults: SECONDS=180 SEED=1 WORKERS=8 TRIALS=400 MODEL=rugged
 	$(bin)/python -m tests.chaos --seconds $(or $(SECONDS),180) --seed $(or $(SEED),1) --workers $(or $(WORKERS),8) \
 	  --trials $(or $(TRIALS),400) --model $(or $(MODEL),rugged) $(if $(OUTPUT),--output $(OUTPUT))
+
+attack: .venv/ready  ## Attack a ledger while a study runs: SECONDS=180 SEED=1
+	$(bin)/python -m tests.attack --seconds $(or $(SECONDS),180) --seed $(or $(SEED),1) $(if $(OUTPUT),--output $(OUTPUT))
 
 up:  ## Run a search in containers, on 4 workers
 	docker compose up --build --scale worker=4

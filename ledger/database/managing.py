@@ -12,13 +12,13 @@ from uuid import UUID
 
 from sqlalchemy import Connection, select, text, union_all
 
-from ledger.database import tables
+from ledger.database import views
 from ledger.database.connection import driver, to_json, wait_for_notification
 from ledger.database.rows import TrialRow
 from ledger.database.selecting import answer, fetch, rows_of
 from ledger.errors import LedgerError
 
-_trials, _studies, _refusals = tables.trials, tables.studies, tables.refusals
+_trials, _studies, _refusals = views.trials, views.studies, views.refusals
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from typing import Any
 from psycopg import sql
 from sqlalchemy import Connection, text
 
-from ledger.database import tables
+from ledger.database import views
 from ledger.database.connection import cursor
 from ledger.database.rows import ProgressRow, RefusalRow, WorkerRow
 from ledger.database.selecting import fetch, rows_of
@@ -16,25 +16,25 @@ def progress(connection: Connection, study: str | None = None) -> list[ProgressR
     """Return the progress of one study, or of all studies in the order of their creation."""
     chosen = rows_of(ProgressRow)
     if study is not None:
-        chosen = chosen.where(tables.progress.c.study == study)
+        chosen = chosen.where(views.progress.c.study == study)
     with connection.begin():
         return fetch(connection, ProgressRow, chosen)
 
 
 def workers(connection: Connection) -> list[tuple[WorkerRow, float]]:
     """Return all workers, each with the seconds since its last announcement. The latest announcement comes first."""
-    seen = tables.workers.c.last_seen_at
+    seen = views.workers.c.last_seen_at
     age = text("extract(epoch from ledger.clock() - last_seen_at)::float8")
-    statement = rows_of(WorkerRow).add_columns(age).order_by(seen.desc(), tables.workers.c.name)
+    statement = rows_of(WorkerRow).add_columns(age).order_by(seen.desc(), views.workers.c.name)
     with connection.begin():
         return [(WorkerRow(*row[:-1]), row[-1]) for row in connection.execute(statement)]
 
 
 def refusals(connection: Connection, study: str | None = None) -> list[RefusalRow]:
     """Return the refusals of one study, or of all studies. Only live workers refuse a study."""
-    chosen = rows_of(RefusalRow).order_by(tables.refusals.c.worker, tables.refusals.c.study)
+    chosen = rows_of(RefusalRow).order_by(views.refusals.c.worker, views.refusals.c.study)
     if study is not None:
-        chosen = chosen.where(tables.refusals.c.study == study)
+        chosen = chosen.where(views.refusals.c.study == study)
     with connection.begin():
         return fetch(connection, RefusalRow, chosen)
 

@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import CompoundSelect, Connection, Executable, Select, TableClause, TextClause, select, text
 
-from ledger.database import tables
+from ledger.database import views
 from ledger.database.rows import (
     AttemptRow,
     IterationRow,
@@ -21,13 +21,13 @@ from ledger.resources import folder
 R = TypeVar("R")
 
 _VIEWS: dict[type, TableClause] = {
-    StudyRow: tables.studies,
-    IterationRow: tables.iterations,
-    TrialRow: tables.trials,
-    AttemptRow: tables.attempts,
-    WorkerRow: tables.workers,
-    RefusalRow: tables.refusals,
-    ProgressRow: tables.progress,
+    StudyRow: views.studies,
+    IterationRow: views.iterations,
+    TrialRow: views.trials,
+    AttemptRow: views.attempts,
+    WorkerRow: views.workers,
+    RefusalRow: views.refusals,
+    ProgressRow: views.progress,
 }
 
 

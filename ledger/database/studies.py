@@ -9,14 +9,14 @@ from typing import Any
 
 from sqlalchemy import Connection, select, text
 
-from ledger.database import datasets, flattened, tables, trials
+from ledger.database import datasets, flattened, trials, views
 from ledger.database.connection import cursor, refused_if_locked, to_json
 from ledger.database.datasets import Dataset
 from ledger.database.rows import IterationRow, StudyRow
 from ledger.database.selecting import answer, fetch, fetch_one, rows_of
 from ledger.errors import LedgerError
 
-_studies, _iterations = tables.studies, tables.iterations
+_studies, _iterations = views.studies, views.iterations
 
 _CREATE = text("select ledger.create_study(:name, cast(:spec as jsonb), :spec_hash, :budget, cast(:versions as jsonb))")
 

@@ -1,10 +1,7 @@
 """The tables of the schema `ledger` as SQLAlchemy metadata. The folder sql/ has the functions, triggers and views."""
 
-from typing import Any
-
 from sqlalchemy import (
     BigInteger,
-    Boolean,
     CheckConstraint,
     Column,
     Computed,
@@ -19,11 +16,8 @@ from sqlalchemy import (
     LargeBinary,
     MetaData,
     Table,
-    TableClause,
     Text,
     UniqueConstraint,
-    column,
-    table,
     text,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, UUID
@@ -581,28 +575,4 @@ dataset = Table(
     CheckConstraint("octet_length(content) <= 67108864", name="content_is_not_too_large"),
     comment="One row for each file that studies train on. A stored file never changes. Read the table through the "
     "view ledger.datasets.",
-)
-
-
-def _view(name: str, of: Table, *more: Column[Any]) -> TableClause:
-    """Return a view of sql/views/ that shows a table without the column `claim`."""
-    columns = [*of.columns, *more]
-    return table(name, *(column(each.name, each.type) for each in columns if each.name != "claim"), schema=SCHEMA)
-
-
-studies = _view("studies", study)
-iterations = _view("iterations", iteration)
-trials = _view("trials", trial, Column("seconds", Double))
-attempts = _view("attempts", attempt)
-workers = _view("workers", worker, Column("alive", Boolean), Column("study", Text), Column("trial", Integer))
-refusals = _view("refusals", refusal, Column("study", Text))
-progress = table(
-    "progress",
-    *(column(name, Text) for name in ("study", "state", "reason", "metric")),
-    *(column(name, Integer) for name in ("budget", "proposed", "ended", "iterations_told", "attempts")),
-    *(column(name, Integer) for name in ("complete", "running", "pending", "failed", "cancelled")),
-    *(column(name, Double) for name in ("best_loss", "best_score")),
-    column("created_at", DateTime(timezone=True)),
-    column("elapsed", Interval),
-    schema=SCHEMA,
 )

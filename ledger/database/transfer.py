@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Insert, insert, select, text
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import DataError, IntegrityError
 
-from ledger.database import datasets, tables
+from ledger.database import datasets, tables, views
 from ledger.database.datasets import Dataset
 from ledger.database.rows import OPEN_STATES, AttemptRow, IterationRow, StudyRow, TrialRow, WorkerRow
 from ledger.database.selecting import fetch, fetch_one, rows_of
@@ -21,8 +21,8 @@ from ledger.text import one_line
 # Largest number of rows that one statement inserts.
 PAGE = 1000
 
-_studies, _iterations, _workers = tables.studies, tables.iterations, tables.workers
-_trials, _attempts = tables.trials, tables.attempts
+_studies, _iterations, _workers = views.studies, views.iterations, views.workers
+_trials, _attempts = views.trials, views.attempts
 
 
 @dataclass(frozen=True)

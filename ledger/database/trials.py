@@ -13,7 +13,7 @@ from psycopg.errors import InvalidParameterValue, ObjectNotInPrerequisiteState
 from sqlalchemy import Connection, func, select, text, tuple_
 from sqlalchemy.exc import DBAPIError
 
-from ledger.database import managing, tables
+from ledger.database import managing, views
 from ledger.database.connection import to_json
 from ledger.database.rows import AttemptRow, StudyRow, TrialRow
 from ledger.database.selecting import answer, fetch, fetch_one, query, rows_of
@@ -25,7 +25,7 @@ PAGE = 1000
 CANCEL_SECONDS = 1.0
 CANCEL_POLL = 0.02
 
-_trials, _attempts = tables.trials, tables.attempts
+_trials, _attempts = views.trials, views.attempts
 
 
 @dataclass(frozen=True)

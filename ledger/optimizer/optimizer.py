@@ -20,14 +20,12 @@ from ledger.optimizer.gaussian_process import GaussianProcessRegressor
 
 Array = NDArray[np.float64]
 
-# A batch has `CANDIDATES` candidates if gradients refine the best candidates. Without gradients, a batch has 10,000
-# candidates, as in skopt.
+# The number of candidates if gradients refine the best of them. Without gradients, there are 10,000, as in skopt.
 CANDIDATES = 2_000
 # `AROUND_BEST` is the share of candidates that are sampled around the `BEST` points with the lowest losses. `SPREAD` is
 # the standard deviation of the random steps away from the best points.
 AROUND_BEST, BEST, SPREAD = 0.2, 5, 0.1
-# With up to `ALWAYS_RESTARTED` points, every fit of a kernel tries all starts. With more than `ALWAYS_RESTARTED`
-# points, a fit tries all starts only if the number of points has passed a power of sqrt(2) since the previous fit.
+# Up to this number of points, each fit of a kernel tries all starts. Later, only a fit after a growth by sqrt(2) does.
 ALWAYS_RESTARTED = 32
 # The number of threads changes the rounding of sums, and therefore also the proposed points.
 _BLAS = ThreadpoolController().select(user_api="blas")
@@ -39,8 +37,8 @@ FORESTS = (skopt.learning.RandomForestRegressor, skopt.learning.ExtraTreesRegres
 class Optimizer(skopt.Optimizer):  # type: ignore[misc]
     """Bayesian optimisation by `ask` and `tell`, which minimises a loss.
 
-    The class replaces `skopt.Optimizer`, and has the same arguments, attributes and types of results. The notes
-    describe how the choice of points differs from skopt.
+    The class has the arguments, attributes and types of results of `skopt.Optimizer`. The notes describe how
+    the choice of points differs from skopt.
 
     Parameters
     ----------
@@ -52,7 +50,7 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
         The surrogate. "GP" is a Gaussian process, "RF" a random forest, and "ET" extra trees. A regressor whose
         `predict` takes `return_std` is also allowed. For skopt's own models, this class has faster code.
     n_random_starts : int, optional
-        This argument is deprecated in skopt. Use `n_initial_points` instead.
+        Deprecated in skopt: use `n_initial_points`.
     n_initial_points : int
         The number of points that need a value before the surrogate proposes points. Every point that `tell` receives
         counts, even if `ask` did not return it.
@@ -544,9 +542,8 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
         moved = centres.copy()
         free = self._columns.free
         moved[:, free] += random.normal(0.0, SPREAD, (near, len(free))) * random.uniform(0.0, 1.0, (near, 1))
-        # The columns of categorical dimensions and of small integer dimensions have no gradient. In columns without a
-        # gradient, a third of the `moved` candidates get values sampled from the priors, and two thirds keep the values
-        # of the best points.
+        # Columns of categorical and small integer dimensions have no gradient. In these columns, a third of the `moved`
+        # candidates get values sampled from the priors, and two thirds keep the values of the best points.
         others = np.setdiff1d(np.arange(rows.shape[1]), free)
         moved[: near // 3, others] = drawn[: near // 3, others]
         drawn[:near] = self._columns.snap(moved)

@@ -19,6 +19,7 @@ from ledger.study.space import Space
 from ledger.study.spec import StudySpec
 from ledger.text import one_line
 from ledger.worker.channel import SupervisorChannel
+from ledger.worker.outcome import Answer, MalformedAnswer, parse_answer
 
 CORPUS = Path(__file__).parent / "corpus"
 # A pipe holds this number of bytes, so the target never waits for a reader.
@@ -26,17 +27,19 @@ _PIPE = 60_000
 
 
 def answers(content: bytes) -> None:
-    """A trainer's answers are objects, or the supervisor refuses them by one of three exceptions."""
+    """A trainer's answers are outcomes, or the supervisor refuses them in one line."""
     channel = SupervisorChannel()
     try:
         os.write(channel.trainer_descriptors[1], content[:_PIPE] + b"\n")
         channel.close_trainer_end()
         try:
-            read, is_closed = channel.read()
-        except (ValueError, TypeError, KeyError):
-            return
-        assert is_closed
-        assert isinstance(read, list)
+            lines, is_closed = channel.read()
+            for line in lines:
+                assert isinstance(parse_answer(line, trains=True), Answer)
+        except MalformedAnswer as refused:
+            _check_line(str(refused))
+        else:
+            assert is_closed
     finally:
         channel.close()
 

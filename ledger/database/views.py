@@ -1,0 +1,33 @@
+"""The views of sql/views/ that Python reads, as SQLAlchemy metadata."""
+
+from typing import Any
+
+from sqlalchemy import Boolean, Column, DateTime, Double, Integer, Interval, Table, TableClause, Text, column, table
+
+from ledger.database import tables
+
+
+def _view(name: str, of: Table, *more: Column[Any]) -> TableClause:
+    """Return a view of sql/views/ that shows a table without the column `claim`."""
+    columns = [*of.columns, *more]
+    return table(
+        name, *(column(each.name, each.type) for each in columns if each.name != "claim"), schema=tables.SCHEMA
+    )
+
+
+studies = _view("studies", tables.study)
+iterations = _view("iterations", tables.iteration)
+trials = _view("trials", tables.trial, Column("seconds", Double))
+attempts = _view("attempts", tables.attempt)
+workers = _view("workers", tables.worker, Column("alive", Boolean), Column("study", Text), Column("trial", Integer))
+refusals = _view("refusals", tables.refusal, Column("study", Text))
+progress = table(
+    "progress",
+    *(column(name, Text) for name in ("study", "state", "reason", "metric")),
+    *(column(name, Integer) for name in ("budget", "proposed", "ended", "iterations_told", "attempts")),
+    *(column(name, Integer) for name in ("complete", "running", "pending", "failed", "cancelled")),
+    *(column(name, Double) for name in ("best_loss", "best_score")),
+    column("created_at", DateTime(timezone=True)),
+    column("elapsed", Interval),
+    schema=tables.SCHEMA,
+)

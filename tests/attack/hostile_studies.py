@@ -1,0 +1,91 @@
+"""Studies whose objectives are hostile, for the workers that take any study."""
+
+import json
+import random
+import uuid
+from typing import Any
+
+import psycopg
+
+from tests.attack.objectives import HOSTILE
+from tests.attack.tally import Tally
+from tests.attack.victims import Victims
+
+# Messages that one trial of `hostile_pipes` writes.
+MESSAGES = 60
+_LIMITS = {"max_failures": 1, "max_lost": 2, "lease": 3.0, "heartbeat": 0.5, "trial_timeout": 3.0}
+
+
+class HostileStudies:
+    """Makes studies with hostile objectives as a manager makes them, and takes their trials back."""
+
+    def __init__(self, victims: Victims, tally: Tally, rng: random.Random) -> None:
+        self._victims, self._tally, self._rng = victims, tally, rng
+        self._left: list[str] = []
+        # id and claim of each study
+        self._studies: list[tuple[int, uuid.UUID]] = []
+
+    @property
+    def ids(self) -> list[int]:
+        return [study for study, _ in self._studies]
+
+    def attack(self) -> None:
+        """Make one study with the next objective, and one that no worker can load."""
+        if not self._left:
+            self._left = [*HOSTILE, "no_such_function", "__init__"]
+            self._rng.shuffle(self._left)
+        name = self._left.pop()
+        trials = 8 if name == "hostile_pipes" else 2
+        self._make(name, trials)
+        self._tally.tried(f"objective: {name.removeprefix('hostile_').replace('_', ' ')}")
+        if name == "hostile_pipes":
+            self._tally.tried("message of a trainer", trials * MESSAGES)
+
+    def take_back(self) -> int:
+        """Take back the trials whose leases have ended, as their managers would. Returns the number of open trials."""
+        with psycopg.connect(self._victims.urls["ledger_manager"], autocommit=True) as connection:
+            for study, claim in self._studies:
+                connection.execute("select ledger.claim_study(%s, %s, 'attack', 60)", [study, claim])
+                expired = connection.execute(
+                    "select number, lease_until from ledger.trials"
+                    " where study_id = %s and state = 'running' and lease_until < ledger.clock()",
+                    [study],
+                ).fetchall()
+                for trial, lease in expired:
+                    connection.execute("select ledger.reap(%s, %s, %s, %s)", [study, claim, trial, lease])
+        statement = "select count(*) from ledger.trial where study_id = any (%s) and state in ('pending', 'running')"
+        return int(self._victims.query(statement, self.ids)[0][0])
+
+    def stolen(self) -> int:
+        """Return the number of secrets that objectives have found."""
+        statement = "select coalesce(sum((metrics ->> 'stolen')::int), 0) from ledger.trial where metrics ? 'stolen'"
+        return int(self._victims.query(statement)[0][0])
+
+    def _make(self, name: str, trials: int) -> None:
+        claim = uuid.UUID(int=self._rng.getrandbits(128))
+        points = [{"x": self._rng.random()} for _ in range(trials)]
+        with psycopg.connect(self._victims.urls["ledger_manager"], autocommit=True) as connection:
+            row = connection.execute(
+                "select ledger.create_study(%s, %s, %s, %s, '{}')",
+                [f"hostile-{len(self._studies)}", json.dumps(_spec(name, trials)), "0" * 64, trials],
+            ).fetchone()
+            assert row is not None
+            study = int(row[0])
+            connection.execute("select ledger.claim_study(%s, %s, 'attack', 60)", [study, claim])
+            answer = connection.execute(
+                "select ledger.propose(%s, %s, 0, 0, 0, %s, null, '{}', 0, 0, null)", [study, claim, json.dumps(points)]
+            ).fetchone()
+            assert answer == ("proposed",), answer
+        self._studies.append((study, claim))
+
+
+def _spec(name: str, trials: int) -> dict[str, Any]:
+    return {
+        "mode": "batch",
+        "batch_size": trials,
+        "seed": 42,
+        "objective": {"function": f"tests.attack.objectives:{name}"},
+        "space": [{"name": "x", "type": "real", "low": 0.0, "high": 1.0, "prior": "uniform"}],
+        "optimizer": {"base_estimator": "GP", "acq_func": "EI"},
+        "limits": _LIMITS,
+    }

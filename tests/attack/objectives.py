@@ -1,0 +1,332 @@
+"""Hostile objectives. Each is a function of this module whose name begins with `hostile_`."""
+
+import ctypes
+import gc
+import json
+import math
+import os
+import random
+import resource
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import warnings
+from contextlib import suppress
+from fractions import Fraction
+from pathlib import Path
+
+# What the URL of a role with its password looks like to a thief.
+SECRET = b"password="
+# Seconds that a process left by an objective would live.
+LEFT = 600
+
+
+class Odd:
+    """A value that raises whenever it is looked at."""
+
+    def __getattr__(self, name):
+        raise RuntimeError(name)
+
+    def __repr__(self):
+        raise RuntimeError("no repr")
+
+    __str__ = __float__ = __bool__ = __repr__
+
+
+class OddError(Exception):
+    def __str__(self):
+        raise RuntimeError("no text")
+
+
+class Unending(Exception):
+    def __str__(self):
+        return "x" * 30_000_000
+
+
+def hostile_nan(params):
+    return math.nan
+
+
+def hostile_infinity(params):
+    return -math.inf
+
+
+def hostile_none(params):
+    return None
+
+
+def hostile_text(params):
+    return "0.5"
+
+
+def hostile_huge_integer(params):
+    return 10**5_000
+
+
+def hostile_fraction(params):
+    return Fraction(1, 3)
+
+
+def hostile_extreme_loss(params):
+    return 1.7e308
+
+
+def hostile_odd_value(params):
+    return Odd()
+
+
+def hostile_odd_metric(params):
+    return {"loss": 1.0, "metric": Odd()}
+
+
+def hostile_deep_metrics(params):
+    value: object = 1
+    for _ in range(100_000):
+        value = [value]
+    return {"loss": 1.0, "deep": value}
+
+
+def hostile_large_metrics(params):
+    return {"loss": 1.0, "large": "x" * 50_000_000}
+
+
+def hostile_many_metrics(params):
+    return {"loss": 1.0, **{f"m{number}": number for number in range(200_000)}}
+
+
+def hostile_surrogate_metric(params):
+    return {"loss": 1.0, "text": "\ud800", "nul": "\0"}
+
+
+def hostile_escapes_metric(params):
+    return {"loss": 1.0, "text": "\x1b]0;title\x07\x9b2J\u202e=cmd|' /C calc'!A0"}
+
+
+def hostile_huge_number_metric(params):
+    return {"loss": 1.0, "big": 10**4_000}
+
+
+def hostile_error_without_text(params):
+    raise OddError
+
+
+def hostile_long_error(params):
+    raise Unending
+
+
+def hostile_error_with_escapes(params):
+    raise ValueError("\x1b[2J\nledger: forged\n\ud800\0")
+
+
+def hostile_deep_recursion(params):
+    return hostile_deep_recursion(params)
+
+
+def hostile_exit(params):
+    sys.exit(0)
+
+
+def hostile_hard_exit(params):
+    os._exit(0)
+
+
+def hostile_abort(params):
+    os.abort()
+
+
+def hostile_segfault(params):
+    ctypes.string_at(0)
+
+
+def hostile_kill_parent(params):
+    with suppress(PermissionError):
+        os.kill(os.getppid(), signal.SIGTERM)
+    return 1.0
+
+
+def hostile_stop_itself(params):
+    os.kill(os.getpid(), signal.SIGSTOP)
+    return 1.0
+
+
+def hostile_interrupt(params):
+    raise KeyboardInterrupt
+
+
+def hostile_clock(params):
+    time.perf_counter = lambda: -1e9
+    return 1.0
+
+
+def hostile_infinite_clock(params):
+    time.perf_counter = time.monotonic = lambda: math.inf
+    return 1.0
+
+
+def hostile_json(params):
+    json.dumps = lambda *_, **__: '{"job": "x"}'
+    return 1.0
+
+
+def hostile_pipes(params):
+    _write_everywhere(random.Random(params["x"]), 60)
+    return 1.0
+
+
+def hostile_closed_descriptors(params):
+    os.closerange(0, 256)
+    return 1.0
+
+
+def hostile_fork(params):
+    if os.fork() == 0:
+        return 2.0
+    return 1.0
+
+
+def hostile_daemon(params):
+    subprocess.Popen(["/bin/sleep", str(LEFT)], start_new_session=True)
+    return 1.0
+
+
+def hostile_daemon_and_hang(params):
+    code = f"import os, time; os.setsid(); os.fork() and os._exit(0); time.sleep({LEFT})"
+    subprocess.Popen([sys.executable, "-c", code], start_new_session=True)
+    time.sleep(LEFT)
+
+
+def hostile_hang(params):
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    while True:
+        pass
+
+
+def hostile_threads(params):
+    for _ in range(50):
+        threading.Thread(target=time.sleep, args=[LEFT]).start()
+    return 1.0
+
+
+def hostile_output(params):
+    for _ in range(400):
+        os.write(1, b"flood " * 20_000)
+        os.write(2, b"\x1b[31mflood " * 10_000)
+    return 1.0
+
+
+def hostile_limits(params):
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, 0))
+    return 1.0
+
+
+def hostile_streams(params):
+    sys.stdout = sys.stderr = None
+    return 1.0
+
+
+def hostile_warnings(params):
+    warnings.simplefilter("error")
+    gc.disable()
+    sys.setrecursionlimit(60)
+    return 1.0
+
+
+def hostile_import(params):
+    for name in ("json", "ledger"):
+        del sys.modules[name]
+    sys.path.clear()
+    return 1.0
+
+
+def hostile_params(params):
+    params.clear()
+    return 1.0
+
+
+def hostile_steals_secrets(params):
+    """Look for a password in the processes that started this one. The metric says how many were found."""
+    stolen, pid = 0, os.getpid()
+    while pid > 1:
+        stolen += _search(Path("/proc", str(pid)))
+        pid = _parent(pid)
+    stolen += sum("password" in value for value in os.environ.values())
+    return {"loss": 1.0, "stolen": stolen}
+
+
+def hostile_connects(params):
+    """Look for sockets of the supervisor that this process could have inherited."""
+    stolen = 0
+    for descriptor in range(3, 256):
+        with suppress(OSError):
+            if socket.socket(fileno=os.dup(descriptor)).family == socket.AF_INET:
+                stolen += 1
+    return {"loss": 1.0, "stolen": stolen}
+
+
+def _search(process):
+    stolen = 0
+    for name in ("environ", "cmdline"):
+        with suppress(OSError):
+            stolen += SECRET in (process / name).read_bytes()
+    with suppress(OSError):
+        for link in (process / "fd").iterdir():
+            with suppress(OSError):
+                if link.is_file():
+                    stolen += SECRET in link.open("rb").read(100_000)
+    with suppress(OSError, ValueError), (process / "maps").open() as maps, (process / "mem").open("rb", 0) as memory:
+        for line in maps:
+            first, _, last = line.split()[0].partition("-")
+            if "[heap]" in line and process.name != str(os.getpid()):
+                memory.seek(int(first, 16))
+                stolen += SECRET in memory.read(int(last, 16) - int(first, 16))
+    return stolen
+
+
+def _parent(pid):
+    with suppress(OSError):
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    return 0
+
+
+MESSAGES = (
+    b'{"job": 0, "kind": "result", "loss": NaN, "seconds": 1.0}\n',
+    b'{"job": %d, "kind": "result", "loss": 0.5, "seconds": "abc", "metrics": {}}\n',
+    b'{"job": %d, "kind": "result", "loss": 0.5, "seconds": -1e9, "metrics": {"big": 1e5000}}\n',
+    b'{"job": %d, "kind": "failed", "seconds": 1.0, "error": null}\n',
+    b'{"job": %d, "kind": "banana", "seconds": 1.0}\n',
+    b'{"job": %d, "kind": "refused", "seconds": 0.0, "error": "\\u001b[2Jno"}\n',
+    b'{"job": %d, "loaded": true}\n',
+    b'{"job": %d, "kind": "result", "loss": 1e999, "seconds": 1.0, "metrics": []}\n',
+    b'{"job": "x"}\n',
+    b"[1]\n",
+    b"null\n",
+    b'{"job": 1e400}\n',
+    b"\xff\xfe\n",
+    b"\n" * 100,
+    b"[" * 100_000 + b"\n",
+    b'{"job": ' + b"9" * 5_000 + b"}\n",
+    b"x" * 70_000 + b"\n",
+)
+
+
+def _write_everywhere(rng, count):
+    """Write messages to each descriptor that this process can write to, except standard output and error."""
+    descriptors = []
+    for descriptor in range(3, 64):
+        with suppress(OSError):
+            os.set_blocking(descriptor, False)
+            descriptors.append(descriptor)
+    for _ in range(count):
+        message = rng.choice(MESSAGES).replace(b"%d", str(rng.randrange(40)).encode())
+        if rng.random() < 0.3:
+            place = rng.randrange(len(message))
+            message = message[:place] + rng.randbytes(3) + message[place + 1 :]
+        for descriptor in descriptors:
+            with suppress(OSError):
+                os.write(descriptor, message)
+
+
+HOSTILE = sorted(name for name in globals() if name.startswith("hostile_"))

@@ -1,0 +1,149 @@
+"""The ledger under attack: a server with roles, a real study with its manager, and workers of their own."""
+
+import os
+import secrets
+import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
+
+from ledger.resources import folder as resource
+from tests.chaos.fleet import Member
+from tests.chaos.studies import NAME, Plan, program
+from tests.system.programs import Program, wait_until
+from tests.system.servers import Server
+
+ROLES = ("ledger_owner", "ledger_manager", "ledger_worker", "ledger_reader")
+PLAN = Plan("rugged", iterations=100_000, batch_size=4, seed=11, base_estimator="ET")
+TRIAL_SECONDS = 0.2
+# Seconds that the manager and the workers have to stop.
+LEAVE = 60.0
+# The user of a trainer, where the attack runs as root: root can read every process.
+TRAINER_USER = "nobody"
+
+
+@dataclass
+class Victims:
+    """A ledger with a running study.
+
+    Attributes
+    ----------
+    folder : Path
+        Folder of all files and logs.
+    urls : mapping
+        The database's URL for each role.
+    members : list of Member
+        The manager and the workers of the study, and the workers that take any study.
+    """
+
+    folder: Path
+    server: Server
+    urls: dict[str, str]
+    owner: Program
+    members: list[Member] = field(default_factory=list)
+
+    @property
+    def manager(self) -> Member:
+        return self.members[0]
+
+    @property
+    def workers(self) -> list[Member]:
+        return self.members[1:]
+
+    def query(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
+        """Run a query as the superuser."""
+        with psycopg.connect(self.server.url, autocommit=True) as connection:
+            return connection.execute(statement, values).fetchall()
+
+    def ended(self, members: Sequence[Member]) -> list[str]:
+        """Return the logs of members that ended without a request, with exit code and last line."""
+        return [f"{one.log.stem}: exit code {one.exit_code}: {one.last_words}" for one in members if not one.runs]
+
+    def tracebacks(self) -> list[str]:
+        """Return the lines after which a traceback follows in the logs of the members."""
+        return [one.log.name for one in self.members if "Traceback" in one.log.read_text(errors="replace")]
+
+
+@contextmanager
+def victims(folder: Path) -> Iterator[Victims]:
+    """Start the server, the study, its manager, 2 workers of the study, and 2 workers for any study."""
+    with Server(folder / "server", max_connections=60) as server:
+        passwords = {role: secrets.token_hex(12) for role in ROLES}
+        with psycopg.connect(server.url, autocommit=True) as connection:
+            connection.execute((resource("sql") / "roles.sql").read_bytes())
+            for role, password in passwords.items():
+                connection.execute(
+                    sql.SQL("alter role {} password {}").format(sql.Identifier(role), sql.Literal(password))
+                )
+        urls = {role: make_conninfo(server.url, user=role, password=passwords[role]) for role in ROLES}
+        owner = program(folder / "owner", trial_seconds=0, DATABASE_URL=urls["ledger_owner"])
+        owner.run("db", "upgrade")
+        under_attack = Victims(folder, server, urls, owner)
+        try:
+            _start(under_attack, folder)
+            wait_until(lambda: under_attack.query("select from ledger.trial where state = 'complete'"))
+            yield under_attack
+        finally:
+            for member in under_attack.members:
+                if member.runs:
+                    member.kill()
+
+
+def dismiss(under_attack: Victims) -> list[str]:
+    """Ask all members to stop, and return those that did not stop in time."""
+    running = [member for member in under_attack.members if member.runs]
+    for member in running:
+        member.ask_to_leave()
+    return [member.log.stem for member in running if member.wait(LEAVE) is None]
+
+
+def _start(under_attack: Victims, folder: Path) -> None:
+    logs = folder / "logs"
+    logs.mkdir()
+    manager = program(folder / "manager", trial_seconds=0, DATABASE_URL=under_attack.urls["ledger_manager"])
+    worker = program(folder / "worker", trial_seconds=TRIAL_SECONDS, DATABASE_URL=under_attack.urls["ledger_worker"])
+    for path in (worker.folder, folder):
+        # the trainer's user must reach its own folder
+        path.chmod(0o755)
+    trainer_user = ["--trainer-user", TRAINER_USER] if os.geteuid() == 0 else []
+    members = under_attack.members
+    members.append(Member(manager, ["manager", str(PLAN.write(folder))], logs / "manager.log"))
+    for number in range(2):
+        command = ["worker", "--study", NAME, "--allow", "tests.chaos"]
+        members.append(Member(worker, command, logs / f"worker-{number}.log"))
+    for number in range(2):
+        command = ["worker", "--allow", "tests", *trainer_user, "--trial-timeout", "5"]
+        members.append(Member(worker, command, logs / f"any-{number}.log"))
+
+
+def run_commands(under_attack: Victims) -> list[str]:
+    """Run each command that shows the ledger. Returns those that failed, with their last line."""
+    commands = [
+        ["study", "list"],
+        ["study", "show", NAME],
+        ["status"],
+        ["trial", "list", NAME],
+        ["worker", "list"],
+        ["export", NAME, "--format", "json"],
+        ["export", NAME, "--format", "csv"],
+        ["report", NAME, "--output", str(under_attack.folder / "report.html")],
+        ["verify", NAME],
+        ["db", "check"],
+    ]
+    failed = []
+    for command in commands:
+        process = under_attack.owner.start(*command)
+        try:
+            _, error = process.communicate(timeout=300)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            error = "no end within 300 s"
+        if process.returncode != 0 or "Traceback" in error:
+            failed.append(f"{' '.join(command[:2])}: {error.strip().splitlines()[-1:]}")
+    return failed
