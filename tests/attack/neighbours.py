@@ -9,13 +9,12 @@ import sys
 from pathlib import Path
 
 from tests.attack.tally import Tally
-from tests.attack.victims import Victims
+from tests.attack.victims import UNPRIVILEGED, Victims
 from tests.system.programs import Program
 
 _SHADOW = "import pathlib; pathlib.Path({mark!r}).touch()\n"
 # Modules that a command of the ledger or one of its child processes imports.
 _MODULES = ("ledger/__main__.py", "ledger/__init__.py", "sklearn.py", "json.py", "psycopg.py", "numpy.py", "tests.py")
-_NEIGHBOUR = "nobody"
 
 
 class Neighbours:
@@ -68,7 +67,7 @@ class Neighbours:
         self._tally.tried("planted ledger of another user")
         folder = self._new_folder()
         folder.chmod(0o755)
-        account = pwd.getpwnam(_NEIGHBOUR)
+        account = pwd.getpwuid(UNPRIVILEGED)
         mark = Path("/tmp", f"attack-{os.getpid()}-{self._number}")
         home = folder / ".ledger"
         data = home / "data"

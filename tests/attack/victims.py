@@ -1,6 +1,7 @@
 """The ledger under attack: a server with roles, a real study with its manager, and workers of their own."""
 
 import os
+import pwd
 import secrets
 import subprocess
 from collections.abc import Iterator, Sequence
@@ -24,8 +25,9 @@ PLAN = Plan("rugged", iterations=100_000, batch_size=4, seed=11, base_estimator=
 TRIAL_SECONDS = 0.2
 # Seconds that the manager and the workers have to stop.
 LEAVE = 60.0
-# The user of a trainer, where the attack runs as root: root can read every process.
-TRAINER_USER = "nobody"
+# Id of a user without rights, which exists on every Linux. If root runs the attack, the trainers run as this user,
+# because root can read the memory of every process.
+UNPRIVILEGED = 65534
 
 
 @dataclass
@@ -111,7 +113,7 @@ def _start(under_attack: Victims, folder: Path) -> None:
     for path in (worker.folder, folder):
         # the trainer's user must reach its own folder
         path.chmod(0o755)
-    trainer_user = ["--trainer-user", TRAINER_USER] if os.geteuid() == 0 else []
+    trainer_user = ["--trainer-user", pwd.getpwuid(UNPRIVILEGED).pw_name] if os.geteuid() == 0 else []
     members = under_attack.members
     members.append(Member(manager, ["manager", str(PLAN.write(folder))], logs / "manager.log"))
     for number in range(2):
