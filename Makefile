@@ -6,8 +6,7 @@ bin := .venv/bin
 # because roles belong to a whole server. Files start in the order of their names.
 pytest := $(bin)/pytest --numprocesses $(if $(LEDGER_TEST_SERVER),1,3) --dist loadfile --no-loadscope-reorder
 
-.PHONY: help demo unit test test-all campaigns explore fuzz coverage lint docs site bench bench-quality chaos attack
-.PHONY: up release-check clean
+.PHONY: help demo unit test test-all campaigns explore fuzz coverage lint docs site bench bench-quality chaos attack up release-check clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## */\1\t/' | expand -t 15

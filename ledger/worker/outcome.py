@@ -51,7 +51,13 @@ class Outcome:
 
 # The trainer process sends this message after it has loaded an objective, and before it calls the objective.
 LOADED = {"loaded": True}
-_FIELDS = {field.name for field in fields(Outcome)}
+# The supervisor itself reads the output from the trainer's streams.
+_FIELDS = {field.name for field in fields(Outcome)} - {"output"}
+
+
+def to_answer(job: int, outcome: Outcome) -> dict[str, Any]:
+    """Return the answer that reports the outcome of a job, which `parse_answer` reads."""
+    return {"job": job, **{name: getattr(outcome, name) for name in _FIELDS}}
 
 
 class MalformedAnswer(Exception):

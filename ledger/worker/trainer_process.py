@@ -22,7 +22,7 @@ from ledger.database.bounds import shortened
 from ledger.errors import LedgerError
 from ledger.objectives import Context, Result, load, search_path
 from ledger.worker.channel import TrainerChannel
-from ledger.worker.outcome import LOADED, Outcome
+from ledger.worker.outcome import LOADED, Outcome, to_answer
 from ledger.worker.output import OutputMarks
 
 _PR_SET_PDEATHSIG = 1
@@ -78,7 +78,7 @@ def main(options: Mapping[str, Any], descriptors: Sequence[int]) -> None:
             # The objective has forked. This copy of the process has returned from the objective, and must end.
             os._exit(0)
         marks.end(job["job"])
-        channel.answer({"job": job["job"], **vars(outcome)})
+        channel.answer(to_answer(job["job"], outcome))
 
 
 def _load(

@@ -9,7 +9,8 @@ import sys
 from pathlib import Path
 
 from tests.attack.tally import Tally
-from tests.attack.victims import UNPRIVILEGED, Victims
+from tests.attack.victims import Victims
+from tests.system.accounts import USER
 from tests.system.programs import Program
 
 _SHADOW = "import pathlib; pathlib.Path({mark!r}).touch()\n"
@@ -67,7 +68,7 @@ class Neighbours:
         self._tally.tried("planted ledger of another user")
         folder = self._new_folder()
         folder.chmod(0o755)
-        account = pwd.getpwuid(UNPRIVILEGED)
+        account = pwd.getpwnam(USER)
         mark = Path("/tmp", f"attack-{os.getpid()}-{self._number}")
         home = folder / ".ledger"
         data = home / "data"

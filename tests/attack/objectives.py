@@ -141,12 +141,6 @@ def hostile_segfault(params):
     ctypes.string_at(0)
 
 
-def hostile_kill_parent(params):
-    with suppress(PermissionError):
-        os.kill(os.getppid(), signal.SIGTERM)
-    return 1.0
-
-
 def hostile_stop_itself(params):
     os.kill(os.getpid(), signal.SIGSTOP)
     return 1.0

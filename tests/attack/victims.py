@@ -1,8 +1,7 @@
 """The ledger under attack: a server with roles, a real study with its manager, and workers of their own."""
 
-import os
-import pwd
 import secrets
+import shutil
 import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ from psycopg.conninfo import make_conninfo
 from ledger.resources import folder as resource
 from tests.chaos.fleet import Member
 from tests.chaos.studies import NAME, Plan, program
+from tests.system.accounts import USER, is_root, without_rights
 from tests.system.programs import Program, wait_until
 from tests.system.servers import Server
 
@@ -25,9 +25,6 @@ PLAN = Plan("rugged", iterations=100_000, batch_size=4, seed=11, base_estimator=
 TRIAL_SECONDS = 0.2
 # Seconds that the manager and the workers have to stop.
 LEAVE = 60.0
-# Id of a user without rights, which exists on every Linux. If root runs the attack, the trainers run as this user,
-# because root can read the memory of every process.
-UNPRIVILEGED = 65534
 
 
 @dataclass
@@ -86,6 +83,9 @@ def victims(folder: Path) -> Iterator[Victims]:
         urls = {role: make_conninfo(server.url, user=role, password=passwords[role]) for role in ROLES}
         owner = program(folder / "owner", trial_seconds=0, DATABASE_URL=urls["ledger_owner"])
         owner.run("db", "upgrade")
+        with psycopg.connect(server.url, autocommit=True) as connection:
+            # A manager may cancel each study, so the attack must not guess the id of the study that has to go on.
+            connection.execute("alter table ledger.study alter column id restart with 5000")
         under_attack = Victims(folder, server, urls, owner)
         try:
             _start(under_attack, folder)
@@ -110,18 +110,24 @@ def _start(under_attack: Victims, folder: Path) -> None:
     logs.mkdir()
     manager = program(folder / "manager", trial_seconds=0, DATABASE_URL=under_attack.urls["ledger_manager"])
     worker = program(folder / "worker", trial_seconds=TRIAL_SECONDS, DATABASE_URL=under_attack.urls["ledger_worker"])
-    for path in (worker.folder, folder):
-        # the trainer's user must reach its own folder
-        path.chmod(0o755)
-    trainer_user = ["--trainer-user", pwd.getpwuid(UNPRIVILEGED).pw_name] if os.geteuid() == 0 else []
+    # root could read the memory of every process
+    as_user = program(
+        folder / "as-user",
+        trial_seconds=0,
+        prefix=without_rights(),
+        DATABASE_URL=under_attack.urls["ledger_worker"],
+        PYTHONDONTWRITEBYTECODE="1",
+    )
+    if is_root():
+        shutil.chown(as_user.folder, USER)
     members = under_attack.members
     members.append(Member(manager, ["manager", str(PLAN.write(folder))], logs / "manager.log"))
     for number in range(2):
         command = ["worker", "--study", NAME, "--allow", "tests.chaos"]
         members.append(Member(worker, command, logs / f"worker-{number}.log"))
     for number in range(2):
-        command = ["worker", "--allow", "tests", *trainer_user, "--trial-timeout", "5"]
-        members.append(Member(worker, command, logs / f"any-{number}.log"))
+        command = ["worker", "--allow", "tests", "--trial-timeout", "5"]
+        members.append(Member(as_user, command, logs / f"any-{number}.log"))
 
 
 def run_commands(under_attack: Victims) -> list[str]:
@@ -129,7 +135,7 @@ def run_commands(under_attack: Victims) -> list[str]:
     commands = [
         ["study", "list"],
         ["study", "show", NAME],
-        ["status"],
+        ["status", NAME],
         ["trial", "list", NAME],
         ["worker", "list"],
         ["export", NAME, "--format", "json"],

@@ -1,6 +1,7 @@
 """Study of the chaos test, and the same study without faults."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -70,11 +71,11 @@ class Plan:
         return file
 
 
-def program(folder: Path, *, trial_seconds: float, **variables: str) -> Program:
+def program(folder: Path, *, trial_seconds: float, prefix: Sequence[str] = (), **variables: str) -> Program:
     """Return the program `ledger` with a separate home folder and the path of the objective."""
     folder.mkdir(parents=True, exist_ok=True)
     own = {"PYTHONPATH": str(ROOT), "CHAOS_TRIAL_SECONDS": str(trial_seconds)}
-    return Program(folder, is_new=False, **own, **variables)
+    return Program(folder, prefix=prefix, is_new=False, **own, **variables)
 
 
 def undisturbed(plan: Plan, folder: Path, *, workers: int = 1, iterations: int | None = None) -> list[Result]:

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import IO, Any
@@ -32,13 +32,16 @@ class Program:
     ----------
     folder : Path
         Where it runs; its home is a folder in it.
+    prefix : sequence of str
+        Beginning of each command line, such as a program that changes the user.
     is_new : bool
         Whether its first command makes the embedded server's data, which else are a copy of some made before.
     **given
         Variables of its environment.
     """
 
-    def __init__(self, folder: Path, *, is_new: bool = False, **given: str) -> None:
+    def __init__(self, folder: Path, *, prefix: Sequence[str] = (), is_new: bool = False, **given: str) -> None:
+        self._prefix = prefix
         self.folder, self.home = folder, folder / "home"
         if not is_new and "DATABASE_URL" not in given and not self.home.exists():
             copy_data(self.home)
@@ -52,7 +55,7 @@ class Program:
     def start(self, *arguments: str, log: IO[str] | None = None) -> "subprocess.Popen[str]":
         """Start a command in a new process group. Its output goes to pipes, or to the log file."""
         return subprocess.Popen(
-            [sys.executable, "-m", "ledger", *arguments],
+            [*self._prefix, sys.executable, "-m", "ledger", *arguments],
             cwd=self.folder,
             env=self._environment,
             stdin=subprocess.DEVNULL,

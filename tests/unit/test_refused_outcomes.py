@@ -25,7 +25,7 @@ class Ledger:
             self.losses |= {result.held.trial: result.loss for result in results}
             return ["recorded"] * len(results)
         assert function is protocol.fail
-        held, error, _seconds, _kind = arguments
+        held, error, _seconds, _kind, _output = arguments
         if self._refuses_all or "bad" in error:
             raise ValuesRefused("the error is too rude")
         self.errors[held.trial] = error
