@@ -24,6 +24,8 @@ class HostileStudies:
         self._left: list[str] = []
         # id and claim of each study
         self._studies: list[tuple[int, uuid.UUID]] = []
+        # ids of the studies whose objective every worker refuses, so that their trials stay pending
+        self._refused: list[int] = []
 
     @property
     def ids(self) -> list[int]:
@@ -54,7 +56,7 @@ class HostileStudies:
                 for trial, lease in expired:
                     connection.execute("select ledger.reap(%s, %s, %s, %s)", [study, claim, trial, lease])
         statement = "select count(*) from ledger.trial where study_id = any (%s) and state in ('pending', 'running')"
-        return int(self._victims.query(statement, self.ids)[0][0])
+        return int(self._victims.query(statement, [one for one in self.ids if one not in self._refused])[0][0])
 
     def stolen(self) -> int:
         """Return the number of secrets that objectives have found."""
@@ -77,6 +79,8 @@ class HostileStudies:
             ).fetchone()
             assert answer == ("proposed",), answer
         self._studies.append((study, claim))
+        if name not in HOSTILE:
+            self._refused.append(study)
 
 
 def _spec(name: str, trials: int) -> dict[str, Any]:

@@ -65,8 +65,9 @@ class Victims:
         return [f"{one.log.stem}: exit code {one.exit_code}: {one.last_words}" for one in members if not one.runs]
 
     def tracebacks(self) -> list[str]:
-        """Return the lines after which a traceback follows in the logs of the members."""
-        return [one.log.name for one in self.members if "Traceback" in one.log.read_text(errors="replace")]
+        """Return the logs with a traceback. The workers of any study also log the output of hostile objectives."""
+        own = [one for one in self.members if not one.log.name.startswith("any-")]
+        return [one.log.name for one in own if "Traceback" in one.log.read_text(errors="replace")]
 
 
 @contextmanager
