@@ -22,7 +22,7 @@ from ledger.database.connection import Unreachable, connect, engine
 from ledger.errors import UsageError
 from tests.fuzz import run
 from tests.integration.ledgers import make_study, take
-from tests.integration.test_privileges import make_roles, upgrade
+from tests.integration.test_privileges import PASSWORD, make_roles, upgrade
 
 Access = Callable[..., tuple[int, str, str]]
 
@@ -66,6 +66,13 @@ def access(ledger: str, tmp_path, monkeypatch) -> Iterator[Access]:
 def name() -> str:
     """Return a name that no other test uses, because roles belong to the whole server."""
     return f"worker-{uuid.uuid4().hex[:8]}"
+
+
+def as_login(url: str, login: str) -> str:
+    """Return the URL for a login, with a password that is set now: the server of a container asks for a password."""
+    with psycopg.connect(url, autocommit=True) as superuser:
+        superuser.pgconn.change_password(login.encode(), PASSWORD.encode())
+    return make_conninfo(url, user=login, password=PASSWORD)
 
 
 def verifies(stored: str, password: str) -> bool:
@@ -112,7 +119,7 @@ def test_a_given_password_is_stored_and_not_shown(ledger, access, name, option, 
 
 def test_what_an_owners_login_creates_belongs_to_ledger_owner(ledger, access, name):
     assert access("add", name, "--as", "owner")[0] == 0
-    with psycopg.connect(make_conninfo(ledger, user=name, password="ignored"), autocommit=True) as owner:
+    with psycopg.connect(as_login(ledger, name), autocommit=True) as owner:
         owner.execute("create table ledger.notes ()")
         asked = "select pg_get_userbyid(relowner) from pg_class where oid = 'ledger.notes'::regclass"
         assert owner.execute(asked).fetchone() == ("ledger_owner",)
@@ -155,7 +162,7 @@ def test_a_login_is_added_once_and_named_in_the_list(access, name):
 
 def test_a_removed_login_has_no_session_any_more(ledger, access, name):
     access("add", name, "--as", "worker")
-    with psycopg.connect(make_conninfo(ledger, user=name, password="ignored"), autocommit=True) as worker:
+    with psycopg.connect(as_login(ledger, name), autocommit=True) as worker:
         code, out, _ = access("remove", name)
         assert (code, out) == (0, f"login {name} is removed, and 1 of its sessions are ended\n")
         with pytest.raises(psycopg.OperationalError):
@@ -195,7 +202,7 @@ def test_a_ledger_without_the_four_roles_gets_no_login(tmp_path, monkeypatch):
 
 def test_a_role_without_the_right_is_told_which_right_is_missing(ledger, access, name):
     for role in ("ledger_owner", "ledger_worker"):
-        other = make_conninfo(ledger, user=role, password="ignored")
+        other = as_login(ledger, role)
         code, _, error = access("add", name, "--as", "worker", database=other)
         assert (code, error.count("\n")) == (1, 1)
         assert f"role {role} may not create or drop logins (permission denied" in error
@@ -235,7 +242,7 @@ def test_the_role_that_made_the_roles_adds_and_removes_logins(tmp_path, monkeypa
 
 def own_settings(url: str, name: str, *settings: str) -> None:
     """Change settings of a login as the login itself."""
-    with psycopg.connect(make_conninfo(url, user=name, password="ignored"), autocommit=True) as session:
+    with psycopg.connect(as_login(url, name), autocommit=True) as session:
         for setting in settings:
             session.execute(sql.SQL("alter role {} set " + setting).format(sql.Identifier(name)))
 
@@ -257,7 +264,7 @@ def test_a_session_sets_what_it_depends_on(ledger, access, name):
     own_settings(ledger, name, *SABOTAGE)
     with engine(ledger).connect() as db:
         make_study(db)
-    own = make_conninfo(ledger, user=name, password="ignored")
+    own = as_login(ledger, name)
     with connect(own, writes=True) as worker:
         names = [setting.split()[0] for setting in SABOTAGE]
         shown: dict[str, Any] = {each: worker.execute(f"show {each}").fetchone() for each in names}
@@ -281,13 +288,13 @@ def test_the_settings_of_one_login_change_no_session_of_another_one(ledger, acce
     for each in (name, other):
         access("add", each, "--as", "worker")
     own_settings(ledger, name, *SABOTAGE, "local_preload_libraries = 'missing'")
-    with psycopg.connect(make_conninfo(ledger, user=other, password="ignored")) as session:
+    with psycopg.connect(as_login(ledger, other)) as session:
         assert session.execute("show default_transaction_read_only").fetchone() == ("off",)
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             session.execute(sql.SQL("alter role {} password 'mine too'").format(sql.Identifier(name)))
     said = "a setting of the role or database names a missing library: an administrator removes settings of the role"
     with pytest.raises(Unreachable, match=said) as refused:
-        connect(make_conninfo(ledger, user=name, password="ignored"))
+        connect(as_login(ledger, name))
     assert not refused.value.not_now
 
 
