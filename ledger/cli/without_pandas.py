@@ -1,4 +1,4 @@
-"""Prevents the import of pandas in the commands that manage a study for hours."""
+"""Prevents the import of pandas in commands that manage a study and run for hours."""
 
 import sys
 from collections.abc import Iterator

@@ -68,7 +68,7 @@ _DEAD = text("""
     where schemaname = 'ledger' and n_dead_tup > 0
     order by n_dead_tup desc
     limit 1""")
-# A transaction of the ledger's own programs does not last longer than its statements may.
+# A transaction of the ledger's own programs does not last longer than the time limit of a statement.
 LOCK_AGE = STATEMENT_SECONDS
 # Shorter waits for a lock are normal.
 LOCK_PATIENCE = 1.0

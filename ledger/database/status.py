@@ -66,7 +66,8 @@ class Status:
     budget : int
         Number of trials to propose.
     ended : int
-        Number of proposed trials that have ended, at most the budget. Trials of a replaced round do not count.
+        Number of proposed trials that have ended, at most the budget. If all trials of a
+        round failed, another round replaces it, and these trials do not count.
     iterations_told : int
         Number of iterations with results that the optimizer has received.
     complete, running, pending, failed, cancelled : int

@@ -23,7 +23,7 @@ from ledger.study.space import Space
 # Number of trials in one row group.
 GROUP = 10_000
 _MOMENT = pa.timestamp("us", tz="UTC")
-# Columns that every trial has, before and after the columns of its parameters and metrics.
+# Every trial has these columns. The columns of its parameters and metrics stand between the two groups.
 _FIRST = {
     "number": pa.int64(),
     "iteration": pa.int64(),

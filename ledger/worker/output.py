@@ -276,7 +276,7 @@ class OutputMarks:
             setattr(sys, name, stream)
             setattr(sys, f"__{name}__", stream)
             self._streams.append((file, stream))
-        # The same for the standard output of libraries in C. Not every C library has this symbol.
+        # Libraries in C then write each line of their standard output at once. Not every C library has this symbol.
         with suppress(ValueError, AttributeError):
             library = ctypes.CDLL(None)
             library.setvbuf(ctypes.c_void_p.in_dll(library, "stdout"), None, _IOLBF, ctypes.c_size_t(0))
