@@ -245,7 +245,7 @@ def test_a_ledger_from_before_the_roles_gets_them(compose):
     """An old ledger has only a superuser with a password."""
     compose("stop", "worker", "manager")
     assert ask(compose, "reassign owned by ledger_owner to ledger") == "REASSIGN OWNED"
-    for role in ("owner", "manager", "worker", "reader"):
+    for role in ("dashboard", "owner", "manager", "worker", "reader"):
         ask(compose, f"drop owned by ledger_{role}")
         ask(compose, f"drop role ledger_{role}")
     compose("down")
