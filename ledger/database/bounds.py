@@ -21,6 +21,7 @@ _BOUNDS = dict(_BOUND.findall((folder("sql") / "functions" / "bounds.sql").read_
 # In characters.
 LONGEST_NAME = int(_BOUNDS["longest_name"])
 LONGEST_ERROR = int(_BOUNDS["longest_error"])
+LONGEST_OUTPUT = int(_BOUNDS["longest_output"])
 # In bytes, as PostgreSQL writes the document.
 LARGEST_JSON = int(_BOUNDS["largest_json"])
 LARGEST_VERSIONS = int(_BOUNDS["largest_versions"])

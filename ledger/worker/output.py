@@ -14,13 +14,13 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import IO, Any
 
+from ledger.database.bounds import LONGEST_OUTPUT
 from ledger.logs import log_event
 
 _log = logging.getLogger("ledger.worker")
 
-# Number of bytes from the end of an attempt's output that the ledger keeps. The SQL function ledger.kept_output keeps
-# the same number of characters.
-KEPT = 1 << 16
+# Number of bytes from the end of an attempt's output that the worker keeps. A character has at least one byte.
+KEPT = LONGEST_OUTPUT
 # When a trainer dies, its error contains at most this number of bytes from the end of its standard error.
 _ERROR_KEPT = 4096
 # The worker passes on this number of bytes at once, and then this number of bytes in each second. A log of one day then

@@ -16,6 +16,13 @@ return 65536;
 comment on function ledger.longest_error is
   'The longest error or reason in characters. A longer error loses its middle.';
 
+-- The longest output of an attempt in characters. The end of an output says more about a failure than its beginning.
+create or replace function ledger.longest_output() returns int
+language sql immutable parallel safe
+return 65536;
+comment on function ledger.longest_output is
+  'The longest output that is kept with an attempt, in characters. A longer output loses its beginning.';
+
 -- The largest JSON document in bytes, as PostgreSQL writes it. A manager reads the documents of all trials of a study.
 create or replace function ledger.largest_json() returns int
 language sql immutable parallel safe

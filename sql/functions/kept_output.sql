@@ -1,8 +1,8 @@
--- Return the last 65,536 characters of an attempt's output, or null if the output is empty. The end of an output says
--- more about a failure than its beginning. A worker sends at most as many bytes.
+-- Return the end of an attempt's output, or null if the output is empty. A worker sends at most ledger.longest_output()
+-- bytes.
 create or replace function ledger.kept_output(output text) returns text
 language sql immutable parallel safe
-return nullif(right(output, 65536), '');
+return nullif(right(output, ledger.longest_output()), '');
 
 comment on function ledger.kept_output is
   'The end of an output, as it is kept with an attempt; null without an output.';

@@ -99,6 +99,7 @@ declare
     ledger.loss_fault('the loss', new.loss),
     ledger.text_fault('the name of the worker', new.worker),
     ledger.text_fault('the error', new.error, ledger.longest_error()),
+    ledger.text_fault('the output', new.output, ledger.longest_output()),
     ledger.moment_fault('claimed_at', new.claimed_at),
     ledger.moment_fault('ended_at', new.ended_at));
 begin
@@ -110,6 +111,42 @@ end
 $$;
 comment on function ledger.refuse_unreadable_attempt is
   'Trigger: refuse an attempt that a reader could not read.';
+
+-- The reason becomes the error of the trial, so a reason that the trial could not store must not wait.
+create or replace function ledger.refuse_unreadable_cancellation() returns trigger
+language plpgsql set search_path = pg_catalog, pg_temp
+as $$
+declare
+  fault text := coalesce(
+    ledger.text_fault('the reason', new.reason, ledger.longest_error()),
+    ledger.moment_fault('asked_at', new.asked_at));
+begin
+  if fault is not null then
+    raise exception 'the cancellation of trial %, %', new.trial, fault using errcode = 'invalid_parameter_value';
+  end if;
+  return new;
+end
+$$;
+comment on function ledger.refuse_unreadable_cancellation is
+  'Trigger: refuse a cancellation that a reader could not read.';
+
+create or replace function ledger.refuse_unreadable_refusal() returns trigger
+language plpgsql set search_path = pg_catalog, pg_temp
+as $$
+declare
+  fault text := coalesce(
+    ledger.text_fault('the reason', new.reason, ledger.longest_error()),
+    ledger.moment_fault('refused_at', new.refused_at));
+begin
+  if fault is not null then
+    raise exception 'the refusal by worker %, %', left(new.worker, 50), fault
+      using errcode = 'invalid_parameter_value';
+  end if;
+  return new;
+end
+$$;
+comment on function ledger.refuse_unreadable_refusal is
+  'Trigger: refuse a refusal of a study that a reader could not read.';
 
 create or replace function ledger.refuse_unreadable_worker() returns trigger
 language plpgsql set search_path = pg_catalog, pg_temp
@@ -180,6 +217,10 @@ create or replace trigger trials_are_readable
   on ledger.trial for each row execute function ledger.refuse_unreadable_trial();
 create or replace trigger attempts_are_readable before insert or update on ledger.attempt
   for each row execute function ledger.refuse_unreadable_attempt();
+create or replace trigger cancellations_are_readable before insert or update on ledger.cancellation
+  for each row execute function ledger.refuse_unreadable_cancellation();
+create or replace trigger refusals_are_readable before insert or update on ledger.refusal
+  for each row execute function ledger.refuse_unreadable_refusal();
 create or replace trigger workers_are_readable before insert or update on ledger.worker
   for each row execute function ledger.refuse_unreadable_worker();
 create or replace trigger managers_are_readable before insert or update of name, lease, claimed_at on ledger.manager
@@ -191,6 +232,8 @@ alter table ledger.study enable always trigger studies_are_readable;
 alter table ledger.iteration enable always trigger iterations_are_readable;
 alter table ledger.trial enable always trigger trials_are_readable;
 alter table ledger.attempt enable always trigger attempts_are_readable;
+alter table ledger.cancellation enable always trigger cancellations_are_readable;
+alter table ledger.refusal enable always trigger refusals_are_readable;
 alter table ledger.worker enable always trigger workers_are_readable;
 alter table ledger.manager enable always trigger managers_are_readable;
 alter table ledger.dataset enable always trigger datasets_are_readable;

@@ -482,3 +482,12 @@ def test_a_document_that_python_cannot_read_hides_no_other_row(db, connection, u
     assert {row.name: "unreadable" in row.versions for row, _ in reads.workers(db)} == {"good": False, "bad": True}
     with connect(url) as plain:
         assert len(plain.execute("select versions from ledger.worker").fetchall()) == 2
+
+
+def test_every_table_refuses_rows_that_a_reader_could_not_read(connection):
+    unchecked = connection.execute(
+        "select relname from pg_class where relnamespace = 'ledger'::regnamespace and relkind = 'r'"
+        " and relname <> 'alembic_version' and not exists (select from pg_trigger"
+        " where tgrelid = pg_class.oid and tgname like '%are_readable' and tgenabled = 'A')"
+    ).fetchall()
+    assert unchecked == []

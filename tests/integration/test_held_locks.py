@@ -107,6 +107,15 @@ def test_a_cancellation_binds_at_the_next_word_of_the_holder(db, connection, hol
     assert connection.execute("select from ledger.cancellation").fetchall() == []
 
 
+def test_a_cancellation_that_its_trial_could_not_store_is_refused(db, connection, holder):
+    make_study(db)
+    held = held_by(holder)
+    with pytest.raises(psycopg.errors.InvalidParameterValue, match="the reason: 70000 characters are too long"):
+        connection.execute("select ledger.cancel_trials(%s, %s, %s)", (held.study_id, held.trial, "x" * 70_000))
+    holder.rollback()
+    assert protocol.heartbeat(connection, held)
+
+
 def test_a_cancellation_is_carried_out_when_the_lock_is_gone(db, connection, holder):
     row = make_study(db)
     impatient_db(db)
