@@ -11,6 +11,7 @@ import click
 from ledger.access import database
 from ledger.cli import document, table
 from ledger.cli.options import TEXT, examples, settings_options
+from ledger.database.login_kinds import KINDS
 from ledger.errors import UsageError
 from ledger.settings import Settings
 
@@ -37,7 +38,7 @@ def access() -> None:
     "--as",
     "kind",
     required=True,
-    type=click.Choice(["owner", "manager", "worker", "reader"]),
+    type=click.Choice(list(KINDS)),
     help="Rights of the login, which are the rights of the role ledger_owner, ledger_manager, ledger_worker or"
     " ledger_reader.",
 )
@@ -63,7 +64,7 @@ def add(name: str, kind: str, password_stdin: bool, ask_password: bool, settings
     logins.check_password(password)
     with _connected(settings) as connection:
         logins.add(connection, name, kind, password)
-    click.echo(f"login {name} is created with the rights of {logins.KINDS[kind]}")
+    click.echo(f"login {name} is created with the rights of {KINDS[kind]}")
     if not password_stdin and not ask_password:
         click.echo(f"password {password}")
         click.echo("ledger: the password is not shown again: keep it in ~/.pgpass or in a secret store", err=True)

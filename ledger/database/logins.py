@@ -9,15 +9,9 @@ from typing import Any
 import psycopg
 from psycopg import errors, sql
 
+from ledger.database.login_kinds import KINDS
 from ledger.errors import LedgerError, UsageError
 
-# The name of each kind of login, and the role that gives its rights.
-KINDS = {
-    "owner": "ledger_owner",
-    "manager": "ledger_manager",
-    "worker": "ledger_worker",
-    "reader": "ledger_reader",
-}
 SHORTEST_PASSWORD = 8
 # A login can be removed only if it has this comment, so that the ledger never drops the role of another program.
 MARK = "Login of the trial ledger, which `ledger access add` made."
