@@ -74,6 +74,7 @@ def run(words: Sequence[str], environment: Mapping[str, str]) -> tuple[int, str,
     }
     out, error = (io.TextIOWrapper(io.BytesIO(), "utf-8", errors) for errors in ("strict", "backslashreplace"))
     with (
+        restored(),
         mock.patch.dict(os.environ, {**ours, **environment}, clear=True),
         mock.patch.object(sys, "argv", ["ledger", *words]),
         redirect_stdout(out),

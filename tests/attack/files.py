@@ -10,7 +10,7 @@ from typing import Any
 from tests.attack.tally import Tally
 from tests.attack.values import DOCUMENTS, FLOATS, TEXTS, TIMES
 from tests.attack.victims import Victims
-from tests.fuzz import restored, run
+from tests.fuzz import run
 
 _STUDY = b"""
 [study]
@@ -96,8 +96,7 @@ class Files:
         before = Path.cwd()
         try:
             os.chdir(self._folder)
-            with restored():
-                code, _, error = run(words, self._environment)
+            code, _, error = run(words, self._environment)
         except BaseException as raised:
             if isinstance(raised, KeyboardInterrupt):
                 raise

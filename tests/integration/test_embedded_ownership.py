@@ -16,7 +16,7 @@ from ledger import embedded
 from ledger.embedded import configuration
 from ledger.embedded.interrupt import interrupt
 from ledger.errors import LedgerError
-from tests.fuzz import check_told, restored, run
+from tests.fuzz import check_told, run
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder to another user")
 ANOTHER = 65534
@@ -40,11 +40,10 @@ def home(made: Path, tmp_path: Path) -> Path:
 
 def refused(home: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """Return the line with which commands refuse a home."""
-    with restored():
-        code, out, error = run(["study", "list"], {"LEDGER_HOME": str(home)})
-        check_told(code, error)
-        assert (code, out) == (1, "")
-        assert run(["run", "--model", "svm", "--trials", "1"], {"LEDGER_HOME": str(home)})[0] == 1
+    code, out, error = run(["study", "list"], {"LEDGER_HOME": str(home)})
+    check_told(code, error)
+    assert (code, out) == (1, "")
+    assert run(["run", "--model", "svm", "--trials", "1"], {"LEDGER_HOME": str(home)})[0] == 1
     assert "LEDGER_HOME" in error
     return error
 
@@ -106,10 +105,9 @@ def test_a_named_pipe_or_a_loop_of_links_is_refused(home, monkeypatch, part):
 
 def test_no_address_of_a_server_of_another_user_is_printed(home):
     (home / "run").chmod(0o777)
-    with restored():
-        code, out, error = run(["db", "url"], {"LEDGER_HOME": str(home)})
-        check_told(code, error)
-        assert (code, out) == (1, "")
+    code, out, error = run(["db", "url"], {"LEDGER_HOME": str(home)})
+    check_told(code, error)
+    assert (code, out) == (1, "")
 
 
 def test_a_link_to_a_home_of_the_same_user_is_followed(home, tmp_path):

@@ -16,7 +16,7 @@ from ledger.database import protocol, studies, trials
 from ledger.errors import UsageError
 from ledger.export.documents import write_csv, write_json, write_jsonl
 from ledger.export.files import whole_file, write_files
-from tests.fuzz import restored, run
+from tests.fuzz import run
 from tests.integration.ledgers import add_iteration, make_study, take
 
 
@@ -69,18 +69,17 @@ def test_a_csv_for_a_spreadsheet_or_a_terminal_is_harmless(db, study, connection
     evil = "=cmd|' /C calc'!A0\x1b]0;owned\x07"
     protocol.complete(connection, take(connection), 0.125, {"note": evil, "=name": 1}, 1.0)
     export, file = ["export", "s", "--format", "csv"], tmp_path / "s.csv"
-    with restored():
-        assert run([*export, "--spreadsheet", "--output", str(file)], {"DATABASE_URL": url})[0] == 0
-        rows = list(csv.DictReader(io.StringIO(file.read_text(), newline="")))
-        assert rows[2]["metrics_note"] == "'=cmd|' /C calc'!A0\\x1b]0;owned\\x07"
-        assert (rows[2]["loss"], rows[2]["metrics_=name"]) == ("0.125", "1")
-        # programs read the texts as they are
-        code, out, _ = run(export, {"DATABASE_URL": url})
-        assert code == 0
-        assert [row["metrics_note"] for row in csv.DictReader(io.StringIO(out, newline=""))][2] == evil
-        code, out, error = run(["export", "s", "--spreadsheet"], {"DATABASE_URL": url})
-        assert (code, out) == (2, "")
-        assert "--format csv" in error
+    assert run([*export, "--spreadsheet", "--output", str(file)], {"DATABASE_URL": url})[0] == 0
+    rows = list(csv.DictReader(io.StringIO(file.read_text(), newline="")))
+    assert rows[2]["metrics_note"] == "'=cmd|' /C calc'!A0\\x1b]0;owned\\x07"
+    assert (rows[2]["loss"], rows[2]["metrics_=name"]) == ("0.125", "1")
+    # programs read the texts as they are
+    code, out, _ = run(export, {"DATABASE_URL": url})
+    assert code == 0
+    assert [row["metrics_note"] for row in csv.DictReader(io.StringIO(out, newline=""))][2] == evil
+    code, out, error = run(["export", "s", "--spreadsheet"], {"DATABASE_URL": url})
+    assert (code, out) == (2, "")
+    assert "--format csv" in error
     terminal, standard_output = pty.openpty()
     command = [sys.executable, "-m", "ledger", *export]
     subprocess.run(command, check=True, stdout=standard_output, env={**os.environ, "DATABASE_URL": url})

@@ -2,7 +2,6 @@
 
 import copy
 import uuid
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from ledger.database import protocol, studies
 from ledger.database.bounds import LONGEST_NAME, shortened
 from ledger.objectives import ObjectiveError
 from ledger.objectives.result import to_result
-from tests.fuzz import arguments, cases, check_told, restored, run, texts, toml
+from tests.fuzz import arguments, cases, check_told, run, texts, toml
 from tests.integration.ledgers import make_study, take
 from tests.unit.test_fuzzed_input import FILE, mutated, returns
 from tests.unit.test_space import jsonb
@@ -30,11 +29,9 @@ def contents(connection: psycopg.Connection[Any]) -> dict[str, Any]:
 
 
 @pytest.fixture(autouse=True)
-def as_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LEDGER_HOME", str(tmp_path / "home"))
     monkeypatch.chdir(tmp_path)
-    with restored():
-        yield
 
 
 @pytest.fixture

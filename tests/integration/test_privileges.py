@@ -29,7 +29,7 @@ from ledger.optuna import connect as reading
 from ledger.optuna import views as optuna_views
 from ledger.resources import folder
 from tests.conftest import _database
-from tests.fuzz import restored, run
+from tests.fuzz import run
 from tests.integration.ledgers import finish, hold, make_study, spec, take, tell, trial
 
 PASSWORD = "of the tests' roles"  # a server that asks for no password ignores it
@@ -531,8 +531,7 @@ def ended(process: "subprocess.Popen[str]") -> str:
 
 def said(url: str, *arguments: str, code: int = 0) -> str:
     """Run a command in this process, and return its standard output, or its standard error if it fails."""
-    with restored():
-        found, out, error = run(arguments, {"DATABASE_URL": url, "LEDGER_LOG_LEVEL": "warning"})
+    found, out, error = run(arguments, {"DATABASE_URL": url, "LEDGER_LOG_LEVEL": "warning"})
     assert found == code, out + error
     return error if code else out
 

@@ -9,7 +9,7 @@ import pytest
 from ledger.database import protocol, reads, studies
 from ledger.manager import refusals as watching
 from ledger.manager.refusals import RefusalWatch
-from tests.fuzz import restored, run
+from tests.fuzz import run
 from tests.integration.ledgers import attempt, claim_one, make_study, take, trial
 
 
@@ -103,8 +103,7 @@ def test_a_claim_leaves_out_the_studies_that_it_names(db, connection):
 
 
 def said(url, *arguments):
-    with restored():
-        code, out, error = run(arguments, {"DATABASE_URL": url})
+    code, out, error = run(arguments, {"DATABASE_URL": url})
     assert code == 0, error
     return out
 

@@ -19,7 +19,7 @@ from ledger import embedded
 from ledger.database import migration
 from ledger.database.connection import engine
 from tests import variables
-from tests.fuzz import restored, run
+from tests.fuzz import run
 
 # Longer than any test waits for what it expects, on a machine that is busy with other work too.
 PATIENCE = 300.0  # seconds
@@ -74,8 +74,7 @@ class Program:
 
     def document(self, study: str) -> dict[str, Any]:
         """Return a study's export, which this process makes: to start another takes most of a second."""
-        with restored():
-            code, out, error = run(["export", study, "--format", "json"], self._environment)
+        code, out, error = run(["export", study, "--format", "json"], self._environment)
         assert code == 0, error
         document: dict[str, Any] = json.loads(out)
         return document

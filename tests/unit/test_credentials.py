@@ -12,15 +12,14 @@ from ledger.access import read_url
 from ledger.errors import LedgerError
 from ledger.worker import credentials
 from ledger.worker.account import find_account
-from tests.fuzz import check_told, restored, run
+from tests.fuzz import check_told, run
 
 OTHER = pwd.getpwuid(65534).pw_name
 only_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can have a trainer of another user")
 
 
 def refused(*words: str, **environment: str) -> str:
-    with restored():
-        code, _, error = run(words, environment)
+    code, _, error = run(words, environment)
     assert code == 2
     check_told(code, error)
     return error
@@ -140,8 +139,7 @@ def test_a_wrong_descriptor_of_credentials_is_told(monkeypatch):
 
 
 def refused_with_code_1(*words: str, **environment: str) -> str:
-    with restored():
-        code, _, error = run(words, environment)
+    code, _, error = run(words, environment)
     assert code == 1
     check_told(code, error)
     return error

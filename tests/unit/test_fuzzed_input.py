@@ -8,7 +8,6 @@ import math
 import os
 import re
 import sys
-from collections.abc import Iterator
 from datetime import time
 from fractions import Fraction
 from pathlib import Path
@@ -27,7 +26,7 @@ from ledger.objectives import ObjectiveError
 from ledger.objectives.result import to_result
 from ledger.study.file import assemble, workers
 from ledger.study.spec import StudySpec
-from tests.fuzz import Verbatim, arguments, cases, check_line, check_told, odd_texts, restored, run, texts, toml
+from tests.fuzz import Verbatim, arguments, cases, check_line, check_told, odd_texts, run, texts, toml
 from tests.unit.test_space import jsonb
 
 # no error shows the largest cases
@@ -48,13 +47,11 @@ FILE = {
 
 
 @pytest.fixture(autouse=True)
-def restored_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     home = tmp_path / "home"
     home.touch()  # a file, so that no server is started in it
     monkeypatch.setenv("LEDGER_HOME", str(home))
     monkeypatch.chdir(tmp_path)
-    with restored():
-        yield
 
 
 # Study files

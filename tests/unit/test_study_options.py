@@ -14,7 +14,7 @@ from ledger.errors import UsageError
 from ledger.study.file import OPTIONS, assemble
 from ledger.study.spec import StudySpec
 from tests import variables
-from tests.fuzz import restored, run
+from tests.fuzz import run
 
 NOWHERE = "postgresql://me:secret@127.0.0.1:1/nowhere"
 
@@ -106,8 +106,7 @@ def test_a_choice_is_taken_in_any_case_and_another_word_is_refused(key):
 @pytest.fixture
 def nowhere(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with restored():
-        yield {"DATABASE_URL": NOWHERE}
+    return {"DATABASE_URL": NOWHERE}
 
 
 @pytest.mark.parametrize("command", ["run", "manager", "worker"])
