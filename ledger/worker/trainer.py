@@ -33,7 +33,9 @@ INSIDE = "LEDGER_INSIDE_TRAINER"
 
 
 class Trainer:
-    """Handle of the trainer process. The first job starts the process. After its death, the next job restarts it.
+    """Handle of the trainer process. The first job of an objective starts the process.
+
+    Another objective gets another process. If the process has died, the next job starts another one.
 
     Parameters
     ----------
@@ -215,11 +217,15 @@ class Trainer:
 
     def _send(self, objective: Mapping[str, Any], jobs: Sequence[Mapping[str, Any]]) -> None:
         assert not self.jobs, "earlier jobs are unfinished"
+        text = json.dumps(objective)
         if self._channel is not None and self._pidfd is not None and wait([self._pidfd], 0):
             # The child has died between two jobs, so its death does not count as a failed attempt.
             self._kill()
+        elif self._channel is not None and text != self._sent:
+            # An objective may change the modules of its process, and must not change the losses of another objective.
+            self._kill()
         channel = self._channel or self._spawn()
-        self._sent = json.dumps(objective)
+        self._sent = text
         self._first = self._untaken = self._next
         self._next += len(jobs)
         self._end = self._next

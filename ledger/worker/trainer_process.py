@@ -128,4 +128,14 @@ def _sendable(text: str) -> str:
 
 
 if __name__ == "__main__":
-    main(json.loads(sys.argv[1]), [int(descriptor) for descriptor in sys.argv[2:]])
+    try:
+        main(json.loads(sys.argv[1]), [int(descriptor) for descriptor in sys.argv[2:]])
+    except SystemExit as error:
+        sys.stderr.write(f"{error}\n")
+    except BaseException:
+        traceback.print_exc()
+    # Without this call, Python would wait for the threads that an objective has started. The supervisor would learn of
+    # the end only at the time limit of the trial.
+    with suppress(Exception):
+        sys.stdout.flush()
+    os._exit(1)

@@ -21,6 +21,8 @@ from tests.system.programs import wait_until
 # Seconds after the attack within which the study must complete further trials, and hostile trials must end.
 RECOVERY = 180.0
 FURTHER = 8
+# While more trials of hostile studies than this number are open, the attack makes no further hostile study.
+MOST_OPEN = 12
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,8 @@ def attack(folder: Path, *, seconds: float, seed: int, watch: Callable[[str], ob
         number = 0
         while number < 3 or time.monotonic() - started < seconds:
             calls.attack(60)
-            hostile.attack()
+            if hostile.take_back() < MOST_OPEN:
+                hostile.attack()
             files.attack(20)
             if number % 3 == 0:
                 locks.attack()
@@ -80,7 +83,6 @@ def attack(folder: Path, *, seconds: float, seed: int, watch: Callable[[str], ob
                 calls.flood()
             if number % 5 == 2:
                 neighbours.attack()
-            hostile.take_back()
             number += 1
             watch(f"{time.monotonic() - started:6.1f} s  round {number}: {_complete(under_attack)} trials complete")
         lasted = time.monotonic() - started

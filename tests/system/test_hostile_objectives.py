@@ -208,3 +208,37 @@ def test_other_children_of_a_process_survive_its_trainer(trainer, tmp_path):
     finally:
         os.kill(other, signal.SIGKILL)
         os.waitpid(other, 0)
+
+
+CHANGED = """
+import sys, threading, time
+
+def changes(params):
+    sys.path.clear()
+    for name in [name for name in sys.modules if name.startswith("sklearn")]:
+        del sys.modules[name]
+    return 1.0
+
+def stops(params):
+    threading.Thread(target=time.sleep, args=[1000]).start()
+    raise KeyboardInterrupt
+"""
+
+
+def test_an_objective_changes_no_process_that_trains_another_objective(trainer, tmp_path):
+    (tmp_path / "mine.py").write_text(CHANGED)
+    trainer.start({"function": "mine:changes"}, [({}, Context("s", 0, 1, 0, 0))])
+    while trainer.jobs:
+        trainer.wait(None)
+    trainer.start({"model": "svm", "dataset": "iris"}, [({"C": 1.0}, Context("t", 0, 1, 0, 0))])
+    ended = []
+    while trainer.jobs:
+        ended += trainer.wait(None)
+    assert [(outcome.kind, outcome.error) for outcome in ended] == [("result", None)]
+
+
+def test_the_threads_of_an_objective_do_not_delay_the_end_of_its_trainer(trainer, tmp_path):
+    (tmp_path / "mine.py").write_text(CHANGED)
+    (ended,) = outcomes(trainer, "stops", 1)
+    assert ended.kind == "failed"
+    assert ended.error.endswith("the trainer process died during the training: exit code 1")
