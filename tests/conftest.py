@@ -1,5 +1,4 @@
-"""PostgreSQL servers for tests.
-
+"""PostgreSQL servers for tests, and the state that each test leaves.
 
 `make test` uses an embedded server for each test process, or the server that LEDGER_TEST_SERVER names, as a superuser.
 `make test-all` repeats the same tests on a postgres:17 container.
@@ -23,6 +22,7 @@ from sqlalchemy import Connection
 from ledger import embedded
 from ledger.database import migration
 from ledger.database.connection import engine
+from tests.process_state import restored
 
 # The URL of a server for tests, of a superuser's: for a CI that tests each version of PostgreSQL.
 GIVEN = os.environ.get("LEDGER_TEST_SERVER")
@@ -46,6 +46,13 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     # A script's background job ignores SIGINT, and its child processes, such as programs under test, inherit this.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(autouse=True)
+def process_state() -> Iterator[None]:
+    """No test sees the signal handler or the log handlers that another one has set."""
+    with restored():
+        yield
 
 
 def pytest_report_header() -> str:

@@ -2,12 +2,10 @@
 
 import io
 import json
-import logging
 import os
-import signal
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from collections.abc import Mapping, Sequence
+from contextlib import redirect_stderr, redirect_stdout
 from datetime import date, datetime, time
 from typing import Any
 from unittest import mock
@@ -17,6 +15,7 @@ from hypothesis import strategies as st
 
 from ledger.cli import main
 from tests import variables
+from tests.process_state import restored
 
 # a message may quote a value, but must not fill the screen with it
 LONGEST_MESSAGE = 2_000
@@ -51,19 +50,6 @@ odd_texts = st.sampled_from(
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=40) | odd_texts
 # arguments of a shell: all bytes except NUL; Python represents invalid UTF-8 by lone surrogates
 arguments = texts | st.binary(max_size=20).map(lambda raw: os.fsdecode(raw.replace(b"\0", b"")))
-
-
-@contextmanager
-def restored() -> Iterator[None]:
-    """Restore the signal handler and the log handlers that the program sets in this process."""
-    handler = signal.getsignal(signal.SIGTERM)
-    logger = logging.getLogger("ledger")
-    before = logger.handlers[:], logger.level, logger.propagate
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, handler)
-        logger.handlers[:], logger.level, logger.propagate = before
 
 
 def run(words: Sequence[str], environment: Mapping[str, str]) -> tuple[int, str, str]:

@@ -34,14 +34,10 @@ class FakeTerminal(io.StringIO):
 
 
 @pytest.fixture
-def screen(monkeypatch) -> Iterator[FakeTerminal]:
+def screen(monkeypatch) -> FakeTerminal:
     monkeypatch.setenv("TERM", "xterm-256color")
     monkeypatch.setattr(live, "INTERVAL", 0.02)
-    root = logging.getLogger("ledger")
-    handlers, level, propagate = root.handlers[:], root.level, root.propagate
-    yield FakeTerminal()
-    root.handlers[:], root.propagate = handlers, propagate
-    root.setLevel(level)
+    return FakeTerminal()
 
 
 @contextmanager

@@ -5,7 +5,7 @@ import pytest
 from sqlalchemy.exc import ProgrammingError
 
 from ledger.cli import main, program
-from tests.fuzz import check_told, restored
+from tests.fuzz import check_told
 
 
 @pytest.mark.parametrize(
@@ -21,7 +21,7 @@ def test_an_error_of_the_database_is_told_in_one_line(monkeypatch, capsys, origi
         raise ProgrammingError("select 1", {}, original) if is_wrapped else original
 
     monkeypatch.setattr(program, "main", fail)
-    with restored(), pytest.raises(SystemExit) as ended:
+    with pytest.raises(SystemExit) as ended:
         main()
     error = capsys.readouterr().err
     assert ended.value.code == 1
