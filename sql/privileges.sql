@@ -39,8 +39,8 @@ begin
     revoke all on all routines in schema ledger from ledger_reader;
     grant usage on schema ledger to ledger_reader;
     grant execute on function
-      ledger.alive_for, ledger.clock, ledger.dataset, ledger.difference, ledger.number, ledger.revision,
-      ledger.session_ended
+      ledger.alive_for, ledger.clock, ledger.dataset, ledger.difference, ledger.lease_ended, ledger.number,
+      ledger.revision, ledger.session_ended
     to ledger_reader;
   end if;
 
@@ -66,6 +66,7 @@ begin
       ledger.hold_dataset,
       ledger.import_trials,
       ledger.keep_dataset,
+      ledger.lease_ended,
       ledger.leave_study,
       ledger.number,
       ledger.pause,

@@ -24,7 +24,7 @@ def progress(connection: Connection, study: str | None = None) -> list[ProgressR
 def workers(connection: Connection) -> list[tuple[WorkerRow, float]]:
     """Return all workers, each with the seconds since its last announcement. The latest announcement comes first."""
     seen = views.workers.c.last_seen_at
-    age = text("extract(epoch from ledger.clock() - last_seen_at)::float8")
+    age = text("greatest(extract(epoch from ledger.clock() - last_seen_at), 0)::float8")
     statement = rows_of(WorkerRow).add_columns(age).order_by(seen.desc(), views.workers.c.name)
     with connection.begin():
         return [(WorkerRow(*row[:-1]), row[-1]) for row in connection.execute(statement)]

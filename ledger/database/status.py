@@ -144,7 +144,7 @@ def read(connection: Connection, study_id: int) -> Status:
     ended = min(row.ended, row.budget)
     facts |= {
         "ended": ended,
-        "elapsed_seconds": ((row.finished_at or row.now) - row.created_at).total_seconds(),
+        "elapsed_seconds": max(0.0, ((row.finished_at or row.now) - row.created_at).total_seconds()),
         "failures": int(row.failures),
         "lost": int(row.lost),
         "trials_a_second": rate,

@@ -71,7 +71,8 @@ def _bars(rows: Sequence[Sequence[AttemptRow]], now: datetime, gap: float) -> li
     for row, attempts in enumerate(rows):
         for run in _runs(attempts, now, gap):
             start = run[0].claimed_at
-            seconds = max(((attempt.ended_at or now) - start).total_seconds() for attempt in run)
+            # An attempt can end before its claim, if the database's clock was set back.
+            seconds = max(0.0, *(((attempt.ended_at or now) - start).total_seconds() for attempt in run))
             bar = {"row": row, "start": start, "seconds": seconds, "text": _hover_text(run, seconds)}
             by_outcome[_outcome(run[0])].append(bar)
     is_crowded = sum(map(len, by_outcome.values())) > 300

@@ -27,6 +27,9 @@ class Presence:
 
     def __init__(self, session: Session, worker: str, host: str) -> None:
         self._session, self._worker, self._host = session, worker, host
+        # Each announcement contains the versions, because the ledger forgets a worker without a trial if the database's
+        # clock is set ahead.
+        self._versions = _versions()
         self._announced_at = -math.inf
 
     def announce(self) -> None:
@@ -43,7 +46,7 @@ class Presence:
         if time.monotonic() - self._announced_at < ANNOUNCE_SECONDS:
             return
         if self._announced_at == -math.inf:
-            self._session.call(protocol.announce, self._worker, self._host, os.getpid(), _versions())
+            self._session.call(protocol.announce, self._worker, self._host, os.getpid(), self._versions)
             self._announced_at = time.monotonic()
         else:
             self._try_announce(stopped=False)
@@ -55,7 +58,8 @@ class Presence:
 
     def _try_announce(self, *, stopped: bool) -> None:
         try:
-            self._session.try_call(protocol.announce, self._worker, self._host, os.getpid(), {}, stopped=stopped)
+            announced = self._worker, self._host, os.getpid(), self._versions
+            self._session.try_call(protocol.announce, *announced, stopped=stopped)
         except LedgerError:
             return
         self._announced_at = time.monotonic()

@@ -60,7 +60,8 @@ begin
 
   if wanted > 1 then
     select greatest(count(*), 1) into workers
-    from ledger.worker where stopped_at is null and last_seen_at > moment - ledger.alive_for();
+    from ledger.worker
+    where stopped_at is null and last_seen_at between moment - ledger.alive_for() and moment + ledger.alive_for();
   end if;
   for candidate in
     select * from ledger.study
@@ -80,11 +81,14 @@ begin
     end if;
     -- The query stores the numbers in an array, because a subquery with "limit" and "for update" can return more rows
     -- than its limit. The state is a literal, because a generic plan with a parameter could not use the index of
-    -- pending trials.
+    -- pending trials. A trial waits only during its pause after a release. A trial that would wait for longer became
+    -- pending before the database's clock was set back, and can be claimed at once.
     numbers := array(
       select trial.number
       from ledger.trial
-      where trial.study_id = candidate.id and trial.state = 'pending' and trial.available_at <= moment
+      where trial.study_id = candidate.id and trial.state = 'pending'
+        and (trial.available_at <= moment
+             or trial.available_at - ledger.release_pause(trial.attempts - trial.failures - trial.lost) > moment)
       order by trial.source <> 'enqueued', trial.iteration, trial.number
       limit share
       for no key update skip locked);

@@ -40,7 +40,8 @@ begin
     return 'unknown';
   end if;
   select * into held from ledger.manager where study_id = claim_study.study_id for update;
-  if held.lease_until >= moment and not ledger.session_ended(held.backend_pid, held.backend_started_at) then
+  if not ledger.lease_ended(held.lease_until, held.lease, moment)
+     and not ledger.session_ended(held.backend_pid, held.backend_started_at) then
     return 'taken';
   end if;
   insert into ledger.manager as known

@@ -17,7 +17,8 @@ begin
     return 'unknown';
   end if;
   select * into held from ledger.manager where study_id = parent.id for update;
-  if held.lease_until >= ledger.clock() and not ledger.session_ended(held.backend_pid, held.backend_started_at) then
+  if not ledger.lease_ended(held.lease_until, held.lease, ledger.clock())
+     and not ledger.session_ended(held.backend_pid, held.backend_started_at) then
     return 'managed';
   end if;
   delete from ledger.study where id = parent.id;

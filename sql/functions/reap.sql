@@ -1,6 +1,6 @@
--- Take a trial back from a worker after the end of the lease. The lease must not have changed since the manager read
--- it. The trial becomes pending, or failed if it was lost max_lost times. A pending trial keeps the worker's claim.
--- Therefore a late result of this worker counts until another worker claims the trial.
+-- Take a trial back from a worker after the end of the lease (ledger.lease_ended). The lease must not have changed since
+-- the manager read it. The trial becomes pending, or failed if it was lost max_lost times. A pending trial keeps the
+-- worker's claim. Therefore a late result of this worker counts until another worker claims the trial.
 --   claim: the manager's claim of the study.
 --   lease_until: the end of the lease that the manager read.
 -- Only a running trial has a lease, so the statements need no condition on the state. With a condition on the state, a
@@ -14,6 +14,7 @@ as $$
 #variable_conflict use_column
 declare
   moment timestamptz := ledger.clock();
+  lease interval := (select study.lease from ledger.study where study.id = reap.study_id);
   taken ledger.trial;
 begin
   if not exists (
@@ -22,13 +23,13 @@ begin
   end if;
   perform from ledger.trial
   where trial.study_id = reap.study_id and trial.number = reap.trial
-    and trial.lease_until = reap.lease_until and trial.lease_until < moment
+    and trial.lease_until = reap.lease_until and ledger.lease_ended(trial.lease_until, lease, moment)
   for no key update skip locked;
   if not found then
     return (
       select 'locked' from ledger.trial
       where trial.study_id = reap.study_id and trial.number = reap.trial
-        and trial.lease_until = reap.lease_until and trial.lease_until < moment);
+        and trial.lease_until = reap.lease_until and ledger.lease_ended(trial.lease_until, lease, moment));
   end if;
   update ledger.trial
   set lost = trial.lost + 1, lease_until = null, deadline_at = null, available_at = moment,

@@ -22,7 +22,8 @@ begin
     select refusal.worker, refusal.study_id
     from ledger.refusal
     join ledger.worker on worker.name = refusal.worker
-    where worker.stopped_at is not null or worker.last_seen_at <= moment - ledger.alive_for()
+    where worker.stopped_at is not null
+       or worker.last_seen_at not between moment - ledger.alive_for() and moment + ledger.alive_for()
     -- Two workers that remove the same refusals do not wait for each other.
     for update of refusal skip locked);
   insert into ledger.refusal as known (worker, study_id, reason, refused_at)

@@ -9,7 +9,8 @@ select study, number as iteration, size as trials, surrogate ->> 'estimator' as 
   round(tell_seconds::numeric, 3) as fit_seconds, round(ask_seconds::numeric, 3) as propose_seconds,
   -- The type numeric does not underflow, unlike a double.
   round(100 * (ask_seconds + tell_seconds)::numeric
-    / nullif((ask_seconds + tell_seconds)::numeric + extract(epoch from told_at - asked_at), 0), 1) as percent
+    / nullif((ask_seconds + tell_seconds)::numeric
+      + case when told_at < asked_at then 0 else extract(epoch from told_at - asked_at) end, 0), 1) as percent
 from ledger.iterations
 where :'study' in (study, '')
 order by study, number;

@@ -5,7 +5,7 @@
 \if :{?study} \else \set study '' \endif
 select worker, date_trunc('second', claimed_at) as claimed_at, study, trial, number as attempt,
   coalesce(outcome, 'under way') as outcome,
-  round(extract(epoch from coalesce(ended_at, ledger.clock()) - claimed_at), 2) as held_seconds,
+  round(greatest(extract(epoch from coalesce(ended_at, ledger.clock()) - claimed_at), 0), 2) as held_seconds,
   round(seconds::numeric, 2) as training_seconds, round(loss::numeric, 4) as loss
 from ledger.attempts
 where :'worker' in (worker, '') and :'study' in (study, '')

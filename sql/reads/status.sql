@@ -1,6 +1,7 @@
 -- The status of a study at one moment. The query computes the rate of ended trials from the latest trials. The rate
 -- ignores the time before the start of the oldest live worker, because a pause of hours would lower the rate for a
--- long time. The query returns only the losses that improve the best loss so far, because such losses are few.
+-- long time. The query returns only the losses that improve the best loss so far, because such losses are few. No age
+-- is negative, even if the database's clock was set back.
 with moment as materialized (select ledger.clock() as now),
 study as materialized (select * from ledger.studies where id = :study),
 trial as materialized (
@@ -55,8 +56,9 @@ select
   (select coalesce(jsonb_agg(jsonb_build_object(
        'name', here.name, 'host', here.host, 'alive', here.alive, 'trial', here.trial,
        'since', trial.claimed_at,
-       'seconds', extract(epoch from moment.now - trial.claimed_at)::float8,
-       'seen_seconds', extract(epoch from moment.now - here.last_seen_at)::float8,
+       'seconds', case when trial.claimed_at > moment.now then 0
+         else extract(epoch from moment.now - trial.claimed_at)::float8 end,
+       'seen_seconds', greatest(extract(epoch from moment.now - here.last_seen_at), 0)::float8,
        'complete', coalesce(done.complete, 0)
      ) order by here.started_at, here.name), '[]')
    from here
@@ -65,7 +67,8 @@ select
      on done.worker = here.name) as workers,
   (select coalesce(jsonb_agg(jsonb_build_object(
        'trial', attempt.trial, 'attempt', attempt.number, 'worker', attempt.worker, 'outcome', attempt.outcome,
-       'ended_at', attempt.ended_at, 'seconds_ago', extract(epoch from moment.now - attempt.ended_at)::float8,
+       'ended_at', attempt.ended_at,
+       'seconds_ago', greatest(extract(epoch from moment.now - attempt.ended_at), 0)::float8,
        'error', attempt.error) order by attempt.ended_at desc), '[]')
    from (
      select trial, number, worker, outcome, ended_at, right(error, 1000) as error

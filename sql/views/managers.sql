@@ -7,7 +7,7 @@ select
   manager.name,
   manager.claimed_at,
   manager.lease_until,
-  manager.lease_until >= ledger.clock()
+  not ledger.lease_ended(manager.lease_until, manager.lease, ledger.clock())
     and not ledger.session_ended(manager.backend_pid, manager.backend_started_at) as alive
 from ledger.manager
 join ledger.study on study.id = manager.study_id;

@@ -7,7 +7,9 @@ select
   count(distinct attempt.trial) as trials,
   count(distinct attempt.worker) as workers,
   coalesce(sum(attempt.seconds), 0) as training_seconds,
-  sum(extract(epoch from coalesce(attempt.ended_at, ledger.clock()) - attempt.claimed_at))::float8 as claimed_seconds,
+  -- The clock may have been set back.
+  sum(greatest(extract(epoch from coalesce(attempt.ended_at, ledger.clock()) - attempt.claimed_at), 0))::float8
+    as claimed_seconds,
   max(attempt.ended_at) as last_ended_at
 from ledger.attempt
 join ledger.study on study.id = attempt.study_id

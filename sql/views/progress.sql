@@ -19,7 +19,8 @@ select
   trials.best_loss,
   best.score as best_score,
   study.created_at,
-  coalesce(study.finished_at, ledger.clock()) - study.created_at as elapsed,
+  -- The clock may have been set back.
+  greatest(coalesce(study.finished_at, ledger.clock()) - study.created_at, interval '0') as elapsed,
   study.reason,
   best.metric
 from ledger.study

@@ -9,7 +9,8 @@ select
 from ledger.refusal
 join ledger.study on study.id = refusal.study_id
 join ledger.worker on worker.name = refusal.worker
-where worker.stopped_at is null and worker.last_seen_at > ledger.clock() - ledger.alive_for();
+where worker.stopped_at is null
+  and worker.last_seen_at between ledger.clock() - ledger.alive_for() and ledger.clock() + ledger.alive_for();
 
 comment on view ledger.refusals is 'The studies that live workers cannot load the objective of, with the reasons.';
 comment on column ledger.refusals.study is 'Name of the study.';

@@ -9,8 +9,9 @@ select
   worker.started_at,
   worker.last_seen_at,
   worker.stopped_at,
-  worker.stopped_at is null and worker.last_seen_at > ledger.clock() - ledger.alive_for()
-    or coalesce(held.lease_until > ledger.clock(), false) as alive,
+  worker.stopped_at is null
+      and worker.last_seen_at between ledger.clock() - ledger.alive_for() and ledger.clock() + ledger.alive_for()
+    or not coalesce(ledger.lease_ended(held.lease_until, held.lease, ledger.clock()), true) as alive,
   held.study,
   held.trial,
   worker.versions
@@ -18,7 +19,8 @@ from ledger.worker
 left join (
   -- If a worker holds several trials, the view shows the trial whose lease ends last. If several leases end at the same
   -- time, the view shows the trial with the lowest number.
-  select distinct on (trial.worker) trial.worker, study.name as study, trial.number as trial, trial.lease_until
+  select distinct on (trial.worker) trial.worker, study.name as study, trial.number as trial, trial.lease_until,
+    study.lease
   from ledger.trial
   join ledger.study on study.id = trial.study_id
   where trial.state = 'running'

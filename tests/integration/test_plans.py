@@ -269,6 +269,7 @@ def test_every_function_of_the_hot_path_is_explained_here():
         "join_iteration",
         "keep_dataset",
         "kept_output",
+        "lease_ended",
         "notify",
         "number",
         "pause",

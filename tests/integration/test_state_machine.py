@@ -73,6 +73,21 @@ class Trial:
     def is_open(self) -> bool:
         return self.state in ("pending", "running")
 
+    @property
+    def pause(self) -> float:
+        """The longest wait of the trial, which follows from the number of its releases."""
+        releases = self.attempts - self.failures - self.lost
+        return 0 if releases <= FREE_RELEASES else min(2 ** (releases - 6), 3600)
+
+    def is_claimable(self, now: float) -> bool:
+        """Whether the trial is pending, and its pause has ended or begins after now, because the clock was set back."""
+        return self.state == "pending" and not self.available_at - self.pause <= now < self.available_at
+
+
+def has_ended(leased_at: float, lease: float, now: float) -> bool:
+    """Whether a lease has ended, or was given before the clock was set back by more than one lease."""
+    return not leased_at - lease <= now <= leased_at + lease
+
 
 @dataclass
 class Attempt:
@@ -154,11 +169,7 @@ class Histories(RuleBasedStateMachine):
             self.claim(name, wanted)
 
     def claim(self, name: str, wanted: int = 1) -> None:
-        pending = [
-            number
-            for number, trial in self.trials.items()
-            if trial.state == "pending" and trial.available_at <= self.now
-        ]
+        pending = [number for number, trial in self.trials.items() if trial.is_claimable(self.now)]
         if self.state != "running":
             pending = []
         claims = [uuid.uuid4() for _ in range(wanted)]
@@ -276,8 +287,7 @@ class Histories(RuleBasedStateMachine):
         if mine:  # not counted
             trial.state, trial.claim = "pending", None
             attempt.outcome = "released"
-            releases = trial.attempts - trial.failures - trial.lost
-            trial.available_at = self.now + (0 if releases <= FREE_RELEASES else min(2 ** (releases - 6), 3600))
+            trial.available_at = self.now + trial.pause
 
     def refuse(self, attempt: Attempt, data: st.DataObject) -> None:
         trial, mine = self.of(attempt)
@@ -285,6 +295,7 @@ class Histories(RuleBasedStateMachine):
         if mine:  # not counted, as for a release
             trial.state, trial.claim = "pending", None
             attempt.outcome = "released"
+            trial.available_at = self.now + trial.pause
 
     def a_claim_that_never_was(self, attempt: Attempt, data: st.DataObject) -> None:
         stranger = Claimed(**{**vars(attempt.held), "claim": uuid.uuid4()})
@@ -299,6 +310,10 @@ class Histories(RuleBasedStateMachine):
     def time_passes(self, seconds: int) -> None:
         self.now += seconds
         stop_clock(self.connection, self.now)
+
+    @rule(seconds=st.sampled_from([3600, -3600, -61, -45]))
+    def the_clock_jumps(self, seconds: int) -> None:
+        self.time_passes(seconds)
 
     @rule(at_once=st.booleans(), data=st.data())
     def leases_run_out(self, at_once: bool, data: st.DataObject) -> None:
@@ -329,6 +344,9 @@ class Histories(RuleBasedStateMachine):
         if current != (lease.until,):
             assert answer is None, "renewed, taken back, ended or claimed again since it was seen"
             return
+        if not has_ended(trial.leased_at, LEASE, self.now):
+            assert answer is None, "the clock was set back"
+            return
         trial.lost += 1
         trial.state = "failed" if trial.lost == MAX_LOST else "pending"
         trial.available_at = self.now
@@ -353,7 +371,9 @@ class Histories(RuleBasedStateMachine):
 
     def is_free(self) -> bool:
         """Whether the study has no manager that is believed."""
-        return self.holder is None or not self.holder.has_session or self.now > self.holder.until
+        if self.holder is None or not self.holder.has_session:
+            return True
+        return has_ended(self.holder.until - MANAGER_LEASE, MANAGER_LEASE, self.now)
 
     def holds(self, name: str) -> bool:
         """Whether a manager has the claim of the study, perhaps after its lease; a call that writes renews it."""

@@ -194,7 +194,14 @@ def test_cancelled_trials_count_before_any_trial_completes(connection, url, stud
         ),
         ("update ledger.iteration set seen = array[0] where number > 2", "but an earlier iteration records this end"),
         ("update ledger.iteration set seen = array[77] where number = 2", "trial 77, which does not exist"),
-        ("update ledger.iteration set asked_at = '2000-01-01' where number = 3", "but the trial had not ended"),
+        (
+            "update ledger.study set state = 'running', finished_at = null;"
+            "delete from ledger.attempt where trial = 3;"
+            "update ledger.trial set state = 'pending', attempts = 0, claim = null, worker = null, claimed_at = null,"
+            " finished_at = null, loss = null, metrics = null where number = 3;"
+            "update ledger.iteration set told_at = null, mean_loss = null, best_loss = null where number = 0",
+            "records the end of trial 3, but the trial has not ended",
+        ),
         ("update ledger.study set budget = 12", "budget is 12 trials, but the study has 20 proposed"),
     ],
 )
@@ -205,7 +212,8 @@ def test_verify_names_what_a_steady_study_cannot_have_seen(connection, url, stud
             super().__call__(progress)
 
     manage(url, study, InPairs(connection))
-    connection.execute("alter table ledger.iteration disable trigger user")
+    for table in ("attempt", "iteration", "trial"):
+        connection.execute(f"alter table ledger.{table} disable trigger user")
     connection.execute(change)
     with pytest.raises(LedgerError, match=said):
         verified(url)
