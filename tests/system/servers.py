@@ -7,6 +7,7 @@ import shutil
 import signal
 import socket
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 import psycopg
@@ -30,6 +31,10 @@ class Server:
     ----------
     folder : Path
         Folder of the data, the log and the password. It is created if it does not exist.
+    environment : mapping
+        Variables of the server's environment, in addition to those of this process.
+    wal : Path or None
+        Folder of the write-ahead log; None for the folder of the data.
     **settings
         Settings of postgresql.conf, such as ``max_connections=20``. A later change of `settings` has an effect at the
         next start.
@@ -42,8 +47,19 @@ class Server:
         Number of starts.
     """
 
-    def __init__(self, folder: Path, **settings: object) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        environment: Mapping[str, str] | None = None,
+        wal: Path | None = None,
+        **settings: object,
+    ) -> None:
         self.folder, self.data, self.log = folder, folder / "data", folder / "postgres.log"
+        # the variables are set for the server only, not for the program that changes the user
+        given = [f"{name}={value}" for name, value in (environment or {}).items()]
+        self._with_environment = ["env", *given] if given else []
+        self._wal = wal
         self.settings: dict[str, object] = {**SETTINGS, **settings}
         self.host, self.port = "127.0.0.1", free_port()
         self.password = secrets.token_hex(12)
@@ -85,7 +101,10 @@ class Server:
         options = [f"--{name}={value}" for name, value in {**self.settings, **listen}.items()]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [*self._as_owner, str(embedded.program("postgres")), "-D", str(self.data), *options],
+                [
+                    *(*self._as_owner, *self._with_environment),
+                    *(str(embedded.program("postgres")), "-D", str(self.data), *options),
+                ],
                 cwd=self.folder,
                 env=_environment(),
                 stdin=subprocess.DEVNULL,
@@ -132,6 +151,10 @@ class Server:
         access = ["--auth-local=reject", "--auth-host=scram-sha-256", f"--pwfile={password}"]
         # new data need no sync
         options = ["--encoding=UTF8", "--locale=C", "--no-sync", "--no-instructions"]
+        if self._wal is not None:
+            make_private(self._wal, owner)
+            # small segments, so that a small disk is enough
+            options += [f"--waldir={self._wal}", "--wal-segsize=1"]
         initdb = [str(embedded.program("initdb")), f"--pgdata={self.data}", f"--username={USER}", *access, *options]
         with self.log.open("ab") as log:
             subprocess.run(
