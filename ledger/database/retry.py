@@ -1,6 +1,7 @@
 """Retries while the database is unavailable, with rules for the pauses and for the end of the retries."""
 
 import logging
+import math
 import random
 import time
 from collections.abc import Callable
@@ -23,6 +24,9 @@ LONGEST_PAUSE = 5.0
 # One try and its pause take much less than LONGEST_GAP seconds. Failures with a longer gap belong to different
 # outages.
 LONGEST_GAP = 120.0
+# Shortest time in seconds between two log lines about a full disk. On a full disk, some statements fail and others
+# succeed, so a new outage may begin every second.
+FULL_DISK_SECONDS = 300.0
 
 # psycopg counts a dropped database as an operational error, but a retry cannot succeed.
 _PERMANENT = (errors.DatabaseDropped,)
@@ -33,6 +37,7 @@ _TRANSIENT = (errors.ReadOnlySqlTransaction, errors.IdleInTransactionSessionTime
 
 # Advice about errors that are not an outage of the server.
 _WAYS_OUT = {
+    errors.DiskFull: "the database's disk is full: make room on it",
     errors.LockNotAvailable: f"another session holds a lock: {LOCKED_WAY_OUT}",
     errors.ReadOnlySqlTransaction: "this is a standby, or the role has default_transaction_read_only = on, which an"
     " administrator removes by `alter role … reset default_transaction_read_only`",
@@ -59,6 +64,7 @@ class RetryPolicy:
         self._failed_at = 0.0
         self._pause = FIRST_PAUSE
         self._logged_reason = ""
+        self._full_disk_logged_at = -math.inf
 
     def is_transient(self, error: BaseException) -> bool:
         """Return whether a retry may succeed after this error.
@@ -101,7 +107,7 @@ class RetryPolicy:
                 f"gave up after {seconds:.0f} s without the database (--give-up-after): {why};"
                 " run the same command again once the database is available"
             ) from None
-        if why != self._logged_reason:
+        if self._is_news(original, why, now):
             self._logged_reason = why
             message = f"{why}; trying again"
             log_event(_log, "unavailable", message, level=logging.WARNING, reason=why, seconds=seconds)
@@ -115,9 +121,19 @@ class RetryPolicy:
         self._was_reached = True
         if self._outage_began is not None:
             seconds = time.monotonic() - self._outage_began
-            message = f"the database answers again, after {seconds:.1f} s"
-            log_event(_log, "available", message, seconds=seconds)
+            if self._logged_reason:
+                message = f"the database answers again, after {seconds:.1f} s"
+                log_event(_log, "available", message, seconds=seconds)
             self._outage_began, self._pause, self._logged_reason = None, FIRST_PAUSE, ""
+
+    def _is_news(self, error: BaseException, why: str, now: float) -> bool:
+        """Return whether to log a failure. Messages about a full disk differ only in the name of a file."""
+        if not isinstance(error, errors.DiskFull):
+            return why != self._logged_reason
+        if now - self._full_disk_logged_at < FULL_DISK_SECONDS:
+            return False
+        self._full_disk_logged_at = now
+        return True
 
 
 def call_with_retries(task: Callable[[], R], policy: RetryPolicy, pause: Callable[[float], object] = time.sleep) -> R:

@@ -127,6 +127,25 @@ def test_a_reason_is_logged_when_it_is_new(messages):
     assert [message.split(",")[0] for message in messages[2:]] == ["the database answers again"]
 
 
+def test_a_full_disk_is_logged_once_although_the_files_differ(clock, messages):
+    policy = RetryPolicy(1e9)
+    for number in range(100):
+        clock.now = 2.0 * number
+        policy.failed(errors.DiskFull(f'could not extend file "base/5/{number}": No space left on device'))
+        if number % 3:
+            policy.succeeded()
+    assert [message.split(",")[0] for message in messages] == [
+        'could not extend file "base/5/0": No space left on device; the database\'s disk is full: make room on it;'
+        " trying again",
+        "the database answers again",
+    ]
+    policy.failed(psycopg.OperationalError("Connection refused"))
+    assert messages[2:] == ["Connection refused; trying again"]
+    clock.now = 300.0
+    policy.failed(errors.DiskFull("no space left"))
+    assert messages[3].endswith("make room on it; trying again")
+
+
 def test_a_task_is_repeated_from_its_beginning_until_it_succeeds():
     answers = iter([errors.TooManyConnections("sorry"), Unreachable("refused", not_now=False), "done"])
 
