@@ -86,6 +86,16 @@ def test_the_study_of_a_dead_manager_is_free_after_the_clock_was_set_back(connec
     assert studies.delete(db, row) == "deleted"
 
 
+def test_a_manager_that_loses_its_study_by_the_clock_writes_nothing(connection, db, row, advance):
+    claim = "select ledger.claim_study(%s, %s, 'm', 30)"
+    first, second = uuid.uuid4(), uuid.uuid4()
+    assert connection.execute(claim, (row.id, first)).fetchone() == ("held",)
+    advance(HOUR)
+    assert connection.execute(claim, (row.id, second)).fetchone() == ("held",)
+    assert connection.execute(claim, (row.id, first)).fetchone() == ("taken",)
+    assert managing.finish(db, Held(row.id, first), "failed", None, row.budget) == "lost"
+
+
 def test_a_dead_worker_is_not_alive_after_the_clock_was_set_back(connection, row, advance):
     for worker in ("w", "v"):
         protocol.announce(connection, worker, "host", 1, {})
