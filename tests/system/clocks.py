@@ -2,7 +2,10 @@
 
 import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
+
+from tests.system.programs import alive
 
 # Debian's package libfaketime, in the folder of any architecture.
 _LIBRARIES = sorted(Path("/usr/lib").glob("**/faketime/libfaketimeMT.so.1"))
@@ -40,4 +43,10 @@ class Clock:
         new.replace(self._file)
 
     def close(self) -> None:
+        """Remove the file, and what libfaketime has left of processes that were killed."""
         self._folder.cleanup()
+        for file in Path("/dev/shm").glob("*faketime_s*_*"):
+            if not alive(int(file.name.rpartition("_")[2])):
+                # another user's tests may use libfaketime, too
+                with suppress(OSError):
+                    file.unlink()

@@ -2,6 +2,7 @@
 
 import json
 import uuid
+from contextlib import closing
 
 import psycopg
 import pytest
@@ -163,11 +164,10 @@ def jumps(search, clock):
 
 @pytest.mark.parametrize("whose", ["first", "manager"], ids=["worker", "manager"])
 def test_a_jump_of_the_clock_of_a_program_has_no_effect(tmp_path, url, searches, whose):
-    clock = clocks.Clock()
-    searches.append(search := Search(tmp_path, url, **{whose: clock.environment}))
-    jumps(search, clock)
-    search.ends()
-    clock.close()
+    with closing(clocks.Clock()) as clock:
+        searches.append(search := Search(tmp_path, url, **{whose: clock.environment}))
+        jumps(search, clock)
+        search.ends()
     assert search.ask("select attempts, lost, count(*) from ledger.trial group by 1, 2") == [(1, 0, 6)]
     assert search.ask("select count(*) from ledger.trial where finished_at < claimed_at") == [(0,)]
     assert run(["verify", "own"], search.own.environment)[0] == 0
