@@ -249,7 +249,7 @@ def _call(url: str, study: str, together: int, ready: Any) -> None:
         while True:
             claims = [protocol.draw_claim() for _ in range(together)]
             if held := protocol.claim(connection, study, claims, name):
-                protocol.complete_together(connection, [protocol.Completed(each, 0.5, {}, 0.0) for each in held])
+                protocol.complete_together(connection, [protocol.CompletedTrial(each, 0.5, {}, 0.0) for each in held])
             elif protocol.ended(connection, study):
                 break
             else:

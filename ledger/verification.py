@@ -7,7 +7,7 @@ from itertools import chain, groupby, pairwise
 from typing import Any
 
 from ledger.database.rows import OPEN_STATES, TRIAL_STATES, AttemptRow, IterationRow, TrialRow
-from ledger.database.transfer import Snapshot
+from ledger.database.transfer import StudySnapshot
 from ledger.errors import LedgerError, UsageError
 from ledger.proposals import environment, mean_loss, proposal_input, propose
 from ledger.study.spec import StudySpec
@@ -15,7 +15,7 @@ from ledger.text import show
 
 
 @dataclass(frozen=True)
-class Verified:
+class VerifiedStudy:
     """Result of a successful verification.
 
     Attributes
@@ -37,7 +37,7 @@ class Verified:
     not_comparable: list[tuple[str, str]]
 
 
-def verify(ledger: Snapshot) -> Verified:
+def verify(ledger: StudySnapshot) -> VerifiedStudy:
     """Verify the records of a study, and recompute each proposal that was computed in this environment.
 
     Raises
@@ -51,7 +51,7 @@ def verify(ledger: Snapshot) -> Verified:
     for difference in chain(disagreements(ledger, study), _recomputed(ledger, study, proposals)):
         raise LedgerError(f"study {ledger.study.name}, {difference}")
     other = [(proposal.place, proposal.elsewhere) for proposal in proposals if proposal.elsewhere is not None]
-    return Verified(
+    return VerifiedStudy(
         trials=len(ledger.trials),
         attempts=len(ledger.attempts),
         iterations=len(ledger.iterations),
@@ -60,13 +60,13 @@ def verify(ledger: Snapshot) -> Verified:
     )
 
 
-def disagreements(ledger: Snapshot, study: StudySpec) -> Iterator[str]:
+def disagreements(ledger: StudySnapshot, study: StudySpec) -> Iterator[str]:
     """Yield each contradiction between a ledger's records, with its place. The function recomputes no proposals."""
     # `_facts` needs correct numbers of iterations, trials and attempts, so `_numbers` runs first.
     yield from chain(_numbers(ledger), _facts(ledger, study))
 
 
-def _numbers(ledger: Snapshot) -> Iterator[str]:
+def _numbers(ledger: StudySnapshot) -> Iterator[str]:
     """Yield the gaps and errors in the numbers of iterations, trials and attempts."""
     numbers = {
         "iteration": [iteration.number for iteration in ledger.iterations],
@@ -93,7 +93,7 @@ def _numbers(ledger: Snapshot) -> Iterator[str]:
                 yield f"trial {number}: attempt {expected} is missing, and the next attempt is {attempt.number}"
 
 
-def _facts(ledger: Snapshot, study: StudySpec) -> Iterator[str]:
+def _facts(ledger: StudySnapshot, study: StudySpec) -> Iterator[str]:
     attempts: list[list[AttemptRow]] = [[] for _ in ledger.trials]
     for attempt in ledger.attempts:
         attempts[attempt.trial].append(attempt)
@@ -238,7 +238,7 @@ def _iteration(iteration: IterationRow, trials: Sequence[TrialRow], *, may_wait:
             yield f"{column} is {getattr(iteration, column)}, but the losses of the trials give {value}"
 
 
-def _study(ledger: Snapshot, study: StudySpec) -> Iterator[str]:
+def _study(ledger: StudySnapshot, study: StudySpec) -> Iterator[str]:
     row = ledger.study
     # The hash is compared only if the recorded settings are complete. A newer version of this program may have further
     # settings, and an old hash does not include their default values.
@@ -255,7 +255,7 @@ def _study(ledger: Snapshot, study: StudySpec) -> Iterator[str]:
             yield f"the state is complete, but the optimizer has no results of iteration {iteration.number}"
 
 
-def _ends(ledger: Snapshot, study: StudySpec, trials: Sequence[Sequence[TrialRow]]) -> Iterator[str]:
+def _ends(ledger: StudySnapshot, study: StudySpec, trials: Sequence[Sequence[TrialRow]]) -> Iterator[str]:
     """Yield the contradictions between the state of a study in batch mode and its iterations."""
     row = ledger.study
     rounds = {iteration.number: iteration.round for iteration in ledger.iterations}
@@ -278,7 +278,7 @@ def _ends(ledger: Snapshot, study: StudySpec, trials: Sequence[Sequence[TrialRow
                     yield f"the state is failed, but trial {trial.number} of the last iteration is complete"
 
 
-def _seen(ledger: Snapshot) -> Iterator[str]:
+def _seen(ledger: StudySnapshot) -> Iterator[str]:
     """Yield the contradictions in the records of a study in steady mode.
 
     In steady mode, each iteration records the numbers of the trials that had ended before the iteration was proposed.
@@ -327,7 +327,7 @@ class _Proposal:
     elsewhere: str | None
 
 
-def _proposals(ledger: Snapshot) -> Iterator[_Proposal]:
+def _proposals(ledger: StudySnapshot) -> Iterator[_Proposal]:
     here = environment()
     proposed = [trial for trial in ledger.trials if trial.source == "proposed"]
     rounds = {key: list(trials) for key, trials in groupby(proposed, key=lambda trial: (trial.iteration, trial.round))}
@@ -353,7 +353,7 @@ def _proposals(ledger: Snapshot) -> Iterator[_Proposal]:
         surrogate = iteration.surrogate or surrogate
 
 
-def _recomputed(ledger: Snapshot, study: StudySpec, proposals: Sequence[_Proposal]) -> Iterator[str]:
+def _recomputed(ledger: StudySnapshot, study: StudySpec, proposals: Sequence[_Proposal]) -> Iterator[str]:
     """Yield the differences between the recorded proposals and the recomputed proposals."""
     for proposal in proposals:
         if proposal.elsewhere is not None:

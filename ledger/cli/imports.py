@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from ledger.access import connected, database
-from ledger.cli.contents import Contents
+from ledger.cli.file_content import FileContentType
 from ledger.cli.names import STUDY
 from ledger.cli.options import TEXT, examples, settings_options
 from ledger.settings import Settings
@@ -40,7 +40,7 @@ def import_() -> None:
 
 
 @import_.command(hidden=True)
-@click.argument("file", type=Contents())
+@click.argument("file", type=FileContentType())
 @click.option("--name", type=TEXT, metavar="NEW", help="New name of the study. Default: the name in the file.")
 @settings_options
 def file(file: tuple[str, bytes], name: str | None, settings: Settings) -> None:
@@ -77,7 +77,7 @@ _skip = click.option(
 
 
 @import_.command(epilog=examples("ledger import csv known.csv --into svm-42-5a83e9 --loss error"))
-@click.argument("file", type=Contents())
+@click.argument("file", type=FileContentType())
 @_into
 @click.option("--loss", type=TEXT, default="loss", show_default=True, metavar="COLUMN", help="Column of the losses.")
 @click.option("--ignore-extra", is_flag=True, help="Ignore columns that are neither a parameter nor the loss.")

@@ -21,7 +21,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 COMMAND_GIVES_UP_AFTER, SERVICE_GIVES_UP_AFTER = Settings.give_up_after, 3600.0
 
 
-class Text(StringParamType):
+class TextType(StringParamType):
     """A parameter type that accepts only valid UTF-8, because PostgreSQL refuses any other text.
 
     A shell can pass any bytes as an argument.
@@ -36,7 +36,7 @@ class Text(StringParamType):
         return text
 
 
-TEXT = Text()
+TEXT = TextType()
 
 
 def examples(*lines: str) -> str:
@@ -44,7 +44,7 @@ def examples(*lines: str) -> str:
     return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
 
 
-class Seconds(click.FloatRange):
+class SecondsType(click.FloatRange):
     """A parameter type for a finite number of seconds."""
 
     name = "seconds"
@@ -56,7 +56,7 @@ class Seconds(click.FloatRange):
         return float(seconds)
 
 
-class Bytes(click.ParamType[int]):
+class BytesType(click.ParamType[int]):
     """A parameter type for a number of bytes. The letters K, M, G and T stand for powers of 1024."""
 
     name = "bytes"
@@ -126,7 +126,7 @@ def _settings_options(command: F, give_up_after: float) -> F:
         "--give-up-after",
         envvar="LEDGER_GIVE_UP_AFTER",
         show_envvar=True,
-        type=Seconds(min=0),
+        type=SecondsType(min=0),
         default=give_up_after,
         show_default=True,
         help="Exit with an error when the database has been unreachable for this time.",
@@ -135,7 +135,7 @@ def _settings_options(command: F, give_up_after: float) -> F:
         "--statement-timeout",
         envvar="LEDGER_STATEMENT_TIMEOUT",
         show_envvar=True,
-        type=Seconds(min=0.1, max=86_400),
+        type=SecondsType(min=0.1, max=86_400),
         default=Settings.statement_timeout,
         show_default=True,
         help="Time limit of one SQL statement. After 1.5 times this limit, the command regards the connection as lost.",

@@ -66,11 +66,11 @@ def report(name: str, output: Path, format_: str, plot: str | None, settings: Se
         with whole_file(output) as file:
             file.write(page)
         return
-    from ledger.report.content import Content
+    from ledger.report.content import ReportContent
     from ledger.report.image import png
     from ledger.report.plots import PLOTS
 
-    image = png(PLOTS[plot](Content(ledger)))
+    image = png(PLOTS[plot](ReportContent(ledger)))
     with whole_file(output, binary=True) as file:
         file.write(image)
 

@@ -50,7 +50,7 @@ def run(
     with without_pandas():
         from ledger import search
     from ledger.cli.environment import log_environment
-    from ledger.cli.shown import Shown, end, local
+    from ledger.cli.progress_display import ProgressDisplay, end, local
     from ledger.worker.account import find_account
 
     account = None if trainer_user is None else find_account(trainer_user)
@@ -60,7 +60,7 @@ def run(
         search.check_objective(study.spec()["objective"], allow, account=account)
     log_environment(settings)
     with database(settings, create=True) as url:
-        shown = Shown(settings)
+        shown = ProgressDisplay(settings)
         row = search.run(url, settings, study, local(workers, allow, shown, trainer_user), wait=wait, listener=shown)
         end(url, settings, row)
 
@@ -84,12 +84,12 @@ def manager(file: Path | None, options: dict[str, Any], wait: bool, settings: Se
     with without_pandas():
         from ledger import search
     from ledger.cli.environment import log_environment
-    from ledger.cli.shown import Shown, end
+    from ledger.cli.progress_display import ProgressDisplay, end
 
     study = assemble(options, file)
     log_environment(settings)
     with database(settings, create=True) as url:
-        row = search.run(url, settings, study, search.LocalWorkers(), wait=wait, listener=Shown(settings))
+        row = search.run(url, settings, study, search.LocalWorkers(), wait=wait, listener=ProgressDisplay(settings))
         end(url, settings, row)
 
 
@@ -129,7 +129,7 @@ def resume(
     """
     with without_pandas():
         from ledger import search
-    from ledger.cli.shown import Shown, end, local
+    from ledger.cli.progress_display import ProgressDisplay, end, local
     from ledger.worker.account import find_account
 
     if iterations is not None and trials is not None:
@@ -139,7 +139,7 @@ def resume(
     if workers is None:
         workers = 0 if settings.database_url else os.cpu_count() or 1
     with database(settings) as url:
-        shown = Shown(settings)
+        shown = ProgressDisplay(settings)
         started = local(workers, allow, shown, trainer_user)
         row = search.resume(
             url, settings, name, started, iterations=iterations, trials=trials, wait=wait, listener=shown

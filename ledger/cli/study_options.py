@@ -12,7 +12,7 @@ import click
 from click.core import ParameterSource
 from pydantic.fields import FieldInfo
 
-from ledger.cli.options import TEXT, Seconds
+from ledger.cli.options import TEXT, SecondsType
 from ledger.study.file import OPTIONS, StudyTable, replaced_by
 from ledger.study.spec import OneOf
 
@@ -105,4 +105,4 @@ def _type(field: FieldInfo) -> click.ParamType[Any]:
     kinds = get_args(field.annotation) or (field.annotation,)
     if int in kinds:
         return click.IntRange(**limits)
-    return Seconds(**limits) if float in kinds else TEXT
+    return SecondsType(**limits) if float in kinds else TEXT

@@ -7,7 +7,7 @@ import click
 
 from ledger.access import connected
 from ledger.cli import document, outcome, table
-from ledger.cli.contents import Contents
+from ledger.cli.file_content import FileContentType
 from ledger.cli.names import STUDY
 from ledger.cli.options import TEXT, examples, settings_options
 from ledger.database.rows import TRIAL_STATES, AttemptRow, TrialRow, columns
@@ -125,7 +125,7 @@ def show(name: str, number: int, as_json: bool, settings: Settings) -> None:
 @click.argument("values", nargs=-1, type=TEXT, metavar="[PARAMETER=VALUE]...")
 @click.option(
     "--file",
-    type=Contents(),
+    type=FileContentType(),
     metavar="FILE",
     help='File with one point per line, such as {"C":1.0,"gamma":0.01}. The file name - means standard input.',
 )

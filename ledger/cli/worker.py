@@ -11,8 +11,8 @@ from ledger.cli import document, table
 from ledger.cli.environment import log_environment
 from ledger.cli.names import STUDY
 from ledger.cli.options import (
-    Bytes,
-    Seconds,
+    BytesType,
+    SecondsType,
     allow_option,
     examples,
     service_options,
@@ -61,7 +61,7 @@ from ledger.text import one_line
     "--grace",
     envvar="LEDGER_WORKER_GRACE",
     show_envvar=True,
-    type=Seconds(min=0),
+    type=SecondsType(min=0),
     default=8.0,
     show_default=True,
     help="After Ctrl-C or SIGTERM, the worker may finish its trial within this time. After this time or a second"
@@ -71,14 +71,14 @@ from ledger.text import one_line
     "--trial-timeout",
     envvar="LEDGER_WORKER_TRIAL_TIMEOUT",
     show_envvar=True,
-    type=Seconds(min=0.01),
+    type=SecondsType(min=0.01),
     help="Time limit of each attempt on this worker. Default: the time limit of the study.",
 )
 @click.option(
     "--memory-limit",
     envvar="LEDGER_WORKER_MEMORY_LIMIT",
     show_envvar=True,
-    type=Bytes(),
+    type=BytesType(),
     help="Memory limit for the data of one training, such as 512M or 4G. A trial that needs more memory fails."
     " Default: no limit.",
 )

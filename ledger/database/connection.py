@@ -95,7 +95,7 @@ LOCKED_WAY_OUT = "`ledger db check` names the session"
 WAY_OUT = "check --database-url or DATABASE_URL, and check that the server is running"
 
 
-class Unreachable(LedgerError):
+class ServerUnreachable(LedgerError):
     """The attempt to open a connection failed.
 
     Attributes
@@ -152,7 +152,7 @@ def connect(
     ------
     UsageError
         The URL cannot be parsed.
-    Unreachable
+    ServerUnreachable
         The server cannot be reached, or refuses the connection.
     LedgerError
         The server is older than PostgreSQL 15.
@@ -172,7 +172,9 @@ def connect(
         said = reason(error)
         known = (*_NOT_NOW.items(), *_NOT_BY_ITSELF.items())
         words, way_out = next(((words, way_out) for words, way_out in known if words in said), ("", WAY_OUT))
-        raise Unreachable(f"cannot connect to {place(url)}: {said}; {way_out}", not_now=words in _NOT_NOW) from None
+        raise ServerUnreachable(
+            f"cannot connect to {place(url)}: {said}; {way_out}", not_now=words in _NOT_NOW
+        ) from None
     version = connection.info.server_version
     if version < OLDEST_SERVER:
         connection.close()
@@ -196,12 +198,12 @@ def connect(
         connection.execute(_SET, (list(own), list(own.values())))
     except psycopg.Error as error:
         connection.close()
-        raise Unreachable(
+        raise ServerUnreachable(
             f"cannot connect to {place(url)}: {reason(error)}; {WAY_OUT}; {_OWN_SETTINGS}", not_now=True
         ) from None
     if writes and connection.info.parameter_status("default_transaction_read_only") == "on":
         connection.close()
-        raise Unreachable(
+        raise ServerUnreachable(
             f"cannot write to {place(url)}: default_transaction_read_only is on in the settings of the server or"
             " database, or in DATABASE_URL; an administrator decides when it is off again",
             not_now=True,

@@ -53,7 +53,7 @@ _METRICS = {"number": "double precision", "boolean": "boolean", "string": "text"
 
 
 @dataclass(frozen=True)
-class Column:
+class ViewColumn:
     """A column of the view, for one parameter or metric.
 
     Attributes
@@ -78,7 +78,7 @@ class Column:
 
 
 @dataclass(frozen=True)
-class Flattened:
+class FlattenedView:
     """A view that was created.
 
     Attributes
@@ -92,7 +92,7 @@ class Flattened:
     """
 
     name: str
-    columns: Sequence[Column]
+    columns: Sequence[ViewColumn]
     omitted: Sequence[str]
 
 
@@ -101,7 +101,7 @@ def view_name(study: str) -> str:
     return _fit(PREFIX + study)
 
 
-def columns(space: Sequence[Mapping[str, Any]], metrics: Mapping[str, Collection[str]]) -> list[Column]:
+def columns(space: Sequence[Mapping[str, Any]], metrics: Mapping[str, Collection[str]]) -> list[ViewColumn]:
     """Return one column for each parameter and metric of a study.
 
     The parameters come first, in the order of the space. The metrics follow in alphabetical order.
@@ -123,18 +123,18 @@ def columns(space: Sequence[Mapping[str, Any]], metrics: Mapping[str, Collection
     result = []
     for dimension in space:
         name = _free("param", dimension["name"], taken)
-        result.append(Column(name, "params", dimension["name"], _type(dimension), _described(dimension)))
+        result.append(ViewColumn(name, "params", dimension["name"], _type(dimension), _described(dimension)))
     for key in sorted(metrics):
         kinds = set(metrics[key]) - {"null"}
         type_ = _METRICS.get(kinds.pop(), "jsonb") if len(kinds) == 1 else "jsonb"
         name = _free("metric", key, taken)
         result.append(
-            Column(name, "metrics", key, type_, f"The metric {key}; null if the trial does not have this metric.")
+            ViewColumn(name, "metrics", key, type_, f"The metric {key}; null if the trial does not have this metric.")
         )
     return result
 
 
-def create(cursor: _Cursor, study_id: int, study: str, space: Sequence[Mapping[str, Any]]) -> Flattened:
+def create(cursor: _Cursor, study_id: int, study: str, space: Sequence[Mapping[str, Any]]) -> FlattenedView:
     """Create or replace the study's view, and grant readers access. Only the owner of the schema can create the view.
 
     Raises
@@ -153,7 +153,7 @@ def create(cursor: _Cursor, study_id: int, study: str, space: Sequence[Mapping[s
     )
     wanted = columns(space, _metrics(cursor, study_id))
     room = MOST_COLUMNS - len(_FIXED)
-    flattened = Flattened(view_name(study), wanted[:room], [column.key for column in wanted[room:]])
+    flattened = FlattenedView(view_name(study), wanted[:room], [column.key for column in wanted[room:]])
     view = sql.Identifier(SCHEMA, flattened.name)
     definition = _definition(study_id, flattened.columns)
     try:
@@ -196,7 +196,7 @@ def _metrics(cursor: _Cursor, study_id: int) -> dict[str, list[str]]:
     )
 
 
-def _definition(study_id: int, of: Sequence[Column]) -> sql.Composed:
+def _definition(study_id: int, of: Sequence[ViewColumn]) -> sql.Composed:
     shown = [sql.SQL(expression) + sql.SQL(" as ") + sql.Identifier(name) for name, (expression, _) in _FIXED.items()]
     for column in of:
         value = sql.SQL("trial.{} -> {}").format(sql.Identifier(column.source), sql.Literal(column.key))
@@ -206,7 +206,7 @@ def _definition(study_id: int, of: Sequence[Column]) -> sql.Composed:
     )
 
 
-def _comments(study: str, view: sql.Identifier, of: Sequence[Column]) -> Iterator[sql.Composed]:
+def _comments(study: str, view: sql.Identifier, of: Sequence[ViewColumn]) -> Iterator[sql.Composed]:
     about = (
         f"The trials of study {study}, with a column for each parameter and metric."
         f" The command `ledger study view {study}` created this view."

@@ -22,7 +22,7 @@ _trials, _studies, _refusals = views.trials, views.studies, views.refusals
 
 
 @dataclass(frozen=True)
-class Held:
+class HeldStudy:
     """A study that a manager holds, with the claim that allows the manager to write."""
 
     study_id: int
@@ -76,7 +76,7 @@ _REAP = text("select ledger.reap(:study, :claim, :trial, :lease_until)")
 _END_CANCELLED = text("select ledger.end_cancelled(cast(:study as int))")
 
 
-def claim_study(connection: Connection, held: Held, name: str, lease_seconds: float) -> str:
+def claim_study(connection: Connection, held: HeldStudy, name: str, lease_seconds: float) -> str:
     """Take the study, or renew the manager's lease. Return "held", "taken" (by another manager) or "unknown"."""
     backend = driver(connection).info.backend_pid
     return str(
@@ -108,12 +108,12 @@ def wait(connection: Connection, seconds: float) -> None:
     wait_for_notification(connection, seconds)
 
 
-def leave_study(connection: Connection, held: Held) -> None:
+def leave_study(connection: Connection, held: HeldStudy) -> None:
     """Give up the claim on the study, so that another manager can take the study at once."""
     answer(connection, _LEAVE, study=held.study_id, claim=held.claim)
 
 
-def propose(connection: Connection, held: Held, batch: Batch) -> str:
+def propose(connection: Connection, held: HeldStudy, batch: Batch) -> str:
     """Insert the trials of a round. Return "proposed", "lost", "ended" or "changed"."""
     return str(
         answer(
@@ -135,20 +135,20 @@ def propose(connection: Connection, held: Held, batch: Batch) -> str:
 
 
 def tell(
-    connection: Connection, held: Held, number: int, size: int, mean_loss: float | None, best_loss: float | None
+    connection: Connection, held: HeldStudy, number: int, size: int, mean_loss: float | None, best_loss: float | None
 ) -> str:
     """Mark an iteration of `size` trials as told. Return "told", "lost" or "changed"."""
     parameters = {"number": number, "size": size, "mean_loss": mean_loss, "best_loss": best_loss}
     return str(answer(connection, _TELL, study=held.study_id, claim=held.claim, **parameters))
 
 
-def finish(connection: Connection, held: Held, state: str, reason: str | None, budget: int) -> str:
+def finish(connection: Connection, held: HeldStudy, state: str, reason: str | None, budget: int) -> str:
     """Record the final state of the study. Return "finished", "lost" or "changed"."""
     parameters = {"state": state, "reason": reason, "budget": budget}
     return str(answer(connection, _FINISH, study=held.study_id, claim=held.claim, **parameters))
 
 
-def reap(connection: Connection, held: Held, lease: Lease) -> str | None:
+def reap(connection: Connection, held: HeldStudy, lease: Lease) -> str | None:
     """Take a trial back from a worker after the end of its lease. Return "pending", "failed", "locked" or None."""
     state = answer(connection, _REAP, study=held.study_id, claim=held.claim, trial=lease.trial, lease_until=lease.until)
     return None if state is None else str(state)

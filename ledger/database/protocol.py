@@ -23,7 +23,7 @@ CHANNEL = "ledger"
 
 
 @dataclass(frozen=True)
-class Claimed:
+class ClaimedTrial:
     """A trial that a worker has claimed.
 
     Attributes
@@ -54,7 +54,7 @@ class Claimed:
 
 
 @dataclass(frozen=True)
-class Completed:
+class CompletedTrial:
     """A trial's result.
 
     Attributes
@@ -67,7 +67,7 @@ class Completed:
         End of the output of the attempt.
     """
 
-    held: Claimed
+    held: ClaimedTrial
     loss: float
     metrics: Mapping[str, Any]
     seconds: float
@@ -92,7 +92,7 @@ def claim(
     claims: Sequence[UUID],
     worker: str,
     leave_out: Sequence[int] = (),
-) -> list[Claimed]:
+) -> list[ClaimedTrial]:
     """Claim pending trials of a study, at most one trial for each claim. If `study` is None, choose a running study.
 
     The studies whose ids are in `leave_out` are not chosen.
@@ -100,25 +100,25 @@ def claim(
     The list is empty if no trial is pending. The list can be shorter than `claims`, because each worker gets only its
     share of the pending trials.
     """
-    with connection.cursor(row_factory=class_row(Claimed)) as cursor:
+    with connection.cursor(row_factory=class_row(ClaimedTrial)) as cursor:
         statement = "select * from ledger.claim(%s, %s, %s, %s::int[]) order by trial"
         return cursor.execute(statement, (study, list(claims), worker, list(leave_out))).fetchall()
 
 
-def heartbeat(connection: Connection[Any], held: Claimed) -> bool:
+def heartbeat(connection: Connection[Any], held: ClaimedTrial) -> bool:
     """Renew the lease of the claim. Return False if the worker has lost the claim."""
     return bool(_value(connection, "select ledger.heartbeat(%s, %s, %s)", held.study_id, held.trial, held.claim))
 
 
 def complete(
-    connection: Connection[Any], held: Claimed, loss: float, metrics: Mapping[str, Any], seconds: float
+    connection: Connection[Any], held: ClaimedTrial, loss: float, metrics: Mapping[str, Any], seconds: float
 ) -> str:
     """Record the loss of a trial. Return "recorded", "already", "stale" or "unknown"."""
-    (answer,) = complete_together(connection, [Completed(held, loss, metrics, seconds)])
+    (answer,) = complete_together(connection, [CompletedTrial(held, loss, metrics, seconds)])
     return answer
 
 
-def complete_together(connection: Connection[Any], results: Sequence[Completed]) -> list[str]:
+def complete_together(connection: Connection[Any], results: Sequence[CompletedTrial]) -> list[str]:
     """Record several losses in one statement. Return the answer of `complete` for each result, in order."""
     rows = connection.execute(
         "select ledger.complete(study_id, trial, claim, loss, metrics, seconds, output)"
@@ -137,7 +137,12 @@ def complete_together(connection: Connection[Any], results: Sequence[Completed])
 
 
 def fail(
-    connection: Connection[Any], held: Claimed, error: str, seconds: float, outcome: str = "failed", output: str = ""
+    connection: Connection[Any],
+    held: ClaimedTrial,
+    error: str,
+    seconds: float,
+    outcome: str = "failed",
+    output: str = "",
 ) -> str:
     """Record the error of an attempt. Return "retry", "failed", "already", "stale" or "unknown"."""
     return str(
@@ -150,7 +155,7 @@ def fail(
     )
 
 
-def release(connection: Connection[Any], *held: Claimed) -> set[UUID]:
+def release(connection: Connection[Any], *held: ClaimedTrial) -> set[UUID]:
     """Give back unfinished trials in one statement. Return the claims that were still valid."""
     rows = connection.execute(
         "select claim from unnest(%s::int[], %s::int[], %s::uuid[]) as held (study_id, trial, claim)"
@@ -160,7 +165,7 @@ def release(connection: Connection[Any], *held: Claimed) -> set[UUID]:
     return {claim for (claim,) in rows.fetchall()}
 
 
-def refuse(connection: Connection[Any], held: Claimed, reason: str) -> bool:
+def refuse(connection: Connection[Any], held: ClaimedTrial, reason: str) -> bool:
     """Give back a trial whose objective cannot be loaded, and record the reason. Return False if the claim was lost."""
     statement = "select ledger.refuse(%s, %s, %s, %s)"
     return bool(
@@ -168,7 +173,7 @@ def refuse(connection: Connection[Any], held: Claimed, reason: str) -> bool:
     )
 
 
-def accept(connection: Connection[Any], held: Claimed) -> None:
+def accept(connection: Connection[Any], held: ClaimedTrial) -> None:
     """Record that the worker has loaded an objective that it had refused."""
     _value(connection, "select ledger.accept(%s, %s, %s)", held.study_id, held.trial, held.claim)
 
@@ -212,7 +217,7 @@ def _jsonb(value: object) -> Jsonb:
     return Jsonb(value, dumps=to_json)
 
 
-def _names(held: Sequence[Claimed]) -> tuple[list[int], list[int], list[UUID]]:
+def _names(held: Sequence[ClaimedTrial]) -> tuple[list[int], list[int], list[UUID]]:
     return [each.study_id for each in held], [each.trial for each in held], [each.claim for each in held]
 
 

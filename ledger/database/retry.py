@@ -9,7 +9,7 @@ from typing import TypeVar
 import psycopg
 from psycopg import errors
 
-from ledger.database.connection import LOCKED_WAY_OUT, Unreachable, reason
+from ledger.database.connection import LOCKED_WAY_OUT, ServerUnreachable, reason
 from ledger.errors import LedgerError
 from ledger.logs import log_event
 
@@ -66,7 +66,7 @@ class RetryPolicy:
         Until the first connection succeeds, the address of the server may be wrong. Before the first connection, a
         retry may succeed only if the server reports a temporary problem.
         """
-        if isinstance(error, Unreachable):
+        if isinstance(error, ServerUnreachable):
             return error.not_now or self._was_reached
         original = getattr(error, "orig", error)
         return isinstance(original, (psycopg.OperationalError, *_TRANSIENT)) and not isinstance(original, _PERMANENT)
@@ -85,7 +85,7 @@ class RetryPolicy:
             The outage has lasted for `give_up_after` seconds.
         """
         now = time.monotonic()
-        if not isinstance(error, Unreachable):
+        if not isinstance(error, ServerUnreachable):
             self._was_reached = True
         original = getattr(error, "orig", error)
         why = reason(original)

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 import psycopg
 from psycopg import errors
 
-from ledger.database.connection import Unreachable, connect, reason
+from ledger.database.connection import ServerUnreachable, connect, reason
 from ledger.database.retry import RetryPolicy
 from ledger.errors import LedgerError
 
@@ -110,7 +110,7 @@ class Session:
                 raise
             self._prepares = False
             raise DatabaseUnavailable(self._policy.failed(error)) from None
-        except (psycopg.Error, Unreachable) as error:
+        except (psycopg.Error, ServerUnreachable) as error:
             if _is_refusal(error):
                 self._policy.succeeded()
                 raise ValuesRefused(reason(error)) from error

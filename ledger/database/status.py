@@ -45,7 +45,7 @@ class WorkerStatus:
 
 
 @dataclass(frozen=True)
-class Failure:
+class FailedAttempt:
     """An attempt that failed, was lost or took too long, with the last line of its error."""
 
     trial: int
@@ -117,7 +117,7 @@ class Status:
     improvements: Sequence[tuple[int, float]]
     last_complete: int | None
     workers: Sequence[WorkerStatus]
-    latest_failures: Sequence[Failure]
+    latest_failures: Sequence[FailedAttempt]
 
     @property
     def has_ended(self) -> bool:
@@ -152,7 +152,9 @@ def read(connection: Connection, study_id: int) -> Status:
         "improvements": [(number, float(loss)) for number, loss in row.improvements],
         "workers": [WorkerStatus(**{**worker, "since": _moment(worker["since"])}) for worker in row.workers],
         "latest_failures": [
-            Failure(**{**failure, "ended_at": _moment(failure["ended_at"]), "error": _last_line(failure["error"])})
+            FailedAttempt(
+                **{**failure, "ended_at": _moment(failure["ended_at"]), "error": _last_line(failure["error"])}
+            )
             for failure in facts.pop("failures_seen")
         ],
     }

@@ -126,7 +126,7 @@ def delete(connection: Connection, study: StudyRow) -> str:
         return word
 
 
-def flatten(connection: Connection, study: StudyRow) -> flattened.Flattened:
+def flatten(connection: Connection, study: StudyRow) -> flattened.FlattenedView:
     """Create or replace the flattened view of a study. Only the owner of the schema can create the view.
 
     Raises

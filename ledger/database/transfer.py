@@ -26,7 +26,7 @@ _trials, _attempts = views.trials, views.attempts
 
 
 @dataclass(frozen=True)
-class Snapshot:
+class StudySnapshot:
     """All rows of a study at the time `at`, in order."""
 
     at: datetime
@@ -37,7 +37,7 @@ class Snapshot:
 
 
 @dataclass(frozen=True)
-class Recorded:
+class RecordedStudy:
     """A study, with all rows that another ledger recorded.
 
     The rows have the columns of their tables, except the study's id and the claims. An export never contains claims.
@@ -51,14 +51,14 @@ class Recorded:
     dataset: Dataset | None = None
 
 
-def snapshot(connection: Connection, study_id: int) -> Snapshot:
+def snapshot(connection: Connection, study_id: int) -> StudySnapshot:
     """Read all rows of a study in one read-only transaction."""
     with connection.begin():
         connection.execute(text("set transaction isolation level repeatable read, read only"))
         study = fetch_one(connection, StudyRow, rows_of(StudyRow).where(_studies.c.id == study_id))
         if study is None:
             raise LedgerError("the study was deleted while it was read")
-        return Snapshot(
+        return StudySnapshot(
             at=_moment(connection),
             study=study,
             iterations=fetch(
@@ -90,7 +90,7 @@ def workers_of(connection: Connection, study_id: int) -> list[WorkerRow]:
         )
 
 
-def restore(connection: Connection, recorded: Recorded) -> StudyRow | None:
+def restore(connection: Connection, recorded: RecordedStudy) -> StudyRow | None:
     """Insert a whole study in one transaction. Return its row, or None if the name of the study is taken.
 
     A worker that runs a trial in the other ledger cannot end the trial in this ledger. Therefore a running trial
@@ -114,7 +114,7 @@ def restore(connection: Connection, recorded: Recorded) -> StudyRow | None:
         ) from None
 
 
-def _restore(connection: Connection, recorded: Recorded) -> StudyRow | None:
+def _restore(connection: Connection, recorded: RecordedStudy) -> StudyRow | None:
     moment = _moment(connection)
     study_id = connection.scalar(
         postgresql.insert(tables.study)

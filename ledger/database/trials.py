@@ -29,7 +29,7 @@ _trials, _attempts = views.trials, views.attempts
 
 
 @dataclass(frozen=True)
-class Finished:
+class FinishedTrial:
     """A trial that was evaluated outside this ledger, with a finite loss."""
 
     params: Mapping[str, Any]
@@ -188,7 +188,7 @@ def enqueue(connection: Connection, study_id: int, points: Sequence[Mapping[str,
         return [int(connection.scalar(call, {"study": study_id, "params": to_json(params)}) or 0) for params in points]
 
 
-def import_finished(connection: Connection, study_id: int, trials: Sequence[Finished], mean_loss: float) -> int:
+def import_finished(connection: Connection, study_id: int, trials: Sequence[FinishedTrial], mean_loss: float) -> int:
     """Import all given trials, or none of them if the ledger refuses one. Return the number of the first trial.
 
     Parameters

@@ -1,7 +1,7 @@
 """The policy for batch mode, which proposes an iteration after all trials of the previous iteration have ended."""
 
 from ledger.manager.history import History
-from ledger.manager.policy import ROUNDS, End, Request
+from ledger.manager.policy import ROUNDS, ProposalRequest, StudyEnd
 from ledger.study.spec import StudySpec
 from ledger.text import last_line
 
@@ -39,7 +39,7 @@ class BatchPolicy:
             number for number in sorted(self._history.untold) if self._has_ended(number) and self._succeeded(number)
         ]
 
-    def next(self, budget: int) -> Request | End | None:
+    def next(self, budget: int) -> ProposalRequest | StudyEnd | None:
         """Return the next iteration, the next round of the last iteration, or the end of the study.
 
         Return None while the manager must wait for trials.
@@ -52,23 +52,25 @@ class BatchPolicy:
             return self._after_failed_round(number)
         left = budget - history.counted
         if left <= 0:
-            return End("complete")
-        return Request(history.next_iteration, 0, min(self._study.batch_size, left))
+            return StudyEnd("complete")
+        return ProposalRequest(history.next_iteration, 0, min(self._study.batch_size, left))
 
-    def used_up(self, request: Request) -> End | None:
+    def used_up(self, request: ProposalRequest) -> StudyEnd | None:
         """Return the end of the study. The study has no open trial, so the manager need not wait."""
         if request.round > 0:
             reason = f"iteration {request.iteration}: every trial failed, and the space has no other points"
-            return End("failed", reason)
-        return End("complete", f"the space is used up: all {self._study.space.size()} points of the space were tried")
+            return StudyEnd("failed", reason)
+        return StudyEnd(
+            "complete", f"the space is used up: all {self._study.space.size()} points of the space were tried"
+        )
 
-    def _after_failed_round(self, number: int) -> Request | End:
+    def _after_failed_round(self, number: int) -> ProposalRequest | StudyEnd:
         trials, round = self._history.of(number), self._history.rounds[number]
         if round + 1 < max(ROUNDS, self._extended.get(number, 0)):
             size = sum(trial.source == "proposed" and trial.round == round for trial in trials)
-            return Request(number, round + 1, size)
+            return ProposalRequest(number, round + 1, size)
         last = trials[-1]
-        return End(
+        return StudyEnd(
             "failed",
             f"iteration {number}: every trial of {round + 1} rounds failed; the error of the last trial, {last.number},"
             f" is: {last_line(last.error)}",

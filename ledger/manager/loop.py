@@ -16,13 +16,13 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from ledger.database import managing, studies
-from ledger.database.managing import Batch, Held
+from ledger.database.managing import Batch, HeldStudy
 from ledger.database.rows import StudyRow
 from ledger.errors import LedgerError
 from ledger.logs import log_event
 from ledger.manager.batch import BatchPolicy
 from ledger.manager.history import History
-from ledger.manager.policy import End, Policy, Request
+from ledger.manager.policy import Policy, ProposalRequest, StudyEnd
 from ledger.manager.reaper import Reaper
 from ledger.manager.refusals import RefusalWatch
 from ledger.manager.steady import SteadyPolicy
@@ -85,7 +85,7 @@ class Manager:
         wait: bool = False,
     ) -> None:
         self._connection, self._name, self._watch = connection, name, watch
-        self._held = Held(study.id, claim)
+        self._held = HeldStudy(study.id, claim)
         self._take(study, wait=wait)
         managing.listen(connection)
         # The study is read again, because it may have changed before this manager claimed it.
@@ -132,17 +132,17 @@ class Manager:
             if self._history.poll():
                 pause = SHORTEST_POLL
             self._say_paused(state == "paused")
-            step: Request | End | None = None
+            step: ProposalRequest | StudyEnd | None = None
             # A session that has locked the study must not stop the reaping.
             with self._logged_lock():
                 self._renew()
                 for iteration in policy.to_tell():
                     self._tell(iteration)
                 step = policy.next(budget)
-                if isinstance(step, Request):
+                if isinstance(step, ProposalRequest):
                     self._propose(step, policy, budget)
                     pause = SHORTEST_POLL
-                elif isinstance(step, End):
+                elif isinstance(step, StudyEnd):
                     self._finish(step, budget)
                 self._is_locked = False
             if self._watch is not None:
@@ -205,7 +205,7 @@ class Manager:
             raise self._lost()
         self._renewed = time.monotonic()
 
-    def _propose(self, request: Request, policy: Policy, budget: int) -> None:
+    def _propose(self, request: ProposalRequest, policy: Policy, budget: int) -> None:
         history = self._history
         number, round = request.iteration, request.round
         seen = None if request.seen is None else [*history.recorded, *request.seen]
@@ -279,7 +279,7 @@ class Manager:
             failed=failed,
         )
 
-    def _finish(self, end: End, budget: int) -> None:
+    def _finish(self, end: StudyEnd, budget: int) -> None:
         answer = managing.finish(self._connection, self._held, end.state, end.reason, budget)
         if answer == "lost":
             raise self._lost()

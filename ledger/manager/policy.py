@@ -9,7 +9,7 @@ ROUNDS = 3
 
 
 @dataclass(frozen=True)
-class Request:
+class ProposalRequest:
     """A request to propose a round of an iteration now.
 
     Attributes
@@ -29,7 +29,7 @@ class Request:
 
 
 @dataclass(frozen=True)
-class End:
+class StudyEnd:
     """The end of a study, with the state "complete" or "failed" and the reason."""
 
     state: str
@@ -50,10 +50,10 @@ class Policy(Protocol):
     def to_tell(self) -> list[int]:
         """Return the iterations whose results the optimizer must receive now, ordered by number."""
 
-    def next(self, budget: int) -> Request | End | None:
+    def next(self, budget: int) -> ProposalRequest | StudyEnd | None:
         """Return the next action. None means that the manager waits for the end of a trial."""
 
-    def used_up(self, request: Request) -> End | None:
+    def used_up(self, request: ProposalRequest) -> StudyEnd | None:
         """Return the end of a study if the space has no more points for a request.
 
         None means that the manager waits for the open trials.

@@ -8,7 +8,7 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from ledger.database import managing
-from ledger.database.managing import Held, Lease
+from ledger.database.managing import HeldStudy, Lease
 from ledger.logs import log_event
 
 _log = logging.getLogger("ledger.manager")
@@ -73,7 +73,7 @@ class Reaper:
         Length of a trial's lease, in seconds.
     """
 
-    def __init__(self, connection: Connection, held: Held, name: str, lease: float) -> None:
+    def __init__(self, connection: Connection, held: HeldStudy, name: str, lease: float) -> None:
         self._connection, self._held, self._name = connection, held, name
         self._watch = LeaseWatch(lease)
         # The pause allows several reads of the leases within half a lease. A longer pause could count as an outage.

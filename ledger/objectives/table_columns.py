@@ -19,7 +19,7 @@ _WHOLE = re.compile(r"[+-]?[0-9]{1,18}")
 
 
 @dataclass
-class Column:
+class ColumnSummary:
     """Summary of the cells of one column.
 
     Attributes
@@ -81,7 +81,7 @@ def check_names(names: Sequence[str], target: str, file: str, line: str) -> None
         raise UsageError(f"{file}: the target {show(target)} is the only column; add columns with features")
 
 
-def inspect(names: Sequence[str], rows: Rows, target: str, file: str) -> list[Column]:
+def inspect(names: Sequence[str], rows: Rows, target: str, file: str) -> list[ColumnSummary]:
     """Read all rows once and return a summary of each column.
 
     Raises
@@ -89,7 +89,7 @@ def inspect(names: Sequence[str], rows: Rows, target: str, file: str) -> list[Co
     UsageError
         A number is not finite, or the file has no rows.
     """
-    columns = [Column(name) for name in names]
+    columns = [ColumnSummary(name) for name in names]
     limits = [math.inf if name == target else MOST_TEXTS for name in names]
     for place, cells in rows():
         for column, limit, cell in zip(columns, limits, cells, strict=True):
@@ -134,7 +134,7 @@ def parse_whole(cell: str) -> int:
     return int(cell) if _WHOLE.fullmatch(cell) else int(float(cell))
 
 
-def check_feature(column: Column, file: str) -> None:
+def check_feature(column: ColumnSummary, file: str) -> None:
     """Raise a UsageError if a feature is empty, mixes numbers with text, or has too many different texts."""
     where = f"column {show(column.name)}"
     if column.missing == column.cells:
@@ -154,7 +154,7 @@ def check_feature(column: Column, file: str) -> None:
         )
 
 
-def labels(column: Column, file: str) -> tuple[Any, ...]:
+def labels(column: ColumnSummary, file: str) -> tuple[Any, ...]:
     """Return the sorted classes of the target. All classes are strings, or all classes are integers.
 
     Raises

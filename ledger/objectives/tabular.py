@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from ledger.errors import UsageError
 from ledger.objectives.table_cells import LARGEST_TABLE, Rows, csv_rows, parquet_rows
 from ledger.objectives.table_columns import (
-    Column,
+    ColumnSummary,
     check_feature,
     check_names,
     inspect,
@@ -167,7 +167,7 @@ def check_classes(table: Table, folds: int | None, target: str, name: str) -> No
         )
 
 
-def _build(columns: Sequence[Column], rows: Rows, target_index: int, classes: Sequence[Any]) -> Table:
+def _build(columns: Sequence[ColumnSummary], rows: Rows, target_index: int, classes: Sequence[Any]) -> Table:
     """Read all rows again and return them as arrays."""
     import numpy as np  # A manager imports this module without NumPy.
 

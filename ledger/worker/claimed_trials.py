@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from ledger.database import protocol
-from ledger.database.protocol import Claimed, Completed
+from ledger.database.protocol import ClaimedTrial, CompletedTrial
 from ledger.database.session import ValuesRefused
 from ledger.logs import log_event
 from ledger.text import last_line, one_line
@@ -44,13 +44,13 @@ class ClaimedTrials:
         The time at which the worker must call `maintain`, as a value of `time.monotonic`.
     """
 
-    def __init__(self, claimed: Sequence[Claimed], worker: str) -> None:
+    def __init__(self, claimed: Sequence[ClaimedTrial], worker: str) -> None:
         self._worker = worker
         # The number `_in_trainer` counts the unfinished trials that the trainer has. The trainer always has the first
         # trials of the queue.
         self._unfinished = deque(claimed)
         self._in_trainer = 0
-        self._undelivered: list[tuple[Claimed, Outcome]] = []
+        self._undelivered: list[tuple[ClaimedTrial, Outcome]] = []
         # Claims of the attempts of which the database has refused an outcome.
         self._refused: set[UUID] = set()
         self.attempts = 0
@@ -63,11 +63,11 @@ class ClaimedTrials:
             self._log("claimed", claimed, " claimed")
 
     @property
-    def first(self) -> Claimed:
+    def first(self) -> ClaimedTrial:
         """The first unfinished trial."""
         return self._unfinished[0]
 
-    def start(self) -> list[Claimed]:
+    def start(self) -> list[ClaimedTrial]:
         """Return the trials to train, and record that the trainer has them. The list may be empty."""
         self._in_trainer = len(self._unfinished)
         return list(self._unfinished)
@@ -172,10 +172,10 @@ class ClaimedTrials:
             del self._undelivered[0]
             self._log_failure(trial, outcome.error, outcome.seconds, answer)
 
-    def _complete(self, results: Sequence[tuple[Claimed, Outcome]], call: Call) -> None:
+    def _complete(self, results: Sequence[tuple[ClaimedTrial, Outcome]], call: Call) -> None:
         """Write results in one statement."""
         completed = [
-            Completed(trial, outcome.loss, outcome.metrics or {}, outcome.seconds, outcome.output)
+            CompletedTrial(trial, outcome.loss, outcome.metrics or {}, outcome.seconds, outcome.output)
             for trial, outcome in results
             if outcome.loss is not None
         ]
@@ -185,7 +185,7 @@ class ClaimedTrials:
             self._undelivered = [held for held in self._undelivered if held[0].claim not in claims]
             self._log_results(completed, answers)
 
-    def _replace_refused(self, trial: Claimed, outcome: Outcome, refusal: ValuesRefused) -> None:
+    def _replace_refused(self, trial: ClaimedTrial, outcome: Outcome, refusal: ValuesRefused) -> None:
         """Replace an outcome that the database has refused by a failure that gives the reason."""
         index = [held.claim for held, _ in self._undelivered].index(trial.claim)
         if trial.claim in self._refused:
@@ -205,12 +205,12 @@ class ClaimedTrials:
         message = ": not delivered and not released; another worker can claim the trial after the end of the lease"
         self._log("abandoned", abandoned, message, level=logging.WARNING)
 
-    def _end_first(self) -> Claimed:
+    def _end_first(self) -> ClaimedTrial:
         self.attempts += 1
         self._in_trainer -= 1
         return self._unfinished.popleft()
 
-    def _log_results(self, results: Sequence[Completed], answers: Sequence[str]) -> None:
+    def _log_results(self, results: Sequence[CompletedTrial], answers: Sequence[str]) -> None:
         """Log all accepted results in one line, and each refused result in its own line.
 
         A common line is cheaper, because writing a line can take longer than a short trial.
@@ -233,14 +233,14 @@ class ClaimedTrials:
             fields = {"losses": losses, "seconds": seconds, "answers": [answer for _, answer in accepted]}
             self._log("results", [result.held for result, _ in accepted], message, **fields)
 
-    def _log_failure(self, trial: Claimed, error: str, seconds: float, answer: str) -> None:
+    def _log_failure(self, trial: ClaimedTrial, error: str, seconds: float, answer: str) -> None:
         reason = last_line(error)
         consequence = {"retry": "it will be tried again", "failed": "no tries are left"}.get(answer, answer)
         message = f" failed after {seconds:.2f} s: {reason}; {consequence}"
         fields = {"error": reason, "seconds": seconds, "answer": answer}
         self._log("failed", [trial], message, level=logging.WARNING, **fields)
 
-    def _log(self, event: str, trials: Sequence[Claimed], message: str, **fields: Any) -> None:
+    def _log(self, event: str, trials: Sequence[ClaimedTrial], message: str, **fields: Any) -> None:
         """Log one line that begins with the study and the trials. Without trials, log nothing."""
         if not trials:
             return
@@ -254,5 +254,5 @@ class ClaimedTrials:
         log_event(_log, event, f"{study} {title}{message}", worker=self._worker, study=study, **subject, **fields)
 
 
-def _summary(result: Completed) -> str:
+def _summary(result: CompletedTrial) -> str:
     return f": loss {result.loss:.6g} in {result.seconds:.2f} s"

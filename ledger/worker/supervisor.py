@@ -15,7 +15,7 @@ from typing import Any
 from psycopg import Connection
 
 from ledger.database import protocol
-from ledger.database.protocol import Claimed
+from ledger.database.protocol import ClaimedTrial
 from ledger.database.retry import RetryPolicy
 from ledger.database.session import DatabaseUnavailable, Session
 from ledger.logs import log_event
@@ -170,7 +170,7 @@ class Supervisor:
         self._trainer.kill()
         trials.refuse(self._session.call, reason)
 
-    def _accept(self, claimed: Claimed) -> None:
+    def _accept(self, claimed: ClaimedTrial) -> None:
         """Withdraw the refusal of a study, because the trainer has loaded its objective.
 
         If the database is unavailable, the method is called again later.
@@ -197,7 +197,7 @@ class Supervisor:
             self._is_delivering = False
             trials.log_abandoned()
 
-    def _fetch_dataset(self, claimed: Claimed, trials: ClaimedTrials) -> bool:
+    def _fetch_dataset(self, claimed: ClaimedTrial, trials: ClaimedTrials) -> bool:
         """Fetch the study's dataset, if the study uses a file. Return False if the worker must not train the trials."""
         data = claimed.objective.get("data")
         return data is None or self._dataset.fetch(data, self._session.call, lambda: self._may_fetch(trials))
@@ -219,7 +219,7 @@ class Supervisor:
                 trials.postpone(error.pause)
         return True
 
-    def _train(self, claimed: Sequence[Claimed], trials: ClaimedTrials) -> None:
+    def _train(self, claimed: Sequence[ClaimedTrial], trials: ClaimedTrials) -> None:
         """Train trials of one study. Training continues while the database is unavailable.
 
         The method returns when every trial has ended, when the worker must release the trials, or when the trainer
@@ -311,7 +311,7 @@ class Supervisor:
                 raise _StoppedDuringOutageError
 
 
-def _context(claimed: Claimed) -> Context:
+def _context(claimed: ClaimedTrial) -> Context:
     seed = derive(claimed.study_seed, "trial", claimed.trial)
     return Context(claimed.study_name, claimed.trial, claimed.attempt, seed, claimed.study_seed)
 

@@ -18,7 +18,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from ledger import embedded
 from ledger.database import protocol
-from ledger.database.connection import Unreachable, connect, engine
+from ledger.database.connection import ServerUnreachable, connect, engine
 from ledger.errors import UsageError
 from tests.fuzz import run
 from tests.integration.ledgers import make_study, take
@@ -293,7 +293,7 @@ def test_the_settings_of_one_login_change_no_session_of_another_one(ledger, acce
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             session.execute(sql.SQL("alter role {} password 'mine too'").format(sql.Identifier(name)))
     said = "a setting of the role or database names a missing library: an administrator removes settings of the role"
-    with pytest.raises(Unreachable, match=said) as refused:
+    with pytest.raises(ServerUnreachable, match=said) as refused:
         connect(as_login(ledger, name))
     assert not refused.value.not_now
 
@@ -304,7 +304,9 @@ def test_a_database_that_an_administrator_made_read_only_stays_so(ledger):
         superuser.execute(
             sql.SQL("alter database {} set default_transaction_read_only = on").format(sql.Identifier(database))
         )
-    with pytest.raises(Unreachable, match="default_transaction_read_only is on in the settings of the server") as said:
+    with pytest.raises(
+        ServerUnreachable, match="default_transaction_read_only is on in the settings of the server"
+    ) as said:
         connect(ledger, writes=True)
     assert said.value.not_now
     with connect(ledger) as reading:

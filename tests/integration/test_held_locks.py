@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 from ledger.database import connection as connections
 from ledger.database import health, managing, migration, protocol, studies, trials
 from ledger.database.connection import engine
-from ledger.database.protocol import Claimed
+from ledger.database.protocol import ClaimedTrial
 from ledger.manager import loop
 from ledger.manager.registration import register
 from ledger.optuna import views as optuna_views
@@ -48,7 +48,7 @@ def holder(url: str) -> Iterator[psycopg.Connection]:
         yield holder
 
 
-def held_by(holder: psycopg.Connection, study: str = "s") -> Claimed:
+def held_by(holder: psycopg.Connection, study: str = "s") -> ClaimedTrial:
     """Claim a trial, and lock its row by a heartbeat in an open transaction."""
     held = take(holder, study, "holder")
     holder.commit()

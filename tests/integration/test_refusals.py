@@ -78,7 +78,7 @@ def test_refusals_go_with_their_study(db, connection, announced):
 
 def test_only_the_holder_of_a_claim_refuses_and_only_under_its_name(db, connection, announced):
     held = take(connection, worker="one")
-    guessed = protocol.Claimed(**{**vars(held), "claim": uuid.uuid4()})
+    guessed = protocol.ClaimedTrial(**{**vars(held), "claim": uuid.uuid4()})
     assert not protocol.refuse(connection, guessed, "guessed")
     assert refusing(db) == []
     assert trial(connection, held.trial)["state"] == "running"

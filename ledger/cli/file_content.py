@@ -9,7 +9,7 @@ import click
 from ledger.text import one_line
 
 
-class Contents(click.ParamType[tuple[str, bytes]]):
+class FileContentType(click.ParamType[tuple[str, bytes]]):
     """A parameter type that gives the name and the bytes of a file, or of standard input for "-".
 
     The bytes are read once, when the command line is parsed. A command that starts over after an outage cannot read

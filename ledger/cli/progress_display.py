@@ -12,7 +12,7 @@ from ledger.settings import Settings
 from ledger.terminal.live import LiveView, can_draw
 
 
-class Shown(Listener):
+class ProgressDisplay(Listener):
     """Shows a search on standard error, in a live view on a terminal and otherwise in log lines."""
 
     def __init__(self, settings: Settings) -> None:
@@ -44,7 +44,7 @@ class Shown(Listener):
             self._view.__exit__(None, None, None)
 
 
-def local(count: int, allowed: Collection[str], shown: Shown, trainer_user: str | None) -> LocalWorkers:
+def local(count: int, allowed: Collection[str], shown: ProgressDisplay, trainer_user: str | None) -> LocalWorkers:
     """Return the workers of this machine, with the log format and the option --trainer-user of the command."""
     user = [] if trainer_user is None else ["--trainer-user", trainer_user]
     return LocalWorkers(count, allowed, options=[*shown.worker_options, *user])
