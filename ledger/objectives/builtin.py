@@ -5,9 +5,11 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from ledger.errors import LedgerError
 from ledger.objectives import datasets, metrics, parameters
 from ledger.objectives.context import Context
 from ledger.objectives.tabular import Table
+from ledger.text import one_line
 
 
 def objective(
@@ -32,10 +34,21 @@ def objective(
     folds : int, optional
         Number of folds of a cross-validation. With a cross-validation, the score is the mean score of the folds. The
         result also contains the scores as ``METRIC_folds``, and their standard deviation (ddof 0) as ``METRIC_std``.
+
+    Raises
+    ------
+    LedgerError
+        The library of the model cannot be loaded on this machine.
     """
     # The model's module is imported here and not at the top. Therefore a worker imports only the library of its model,
     # and a manager imports no model's library.
-    build = importlib.import_module(f"ledger.objectives.{model}").estimator
+    try:
+        build = importlib.import_module(f"ledger.objectives.{model}").estimator
+    except (ImportError, OSError) as error:  # OSError: the library needs a shared library, such as libgomp
+        raise LedgerError(
+            f"model {model} does not work on this machine, because its library cannot be loaded: "
+            f"{one_line(str(error))}; install the library for this worker's Python"
+        ) from error
     score = metrics.scorer(metric)
 
     def train(params: Mapping[str, Any], context: Context) -> dict[str, Any]:

@@ -203,6 +203,13 @@ def test_an_unknown_objective_is_refused_with_the_known_ones(objective):
     assert "\n" not in text
 
 
+@pytest.mark.parametrize("error", [ImportError("no module"), OSError("libgomp.so.1: cannot open shared object file")])
+def test_a_missing_library_of_a_model_is_named(monkeypatch, error):
+    monkeypatch.setattr("importlib.import_module", Mock(side_effect=error))
+    with pytest.raises(LedgerError, match=f"model lgbm does not work on this machine.*: {error}; install"):
+        load({"model": "lgbm"}, [])
+
+
 @pytest.mark.parametrize("model", MODELS)
 def test_the_default_space_contains_points_of_high_accuracy(model):
     assert tuple(DEFAULT_SPACES) == MODELS
