@@ -11,11 +11,11 @@ from ledger.access import database
 from ledger.cli.names import STUDY
 from ledger.cli.options import allow_option, examples, service_options, trainer_user_option, wait_option
 from ledger.cli.study_options import study_option, study_options
-from ledger.cli.without_pandas import without_pandas
 from ledger.errors import UsageError
 from ledger.settings import Settings
 from ledger.study.file import assemble
 from ledger.study.file import workers as workers_of
+from ledger.without_pandas import without_pandas
 
 
 @click.command(

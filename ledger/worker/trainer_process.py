@@ -13,7 +13,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -21,6 +21,7 @@ from typing import Any
 from ledger.database.bounds import shortened
 from ledger.errors import LedgerError
 from ledger.objectives import Context, Result, load, search_path
+from ledger.without_pandas import without_pandas
 from ledger.worker.channel import TrainerChannel
 from ledger.worker.outcome import LOADED, Outcome, to_answer
 from ledger.worker.output import OutputMarks
@@ -89,7 +90,8 @@ def _load(
         # The file is mapped into memory, because a read would move the file position that the supervisor also uses.
         with mmap.mmap(options["data"], 0, access=mmap.ACCESS_READ) as file:
             content = file[:]
-    return load(objective, options["allowed"], threads=options["threads"], content=content, folder=folder)
+    with nullcontext() if "function" in objective else without_pandas():
+        return load(objective, options["allowed"], threads=options["threads"], content=content, folder=folder)
 
 
 def _die_with_parent(parent: int) -> None:
