@@ -152,7 +152,7 @@ def test_a_name_that_is_taken_is_refused_and_another_given(db, url, tmp_path):
         moved(db, document)
     assert moved(db, document, "t").name == "t"
     assert without_releases(exported(db, "t")) == as_it_is_elsewhere(document, "t")
-    with pytest.raises(UsageError, match='name "a b" must be 1 to 100 letters'):
+    with pytest.raises(UsageError, match='name "a b" must consist of 1 to 100 letters'):
         moved(db, document, "a b")
 
 
@@ -216,7 +216,7 @@ REFUSED = [
     ),
     (_set("study", "spec", "seed", value=8), "disagrees with itself, the study itself: spec_hash"),
     (_set("study", "spec", "mode", value="odd"), "this version of the ledger cannot read the study's spec"),
-    (_set("study", "name", value="a b"), 'name "a b" must be 1 to 100 letters'),
+    (_set("study", "name", value="a b"), 'name "a b" must consist of 1 to 100 letters'),
     # errors that only the database detects
     (
         _set("trials", 3, "params", value={"x": 0.5}),
