@@ -198,7 +198,9 @@ def test_an_unknown_objective_is_refused_with_the_known_ones(objective):
     with pytest.raises(LedgerError) as caught:
         load(objective, ["a"])
     text = str(caught.value)
-    assert text.startswith(f"this version has no objective {objective!r}; use a function, or one of the models svm, ")
+    assert text.startswith(
+        f"this version of the ledger has no objective {objective!r}; use a function, or one of the models svm, "
+    )
     assert "breast_cancer, iris, wine, digits" in text
     assert "\n" not in text
 
