@@ -130,7 +130,7 @@ def _interrupt_recorded(home: Path) -> bool:
     user, _, words = shown.partition(" ")
     if user != str(data.stat().st_uid) or f" -D {data} " not in f"{words} ":
         raise LedgerError(
-            f"{data / 'postmaster.pid'} names process {pid}, which is not the server of {home}: find the server with"
+            f"process {pid} is in {data / 'postmaster.pid'}, but is not the server of {home}: find the server with"
             " `ps`, and stop the server with `kill -INT`"
         )
     with suppress(ProcessLookupError):
