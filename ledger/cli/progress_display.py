@@ -13,7 +13,10 @@ from ledger.terminal.live import LiveView, can_draw
 
 
 class ProgressDisplay(Listener):
-    """Shows a search on standard error, in a live view on a terminal and otherwise in log lines."""
+    """Shows a search on standard error.
+
+    A terminal shows a live view if the log format is text. In all other cases, standard error gets log lines.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self._statement_seconds = settings.statement_timeout
@@ -35,7 +38,7 @@ class ProgressDisplay(Listener):
 
     @property
     def worker_output(self) -> int | None:
-        """File descriptor to which workers write the lines above the live view."""
+        """File descriptor to which workers write the log lines that appear above the live view."""
         return None if self._view is None else self._view.output
 
     def stopped(self) -> None:
@@ -45,7 +48,7 @@ class ProgressDisplay(Listener):
 
 
 def local(count: int, allowed: Collection[str], shown: ProgressDisplay, trainer_user: str | None) -> LocalWorkers:
-    """Return the workers of this machine, with the log format and the option --trainer-user of the command."""
+    """Return the workers to start on this machine, with the command's log options and option --trainer-user."""
     user = [] if trainer_user is None else ["--trainer-user", trainer_user]
     return LocalWorkers(count, allowed, options=[*shown.worker_options, *user])
 
@@ -61,5 +64,5 @@ def end(url: str, settings: Settings, row: StudyRow) -> None:
     with engine(url, "ledger command", statement_seconds=settings.statement_timeout).connect() as connection:
         outcome.show(connection, row)
     if row.state != "complete":
-        way_out = f": `ledger resume {row.name}` tries again" if row.state == "failed" else ""
+        way_out = f": `ledger resume {row.name}` tries one more round" if row.state == "failed" else ""
         raise LedgerError(f"study {row.name} is {row.state}{way_out}")

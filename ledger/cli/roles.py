@@ -1,11 +1,11 @@
-"""Names the role of sql/roles.sql that each command needs, and the way out when a role lacks privileges."""
+"""The role of sql/roles.sql that each command needs, and advice for a user whose role lacks privileges."""
 
 import click
 
 from ledger.access import NotPermitted
 from ledger.errors import LedgerError
 
-# A command that is not listed here only reads.
+# A command that is not a key of this dictionary only reads the ledger.
 _ROLES = {
     "run": "ledger_owner",
     "manager": "ledger_manager",

@@ -1,4 +1,4 @@
-"""The commands `run`, `manager` and `resume`, which carry out a study."""
+"""The commands `run`, `manager` and `resume`, which run a study."""
 
 import os
 from collections.abc import Collection
@@ -44,8 +44,9 @@ def run(
 ) -> None:
     """Run a study with its database, workers and manager on this machine.
 
-    Without a database URL, the command starts the embedded PostgreSQL in ./.ledger, which keeps its data. After Ctrl-C
-    or a crash, the same command continues the study. If the study is complete, the command shows its result.
+    Without a database URL, the command starts the embedded PostgreSQL server, and stores all data in ./.ledger. After
+    Ctrl-C or a crash, the same command continues the study. If the study is complete, the command shows the result of
+    the study.
     """
     with without_pandas():
         from ledger import search
@@ -78,8 +79,9 @@ def manager(file: Path | None, options: dict[str, Any], wait: bool, settings: Se
     """Run only the manager of a study, without workers.
 
     The manager asks the optimizer for points and inserts them as trials. The manager then waits for the workers'
-    losses, and tells the losses to the optimizer. The manager repeats this until the budget is used. The
-    command `ledger worker` starts a worker, on any machine. The exit code is 0 if the study is complete.
+    losses, and tells the losses to the optimizer. The manager repeats these steps until the budget is used. The command
+    `ledger worker` starts a worker, on this machine or on any other machine. The exit code is 0 if the study is
+    complete.
     """
     with without_pandas():
         from ledger import search
@@ -123,9 +125,9 @@ def resume(
     wait: bool,
     settings: Settings,
 ) -> None:
-    """Continue a paused, killed or failed study, or extend a study.
+    """Continue a paused, interrupted or failed study, or extend a study.
 
-    The user has no state to restore, because the ledger contains all state of the study.
+    The command needs no files of an earlier run, because the ledger contains the whole state of the study.
     """
     with without_pandas():
         from ledger import search

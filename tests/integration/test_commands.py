@@ -161,7 +161,7 @@ def test_a_study_is_listed_shown_paused_cancelled_and_deleted(there, db):
     code, _, error = there("resume", "svm-1")
     assert (code, "was cancelled, which is final" in error) == (1, True)
     code, _, error = there("study", "delete", "svm-1")
-    assert (code, "say --yes" in error) == (2, True)
+    assert (code, "add --yes" in error) == (2, True)
     assert there("study", "delete", "svm-1", "--yes")[0] == 0
     assert studies.find(db, "svm-1") is None
 
@@ -373,7 +373,9 @@ def test_optuna_is_let_in_and_shut_out_and_told_where_the_ledger_is(there, url, 
     assert (code, "options=-csearch_path%3Doptuna" in out) == (0, True)
     assert f":{password}@" not in out
     assert "password" not in out
-    assert error == "ledger: the URL is printed without its password: set the password in PGPASSWORD or ~/.pgpass\n"
+    assert (
+        error == "ledger: the printed URL does not contain the password: set the password in PGPASSWORD or ~/.pgpass\n"
+    )
     for again in (" any more", ", as before"):
         assert there("optuna", "disable")[1] == f"Optuna cannot read this ledger{again}\n"
 

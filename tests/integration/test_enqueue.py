@@ -274,7 +274,7 @@ def test_the_commands_record_a_study_enqueue_in_it_and_refuse_in_one_line(run, u
     made = run("study", "create", "--name", "s", "--iterations", "2")
     assert made[:2] == (
         0,
-        "study s is recorded, and no trial is proposed yet: `ledger resume s` starts it\n",
+        "study s is recorded, but not started: `ledger resume s` starts the study\n",
     )
     code, _, error = run("study", "create", "--name", "s")
     assert (code, error.count("\n")) == (1, 1)

@@ -375,7 +375,7 @@ def test_the_commands_move_a_study_to_another_ledger(run, db, url, elsewhere, tm
         0,
         [
             "study s is imported, running: 3 iterations, 6 trials, 4 attempts; `ledger verify s` checks the study",
-            "`ledger resume s` continues the study; stop the study in its old ledger",
+            "`ledger resume s` continues the study; before that, stop the study in its old ledger",
         ],
     )
     assert run("verify", "s")[0] == 0

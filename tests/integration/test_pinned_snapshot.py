@@ -68,7 +68,7 @@ def test_a_pinned_snapshot_breaks_no_trial_and_is_named(url, db, connection, che
         code, lines, error = check("--older-than", "0")
         pid = culprit.info.backend_pid
     assert (code, error.count("\n")) == (1, 1), error
-    assert "dead rows cannot be removed" in error
+    assert "PostgreSQL cannot remove dead rows" in error
     (line,) = lines
     assert line.startswith(f"warning: session {pid} (forgotten notebook, user ")
     assert "so rows that have died since then cannot be removed (ledger.trial has " in line
