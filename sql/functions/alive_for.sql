@@ -5,4 +5,4 @@ language sql immutable parallel safe
 return interval '30 seconds';
 
 comment on function ledger.alive_for is
-  'How long a worker counts as alive after it was last seen.';
+  'The time for which a worker counts as alive after its last announcement.';
