@@ -67,7 +67,7 @@ def add(name: str, kind: str, password_stdin: bool, ask_password: bool, settings
     click.echo(f"login {name} is created with the rights of {KINDS[kind]}")
     if not password_stdin and not ask_password:
         click.echo(f"password {password}")
-        click.echo("ledger: the password is not shown again: keep it in ~/.pgpass or in a secret store", err=True)
+        click.echo("ledger: no command shows the password again: keep it in ~/.pgpass or in a secret store", err=True)
 
 
 @access.command("list", epilog=examples("ledger access list", "ledger access list --json"))
@@ -99,7 +99,7 @@ def list_(as_json: bool, settings: Settings) -> None:
 def remove(name: str, settings: Settings) -> None:
     """Drop a login that `ledger access add` created, and end the login's sessions.
 
-    If a worker of this login holds a trial, the trial becomes pending again after its lease has expired.
+    If a worker of this login holds a trial, the trial becomes pending again after the trial's lease has expired.
     """
     from ledger.database import logins
 

@@ -28,8 +28,8 @@ from ledger.settings import Settings
 def dashboard(port: int, host: str, settings: Settings) -> None:
     """Show the ledger in Optuna's dashboard until the user presses Ctrl-C.
 
-    The dashboard reads the views that `ledger optuna enable` creates. It copies no data and changes no data, so
-    searches may run at the same time. The dashboard keeps the embedded server running. To install the dashboard, run
+    The dashboard reads the views that `ledger optuna enable` creates. The dashboard copies no data and changes no data.
+    Searches may run at the same time. The dashboard keeps the embedded server running. To install the dashboard, run
     `pip install 'trial-ledger[dashboard]'`.
     """
     from ledger.optuna.connect import check_version, opened

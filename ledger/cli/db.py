@@ -77,10 +77,9 @@ def check(older_than: float, as_json: bool, settings: Settings) -> None:
 
     The command names each session that has held locks of the ledger for more than 10 seconds, and each session for
     which other sessions wait. For each named session, the command shows the role, the age of the transaction and the
-    last statement. A session, a prepared transaction or a replication slot with an old snapshot prevents the removal of
-    dead rows, and dead rows slow down every claim. The command warns about each old snapshot, and about sessions that
-    are idle in a transaction. The exit code is 1 if PostgreSQL cannot remove dead rows, or if the schema is not up to
-    date.
+    last statement. Dead rows slow down every claim. A session, a prepared transaction or a replication slot with an old
+    snapshot prevents the removal of dead rows. The command warns about each old snapshot, and about sessions that are
+    idle in a transaction. The exit code is 1 if PostgreSQL cannot remove dead rows, or if the schema is not up to date.
     """
     from ledger.database import health, migration
     from ledger.database.connection import engine, place

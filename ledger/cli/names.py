@@ -41,7 +41,7 @@ STUDY = StudyNameType()
 
 
 def _names(url: str | None, prefix: str) -> Sequence[str]:
-    """Return the names of studies that begin with `prefix`. The name of the latest study comes first.
+    """Return the study names that begin with `prefix`. The name of the latest study comes first.
 
     After an error, the function returns no names, because a completion cannot show a message.
     """

@@ -17,8 +17,7 @@ from ledger.settings import Settings
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-# If the database is unreachable for this number of seconds, the command ends. A service is a command that may run for
-# hours.
+# Defaults of the option --give-up-after, in seconds. A service is a command that may run for hours.
 COMMAND_GIVES_UP_AFTER, SERVICE_GIVES_UP_AFTER = Settings.give_up_after, 3600.0
 
 
@@ -173,7 +172,7 @@ def _settings_options(command: F, give_up_after: float) -> F:
         except LedgerError as error:
             if lost and not isinstance(error, OutageTooLong):
                 raise LedgerError(
-                    f"{error}; the command lost its connection before this error, so its work may already be done"
+                    f"{error}; the command lost its connection before this error, so the command may have done its work"
                 ) from None
             raise
 

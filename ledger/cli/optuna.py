@@ -18,9 +18,9 @@ def optuna() -> None:
 def enable(settings: Settings) -> None:
     """Create views in the schema `optuna` that show the ledger as Optuna's tables.
 
-    The views copy no data, and refuse every write by Optuna. `ledger db upgrade` updates the views. The views need an
-    index on the table of trials, which the command also creates. `ledger optuna disable` removes the views and the
-    index.
+    The views copy no data, and refuse every write by Optuna. `ledger db upgrade` updates the views. The command also
+    creates an index on the table of trials, because the views need this index. `ledger optuna disable` removes the
+    views and the index.
     """
     from ledger.database import migration
     from ledger.database.connection import engine

@@ -45,7 +45,7 @@ def show(connection: Connection, row: StudyRow) -> None:
 
 
 def warn_of_locked(name: str, later: Sequence[int]) -> None:
-    """Warn that the trials `later` end after this command, because another session has locked their rows."""
+    """Warn that the trials in `later` end after this command, because another session has locked their rows."""
     if later:
         which = f"trial {later[0]}" if len(later) == 1 else f"{len(later)} trials (the first is trial {later[0]})"
         click.echo(

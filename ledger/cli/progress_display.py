@@ -26,7 +26,7 @@ class ProgressDisplay(Listener):
 
     @property
     def worker_options(self) -> list[str]:
-        """Command-line options for the log of the workers. With a live view, workers log only warnings and errors."""
+        """Command-line options for the workers' log. During a live view, workers log only warnings and errors."""
         log_format, level = self._log
         return ["--log-format", log_format, "--log-level", "warning" if self._is_drawn else level]
 

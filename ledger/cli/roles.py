@@ -40,7 +40,7 @@ def with_way_out(error: NotPermitted) -> LedgerError:
     if error.role != needed:
         way_out = f"`ledger {command}` needs {needed}"
     elif error.role == "ledger_owner":
-        way_out = "run sql/roles.sql as a superuser to make this role the owner"
+        way_out = "run sql/roles.sql as a superuser to make ledger_owner the owner of the ledger"
     else:
         way_out = "run `ledger db upgrade` as ledger_owner to grant the missing privileges"
     return LedgerError(f"{error}: {way_out}")

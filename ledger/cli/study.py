@@ -13,13 +13,13 @@ from ledger.errors import LedgerError, UsageError
 from ledger.settings import Settings
 from ledger.text import one_line
 
-# Columns that the option --json prints.
+# Columns of a trial and of an iteration that the option --json prints.
 _BEST = ("number", "iteration", "source", "params", "loss", "metrics")
 _ITERATION = tuple(name for name in columns(IterationRow) if name not in ("surrogate", "environment", "seen"))
 
 
 class _Group(click.Group):
-    """The group `ledger study`, which imports the module of the command `create` only when the user calls this command.
+    """The group `ledger study`, which imports the module of `create` only when the user calls the command `create`.
 
     That module imports pydantic, which takes 0.1 s.
     """
@@ -79,8 +79,7 @@ def list_(as_json: bool, settings: Settings) -> None:
 def show(name: str, as_json: bool, settings: Settings) -> None:
     """Show the progress, the iterations and the best trial of one study.
 
-    The command also shows each live worker that refuses the study, because the worker cannot load the study's
-    objective.
+    The command also shows each live worker that cannot load the study's objective, and therefore refuses the study.
 
     The last lines show the best parameters as a Python dict and as TOML, which the user can copy.
     """

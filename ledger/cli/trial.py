@@ -21,7 +21,7 @@ PARAMS_SHOWN = 60
 LONGEST = 1_000
 # Number of lines of an attempt's output that `show` prints.
 OUTPUT_LINES = 40
-# Columns that the option --json prints.
+# Columns of an attempt that the option --json prints.
 _ATTEMPT = tuple(name for name in columns(AttemptRow) if name != "trial")
 
 
@@ -42,7 +42,7 @@ def trial() -> None:
 @click.option(
     "--state",
     type=click.Choice(TRIAL_STATES),
-    help="List only trials in this state.",
+    help="List only the trials that are in this state.",
 )
 @document.json_option
 @settings_options
@@ -217,7 +217,7 @@ def _show_output(output: str) -> None:
 
 
 def _printable(line: str) -> str:
-    """Return a line with its indentation as spaces, and with its unprintable characters escaped."""
+    """Return the line with spaces as its indentation. The function escapes the unprintable characters of the line."""
     return " " * min(len(line) - len(line.lstrip()), LONGEST) + one_line(line, LONGEST)
 
 

@@ -1,4 +1,4 @@
-"""The command `verify`, which compares the records of a study with each other and with recomputed proposals."""
+"""The command `verify`, which checks the records of a study, and recomputes the study's proposals."""
 
 from itertools import groupby
 

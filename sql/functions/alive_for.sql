@@ -1,5 +1,5 @@
--- Return how long a worker counts as alive after its last announcement. The result is three times the interval
--- between two announcements.
+-- Return how long a worker counts as alive after its last announcement. This time is three times the interval between
+-- two announcements of a worker.
 create or replace function ledger.alive_for() returns interval
 language sql immutable parallel safe
 return interval '30 seconds';

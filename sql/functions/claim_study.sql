@@ -7,8 +7,8 @@
 --     manager, so only the lease counts.
 -- Answers:
 --   held: the caller's claim holds the study.
---   taken: another manager holds the study, and its lease is valid. A lease is not valid after the end of the manager's
---     session.
+--   taken: another manager's claim holds the study, and the lease of that claim is valid. A lease is not valid after
+--     the end of the manager's session.
 --   unknown: no such study exists.
 -- If another session has locked the study for longer than this function's lock_timeout, the function raises
 -- lock_not_available.

@@ -1,6 +1,6 @@
 -- Return the time by the database's clock. Every lease, deadline and time stamp comes from this function, and clients
--- send only durations. Tests of leases replace this function. No setting of a session can change the time that this
--- function returns.
+-- send only durations. Tests of leases replace this function to set the time. No setting of a session can change the
+-- time that this function returns.
 create or replace function ledger.clock() returns timestamptz
 language sql volatile parallel safe
 as 'select clock_timestamp()';

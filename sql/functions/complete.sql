@@ -2,8 +2,8 @@
 -- of readable_rows.sql refuse metrics, a loss or seconds that a reader could not read. Answers:
 --   recorded: the function recorded the result. The function also records the result of a trial that the manager took
 --     back, if no other worker has claimed the trial.
---   already: an earlier call with this claim recorded the result. The worker may repeat a call, because the answer of
---     the earlier call was lost.
+--   already: an earlier call with this claim recorded the result. A worker repeats a call if the answer of the earlier
+--     call was lost.
 --   stale: another worker has claimed the trial, or the trial has ended. The function stores the loss only in the
 --     attempt.
 --   unknown: no attempt has this claim. The study may have been deleted.

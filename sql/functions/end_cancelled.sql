@@ -24,8 +24,7 @@ begin
       and (end_cancelled.trial is null or cancellation.trial = end_cancelled.trial)
     for no key update of trial skip locked
   loop
-    -- If the transaction that had locked the row has recorded a result, this result counts, because the trial has
-    -- ended.
+    -- If the transaction that had locked the trial's row recorded a result, the trial has ended, and the result counts.
     if asked.finished_at is null then
       update ledger.trial
       set state = 'cancelled', finished_at = moment, error = asked.reason, lease_until = null, deadline_at = null

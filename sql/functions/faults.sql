@@ -18,8 +18,8 @@ create or replace function ledger.json_fault(name text, value jsonb, largest int
 returns text
 language sql stable parallel safe
 return case
-  -- A jsonb value has at most four times as many bytes as its text. Therefore the first comparison can refuse a huge
-  -- document quickly.
+  -- A jsonb value has at most four times as many bytes as its text. Therefore the comparison with `pg_column_size`
+  -- quickly refuses a huge document.
   when pg_column_size(value) > 5 * largest or octet_length(value::text) > largest
   then format('%s: more than %s bytes of JSON are not allowed; store large values in a file, and record the name of '
               'the file', name, largest)

@@ -17,7 +17,7 @@ comment on function ledger.refuse_change is
   'Trigger: refuse to change or delete a row that has ended, unless the whole study is deleted.';
 
 -- The worker of a lost attempt may in fact still be training. Therefore this worker may record the real outcome of the
--- attempt once. The other columns of the attempt do not change.
+-- attempt once. The claim, the trial, the number, the worker and the start of the attempt cannot change.
 create or replace function ledger.refuse_change_of_attempt() returns trigger
 language plpgsql set search_path = pg_catalog, pg_temp
 as $$

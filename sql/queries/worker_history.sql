@@ -1,7 +1,6 @@
 -- What did a worker do? The query shows the attempts of each worker in the order of their claims. For each attempt, the
 -- query shows the outcome, the seconds for which the worker held the trial, and the seconds of training.
--- psql -f sql/queries/worker_history.sql shows all attempts. The option -v worker=NAME selects the attempts of one
--- worker, and the option -v study=NAME selects the attempts of one study.
+-- psql -f sql/queries/worker_history.sql shows all attempts. Add -v worker=NAME or -v study=NAME to select attempts.
 \if :{?worker} \else \set worker '' \endif
 \if :{?study} \else \set study '' \endif
 select worker, date_trunc('second', claimed_at) as claimed_at, study, trial, number as attempt,

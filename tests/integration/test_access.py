@@ -94,7 +94,7 @@ def test_a_login_of_its_own_has_the_rights_and_limits_of_its_role(ledger, access
     code, out, error = access("add", name, "--as", "worker")
     assert (code, out.splitlines()[0]) == (0, f"login {name} is created with the rights of ledger_worker")
     password = out.splitlines()[1].removeprefix("password ")
-    assert "the password is not shown again" in error
+    assert "no command shows the password again" in error
     assert verifies(stored(ledger, name), password)
     with engine(ledger).connect() as db:
         make_study(db)

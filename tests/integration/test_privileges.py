@@ -613,7 +613,7 @@ def test_a_role_that_was_not_granted_what_it_needs_is_told_what_grants_it(server
         error = said(of("ledger_worker"), "worker", code=1)
         assert "(permission denied for schema ledger): run `ledger db upgrade` as ledger_owner to grant" in error
         error = said(of("ledger_owner"), "db", "upgrade", code=1)
-        assert "run sql/roles.sql as a superuser to make this role the owner" in error
+        assert "run sql/roles.sql as a superuser to make ledger_owner the owner of the ledger" in error
 
 
 @contextmanager
