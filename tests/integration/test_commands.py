@@ -357,7 +357,7 @@ def test_optuna_is_let_in_and_shut_out_and_told_where_the_ledger_is(there, url, 
     for again in ("", ", as before"):
         assert there("optuna", "enable")[1] == (
             f"Optuna can read this ledger{again}: `ledger dashboard` shows the ledger, and `ledger optuna url` prints"
-            " its URL\n"
+            " the URL for Optuna\n"
         )
     code, out, _ = there("optuna", "status")
     assert (code, out) == (0, "Optuna can read this ledger, with optuna 5.0 and optuna-dashboard 0.21\n")
