@@ -1,7 +1,7 @@
 -- Give back a trial whose worker cannot load the study's objective. Also record the refusal with its reason, which
--- users see in the view ledger.refusals. Another worker can claim the trial at once. The released attempt counts
--- against no limit. The worker should claim no trials of the study for a while, by the argument leave_out of
--- ledger.claim.
+-- users see in the view ledger.refusals. Another worker can claim the trial at once, or after a pause as after
+-- ledger.release. The released attempt counts against no limit. The worker should claim no trials of the study for a
+-- while, by the argument leave_out of ledger.claim.
 --   reason: the reason of the refusal, for users. The function stores the first 1000 characters.
 -- The ledger keeps one refusal for each worker and study, and only for workers that have announced themselves. Each
 -- call also removes the refusals of workers that have stopped, or that were last seen more than ledger.alive_for() ago.

@@ -1,7 +1,7 @@
 -- Give back an unfinished trial. A worker calls this function when it stops, or when its current training delays the
--- trial for too long. Another worker can claim the trial at once. The released attempt counts against no limit. If
--- workers release the same trial many times, each release makes the trial wait longer before a worker can claim it
--- (ledger.release_pause). The answer is false if the worker had already lost the claim.
+-- trial for too long. Another worker can claim the trial at once, or after a pause if workers have released the trial
+-- many times (ledger.release_pause). The released attempt counts against no limit. The answer is false if the worker
+-- had already lost the claim.
 create or replace function ledger.release(study_id int, trial int, claim uuid) returns boolean
 language plpgsql security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off
 as $$
