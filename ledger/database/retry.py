@@ -17,30 +17,30 @@ R = TypeVar("R")
 
 _log = logging.getLogger("ledger.database")
 
-# The first pause and the longest pause are in seconds.
+# Length of the first pause between two tries, and maximum length of a pause, in seconds.
 FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 5.0
-# One try and its pause take much less than LONGEST_GAP seconds. Failures with a longer gap belong to different
-# outages.
+# One try and the pause after it take much less than LONGEST_GAP seconds. If two failures are more than LONGEST_GAP
+# seconds apart, they belong to different outages.
 LONGEST_GAP = 120.0
 
-# psycopg counts a dropped database as an operational error, but a retry cannot succeed.
+# psycopg counts the error of a dropped database as an operational error, but a retry cannot succeed.
 _PERMANENT = (errors.DatabaseDropped,)
 # psycopg does not count the next two errors as operational errors, but a retry may succeed. The first error means that
 # a standby server refused a write. The second error means that the server ended a session with an idle transaction.
 _TRANSIENT = (errors.ReadOnlySqlTransaction, errors.IdleInTransactionSessionTimeout)
 
 
-# Advice about errors that are not an outage of the server.
+# Advice for the user about errors that occur while the server is available.
 _WAYS_OUT = {
     errors.LockNotAvailable: f"another session holds a lock: {LOCKED_WAY_OUT}",
-    errors.ReadOnlySqlTransaction: "this is a standby, or the role has default_transaction_read_only = on, which an"
-    " administrator removes by `alter role … reset default_transaction_read_only`",
+    errors.ReadOnlySqlTransaction: "the server is a standby, or the role has default_transaction_read_only = on; an"
+    " administrator can remove this setting by `alter role … reset default_transaction_read_only`",
 }
 
 
 class OutageTooLong(LedgerError):
-    """The database was unavailable for longer than the limit."""
+    """The database was unavailable for longer than the limit of the retry policy."""
 
 
 class RetryPolicy:
@@ -49,7 +49,7 @@ class RetryPolicy:
     Parameters
     ----------
     give_up_after : float
-        Length of an outage in seconds, after which the next failure ends the retries.
+        Limit in seconds. If an outage has lasted for this time, the next failure ends the retries.
     """
 
     def __init__(self, give_up_after: float) -> None:
@@ -72,7 +72,7 @@ class RetryPolicy:
         return isinstance(original, (psycopg.OperationalError, *_TRANSIENT)) and not isinstance(original, _PERMANENT)
 
     def failed(self, error: BaseException) -> float:
-        """Record a failed try, and log the reason of the failure if the reason is new.
+        """Record a failed try, and log the reason of the failure if the reason differs from the last logged reason.
 
         Returns
         -------
@@ -98,8 +98,8 @@ class RetryPolicy:
         seconds = now - self._outage_began
         if seconds >= self._give_up_after:
             raise OutageTooLong(
-                f"gave up after {seconds:.0f} s without the database (--give-up-after): {why};"
-                " run the same command again once the database is available"
+                f"gave up, because the database was unavailable for {seconds:.0f} s (--give-up-after): {why};"
+                " when the database is available, run the same command again"
             ) from None
         if why != self._logged_reason:
             self._logged_reason = why

@@ -131,9 +131,9 @@ def test_what_an_owners_login_creates_belongs_to_ledger_owner(ledger, access, na
         ("Worker", "cannot be the name of a login: use"),
         ('w"; drop role ledger_owner', "cannot be the name of a login: use"),
         ("a" * 64, "cannot be the name of a login: use"),
-        ("pg_worker", "because it is reserved"),
-        ("public", "because it is reserved"),
-        ("ledger_worker", "because it is reserved"),
+        ("pg_worker", "because this name is reserved"),
+        ("public", "because this name is reserved"),
+        ("ledger_worker", "because this name is reserved"),
     ],
 )
 def test_a_name_that_is_no_login_is_refused_before_anything_is_written(access, wrong, said):
@@ -177,7 +177,7 @@ def test_only_a_login_that_the_command_added_is_removed(ledger, access, name):
         superuser.execute(sql.SQL("create role {} login in role ledger_reader").format(sql.Identifier(name)))
         code, _, error = access("remove", name)
         assert code == 1
-        assert f"the role {name} stays, because `ledger access add` did not make it" in error
+        assert f"the role {name} was not removed, because `ledger access add` did not make this role" in error
         superuser.execute(sql.SQL("drop role {}").format(sql.Identifier(name)))
 
 
@@ -188,7 +188,7 @@ def test_a_login_that_owns_objects_is_locked_out_and_named(ledger, access, name)
         superuser.execute(sql.SQL("create schema theirs authorization {}").format(role))
         code, _, error = access("remove", name)
         assert (code, error.count("\n")) == (1, 1)
-        assert f"the login {name} cannot log in any more, but it owns objects" in error
+        assert f"the login {name} was disabled but not dropped, because it owns objects" in error
         superuser.execute(sql.SQL("drop owned by {0}; drop role {0}").format(role))
 
 
@@ -292,7 +292,7 @@ def test_the_settings_of_one_login_change_no_session_of_another_one(ledger, acce
         assert session.execute("show default_transaction_read_only").fetchone() == ("off",)
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             session.execute(sql.SQL("alter role {} password 'mine too'").format(sql.Identifier(name)))
-    said = "a setting of the role or database names a missing library: an administrator removes settings of the role"
+    said = "a setting of the role or database names a missing library: an administrator can remove the settings"
     with pytest.raises(ServerUnreachable, match=said) as refused:
         connect(as_login(ledger, name))
     assert not refused.value.not_now

@@ -218,7 +218,7 @@ def test_a_manager_whose_study_is_locked_reaps_and_goes_on_later(
     with caplog.at_level("INFO", logger="ledger.manager"), engine(url).connect() as own:
         assert managed(own, row, watch).run().state == "complete"
     said = [record.getMessage() for record in caplog.records]
-    assert len([line for line in said if "study s is locked by another session: `ledger db check` names" in line]) == 1
+    assert len([line for line in said if "another session has locked study s: find this session" in line]) == 1
 
 
 def test_the_commands_say_that_a_cancellation_waits_for_a_lock(url, db, holder, tmp_path, monkeypatch):
@@ -240,7 +240,7 @@ def test_a_locked_study_is_not_deleted_and_the_message_names_the_way_out(url, db
     held_by(holder)
     code, _, error = run(["study", "delete", "s", "--yes"], {"DATABASE_URL": url})
     assert code == 1
-    assert "another session has locked study s: `ledger db check` names the session" in error
+    assert "another session has locked study s: find this session by `ledger db check`" in error
     assert error.count("\n") == 1
     holder.rollback()
     assert run(["study", "delete", "s", "--yes"], {"DATABASE_URL": url})[0] == 0
@@ -266,7 +266,7 @@ def test_db_check_names_a_session_that_keeps_locks(url, db, connection, holder, 
     named = out.splitlines()[0]
     assert named.startswith(f"warning: session {pid} (odd worker, user {holder.info.user}) has been in a transaction")
     assert "and keeps locks of the ledger; its last statement is `select ledger.heartbeat(" in named
-    assert f"; it is idle in transaction: end it by `select pg_terminate_backend({pid})`" in named
+    assert f"; its state is idle in transaction: end the session by `select pg_terminate_backend({pid})`" in named
     assert protocol.heartbeat(holder, held)
 
 
@@ -307,7 +307,7 @@ def test_a_role_that_may_not_see_a_session_is_told_which_one_keeps_locks(url, db
                 assert stranger.exec_driver_sql(asked, (pid,)).scalar() == "<insufficient privilege>"
             said = [line for line in health.warnings(stranger, 300).lines if f"session {pid} (" in line]
         assert len(said) == 1
-        assert f"user {holder.info.user}) keeps locks of the ledger; role {role} cannot see since when" in said[0]
+        assert f"user {holder.info.user}) keeps locks of the ledger; role {role} cannot see the start time" in said[0]
         assert row.id
     finally:
         connection.execute(sql.SQL("drop role {}").format(name))
@@ -332,8 +332,8 @@ def test_an_upgrade_gives_up_soon_if_a_reader_keeps_a_view_locked(url, db, holde
     code, out, error = run(["db", "upgrade"], {"DATABASE_URL": url})
     assert (code, out) == (1, "")
     assert error == (
-        "ledger: another session has locked a table or view of the ledger: `ledger db check` names the session,"
-        " or try again when its transaction has ended\n"
+        "ledger: another session has locked a table or view of the ledger: find this session by `ledger db"
+        " check`, or try again when the session's transaction has ended\n"
     )
     holder.rollback()
     assert run(["db", "upgrade"], {"DATABASE_URL": url})[0] == 0
