@@ -26,8 +26,8 @@ class VerifiedStudy:
         Number of proposals for which the recomputation gave the recorded points. Each proposal belongs to one round of
         an iteration.
     not_comparable : list of tuple of str
-        Proposals that were computed in another environment, and therefore not recomputed. Each tuple contains the place
-        of the proposal and the differences between the two environments.
+        Proposals that were not recomputed, because their environment was not the environment of this process. Each
+        tuple contains the place of the proposal and the differences between the two environments.
     """
 
     trials: int
@@ -38,7 +38,9 @@ class VerifiedStudy:
 
 
 def verify(ledger: StudySnapshot) -> VerifiedStudy:
-    """Verify the records of a study, and recompute each proposal that was computed in this environment.
+    """Verify the records of a study, and recompute its proposals.
+
+    The function recomputes a proposal only if its recorded environment equals the environment of this process.
 
     Raises
     ------
@@ -61,7 +63,10 @@ def verify(ledger: StudySnapshot) -> VerifiedStudy:
 
 
 def disagreements(ledger: StudySnapshot, study: StudySpec) -> Iterator[str]:
-    """Yield each contradiction between a ledger's records, with its place. The function recomputes no proposals."""
+    """Yield each contradiction between a ledger's records, with the place of the contradiction.
+
+    The function recomputes no proposals.
+    """
     # `_facts` needs correct numbers of iterations, trials and attempts, so `_numbers` runs first.
     yield from chain(_numbers(ledger), _facts(ledger, study))
 
@@ -143,8 +148,8 @@ def _state(trial: TrialRow, study: StudySpec) -> Iterator[str]:
     used_up = trial.failures >= limits.max_failures or trial.lost >= limits.max_lost
     if used_up != (state == "failed"):
         yield (
-            f"the state is {state}, but the trial has {trial.failures} of {limits.max_failures} failures"
-            f" and was lost {trial.lost} of {limits.max_lost} times"
+            f"the state is {state}, but the trial has {trial.failures} failures (limit {limits.max_failures})"
+            f" and was lost {trial.lost} times (limit {limits.max_lost})"
         )
 
 
@@ -152,18 +157,18 @@ def _counts(trial: TrialRow, attempts: Sequence[AttemptRow]) -> Iterator[str]:
     """Yield the contradictions between a trial's counts and its attempts."""
     outcomes = [attempt.outcome for attempt in attempts]
     if trial.attempts != len(attempts):
-        yield f"the trial counts {trial.attempts} attempts, but {len(attempts)} are recorded"
+        yield f"the trial records {trial.attempts} attempts, but {len(attempts)} attempts exist"
     failed = outcomes.count("failed") + outcomes.count("timeout")
     if trial.failures != failed:
-        yield f"the trial counts {trial.failures} failures, but {failed} attempts failed or exceeded the time limit"
+        yield f"the trial records {trial.failures} failures, but {failed} attempts failed or exceeded the time limit"
     # `trial.lost` may be larger than the number of attempts with the outcome "lost". The worker of a lost attempt can
-    # still send another outcome, and a revived attempt can be lost again. `trial.lost` does not count an attempt that
-    # was lost because a user cancelled the trial.
+    # still record another outcome than "lost". An attempt that a heartbeat restored can be lost again. `trial.lost`
+    # does not count an attempt that was lost because a user cancelled the trial.
     lost = outcomes.count("lost") - (trial.state == "cancelled" and outcomes[-1:] == ["lost"])
     if trial.lost < lost:
-        yield f"the trial counts {trial.lost} lost attempts, but {lost} attempts were lost"
+        yield f"the trial records {trial.lost} lost attempts, but {lost} attempts were lost"
     if trial.lost and all(outcome is None for outcome in outcomes):
-        yield f"the trial counts {trial.lost} lost attempts, but no attempt has ended"
+        yield f"the trial records {trial.lost} lost attempts, but no attempt has ended"
     for attempt in attempts:
         if (attempt.outcome is None) != (attempt.ended_at is None):
             yield f"attempt {attempt.number} has the outcome {attempt.outcome}, but ended_at is {attempt.ended_at}"
@@ -208,7 +213,7 @@ def _retry(trial: TrialRow, trials: Sequence[TrialRow]) -> Iterator[str]:
     if retried.state not in ("failed", "cancelled"):
         yield f"the trial is a retry of trial {retried.number}, which is {retried.state}"
     if trial.params != retried.params:
-        yield f"the trial is a retry of trial {retried.number}, which has other parameters: {show(retried.params)}"
+        yield f"the trial is a retry of trial {retried.number}, which has different parameters: {show(retried.params)}"
     others = [other.number for other in trials[: trial.number] if other.retry_of == trial.retry_of]
     if others:
         yield f"the trial is a second retry of trial {retried.number}, after trial {others[0]}"
@@ -229,21 +234,21 @@ def _iteration(iteration: IterationRow, trials: Sequence[TrialRow], *, may_wait:
             yield "the optimizer has not received the iteration's results, but a later iteration was proposed"
         losses = []
     elif any(trial.state in OPEN_STATES for trial in trials):
-        yield "the optimizer has received the iteration's results, but not all of its trials have ended"
+        yield "the optimizer has received the iteration's results, but a trial of the iteration has not ended"
     elif not (is_proven or may_fail) and any(trial.source == "proposed" for trial in trials):
-        yield "the optimizer has received the iteration's results, but none of its trials is complete"
+        yield "the optimizer has received the iteration's results, but no trial of the iteration is complete"
     expected = {"mean_loss": mean_loss(losses) if losses else None, "best_loss": min(losses, default=None)}
     for column, value in expected.items():
         if getattr(iteration, column) != value:
-            yield f"{column} is {getattr(iteration, column)}, but the losses of the trials give {value}"
+            yield f"{column} is {getattr(iteration, column)}, but the losses of the trials result in {value}"
 
 
 def _study(ledger: StudySnapshot, study: StudySpec) -> Iterator[str]:
     row = ledger.study
-    # The hash is compared only if the recorded settings are complete. A newer version of this program may have further
-    # settings, and an old hash does not include their default values.
+    # The hash is compared only if the recorded settings are complete. If a newer version of this program has added
+    # settings, an old hash does not include the default values of these settings.
     if study.spec() == row.spec and study.spec_hash != row.spec_hash:
-        yield f"spec_hash is {row.spec_hash[:8]}, but the settings give {study.spec_hash[:8]}"
+        yield f"spec_hash is {row.spec_hash[:8]}, but the hash of the settings is {study.spec_hash[:8]}"
     if row.has_ended != (row.finished_at is not None):
         yield f"the state is {row.state}, but finished_at is {row.finished_at}"
     if row.has_ended:
@@ -252,7 +257,9 @@ def _study(ledger: StudySnapshot, study: StudySpec) -> Iterator[str]:
                 yield f"the state is {row.state}, but trial {trial.number} is {trial.state}"
     for iteration in ledger.iterations:
         if row.state == "complete" and iteration.told_at is None:
-            yield f"the state is complete, but the optimizer has no results of iteration {iteration.number}"
+            yield (
+                f"the state is complete, but the optimizer has not received the results of iteration {iteration.number}"
+            )
 
 
 def _ends(ledger: StudySnapshot, study: StudySpec, trials: Sequence[Sequence[TrialRow]]) -> Iterator[str]:
@@ -303,7 +310,7 @@ def _seen(ledger: StudySnapshot) -> Iterator[str]:
     completed = [trial.number for trial in ledger.trials if trial.state == "complete" and trial.source != "imported"]
     if row.state == "failed" and completed:
         yield f"the state is failed, but trial {completed[0]} is complete"
-    # Failed trials do not count against the budget, because the manager may have replaced them by other trials.
+    # In this check, failed trials do not count against the budget, because the manager may have replaced these trials.
     spent = sum(trial.source == "proposed" and trial.state != "failed" for trial in ledger.trials)
     if spent > row.budget:
         yield f"the budget is {row.budget} trials, but the study has {spent} proposed trials that did not fail"
@@ -363,16 +370,16 @@ def _recomputed(ledger: StudySnapshot, study: StudySpec, proposals: Sequence[_Pr
         computed = propose(study, number, round, len(proposal.trials), given)
         if len(computed.points) != len(proposal.trials):
             yield (
-                f"{proposal.place}: {len(proposal.trials)} points are recorded, but the seed and the earlier trials"
-                f" give {len(computed.points)} points"
+                f"{proposal.place}: {len(proposal.trials)} points are recorded, but the recomputation gives"
+                f" {len(computed.points)} points"
             )
         for trial, point in zip(proposal.trials, computed.points, strict=False):
             for name in dict.fromkeys([*point, *trial.params]):
                 recorded, follows = trial.params.get(name), point.get(name)
                 if recorded != follows:
                     yield (
-                        f"trial {trial.number} ({proposal.place}): {name} {show(recorded)} is recorded, but the seed"
-                        f" and the earlier trials give {show(follows)}"
+                        f"trial {trial.number} ({proposal.place}): {name} {show(recorded)} is recorded, but the"
+                        f" recomputation gives {show(follows)}"
                     )
         # For each iteration, the ledger records only the surrogate of the last round.
         if round == proposal.iteration.round:
@@ -383,8 +390,8 @@ def _surrogate(place: str, recorded: Mapping[str, Any], computed: Mapping[str, A
     for name in dict.fromkeys([*computed, *recorded]):
         if recorded.get(name) != computed.get(name):
             yield (
-                f"{place}: the surrogate's {name} {show(recorded.get(name))} is recorded, but the seed and the earlier"
-                f" trials give {show(computed.get(name))}"
+                f"{place}: the surrogate's {name} {show(recorded.get(name))} is recorded, but the recomputation"
+                f" gives {show(computed.get(name))}"
             )
 
 

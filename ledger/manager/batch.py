@@ -19,7 +19,7 @@ class BatchPolicy:
     history : History
         The trials and iterations of the study.
     another_round : bool
-        Allow one more round of the last iteration, although all its rounds have failed.
+        Whether to allow one more round of the last iteration, although the trials of all its rounds have failed.
     """
 
     longest_poll = 0.25
@@ -32,8 +32,8 @@ class BatchPolicy:
     def to_tell(self) -> list[int]:
         """Return the numbers of the iterations whose results the optimizer can receive now.
 
-        All trials of a returned iteration have ended. A worker has completed at least one trial of the iteration, or
-        the iteration has no proposed trials.
+        All trials of such an iteration have ended. In addition, a worker has completed at least one trial of the
+        iteration, or the iteration has no proposed trials.
         """
         return [
             number for number in sorted(self._history.untold) if self._has_ended(number) and self._succeeded(number)
@@ -56,7 +56,7 @@ class BatchPolicy:
         return ProposalRequest(history.next_iteration, 0, min(self._study.batch_size, left))
 
     def used_up(self, request: ProposalRequest) -> StudyEnd | None:
-        """Return the end of the study. The study has no open trial, so the manager need not wait."""
+        """Return the end of the study. The manager does not need to wait, because the study has no open trial."""
         if request.round > 0:
             reason = f"iteration {request.iteration}: every trial failed, and the space has no other points"
             return StudyEnd("failed", reason)

@@ -9,9 +9,9 @@ from ledger.text import last_line
 class SteadyPolicy:
     """Proposes a new trial for each trial that has ended.
 
-    Each proposal is an iteration. The first iteration proposes all trials that should be in flight. A later iteration
-    has one new trial for each trial that has ended after the previous proposal. Each iteration records the numbers of
-    the trials that had ended, in the order of their ends, because the proposed points depend on this order. Trials in
+    Each proposal is an iteration. The first iteration has as many trials as should be in flight. A later iteration has
+    one new trial for each trial that has ended after the previous proposal. The proposed points depend on the order in
+    which the trials ended. Therefore each iteration records the numbers of the ended trials in this order. Trials in
     flight get the constant liar's value.
 
     Parameters
@@ -23,7 +23,8 @@ class SteadyPolicy:
     budget : int
         The number of trials that the optimizer may propose.
     another_round : bool
-        If no trial has completed, allow `batch_size` more failed trials before the study fails.
+        Whether to allow `batch_size` more failed trials before the study fails. The value has no effect after a trial
+        has completed.
     """
 
     # Longest time in seconds between two polls. An idle worker waits at most this time until the policy sees an ended
@@ -44,7 +45,7 @@ class SteadyPolicy:
         return sorted(history.untold - {history.trials[number].iteration for number in history.open})
 
     def next(self, budget: int) -> ProposalRequest | StudyEnd | None:
-        """Return a request for new trials up to `batch_size` trials in flight, or the end of the study.
+        """Return a request for as many new trials as are missing in flight, or the end of the study.
 
         Return None while the manager must wait for trials.
         """

@@ -200,7 +200,7 @@ REFUSED = [
         _drop("trials", 2),
         "disagrees with itself, trial 2: this trial is missing, and the next trial is 3: the file is damaged, or was",
     ),
-    (_drop("attempts", 0), "disagrees with itself, trial 0: the trial counts 1 attempts, but 0 are recorded"),
+    (_drop("attempts", 0), "disagrees with itself, trial 0: the trial records 1 attempts, but 0 attempts exist"),
     (
         _set("trials", 0, "loss", value=0.125),
         "disagrees with itself, trial 0: the trial has the loss 0.125, but attempt 1 has",
@@ -212,7 +212,7 @@ REFUSED = [
     ),
     (
         _set("study", "spec_hash", value="0" * 64),
-        "disagrees with itself, the study itself: spec_hash is 00000000, but the settings give",
+        "disagrees with itself, the study itself: spec_hash is 00000000, but the hash of the settings is",
     ),
     (_set("study", "spec", "seed", value=8), "disagrees with itself, the study itself: spec_hash"),
     (_set("study", "spec", "mode", value="odd"), "this version of the ledger cannot read the study's spec"),
