@@ -162,7 +162,7 @@ def _counts(trial: TrialRow, attempts: Sequence[AttemptRow]) -> Iterator[str]:
     if trial.failures != failed:
         yield f"the trial records {trial.failures} failures, but {failed} attempts failed or exceeded the time limit"
     # `trial.lost` may be larger than the number of attempts with the outcome "lost". The worker of a lost attempt can
-    # still record another outcome than "lost". An attempt that a heartbeat restored can be lost again. `trial.lost`
+    # still record an outcome other than "lost". An attempt that a heartbeat restored can be lost again. `trial.lost`
     # does not count an attempt that was lost because a user cancelled the trial.
     lost = outcomes.count("lost") - (trial.state == "cancelled" and outcomes[-1:] == ["lost"])
     if trial.lost < lost:
@@ -197,7 +197,9 @@ def _result(trial: TrialRow, attempts: Sequence[AttemptRow]) -> Iterator[str]:
         for column in ("loss", "worker"):
             of_trial, of_attempt = getattr(trial, column), getattr(attempt, column)
             if of_trial != of_attempt:
-                yield f"the trial has the {column} {of_trial}, but attempt {attempt.number} has {of_attempt}"
+                yield (
+                    f"the trial has the {column} {of_trial}, but attempt {attempt.number} has the {column} {of_attempt}"
+                )
 
 
 def _retry(trial: TrialRow, trials: Sequence[TrialRow]) -> Iterator[str]:
@@ -216,7 +218,7 @@ def _retry(trial: TrialRow, trials: Sequence[TrialRow]) -> Iterator[str]:
         yield f"the trial is a retry of trial {retried.number}, which has different parameters: {show(retried.params)}"
     others = [other.number for other in trials[: trial.number] if other.retry_of == trial.retry_of]
     if others:
-        yield f"the trial is a second retry of trial {retried.number}, after trial {others[0]}"
+        yield f"the trial is a second retry of trial {retried.number}; the first retry is trial {others[0]}"
 
 
 def _iteration(iteration: IterationRow, trials: Sequence[TrialRow], *, may_wait: bool, may_fail: bool) -> Iterator[str]:

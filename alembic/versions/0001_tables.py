@@ -341,7 +341,7 @@ def upgrade() -> None:
             postgresql.ARRAY(sa.Integer()),
             nullable=True,
             comment="In steady mode, the trials whose end the manager saw since the previous iteration, in the order "
-            "of their ends. The proposals depend on this list and all earlier lists. Null in batch mode.",
+            "of their ends. The proposals depend on this list and the lists of earlier iterations. Null in batch mode.",
         ),
         sa.CheckConstraint(
             "(mean_loss is null) = (best_loss is null) and (mean_loss is null or told_at is not null)",
@@ -476,7 +476,7 @@ def upgrade() -> None:
             "available_at",
             sa.DateTime(timezone=True),
             nullable=False,
-            comment="Time from which workers can claim the trial, set when the trial became pending the last time.",
+            comment="Time from which workers can claim the trial, set when the trial last became pending.",
         ),
         sa.Column(
             "claim",

@@ -71,8 +71,8 @@ def json_fault(value: object, largest: int = LARGEST_JSON) -> str | None:
                     "a number beyond the range of a double (1.7976931348623157e308) is not allowed; write it as a text"
                 )
             if isinstance(item, float):
-                # PostgreSQL writes a number without an exponent, so the number may need more digits than in Python's
-                # text.
+                # PostgreSQL writes a number without an exponent. PostgreSQL's text of a number can therefore be longer
+                # than Python's text of the same number.
                 extra += len(format(Decimal(repr(item)), "f")) - len(repr(item))
     if extra + len(json.dumps(value, ensure_ascii=False).encode()) > largest:
         return (
@@ -143,9 +143,10 @@ def loss_fault(loss: float) -> str | None:
 
 
 def shortened(error: str) -> str:
-    """Return the text of an error, in which the middle is left out if the text is too long for the ledger.
+    """Return the text of an error, shortened to the length that the ledger accepts.
 
-    The SQL function ledger.shortened shortens the errors of every other client in the same way.
+    If the text is too long, the function leaves out the middle of the text. The SQL function ledger.shortened shortens
+    the errors of every other client in the same way.
 
     Examples
     --------

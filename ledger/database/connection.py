@@ -22,9 +22,10 @@ OLDEST_SERVER = 150000
 STATEMENT_SECONDS = 10.0
 # Seconds after which the server ends a wait for a lock. The ledger's own programs hold a lock for some milliseconds. A
 # longer wait usually means that another session has left a transaction open. `connect` sets this limit to at most half
-# of the time limit of a statement. Therefore the wait for the lock ends first, and the error message names the lock.
+# of the time limit of a statement. Therefore the wait for a lock ends before the time limit of the statement, and the
+# error message names the lock.
 LOCK_SECONDS = 5.0
-# psycopg prepares a statement on the server after this number of executions. The number is psycopg's default.
+# psycopg prepares a statement on the server after this number of executions. PREPARE_AFTER equals psycopg's default.
 PREPARE_AFTER = 5
 # The client's time limit for an answer is the server's time limit for a statement, multiplied by this factor. If the
 # server has not answered within the client's time limit, the client closes the connection.
@@ -59,17 +60,17 @@ _SESSION: Mapping[str, str] = {
     "idle_session_timeout": "0",
 }
 _TRANSACTION_TIMEOUT_SINCE = 170000
-# `alter role` can make the sessions of a role read-only, and the second select makes such a session writable again. If
-# a setting of the server or the database makes the session read-only, an administrator has decided so, and the session
-# must stay read-only. Some cloud providers make a server read-only when its disk is full.
+# `alter role` can make the sessions of a role read-only. The second select makes such a session writable again. A
+# session that is read-only because of a setting of the server or the database must stay read-only, because an
+# administrator has chosen this setting. Some cloud providers make a server read-only when its disk is full.
 _SET = """
 select set_config(key, value, false) from unnest(%s::text[], %s::text[]) as parameter(key, value)
 union all
 select set_config(name, 'off', false) from pg_settings
 where name = 'default_transaction_read_only' and setting = 'on' and source in ('user', 'database user')"""
 
-# Each key is a part of the error message if the server is only temporarily unavailable. Each value is advice for the
-# user.
+# Each key is a part of an error message which shows that the server is only temporarily unavailable. Each value is
+# advice for the user.
 _NOT_NOW = {
     "too many clients": "raise max_connections, start fewer workers, or put a pooler before the server",
     "remaining connection slots": "raise max_connections, start fewer workers, or put a pooler before the server",
@@ -84,8 +85,8 @@ _NOT_NOW = {
     " DATABASE_URL",
 }
 _OWN_SETTINGS = "an administrator can remove the settings of the role by `alter role … reset all`"
-# Each key is a part of the error message if a user or an administrator must correct the cause of the error. Each value
-# is advice for the user.
+# Each key is a part of the message of an error whose cause a user or an administrator must correct. Each value is
+# advice for the user.
 _NOT_BY_ITSELF = {
     "could not access file": f"a setting of the role or database names a missing library: {_OWN_SETTINGS}",
     "could not load library": f"a setting of the role or database names a wrong library: {_OWN_SETTINGS}",
@@ -148,8 +149,8 @@ def connect(
     statement_seconds : float
         Seconds after which the server cancels a statement. A statement_timeout in the URL's options takes priority.
     writes : bool
-        Whether the connection must be able to write. If so, the function refuses a standby server and a read-only
-        server.
+        Whether the connection must be able to write. If this value is true, the function refuses a standby server and a
+        read-only server.
     prepares : bool
         Whether psycopg prepares frequent statements on the server. Behind a transaction pooler, a server session may
         not know a statement that psycopg has prepared.

@@ -143,8 +143,8 @@ def create(cursor: _Cursor, study_id: int, study: str, space: Sequence[Mapping[s
     Raises
     ------
     LedgerError
-        The study has too many parameters for a view, or another database object depends on columns of the view that
-        must change.
+        The study has too many parameters for a view, or another database object depends on view columns that must
+        change.
     """
     if len(_FIXED) + len(space) > MOST_COLUMNS:
         raise LedgerError(

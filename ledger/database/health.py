@@ -100,9 +100,9 @@ def warnings(connection: Connection, older_than: float) -> Warnings:
     Parameters
     ----------
     older_than : float
-        Age in seconds from which the function reports an open transaction. If the transaction keeps locks of the
-        ledger, the function reports the transaction from the age `LOCK_AGE`. If other sessions wait for the
-        transaction, the function reports the transaction at any age.
+        Minimum age in seconds of an open transaction that the function reports. If a transaction keeps locks of the
+        ledger, the minimum age is `LOCK_AGE`. If other sessions wait for a transaction, the function reports this
+        transaction at any age.
     """
     age = {"age": timedelta(seconds=older_than)}
     with connection.begin():

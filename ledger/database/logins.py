@@ -219,7 +219,7 @@ def _exists(connection: psycopg.Connection[Any], role: str) -> bool:
 
 @contextmanager
 def _permitted(connection: psycopg.Connection[Any], role: str) -> Iterator[None]:
-    """If the connection's role lacks a right for the block, raise a LedgerError that names the necessary rights."""
+    """If the connection's role lacks a right for a statement, raise a LedgerError that names the necessary rights."""
     try:
         yield
     except errors.InsufficientPrivilege as error:

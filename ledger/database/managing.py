@@ -221,7 +221,8 @@ def leases(connection: Connection, study_id: int) -> list[Lease]:
 def refusals(connection: Connection, study_id: int) -> tuple[dict[str, str], int]:
     """Return the reasons of the live workers that refuse the study, and the number of all live workers.
 
-    The keys of the reasons are the names of the workers. If no worker refuses the study, the returned number is 0.
+    The dictionary of the reasons has the names of the workers as its keys. If no worker refuses the study, the returned
+    number is 0.
     """
     with connection.begin():
         rows = connection.execute(

@@ -32,7 +32,7 @@ def upgrade(connection: Connection, to: str = "head") -> None:
     Raises
     ------
     LedgerError
-        The revision of the ledger is newer than this package, or another session has locked a table or view of the
+        This package does not know the revision of the ledger, or another session has locked a table or view of the
         ledger.
     """
     revision.refuse_newer(current(connection))
@@ -70,7 +70,7 @@ def lock_schema(connection: Connection, *, create: bool = False) -> None:
     connection.exec_driver_sql(_BECOME_OWNER)
     connection.exec_driver_sql(_LOCK)
     # The upgrade later locks tables and views, which other sessions may be reading. While the upgrade waits for such a
-    # lock, other sessions must wait for the upgrade. Therefore the time limit applies again from here.
+    # lock, other sessions must wait for the upgrade. Therefore the time limit for locks applies again from here.
     connection.exec_driver_sql(f"set local lock_timeout = '{seconds}'")
 
 

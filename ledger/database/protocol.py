@@ -78,8 +78,8 @@ def draw_claim() -> UUID:
     """Return a new claim, which is a UUID of version 7 (RFC 9562). No user can guess the claim's 74 random bits.
 
     The UUID begins with the current time in milliseconds. Therefore the index stores new claims next to each other, and
-    a large index does not slow down a claim. No code reads the time from the UUID, so the clock of this machine may be
-    wrong.
+    a large index does not slow down a claim. No code reads the time from the UUID, so a wrong clock on this machine
+    does no harm.
     """
     value = time.time_ns() // 1_000_000 << 80 | int.from_bytes(os.urandom(10), "big")
     # The version and the variant of the UUID replace six of the 80 random bits.

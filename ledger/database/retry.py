@@ -49,7 +49,8 @@ class RetryPolicy:
     Parameters
     ----------
     give_up_after : float
-        Limit in seconds. If an outage has lasted for this time, the next failure ends the retries.
+        Maximum length of an outage in seconds. If an outage has lasted for this time, the next failure ends the
+        retries.
     """
 
     def __init__(self, give_up_after: float) -> None:
@@ -126,7 +127,7 @@ def call_with_retries(task: Callable[[], R], policy: RetryPolicy, pause: Callabl
     Parameters
     ----------
     task : callable
-        Function that is safe to repeat from its beginning.
+        Function that can safely run again from its beginning.
     policy : RetryPolicy
     pause : callable
         Function that waits for a number of seconds. An exception from this function ends the retries.

@@ -130,7 +130,7 @@ class Session:
         return None if self._connection is None else self._connection.fileno()
 
     def close(self) -> None:
-        """Close the connection. The next call opens another connection."""
+        """Close the connection. The next call opens a new connection."""
         if self._connection is not None:
             self._connection.close()
             self._connection = None

@@ -11,8 +11,8 @@ from ledger.database.selecting import query
 from ledger.errors import LedgerError
 from ledger.text import last_line
 
-# The query computes the rate of ended trials from the latest ended trials. It uses this number of trials, or twice the
-# batch size if twice the batch size is larger.
+# The query computes the rate of ended trials from the latest ended trials. The number of these trials is _RATED, or
+# twice the batch size if twice the batch size is larger.
 _RATED = 20
 _FAILURES = 3
 
@@ -91,7 +91,7 @@ class Status:
     workers : sequence of WorkerStatus
         Workers in the order of their start times.
     latest_failures : sequence of FailedAttempt
-        The latest failed attempts, at most 3. The last attempt that failed comes first.
+        The latest failed attempts, at most 3. The latest failure comes first.
     """
 
     name: str

@@ -250,7 +250,7 @@ iteration = Table(
         "seen",
         ARRAY(Integer),
         comment="In steady mode, the trials whose end the manager saw since the previous iteration, in the order of "
-        "their ends. The proposals depend on this list and all earlier lists. Null in batch mode.",
+        "their ends. The proposals depend on this list and the lists of earlier iterations. Null in batch mode.",
     ),
     CheckConstraint("number >= 0 and round >= 0 and size >= 1", name="numbers_are_natural"),
     # If an iteration without proposed trials has no complete trial, the manager marks the iteration as told and records
@@ -328,7 +328,7 @@ trial = Table(
     _moment(
         "available_at",
         nullable=False,
-        comment="Time from which workers can claim the trial, set when the trial became pending the last time.",
+        comment="Time from which workers can claim the trial, set when the trial last became pending.",
     ),
     Column(
         "claim",

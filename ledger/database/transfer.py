@@ -38,7 +38,7 @@ class StudySnapshot:
 
 @dataclass(frozen=True)
 class RecordedStudy:
-    """A study from another ledger, with all rows that the other ledger recorded for it.
+    """A study from another ledger, with all rows that the other ledger recorded for this study.
 
     Each row has the columns of its table, except the study's id and the claim. An export never contains claims.
     """
@@ -141,7 +141,7 @@ def _restore(connection: Connection, recorded: RecordedStudy) -> StudyRow | None
 
 
 def _refusal(error: Exception) -> str:
-    """Return the reason of the database for refusing a row, without the context that PostgreSQL adds to it."""
+    """Return the database's reason for the refusal of a row, without the context that PostgreSQL adds."""
     original = getattr(error, "orig", error)
     diagnostics = getattr(original, "diag", None)
     primary = None if diagnostics is None else diagnostics.message_primary
@@ -157,7 +157,7 @@ def _insert(connection: Connection, statement: Insert, rows: Iterable[dict[str, 
 
 
 def _pending(trial: Mapping[str, Any], moment: datetime) -> dict[str, Any]:
-    """Return a trial as it is inserted. An open trial becomes pending, and an ended trial stays unchanged."""
+    """Return the row to insert for a trial. An open trial becomes pending, and an ended trial stays unchanged."""
     if trial["state"] not in OPEN_STATES:
         return dict(trial)
     # The clock of the other ledger may be ahead of the clock of this ledger.
@@ -166,7 +166,10 @@ def _pending(trial: Mapping[str, Any], moment: datetime) -> dict[str, Any]:
 
 
 def _released(attempt: Mapping[str, Any], moment: datetime) -> dict[str, Any]:
-    """Return an attempt as it is inserted. An open attempt becomes released, and an ended attempt stays unchanged."""
+    """Return the row to insert for an attempt.
+
+    An open attempt becomes released, and an ended attempt stays unchanged.
+    """
     if attempt["outcome"] is not None:
         return dict(attempt)
     return {

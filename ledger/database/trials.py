@@ -220,7 +220,9 @@ def import_finished(connection: Connection, study_id: int, trials: Sequence[Fini
 
 
 def cancel(connection: Connection, study_id: int, numbers: Sequence[int], reason: str) -> list[int]:
-    """Cancel the given trials, or none of the trials if one has ended. Return the numbers of those that are still open.
+    """Cancel the given trials, or none of the trials if one has ended.
+
+    Return the numbers of the cancelled trials that are still open.
 
     If another session has locked the row of a trial, the trial is still open. The next call of the trial's worker then
     ends the trial, or a manager ends the trial when the lock is gone.

@@ -103,7 +103,7 @@ class Manager:
         Parameters
         ----------
         another_round : bool
-            Whether to propose one more round, if the study has failed because every trial failed.
+            Whether to propose one more round if the study has failed because every trial failed.
 
         Raises
         ------
@@ -194,7 +194,7 @@ class Manager:
                 raise LedgerError(f"study {study.name} was deleted")
             if not wait and time.monotonic() > end:
                 raise LedgerError(
-                    f"study {study.name} has a manager, which continues the study: see its progress by `ledger study"
+                    f"study {study.name} has a manager, which continues the study: see the progress by `ledger study"
                     f" show {study.name}`, or wait for the end of that manager with --wait"
                 )
             if wait and not is_said:

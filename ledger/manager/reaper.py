@@ -82,7 +82,7 @@ class Reaper:
         # lease could count as an outage.
         self._pause = min(LOOK_SECONDS, lease / 8)
         self._looked = 0.0
-        # Trials for which a lock was already logged, each with the end of its lease.
+        # Trials for which the reaper has already logged a lock, each with the end of the trial's lease.
         self._locked: set[tuple[int, datetime]] = set()
 
     def look(self) -> None:

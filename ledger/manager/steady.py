@@ -45,7 +45,7 @@ class SteadyPolicy:
         return sorted(history.untold - {history.trials[number].iteration for number in history.open})
 
     def next(self, budget: int) -> ProposalRequest | StudyEnd | None:
-        """Return a request for as many new trials as are missing in flight, or the end of the study.
+        """Return a request for new trials if fewer than `batch_size` trials are in flight, or the end of the study.
 
         Return None while the manager must wait for trials.
         """

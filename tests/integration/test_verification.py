@@ -214,7 +214,10 @@ TRIAL, ITERATION, ATTEMPT = "update ledger.trial set", "update ledger.iteration 
             "trial 4: the state is complete, but 2 attempts are complete",
         ),
         (f"{TRIAL} loss = loss + 1 where number = 9", "trial 9: the trial has the loss .*, but attempt 1 has"),
-        (f"{TRIAL} worker = 'v' where number = 9", "trial 9: the trial has the worker v, but attempt 1 has w"),
+        (
+            f"{TRIAL} worker = 'v' where number = 9",
+            "trial 9: the trial has the worker v, but attempt 1 has the worker w",
+        ),
         (
             f"{TRIAL} retry_of = 6 where number = 10",
             "trial 10: the trial is a retry of trial 6, which is complete",
