@@ -197,7 +197,7 @@ def test_a_ledger_without_the_four_roles_gets_no_login(tmp_path, monkeypatch):
     with embedded.running(tmp_path / "home", create=True) as url:
         code, _, error = run(["access", "add", "w", "--as", "worker"], {"DATABASE_URL": url})
     assert (code, error.count("\n")) == (1, 1)
-    assert "the role ledger_worker does not exist: run `ledger db psql -f sql/roles.sql` as a superuser first" in error
+    assert "create the four roles of the ledger by `ledger db psql -f sql/roles.sql`" in error
 
 
 def test_a_role_without_the_right_is_told_which_right_is_missing(ledger, access, name):
@@ -206,7 +206,7 @@ def test_a_role_without_the_right_is_told_which_right_is_missing(ledger, access,
         code, _, error = access("add", name, "--as", "worker", database=other)
         assert (code, error.count("\n")) == (1, 1)
         assert f"role {role} may not create or drop logins (permission denied" in error
-        assert "CREATEROLE, and since PostgreSQL 16 also with ADMIN OPTION on ledger_worker" in error
+        assert "needs CREATEROLE, and on PostgreSQL 16 or newer also ADMIN OPTION on ledger_worker" in error
 
 
 def test_the_role_that_made_the_roles_adds_and_removes_logins(tmp_path, monkeypatch):

@@ -180,7 +180,7 @@ TRIAL, ITERATION, ATTEMPT = "update ledger.trial set", "update ledger.iteration 
         (f"{TRIAL} state = 'lost' where number = 7", "trial 7: unknown state"),
         (
             f"{TRIAL} state = 'cancelled' where number = 1",
-            "trial 1: the state is cancelled, but the trial has 2 of 2 failures",
+            "trial 1: the state is cancelled, but the trial has 2 failures .limit 2.",
         ),
         (f"{TRIAL} attempts = 3 where number = 4", "trial 4: the trial records 3 attempts, but 2 attempts exist"),
         (f"{TRIAL} failures = 1 where number = 0", "trial 0: the trial records 1 failures, but 0 attempts failed"),
