@@ -148,10 +148,12 @@ def run(*, quick: bool = False) -> str:
     ]
     return (
         f"## `ask({BATCH})` and `tell`, GP, EI\n\n"
-        "The first fit uses the whole history and starts from skopt's three initial kernels. Ours repeats such a fit"
-        " when the number of points has grown by a factor of √2. A resumed study starts from the kernel in the"
-        " ledger. A value with ~ is extrapolated from skopt's growth between the two measured sizes. This"
-        " underestimates skopt's time, because the cubic part dominates only at larger sizes.\n\n"
+        'The columns "ours" measure `ledger.optimizer.Optimizer`. The first fit uses the whole history of n points, and'
+        " starts from the same three kernels as skopt. `ledger.optimizer.Optimizer` repeats such a fit when the number"
+        " of points has grown by a factor of √2. The optimizer of a resumed study starts from the kernel that the"
+        " ledger has recorded. A value with ~ is extrapolated from the growth of skopt's time between the two measured"
+        " sizes. The extrapolation underestimates skopt's time, because the cubic part of this time dominates only at"
+        " larger sizes.\n\n"
         + report.table(header, rows)
         + "\n### Growth\n\n"
         + report.table(["dimensions", "from n", "to n", "ours", "n³", "skopt", "target", "met"], growths)

@@ -249,7 +249,7 @@ def _call(url: str, study: str, together: int, ready: Any) -> None:
         while True:
             claims = [protocol.draw_claim() for _ in range(together)]
             if held := protocol.claim(connection, study, claims, name):
-                protocol.complete_together(connection, [protocol.Completed(each, 0.5, {}, 0.0) for each in held])
+                protocol.complete_together(connection, [protocol.CompletedTrial(each, 0.5, {}, 0.0) for each in held])
             elif protocol.ended(connection, study):
                 break
             else:
@@ -261,7 +261,7 @@ def _spread(values: Sequence[float]) -> str:
     return f"{statistics.median(values):,.0f} ({min(values):,.0f} to {max(values):,.0f})"
 
 
-# The time of a claim beside finished trials.
+# The time of a claim in a ledger with many finished trials.
 
 
 def _beside_finished_trials(url: str, finished: Sequence[int], claims: int) -> str:
@@ -305,7 +305,8 @@ def _beside_finished_trials(url: str, finished: Sequence[int], claims: int) -> s
         ratio = medians[-1] / medians[0]
         reached = report.reached(ratio, GROWTH, at_least=False)
         rows.append([what, *(f"{one:.3f}" for one in medians), f"{ratio:.2f}", f"≤ {GROWTH}", reached])
-    title = f"### Time of a call beside finished trials, median of {claims} ({claims // 10} claims of 32)\n\n"
+    sizes = f"median of {claims} ({claims // 10} claims of 32)"
+    title = f"### Time of a call in a ledger with many finished trials, {sizes}\n\n"
     header = ["call", *(f"{count:,} finished, ms" for count in finished), "ratio", "target", "met"]
     return title + report.table(header, rows)
 

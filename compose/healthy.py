@@ -1,6 +1,6 @@
-"""Health check: exits with 0 if the manager or worker of this container is connected to the ledger.
+"""Health check of a container. The exit code is 0 if the container's manager or worker is connected to the database.
 
-Otherwise it prints the reason and exits with 1.
+Otherwise, the script prints the reason, and the exit code is 1.
 """
 
 import os

@@ -1,4 +1,7 @@
-"""Generator of the passwords: one for each role that has none, in a volume that only the role's service mounts."""
+"""Generator of passwords for the roles. Each password is in a volume that only the service of the role mounts.
+
+The script generates no password for a role that already has a password.
+"""
 
 import os
 import secrets
@@ -17,7 +20,7 @@ ROLES = {
 os.umask(0o077)
 for name, role in ROLES.items():
     folder = FOLDERS / name
-    # this file is written last, so its existence shows that the password is complete
+    # the script writes the file `ledger` last, so the existence of this file shows that the password is complete
     if (folder / "ledger").exists():
         continue
     password = secrets.token_hex(24)

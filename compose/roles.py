@@ -1,4 +1,4 @@
-"""Creation of the roles and their passwords. It runs at each start, so that an older ledger gets them too."""
+"""Creation of the roles and their passwords. The script runs at each start, so an older ledger also gets new roles."""
 
 import os
 from pathlib import Path
@@ -8,7 +8,7 @@ from ledger.database.connection import connect
 from ledger.resources import folder
 
 SERVICES = ("owner", "manager", "worker", "dashboard")
-# A separate login for the dashboard. All other services log in as one of the four roles, which no one else uses.
+# The dashboard has a separate login. Each other service logs in as one of the four roles, which no other service uses.
 DASHBOARD = "ledger_dashboard"
 
 with connect(os.environ["DATABASE_URL"], "ledger roles", writes=True) as connection:
@@ -17,5 +17,5 @@ with connect(os.environ["DATABASE_URL"], "ledger roles", writes=True) as connect
         role, password = Path("/passwords", service, "ledger").read_text().strip().split(":")[-2:]
         if role == DASHBOARD and not any(login.name == role for login in logins.all_of(connection)):
             logins.add(connection, role, "reader", password)
-        # sends only the SCRAM hash, so the password is in no statement that the server could show or log
+        # this function sends only the SCRAM hash, so no statement that the server could show or log has the password
         logins.set_password(connection, role, password)

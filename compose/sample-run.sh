@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Writes docs/sample-run.log: the output of `docker compose up --build --scale worker=4` until the study is complete,
-# without the build of the images. It uses a separate Compose project, and removes the project at the end.
+# Writes the file docs/sample-run.log. This file contains the output of `docker compose up --build --scale worker=4`
+# until the study is complete, without the output of the build. The script uses a separate Compose project, and removes
+# this project at the end.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 log=docs/sample-run.log

@@ -6,7 +6,7 @@
   \set QUIET on
   \set left false
   \if :{?study} \else \set study '' \endif
-  -- psql has no loop. So this file includes itself twice, 20 levels deep, which gives a million rounds.
+  -- psql has no loop. So this file includes itself twice on each of 20 levels, which gives a million rounds.
   \set level 20
   select format('psql-%s-%s', pg_backend_pid(), left(gen_random_uuid()::text, 4)) as worker \gset
   select ledger.announce(:'worker', 'psql', pg_backend_pid()) \g /dev/null
@@ -23,7 +23,7 @@
     select taken.* from (select) as one
       left join ledger.claim(nullif(:'study', ''), array[:'claim'::uuid], :'worker') as taken on true \gset
     \if :{?trial}
-      -- A longer training sends this every :heartbeat_seconds. After the answer false, it has to stop.
+      -- A long training must send a heartbeat every :heartbeat_seconds, and stop after the answer false.
       select ledger.heartbeat(:study_id, :trial, :'claim') as mine \gset
       \if :mine
         \set error 'the parameters x and y are needed'

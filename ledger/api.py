@@ -212,7 +212,7 @@ class Study:
         with credentials.unreadable(), self._environment() as environment:
             search.check_objective(self._study.spec()["objective"], self._allowed, environment)
             with opened(settings, create=True) as url:
-                logged = _Logged()
+                logged = _ProgressLog()
                 local = search.LocalWorkers(workers, self._allowed, environment, ("--log-format", "json"))
                 try:
                     row = search.run(url, settings, self._study, local, listener=logged)
@@ -242,7 +242,7 @@ class Study:
             yield {**environment, pickled.VARIABLE: str(file)}
 
 
-class _Logged(search.Listener):
+class _ProgressLog(search.Listener):
     """Forwards the output of the workers to the logger ``ledger.worker``."""
 
     def __init__(self) -> None:

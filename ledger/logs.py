@@ -23,7 +23,7 @@ def set_up(log_format: str, level: str) -> None:
         Least severe level that is logged, one of "debug", "info", "warning" and "error".
     """
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_Json() if log_format == "json" else _Text())
+    handler.setFormatter(_JsonFormatter() if log_format == "json" else _TextFormatter())
     root = logging.getLogger("ledger")
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
@@ -49,7 +49,7 @@ def log_event(logger: logging.Logger, event: str, message: str, /, *, level: int
     logger.log(level, "%s", message, extra={"event": event, "fields": fields})
 
 
-class _Text(logging.Formatter):
+class _TextFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         moment = time.strftime("%H:%M:%S", time.localtime(record.created))
         source = record.name.removeprefix("ledger.")
@@ -57,7 +57,7 @@ class _Text(logging.Formatter):
         return f"{moment} {source:<8} {level}{one_line(record.getMessage(), _LONGEST)}"
 
 
-class _Json(logging.Formatter):
+class _JsonFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
         line = {

@@ -7,7 +7,7 @@ from itertools import chain, groupby, pairwise
 from typing import Any
 
 from ledger.database.rows import OPEN_STATES, TRIAL_STATES, AttemptRow, IterationRow, TrialRow
-from ledger.database.transfer import Snapshot
+from ledger.database.transfer import StudySnapshot
 from ledger.errors import LedgerError, UsageError
 from ledger.proposals import environment, mean_loss, proposal_input, propose
 from ledger.study.spec import StudySpec
@@ -15,7 +15,7 @@ from ledger.text import show
 
 
 @dataclass(frozen=True)
-class Verified:
+class VerifiedStudy:
     """Result of a successful verification.
 
     Attributes
@@ -26,8 +26,8 @@ class Verified:
         Number of proposals for which the recomputation gave the recorded points. Each proposal belongs to one round of
         an iteration.
     not_comparable : list of tuple of str
-        Proposals that were computed in another environment, and therefore not recomputed. Each tuple contains the place
-        of the proposal and the differences between the two environments.
+        Proposals that were not recomputed, because their environment was not the environment of this process. Each
+        tuple contains the place of the proposal and the differences between the two environments.
     """
 
     trials: int
@@ -37,8 +37,10 @@ class Verified:
     not_comparable: list[tuple[str, str]]
 
 
-def verify(ledger: Snapshot) -> Verified:
-    """Verify the records of a study, and recompute each proposal that was computed in this environment.
+def verify(ledger: StudySnapshot) -> VerifiedStudy:
+    """Verify the records of a study, and recompute its proposals.
+
+    The function recomputes a proposal only if its recorded environment equals the environment of this process.
 
     Raises
     ------
@@ -51,7 +53,7 @@ def verify(ledger: Snapshot) -> Verified:
     for difference in chain(disagreements(ledger, study), _recomputed(ledger, study, proposals)):
         raise LedgerError(f"study {ledger.study.name}, {difference}")
     other = [(proposal.place, proposal.elsewhere) for proposal in proposals if proposal.elsewhere is not None]
-    return Verified(
+    return VerifiedStudy(
         trials=len(ledger.trials),
         attempts=len(ledger.attempts),
         iterations=len(ledger.iterations),
@@ -60,13 +62,16 @@ def verify(ledger: Snapshot) -> Verified:
     )
 
 
-def disagreements(ledger: Snapshot, study: StudySpec) -> Iterator[str]:
-    """Yield each contradiction between a ledger's records, with its place. The function recomputes no proposals."""
+def disagreements(ledger: StudySnapshot, study: StudySpec) -> Iterator[str]:
+    """Yield each contradiction between a ledger's records, with the place of the contradiction.
+
+    The function recomputes no proposals.
+    """
     # `_facts` needs correct numbers of iterations, trials and attempts, so `_numbers` runs first.
     yield from chain(_numbers(ledger), _facts(ledger, study))
 
 
-def _numbers(ledger: Snapshot) -> Iterator[str]:
+def _numbers(ledger: StudySnapshot) -> Iterator[str]:
     """Yield the gaps and errors in the numbers of iterations, trials and attempts."""
     numbers = {
         "iteration": [iteration.number for iteration in ledger.iterations],
@@ -93,7 +98,7 @@ def _numbers(ledger: Snapshot) -> Iterator[str]:
                 yield f"trial {number}: attempt {expected} is missing, and the next attempt is {attempt.number}"
 
 
-def _facts(ledger: Snapshot, study: StudySpec) -> Iterator[str]:
+def _facts(ledger: StudySnapshot, study: StudySpec) -> Iterator[str]:
     attempts: list[list[AttemptRow]] = [[] for _ in ledger.trials]
     for attempt in ledger.attempts:
         attempts[attempt.trial].append(attempt)
@@ -143,8 +148,8 @@ def _state(trial: TrialRow, study: StudySpec) -> Iterator[str]:
     used_up = trial.failures >= limits.max_failures or trial.lost >= limits.max_lost
     if used_up != (state == "failed"):
         yield (
-            f"the state is {state}, but the trial has {trial.failures} of {limits.max_failures} failures"
-            f" and was lost {trial.lost} of {limits.max_lost} times"
+            f"the state is {state}, but the trial has {trial.failures} failures (limit {limits.max_failures})"
+            f" and was lost {trial.lost} times (limit {limits.max_lost})"
         )
 
 
@@ -152,18 +157,18 @@ def _counts(trial: TrialRow, attempts: Sequence[AttemptRow]) -> Iterator[str]:
     """Yield the contradictions between a trial's counts and its attempts."""
     outcomes = [attempt.outcome for attempt in attempts]
     if trial.attempts != len(attempts):
-        yield f"the trial counts {trial.attempts} attempts, but {len(attempts)} are recorded"
+        yield f"the trial records {trial.attempts} attempts, but {len(attempts)} attempts exist"
     failed = outcomes.count("failed") + outcomes.count("timeout")
     if trial.failures != failed:
-        yield f"the trial counts {trial.failures} failures, but {failed} attempts failed or exceeded the time limit"
+        yield f"the trial records {trial.failures} failures, but {failed} attempts failed or exceeded the time limit"
     # `trial.lost` may be larger than the number of attempts with the outcome "lost". The worker of a lost attempt can
-    # still send another outcome, and a revived attempt can be lost again. `trial.lost` does not count an attempt that
-    # was lost because a user cancelled the trial.
+    # still record an outcome other than "lost". An attempt that a heartbeat restored can be lost again. `trial.lost`
+    # does not count an attempt that was lost because a user cancelled the trial.
     lost = outcomes.count("lost") - (trial.state == "cancelled" and outcomes[-1:] == ["lost"])
     if trial.lost < lost:
-        yield f"the trial counts {trial.lost} lost attempts, but {lost} attempts were lost"
+        yield f"the trial records {trial.lost} lost attempts, but {lost} attempts were lost"
     if trial.lost and all(outcome is None for outcome in outcomes):
-        yield f"the trial counts {trial.lost} lost attempts, but no attempt has ended"
+        yield f"the trial records {trial.lost} lost attempts, but no attempt has ended"
     for attempt in attempts:
         if (attempt.outcome is None) != (attempt.ended_at is None):
             yield f"attempt {attempt.number} has the outcome {attempt.outcome}, but ended_at is {attempt.ended_at}"
@@ -192,7 +197,9 @@ def _result(trial: TrialRow, attempts: Sequence[AttemptRow]) -> Iterator[str]:
         for column in ("loss", "worker"):
             of_trial, of_attempt = getattr(trial, column), getattr(attempt, column)
             if of_trial != of_attempt:
-                yield f"the trial has the {column} {of_trial}, but attempt {attempt.number} has {of_attempt}"
+                yield (
+                    f"the trial has the {column} {of_trial}, but attempt {attempt.number} has the {column} {of_attempt}"
+                )
 
 
 def _retry(trial: TrialRow, trials: Sequence[TrialRow]) -> Iterator[str]:
@@ -208,10 +215,10 @@ def _retry(trial: TrialRow, trials: Sequence[TrialRow]) -> Iterator[str]:
     if retried.state not in ("failed", "cancelled"):
         yield f"the trial is a retry of trial {retried.number}, which is {retried.state}"
     if trial.params != retried.params:
-        yield f"the trial is a retry of trial {retried.number}, which has other parameters: {show(retried.params)}"
+        yield f"the trial is a retry of trial {retried.number}, which has different parameters: {show(retried.params)}"
     others = [other.number for other in trials[: trial.number] if other.retry_of == trial.retry_of]
     if others:
-        yield f"the trial is a second retry of trial {retried.number}, after trial {others[0]}"
+        yield f"the trial is a second retry of trial {retried.number}; the first retry is trial {others[0]}"
 
 
 def _iteration(iteration: IterationRow, trials: Sequence[TrialRow], *, may_wait: bool, may_fail: bool) -> Iterator[str]:
@@ -229,21 +236,21 @@ def _iteration(iteration: IterationRow, trials: Sequence[TrialRow], *, may_wait:
             yield "the optimizer has not received the iteration's results, but a later iteration was proposed"
         losses = []
     elif any(trial.state in OPEN_STATES for trial in trials):
-        yield "the optimizer has received the iteration's results, but not all of its trials have ended"
+        yield "the optimizer has received the iteration's results, but a trial of the iteration has not ended"
     elif not (is_proven or may_fail) and any(trial.source == "proposed" for trial in trials):
-        yield "the optimizer has received the iteration's results, but none of its trials is complete"
+        yield "the optimizer has received the iteration's results, but no trial of the iteration is complete"
     expected = {"mean_loss": mean_loss(losses) if losses else None, "best_loss": min(losses, default=None)}
     for column, value in expected.items():
         if getattr(iteration, column) != value:
-            yield f"{column} is {getattr(iteration, column)}, but the losses of the trials give {value}"
+            yield f"{column} is {getattr(iteration, column)}, but the losses of the trials result in {value}"
 
 
-def _study(ledger: Snapshot, study: StudySpec) -> Iterator[str]:
+def _study(ledger: StudySnapshot, study: StudySpec) -> Iterator[str]:
     row = ledger.study
-    # The hash is compared only if the recorded settings are complete. A newer version of this program may have further
-    # settings, and an old hash does not include their default values.
+    # The hash is compared only if the recorded settings are complete. If a newer version of this program has added
+    # settings, an old hash does not include the default values of these settings.
     if study.spec() == row.spec and study.spec_hash != row.spec_hash:
-        yield f"spec_hash is {row.spec_hash[:8]}, but the settings give {study.spec_hash[:8]}"
+        yield f"spec_hash is {row.spec_hash[:8]}, but the hash of the settings is {study.spec_hash[:8]}"
     if row.has_ended != (row.finished_at is not None):
         yield f"the state is {row.state}, but finished_at is {row.finished_at}"
     if row.has_ended:
@@ -252,10 +259,12 @@ def _study(ledger: Snapshot, study: StudySpec) -> Iterator[str]:
                 yield f"the state is {row.state}, but trial {trial.number} is {trial.state}"
     for iteration in ledger.iterations:
         if row.state == "complete" and iteration.told_at is None:
-            yield f"the state is complete, but the optimizer has no results of iteration {iteration.number}"
+            yield (
+                f"the state is complete, but the optimizer has not received the results of iteration {iteration.number}"
+            )
 
 
-def _ends(ledger: Snapshot, study: StudySpec, trials: Sequence[Sequence[TrialRow]]) -> Iterator[str]:
+def _ends(ledger: StudySnapshot, study: StudySpec, trials: Sequence[Sequence[TrialRow]]) -> Iterator[str]:
     """Yield the contradictions between the state of a study in batch mode and its iterations."""
     row = ledger.study
     rounds = {iteration.number: iteration.round for iteration in ledger.iterations}
@@ -278,7 +287,7 @@ def _ends(ledger: Snapshot, study: StudySpec, trials: Sequence[Sequence[TrialRow
                     yield f"the state is failed, but trial {trial.number} of the last iteration is complete"
 
 
-def _seen(ledger: Snapshot) -> Iterator[str]:
+def _seen(ledger: StudySnapshot) -> Iterator[str]:
     """Yield the contradictions in the records of a study in steady mode.
 
     In steady mode, each iteration records the numbers of the trials that had ended before the iteration was proposed.
@@ -304,7 +313,7 @@ def _seen(ledger: Snapshot) -> Iterator[str]:
     completed = [trial.number for trial in ledger.trials if trial.state == "complete" and trial.source != "imported"]
     if row.state == "failed" and completed:
         yield f"the state is failed, but trial {completed[0]} is complete"
-    # Failed trials do not count against the budget, because the manager may have replaced them by other trials.
+    # In this check, failed trials do not count against the budget, because the manager may have replaced these trials.
     spent = sum(trial.source == "proposed" and trial.state != "failed" for trial in ledger.trials)
     if spent > row.budget:
         yield f"the budget is {row.budget} trials, but the study has {spent} proposed trials that did not fail"
@@ -328,7 +337,7 @@ class _Proposal:
     elsewhere: str | None
 
 
-def _proposals(ledger: Snapshot) -> Iterator[_Proposal]:
+def _proposals(ledger: StudySnapshot) -> Iterator[_Proposal]:
     here = environment()
     proposed = [trial for trial in ledger.trials if trial.source == "proposed"]
     rounds = {key: list(trials) for key, trials in groupby(proposed, key=lambda trial: (trial.iteration, trial.round))}
@@ -354,7 +363,7 @@ def _proposals(ledger: Snapshot) -> Iterator[_Proposal]:
         surrogate = iteration.surrogate or surrogate
 
 
-def _recomputed(ledger: Snapshot, study: StudySpec, proposals: Sequence[_Proposal]) -> Iterator[str]:
+def _recomputed(ledger: StudySnapshot, study: StudySpec, proposals: Sequence[_Proposal]) -> Iterator[str]:
     """Yield the differences between the recorded proposals and the recomputed proposals."""
     for proposal in proposals:
         if proposal.elsewhere is not None:
@@ -364,16 +373,16 @@ def _recomputed(ledger: Snapshot, study: StudySpec, proposals: Sequence[_Proposa
         computed = propose(study, number, round, len(proposal.trials), given)
         if len(computed.points) != len(proposal.trials):
             yield (
-                f"{proposal.place}: {len(proposal.trials)} points are recorded, but the seed and the earlier trials"
-                f" give {len(computed.points)} points"
+                f"{proposal.place}: {len(proposal.trials)} points are recorded, but the recomputation gives"
+                f" {len(computed.points)} points"
             )
         for trial, point in zip(proposal.trials, computed.points, strict=False):
             for name in dict.fromkeys([*point, *trial.params]):
                 recorded, follows = trial.params.get(name), point.get(name)
                 if recorded != follows:
                     yield (
-                        f"trial {trial.number} ({proposal.place}): {name} {show(recorded)} is recorded, but the seed"
-                        f" and the earlier trials give {show(follows)}"
+                        f"trial {trial.number} ({proposal.place}): {name} {show(recorded)} is recorded, but the"
+                        f" recomputation gives {show(follows)}"
                     )
         # For each iteration, the ledger records only the surrogate of the last round.
         if round == proposal.iteration.round:
@@ -384,8 +393,8 @@ def _surrogate(place: str, recorded: Mapping[str, Any], computed: Mapping[str, A
     for name in dict.fromkeys([*computed, *recorded]):
         if recorded.get(name) != computed.get(name):
             yield (
-                f"{place}: the surrogate's {name} {show(recorded.get(name))} is recorded, but the seed and the earlier"
-                f" trials give {show(computed.get(name))}"
+                f"{place}: the surrogate's {name} {show(recorded.get(name))} is recorded, but the recomputation"
+                f" gives {show(computed.get(name))}"
             )
 
 

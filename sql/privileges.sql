@@ -1,6 +1,6 @@
 -- The privileges of each role in schema ledger. Every upgrade runs this file last, as the owner of the schema. After
--- an upgrade, each role has exactly the privileges in this file. The file roles.sql creates the roles. If the roles
--- do not exist, only the owner has access.
+-- an upgrade, each role has exactly the privileges in this file. The file roles.sql creates the roles. If the roles do
+-- not exist, only the owner of the schema has access.
 revoke all on schema ledger from public;
 revoke all on all tables in schema ledger from public;
 revoke all on all sequences in schema ledger from public;
@@ -33,7 +33,7 @@ begin
   end if;
 
   -- A reader can read the views, and can call the functions that the views need. No view shows a claim. A reader can
-  -- also read datasets, because an export contains them.
+  -- also read the contents of datasets, because an export contains the datasets.
   if to_regrole('ledger_reader') is not null then
     revoke all on all tables in schema ledger from ledger_reader;
     revoke all on all routines in schema ledger from ledger_reader;

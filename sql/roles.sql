@@ -3,13 +3,13 @@
 --   ledger_manager is the role of managers, and of the commands that control a study.
 --   ledger_worker is the role of workers, which call the functions of the protocol and read no table or view.
 --   ledger_reader is the role of users and dashboards, which read the views and the data files of studies.
--- Run this file once in a database that contains only the ledger, by `psql -d ledger -f sql/roles.sql`. Run the file
--- as a superuser, or as the owner of the database with CREATEROLE. Running the file again changes nothing. The roles
--- have no passwords, so they cannot log in over a network. Give each service a login of its own by
--- `ledger access add worker-7 --as worker`. A role can change its own password and settings, and sessions of the same
--- role can see each other's statements. In psql, set a password of ledger_owner with `\password ledger_owner`, which
--- sends only a SCRAM hash to the server. Then run `ledger db upgrade` as ledger_owner. The upgrade grants the rights of
--- each role.
+-- Run this file once in a database that contains only the ledger, with the command `psql -d ledger -f sql/roles.sql`.
+-- Run the file as a superuser, or as a role with CREATEROLE that owns the database. Running the file again changes
+-- nothing. The roles have no passwords, so they cannot log in over a network. Give each service a login of its own by
+-- `ledger access add worker-7 --as worker`. If two services shared a login, each service could change the other's
+-- password and settings, and could see the other's statements. In psql, set a password of ledger_owner with
+-- `\password ledger_owner`, which sends only a SCRAM hash to the server. Then run `ledger db upgrade` as ledger_owner.
+-- The upgrade grants the rights of each role.
 begin;
 set local search_path = pg_catalog, pg_temp;
 
@@ -19,17 +19,17 @@ begin
   if to_regrole('ledger_manager') is null then create role ledger_manager login; end if;
   if to_regrole('ledger_worker') is null then create role ledger_worker login; end if;
   if to_regrole('ledger_reader') is null then create role ledger_reader login; end if;
-  -- Without superuser rights, a user can give objects only to a role that has the user as a member.
+  -- A user without superuser rights can make a role the owner of an object only if the user is a member of this role.
   if not (select rolsuper from pg_roles where rolname = current_user) then
     grant ledger_owner to current_user;
   end if;
 end
 $$;
 
--- Time limits of sessions that set none. A transaction that is left open keeps its locks and its snapshot. The programs
--- of the ledger set their own limits. A role can change its limits, so the ledger does not depend on them
--- (sql/functions/README.md). `ledger access add` copies the limits to each login. A limit that an administrator has
--- changed stays.
+-- Time limits for sessions that do not set their own limits. A transaction that is left open keeps its locks and its
+-- snapshot. The programs of the ledger set their own limits. A role can change its own limits, so the ledger does not
+-- depend on these limits (sql/functions/README.md). `ledger access add` copies the limits to each login. If an
+-- administrator has already set a limit, this file does not change that limit.
 do $$
 declare
   wanted record;
@@ -88,7 +88,8 @@ begin
     revoke create on schema public from public;
   end if;
 
-  -- If another role created the ledger or the views for Optuna, ledger_owner becomes their owner.
+  -- If a role other than ledger_owner created the ledger or the views for Optuna, these objects get the owner
+  -- ledger_owner.
   if to_regnamespace('ledger') is null then
     return;
   end if;

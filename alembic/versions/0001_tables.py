@@ -74,23 +74,26 @@ def upgrade() -> None:
             "spec_hash",
             sa.Text(),
             nullable=False,
-            comment="SHA-256, in hexadecimal, of the settings that the user requested. The budget and the "
-            "resolved defaults are not included.",
+            comment="SHA-256, in hexadecimal, of the settings that the user requested, without the budget and the "
+            "resolved defaults.",
         ),
         sa.Column(
             "budget",
             sa.Integer(),
             nullable=False,
-            comment="Number of trials to propose, at least 1. A user can raise the budget.",
+            comment="Number of trials that the optimizer may propose, at least 1. A user can raise the budget.",
         ),
         sa.Column(
             "state",
             sa.Text(),
             nullable=False,
-            comment="State of the study (running or paused, and at its end complete, failed or cancelled).",
+            comment="State of the study (running or paused, or after its end complete, failed or cancelled).",
         ),
         sa.Column(
-            "reason", sa.Text(), nullable=True, comment="Reason for the state, for users; null if none is recorded."
+            "reason",
+            sa.Text(),
+            nullable=True,
+            comment="Reason for the state, as a text for users; null if no reason is recorded.",
         ),
         sa.Column(
             "created_at",
@@ -99,7 +102,10 @@ def upgrade() -> None:
             comment="Time when the study was created, by the database's clock.",
         ),
         sa.Column(
-            "finished_at", sa.DateTime(timezone=True), nullable=True, comment="Time when the study ended; null before."
+            "finished_at",
+            sa.DateTime(timezone=True),
+            nullable=True,
+            comment="Time when the study ended; null until the study has ended.",
         ),
         sa.Column(
             "versions",
@@ -112,7 +118,7 @@ def upgrade() -> None:
             sa.BigInteger(),
             sa.Computed("((spec ->> 'seed')::bigint)", persisted=True),
             nullable=False,
-            comment="Seed of all random numbers, from 0 to 2147483647; part of spec.",
+            comment="Seed of all random numbers of the study, from 0 to 2147483647; part of spec.",
         ),
         sa.Column(
             "batch_size",
@@ -175,7 +181,7 @@ def upgrade() -> None:
                 "(make_interval(secs => (spec -> 'limits' ->> 'trial_timeout')::double precision))", persisted=True
             ),
             nullable=True,
-            comment="Longest training time of an attempt, or null for no limit; part of spec.",
+            comment="Maximum training time of an attempt, or null for no limit; part of spec.",
         ),
         sa.CheckConstraint(
             "(state in ('complete', 'failed', 'cancelled')) = (finished_at is not null)",
@@ -198,7 +204,7 @@ def upgrade() -> None:
     op.create_table(
         "worker",
         sa.Column(
-            "name", sa.Text(), nullable=False, comment="Unique name, made of host, process and four random digits."
+            "name", sa.Text(), nullable=False, comment="Unique name, made of host, process id and four random digits."
         ),
         sa.Column("host", sa.Text(), nullable=False, comment="Name of the worker's machine."),
         sa.Column("pid", sa.Integer(), nullable=False, comment="Process id of the worker on its machine."),
@@ -251,7 +257,7 @@ def upgrade() -> None:
             "refused_at",
             sa.DateTime(timezone=True),
             nullable=False,
-            comment="Time when the worker refused the study last.",
+            comment="Time of the worker's last refusal of the study.",
         ),
         sa.ForeignKeyConstraint(
             ["study_id"], ["ledger.study.id"], name=op.f("refusal_study_id_fkey"), ondelete="CASCADE"
@@ -261,8 +267,8 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("worker", "study_id", name=op.f("refusal_pkey")),
         schema="ledger",
-        comment="One row for each study that a worker has refused, until the worker loads the objective or stops. Read "
-        "the table through the view ledger.refusals.",
+        comment="One row for each worker and each study that the worker refuses, until the worker loads the objective "
+        "or stops. Read the table through the view ledger.refusals.",
     )
     op.create_table(
         "iteration",
@@ -282,36 +288,39 @@ def upgrade() -> None:
             "asked_at",
             sa.DateTime(timezone=True),
             nullable=False,
-            comment="Time when the iteration's trials were inserted.",
+            comment="Time when the first trials of the iteration were inserted.",
         ),
         sa.Column(
             "told_at",
             sa.DateTime(timezone=True),
             nullable=True,
-            comment="Time when the optimizer received the iteration's losses; null before.",
+            comment="Time when the optimizer received the iteration's losses; null until then.",
         ),
         sa.Column(
-            "ask_seconds", sa.Double(), nullable=False, comment="Seconds for choosing the points of the last round."
+            "ask_seconds",
+            sa.Double(),
+            nullable=False,
+            comment="Time for choosing the points of the last round, in seconds.",
         ),
         sa.Column(
             "tell_seconds",
             sa.Double(),
             nullable=False,
-            comment="Seconds for reading the history and fitting the surrogate in the last round.",
+            comment="Time for reading the history and fitting the surrogate in the last round, in seconds.",
         ),
         sa.Column(
             "mean_loss",
             sa.Double(),
             nullable=True,
-            comment="Mean loss of the iteration's complete trials; null until the iteration is told, and if no "
-            "trial completed.",
+            comment="Mean loss of the iteration's complete trials; null until the optimizer has received the losses, "
+            "and if no trial completed.",
         ),
         sa.Column(
             "best_loss",
             sa.Double(),
             nullable=True,
-            comment="Lowest loss of the iteration's complete trials; null until the iteration is told, and if no "
-            "trial completed.",
+            comment="Lowest loss of the iteration's complete trials; null until the optimizer has received the losses, "
+            "and if no trial completed.",
         ),
         sa.Column(
             "surrogate",
@@ -331,8 +340,8 @@ def upgrade() -> None:
             "seen",
             postgresql.ARRAY(sa.Integer()),
             nullable=True,
-            comment="In steady mode, the trials whose end the manager saw since the previous iteration, in that "
-            "order. The proposals depend on all trials seen so far. Null in batch mode.",
+            comment="In steady mode, the trials whose end the manager saw since the previous iteration, in the order "
+            "of their ends. The proposals depend on this list and the lists of earlier iterations. Null in batch mode.",
         ),
         sa.CheckConstraint(
             "(mean_loss is null) = (best_loss is null) and (mean_loss is null or told_at is not null)",
@@ -358,7 +367,10 @@ def upgrade() -> None:
             comment="Random secret of the manager that holds the study.",
         ),
         sa.Column(
-            "name", sa.Text(), nullable=False, comment="Name of the manager, made of host, process and random digits."
+            "name",
+            sa.Text(),
+            nullable=False,
+            comment="Name of the manager, made of host, process id and random digits.",
         ),
         sa.Column(
             "backend_pid",
@@ -385,7 +397,7 @@ def upgrade() -> None:
             "lease_until",
             sa.DateTime(timezone=True),
             nullable=False,
-            comment="End of the manager's lease, unless the manager renews it before.",
+            comment="Time when the manager's lease ends unless the manager renews it.",
         ),
         sa.CheckConstraint("lease > '0'", name=op.f("manager_lease_is_positive")),
         sa.ForeignKeyConstraint(
@@ -409,7 +421,9 @@ def upgrade() -> None:
         sa.Column(
             "iteration", sa.Integer(), nullable=False, comment="Number of the iteration that the trial belongs to."
         ),
-        sa.Column("round", sa.Integer(), nullable=False, comment="Round of the trial within its iteration, from 0."),
+        sa.Column(
+            "round", sa.Integer(), nullable=False, comment="Number of the trial's round within the iteration, from 0."
+        ),
         sa.Column(
             "source",
             sa.Text(),
@@ -435,14 +449,14 @@ def upgrade() -> None:
             sa.Text(),
             server_default=sa.text("'pending'"),
             nullable=False,
-            comment="State of the trial (pending or running, and at its end complete, failed or cancelled).",
+            comment="State of the trial (pending or running, or after its end complete, failed or cancelled).",
         ),
         sa.Column(
             "attempts",
             sa.Integer(),
             server_default=sa.text("0"),
             nullable=False,
-            comment="Number of claims of the trial, including released claims, from 0.",
+            comment="Number of times that workers have claimed the trial, including claims that workers released.",
         ),
         sa.Column(
             "failures",
@@ -456,14 +470,13 @@ def upgrade() -> None:
             sa.Integer(),
             server_default=sa.text("0"),
             nullable=False,
-            comment="Number of attempts that were lost with their worker, at most the study's max_lost.",
+            comment="Number of times that the trial was lost with its worker, at most the study's max_lost.",
         ),
         sa.Column(
             "available_at",
             sa.DateTime(timezone=True),
             nullable=False,
-            comment="Time from which workers can claim the trial, which is its insertion or its last return to "
-            "the queue.",
+            comment="Time from which workers can claim the trial, set when the trial last became pending.",
         ),
         sa.Column(
             "claim",
@@ -488,16 +501,20 @@ def upgrade() -> None:
             "lease_until",
             sa.DateTime(timezone=True),
             nullable=True,
-            comment="End of the lease, unless the worker sends a heartbeat before; null unless the trial is running.",
+            comment="Time when the lease ends unless the worker sends a heartbeat; null unless the trial is running.",
         ),
         sa.Column(
             "deadline_at",
             sa.DateTime(timezone=True),
             nullable=True,
-            comment="Deadline of the current attempt; null without a time limit, and before the attempt begins.",
+            comment="Time when the current attempt times out; null without a time limit, and until the training "
+            "starts.",
         ),
         sa.Column(
-            "finished_at", sa.DateTime(timezone=True), nullable=True, comment="Time when the trial ended; null before."
+            "finished_at",
+            sa.DateTime(timezone=True),
+            nullable=True,
+            comment="Time when the trial ended; null until the trial has ended.",
         ),
         sa.Column(
             "loss",
@@ -608,14 +625,14 @@ def upgrade() -> None:
             "ended_at",
             sa.DateTime(timezone=True),
             nullable=True,
-            comment="Time when the end of the attempt was recorded; null before.",
+            comment="Time when the end of the attempt was recorded; null while the attempt is running.",
         ),
         sa.Column(
             "outcome",
             sa.Text(),
             nullable=True,
-            comment="Outcome of the attempt (complete, failed, timeout, released, stale or lost). A stale attempt "
-            "has a late result. A lost attempt had no heartbeat within its lease, or was cancelled. Null "
+            comment="Outcome of the attempt (complete, failed, timeout, released, stale or lost). The result of a "
+            "stale attempt came too late. A lost attempt had no heartbeat within its lease, or was cancelled. Null "
             "while the attempt is running.",
         ),
         sa.Column(
@@ -628,13 +645,14 @@ def upgrade() -> None:
             "loss",
             sa.Double(),
             nullable=True,
-            comment="Loss that the attempt measured; null without a loss. The loss of a stale attempt does not count.",
+            comment="Loss that the objective returned; null without a loss. The loss of a stale attempt does not "
+            "count.",
         ),
         sa.Column(
             "seconds",
             sa.Double(),
             nullable=True,
-            comment="Seconds of training, as measured by the worker; null if the worker reported none.",
+            comment="Training time in seconds, as measured by the worker; null if the worker reported no time.",
         ),
         sa.Column(
             "output",
@@ -680,7 +698,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("study_id", "trial", name=op.f("cancellation_pkey")),
         schema="ledger",
         comment="One row for each cancelled trial whose row another session had locked. The next call of the trial's "
-        "worker ends the trial, or a manager when the lock is gone.",
+        "worker ends the trial, or a manager ends the trial when the lock is gone.",
     )
 
 

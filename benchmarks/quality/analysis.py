@@ -113,9 +113,10 @@ def markdown(records: Sequence[Record]) -> str:
     versions = [f"{name}: {_versions(records, name)}" for name in methods.METHODS]
     parts = [
         f"## Quality of searches after {evaluations} evaluations, batches of {batch}\n",
-        "The figures are means over the seeds of log10 of the regret; lower is better. benchmarks/quality/analysis.py"
-        " defines the regret and the tests. The column of seeds counts the common seeds of ours and skopt. The other"
-        f" methods have {runs.FUNCTION_SEEDS} seeds for each function. Versions: "
+        "Each figure is the mean of log10 of the regret over the seeds, and a lower figure is better. The file"
+        ' benchmarks/quality/analysis.py defines the regret and the statistical tests. The column "seeds" counts the'
+        " seeds for which results of both ours and skopt exist. The other methods have"
+        f" {runs.FUNCTION_SEEDS} seeds for each function. Versions: "
         + "; ".join(versions)
         + f". The searches ran from {min(one['date'] for one in records)} to {max(one['date'] for one in records)}.\n",
     ]

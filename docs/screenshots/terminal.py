@@ -17,7 +17,7 @@ from sqlalchemy.exc import DBAPIError
 
 from ledger import embedded
 from ledger.database import status, studies
-from ledger.database.connection import Unreachable, engine
+from ledger.database.connection import ServerUnreachable, engine
 from ledger.database.status import Status
 from ledger.errors import LedgerError
 from ledger.terminal.panel import StatusPanel
@@ -53,7 +53,7 @@ def watch(home: Path) -> Status:
                     if now.has_ended:
                         sys.exit("the study ended before three workers were training at the same time")
                     time.sleep(0.02)
-        except (Unreachable, LedgerError, DBAPIError):
+        except (ServerUnreachable, LedgerError, DBAPIError):
             time.sleep(0.2)
     sys.exit("no suitable moment within 10 minutes")
 

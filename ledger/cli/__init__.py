@@ -13,14 +13,14 @@ from ledger.errors import LedgerError
 from ledger.text import one_line
 from ledger.worker import credentials
 
-# Number of characters after which an error message is cut. A message can quote a user's text of any length.
+# Maximum length of an error message, in characters. A message can quote a text of the user, which can be very long.
 _LONGEST = 1_500
 
-# Import path and short help of each command. The help of `ledger` shows the short help without importing the command.
+# Import path and short help text of each command. `ledger --help` shows these short help texts, and imports no command.
 COMMANDS = {
     "run": ("ledger.cli.search:run", "Run a study with its database, workers and manager on this machine."),
     "manager": ("ledger.cli.search:manager", "Run only the manager of a study, without workers."),
-    "resume": ("ledger.cli.search:resume", "Continue a paused, killed or failed study, or extend a study."),
+    "resume": ("ledger.cli.search:resume", "Continue a paused, interrupted or failed study, or extend a study."),
     "status": ("ledger.cli.status:status", "Show the progress, best loss, workers and failures of a study."),
     "worker": ("ledger.cli.worker:worker", "Claim trials, train models, and record the losses."),
     "study": ("ledger.cli.study:study", "Show and control studies."),
@@ -34,7 +34,10 @@ COMMANDS = {
     ),
     "import": ("ledger.cli.imports:import_", "Import a study from another ledger, or import finished trials."),
     "optuna": ("ledger.cli.optuna:optuna", "Allow Optuna and its dashboard to read the ledger."),
-    "dashboard": ("ledger.cli.dashboard:dashboard", "Show the ledger in Optuna's dashboard until Ctrl-C."),
+    "dashboard": (
+        "ledger.cli.dashboard:dashboard",
+        "Show the ledger in Optuna's dashboard until the user presses Ctrl-C.",
+    ),
     "db": ("ledger.cli.db:db", "Upgrade, check and access the database."),
     "access": ("ledger.cli.access:access", "Add, list and remove the logins of workers, managers and readers."),
     "completion": (
@@ -43,7 +46,8 @@ COMMANDS = {
     ),
 }
 
-# Commands during which objectives may run as the same user.
+# These commands may start objectives that run as the same user of the machine as the command. Therefore the program
+# conceals the credentials of these commands.
 _SERVICES = ("run", "manager", "resume", "worker")
 
 
@@ -92,7 +96,8 @@ def main() -> NoReturn:
 
     The exit code is 0 for success, 1 for failure and 2 for wrong usage. An error message is one line.
     """
-    # `docker stop` and `kill` send SIGTERM. Here, SIGTERM ends a command as Ctrl-C does, with all cleanup.
+    # `docker stop` and `kill` send SIGTERM. With this handler, SIGTERM ends a command like Ctrl-C, so the command still
+    # cleans up.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         if sys.argv[1:2] and sys.argv[1] in _SERVICES:
@@ -109,13 +114,13 @@ def main() -> NoReturn:
     except LedgerError as error:
         _end(str(error), error.exit_code)
     except (click.Abort, KeyboardInterrupt):
-        # If SIGINT interrupts an exec() of text, such as an import, CPython later ends the process by SIGINT. An
-        # empty exec() makes CPython forget the signal.
+        # If SIGINT interrupts an exec() of a text, for example during an import, CPython sets a flag, and later ends
+        # the process by SIGINT. An empty exec() clears this flag.
         exec("")  # noqa: S102
-        _end("stopped; the same command continues from here", 1)
+        _end("the command has stopped; to continue, run the same command again", 1)
     except BrokenPipeError:
-        # The process that reads the output, such as head, has closed the pipe. If sys.stdout is None, CPython does not
-        # try to flush the pipe at exit.
+        # The process that reads the output of this command, such as `head`, has closed the pipe. If sys.stdout is None,
+        # CPython does not try to flush the pipe at exit.
         sys.stdout = None
         sys.exit(1)
     except Exception as error:
@@ -125,16 +130,17 @@ def main() -> NoReturn:
 
 
 def _end_if_database(error: Exception) -> None:
-    """Exit with a message of one line if the database failed. SQLAlchemy wraps the errors of psycopg."""
+    """Exit with a message of one line if the database raised the error."""
     import psycopg
 
+    # SQLAlchemy wraps an error of psycopg, and keeps it as `orig`.
     original = getattr(error, "orig", error)
     if isinstance(original, psycopg.errors.UndefinedFunction | psycopg.errors.UndefinedTable):
-        _end(f"this version needs another schema ({original}): `ledger db check` names the problem", 1)
+        _end(f"the schema does not fit this version of ledger ({original}): `ledger db check` names the problem", 1)
     if isinstance(original, psycopg.errors.InvalidParameterValue):
-        _end(f"the ledger refuses it: {original.diag.message_primary}", 1)
+        _end(f"the ledger refuses a value: {original.diag.message_primary}", 1)
     if isinstance(original, psycopg.OperationalError):
-        _end(f"the database failed: {original}; the same command continues when the database is back", 1)
+        _end(f"the database failed: {original}; run the same command again when the database is available", 1)
 
 
 def _end(message: str, code: int) -> NoReturn:

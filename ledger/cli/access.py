@@ -18,7 +18,7 @@ from ledger.settings import Settings
 if TYPE_CHECKING:
     import psycopg
 
-# Bytes of a generated password.
+# Number of random bytes in a generated password.
 PASSWORD_BYTES = 24
 
 
@@ -39,25 +39,25 @@ def access() -> None:
     "kind",
     required=True,
     type=click.Choice(list(KINDS)),
-    help="Rights of the login, which are the rights of the role ledger_owner, ledger_manager, ledger_worker or"
+    help="Kind of the login. The login gets the rights of the role ledger_owner, ledger_manager, ledger_worker or"
     " ledger_reader.",
 )
 @click.option("--password-stdin", is_flag=True, help="Read the password from the first line of standard input.")
-@click.option("--ask-password", is_flag=True, help="Ask for the password twice.")
+@click.option("--ask-password", is_flag=True, help="Ask the user for the password twice.")
 @settings_options
 def add(name: str, kind: str, password_stdin: bool, ask_password: bool, settings: Settings) -> None:
     """Create a login with the rights of one of the four roles (sql/roles.sql).
 
-    Give each service, and each worker of another person, a login of its own. Without an option for the password, the
-    command generates a password and prints it once. The server gets only the SCRAM hash of the password. The command
-    needs a superuser, or a role with CREATEROLE such as the role that ran sql/roles.sql.
+    Create a separate login for each service, and for each worker that another person runs. Without an option for the
+    password, the command generates a password and prints it once. The server gets only the SCRAM hash of the password.
+    The database URL must name a superuser, or a role with CREATEROLE, such as the role that ran sql/roles.sql.
     """
     from ledger.database import logins
 
     logins.check_name(name)
     if password_stdin and ask_password:
         raise UsageError("--password-stdin and --ask-password exclude each other: leave one out")
-    # A command that is repeated after an outage keeps the password that it has read.
+    # If the command starts over after an outage, it keeps the password of its first start.
     context = click.get_current_context()
     password = context.meta.get(__name__) or _password(from_stdin=password_stdin, ask=ask_password)
     context.meta[__name__] = password
@@ -67,16 +67,17 @@ def add(name: str, kind: str, password_stdin: bool, ask_password: bool, settings
     click.echo(f"login {name} is created with the rights of {KINDS[kind]}")
     if not password_stdin and not ask_password:
         click.echo(f"password {password}")
-        click.echo("ledger: the password is not shown again: keep it in ~/.pgpass or in a secret store", err=True)
+        click.echo("ledger: no command shows the password again: keep it in ~/.pgpass or in a secret store", err=True)
 
 
 @access.command("list", epilog=examples("ledger access list", "ledger access list --json"))
 @document.json_option
 @settings_options
 def list_(as_json: bool, settings: Settings) -> None:
-    """List the logins with their rights, open sessions and own settings.
+    """List each login with its rights, its open sessions and its settings. The list omits time limits.
 
-    A role can change its own settings. Such a setting can prevent the sessions of the login, and of no other login.
+    A login can change its own settings. A wrong setting can prevent new sessions of this login, but not of other
+    logins.
     """
     from ledger.database import logins
 
@@ -96,21 +97,21 @@ def list_(as_json: bool, settings: Settings) -> None:
 @click.argument("name", type=TEXT)
 @settings_options
 def remove(name: str, settings: Settings) -> None:
-    """Drop a login that `ledger access add` made, and end its sessions.
+    """Drop a login that `ledger access add` created, and end the login's sessions.
 
-    The trials of its workers become pending again when their leases have ended.
+    If a worker of this login holds a trial, the trial becomes pending again after the trial's lease has expired.
     """
     from ledger.database import logins
 
     logins.check_name(name)
     with _connected(settings) as connection:
         ended = logins.remove(connection, name)
-    click.echo(f"login {name} is removed" + (f", and {ended} of its sessions are ended" if ended else ""))
+    click.echo(f"login {name} is removed" + (f", and the command ended {ended} of its sessions" if ended else ""))
 
 
 @contextmanager
 def _connected(settings: Settings) -> "Iterator[psycopg.Connection[Any]]":
-    """Yield a connection that writes in autocommit mode. The database does not need a ledger yet."""
+    """Yield a connection that can write, in autocommit mode. The database does not have to contain a ledger."""
     from ledger.database.connection import connect
 
     with (

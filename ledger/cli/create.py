@@ -30,7 +30,7 @@ def create(file: Path | None, options: dict[str, Any], settings: Settings) -> No
     with connected(settings, create=True) as connection:
         if record(connection, asked) is None:
             raise LedgerError(
-                f"study {asked.name} exists already: `ledger study show {asked.name}` shows this study; give another"
-                " --name to create a new study"
+                f"study {asked.name} exists already: `ledger study show {asked.name}` shows the existing study;"
+                " choose a different --name to create a new study"
             )
-    click.echo(f"study {asked.name} is recorded, and no trial is proposed yet: `ledger resume {asked.name}` starts it")
+    click.echo(f"study {asked.name} is recorded, but not started: `ledger resume {asked.name}` starts the study")

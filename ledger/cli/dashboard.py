@@ -14,23 +14,23 @@ from ledger.settings import Settings
     type=click.IntRange(0, 65_535),
     default=8080,
     show_default=True,
-    help="Port of the server. The value 0 selects any free port.",
+    help="Port of the dashboard. If the port is 0, the command chooses a free port.",
 )
 @click.option(
     "--host",
     default="127.0.0.1",
     show_default=True,
     metavar="ADDRESS",
-    help="Address of the server. Everybody who can reach this address sees every study, without a password. The"
+    help="Address of the dashboard. Everybody who can reach this address can see every study without a password. The"
     " dashboard answers only requests for this address or for localhost.",
 )
 @settings_options
 def dashboard(port: int, host: str, settings: Settings) -> None:
-    """Show the ledger in Optuna's dashboard until Ctrl-C.
+    """Show the ledger in Optuna's dashboard until the user presses Ctrl-C.
 
-    The dashboard reads the views that `ledger optuna enable` creates, also while searches run. The dashboard copies
-    nothing, changes nothing, and keeps the embedded server running. To install the dashboard, run `pip install
-    'trial-ledger[dashboard]'`.
+    The dashboard reads the views that `ledger optuna enable` creates. The dashboard copies no data and changes no data.
+    Searches may run at the same time. The dashboard keeps the embedded server running. To install the dashboard, run
+    `pip install 'trial-ledger[dashboard]'`.
     """
     from ledger.optuna.connect import check_version, opened
 
@@ -46,7 +46,7 @@ def dashboard(port: int, host: str, settings: Settings) -> None:
                 f"the dashboard cannot listen on {host}:{port}: {error.strerror}; choose another --port"
             ) from None
         with httpd:
-            click.echo(f"the dashboard is at http://{host}:{httpd.server_port}/dashboard; Ctrl-C ends it")
+            click.echo(f"the dashboard is at http://{host}:{httpd.server_port}/dashboard; Ctrl-C stops the dashboard")
             try:
                 httpd.serve_forever()
             except KeyboardInterrupt:

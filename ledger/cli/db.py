@@ -68,18 +68,18 @@ def current(as_json: bool, settings: Settings) -> None:
     default=300,
     show_default=True,
     metavar="SECONDS",
-    help="Warn about transactions that have been open for longer than this time.",
+    help="Warn about each transaction that has been open for longer than this number of seconds.",
 )
 @document.json_option
 @settings_options
 def check(older_than: float, as_json: bool, settings: Settings) -> None:
     """Check the schema, and find transactions that keep locks or prevent the removal of dead rows.
 
-    The command names the sessions that keep locks of the ledger for more than 10 seconds, or that other sessions wait
-    for, with their role, age and last statement. Dead rows that cannot be removed slow down every claim. The command
-    warns about old snapshots of sessions, prepared transactions and replication slots. The command also warns about
-    sessions that are idle in a transaction. The exit code is 1 if dead rows cannot be removed, or if the schema is not
-    up to date.
+    The command names each session that has held locks of the ledger for more than 10 seconds, and each session for
+    which other sessions wait. For each named session, the command shows the role, the age of the transaction and the
+    last statement. Dead rows slow down every claim. A session, a prepared transaction or a replication slot with an old
+    snapshot prevents the removal of dead rows. The command warns about each old snapshot, and about sessions that are
+    idle in a transaction. The exit code is 1 if PostgreSQL cannot remove dead rows, or if the schema is not up to date.
     """
     from ledger.database import health, migration
     from ledger.database.connection import engine, place
@@ -95,7 +95,7 @@ def check(older_than: float, as_json: bool, settings: Settings) -> None:
         for line in () if as_json else warnings.lines:
             click.echo(f"warning: {line}")
         if warnings.is_held_back:
-            raise LedgerError("dead rows cannot be removed, so claims become slower: see the warnings")
+            raise LedgerError("PostgreSQL cannot remove dead rows, so claims become slower: see the warnings")
         if not as_json:
             click.echo(f"{place(url)} is healthy: PostgreSQL {server}, schema at revision {head()}")
 
@@ -110,7 +110,7 @@ def url(settings: Settings) -> None:
     is_running = embedded.is_running(settings.home)
     click.echo(embedded.url(settings.home))
     if not is_running:
-        click.echo("ledger: the embedded server is not running now; `ledger db psql` starts it", err=True)
+        click.echo("ledger: the embedded server is not running now; `ledger db psql` starts the server", err=True)
 
 
 @db.command(
@@ -124,7 +124,9 @@ def url(settings: Settings) -> None:
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 @settings_options
 def psql(arguments: tuple[str, ...], settings: Settings) -> None:
-    """Open psql on the ledger. The arguments are passed to psql, as in `ledger db psql -f sql/queries/progress.sql`."""
+    """Open psql on the ledger. The command passes its arguments to psql, as in
+    `ledger db psql -f sql/queries/progress.sql`.
+    """
     program = shutil.which("psql") or str(embedded.program("psql"))
     with database(settings) as url:
         code = _run([program, *arguments], url)
@@ -142,7 +144,7 @@ def pg_dump(arguments: tuple[str, ...], settings: Settings) -> None:
     """Run pg_dump on the ledger. The command passes its arguments to pg_dump, as in
     `ledger db pg_dump -n ledger -Fc -f ledger.dump`.
 
-    For the embedded database, the command runs the pg_dump of the same version as the server.
+    For the embedded database, the command runs the pg_dump that has the same version as the embedded server.
     """
     with database(settings) as url:
         code = _run([_server_program("pg_dump", settings), *arguments], url)
@@ -160,30 +162,31 @@ def pg_restore(arguments: tuple[str, ...], settings: Settings) -> None:
     """Run pg_restore on a database without a ledger. The command passes its arguments to pg_restore, as in
     `ledger db pg_restore --no-owner --no-privileges --exit-on-error ledger.dump`.
 
-    If no embedded database exists, the command creates an empty one. Run `ledger db upgrade` afterwards to set the
-    privileges of each role. For the embedded database, the command runs the pg_restore of the same version as the
-    server.
+    If the embedded database does not exist, the command creates it without a schema. Run `ledger db upgrade` afterwards
+    to set the privileges of each role. For the embedded database, the command runs the pg_restore that has the same
+    version as the embedded server.
     """
     with database(settings, create=True, migrate=False) as url:
-        # Without the name of a database, pg_restore prints SQL.
+        # Without --dbname, pg_restore would print SQL statements, and would not run them.
         into = f"--dbname={_variables(url).get('PGDATABASE', '')}"
         code = _run([_server_program("pg_restore", settings), into, *arguments], url)
     sys.exit(code)
 
 
 def _server_program(name: str, settings: Settings) -> str:
-    """Return the path of a PostgreSQL program that is not older than the server.
+    """Return the path of a PostgreSQL program, such as pg_dump.
 
-    The program of the embedded server has the server's version. For another server, the function prefers a
-    program on the PATH.
+    For the embedded server, the function returns the program of the server's version. For any other server, the
+    function prefers a program on the PATH.
     """
     elsewhere = None if settings.database_url is None else shutil.which(name)
     return elsewhere or str(embedded.program(name))
 
 
 def _run(command: list[str], url: str) -> int:
-    """Run a program on the database, and return its exit code."""
-    # The program gets the password in its environment, because every user of this machine can read a command line.
+    """Run a program on the database, and return the exit code of the program."""
+    # This function passes the password in the environment, because every user of this machine can read the command line
+    # of a process.
     return subprocess.run(command, env={**os.environ, **_variables(url)}, check=False).returncode
 
 

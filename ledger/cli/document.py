@@ -32,7 +32,7 @@ def write(value: Any) -> None:
 
 
 def pick(row: Any, *names: str) -> dict[str, Any]:
-    """Return the columns of a row that have the given names."""
+    """Return a dictionary with the named columns of a row."""
     return {name: getattr(row, name) for name in names}
 
 
@@ -45,7 +45,7 @@ def plain(value: Any) -> Any:
     (120.0, 'inf', 'text')
     """
     if isinstance(value, Decimal | float):
-        # JSON has no infinite number.
+        # JSON cannot represent an infinite number or NaN.
         return float(value) if math.isfinite(value) else str(value)
     if isinstance(value, timedelta):
         return value.total_seconds()
@@ -54,7 +54,7 @@ def plain(value: Any) -> Any:
 
 def _default(value: Any) -> Any:
     if is_dataclass(value):
-        # This code does not use asdict, because asdict copies nested values.
+        # The function does not call `asdict`, because `asdict` would copy nested values.
         return {field.name: getattr(value, field.name) for field in fields(value)}
     converted = plain(value)
     if converted is value:

@@ -14,10 +14,10 @@ _log = logging.getLogger("ledger.command")
 
 
 def log_environment(settings: Settings) -> None:
-    """Log the settings that the current command takes from environment variables, if there are any.
+    """Log the settings that the current command takes from environment variables.
 
-    The log line shows the user a forgotten variable of the shell, such as SEED. A command that starts over does not
-    repeat the log line.
+    The log line can remind the user of a forgotten environment variable, such as SEED. If the command uses no
+    environment variable, the function logs nothing. If the command starts over, it does not log the line again.
     """
     context = click.get_current_context()
     if __name__ in context.meta:
@@ -29,7 +29,7 @@ def log_environment(settings: Settings) -> None:
             variable = str(parameter.envvar)
             values[variable] = os.environ[variable]
     if "DATABASE_URL" in values:
-        # The function `place` leaves out the password.
+        # The function `place` removes the password from the URL.
         values["DATABASE_URL"] = place(values["DATABASE_URL"])
     elif settings.database_url is None and os.environ.get("LEDGER_HOME"):
         values["LEDGER_HOME"] = os.environ["LEDGER_HOME"]

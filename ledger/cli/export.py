@@ -30,20 +30,21 @@ from ledger.text import one_line, printable
     type=click.Choice(["csv", "json", "jsonl", "parquet", "files", "optuna"]),
     default="json",
     show_default=True,
-    help="csv writes a table. json writes one document. jsonl writes one trial per line. parquet writes a table with"
-    " typed columns. files writes two JSON files per trial. optuna writes an SQLite storage of Optuna.",
+    help="The format csv is a table. The format json is one document. The format jsonl has one trial per line. The"
+    " format parquet is a table with typed columns. The format files has two JSON files per trial. The format optuna is"
+    " an SQLite storage of Optuna.",
 )
 @click.option(
     "--output",
     type=click.Path(path_type=Path),
     metavar="PATH",
-    help="File to write, or folder for --format files. Default: standard output.",
+    help="File to write. With --format files, the path names a folder. Default: standard output.",
 )
 @click.option(
     "--spreadsheet",
     is_flag=True,
-    help="Write a csv file that a spreadsheet can open safely. A text that a spreadsheet would run as a formula begins"
-    " with an apostrophe, and unprintable characters are escaped.",
+    help="Write a csv file that a spreadsheet can open safely. The command puts an apostrophe before each text that a"
+    " spreadsheet would evaluate as a formula, and escapes unprintable characters.",
 )
 @settings_options
 def export(name: str, format_: str, output: Path | None, spreadsheet: bool, settings: Settings) -> None:
@@ -59,7 +60,7 @@ def export(name: str, format_: str, output: Path | None, spreadsheet: bool, sett
     from ledger.export.files import whole_file, write_files
 
     if spreadsheet and format_ != "csv":
-        raise UsageError(f"--spreadsheet changes a csv file, and not {format_}: add --format csv")
+        raise UsageError(f"--spreadsheet applies to the format csv, but not to {format_}: add --format csv")
     if format_ == "files" and output is None:
         raise UsageError("--format files writes into a folder: name the folder with --output")
     if format_ == "optuna" and output is None:
@@ -88,10 +89,10 @@ def export(name: str, format_: str, output: Path | None, spreadsheet: bool, sett
             try:
                 write(connection, study, _standard_output())
             except DBAPIError as error:
-                # A second start of the command would write the first part of the output twice.
+                # If the command started over, it would write the first part of the output a second time.
                 raise LedgerError(
                     f"the output is incomplete, because the database failed ({one_line(str(error.orig))}):"
-                    " start over, or use --output, which writes a complete file or none"
+                    " run the command again, or use --output, which writes a complete file or no file"
                 ) from None
         else:
             with whole_file(output) as file:
@@ -99,7 +100,10 @@ def export(name: str, format_: str, output: Path | None, spreadsheet: bool, sett
 
 
 class _Terminal:
-    """Standard output on a terminal. The texts of a study cannot change the terminal's state."""
+    """Standard output, if it is a terminal.
+
+    The class escapes unprintable characters, so a study's texts cannot change the terminal's state.
+    """
 
     def write(self, text: str) -> int:
         return sys.stdout.write(printable(text))

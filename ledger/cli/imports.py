@@ -5,17 +5,17 @@ from typing import Any
 import click
 
 from ledger.access import connected, database
-from ledger.cli.contents import Contents
+from ledger.cli.file_content import FileContentType
 from ledger.cli.names import STUDY
 from ledger.cli.options import TEXT, examples, settings_options
 from ledger.settings import Settings
 
-# Number of rejected rows for which the command shows a reason.
+# Maximum number of rejected rows for which the command shows the reason.
 SHOWN = 5
 
 
 class _Import(click.Group):
-    """A command group that takes an unknown first word as the name of a file."""
+    """A command group that treats its first argument as the name of a file, unless the argument names a subcommand."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         if args and args[0] not in (*self.commands, *ctx.help_option_names):
@@ -34,20 +34,20 @@ def import_() -> None:
     """Import a study from another ledger, or import finished trials.
 
     `ledger import FILE` reads a file that `ledger export NAME --output FILE` has written. The command creates the same
-    study in this ledger, with every trial, attempt and iteration and their times. If this ledger already has a study
-    of the same name, --name gives the new study another name.
+    study in this ledger, with all trials, attempts, iterations and recorded times. If this ledger already has a study
+    with the same name, use --name to give the imported study a new name.
     """
 
 
 @import_.command(hidden=True)
-@click.argument("file", type=Contents())
+@click.argument("file", type=FileContentType())
 @click.option("--name", type=TEXT, metavar="NEW", help="New name of the study. Default: the name in the file.")
 @settings_options
 def file(file: tuple[str, bytes], name: str | None, settings: Settings) -> None:
     """Import a whole study from a file that `ledger export NAME --output FILE` has written.
 
-    A trial that was running becomes pending, and its attempt is released. A released attempt does not count as
-    a failure or as lost. The command imports the whole study or nothing.
+    If a trial was running during the export, the imported trial is pending, and its open attempt is released. A
+    released attempt counts neither as a failure nor as lost. The command imports the whole study or nothing.
     """
 
     from ledger.database import migration
@@ -64,23 +64,23 @@ def file(file: tuple[str, bytes], name: str | None, settings: Settings) -> None:
     counts = ", ".join(f"{len(getattr(document, kind))} {kind}" for kind in ("iterations", "trials", "attempts"))
     click.echo(f"study {row.name} is imported, {row.state}: {counts}; `ledger verify {row.name}` checks the study")
     if not row.has_ended:
-        click.echo(f"`ledger resume {row.name}` continues the study; stop the study in its old ledger")
+        click.echo(f"`ledger resume {row.name}` continues the study; before that, stop the study in its old ledger")
 
 
-_into = click.option("--into", required=True, type=STUDY, metavar="NAME", help="Study that receives the trials.")
+_into = click.option("--into", required=True, type=STUDY, metavar="NAME", help="Study that gets the imported trials.")
 _skip = click.option(
     "--skip-unusable",
     is_flag=True,
-    help="Skip and count unusable trials, such as a point outside the space. Without this option, one unusable trial"
-    " makes the import fail.",
+    help="Skip each trial that the study cannot use, such as a trial with a point outside the space, and print the"
+    " number of skipped trials. Without this option, one unusable trial makes the import fail.",
 )
 
 
 @import_.command(epilog=examples("ledger import csv known.csv --into svm-42-5a83e9 --loss error"))
-@click.argument("file", type=Contents())
+@click.argument("file", type=FileContentType())
 @_into
-@click.option("--loss", type=TEXT, default="loss", show_default=True, metavar="COLUMN", help="Column of the losses.")
-@click.option("--ignore-extra", is_flag=True, help="Ignore columns that are neither a parameter nor the loss.")
+@click.option("--loss", type=TEXT, default="loss", show_default=True, metavar="COLUMN", help="Column with the losses.")
+@click.option("--ignore-extra", is_flag=True, help="Ignore each column that contains neither a parameter nor the loss.")
 @_skip
 @settings_options
 def csv(
@@ -88,10 +88,10 @@ def csv(
 ) -> None:
     """Import finished trials from a CSV file with one trial per line.
 
-    The header names a column for each parameter of the study, and a column for the loss, which is minimised. A
+    The header must name a column for each parameter of the study, and a column for the loss. A lower loss is better. A
     parameter's column has the parameter's name, or the name params_NAME as in `ledger export --format csv`. The
-    optimizer learns from the imported trials. The imported trials use no budget, and no worker trains them. The command
-    imports all trials or none. The file name - means standard input.
+    optimizer learns from the imported trials. The imported trials use no budget, and no worker trains these trials. The
+    command imports all trials or none. If the file name is -, the command reads standard input.
     """
     from ledger.database import studies
     from ledger.imports.history import import_history

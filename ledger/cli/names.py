@@ -10,7 +10,7 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
-from ledger.cli.options import Text
+from ledger.cli.options import TextType
 from ledger.settings import Settings
 
 # Seconds that the completion of a name waits for the database.
@@ -18,7 +18,7 @@ _TIMEOUT = 1.0
 _MOST_NAMES = 100
 
 
-class StudyName(Text):
+class StudyNameType(TextType):
     """The name of a study."""
 
     name = "study"
@@ -37,11 +37,11 @@ class StudyName(Text):
         return [CompletionItem(name) for name in list(names)]
 
 
-STUDY = StudyName()
+STUDY = StudyNameType()
 
 
 def _names(url: str | None, prefix: str) -> Sequence[str]:
-    """Return the names of studies with this prefix. The latest study comes first.
+    """Return the study names that begin with `prefix`. The name of the latest study comes first.
 
     After an error, the function returns no names, because a completion cannot show a message.
     """

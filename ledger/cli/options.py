@@ -17,11 +17,11 @@ from ledger.settings import Settings
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-# A command ends after this number of seconds without the database. A service is a command that may run for hours.
+# Defaults of the option --give-up-after, in seconds. A service is a command that may run for hours.
 COMMAND_GIVES_UP_AFTER, SERVICE_GIVES_UP_AFTER = Settings.give_up_after, 3600.0
 
 
-class Text(StringParamType):
+class TextType(StringParamType):
     """A parameter type that accepts only valid UTF-8, because PostgreSQL refuses any other text.
 
     A shell can pass any bytes as an argument.
@@ -36,15 +36,15 @@ class Text(StringParamType):
         return text
 
 
-TEXT = Text()
+TEXT = TextType()
 
 
 def examples(*lines: str) -> str:
-    """Return the last part of a command's help, which shows examples of command lines."""
+    """Return the last part of a command's help text, which shows examples of command lines."""
     return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
 
 
-class Seconds(click.FloatRange):
+class SecondsType(click.FloatRange):
     """A parameter type for a finite number of seconds."""
 
     name = "seconds"
@@ -56,7 +56,7 @@ class Seconds(click.FloatRange):
         return float(seconds)
 
 
-class Bytes(click.ParamType[int]):
+class BytesType(click.ParamType[int]):
     """A parameter type for a number of bytes. The letters K, M, G and T stand for powers of 1024."""
 
     name = "bytes"
@@ -93,7 +93,7 @@ def _settings_options(command: F, give_up_after: float) -> F:
         metavar="URL",
         help="URL of the ledger's PostgreSQL database. Put a password into the variable DATABASE_URL or into ~/.pgpass,"
         " because other users of the machine can read a command line."
-        f" Default: the embedded server in the folder LEDGER_HOME (./{Settings.home}).",
+        f" Default: the embedded server in the folder that the variable LEDGER_HOME names, or in ./{Settings.home}.",
     )
     @click.option(
         "--database-url-file",
@@ -101,8 +101,8 @@ def _settings_options(command: F, give_up_after: float) -> F:
         show_envvar=True,
         type=TEXT,
         metavar="PATH",
-        help="File with the URL of the database, instead of --database-url. Only its owner may have access to the file"
-        " (chmod 600). The file may also be a pipe, such as /dev/fd/3.",
+        help="File that contains the URL of the database, instead of --database-url. Only the owner of the file may"
+        " have access to the file (chmod 600). The file may also be a pipe, such as /dev/fd/3.",
     )
     @click.option(
         "--log-format",
@@ -111,7 +111,7 @@ def _settings_options(command: F, give_up_after: float) -> F:
         type=click.Choice(["text", "json"]),
         default=Settings.log_format,
         show_default=True,
-        help="Format of log lines. The format text is for people, and json is for programs.",
+        help="Format of log lines. The format text is for people, and the format json is for programs.",
     )
     @click.option(
         "--log-level",
@@ -120,13 +120,13 @@ def _settings_options(command: F, give_up_after: float) -> F:
         type=click.Choice(["debug", "info", "warning", "error"]),
         default=Settings.log_level,
         show_default=True,
-        help="Lowest level of the log lines to write.",
+        help="Write only log lines that have at least this level.",
     )
     @click.option(
         "--give-up-after",
         envvar="LEDGER_GIVE_UP_AFTER",
         show_envvar=True,
-        type=Seconds(min=0),
+        type=SecondsType(min=0),
         default=give_up_after,
         show_default=True,
         help="Exit with an error when the database has been unreachable for this time.",
@@ -135,10 +135,11 @@ def _settings_options(command: F, give_up_after: float) -> F:
         "--statement-timeout",
         envvar="LEDGER_STATEMENT_TIMEOUT",
         show_envvar=True,
-        type=Seconds(min=0.1, max=86_400),
+        type=SecondsType(min=0.1, max=86_400),
         default=Settings.statement_timeout,
         show_default=True,
-        help="Time limit of one SQL statement. After 1.5 times this limit, the command regards the connection as lost.",
+        help="Time limit of one SQL statement. If the server has not answered after 1.5 times this limit, the command"
+        " treats the connection as lost.",
     )
     @wraps(command)
     def wrapper(*args: Any, database_url: str | None, database_url_file: str | None, **kwargs: Any) -> Any:
@@ -171,7 +172,7 @@ def _settings_options(command: F, give_up_after: float) -> F:
         except LedgerError as error:
             if lost and not isinstance(error, OutageTooLong):
                 raise LedgerError(
-                    f"{error}; the connection was lost meanwhile, so this command may have done its work already"
+                    f"{error}; the command lost its connection before this error, so the command may have done its work"
                 ) from None
             raise
 
@@ -186,8 +187,8 @@ def allow_option(command: F) -> F:
         envvar="LEDGER_ALLOW",
         show_envvar=True,
         metavar="PACKAGE",
-        help="Allow objectives from this package or module. The option may be repeated. No package is allowed by"
-        " default, because other users of the database can write studies that run any code.",
+        help="Allow objectives from this package or module. To allow several packages, repeat the option. By default,"
+        " no package is allowed, because other users of the database can create studies that run any code.",
     )(command)
 
 
@@ -199,8 +200,8 @@ def trainer_user_option(command: F) -> F:
         show_envvar=True,
         type=TEXT,
         metavar="NAME",
-        help="User of this machine that runs the objectives, if root starts the worker. Without this option, these"
-        " objectives have the rights of root, and can read the password of the database.",
+        help="User of this machine. If root starts the worker, the objectives run as this user. Without this option,"
+        " the objectives have the rights of root, and can read the password of the database.",
     )(command)
 
 

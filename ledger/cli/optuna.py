@@ -1,4 +1,4 @@
-"""The commands of `ledger optuna`, which manage the views by which Optuna reads the ledger."""
+"""The commands of `ledger optuna`, which manage the views through which Optuna reads the ledger."""
 
 import click
 
@@ -19,7 +19,8 @@ def enable(settings: Settings) -> None:
     """Create views in the schema `optuna` that show the ledger as Optuna's tables.
 
     The views copy no data, and refuse every write by Optuna. `ledger db upgrade` updates the views. The command also
-    creates an index on the trials, which the views need. `ledger optuna disable` removes the views and this index.
+    creates an index on the table of trials, because the views need this index. `ledger optuna disable` removes the
+    views and the index.
     """
     from ledger.database import migration
     from ledger.database.connection import engine
@@ -30,14 +31,14 @@ def enable(settings: Settings) -> None:
         is_new = optuna_views.enable(connection)
     click.echo(
         f"Optuna can read this ledger{'' if is_new else ', as before'}: `ledger dashboard` shows the ledger, and"
-        " `ledger optuna url` prints its URL"
+        " `ledger optuna url` prints the URL for Optuna"
     )
 
 
 @optuna.command(epilog=examples("ledger optuna disable"))
 @settings_options
 def disable(settings: Settings) -> None:
-    """Remove the views and their index."""
+    """Remove the views that `ledger optuna enable` created, and the index on the table of trials."""
     from ledger.database import migration
     from ledger.database.connection import engine
     from ledger.optuna import views as optuna_views
@@ -54,7 +55,7 @@ def disable(settings: Settings) -> None:
 def status(as_json: bool, settings: Settings) -> None:
     """Show whether Optuna can read the ledger.
 
-    The command also shows the supported versions, and the studies with trials that Optuna cannot see.
+    The command also shows the supported versions of Optuna, and each study that has trials which Optuna cannot see.
     """
     from ledger.database import migration
     from ledger.database.connection import engine
@@ -84,7 +85,7 @@ def status(as_json: bool, settings: Settings) -> None:
 @optuna.command(epilog=examples("ledger optuna url", 'optuna-dashboard "$(ledger optuna url)"'))
 @settings_options
 def url(settings: Settings) -> None:
-    """Print the ledger's URL for Optuna, without a password. Set the password in PGPASSWORD or ~/.pgpass."""
+    """Print the ledger's URL for Optuna, without the password. Set the password in PGPASSWORD or ~/.pgpass."""
     from psycopg.conninfo import conninfo_to_dict
 
     from ledger import embedded
@@ -97,8 +98,9 @@ def url(settings: Settings) -> None:
         click.echo(connect.url(database_url))
     if settings.database_url is None:
         if not embedded.is_running(settings.home):
-            click.echo("ledger: the embedded server is not running now; `ledger dashboard` starts it", err=True)
+            click.echo("ledger: the embedded server is not running now; `ledger dashboard` starts the server", err=True)
     elif "password" in conninfo_to_dict(settings.database_url):
         click.echo(
-            "ledger: the URL is printed without its password: set the password in PGPASSWORD or ~/.pgpass", err=True
+            "ledger: the printed URL does not contain the password: set the password in PGPASSWORD or ~/.pgpass",
+            err=True,
         )

@@ -45,12 +45,12 @@ def show(connection: Connection, row: StudyRow) -> None:
 
 
 def warn_of_locked(name: str, later: Sequence[int]) -> None:
-    """Warn that trials of the study `name` are cancelled, but end later because another session has locked them."""
+    """Warn that the trials in `later` end after this command, because another session has locked their rows."""
     if later:
         which = f"trial {later[0]}" if len(later) == 1 else f"{len(later)} trials (the first is trial {later[0]})"
         click.echo(
-            f"ledger: the cancellation of {which} of study {name} is recorded and takes effect at the next call of the"
-            " worker, because another session has locked the row: `ledger db check` names the session",
+            f"ledger: the cancellation of {which} of study {name} is recorded, and takes effect at the next call of the"
+            " trial's worker, because another session has locked the trial's row: `ledger db check` names the session",
             err=True,
         )
 

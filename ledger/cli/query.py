@@ -30,7 +30,8 @@ from ledger.settings import Settings
     multiple=True,
     type=TEXT,
     metavar="NAME=VALUE",
-    help="Variable of the query, as in psql. study=NAME selects one study. Some queries have other variables.",
+    help="Value of a variable of the query, as with psql -v. For example, study=NAME selects one study. Some queries"
+    " have more variables.",
 )
 @document.json_option
 @settings_options

@@ -1,4 +1,4 @@
-"""The command `report`, which writes a study as an HTML page of plots or one plot as a PNG image."""
+"""The command `report`, which writes a study as an HTML page of plots, or one plot as a PNG image."""
 
 from pathlib import Path
 
@@ -34,18 +34,18 @@ NAMES = ("convergence", "parallel", "parameters", "dependence", "importance", "t
     type=click.Choice(["html", "png"]),
     default="html",
     show_default=True,
-    help="html writes a page of all plots. png writes an image of one plot. An image needs Chromium or Chrome, and the"
-    " package trial-ledger[png].",
+    help="The format html is a page of all plots. The format png is an image of one plot. To write an image, the"
+    " command needs Chromium or Chrome, and the package trial-ledger[png].",
 )
 @click.option("--plot", type=click.Choice(NAMES), help="Plot that --format png draws.")
 @settings_options
 def report(name: str, output: Path, format_: str, plot: str | None, settings: Settings) -> None:
     """Write a study's plots and trials as one HTML page that works without a network.
 
-    The page plots the losses by trial, parallel coordinates, and each parameter against the loss. Two sections show the
-    partial dependence and the importance of each parameter, as the surrogate estimates them. A timeline shows the
-    attempts of the workers, and a table lists the trials. The page also contains the best parameters and the study's
-    spec. The study may be running.
+    One plot shows the loss of each trial. A second plot shows the trials in parallel coordinates. More plots show each
+    parameter against the loss. Two sections show the surrogate's estimates of the partial dependence and the importance
+    of each parameter. A timeline shows the attempts of the workers, and a table lists the trials. The page also
+    contains the best parameters and the study's spec. The study may be running.
     """
     from ledger.database import studies, transfer
     from ledger.export.files import check_folder, whole_file
@@ -66,11 +66,11 @@ def report(name: str, output: Path, format_: str, plot: str | None, settings: Se
         with whole_file(output) as file:
             file.write(page)
         return
-    from ledger.report.content import Content
+    from ledger.report.content import ReportContent
     from ledger.report.image import png
     from ledger.report.plots import PLOTS
 
-    image = png(PLOTS[plot](Content(ledger)))
+    image = png(PLOTS[plot](ReportContent(ledger)))
     with whole_file(output, binary=True) as file:
         file.write(image)
 

@@ -1,11 +1,11 @@
-"""Names the role of sql/roles.sql that each command needs, and the way out when a role lacks privileges."""
+"""The role of sql/roles.sql that each command needs, and advice for a user whose role lacks privileges."""
 
 import click
 
 from ledger.access import NotPermitted
 from ledger.errors import LedgerError
 
-# A command that is not listed here only reads.
+# A command that is not a key of this dictionary only reads the ledger.
 _ROLES = {
     "run": "ledger_owner",
     "manager": "ledger_manager",
@@ -40,7 +40,7 @@ def with_way_out(error: NotPermitted) -> LedgerError:
     if error.role != needed:
         way_out = f"`ledger {command}` needs {needed}"
     elif error.role == "ledger_owner":
-        way_out = "run sql/roles.sql as a superuser to make this role the owner"
+        way_out = "run sql/roles.sql as a superuser to make ledger_owner the owner of the ledger"
     else:
         way_out = "run `ledger db upgrade` as ledger_owner to grant the missing privileges"
     return LedgerError(f"{error}: {way_out}")

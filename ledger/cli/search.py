@@ -1,4 +1,4 @@
-"""The commands `run`, `manager` and `resume`, which carry out a study."""
+"""The commands `run`, `manager` and `resume`, which run a study."""
 
 import os
 from collections.abc import Collection
@@ -11,11 +11,11 @@ from ledger.access import database
 from ledger.cli.names import STUDY
 from ledger.cli.options import allow_option, examples, service_options, trainer_user_option, wait_option
 from ledger.cli.study_options import study_option, study_options
-from ledger.cli.without_pandas import without_pandas
 from ledger.errors import UsageError
 from ledger.settings import Settings
 from ledger.study.file import assemble
 from ledger.study.file import workers as workers_of
+from ledger.without_pandas import without_pandas
 
 
 @click.command(
@@ -44,13 +44,14 @@ def run(
 ) -> None:
     """Run a study with its database, workers and manager on this machine.
 
-    Without a database URL, the command starts the embedded PostgreSQL in ./.ledger, which keeps its data. After Ctrl-C
-    or a crash, the same command continues the study. If the study is complete, the command shows its result.
+    Without a database URL, the command starts the embedded PostgreSQL server, and stores all data in ./.ledger. After
+    Ctrl-C or a crash, the same command continues the study. If the study is complete, the command shows the result of
+    the study.
     """
     with without_pandas():
         from ledger import search
     from ledger.cli.environment import log_environment
-    from ledger.cli.shown import Shown, end, local
+    from ledger.cli.progress_display import ProgressDisplay, end, local
     from ledger.worker.account import find_account
 
     account = None if trainer_user is None else find_account(trainer_user)
@@ -60,7 +61,7 @@ def run(
         search.check_objective(study.spec()["objective"], allow, account=account)
     log_environment(settings)
     with database(settings, create=True) as url:
-        shown = Shown(settings)
+        shown = ProgressDisplay(settings)
         row = search.run(url, settings, study, local(workers, allow, shown, trainer_user), wait=wait, listener=shown)
         end(url, settings, row)
 
@@ -78,18 +79,19 @@ def manager(file: Path | None, options: dict[str, Any], wait: bool, settings: Se
     """Run only the manager of a study, without workers.
 
     The manager asks the optimizer for points and inserts them as trials. The manager then waits for the workers'
-    losses, and tells the losses to the optimizer. The manager repeats this until the budget is used. The
-    command `ledger worker` starts a worker, on any machine. The exit code is 0 if the study is complete.
+    losses, and tells the losses to the optimizer. The manager repeats these steps until the budget is used. The command
+    `ledger worker` starts a worker, on this machine or on any other machine. The exit code is 0 if the study is
+    complete.
     """
     with without_pandas():
         from ledger import search
     from ledger.cli.environment import log_environment
-    from ledger.cli.shown import Shown, end
+    from ledger.cli.progress_display import ProgressDisplay, end
 
     study = assemble(options, file)
     log_environment(settings)
     with database(settings, create=True) as url:
-        row = search.run(url, settings, study, search.LocalWorkers(), wait=wait, listener=Shown(settings))
+        row = search.run(url, settings, study, search.LocalWorkers(), wait=wait, listener=ProgressDisplay(settings))
         end(url, settings, row)
 
 
@@ -123,13 +125,13 @@ def resume(
     wait: bool,
     settings: Settings,
 ) -> None:
-    """Continue a paused, killed or failed study, or extend a study.
+    """Continue a paused, interrupted or failed study, or extend a study.
 
-    The user has no state to restore, because the ledger contains all state of the study.
+    The command needs no files of an earlier run, because the ledger contains the whole state of the study.
     """
     with without_pandas():
         from ledger import search
-    from ledger.cli.shown import Shown, end, local
+    from ledger.cli.progress_display import ProgressDisplay, end, local
     from ledger.worker.account import find_account
 
     if iterations is not None and trials is not None:
@@ -139,7 +141,7 @@ def resume(
     if workers is None:
         workers = 0 if settings.database_url else os.cpu_count() or 1
     with database(settings) as url:
-        shown = Shown(settings)
+        shown = ProgressDisplay(settings)
         started = local(workers, allow, shown, trainer_user)
         row = search.resume(
             url, settings, name, started, iterations=iterations, trials=trials, wait=wait, listener=shown

@@ -14,7 +14,7 @@ from ledger.cli.options import examples, settings_options
 from ledger.errors import LedgerError, UsageError
 from ledger.settings import Settings
 
-# Largest number of workers that the command shows once. `ledger worker list` shows all workers.
+# Maximum number of workers that the command shows without --watch. `ledger worker list` shows all workers.
 _MOST_WORKERS = 200
 
 
@@ -29,7 +29,8 @@ _MOST_WORKERS = 200
 @click.option(
     "--watch",
     is_flag=True,
-    help="Continue until the study has ended. A terminal shows a live view, and other outputs get a line per change.",
+    help="Show the progress until the study has ended. On a terminal, the command shows a live view. To a file or a"
+    " pipe, the command writes a line after each change.",
 )
 @document.json_option
 @settings_options

@@ -13,15 +13,15 @@ from ledger.errors import LedgerError, UsageError
 from ledger.settings import Settings
 from ledger.text import one_line
 
-# Columns that the option --json prints.
+# Columns of a trial and of an iteration that the option --json prints.
 _BEST = ("number", "iteration", "source", "params", "loss", "metrics")
 _ITERATION = tuple(name for name in columns(IterationRow) if name not in ("surrogate", "environment", "seen"))
 
 
 class _Group(click.Group):
-    """The group `ledger study`, which imports the module of `create` only when needed.
+    """The group `ledger study`, which imports the module of `create` only when the user calls the command `create`.
 
-    The import of pydantic takes 0.1 s.
+    That module imports pydantic, which takes 0.1 s.
     """
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -79,9 +79,9 @@ def list_(as_json: bool, settings: Settings) -> None:
 def show(name: str, as_json: bool, settings: Settings) -> None:
     """Show the progress, the iterations and the best trial of one study.
 
-    The command also shows the live workers that refuse the study, because they cannot load its objective.
+    The command also shows each live worker that cannot load the study's objective, and therefore refuses the study.
 
-    The last lines show the best parameters as a Python dict and as TOML, for copying.
+    The last lines show the best parameters as a Python dict and as TOML, which the user can copy.
     """
     from ledger.database import reads, studies, trials
     from ledger.terminal.paste import as_python, as_toml
@@ -105,7 +105,7 @@ def show(name: str, as_json: bool, settings: Settings) -> None:
             )
             return
         outcome.show(connection, row)
-        # In steady mode, an iteration only replaces the trials that have ended, so the command lists no iterations.
+        # In steady mode, each iteration only replaces trials that have ended, so the command does not list iterations.
         for iteration in iterations if row.spec.get("mode") != "steady" else ():
             if iteration.told_at is None:
                 told = "waiting for its trials"
@@ -127,8 +127,8 @@ def show(name: str, as_json: bool, settings: Settings) -> None:
 def view(name: str, settings: Settings) -> None:
     """Create a database view of one study's trials, with a column for each parameter and each metric.
 
-    Run the command again when trials report new metrics. An upgrade of the ledger keeps the view. The deletion of the
-    study drops the view.
+    If trials report new metrics, run the command again to add columns for these metrics. An upgrade of the ledger keeps
+    the view. The deletion of the study also drops the view.
     """
     from ledger.database import studies
 
@@ -136,12 +136,16 @@ def view(name: str, settings: Settings) -> None:
         made = studies.flatten(connection, studies.get(connection, name))
     metrics = [column for column in made.columns if column.source == "metrics"]
     click.echo(
-        f'view ledger."{made.name}" has {len(made.columns) - len(metrics)} parameters and {len(metrics)} metrics:'
-        f" `ledger db psql -c 'table ledger.\"{made.name}\"'`"
+        f'view ledger."{made.name}" has columns for {len(made.columns) - len(metrics)} parameters and {len(metrics)}'
+        f" metrics: `ledger db psql -c 'table ledger.\"{made.name}\"'`"
     )
     if made.omitted:
         omitted = len(made.omitted)
-        click.echo(f"ledger: the view has no room for {omitted} more metrics: read ledger.trials", err=True)
+        click.echo(
+            f"ledger: {omitted} metrics have no column, because the view has the maximum number of columns: read the"
+            " view ledger.trials",
+            err=True,
+        )
 
 
 @study.command(epilog=examples("ledger study pause svm-42-5a83e9"))
@@ -156,7 +160,7 @@ def pause(name: str, settings: Settings) -> None:
         state = studies.pause(connection, row.id)
         if state != "paused":
             raise LedgerError(f"study {name} is {state}, so it cannot be paused")
-    click.echo(f"study {name} is paused: `ledger resume {name}` continues it")
+    click.echo(f"study {name} is paused: `ledger resume {name}` continues the study")
 
 
 @study.command(epilog=examples("ledger study cancel svm-42-5a83e9"))
@@ -187,7 +191,7 @@ def delete(name: str, yes: bool, settings: Settings) -> None:
         row = studies.get(connection, name)
         if not yes:
             raise UsageError(
-                f"the command would delete study {name} with all its trials: say --yes, or export the study first"
+                f"the command would delete study {name} with all its trials: add --yes, or export the study first"
             )
         if studies.delete(connection, row) == "managed":
             raise LedgerError(

@@ -1,6 +1,6 @@
 """The command-line options that define a study.
 
-The types, limits, defaults and help texts of the options come from the models that validate a study.
+The types, limits, defaults and help texts of the options come from the pydantic models that validate a study.
 """
 
 from collections.abc import Callable
@@ -12,7 +12,7 @@ import click
 from click.core import ParameterSource
 from pydantic.fields import FieldInfo
 
-from ledger.cli.options import TEXT, Seconds
+from ledger.cli.options import TEXT, SecondsType
 from ledger.study.file import OPTIONS, StudyTable, replaced_by
 from ledger.study.spec import OneOf
 
@@ -22,7 +22,7 @@ _METAVARS = {"data": "FILE", "target": "COLUMN", "metric": "NAME", "name": "NAME
 
 
 class _Choice(click.Choice[str]):
-    """A parameter type that accepts a few texts, and gives a reason when it refuses another text."""
+    """A parameter type that accepts the choices of a `OneOf`, and explains why it refuses any other text."""
 
     def __init__(self, one_of: OneOf) -> None:
         super().__init__(one_of.choices, case_sensitive=False)
@@ -43,7 +43,7 @@ def study_options(command: F) -> F:
     """Add the options that define a study.
 
     The command receives the options as `options`, and the study file as `file`. An option on the command line also
-    overrides each environment variable that contradicts it. For example, --trials overrides NUM_ITERATIONS.
+    overrides each environment variable that contradicts the option. For example, --trials overrides NUM_ITERATIONS.
     """
 
     @wraps(command)
@@ -105,4 +105,4 @@ def _type(field: FieldInfo) -> click.ParamType[Any]:
     kinds = get_args(field.annotation) or (field.annotation,)
     if int in kinds:
         return click.IntRange(**limits)
-    return Seconds(**limits) if float in kinds else TEXT
+    return SecondsType(**limits) if float in kinds else TEXT

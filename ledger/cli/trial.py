@@ -7,7 +7,7 @@ import click
 
 from ledger.access import connected
 from ledger.cli import document, outcome, table
-from ledger.cli.contents import Contents
+from ledger.cli.file_content import FileContentType
 from ledger.cli.names import STUDY
 from ledger.cli.options import TEXT, examples, settings_options
 from ledger.database.rows import TRIAL_STATES, AttemptRow, TrialRow, columns
@@ -15,13 +15,13 @@ from ledger.errors import UsageError
 from ledger.settings import Settings
 from ledger.text import last_line, one_line
 
-# A list cuts the parameters of a trial after this number of characters.
+# Maximum length of a trial's parameters in a list, in characters.
 PARAMS_SHOWN = 60
-# Any other line is cut after this number of characters.
+# Maximum length of any other line, in characters.
 LONGEST = 1_000
 # Number of lines of an attempt's output that `show` prints.
 OUTPUT_LINES = 40
-# Columns that the option --json prints.
+# Columns of an attempt that the option --json prints.
 _ATTEMPT = tuple(name for name in columns(AttemptRow) if name != "trial")
 
 
@@ -42,12 +42,12 @@ def trial() -> None:
 @click.option(
     "--state",
     type=click.Choice(TRIAL_STATES),
-    help="List only trials in this state.",
+    help="List only the trials that are in this state.",
 )
 @document.json_option
 @settings_options
 def list_(name: str, state: str | None, as_json: bool, settings: Settings) -> None:
-    """List a study's trials in order."""
+    """List a study's trials in the order of their numbers."""
     from ledger.database import studies, trials
 
     with connected(settings) as connection:
@@ -78,7 +78,7 @@ def list_(name: str, state: str | None, as_json: bool, settings: Settings) -> No
 @document.json_option
 @settings_options
 def show(name: str, number: int, as_json: bool, settings: Settings) -> None:
-    """Show one trial with its attempts, their errors and the end of their output."""
+    """Show one trial with its attempts, and the error and the end of the output of each attempt."""
     from ledger.database import studies, trials
 
     with connected(settings) as connection:
@@ -125,17 +125,18 @@ def show(name: str, number: int, as_json: bool, settings: Settings) -> None:
 @click.argument("values", nargs=-1, type=TEXT, metavar="[PARAMETER=VALUE]...")
 @click.option(
     "--file",
-    type=Contents(),
+    type=FileContentType(),
     metavar="FILE",
-    help='File with one point per line, such as {"C":1.0,"gamma":0.01}. The file name - means standard input.',
+    help='File with one point per line, such as {"C":1.0,"gamma":0.01}. If the file name is -, the command reads'
+    " standard input.",
 )
 @settings_options
 def enqueue(name: str, values: tuple[str, ...], file: tuple[str, bytes] | None, settings: Settings) -> None:
     """Add trials with points that the user chooses. Workers claim these trials before proposed trials.
 
-    An example is `ledger trial enqueue NAME C=1.0 gamma=0.01`. The point needs a value for every parameter of the
+    An example is `ledger trial enqueue NAME C=1.0 gamma=0.01`. Each point needs a value for every parameter of the
     study's space. The new trials join the last iteration if that iteration has not ended. Otherwise the new trials form
-    another iteration, and a study that has ended runs again. Enqueued trials use no budget. The command enqueues all of
+    a new iteration. If the study has ended, it runs again. Enqueued trials use no budget. The command enqueues all of
     the trials or none.
     """
     from ledger.database import studies, trials
@@ -164,8 +165,8 @@ def retry(name: str, numbers: tuple[int, ...], settings: Settings) -> None:
     """Retry failed or cancelled trials.
 
     A trial that has ended never changes. The command therefore creates a new trial with the same parameters. The new
-    trials join the last iteration if that iteration has not ended. Otherwise the new trials form another iteration, and
-    a study that has ended runs again. The command retries all of the trials or none.
+    trials join the last iteration if that iteration has not ended. Otherwise the new trials form a new iteration. If
+    the study has ended, it runs again. The command retries all of the trials or none.
     """
     from ledger.database import studies, trials
 
@@ -188,8 +189,8 @@ def retry(name: str, numbers: tuple[int, ...], settings: Settings) -> None:
 def cancel(name: str, numbers: tuple[int, ...], settings: Settings) -> None:
     """Cancel pending or running trials.
 
-    A worker stops the training of a cancelled trial at its next heartbeat, and then claims another trial. The command
-    cancels all of the trials or none.
+    A worker stops the training of a cancelled trial at the worker's next heartbeat, and then claims another trial. The
+    command cancels all of the trials or none.
     """
     from ledger.database import studies, trials
 
@@ -208,7 +209,7 @@ def _show_output(output: str) -> None:
     """Print the last lines of an attempt's output."""
     lines = output.splitlines()
     if len(lines) > OUTPUT_LINES:
-        click.echo(f"  output, the last {OUTPUT_LINES} of {len(lines)} kept lines (all of them with --json):")
+        click.echo(f"  output, the last {OUTPUT_LINES} of {len(lines)} kept lines (--json shows all kept lines):")
     elif lines:
         click.echo("  output:")
     for line in lines[-OUTPUT_LINES:]:
@@ -216,7 +217,7 @@ def _show_output(output: str) -> None:
 
 
 def _printable(line: str) -> str:
-    """Return a line with its indentation as spaces, and with its unprintable characters escaped."""
+    """Return the line with spaces as its indentation. The function escapes the unprintable characters of the line."""
     return " " * min(len(line) - len(line.lstrip()), LONGEST) + one_line(line, LONGEST)
 
 

@@ -1,4 +1,4 @@
-"""The command `verify`, which compares the records of a study with each other and with recomputed proposals."""
+"""The command `verify`, which checks the records of a study, and recomputes the study's proposals."""
 
 from itertools import groupby
 
@@ -19,11 +19,12 @@ from ledger.settings import Settings
 def verify(name: str, as_json: bool, settings: Settings) -> None:
     """Check the records of a study, and recompute its proposals.
 
-    The command compares the state of each row with the other columns of the row, and each count with the recorded
-    attempts. Each complete trial must have exactly one complete attempt. Each mean and best loss must agree with the
-    losses of the trials. The command computes each proposal again from the seed and the earlier trials, and compares it
-    with the recorded proposal. At the first difference, the command names the place and ends with exit code 1. If other
-    package versions or another BLAS kernel made a proposal, the command lists this proposal as not comparable. The
+    The command compares each trial's state with the other columns of the trial, and each trial's counts with the
+    trial's recorded attempts. Each complete trial must have exactly one complete attempt. Each iteration's mean and
+    best loss must agree with the losses of the iteration's trials. The command computes each proposal again from the
+    seed and the earlier trials, and compares the result with the recorded proposal. At the first difference, the
+    command names the place of the difference, and ends with exit code 1. If a manager made a proposal with package
+    versions or a BLAS kernel that this machine does not use, the command lists this proposal as not comparable. The
     study may be running.
     """
     from ledger.database import studies, transfer

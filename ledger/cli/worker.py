@@ -11,8 +11,8 @@ from ledger.cli import document, table
 from ledger.cli.environment import log_environment
 from ledger.cli.names import STUDY
 from ledger.cli.options import (
-    Bytes,
-    Seconds,
+    BytesType,
+    SecondsType,
     allow_option,
     examples,
     service_options,
@@ -40,7 +40,8 @@ from ledger.text import one_line
     show_envvar=True,
     type=STUDY,
     metavar="NAME",
-    help="Study from which the worker claims trials. The study may be created later. Default: every running study.",
+    help="Study from which the worker claims trials. The study does not have to exist yet. Default: every running"
+    " study.",
 )
 @click.option("--max-trials", type=click.IntRange(min=1), metavar="N", help="Stop after N attempts.")
 @click.option(
@@ -55,13 +56,13 @@ from ledger.text import one_line
     type=click.IntRange(min=1),
     default=1,
     show_default=True,
-    help="Threads of one training.",
+    help="Number of threads of one training.",
 )
 @click.option(
     "--grace",
     envvar="LEDGER_WORKER_GRACE",
     show_envvar=True,
-    type=Seconds(min=0),
+    type=SecondsType(min=0),
     default=8.0,
     show_default=True,
     help="After Ctrl-C or SIGTERM, the worker may finish its trial within this time. After this time or a second"
@@ -71,18 +72,18 @@ from ledger.text import one_line
     "--trial-timeout",
     envvar="LEDGER_WORKER_TRIAL_TIMEOUT",
     show_envvar=True,
-    type=Seconds(min=0.01),
+    type=SecondsType(min=0.01),
     help="Time limit of each attempt on this worker. Default: the time limit of the study.",
 )
 @click.option(
     "--memory-limit",
     envvar="LEDGER_WORKER_MEMORY_LIMIT",
     show_envvar=True,
-    type=Bytes(),
-    help="Memory limit for the data of one training, such as 512M or 4G. A trial that needs more memory fails."
-    " Default: no limit.",
+    type=BytesType(),
+    help="Memory limit for the data of one training, such as 512M or 4G. If a training needs more memory, the attempt"
+    " fails. Default: no limit.",
 )
-@click.option("--exit-on-eof", is_flag=True, hidden=True, help="Stop when standard input ends.")
+@click.option("--exit-on-eof", is_flag=True, hidden=True, help="Stop when standard input reaches its end.")
 @trainer_user_option
 @allow_option
 @service_options
@@ -103,8 +104,8 @@ def worker(
 ) -> None:
     """Claim trials, train models, and record the losses.
 
-    Any number of workers can run, on any machine that can reach the database. After Ctrl-C or SIGTERM, a worker claims
-    no new trial and then stops.
+    Any number of workers can run at the same time, on any machine that can reach the database. After Ctrl-C or SIGTERM,
+    a worker claims no new trial, and it stops when it has finished or released its current trial.
     """
     if context.invoked_subcommand is not None:
         _refuse_options(context)
@@ -143,10 +144,11 @@ def worker(
 @document.json_option
 @settings_options
 def list_(as_json: bool, settings: Settings) -> None:
-    """List the workers with their trials, and the studies that they refuse. The latest workers come first.
+    """List the workers, the trials that they hold, and the studies that they refuse. The worker with the latest
+    announcement comes first.
 
-    A worker is alive if it was seen in the last 30 s, or if it holds a trial with a valid lease. A live worker refuses
-    a study if it cannot load the study's objective.
+    A worker is alive if it announced itself in the last 30 s and has not stopped, or if it holds a trial with a valid
+    lease. A live worker refuses a study if it cannot load the study's objective.
     """
     from ledger.database import reads
 
@@ -189,9 +191,11 @@ def list_(as_json: bool, settings: Settings) -> None:
 
 
 def _refuse_options(context: click.Context) -> None:
-    """Refuse options of `worker` before the subcommand, because they would have no effect."""
+    """Refuse options of `worker` before the subcommand, because these options would have no effect."""
     for name in context.params:
         if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
             option = f"--{name.replace('_', '-')}"
             subcommand = context.invoked_subcommand
-            raise UsageError(f"{option} is before {subcommand}: write {option} after {subcommand}, or leave it out")
+            raise UsageError(
+                f"{option} is before {subcommand}: write {option} after {subcommand}, or leave {option} out"
+            )

@@ -1,7 +1,7 @@
-"""The bounds of what a ledger accepts, which clients check before they send a value.
+"""The bounds of the values that a ledger accepts. Clients check these bounds before they send a value.
 
-The file sql/functions/bounds.sql is the only place of the bounds. The SQL functions check the same bounds for every
-client (sql/functions/faults.sql).
+Only the file sql/functions/bounds.sql defines the bounds. The SQL functions of the ledger check the same bounds for
+every client (sql/functions/faults.sql).
 """
 
 import json
@@ -18,17 +18,17 @@ _BOUND = re.compile(
 )
 _BOUNDS = dict(_BOUND.findall((folder("sql") / "functions" / "bounds.sql").read_text()))
 
-# In characters.
+# Largest lengths of texts, in characters.
 LONGEST_NAME = int(_BOUNDS["longest_name"])
 LONGEST_ERROR = int(_BOUNDS["longest_error"])
 LONGEST_OUTPUT = int(_BOUNDS["longest_output"])
-# In bytes, as PostgreSQL writes the document.
+# Largest sizes of JSON documents in bytes, in the text form that PostgreSQL writes.
 LARGEST_JSON = int(_BOUNDS["largest_json"])
 LARGEST_VERSIONS = int(_BOUNDS["largest_versions"])
-# Levels between a document and a value in it.
+# Largest number of levels between a JSON document and a value in the document.
 DEEPEST_JSON = int(_BOUNDS["deepest_json"])
 LONGEST_SECONDS = float(_BOUNDS["longest_seconds"])
-# Each recorded time is at or after the first moment, and before the last moment.
+# Each recorded time is at or after EARLIEST_MOMENT, and before LATEST_MOMENT.
 EARLIEST_MOMENT, LATEST_MOMENT = (
     datetime.fromisoformat(_BOUNDS[name].strip("'")) for name in ("earliest_moment", "latest_moment")
 )
@@ -40,9 +40,9 @@ def json_fault(value: object, largest: int = LARGEST_JSON) -> str | None:
     Parameters
     ----------
     value : JSON value
-        Numbers may be of any size.
+        The document to check. Integers in the document may have any number of digits.
     largest : int
-        Bytes that the document may have.
+        The largest size of the document that the ledger accepts, in bytes.
 
     Examples
     --------
@@ -71,7 +71,8 @@ def json_fault(value: object, largest: int = LARGEST_JSON) -> str | None:
                     "a number beyond the range of a double (1.7976931348623157e308) is not allowed; write it as a text"
                 )
             if isinstance(item, float):
-                # PostgreSQL writes numbers without an exponent.
+                # PostgreSQL writes a number without an exponent. PostgreSQL's text of a number can therefore be longer
+                # than Python's text of the same number.
                 extra += len(format(Decimal(repr(item)), "f")) - len(repr(item))
     if extra + len(json.dumps(value, ensure_ascii=False).encode()) > largest:
         return (
@@ -93,11 +94,11 @@ def text_fault(text: str, longest: int = LONGEST_NAME) -> str | None:
     if len(text) > longest:
         return f"{len(text)} characters are too long, at most {longest} are allowed; shorten it"
     if "\0" in text:
-        return "it contains a NUL character, which PostgreSQL cannot store; remove it"
+        return "a NUL character is not allowed, because PostgreSQL cannot store it; remove the character"
     try:
         text.encode()
     except UnicodeEncodeError:
-        return "it contains half of a surrogate pair, which is no character; remove it"
+        return "half of a surrogate pair is not allowed, because it is not a character; remove it"
     return None
 
 
@@ -142,9 +143,10 @@ def loss_fault(loss: float) -> str | None:
 
 
 def shortened(error: str) -> str:
-    """Return an error that is short enough for the ledger. A longer error loses its middle.
+    """Return the text of an error, shortened to the length that the ledger accepts.
 
-    The SQL function ledger.shortened does the same for every other client.
+    If the text is too long, the function leaves out the middle of the text. The SQL function ledger.shortened shortens
+    the errors of every other client in the same way.
 
     Examples
     --------

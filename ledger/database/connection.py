@@ -20,18 +20,19 @@ from ledger.text import one_line
 OLDEST_SERVER = 150000
 # Seconds after which the server cancels a statement.
 STATEMENT_SECONDS = 10.0
-# Seconds after which the server ends a wait for a lock. Locks of the ledger last for milliseconds, and a longer lock
-# belongs to a transaction that was left open. The limit is at most half of the time limit of a statement, so that the
-# error names the lock and not the statement.
+# Seconds after which the server ends a wait for a lock. The ledger's own programs hold a lock for some milliseconds. A
+# longer wait usually means that another session has left a transaction open. `connect` sets this limit to at most half
+# of the time limit of a statement. Therefore the wait for a lock ends before the time limit of the statement, and the
+# error message names the lock.
 LOCK_SECONDS = 5.0
-# psycopg prepares a statement on the server after this number of executions, which is psycopg's default.
+# psycopg prepares a statement on the server after this number of executions. PREPARE_AFTER equals psycopg's default.
 PREPARE_AFTER = 5
-# The client's time limit for an answer is the server's time limit multiplied by this factor. After that time, the
-# client closes the connection.
+# The client's time limit for an answer is the server's time limit for a statement, multiplied by this factor. If the
+# server has not answered within the client's time limit, the client closes the connection.
 PATIENCE_FACTOR = 1.5
 
-# An SQL_ASCII database answers in bytes unless the client names an encoding. With these time limits, the client detects
-# a dead server within half a minute.
+# Without client_encoding, psycopg returns the texts of an SQL_ASCII database as bytes. With the timeouts and keepalives
+# below, the client detects a dead server within half a minute.
 DEFAULTS: Mapping[str, Any] = {
     "client_encoding": "UTF8",
     "connect_timeout": 5,
@@ -40,16 +41,16 @@ DEFAULTS: Mapping[str, Any] = {
     "keepalives_count": 3,
     "tcp_user_timeout": 20_000,
 }
-# With these settings, the server soon ends the sessions of a dead machine. Without the settings, the session of a dead
-# machine could keep its locks for hours. The client sets these parameters by a statement, because poolers refuse
-# start-up options.
+# With the timeouts and keepalives below, the server soon ends the sessions of a client machine that has failed. Without
+# these settings, such a session could keep its locks for hours. The client sets all parameters below by a statement and
+# not by start-up options, because poolers refuse start-up options.
 _SESSION: Mapping[str, str] = {
     "tcp_keepalives_idle": "10",
     "tcp_keepalives_interval": "5",
     "tcp_keepalives_count": "3",
     "tcp_user_timeout": "20s",
     "idle_in_transaction_session_timeout": "20s",
-    # A role can change these settings of its sessions by `alter role`, and the code depends on them.
+    # The code depends on the settings below, but `alter role` can change them for the sessions of a role.
     "default_transaction_isolation": "read committed",
     "default_transaction_deferrable": "off",
     "search_path": "pg_catalog",
@@ -59,44 +60,48 @@ _SESSION: Mapping[str, str] = {
     "idle_session_timeout": "0",
 }
 _TRANSACTION_TIMEOUT_SINCE = 170000
-# A role can make its own sessions read-only. If the server or the database is read-only, an administrator has decided
-# so, and the session must not change it. Some providers do this when a disk is full.
+# `alter role` can make the sessions of a role read-only. The second select makes such a session writable again. A
+# session that is read-only because of a setting of the server or the database must stay read-only, because an
+# administrator has chosen this setting. Some cloud providers make a server read-only when its disk is full.
 _SET = """
 select set_config(key, value, false) from unnest(%s::text[], %s::text[]) as parameter(key, value)
 union all
 select set_config(name, 'off', false) from pg_settings
 where name = 'default_transaction_read_only' and setting = 'on' and source in ('user', 'database user')"""
 
-# Each key is part of an error message of a server that is only temporarily unavailable. Each value is advice for the
-# user.
+# Each key is a part of an error message which shows that the server is only temporarily unavailable. Each value is
+# advice for the user.
 _NOT_NOW = {
     "too many clients": "raise max_connections, start fewer workers, or put a pooler before the server",
     "remaining connection slots": "raise max_connections, start fewer workers, or put a pooler before the server",
-    "too many connections": "raise the limit of this role or database, or start fewer workers",
+    "too many connections": "raise the connection limit of this role or database, or start fewer workers",
     "is starting up": "the server will accept connections when it has started",
     "is shutting down": "the server will accept connections when it has restarted",
     "in recovery mode": "the server will accept connections when it has recovered",
     "not yet accepting connections": "the server will accept connections when it has recovered",
-    "server closed the connection unexpectedly": "the server will accept connections again if it is restarting",
-    "Connection reset by peer": "the server will accept connections again if it is restarting",
-    "server is in hot standby mode": "this is a standby: name the primary, or several hosts, in DATABASE_URL",
+    "server closed the connection unexpectedly": "if the server is restarting, it will accept connections again",
+    "Connection reset by peer": "if the server is restarting, it will accept connections again",
+    "server is in hot standby mode": "this server is a standby: name the primary server, or several hosts, in"
+    " DATABASE_URL",
 }
-# The same for errors that do not go away by themselves.
-_OWN_SETTINGS = "an administrator removes settings of the role by `alter role … reset all`"
+_OWN_SETTINGS = "an administrator can remove the settings of the role by `alter role … reset all`"
+# Each key is a part of the message of an error whose cause a user or an administrator must correct. Each value is
+# advice for the user.
 _NOT_BY_ITSELF = {
     "could not access file": f"a setting of the role or database names a missing library: {_OWN_SETTINGS}",
     "could not load library": f"a setting of the role or database names a wrong library: {_OWN_SETTINGS}",
     # The server does not tell a client whether the password is wrong or has expired.
-    "password authentication failed": "check the password in DATABASE_URL or ~/.pgpass, and whether it has expired"
-    " (`alter role ... valid until`); an administrator sets a new one with \\password in psql",
-    "is not permitted to log in": "let the role log in again (`alter role ... login`)",
+    "password authentication failed": "check the password in DATABASE_URL or ~/.pgpass, and check whether the"
+    " password has expired (`alter role ... valid until`); an administrator can set a new password with \\password in"
+    " psql",
+    "is not permitted to log in": "an administrator can let the role log in again (`alter role ... login`)",
 }
-LOCKED_WAY_OUT = "`ledger db check` names the session"
+LOCKED_WAY_OUT = "find this session by `ledger db check`"
 WAY_OUT = "check --database-url or DATABASE_URL, and check that the server is running"
 
 
-class Unreachable(LedgerError):
-    """The attempt to open a connection failed.
+class ServerUnreachable(LedgerError):
+    """The client could not open a connection to the server.
 
     Attributes
     ----------
@@ -110,7 +115,7 @@ class Unreachable(LedgerError):
 
 
 class BoundedConnection(psycopg.Connection[Any]):
-    """A connection that waits at most `answer_seconds` for an answer, because a vanished server never answers."""
+    """A connection that waits at most `answer_seconds` seconds for an answer, because a failed server never answers."""
 
     answer_seconds: float | None = STATEMENT_SECONDS * PATIENCE_FACTOR
 
@@ -137,22 +142,24 @@ def connect(
     Parameters
     ----------
     url : str
-        A libpq URL or keyword string. The settings in the URL override the defaults of this module.
+        A URL of libpq, or libpq's text of `keyword=value` pairs. The settings in this text override the defaults of
+        this module.
     role : str
-        Purpose of the connection, which PostgreSQL shows as its application_name.
+        Purpose of the connection. PostgreSQL shows this text as the application_name of the session.
     statement_seconds : float
         Seconds after which the server cancels a statement. A statement_timeout in the URL's options takes priority.
     writes : bool
-        Whether to refuse a standby server, which cannot write.
+        Whether the connection must be able to write. If this value is true, the function refuses a standby server and a
+        read-only server.
     prepares : bool
-        Whether to prepare frequent statements on the server. Behind a transaction pooler, prepared statements may
-        be unknown.
+        Whether psycopg prepares frequent statements on the server. Behind a transaction pooler, a server session may
+        not know a statement that psycopg has prepared.
 
     Raises
     ------
     UsageError
         The URL cannot be parsed.
-    Unreachable
+    ServerUnreachable
         The server cannot be reached, or refuses the connection.
     LedgerError
         The server is older than PostgreSQL 15.
@@ -160,7 +167,8 @@ def connect(
     parameters = _parse(url)
     settings = {**DEFAULTS, "application_name": role, **parameters}
     if writes:
-        # Not "read-write", because a role's own setting can make its sessions read-only.
+        # The value is not "read-write", because a setting of the role can make the sessions on a primary server
+        # read-only.
         settings.setdefault("target_session_attrs", "primary")
     try:
         connection = BoundedConnection.connect(
@@ -172,13 +180,15 @@ def connect(
         said = reason(error)
         known = (*_NOT_NOW.items(), *_NOT_BY_ITSELF.items())
         words, way_out = next(((words, way_out) for words, way_out in known if words in said), ("", WAY_OUT))
-        raise Unreachable(f"cannot connect to {place(url)}: {said}; {way_out}", not_now=words in _NOT_NOW) from None
+        raise ServerUnreachable(
+            f"cannot connect to {place(url)}: {said}; {way_out}", not_now=words in _NOT_NOW
+        ) from None
     version = connection.info.server_version
     if version < OLDEST_SERVER:
         connection.close()
         raise LedgerError(
-            f"{place(url)} is PostgreSQL {version // 10000}.{version % 10000}, which is too old: "
-            "upgrade the server to 15 or newer"
+            f"{place(url)} is on PostgreSQL {version // 10000}.{version % 10000}, which is too old: "
+            "upgrade the server to PostgreSQL 15 or newer"
         )
     options = str(parameters.get("options", ""))
     own = dict(_SESSION)
@@ -196,14 +206,14 @@ def connect(
         connection.execute(_SET, (list(own), list(own.values())))
     except psycopg.Error as error:
         connection.close()
-        raise Unreachable(
+        raise ServerUnreachable(
             f"cannot connect to {place(url)}: {reason(error)}; {WAY_OUT}; {_OWN_SETTINGS}", not_now=True
         ) from None
     if writes and connection.info.parameter_status("default_transaction_read_only") == "on":
         connection.close()
-        raise Unreachable(
+        raise ServerUnreachable(
             f"cannot write to {place(url)}: default_transaction_read_only is on in the settings of the server or"
-            " database, or in DATABASE_URL; an administrator decides when it is off again",
+            " database, or in DATABASE_URL; remove it from DATABASE_URL, or ask an administrator to set it to off",
             not_now=True,
         )
     set_json_loads(from_json, connection)
@@ -221,20 +231,21 @@ def set_up(connection: psycopg.Connection[Any], own: Mapping[str, str]) -> None:
 def engine(
     url: str, role: str = "ledger", *, statement_seconds: float = STATEMENT_SECONDS, writes: bool = False
 ) -> "Engine":
-    """Return an SQLAlchemy engine that opens its connections with the function `connect` and has no pool.
+    """Return an SQLAlchemy engine without a pool, which opens its connections with the function `connect`.
 
     The connections prepare no statements, so the engine also works behind a transaction pooler.
     """
-    # This import is not at the top of the module, because workers do not need SQLAlchemy and save its import time.
+    # This import is not at the top of the module, because workers do not need SQLAlchemy and should not wait for its
+    # import.
     from sqlalchemy import create_engine
     from sqlalchemy.pool import NullPool
 
     def create() -> psycopg.Connection[Any]:
         connection = connect(url, role, statement_seconds=statement_seconds, writes=writes, prepares=False)
-        # Times are in UTC on any machine. With the default search path, a role that has the schema's name would hide
-        # the schema from SQLAlchemy's reflection.
+        # With the time zone UTC, PostgreSQL returns times in UTC to every machine. With PostgreSQL's default search
+        # path, a role named `ledger` would hide the schema `ledger` from SQLAlchemy's reflection.
         set_up(connection, {"timezone": "UTC", "search_path": "pg_catalog"})
-        # SQLAlchemy does not apply its json_serializer to a connection that another function has opened.
+        # SQLAlchemy does not apply its option json_serializer to a connection that the function `create` has opened.
         set_json_dumps(to_json, connection)
         connection.autocommit = False
         return connection
@@ -250,7 +261,7 @@ def driver(connection: "Connection") -> BoundedConnection:
 
 
 def cursor(connection: "Connection") -> "psycopg.Cursor[Any]":
-    """Return a psycopg cursor in the transaction of the connection, for statements that psycopg composes."""
+    """Return a psycopg cursor that runs statements of `psycopg.sql` in the connection's current transaction."""
     return driver(connection).cursor()
 
 
@@ -260,14 +271,15 @@ def wait_for_notification(connection: "Connection", seconds: float) -> None:
         for _ in driver(connection).notifies(timeout=seconds, stop_after=1):
             pass
     except psycopg.OperationalError:
-        # SQLAlchemy did not see this error. Without this call, SQLAlchemy would run a rollback on a closed connection.
+        # SQLAlchemy does not notice this error, because psycopg raised it outside SQLAlchemy. Without the call of
+        # `invalidate`, SQLAlchemy would run a rollback on a closed connection.
         connection.invalidate()
         raise
 
 
 @contextmanager
 def without_time_limit(connection: "Connection") -> "Iterator[None]":
-    """Run the statements of the block without a time limit. Keepalives still detect a dead server."""
+    """Run the statements of the block without a time limit. TCP keepalives still detect a dead server."""
     below = driver(connection)
     seconds, below.answer_seconds = below.answer_seconds, None
     try:
@@ -279,12 +291,12 @@ def without_time_limit(connection: "Connection") -> "Iterator[None]":
 
 @contextmanager
 def refused_if_locked(what: str) -> "Iterator[None]":
-    """Convert the end of a wait for a lock into a LedgerError.
+    """Raise a LedgerError if a statement of the block has waited too long for a lock.
 
     Parameters
     ----------
     what : str
-        What another session has locked, for the message.
+        Name of the object that another session may have locked, for the message.
 
     Raises
     ------
@@ -294,25 +306,29 @@ def refused_if_locked(what: str) -> "Iterator[None]":
     try:
         yield
     except Exception as error:
-        # SQLAlchemy wraps the errors of psycopg.
+        # SQLAlchemy wraps an error of psycopg in its own error, which has the psycopg error as its attribute `orig`.
         if isinstance(getattr(error, "orig", error), errors.LockNotAvailable):
             raise LedgerError(
-                f"another session has locked {what}: {LOCKED_WAY_OUT}, or try again when its transaction has ended"
+                f"another session has locked {what}: {LOCKED_WAY_OUT}, or try again when the session's transaction has"
+                " ended"
             ) from None
         raise
 
 
 def to_json(value: object) -> str:
-    """Return JSON with unescaped non-ASCII characters. A database that is not in UTF-8 refuses escaped characters."""
+    """Return the JSON text of a value, without escape sequences for non-ASCII characters.
+
+    A database whose encoding is not UTF-8 may refuse such escape sequences.
+    """
     return json.dumps(value, ensure_ascii=False)
 
 
 def from_json(text: str | bytes) -> Any:
     """Return the value of a JSON document from the database.
 
-    The ledger accepts only documents that Python can read (sql/functions/faults.sql). If the owner of the tables has
-    switched the check off, a document that Python cannot read becomes an object that says so. One such document then
-    does not hide all other rows.
+    The ledger accepts only documents that Python can read (sql/functions/faults.sql). The owner of the tables can
+    switch this check off. Therefore the function replaces a document that Python cannot read by an object with the
+    error under the key `unreadable`. So one unreadable document does not hide all other rows.
     """
     try:
         return json.loads(text)

@@ -7,7 +7,8 @@ from sqlalchemy import Connection, func, select
 
 from ledger.database.connection import without_time_limit
 
-# Size of one piece of a dataset in bytes. The size is a multiple of 3, so the base64 text of a piece needs no padding.
+# Size of one piece of a dataset in bytes. The size is a multiple of 3, so the base64 text of a full piece needs no
+# padding.
 PIECE = 3 * 2**18
 
 
@@ -21,14 +22,14 @@ class Dataset:
 
 
 def keep(connection: Connection, dataset: Dataset) -> None:
-    """Store a file if the ledger does not have it. The caller records the study in the same transaction."""
+    """Store a file, unless the ledger already has it. The caller records the file's study in the same transaction."""
     with without_time_limit(connection):
         if not connection.scalar(select(func.ledger.hold_dataset(dataset.sha256))):
             connection.execute(select(func.ledger.keep_dataset(dataset.name, dataset.content)))
 
 
 def pieces(connection: Connection, sha256: str) -> Iterator[bytes]:
-    """Yield the content of a file in pieces of `PIECE` bytes. A separate transaction reads each piece."""
+    """Yield the content of a file in pieces of `PIECE` bytes. The function reads each piece in its own transaction."""
     first = 0
     while True:
         with connection.begin():

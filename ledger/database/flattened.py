@@ -1,10 +1,11 @@
 """The flattened view of one study, with a row for each trial and a typed column for each parameter and metric.
 
-The view of study NAME is ``ledger."study:NAME"``. A column has the name of its parameter or metric. If this name is
-empty, or already used in the view, the column is named ``param_NAME`` or ``metric_NAME``. If ``param_NAME`` is also
-used, the column is named ``param_NAME~2``, and so on. PostgreSQL limits a name to 63 bytes. A longer name becomes its
-first 54 bytes, followed by ``~`` and 8 hexadecimal digits of its MD5. The parameters get their names first, in the
-order of the space. After the parameters, the metrics get their names in alphabetical order.
+The view of the study NAME has the name ``ledger."study:NAME"``. A column has the name of its parameter or metric. If
+this name is empty, or another column of the view already has this name, the column is named ``param_NAME`` or
+``metric_NAME``. If ``param_NAME`` is also used, the column is named ``param_NAME~2``, and so on. PostgreSQL limits a
+name to 63 bytes. The module shortens a name of more than 63 bytes to its first 54 bytes, and appends ``~`` and the
+first 8 hexadecimal digits of the full name's MD5 hash. The columns of the parameters get their names first, in the
+order of the search space. The columns of the metrics then get their names in alphabetical order.
 """
 
 import hashlib
@@ -22,12 +23,12 @@ from ledger.errors import LedgerError
 from ledger.resources import folder
 
 PREFIX = "study:"
-# PostgreSQL limits the bytes of a name, and the columns of a view.
+# PostgreSQL limits the length of a name in bytes, and the number of columns of a view.
 LONGEST_NAME, MOST_COLUMNS = 63, 1600
 
 _Cursor = psycopg.Cursor[Any]
 
-# Every view begins with these columns, each with its expression and its comment.
+# Every flattened view begins with these columns. Each column has an SQL expression and a comment.
 _FIXED = {
     "trial": ("trial.number", "Number of the trial within the study, from 0."),
     "iteration": ("trial.iteration", "Number of the trial's iteration, from 0."),
@@ -36,11 +37,11 @@ _FIXED = {
     "seconds": (
         "(select max(attempt.seconds) from ledger.attempt where attempt.study_id = trial.study_id"
         " and attempt.trial = trial.number and attempt.outcome = 'complete')",
-        "Seconds of training of the attempt that completed the trial; null unless the trial is complete.",
+        "Training time of the attempt that completed the trial, in seconds; null unless the trial is complete.",
     ),
 }
-# The table maps the type of each column to the SQL expression that converts a JSON value to this type. A value of
-# another type becomes null, so that no row causes an error in the view.
+# The dictionary maps the type of a column to the SQL expression that converts a JSON value to this type. If a value
+# does not fit the type, the expression returns null. Therefore no row causes an error in the view.
 _VALUES = {
     "double precision": "ledger.number({})",
     "bigint": "case when abs(ledger.number({0})) < 9.2e18 then ({0})::bigint end",
@@ -48,12 +49,12 @@ _VALUES = {
     "text": "({}) #>> '{{}}'",
     "jsonb": "{}",
 }
-# The table maps the JSON type of a metric's values to the type of the column.
+# The dictionary maps the JSON type of a metric's values to the type of the metric's column.
 _METRICS = {"number": "double precision", "boolean": "boolean", "string": "text"}
 
 
 @dataclass(frozen=True)
-class Column:
+class ViewColumn:
     """A column of the view, for one parameter or metric.
 
     Attributes
@@ -78,21 +79,21 @@ class Column:
 
 
 @dataclass(frozen=True)
-class Flattened:
+class FlattenedView:
     """A view that was created.
 
     Attributes
     ----------
     name : str
         Name of the view within schema ledger.
-    columns : sequence of Column
+    columns : sequence of ViewColumn
         Columns of the parameters and metrics.
     omitted : sequence of str
-        Names of the metrics that exceed the limit on columns.
+        Names of the metrics that get no column, because the view already has the maximum number of columns.
     """
 
     name: str
-    columns: Sequence[Column]
+    columns: Sequence[ViewColumn]
     omitted: Sequence[str]
 
 
@@ -101,7 +102,7 @@ def view_name(study: str) -> str:
     return _fit(PREFIX + study)
 
 
-def columns(space: Sequence[Mapping[str, Any]], metrics: Mapping[str, Collection[str]]) -> list[Column]:
+def columns(space: Sequence[Mapping[str, Any]], metrics: Mapping[str, Collection[str]]) -> list[ViewColumn]:
     """Return one column for each parameter and metric of a study.
 
     The parameters come first, in the order of the space. The metrics follow in alphabetical order.
@@ -109,9 +110,9 @@ def columns(space: Sequence[Mapping[str, Any]], metrics: Mapping[str, Collection
     Parameters
     ----------
     space : sequence of mapping
-        The space in the study's spec.
+        The search space, as in the study's spec.
     metrics : mapping of str to collection of str
-        The JSON types of the values of each metric.
+        For each metric, the JSON types of its values.
 
     Examples
     --------
@@ -123,37 +124,40 @@ def columns(space: Sequence[Mapping[str, Any]], metrics: Mapping[str, Collection
     result = []
     for dimension in space:
         name = _free("param", dimension["name"], taken)
-        result.append(Column(name, "params", dimension["name"], _type(dimension), _described(dimension)))
+        result.append(ViewColumn(name, "params", dimension["name"], _type(dimension), _described(dimension)))
     for key in sorted(metrics):
         kinds = set(metrics[key]) - {"null"}
         type_ = _METRICS.get(kinds.pop(), "jsonb") if len(kinds) == 1 else "jsonb"
         name = _free("metric", key, taken)
         result.append(
-            Column(name, "metrics", key, type_, f"The metric {key}; null if the trial does not have this metric.")
+            ViewColumn(name, "metrics", key, type_, f"The metric {key}; null if the trial does not have this metric.")
         )
     return result
 
 
-def create(cursor: _Cursor, study_id: int, study: str, space: Sequence[Mapping[str, Any]]) -> Flattened:
-    """Create or replace the study's view, and grant readers access. Only the owner of the schema can create the view.
+def create(cursor: _Cursor, study_id: int, study: str, space: Sequence[Mapping[str, Any]]) -> FlattenedView:
+    """Create or replace the study's view, and grant the readers access to the view.
+
+    Only the owner of the schema can create the view.
 
     Raises
     ------
     LedgerError
-        The study has too many parameters for a view, or another object depends on columns that have to change.
+        The study has too many parameters for a view, or another database object depends on view columns that must
+        change.
     """
     if len(_FIXED) + len(space) > MOST_COLUMNS:
         raise LedgerError(
-            f"study {study} has {len(space)} parameters, but a view has at most {MOST_COLUMNS - len(_FIXED)}:"
-            " use ledger.parameters, which has a row for each parameter"
+            f"study {study} has {len(space)} parameters, but a view has at most {MOST_COLUMNS - len(_FIXED)}"
+            " parameters: use the view ledger.parameters, which has a row for each parameter of each trial"
         )
-    # The view belongs to the ledger's owner, even if a superuser creates the view.
+    # With this role, the view belongs to the owner of the schema, even if a superuser creates the view.
     cursor.execute(
         "select set_config('role', pg_get_userbyid(nspowner), true) from pg_namespace where nspname = %s", (SCHEMA,)
     )
     wanted = columns(space, _metrics(cursor, study_id))
     room = MOST_COLUMNS - len(_FIXED)
-    flattened = Flattened(view_name(study), wanted[:room], [column.key for column in wanted[room:]])
+    flattened = FlattenedView(view_name(study), wanted[:room], [column.key for column in wanted[room:]])
     view = sql.Identifier(SCHEMA, flattened.name)
     definition = _definition(study_id, flattened.columns)
     try:
@@ -175,14 +179,15 @@ def drop(cursor: _Cursor, study: str) -> None:
     Raises
     ------
     LedgerError
-        Another object depends on the view.
+        Another database object depends on the view.
     """
     view = sql.Identifier(SCHEMA, view_name(study))
     try:
         cursor.execute(sql.SQL("drop view if exists {}").format(view))
     except errors.DependentObjectsStillExist as error:
         raise LedgerError(
-            f"{view.as_string()} cannot be dropped ({error.diag.message_detail}): drop the dependent objects first"
+            f"the view {view.as_string()} cannot be dropped ({error.diag.message_detail}): first drop the objects that"
+            " depend on the view"
         ) from None
 
 
@@ -196,7 +201,7 @@ def _metrics(cursor: _Cursor, study_id: int) -> dict[str, list[str]]:
     )
 
 
-def _definition(study_id: int, of: Sequence[Column]) -> sql.Composed:
+def _definition(study_id: int, of: Sequence[ViewColumn]) -> sql.Composed:
     shown = [sql.SQL(expression) + sql.SQL(" as ") + sql.Identifier(name) for name, (expression, _) in _FIXED.items()]
     for column in of:
         value = sql.SQL("trial.{} -> {}").format(sql.Identifier(column.source), sql.Literal(column.key))
@@ -206,7 +211,7 @@ def _definition(study_id: int, of: Sequence[Column]) -> sql.Composed:
     )
 
 
-def _comments(study: str, view: sql.Identifier, of: Sequence[Column]) -> Iterator[sql.Composed]:
+def _comments(study: str, view: sql.Identifier, of: Sequence[ViewColumn]) -> Iterator[sql.Composed]:
     about = (
         f"The trials of study {study}, with a column for each parameter and metric."
         f" The command `ledger study view {study}` created this view."
@@ -221,7 +226,7 @@ def _comments(study: str, view: sql.Identifier, of: Sequence[Column]) -> Iterato
 
 
 def _free(kind: str, name: str, taken: set[str]) -> str:
-    """Choose an unused name for a column, and add it to `taken`."""
+    """Choose an unused name for a column, and add the name to `taken`."""
     numbered = (f"{kind}_{name}~{number}" for number in count(2))
     for candidate in chain((name, f"{kind}_{name}"), numbered):
         fitting = _fit(candidate)
@@ -232,7 +237,7 @@ def _free(kind: str, name: str, taken: set[str]) -> str:
 
 
 def _fit(name: str) -> str:
-    """Shorten a name to PostgreSQL's limit, without cutting a character."""
+    """Shorten a name to PostgreSQL's limit in bytes, but keep only whole characters."""
     data = name.encode()
     if len(data) <= LONGEST_NAME:
         return name

@@ -1,6 +1,6 @@
-"""Warnings about transactions that keep locks, or that keep PostgreSQL from removing dead rows.
+"""Warnings about transactions that keep locks, and about transactions that prevent the removal of dead rows.
 
-Dead rows slow down every claim.
+Dead rows in the tables slow down every claim of a trial.
 """
 
 from collections.abc import Sequence
@@ -14,8 +14,8 @@ from ledger.database.connection import STATEMENT_SECONDS
 from ledger.text import one_line
 
 # The query omits the current session, and the sessions of other databases. A snapshot in another database does not
-# affect the tables of this database. If a role may not see a session, the columns of the session are null. The query
-# _HIDDEN counts the sessions that the role may not see.
+# affect the tables of this database. PostgreSQL hides the times of a session from a role without the necessary rights,
+# so the query omits such a session. The query _HIDDEN counts the hidden sessions.
 _SESSIONS = text("""
     select pid, application_name, usename, state, query, xact_start as since, clock_timestamp() - xact_start as age,
       backend_xmin is not null or backend_xid is not null as pins
@@ -23,9 +23,10 @@ _SESSIONS = text("""
     where datname = current_database() and pid <> pg_backend_pid() and clock_timestamp() - xact_start >= :age
       and (backend_xmin is not null or backend_xid is not null or state like 'idle in transaction%')
     order by xact_start""")
-# The sessions that hold a lock on a table or view of the ledger, or for which other sessions wait. The query omits
-# sessions that wait themselves. Every role can read pg_locks. If a role may not see a session, the time of the
-# transaction is null, and the name of the virtual transaction shows whether the transaction continues.
+# The query returns the sessions that hold a lock on a table or view of the ledger, and the sessions for which other
+# sessions wait. The query omits a session that itself waits for a lock. Every role can read pg_locks. If a role may not
+# see a session, the start time of the session's transaction is null. The name of the virtual transaction then shows
+# whether two reads found the same transaction.
 _HOLDERS = text("""
     select holder.*, transaction.virtualtransaction as transaction
     from (
@@ -52,7 +53,8 @@ _PREPARED = text("""
     from pg_prepared_xacts
     where database = current_database() and clock_timestamp() - prepared >= :age
     order by prepared""")
-# PostgreSQL does not record when a replication slot got its snapshot.
+# PostgreSQL does not record when a replication slot got its snapshot. Therefore the query returns the age of the
+# snapshot as a number of transactions.
 _SLOTS = text("""
     select slot_name, active, age(xmin) as transactions
     from pg_replication_slots
@@ -68,12 +70,12 @@ _DEAD = text("""
     where schemaname = 'ledger' and n_dead_tup > 0
     order by n_dead_tup desc
     limit 1""")
-# A transaction of the ledger's own programs does not last longer than the time limit of a statement.
+# No transaction of the ledger's own programs lasts longer than the time limit of a statement.
 LOCK_AGE = STATEMENT_SECONDS
-# Shorter waits for a lock are normal.
+# A wait for a lock is normal if the wait is shorter than this number of seconds.
 LOCK_PATIENCE = 1.0
 _LONGEST_STATEMENT = 120
-_CONSEQUENCE = "so rows that have died since then cannot be removed"
+_CONSEQUENCE = "so PostgreSQL cannot remove rows that have died since then"
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,7 @@ class Warnings:
     lines : sequence of str
         One warning for each finding, with advice for the user.
     is_held_back : bool
-        Whether dead rows exist that PostgreSQL cannot remove.
+        Whether the tables contain dead rows that PostgreSQL cannot remove.
     """
 
     lines: Sequence[str]
@@ -93,13 +95,14 @@ class Warnings:
 
 
 def warnings(connection: Connection, older_than: float) -> Warnings:
-    """Find transactions that keep locks or are open for long, and replication slots with a snapshot.
+    """Find transactions that keep locks or have been open for long, and replication slots that hold a snapshot.
 
     Parameters
     ----------
     older_than : float
-        Age in seconds from which an open transaction is reported. A transaction that keeps locks of the ledger is
-        reported from the age `LOCK_AGE`. A transaction for which other sessions wait is reported at any age.
+        Minimum age in seconds of an open transaction that the function reports. If a transaction keeps locks of the
+        ledger, the minimum age is `LOCK_AGE`. If other sessions wait for a transaction, the function reports this
+        transaction at any age.
     """
     age = {"age": timedelta(seconds=older_than)}
     with connection.begin():
@@ -114,12 +117,12 @@ def warnings(connection: Connection, older_than: float) -> Warnings:
     lines += [_of_holder(holder, hidden.role) for holder in holders.values()]
     lines += [
         f"prepared transaction {one_line(repr(row.gid))} of user {one_line(row.owner)} has been open since"
-        f" {_since(row)}, {_CONSEQUENCE} ({dead}): commit it, or roll it back by `rollback prepared`"
+        f" {_since(row)}, {_CONSEQUENCE} ({dead}): end the transaction by `commit prepared` or `rollback prepared`"
         for row in prepared
     ]
     lines += [
         f"replication slot {slot.slot_name}, {'in use' if slot.active else 'not in use'}, holds a snapshot that is"
-        f" {slot.transactions:,} transactions old, {_CONSEQUENCE} ({dead}): let its reader catch up, or"
+        f" {slot.transactions:,} transactions old, {_CONSEQUENCE} ({dead}): let the reader of the slot catch up, or"
         f" drop the slot by `select pg_drop_replication_slot('{slot.slot_name}')`"
         for slot in slots
     ]
@@ -133,13 +136,14 @@ def warnings(connection: Connection, older_than: float) -> Warnings:
 
 
 def _holders(connection: Connection) -> list[Row[Any]]:
-    """Return the sessions whose locks last too long, or for which other sessions wait."""
+    """Return the sessions that hold locks for too long, and the sessions for which other sessions wait."""
     patience = {"patience": timedelta(seconds=LOCK_PATIENCE)}
     with connection.begin():
         found = connection.execute(_HOLDERS, patience).all()
     again: set[tuple[int, str]] = set()
     if any(holder.age is None for holder in found):
-        # The age of these transactions is hidden, so a second look shows which of them last.
+        # The age of a transaction in a hidden session is unknown. A second read shows which transactions have continued
+        # since the first read.
         with connection.begin():
             connection.execute(_SLEEP, {"seconds": LOCK_PATIENCE})
         with connection.begin():
@@ -164,7 +168,7 @@ def _of_session(session: Row[Any], dead: str, holder: Row[Any] | None) -> str:
 def _of_holder(holder: Row[Any], role: str) -> str:
     if holder.age is None:
         problem = "keeps locks of the ledger"
-        details = f"; role {one_line(role)} cannot see since when and with which statement"
+        details = f"; role {one_line(role)} cannot see the start time and the statement of the transaction"
         return f"{_subject(holder)} {problem}{_waiting(holder)}{details}; {_end(holder)}"
     problem = f"has been in a transaction since {_since(holder)}, and keeps locks of the ledger"
     return f"{_subject(holder)} {problem}{_waiting(holder)}{_statement(holder)}; {_end(holder)}"
@@ -187,8 +191,8 @@ def _statement(session: Row[Any]) -> str:
 
 
 def _end(session: Row[Any]) -> str:
-    state = f"it is {session.state}: " if session.state else ""
-    return f"{state}end it by `select pg_terminate_backend({session.pid})`"
+    state = f"its state is {session.state}: " if session.state else ""
+    return f"{state}end the session by `select pg_terminate_backend({session.pid})`"
 
 
 def _since(row: Row[Any]) -> str:

@@ -1,6 +1,6 @@
 """The kinds of logins. This module imports no other module, so a command can list the kinds without psycopg."""
 
-# The name of each kind of login, and the role of sql/roles.sql that gives its rights.
+# Each key is the name of a kind of login. Each value is the role of sql/roles.sql that has the rights of this kind.
 KINDS = {
     "owner": "ledger_owner",
     "manager": "ledger_manager",

@@ -1,4 +1,7 @@
-"""Logins of the ledger: roles that log in, each with the rights of one of the four roles of sql/roles.sql."""
+"""Functions that add, list and remove logins.
+
+A login is a role that can connect, and that has the rights of one of the four roles of sql/roles.sql.
+"""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -13,15 +16,17 @@ from ledger.database.login_kinds import KINDS
 from ledger.errors import LedgerError, UsageError
 
 SHORTEST_PASSWORD = 8
-# A login can be removed only if it has this comment, so that the ledger never drops the role of another program.
+# The function `remove` drops a role only if the role has this comment. Therefore the ledger never drops a role of
+# another program.
 MARK = "Login of the trial ledger, which `ledger access add` made."
-# Milliseconds that a session gets to end.
+# Milliseconds for which the function `remove` waits for the end of each session.
 _ENDS_WITHIN = 5_000
 _NAME = re.compile(r"[a-z_][a-z0-9_.-]{0,62}")
 _RESERVED = {"public", "none", "current_role", "current_user", "session_user", *KINDS.values()}
 
-# The roles that inherit the rights of one of the four roles, and the settings that each of them has. A superuser and
-# the role that ran roles.sql are members, too, but do not belong to the list.
+# The query returns the roles that inherit the rights of one of the four roles of sql/roles.sql, each with its own
+# settings. The query omits superusers and the role that ran sql/roles.sql, although such roles can be members of the
+# four roles, too.
 _LOGINS = """
 select login.rolname as name, kind.rolname as role, coalesce(shobj_description(login.oid, 'pg_authid') = %s, false),
   (select count(*)::int from pg_stat_activity where usesysid = login.oid),
@@ -57,11 +62,11 @@ class Login:
     kind : str
         "owner", "manager", "worker" or "reader".
     is_removable : bool
-        Whether `add` made the login, so that `remove` can drop it.
+        Whether the function `add` made the login. The function `remove` drops only such a login.
     sessions : int
         Number of open sessions.
     settings : sequence of str
-        Settings that the login has of its own, such as "default_transaction_read_only=on", without time limits.
+        The login's own settings, such as "default_transaction_read_only=on", except time limits and the setting "role".
     """
 
     name: str
@@ -79,46 +84,47 @@ def check_name(name: str) -> None:
             " hyphen, and begin with a letter or an underscore"
         )
     if name in _RESERVED or name.startswith("pg_"):
-        raise UsageError(f"{name!r} cannot be the name of a login, because it is reserved: choose another name")
+        raise UsageError(f"{name!r} cannot be the name of a login, because this name is reserved: choose another name")
 
 
 def check_password(password: str) -> None:
     """Raise a UsageError unless `password` can be a password."""
     if len(password) < SHORTEST_PASSWORD or not password.isprintable():
-        raise UsageError(f"the password is not usable: it needs {SHORTEST_PASSWORD} or more printable characters")
+        raise UsageError(f"the password is not usable: choose {SHORTEST_PASSWORD} or more printable characters")
 
 
 def add(connection: psycopg.Connection[Any], name: str, kind: str, password: str) -> None:
     """Create a login with the rights and the time limits of one of the four roles.
 
-    The password does not leave this process. The server gets only its SCRAM hash.
+    The password does not leave this process. The server gets only the SCRAM hash of the password.
 
     Parameters
     ----------
     connection : Connection
-        In autocommit mode.
+        A connection in autocommit mode.
     name : str
-        Name of the login, as `check_name` accepts it.
+        Name of the login, which `check_name` must accept.
     kind : str
         "owner", "manager", "worker" or "reader".
     password : str
-        Password, as `check_password` accepts it.
+        Password of the login, which `check_password` must accept.
 
     Raises
     ------
     LedgerError
-        The login exists, the four roles do not exist, or the role of the connection may not create logins.
+        The login already exists, the four roles do not exist, or the role of the connection may not create logins.
     """
     role, login = KINDS[kind], sql.Identifier(name)
     with _permitted(connection, role), connection.transaction():
         if not _exists(connection, role):
             raise LedgerError(
-                f"the role {role} does not exist: run `ledger db psql -f sql/roles.sql` as a superuser first, which"
-                " creates the four roles of the ledger"
+                f"the role {role} does not exist: as a superuser, create the four roles of the ledger by `ledger db"
+                " psql -f sql/roles.sql`"
             )
         if _exists(connection, name):
             raise LedgerError(
-                f"the role {name} exists already: choose another name, or remove it by `ledger access remove {name}`"
+                f"the role {name} exists already: choose another name, or remove this role by `ledger access remove"
+                f" {name}`"
             )
         connection.execute(
             sql.SQL("create role {} login in role {} password {}").format(
@@ -128,7 +134,7 @@ def add(connection: psycopg.Connection[Any], name: str, kind: str, password: str
         connection.execute(sql.SQL("comment on role {} is {}").format(login, sql.Literal(MARK)))
         settings = connection.execute(_LIMITS, (role,)).fetchall()
         if kind == "owner":
-            # What the login creates then belongs to ledger_owner.
+            # With this setting, each object that the login creates belongs to ledger_owner.
             settings.append(("role", role))
         for setting, value in settings:
             connection.execute(
@@ -139,7 +145,7 @@ def add(connection: psycopg.Connection[Any], name: str, kind: str, password: str
 
 
 def set_password(connection: psycopg.Connection[Any], name: str, password: str) -> None:
-    """Set the password of an existing role. The server gets only its SCRAM hash."""
+    """Set the password of an existing role. The server gets only the SCRAM hash of the password."""
     connection.execute(
         sql.SQL("alter role {} password {}").format(
             sql.Identifier(name), sql.Literal(_hash(connection, name, password))
@@ -160,39 +166,43 @@ def remove(connection: psycopg.Connection[Any], name: str) -> int:
     Raises
     ------
     LedgerError
-        No such login exists, `add` did not make it, it owns objects, or the role of the connection may not drop it.
+        The login does not exist, was not made by `add`, or owns objects, or the role of the connection may not drop the
+        login.
     """
     found = [login for login in all_of(connection) if login.name == name]
     if not found:
         raise LedgerError(f"there is no login {name!r} of the ledger: `ledger access list` shows the logins")
     if not found[0].is_removable:
         raise LedgerError(
-            f"the role {name} stays, because `ledger access add` did not make it: drop it in psql by `drop role`"
+            f"the role {name} was not removed, because `ledger access add` did not make this role: drop the role in"
+            " psql by `drop role`"
         )
     login = sql.Identifier(name)
     try:
         with _permitted(connection, KINDS[found[0].kind]):
-            # First, so that the login cannot open another session.
+            # This statement comes first, so that the login cannot open another session.
             connection.execute(sql.SQL("alter role {} nologin").format(login))
             ended = _end_sessions(connection, name)
             connection.execute(sql.SQL("drop role {}").format(login))
     except errors.DependentObjectsStillExist:
         raise LedgerError(
-            f"the login {name} cannot log in any more, but it owns objects or has privileges of its own: run"
-            f' `drop owned by "{name}"` in each database, and then this command again'
+            f"the login {name} was disabled but not dropped, because it owns objects or has its own privileges: run"
+            f' `drop owned by "{name}"` in each database, and then run this command again'
         ) from None
     return ended
 
 
 def _end_sessions(connection: psycopg.Connection[Any], name: str) -> int:
-    # Two statements, because in a single one PostgreSQL may call the function for sessions of other roles.
+    # The function reads the process ids before it ends the sessions. In a single statement, PostgreSQL could call
+    # pg_terminate_backend for the sessions of other roles, too.
     rows = connection.execute("select pid from pg_stat_activity where usename = %s", (name,)).fetchall()
     end = "select pg_terminate_backend(%s, %s)"
     try:
         for (pid,) in rows:
             connection.execute(end, (pid, _ENDS_WITHIN))
     except errors.InsufficientPrivilege:
-        # A role that is no superuser may end the sessions of a role only as its member.
+        # If the current role is not a superuser, it must be a member of the login before it can end the login's
+        # sessions.
         connection.execute(sql.SQL("grant {} to current_user").format(sql.Identifier(name)))
         for (pid,) in rows:
             connection.execute(end, (pid, _ENDS_WITHIN))
@@ -209,12 +219,12 @@ def _exists(connection: psycopg.Connection[Any], role: str) -> bool:
 
 @contextmanager
 def _permitted(connection: psycopg.Connection[Any], role: str) -> Iterator[None]:
-    """Convert the refusal of the database into a LedgerError that names the necessary rights."""
+    """If the connection's role lacks a right for a statement, raise a LedgerError that names the necessary rights."""
     try:
         yield
     except errors.InsufficientPrivilege as error:
         raise LedgerError(
             f"role {connection.info.user} may not create or drop logins ({error.diag.message_primary}): connect as a"
-            f" superuser, or as a role with CREATEROLE, and since PostgreSQL 16 also with ADMIN OPTION on {role}, such"
-            " as the role that ran sql/roles.sql"
+            " superuser, or as the role that ran sql/roles.sql; another role needs CREATEROLE, and on PostgreSQL 16 or"
+            f" newer also ADMIN OPTION on {role}"
         ) from None

@@ -1,7 +1,7 @@
-"""Functions by which a manager polls the ledger, and calls its SQL functions (sql/functions/).
+"""Functions by which a manager polls the ledger, and calls the SQL functions of the ledger (sql/functions/).
 
-Each function runs one transaction on the given connection. If the SQL function answers with a word, the Python function
-returns this word.
+Each function runs one transaction on the given connection. If the SQL function returns a word such as "held", the
+Python function returns the same word.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -22,7 +22,7 @@ _trials, _studies, _refusals = views.trials, views.studies, views.refusals
 
 
 @dataclass(frozen=True)
-class Held:
+class HeldStudy:
     """A study that a manager holds, with the claim that allows the manager to write."""
 
     study_id: int
@@ -36,11 +36,12 @@ class Batch:
     Attributes
     ----------
     number, round : int
-        Numbers of the iteration and of its round, from 0.
+        Number of the iteration, and number of the round within the iteration, both from 0.
     known : int
         Number of trials that the study had when the points were computed.
     seen : sequence of int or None
-        In steady mode, the trials whose end the manager saw since the previous iteration; None in batch mode.
+        In steady mode, the numbers of the trials whose end the manager saw since the previous iteration; None in batch
+        mode.
     """
 
     number: int
@@ -56,7 +57,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class Lease:
-    """A running trial, its worker, and the end of the worker's lease."""
+    """The lease of a running trial, with the trial's worker and the end of the lease."""
 
     trial: int
     worker: str
@@ -76,8 +77,11 @@ _REAP = text("select ledger.reap(:study, :claim, :trial, :lease_until)")
 _END_CANCELLED = text("select ledger.end_cancelled(cast(:study as int))")
 
 
-def claim_study(connection: Connection, held: Held, name: str, lease_seconds: float) -> str:
-    """Take the study, or renew the manager's lease. Return "held", "taken" (by another manager) or "unknown"."""
+def claim_study(connection: Connection, held: HeldStudy, name: str, lease_seconds: float) -> str:
+    """Take the study for a manager, or renew the manager's lease of the study.
+
+    Return "held", "taken" if another manager holds the study, or "unknown" if the study does not exist.
+    """
     backend = driver(connection).info.backend_pid
     return str(
         answer(
@@ -93,7 +97,7 @@ def claim_study(connection: Connection, held: Held, name: str, lease_seconds: fl
 
 
 def listen(connection: Connection) -> None:
-    """Subscribe to notifications of ended iterations.
+    """Subscribe to the notifications of ended iterations.
 
     Behind a transaction pooler, the function does nothing, because a pooler forwards no notifications.
     """
@@ -108,12 +112,12 @@ def wait(connection: Connection, seconds: float) -> None:
     wait_for_notification(connection, seconds)
 
 
-def leave_study(connection: Connection, held: Held) -> None:
+def leave_study(connection: Connection, held: HeldStudy) -> None:
     """Give up the claim on the study, so that another manager can take the study at once."""
     answer(connection, _LEAVE, study=held.study_id, claim=held.claim)
 
 
-def propose(connection: Connection, held: Held, batch: Batch) -> str:
+def propose(connection: Connection, held: HeldStudy, batch: Batch) -> str:
     """Insert the trials of a round. Return "proposed", "lost", "ended" or "changed"."""
     return str(
         answer(
@@ -135,38 +139,41 @@ def propose(connection: Connection, held: Held, batch: Batch) -> str:
 
 
 def tell(
-    connection: Connection, held: Held, number: int, size: int, mean_loss: float | None, best_loss: float | None
+    connection: Connection, held: HeldStudy, number: int, size: int, mean_loss: float | None, best_loss: float | None
 ) -> str:
-    """Mark an iteration of `size` trials as told. Return "told", "lost" or "changed"."""
+    """Record that the optimizer has received the results of an iteration of `size` trials.
+
+    Return "told", "lost" or "changed".
+    """
     parameters = {"number": number, "size": size, "mean_loss": mean_loss, "best_loss": best_loss}
     return str(answer(connection, _TELL, study=held.study_id, claim=held.claim, **parameters))
 
 
-def finish(connection: Connection, held: Held, state: str, reason: str | None, budget: int) -> str:
+def finish(connection: Connection, held: HeldStudy, state: str, reason: str | None, budget: int) -> str:
     """Record the final state of the study. Return "finished", "lost" or "changed"."""
     parameters = {"state": state, "reason": reason, "budget": budget}
     return str(answer(connection, _FINISH, study=held.study_id, claim=held.claim, **parameters))
 
 
-def reap(connection: Connection, held: Held, lease: Lease) -> str | None:
-    """Take a trial back from a worker after the end of its lease. Return "pending", "failed", "locked" or None."""
+def reap(connection: Connection, held: HeldStudy, lease: Lease) -> str | None:
+    """Take a trial back from its worker, whose lease has expired. Return "pending", "failed", "locked" or None."""
     state = answer(connection, _REAP, study=held.study_id, claim=held.claim, trial=lease.trial, lease_until=lease.until)
     return None if state is None else str(state)
 
 
 def end_cancelled(connection: Connection, study_id: int | None = None) -> int:
-    """End the cancelled trials whose rows were locked. Return how many are still locked.
+    """End the cancelled trials whose rows were locked. Return the number of trials whose rows are still locked.
 
     Parameters
     ----------
     study_id : int or None
-        The study; None for the trials of all studies.
+        Id of the study whose trials the function ends; None for the trials of all studies.
     """
     return int(answer(connection, _END_CANCELLED, study=study_id))
 
 
 def state(connection: Connection, study_id: int) -> tuple[str, int]:
-    """Return the study's state and its budget.
+    """Return the state and the budget of the study.
 
     Raises
     ------
@@ -178,17 +185,21 @@ def state(connection: Connection, study_id: int) -> tuple[str, int]:
             select(_studies.c.state, _studies.c.budget).where(_studies.c.id == study_id)
         ).one_or_none()
     if row is None:
-        raise LedgerError("the study was deleted while it was managed")
+        raise LedgerError("the study was deleted while this manager held the study")
     return row[0], row[1]
 
 
 def news(connection: Connection, study_id: int, open_trials: Collection[int], known: int) -> list[TrialRow]:
-    """Return the trials of `open_trials` that have ended, and all trials from the number `known` on, in order."""
+    """Return the trials in `open_trials` that have ended, and all trials whose number is at least `known`.
+
+    The trials are ordered by number.
+    """
     of_study = rows_of(TrialRow).where(_trials.c.study_id == study_id)
     ended = of_study.where(_trials.c.number.in_(sorted(open_trials)), _trials.c.finished_at.is_not(None))
     added = of_study.where(_trials.c.number >= known)
     with connection.begin():
-        # The statement is a union, because a plan for one condition with "or" may read the whole study.
+        # The statement is a union of two selects, because the plan of one select with "or" may read all trials of the
+        # study.
         return fetch(connection, TrialRow, union_all(ended, added).order_by("number"))
 
 
@@ -198,7 +209,8 @@ def leases(connection: Connection, study_id: int) -> list[Lease]:
         rows = connection.execute(
             select(_trials.c.number, _trials.c.worker, _trials.c.lease_until).where(
                 _trials.c.study_id == study_id,
-                # The states are literals, because otherwise a generic plan cannot use the partial index.
+                # The states are literals, because a generic plan with parameters cannot use the partial index of open
+                # trials.
                 text("state in ('pending', 'running')"),
                 _trials.c.state == "running",
             )
@@ -207,11 +219,15 @@ def leases(connection: Connection, study_id: int) -> list[Lease]:
 
 
 def refusals(connection: Connection, study_id: int) -> tuple[dict[str, str], int]:
-    """Return the reason of each live worker that refuses the study, and the number of all live workers."""
+    """Return the reasons of the live workers that refuse the study, and the number of all live workers.
+
+    The dictionary of the reasons has the names of the workers as its keys. If no worker refuses the study, the returned
+    number is 0.
+    """
     with connection.begin():
         rows = connection.execute(
             select(_refusals.c.worker, _refusals.c.reason).where(_refusals.c.study_id == study_id)
         ).all()
-        # The number is needed only if a worker refuses the study, which is rare.
+        # The number of live workers is needed only if a worker refuses the study, and refusals are rare.
         alive = connection.scalar(text("select count(*) from ledger.workers where alive")) if rows else 0
     return {row.worker: row.reason for row in rows}, alive or 0

@@ -11,8 +11,9 @@ from ledger.database import revision
 from ledger.database.connection import refused_if_locked
 from ledger.resources import folder
 
-# PostgreSQL has no statement that only locks a schema. A comment locks the schema until the end of the transaction, and
-# only the schema's owner can write one. This statement writes the comment that the schema has.
+# PostgreSQL has no statement that only locks a schema. The statement `comment on schema` locks the schema until the end
+# of the transaction, and only the schema's owner can run the statement. The statement below writes the existing comment
+# of the schema again, so it changes nothing.
 _LOCK = """
 do $$
 begin
@@ -31,7 +32,8 @@ def upgrade(connection: Connection, to: str = "head") -> None:
     Raises
     ------
     LedgerError
-        The ledger is newer than this package, or another session has locked a part of it.
+        This package does not know the revision of the ledger, or another session has locked a table or view of the
+        ledger.
     """
     revision.refuse_newer(current(connection))
     with refused_if_locked("a table or view of the ledger"):
@@ -39,16 +41,16 @@ def upgrade(connection: Connection, to: str = "head") -> None:
 
 
 def downgrade(connection: Connection, to: str) -> None:
-    """Migrate down to an older revision. The revision "base" has no tables."""
+    """Migrate down to an older revision. The downgrade to "base" removes all tables."""
     with refused_if_locked("a table or view of the ledger"):
         command.downgrade(_configuration(connection), to)
 
 
 def lock_schema(connection: Connection, *, create: bool = False) -> None:
-    """Become the owner of the schema, and wait until no other transaction changes the schema.
+    """Take the role of the schema's owner, and wait until no other transaction changes the schema.
 
     The lock lasts until the end of the transaction. Only the owner of the schema can take the lock. An advisory lock
-    would not do, because every role can take each advisory lock and hold it.
+    would not be enough, because every role can take any advisory lock and keep it.
 
     Parameters
     ----------
@@ -56,18 +58,19 @@ def lock_schema(connection: Connection, *, create: bool = False) -> None:
         Whether to create the schema if it does not exist.
     """
     seconds = connection.exec_driver_sql("show lock_timeout").scalar()
-    # Another upgrade may rewrite a table, which takes long.
+    # The wait for the schema has no time limit, because another upgrade may rewrite a table for a long time.
     connection.exec_driver_sql("set local lock_timeout = 0")
     if create and connection.exec_driver_sql("select to_regnamespace('ledger')").scalar() is None:
         try:
             with connection.begin_nested():
                 connection.exec_driver_sql("create schema ledger")
         except IntegrityError:
-            # Another upgrade has created the schema meanwhile, and has committed.
+            # Another upgrade has created the schema since the check above, and has committed.
             pass
     connection.exec_driver_sql(_BECOME_OWNER)
     connection.exec_driver_sql(_LOCK)
-    # All further locks can be held by sessions that read. An upgrade that waits for one lets other sessions wait.
+    # The upgrade later locks tables and views, which other sessions may be reading. While the upgrade waits for such a
+    # lock, other sessions must wait for the upgrade. Therefore the time limit for locks applies again from here.
     connection.exec_driver_sql(f"set local lock_timeout = '{seconds}'")
 
 
@@ -83,11 +86,11 @@ def check(connection: Connection) -> None:
 
 
 def run_repeatable_files(connection: Connection) -> None:
-    """Create or replace the functions, the views and the privileges from sql/."""
+    """Create or replace the functions and views from sql/, and set the comments and privileges."""
     sql = folder("sql")
     files = (*sorted(sql.glob("functions/*.sql")), *sorted(sql.glob("views/*.sql")))
     for file in (*files, sql / "comments.sql", sql / "privileges.sql"):
-        # A psycopg cursor without parameters accepts the character % and several statements.
+        # Without parameters, a psycopg cursor accepts a text with the character % and with several statements.
         connection.connection.cursor().execute(file.read_text())
 
 

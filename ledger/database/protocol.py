@@ -1,7 +1,7 @@
 """Functions by which a worker calls the SQL functions of the ledger (sql/functions/).
 
-Each function sends one statement in autocommit mode. After a lost acknowledgement, the worker can safely send the
-statement again with the same claim.
+Each function sends one statement in autocommit mode. If the answer of the database is lost, the worker can safely send
+the same statement with the same claim again.
 """
 
 import os
@@ -23,21 +23,21 @@ CHANNEL = "ledger"
 
 
 @dataclass(frozen=True)
-class Claimed:
+class ClaimedTrial:
     """A trial that a worker has claimed.
 
     Attributes
     ----------
     claim : UUID
-        Secret id that gives the right to write the outcome of this attempt.
+        Secret id, whose holder has the right to write the outcome of the attempt.
     study_id, trial : int
         Id of the study, and number of the trial within the study, from 0.
     attempt : int
         Number of the attempt within the trial, from 1.
     lease_seconds, heartbeat_seconds : float
-        Length of the lease, and interval between two heartbeats.
+        Length of the lease, and interval between two heartbeats, both in seconds.
     timeout_seconds : float or None
-        Time limit of the attempt; None for no limit.
+        Time limit of the attempt in seconds; None for no limit.
     """
 
     claim: UUID
@@ -54,7 +54,7 @@ class Claimed:
 
 
 @dataclass(frozen=True)
-class Completed:
+class CompletedTrial:
     """A trial's result.
 
     Attributes
@@ -62,12 +62,12 @@ class Completed:
     loss : float
         Finite loss of the trial.
     seconds : float
-        Duration of the training.
+        Duration of the training in seconds.
     output : str
-        End of the output of the attempt.
+        Last part of the attempt's output.
     """
 
-    held: Claimed
+    held: ClaimedTrial
     loss: float
     metrics: Mapping[str, Any]
     seconds: float
@@ -75,13 +75,14 @@ class Completed:
 
 
 def draw_claim() -> UUID:
-    """Return a new claim, which is a UUID of version 7 (RFC 9562). No user can guess its 74 random bits.
+    """Return a new claim, which is a UUID of version 7 (RFC 9562). No user can guess the claim's 74 random bits.
 
-    The UUID begins with the time in milliseconds. Therefore new claims are neighbours in the index, and a large index
-    does not slow down a claim. No code reads the time, so the clock of this machine may be wrong.
+    The UUID begins with the current time in milliseconds. Therefore the index stores new claims next to each other, and
+    a large index does not slow down a claim. No code reads the time from the UUID, so a wrong clock on this machine
+    does no harm.
     """
     value = time.time_ns() // 1_000_000 << 80 | int.from_bytes(os.urandom(10), "big")
-    # The version and the variant replace six of the random bits.
+    # The version and the variant of the UUID replace six of the 80 random bits.
     value = value & ~(0xF000 << 64 | 0xC000 << 48) | 0x7000 << 64 | 0x8000 << 48
     return UUID(int=value)
 
@@ -92,34 +93,35 @@ def claim(
     claims: Sequence[UUID],
     worker: str,
     leave_out: Sequence[int] = (),
-) -> list[Claimed]:
-    """Claim pending trials of a study, at most one trial for each claim. If `study` is None, choose a running study.
+) -> list[ClaimedTrial]:
+    """Claim pending trials of one study, at most one trial for each claim in `claims`.
 
-    The studies whose ids are in `leave_out` are not chosen.
+    If `study` is None, the database chooses a running study. The function never claims trials of the studies whose ids
+    are in `leave_out`.
 
-    The list is empty if no trial is pending. The list can be shorter than `claims`, because each worker gets only its
-    share of the pending trials.
+    The returned list is empty if no pending trial can be claimed. The returned list can be shorter than `claims`,
+    because each worker gets only its share of the pending trials.
     """
-    with connection.cursor(row_factory=class_row(Claimed)) as cursor:
+    with connection.cursor(row_factory=class_row(ClaimedTrial)) as cursor:
         statement = "select * from ledger.claim(%s, %s, %s, %s::int[]) order by trial"
         return cursor.execute(statement, (study, list(claims), worker, list(leave_out))).fetchall()
 
 
-def heartbeat(connection: Connection[Any], held: Claimed) -> bool:
-    """Renew the lease of the claim. Return False if the worker has lost the claim."""
+def heartbeat(connection: Connection[Any], held: ClaimedTrial) -> bool:
+    """Renew the lease of the worker's claim. Return False if the worker has lost the claim."""
     return bool(_value(connection, "select ledger.heartbeat(%s, %s, %s)", held.study_id, held.trial, held.claim))
 
 
 def complete(
-    connection: Connection[Any], held: Claimed, loss: float, metrics: Mapping[str, Any], seconds: float
+    connection: Connection[Any], held: ClaimedTrial, loss: float, metrics: Mapping[str, Any], seconds: float
 ) -> str:
     """Record the loss of a trial. Return "recorded", "already", "stale" or "unknown"."""
-    (answer,) = complete_together(connection, [Completed(held, loss, metrics, seconds)])
+    (answer,) = complete_together(connection, [CompletedTrial(held, loss, metrics, seconds)])
     return answer
 
 
-def complete_together(connection: Connection[Any], results: Sequence[Completed]) -> list[str]:
-    """Record several losses in one statement. Return the answer of `complete` for each result, in order."""
+def complete_together(connection: Connection[Any], results: Sequence[CompletedTrial]) -> list[str]:
+    """Record the losses of several trials in one statement. For each result, return the same word as `complete`."""
     rows = connection.execute(
         "select ledger.complete(study_id, trial, claim, loss, metrics, seconds, output)"
         " from unnest(%s::int[], %s::int[], %s::uuid[], %s::float8[], %s::jsonb[], %s::float8[], %s::text[])"
@@ -137,7 +139,12 @@ def complete_together(connection: Connection[Any], results: Sequence[Completed])
 
 
 def fail(
-    connection: Connection[Any], held: Claimed, error: str, seconds: float, outcome: str = "failed", output: str = ""
+    connection: Connection[Any],
+    held: ClaimedTrial,
+    error: str,
+    seconds: float,
+    outcome: str = "failed",
+    output: str = "",
 ) -> str:
     """Record the error of an attempt. Return "retry", "failed", "already", "stale" or "unknown"."""
     return str(
@@ -150,8 +157,8 @@ def fail(
     )
 
 
-def release(connection: Connection[Any], *held: Claimed) -> set[UUID]:
-    """Give back unfinished trials in one statement. Return the claims that were still valid."""
+def release(connection: Connection[Any], *held: ClaimedTrial) -> set[UUID]:
+    """Give back unfinished trials in one statement. Return the claims of the trials that the worker still held."""
     rows = connection.execute(
         "select claim from unnest(%s::int[], %s::int[], %s::uuid[]) as held (study_id, trial, claim)"
         " where ledger.release(study_id, trial, claim)",
@@ -160,15 +167,18 @@ def release(connection: Connection[Any], *held: Claimed) -> set[UUID]:
     return {claim for (claim,) in rows.fetchall()}
 
 
-def refuse(connection: Connection[Any], held: Claimed, reason: str) -> bool:
-    """Give back a trial whose objective cannot be loaded, and record the reason. Return False if the claim was lost."""
+def refuse(connection: Connection[Any], held: ClaimedTrial, reason: str) -> bool:
+    """Give back a trial whose objective the worker cannot load, and record the reason.
+
+    Return False if the worker had already lost the claim.
+    """
     statement = "select ledger.refuse(%s, %s, %s, %s)"
     return bool(
         _value(connection, statement, held.study_id, held.trial, held.claim, _storable_error(connection, reason))
     )
 
 
-def accept(connection: Connection[Any], held: Claimed) -> None:
+def accept(connection: Connection[Any], held: ClaimedTrial) -> None:
     """Record that the worker has loaded an objective that it had refused."""
     _value(connection, "select ledger.accept(%s, %s, %s)", held.study_id, held.trial, held.claim)
 
@@ -198,13 +208,16 @@ def listen(connection: Connection[Any]) -> None:
 
 
 def _storable(connection: Connection[Any], text: str) -> str:
-    """Escape the characters that the database cannot store: NUL, lone surrogates, and those outside its encoding."""
+    """Escape NUL characters, lone surrogates and characters outside the database's encoding.
+
+    The database cannot store these characters.
+    """
     encoding = "utf-8" if connection.info.parameter_status("server_encoding") in ("UTF8", "SQL_ASCII") else "ascii"
     return text.replace("\0", "\\0").encode(encoding, "backslashreplace").decode()
 
 
 def _storable_error(connection: Connection[Any], error: str) -> str:
-    """Shorten an error as the ledger does, and escape the characters that the database cannot store."""
+    """Shorten an error in the same way as the ledger, and escape the characters that the database cannot store."""
     return shortened(_storable(connection, shortened(error)))
 
 
@@ -212,7 +225,7 @@ def _jsonb(value: object) -> Jsonb:
     return Jsonb(value, dumps=to_json)
 
 
-def _names(held: Sequence[Claimed]) -> tuple[list[int], list[int], list[UUID]]:
+def _names(held: Sequence[ClaimedTrial]) -> tuple[list[int], list[int], list[UUID]]:
     return [each.study_id for each in held], [each.trial for each in held], [each.claim for each in held]
 
 

@@ -1,8 +1,9 @@
 """The named queries of sql/queries, which psql and the command `ledger query` can run.
 
-Each file has a fixed form for psql. The first lines are comments, which begin with the question and end with the psql
-command. After the comments, each line sets the default of one variable. The rest of the file is one statement, in which
-``:'NAME'`` stands for the value of a variable.
+Each file of sql/queries has the same structure, and psql can run it. The first lines are comments, which begin with the
+question that the query answers. The comments end with the psql command that runs the file. After the comments, each
+line sets the default of one variable. The rest of the file is one statement, in which ``:'NAME'`` stands for the value
+of a variable.
 """
 
 import re
@@ -27,9 +28,9 @@ class Query:
     name : str
         Name of the file without its suffix.
     about : str
-        The question, and notes on the answer.
+        The question that the query answers, and notes on the answer.
     variables : mapping
-        Default value of each variable.
+        Default value of each variable, with the name of the variable as the key.
     statement : str
         SQL text, in which ``:'NAME'`` stands for the value of a variable.
     """
@@ -45,7 +46,7 @@ class Query:
         return self.about[: self.about.index("?") + 1]
 
     def with_values(self, given: Mapping[str, str]) -> sql.Composed:
-        """Return the statement with the given values of its variables.
+        """Return the statement with the given values of variables, and with the defaults of all other variables.
 
         Raises
         ------
@@ -63,7 +64,7 @@ class Query:
 
 
 def known() -> dict[str, Query]:
-    """Return a dictionary of all queries by name."""
+    """Return a dictionary of all queries, with the name of the query as the key."""
     files = sorted((folder("sql") / "queries").glob("*.sql"))
     return {file.stem: _read(file.stem, file.read_text()) for file in files}
 

@@ -1,4 +1,4 @@
-"""Functions that read the progress of studies and the workers, and that run ready queries."""
+"""Functions that read the progress of studies, the workers and the refusals, and that run queries of sql/queries."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -22,7 +22,10 @@ def progress(connection: Connection, study: str | None = None) -> list[ProgressR
 
 
 def workers(connection: Connection) -> list[tuple[WorkerRow, float]]:
-    """Return all workers, each with the seconds since its last announcement. The latest announcement comes first."""
+    """Return all workers, each with the seconds since its last announcement.
+
+    The worker with the latest announcement comes first.
+    """
     seen = views.workers.c.last_seen_at
     age = text("greatest(extract(epoch from ledger.clock() - last_seen_at), 0)::float8")
     statement = rows_of(WorkerRow).add_columns(age).order_by(seen.desc(), views.workers.c.name)
@@ -31,7 +34,7 @@ def workers(connection: Connection) -> list[tuple[WorkerRow, float]]:
 
 
 def refusals(connection: Connection, study: str | None = None) -> list[RefusalRow]:
-    """Return the refusals of one study, or of all studies. Only live workers refuse a study."""
+    """Return the refusals of one study, or of all studies. The list contains only refusals by live workers."""
     chosen = rows_of(RefusalRow).order_by(views.refusals.c.worker, views.refusals.c.study)
     if study is not None:
         chosen = chosen.where(views.refusals.c.study == study)
@@ -40,7 +43,7 @@ def refusals(connection: Connection, study: str | None = None) -> list[RefusalRo
 
 
 def ask(connection: Connection, statement: sql.Composed) -> tuple[list[str], Sequence[tuple[Any, ...]]]:
-    """Run a statement in a read-only transaction, and return the names of its columns and its rows."""
+    """Run a statement in a read-only transaction, and return the column names and the rows of the result."""
     with connection.begin():
         answers = cursor(connection)
         answers.execute("set transaction read only")

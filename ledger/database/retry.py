@@ -10,7 +10,7 @@ from typing import TypeVar
 import psycopg
 from psycopg import errors
 
-from ledger.database.connection import LOCKED_WAY_OUT, Unreachable, reason
+from ledger.database.connection import LOCKED_WAY_OUT, ServerUnreachable, reason
 from ledger.errors import LedgerError
 from ledger.logs import log_event
 
@@ -18,34 +18,34 @@ R = TypeVar("R")
 
 _log = logging.getLogger("ledger.database")
 
-# The first pause and the longest pause are in seconds.
+# Length of the first pause between two tries, and maximum length of a pause, in seconds.
 FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 5.0
-# One try and its pause take much less than LONGEST_GAP seconds. Failures with a longer gap belong to different
-# outages.
+# One try and the pause after it take much less than LONGEST_GAP seconds. If two failures are more than LONGEST_GAP
+# seconds apart, they belong to different outages.
 LONGEST_GAP = 120.0
 # Shortest time in seconds between two log lines about a full disk. On a full disk, some statements fail and others
 # succeed, so a new outage may begin every second.
 FULL_DISK_SECONDS = 300.0
 
-# psycopg counts a dropped database as an operational error, but a retry cannot succeed.
+# psycopg counts the error of a dropped database as an operational error, but a retry cannot succeed.
 _PERMANENT = (errors.DatabaseDropped,)
 # psycopg does not count the next two errors as operational errors, but a retry may succeed. The first error means that
 # a standby server refused a write. The second error means that the server ended a session with an idle transaction.
 _TRANSIENT = (errors.ReadOnlySqlTransaction, errors.IdleInTransactionSessionTimeout)
 
 
-# Advice about errors that are not an outage of the server.
+# Advice for the user about errors that occur while the server is available.
 _WAYS_OUT = {
     errors.DiskFull: "the database's disk is full: make room on it",
     errors.LockNotAvailable: f"another session holds a lock: {LOCKED_WAY_OUT}",
-    errors.ReadOnlySqlTransaction: "this is a standby, or the role has default_transaction_read_only = on, which an"
-    " administrator removes by `alter role … reset default_transaction_read_only`",
+    errors.ReadOnlySqlTransaction: "the server is a standby, or the role has default_transaction_read_only = on; an"
+    " administrator can remove this setting by `alter role … reset default_transaction_read_only`",
 }
 
 
 class OutageTooLong(LedgerError):
-    """The database was unavailable for longer than the limit."""
+    """The database was unavailable for longer than the limit of the retry policy."""
 
 
 class RetryPolicy:
@@ -54,7 +54,8 @@ class RetryPolicy:
     Parameters
     ----------
     give_up_after : float
-        Length of an outage in seconds, after which the next failure ends the retries.
+        Maximum length of an outage in seconds. If an outage has lasted for this time, the next failure ends the
+        retries.
     """
 
     def __init__(self, give_up_after: float) -> None:
@@ -72,13 +73,13 @@ class RetryPolicy:
         Until the first connection succeeds, the address of the server may be wrong. Before the first connection, a
         retry may succeed only if the server reports a temporary problem.
         """
-        if isinstance(error, Unreachable):
+        if isinstance(error, ServerUnreachable):
             return error.not_now or self._was_reached
         original = getattr(error, "orig", error)
         return isinstance(original, (psycopg.OperationalError, *_TRANSIENT)) and not isinstance(original, _PERMANENT)
 
     def failed(self, error: BaseException) -> float:
-        """Record a failed try, and log the reason of the failure if the reason is new.
+        """Record a failed try, and log the reason of the failure if the reason differs from the last logged reason.
 
         Returns
         -------
@@ -91,7 +92,7 @@ class RetryPolicy:
             The outage has lasted for `give_up_after` seconds.
         """
         now = time.monotonic()
-        if not isinstance(error, Unreachable):
+        if not isinstance(error, ServerUnreachable):
             self._was_reached = True
         original = getattr(error, "orig", error)
         why = reason(original)
@@ -104,8 +105,8 @@ class RetryPolicy:
         seconds = now - self._outage_began
         if seconds >= self._give_up_after:
             raise OutageTooLong(
-                f"gave up after {seconds:.0f} s without the database (--give-up-after): {why};"
-                " run the same command again once the database is available"
+                f"gave up after the database was unavailable for {seconds:.0f} s (--give-up-after): {why};"
+                " when the database is available, run the same command again"
             ) from None
         if self._is_news(original, why, now):
             self._logged_reason = why
@@ -142,7 +143,7 @@ def call_with_retries(task: Callable[[], R], policy: RetryPolicy, pause: Callabl
     Parameters
     ----------
     task : callable
-        Function that is safe to repeat from its beginning.
+        Function that can safely run again from its beginning.
     policy : RetryPolicy
     pause : callable
         Function that waits for a number of seconds. An exception from this function ends the retries.

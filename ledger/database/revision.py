@@ -47,8 +47,8 @@ def check(revision: str | None) -> None:
     refuse_newer(revision)
     if revision != head():
         raise LedgerError(
-            f"the database's schema is too old: it is at revision {revision}, but {head()} is needed;"
-            " run `ledger db upgrade`"
+            f"the database's schema is too old: its revision is {revision}, but this package needs revision"
+            f" {head()}; run `ledger db upgrade`"
         )
 
 

@@ -1,7 +1,7 @@
 """Typed rows of the ledger's views. Each class names the columns of one view.
 
 Exports, imports, listings and the Python interface use the column names of these classes. No row contains a claim,
-because only the holder of a claim may know it.
+because only the holder of a claim may know the claim.
 """
 
 from dataclasses import dataclass, field, fields
@@ -17,7 +17,7 @@ _COMPUTED = {"computed": True}
 
 @dataclass(frozen=True, slots=True)
 class StudyRow:
-    """A study. `budget` is the number of trials to propose."""
+    """A study. `budget` is the number of trials that the optimizer may propose."""
 
     id: int = field(metadata=_COMPUTED)
     name: str
@@ -108,7 +108,7 @@ class AttemptRow:
 
 @dataclass(frozen=True, slots=True)
 class WorkerRow:
-    """A worker. `study` and `trial` name the trial that the worker holds now."""
+    """A worker. `study` and `trial` identify the trial that the worker holds now, and are None without such a trial."""
 
     name: str
     host: str
@@ -124,7 +124,7 @@ class WorkerRow:
 
 @dataclass(frozen=True, slots=True)
 class RefusalRow:
-    """A study whose objective a live worker cannot load, with the reason."""
+    """The refusal of a study by a live worker, which cannot load the study's objective."""
 
     worker: str
     study: str
@@ -160,12 +160,12 @@ Row = StudyRow | IterationRow | TrialRow | AttemptRow | WorkerRow
 
 
 def recorded(row: Row) -> dict[str, Any]:
-    """Return the recorded columns of a row in order, as a dictionary of names and values."""
+    """Return the recorded columns of a row as a dictionary of names and values, in the order of the columns."""
     return {name: getattr(row, name) for name in columns(type(row), recorded=True)}
 
 
 def columns(row: type, *, recorded: bool = False) -> tuple[str, ...]:
-    """Return the names of a row's columns, in order.
+    """Return the names of the columns of a row class, in the order of the columns.
 
     Parameters
     ----------

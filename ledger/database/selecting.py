@@ -32,18 +32,18 @@ _VIEWS: dict[type, TableClause] = {
 
 
 def rows_of(row: type[R]) -> Select[Any]:
-    """Return a statement that selects the columns of the row class `row` from its view."""
+    """Return a statement that selects the columns of the row class `row` from the view of this class."""
     view = _VIEWS[row]
     return select(*(view.c[name] for name in columns(row)))
 
 
 def fetch(connection: Connection, row: type[R], statement: Select[Any] | CompoundSelect[Any]) -> list[R]:
-    """Run a statement of `rows_of` in the transaction of the connection, and return its rows."""
+    """In the connection's current transaction, run a statement of `rows_of`, and return the resulting rows."""
     return [row(*each) for each in connection.execute(statement)]
 
 
 def fetch_one(connection: Connection, row: type[R], statement: Select[Any]) -> R | None:
-    """Run a statement of `rows_of`, and return its only row. Return None if the statement has no row."""
+    """Run a statement of `rows_of`, and return the only row of the result. Return None if the result is empty."""
     each = connection.execute(statement).one_or_none()
     return None if each is None else row(*each)
 
@@ -55,6 +55,6 @@ def query(name: str) -> TextClause:
 
 
 def answer(connection: Connection, statement: Executable, **parameters: object) -> Any:
-    """Run a statement in a new transaction, and return its single value."""
+    """Run a statement in a new transaction, and return the single value of the result."""
     with connection.begin():
         return connection.scalar(statement, parameters)

@@ -1,4 +1,7 @@
-"""A worker's database session, which reconnects. The session repeats only statements that are safe to send twice."""
+"""A worker's database session, which opens a new connection after a failure.
+
+The session may send a statement several times, so each statement must be safe to repeat.
+"""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -6,7 +9,7 @@ from typing import Any, TypeVar
 import psycopg
 from psycopg import errors
 
-from ledger.database.connection import Unreachable, connect, reason
+from ledger.database.connection import ServerUnreachable, connect, reason
 from ledger.database.retry import RetryPolicy
 from ledger.errors import LedgerError
 
@@ -15,8 +18,8 @@ R = TypeVar("R")
 # After these errors, the connection is still usable.
 _STATEMENT_ONLY = (errors.QueryCanceled, errors.SerializationFailure, errors.DeadlockDetected, errors.LockNotAvailable)
 _NOT_PREPARED = (errors.InvalidSqlStatementName, errors.DuplicatePreparedStatement)
-# Classes of SQLSTATE: data exception, integrity constraint violation and program limit exceeded. psycopg counts the
-# last class as an operational error, but a retry cannot succeed.
+# The classes of SQLSTATE for data exceptions, integrity constraint violations and exceeded program limits. psycopg
+# counts the errors of the last class as operational errors, but a retry cannot succeed.
 _REFUSALS = ("22", "23", "54")
 
 
@@ -35,23 +38,23 @@ class DatabaseUnavailable(LedgerError):
 
 
 class ValuesRefused(LedgerError):
-    """The database has refused the values of a statement. The message is the reason."""
+    """The database has refused the values of a statement. The message of the exception is the database's reason."""
 
 
 class Session:
-    """A session with at most one connection, which opens on demand and reopens after a failure.
+    """A session with at most one connection. A call opens a connection if the session has none.
 
     Parameters
     ----------
     url : str
         The database.
     role : str
-        Purpose of the connection, which PostgreSQL shows as its application_name.
+        Purpose of the connection. PostgreSQL shows this text as the application_name of the session.
     statement_seconds : float
         Seconds after which the server cancels a statement.
     policy : RetryPolicy
     prepare : callable
-        Function that gets every new connection as its argument.
+        Function that the session calls with every new connection as the argument.
     pause : callable
         Function that waits for a number of seconds before `call` tries again. An exception from this function ends the
         retries.
@@ -110,7 +113,7 @@ class Session:
                 raise
             self._prepares = False
             raise DatabaseUnavailable(self._policy.failed(error)) from None
-        except (psycopg.Error, Unreachable) as error:
+        except (psycopg.Error, ServerUnreachable) as error:
             if _is_refusal(error):
                 self._policy.succeeded()
                 raise ValuesRefused(reason(error)) from error
@@ -127,7 +130,7 @@ class Session:
         return None if self._connection is None else self._connection.fileno()
 
     def close(self) -> None:
-        """Close the connection. The next call opens another connection."""
+        """Close the connection. The next call opens a new connection."""
         if self._connection is not None:
             self._connection.close()
             self._connection = None

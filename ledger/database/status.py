@@ -11,14 +11,15 @@ from ledger.database.selecting import query
 from ledger.errors import LedgerError
 from ledger.text import last_line
 
-# The rate is computed from this number of ended trials, or from twice the batch size if that number is larger.
+# The query computes the rate of ended trials from the latest ended trials. The number of these trials is _RATED, or
+# twice the batch size if twice the batch size is larger.
 _RATED = 20
 _FAILURES = 3
 
 
 @dataclass(frozen=True)
 class WorkerStatus:
-    """A worker that is alive, or that holds a trial of the study.
+    """A worker that holds a trial of the study, or a live worker that holds no trial.
 
     Attributes
     ----------
@@ -45,8 +46,8 @@ class WorkerStatus:
 
 
 @dataclass(frozen=True)
-class Failure:
-    """An attempt that failed, was lost or took too long, with the last line of its error."""
+class FailedAttempt:
+    """An attempt that failed, was lost or exceeded its time limit, with the last line of the attempt's error."""
 
     trial: int
     attempt: int
@@ -64,12 +65,12 @@ class Status:
     Attributes
     ----------
     budget : int
-        Number of trials to propose.
+        Number of trials that the optimizer may propose.
     ended : int
-        Number of proposed trials that have ended, at most the budget. If all trials of a
-        round failed, another round replaces it, and these trials do not count.
+        Number of proposed trials that have ended, at most the budget. If all trials of a round failed, the next round
+        replaces this round, and the failed trials do not count.
     iterations_told : int
-        Number of iterations with results that the optimizer has received.
+        Number of iterations whose results the optimizer has received.
     complete, running, pending, failed, cancelled : int
         Number of trials in each state.
     failures, lost : int
@@ -77,19 +78,20 @@ class Status:
     managed : bool
         Whether a live manager holds the study.
     trials_a_second : float or None
-        Rate at which trials have ended recently; None if no trial has ended.
+        Number of trials per second that have ended recently; None if no trial has ended recently.
     remaining_seconds : float or None
-        Remaining time, estimated from the rate. The estimate is None without a rate, or if the study is not running.
+        Remaining time in seconds, estimated from `trials_a_second`. The value is None if `trials_a_second` is None, if
+        the study is not running, or if no live manager holds the study.
     best : mapping or None
         Number, iteration, loss, metric and score of the complete trial with the lowest loss.
     improvements : sequence of (int, float)
-        Number and loss of each complete trial that has a lower loss than all earlier trials.
+        Number and loss of each complete trial that has a lower loss than all complete trials with a lower number.
     last_complete : int or None
-        Number of the last complete trial, at which the convergence curve ends.
+        Highest number of a complete trial. The convergence curve ends at this trial.
     workers : sequence of WorkerStatus
-        Workers in the order of their starts.
-    latest_failures : sequence of Failure
-        At most 3 failures, the latest first.
+        Workers in the order of their start times.
+    latest_failures : sequence of FailedAttempt
+        The latest failed attempts, at most 3. The latest failure comes first.
     """
 
     name: str
@@ -117,7 +119,7 @@ class Status:
     improvements: Sequence[tuple[int, float]]
     last_complete: int | None
     workers: Sequence[WorkerStatus]
-    latest_failures: Sequence[Failure]
+    latest_failures: Sequence[FailedAttempt]
 
     @property
     def has_ended(self) -> bool:
@@ -125,7 +127,7 @@ class Status:
 
 
 def read(connection: Connection, study_id: int) -> Status:
-    """Read the status of a study by one statement.
+    """Read the status of a study with one statement.
 
     Raises
     ------
@@ -136,7 +138,7 @@ def read(connection: Connection, study_id: int) -> Status:
     with connection.begin():
         row = connection.execute(query("status"), parameters).one_or_none()
     if row is None:
-        raise LedgerError("the study was deleted while it was watched")
+        raise LedgerError("the study was deleted, so it has no status")
     facts = dict(row._mapping)
     rated, rated_seconds = facts.pop("rated"), facts.pop("rated_seconds")
     rate = rated / rated_seconds if rated and rated_seconds > 0 else None
@@ -152,7 +154,9 @@ def read(connection: Connection, study_id: int) -> Status:
         "improvements": [(number, float(loss)) for number, loss in row.improvements],
         "workers": [WorkerStatus(**{**worker, "since": _moment(worker["since"])}) for worker in row.workers],
         "latest_failures": [
-            Failure(**{**failure, "ended_at": _moment(failure["ended_at"]), "error": _last_line(failure["error"])})
+            FailedAttempt(
+                **{**failure, "ended_at": _moment(failure["ended_at"]), "error": _last_line(failure["error"])}
+            )
             for failure in facts.pop("failures_seen")
         ],
     }
@@ -160,7 +164,7 @@ def read(connection: Connection, study_id: int) -> Status:
 
 
 def _moment(value: str | None) -> Any:
-    """Return a time from JSON, which is in UTC like all times of the connection."""
+    """Convert the text of a time in a JSON document. The time is in UTC, like all times of the connection."""
     return None if value is None else datetime.fromisoformat(value)
 
 

@@ -30,7 +30,7 @@ def create(
     versions: Mapping[str, Any],
     dataset: Dataset | None = None,
 ) -> StudyRow | None:
-    """Record a study and the file that it trains on. Return None if the name is taken."""
+    """Record a study and the file that the study trains on. Return None if another study has the same name."""
     with connection.begin():
         study_id = connection.scalar(
             _CREATE,
@@ -74,7 +74,7 @@ def find(connection: Connection, name: str) -> StudyRow | None:
 
 
 def iterations(connection: Connection, study_id: int, *, first: int = 0) -> list[IterationRow]:
-    """Return the iterations of the study in order, beginning with the number `first`."""
+    """Return the iterations whose number is at least `first`, ordered by number."""
     with connection.begin():
         return fetch(
             connection,
@@ -91,7 +91,7 @@ def extend(connection: Connection, study_id: int, budget: int) -> str:
 
 
 def pause(connection: Connection, study_id: int) -> str:
-    """Pause a running study, so that workers get no more of its trials. Return the state of the study."""
+    """Pause a running study, so that workers cannot claim its trials. Return the state of the study."""
     return str(answer(connection, text("select ledger.pause(:study)"), study=study_id))
 
 
@@ -101,9 +101,10 @@ def resume(connection: Connection, study_id: int) -> str:
 
 
 def cancel(connection: Connection, study_id: int, reason: str) -> list[int]:
-    """End a running or paused study permanently, and cancel its open trials. Return the trials that end later.
+    """End a running or paused study permanently, and cancel its open trials. Return the numbers of the open trials.
 
-    A trial ends later if another session has locked its row, as in `trials.cancel`.
+    If another session has locked the row of a trial, the trial is still open. Such a trial ends later, as described at
+    `trials.cancel`.
     """
     answer(connection, text("select ledger.cancel(:study, :reason)"), study=study_id, reason=reason)
     return trials.end_cancelled(connection, study_id)
@@ -117,7 +118,8 @@ def delete(connection: Connection, study: StudyRow) -> str:
     Raises
     ------
     LedgerError
-        Another session has locked a row or the view of the study.
+        Another session has locked a row of the study or the view of the study, or another database object depends on
+        the view.
     """
     with refused_if_locked(f"study {study.name}"), connection.begin():
         word = str(connection.scalar(text("select ledger.delete_study(:study)"), {"study": study.id}))
@@ -126,13 +128,13 @@ def delete(connection: Connection, study: StudyRow) -> str:
         return word
 
 
-def flatten(connection: Connection, study: StudyRow) -> flattened.Flattened:
-    """Create or replace the flattened view of a study. Only the owner of the schema can create the view.
+def flatten(connection: Connection, study: StudyRow) -> flattened.FlattenedView:
+    """Create or replace the flattened view of a study. Only the owner of the schema can create this view.
 
     Raises
     ------
     LedgerError
-        Another session has locked the view.
+        Another session has locked the view, or `flattened.create` refuses to create the view.
     """
     with refused_if_locked(f"the view of study {study.name}"), connection.begin():
         return flattened.create(cursor(connection), study.id, study.name, study.spec["space"])

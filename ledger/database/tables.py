@@ -1,4 +1,4 @@
-"""The tables of the schema `ledger` as SQLAlchemy metadata. The folder sql/ has the functions, triggers and views."""
+"""The tables of the schema `ledger` as SQLAlchemy metadata. The folder sql/ defines functions, triggers and views."""
 
 from sqlalchemy import (
     BigInteger,
@@ -40,7 +40,7 @@ def _moment(name: str, *, nullable: bool = True, comment: str) -> Column[object]
 
 
 def _of_spec(name: str, type_: type, expression: str, *, nullable: bool = False, comment: str) -> Column[object]:
-    """Return a column that PostgreSQL computes from the spec, for statements that run often."""
+    """Return a column that PostgreSQL computes from the column `spec`, for statements that run often."""
     return Column(name, type_, Computed(expression, persisted=True), nullable=nullable, comment=comment)
 
 
@@ -72,24 +72,24 @@ study = Table(
         "spec_hash",
         Text,
         nullable=False,
-        comment="SHA-256, in hexadecimal, of the settings that the user requested. The budget and the resolved "
-        "defaults are not included.",
+        comment="SHA-256, in hexadecimal, of the settings that the user requested, without the budget and the resolved "
+        "defaults.",
     ),
     Column(
         "budget",
         Integer,
         nullable=False,
-        comment="Number of trials to propose, at least 1. A user can raise the budget.",
+        comment="Number of trials that the optimizer may propose, at least 1. A user can raise the budget.",
     ),
     Column(
         "state",
         Text,
         nullable=False,
-        comment="State of the study (running or paused, and at its end complete, failed or cancelled).",
+        comment="State of the study (running or paused, or after its end complete, failed or cancelled).",
     ),
-    Column("reason", Text, comment="Reason for the state, for users; null if none is recorded."),
+    Column("reason", Text, comment="Reason for the state, as a text for users; null if no reason is recorded."),
     _moment("created_at", nullable=False, comment="Time when the study was created, by the database's clock."),
-    _moment("finished_at", comment="Time when the study ended; null before."),
+    _moment("finished_at", comment="Time when the study ended; null until the study has ended."),
     Column(
         "versions",
         JSONB,
@@ -100,7 +100,7 @@ study = Table(
         "seed",
         BigInteger,
         "((spec ->> 'seed')::bigint)",
-        comment="Seed of all random numbers, from 0 to 2147483647; part of spec.",
+        comment="Seed of all random numbers of the study, from 0 to 2147483647; part of spec.",
     ),
     _of_spec(
         "batch_size",
@@ -151,7 +151,7 @@ study = Table(
         Interval,
         "(make_interval(secs => (spec -> 'limits' ->> 'trial_timeout')::double precision))",
         nullable=True,
-        comment="Longest training time of an attempt, or null for no limit; part of spec.",
+        comment="Maximum training time of an attempt, or null for no limit; part of spec.",
     ),
     CheckConstraint("name ~ '^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$'", name="name_is_plain"),
     CheckConstraint("budget >= 1", name="budget_is_positive"),
@@ -176,7 +176,7 @@ manager = Table(
         nullable=False,
         comment="Random secret of the manager that holds the study.",
     ),
-    Column("name", Text, nullable=False, comment="Name of the manager, made of host, process and random digits."),
+    Column("name", Text, nullable=False, comment="Name of the manager, made of host, process id and random digits."),
     Column(
         "backend_pid",
         Integer,
@@ -185,7 +185,7 @@ manager = Table(
     _moment("backend_started_at", comment="Start time of the manager's database session; null if unknown."),
     _moment("claimed_at", nullable=False, comment="Time when the manager took the study."),
     Column("lease", Interval, nullable=False, comment="Time for which the manager's claim is valid without a renewal."),
-    _moment("lease_until", nullable=False, comment="End of the manager's lease, unless the manager renews it before."),
+    _moment("lease_until", nullable=False, comment="Time when the manager's lease ends unless the manager renews it."),
     CheckConstraint("lease > '0'", name="lease_is_positive"),
     postgresql_with={"fillfactor": 50},
     comment="One row for each study that a manager holds by a claim with a lease. Read the table through the view "
@@ -207,31 +207,31 @@ iteration = Table(
         "replaces that round.",
     ),
     Column("size", Integer, nullable=False, comment="Number of trials in all rounds of the iteration, at least 1."),
-    _moment("asked_at", nullable=False, comment="Time when the iteration's trials were inserted."),
-    _moment("told_at", comment="Time when the optimizer received the iteration's losses; null before."),
+    _moment("asked_at", nullable=False, comment="Time when the first trials of the iteration were inserted."),
+    _moment("told_at", comment="Time when the optimizer received the iteration's losses; null until then."),
     Column(
         "ask_seconds",
         Double,
         nullable=False,
-        comment="Seconds for choosing the points of the last round.",
+        comment="Time for choosing the points of the last round, in seconds.",
     ),
     Column(
         "tell_seconds",
         Double,
         nullable=False,
-        comment="Seconds for reading the history and fitting the surrogate in the last round.",
+        comment="Time for reading the history and fitting the surrogate in the last round, in seconds.",
     ),
     Column(
         "mean_loss",
         Double,
-        comment="Mean loss of the iteration's complete trials; null until the iteration is told, and if no trial "
-        "completed.",
+        comment="Mean loss of the iteration's complete trials; null until the optimizer has received the losses, and "
+        "if no trial completed.",
     ),
     Column(
         "best_loss",
         Double,
-        comment="Lowest loss of the iteration's complete trials; null until the iteration is told, and if no "
-        "trial completed.",
+        comment="Lowest loss of the iteration's complete trials; null until the optimizer has received the losses, and "
+        "if no trial completed.",
     ),
     Column(
         "surrogate",
@@ -249,8 +249,8 @@ iteration = Table(
     Column(
         "seen",
         ARRAY(Integer),
-        comment="In steady mode, the trials whose end the manager saw since the previous iteration, in that "
-        "order. The proposals depend on all trials seen so far. Null in batch mode.",
+        comment="In steady mode, the trials whose end the manager saw since the previous iteration, in the order of "
+        "their ends. The proposals depend on this list and the lists of earlier iterations. Null in batch mode.",
     ),
     CheckConstraint("number >= 0 and round >= 0 and size >= 1", name="numbers_are_natural"),
     # If an iteration without proposed trials has no complete trial, the manager marks the iteration as told and records
@@ -277,7 +277,7 @@ trial = Table(
         comment="Number of the trial within the study, from 0, in the order of insertion.",
     ),
     Column("iteration", Integer, nullable=False, comment="Number of the iteration that the trial belongs to."),
-    Column("round", Integer, nullable=False, comment="Round of the trial within its iteration, from 0."),
+    Column("round", Integer, nullable=False, comment="Number of the trial's round within the iteration, from 0."),
     Column(
         "source",
         Text,
@@ -302,14 +302,14 @@ trial = Table(
         Text,
         nullable=False,
         server_default=text("'pending'"),
-        comment="State of the trial (pending or running, and at its end complete, failed or cancelled).",
+        comment="State of the trial (pending or running, or after its end complete, failed or cancelled).",
     ),
     Column(
         "attempts",
         Integer,
         nullable=False,
         server_default=text("0"),
-        comment="Number of claims of the trial, including released claims, from 0.",
+        comment="Number of times that workers have claimed the trial, including claims that workers released.",
     ),
     Column(
         "failures",
@@ -323,12 +323,12 @@ trial = Table(
         Integer,
         nullable=False,
         server_default=text("0"),
-        comment="Number of attempts that were lost with their worker, at most the study's max_lost.",
+        comment="Number of times that the trial was lost with its worker, at most the study's max_lost.",
     ),
     _moment(
         "available_at",
         nullable=False,
-        comment="Time from which workers can claim the trial, which is its insertion or its last return to the queue.",
+        comment="Time from which workers can claim the trial, set when the trial last became pending.",
     ),
     Column(
         "claim",
@@ -342,13 +342,13 @@ trial = Table(
     _moment("claimed_at", comment="Time of the last claim; null before the first claim."),
     _moment(
         "lease_until",
-        comment="End of the lease, unless the worker sends a heartbeat before; null unless the trial is running.",
+        comment="Time when the lease ends unless the worker sends a heartbeat; null unless the trial is running.",
     ),
     _moment(
         "deadline_at",
-        comment="Deadline of the current attempt; null without a time limit, and before the attempt begins.",
+        comment="Time when the current attempt times out; null without a time limit, and until the training starts.",
     ),
-    _moment("finished_at", comment="Time when the trial ended; null before."),
+    _moment("finished_at", comment="Time when the trial ended; null until the trial has ended."),
     Column(
         "loss",
         Double,
@@ -396,8 +396,8 @@ trial = Table(
     CheckConstraint("(state = 'complete') = (metrics is not null)", name="metrics_when_complete"),
     CheckConstraint("loss > '-infinity' and loss < 'infinity'", name="loss_is_finite"),
     CheckConstraint("state <> 'failed' or error is not null", name="failed_with_an_error"),
-    # No index contains lease_until or worker. Therefore a heartbeat is a heap-only update, which changes no index.
-    # The index trial_pending has the order in which workers claim pending trials.
+    # No index contains lease_until or worker. Therefore a heartbeat is a heap-only update, which changes no index. The
+    # index trial_pending contains the pending trials in the order in which workers claim them.
     Index(
         "trial_pending",
         "study_id",
@@ -439,24 +439,24 @@ attempt = Table(
     Column("number", Integer, nullable=False, comment="Number of the attempt within the trial, from 1."),
     Column("worker", Text, nullable=False, comment="Name of the worker that claimed the trial."),
     _moment("claimed_at", nullable=False, comment="Time of the claim."),
-    _moment("ended_at", comment="Time when the end of the attempt was recorded; null before."),
+    _moment("ended_at", comment="Time when the end of the attempt was recorded; null while the attempt is running."),
     Column(
         "outcome",
         Text,
-        comment="Outcome of the attempt (complete, failed, timeout, released, stale or lost). A stale attempt has "
-        "a late result. A lost attempt had no heartbeat within its lease, or was cancelled. Null while "
-        "the attempt is running.",
+        comment="Outcome of the attempt (complete, failed, timeout, released, stale or lost). The result of a stale "
+        "attempt came too late. A lost attempt had no heartbeat within its lease, or was cancelled. Null while the "
+        "attempt is running.",
     ),
     Column("error", Text, comment="Error of the attempt, with a traceback if one exists; null without an error."),
     Column(
         "loss",
         Double,
-        comment="Loss that the attempt measured; null without a loss. The loss of a stale attempt does not count.",
+        comment="Loss that the objective returned; null without a loss. The loss of a stale attempt does not count.",
     ),
     Column(
         "seconds",
         Double,
-        comment="Seconds of training, as measured by the worker; null if the worker reported none.",
+        comment="Training time in seconds, as measured by the worker; null if the worker reported no time.",
     ),
     Column(
         "output",
@@ -478,7 +478,7 @@ attempt = Table(
     CheckConstraint("(outcome is null) = (ended_at is null)", name="outcome_when_it_ended"),
     CheckConstraint("outcome <> 'complete' or loss is not null", name="complete_with_a_loss"),
     CheckConstraint("seconds >= 0", name="seconds_are_not_negative"),
-    # The ledger removes workers without an attempt (ledger.forget_workers).
+    # With this index, the function ledger.forget_workers finds the workers without an attempt.
     Index("attempt_worker", "worker"),
     postgresql_with={"fillfactor": 90, "autovacuum_vacuum_scale_factor": 0.05},
     comment="One row for each attempt, which begins when a worker claims a trial. Read the table through the view "
@@ -499,13 +499,13 @@ cancellation = Table(
         name="cancellation_trial_fkey",
     ),
     comment="One row for each cancelled trial whose row another session had locked. The next call of the trial's "
-    "worker ends the trial, or a manager when the lock is gone.",
+    "worker ends the trial, or a manager ends the trial when the lock is gone.",
 )
 
 worker = Table(
     "worker",
     metadata,
-    Column("name", Text, primary_key=True, comment="Unique name, made of host, process and four random digits."),
+    Column("name", Text, primary_key=True, comment="Unique name, made of host, process id and four random digits."),
     Column("host", Text, nullable=False, comment="Name of the worker's machine."),
     Column("pid", Integer, nullable=False, comment="Process id of the worker on its machine."),
     Column("versions", JSONB, nullable=False, comment="Versions of the packages that the worker trains with."),
@@ -516,7 +516,7 @@ worker = Table(
         comment="Time of the worker's last announcement.",
     ),
     _moment("stopped_at", comment="Time when the worker stopped; null if the worker is running or died."),
-    # If a worker sends several claims, the function ledger.claim counts the live workers with this index.
+    # If a worker sends several claims, the function ledger.claim uses this index to count the live workers.
     Index("worker_here", "last_seen_at", postgresql_where=text("stopped_at is null")),
     postgresql_with={"fillfactor": 70},
     comment="One row for each worker, including workers that have stopped. Read the table through the view "
@@ -537,9 +537,9 @@ refusal = Table(
         "study_id", Integer, ForeignKey("ledger.study.id", ondelete="CASCADE"), primary_key=True, comment="The study."
     ),
     Column("reason", Text, nullable=False, comment="Reason of the refusal, at most 1000 characters."),
-    _moment("refused_at", nullable=False, comment="Time when the worker refused the study last."),
-    comment="One row for each study that a worker has refused, until the worker loads the objective or stops. Read the "
-    "table through the view ledger.refusals.",
+    _moment("refused_at", nullable=False, comment="Time of the worker's last refusal of the study."),
+    comment="One row for each worker and each study that the worker refuses, until the worker loads the objective or "
+    "stops. Read the table through the view ledger.refusals.",
 )
 
 dataset = Table(

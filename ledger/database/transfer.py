@@ -26,8 +26,8 @@ _trials, _attempts = views.trials, views.attempts
 
 
 @dataclass(frozen=True)
-class Snapshot:
-    """All rows of a study at the time `at`, in order."""
+class StudySnapshot:
+    """All rows of a study at the time `at`, ordered by their numbers."""
 
     at: datetime
     study: StudyRow
@@ -37,10 +37,10 @@ class Snapshot:
 
 
 @dataclass(frozen=True)
-class Recorded:
-    """A study, with all rows that another ledger recorded.
+class RecordedStudy:
+    """A study from another ledger, with all rows that the other ledger recorded for this study.
 
-    The rows have the columns of their tables, except the study's id and the claims. An export never contains claims.
+    Each row has the columns of its table, except the study's id and the claim. An export never contains claims.
     """
 
     study: Mapping[str, Any]
@@ -51,14 +51,14 @@ class Recorded:
     dataset: Dataset | None = None
 
 
-def snapshot(connection: Connection, study_id: int) -> Snapshot:
+def snapshot(connection: Connection, study_id: int) -> StudySnapshot:
     """Read all rows of a study in one read-only transaction."""
     with connection.begin():
         connection.execute(text("set transaction isolation level repeatable read, read only"))
         study = fetch_one(connection, StudyRow, rows_of(StudyRow).where(_studies.c.id == study_id))
         if study is None:
             raise LedgerError("the study was deleted while it was read")
-        return Snapshot(
+        return StudySnapshot(
             at=_moment(connection),
             study=study,
             iterations=fetch(
@@ -90,13 +90,13 @@ def workers_of(connection: Connection, study_id: int) -> list[WorkerRow]:
         )
 
 
-def restore(connection: Connection, recorded: Recorded) -> StudyRow | None:
-    """Insert a whole study in one transaction. Return its row, or None if the name of the study is taken.
+def restore(connection: Connection, recorded: RecordedStudy) -> StudyRow | None:
+    """Insert a whole study in one transaction. Return the study's row, or None if another study has the same name.
 
     A worker that runs a trial in the other ledger cannot end the trial in this ledger. Therefore a running trial
     becomes pending, and its attempt is recorded as released. A released attempt counts against no limit. Only the owner
-    of the tables can insert a study. The transaction reads the study before its end, so an import whose study cannot be
-    read writes nothing.
+    of the tables can insert a study. The transaction also reads the inserted study. If this read fails, the transaction
+    writes nothing.
 
     Raises
     ------
@@ -110,11 +110,11 @@ def restore(connection: Connection, recorded: Recorded) -> StudyRow | None:
         refusal = one_line(_refusal(error))
         raise LedgerError(
             f"study {recorded.study['name']} cannot be imported, because the database refuses it ({refusal}): the"
-            " export is damaged; write it again"
+            " export is damaged; export the study again"
         ) from None
 
 
-def _restore(connection: Connection, recorded: Recorded) -> StudyRow | None:
+def _restore(connection: Connection, recorded: RecordedStudy) -> StudyRow | None:
     moment = _moment(connection)
     study_id = connection.scalar(
         postgresql.insert(tables.study)
@@ -141,7 +141,7 @@ def _restore(connection: Connection, recorded: Recorded) -> StudyRow | None:
 
 
 def _refusal(error: Exception) -> str:
-    """Return the database's own reason, without the context that PostgreSQL adds to it."""
+    """Return the database's reason for the refusal of a row, without the context that PostgreSQL adds."""
     original = getattr(error, "orig", error)
     diagnostics = getattr(original, "diag", None)
     primary = None if diagnostics is None else diagnostics.message_primary
@@ -157,7 +157,7 @@ def _insert(connection: Connection, statement: Insert, rows: Iterable[dict[str, 
 
 
 def _pending(trial: Mapping[str, Any], moment: datetime) -> dict[str, Any]:
-    """Return an open trial with the state pending, or an ended trial unchanged."""
+    """Return the row to insert for a trial. An open trial becomes pending, and an ended trial stays unchanged."""
     if trial["state"] not in OPEN_STATES:
         return dict(trial)
     # The clock of the other ledger may be ahead of the clock of this ledger.
@@ -166,7 +166,10 @@ def _pending(trial: Mapping[str, Any], moment: datetime) -> dict[str, Any]:
 
 
 def _released(attempt: Mapping[str, Any], moment: datetime) -> dict[str, Any]:
-    """Return an open attempt with the outcome released, or an ended attempt unchanged."""
+    """Return the row to insert for an attempt.
+
+    An open attempt becomes released, and an ended attempt stays unchanged.
+    """
     if attempt["outcome"] is not None:
         return dict(attempt)
     return {

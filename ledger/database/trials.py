@@ -1,6 +1,7 @@
 """Functions that read, enqueue, retry, cancel and import trials.
 
-Each function runs one transaction on the given connection, or one transaction for each page.
+Each function runs one transaction on the given connection. A function that yields pages runs one transaction for each
+page.
 """
 
 import time
@@ -21,7 +22,8 @@ from ledger.errors import LedgerError
 
 # Largest number of rows in one page.
 PAGE = 1000
-# A call of a worker locks its trial for some milliseconds. A longer lock belongs to a transaction that was left open.
+# A worker's call of an SQL function locks the worker's trial for some milliseconds. If a lock lasts for longer than
+# CANCEL_SECONDS, a session has usually left a transaction open.
 CANCEL_SECONDS = 1.0
 CANCEL_POLL = 0.02
 
@@ -29,7 +31,7 @@ _trials, _attempts = views.trials, views.attempts
 
 
 @dataclass(frozen=True)
-class Finished:
+class FinishedTrial:
     """A trial that was evaluated outside this ledger, with a finite loss."""
 
     params: Mapping[str, Any]
@@ -38,7 +40,7 @@ class Finished:
 
 
 def all_of(connection: Connection, study_id: int, *, iteration: int | None = None) -> list[TrialRow]:
-    """Return all trials of a study, or all trials of one iteration, in order."""
+    """Return all trials of a study, or all trials of one iteration, ordered by number."""
     chosen = [_trials.c.study_id == study_id]
     if iteration is not None:
         chosen.append(_trials.c.iteration == iteration)
@@ -47,7 +49,10 @@ def all_of(connection: Connection, study_id: int, *, iteration: int | None = Non
 
 
 def pages(connection: Connection, study_id: int, size: int = PAGE) -> Iterator[list[TrialRow]]:
-    """Yield pages of all trials in order. A separate transaction reads each page, so that no snapshot stays open."""
+    """Yield all trials of a study in pages, ordered by number.
+
+    Each page has its own transaction, so that no snapshot stays open.
+    """
     last = -1
     while True:
         with connection.begin():
@@ -66,7 +71,7 @@ def pages(connection: Connection, study_id: int, size: int = PAGE) -> Iterator[l
 
 
 def attempt_pages(connection: Connection, study_id: int, size: int = PAGE) -> Iterator[list[AttemptRow]]:
-    """Yield pages of all attempts of a study in the order of trials, with a separate transaction for each page."""
+    """Yield all attempts of a study in pages, ordered by trial and number. Each page has its own transaction."""
     last = (-1, 0)
     while True:
         with connection.begin():
@@ -90,7 +95,7 @@ def get(connection: Connection, study: StudyRow, number: int) -> TrialRow:
     Raises
     ------
     LedgerError
-        The study has no such trial.
+        The study has no trial with this number.
     """
     with connection.begin():
         row = fetch_one(
@@ -106,7 +111,7 @@ def get(connection: Connection, study: StudyRow, number: int) -> TrialRow:
 
 
 def attempts(connection: Connection, study_id: int, trial: int) -> list[AttemptRow]:
-    """Return the attempts of one trial in order."""
+    """Return the attempts of one trial, ordered by number."""
     with connection.begin():
         return fetch(
             connection,
@@ -118,7 +123,7 @@ def attempts(connection: Connection, study_id: int, trial: int) -> list[AttemptR
 
 
 def outputs(connection: Connection, study_id: int, trial: int) -> dict[int, str]:
-    """Return the kept outputs of the attempts of one trial, by the number of the attempt.
+    """Return the stored outputs of one trial's attempts, with the number of the attempt as the key.
 
     The rows of attempts do not contain the outputs, because the outputs of all attempts of a study may be large.
     """
@@ -132,7 +137,10 @@ def outputs(connection: Connection, study_id: int, trial: int) -> dict[int, str]
 
 
 def best(connection: Connection, study_id: int) -> TrialRow | None:
-    """Return the first complete trial with the lowest loss. The trial may be imported."""
+    """Return the complete trial with the lowest loss, or None if no trial is complete.
+
+    If several trials have the lowest loss, return the trial with the lowest number. The trial may be imported.
+    """
     with connection.begin():
         return fetch_one(
             connection,
@@ -150,13 +158,13 @@ def metric_names(connection: Connection, study_id: int) -> Sequence[str]:
 
 
 def metric_kinds(connection: Connection, study_id: int) -> list[tuple[str, list[str]]]:
-    """Return the sorted names of all metrics, each with the JSON types of its values except null."""
+    """Return the sorted names of all metrics, each with the JSON types of the metric's values except null."""
     with connection.begin():
         return [(name, kinds) for name, kinds in connection.execute(query("metric_kinds"), {"study": study_id})]
 
 
 def retry(connection: Connection, study_id: int, numbers: Sequence[int]) -> list[int]:
-    """Retry all of the given trials, or none of them if the ledger refuses one. Return the numbers of the new trials.
+    """Retry the given trials, or none of the trials if the ledger refuses one. Return the numbers of the new trials.
 
     Raises
     ------
@@ -169,7 +177,7 @@ def retry(connection: Connection, study_id: int, numbers: Sequence[int]) -> list
 
 
 def enqueue(connection: Connection, study_id: int, points: Sequence[Mapping[str, Any]]) -> list[int]:
-    """Add a trial for each point, or add no trial if the ledger refuses a point. Return the numbers of the trials.
+    """Add a trial for each point, or add no trial if the ledger refuses a point. Return the numbers of the new trials.
 
     Workers claim enqueued trials before proposed trials.
 
@@ -188,12 +196,14 @@ def enqueue(connection: Connection, study_id: int, points: Sequence[Mapping[str,
         return [int(connection.scalar(call, {"study": study_id, "params": to_json(params)}) or 0) for params in points]
 
 
-def import_finished(connection: Connection, study_id: int, trials: Sequence[Finished], mean_loss: float) -> int:
-    """Import all given trials, or none of them if the ledger refuses one. Return the number of the first trial.
+def import_finished(connection: Connection, study_id: int, trials: Sequence[FinishedTrial], mean_loss: float) -> int:
+    """Import the given trials, or none of the trials if the ledger refuses one.
+
+    Return the number of the first imported trial.
 
     Parameters
     ----------
-    trials : sequence of Finished
+    trials : sequence of FinishedTrial
         At least one trial. All points are distinct.
     mean_loss : float
         Mean loss of the given trials.
@@ -210,10 +220,12 @@ def import_finished(connection: Connection, study_id: int, trials: Sequence[Fini
 
 
 def cancel(connection: Connection, study_id: int, numbers: Sequence[int], reason: str) -> list[int]:
-    """Cancel all of the given trials, or none if one of them has ended. Return the trials that end later.
+    """Cancel the given trials, or none of the trials if one has ended.
 
-    A trial ends later if another session has locked its row. It ends at the next call of its worker, or when the lock
-    is gone.
+    Return the numbers of the cancelled trials that are still open.
+
+    If another session has locked the row of a trial, the trial is still open. The next call of the trial's worker then
+    ends the trial, or a manager ends the trial when the lock is gone.
 
     Raises
     ------
@@ -228,7 +240,7 @@ def cancel(connection: Connection, study_id: int, numbers: Sequence[int], reason
 
 
 def end_cancelled(connection: Connection, study_id: int) -> list[int]:
-    """Wait until the cancelled trials of a study have ended, or a moment. Return the numbers of the open trials."""
+    """Wait at most CANCEL_SECONDS for the end of a study's cancelled trials. Return the numbers of the open trials."""
     end = time.monotonic() + CANCEL_SECONDS
     while managing.end_cancelled(connection, study_id) and time.monotonic() < end:
         time.sleep(CANCEL_POLL)
@@ -239,7 +251,7 @@ def end_cancelled(connection: Connection, study_id: int) -> list[int]:
 
 @contextmanager
 def _refusals() -> Iterator[None]:
-    """Convert the refusal of an SQL function into a LedgerError."""
+    """If an SQL function refuses a call of the block, raise a LedgerError with the reason of the function."""
     try:
         yield
     except DBAPIError as error:

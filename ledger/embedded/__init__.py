@@ -4,22 +4,23 @@ The server's home folder contains the data (``data``), the socket (``run``) and 
 the server is a process inside the context manager `running`. The first user starts the server, and the last user stops
 it.
 
-A user accepts only folders and files that belong to it, and that no other user can write to. The module `ownership`
-contains these checks.
+A user refuses a folder or a file that belongs to another system account, or to which another account can write. Root
+also accepts the files of the account that runs the server for root. The module `ownership` contains the checks of
+folders and files.
 
 Three lock files show whether users and server processes exist. The processes lock these files with ``flock``, because
-the kernel releases such a lock when a process ends.
+the kernel releases such a lock when the process that holds the lock ends.
 
-- A user holds a shared lock on ``users.lock`` while it uses the server. A user that gets the exclusive lock on
-  ``users.lock`` is the last user.
+- A user holds a shared lock on ``users.lock`` while it uses the server. If a user gets the exclusive lock on
+  ``users.lock``, no other user of the server exists.
 - A process holds the exclusive lock on ``server.lock`` while it starts or stops the server, and while it becomes a
-  user.
+  user of the server.
 - Every process of the server inherits a shared lock on ``processes.lock``. If a process gets the exclusive lock on
-  ``processes.lock``, no server process is left. A file with process ids is not reliable, because the kernel reuses
-  process ids.
+  ``processes.lock``, no server process is left. A file with process ids would not be reliable, because the kernel
+  reuses process ids.
 
-The server is not a child process of any user, and runs in its own session. Therefore the end of a user does not end the
-server, and Ctrl-C does not reach the server.
+The server is not a child process of any user, and runs in its own session. Therefore the server continues when a user
+ends, and Ctrl-C in the terminal of a user does not reach the server.
 """
 
 from ledger.embedded.folders import NAME, PORT, exists, url

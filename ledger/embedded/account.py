@@ -10,13 +10,16 @@ from pathlib import Path
 from ledger.embedded.ownership import SYSTEM_USER, system_user
 from ledger.errors import LedgerError
 
-_NOT_AS_ROOT = "run as another user, or name a server with --database-url"
+_NOT_AS_ROOT = "start this program as a user other than root, or name a server with --database-url"
 
 
 def server_account() -> tuple[int, int] | None:
-    """Return the ids of the user and group that run the server. None stands for the user of this process.
+    """Return the ids of the user and group that run the server.
 
-    If this process runs as root, a system user runs the server. The function creates the system user if it is missing.
+    None means that the user of this process runs the server.
+
+    If this process runs as root, the system user `SYSTEM_USER` runs the server. The function creates this user if the
+    user does not exist.
 
     Raises
     ------
@@ -28,10 +31,10 @@ def server_account() -> tuple[int, int] | None:
     account = system_user()
     if account is not None:
         return account
-    # The server has its own system user. Processes of an existing system user, such as postgres, could otherwise enter
-    # the socket's folder. The lock allows only one process at a time to create the system user. The lock is needed,
-    # because useradd checks the name before it locks the file. Without the lock, a second useradd could replace the
-    # entry of the first useradd.
+    # The ledger creates a system user only for the server. If an existing system user such as postgres ran the server,
+    # other processes of this user could enter the socket's folder. The lock allows only one process at a time to create
+    # the system user. The lock is needed, because useradd checks whether the user exists before it locks /etc/passwd.
+    # Without the lock, a second process of useradd could overwrite the entry that the first process has written.
     with Path("/etc/passwd").open() as accounts:
         fcntl.flock(accounts, fcntl.LOCK_EX)
         account = system_user()
@@ -41,12 +44,16 @@ def server_account() -> tuple[int, int] | None:
             message = subprocess.run(useradd, check=False, capture_output=True, text=True).stderr
             account = system_user()
             if account is None:
-                raise LedgerError(f"PostgreSQL does not run as root, and {' '.join(message.split())}: {_NOT_AS_ROOT}")
+                reason = " ".join(message.split())
+                raise LedgerError(
+                    f"PostgreSQL refuses to run as root, and the user {SYSTEM_USER} cannot be created ({reason}):"
+                    f" {_NOT_AS_ROOT}"
+                )
     return account
 
 
 def run_as(account: tuple[int, int] | None) -> list[str]:
-    """Return the beginning of a command line that runs a command as `account`.
+    """Return the words to put before a command, so that the command runs as `account`.
 
     The list is empty if `account` is None.
 
@@ -57,10 +64,11 @@ def run_as(account: tuple[int, int] | None) -> list[str]:
     """
     if account is None:
         return []
-    # The home folder or the wheel may be in a folder that only root can search, such as /root. The server gets a
-    # capability that allows the search, so the folder's permissions need no change. The capability dac_read_search is
-    # enough, but root in a container may have only dac_override. The capability dac_override also allows writing. The
-    # risk is small, because only root and the system user can connect to the server, and own its data.
+    # The server's home folder or the PostgreSQL wheel may be in a folder that only root can search, such as /root. The
+    # server gets a capability that allows it to search this folder, so the folder's permissions need no change. The
+    # capability dac_read_search is enough for the search, but root in a container may have only dac_override. The
+    # capability dac_override also allows the server to write to every file. The risk is small, because only root and
+    # the system user can connect to the server or change its data.
     capabilities = re.search(r"^CapEff:\s*(\w+)", Path("/proc/self/status").read_text(), re.MULTILINE)
     has_search = capabilities is not None and int(capabilities[1], 16) & 1 << 2
     capability = "dac_read_search" if has_search else "dac_override"
@@ -76,5 +84,8 @@ def run_as(account: tuple[int, int] | None) -> list[str]:
 def _program_for_root(name: str) -> str:
     path = shutil.which(name, path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin")
     if path is None:
-        raise LedgerError(f"PostgreSQL does not run as root, and {name} is not installed: {_NOT_AS_ROOT}")
+        raise LedgerError(
+            f"PostgreSQL refuses to run as root, and the program {name}, which the ledger needs to start PostgreSQL as"
+            f" another user, is not installed: {_NOT_AS_ROOT}"
+        )
     return path

@@ -1,4 +1,4 @@
-"""Configuration of the embedded server, which does not depend on the files in the server's data."""
+"""Configuration of the embedded server, independent of the files in the server's data folder."""
 
 import sys
 from pathlib import Path
@@ -7,8 +7,9 @@ from ledger.embedded.folders import PORT
 
 _FOLDER = Path(__file__).parent
 _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108
-# The server also reads the file postgresql.auto.conf of its data. A setting on the command line has priority over this
-# file. Therefore the command line has every setting that runs a program, loads code, or names a file outside the data.
+# The server also reads the file postgresql.auto.conf in its data folder. A setting on the command line has priority
+# over the same setting in this file. Therefore the command line contains every setting that can run a program, load
+# code, or name a file outside the data folder.
 _FIXED = {
     "config_file": str(_FOLDER / "postgresql.conf"),
     "hba_file": str(_FOLDER / "pg_hba.conf"),
@@ -31,10 +32,11 @@ _FIXED = {
 
 def options(sockets: Path) -> list[str]:
     """Return the options of the program `postgres` for a server with its socket in the folder `sockets`."""
-    # The setting is a list of folders. Quotes allow a folder's name to contain a comma or begin with a space.
+    # The setting `unix_socket_directories` is a list of folders. Quotes around a folder allow its name to contain a
+    # comma or to begin with a space.
     quoted = '"{}"'.format(str(sockets).replace('"', '""'))
     settings = {**_FIXED, "unix_socket_directories": quoted}
     if sys.platform == "linux" and not _SHARED_MEMORY.is_dir():
-        # Some sandboxes have no POSIX shared memory, which is the server's default.
+        # Some sandboxes have no POSIX shared memory, which the server would use by default.
         settings["dynamic_shared_memory_type"] = "sysv"
     return [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]

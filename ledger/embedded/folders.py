@@ -36,8 +36,11 @@ def exists(home: Path) -> bool:
 
 
 def resolved(home: Path) -> Path:
-    """Return the absolute path of `home` without symbolic links. A loop of symbolic links is left in the path."""
-    # In Python 3.11 and 3.12, Path.resolve raises RuntimeError for a loop.
+    """Return the absolute path of `home` without symbolic links.
+
+    If `home` contains a loop of symbolic links, the result contains this loop, too.
+    """
+    # In Python 3.11 and 3.12, Path.resolve raises RuntimeError for such a loop, but os.path.realpath does not.
     return Path(os.path.realpath(home))
 
 
@@ -52,17 +55,19 @@ def log_file(home: Path) -> Path:
 
 
 def socket_folder(home: Path) -> Path:
-    """Return the folder that contains the server's socket. Equal values of `home` give equal folders in all processes.
+    """Return the folder that contains the server's socket.
 
-    The folder is outside `home` if the path of the socket would be too long or contain a comma.
+    All processes of a user get the same folder for the same `home`.
+
+    The folder is in /tmp if a path in `home` would be too long for a socket or would contain a comma.
     """
     home = resolved(home)
     folder = home / "run"
     longest = 103 if sys.platform == "darwin" else 107
-    # A path with a comma is not usable, because libpq reads a comma as a separator of hosts.
+    # The path must not contain a comma, because libpq reads a comma as a separator between hosts.
     if len(os.fsencode(socket_file(folder))) <= longest and "," not in str(folder):
         return folder
-    # The socket is in /tmp, because TMPDIR may have another value in another process.
+    # The folder is in /tmp and not in TMPDIR, because each process can have a different value of TMPDIR.
     return Path("/tmp", f"ledger-{os.geteuid()}-{hashlib.sha256(os.fsencode(home)).hexdigest()[:16]}")  # noqa: S108
 
 
@@ -72,7 +77,9 @@ def socket_file(folder: Path) -> Path:
 
 
 def check_home(home: Path) -> None:
-    """Check the folders of `home` that exist. A process uses `home` only after this check.
+    """Check the home folder, the data folder and the socket's folder, if they exist.
+
+    A process must call this function before it uses `home`.
 
     The check does not include the parents of `home`.
 
@@ -88,7 +95,7 @@ def check_home(home: Path) -> None:
 
 
 def make_private(folder: Path, owner: tuple[int, int] | None) -> Path:
-    """Create a folder that only the server's user can enter. An existing folder gets the same permissions.
+    """Create a folder that only its owner can enter. If the folder exists, give it this owner and these permissions.
 
     Parameters
     ----------
@@ -100,7 +107,7 @@ def make_private(folder: Path, owner: tuple[int, int] | None) -> Path:
     Raises
     ------
     LedgerError
-        The path belongs to another user or is not a folder.
+        The path is a symbolic link or not a folder, belongs to another user, or can be written by other users.
     """
     folder.mkdir(mode=0o700, exist_ok=True)
     descriptor = open_folder(folder)

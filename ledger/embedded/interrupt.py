@@ -1,7 +1,8 @@
-"""Finds the process of the embedded server, and asks it to stop.
+"""Finds the process of the embedded server, and asks this process to stop.
 
-The file ``postmaster.pid`` is not evidence, because any other process may now have the process id in it. On Linux, the
-kernel names the process that listens on the server's socket. Only the server's user and root can create a socket there.
+The file ``postmaster.pid`` does not reliably name the server's process, because another process may now have the
+process id that the file contains. On Linux, this module asks the kernel for the process that listens on the server's
+socket. Only root and the user that runs the server can create a socket in the socket's folder.
 """
 
 import os
@@ -39,12 +40,13 @@ def interrupt(home: Path) -> bool:
     Returns
     -------
     bool
-        False if the server is not ready for the signal, because it starts or has just ended.
+        False if the function has sent no signal, because the server is still starting, is stopping, or has ended.
 
     Raises
     ------
     LedgerError
-        Another process has the place of the server. The function has sent no signal.
+        The process that listens on the socket, or that ``postmaster.pid`` names, is not the server of `home`, or is in
+        another container. The function has sent no signal to this process.
     """
     return _interrupt_listener(home) if sys.platform == "linux" else _interrupt_recorded(home)
 
@@ -55,20 +57,20 @@ def _interrupt_listener(home: Path) -> bool:
         return False
     pid, user = listener
     if pid == 0:
-        raise LedgerError(f"the server in {home} runs in another container: end the last `ledger` command there")
+        raise LedgerError(f"the server in {home} runs in another container: end all `ledger` commands there")
     try:
         process = _process_descriptor(pid)
     except ProcessLookupError:
         return False
     try:
-        # The descriptor refers to one process, also after its end. The process still listens now, so the descriptor
-        # does not refer to a later process with the same id.
+        # A descriptor always refers to the same process, even after the end of this process. If the same process still
+        # listens now, the descriptor refers to this process, and not to a later process with the same process id.
         if _listener(home) != listener:
             return False
         data = data_folder(home)
         if user != data.stat().st_uid or not _can_work_in(pid, data):
             raise LedgerError(
-                f"process {pid} listens on the socket of {home}, but does not use {data}: end that process first"
+                f"process {pid} listens on the socket of {home}, but does not use {data}: end process {pid} first"
             )
         with suppress(ProcessLookupError):
             if process is None:
@@ -82,7 +84,7 @@ def _interrupt_listener(home: Path) -> bool:
 
 
 def _listener(home: Path) -> tuple[int, int] | None:
-    """Return the ids of the process that listens on the socket and of its user, as the kernel gives them."""
+    """Return the process id and the user id of the process that listens on the socket, or None if there is none."""
     probe = connect(home)
     if probe is None:
         return None
@@ -92,7 +94,7 @@ def _listener(home: Path) -> tuple[int, int] | None:
 
 
 def _process_descriptor(pid: int) -> int | None:
-    """Return a descriptor of a process. Return None if the kernel or a sandbox does not support such descriptors."""
+    """Return a descriptor of a process, or None if the kernel or a sandbox does not support process descriptors."""
     try:
         return os.pidfd_open(pid)
     except ProcessLookupError:
@@ -102,7 +104,10 @@ def _process_descriptor(pid: int) -> int | None:
 
 
 def _can_work_in(pid: int, data: Path) -> bool:
-    """Return False if a process is known to have another working folder than `data`, which a server never has."""
+    """Return whether `data` may be the working folder of a process.
+
+    The server's working folder is always its data folder.
+    """
     try:
         return Path("/proc", str(pid), "cwd").samefile(data)
     except OSError:
@@ -111,12 +116,12 @@ def _can_work_in(pid: int, data: Path) -> bool:
 
 
 def _interrupt_recorded(home: Path) -> bool:
-    """Send SIGINT to the process in ``postmaster.pid`` if its command line names the data folder."""
+    """Send SIGINT to the process that ``postmaster.pid`` names, if its command line contains the data folder."""
     data = data_folder(home)
     try:
         pid = int(data.joinpath("postmaster.pid").read_text().split()[0])
     except (FileNotFoundError, ValueError, IndexError):
-        # The server is writing the file, or is already stopping.
+        # The server is writing ``postmaster.pid``, or is already stopping.
         return False
     command = ["ps", "-ww", "-o", "uid=,command=", "-p", str(pid)]
     shown = subprocess.run(command, check=False, capture_output=True, text=True, errors="replace").stdout.strip()
@@ -125,7 +130,8 @@ def _interrupt_recorded(home: Path) -> bool:
     user, _, words = shown.partition(" ")
     if user != str(data.stat().st_uid) or f" -D {data} " not in f"{words} ":
         raise LedgerError(
-            f"process {pid} of {data / 'postmaster.pid'} is not the server of {home}: stop the server yourself"
+            f"process {pid} is in {data / 'postmaster.pid'}, but is not the server of {home}: find the server with"
+            " `ps`, and stop the server with `kill -INT`"
         )
     with suppress(ProcessLookupError):
         os.kill(pid, signal.SIGINT)

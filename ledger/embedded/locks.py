@@ -1,7 +1,7 @@
 """File locks of the embedded server.
 
-A program that Python starts inherits no open files by default. Therefore a program of the server inherits only the lock
-that Python passes to it explicitly.
+A program that Python starts inherits no open files by default. Therefore each program of the server inherits only the
+lock file that this package passes to the program.
 """
 
 import fcntl
@@ -15,14 +15,14 @@ from ledger.embedded.ownership import open_file
 
 
 def open_private(path: Path) -> IO[bytes]:
-    """Open a file that only its owner can read, and create it if it is missing.
+    """Open a file that only its owner can read. Create the file if it does not exist.
 
     Raises
     ------
     LedgerError
         The file is a symbolic link, belongs to another user, or can be written by other users.
     """
-    # Other users could lock a file that they can read.
+    # If other users could read the file, they could also lock it.
     return os.fdopen(open_file(path, os.O_RDWR | os.O_CREAT | os.O_APPEND), "r+b")
 
 
@@ -34,8 +34,8 @@ def exclusive(path: Path) -> Iterator[None]:
         try:
             yield
         finally:
-            # Closing the file may not release the lock. If another thread has just forked a child, the child shares the
-            # open file until it calls exec.
+            # Closing the file does not always release the lock. If another thread has just forked a child, the child
+            # shares the open file until the child calls exec.
             fcntl.flock(file, fcntl.LOCK_UN)
 
 

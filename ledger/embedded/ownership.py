@@ -1,6 +1,7 @@
-"""Checks that the folders and files of the embedded server belong to this user, and that no other user can change them.
+"""Checks of the owner and the permissions of the embedded server's folders and files.
 
-A folder of the server contains data and settings that run programs. Therefore another user must not choose its content.
+The folders of the server contain data, and settings that can run programs. Therefore another user must not be able to
+change the content of these folders.
 """
 
 import errno
@@ -16,7 +17,7 @@ from ledger.errors import LedgerError
 SYSTEM_USER = "ledger-postgres"
 ELSEWHERE = "set LEDGER_HOME to another folder, or name another server with --database-url"
 _WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
-# Errors of open(2) for a symbolic link, and for a path that is not a folder.
+# Error numbers of open(2) for a symbolic link and for a path that is not a folder.
 _WRONG_KIND = (errno.ELOOP, errno.ENOTDIR)
 
 
@@ -30,7 +31,7 @@ def system_user() -> tuple[int, int] | None:
 
 
 def check_folder(path: Path) -> None:
-    """Check an existing folder of the server. A missing folder is accepted.
+    """Check a folder of the server. The function accepts a folder that does not exist.
 
     Raises
     ------
@@ -44,7 +45,7 @@ def check_folder(path: Path) -> None:
 
 
 def open_folder(path: Path) -> int:
-    """Open a folder of the server and return its file descriptor. The function checks the folder that it has opened.
+    """Open a folder of the server, check the opened folder, and return its file descriptor.
 
     Raises
     ------
@@ -63,7 +64,9 @@ def open_folder(path: Path) -> int:
 
 
 def open_file(path: Path, flags: int) -> int:
-    """Open a file of the server and return its file descriptor. A new file can be read only by its owner.
+    """Open a file of the server, check the opened file, and return its file descriptor.
+
+    If the function creates the file, only the file's owner can read it.
 
     Raises
     ------
@@ -88,7 +91,7 @@ def open_file(path: Path, flags: int) -> int:
 
 def _open(path: Path, flags: int, kind: str) -> int:
     try:
-        # O_NOFOLLOW is needed, because a symbolic link could make root open any other file.
+        # Without O_NOFOLLOW, a symbolic link could make root open any other file.
         return os.open(path, flags | os.O_NOFOLLOW, 0o600)
     except OSError as error:
         if error.errno in _WRONG_KIND:
@@ -98,19 +101,20 @@ def _open(path: Path, flags: int, kind: str) -> int:
 
 def _check(status: os.stat_result, path: Path) -> None:
     me, system = os.geteuid(), system_user()
-    # The server of root runs as the system user, which therefore owns the data and the socket's folder.
+    # If this process runs as root, the server runs as the system user. Therefore the system user owns the data and the
+    # socket's folder.
     trusted = {me, system[0]} if me == 0 and system else {me}
     if status.st_uid not in trusted:
         raise LedgerError(
-            f"{path} belongs to user {_name(status.st_uid)}: work as that user, or change the owner if you trust the"
-            f" content, or {ELSEWHERE}"
+            f"{path} belongs to user {_name(status.st_uid)}: run this program as that user, change the owner if you"
+            f" trust the content of {path}, or {ELSEWHERE}"
         )
     if status.st_mode & _WRITABLE_BY_OTHERS:
         raise LedgerError(f"other users can write to {path}: run `chmod go-w {shlex.quote(str(path))}`, or {ELSEWHERE}")
 
 
 def _wrong_kind(path: Path, kind: str) -> LedgerError:
-    return LedgerError(f"{path} is not {kind}, or is a symbolic link: remove it, or {ELSEWHERE}")
+    return LedgerError(f"{path} is not {kind}, or is a symbolic link: remove {path}, or {ELSEWHERE}")
 
 
 def _name(user: int) -> str:

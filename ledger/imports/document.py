@@ -25,7 +25,7 @@ from ledger.database import transfer
 from ledger.database.bounds import LONGEST_ERROR, json_fault, moment_fault, text_fault
 from ledger.database.datasets import Dataset
 from ledger.database.rows import SOURCES, AttemptRow, IterationRow, StudyRow, TrialRow, WorkerRow, columns, recorded
-from ledger.database.transfer import Recorded, Snapshot
+from ledger.database.transfer import RecordedStudy, StudySnapshot
 from ledger.errors import LedgerError, UsageError
 from ledger.export.documents import FORMAT, VERSION
 from ledger.objectives import tabular
@@ -104,9 +104,9 @@ class Document(_Record):
     workers: list[Annotated[WorkerRow, _Recorded({"alive": False, "study": None, "trial": None})]]
     dataset: DatasetRecord | None = None
 
-    def snapshot(self) -> Snapshot:
+    def snapshot(self) -> StudySnapshot:
         """Return the same snapshot that the study's old ledger would give."""
-        return Snapshot(
+        return StudySnapshot(
             at=datetime.now(UTC),
             study=self.study,
             iterations=self.iterations,
@@ -185,7 +185,7 @@ def import_study(connection: Connection, document: Document, name: str | None) -
     """
     study = {**recorded(document.study), **({} if name is None else {"name": name})}
     _check_name(study["name"])
-    whole = Recorded(
+    whole = RecordedStudy(
         study,
         iterations=map(recorded, document.iterations),
         trials=map(recorded, document.trials),

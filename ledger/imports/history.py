@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 
 from ledger.database import trials
 from ledger.database.rows import StudyRow
-from ledger.database.trials import Finished
+from ledger.database.trials import FinishedTrial
 from ledger.errors import UsageError
 from ledger.proposals import mean_loss
 from ledger.study.points import point_key
@@ -17,7 +17,7 @@ from ledger.text import show
 
 
 @dataclass(frozen=True)
-class Row:
+class HistoryRow:
     """A finished trial in another source, before it is checked.
 
     Attributes
@@ -30,19 +30,19 @@ class Row:
     """
 
     place: str
-    read: Callable[[Space], Finished]
+    read: Callable[[Space], FinishedTrial]
 
 
 @dataclass
 class History:
     """The usable trials of a source, and the reasons why other trials are left out."""
 
-    finished: list[Finished] = field(default_factory=list)
+    finished: list[FinishedTrial] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
 
 
 def gather(
-    place: str, rows: Iterable[Row], space: Space, recorded: Mapping[str, str], *, skip_unusable: bool
+    place: str, rows: Iterable[HistoryRow], space: Space, recorded: Mapping[str, str], *, skip_unusable: bool
 ) -> History:
     """Read rows as points of the space, and refuse equal points.
 
@@ -83,7 +83,12 @@ def gather(
 
 
 def import_history(
-    connection: Connection, study: StudyRow, place: str, rows: Callable[[Space], Iterable[Row]], *, skip_unusable: bool
+    connection: Connection,
+    study: StudyRow,
+    place: str,
+    rows: Callable[[Space], Iterable[HistoryRow]],
+    *,
+    skip_unusable: bool,
 ) -> tuple[int, History]:
     """Import all finished trials into a study, or none of them.
 

@@ -8,9 +8,9 @@ import io
 from collections.abc import Iterator, Sequence
 from functools import partial
 
-from ledger.database.trials import Finished
+from ledger.database.trials import FinishedTrial
 from ledger.errors import UsageError
-from ledger.imports.history import Row, finite_loss
+from ledger.imports.history import HistoryRow, finite_loss
 from ledger.study.space import Space
 from ledger.text import nearest, show
 
@@ -18,7 +18,7 @@ from ledger.text import nearest, show
 PREFIX = "params_"
 
 
-def read_rows(place: str, content: bytes, loss: str, space: Space, *, ignore_extra: bool) -> Iterator[Row]:
+def read_rows(place: str, content: bytes, loss: str, space: Space, *, ignore_extra: bool) -> Iterator[HistoryRow]:
     """Check the header of a csv file, and yield the rows of the file.
 
     Parameters
@@ -46,7 +46,7 @@ def read_rows(place: str, content: bytes, loss: str, space: Space, *, ignore_ext
         columns = _columns(f"{place}:1", header, loss, space, ignore_extra=ignore_extra)
         for cells in reader:
             if any(cell.strip() for cell in cells):
-                yield Row(f"{place}:{reader.line_num}", partial(_read, columns, loss, len(header), cells))
+                yield HistoryRow(f"{place}:{reader.line_num}", partial(_read, columns, loss, len(header), cells))
     except csv.Error as error:
         raise UsageError(f"{place}:{max(reader.line_num, 1)}: {error}; correct the csv there") from None
 
@@ -83,7 +83,7 @@ def _columns(place: str, header: Sequence[str], loss: str, space: Space, *, igno
     return {name: header.index(column) for name, column in [*named.items(), (loss, loss)]}
 
 
-def _read(columns: dict[str, int], loss: str, width: int, cells: Sequence[str], space: Space) -> Finished:
+def _read(columns: dict[str, int], loss: str, width: int, cells: Sequence[str], space: Space) -> FinishedTrial:
     if len(cells) != width:
         raise UsageError(f"the row has {len(cells)} cells, but the header has {width}")
     params = space.parse({name: cells[columns[name]] for name in space.names})
@@ -94,4 +94,4 @@ def _read(columns: dict[str, int], loss: str, width: int, cells: Sequence[str], 
         value = float(text)
     except ValueError:
         raise UsageError(f"column {show(loss)}: {show(text)} is not a number") from None
-    return Finished(params, finite_loss(value), {})
+    return FinishedTrial(params, finite_loss(value), {})

@@ -1,7 +1,7 @@
 """The policy for batch mode, which proposes an iteration after all trials of the previous iteration have ended."""
 
 from ledger.manager.history import History
-from ledger.manager.policy import ROUNDS, End, Request
+from ledger.manager.policy import ROUNDS, ProposalRequest, StudyEnd
 from ledger.study.spec import StudySpec
 from ledger.text import last_line
 
@@ -19,7 +19,7 @@ class BatchPolicy:
     history : History
         The trials and iterations of the study.
     another_round : bool
-        Allow one more round of the last iteration, although all its rounds have failed.
+        Whether to allow one more round of the last iteration, although the trials of all its rounds have failed.
     """
 
     longest_poll = 0.25
@@ -32,14 +32,14 @@ class BatchPolicy:
     def to_tell(self) -> list[int]:
         """Return the numbers of the iterations whose results the optimizer can receive now.
 
-        All trials of a returned iteration have ended. A worker has completed at least one trial of the iteration, or
-        the iteration has no proposed trials.
+        All trials of such an iteration have ended. In addition, a worker has completed at least one trial of the
+        iteration, or the iteration has no proposed trials.
         """
         return [
             number for number in sorted(self._history.untold) if self._has_ended(number) and self._succeeded(number)
         ]
 
-    def next(self, budget: int) -> Request | End | None:
+    def next(self, budget: int) -> ProposalRequest | StudyEnd | None:
         """Return the next iteration, the next round of the last iteration, or the end of the study.
 
         Return None while the manager must wait for trials.
@@ -52,23 +52,25 @@ class BatchPolicy:
             return self._after_failed_round(number)
         left = budget - history.counted
         if left <= 0:
-            return End("complete")
-        return Request(history.next_iteration, 0, min(self._study.batch_size, left))
+            return StudyEnd("complete")
+        return ProposalRequest(history.next_iteration, 0, min(self._study.batch_size, left))
 
-    def used_up(self, request: Request) -> End | None:
-        """Return the end of the study. The study has no open trial, so the manager need not wait."""
+    def used_up(self, request: ProposalRequest) -> StudyEnd | None:
+        """Return the end of the study. The manager does not need to wait, because the study has no open trial."""
         if request.round > 0:
             reason = f"iteration {request.iteration}: every trial failed, and the space has no other points"
-            return End("failed", reason)
-        return End("complete", f"the space is used up: all {self._study.space.size()} points of the space were tried")
+            return StudyEnd("failed", reason)
+        return StudyEnd(
+            "complete", f"the space is used up: all {self._study.space.size()} points of the space were tried"
+        )
 
-    def _after_failed_round(self, number: int) -> Request | End:
+    def _after_failed_round(self, number: int) -> ProposalRequest | StudyEnd:
         trials, round = self._history.of(number), self._history.rounds[number]
         if round + 1 < max(ROUNDS, self._extended.get(number, 0)):
             size = sum(trial.source == "proposed" and trial.round == round for trial in trials)
-            return Request(number, round + 1, size)
+            return ProposalRequest(number, round + 1, size)
         last = trials[-1]
-        return End(
+        return StudyEnd(
             "failed",
             f"iteration {number}: every trial of {round + 1} rounds failed; the error of the last trial, {last.number},"
             f" is: {last_line(last.error)}",

@@ -32,13 +32,14 @@ class History:
     rounds : dict of int to int
         The number of the last round of each iteration.
     untold : set of int
-        The iterations for which the optimizer has not received the results.
+        The numbers of the iterations whose results the optimizer has not received.
     recorded : list of int
-        In steady mode, the ended trials that an iteration has recorded, in the recorded order.
+        In steady mode, the numbers of the ended trials that the iterations have recorded, in the recorded order.
     seen : list of int
-        The ended trials that no iteration has recorded yet, in the order of their ends.
+        The numbers of the ended trials that no iteration has recorded yet, in the order of their ends.
     counted, counted_ended, counted_failed : int
-        Number of trials that count against the budget, and how many of these trials have ended or have failed.
+        Number of trials that count against the budget, number of these trials that have ended, and number of these
+        trials that have failed.
     best_loss : float or None
         The smallest loss of all trials.
     is_proven : bool
@@ -71,7 +72,7 @@ class History:
         return max(self.rounds, default=-1) + 1
 
     def surrogate_before(self, iteration: int) -> Mapping[str, Any] | None:
-        """Return the surrogate that was recorded last with an iteration before `iteration`."""
+        """Return the last recorded surrogate of the iterations before `iteration`, or None if none is recorded."""
         return next((self._surrogates[number] for number in reversed(self._surrogates) if number < iteration), None)
 
     def of(self, iteration: int) -> list[TrialRow]:
@@ -98,7 +99,7 @@ class History:
         return bool(rows)
 
     def add(self, batch: managing.Batch) -> None:
-        """Add a batch that the manager has inserted into the ledger, and read its trials."""
+        """Add a batch that the manager has inserted into the ledger, and read the trials of the batch."""
         if batch.round > 0:
             # The batch replaces the previous round, because all trials of that round failed or were cancelled.
             replaced = [trial for trial in self.of(batch.number) if self._counts(trial)]

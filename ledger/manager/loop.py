@@ -16,13 +16,13 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from ledger.database import managing, studies
-from ledger.database.managing import Batch, Held
+from ledger.database.managing import Batch, HeldStudy
 from ledger.database.rows import StudyRow
 from ledger.errors import LedgerError
 from ledger.logs import log_event
 from ledger.manager.batch import BatchPolicy
 from ledger.manager.history import History
-from ledger.manager.policy import End, Policy, Request
+from ledger.manager.policy import Policy, ProposalRequest, StudyEnd
 from ledger.manager.reaper import Reaper
 from ledger.manager.refusals import RefusalWatch
 from ledger.manager.steady import SteadyPolicy
@@ -35,7 +35,8 @@ SHORTEST_POLL = 0.005
 # Seconds for which a manager's claim of a study is valid without a renewal, and seconds between two renewals.
 LEASE = 30.0
 RENEWAL = 5.0
-# Time in seconds for which a new manager tries to claim the study. A killed manager may keep its claim for a moment.
+# Time in seconds for which a new manager tries to claim the study. The claim of a killed manager may stay valid for a
+# moment.
 TAKE_SECONDS = 2.0
 TAKE_POLL = 0.2
 
@@ -66,7 +67,7 @@ class Manager:
     watch : callable, optional
         Function that the manager calls with the `Progress` at every poll.
     wait : bool
-        Wait while the study has another manager.
+        Whether to wait while another manager holds the study.
 
     Raises
     ------
@@ -85,10 +86,10 @@ class Manager:
         wait: bool = False,
     ) -> None:
         self._connection, self._name, self._watch = connection, name, watch
-        self._held = Held(study.id, claim)
+        self._held = HeldStudy(study.id, claim)
         self._take(study, wait=wait)
         managing.listen(connection)
-        # The study is read again, because it may have changed before this manager claimed it.
+        # The manager reads the study again, because a command may have changed the study before the manager claimed it.
         self._row = studies.get(connection, study.name)
         self._study = StudySpec.from_spec(self._row.name, self._row.budget, self._row.spec)
         self._reaper = Reaper(connection, self._held, self._row.name, self._study.limits.lease)
@@ -97,12 +98,12 @@ class Manager:
         self._since: dict[int, float] = {}
 
     def run(self, *, another_round: bool = False) -> StudyRow:
-        """Manage the study until it has ended, and return its final row.
+        """Manage the study until it has ended, and return the final row of the study.
 
         Parameters
         ----------
         another_round : bool
-            Propose one more round if the study has failed because every trial failed.
+            Whether to propose one more round if the study has failed because every trial failed.
 
         Raises
         ------
@@ -112,7 +113,7 @@ class Manager:
         try:
             row = self._run(another_round=another_round)
         except (DBAPIError, psycopg.Error):
-            # The manager keeps its claim after a lost connection, and can continue on another connection.
+            # After a lost connection, the manager keeps its claim, so that it can continue on another connection.
             raise
         except BaseException:
             self._leave()
@@ -132,17 +133,17 @@ class Manager:
             if self._history.poll():
                 pause = SHORTEST_POLL
             self._say_paused(state == "paused")
-            step: Request | End | None = None
-            # A session that has locked the study must not stop the reaping.
+            step: ProposalRequest | StudyEnd | None = None
+            # If another session has locked the study, the manager must still take expired claims back.
             with self._logged_lock():
                 self._renew()
                 for iteration in policy.to_tell():
                     self._tell(iteration)
                 step = policy.next(budget)
-                if isinstance(step, Request):
+                if isinstance(step, ProposalRequest):
                     self._propose(step, policy, budget)
                     pause = SHORTEST_POLL
-                elif isinstance(step, End):
+                elif isinstance(step, StudyEnd):
                     self._finish(step, budget)
                 self._is_locked = False
             if self._watch is not None:
@@ -156,7 +157,7 @@ class Manager:
 
     @contextmanager
     def _logged_lock(self) -> Iterator[None]:
-        """Log that another session has locked the study, and end the block; the next poll tries again."""
+        """If another session has locked the study, log this lock and leave the block. The next poll tries again."""
         try:
             yield
         except DBAPIError as error:
@@ -165,8 +166,8 @@ class Manager:
             if not self._is_locked:
                 self._is_locked = True
                 message = (
-                    f"study {self._row.name} is locked by another session: `ledger db check` names the session;"
-                    " trying again"
+                    f"another session has locked study {self._row.name}: find this session by `ledger db check`; the"
+                    " manager tries again"
                 )
                 log_event(_log, "locked", message, level=logging.WARNING, study=self._row.name)
 
@@ -181,7 +182,11 @@ class Manager:
         return BatchPolicy(self._study, self._history, another_round=another_round)
 
     def _take(self, study: StudyRow, *, wait: bool) -> None:
-        """Claim the study. If another manager holds the study, wait until that manager has left."""
+        """Claim the study.
+
+        If another manager holds the study, try again for TAKE_SECONDS. With `wait`, try again until the other manager
+        has left.
+        """
         end = time.monotonic() + TAKE_SECONDS
         is_said = False
         while (answer := managing.claim_study(self._connection, self._held, self._name, LEASE)) != "held":
@@ -189,12 +194,13 @@ class Manager:
                 raise LedgerError(f"study {study.name} was deleted")
             if not wait and time.monotonic() > end:
                 raise LedgerError(
-                    f"study {study.name} has a manager, which continues the study: `ledger study show {study.name}`"
-                    " shows the progress, and --wait waits until that manager ends"
+                    f"study {study.name} has a manager, which continues the study: see the progress by `ledger study"
+                    f" show {study.name}`, or wait for the end of that manager with --wait"
                 )
             if wait and not is_said:
                 is_said = True
-                log_event(_log, "waiting", f"study {study.name} has a manager: waiting for its end", study=study.name)
+                message = f"study {study.name} has a manager: waiting for the end of that manager"
+                log_event(_log, "waiting", message, study=study.name)
             time.sleep(TAKE_POLL)
         self._renewed = time.monotonic()
 
@@ -205,7 +211,7 @@ class Manager:
             raise self._lost()
         self._renewed = time.monotonic()
 
-    def _propose(self, request: Request, policy: Policy, budget: int) -> None:
+    def _propose(self, request: ProposalRequest, policy: Policy, budget: int) -> None:
         history = self._history
         number, round = request.iteration, request.round
         seen = None if request.seen is None else [*history.recorded, *request.seen]
@@ -231,8 +237,8 @@ class Manager:
         if answer == "lost":
             raise self._lost()
         if answer != "proposed":
-            # Nothing was proposed, because the study has ended or a command has added trials. The next poll reads the
-            # change.
+            # The ledger did not insert the batch, because the study has ended or a command has added trials. The next
+            # poll reads this change.
             return
         first = len(history.trials)
         history.add(batch)
@@ -279,13 +285,13 @@ class Manager:
             failed=failed,
         )
 
-    def _finish(self, end: End, budget: int) -> None:
+    def _finish(self, end: StudyEnd, budget: int) -> None:
         answer = managing.finish(self._connection, self._held, end.state, end.reason, budget)
         if answer == "lost":
             raise self._lost()
         if answer != "finished":
             # The study has not ended, because a command has extended the budget or added a trial. The next poll reads
-            # the change.
+            # this change.
             return
         message = f"study {self._row.name} is {end.state}" + (f": {end.reason}" if end.reason else "")
         level = logging.INFO if end.state == "complete" else logging.ERROR
@@ -306,8 +312,8 @@ class Manager:
 
     def _lost(self) -> LedgerError:
         return LedgerError(
-            f"study {self._row.name} was taken by another manager, so this manager stops and writes nothing:"
-            f" `ledger study show {self._row.name}` shows the progress"
+            f"another manager has taken study {self._row.name}, so this manager stops and writes nothing more: see the"
+            f" progress by `ledger study show {self._row.name}`"
         )
 
     def _where(self, iteration: int) -> str:

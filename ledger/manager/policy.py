@@ -9,17 +9,17 @@ ROUNDS = 3
 
 
 @dataclass(frozen=True)
-class Request:
+class ProposalRequest:
     """A request to propose a round of an iteration now.
 
     Attributes
     ----------
     iteration, round : int
-        Number of the iteration and number of the round, from 0.
+        Number of the iteration, and number of the round, both from 0.
     size : int
         Number of points to propose, at least 1.
     seen : sequence of int or None
-        In steady mode, the ended trials that the ledger records with the iteration. None in batch mode.
+        In steady mode, the numbers of the ended trials that the ledger records with the iteration. None in batch mode.
     """
 
     iteration: int
@@ -29,7 +29,7 @@ class Request:
 
 
 @dataclass(frozen=True)
-class End:
+class StudyEnd:
     """The end of a study, with the state "complete" or "failed" and the reason."""
 
     state: str
@@ -48,13 +48,13 @@ class Policy(Protocol):
     longest_poll: float
 
     def to_tell(self) -> list[int]:
-        """Return the iterations whose results the optimizer must receive now, ordered by number."""
+        """Return the numbers of the iterations whose results the optimizer must receive now, in order."""
 
-    def next(self, budget: int) -> Request | End | None:
-        """Return the next action. None means that the manager waits for the end of a trial."""
+    def next(self, budget: int) -> ProposalRequest | StudyEnd | None:
+        """Return the next action, or None if the manager must wait for the end of a trial."""
 
-    def used_up(self, request: Request) -> End | None:
-        """Return the end of a study if the space has no more points for a request.
+    def used_up(self, request: ProposalRequest) -> StudyEnd | None:
+        """Return the end of a study whose space has no points left for a request.
 
-        None means that the manager waits for the open trials.
+        Return None if the manager must wait for the open trials.
         """

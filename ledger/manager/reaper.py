@@ -8,29 +8,31 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from ledger.database import managing
-from ledger.database.managing import Held, Lease
+from ledger.database.managing import HeldStudy, Lease
 from ledger.logs import log_event
 
 _log = logging.getLogger("ledger.manager")
 
 LOOK_SECONDS = 1.0
-# A gap between two reads of the leases counts as an outage of the database only if it is longer than this number of
-# seconds. Half of a short lease would be too short a limit, because a poll of the manager may take longer.
+# A gap between two reads of the leases counts as an outage of the database only if the gap is longer than this number
+# of seconds. For a short lease, half of the lease would be too short as a limit, because a poll of the manager may take
+# longer than half of such a lease.
 CONTACT_SECONDS = 2.0
 
 
 class LeaseWatch:
     """Decides which leases have expired.
 
-    A lease has expired if the manager has seen no heartbeat for the length of one lease. An outage of the database
-    starts this time again, so no lease expires during an outage. A worker keeps its claim if it sends a heartbeat in
-    time after the outage. The manager's monotonic clock measures the time, because the database's clock may jump.
+    A lease has expired if the manager has seen no heartbeat for the length of one lease. After an outage of the
+    database, the manager starts to measure this time again, so no lease expires during an outage. A worker keeps its
+    claim if the worker sends a heartbeat within one lease after the outage. The manager's monotonic clock measures the
+    time, because the database's clock may jump.
 
     Parameters
     ----------
     lease : float
-        Length of the lease in seconds. A gap between two calls of `look` counts as an outage if it is longer than both
-        half a lease and `CONTACT_SECONDS`.
+        Length of the lease in seconds. A gap between two calls of `look` counts as an outage if the gap is longer than
+        half a lease and longer than `CONTACT_SECONDS`.
     """
 
     def __init__(self, lease: float) -> None:
@@ -39,7 +41,7 @@ class LeaseWatch:
         self._seen: dict[int, tuple[datetime, float]] = {}
 
     def look(self, now: float, leases: Iterable[tuple[int, datetime]]) -> Mapping[int, datetime]:
-        """Return the trials with expired leases, each with the end of its lease.
+        """Return the numbers of the trials with expired leases, each with the end of the trial's lease.
 
         Parameters
         ----------
@@ -63,9 +65,9 @@ class Reaper:
     Parameters
     ----------
     connection : Connection
-        The manager's connection. A new connection needs a new reaper, because the connection may have been lost in an
-        outage.
-    held : Held
+        The manager's connection. A new connection needs a new reaper, because the previous connection may have been
+        lost in an outage.
+    held : HeldStudy
         The study's id and the manager's claim.
     name : str
         Name of the study.
@@ -73,20 +75,21 @@ class Reaper:
         Length of a trial's lease, in seconds.
     """
 
-    def __init__(self, connection: Connection, held: Held, name: str, lease: float) -> None:
+    def __init__(self, connection: Connection, held: HeldStudy, name: str, lease: float) -> None:
         self._connection, self._held, self._name = connection, held, name
         self._watch = LeaseWatch(lease)
-        # The pause allows several reads of the leases within half a lease. A longer pause could count as an outage.
+        # With this pause, the reaper reads the leases several times within half a lease. A gap of more than half a
+        # lease could count as an outage.
         self._pause = min(LOOK_SECONDS, lease / 8)
         self._looked = 0.0
-        # Trials whose lock was logged, with their leases.
+        # Trials for which the reaper has already logged a lock, each with the end of the trial's lease.
         self._locked: set[tuple[int, datetime]] = set()
 
     def look(self) -> None:
-        """Take back the trials with expired leases, and end cancelled trials whose rows were locked.
+        """Take back the trials with expired leases, and end the cancelled trials whose rows other sessions had locked.
 
-        If another session has locked the row of a trial, a later call takes this trial back. The method does nothing if
-        the previous call was a moment ago.
+        If another session has locked the row of a trial, a later call takes this trial back. If too little time has
+        passed since the previous call, the method does nothing.
         """
         now = time.monotonic()
         if now - self._looked < self._pause:
@@ -120,7 +123,7 @@ class Reaper:
             _log,
             "locked",
             f"{self._name} trial {lease.trial}: worker {lease.worker} sent no heartbeat for a whole lease, but another"
-            " session has locked the trial: `ledger db check` names the session; trying again",
+            " session has locked the trial: find this session by `ledger db check`; the manager tries again",
             level=logging.WARNING,
             study=self._name,
             trial=lease.trial,

@@ -1,4 +1,4 @@
-"""The manager's watch over workers that refuse its study. The manager names a study that no live worker can train."""
+"""The manager's warning about a study that every live worker refuses."""
 
 import logging
 import time
@@ -23,7 +23,7 @@ def common_refusal(reasons: Mapping[str, str], alive: int) -> str | None:
     Parameters
     ----------
     reasons : mapping
-        For each live worker that refuses the study, its name and its reason.
+        The reason of each live worker that refuses the study, with the name of the worker as the key.
     alive : int
         Number of live workers.
 
@@ -41,7 +41,7 @@ def common_refusal(reasons: Mapping[str, str], alive: int) -> str | None:
 
 
 class RefusalWatch:
-    """Logs the reason when every live worker refuses a study, and again only when the reason has changed.
+    """Logs the reason if every live worker refuses a study, but does not log the same reason twice in succession.
 
     Parameters
     ----------
@@ -59,7 +59,10 @@ class RefusalWatch:
         self._said: str | None = None
 
     def look(self) -> None:
-        """Read the refusals of the study. A call soon after the previous call does nothing."""
+        """Read the refusals of the study, and log the reasons if every live worker refuses the study.
+
+        If less than LOOK_SECONDS have passed since the previous read, the method does nothing.
+        """
         now = time.monotonic()
         if now - self._looked < LOOK_SECONDS:
             return
@@ -76,7 +79,7 @@ class RefusalWatch:
             _log,
             "refused",
             f"study {self._name} waits, because no live worker can load its objective: {reason}; repair these workers"
-            f" or start another, and see `ledger study show {self._name}`",
+            f" or start another worker, and see `ledger study show {self._name}`",
             level=logging.WARNING,
             study=self._name,
             reason=reason,

@@ -1,4 +1,4 @@
-"""Registration of a study. If the study is already recorded, the registration can extend its budget."""
+"""Registration of a study. If the study is already recorded, the registration can extend the budget of the study."""
 
 import logging
 
@@ -16,7 +16,7 @@ _log = logging.getLogger("ledger.manager")
 
 
 def record(connection: Connection, study: StudySpec) -> StudyRow | None:
-    """Record the study and its dataset. Return None if the ledger has a study with this name."""
+    """Record the study and its dataset. Return None if the ledger already has a study with this name."""
     data = study.objective.data
     dataset = None if data is None or data.content is None else Dataset(data.sha256, data.name, data.content)
     row = studies.create(connection, study.name, study.spec(), study.spec_hash, study.budget, environment(), dataset)
@@ -26,12 +26,13 @@ def record(connection: Connection, study: StudySpec) -> StudyRow | None:
 
 
 def register(connection: Connection, study: StudySpec) -> StudyRow:
-    """Record the study. If the study is already recorded with the same settings, extend its budget.
+    """Record the study. If the study is already recorded with the same settings, extend the recorded budget.
 
     Raises
     ------
     LedgerError
-        The recorded study of this name has other settings or a larger budget. The message lists the differences.
+        The ledger already has a study with this name, but with different settings or a larger budget. The message lists
+        the differences.
     """
     row = record(connection, study)
     if row is not None:
@@ -40,8 +41,8 @@ def register(connection: Connection, study: StudySpec) -> StudyRow:
     differing = differences(StudySpec.from_spec(row.name, row.budget, row.spec), study)
     if differing:
         raise LedgerError(
-            f"study {row.name} exists with other settings ({'; '.join(differing)}): choose another --name, or continue"
-            f" the existing study with `ledger resume {row.name}`"
+            f"study {row.name} exists with different settings ({'; '.join(differing)}): choose another --name, or"
+            f" continue the existing study with `ledger resume {row.name}`"
         )
     extend(connection, row, study.budget)
     return studies.get(connection, study.name)
@@ -53,7 +54,7 @@ def extend(connection: Connection, study: StudyRow, budget: int) -> None:
     Raises
     ------
     LedgerError
-        The study was cancelled, or its budget is larger than `budget`.
+        The study was cancelled, or the study's budget is already larger than `budget`.
     """
     if budget < study.budget:
         raise LedgerError(f"study {study.name} has a budget of {study.budget} trials, which cannot be reduced")

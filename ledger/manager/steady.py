@@ -1,7 +1,7 @@
 """The policy for steady mode, which keeps a fixed number of trials in flight. No worker waits for the slowest trial."""
 
 from ledger.manager.history import History
-from ledger.manager.policy import ROUNDS, End, Request
+from ledger.manager.policy import ROUNDS, ProposalRequest, StudyEnd
 from ledger.study.spec import StudySpec
 from ledger.text import last_line
 
@@ -9,9 +9,9 @@ from ledger.text import last_line
 class SteadyPolicy:
     """Proposes a new trial for each trial that has ended.
 
-    Each proposal is an iteration. The first iteration proposes all trials that should be in flight. A later iteration
-    has one new trial for each trial that has ended after the previous proposal. Each iteration records the numbers of
-    the trials that had ended, in the order of their ends, because the proposed points depend on this order. Trials in
+    Each proposal is an iteration. The first iteration has as many trials as should be in flight. A later iteration has
+    one new trial for each trial that has ended after the previous proposal. The proposed points depend on the order in
+    which the trials ended. Therefore each iteration records the numbers of the ended trials in this order. Trials in
     flight get the constant liar's value.
 
     Parameters
@@ -23,7 +23,8 @@ class SteadyPolicy:
     budget : int
         The number of trials that the optimizer may propose.
     another_round : bool
-        If no trial has completed, allow `batch_size` more failed trials before the study fails.
+        Whether to allow `batch_size` more failed trials before the study fails. The value has no effect after a trial
+        has completed.
     """
 
     # Longest time in seconds between two polls. An idle worker waits at most this time until the policy sees an ended
@@ -43,17 +44,17 @@ class SteadyPolicy:
         history = self._history
         return sorted(history.untold - {history.trials[number].iteration for number in history.open})
 
-    def next(self, budget: int) -> Request | End | None:
-        """Return a request for new trials up to `batch_size` trials in flight, or the end of the study.
+    def next(self, budget: int) -> ProposalRequest | StudyEnd | None:
+        """Return a request for new trials if fewer than `batch_size` trials are in flight, or the end of the study.
 
         Return None while the manager must wait for trials.
         """
         size = self._missing(budget)
         if size > 0:
-            return Request(self._history.next_iteration, 0, size, list(self._history.seen))
+            return ProposalRequest(self._history.next_iteration, 0, size, list(self._history.seen))
         return None if self._history.open else self._end()
 
-    def used_up(self, request: Request) -> End | None:  # noqa: ARG002
+    def used_up(self, request: ProposalRequest) -> StudyEnd | None:  # noqa: ARG002
         """Stop the proposals, and make the manager wait for the open trials."""
         self._is_used_up = True
         return None
@@ -70,7 +71,7 @@ class SteadyPolicy:
             left = min(left, self._most_failures - history.counted_failed - len(history.open))
         return min(self._study.batch_size - len(history.open), left)
 
-    def _end(self) -> End:
+    def _end(self) -> StudyEnd:
         history = self._history
         tried = [trial for trial in history.trials if trial.source != "imported"]
         if not history.is_proven and tried:
@@ -78,8 +79,8 @@ class SteadyPolicy:
             why = ""
             if failed:
                 why = f"; the error of the last trial, {failed[-1].number}, is: {last_line(failed[-1].error)}"
-            return End("failed", f"none of {len(tried)} trials completed{why}")
+            return StudyEnd("failed", f"none of {len(tried)} trials completed{why}")
         if self._is_used_up:
             size = self._study.space.size()
-            return End("complete", f"the space is used up: all {size} points of the space were tried")
-        return End("complete")
+            return StudyEnd("complete", f"the space is used up: all {size} points of the space were tried")
+        return StudyEnd("complete")

@@ -1,19 +1,23 @@
-"""The built-in models as objectives. The loss is computed from the model's score on rows outside the training rows."""
+"""The built-in models as objectives. An objective computes the loss from the score of a trained model on test rows."""
 
 import importlib
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from ledger.errors import LedgerError
 from ledger.objectives import datasets, metrics, parameters
 from ledger.objectives.context import Context
 from ledger.objectives.tabular import Table
+from ledger.text import one_line
 
 
 def objective(
     model: str, dataset: str | Table, threads: int, *, metric: str = metrics.DEFAULT, folds: int | None = None
 ) -> Callable[[Mapping[str, Any], Context], dict[str, Any]]:
-    """Return the objective of `model` on `dataset`. The objective returns the loss, the score and ``fit_seconds``.
+    """Return the objective of `model` on `dataset`.
+
+    The objective returns the loss, the score, and the training time in seconds as ``fit_seconds``.
 
     For the metric "accuracy", the loss is exactly ``1 - accuracy`` in floating point. If the accuracy is 0.5 or more,
     ``1 - loss`` is exactly the accuracy. `ledger.objectives.metrics` describes the losses of the other metrics.
@@ -23,23 +27,35 @@ def objective(
     model : str
         One of `parameters.MODELS`.
     dataset : str or Table
-        The name of a dataset of scikit-learn, or the content of a file. The objective replaces missing numbers of a
-        file by the median of the training rows.
+        The name of a dataset of scikit-learn, or the content of a file. The objective replaces each missing number in a
+        file by the median of its column in the training rows.
     threads : int
         Number of threads of one training, at least 1.
     metric : str
         One of `metrics.USABLE`.
     folds : int, optional
         Number of folds of a cross-validation. With a cross-validation, the score is the mean score of the folds. The
-        result also contains the scores as ``METRIC_folds``, and their standard deviation (ddof 0) as ``METRIC_std``.
+        result also contains the list of the folds' scores as ``METRIC_folds``, and the standard deviation of these
+        scores (ddof 0) as ``METRIC_std``. METRIC stands for the name of the metric.
+
+    Raises
+    ------
+    LedgerError
+        This machine cannot load the library of the model.
     """
-    # The model's module is imported here and not at the top. Therefore a worker imports only the library of its model,
-    # and a manager imports no model's library.
-    build = importlib.import_module(f"ledger.objectives.{model}").estimator
+    # The model's module is imported here and not at the top of this file. Therefore a worker imports only the library
+    # of its model, and a manager imports no model's library.
+    try:
+        build = importlib.import_module(f"ledger.objectives.{model}").estimator
+    except (ImportError, OSError) as error:  # OSError: the library needs a shared library, such as libgomp
+        raise LedgerError(
+            f"model {model} does not work on this machine, because its library cannot be loaded: "
+            f"{one_line(str(error))}; install the library for this worker's Python"
+        ) from error
     score = metrics.scorer(metric)
 
     def train(params: Mapping[str, Any], context: Context) -> dict[str, Any]:
-        # Another program may have inserted the trial into the database. The check is needed, because XGBoost and
+        # Another program may have inserted the trial into the database without a check of the names. XGBoost and
         # LightGBM accept unknown names, such as options that write files.
         parameters.check(model, params)
         scores, seconds = [], 0.0

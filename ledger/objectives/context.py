@@ -1,4 +1,4 @@
-"""The context of a trial, which an objective may take as its second argument."""
+"""The context of a trial. An objective may take a context as its second argument."""
 
 from dataclasses import dataclass
 
@@ -20,7 +20,7 @@ class Context:
         must use this seed for all its random numbers. Each attempt of the trial then has the same loss.
     study_seed : int
         The study's seed, in [0, 2**31), which is equal for all trials of the study. An objective should use this seed
-        to split its data. All losses of the study then refer to the same rows.
+        to split its data. With the same split in each trial, all losses of the study refer to the same rows.
 
     Examples
     --------

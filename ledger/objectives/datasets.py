@@ -1,7 +1,7 @@
 """The datasets of the built-in models, and their split into training rows and test rows.
 
-Some datasets are part of scikit-learn, so a trial needs no network. Other datasets come from a file, which
-`ledger.objectives.tabular` reads.
+Some datasets are part of scikit-learn, so a trial on such a dataset needs no network. Other datasets come from a file,
+which `ledger.objectives.tabular` reads.
 """
 
 from collections.abc import Callable, Iterator
@@ -23,30 +23,33 @@ def _load_bundled(name: str) -> Any:
     return getattr(datasets, f"load_{name}")(return_X_y=True)
 
 
-# The function that loads each dataset, by the dataset's name. Each function returns the features and the classes of all
-# rows. The features are a float array of shape (rows, features). Each class is an int in [0, number of classes).
+# A mapping from the name of each bundled dataset to the function that loads the dataset. Each function returns the
+# features and the classes of all rows. The features are a float array of shape (rows, features). Each class is an int
+# in [0, number of classes).
 LOADERS: dict[str, Callable[[], Any]] = {
     name: partial(_load_bundled, name) for name in ("breast_cancer", "iris", "wine", "digits")
 }
 DATASETS: tuple[str, ...] = tuple(LOADERS)
 # Number of classes in each dataset.
 CLASSES = {"breast_cancer": 2, "iris": 3, "wine": 3, "digits": 10}
-# Largest number of folds. Each fold needs a row of each class, and the smallest class, in the dataset wine, has 48
-# rows.
+# Largest number of folds. Each fold needs a row of each class. The class with the fewest rows has 48 rows, and is in
+# the dataset wine.
 MOST_FOLDS = 48
 
 
 def splits(dataset: str | Table, seed: int, folds: int | None) -> "Iterator[Split]":
-    """Yield the splits of a dataset, stratified by class. A cross-validation has one split for each fold.
+    """Yield the splits of a dataset into training rows and test rows, stratified by class.
+
+    A cross-validation has one split for each fold.
 
     Parameters
     ----------
     dataset : str or Table
         One of `DATASETS`, or the content of a file.
     seed : int
-        Seed in [0, 2**31). Equal seeds give equal splits.
+        Seed in [0, 2**31). The same seed always gives the same splits.
     folds : int or None
-        Number of folds, from 2 to the number of rows of the smallest class. None means one split without folds.
+        Number of folds, from 2 to the number of rows of the rarest class. None means one split without folds.
 
     Yields
     ------
@@ -78,7 +81,7 @@ def split(dataset: str | Table, seed: int) -> "Split":
     dataset : str or Table
         One of `DATASETS`, or the content of a file.
     seed : int
-        Seed in [0, 2**31). Equal seeds give the same rows in the same order.
+        Seed in [0, 2**31). The same seed always gives the same rows in the same order.
 
     Returns
     -------

@@ -16,7 +16,7 @@ from ledger.text import one_line
 
 
 def check_reference(function: str) -> None:
-    """Raise a UsageError unless `function` has the form "package.module:function". This imports no module."""
+    """Raise a UsageError unless `function` has the form "package.module:function". The check imports no module."""
     module, _, name = function.partition(":")
     if not all(part.isidentifier() for part in (*module.split("."), name)):
         raise UsageError(f"objective function {function!r} must have the form package.module:function")
@@ -31,18 +31,20 @@ def load_function(
     ----------
     reference : str
         "package.module:function" for a function in a module, or "__main__:function" for a pickled function. The user's
-        function takes the parameters as a dict. The user's function also gets the context if it has a parameter
-        ``context`` or a second positional parameter.
+        function takes the parameters as a dict. If the user's function has a parameter ``context`` or a second
+        positional parameter, it also gets the context.
     allowed : collection of str
-        Names of the packages and modules whose code may run. The name of a package includes all its modules.
+        Names of the packages and modules whose functions this process may run. The name of a package also permits all
+        modules of the package.
     folder : str, optional
         Folder in which Python also searches for the module, after all other folders.
 
     Raises
     ------
     LedgerError
-        The reference is invalid, or its module is not allowed or cannot be imported. Other causes of this error are a
-        missing function, and a function that cannot be called with a dict. The message is one line.
+        The reference is invalid, the module is not in `allowed`, or the module cannot be imported. Other causes of this
+        error are a function that the module does not contain, and a function that cannot be called with a dict. The
+        message is one line.
     """
     check_reference(reference)
     module_name, _, name = reference.partition(":")
@@ -60,7 +62,7 @@ def load_function(
             f"({type(error).__name__}: {one_line(str(error))}); install the module on the worker's machine, or put its "
             f"folder on PYTHONPATH{_hint(package, folder)}"
         ) from error
-    # Each module inherits attributes of its type, such as `__init__`, which are no functions of a user.
+    # A module inherits attributes such as `__init__` from its type. These attributes are not functions of a user.
     if not hasattr(module, name) or (name not in getattr(module, "__dict__", {}) and hasattr(ModuleType, name)):
         raise LedgerError(
             f"objective {reference!r}: module {module_name!r} has no {name!r}; define the function there"
@@ -70,7 +72,7 @@ def load_function(
     if not callable(function):
         raise LedgerError(f"objective {reference!r} is of type {type(function).__name__}; a function is needed")
     # A module of an allowed package may import functions of other packages, such as subprocess.run. The objective must
-    # not be one of these imported functions, and must not contain one, as functools.partial(subprocess.run) does.
+    # not be such an imported function, and must not wrap such a function, as functools.partial(subprocess.run) does.
     _check_allowed(reference, _defining_module(function), allowed)
     return _with_context(reference, function)
 
@@ -78,10 +80,11 @@ def load_function(
 def _defining_module(function: Any) -> str:
     """Return the name of the module that defines the code of a callable.
 
-    For a function, the module is that of the innermost function below its decorators. For a bound method, it is the
-    module of the method's function. For any other object, it is the module of the object's class.
+    For a function, the result is the module of the function that remains without all decorators. For a bound method,
+    the result is the module of the method's function. For any other object, the result is the module of the object's
+    class.
     """
-    # The number of steps is limited, because a decorator can connect objects in a circle.
+    # The loop has a limited number of steps, because decorators can make a circle of objects that refer to each other.
     for _ in range(100):
         inner = function
         if isinstance(inner, functools.partial):
@@ -95,17 +98,17 @@ def _defining_module(function: Any) -> str:
             break
         function = inner
     is_code = inspect.isroutine(function) or inspect.isclass(function)
-    # Some functions written in C have no module. They belong to Python or to a type.
+    # Some functions written in C have no module. Such functions belong to Python or to a type.
     module = getattr(function, "__module__", None) if is_code else type(function).__module__
     return module if isinstance(module, str) else "builtins"
 
 
 def _hint(package: str, folder: str | None) -> str:
-    """Return the end of a message about a module of the current folder whose name another module has."""
+    """Return a hint for an error message, if Python finds another module of this name before the module in `folder`."""
     if folder is None or folder in sys.path or package not in sys.modules or not search_path.contains(folder, package):
         return ""
     file = getattr(sys.modules[package], "__file__", None) or "a module of Python"
-    return f", or rename the module of the current folder, because Python finds {one_line(str(file))} first"
+    return f", or rename the module of the current folder, because Python finds {one_line(str(file))} earlier"
 
 
 def _check_allowed(reference: str, module: str, allowed: Collection[str]) -> None:
@@ -128,8 +131,8 @@ def _with_context(reference: str, function: Callable[..., Any]) -> Callable[[dic
     )
     is_second = bool(others) and others[0].kind in (others[0].POSITIONAL_ONLY, others[0].POSITIONAL_OR_KEYWORD)
     try:
-        # The context is passed by position if possible, because the wrapper of a decorator may have the function's
-        # signature but accept only positional arguments.
+        # If possible, the context is a positional argument. A decorator may return a wrapper that shows the signature
+        # of the user's function, but accepts only positional arguments.
         if is_second and (others[0].name == "context" or not is_named):
             signature.bind({}, None)
             return lambda params, context: function(params, context)

@@ -11,8 +11,8 @@ def estimator(params: Mapping[str, Any], seed: int, threads: int) -> Any:
     settings = dict(params)
     goss = "goss" in (settings.get("data_sample_strategy"), settings.get("boosting_type"))
     if "subsample" in settings and not goss:
-        # With the default subsample_freq of 0, LightGBM ignores subsample, and the losses would not depend on
-        # subsample. GOSS has its own sampling, and LightGBM refuses to combine GOSS with subsample.
+        # With the default subsample_freq of 0, LightGBM ignores subsample, so the losses would not depend on subsample.
+        # GOSS has its own sampling, and LightGBM refuses to combine GOSS with subsample.
         settings.setdefault("subsample_freq", 1)
     return LGBMClassifier(
         **settings,
@@ -20,7 +20,7 @@ def estimator(params: Mapping[str, Any], seed: int, threads: int) -> Any:
         n_jobs=threads,
         verbosity=-1,
         deterministic=True,
-        # Without force_row_wise, LightGBM measures which of two histogram layouts is faster, and may choose another
-        # layout in the next run.
+        # Without force_row_wise, LightGBM measures which of two histogram layouts is faster, and may choose a different
+        # layout in each run.
         force_row_wise=True,
     )

@@ -34,12 +34,13 @@ def load(
         The mapping names either a user's function or a built-in model. The entry ``"function"`` has the form
         ``"package.module:function"``. The entry ``"model"`` is the name of a built-in model. The optional entry
         ``"dataset"`` names a dataset for the model, and is ``"breast_cancer"`` by default. If the dataset comes from a
-        file, the entry ``"data"`` replaces ``"dataset"``. The entry ``"data"`` has the keys ``"name"``, ``"sha256"``,
-        ``"target"``, ``"format"`` and ``"rows"``. A model may also have the entries ``"cv"`` and ``"metric"``.
+        file, the entry ``"data"`` replaces ``"dataset"``. The value of ``"data"`` is a mapping with the keys
+        ``"name"``, ``"sha256"``, ``"target"``, ``"format"`` and ``"rows"``. For a model, the mapping may also have the
+        entries ``"cv"`` and ``"metric"``.
     allowed : collection of str
         Packages whose functions this worker may run. A built-in model needs no permission.
     threads : int
-        Number of threads of BLAS, OpenMP and the boosters, at least 1.
+        Number of threads that BLAS, OpenMP and the boosting libraries use, at least 1.
     content : bytes, optional
         Content of the file that ``"data"`` names.
     folder : str, optional
@@ -73,8 +74,8 @@ def load(
         known = set(objective) <= {"model", "data" if data else "dataset", "metric", "cv"} and metric in metrics.USABLE
         if not known or model not in MODELS or dataset not in DATASETS:
             raise LedgerError(
-                f"this version has no objective {dict(objective)!r}; use a function, or one of the models "
-                f"{', '.join(MODELS)} with a file or one of the datasets {', '.join(DATASETS)}"
+                f"this version of the ledger has no objective {dict(objective)!r}; use a function, or one of the"
+                f" models {', '.join(MODELS)} with a file or with one of the datasets {', '.join(DATASETS)}"
             )
         function = builtin.objective(
             model, _table(data, content) if data else dataset, threads, metric=metric, folds=folds
@@ -91,8 +92,8 @@ def load(
 def _table(data: Mapping[str, Any], content: bytes | None) -> Table:
     if content is None or tabular.digest(content) != data["sha256"]:
         raise LedgerError(
-            f"dataset {one_line(data['name'])} has another SHA-256 here than in the study ({data['sha256']}):"
-            " restart this worker to fetch the dataset again"
+            f"the worker's copy of dataset {one_line(data['name'])} does not have the SHA-256 of the study"
+            f" ({data['sha256']}): restart this worker to fetch the dataset again"
         )
     return tabular.read(content, data["format"], data["target"], data["name"])
 
@@ -101,12 +102,14 @@ def _table(data: Mapping[str, Any], content: bytes | None) -> Table:
 def _thread_pools(_modules: int) -> ThreadpoolController:
     """Find the loaded libraries that have thread pools.
 
-    The result is cached until the process imports another module, because the search reads the process's memory map.
+    The search is slow, because it reads the memory map of the process. Therefore the function searches again only after
+    the process has imported another module.
     """
     return ThreadpoolController()
 
 
 def _as_float(value: Any) -> Any:
-    # PostgreSQL's jsonb writes 1e300 as an integer of about 300 digits. An integer parameter has at most 64 bits, so a
-    # larger value was a float. XGBoost would accept such an integer, but train with a wrong number.
+    # PostgreSQL's jsonb writes 1e300 as an integer of about 300 digits. An integer parameter has at most 64 bits, so an
+    # integer outside this range was a float before the database stored it. XGBoost would accept such an integer, but
+    # would train with a different number.
     return float(value) if isinstance(value, int) and abs(value) >= 2**63 else value

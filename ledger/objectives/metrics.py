@@ -1,8 +1,8 @@
 """The scorers of scikit-learn that a study can use as its metric.
 
 If a scorer's name begins with "neg_", the loss is ``-score``. For any other scorer, the loss is ``1 - score``. This
-module contains the names of the scorers, because a manager checks a name without scikit-learn. Tests compare these
-names with the names in scikit-learn.
+module contains the names of the scorers, because a manager checks the name of a metric without importing scikit-learn.
+Tests compare these names with the names in scikit-learn.
 """
 
 from collections.abc import Callable
@@ -24,7 +24,7 @@ _PROBABILITIES = words(
     "average_precision d2_brier_score d2_log_loss_score neg_brier_score neg_log_loss roc_auc_ovo roc_auc_ovo_weighted"
     " roc_auc_ovr roc_auc_ovr_weighted"
 )
-# Metrics for two classes. Each metric is mapped to a similar metric for more classes.
+# Metrics for exactly two classes. Each metric is mapped to a similar metric for more than two classes.
 _TWO_CLASSES = {
     "f1": "f1_macro",
     "jaccard": "jaccard_macro",
@@ -43,20 +43,20 @@ NOT_USABLE = {
             " neg_mean_squared_error neg_mean_squared_log_error neg_median_absolute_error neg_root_mean_squared_error"
             " neg_root_mean_squared_log_error r2"
         ),
-        "it scores a regression, and the models are classifiers",
+        "this metric scores a regression, but the models are classifiers",
     ),
     **dict.fromkeys(
         words(
             "adjusted_mutual_info_score adjusted_rand_score completeness_score fowlkes_mallows_score"
             " homogeneity_score mutual_info_score normalized_mutual_info_score rand_score v_measure_score"
         ),
-        "it scores a clustering, and the models are classifiers",
+        "this metric scores a clustering, but the models are classifiers",
     ),
     **dict.fromkeys(
         words("f1_samples jaccard_samples precision_samples recall_samples"),
-        "it scores several labels for a row, but each row has only one class here",
+        "this metric scores several labels of a row, but a row of the data has only one class",
     ),
-    "positive_likelihood_ratio": "it has no upper bound, so the ledger cannot compute a loss",
+    "positive_likelihood_ratio": "this metric has no upper bound, so the ledger cannot compute a loss",
 }
 
 
@@ -82,7 +82,9 @@ def check(metric: str, model: str, classes: int | None) -> None:
     if metric not in USABLE:
         raise UsageError(f"unknown metric {show(metric)}{nearest(metric, sorted(USABLE))}")
     if classes is not None and classes > 2 and metric in _TWO_CLASSES:
-        raise UsageError(f"{show(metric)} is for two classes, and the data have {classes}; use {_TWO_CLASSES[metric]}")
+        raise UsageError(
+            f"{show(metric)} is for two classes, but the data have {classes} classes; use {_TWO_CLASSES[metric]}"
+        )
     if classes == 2 and metric == "top_k_accuracy":
         raise UsageError(f"{show(metric)} is always 1 if the data have only two classes; use accuracy")
     if model == "svm" and metric in _PROBABILITIES:

@@ -1,7 +1,8 @@
 """The hyper-parameters of each built-in model.
 
 This module lists the valid names, because XGBoost and LightGBM accept unknown names without an error. With these lists,
-a manager can check names without importing XGBoost or LightGBM. Tests compare the lists with the libraries.
+a manager can check names without importing XGBoost or LightGBM. Tests compare the lists with the parameters of the
+libraries.
 """
 
 from collections.abc import Iterable
@@ -55,7 +56,7 @@ _SILENT = "silent"
 _NO_STOPPING = "off, because a trial has no validation rows"
 _FIXED = "fixed, because each attempt of a trial must have the same loss"
 
-# Hyper-parameters that the ledger itself sets, each mapped to a description of its value for error messages.
+# Hyper-parameters that the ledger itself sets. Each name is mapped to a description of the value, for error messages.
 RESERVED: dict[str, dict[str, str]] = {
     "svm": {"random_state": _SEED, "verbose": _SILENT},
     "xgb": {
@@ -90,8 +91,8 @@ def _aliases(table: dict[str, str]) -> dict[str, str]:
     return {alias: name for name, aliases in table.items() for alias in aliases.split()}
 
 
-# For each model, the main name of a hyper-parameter by its alias. If a space contained the alias and the main name, one
-# of the two dimensions would have no effect.
+# For each model, a mapping from each alias of a hyper-parameter to the main name. If a space contained both an alias
+# and its main name, one of the two dimensions would have no effect.
 ALIASES: dict[str, dict[str, str]] = {
     "svm": {},
     "xgb": _aliases(

@@ -1,9 +1,9 @@
 """Objectives without a module, which `ledger.Study.run` pickles for its own workers.
 
 An objective without a module is defined in a script, in a notebook or as a closure. `ledger.Study.run` writes the
-pickled function to a file, and its workers read this file. A worker never reads a pickle from the database, because
-reading a pickle can run any code. An environment variable names the file, and a worker reads the file only if the
-worker's user owns it.
+pickled function to a file, and the workers that `run` starts read this file. A worker never reads a pickle from the
+database, because reading a pickle can run any code. An environment variable names the file, and a worker reads the file
+only if the worker's user owns it.
 """
 
 import os
@@ -18,12 +18,12 @@ from ledger.text import one_line
 
 # Environment variable that names the file of the pickled function.
 VARIABLE = "LEDGER_PICKLED_FUNCTION"
-# Text in place of the module's name in the reference to a pickled function, such as "__main__:loss".
+# In a reference to a pickled function, such as "__main__:loss", this text replaces the name of a module.
 MODULE = "__main__"
 
 
 def write(function: Callable[..., Any], file: Path, folder: str | None = None) -> None:
-    """Write a pickled function to a file, with all objects that the function uses and that no module contains.
+    """Pickle a function into a file, with all objects that the function uses and that no module contains.
 
     Parameters
     ----------
@@ -45,10 +45,11 @@ def write(function: Callable[..., Any], file: Path, folder: str | None = None) -
         content = cloudpickle.dumps(function)
     except Exception as error:  # The method __reduce__ of a class may raise any exception.
         raise UsageError(
-            f"objective {function.__name__} cannot be pickled for its workers ({type(error).__name__}:"
-            f" {one_line(str(error))}): create the object inside the function, or move it into a module"
+            f"objective {function.__name__} cannot be pickled for the workers ({type(error).__name__}:"
+            f" {one_line(str(error))}): create the object inside the function, or move the object into a module"
         ) from None
-    # Reading the inner pickle imports modules, so `read` needs the folder before it reads this pickle.
+    # The pickle of the function is inside another pickle together with the folder. Reading the inner pickle imports
+    # modules, so `read` must first make Python search in the folder.
     file.write_bytes(pickle.dumps({"name": function.__name__, "folder": folder, "function": content}))
 
 
@@ -68,8 +69,8 @@ def read(name: str) -> Callable[..., Any]:
     path = os.environ.get(VARIABLE)
     if not path:
         raise LedgerError(
-            f"objective {name!r} is defined in a script or notebook, so only the workers of its own run() can load it:"
-            " start the script or notebook again, or move the function into a module"
+            f"objective {name!r} is defined in a script or notebook, so only the workers that its run() starts can load"
+            " it: run the script or notebook again, or move the function into a module"
         )
     try:
         file = Path(path)
@@ -86,4 +87,7 @@ def read(name: str) -> Callable[..., Any]:
             f"objective {name!r} cannot be loaded by this worker ({type(error).__name__}: {one_line(str(error))}):"
             " move the function into a module"
         ) from error
-    raise LedgerError(f"this worker was started for the objective {content['name']!r}, not for {name!r}")
+    raise LedgerError(
+        f"objective {name!r} cannot be loaded by this worker, because run() started the worker for the objective"
+        f" {content['name']!r}: move the function into a module"
+    )

@@ -25,7 +25,7 @@ class Result:
     loss : float
         The finite loss. A smaller loss is better.
     metrics : dict of str to JSON values
-        The other values that the objective returned.
+        All values that the objective returned, except the loss.
     """
 
     loss: float
@@ -59,7 +59,8 @@ def to_result(returned: Any) -> Result:
         raise
     except Exception as error:  # A method of the value's class, such as __float__, may raise any exception.
         raise ObjectiveError(
-            f"the objective returned {_shown(returned)}, and its conversion raised {_shown(error)}"
+            f"the objective returned {_shown(returned)}, and the conversion of this value to a result raised"
+            f" {_shown(error)}"
         ) from error
 
 
@@ -80,18 +81,18 @@ def _convert(returned: Any) -> Result:
             length += len(text)
             if length > LARGEST_JSON:
                 break
-    # each metric alone is valid, so only the size of all metrics can be a fault
+    # Each metric alone is valid, so the only possible fault is the size of all metrics together.
     if json_fault(metrics) is not None:
         raise ObjectiveError(
-            f"the objective returned metrics of more than {LARGEST_JSON:,} bytes as JSON, up to {_shown(name)};"
-            " write large values to a file, and return its name"
+            f"the objective returned metrics of more than {LARGEST_JSON:,} bytes as JSON (the metric {_shown(name)}"
+            " exceeds the limit); write large values to a file, and return the name of the file"
         )
     return Result(loss, metrics)
 
 
 def _loss(value: Any, where: str) -> float:
-    # A bool is a number in Python. A bool is refused as a loss, because the objective has probably returned the result
-    # of a comparison by mistake.
+    # A bool is a number in Python. The ledger refuses a bool as a loss, because the objective has probably returned the
+    # result of a comparison by mistake.
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         wanted = "a finite number" if where else "a finite number or a dict with 'loss'"
         raise ObjectiveError(f"the objective returned {_shown(value)}{where} ({_kind(value)}); return {wanted}")
@@ -111,7 +112,7 @@ def _as_json(name: str, value: Any) -> str:
         fault = text_fault(name) or json_fault(json.loads(text, parse_int=_integer))
         if fault is not None:
             raise ValueError(fault)
-    # The `try` block may raise any exception, because it calls methods of the value's class.
+    # The `try` block may raise any exception, because the block calls methods of the value's class.
     except Exception as error:
         raise ObjectiveError(
             f"the objective returned a metric {_shown(name)} that is not valid JSON: {_shown(value)} ({_reason(error)})"
@@ -120,10 +121,10 @@ def _as_json(name: str, value: Any) -> str:
 
 
 def _integer(digits: str) -> int:
-    # The limit is Python's default for the digits of an integer, because the objective may have increased the limit of
-    # its own process.
+    # The function uses Python's default limit for the digits of an integer, because the objective may have increased
+    # the current limit in its process.
     if len(digits) > sys.int_info.default_max_str_digits:
-        raise ValueError(f"it contains an integer of {len(digits)} digits")
+        raise ValueError(f"the value contains an integer of {len(digits)} digits")
     return int(digits)
 
 

@@ -1,8 +1,9 @@
 """The folders in which a trainer searches for the modules of an objective.
 
 A trainer does not search in the current folder, because another user may have put a file into this folder. Such a file
-could have the name of any module, such as sklearn. If the worker allows an objective's package, and only the current
-folder contains this package, the trainer searches in the current folder after all other folders.
+could have the name of any module, such as sklearn. There is one exception. If the worker allows an objective's package,
+and only the current folder contains this package, the trainer also searches in the current folder, but after all other
+folders.
 """
 
 import importlib.util
@@ -46,7 +47,7 @@ def contains(folder: str, package: str) -> bool:
 
 
 def without_current(path: Sequence[str]) -> tuple[list[str], str | None]:
-    """Return the absolute paths of the folders in `path` without the current folder, and the removed current folder.
+    """Return the absolute paths of the folders in `path` except the current folder, and the removed folder or None.
 
     If the environment variable PYTHONPATH names the current folder, the function does not remove the folder.
 
@@ -55,7 +56,7 @@ def without_current(path: Sequence[str]) -> tuple[list[str], str | None]:
     >>> without_current(["/opt/python/lib"])
     (['/opt/python/lib'], None)
     """
-    # A symbolic link in a path stays, because a module may read the path of its file.
+    # The function does not resolve symbolic links in the paths, because a module may read the path of its own file.
     folders = list(dict.fromkeys(os.path.abspath(folder) for folder in path))  # noqa: PTH100
     current = os.path.realpath(os.curdir)
     named = [folder for folder in os.environ.get("PYTHONPATH", "").split(os.pathsep) if folder]
@@ -66,6 +67,7 @@ def without_current(path: Sequence[str]) -> tuple[list[str], str | None]:
 
 
 def _is_found(package: str) -> bool:
-    # A folder without modules has the same specification as a package without `__init__.py`: no origin.
+    # Python treats any folder of this name as a package without `__init__.py`. The specification of such a package has
+    # no origin.
     spec = importlib.util.find_spec(package)
     return spec is not None and spec.origin is not None

@@ -1,4 +1,4 @@
-"""Reads the rows of a csv or parquet file. Each row has a place and a list of text cells."""
+"""Reads the rows of a csv or parquet file. A row consists of its place, such as "line 2", and its cells as texts."""
 
 import csv
 import io
@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator, Sequence
 from ledger.errors import UsageError
 from ledger.text import one_line, show
 
-# Largest number of cells in a table. Each cell needs 8 bytes after the encoding of text columns. A csv file of the
-# largest allowed size cannot have more cells.
+# Largest number of cells in a table. Each cell needs 8 bytes after the encoding of text columns. Even a csv file of the
+# largest allowed size cannot contain more cells than this number.
 LARGEST_TABLE = 2**25
 
-# Function that yields the place and the cells of each row, beginning with the first row. A missing cell is "".
+# Function that yields the place and the cells of each row. Each call begins with the first row. A missing cell is "".
 Rows = Callable[[], Iterator[tuple[str, Sequence[str]]]]
 
 
@@ -28,8 +28,8 @@ def csv_rows(content: bytes, name: str) -> tuple[list[str], Rows]:
     Raises
     ------
     UsageError
-        The file is empty or not UTF-8. The function that yields the rows raises the same error for a line that is not
-        csv or has another number of cells.
+        The file is empty or not UTF-8. The returned function raises the same error for a line that is not csv, and for
+        a line that has more or fewer cells than the first line.
     """
     try:
         text = content.decode("utf-8-sig")

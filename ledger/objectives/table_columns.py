@@ -1,4 +1,4 @@
-"""Summaries and checks of a dataset's columns. A column contains numbers or text, and the target contains classes."""
+"""Summaries and checks of a dataset's columns. A feature contains numbers or text, and the target contains classes."""
 
 import math
 import re
@@ -10,8 +10,8 @@ from ledger.errors import UsageError
 from ledger.objectives.table_cells import Rows
 from ledger.text import nearest, show
 
-# Largest number of different texts in a column. A column with more texts contains names or free text. A model cannot
-# learn from such a column.
+# Largest number of different texts in a column. A column with more texts than this number probably contains names or
+# free text. A model cannot learn from such a column.
 MOST_TEXTS = 100
 
 _MISSING = frozenset({"", "na", "nan", "null"})
@@ -19,7 +19,7 @@ _WHOLE = re.compile(r"[+-]?[0-9]{1,18}")
 
 
 @dataclass
-class Column:
+class ColumnSummary:
     """Summary of the cells of one column.
 
     Attributes
@@ -29,9 +29,11 @@ class Column:
     cells, missing, numbers : int
         Number of all cells, number of missing cells, and number of cells with a number.
     first_text, first_missing, first_fraction : (str, str) or None
-        Place and text of the first cell that is text, is missing, or is a number with a fraction.
+        For each of three kinds, place and text of the first cell of this kind: a text, a missing cell, and a number
+        with a fraction.
     texts : set of str
-        The different texts of the column's cells. The set of a feature has at most `MOST_TEXTS` + 1 texts.
+        The different contents of all cells that are not missing. For a feature, the set contains at most `MOST_TEXTS` +
+        1 contents.
     """
 
     name: str
@@ -59,7 +61,8 @@ def check_names(names: Sequence[str], target: str, file: str, line: str) -> None
     target : str
         Name of the column that contains the class.
     file, line : str
-        Name of the file and place of the column names, for messages. The place is empty for a file without lines.
+        Name of the file and place of the column names, for messages. The place is an empty text for a parquet file,
+        which has no lines.
 
     Raises
     ------
@@ -81,7 +84,7 @@ def check_names(names: Sequence[str], target: str, file: str, line: str) -> None
         raise UsageError(f"{file}: the target {show(target)} is the only column; add columns with features")
 
 
-def inspect(names: Sequence[str], rows: Rows, target: str, file: str) -> list[Column]:
+def inspect(names: Sequence[str], rows: Rows, target: str, file: str) -> list[ColumnSummary]:
     """Read all rows once and return a summary of each column.
 
     Raises
@@ -89,7 +92,7 @@ def inspect(names: Sequence[str], rows: Rows, target: str, file: str) -> list[Co
     UsageError
         A number is not finite, or the file has no rows.
     """
-    columns = [Column(name) for name in names]
+    columns = [ColumnSummary(name) for name in names]
     limits = [math.inf if name == target else MOST_TEXTS for name in names]
     for place, cells in rows():
         for column, limit, cell in zip(columns, limits, cells, strict=True):
@@ -134,7 +137,7 @@ def parse_whole(cell: str) -> int:
     return int(cell) if _WHOLE.fullmatch(cell) else int(float(cell))
 
 
-def check_feature(column: Column, file: str) -> None:
+def check_feature(column: ColumnSummary, file: str) -> None:
     """Raise a UsageError if a feature is empty, mixes numbers with text, or has too many different texts."""
     where = f"column {show(column.name)}"
     if column.missing == column.cells:
@@ -154,7 +157,7 @@ def check_feature(column: Column, file: str) -> None:
         )
 
 
-def labels(column: Column, file: str) -> tuple[Any, ...]:
+def labels(column: ColumnSummary, file: str) -> tuple[Any, ...]:
     """Return the sorted classes of the target. All classes are strings, or all classes are integers.
 
     Raises

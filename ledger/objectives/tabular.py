@@ -1,9 +1,10 @@
 """Datasets from csv and parquet files.
 
 A column of numbers is one feature. A missing number is NaN, and `ledger.objectives.builtin` replaces NaN by the median
-of the training rows. A column of text becomes several features with the values 0 and 1, one feature for each text in
-sorted order. For a missing text, all these features are 0. The classes of the target become the integers 0, 1, ... in
-sorted order. If a file contains a fault, `read` refuses the whole file and names the place of the fault.
+of the column in the training rows. A column of text becomes several features with the values 0 and 1: one feature for
+each different text, in sorted order. If a row has no text in this column, all these features are 0 for the row. The
+classes of the target become integers from 0, in sorted order. If a file contains a fault, `read` refuses the whole file
+and names the place of the fault.
 """
 
 import hashlib
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from ledger.errors import UsageError
 from ledger.objectives.table_cells import LARGEST_TABLE, Rows, csv_rows, parquet_rows
 from ledger.objectives.table_columns import (
-    Column,
+    ColumnSummary,
     check_feature,
     check_names,
     inspect,
@@ -33,13 +34,13 @@ if TYPE_CHECKING:
 
 FORMATS = {".csv": "csv", ".parquet": "parquet", ".pq": "parquet"}
 LARGEST_FILE = 64 * 1024 * 1024  # This is a number of bytes.
-# A target with more classes than this number may be a measurement.
+# If a target has more classes than this number, its values may be measurements.
 _MANY_CLASSES = 20
 
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """A dataset in the form that the models take.
+    """A dataset as arrays, in the form that the built-in models take.
 
     Attributes
     ----------
@@ -57,12 +58,13 @@ class Table:
 
 
 def read_file(path: Path) -> tuple[bytes, str]:
-    """Return the content and the format of a dataset's file. The ending of the file's name gives the format.
+    """Return the content and the format of a dataset's file. The ending of the file's name determines the format.
 
     Raises
     ------
     UsageError
-        The file cannot be read, is larger than `LARGEST_FILE`, or has a name without an ending of `FORMATS`.
+        The file cannot be read, is larger than `LARGEST_FILE`, or has a name that ends in none of the keys of
+        `FORMATS`.
     """
     name = one_line(str(path))
     file_format = FORMATS.get(path.suffix.lower())
@@ -124,8 +126,8 @@ def read(content: bytes, file_format: str, target: str, name: str) -> Table:
     width = sum(len(column.texts) if column.is_text else 1 for column in features)
     if total * width > LARGEST_TABLE:
         raise UsageError(
-            f"{name}: {total:,} rows with {width:,} columns exceed the limit of {LARGEST_TABLE:,} cells, counting a"
-            " column for each text; leave columns or rows out"
+            f"{name}: {total:,} rows with {width:,} columns exceed the limit of {LARGEST_TABLE:,} cells, because"
+            " a column of text counts as one column for each different text; leave columns or rows out"
         )
     return _build(columns, rows, target_index, classes)
 
@@ -155,26 +157,29 @@ def check_classes(table: Table, folds: int | None, target: str, name: str) -> No
     if len(table.labels) > _MANY_CLASSES:
         way_out += "; the models are classifiers, so put the values of a measurement into a few ranges"
     if folds is not None and rows < folds:
-        raise UsageError(f"{where}: {fault}, but each of {folds} folds needs a row; {way_out}, or use fewer folds")
+        raise UsageError(
+            f"{where}: {fault}, but each of {folds} folds needs a row of this class; {way_out}, or use fewer folds"
+        )
     if rows < 2:
         raise UsageError(f"{where}: {fault}, but a class needs a row for training and a row for scoring; {way_out}")
     total = len(table.classes)
     scored = math.ceil(total / 5)
     if folds is None and min(scored, total - scored) < len(table.labels):
         raise UsageError(
-            f"{where}: a fifth of {total} rows is used for scoring, which is too little for {len(table.labels)}"
+            f"{where}: a fifth of {total} rows is used for scoring, but these rows are too few for {len(table.labels)}"
             " classes; add rows, or use --cv"
         )
 
 
-def _build(columns: Sequence[Column], rows: Rows, target_index: int, classes: Sequence[Any]) -> Table:
-    """Read all rows again and return them as arrays."""
+def _build(columns: Sequence[ColumnSummary], rows: Rows, target_index: int, classes: Sequence[Any]) -> Table:
+    """Read all rows again, and return the dataset as arrays."""
     import numpy as np  # A manager imports this module without NumPy.
 
     class_codes = {label: code for code, label in enumerate(classes)}
     parse_class: Callable[[str], Any] = str if columns[target_index].is_text else parse_whole
     targets = array("q")
-    # For each column of text, this list contains a dict from a text to its index in sorted order.
+    # This list has one entry for each column. For a column of text, the entry is a dict from each text to the text's
+    # index in sorted order.
     text_codes = [
         {text: float(code) for code, text in enumerate(sorted(column.texts))} if column.is_text else None
         for column in columns

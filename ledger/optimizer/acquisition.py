@@ -1,8 +1,8 @@
-"""Acquisition functions of a posterior's mean and deviation, with their derivatives.
+"""Acquisition functions and their derivatives, computed from the mean and the deviation of a posterior.
 
-The optimizer maximises an acquisition function. Each function has the same maxima as in skopt, but EI and PI are
-returned as logarithms. Without the logarithm, EI and PI are flat and round to zero where an improvement is improbable
-(Ament and others 2023, *Unexpected Improvements to Expected Improvement*).
+The optimizer maximises an acquisition function. Each function has the same maxima as skopt's function of the same name.
+For EI and PI, this module returns the logarithm of the function. Where an improvement is improbable, EI and PI
+themselves are flat and round to zero (Ament and others 2023, *Unexpected Improvements to Expected Improvement*).
 """
 
 import math
@@ -18,18 +18,19 @@ Array = NDArray[np.float64]
 
 # The names of the acquisition functions that have derivatives.
 GRADIENTS = ("EI", "LCB", "PI")
-# The defaults of `xi` and `kappa`. In skopt, the default of `xi` is 0.01 in the unit of the losses. In some studies, no
-# improvement of 0.01 is possible. skopt uses a positive `xi` to explore, but the logarithm of EI explores without `xi`.
+# The default values of `xi` and `kappa`. In skopt, the default of `xi` is 0.01 in the unit of the losses. In some
+# studies, no point improves the loss by 0.01. skopt needs a positive `xi` to explore the space. The logarithm of EI
+# explores the space even if `xi` is 0.
 XI, KAPPA = 0.0, 1.96
 _SMALLEST_DEVIATION = 1e-12
 # For `u` below `_FAR`, the code computes the ratio of the improvement to the density as 1 / u^2, which is exact up to
 # rounding.
 _FAR = -1e4
-# `u` is clipped to the range from -`_FARTHEST` to `_FARTHEST`, because the squares of all derivatives must be finite.
+# The code clips `u` to the range from -`_FARTHEST` to `_FARTHEST`, so that the squares of all derivatives are finite.
 _FARTHEST = 1e50
 _LOG_ROOT_2_PI = 0.5 * math.log(2 * math.pi)
-# MES averages over 50 quantiles of the optimum. The probabilities of the quantiles are the centres of 50 equal parts of
-# the range from 0 to 1.
+# The value of MES is an average over 50 quantiles of the optimum's distribution. The probabilities of the quantiles are
+# the centres of 50 equal parts of the range from 0 to 1.
 _OPTIMA = (np.arange(50) + 0.5) / 50
 
 
@@ -41,8 +42,8 @@ class Utility:
     ----------
     value : array of shape (n,)
     derivatives : callable
-        Computes the derivatives by the mean and by the deviation, each of shape (n,). Most points need no derivatives,
-        so the caller computes derivatives only on demand.
+        Returns the derivatives of `value` by the mean and by the deviation, each of shape (n,). This attribute is a
+        function, so that the code computes derivatives only for the points that need derivatives.
     """
 
     value: Array
@@ -57,14 +58,14 @@ def utility(name: str, mean: Array, deviation: Array, best: float, xi: float, ka
     name : str
         "EI", "PI" or "LCB".
     mean, deviation : array of shape (n,)
-        The posterior's mean and standard deviation, for observed values that are scaled to a standard deviation of
-        about 1.
+        The posterior's mean and standard deviation. The observed values must be scaled to a standard deviation of about
+        1.
     best : float
         The lowest observed value, on the same scale as `mean`.
     xi : float
         The smallest improvement on `best` that EI and PI count.
     kappa : float or str
-        The weight of the deviation in LCB. With "inf", LCB is the deviation alone.
+        The weight of the deviation in LCB. If `kappa` is "inf", LCB is the deviation and ignores the mean.
 
     Returns
     -------
@@ -87,9 +88,10 @@ def utility(name: str, mean: Array, deviation: Array, best: float, xi: float, ka
 def mes(mean: Array, deviation: Array) -> Array:
     """Return the acquisition function of max-value entropy search at n points (Wang and Jegelka 2017, equation 6).
 
-    As in skopt, a Gumbel distribution describes the optimum. The Gumbel distribution is fitted to three quantiles of
-    the minimum over the points. The values at the points are treated as independent. skopt averages over 1,000 random
-    optima. `mes` averages over quantiles of the optimum, so every run returns the same values.
+    As in skopt, a Gumbel distribution describes the optimum. The function fits the Gumbel distribution to three
+    quantiles of the minimum over the points. The fit treats the values at the points as independent. skopt averages
+    over 1,000 random optima. `mes` averages over quantiles of the optimum's distribution, so equal arguments always
+    give equal results.
 
     Parameters
     ----------
@@ -113,8 +115,8 @@ def mes(mean: Array, deviation: Array) -> Array:
         """Return the logarithm of the probability that the function is not below `value` at any point."""
         return float(log_ndtr((mean - value) / deviation).sum())
 
-    # `brentq` needs a sign change between its two bounds. At the lower bound, the probability is larger than 0.75. At
-    # the upper bound `high`, the probability is smaller than 0.25.
+    # `brentq` needs a sign change between its two bounds. At the lower bound, the probability whose logarithm
+    # `log_probability` returns is larger than 0.75. At the upper bound `high`, this probability is smaller than 0.25.
     quarter, median, three = (
         brentq(lambda value, share=share: log_probability(value) - math.log(share), low - (high - low) * 10, high)
         for share in (0.25, 0.5, 0.75)
@@ -138,8 +140,8 @@ def _lower_confidence_bound(mean: Array, deviation: Array, kappa: float | str) -
 
 def _log_probability(u: Array, deviation: Array) -> Utility:
     def derivatives() -> tuple[Array, Array]:
-        # The derivative of log P(u) by u is p(u) / P(u). The derivative of u is -1 / s by the mean, and -u / s by the
-        # deviation s.
+        # P is the standard normal distribution function, and p is its density. The derivative of log P(u) by u is p(u)
+        # / P(u). The derivative of u is -1 / s by the mean, and -u / s by the deviation s.
         ratio = _density_over_probability(u)
         return -ratio / deviation, -ratio * u / deviation
 
@@ -147,8 +149,9 @@ def _log_probability(u: Array, deviation: Array) -> Utility:
 
 
 def _log_improvement(u: Array, deviation: Array) -> Utility:
-    # The improvement is s (u P(u) + p(u)). For negative u, the sum in brackets is p(u) (1 + u P(u) / p(u)). `share` is
-    # the factor 1 + u P(u) / p(u). The code computes `share` without p(u), because p(u) may round to zero.
+    # P is the standard normal distribution function, p is its density, and s is the deviation. The expected improvement
+    # is s (u P(u) + p(u)). For negative u, the sum in brackets equals p(u) (1 + u P(u) / p(u)). `share` is the factor 1
+    # + u P(u) / p(u). The code computes `share` without p(u), because p(u) may round to zero.
     below, above = np.minimum(u, 0.0), np.maximum(u, 0.0)
     near, far = np.maximum(below, _FAR), np.minimum(below, _FAR)
     share = np.where(u > _FAR, 1.0 + near / _density_over_probability(near), 1.0 / far**2)
@@ -158,7 +161,7 @@ def _log_improvement(u: Array, deviation: Array) -> Utility:
     log_sum = np.where(u < 0, -0.5 * below**2 - _LOG_ROOT_2_PI + np.log(share), np.log(total))
 
     def derivatives() -> tuple[Array, Array]:
-        # The derivative of u P(u) + p(u) by u is P(u). The derivative of the improvement by s is p(u).
+        # The derivative of u P(u) + p(u) by u is P(u). The derivative of the expected improvement by s is p(u).
         by_u = np.where(u < 0, 1.0 / (_density_over_probability(below) * share), probability / total)
         by_deviation = np.where(u < 0, 1.0 / share, density / total) / deviation
         return -by_u / deviation, by_deviation
@@ -172,6 +175,6 @@ def _deviations_below(mean: Array, deviation: Array, value: float) -> Array:
 
 
 def _density_over_probability(u: Array) -> Array:
-    """Return the ratio of the standard normal density to its distribution function, even if both round to zero."""
+    """Return the standard normal density at `u`, divided by the distribution function, even if both round to zero."""
     with np.errstate(over="ignore"):
         return np.asarray(math.sqrt(2 / math.pi) / erfcx(-u / math.sqrt(2)))

@@ -19,8 +19,8 @@ Array = NDArray[np.float64]
 # L-BFGS-B makes at most `STEPS` steps, as in skopt. After L-BFGS-B, `_exchanged` changes at most `PASSES` choices of a
 # point.
 STEPS, PASSES = 20, 3
-# L-BFGS-B stops when the relative gain of a step is below `TOLERANCE`. A smaller `TOLERANCE` has no use, because the
-# surrogate's error is far larger than `TOLERANCE`.
+# L-BFGS-B stops when the relative gain of a step is below `TOLERANCE`. A smaller `TOLERANCE` would not lead to better
+# points, because the surrogate's error is far larger than `TOLERANCE`.
 TOLERANCE = 1e-6
 # With a GP, two points of a batch differ by more than `APART` in at least one column. If the GP has noise, the constant
 # liar alone does not keep the points of a batch apart.
@@ -63,7 +63,7 @@ def predictions_of(model: Any, candidates: Array, rows: Array, values: Array) ->
 
 
 class Batch:
-    """The choice of a batch's points. The model gets each chosen point with the constant liar's value.
+    """The choice of a batch's points. The model gets each chosen point as an observation of the constant liar's value.
 
     Parameters
     ----------
@@ -74,16 +74,17 @@ class Batch:
     rows : array of shape (n, columns)
         The points that have a value.
     values : array of shape (n, outputs)
-        The first column has the losses. With "EIps" and "PIps", the second column has the logarithms of the evaluation
-        times.
+        The first column contains the losses. With "EIps" and "PIps", the second column contains the logarithms of the
+        evaluation times.
     has_gradients : bool
-        Whether gradients refine the best candidates. Only Gaussian processes have gradients.
+        Whether `choose` refines the best candidates with gradients. Only Gaussian processes have gradients.
     starts : int
-        The number of best candidates that gradients refine.
+        `choose` refines this number of best candidates with gradients.
     avoids_duplicates : bool
-        Whether a new point must differ from the points of the batch and from the points that have a value.
+        Whether a new point must differ from all points in `used`.
     xi, kappa : float
-        The options of the acquisition functions, as in `acquisition.utility`. `xi` has the unit of the losses.
+        The options of the acquisition functions, which `acquisition.utility` describes. `xi` is in the unit of the
+        losses.
 
     Attributes
     ----------
@@ -109,7 +110,8 @@ class Batch:
         self._gradients, self._starts, self._avoids = has_gradients, starts, avoids_duplicates
         self._candidates = candidates
         self._excluded = are_among(candidates, rows) & self._avoids  # (m,)
-        # The losses are standardised, because rounding could lose an improvement of very large or very small losses.
+        # The code standardises the losses, because rounding could hide an improvement if the losses are very large or
+        # very small.
         scaled, self._mean, self._scale = standardise(values[:, 0])
         self._best = float(scaled.min())
         self._xi, self._kappa = xi, kappa
@@ -122,7 +124,8 @@ class Batch:
     def choose(self, name: str) -> Array:
         """Return the row, of shape (columns,), that maximises an acquisition function.
 
-        If the model has gradients, they refine the best candidates.
+        If `has_gradients` is true, and the acquisition function has derivatives, the method also refines the best
+        candidates.
         """
         values = self._values(name, [predictions.predict() for predictions in self._predictions])
         values = np.where(self._excluded, -np.inf, values)
@@ -141,7 +144,7 @@ class Batch:
         return np.asarray(max((again[0], exchanged), key=lambda each: float(self._at(name, each[None, :])[0])))
 
     def add(self, row: Array, lie: Array) -> None:
-        """Add a point with the constant liar's values, of shape (outputs,), to the model."""
+        """Add a point to the model. `lie` contains the constant liar's values for the point, of shape (outputs,)."""
         self.used = np.vstack([self.used, row])
         if self._avoids:
             self._excluded |= np.abs(self._candidates - row).max(axis=1) <= (APART if self._gradients else SAME)
@@ -168,8 +171,8 @@ class Batch:
         if name == "MES":
             return acquisition.mes(*self._scaled(mean, deviation))
         value = self._utility(name, mean, deviation).value
-        # EIps and PIps multiply the improvement by the expected inverse of the evaluation time. As in skopt, the
-        # evaluation time has a log-normal distribution.
+        # EIps and PIps are EI and PI, multiplied by the expected inverse of the evaluation time. As in skopt, the code
+        # assumes that the evaluation time has a log-normal distribution.
         for log_time, spread in times:
             value = value - log_time + 0.5 * spread**2
         return value
@@ -217,7 +220,7 @@ class Batch:
         return self._columns.snap(moved)
 
     def _exchanged(self, name: str, row: Array, value: float) -> Array:
-        """Change the row's choice in one dimension at a time, until no change increases the acquisition function."""
+        """Change one choice of the row at a time, at most `PASSES` times, while the acquisition function increases."""
         for _ in range(PASSES if self._columns.choices else 0):
             rows = self._columns.neighbours(row)
             values = self._at(name, rows)

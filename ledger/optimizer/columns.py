@@ -1,6 +1,7 @@
 """The columns of skopt's transformed space, in which each point of the search space is a row.
 
-A one-hot encoded categorical dimension has one column for each category. Any other dimension has one column.
+A one-hot encoded categorical dimension with more than two categories has one column for each category. Any other
+dimension has one column.
 """
 
 import itertools
@@ -28,7 +29,7 @@ class DimensionColumns(ABC):
     Parameters
     ----------
     dimension : skopt.space.Dimension
-        The dimension, after its transformer was set.
+        The dimension, whose transformer must already be set.
     start : int
         The index of the dimension's first column.
 
@@ -38,7 +39,8 @@ class DimensionColumns(ABC):
     size : float
         The number of values of the dimension, which is infinite for a real dimension.
     choices : array of shape (values, columns) or None
-        The rows of all values if the optimizer tries each value. None if the optimizer follows a gradient.
+        The rows of all values of the dimension, if the optimizer tries each value. None if the optimizer follows a
+        gradient in this dimension.
     """
 
     size: float
@@ -60,7 +62,7 @@ class DimensionColumns(ABC):
         """Transform values of the dimension to rows, of shape (values, columns)."""
         return np.asarray(self.dimension.transform(values), dtype=float).reshape(-1, self.dimension.transformed_size)
 
-    def snap(self, rows: Array) -> None:  # noqa: B027, most kinds have nothing to move
+    def snap(self, rows: Array) -> None:  # noqa: B027, most kinds have nothing to round
         """Round this dimension's columns of `rows`, in place, to valid values."""
 
 
@@ -76,8 +78,8 @@ class RealColumns(DimensionColumns):
 class IntegerColumns(DimensionColumns):
     """The column of an integer dimension.
 
-    With up to `EXCHANGED` values, the optimizer tries each value. With more than `EXCHANGED` values, the optimizer
-    follows a gradient and rounds the result.
+    If the dimension has at most `EXCHANGED` values, the optimizer tries each value. If the dimension has more than
+    `EXCHANGED` values, the optimizer follows a gradient and rounds the result.
     """
 
     def __init__(self, dimension: Any, start: int) -> None:
@@ -101,7 +103,7 @@ class IntegerColumns(DimensionColumns):
 
 
 class CategoricalColumns(DimensionColumns):
-    """The columns of a categorical dimension, whose choices the optimizer tries one after another."""
+    """The columns of a categorical dimension. The optimizer tries each choice of the dimension."""
 
     def __init__(self, dimension: Any, start: int) -> None:
         super().__init__(dimension, start)
@@ -112,7 +114,7 @@ class CategoricalColumns(DimensionColumns):
         return list(self.dimension.categories)
 
 
-# The subclass of `DimensionColumns` for each kind of skopt's dimensions.
+# The subclass of `DimensionColumns` for each class of dimensions in skopt.
 KINDS: dict[type, type[DimensionColumns]] = {
     Real: RealColumns,
     Integer: IntegerColumns,
@@ -123,7 +125,8 @@ KINDS: dict[type, type[DimensionColumns]] = {
 def columns_of(dimension: Any, start: int) -> DimensionColumns:
     """Return the columns of a dimension. `start` is the index of the first column.
 
-    An instance of a subclass of `Real`, `Integer` or `Categorical` gets the columns of this base class.
+    If the dimension's class is a subclass of `Real`, `Integer` or `Categorical`, the columns are those of this base
+    class.
     """
     kind = next(KINDS[parent] for parent in type(dimension).__mro__ if parent in KINDS)
     return kind(dimension, start)
@@ -135,7 +138,7 @@ class Columns:
     Parameters
     ----------
     space : skopt.space.Space
-        The space, after the transformers of its dimensions were set.
+        The space. The transformers of the space's dimensions must already be set.
 
     Attributes
     ----------
@@ -144,10 +147,10 @@ class Columns:
     free : array of int
         The columns in which the optimizer follows a gradient.
     choices : list of (slice, array)
-        One pair for each dimension that has choices. The pair has the dimension's columns and the rows of all its
-        values, of shape (values, columns).
+        One pair for each dimension that has choices. The pair consists of the dimension's columns and the rows of all
+        values of the dimension, of shape (values, columns).
     size : float
-        The number of points of the space.
+        The number of points of the space, which is infinite if a dimension is real.
 
     Examples
     --------
@@ -204,7 +207,10 @@ class Columns:
         return np.asarray(self._space.transform(points), dtype=float)
 
     def rows(self, values: Sequence[Any]) -> Array:
-        """Transform points to rows, of shape (points, columns). `values` has one array of values for each dimension."""
+        """Transform points to rows, of shape (points, columns).
+
+        `values` has one array for each dimension. The array contains the dimension's value at each point.
+        """
         return np.hstack(
             [dimension.rows(of_dimension) for dimension, of_dimension in zip(self._dimensions, values, strict=True)]
         )
@@ -214,7 +220,7 @@ class Columns:
         return list(self._space.inverse_transform(row[None, :])[0])
 
     def snap(self, rows: Array) -> Array:
-        """Clip rows to the bounds and round integers, both in place, and return the rows."""
+        """Clip `rows` to the bounds and round integer values, both in place, and return `rows`."""
         np.clip(rows, self.bounds[:, 0], self.bounds[:, 1], out=rows)
         for dimension in self._dimensions:
             dimension.snap(rows)
@@ -232,7 +238,7 @@ class Columns:
 
 
 def are_among(rows: Array, others: Array, apart: float = SAME) -> NDArray[np.bool_]:
-    """Return for each row of `rows` whether `others` has a row near it.
+    """Return, for each row of `rows`, whether a row of `others` is near this row.
 
     Two rows are near each other if they differ by at most `apart` in every column.
 

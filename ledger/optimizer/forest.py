@@ -16,21 +16,22 @@ class ForestPredictions:
     """A forest's predictions at m candidates. Each added observation updates the predictions.
 
     An added observation falls into one leaf of each tree. The mean and the variance of this leaf then include the
-    observation (Welford 1962). No leaf is split. The predictions equal those of skopt's forests. The predicted mean is
-    the average of the trees' means. The predicted deviation is the deviation of the mixture of the trees' leaves
-    (Hutter and others 2014, *Algorithm runtime prediction*, section 4.3.2).
+    observation (Welford 1962). No leaf is split. The formulas of the predictions are the same as in skopt's forests.
+    The predicted mean is the average of the trees' means. The predicted deviation is the standard deviation of the
+    mixture of the trees' leaves (Hutter and others 2014, *Algorithm runtime prediction*, section 4.3.2).
 
     Parameters
     ----------
     forest : RandomForestRegressor or ExtraTreesRegressor
-        A forest of skopt that was fitted by squared error.
+        A forest of skopt that was fitted with the criterion "squared_error".
     candidates : array of shape (m, dimensions)
     """
 
     def __init__(self, forest: Any, candidates: Array) -> None:
         self._forest, self._candidates = forest, candidates
         trees = [estimator.tree_ for estimator in forest.estimators_]
-        # The three arrays hold the nodes of all trees, one tree after another.
+        # The arrays `_means`, `_variances` and `_sizes` have an element for each node of each tree, one tree after
+        # another.
         self._offsets = np.cumsum([0, *(tree.node_count for tree in trees[:-1])])
         self._means = np.concatenate([tree.value[:, 0, 0] for tree in trees])
         self._variances = np.concatenate([tree.impurity for tree in trees])
@@ -42,7 +43,7 @@ class ForestPredictions:
         means = self._means[self._leaves]  # (m, trees)
         variances = np.maximum(self._variances, self._forest.min_variance)[self._leaves]
         mean = means.mean(axis=1)
-        # The variance of a mixture is E[v + m^2] - E[m]^2.
+        # The variance of a mixture is E[v + m^2] - E[m]^2, where m are the means and v are the variances of its parts.
         return mean, np.sqrt(np.maximum((variances + means**2).mean(axis=1) - mean**2, 0.0))
 
     def mean_at(self, points: Array) -> Array:
@@ -51,8 +52,8 @@ class ForestPredictions:
 
     def add(self, point: Array, value: float) -> None:
         """Add an observation."""
-        # The new mean of a leaf is m' = m + (y - m) / (n + 1). The new variance of a leaf is (n v + (y - m) (y - m')) /
-        # (n + 1).
+        # A leaf has n observations with the mean m and the variance v. After one more observation y, the mean is m' = m
+        # + (y - m) / (n + 1), and the variance is (n v + (y - m) (y - m')) / (n + 1).
         leaves = self._leaves_of(point[None, :])[0]  # (trees,)
         sizes = self._sizes[leaves]
         before = value - self._means[leaves]
@@ -62,7 +63,8 @@ class ForestPredictions:
         self._sizes[leaves] = sizes + 1
 
     def _leaves_of(self, points: Array) -> NDArray[np.intp]:
-        # The points are converted to single precision once, because otherwise each tree would convert the points.
+        # The code converts the points to single precision only once, because otherwise each tree would convert the
+        # points again.
         single = np.asarray(points, dtype=np.float32)
         leaves = [estimator.tree_.apply(single) for estimator in self._forest.estimators_]
         return np.asarray(np.stack(leaves, axis=1) + self._offsets)
@@ -71,14 +73,15 @@ class ForestPredictions:
 class RegrownForestPredictions(ForestPredictions):
     """Predictions of extra trees. The first prediction after an added observation fits the trees again.
 
-    Batches find worse points if the constant liar's values only change the leaves of extra trees, without a new fit.
+    If the constant liar's values only changed the leaves of extra trees, without a new fit, a batch would have worse
+    points.
 
     Parameters
     ----------
     forest : ExtraTreesRegressor
     candidates : array of shape (m, dimensions)
     points : array of shape (n, dimensions)
-        The points that the forest was fitted to.
+        The points to which the forest was fitted.
     values : array of shape (n,)
         The values at `points`.
     """
@@ -99,7 +102,7 @@ class RegrownForestPredictions(ForestPredictions):
         return super().mean_at(points)
 
     def add(self, point: Array, value: float) -> None:
-        """Add an observation to the data that the forest is fitted to."""
+        """Add an observation to the data to which the forest is fitted."""
         self._points, self._values = np.vstack([self._points, point]), np.append(self._values, value)
         self._is_behind = True
 

@@ -1,9 +1,9 @@
-"""A Gaussian process regressor with the same posterior as skopt's regressor and a much faster fit.
+"""A Gaussian process regressor that has the same posterior as skopt's regressor, but a much faster fit.
 
-The fit computes the likelihood of a kernel and its gradient over the pairs of points (Rasmussen and Williams 2006,
-*Gaussian Processes for Machine Learning*, algorithm 2.1 and equation 5.9). One matrix product computes the derivatives
-by all length scales. scikit-learn needs an array of shape (points, points, dimensions) for the derivatives by all
-length scales.
+The fit computes the likelihood of a kernel, and the gradient of the likelihood, over the pairs of points (Rasmussen and
+Williams 2006, *Gaussian Processes for Machine Learning*, algorithm 2.1 and equation 5.9). One matrix product computes
+the derivatives by all length scales. For the same derivatives, scikit-learn needs an array of shape (points, points,
+dimensions).
 """
 
 import math
@@ -22,29 +22,32 @@ from ledger.optimizer.posterior import Posterior, cholesky, solve
 
 Array = NDArray[np.float64]
 
-# With more than `FITTED_TO` points, the kernel is fitted to `FITTED_TO` random points. The posterior has the limit
-# `MODELLED` instead.
+# If a GP has more than `FITTED_TO` points, the kernel is fitted to `FITTED_TO` of the points, chosen at random. For the
+# posterior, the limit is `MODELLED` points.
 FITTED_TO = 500
-# With more than `RACED_ON` points, several starts of the fit are compared on `RACED_ON` random points.
+# If the fit has several starts, the code compares the starts on at most `RACED_ON` random points.
 RACED_ON = 128
-# With more than `MODELLED` points, the posterior uses only `MODELLED` points. A quarter of the `MODELLED` points are
-# the best points, a quarter are the latest points, and the others are chosen at random.
+# If a GP has more than `MODELLED` points, the posterior uses only `MODELLED` of the points. A quarter of the `MODELLED`
+# points are the best points, a quarter are the latest points, and the others are chosen at random.
 MODELLED = 1_500
-# L-BFGS-B makes at most `WARM_STEPS` steps from the previous kernel. If several starts are compared, L-BFGS-B makes at
-# most `RACED_STEPS` steps from each start. Then L-BFGS-B makes at most `STEPS` steps from the best result.
+# If the fit has a single start, L-BFGS-B makes at most `WARM_STEPS` steps from this start. If the fit has several
+# starts, L-BFGS-B makes at most `RACED_STEPS` steps from each start, and then at most `STEPS` steps from the best
+# result.
 WARM_STEPS, RACED_STEPS, STEPS = 12, 20, 40
-# The hyperprior's weights against long length scales, for the logarithm of the noise, and against the noise.
+# The weights of three terms in the logarithm of the hyperprior's density. `LONG` is the weight against long length
+# scales, `NOISE_LOGARITHM` is the weight of the noise's logarithm, and `NOISE` is the weight against noise.
 LONG, NOISE_LOGARITHM, NOISE = 0.1, 0.1, 30.0
 
 
 class GaussianProcessRegressor(skopt.learning.GaussianProcessRegressor):  # type: ignore[misc]
     """A `skopt.learning.GaussianProcessRegressor` with a faster fit and faster predictions.
 
-    The faster code runs if `known_kernel` knows the kernel, and if `noise`, `alpha` and `optimizer` have the values
-    that skopt's `Optimizer` sets. In all other cases, skopt's own code runs. If `optimizer` is None and `start` is
-    given, the kernel's parameters are those of `start`. With "fmin_l_bfgs_b", the fit maximises the likelihood, as in
-    skopt. With a hyperprior, the fit maximises the posterior density instead of the likelihood. With few points, a fit
-    by the likelihood alone overfits. An overfitted GP is flat in one dimension and rugged in another dimension.
+    The faster code runs if `known_kernel` knows the kernel, `noise` is "gaussian" and `alpha` is a number. In addition,
+    `optimizer` must be "fmin_l_bfgs_b", or `optimizer` must be None and `start` must be given. In all other cases,
+    skopt's own code runs. If `optimizer` is None and `start` is given, the kernel's parameters are the values of
+    `start`. With "fmin_l_bfgs_b", the fit maximises the likelihood, as in skopt. With a hyperprior, the fit maximises
+    the posterior density instead of the likelihood. If there are only a few points, a fit that maximises the likelihood
+    overfits. An overfitted GP is flat in one dimension and rugged in another dimension.
 
     Parameters
     ----------
@@ -53,7 +56,7 @@ class GaussianProcessRegressor(skopt.learning.GaussianProcessRegressor):  # type
     alpha : float or array of shape (n,)
         The value that is added to the diagonal of the covariance.
     optimizer : "fmin_l_bfgs_b", callable or None
-        The method that fits the kernel. None keeps the kernel's parameters.
+        The method that fits the kernel. If `optimizer` is None, the kernel is not fitted.
     n_restarts_optimizer : int
         The number of random starts of the fit, besides the start from the kernel's own parameters.
     normalize_y : bool
@@ -61,20 +64,21 @@ class GaussianProcessRegressor(skopt.learning.GaussianProcessRegressor):  # type
     copy_X_train : bool
         Has the same meaning as in scikit-learn's `GaussianProcessRegressor`.
     random_state : int, RandomState or None
-        The source of the random starts, and of the random points to which the kernel is fitted if there are many
-        points.
+        The source of random numbers, which determine the random starts and the random subsets of the points.
     noise : "gaussian", float or None
-        With "gaussian", the fit includes the variance of the noise. Other values have the same meaning as in skopt.
+        With "gaussian", the fit also estimates the variance of the noise. Other values have the same meaning as in
+        skopt.
     start : array of shape (parameters,), optional
-        The natural logarithms of the kernel's parameters from which the fit starts, in the order of `theta_`.
+        The kernel's parameters from which the fit starts, as natural logarithms in the order of `theta_`.
     restarts : bool
         Whether a fit with `start` also tries the kernel's own parameters and `n_restarts_optimizer` random starts. A
         fit without `start` always tries the kernel's own parameters and the random starts.
     hyperprior : bool
         Whether the kernel's parameters have a prior. The prior is the weak prior of Optuna's GPSampler with one change.
-        The prior favours length scales as long as the range of a dimension, an amplitude of 1, and little noise. In
-        numeric dimensions, the weight against short length scales is a tenth of Optuna's weight. With Optuna's full
-        weight, searches on Rastrigin's rugged function ended further from the optimum.
+        The prior favours an amplitude of 1, little noise, and length scales that are as long as the range of a
+        dimension. The change is that, in numeric dimensions, the weight against short length scales is a tenth of
+        Optuna's weight. On Rastrigin's rugged function, searches with Optuna's full weight ended further from the
+        optimum than searches with a tenth of the weight.
 
     Attributes
     ----------
@@ -122,7 +126,7 @@ class GaussianProcessRegressor(skopt.learning.GaussianProcessRegressor):  # type
 
     @property
     def is_fast(self) -> bool:
-        """Whether the faster code fits this model, and not skopt's own code."""
+        """Whether the faster code, instead of skopt's own code, fits this model."""
         return (
             known_kernel(self.kernel) is not None
             and self.noise == "gaussian"
@@ -140,9 +144,9 @@ class GaussianProcessRegressor(skopt.learning.GaussianProcessRegressor):  # type
         Parameters
         ----------
         X : array of shape (n, dimensions)
-            The points, of which there is at least one, with finite coordinates.
+            At least one point. All coordinates must be finite.
         y : array of shape (n,)
-            The finite values at the points.
+            The values at the points, which must be finite.
 
         Returns
         -------
@@ -152,7 +156,7 @@ class GaussianProcessRegressor(skopt.learning.GaussianProcessRegressor):  # type
         Raises
         ------
         ValueError
-            The shapes of `X` and `y` do not match, or a number is not finite.
+            The shapes of `X` and `y` do not match, or a number in `X` or `y` is not finite.
         """
         if not self.is_fast:
             super().fit(X, y)
@@ -160,7 +164,7 @@ class GaussianProcessRegressor(skopt.learning.GaussianProcessRegressor):  # type
         points, values = np.array(X, dtype=float), np.array(y, dtype=float)
         if points.ndim != 2 or values.shape != (len(points),) or not len(points):
             raise ValueError(
-                f"expected X of shape (n, dimensions) and y of shape (n,), got {np.shape(X)}, {np.shape(y)}"
+                f"expected X of shape (n, dimensions) and y of shape (n,), got {np.shape(X)} and {np.shape(y)}"
             )
         if not (np.isfinite(points).all() and np.isfinite(values).all()):
             raise ValueError("X and y have to be finite")
@@ -197,7 +201,7 @@ class GaussianProcessRegressor(skopt.learning.GaussianProcessRegressor):  # type
         return self
 
     def predict(self, X: Any, return_std: bool = False, return_cov: bool = False, **gradients: Any) -> Any:
-        """Return the predicted mean at points, and also standard deviations, the covariance or gradients on request.
+        """Return the predicted mean and, on request, the standard deviations, the covariance or the gradients.
 
         The arguments and results are the same as in skopt.
 
@@ -207,7 +211,8 @@ class GaussianProcessRegressor(skopt.learning.GaussianProcessRegressor):  # type
         return_std, return_cov : bool
             Whether the method also returns the standard deviations or the covariance.
         **gradients : bool
-            The arguments `return_mean_grad` and `return_std_grad` of skopt, which allow only one point.
+            skopt's arguments `return_mean_grad` and `return_std_grad`. If one of these arguments is true, `X` must have
+            only one point.
 
         Returns
         -------
@@ -258,7 +263,7 @@ class GaussianProcessRegressor(skopt.learning.GaussianProcessRegressor):  # type
 
 
 class _Likelihood:
-    """The negative logarithm of the marginal likelihood, with its gradient.
+    """The negative logarithm of a kernel's marginal likelihood, and the gradient of this logarithm.
 
     With a hyperprior, the likelihood is multiplied by the hyperprior's density.
 
@@ -269,14 +274,14 @@ class _Likelihood:
     values : array of shape (n,)
         The standardised values.
     alpha : float
-        The value that is added to the diagonal of the covariance besides the noise.
+        The value that is added, together with the noise, to the diagonal of the covariance.
     hyperprior : bool
     """
 
     def __init__(self, kernel: Kernel, points: Array, values: Array, alpha: float, hyperprior: bool) -> None:
         self._kernel, self._values, self._alpha, self._hyperprior = kernel, values, alpha, hyperprior
         size = len(points)
-        # The pairs have the order of a lower triangle that is stored by columns.
+        # The pairs of points are in the order of the elements of a lower triangle that is stored column by column.
         self._columns, self._rows = np.triu_indices(size, 1)
         self._lower = self._rows + size * self._columns
         self._squares = (points[self._rows] - points[self._columns]) ** 2  # (pairs, dimensions)
@@ -299,12 +304,13 @@ class _Likelihood:
         half_logarithm = np.log(np.diag(factor)).sum()
         inverse = lapack.dpotri(factor, lower=1, overwrite_c=1)[0].ravel(order="F")
         # Equation 5.9 is d log p / d theta = 1/2 tr((dual dual^T - K^-1) dK / d theta). The next two lines compute the
-        # trace and the pairs of the matrix dual dual^T - K^-1. The matrices are symmetric, so each pair counts twice in
-        # the trace of their product.
+        # trace of the matrix dual dual^T - K^-1, and its elements below the diagonal. This matrix and dK / d theta are
+        # symmetric, so each element below the diagonal counts twice in the trace of the product.
         diagonal = (dual**2 - inverse[:: size + 1]).sum()
         inner = dual[self._rows] * dual[self._columns] - inverse[self._lower]  # (pairs,)
         amplitude_part = amplitude * (2.0 * inner @ value + diagonal)
-        # The derivative of t by the logarithm of a length scale is exponent * weight * difference^2.
+        # The derivative of the scaled squared distance t by the logarithm of a length scale is exponent * weight *
+        # difference^2.
         slope *= inner
         length_part = 2.0 * self._kernel.exponent * amplitude * weights * (slope @ self._squares)
         if len(length_scales) == 1:
@@ -318,7 +324,7 @@ class _Likelihood:
 
 
 def _log_hyperprior(theta: Array, kernel: Kernel) -> tuple[float, Array]:
-    """Return the logarithm of the hyperprior's density, up to a constant, and its gradient by `theta`."""
+    """Return the logarithm of the hyperprior's density, up to a constant, and the logarithm's gradient by `theta`."""
     weights = np.exp(kernel.exponent * theta[1:-1])
     amplitude, noise = np.exp(theta[0]), np.exp(theta[-1])
     density = theta[0] - amplitude + NOISE_LOGARITHM * theta[-1] - NOISE * noise
@@ -352,9 +358,10 @@ def _subset(values: Array, random: np.random.RandomState) -> NDArray[np.intp]:
 
 
 def standardise(values: Array) -> tuple[Array, float, float]:
-    """Subtract the mean of values, and divide by their standard deviation.
+    """Subtract the mean of `values` from each value, and divide each difference by the standard deviation of `values`.
 
-    The function first divides by the largest absolute value, because the squares of the largest floats are infinite.
+    The function first divides `values` by the largest absolute value, because the square of a very large float is
+    infinite.
 
     Parameters
     ----------

@@ -17,7 +17,7 @@ BLOCK = 64
 
 @dataclass(frozen=True)
 class Kernel:
-    """A correlation as a function of the scaled squared distance `t` of two points.
+    """A correlation as a function of the scaled squared distance `t` between two points.
 
     `t` is the sum of ``length_scale ** exponent * difference ** 2`` over the dimensions.
 
@@ -26,7 +26,7 @@ class Kernel:
     value : callable
         Returns the correlation at each element of an array `t`. The correlation at 0 is 1.
     value_and_slope : callable
-        Returns the correlations and their derivatives by `t`.
+        Returns the correlations, and the derivatives of the correlations by `t`.
     exponent : int
         The exponent of the length scales in `t`. The exponent is -2 for the Matern kernel, and 1 for the Hamming
         kernel, whose length scales are weights.
@@ -40,9 +40,9 @@ class Kernel:
     against_short: float
 
     def weights(self, length_scales: Array, dimensions: int) -> Array:
-        """Return the weight of each dimension in the scaled squared distance `t`, of shape (dimensions,).
+        """Return an array of shape (dimensions,) with the weight of each dimension in the scaled squared distance `t`.
 
-        If `length_scales` has only one element, all dimensions have this length scale.
+        If `length_scales` has only one element, this element is the length scale of all dimensions.
         """
         weights = length_scales.astype(float) ** self.exponent
         return weights if len(weights) == dimensions else np.full(dimensions, weights[0])
@@ -98,7 +98,7 @@ def squared_distances(a: Array, b: Array, weights: Array) -> Array:
     array of shape (n, m)
         The squared distances, which are at least 0.
     """
-    # The distance w @ (a - b)^2 equals -2 (w a) @ b + (w a) @ a + w @ b^2.
+    # The weighted squared distance w @ (a - b)^2 equals -2 (w a) @ b + (w a) @ a + w @ b^2.
     scaled = a * weights
     t = scaled @ b.T
     t *= -2.0
@@ -138,8 +138,8 @@ def _matern(t: Array) -> Array:
 
 
 def _matern_and_slope(t: Array) -> tuple[Array, Array]:
-    # The derivative of the Matern 5/2 correlation by t is -5/6 (1 + r) exp(-r). The arrays hold all pairs of points, so
-    # the code changes the arrays in place to save memory.
+    # The derivative of the Matern 5/2 correlation by t is -5/6 (1 + r) exp(-r) with r^2 = 5 t. Each array has an
+    # element for each pair of points, so the code changes the arrays in place to save memory.
     root = np.sqrt(5.0 * t)
     decay = np.exp(-root)
     slope = 1.0 + root
@@ -161,8 +161,8 @@ def _hamming_and_slope(t: Array) -> tuple[Array, Array]:
     return value, -value
 
 
-# The Hamming kernel uses absolute differences. One-hot columns differ by 0 or 1, so the squared differences in `t` are
-# equal to the absolute differences.
+# The Hamming kernel uses absolute differences. Two values of a one-hot column differ by 0 or 1, so the squared
+# differences in `t` are equal to the absolute differences.
 _KNOWN = {
     Matern: Kernel(_matern, _matern_and_slope, -2, 0.01),
     HammingKernel: Kernel(_hamming, _hamming_and_slope, 1, 0.1),

@@ -20,12 +20,13 @@ from ledger.optimizer.gaussian_process import GaussianProcessRegressor
 
 Array = NDArray[np.float64]
 
-# The number of candidates if gradients refine the best of them. Without gradients, there are 10,000, as in skopt.
+# The number of candidates that `ask` samples with gradients. Without gradients, the number is 10,000, as in skopt.
 CANDIDATES = 2_000
 # `AROUND_BEST` is the share of candidates that are sampled around the `BEST` points with the lowest losses. `SPREAD` is
 # the standard deviation of the random steps away from the best points.
 AROUND_BEST, BEST, SPREAD = 0.2, 5, 0.1
-# Up to this number of points, each fit of a kernel tries all starts. Later, only a fit after a growth by sqrt(2) does.
+# Up to this number of points, each fit of a kernel tries all starts. The notes of `Optimizer` describe fits to more
+# points.
 ALWAYS_RESTARTED = 32
 # The number of threads changes the rounding of sums, and therefore also the proposed points.
 _BLAS = ThreadpoolController().select(user_api="blas")
@@ -35,10 +36,10 @@ FORESTS = (skopt.learning.RandomForestRegressor, skopt.learning.ExtraTreesRegres
 
 
 class Optimizer(skopt.Optimizer):  # type: ignore[misc]
-    """Bayesian optimisation by `ask` and `tell`, which minimises a loss.
+    """Bayesian optimisation that minimises a loss, with the methods `ask` and `tell`.
 
-    The class has the arguments, attributes and types of results of `skopt.Optimizer`. The notes describe how
-    the choice of points differs from skopt.
+    The class has the same arguments, attributes and types of results as `skopt.Optimizer`. The notes describe how the
+    choice of points differs from the choice in skopt.
 
     Parameters
     ----------
@@ -52,8 +53,8 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
     n_random_starts : int, optional
         Deprecated in skopt: use `n_initial_points`.
     n_initial_points : int
-        The number of points that need a value before the surrogate proposes points. Every point that `tell` receives
-        counts, even if `ask` did not return it.
+        The number of points that must have a value before the surrogate proposes points. Every point that `tell`
+        receives counts, even if `ask` did not return the point.
     initial_point_generator : str or skopt.sampler.InitialPointGenerator
         The method that samples the initial points, one of "random", "sobol", "halton", "hammersly", "lhs" and "grid".
     n_jobs : int
@@ -61,11 +62,12 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
     acq_func : str
         The acquisition function. "EI" is expected improvement, "PI" is probability of improvement, "LCB" is lower
         confidence bound, and "MES" is max-value entropy search. "gp_hedge" chooses EI, LCB or PI by their gains. "EIps"
-        and "PIps" are EI and PI per second, for which `tell` takes pairs of a loss and its evaluation time in seconds.
-        "PVRS" runs skopt's own code.
+        and "PIps" are EI and PI per second, and need pairs of a loss and an evaluation time in seconds. With "PVRS",
+        skopt's own code runs.
     acq_optimizer : str
         The method that maximises the acquisition function. "sampling" takes the best candidate. "lbfgs" also refines
-        the best candidates by gradients, which only a Gaussian process has. "auto" means "lbfgs" where possible.
+        the best candidates by gradients, which only a Gaussian process has. "auto" means "lbfgs" if gradients exist,
+        and "sampling" otherwise.
     random_state : int, RandomState or None
         The source of random numbers. Equal seeds give equal points.
     model_queue_size : int or None
@@ -77,9 +79,8 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
         the losses (0 by default). ``kappa`` is the weight of the deviation in LCB (1.96 by default). With "inf" as
         ``kappa``, LCB is the deviation alone. ``eta`` is the weight of the gains of "gp_hedge" (1 by default).
     acq_optimizer_kwargs : dict, optional
-        ``n_points`` is the number of candidates (by default 2,000 with "lbfgs", and 10,000 otherwise).
-        ``n_restarts_optimizer`` is the number of candidates to refine (5 by default). Only skopt's own code uses
-        ``n_jobs``.
+        ``n_points`` is the number of candidates (2,000 with "lbfgs", otherwise 10,000). ``n_restarts_optimizer`` is the
+        number of candidates to refine (5 by default). Only skopt's own code uses ``n_jobs``.
     avoid_duplicates : bool
         Whether `ask` replaces a point that has a value, or that is already in the batch, by another point.
 
@@ -88,14 +89,14 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
     Xi : list
         The points that have values, in the order in which `tell` received them.
     yi : list
-        The values of `Xi`. With "EIps" and "PIps", a value is a pair of a loss and the logarithm of its evaluation time
+        The values of `Xi`. With "EIps" and "PIps", a value is a pair of a loss and the logarithm of the evaluation time
         in seconds.
     models : list
         The fitted surrogates, from the oldest to the latest.
     space : skopt.space.Space
         The search space.
     base_estimator_ : regressor
-        The surrogate that is cloned and fitted.
+        The unfitted surrogate, of which each fit makes a clone.
     rng : numpy.random.RandomState
         The generator of all random numbers.
     n_points : int
@@ -124,19 +125,18 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
       sqrt(2) since the previous fit.
     - With more than 500 points, a GP's kernel is fitted to 500 random points. With more than 1,500 points, the GP uses
       a subset of 1,500 points. A quarter of the subset are the best points, a quarter are the latest points, and the
-      others are chosen at random. If the GP uses a subset, `tell` warns, and the model's `subset_` has the indices of
-      the subset.
-    - A GP or a random forest is fitted once for all points of a batch. The constant liar [1]_ adds one row to the
-      Cholesky factor of a GP, or one observation to the leaves of a random forest. As in skopt, extra trees are fitted
-      again for each point of a batch. When the liar's values were added to the leaves of extra trees, batches of 4
-      points ended twice as far from the optimum of Hartmann's 6-dimensional function.
+      others are chosen at random. With a subset, `tell` warns, and the model's `subset_` has the indices of the subset.
+    - A GP or a random forest is fitted once for all points of a batch. For each point, the constant liar [1]_ adds one
+      row to the Cholesky factor of a GP, or one observation to the leaves of a random forest. As in skopt, extra trees
+      are fitted again for each point of a batch. When the liar instead added values to the leaves of extra trees,
+      searches with batches of 4 points ended twice as far from the optimum of Hartmann's 6-dimensional function.
     - The candidates are sampled once for all points of a batch. For a GP, a fifth of the candidates are sampled around
       the best points. If the space has fewer points than candidates, all points are candidates. L-BFGS-B refines the
       best candidates together in the real dimensions. In categorical dimensions and in integer dimensions with up to 32
-      values, `ask` changes one choice at a time. A point is rounded to valid values before the acquisition function is
-      computed.
-    - EI and PI count any improvement by default. In skopt, EI and PI count only improvements of more than 0.01. Where
-      an improvement of 0.01 is improbable, skopt's EI is flat, and skopt proposes random points.
+      values, `ask` changes one choice at a time. `ask` rounds each refined point to valid values, and then computes the
+      acquisition function.
+    - EI and PI count any improvement by default. In skopt, EI and PI count only improvements of more than 0.01 by
+      default. Where an improvement of 0.01 is improbable, skopt's EI is flat, and skopt proposes random points.
     - A GP's kernel is fitted with a weak prior, which `GaussianProcessRegressor` describes. With the kernel's prior,
       the GP needs fewer points to distinguish noise from the objective's shape. Without the kernel's prior, searches
       with many choices or dimensions ended further from the optimum.
@@ -147,11 +147,11 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
       is the minimum of the losses and the logarithms of the evaluation times. The dimensions of a GP are scaled to [0,
       1] for every acquisition function.
     - Models run on one thread of BLAS, so equal seeds give equal points on any number of cores.
-    - A forest squares the losses, so losses must not be larger than 1e150.
-    - "MES" averages over quantiles of the optimum. skopt draws random optima from numpy's global generator.
-    - `tell` refuses a value that is not finite, and then records nothing.
+    - A forest squares the losses, so the losses of a forest must not be larger than 1e150.
+    - For "MES", this class uses quantiles of the optimum, but skopt draws optima from numpy's global generator.
+    - If a value is not finite, `tell` raises an error and records none of its arguments.
 
-    skopt's own code runs for GPs with a user's own kernel, for other regressors, and for "PVRS".
+    skopt's own code runs for GPs with a user's own kernel, for regressors other than GPs and forests, and for "PVRS".
 
     References
     ----------
@@ -196,7 +196,7 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
             # skopt does not normalise the dimensions for "EIps" and "PIps".
             dimensions = skopt.utils.normalize_dimensions(dimensions)
         if acq_optimizer == "auto" and acq_func in ("EIps", "PIps") and _is_forest(base_estimator):
-            # For "EIps" and "PIps", skopt asks for the gradients of forests, which do not exist.
+            # For "EIps" and "PIps", skopt's "auto" would use the gradients of forests, which do not exist.
             acq_optimizer = "sampling"
         super().__init__(
             dimensions,
@@ -232,11 +232,11 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
         theta : sequence of float
             The attribute `theta_` of the model with the earlier kernel.
         observations : int
-            The number of points that the earlier kernel was fitted to.
+            The number of points to which the earlier kernel was fitted.
 
         Examples
         --------
-        The second optimizer continues from the kernel of the first:
+        The second optimizer continues from the kernel of the first optimizer:
 
         >>> points, losses = [[0.0], [0.3], [0.6], [1.0]], [0.2, 0.0, 0.1, 0.5]
         >>> first, second = (Optimizer([(0.0, 1.0)], n_initial_points=1, random_state=1) for _ in range(2))
@@ -254,22 +254,22 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
         x : list
             A point, or a list of points.
         y : float or list
-            The value of the point, or a list of values. With "EIps" and "PIps", a value is a pair of a loss and its
+            The value of the point, or a list of values. With "EIps" and "PIps", a value is a pair of a loss and an
             evaluation time in seconds.
         fit : bool
-            Whether the surrogate is fitted.
+            Whether `tell` fits the surrogate.
 
         Returns
         -------
         scipy.optimize.OptimizeResult
-            `x` and `fun` are the best point and its value. `x_iters` and `func_vals` are all points and their values.
-            `models` and `space` are the attributes of the optimizer.
+            `x` is the best point, and `fun` is its value. `x_iters` contains all points, and `func_vals` contains their
+            values. `models` and `space` are the optimizer's attributes of the same names.
 
         Raises
         ------
         ValueError
             A value is not finite, a point is not in the space, or the numbers of points and values differ. If `tell`
-            raises an error, it records nothing.
+            raises an error, `tell` records nothing.
 
         Examples
         --------
@@ -297,19 +297,19 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
     def ask(self, n_points: int | None = None, strategy: str = "cl_min", in_flight: Sequence[Any] = ()) -> Any:
         """Return the next point, or a batch of points.
 
-        A second call of `ask` returns the same points, unless `tell` was called in between.
+        Without `in_flight`, the next call with the same arguments returns the same points, unless `tell` was called in
+        between.
 
         Parameters
         ----------
         n_points : int, optional
             The number of points of a batch. Without `n_points`, `ask` returns one point instead of a list of points.
         strategy : str
-            The constant liar's value for points without a value. "cl_min" means the lowest observed value, "cl_mean"
-            the mean of the observed values, and "cl_max" the highest observed value. The strategy is used only with
-            `n_points`.
+            The rule for the constant liar's value. "cl_min" means the lowest observed value, "cl_mean" the mean of the
+            observed values, and "cl_max" the highest observed value. The strategy is used only with `n_points`.
         in_flight : sequence of points
             Points that `ask` returned before and that have no value yet. A point in flight gets the constant liar's
-            value, and `ask` does not return it again. `in_flight` needs `n_points` and a fitted model.
+            value, and `ask` does not return the point again. `in_flight` needs `n_points` and a fitted model.
 
         Returns
         -------
@@ -468,8 +468,8 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
             self.start_from(model.theta_, len(rows))
         subset = getattr(model, "subset_", None)
         if subset is not None:
-            text = "the GP uses only the best points, the latest points and random other points"
-            warnings.warn(f"{text}: {len(subset)} of {len(rows)}", stacklevel=6)
+            text = "the best points, the latest points and other points at random"
+            warnings.warn(f"the GP uses only {len(subset)} of {len(rows)} points: {text}", stacklevel=6)
         if self.acq_func == "gp_hedge" and hasattr(self, "next_xs_"):
             self.gains_ -= model.predict(np.vstack(self.next_xs_))
             del self.next_xs_
@@ -482,7 +482,7 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
     def _select(
         self, n_points: int, strategy: str, random: np.random.RandomState, in_flight: Sequence[Any] = ()
     ) -> list[Any]:
-        """Choose points one after another by the last model, which gets the constant liar's value for each point."""
+        """Choose points one by one. The latest model gets the constant liar's value for each chosen point."""
         if not self.models:
             raise RuntimeError("Random evaluations exhausted and no model has been fit.")
         rows = self._rows()
@@ -519,7 +519,7 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
             self._candidates(rows, values[:, 0], random),
             rows,
             values,
-            # Gradients have no use if all points of the space are candidates.
+            # If all points of the space are candidates, gradients cannot find a better point.
             has_gradients=self.acq_optimizer == "lbfgs" and self._columns.size > self.n_points,
             starts=self.n_restarts_optimizer,
             avoids_duplicates=self.avoid_duplicates,
@@ -528,7 +528,7 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
         )
 
     def _candidates(self, rows: Array, losses: Array, random: np.random.RandomState) -> Array:
-        """Sample candidates from the priors. With gradients, a share of them is around the best points."""
+        """Sample candidates from the priors. With gradients, sample a share of them around the best points."""
         if self._columns.size <= self.n_points:
             if self._every is None:
                 self._every = self._columns.every()
@@ -557,7 +557,7 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
             every = self._columns.every()
             unused = every[~are_among(every, used)]
         if not len(unused):
-            warnings.warn("every point of the space was tried before, so a tried point is proposed again", stacklevel=5)
+            warnings.warn("no untried point was found, so the optimizer proposes a tried point again", stacklevel=5)
         return np.asarray((unused if len(unused) else drawn)[0])
 
 
@@ -596,5 +596,5 @@ def _is_forest(estimator: Any) -> bool:
 
 
 def _step(points: int) -> int:
-    """Return the number of powers of sqrt(2) up to a number of points."""
+    """Return the largest integer n for which sqrt(2)**n is at most the number of points."""
     return int(2 * np.log2(max(points, 1)))

@@ -1,4 +1,4 @@
-"""The posterior of a Gaussian process, with its predictions and their gradients.
+"""The posterior of a Gaussian process, the predictions of the posterior, and the gradients of the predictions.
 
 The code follows algorithm 2.1 of Rasmussen and Williams 2006 (*Gaussian Processes for Machine Learning*). One
 triangular solve computes the variance at many points. skopt computes the variance by an `einsum` of three operands,
@@ -18,14 +18,14 @@ from ledger.optimizer.kernels import Kernel, covariance, squared_distances
 
 Array = NDArray[np.float64]
 
-# If a covariance is not positive definite, the code adds more noise to its diagonal. `JITTERS` lists the added noise as
-# shares of the diagonal's mean.
+# If a covariance is not positive definite, the code adds more noise to the diagonal of the covariance. `JITTERS` lists
+# the added noise as shares of the diagonal's mean.
 JITTERS = (0.0, 1e-10, 1e-8, 1e-6, 1e-4)
 
 
 @dataclass(frozen=True)
 class Posterior:
-    """A Gaussian process that is conditioned on its values at n points.
+    """A Gaussian process that is conditioned on the observed values at n points.
 
     Attributes
     ----------
@@ -42,7 +42,7 @@ class Posterior:
     solved : array of shape (n,)
         The solution x of ``factor @ x = y``, where y are the standardised values.
     mean, scale : float
-        A value equals ``mean + scale * standardised value``.
+        An observed value equals ``mean + scale * standardised value``.
     """
 
     kernel: Kernel
@@ -70,7 +70,7 @@ class Posterior:
         Returns
         -------
         mean, deviation : array of shape (m,)
-            The mean and the standard deviation, in the unit of the values.
+            The mean and the standard deviation, in the unit of the observed values.
         """
         half = self.half(points)  # (n, m)
         return self.in_unit(half.T @ self.solved, self.amplitude - np.einsum("ij,ij->j", half, half))
@@ -102,7 +102,7 @@ class Posterior:
         return self.in_unit(half.T @ self.solved, np.array(prior) - np.einsum("ij,ij->j", half, half))
 
     def predict_with_gradients(self, points: Array) -> tuple[Array, Array, Array, Array]:
-        """Return the mean and the standard deviation at points, and the gradients of both.
+        """Return the mean, the standard deviation and the gradients of both at points.
 
         Parameters
         ----------
@@ -120,7 +120,8 @@ class Posterior:
         mean = half.T @ self.solved
         slope *= self.amplitude
         of_mean = self._gradient(points, slope * self.dual)
-        # The variance is a - k^T K^-1 k, so the gradient of the variance is -2 (K^-1 k)^T k'. The gradient of the
+        # With the amplitude a, the covariance K of the observed points, and their covariance k with a given point, the
+        # variance is a - k^T K^-1 k. Therefore, the gradient of the variance is -2 (K^-1 k)^T k'. The gradient of the
         # deviation s is the gradient of the variance, divided by 2 s.
         of_deviation = -self._gradient(points, slope * solve(self.factor, half, transposed=True).T)
         deviation = np.sqrt(np.maximum(variance, 0.0))[:, None]
@@ -135,7 +136,7 @@ class Posterior:
         return solve(self.factor, self._covariance(points, self.points).T, overwrite=True)
 
     def in_unit(self, mean: Array, variance: Array) -> tuple[Array, Array]:
-        """Convert a standardised mean and variance to a mean and a deviation in the unit of the values.
+        """Convert a standardised mean and variance to a mean and a deviation in the unit of the observed values.
 
         If rounding makes the variance negative, the deviation is zero.
         """
@@ -151,7 +152,7 @@ class Posterior:
             The observed value, before it is standardised.
         """
         # With one more point, the Cholesky factor L becomes [[L, 0], [r, c]]. The new row r solves L r = k(points,
-        # point). The new corner c is the square root of k(point, point) - r @ r.
+        # point). The new corner c is the square root of k(point, point) + noise - r @ r.
         row = self.half(point[None, :])[:, 0]
         # Without rounding errors, the square of the corner would be at least the noise. `max` replaces a smaller square
         # by the noise.
@@ -205,8 +206,8 @@ class GaussianPredictions:
     def __init__(self, posterior: Posterior, candidates: Array) -> None:
         self.posterior, self._candidates = posterior, candidates
         half = posterior.half(candidates)  # (n, m)
-        # The list has the rows of the solution `half`. One block of rows is for the original posterior, and one row is
-        # for each added observation.
+        # The list contains blocks of rows of the solution `half`. The first block belongs to the original posterior,
+        # and each further block has one row, which belongs to one added observation.
         self._half = [half]
         self._mean = half.T @ posterior.solved
         self._variance = posterior.amplitude - np.einsum("ij,ij->j", half, half)
@@ -285,7 +286,7 @@ def solve(factor: Array, right: Array, *, transposed: bool = False, overwrite: b
     right : array of shape (n, m)
     transposed : bool
     overwrite : bool
-        Whether the solution may overwrite `right`, which must then be in Fortran order.
+        Whether the solution may overwrite `right`. If `overwrite` is true, `right` must be in Fortran order.
 
     Returns
     -------

@@ -9,9 +9,9 @@ from typing import Any
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
-from ledger.database.trials import Finished
+from ledger.database.trials import FinishedTrial
 from ledger.errors import LedgerError, UsageError
-from ledger.imports.history import Row, finite_loss
+from ledger.imports.history import HistoryRow, finite_loss
 from ledger.study.space import Space
 from ledger.text import nearest, one_line
 
@@ -36,14 +36,14 @@ class OptunaStudy:
     trials: list[Any]
     others: int
 
-    def rows(self) -> Iterator[Row]:
+    def rows(self) -> Iterator[HistoryRow]:
         """Yield the complete trials as rows to import."""
         for trial in self.trials:
-            yield Row(f"trial {trial.number} of Optuna's study {self.name}", partial(self._read, trial))
+            yield HistoryRow(f"trial {trial.number} of Optuna's study {self.name}", partial(self._read, trial))
 
-    def _read(self, trial: Any, space: Space) -> Finished:
+    def _read(self, trial: Any, space: Space) -> FinishedTrial:
         value = -trial.value if self.maximises else trial.value
-        return Finished(space.normalise(trial.params), finite_loss(value), {"optuna_trial": trial.number})
+        return FinishedTrial(space.normalise(trial.params), finite_loss(value), {"optuna_trial": trial.number})
 
 
 def load(url: str, name: str) -> OptunaStudy:

@@ -1,4 +1,4 @@
-"""The computation of a study's next points from the trials that its ledger records."""
+"""The computation of a study's next points from the trials that the ledger recorded."""
 
 from ledger.proposals.environment import environment
 from ledger.proposals.losses import mean_loss

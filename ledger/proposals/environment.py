@@ -19,8 +19,8 @@ def environment() -> dict[str, Any]:
     Returns
     -------
     dict
-        Values that JSON can hold. `python`, `numpy`, `scipy`, `scikit-learn` and `scikit-optimize` are versions. `blas`
-        is a sorted list of texts, one for each BLAS library.
+        A dict that JSON can represent. The keys `python`, `numpy`, `scipy`, `scikit-learn` and `scikit-optimize` have
+        versions as values. The value of `blas` is a sorted list with a text for each BLAS library.
 
     Examples
     --------
@@ -47,7 +47,8 @@ def one_thread() -> Iterator[None]:
     """Run the `with` block on one thread of BLAS and OpenMP, without warnings.
 
     The number of threads changes the rounding of sums, and therefore also the proposals. The hidden warnings say that a
-    kernel's parameter reached its bound, or that a point was tried before. A user cannot act on these warnings.
+    kernel's parameter reached a bound, or that a point was tried before. A user can do nothing about the cause of these
+    warnings.
     """
     with threadpool_limits(limits=1), warnings.catch_warnings():
         warnings.simplefilter("ignore")

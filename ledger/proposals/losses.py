@@ -27,7 +27,8 @@ def mean_loss(losses: Sequence[float]) -> float:
 def scaled_losses(losses: Sequence[float | None]) -> list[float]:
     """Scale losses to [0, 1], with 0 for the best loss, and 1 for the worst loss and for failed trials.
 
-    With scaled losses, the unit of `xi` is the range of the losses. The square of a scaled loss is always finite.
+    If the losses are scaled, the unit of the optimizer's option `xi` is the range of the losses. The square of a scaled
+    loss is always finite.
 
     Parameters
     ----------
@@ -37,7 +38,7 @@ def scaled_losses(losses: Sequence[float | None]) -> list[float]:
     Returns
     -------
     list of float
-        Values in [0, 1]. All values are 0 if all losses are equal.
+        The scaled losses, in [0, 1]. If all losses are equal, all scaled losses are 0.
 
     Examples
     --------

@@ -12,11 +12,11 @@ class Observation:
     Parameters
     ----------
     params : mapping
-        The value of each parameter, by the parameter's name.
+        A mapping from the name of each parameter to the parameter's value.
     loss : float or None
         The loss, which is finite. None if the trial failed.
     seconds : float or None
-        The training time of the trial. None if the time is not known.
+        The training time of the trial, in seconds. None if the time is not known.
 
     Examples
     --------
@@ -31,13 +31,13 @@ class Observation:
 
 @dataclass(frozen=True)
 class ProposalInput:
-    """The data from which the points of an iteration are computed, besides the study's settings.
+    """The data from which `propose` computes the points of an iteration, in addition to the study's settings.
 
     Parameters
     ----------
     observations : sequence of Observation
-        The trials that have ended, in the order of their numbers. In steady mode, the trials are in the order in which
-        the manager saw them end.
+        The trials that have ended. In batch mode, the trials are in the order of their numbers. In steady mode, the
+        trials are in the order in which the manager saw them end.
     excluded : sequence of mapping
         The parameters of trials that are neither observations nor in flight, such as cancelled trials. The optimizer
         does not propose excluded parameters again.
@@ -45,7 +45,8 @@ class ProposalInput:
         In steady mode, the parameters of the trials that have not ended, in the order of the trials' numbers. Each
         trial in flight gets the constant liar's value.
     surrogate : mapping or None
-        The `Proposal.surrogate` that was recorded last. The next fit of a kernel starts from the recorded kernel.
+        The value of `Proposal.surrogate` that the ledger recorded last. The next fit of a kernel starts from the
+        recorded kernel.
 
     Examples
     --------
@@ -88,13 +89,14 @@ def proposal_input(
     surrogate: Mapping[str, Any] | None,
     seen: Sequence[int] | None = None,
 ) -> ProposalInput:
-    """Return the input of one round of an iteration.
+    """Return the input from which `propose` computes the points of one round of an iteration.
 
     In batch mode, the observations are the trials of earlier iterations, which do not change any more. If all trials of
-    an iteration fail, they are excluded in the iteration's next round. In steady mode, the observations are the trials
-    that the manager saw end, and the other trials of earlier iterations are in flight.
+    an iteration fail, the input of the iteration's next round excludes the parameters of these trials. In steady mode,
+    the observations are the trials that the manager saw end, and the other trials of earlier iterations are in flight.
 
-    A retried trial is left out if its retry is an observation. A cancelled trial is excluded, because it has no loss.
+    If the retry of a trial has ended, the input does not contain the retried trial. The parameters of a cancelled trial
+    are excluded, because a cancelled trial has no loss.
 
     Parameters
     ----------
@@ -104,7 +106,7 @@ def proposal_input(
     iteration, round : int
         The numbers of the iteration and of the round, from 0.
     surrogate : mapping or None
-        The surrogate that was recorded last with an iteration before `iteration`.
+        The latest surrogate that the ledger recorded for an iteration before `iteration`.
     seen : sequence of int, optional
         In steady mode, the numbers of the trials that have ended, in the order in which the manager saw them end.
 

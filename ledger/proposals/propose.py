@@ -1,4 +1,4 @@
-"""A pure function that computes a study's next points from the study and its observations."""
+"""A pure function that computes a study's next points from the study's settings and observations."""
 
 import json
 import math
@@ -19,19 +19,19 @@ from ledger.proposals.searched_space import SearchedSpace
 from ledger.study.space import Space
 from ledger.study.spec import StudySpec
 
-# MES is slow with skopt's 10,000 candidates, because it computes the distribution of the minimum over all candidates.
+# With skopt's 10,000 candidates, MES is slow, because MES computes the distribution of the minimum over all candidates.
 MES_CANDIDATES = 1_000
-# A candidate that equals an earlier point is replaced by a random point. The code samples one random point for each
-# candidate, and `DRAWS` more points. If all these random points equal earlier points, the code tries all points of a
-# finite space.
+# The code replaces a candidate that equals an earlier point by a random point. For this purpose, the code samples one
+# random point for each candidate, and `DRAWS` more random points. If all these random points equal earlier points, the
+# code tries all points of a finite space.
 DRAWS = 100
-# Training times are limited to the range from `SHORTEST` to `LONGEST` seconds before their logarithms are computed.
+# The code limits training times to the range from `SHORTEST` to `LONGEST` seconds, and then computes their logarithms.
 SHORTEST, LONGEST = 1e-6, 1e9
 
 
 @dataclass(frozen=True)
 class Proposal:
-    """Proposed points, with the surrogate and the time that the computation took.
+    """Proposed points, with a description of the surrogate, and the time that the computation took.
 
     Attributes
     ----------
@@ -39,11 +39,12 @@ class Proposal:
         The parameters of each point, in plain Python types. The list is shorter than requested if the space has too few
         unused points.
     surrogate : dict or None
-        The fitted model, in values that JSON can hold. None means that the points are random. The key `estimator` is
-        always present, and a GP has more keys. `kernel` is the kernel, and `theta` has the natural logarithms of the
-        kernel's parameters. `log_marginal_likelihood` is the logarithm of the kernel's likelihood. `observations` is
-        the number of observations that the GP received. If the GP uses only a part of the observations, `known` is the
-        number of observations that the GP uses.
+        The description of the fitted model, which JSON can represent. None means that the points are random. The
+        description always has the key `estimator`. The following keys exist only for a GP. `kernel` is a text that
+        describes the kernel, and `theta` is a list of the natural logarithms of the kernel's parameters.
+        `log_marginal_likelihood` is the logarithm of the kernel's marginal likelihood. `observations` is the number of
+        observations that the GP received. If the GP uses only a part of the observations, `known` is the number of
+        observations that the GP uses.
     tell_seconds, ask_seconds : float
         The seconds that the surrogate's fit took, and the seconds that the choice of points took.
 
@@ -72,11 +73,12 @@ def propose(study: StudySpec, iteration: int, round: int, size: int, given: Prop
     """Propose the points of one round of an iteration.
 
     The points are random until the trials of all initial points have ended. If no trial has a loss, the next points are
-    also random. A new `ledger.optimizer.Optimizer` proposes the points of each later round. The optimizer's seed is
-    derived from the study's seed, the iteration and the round. The optimizer receives all observations at once, and
-    proposes a batch by the constant liar ``cl_min`` (Ginsbourger, Le Riche and Carraro 2010). The fit of a GP's kernel
-    starts from the kernel that was recorded last. The computation runs on one thread, and does not use or seed numpy's
-    global generator. Therefore equal studies and equal observations give equal points.
+    also random. For each round after the random points, a new `ledger.optimizer.Optimizer` proposes the points. The
+    optimizer's seed is derived from the study's seed, the iteration and the round. The optimizer receives all
+    observations at once, and proposes a batch by the constant liar ``cl_min`` (Ginsbourger, Le Riche and Carraro 2010).
+    The fit of a GP's kernel starts from the kernel that the ledger recorded last. The computation runs on one thread,
+    and neither uses nor seeds numpy's global generator. Therefore, equal studies with equal observations give equal
+    points.
 
     Parameters
     ----------
@@ -90,7 +92,7 @@ def propose(study: StudySpec, iteration: int, round: int, size: int, given: Prop
     Returns
     -------
     Proposal
-        The proposed points. The proposed points differ from each other and from the points in `given`.
+        The proposed points, which differ from each other and from the points in `given`.
 
     Raises
     ------
@@ -138,7 +140,8 @@ def propose(study: StudySpec, iteration: int, round: int, size: int, given: Prop
 
 def _optimizer(study: StudySpec, searched: SearchedSpace, seed: int, surrogate: Mapping[str, Any] | None) -> Optimizer:
     asked = study.optimizer
-    # With "EIps" and "PIps", skopt's "auto" asks for gradients of the kernel for categories, which has no gradients.
+    # With "EIps" and "PIps", skopt's "auto" uses gradients even if all dimensions are categorical. In this case, the
+    # GP's kernel has no gradients.
     gradients = asked.base_estimator == "GP" and asked.acq_func != "MES" and not searched.is_categorical
     optimizer = Optimizer(
         searched.dimensions(),
@@ -159,10 +162,10 @@ def _optimizer(study: StudySpec, searched: SearchedSpace, seed: int, surrogate: 
 
 
 def _with_times(losses: Sequence[float], observations: Sequence[Observation]) -> list[list[float]]:
-    """Return pairs of a loss and a training time. A failed trial without a time gets the longest known time.
+    """Return pairs of a loss and a training time. A trial without a known time gets the longest known time.
 
-    Only the ratios of training times count, so each time is divided by the shortest time and multiplied by e. The
-    surrogate learns the logarithms of these quotients, which are at least 1.
+    Only the ratios of training times matter. Therefore, the function divides each time by the shortest time, and
+    multiplies the quotient by e. The surrogate learns the logarithms of the results. These logarithms are at least 1.
     """
     known = [_within_bounds(each.seconds) for each in observations if each.seconds is not None] or [1.0]
     times = [max(known) if each.seconds is None else _within_bounds(each.seconds) for each in observations]
@@ -206,7 +209,7 @@ def _unused(
 
 
 def _others(space: Space, searched: SearchedSpace, draws: int, seed: int) -> Iterator[dict[str, Any]]:
-    """Yield random points, and then every point of a finite space."""
+    """Yield random points. If the space is finite, then yield every point of the space."""
     yield from searched.random(draws, seed)
     size = space.size()
     if size is not None:

@@ -1,9 +1,10 @@
 """A study's search space in the form that skopt searches.
 
-skopt receives a real parameter as a share of its range, in [0, 1], and a choice as its index. skopt does not receive
-parameters with only one value. Shares and indices avoid four faults of skopt. In skopt, a logarithm and its inverse may
-move a value past a bound, and numpy converts the types of choices. skopt also treats points as equal if they are less
-than 1e-8 apart. skopt's forests clip a log-uniform integer to bounds of another scale.
+skopt receives a real value as a share of the parameter's range, in [0, 1], and a choice as the index of the choice.
+skopt does not receive parameters with only one value. Shares and indices avoid four faults of skopt. In skopt, the
+rounding of a logarithm may move a value past a bound, and numpy converts the types of choices. skopt also treats two
+points as equal if they are less than 1e-8 apart. With a forest, skopt clips the logarithm of a log-uniform integer to
+bounds that are not logarithms.
 """
 
 import math
@@ -23,7 +24,7 @@ Array = NDArray[np.float64]
 
 
 class SearchedDimension(ABC):
-    """A dimension of a study, with the skopt dimension that represents it.
+    """A dimension of a study's search space, with the skopt dimension that represents this dimension.
 
     Parameters
     ----------
@@ -54,24 +55,24 @@ class SearchedDimension(ABC):
 
     @abstractmethod
     def from_skopt(self, value: Any) -> Any:
-        """Return the parameter's value, in its plain Python type, for a skopt value."""
+        """Return the parameter's value for a skopt value. The result has the parameter's plain Python type."""
 
     @abstractmethod
     def quantiles(self, shares: Array) -> NDArray[Any]:
-        """Return the skopt values at quantiles of the prior. `shares` are the quantiles' probabilities, in [0, 1]."""
+        """Return the skopt values at quantiles of the prior. `shares` are the probabilities, in [0, 1]."""
 
     def grid(self, size: int) -> NDArray[Any]:
         """Return at most `size` skopt values in order, from one end of the range to the other end.
 
-        For a categorical dimension, the grid has every choice.
+        For a categorical dimension, the method returns the skopt value of every choice.
         """
         return np.unique(self.quantiles(np.linspace(0, 1, size)))
 
 
 class SearchedReal(SearchedDimension):
-    """A real dimension, which skopt searches as shares of its range.
+    """A real dimension, whose values skopt receives as shares of the dimension's range.
 
-    With the log-uniform prior, skopt searches the range of the logarithms.
+    With the log-uniform prior, the shares refer to the range of the logarithms.
     """
 
     _dimension: Real
@@ -81,7 +82,7 @@ class SearchedReal(SearchedDimension):
 
     def to_skopt(self, value: float) -> float:
         low, high = self._scaled(self._dimension.low), self._scaled(self._dimension.high)
-        # The logarithms of two neighbouring floats may be equal.
+        # If the bounds are neighbouring floats, the logarithms of the bounds may be equal.
         share = (self._scaled(value) - low) / (high - low) if low < high else 0.0
         return min(max(share, 0.0), 1.0)
 
@@ -106,7 +107,7 @@ class SearchedReal(SearchedDimension):
 
 
 class SearchedInteger(SearchedDimension):
-    """An integer dimension, which skopt searches without a conversion."""
+    """An integer dimension, whose values skopt receives without a conversion."""
 
     _dimension: Integer
 
@@ -130,7 +131,7 @@ class SearchedInteger(SearchedDimension):
 
 
 class SearchedCategorical(SearchedDimension):
-    """A categorical dimension, which skopt searches by the indices of its choices."""
+    """A categorical dimension. Instead of a choice, skopt receives the index of the choice."""
 
     is_categorical = True
     _dimension: Categorical
@@ -161,7 +162,7 @@ KINDS: dict[type[Dimension], type[SearchedDimension]] = {
 
 
 class SearchedSpace:
-    """A study's search space, with the skopt dimensions that represent it.
+    """A study's search space, with the skopt dimensions that represent the space.
 
     Parameters
     ----------
@@ -170,7 +171,7 @@ class SearchedSpace:
     Attributes
     ----------
     varying : list of SearchedDimension
-        The dimensions with more than one value, in the order of skopt's points.
+        The dimensions with more than one value. A skopt point has the values in the same order.
 
     Examples
     --------
@@ -203,13 +204,13 @@ class SearchedSpace:
 
     @property
     def is_categorical(self) -> bool:
-        """Whether all dimensions are categorical. skopt's GP has no gradients if all dimensions are categorical."""
+        """Whether all dimensions in `varying` are categorical. In this case, skopt's GP has no gradients."""
         return all(dimension.is_categorical for dimension in self.varying)
 
     def dimensions(self) -> list[Any]:
-        """Return new skopt dimensions for `varying`.
+        """Return a new skopt dimension for each dimension in `varying`.
 
-        For any estimator, each dimension is scaled to [0, 1] or one-hot encoded.
+        A numeric dimension is scaled to [0, 1], and a categorical dimension is one-hot encoded.
         """
         return list(normalize_dimensions(self._dimensions()).dimensions)
 
@@ -236,14 +237,14 @@ class SearchedSpace:
         return [self.params(point) for point in sampled]
 
     def params(self, point: Sequence[Any]) -> dict[str, Any]:
-        """Return the parameters, in plain Python types, of a skopt point."""
+        """Return the parameters that a skopt point represents, in plain Python types."""
         given = {
             dimension.name: dimension.from_skopt(value) for dimension, value in zip(self.varying, point, strict=True)
         }
         return self._space.normalise({**given, **self._constant})
 
     def point(self, params: Mapping[str, Any]) -> list[Any]:
-        """Return the skopt point for `params`, which must be normalised."""
+        """Return the skopt point that represents `params`. The values in `params` must be normalised."""
         return [dimension.to_skopt(params[dimension.name]) for dimension in self.varying]
 
     def _dimensions(self) -> list[Any]:

@@ -20,12 +20,13 @@ from ledger.study.spec import StudySpec
 
 Array = NDArray[np.float64]
 
-# A partial dependence has at most `GRID` values of a parameter. For each value of the parameter, the code averages the
-# loss over `AVERAGED` points of the other parameters.
+# The partial dependence on a numeric parameter is computed at up to `GRID` values of the parameter. For each value of a
+# parameter, the code averages the loss over `AVERAGED` points of the other parameters.
 GRID, AVERAGED = 40, 256
 # The Sobol indices are estimated from two sets of points. Each set has `SAMPLED` points.
 SAMPLED = 2048
-# The surrogate's mean counts as flat if its standard deviation is at most `FLAT` times the range of the losses.
+# The code treats the surrogate's mean as flat if the mean's standard deviation over the space is at most `FLAT` times
+# the range of the losses.
 FLAT = 1e-9
 
 
@@ -36,9 +37,10 @@ class Dependence:
     Attributes
     ----------
     values : list
-        The values of the parameter, in its Python type and in order.
+        The values of the parameter at which the dependence was computed, in the parameter's Python type and in order.
     mean, deviation : array of shape (values,)
-        The surrogate's mean and standard deviation of the averaged loss, in the unit of the losses.
+        The mean and the standard deviation that the surrogate predicts for the averaged loss at each value, in the unit
+        of the losses.
 
     Examples
     --------
@@ -55,14 +57,15 @@ class Dependence:
 
 @dataclass(frozen=True)
 class Importance:
-    """The share of the variance of the surrogate's mean that a parameter explains.
+    """The share of the variance of the surrogate's mean that one parameter explains.
 
     Attributes
     ----------
     first : float
-        The parameter's first-order Sobol index, in [0, 1], without interactions.
+        The parameter's first-order Sobol index, in [0, 1]. This index does not include interactions with other
+        parameters.
     total : float
-        The parameter's total Sobol index, in [0, 1], with interactions.
+        The parameter's total Sobol index, in [0, 1]. This index includes interactions with other parameters.
 
     Examples
     --------
@@ -76,10 +79,11 @@ class Importance:
 
 
 class Surrogate:
-    """A study's surrogate, fitted to all observations with the kernel that was recorded last.
+    """A study's surrogate, which receives all observations.
 
-    A GP's kernel is not fitted again, and the GP uses as many observations as for the next proposal. A forest is fitted
-    in the same way as for the next proposal. A failed trial counts as the worst loss, as in a proposal.
+    A GP uses the kernel that the ledger recorded last, without a new fit of the kernel. The number of observations that
+    a GP uses is the same as in the next proposal. A forest is fitted in the same way as for the next proposal. As in a
+    proposal, a failed trial counts as a trial with the worst loss.
 
     Parameters
     ----------
@@ -94,7 +98,7 @@ class Surrogate:
     estimator : str
         The study's `base_estimator`.
     observations, known : int
-        The number of observations that the surrogate received, and the number that it uses.
+        The number of observations that the surrogate received, and the number of observations that the surrogate uses.
 
     Examples
     --------
@@ -140,14 +144,14 @@ class Surrogate:
         """Return the partial dependence (Friedman 2001, section 8.2) on each parameter that has more than one value.
 
         The loss is averaged over points that are sampled from the priors of the other parameters. With a GP, the
-        posterior gives the deviation of the average, with the covariances between the points (Moosbauer and others
-        2021, *Explaining hyperparameter optimization via partial dependence plots*, section 4). With a forest, the
-        deviation is the standard deviation of the trees' averages.
+        deviation of the average is computed from the posterior, and includes the covariances between the points
+        (Moosbauer and others 2021, *Explaining hyperparameter optimization via partial dependence plots*, section 4).
+        With a forest, the deviation is the standard deviation of the trees' averages.
 
         Returns
         -------
         dict
-            The `Dependence` on each parameter, by the parameter's name.
+            A dict from the name of each parameter to the `Dependence` on the parameter.
         """
         varying = self._searched.varying
         drawn = qmc.Sobol(len(varying), rng=self._seed).random(AVERAGED) if varying else np.empty((0, 0))
@@ -165,18 +169,18 @@ class Surrogate:
         return dependences
 
     def importances(self) -> dict[str, Importance]:
-        """Return the Sobol indices of the surrogate's mean over the space, with parameters sampled from their priors.
+        """Return the Sobol indices of the surrogate's mean. The parameters' values are sampled from the priors.
 
         First-order indices are estimated as in Saltelli and others 2010 (*Variance based sensitivity analysis of model
         output*, table 2, b), and total indices as in Jansen 1999. The two sets of points are scrambled Sobol sequences.
-        For each index, the code copies all values of one parameter from one set to the other set. No index needs an
-        order of the values, so the indices are also defined for categories.
+        For each parameter, the code makes a third set of points, which is the first set with the parameter's values
+        from the second set. No index needs an order of the values, so the indices are also defined for categories.
 
         Returns
         -------
         dict
-            The `Importance` of every parameter, by the parameter's name. Every importance is 0 if the surrogate's mean
-            is flat.
+            A dict from the name of every parameter to the parameter's `Importance`. If the surrogate's mean is flat,
+            every importance is 0.
         """
         varying = self._searched.varying
         importances = {name: Importance(0.0, 0.0) for name in self._names}
@@ -189,7 +193,8 @@ class Surrogate:
         variance = float(np.concatenate([of_first, of_second]).var())
         if variance <= FLAT**2:
             return importances
-        # Subtracting the mean does not change the variance, and reduces the rounding errors of products.
+        # The code subtracts the mean `centre` from f(B) below. The subtraction does not change the expected value of
+        # the first-order index, and it reduces the rounding errors of the products.
         centre = float(np.concatenate([of_first, of_second]).mean())
         for index, dimension in enumerate(varying):
             mixed = [*first[:index], second[index], *first[index + 1 :]]

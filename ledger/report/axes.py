@@ -4,13 +4,13 @@ import math
 from typing import Any
 
 from ledger.report import labels
-from ledger.report.content import Content
+from ledger.report.content import ReportContent
 
 # The axis of losses is logarithmic if the largest loss is at least this many times the smallest loss.
 LOGARITHMIC_RATIO = 50
 
 
-def loss_axis(content: Content) -> dict[str, Any]:
+def loss_axis(content: ReportContent) -> dict[str, Any]:
     """Return the axis of losses. At least one trial must be complete."""
     if is_logarithmic(content):
         losses = [trial.result for trial in content.complete]
@@ -19,7 +19,7 @@ def loss_axis(content: Content) -> dict[str, Any]:
     return {"title": {"text": "loss"}}
 
 
-def is_logarithmic(content: Content) -> bool:
+def is_logarithmic(content: ReportContent) -> bool:
     """Return whether the losses are drawn on a logarithmic axis."""
     losses = [trial.result for trial in content.complete]
     return bool(min(losses) > 0 and max(losses) / min(losses) >= LOGARITHMIC_RATIO)

@@ -5,7 +5,7 @@ from functools import cached_property
 from typing import Any
 
 from ledger.database.rows import OPEN_STATES, TrialRow
-from ledger.database.transfer import Snapshot
+from ledger.database.transfer import StudySnapshot
 from ledger.objectives import metrics
 from ledger.proposals import Dependence, Importance, Surrogate, proposal_input
 from ledger.study.spec import StudySpec
@@ -17,12 +17,12 @@ SHOWN = 2_000
 LARGEST = 1e300
 
 
-class Content:
+class ReportContent:
     """A study at one moment.
 
     Parameters
     ----------
-    ledger : Snapshot
+    ledger : StudySnapshot
 
     Attributes
     ----------
@@ -43,7 +43,7 @@ class Content:
         This version of the ledger cannot read the study's spec.
     """
 
-    def __init__(self, ledger: Snapshot) -> None:
+    def __init__(self, ledger: StudySnapshot) -> None:
         self.ledger = ledger
         self.study = StudySpec.from_spec(ledger.study.name, ledger.study.budget, ledger.study.spec)
         self.complete: list[TrialRow] = [trial for trial in ledger.trials if trial.state == "complete"]

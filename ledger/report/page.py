@@ -14,9 +14,9 @@ from plotly.offline import get_plotlyjs, get_plotlyjs_version
 
 from ledger import __version__
 from ledger.database.rows import TrialRow
-from ledger.database.transfer import Snapshot
+from ledger.database.transfer import StudySnapshot
 from ledger.report import theme
-from ledger.report.content import Content
+from ledger.report.content import ReportContent
 from ledger.report.plots import PLOTS
 from ledger.text import last_line, one_line
 
@@ -25,7 +25,7 @@ METRICS = 8
 _FOLDER = Path(__file__).parent / "page"
 
 
-def render(ledger: Snapshot) -> str:
+def render(ledger: StudySnapshot) -> str:
     """Return a study's report as HTML.
 
     The page contains Plotly's JavaScript and loads nothing from the network. The page's content security policy forbids
@@ -36,7 +36,7 @@ def render(ledger: Snapshot) -> str:
     LedgerError
         This version of the ledger cannot read the study's spec.
     """
-    content = Content(ledger)
+    content = ReportContent(ledger)
     metrics = _metrics(content)
     rows = [_row(content.study.space.names, metrics, trial) for trial in _by_loss(content.shown)]
     sections = [plot(content) for plot in PLOTS.values()]
@@ -75,7 +75,7 @@ def render(ledger: Snapshot) -> str:
     )
 
 
-def _tiles(content: Content) -> list[tuple[str, str, str]]:
+def _tiles(content: ReportContent) -> list[tuple[str, str, str]]:
     """Return the tiles at the top of the page. Each tile has a name, a value, and a text below the value."""
     ledger, study = content.ledger, content.study
     states = [trial.state for trial in ledger.trials]
@@ -99,7 +99,7 @@ def _tiles(content: Content) -> list[tuple[str, str, str]]:
     ]
 
 
-def _facts(content: Content) -> list[tuple[str, str]]:
+def _facts(content: ReportContent) -> list[tuple[str, str]]:
     study = content.study
     objective = study.objective
     data = objective.data
@@ -121,20 +121,20 @@ def _facts(content: Content) -> list[tuple[str, str]]:
     ]
 
 
-def _metric(content: Content) -> str:
+def _metric(content: ReportContent) -> str:
     objective = content.study.objective
     scored = f"mean of {objective.cv} folds" if objective.cv else "a fifth of the rows"
     return f"{content.metric}, {scored}; loss {'-' if content.metric.startswith('neg_') else '1 - '}{content.metric}"
 
 
-def _best(content: Content) -> str:
+def _best(content: ReportContent) -> str:
     assert content.best is not None
     score = (content.best.metrics or {}).get(content.metric)
     scored = f"; {content.metric} {score:.6g}" if isinstance(score, float) else ""
     return f"trial {content.best.number}{scored}"
 
 
-def _versions(content: Content) -> list[tuple[str, str]]:
+def _versions(content: ReportContent) -> list[tuple[str, str]]:
     """Return pairs of a source, such as "iterations 0 to 2", and the package versions that belong to this source."""
     own = {"trial-ledger": __version__, "plotly": plotly.__version__, "plotly.js": get_plotlyjs_version()}
     sources = [("this report", _named(own)), ("the study's first manager", _named(content.ledger.study.versions))]
@@ -152,7 +152,7 @@ def _named(versions: Mapping[str, Any]) -> str:
     )
 
 
-def _columns(content: Content) -> list[str]:
+def _columns(content: ReportContent) -> list[str]:
     of_metrics = (name if name not in content.study.space.names else f"metrics {name}" for name in _metrics(content))
     return [
         *("trial", "iteration", "state", "loss"),
@@ -162,7 +162,7 @@ def _columns(content: Content) -> list[str]:
     ]
 
 
-def _metrics(content: Content) -> list[str]:
+def _metrics(content: ReportContent) -> list[str]:
     """Return the names of the metrics that get a column, in the order of the first trial with each metric."""
     names = dict.fromkeys(name for trial in content.shown for name in trial.metrics or {})
     return list(names)[:METRICS]

@@ -2,12 +2,12 @@
 
 from collections.abc import Callable, Mapping
 
-from ledger.report.content import Content
+from ledger.report.content import ReportContent
 from ledger.report.section import Section
 from ledger.report.surrogate_plots import dependence, importance
 from ledger.report.trial_plots import convergence, parallel, parameters
 from ledger.report.worker_plots import timeline
 
-PLOTS: Mapping[str, Callable[[Content], Section]] = {
+PLOTS: Mapping[str, Callable[[ReportContent], Section]] = {
     plot.__name__: plot for plot in (convergence, parallel, parameters, dependence, importance, timeline)
 }

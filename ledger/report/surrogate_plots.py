@@ -5,7 +5,7 @@ import plotly.graph_objects as go
 
 from ledger.proposals import Dependence
 from ledger.report import labels
-from ledger.report.content import LARGEST, Content
+from ledger.report.content import LARGEST, ReportContent
 from ledger.report.parameter_axes import parameter_axis
 from ledger.report.section import Plot, Section
 from ledger.report.theme import BLUE, ORANGE, SKY
@@ -13,7 +13,7 @@ from ledger.study.dimensions import Dimension
 from ledger.text import one_line
 
 
-def dependence(content: Content) -> Section:
+def dependence(content: ReportContent) -> Section:
     """Return one plot for each parameter. The plot shows the expected loss, averaged over the other parameters."""
     title = "Partial dependence"
     if content.surrogate is None:
@@ -36,7 +36,7 @@ def dependence(content: Content) -> Section:
     return Section("dependence", title, caption, plots, (420, 300))
 
 
-def importance(content: Content) -> Section:
+def importance(content: ReportContent) -> Section:
     """Return a plot of the importance of each parameter.
 
     The importance is the parameter's share of the variance of the loss that the surrogate predicts.
@@ -85,7 +85,7 @@ def importance(content: Content) -> Section:
     return Section("importance", title, caption, [Plot(figure, caption)], (900, 140 + 46 * len(ranking)))
 
 
-def _dependence(content: Content, dimension: Dimension, curve: Dependence, loss_range: list[float]) -> Plot:
+def _dependence(content: ReportContent, dimension: Dimension, curve: Dependence, loss_range: list[float]) -> Plot:
     assert content.best is not None
     axis = parameter_axis(dimension)
     (best,) = axis.positions([content.best.params[dimension.name]])
@@ -107,7 +107,7 @@ def _dependence(content: Content, dimension: Dimension, curve: Dependence, loss_
     )
 
 
-def _why_no_surrogate(content: Content) -> str:
+def _why_no_surrogate(content: ReportContent) -> str:
     if content.best is None:
         return "No trial is complete yet, so there is no surrogate."
     if content.is_extreme:
@@ -120,7 +120,7 @@ def _why_no_surrogate(content: Content) -> str:
     )
 
 
-def _surrogate_name(content: Content) -> str:
+def _surrogate_name(content: ReportContent) -> str:
     assert content.surrogate is not None
     names = {"GP": "the Gaussian process", "RF": "the random forest", "ET": "the forest of extra trees"}
     name = names[content.surrogate.estimator]

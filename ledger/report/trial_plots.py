@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 
 from ledger.database.rows import TrialRow
 from ledger.report import axes, labels
-from ledger.report.content import SHOWN, Content
+from ledger.report.content import SHOWN, ReportContent
 from ledger.report.parameter_axes import parameter_axis
 from ledger.report.section import Plot, Section
 from ledger.report.theme import AZURE, BLUE, GREY, ORANGE, SKY, VERMILLION
@@ -21,7 +21,7 @@ from ledger.text import one_line
 _SEED = 0
 
 
-def convergence(content: Content) -> Section:
+def convergence(content: ReportContent) -> Section:
     """Return a plot of the losses by trial, the best loss so far, and the mean loss of each iteration."""
     if content.best is None:
         return Section("convergence", "Convergence", f"No trial is complete yet{_other_states(content)}.")
@@ -77,7 +77,7 @@ def convergence(content: Content) -> Section:
     return Section("convergence", "Convergence", caption + _sample_note(content), [Plot(figure, caption)])
 
 
-def parallel(content: Content) -> Section:
+def parallel(content: ReportContent) -> Section:
     """Return a plot of parallel coordinates. Each complete trial is a line through its parameters to its loss."""
     title = "Parallel coordinates"
     shown = sorted((trial for trial in content.shown if trial.state == "complete"), key=lambda trial: -trial.result)
@@ -119,7 +119,7 @@ def parallel(content: Content) -> Section:
     return Section("parallel", title, caption + _sample_note(content), [Plot(figure, caption)], size)
 
 
-def parameters(content: Content) -> Section:
+def parameters(content: ReportContent) -> Section:
     """Return one plot for each parameter, with the parameter's values against the loss."""
     title = "Parameters against the loss"
     if content.best is None:
@@ -129,7 +129,7 @@ def parameters(content: Content) -> Section:
     return Section("parameters", title, caption + _sample_note(content), plots, (420, 300))
 
 
-def _parameter(content: Content, dimension: Dimension) -> Plot:
+def _parameter(content: ReportContent, dimension: Dimension) -> Plot:
     assert content.best is not None
     shown = [trial for trial in content.shown if trial.state == "complete"]
     failed = [trial for trial in content.shown if trial.state == "failed"]
@@ -175,7 +175,7 @@ def _failed_trace(positions: list[Any], failed: Sequence[TrialRow], complete: Se
     )
 
 
-def _best_so_far(content: Content) -> tuple[list[int], list[float]]:
+def _best_so_far(content: ReportContent) -> tuple[list[int], list[float]]:
     """Return the numbers of the trials that lower the best loss, and the best loss after each of these trials.
 
     The last element of both lists is for the last complete trial.
@@ -190,7 +190,7 @@ def _best_so_far(content: Content) -> tuple[list[int], list[float]]:
     return ([*numbers, last], [*losses, losses[-1]]) if numbers[-1] != last else (numbers, losses)
 
 
-def _iteration_means(content: Content) -> list[tuple[float, float, int]]:
+def _iteration_means(content: ReportContent) -> list[tuple[float, float, int]]:
     """Return the position on the trial axis, the mean loss and the number of each iteration that has a mean loss.
 
     The position of an iteration is the mean of the numbers of its trials.
@@ -214,13 +214,13 @@ def _description(trial: TrialRow) -> str:
     return "<br>".join(lines)
 
 
-def _other_states(content: Content) -> str:
+def _other_states(content: ReportContent) -> str:
     counts = Counter(trial.state for trial in content.ledger.trials)
     parts = [f"{counts[state]} {state}" for state in ("running", "pending", "failed", "cancelled") if counts[state]]
     return f", {', '.join(parts)}" if parts else ""
 
 
-def _sample_note(content: Content) -> str:
+def _sample_note(content: ReportContent) -> str:
     """Return a sentence for the caption if the plot shows only some of the trials."""
     if len(content.shown) == len(content.ledger.trials):
         return ""

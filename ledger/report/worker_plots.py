@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 
 from ledger.database.rows import AttemptRow
 from ledger.report import labels
-from ledger.report.content import Content
+from ledger.report.content import ReportContent
 from ledger.report.section import Plot, Section
 from ledger.report.theme import OUTCOMES
 
@@ -20,7 +20,7 @@ ROWS = 100
 BARS, LARGEST_GAP = 2_000, 1 / 2_000
 
 
-def timeline(content: Content) -> Section:
+def timeline(content: ReportContent) -> Section:
     """Return a plot with a row for each worker, and a bar for each attempt from its claim to its end."""
     title = "Workers"
     attempts = [attempt for attempt in content.ledger.attempts if attempt.claimed_at is not None]

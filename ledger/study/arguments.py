@@ -1,4 +1,4 @@
-"""Types of the arguments that make a study, for its search space, its optimizer and its limits."""
+"""Types of the arguments that specify a study's search space, optimizer and limits."""
 
 from collections.abc import Mapping
 from typing import Any, Literal, NotRequired, TypeAlias, TypedDict
@@ -45,11 +45,11 @@ Dimension: TypeAlias = (
     | CategoricalDimension
 )
 SearchSpace: TypeAlias = Mapping[str, Dimension]
-"""The type of a search space, which maps each parameter's name to its dimension.
+"""The type of a search space, which maps the name of each parameter to the parameter's dimension.
 
 `ledger.objective` takes a value of this type.
 
-Type checkers need this annotation on a variable that holds a space.
+Annotate a variable that holds a search space with this type, because type checkers do not infer the type.
 
 Examples
 --------
@@ -59,7 +59,7 @@ Examples
 
 
 class OptimizerOptions(TypedDict, total=False):
-    """Options of the optimizer that proposes a study's trials, as in the [optimizer] table of a study file.
+    """Options of the optimizer that proposes a study's trials, with the keys of a study file's [optimizer] table.
 
     Attributes
     ----------
@@ -86,7 +86,7 @@ class OptimizerOptions(TypedDict, total=False):
 
 
 class LimitOptions(TypedDict, total=False):
-    """Limits of a study's trials, as in the [limits] table of a study file.
+    """Limits of a study's trials, with the keys of a study file's [limits] table.
 
     Attributes
     ----------
@@ -95,12 +95,13 @@ class LimitOptions(TypedDict, total=False):
     max_lost : int
         The number of lost attempts after which a trial fails, from 1 to 100,000. The default is 20.
     lease : float
-        The seconds for which a claim is valid without a heartbeat, from 0.01 to 86,400. The default is 30.
+        The number of seconds for which a claim is valid without a heartbeat, from 0.01 to 86,400. The default is 30.
     heartbeat : float
-        The seconds between two heartbeats of a worker, from 0.01 to 86,400 and less than `lease`. The default is 10.
+        The number of seconds between two heartbeats of a worker, from 0.01 to 86,400 and less than `lease`. The default
+        is 10.
     trial_timeout : float or None
-        The seconds of training after which an attempt ends as a failure, from 0.01 to 31,536,000. The default is None,
-        which means no limit.
+        The training time, in seconds, after which an attempt ends and counts as a failure, from 0.01 to 31,536,000. The
+        default is None, which means no limit.
 
     Examples
     --------

@@ -31,28 +31,32 @@ def objective(space: SearchSpace) -> Callable[[F], F]:
     Parameters
     ----------
     space : mapping of str to dimension
-        The search space, which maps each parameter's name to its dimension. A dimension can be written in five ways.
+        The search space, which maps the name of each parameter to the parameter's dimension. A dimension can be written
+        in five ways.
 
         - ``(0.0, 1.0)`` is a range of real numbers, with both ends included.
         - ``(1, 10)`` is a range of integers, with both ends included.
         - ``(1e-3, 1e3, "log-uniform")`` is a range with a prior, which is "uniform" (the default) or "log-uniform".
         - ``["rbf", "linear"]`` is a list of choices, each of which is a string, a number or a boolean.
-        - ``dict(type="real", low=0.0, high=1.0)`` is a dict with the keys of a study file's [space] table.
+        - ``dict(type="real", low=0.0, high=1.0)`` is a dict with the same keys as a dimension in a study file's [space]
+          table.
 
     Returns
     -------
     callable
-        The decorator, which sets the function's attribute ``ledger_space`` to the space and returns the function.
+        A decorator for a function. The decorator stores the space in the function's attribute ``ledger_space``, and
+        returns the function.
 
-        The decorated function takes a dict that maps each parameter's name to its value. If the function has a second
-        parameter, it also takes the trial's `ledger.Context`. The function returns the loss, which is a finite number
-        (smaller is better). The function may also return a dict with the loss under the key "loss". Other keys of the
-        dict hold metrics, which must be valid JSON values. If the function raises an exception, the attempt fails.
+        The decorated function takes a dict that maps the name of each search parameter to the parameter's value. If the
+        function has a second parameter, the second argument is the trial's `ledger.Context`. The function returns the
+        loss, which is a finite number (smaller is better). Instead of a number, the function may return a dict with the
+        loss under the key "loss". Other keys of the dict hold metrics, which must be valid JSON values. If the function
+        raises an exception, the attempt fails.
 
     Raises
     ------
     UsageError
-        The space is not valid. The message names the dimension and what is allowed.
+        The space is not valid. The message names the wrong dimension, and says what is allowed.
 
     See Also
     --------
@@ -65,7 +69,7 @@ def objective(space: SearchSpace) -> Callable[[F], F]:
     ... def valley(params):
     ...     return {"loss": (params["x"] - 1) ** 2 + abs(params["n"] - 3), "kind": params["kind"]}
 
-    The decorated function can still be called:
+    The user can still call the decorated function:
 
     >>> valley({"x": 2.0, "n": 3, "kind": "a"})
     {'loss': 1.0, 'kind': 'a'}

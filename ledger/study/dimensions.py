@@ -39,11 +39,11 @@ class Dimension(ABC):
     @classmethod
     @abstractmethod
     def from_table(cls, name: str, table: Mapping[str, Any]) -> Self:
-        """Return the dimension that a table with valid keys describes. Raise ValueError if a value is wrong."""
+        """Return the dimension that a table with valid keys describes. Raise ValueError if a value is not allowed."""
 
     @abstractmethod
     def to_json(self) -> dict[str, Any]:
-        """Return a table that describes this dimension, with the keys `name` and `type`."""
+        """Return a table that describes this dimension. Two of the table's keys are `name` and `type`."""
 
     @abstractmethod
     def size(self) -> int | None:
@@ -51,15 +51,15 @@ class Dimension(ABC):
 
     @abstractmethod
     def value(self, index: int) -> Any:
-        """Return the value at `index`, in [0, size()). Raise TypeError if the number of values is infinite."""
+        """Return the value at `index`, from 0 to size() - 1. Raise TypeError if the number of values is infinite."""
 
     @abstractmethod
     def value_types(self) -> frozenset[type]:
-        """Return the Python types of the values, each of which is float, int, bool or str."""
+        """Return the Python types of the dimension's values. Each type is float, int, bool or str."""
 
     @abstractmethod
     def normalise(self, value: Any) -> Any:
-        """Convert a value from numpy or JSON to its exact Python type. Raise ValueError if the value is not allowed."""
+        """Convert a value from numpy or JSON to the exact Python type. Raise ValueError if the value is not allowed."""
 
     @abstractmethod
     def parse(self, text: str) -> Any:
@@ -67,7 +67,7 @@ class Dimension(ABC):
 
     @abstractmethod
     def __str__(self) -> str:
-        """Return the range or the choices, without the name."""
+        """Return a text with the range or the choices, but without the dimension's name."""
 
 
 class _Numeric(Dimension):
@@ -91,14 +91,14 @@ class _Numeric(Dimension):
             )
         if not math.isfinite(high - low):
             raise ValueError(
-                f"low {show(low)} and high {show(high)} are too far apart; their difference must be finite"
+                f"low {show(low)} and high {show(high)} are too far apart; choose bounds with a finite difference"
             )
         return cls(name, low, high, prior)  # type: ignore[call-arg]  # the fields of the dataclasses below
 
     @staticmethod
     @abstractmethod
     def _bound(key: str, value: Any) -> Any:
-        """Return a bound of the range as the dimension's Python type. Raise ValueError if the bound is not allowed."""
+        """Convert a bound of the range to the dimension's Python type. Raise ValueError if the bound is not allowed."""
 
     def to_json(self) -> dict[str, Any]:
         return {"name": self.name, "type": self.kind, "low": self.low, "high": self.high, "prior": self.prior}
@@ -163,7 +163,7 @@ class Real(_Numeric):
         return None
 
     def value(self, index: int) -> float:  # noqa: ARG002
-        raise TypeError(f"the values of {self.name!r} cannot be counted: it is a real dimension")
+        raise TypeError(f"the values of the real dimension {self.name!r} cannot be counted")
 
     def value_types(self) -> frozenset[type]:
         return frozenset({float})
@@ -209,7 +209,7 @@ class Integer(_Numeric):
             raise ValueError(f"{key} {show(value)} is not an integer; write an integer, or make the dimension real")
         if abs(value) > LARGEST_INTEGER:
             raise ValueError(
-                f"{key} {show(value)} is beyond 2**53, where floats are not exact; write a number nearer 0"
+                f"{key} {show(value)} is beyond 2**53, where floats are not exact; write a number nearer to 0"
             )
         return value
 
@@ -239,13 +239,14 @@ class Integer(_Numeric):
 
 @dataclass(frozen=True)
 class Categorical(Dimension):
-    """One of several choices without an order.
+    """A parameter whose value is one of several choices without an order.
 
     Parameters
     ----------
     name : str
     choices : tuple
-        At least one string, integer, float or boolean. No two choices may be equal in Python.
+        At least one string, integer, float or boolean. No two choices may be equal. In Python, 1, 1.0 and True are
+        equal.
 
     Examples
     --------
@@ -318,12 +319,12 @@ def read_dimension(name: str, table: Any) -> Dimension:
     name : str
         The dimension's name, which must be printable and have at most 200 characters.
     table : mapping
-        The key `type`, and the other keys of that kind of dimension.
+        A table with the key `type` and with the other keys that a dimension of this type needs.
 
     Raises
     ------
     ValueError
-        The name or the table is wrong. The message is one line with the wrong value and what is allowed.
+        The name or the table is not valid. The message is one line with the wrong value, and says what is allowed.
 
     Examples
     --------
@@ -342,11 +343,11 @@ def read_dimension(name: str, table: Any) -> Dimension:
     keys = ["type", *(field.name for field in fields(kind) if field.name != "name")]  # type: ignore[arg-type]
     for key in table:
         if key not in keys:
-            raise ValueError(f"unknown key {show(key)} of {kind.kind}{nearest(key, keys)}")
+            raise ValueError(f"unknown key {show(key)} in a dimension of type {kind.kind}{nearest(key, keys)}")
     needed = [key for key in keys if key != "prior"]
     for key in needed:
         if key not in table:
-            raise ValueError(f"{key} is missing; {kind.kind} needs {', '.join(needed)}")
+            raise ValueError(f"{key} is missing; a dimension of type {kind.kind} needs {', '.join(needed)}")
     return kind.from_table(name, table)
 
 
@@ -366,7 +367,7 @@ def _check_choice(value: Any) -> None:
         if not math.isfinite(value):
             raise ValueError(f"choice {show(value)} is not finite")
         if abs(value) >= 1e16:
-            raise ValueError(f"choice {show(value)} would come back from PostgreSQL as an integer; write an integer")
+            raise ValueError(f"choice {show(value)} is a float that PostgreSQL returns as an integer; write an integer")
 
 
 def _check_storable(text: str) -> None:
@@ -375,7 +376,7 @@ def _check_storable(text: str) -> None:
     except UnicodeEncodeError:
         raise ValueError(f"choice {text!a} is not valid Unicode") from None
     if "\0" in text:
-        raise ValueError(f"choice {show(text)} holds a NUL character, which PostgreSQL cannot store")
+        raise ValueError(f"choice {show(text)} contains a NUL character, which PostgreSQL cannot store")
 
 
 def _float(value: Any) -> float:

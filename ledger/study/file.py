@@ -48,7 +48,7 @@ class StudyTable(Table):
         The name of the study, which is unique in a ledger. None if the ledger makes the name from the settings.
     seed : int
     iterations : int
-        The budget as a number of iterations, unless `trials` is given.
+        The budget as a number of iterations. If `trials` is given, `iterations` has no effect.
     trials : int or None
         The budget as a number of trials.
     batch_size : int
@@ -57,13 +57,16 @@ class StudyTable(Table):
         The number of workers that `ledger run` starts.
     """
 
-    name: str | None = Field(default=None, description="The study's name. Default: made from the settings.")
+    name: str | None = Field(
+        default=None, description="The study's name. By default, the ledger makes a name from the settings."
+    )
     seed: Seed = Field(default=42, description="The seed of all random numbers.")
     iterations: Count = Field(
-        default=3, description="The budget as a number of iterations, each of which proposes one batch of trials."
+        default=3, description="The budget as a number of iterations. Each iteration proposes one batch of trials."
     )
     trials: Annotated[int | None, Field(ge=1, le=LARGEST_BUDGET)] = Field(
-        default=None, description="The budget as a number of trials; the last batch may be smaller."
+        default=None,
+        description="The budget as a number of trials. The last batch may have fewer trials than the batch size.",
     )
     batch_size: Count = Field(
         default=2,
@@ -71,14 +74,15 @@ class StudyTable(Table):
     )
     mode: Annotated[Mode, OneOf(MODES)] = Field(
         default="batch",
-        description="In batch mode, an iteration ends before the next iteration is proposed, and the same seed gives"
-        " the same study. In steady mode, the manager proposes a new trial when a trial ends, so no worker waits for"
-        " the slowest trial. In steady mode, the proposed trials depend on the order in which trials end.",
+        description="In batch mode, an iteration ends before the manager proposes the next iteration. In batch mode,"
+        " the same seed gives the same study. In steady mode, the manager proposes a new trial when a trial ends, so"
+        " no worker waits for the slowest trial. In steady mode, the proposed trials depend on the order in which"
+        " trials end.",
     )
     workers: Annotated[int | None, Field(ge=1, le=1_000)] = Field(
         default=None,
         description="The number of workers to start on this machine. The default is the number of cores, but not more"
-        " than the batch size.",
+        " than the study's batch size.",
     )
 
     @field_validator("name")
@@ -86,7 +90,7 @@ class StudyTable(Table):
     def _well_formed(cls, value: str | None) -> str | None:
         if value is not None and not _NAME.fullmatch(value):
             raise ValueError(
-                f"name {show(value)} must be 1 to 100 letters, digits, dots, underscores or hyphens, "
+                f"name {show(value)} must consist of 1 to 100 letters, digits, dots, underscores or hyphens, "
                 "and must begin with a letter or digit"
             )
         return value
@@ -116,7 +120,7 @@ class ObjectiveTable(ObjectiveSettings):
     data : str or None
         The path of a file with a dataset.
     target : str or None
-        The column of the data file that holds the class.
+        The data file's column with the class of each row.
     """
 
     data: str | None = Field(
@@ -126,7 +130,7 @@ class ObjectiveTable(ObjectiveSettings):
         " keeps the content of the file.",
     )
     target: str | None = Field(
-        default=None, min_length=1, description="The column of the data file that holds the class."
+        default=None, min_length=1, description="The data file's column with the class of each row."
     )
 
 
@@ -137,7 +141,7 @@ TABLES: Mapping[str, type[Table]] = MappingProxyType(
 
 @dataclass(frozen=True)
 class Option:
-    """A key of a study file that a command's option and an environment variable can also set.
+    """A key of a study file. An option of a command and an environment variable can also set the key's value.
 
     Attributes
     ----------
@@ -165,7 +169,7 @@ class Option:
         return f"{self.flag} or {self.variable}"
 
 
-# The environment variables that are not named after their option.
+# The environment variables whose names differ from the names of the options.
 _VARIABLES = {
     "model": "MODEL_CHOICE",
     "iterations": "NUM_ITERATIONS",
@@ -174,7 +178,7 @@ _VARIABLES = {
     "name": "LEDGER_STUDY",
 }
 
-# Each option by its key. The help of `ledger run` lists the options in this order.
+# Each key is mapped to its option. The help of `ledger run` lists the options in this order.
 OPTIONS: Mapping[str, Option] = MappingProxyType(
     {
         key: Option(table, key, _VARIABLES.get(key, f"LEDGER_{key.upper()}"))
@@ -188,8 +192,9 @@ OPTIONS: Mapping[str, Option] = MappingProxyType(
     }
 )
 
-# Each key is mapped to the other keys that are ignored if a place of higher priority sets the key. For example, if the
-# command line sets `trials`, the value of `iterations` in the study file is ignored.
+# Each key is mapped to other keys. If one place sets the key, the ledger ignores the other keys in places of lower
+# priority. For example, if the command line sets `trials`, the ledger ignores the value of `iterations` in the study
+# file.
 _ALSO_REPLACED = {
     "model": ("function",),
     "dataset": ("function", "data", "target"),
@@ -200,7 +205,7 @@ _ALSO_REPLACED = {
 
 
 def replaced_by(keys: Iterable[str]) -> set[str]:
-    """Return the keys that are ignored if a place of higher priority sets `keys`.
+    """Return the keys that the ledger ignores in places of lower priority if one place sets `keys`.
 
     The command line has a higher priority than the environment, which has a higher priority than a study file.
 
@@ -220,23 +225,23 @@ def assemble(
     Parameters
     ----------
     options : mapping
-        The values of the options from the command line or the environment, by the keys of `OPTIONS`. Options override
-        the study file. None means that an option is not given.
+        A mapping from keys of `OPTIONS` to the options' values from the command line or the environment. Options
+        override the study file. The value None means that an option is not given.
     file : Path, optional
-        A TOML file with the tables [study], [space], [optimizer], [objective] and [limits]. Each table may be missing.
-        A relative path of `data` in [objective] starts from the study file's folder.
+        A TOML file with the tables [study], [space], [optimizer], [objective] and [limits]. Every table is optional. If
+        the value of `data` in [objective] is a relative path, the path starts from the study file's folder.
     tables : mapping, optional
-        The tables as a mapping, instead of a file.
+        A mapping from the names of the tables to the tables, instead of `file`.
 
     Returns
     -------
     StudySpec
-        The study. If no name is given, the study's name is made from the settings.
+        The study. If no name is given, the function makes the study's name from the settings.
 
     Raises
     ------
     UsageError
-        A setting is not valid. The message names the first fault, its place and what is allowed.
+        A setting is not valid. The message names the first wrong setting and its place, and says what is allowed.
 
     Examples
     --------
@@ -272,12 +277,15 @@ def assemble(
 
 
 def workers(file: Path | None) -> int | None:
-    """Return the value of `workers` in a study file, or None. Raise UsageError if the table [study] is not valid."""
+    """Return the value of `workers` in a study file, or None if the value is not given.
+
+    Raise UsageError if the table [study] is not valid.
+    """
     return _Settings({}, file).read(StudyTable, "study").workers
 
 
 class _Settings:
-    """The tables of a study file and the options that override them, with the place of each value."""
+    """The tables of a study file, the options that override the tables' values, and the place of each value."""
 
     def __init__(
         self, options: Mapping[str, Any], file: Path | None, tables: Mapping[str, Mapping[str, Any]] | None = None
@@ -320,7 +328,7 @@ class _Settings:
             raise UsageError(f"{self._place(table, key)}: {error}") from None
 
     def read(self, kind: type[T], name: str) -> T:
-        """Return the table `name`, with the options that override its values, as an instance of `kind`."""
+        """Return the table `name` as an instance of `kind`. Options override the values of the table."""
         of_options = {key: value for key, value in self._options.items() if OPTIONS[key].table == name}
         replaced = replaced_by(of_options)
         of_file = {key: value for key, value in self._tables.get(name, {}).items() if key not in replaced}
@@ -351,7 +359,7 @@ class _Settings:
     def _objective_on_file(
         self, settings: Mapping[str, Any], path: str, target: str | None
     ) -> tuple[Objective, int | None]:
-        """Return the objective on a data file, and the number of classes in the file."""
+        """Return the objective that trains on a data file, and the number of classes in the file."""
         if target is None:
             raise UsageError(
                 f"{self._place('objective', 'data')}: the target is missing; add --target with the name of the column"
@@ -369,7 +377,8 @@ class _Settings:
             rows=0,
             content=content,
         )
-        # The settings are checked before the content of the data file, because the check of the content takes longer.
+        # The code checks the settings before the content of the data file, because the check of the content takes
+        # longer.
         objective = self._validated(Objective, "objective", {**settings, "data": data})
         with self._at("objective", "data"):
             rows = tabular.read(content, file_format, target, _shown(file))

@@ -10,7 +10,7 @@ from ledger.text import show
 
 
 def read_pairs(space: Space, pairs: Iterable[str]) -> list[dict[str, Any]]:
-    """Return the one point that ``PARAMETER=VALUE`` pairs describe.
+    """Return a list with the one point that ``PARAMETER=VALUE`` pairs describe.
 
     Parameters
     ----------
@@ -22,7 +22,8 @@ def read_pairs(space: Space, pairs: Iterable[str]) -> list[dict[str, Any]]:
     Raises
     ------
     UsageError
-        A pair is not valid, or a pair is missing. The message names the parameter, its value and what is allowed.
+        A pair is not valid, or a pair is missing. The message names the parameter and the wrong value, and says what is
+        allowed.
 
     Examples
     --------
@@ -34,7 +35,7 @@ def read_pairs(space: Space, pairs: Iterable[str]) -> list[dict[str, Any]]:
     for pair in pairs:
         name, equals, text = pair.partition("=")
         if not equals:
-            raise UsageError(f"{show(pair)} is not PARAMETER=VALUE; write a pair such as C=1.0")
+            raise UsageError(f"{show(pair)} does not have the form PARAMETER=VALUE; write a pair such as C=1.0")
         if name in texts:
             raise UsageError(f"parameter {name!r} has two values, {show(texts[name])} and {show(text)}; leave one out")
         texts[name] = text
@@ -49,7 +50,7 @@ def read_lines(space: Space, place: str, content: bytes) -> list[dict[str, Any]]
     space : Space
         The space of the points.
     place : str
-        The name of the file, which messages show.
+        The name of the file. Error messages begin with this name.
     content : bytes
         The content of the file, in UTF-8.
 
@@ -79,15 +80,15 @@ def read_lines(space: Space, place: str, content: bytes) -> list[dict[str, Any]]
             raise UsageError(f"{place}:{number}: {error}") from None
         earlier = lines.setdefault(point_key(point), number)
         if earlier != number:
-            raise UsageError(f"{place}:{number}: the same point is on line {earlier}; remove one of the lines")
+            raise UsageError(f"{place}:{number}: line {earlier} has the same point; remove one of the two lines")
         points.append(point)
     if not points:
-        raise UsageError(f'{place}: no points; write one point on each line, such as {{"C": 1.0}}')
+        raise UsageError(f'{place}: the file has no points; write one point on each line, such as {{"C": 1.0}}')
     return points
 
 
 def point_key(point: Mapping[str, Any]) -> str:
-    """Return a text that identifies a point of `Space.normalise`. Only equal points have equal texts.
+    """Return a text that identifies a point of `Space.normalise`. Two points have the same text only if they are equal.
 
     Examples
     --------
@@ -103,5 +104,5 @@ def _object(line: str) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise ValueError(f'not JSON ({error}); write one point on each line, such as {{"C": 1.0}}') from None
     if not isinstance(value, dict):
-        raise ValueError(f"{show(value)} is not an object with a value for each parameter")
+        raise ValueError(f"{show(value)} is not a JSON object with a value for each parameter")
     return value

@@ -17,7 +17,7 @@ class Space:
     Parameters
     ----------
     dimensions : tuple of Dimension
-        At least one dimension. The names must be distinct.
+        At least one dimension. The names of the dimensions must be distinct.
 
     Examples
     --------
@@ -37,14 +37,14 @@ class Space:
 
     @classmethod
     def from_toml(cls, table: Mapping[str, Any], place: str = "[space]") -> "Space":
-        """Read the [space] table of a study file, which maps each parameter's name to its dimension.
+        """Read the [space] table of a study file, which maps the name of each parameter to the parameter's dimension.
 
         Parameters
         ----------
         table : mapping
             The table, such as ``dict(C=dict(type="real", low=1e-3, high=1e3, prior="log-uniform"))``.
         place : str
-            The place of the table, which messages show.
+            A text for the place of the table. Error messages begin with this text.
 
         Returns
         -------
@@ -53,7 +53,8 @@ class Space:
         Raises
         ------
         UsageError
-            The table is not valid. The message is one line with the place, the value and what is allowed.
+            The table is not valid. The message is one line with the place and the wrong value, and says what is
+            allowed.
 
         Examples
         --------
@@ -62,19 +63,19 @@ class Space:
         """
         for name, dimension in table.items():
             if isinstance(dimension, Mapping) and "name" in dimension:
-                raise UsageError(f"{place} {name}: unknown key 'name'; the name of a dimension is its key")
+                raise UsageError(f"{place} {name}: unknown key 'name'; remove it, because the name is already {name!r}")
         return cls._read([(name, table[name]) for name in table], place)
 
     @classmethod
     def from_json(cls, objects: Sequence[Mapping[str, Any]], place: str = "space") -> "Space":
-        """Read the result of `to_json`, even if it was stored as jsonb.
+        """Make a space from the result of `to_json`, even if the database stored the result as jsonb.
 
         Parameters
         ----------
         objects : sequence of mapping
             One table for each dimension, in the order of the dimensions.
         place : str
-            The place of the tables, which messages show.
+            A text for the place of the tables. Error messages begin with this text.
 
         Returns
         -------
@@ -83,7 +84,7 @@ class Space:
         Raises
         ------
         UsageError
-            A table is not valid. The message is one line with the place, the value and what is allowed.
+            A table is not valid. The message is one line with the place and the wrong value, and says what is allowed.
 
         Examples
         --------
@@ -105,14 +106,14 @@ class Space:
             try:
                 dimension = read_dimension(name, table)
                 if name in dimensions:
-                    raise ValueError("the name is repeated; give each parameter one dimension")
+                    raise ValueError("two dimensions have this name; give each parameter one dimension")
             except ValueError as error:
                 shown = name if is_printable(name) and len(name) <= LONGEST_NAME else show(name)
                 raise UsageError(f"{place} {shown}: {error}") from None
             dimensions[name] = dimension
         if not dimensions:
             raise UsageError(
-                f'{place} has no dimension; add one, as in C = {{ type = "real", low = 1e-3, high = 1e3 }}'
+                f'{place} has no dimension; add a dimension, such as C = {{ type = "real", low = 1e-3, high = 1e3 }}'
             )
         return cls(tuple(dimensions.values()))
 
@@ -147,7 +148,7 @@ class Space:
         return math.prod(counted) if len(counted) == len(sizes) else None
 
     def point(self, index: int) -> dict[str, Any]:
-        """Return one point of a finite space. When the index increases, the last dimension changes first.
+        """Return the point of a finite space at `index`. The value of the last dimension varies fastest.
 
         Parameters
         ----------
@@ -157,7 +158,7 @@ class Space:
         Returns
         -------
         dict
-            The value of each parameter, by the parameter's name.
+            A dict from the name of each parameter to the parameter's value.
 
         Raises
         ------
@@ -174,28 +175,31 @@ class Space:
         for dimension in reversed(self.dimensions):
             size = dimension.size()
             if size is None:
-                raise TypeError(f"the points of the space cannot be counted: {dimension.name!r} has no finite size")
+                raise TypeError(
+                    f"the points of the space cannot be counted: the dimension {dimension.name!r} is infinite"
+                )
             index, place = divmod(index, size)
             params[dimension.name] = dimension.value(place)
         return {name: params[name] for name in self.names}
 
     def normalise(self, params: Mapping[str, Any]) -> dict[str, Any]:
-        """Return a point with its parameters in the order of the space, and with values of exact Python types.
+        """Return a point with the parameters in the order of the space, and with values of exact Python types.
 
         Parameters
         ----------
         params : mapping
-            The values, possibly from numpy or JSON. A value may be a numpy scalar, or an int in place of a float.
+            A mapping from the name of each parameter to the parameter's value. A value may be a numpy scalar, or a
+            value from JSON, such as an int instead of a float.
 
         Returns
         -------
         dict
-            The value of each parameter, by the parameter's name.
+            A dict from the name of each parameter to the parameter's value.
 
         Raises
         ------
         UsageError
-            A parameter is missing, unknown or outside its dimension.
+            A parameter is missing or unknown, or its value is not allowed.
 
         Examples
         --------
@@ -210,17 +214,18 @@ class Space:
         Parameters
         ----------
         texts : mapping
-            The text of each parameter's value, by the parameter's name.
+            A mapping from the name of each parameter to the text of the parameter's value.
 
         Returns
         -------
         dict
-            The value of each parameter, by the parameter's name.
+            A dict from the name of each parameter to the parameter's value.
 
         Raises
         ------
         UsageError
-            A parameter is missing, unknown or outside its dimension. The message has the value and what is allowed.
+            A parameter is missing or unknown, or its value is not allowed. The message has the wrong value, and says
+            what is allowed.
 
         Examples
         --------

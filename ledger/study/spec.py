@@ -28,7 +28,7 @@ MODES: tuple[Mode, ...] = get_args(Mode)
 BASE_ESTIMATORS: tuple[BaseEstimator, ...] = get_args(BaseEstimator)
 ACQ_FUNCS: tuple[AcquisitionFunction, ...] = get_args(AcquisitionFunction)
 
-# The exports and the integer columns of the database can hold `LARGEST_BUDGET` trials.
+# A study has at most `LARGEST_BUDGET` trials. The exports and the database's integer columns can hold this number.
 LARGEST_BUDGET = 1_000_000
 Count = Annotated[int, Field(ge=1, le=LARGEST_BUDGET)]
 Seed = Annotated[int, Field(ge=0, le=2**31 - 1)]
@@ -38,14 +38,14 @@ NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 @dataclass(frozen=True)
 class OneOf:
-    """A constraint that allows a text to be one of a few choices, in upper or lower case.
+    """A constraint that allows only a few texts, in upper or lower case.
 
     Attributes
     ----------
     choices : tuple of str
-        The allowed texts, in the spelling that a study keeps.
+        The allowed texts, in the spelling that the ledger records.
     not_usable : mapping of str to str
-        Texts that a user may expect to be allowed, each with the reason why it is not allowed.
+        For each text that a user may expect to work, the reason why the text is not allowed.
 
     Examples
     --------
@@ -57,7 +57,7 @@ class OneOf:
     not_usable: Mapping[str, str] = field(default_factory=dict)
 
     def match(self, value: str) -> str:
-        """Return the choice that `value` names. Raise a ValueError with all choices if `value` names no choice."""
+        """Return the choice that `value` names, or raise a ValueError that lists all choices."""
         for choice in self.choices:
             if choice.lower() == value.lower():
                 return choice
@@ -69,7 +69,7 @@ class OneOf:
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         def match(value: Any) -> Any:
-            # The field's own type refuses a value that is not a text.
+            # If the value is not a text, the type of the field refuses the value later.
             return self.match(value) if isinstance(value, str) else value
 
         return core_schema.no_info_before_validator_function(match, handler(source))
@@ -91,11 +91,11 @@ class Data(Table):
     sha256 : str
         The SHA-256 hash of the file's content, in hexadecimal.
     target : str
-        The column that holds the class.
+        The file's column with the class of each row.
     format : str
         The format of the file, "csv" or "parquet".
     rows : int
-        The number of rows.
+        The number of rows in the file.
     content : bytes or None
         The content of the file. None if the study was read from the database. The study's JSON does not include the
         content.
@@ -110,7 +110,7 @@ class Data(Table):
 
 
 class ObjectiveSettings(Table):
-    """The settings of an objective without its data. The settings define the model and its score.
+    """The settings of an objective, without the content of a data file. The settings define the model and the score.
 
     Attributes
     ----------
@@ -128,20 +128,20 @@ class ObjectiveSettings(Table):
     """
 
     model: Annotated[str | None, OneOf(MODELS)] = Field(
-        default=None, description=f"The model whose hyper-parameters are searched. Default: {MODELS[0]}."
+        default=None, description=f"The model whose hyper-parameters the study searches. Default: {MODELS[0]}."
     )
     dataset: Annotated[str | None, OneOf(DATASETS)] = Field(
         default=None, description=f"The scikit-learn dataset to train on. Default: {DATASETS[0]}."
     )
     cv: Annotated[int | None, Field(ge=2, le=MOST_FOLDS)] = Field(
         default=None,
-        description="The number of cross-validation folds. The score is the mean over the folds. By default, the score"
-        " is computed on a fifth of the rows.",
+        description="The number of cross-validation folds. The score is the mean over the folds. Without"
+        " cross-validation, which is the default, the score is computed on a fifth of the rows.",
     )
     metric: str | None = Field(
         default=None,
         description="A scorer of scikit-learn for classifiers, such as roc_auc or f1_macro. The loss is 1 - score, or"
-        f" -score if the name begins with neg_. Default: {metrics.DEFAULT}.",
+        f" -score if the scorer's name begins with neg_. Default: {metrics.DEFAULT}.",
     )
     function: str | None = Field(default=None, description="Your own objective, written as package.module:function.")
 
@@ -199,7 +199,7 @@ class Objective(ObjectiveSettings):
 
 
 class OptimizerSettings(Table):
-    """The settings of the optimizer that proposes points, with the names of scikit-optimize.
+    """The settings of the optimizer that proposes points. The settings have the same names as in scikit-optimize.
 
     Attributes
     ----------
@@ -228,7 +228,8 @@ class OptimizerSettings(Table):
         AcquisitionFunction,
         OneOf(
             ACQ_FUNCS,
-            # skopt's PVRS factorises the kernel without noise, which fails in discrete spaces and with equal losses.
+            # skopt's PVRS factorises the covariance without noise. The factorisation fails in discrete spaces and with
+            # equal losses.
             {
                 "gp_hedge": "the ledger does not record the gains that gp_hedge needs",
                 "PVRS": "skopt's PVRS fails in discrete spaces, with equal losses and with forests, and takes minutes"
@@ -250,11 +251,12 @@ class Limits(Table):
     max_lost : int
         The number of lost attempts after which a trial fails, from 1 to 100,000.
     lease : float
-        The seconds for which a claim is valid without a heartbeat, from 0.01 to 86,400.
+        The number of seconds for which a claim is valid without a heartbeat, from 0.01 to 86,400.
     heartbeat : float
-        The seconds between two heartbeats of a worker, from 0.01 to 86,400, and less than `lease`.
+        The number of seconds between two heartbeats of a worker, from 0.01 to 86,400, and less than `lease`.
     trial_timeout : float or None
-        The seconds of training after which an attempt ends as a failure, from 0.01 to 31,536,000. None for no limit.
+        The training time, in seconds, after which an attempt ends and counts as a failure, from 0.01 to 31,536,000.
+        None for no limit.
     """
 
     max_failures: Annotated[int, Field(ge=1, le=1_000)] = 3
@@ -263,13 +265,16 @@ class Limits(Table):
     heartbeat: Seconds = 10.0
     trial_timeout: Annotated[float | None, Field(ge=0.01, le=31_536_000, allow_inf_nan=False)] = Field(
         default=None,
-        description="The training time after which an attempt ends and counts as a failure. Default: no limit.",
+        description="The training time, in seconds, after which an attempt ends and counts as a failure. Default: no"
+        " limit.",
     )
 
     @model_validator(mode="after")
     def _beats_in_time(self) -> "Limits":
         if self.heartbeat >= self.lease:
-            raise ValueError(f"heartbeat {show(self.heartbeat)} is not below lease {show(self.lease)}; set both")
+            raise ValueError(
+                f"heartbeat {show(self.heartbeat)} is not below lease {show(self.lease)}; set heartbeat below lease"
+            )
         return self
 
 
@@ -293,7 +298,9 @@ class Resolved(Table):
 
 
 class StudySpec(Table):
-    """The specification of one study. Studies with equal specifications and versions propose equal points.
+    """The specification of one study.
+
+    In batch mode, two studies with equal specifications, package versions and results propose equal points.
 
     Attributes
     ----------
@@ -307,9 +314,9 @@ class StudySpec(Table):
         The number of trials that are proposed at once, from 1 to 1,000,000. In steady mode, the number of trials in
         flight.
     mode : str
-        The mode, "batch" or "steady". In batch mode, every trial of an iteration ends before the next iteration is
-        proposed. In steady mode, the manager proposes a new trial when a trial ends, so the points depend on the order
-        in which trials end.
+        The mode, "batch" or "steady". In batch mode, every trial of an iteration ends before the manager proposes the
+        next iteration. In steady mode, the manager proposes a new trial when a trial ends, so the points depend on the
+        order in which trials end.
     objective : Objective
     space : Space
     optimizer : OptimizerSettings
@@ -358,7 +365,7 @@ class StudySpec(Table):
         }
 
     def spec(self) -> dict[str, Any]:
-        """Return the specification as JSON, without the study's name and its budget."""
+        """Return the specification as JSON, without the study's name and budget."""
         return {**self.asked(), "resolved": self.resolved.model_dump()}
 
     @classmethod
@@ -372,7 +379,7 @@ class StudySpec(Table):
         budget : int
             The number of trials to propose.
         spec : mapping
-            The value of `spec()`, which may have been stored as jsonb.
+            The result of `spec()`, which the database may have stored as jsonb.
 
         Raises
         ------
@@ -411,8 +418,8 @@ class StudySpec(Table):
 def initial_points(budget: int, batch_size: int) -> int:
     """Return the number of random points before a surrogate proposes points.
 
-    The number is a quarter of the budget, at least 2 and at most 10, rounded up to whole batches. With skopt's
-    default of 10, all points of a small study would be random.
+    The number is a quarter of the budget, at least 2 and at most 10, rounded up to whole batches. With skopt's default
+    of 10 random points, all points of a small study would be random.
 
     Examples
     --------
@@ -451,7 +458,7 @@ def differences(recorded: StudySpec, asked: StudySpec) -> list[str]:
 
 
 def _flat(study: StudySpec) -> dict[str, str]:
-    """Return a text for each requested setting, by the setting's place, such as "EI" for "optimizer.acq_func"."""
+    """Return a dict from the place of each requested setting to a text, such as "optimizer.acq_func" to "EI"."""
     asked = study.asked()
     # The order of the dimensions is part of the study, because random values are sampled in this order.
     order = [dimension["name"] for dimension in asked["space"]]

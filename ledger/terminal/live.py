@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, TextIO
 
 from ledger.database import status
-from ledger.database.connection import Unreachable, engine, reason
+from ledger.database.connection import ServerUnreachable, engine, reason
 from ledger.database.status import Status
 from ledger.errors import LedgerError
 from ledger.logs import log_event
@@ -172,7 +172,7 @@ class LiveView:
             if self._connection is None:
                 self._connection = self._engine.connect()
             self._last = status.read(self._connection, self._study_id)
-        except (DBAPIError, psycopg.Error, Unreachable) as error:
+        except (DBAPIError, psycopg.Error, ServerUnreachable) as error:
             self._close()
             ago = int(time.monotonic() - self._read_at)
             why = reason(getattr(error, "orig", error))

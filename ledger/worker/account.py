@@ -1,4 +1,4 @@
-"""The system user that runs the trainer of a worker of root."""
+"""The system user that runs the trainer if the worker runs as root."""
 
 import os
 import pwd
@@ -45,17 +45,18 @@ class Account:
         return {"user": self.uid, "group": self.gid, "extra_groups": self.groups}
 
     def own(self, *pipes: IO[bytes]) -> None:
-        """Give the user access to pipes by a path such as /dev/stderr."""
+        """Make the user the owner of pipes, so that its processes can open them by a path such as /dev/stderr."""
         for pipe in pipes:
             os.fchown(pipe.fileno(), self.uid, self.gid)
 
     def check(self) -> None:
-        """Start a process as the user, which imports the code of the trainer.
+        """Check that a process of the user can import the code of the trainer.
 
         Raises
         ------
         LedgerError
-            This process may not become the user, or the user cannot read Python or the ledger.
+            This process may not start a process as the user, or the user cannot read the files of Python or of the
+            ledger.
         """
         command = [sys.executable, "-P", "-c", "import ledger.worker.trainer_process"]
         try:
@@ -82,21 +83,23 @@ class Account:
 
 
 def find_account(name: str) -> Account:
-    """Return the system user with the given name, as which this process can start the trainer.
+    """Return the system user with the given name. This process can start the trainer as this user.
 
     Raises
     ------
     UsageError
-        This process does not run as root, or no other user than root has this name.
+        This process does not run as root, or the name is not that of an existing user, or the user is root.
     """
     shown = one_line(name, 60)
     if os.geteuid() != 0:
-        raise UsageError(f"{_OPTION} {shown} needs a worker of root: start the worker as root, or leave the option out")
+        raise UsageError(
+            f"{_OPTION} {shown} needs a worker that runs as root: start the worker as root, or omit {_OPTION}"
+        )
     try:
         entry = pwd.getpwnam(name)
     except (KeyError, ValueError):
         raise UsageError(
-            f"{_OPTION} {shown} is no user of this machine: create the user with useradd, or name another user"
+            f"{_OPTION} {shown} is not a user of this machine: create the user with useradd, or name another user"
         ) from None
     if entry.pw_uid == 0:
         raise UsageError(f"{_OPTION} {shown} is root: name a user without rights, so that objectives have no rights")

@@ -1,8 +1,8 @@
 """Processes that an objective has detached from the trainer, on Linux.
 
 A process is detached if its parent has ended, as after a double fork. The kernel gives a detached process to the
-nearest ancestor that adopts such processes. Without adoption, the worker could not find the process again, because the
-process may also have a session and a process group of its own.
+nearest ancestor that adopts such processes. Without adoption, the worker could not find a detached process, because
+such a process may also have its own session and its own process group.
 """
 
 import ctypes
@@ -15,17 +15,18 @@ from contextlib import suppress
 from pathlib import Path
 
 _PR_SET_CHILD_SUBREAPER = 36
-# Most kernels list the children of each thread in such a file.
+# Most kernels provide this file, which lists the children of the current thread.
 _LIST = Path("/proc/thread-self/children")
-# Longest time in seconds for processes to end after SIGKILL. A process that waits for a disk may need longer.
+# Maximum time in seconds that this process waits for the end of killed processes. A process that waits for a disk may
+# need more time.
 _LONGEST_WAIT = 5.0
 _POLL_SECONDS = 0.002
 
 
 class AdoptedProcesses:
-    """Finds and ends the detached processes of one trainer. On other systems than Linux, the methods do nothing.
+    """Finds and ends the detached processes of one trainer. On systems other than Linux, the methods do nothing.
 
-    This process must start no other process between `begin` and `stop`, except the trainer.
+    Between `begin` and `stop`, this process must start no process except the trainer.
     """
 
     def __init__(self) -> None:
@@ -50,13 +51,14 @@ class AdoptedProcesses:
         Parameters
         ----------
         remaining : collection of int
-            Process ids of children of this process that this method must not end, such as the trainer.
+            Ids of the child processes that this method must not end, such as that of the trainer.
         """
         if self._others is None:
             return
         spared = self._others.union(remaining)
         deadline = time.monotonic() + _LONGEST_WAIT
-        # The end of a process makes its children adopted processes. The loop therefore reaches all descendants.
+        # When an adopted process ends, this process also adopts its children. The loop therefore reaches all
+        # descendants.
         while (pids := _children() - spared) and time.monotonic() < deadline:
             for pid in pids:
                 try:
@@ -67,13 +69,13 @@ class AdoptedProcesses:
                 time.sleep(_POLL_SECONDS)
 
     def collect(self, remaining: Collection[int]) -> None:
-        """Remove the adopted processes that have ended from the table of processes."""
+        """Remove each adopted process that has ended from the kernel's table of processes."""
         if self._others is not None:
             _collect(_children() - self._others.union(remaining))
 
 
 def _collect(pids: Collection[int]) -> bool:
-    """Remove ended children from the table of processes. Return whether any of them had ended."""
+    """Remove each ended child from the kernel's table of processes. Return whether any child has ended."""
     found = False
     for pid in pids:
         with suppress(ChildProcessError):
@@ -93,7 +95,8 @@ def _children() -> set[int]:
     for folder in Path("/proc").iterdir():
         if folder.name.isdecimal():
             with suppress(FileNotFoundError, ProcessLookupError):
-                # The name of the program comes before the last parenthesis, and may contain any character.
+                # In this file, the name of the program ends at the last closing parenthesis, and may itself contain any
+                # character.
                 if int((folder / "stat").read_bytes().rpartition(b")")[2].split()[1]) == own:
                     found.add(int(folder.name))
     return found

@@ -1,11 +1,11 @@
 """Messages between a supervisor and its trainer process.
 
-The supervisor sends jobs as lines of JSON through a socket pair. One line contains several jobs. The trainer reads one
-token from a pipe before it starts a job. To withdraw jobs, the supervisor reads the remaining tokens from this pipe.
-The trainer writes answers as lines of JSON to a second pipe, so the answers remain after the trainer's death. The
-trainer writes one byte to the socket to wake the supervisor. The trainer wakes the supervisor when no token is left,
-when the pipe of answers may be full, and after an urgent answer. Therefore several short trials need only one context
-switch.
+The supervisor sends jobs as lines of JSON through a socket pair. One line can contain several jobs. The trainer reads
+one token from a pipe before it starts a job. To withdraw jobs, the supervisor reads the remaining tokens from this
+pipe. The trainer writes answers as lines of JSON to a second pipe, so the supervisor can read the answers even after
+the trainer's death. The trainer writes one byte to the socket to wake the supervisor. The trainer wakes the supervisor
+when no token is left, when the pipe of answers may be full, and after an urgent answer. Therefore several short trials
+need only one context switch.
 """
 
 import json
@@ -23,11 +23,11 @@ from ledger.worker.outcome import LARGEST_ANSWER, MalformedAnswer
 
 # A token is the number of a job, and permits the trainer to start this job.
 _TOKEN = struct.Struct("=Q")
-# Largest number of bytes that a pipe accepts in one piece.
+# An empty pipe accepts this number of bytes in one write.
 _PIPE_ROOM = select.PIPE_BUF
 _READ_SIZE = 1 << 16
-# Largest number of reads from one descriptor in one call, because an objective may write faster than the supervisor
-# reads. The supervisor must also send heartbeats.
+# Largest number of reads from one descriptor in one call of `SupervisorChannel.read`. Without this limit, an objective
+# that writes without end could keep the supervisor from sending heartbeats.
 _READS = 16
 
 
@@ -39,7 +39,7 @@ class SupervisorChannel:
     trainer_descriptors : tuple of int
         File descriptors of the trainer's end, which the trainer process inherits.
     has_more : bool
-        Whether the last call of `read` left data in the pipe.
+        Whether the last call of `read` may have left data in the pipe of answers.
     """
 
     def __init__(self) -> None:
@@ -47,7 +47,8 @@ class SupervisorChannel:
         self._answers, self._trainer_answers = os.pipe()
         self._tokens, self._token_input = os.pipe()
         os.set_blocking(self._answers, False)
-        # Both processes read tokens from this pipe. The objective may have filled the pipe, so a write must not block.
+        # Both processes read tokens from this pipe. The objective may have filled this pipe, so a write of the
+        # supervisor must not block.
         os.set_blocking(self._tokens, False)
         os.set_blocking(self._token_input, False)
         # This buffer contains the beginning of an answer that has not arrived completely.
@@ -65,16 +66,19 @@ class SupervisorChannel:
         return self._socket.fileno()
 
     def send(self, batch: Mapping[str, Any], numbers: Iterable[int]) -> None:
-        """Send jobs and their tokens to the trainer. The trainer must have no other jobs."""
+        """Send jobs and their tokens to the trainer. All earlier jobs must have ended."""
         self._socket.sendall(json.dumps(batch).encode() + b"\n")
         self.add_tokens(numbers)
 
     def add_tokens(self, numbers: Iterable[int]) -> None:
-        """Permit the trainer to start the jobs with these numbers. `send` has sent the jobs before."""
+        """Permit the trainer to start the jobs with these numbers.
+
+        The supervisor must have sent these jobs before, by `send`.
+        """
         os.write(self._token_input, b"".join(map(_TOKEN.pack, numbers)))
 
     def take_tokens(self) -> list[int]:
-        """Read all remaining tokens and return their jobs. The trainer cannot start these jobs.
+        """Read all remaining tokens, and return the numbers of their jobs. The trainer can no longer start these jobs.
 
         Raises
         ------
@@ -83,18 +87,19 @@ class SupervisorChannel:
         """
         data = _read(self._tokens) or b""
         if len(data) % _TOKEN.size:
-            raise MalformedAnswer("it is in the pipe of the tokens")
+            raise MalformedAnswer("the pipe of the tokens contains other data")
         return [number for (number,) in _TOKEN.iter_unpack(data)]
 
     def read(self) -> tuple[list[bytes], bool]:
-        """Return the complete lines of the pipe of answers, and whether the trainer has closed its end.
+        """Return the complete lines in the pipe of answers, and whether the trainer has closed its end of the channel.
 
         Raises
         ------
         MalformedAnswer
-            A line is longer than any answer.
+            A line is longer than `LARGEST_ANSWER` bytes.
         """
-        # This method reads the socket before the answers, so a later wake-up makes the socket readable again.
+        # This method reads the socket before the answers. A wake-up that arrives after this read makes the socket
+        # readable again.
         received = None
         for _ in range(_READS):
             if not (received := self._receive()):
@@ -110,7 +115,7 @@ class SupervisorChannel:
                 lines.append(bytes(self._partial))
                 self._partial[:] = part
             if len(self._partial) > LARGEST_ANSWER:
-                raise MalformedAnswer(f"it is longer than {LARGEST_ANSWER:,} bytes")
+                raise MalformedAnswer(f"the answer is longer than {LARGEST_ANSWER:,} bytes")
         self.has_more = bool(data)
         return lines, received == b""
 
@@ -145,7 +150,7 @@ class TrainerChannel:
         self._token_poll.register(self._tokens, select.POLLIN)
         self._batches: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
         self._batch: dict[str, Any] = {"first": 0, "jobs": []}
-        # Number of bytes that were written to the pipe of answers after the last wake-up.
+        # Number of bytes that the trainer has written to the pipe of answers after the last wake-up.
         self._unannounced = 0
         threading.Thread(target=self._receive_batches, daemon=True).start()
 
@@ -170,7 +175,7 @@ class TrainerChannel:
 
     def answer(self, content: Mapping[str, Any], *, urgent: bool = False) -> None:
         """Write an answer. An urgent answer wakes the supervisor."""
-        # An escaped character of the metrics could be longer than `LARGEST_ANSWER` allows.
+        # Without ensure_ascii=False, escape sequences could make the metrics longer than `LARGEST_ANSWER` allows.
         line = json.dumps(content, ensure_ascii=False).encode() + b"\n"
         for start in range(0, len(line), _PIPE_ROOM):
             part = line[start : start + _PIPE_ROOM]
@@ -195,7 +200,7 @@ class TrainerChannel:
 
 
 def _read(descriptor: int) -> bytes | None:
-    """Read without blocking. The result is empty at the end of the file, and None if no data have arrived."""
+    """Read without blocking. The result is empty at the end of the pipe, and None if no data have arrived."""
     try:
         return os.read(descriptor, _READ_SIZE)
     except BlockingIOError:

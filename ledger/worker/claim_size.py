@@ -4,11 +4,12 @@ import math
 
 from ledger.worker.outcome import Outcome
 
-# The trials of one claim should take this number of seconds in total. A claim takes at least one trial.
+# The trials that a worker claims at once should take this number of seconds in total. The worker claims at least one
+# trial, even if the trial takes longer.
 CLAIM_SECONDS = 0.25
 LARGEST_CLAIM = 32
-# Weight of a new duration that is shorter than the average. A longer duration replaces the average at once.
-# Therefore only a few trials wait behind a trial of unexpected length.
+# Weight of a new duration in the moving average, if the duration is shorter than the average. A longer duration
+# replaces the average at once. Therefore only a few trials wait behind an unexpectedly long trial.
 _WEIGHT = 0.2
 
 
@@ -37,7 +38,8 @@ class ClaimSize:
     def observe(self, study_id: int, outcome: Outcome) -> None:
         """Update the average with the duration of one trial. A trial of another study starts a new average.
 
-        A failed trial counts as at least `CLAIM_SECONDS` long, because it may have ended the trainer, too.
+        The duration of a failed trial counts as at least `CLAIM_SECONDS`, because the trial may also have ended the
+        trainer.
         """
         seconds = outcome.seconds if outcome.kind == "result" else max(outcome.seconds, CLAIM_SECONDS)
         if study_id != self._study_id:

@@ -1,4 +1,4 @@
-"""The trials that a worker has claimed together, with their outcomes until the worker writes them to the ledger."""
+"""The trials that a worker has claimed together, and those of their outcomes that are not yet in the ledger."""
 
 import json
 import logging
@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from ledger.database import protocol
-from ledger.database.protocol import Claimed, Completed
+from ledger.database.protocol import ClaimedTrial, CompletedTrial
 from ledger.database.session import ValuesRefused
 from ledger.logs import log_event
 from ledger.text import last_line, one_line
@@ -18,8 +18,8 @@ from ledger.worker.outcome import Outcome
 
 _log = logging.getLogger("ledger.worker")
 
-# Time in seconds from a claim of several trials to the delivery of their outcomes. At that time, the worker also
-# releases the waiting trials. Therefore no trial waits long for a trial of unexpected length.
+# If a worker claims several trials together, it delivers their outcomes after this number of seconds. At the same time,
+# the worker releases the trials that have not started. Therefore no trial waits long behind an unexpectedly long trial.
 DELIVERY_SECONDS = 0.5
 
 # Type of the methods `Session.call` and `Session.try_call`, which call a function of the worker's protocol.
@@ -31,7 +31,7 @@ class ClaimedTrials:
 
     Parameters
     ----------
-    claimed : sequence of Claimed
+    claimed : sequence of ClaimedTrial
         The claimed trials in the order of their training. The sequence contains at least one trial.
     worker : str
         Name of the worker, for log lines.
@@ -44,14 +44,14 @@ class ClaimedTrials:
         The time at which the worker must call `maintain`, as a value of `time.monotonic`.
     """
 
-    def __init__(self, claimed: Sequence[Claimed], worker: str) -> None:
+    def __init__(self, claimed: Sequence[ClaimedTrial], worker: str) -> None:
         self._worker = worker
-        # The number `_in_trainer` counts the unfinished trials that the trainer has. The trainer always has the first
-        # trials of the queue.
+        # The number `_in_trainer` is the number of unfinished trials that the trainer has. The trainer always has the
+        # first trials of the queue.
         self._unfinished = deque(claimed)
         self._in_trainer = 0
-        self._undelivered: list[tuple[Claimed, Outcome]] = []
-        # Claims of the attempts of which the database has refused an outcome.
+        self._undelivered: list[tuple[ClaimedTrial, Outcome]] = []
+        # Claims of the attempts for which the database has refused an outcome.
         self._refused: set[UUID] = set()
         self.attempts = 0
         now = time.monotonic()
@@ -63,17 +63,20 @@ class ClaimedTrials:
             self._log("claimed", claimed, " claimed")
 
     @property
-    def first(self) -> Claimed:
+    def first(self) -> ClaimedTrial:
         """The first unfinished trial."""
         return self._unfinished[0]
 
-    def start(self) -> list[Claimed]:
-        """Return the trials to train, and record that the trainer has them. The list may be empty."""
+    def start(self) -> list[ClaimedTrial]:
+        """Return all unfinished trials, and record that the trainer has received these trials.
+
+        The list may be empty.
+        """
         self._in_trainer = len(self._unfinished)
         return list(self._unfinished)
 
     def finish(self, outcome: Outcome) -> None:
-        """Keep the outcome of the trial in training until its delivery to the ledger."""
+        """Record that the trial in training has ended, and keep its outcome until `deliver` writes it to the ledger."""
         self._undelivered.append((self._end_first(), outcome))
 
     def withdraw(self, count: int) -> None:
@@ -85,12 +88,12 @@ class ClaimedTrials:
         self._in_trainer = 1
 
     def stop(self, *, killed: bool = False) -> None:
-        """Record that the worker trains no more trials. `killed` means that the first trial was in training."""
+        """Record that the worker trains no more trials. `killed` is True if the first trial was in training."""
         self._in_trainer = 0
         self.attempts += killed
 
     def release_soon(self) -> None:
-        """Set `due_at` to the current time if any trials wait for their training."""
+        """Set `due_at` to the current time, if more than one trial is unfinished."""
         if len(self._unfinished) > 1:
             self.due_at = min(self.due_at, time.monotonic())
 
@@ -125,7 +128,8 @@ class ClaimedTrials:
     def release(self, call: Call) -> None:
         """Release the trials that the trainer does not have.
 
-        Any worker can claim a released trial at once. The ledger does not count a released attempt as failed or lost.
+        A worker can claim a released trial again at once, unless the trial was released more than five times. The
+        ledger does not count a released attempt as failed or lost.
         """
         waiting = list(self._unfinished)[self._in_trainer :]
         if not waiting:
@@ -138,23 +142,25 @@ class ClaimedTrials:
         self._log("released", gone, ": not released, because the claim was no longer valid")
 
     def refuse(self, call: Call, reason: str) -> None:
-        """Give the first trial back, because this machine cannot load its objective.
+        """Give the first trial back, because this machine cannot load the trial's objective.
 
-        The other trials wait for a release. The ledger does not count the attempt as failed or lost.
+        The worker keeps the other trials until `release`. The ledger does not count the attempt as failed or lost.
         """
         self._in_trainer = 0
         call(protocol.refuse, self.first, reason)
         self._unfinished.popleft()
 
     def deliver(self, call: Call) -> None:
-        """Write the outcomes to the ledger. One statement writes all results. Each failure has its own statement.
+        """Write the outcomes to the ledger.
 
-        If the database refuses a result, the attempt fails with the reason of the refusal.
+        The method writes all results in one statement, and each failure in a separate statement. If the database
+        refuses a result, the attempt fails with the reason of the refusal.
         """
         try:
             self._complete([(trial, outcome) for trial, outcome in self._undelivered if outcome.loss is not None], call)
         except ValuesRefused:
-            # The database refuses the statement as a whole, so each result now has its own statement.
+            # The database has refused all results of the statement, so the worker now sends each result in its own
+            # statement.
             for trial, outcome in [*self._undelivered]:
                 if outcome.loss is not None:
                     try:
@@ -172,10 +178,10 @@ class ClaimedTrials:
             del self._undelivered[0]
             self._log_failure(trial, outcome.error, outcome.seconds, answer)
 
-    def _complete(self, results: Sequence[tuple[Claimed, Outcome]], call: Call) -> None:
+    def _complete(self, results: Sequence[tuple[ClaimedTrial, Outcome]], call: Call) -> None:
         """Write results in one statement."""
         completed = [
-            Completed(trial, outcome.loss, outcome.metrics or {}, outcome.seconds, outcome.output)
+            CompletedTrial(trial, outcome.loss, outcome.metrics or {}, outcome.seconds, outcome.output)
             for trial, outcome in results
             if outcome.loss is not None
         ]
@@ -185,11 +191,12 @@ class ClaimedTrials:
             self._undelivered = [held for held in self._undelivered if held[0].claim not in claims]
             self._log_results(completed, answers)
 
-    def _replace_refused(self, trial: Claimed, outcome: Outcome, refusal: ValuesRefused) -> None:
-        """Replace an outcome that the database has refused by a failure that gives the reason."""
+    def _replace_refused(self, trial: ClaimedTrial, outcome: Outcome, refusal: ValuesRefused) -> None:
+        """Replace an outcome that the database has refused by a failure whose error contains the reason."""
         index = [held.claim for held, _ in self._undelivered].index(trial.claim)
         if trial.claim in self._refused:
-            # The database refuses the reason, too. The attempt is lost at the end of its lease.
+            # The database has also refused the failure that contains the reason. The attempt is lost at the end of its
+            # lease.
             del self._undelivered[index]
             message = f": the database refuses every outcome of this attempt ({refusal}); the attempt will be lost"
             self._log("abandoned", [trial], message, level=logging.WARNING)
@@ -205,15 +212,16 @@ class ClaimedTrials:
         message = ": not delivered and not released; another worker can claim the trial after the end of the lease"
         self._log("abandoned", abandoned, message, level=logging.WARNING)
 
-    def _end_first(self) -> Claimed:
+    def _end_first(self) -> ClaimedTrial:
         self.attempts += 1
         self._in_trainer -= 1
         return self._unfinished.popleft()
 
-    def _log_results(self, results: Sequence[Completed], answers: Sequence[str]) -> None:
+    def _log_results(self, results: Sequence[CompletedTrial], answers: Sequence[str]) -> None:
         """Log all accepted results in one line, and each refused result in its own line.
 
-        A common line is cheaper, because writing a line can take longer than a short trial.
+        One line for all results is cheaper than one line for each result, because writing a line can take longer than a
+        short trial.
         """
         accepted = []
         for result, answer in zip(results, answers, strict=True):
@@ -233,15 +241,15 @@ class ClaimedTrials:
             fields = {"losses": losses, "seconds": seconds, "answers": [answer for _, answer in accepted]}
             self._log("results", [result.held for result, _ in accepted], message, **fields)
 
-    def _log_failure(self, trial: Claimed, error: str, seconds: float, answer: str) -> None:
+    def _log_failure(self, trial: ClaimedTrial, error: str, seconds: float, answer: str) -> None:
         reason = last_line(error)
-        consequence = {"retry": "it will be tried again", "failed": "no tries are left"}.get(answer, answer)
+        consequence = {"retry": "the trial will be tried again", "failed": "no tries are left"}.get(answer, answer)
         message = f" failed after {seconds:.2f} s: {reason}; {consequence}"
         fields = {"error": reason, "seconds": seconds, "answer": answer}
         self._log("failed", [trial], message, level=logging.WARNING, **fields)
 
-    def _log(self, event: str, trials: Sequence[Claimed], message: str, **fields: Any) -> None:
-        """Log one line that begins with the study and the trials. Without trials, log nothing."""
+    def _log(self, event: str, trials: Sequence[ClaimedTrial], message: str, **fields: Any) -> None:
+        """Log one line that begins with the study and the trials. If `trials` is empty, log nothing."""
         if not trials:
             return
         study, numbers = trials[0].study_name, [trial.trial for trial in trials]
@@ -254,5 +262,5 @@ class ClaimedTrials:
         log_event(_log, event, f"{study} {title}{message}", worker=self._worker, study=study, **subject, **fields)
 
 
-def _summary(result: Completed) -> str:
+def _summary(result: CompletedTrial) -> str:
     return f": loss {result.loss:.6g} in {result.seconds:.2f} s"

@@ -1,8 +1,9 @@
 """Keeps the credentials of the database away from objectives.
 
-An objective runs as the same user as its worker, and the kernel shows this user the environment, the memory and the
-open files of its processes in /proc. Therefore a process that has credentials keeps them in its memory only, and makes
-its memory unreadable for other processes of the user. The kernel lets root read the memory of every process.
+An objective runs as the same user as its worker. In /proc, the kernel shows this user the environment, the memory and
+the open files of all processes of the user. Therefore a process that has credentials keeps the credentials only in its
+memory, and makes its memory unreadable for other processes of the user. This protection has no effect against
+objectives that run as root, because root can read the memory of every process.
 """
 
 import ctypes
@@ -22,7 +23,8 @@ VARIABLES = ("DATABASE_URL", "LEDGER_DATABASE_URL_FILE", "PGPASSWORD", "PGPASSFI
 # Environment variable with the number of a file descriptor, from which a new process reads its credentials.
 _DESCRIPTOR = "LEDGER_CREDENTIALS_FD"
 _URL_OPTION = "--database-url"
-# Number of `unreadable` blocks that run now, and whether other processes could read this process before the first one.
+# Number of `unreadable` blocks that run now, and whether other processes could read this process before the first of
+# these blocks.
 _unreadable_blocks = 0
 _readable_before = True
 _lock = threading.Lock()
@@ -30,12 +32,12 @@ _PR_GET_DUMPABLE, _PR_SET_DUMPABLE = 3, 4
 
 
 def conceal() -> None:
-    """Remove the credentials from the environment and the command line of this process that other processes can read.
+    """Hide the credentials in the environment and in the command line of this process from other processes.
 
     /proc shows the environment and the command line with which a process started. Therefore this function starts the
-    program again in the same process, and passes the credentials to it in a file without a name. Afterwards
-    `os.environ` and `sys.argv` have their former values. The function does nothing if another program calls the
-    command in its own process.
+    program again in the same process, and passes the credentials to the program in a file without a name. Afterwards
+    `os.environ` and `sys.argv` have their former values. If another program calls the command inside the process of
+    that other program, the function does nothing.
     """
     arguments = sys.argv[1:]
     if not arguments or sys.orig_argv[-len(arguments) :] != arguments or not sys.executable:
@@ -56,7 +58,7 @@ def conceal() -> None:
 
 
 def without(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return environment variables without those of the credentials.
+    """Return environment variables without the variables that contain or name credentials.
 
     Examples
     --------
@@ -68,7 +70,7 @@ def without(environment: Mapping[str, str]) -> dict[str, str]:
 
 @contextmanager
 def handed_over(url: str) -> Iterator[tuple[dict[str, str], int]]:
-    """Prepare the credentials for a new process of the program `ledger`, which must call `conceal`.
+    """Prepare the credentials for a new process of the program `ledger`. The new process must call `conceal`.
 
     Parameters
     ----------
@@ -78,8 +80,8 @@ def handed_over(url: str) -> Iterator[tuple[dict[str, str], int]]:
     Yields
     ------
     tuple of dict and int
-        Environment variables that the process needs in addition to those of `without`, and a file descriptor that the
-        process must inherit. The descriptor is open during the ``with`` block.
+        Environment variables that the process needs in addition to the result of `without`, and a file descriptor that
+        the process must inherit. The descriptor is open during the ``with`` block.
     """
     of_libpq = {name: os.environ[name] for name in VARIABLES if name.startswith("PG") and name in os.environ}
     with _unnamed_file({"environment": {**of_libpq, "DATABASE_URL": url}}) as file:
@@ -141,10 +143,11 @@ def _unnamed_file(content: object) -> Iterator[IO[bytes]]:
 
 
 def _set_readable(readable: bool) -> bool:
-    """Set whether other processes of this user can read this process. Return whether they could before.
+    """Set whether other processes of this user can read this process. Return whether they could do so before this call.
 
-    The kernel then also writes no core dump of this process, and refuses debuggers of this user. Each exec() makes a
-    process readable again. Only Linux has this attribute.
+    If this process is not readable, the kernel also writes no core dump of this process, and does not let debuggers of
+    this user attach to this process. Each exec() makes a process readable again. On systems other than Linux, the
+    function does nothing and returns True.
     """
     if sys.platform != "linux":
         return True

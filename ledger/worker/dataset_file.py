@@ -8,7 +8,7 @@ from ledger.database import protocol
 from ledger.text import one_line
 from ledger.worker.refusals import Refused
 
-# Number of bytes that one statement fetches. A slow network can transfer a piece of this size within the statement
+# Number of bytes that one statement fetches. Even a slow network can transfer this number of bytes within the statement
 # timeout.
 PIECE = 1024 * 1024
 
@@ -16,8 +16,8 @@ PIECE = 1024 * 1024
 class DatasetFile:
     """The last fetched dataset, in an unnamed temporary file. The file disappears when this process ends.
 
-    All datasets use the same file. A trainer that has inherited the file's descriptor can therefore read the next
-    dataset, too.
+    This object stores all datasets one after the other in the same file. A trainer that has inherited the file's
+    descriptor can therefore read the next dataset, too.
     """
 
     def __init__(self) -> None:
@@ -25,7 +25,7 @@ class DatasetFile:
         self._sha256: str | None = None
 
     def fetch(self, data: Mapping[str, Any], call: Callable[..., Any], may_continue: Callable[[], bool]) -> bool:
-        """Fetch a dataset, unless the file already contains it.
+        """Fetch a dataset, unless the file already contains this dataset.
 
         Parameters
         ----------

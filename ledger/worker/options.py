@@ -18,21 +18,23 @@ class WorkerOptions:
     max_trials : int or None
         Number of attempts after which the worker stops.
     until_complete : bool
-        Stop when the study has ended. If `study` is None, stop when all studies have ended.
+        Whether the worker stops when the study has ended. If `study` is None, the worker stops when all studies have
+        ended.
     allowed : collection of str
         Packages from which the worker may load a user's objective.
     threads : int
         Number of threads of one training, at least 1.
     grace : float
-        Time in seconds for finishing the trial in training after a request to stop.
+        Time in seconds that the worker has after a request to stop, to finish the trial in training.
     trial_timeout : float or None
         Time limit in seconds for one attempt. A shorter time limit of the study has precedence.
     memory_limit : int or None
         Number of bytes of data that the trainer may allocate.
     trainer_account : Account or None
-        User that runs the trainer of a worker of root. None stands for the worker's user.
+        User that runs the trainer, if the worker runs as root. None means that the worker's own user runs the trainer.
     exit_on_eof : bool
-        Stop at the end of standard input. `WorkerProcesses` sets this option, so its workers end with their parent.
+        Whether the worker stops at the end of standard input. `WorkerProcesses` sets this option, so that its workers
+        stop when their parent process ends.
     """
 
     study: str | None = None

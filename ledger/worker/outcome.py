@@ -1,7 +1,7 @@
-"""The outcome of one attempt, and the parser of the answers by which the trainer process reports it.
+"""The outcome of one attempt, and the parser of the answers that the trainer process sends.
 
 An objective runs in the trainer process, so an objective can write any data to the pipe of answers. The supervisor
-therefore checks every answer like the input of another program.
+therefore does not trust the answers, and checks every answer.
 """
 
 import json
@@ -15,7 +15,7 @@ from ledger.objectives.result import ObjectiveError, to_result
 from ledger.text import one_line, show
 
 # Largest number of bytes in an answer. A character of the error text takes at most 6 bytes, because JSON escapes
-# control characters. The last number is the room for the other fields.
+# control characters. The last number is the maximum length of all other fields together.
 LARGEST_ANSWER = LARGEST_JSON + 6 * LONGEST_ERROR + 10_000
 
 
@@ -28,7 +28,7 @@ class Outcome:
     kind : str
         "result", "failed", "timeout" or "refused". The kind "failed" means that the objective raised an exception,
         returned no finite loss or ended the process. The kind "timeout" means that the supervisor ended the attempt at
-        its time limit. The kind "refused" means that this machine cannot load the objective.
+        the time limit. The kind "refused" means that this machine cannot load the objective.
     seconds : float
         Duration of the attempt in the trainer, in wall-clock seconds.
     loss : float or None
@@ -38,7 +38,8 @@ class Outcome:
     error : str or None
         The error text if the kind is not "result", else None. Lists and log lines show only the last line of this text.
     output : str
-        End of the output of the attempt. The supervisor sets this attribute.
+        End of the text that the attempt wrote to standard output and standard error. The supervisor sets this
+        attribute.
     """
 
     kind: str
@@ -51,12 +52,12 @@ class Outcome:
 
 # The trainer process sends this message after it has loaded an objective, and before it calls the objective.
 LOADED = {"loaded": True}
-# The supervisor itself reads the output from the trainer's streams.
+# An answer does not contain the output, because the supervisor itself reads the output from the trainer's streams.
 _FIELDS = {field.name for field in fields(Outcome)} - {"output"}
 
 
 def to_answer(job: int, outcome: Outcome) -> dict[str, Any]:
-    """Return the answer that reports the outcome of a job, which `parse_answer` reads."""
+    """Return the answer that reports the outcome of a job. `parse_answer` reads such an answer."""
     return {"job": job, **{name: getattr(outcome, name) for name in _FIELDS}}
 
 
@@ -81,14 +82,14 @@ class Answer:
 
 
 def parse_answer(line: bytes, *, trains: bool) -> Answer:
-    """Parse one line of the pipe of answers.
+    """Parse one line from the pipe of answers.
 
     Parameters
     ----------
     line : bytes
-        The line without its end.
+        The line without its newline character.
     trains : bool
-        Whether the job trains a trial. The result of any other job has no loss and no metrics.
+        Whether the job trains a trial. The result of a job that only loads the objective has no loss and no metrics.
 
     Raises
     ------
@@ -106,16 +107,16 @@ def parse_answer(line: bytes, *, trains: bool) -> Answer:
     try:
         content = json.loads(line, parse_constant=_refuse_constant)
     except (ValueError, RecursionError, MemoryError) as error:
-        raise MalformedAnswer(f"it is not JSON: {one_line(f'{type(error).__name__}: {error}')}") from None
+        raise MalformedAnswer(f"the answer is not JSON: {one_line(f'{type(error).__name__}: {error}')}") from None
     if not isinstance(content, dict):
-        raise MalformedAnswer("it is not a JSON object")
+        raise MalformedAnswer("the answer is not a JSON object")
     job = content.pop("job", None)
     if type(job) is not int:
-        raise MalformedAnswer("the number of its job is not an integer")
+        raise MalformedAnswer("the number of the job is not an integer")
     if content == LOADED:
         return Answer(job, None)
     if set(content) != _FIELDS:
-        raise MalformedAnswer(f"it has the fields {one_line(', '.join(content))}")
+        raise MalformedAnswer(f"the answer has the fields {one_line(', '.join(content))}")
     return Answer(job, _outcome(content, trains=trains))
 
 
@@ -125,20 +126,20 @@ def _outcome(content: Mapping[str, Any], *, trains: bool) -> Outcome:
     if kind == "result" and trains:
         loss = _finite("loss", loss)
         if error is not None or not isinstance(metrics, dict) or "loss" in metrics:
-            raise MalformedAnswer("its metrics or its error do not belong to a result")
+            raise MalformedAnswer("the answer is a result, but its metrics or its error are invalid")
         try:
             metrics = to_result({**metrics, "loss": loss}).metrics
         except ObjectiveError as refusal:
             raise MalformedAnswer(str(refusal)) from None
         return Outcome("result", seconds, loss, metrics)
     if loss is not None or metrics is not None:
-        raise MalformedAnswer("it has a loss or metrics, but is not a result")
+        raise MalformedAnswer("the answer has a loss or metrics, but is not the result of a trial")
     if kind == "result" and error is None:
         return Outcome("result", seconds)
     if kind not in ("failed", "refused"):
-        raise MalformedAnswer(f"its kind is {one_line(repr(kind))}")
+        raise MalformedAnswer(f"the kind of the answer is {one_line(repr(kind))}")
     if not isinstance(error, str) or len(error) > LONGEST_ERROR:
-        raise MalformedAnswer(f"its error is not a text of at most {LONGEST_ERROR:,} characters")
+        raise MalformedAnswer(f"the error in the answer is not a text of at most {LONGEST_ERROR:,} characters")
     return Outcome(kind, seconds, error=error)
 
 

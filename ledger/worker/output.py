@@ -1,4 +1,4 @@
-"""The output of objectives: a limited part of it goes to the worker's output, and its end is kept for each attempt."""
+"""Reads the output of objectives. The worker passes a limited part on, and keeps the end of each attempt's output."""
 
 import ctypes
 import io
@@ -19,27 +19,30 @@ from ledger.logs import log_event
 
 _log = logging.getLogger("ledger.worker")
 
-# Number of bytes from the end of an attempt's output that the worker keeps. A character has at least one byte.
+# Number of bytes from the end of an attempt's output that the worker keeps. The database limits the number of
+# characters, and each character has at least one byte.
 KEPT = LONGEST_OUTPUT
-# When a trainer dies, its error contains at most this number of bytes from the end of its standard error.
+# When a trainer dies, the error of the attempt contains at most this number of bytes from the end of the trainer's
+# standard error.
 _ERROR_KEPT = 4096
-# The worker passes on this number of bytes at once, and then this number of bytes in each second. A log of one day then
-# has at most 1.4 GB for each worker.
+# The worker passes on up to BURST_BYTES at once, and then up to BYTES_PER_SECOND in each second. The log of a worker
+# then grows by at most 1.4 GB per day.
 BURST_BYTES, BYTES_PER_SECOND = 1 << 18, 1 << 14
 _READ_SIZE = 1 << 16
-# At the end of a job, the supervisor reads at most this number of bytes, because a process of the objective may write
-# without end.
+# At the end of a job, the supervisor reads about this number of bytes or fewer from each pipe, because a process of the
+# objective may write without end.
 _LARGEST_REST = 1 << 20
 _IOLBF = 1
-# A mark consists of a separator, the token, the job's number in 16 digits and a separator. The separator is a control
-# character that usual output does not contain.
+# A mark consists of a separator, the token, the job's number in 16 hexadecimal digits, and another separator. The
+# separator is a control character that usual output does not contain.
 _SEPARATOR = _MARK_END = b"\x1e"
 
 
 class RateLimit:
-    """Token bucket that limits a number of bytes. All trainers of a worker share one object.
+    """Token bucket that limits a number of bytes. All trainer processes of a worker share one object of this class.
 
-    After the bucket was empty, it gives no bytes until a quarter of it is full. The output then has few gaps.
+    After the bucket was empty, `take` returns 0 until a quarter of the bucket is full. Therefore the output has a few
+    long gaps instead of many short gaps.
 
     Parameters
     ----------
@@ -68,7 +71,7 @@ class RateLimit:
         return not self._is_closed
 
     def take(self, size: int, now: float) -> int:
-        """Take up to `size` bytes from the bucket at the time `now`, and return their number."""
+        """Take up to `size` bytes from the bucket at the time `now`, and return the number of bytes taken."""
         if not self.is_open(now):
             return 0
         taken = min(size, int(self._bytes))
@@ -80,31 +83,31 @@ class RateLimit:
 class TrainerOutput:
     """Reads the standard output and the standard error of one trainer process.
 
-    A thread passes the output on to the same streams of this process, up to a limit. The thread reads all output, so a
-    trainer never waits because of the limit.
+    A thread passes the output on to the standard output and the standard error of this process, up to a limit. The
+    thread reads all output, so a trainer never waits because of the limit.
 
-    The output of an attempt is what the trainer wrote while the attempt was in training. Of several short trials, the
-    objective may write the output of one trial while this process still waits for the outcome of an earlier trial.
-    Therefore the trainer writes a mark after the output of each trial (`OutputMarks`). The mark follows only the output
-    that goes through Python's `sys.stdout` and `sys.stderr`. Any other output of several short trials may be attributed
-    to a later one of them.
+    The output of an attempt is what the trainer wrote while the attempt was in training. If several short trials run
+    one after the other, the trainer may write the output of a trial while this process still waits for the outcome of
+    an earlier trial. Therefore the trainer writes a mark after the output of each trial (`OutputMarks`). The position
+    of the mark is exact only for output that goes through Python's `sys.stdout` and `sys.stderr`. This class may
+    attribute any other output of a short trial to a later trial.
 
     Parameters
     ----------
     pipes : sequence of binary files
         The pipes from standard output and standard error of the trainer.
     token : str
-        Random text by which this object recognises the marks of its trainer.
+        Random text by which this object recognises the marks of the trainer.
     limit : RateLimit
-        Limit for the output that is passed on.
+        Limit for the output that the thread passes on.
     """
 
     def __init__(self, pipes: Sequence[IO[bytes]], token: str, limit: RateLimit) -> None:
         self._pipes, self._limit = pipes, limit
         self._mark_start = _mark_start(token)
         self._mark = re.compile(re.escape(self._mark_start) + rb"([0-9a-f]{16})" + _MARK_END)
-        # All attributes below are protected by the lock. The thread does not hold the lock while it writes, because a
-        # reader of the worker's output may keep it waiting.
+        # The lock protects all attributes below. The thread does not hold the lock while it writes, because a slow
+        # reader of the worker's output may keep the thread waiting.
         self._lock = threading.Lock()
         # For each pipe, the beginning of a mark that has not arrived completely.
         self._partial = [b""] * len(pipes)
@@ -125,18 +128,21 @@ class TrainerOutput:
         self._thread.start()
 
     def expect(self, jobs: range) -> None:
-        """Begin a group of jobs with the given numbers. The output of earlier jobs was taken or is forgotten."""
+        """Begin a group of jobs with the given numbers.
+
+        Forget the marked output of earlier jobs that `take` has not returned.
+        """
         with self._lock:
             self._jobs = jobs
             self._marked.clear()
 
     def take(self, jobs: Sequence[int], *, rest: bool) -> list[str]:
-        """Return the last `KEPT` bytes of the outputs of jobs that have ended, and forget them.
+        """Return the last `KEPT` bytes of the output of each ended job, and forget the outputs of these jobs.
 
         Parameters
         ----------
         jobs : sequence of int
-            Numbers of the jobs, at least one. The outputs of earlier jobs must have been taken before.
+            Numbers of the jobs, at least one. The caller must have taken the outputs of all earlier jobs.
         rest : bool
             Whether the last of the jobs gets all output that has no mark, because no later job is in training.
         """
@@ -147,13 +153,16 @@ class TrainerOutput:
                 self._marked.setdefault(jobs[-1], _Tail()).move(self._unmarked, range(len(self._pipes)))
             tails = [self._marked.pop(job, None) for job in jobs]
             if self._to_pass_on and self._wake_input is not None:
-                # The thread passes on what this method has read.
+                # This write wakes the thread, which passes on the output that this method has read.
                 with suppress(BlockingIOError):
                     os.write(self._wake_input, b"!")
         return ["" if tail is None else tail.text() for tail in tails]
 
     def last_error(self, seconds: float) -> str:
-        """Return the end of the standard error, after all writers have closed it, but at most after `seconds`."""
+        """Return the end of the standard error.
+
+        The method waits until all writers have closed the standard error, but at most `seconds` seconds.
+        """
         self._thread.join(seconds)
         with self._lock:
             return self._error.decode(errors="replace").strip()
@@ -164,7 +173,8 @@ class TrainerOutput:
         for descriptor in (*open_pipes, self._wake_up):
             poll.register(descriptor, select.POLLIN)
         while open_pipes:
-            # While output is left out, the loop wakes up regularly to write the note.
+            # While the thread leaves output out, the loop wakes up every second, so that it can write the note about
+            # the missing output.
             ready = poll.poll(1000 if self._left_out else None)
             for descriptor, _event in ready:
                 if descriptor == self._wake_up:
@@ -186,7 +196,7 @@ class TrainerOutput:
         os.close(self._wake_up)
 
     def _read(self, index: int, pipe: IO[bytes], most: int) -> bool:
-        """Read at most about `most` bytes without waiting. Return False at the end of the pipe."""
+        """Read about `most` bytes or fewer, without waiting. Return False at the end of the pipe."""
         while most > 0 and not pipe.closed:
             try:
                 data = os.read(pipe.fileno(), _READ_SIZE)
@@ -199,7 +209,7 @@ class TrainerOutput:
         return not pipe.closed
 
     def _receive(self, index: int, data: bytes) -> None:
-        """Keep data of one pipe, or its end if `data` is empty."""
+        """Keep data from one pipe. Empty data mean that the pipe has ended."""
         is_end = not data
         data = self._partial[index] + data
         self._partial[index] = b""
@@ -235,7 +245,10 @@ class TrainerOutput:
                 self._ends_line[index] = True
 
     def _pass_on(self, *, is_end: bool = False) -> None:
-        """Write what the limit allows to the streams of this process, and a note about what it left out."""
+        """Write the output that the limit allows to the streams of this process.
+
+        The method also writes a note about the output that it leaves out.
+        """
         with self._lock:
             pieces, self._to_pass_on = self._to_pass_on, []
             left_out = self._left_out
@@ -250,19 +263,19 @@ class TrainerOutput:
                     piece = piece[os.write(stream.fileno(), piece) :]
         if has_note:
             message = (
-                f"{left_out} bytes of the objective's output are left out here, because it writes more than"
+                f"{left_out} bytes of the objective's output are left out here, because the objective writes more than"
                 f" {BYTES_PER_SECOND} bytes per second; `ledger trial show` shows the end of a trial's output"
             )
             log_event(_log, "output left out", message, level=logging.WARNING, bytes=left_out)
 
 
 class OutputMarks:
-    """The trainer's part: its output streams, and the mark after the output of each job.
+    """The output streams of the trainer process, and the mark that it writes after the output of each job.
 
     Parameters
     ----------
     token : str
-        The token of the supervisor's `TrainerOutput`.
+        The token that the supervisor's `TrainerOutput` has.
     """
 
     def __init__(self, token: str) -> None:
@@ -271,12 +284,13 @@ class OutputMarks:
         for name in ("stdout", "stderr"):
             before = getattr(sys, name)
             file = _CountedFile(before.fileno(), "wb", closefd=False)
-            # Each line is written at once, so the output of a killed trainer is complete.
+            # The stream writes each line at once, so a killed trainer has written all its complete lines.
             stream = io.TextIOWrapper(io.BufferedWriter(file), before.encoding, before.errors, line_buffering=True)
             setattr(sys, name, stream)
             setattr(sys, f"__{name}__", stream)
             self._streams.append((file, stream))
-        # Libraries in C then write each line of their standard output at once. Not every C library has this symbol.
+        # After this call, libraries in C also write each line of standard output at once. Not every C library has the
+        # symbol `stdout`.
         with suppress(ValueError, AttributeError):
             library = ctypes.CDLL(None)
             library.setvbuf(ctypes.c_void_p.in_dll(library, "stdout"), None, _IOLBF, ctypes.c_size_t(0))
@@ -303,7 +317,7 @@ class _Tail:
     """The last `KEPT` bytes of several streams, in the order of their arrival."""
 
     def __init__(self) -> None:
-        # Each piece is the number of its arrival, its stream and its data.
+        # Each piece consists of the number of its arrival, the index of its stream, and its data.
         self._pieces: list[tuple[int, int, bytearray]] = []
         self._size = 0
 
@@ -316,7 +330,7 @@ class _Tail:
         self._trim()
 
     def move(self, other: "_Tail", streams: Sequence[int]) -> None:
-        """Move the pieces of some streams from another tail to this tail."""
+        """Move the pieces of the given streams from the tail `other` to this tail."""
         self._pieces = sorted([*self._pieces, *(piece for piece in other._pieces if piece[1] in streams)])
         other._pieces = [piece for piece in other._pieces if piece[1] not in streams]
         for tail in (self, other):

@@ -1,4 +1,4 @@
-"""The worker's row in the ledger, with its name, its package versions and the time of its last update."""
+"""The row of a worker in the ledger, with the worker's name, its package versions and the time of the last update."""
 
 import math
 import os
@@ -33,10 +33,10 @@ class Presence:
         self._announced_at = -math.inf
 
     def announce(self) -> None:
-        """Write the worker's row, but at most once in `ANNOUNCE_SECONDS`.
+        """Write the worker's row, but at most once every `ANNOUNCE_SECONDS` seconds.
 
-        The first call waits until the database is available. Later calls do not wait, because no training depends on
-        them.
+        The first call waits until the database is available. Later calls do not wait for the database, because the
+        worker can train without an update of its row.
 
         Raises
         ------

@@ -18,7 +18,9 @@ STOP_SECONDS = 15.0
 
 
 class WorkerProcesses:
-    """A context manager that runs workers as child processes. The workers end when this process ends, even by SIGKILL.
+    """A context manager that runs workers as child processes.
+
+    The workers end when this process ends, even if SIGKILL ends it.
 
     Each worker's standard input is a pipe from this process. When this process ends, the kernel closes the pipe. A
     worker stops at the end of its standard input.
@@ -28,8 +30,8 @@ class WorkerProcesses:
     count : int
         Number of workers, from 0.
     url : str
-        URL of the database. A file without a name passes the URL to the workers, because other users can read a command
-        line, and objectives can read an environment.
+        URL of the database. The workers receive the URL in a file without a name, because other users can read a
+        worker's command line, and objectives can read a worker's environment.
     study : str
         Name of the study for which the workers train trials.
     allowed : collection of str
@@ -75,8 +77,8 @@ class WorkerProcesses:
         for _ in range(self._count):
             with credentials.handed_over(self._url) as (variables, descriptor):
                 self._processes.append(
-                    # A worker runs in its own process group, so Ctrl-C reaches only this process. This process then
-                    # stops its workers.
+                    # Each worker runs in its own process group, so Ctrl-C reaches only this process. After Ctrl-C, this
+                    # process stops its workers.
                     subprocess.Popen(
                         self._command,
                         stdin=subprocess.PIPE,
@@ -96,8 +98,8 @@ class WorkerProcesses:
             if kind is not None:
                 self._request_stop()
                 if any(process.poll() is None for process in self._processes):
-                    message = "the workers finish or release their trials; press Ctrl-C again to stop at once"
-                    log_event(_log, "stopping", message)
+                    way_out = "press Ctrl-C again to stop the workers at once"
+                    log_event(_log, "stopping", f"the workers finish or release their trials; {way_out}")
                 self._wait(None)
             self._wait(STOP_SECONDS)
         except KeyboardInterrupt:

@@ -1,9 +1,9 @@
-"""The studies that a worker refuses to train, because it cannot load their objectives."""
+"""The studies that a worker refuses to train, because the worker cannot load their objectives."""
 
 from ledger.errors import LedgerError
 
-# The worker leaves a study alone for FIRST_PAUSE seconds after its first refusal. Each further refusal doubles this
-# time, up to LONGEST_PAUSE seconds.
+# After the first refusal of a study, the worker claims no trials of this study for FIRST_PAUSE seconds. Each further
+# refusal of the study doubles this time, up to LONGEST_PAUSE seconds.
 FIRST_PAUSE = 5.0
 LONGEST_PAUSE = 300.0
 
@@ -13,7 +13,7 @@ class Refused(LedgerError):
 
 
 class Refusals:
-    """Decides which studies a worker leaves alone, and for how long.
+    """Decides from which studies a worker claims no trials, and for how long.
 
     All times are values of `time.monotonic`.
 
@@ -31,14 +31,14 @@ class Refusals:
         self._refused: dict[int, tuple[str, float, float]] = {}
 
     def add(self, study_id: int, reason: str, now: float) -> bool:
-        """Record a refusal of a study. Return whether the reason is new for this study."""
+        """Record a refusal of a study. Return whether the reason differs from that of the study's previous refusal."""
         reason_before, pause_before, _ = self._refused.get(study_id, (None, 0.0, 0.0))
         pause = min(max(FIRST_PAUSE, 2 * pause_before), LONGEST_PAUSE)
         self._refused[study_id] = (reason, pause, now + pause)
         return reason != reason_before
 
     def remove(self, study_id: int) -> None:
-        """Forget the refusals of a study, because the worker has loaded its objective."""
+        """Forget the refusals of a study, because the worker has now loaded the study's objective."""
         del self._refused[study_id]
 
     def __contains__(self, study_id: int) -> bool:

@@ -1,4 +1,4 @@
-"""Requests to stop a worker. The first request begins the grace time, and a second request ends it."""
+"""Requests to stop a worker. The first request begins the grace time, and a second request ends the grace time."""
 
 import math
 import os
@@ -17,9 +17,10 @@ class Shutdown:
     Parameters
     ----------
     grace : float
-        Time in seconds for finishing the trial in training after the first request.
+        Time in seconds after the first request, in which the worker can finish the trial in training.
     exit_on_eof : bool
-        Treat the end of standard input as a request, because it means that the parent process has ended.
+        Whether the end of standard input counts as a request. The end of standard input means that the parent process
+        has ended.
 
     Attributes
     ----------
@@ -42,10 +43,10 @@ class Shutdown:
 
     @property
     def is_requested(self) -> bool:
-        """Whether a request to stop the worker has arrived. The property reads the requests that have arrived."""
+        """Whether a request to stop the worker has arrived. Each access reads the new requests."""
         for descriptor in wait(self.descriptors, 0):
             assert isinstance(descriptor, int)
-            # The end of standard input is a request to stop. The content of standard input has no meaning.
+            # The end of standard input is a request to stop. The worker ignores the content of standard input.
             requests = len(os.read(descriptor, 64)) if descriptor == self._requests else 0
             if descriptor == self._stdin and not os.read(descriptor, 64):
                 self.descriptors.remove(descriptor)
@@ -63,7 +64,7 @@ class Shutdown:
     def handle_signals(self) -> Iterator[None]:
         """Treat SIGTERM and SIGINT as requests during the ``with`` block. Only the main thread may call this method.
 
-        One object can handle signals only once.
+        A second call of this method for the same object is an error.
         """
 
         def request(_number: int, _frame: FrameType | None) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 from psycopg import Connection
 
 from ledger.database import protocol
-from ledger.database.protocol import Claimed
+from ledger.database.protocol import ClaimedTrial
 from ledger.database.retry import RetryPolicy
 from ledger.database.session import DatabaseUnavailable, Session
 from ledger.logs import log_event
@@ -35,15 +35,15 @@ from ledger.worker.trainer import Trainer
 _log = logging.getLogger("ledger.worker")
 
 POLL_SECONDS = 1.0
-# Time in seconds for imports and for loading the dataset, in addition to a trial's time limit. Without this time, a
-# slow machine could change the outcome of a trial.
+# Time in seconds for imports and for loading the dataset, in addition to a trial's time limit. Without this additional
+# time, a trial could exceed its time limit only because a machine is slow to load modules or data.
 LOADING_SECONDS = 300.0
-# Longest wait in seconds, because poll() accepts at most 24 days.
+# Longest wait in seconds. The limit is needed, because poll() accepts at most 24 days.
 _LONGEST_WAIT = 1e6
 
 
 class _StoppedDuringOutageError(Exception):
-    """The worker must stop while the database is unavailable."""
+    """The worker has received a request to stop while the database was unavailable."""
 
 
 class Supervisor:
@@ -117,7 +117,7 @@ class Supervisor:
                         self._idle()
                     self._presence.announce()
             except _StoppedDuringOutageError:
-                message = "the worker stops while the database is unavailable"
+                message = "the worker stops, because a request to stop arrived while the database was unavailable"
                 log_event(_log, "stopped during outage", message, level=logging.WARNING)
             finally:
                 self._trainer.kill()
@@ -131,7 +131,7 @@ class Supervisor:
     def _draw_claims(self, attempts: int) -> list[uuid.UUID]:
         """Draw one random claim for each trial that the worker wants to claim next.
 
-        The number of claims depends on the worker's number of `attempts` and on its limit `max_trials`.
+        The worker has already made `attempts` attempts, and must not exceed its limit `max_trials`.
         """
         size = self._claim_size.trials
         if self._options.max_trials is not None:
@@ -141,11 +141,12 @@ class Supervisor:
     def _process(self, trials: ClaimedTrials) -> int:
         """Train claimed trials one after the other, and write their outcomes. Return the number of attempts."""
         try:
-            # The loop runs once, unless the trainer ends before the last trial.
+            # The loop runs only once, unless the trainer ends before it has trained the last trial.
             while not self._shutdown.is_requested and (claimed := trials.start()):
                 if not self._fetch_dataset(claimed[0], trials):
                     break
-                # The second call of `start` is needed, because the fetch may have released some trials.
+                # The second call of `start` is needed, because some trials may have been released during the fetch of
+                # the dataset.
                 self._train(trials.start(), trials)
         except Refused as refused:
             if self._options.study is not None:
@@ -157,23 +158,24 @@ class Supervisor:
         return trials.attempts
 
     def _refuse(self, trials: ClaimedTrials, reason: str) -> None:
-        """Give the first trial back, because this machine cannot load its objective, and leave its study alone.
+        """Give the first trial back, because this machine cannot load the objective of its study.
 
-        The worker logs a reason only once for each study.
+        After this call, the worker claims no trials of this study for a while. The worker logs the reason only if the
+        reason differs from that of the previous refusal of this study.
         """
         first = trials.first
         if self._refusals.add(first.study_id, reason, time.monotonic()):
-            message = f"study {first.study_name} is left alone for a while, and the worker works for others: {reason}"
+            message = f"the worker claims no trials of study {first.study_name} for a while: {reason}"
             fields = {"worker": self.name, "study": first.study_name, "reason": reason}
             log_event(_log, "refused", message, level=logging.WARNING, **fields)
-        # The next try gets a new trainer, which imports all modules again. This trainer may have unfinished jobs.
+        # At the next try, a new trainer imports all modules again. The old trainer may also have unfinished jobs.
         self._trainer.kill()
         trials.refuse(self._session.call, reason)
 
-    def _accept(self, claimed: Claimed) -> None:
-        """Withdraw the refusal of a study, because the trainer has loaded its objective.
+    def _accept(self, claimed: ClaimedTrial) -> None:
+        """Withdraw the refusal of a study, because the trainer has loaded the study's objective.
 
-        If the database is unavailable, the method is called again later.
+        If the database is unavailable, the supervisor calls this method again later.
         """
         with suppress(DatabaseUnavailable):
             self._session.try_call(protocol.accept, claimed)
@@ -183,8 +185,8 @@ class Supervisor:
         """Release the trials that did not start, and deliver the outcomes of the other trials.
 
         The method tries the release twice, because the connection may have broken after the last heartbeat. A worker
-        that must stop has no time for further tries. Trials that are not released become free at the end of their
-        leases.
+        that must stop has no time for further tries. If the method cannot release a trial, another worker can claim the
+        trial after the end of its lease.
         """
         self._is_delivering = True
         try:
@@ -197,13 +199,13 @@ class Supervisor:
             self._is_delivering = False
             trials.log_abandoned()
 
-    def _fetch_dataset(self, claimed: Claimed, trials: ClaimedTrials) -> bool:
-        """Fetch the study's dataset, if the study uses a file. Return False if the worker must not train the trials."""
+    def _fetch_dataset(self, claimed: ClaimedTrial, trials: ClaimedTrials) -> bool:
+        """Fetch the study's dataset, if the study uses a file. Return False if the fetch has stopped before its end."""
         data = claimed.objective.get("data")
         return data is None or self._dataset.fetch(data, self._session.call, lambda: self._may_fetch(trials))
 
     def _may_fetch(self, trials: ClaimedTrials) -> bool:
-        """Renew the claim of one trial during the fetch of its dataset.
+        """During the fetch of a dataset, renew the claim of the first trial if a heartbeat is due.
 
         Return False if the fetch must stop, because the claim is no longer valid or the grace time has ended.
         """
@@ -219,7 +221,7 @@ class Supervisor:
                 trials.postpone(error.pause)
         return True
 
-    def _train(self, claimed: Sequence[Claimed], trials: ClaimedTrials) -> None:
+    def _train(self, claimed: Sequence[ClaimedTrial], trials: ClaimedTrials) -> None:
         """Train trials of one study. Training continues while the database is unavailable.
 
         The method returns when every trial has ended, when the worker must release the trials, or when the trainer
@@ -297,12 +299,12 @@ class Supervisor:
     def _wait_before_retry(self, seconds: float) -> None:
         """Wait before the worker sends a statement again.
 
-        After a request to stop, the worker waits only to deliver outcomes.
+        After a request to stop, the worker waits only if the statement releases trials or delivers outcomes.
 
         Raises
         ------
         _StoppedDuringOutageError
-            The worker must stop while the database is unavailable.
+            The worker has received a request to stop while the database was unavailable.
         """
         end = time.monotonic() + seconds
         while (now := time.monotonic()) < end:
@@ -311,7 +313,7 @@ class Supervisor:
                 raise _StoppedDuringOutageError
 
 
-def _context(claimed: Claimed) -> Context:
+def _context(claimed: ClaimedTrial) -> Context:
     seed = derive(claimed.study_seed, "trial", claimed.trial)
     return Context(claimed.study_name, claimed.trial, claimed.attempt, seed, claimed.study_seed)
 

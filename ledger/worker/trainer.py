@@ -25,17 +25,18 @@ from ledger.worker.channel import SupervisorChannel
 from ledger.worker.outcome import Answer, MalformedAnswer, Outcome, parse_answer
 from ledger.worker.output import RateLimit, TrainerOutput, draw_token
 
-# Environment variables with the size of thread pools. The parent sets these variables for the child, because some
-# libraries read them only during their import.
+# Environment variables with the number of threads of a library. The parent process sets these variables for the child
+# process, because some libraries read their variable only during their import.
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
-# Environment variable of the child. A module that runs a study during its import does not run the study in the child.
+# Environment variable that marks the trainer process. `Study.run` raises an error in a process with this variable, so
+# the trainer runs no study when it imports the module of an objective.
 INSIDE = "LEDGER_INSIDE_TRAINER"
 
 
 class Trainer:
     """Handle of the trainer process. The first job of an objective starts the process.
 
-    Another objective gets another process. If the process has died, the next job starts another one.
+    Each objective gets its own process. If the process has died, the next job starts a new process.
 
     Parameters
     ----------
@@ -50,15 +51,15 @@ class Trainer:
     account : Account, optional
         User that runs the trainer process. The default is the user of this process.
     adopts : bool
-        Whether this process adopts and ends the processes that an objective detaches from the trainer. The caller must
-        then start no other process while the trainer exists.
+        Whether this process adopts and ends the processes that an objective detaches from the trainer. If `adopts` is
+        True, the caller must start no other process while the trainer exists.
 
     Attributes
     ----------
     training_since : float or None
-        Start of the job in training, as a value of `time.monotonic`. The value is never earlier than the real start,
-        and is later by at most the time between two calls of `wait`. The value is None while the objective loads,
-        because loading does not count as training.
+        Start of the job in training, as a value of `time.monotonic`. The job did not start after this time, but may
+        have started earlier. The difference is at most the time between two calls of `wait`. The value is None while
+        the objective loads, because loading does not count as training.
     """
 
     def __init__(
@@ -74,26 +75,27 @@ class Trainer:
         self._options = {"allowed": sorted(allowed), "threads": threads, "memory_limit": memory_limit}
         self._environment, self._account = environment or {}, account
         self._adopted = AdoptedProcesses() if adopts else None
-        # Descriptor of the dataset that the child has inherited.
+        # Descriptor of the dataset's file. The child inherits this descriptor.
         self._data: int | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._channel: SupervisorChannel | None = None
         self._output: TrainerOutput | None = None
         self._limit = RateLimit()
-        # Number of the first job whose output was not taken.
+        # Number of the first job whose output `_with_outputs` has not taken yet.
         self._untaken = 0
-        # On Linux, this descriptor becomes readable when the child ends. The channel is not reliable, because a process
-        # that the objective has started may keep the channel open.
+        # On Linux, this descriptor becomes readable when the child ends. The channel alone does not reliably show the
+        # child's end, because a process that the objective has started may keep the channel open.
         self._pidfd: int | None = None
         # The unfinished jobs have the numbers from `_first` to `_end` - 1. The next new job gets the number `_next`.
         self._first = self._end = self._next = 0
-        # Start of the wait for the first unfinished job, as a value of `time.monotonic`.
+        # Time at which this process began to wait for the first unfinished job, as a value of `time.monotonic`.
         self._since = 0.0
-        # Time at which the jobs were sent, as a value of `time.monotonic`, and duration of those that have ended.
+        # Time at which the jobs were sent, as a value of `time.monotonic`, and total duration in seconds of the jobs
+        # that have ended.
         self._sent_at = self._seconds = 0.0
         # Whether the jobs train trials. The job of `check` only loads the objective.
         self._trains = True
-        # Reason why the supervisor no longer believes this trainer, or None.
+        # Reason why the supervisor no longer trusts the answers of this trainer, or None.
         self._fault: str | None = None
         # `_loaded` is the objective that the child has loaded. `_sent` is the objective that was sent last.
         self._loaded: str | None = None
@@ -131,7 +133,7 @@ class Trainer:
         self._send(objective, [{"params": params, "context": vars(context)} for params, context in jobs])
 
     def check(self, objective: Mapping[str, Any]) -> None:
-        """Raise a LedgerError if the objective cannot be loaded on this machine."""
+        """Raise a LedgerError if this machine cannot load the objective."""
         self._send(objective, [{}])
         while self.jobs:
             for outcome in self.wait(timeout=None):
@@ -163,7 +165,7 @@ class Trainer:
             has_ended = True
         if outcomes:
             self._since = time.monotonic()
-            # The next job has the same objective and has already started.
+            # The trainer has already started the next job, which has the same objective.
             self.training_since = self._since if self._loaded == self._sent else None
         if self._fault is not None:
             outcomes += self._fail_first(self._describe_fault)
@@ -178,7 +180,7 @@ class Trainer:
         return self._with_outputs(outcomes)
 
     def take_output(self) -> str:
-        """Return the end of the output of the job in training, after the method `kill` has ended it."""
+        """Return the end of the output of the job that the method `kill` has ended."""
         (outcome,) = self._with_outputs([Outcome("timeout", 0.0)])
         return outcome.output
 
@@ -199,12 +201,12 @@ class Trainer:
         return len(numbers)
 
     def kill(self) -> None:
-        """End the child and the processes that it started. `adopts` includes processes in a session of their own."""
+        """End the child and its process group. If `adopts` is True, also end the processes that have left the group."""
         if self._process is not None:
             self._kill()
 
     def _with_outputs(self, outcomes: Sequence[Outcome]) -> list[Outcome]:
-        """Return the outcomes of the next jobs together with the outputs of these jobs."""
+        """Add the outputs of the next jobs to the outcomes of these jobs, and return the outcomes."""
         if not outcomes:
             return []
         assert self._output is not None
@@ -222,7 +224,8 @@ class Trainer:
             # The child has died between two jobs, so its death does not count as a failed attempt.
             self._kill()
         elif self._channel is not None and text != self._sent:
-            # An objective may change the modules of its process, and must not change the losses of another objective.
+            # An objective may change modules in its process. Such a change must not affect the losses of another
+            # objective, which therefore gets a new process.
             self._kill()
         channel = self._channel or self._spawn()
         self._sent = text
@@ -240,19 +243,25 @@ class Trainer:
             channel.send({"objective": self._sent, "first": self._first, "jobs": jobs}, range(self._first, self._end))
 
     def _accept(self, answer: Answer) -> list[Outcome]:
-        """Return the outcome in a valid answer, if the outcome is that of the first unfinished job."""
-        # An answer with another number comes late from a copy of the child, which an objective has forked.
+        """Return the outcome in an answer.
+
+        The list is empty if the answer has no outcome of the first unfinished job.
+        """
+        # If the number in the answer is not that of the first unfinished job, a copy of the child has sent the answer
+        # late. An objective can create such a copy by a fork.
         if not answer.job == self._first < self._end:
             return []
         outcome = answer.outcome
-        # A second message about the loading would extend the time limit, and a late refusal would end the worker.
+        # After the objective has loaded, a second message about the loading would extend the trial's time limit, and a
+        # refusal would end the worker.
         if (outcome is None or outcome.kind == "refused") and self.training_since is not None:
-            raise MalformedAnswer("it comes after the loading of the objective")
+            raise MalformedAnswer("the answer reports on the loading of an objective that was already loaded")
         if outcome is None:
             self._loaded, self.training_since = self._sent, time.monotonic()
             return []
         self._first += 1
-        # The jobs have run one after the other since they were sent. The objective may have changed its own clock.
+        # All jobs have run one after the other since the supervisor sent them, so a job's duration has an upper limit.
+        # The duration in the answer may exceed this limit, because an objective can replace the clock in its process.
         longest = max(0.0, time.monotonic() - self._sent_at - self._seconds)
         seconds = min(max(0.0, outcome.seconds), longest)
         self._seconds += seconds
@@ -289,7 +298,7 @@ class Trainer:
                 },
                 **({} if self._account is None else self._account.process_options),
                 # The child gets its own process group. The method `_kill` ends the whole group. The group contains the
-                # processes that an objective has started, unless they have left it.
+                # processes that an objective has started, except the processes that have left the group.
                 start_new_session=True,
             )
         finally:
@@ -318,8 +327,8 @@ class Trainer:
         fault = self._fault
         _, stderr = self._kill()
         text = (
-            f"the trainer process wrote a malformed answer ({fault}): an objective must not write to the descriptors of"
-            " its process that it did not open"
+            f"the trainer process wrote a malformed answer ({fault}): an objective must write only to its output"
+            " streams and to descriptors that it has opened"
         )
         return f"{stderr}\n{text}".lstrip()
 

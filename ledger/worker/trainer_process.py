@@ -13,7 +13,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -21,6 +21,7 @@ from typing import Any
 from ledger.database.bounds import shortened
 from ledger.errors import LedgerError
 from ledger.objectives import Context, Result, load, search_path
+from ledger.without_pandas import without_pandas
 from ledger.worker.channel import TrainerChannel
 from ledger.worker.outcome import LOADED, Outcome, to_answer
 from ledger.worker.output import OutputMarks
@@ -35,8 +36,8 @@ def main(options: Mapping[str, Any], descriptors: Sequence[int]) -> None:
     ----------
     options : mapping
         Options with six keys. The value of "parent" is the supervisor's process id. The value of "data" is the
-        descriptor of a dataset or None. The value of "token" is the parameter of `OutputMarks`. The keys "allowed",
-        "threads" and "memory_limit" have the same values as the parameters of `Trainer`.
+        descriptor of a dataset or None. The value of "token" is the parameter `token` of `OutputMarks`. The values of
+        "allowed", "threads" and "memory_limit" are the values of the parameters of `Trainer` with the same names.
     descriptors : sequence of int
         The value of `SupervisorChannel.trainer_descriptors`.
     """
@@ -49,12 +50,13 @@ def main(options: Mapping[str, Any], descriptors: Sequence[int]) -> None:
         try:
             resource.setrlimit(resource.RLIMIT_DATA, (options["memory_limit"],) * 2)
         except (OSError, ValueError, OverflowError) as error:
-            refusal = f"--memory-limit {options['memory_limit']} cannot be set here: {error}"
+            refusal = f"--memory-limit {options['memory_limit']} cannot be set on this machine: {error}"
     # A service manager may send a signal to every process of a service, but only the supervisor may end the trainer.
     # The handlers are empty functions, because the programs that an objective starts would inherit SIG_IGN.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda _number, _frame: None)
-    # An objective may change the current folder.
+    # The process reads the path of the current folder before the first job, because an objective may change the current
+    # folder.
     folder = search_path.current_folder()
     channel = TrainerChannel(descriptors)
     process_id = os.getpid()
@@ -75,7 +77,8 @@ def main(options: Mapping[str, Any], descriptors: Sequence[int]) -> None:
         else:
             outcome = _train(evaluate, job, options["memory_limit"])
         if os.getpid() != process_id:
-            # The objective has forked. This copy of the process has returned from the objective, and must end.
+            # The objective has forked the trainer process. This copy of the trainer process has returned from the
+            # objective, and must end.
             os._exit(0)
         marks.end(job["job"])
         channel.answer(to_answer(job["job"], outcome))
@@ -86,14 +89,16 @@ def _load(
 ) -> Callable[[dict[str, Any], Context], Result]:
     content = None
     if "data" in objective and options["data"] is not None:
-        # The file is mapped into memory, because a read would move the file position that the supervisor also uses.
+        # This function maps the file into memory, because a read would move the file position that the supervisor also
+        # uses.
         with mmap.mmap(options["data"], 0, access=mmap.ACCESS_READ) as file:
             content = file[:]
-    return load(objective, options["allowed"], threads=options["threads"], content=content, folder=folder)
+    with nullcontext() if "function" in objective else without_pandas():
+        return load(objective, options["allowed"], threads=options["threads"], content=content, folder=folder)
 
 
 def _die_with_parent(parent: int) -> None:
-    """Make the kernel end this process when the supervisor ends, even in a C loop that holds the GIL.
+    """Make the kernel end this process when the supervisor ends, even if a C loop of this process holds the GIL.
 
     On Linux, this process also becomes the preferred target of the kernel's OOM killer.
     """
@@ -110,7 +115,7 @@ def _train(
 ) -> Outcome:
     if "params" not in job:
         return Outcome("result", 0.0)
-    # This module has its own reference to the clock, because a test library may replace the attribute of `time`.
+    # This module has its own reference to the clock, because a test library may replace `time.perf_counter`.
     started = perf_counter()
     try:
         result = evaluate(job["params"], Context(**job["context"]))
@@ -123,7 +128,7 @@ def _train(
 
 
 def _sendable(text: str) -> str:
-    """Return an error text that an answer may contain. JSON cannot contain a lone surrogate."""
+    """Shorten an error text and escape its lone surrogates, because an answer cannot contain a lone surrogate."""
     return shortened(text.encode(errors="backslashreplace").decode())
 
 
@@ -134,8 +139,8 @@ if __name__ == "__main__":
         sys.stderr.write(f"{error}\n")
     except BaseException:
         traceback.print_exc()
-    # Without this call, Python would wait for the threads that an objective has started. The supervisor would learn of
-    # the end only at the time limit of the trial.
+    # Without `os._exit`, Python would wait for the threads that an objective has started. The supervisor would then
+    # notice the end of this process only at the time limit of the trial.
     with suppress(Exception):
         sys.stdout.flush()
     os._exit(1)

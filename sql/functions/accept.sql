@@ -1,5 +1,5 @@
--- Remove the refusal of a study by a worker, because the worker has now loaded the study's objective. The worker calls
--- this function during an attempt. Without a refusal, the function does nothing.
+-- Remove a worker's refusal of a study. The worker calls this function during an attempt, after the worker has loaded
+-- the study's objective. If no refusal exists, the function does nothing.
 create or replace function ledger.accept(study_id int, trial int, claim uuid) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off
 as $$
@@ -13,4 +13,4 @@ end
 $$;
 
 comment on function ledger.accept is
-  'Say that a worker has loaded the objective of a study that it had refused, which removes its refusal.';
+  'Remove a worker''s refusal of a study, because the worker has now loaded the objective of the study.';

@@ -1,8 +1,8 @@
--- Announce a worker. A worker calls this function at its start, about every 10 seconds, and at its stop (with
--- stopped). The stop also removes the worker's refusals. A worker can claim trials without an announcement. The
--- announcements tell users which workers exist. If another session has locked the worker's row, the function writes
--- nothing, because a later announcement follows. The announcement of a new worker removes workers that are long gone
--- and never had a trial (ledger.forget_workers).
+-- Announce a worker. A worker calls this function when it starts, about every 10 seconds, and when it stops. If the
+-- argument stopped is true, the function also removes the worker's refusals. A worker can claim trials without an
+-- announcement. The announcements tell users which workers exist. If another session has locked the worker's row, the
+-- function leaves the row unchanged, because the worker announces itself again later. The first announcement of a
+-- worker also removes workers that never had a trial and were last seen long ago (ledger.forget_workers).
 create or replace function ledger.announce(
   worker text, host text, pid int, versions jsonb default '{}', stopped boolean default false)
 returns void
@@ -27,7 +27,7 @@ begin
               case when announce.stopped then moment end)
       on conflict do nothing;
     exception when lock_not_available then
-      -- Another session inserts a worker of the same name, and has not committed yet.
+      -- Another session has inserted a worker of the same name, but has not committed yet.
       null;
     end;
   end if;
@@ -38,4 +38,5 @@ end
 $$;
 
 comment on function ledger.announce is
-  'Announce a worker when it starts, every 10 seconds or so, and when it stops. Claims do not need it.';
+  'Announce a worker when it starts, about every 10 seconds, and when it stops. A worker can claim trials without an '
+  'announcement.';

@@ -1,11 +1,11 @@
 -- Cancel one pending or running trial. If the argument trial is null, cancel all open trials of the study. The worker
--- of a running trial learns of the cancellation at its next heartbeat. The attempt counts as lost. If a result still
--- arrives, the attempt keeps the result and becomes stale.
+-- of a running trial learns of the cancellation at the worker's next heartbeat. The attempt gets the outcome lost. If
+-- the worker still sends a result, the attempt keeps the result, and its outcome becomes stale.
 -- The function waits for no other session. If another session has locked the row of a trial, the function records the
--- cancellation in ledger.cancellation. The next call of the trial's worker then ends the trial. Without such a call,
--- ledger.end_cancelled ends the trial when the lock is gone.
--- The answer is the number of trials that are cancelled now. The function refuses to cancel a single trial that has
--- ended.
+-- cancellation in ledger.cancellation. The next function that the worker calls for the trial then ends the trial.
+-- Without such a call, ledger.end_cancelled ends the trial after the other session has released its lock.
+-- The answer is the number of trials that this call has ended. If the argument trial names a trial that has already
+-- ended, the function raises an error.
 create or replace function ledger.cancel_trials(study_id int, trial int, reason text) returns int
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
@@ -34,8 +34,8 @@ begin
   set outcome = 'lost', ended_at = moment, error = cancel_trials.reason
   where attempt.claim = any (claims) and attempt.outcome is null;
 
-  -- The trials that are still open are locked by other sessions. The condition "not exists" is necessary, because
-  -- "on conflict" waits for a session that removes the same row.
+  -- Other sessions have locked the trials that are still open. Without the condition "not exists", the clause "on
+  -- conflict" would wait for a session that removes the same row.
   insert into ledger.cancellation (study_id, trial, reason, asked_at)
   select trial.study_id, trial.number, cancel_trials.reason, moment
   from ledger.trial
@@ -61,5 +61,5 @@ end
 $$;
 
 comment on function ledger.cancel_trials is
-  'Cancel one trial that has not ended, or with null all trials of the study. Answers how many are cancelled now; those '
-  'that another session has locked end later.';
+  'Cancel one trial that has not ended. If trial is null, cancel all trials of the study that have not ended. Answers '
+  'the number of trials that this call has ended. A trial that another session has locked ends later.';

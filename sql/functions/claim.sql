@@ -1,19 +1,20 @@
--- Claim pending trials for a worker, at most one trial for each of the claims. The worker creates the claims, which
--- are at most 64 distinct random UUIDs. If the worker sends the same claims again after a lost acknowledgement, it
--- gets the same trials. If no trial is pending, the answer has no rows. All claimed trials belong to one study.
--- Enqueued trials come before proposed trials. The worker trains the trial with the lowest number first.
+-- Claim pending trials for a worker. Each of the claims gets at most one trial. The worker creates the claims, which
+-- are at most 64 distinct random UUIDs. If the acknowledgement of a call is lost, the worker can send the same claims
+-- again, and gets the same trials. If no trial is pending, the answer has no rows. All trials of one call belong to the
+-- same study. The function takes enqueued trials before all other trials. The worker trains the trial with the lowest
+-- number first.
 --   study: the name of the study. If the name is null, the function takes trials of the oldest running study that has
 --     pending trials.
 --   worker: the name of the worker, as in ledger.announce.
---   leave_out: the ids of studies from which the worker wants no trials now, because it has refused them
---     (ledger.refuse).
--- A worker sends several claims at once if training takes less time than a claim. Each worker then gets at most its
--- share of the trials. The share is the number of pending trials divided by the number of live workers. The worker
--- renews each claim by ledger.heartbeat within every lease. The worker ends each claim by ledger.complete,
--- ledger.fail or ledger.release. Sequential scans are off in this function and in other functions that a worker
--- calls. A session keeps the query plans that it made while the tables were small, and such plans would use
--- sequential scans. Sorts are off in this function too, because an index contains the pending trials in order. A plan
--- with a sort would first read all ended trials.
+--   leave_out: the ids of studies that the worker has refused (ledger.refuse). The function takes no trials of these
+--     studies.
+-- A worker sends several claims at once if a training takes less time than a call of this function. The worker then
+-- gets at most its share of the pending trials. The share is the number of pending trials divided by the number of live
+-- workers. The worker calls ledger.heartbeat within every lease to renew each claim. The worker calls ledger.complete,
+-- ledger.fail or ledger.release to end each claim. In this function and in most other functions that a worker calls,
+-- sequential scans are off. A session keeps the query plans that it made while the tables were small, and without this
+-- setting such plans would use sequential scans. In this function, sorts are also off, because an index contains the
+-- pending trials in order. A plan with a sort would first read all ended trials.
 create or replace function ledger.claim(study text, claims uuid[], worker text, leave_out int[] default '{}')
 returns table (
   claim uuid, study_id int, study_name text, trial int, attempt int, params jsonb, objective jsonb, study_seed bigint,
@@ -35,9 +36,9 @@ begin
     raise exception '% claims at once are too many: 64 are the most', wanted using errcode = 'invalid_parameter_value';
   end if;
   -- A worker may repeat the call before the first call has committed. This lock makes the second call wait and return
-  -- the trials of the first call. Every role can take an advisory lock, and every role can read the key of a lock in
-  -- pg_locks. Therefore the wait ends after the lock timeout of this function. Even without this lock, the primary key
-  -- of attempt lets no claim take two trials.
+  -- the trials of the first call. Every role can read the key of this lock in pg_locks, and can take the lock itself.
+  -- Therefore the wait ends after the lock timeout of this function. Even without this lock, no claim can take two
+  -- trials, because the claim is the primary key of the table attempt.
   if not pg_try_advisory_xact_lock(uuid_hash_extended(claims[1], 0)) then
     begin
       perform pg_advisory_xact_lock(uuid_hash_extended(claims[1], 0));
@@ -80,9 +81,10 @@ begin
         limit wanted * workers) as pending;
     end if;
     -- The query stores the numbers in an array, because a subquery with "limit" and "for update" can return more rows
-    -- than its limit. The state is a literal, because a generic plan with a parameter could not use the index of
-    -- pending trials. A trial waits only during its pause after a release. A trial that would wait for longer became
-    -- pending before the database's clock was set back, and can be claimed at once.
+    -- than its limit. The state is a literal and no parameter, because a generic plan with a parameter could not use
+    -- the index of pending trials.
+    -- A trial waits only during its pause after a release. A trial that would wait for longer became pending before the
+    -- database's clock was set back, and can be claimed at once.
     numbers := array(
       select trial.number
       from ledger.trial
@@ -103,7 +105,7 @@ begin
       update ledger.trial
       set state = 'running', claim = claims[array_position(numbers, trial.number)], worker = claim.worker,
           attempts = trial.attempts + 1, claimed_at = moment, lease_until = moment + candidate.lease,
-          -- The deadlines of the other trials begin when the worker starts these trials.
+          -- The time limit of each other trial begins when the worker starts that trial.
           deadline_at = case when trial.number = lowest then moment + candidate.timeout end
       where trial.study_id = candidate.id and trial.number = any (numbers)
       returning trial.claim, trial.number, trial.attempts, trial.params),
@@ -121,5 +123,6 @@ end
 $$;
 
 comment on function ledger.claim is
-  'Take pending trials of the named study, or with null of any running study, at most one for each of the claims '
-  '(random UUIDs, up to 64). No row: no trial is pending. The same claims get the same answer.';
+  'Take pending trials of the named study, or of any running study if study is null. Each of the claims (at most 64 '
+  'random UUIDs) gets at most one trial. If no trial is pending, the answer has no rows. The same claims get the same '
+  'answer.';

@@ -1,16 +1,17 @@
 -- Take a study for a manager, or renew the manager's claim. A manager holds one study by one claim, which is a random
 -- UUID. The manager creates the claim, and calls this function several times within every lease.
---   manager: the name of the manager, which users see.
+--   manager: the name of the manager, which commands and views show to users.
 --   lease_seconds: the length of the lease in seconds.
---   backend: the process id of the caller's session, as the caller's driver knows it. Behind a transaction pooler,
---     the server's session has another process id. The end of such a session says nothing about the manager, so only
---     the lease counts.
+--   backend: the process id of the caller's session, as the caller's driver knows it. Behind a transaction pooler, the
+--     process id of the server's session differs from this argument. The end of such a session says nothing about the
+--     manager, so only the lease counts.
 -- Answers:
 --   held: the caller's claim holds the study.
---   taken: another manager holds the study by a valid lease. A lease is not valid after the end of the manager's
---     session.
+--   taken: another manager's claim holds the study, and the lease of that claim is valid. A lease is not valid after
+--     the end of the manager's session.
 --   unknown: no such study exists.
--- If another session has locked the study for longer than the limit below, the function raises lock_not_available.
+-- If another session has locked the study for longer than this function's lock_timeout, the function raises
+-- lock_not_available.
 create or replace function ledger.claim_study(
   study_id int, claim uuid, manager text, lease_seconds float8, backend int default null)
 returns text
@@ -33,8 +34,8 @@ begin
     return 'held';
   end if;
 
-  -- Several managers may try to take the study at the same time. This lock on the study lets one manager continue at a
-  -- time.
+  -- If several managers try to take the study at the same time, this lock on the study lets only one manager continue
+  -- at a time.
   perform from ledger.study where id = claim_study.study_id for no key update;
   if not found then
     return 'unknown';
@@ -58,4 +59,4 @@ end
 $$;
 
 comment on function ledger.claim_study is
-  'Take a study for a manager, or renew what it holds. Answers held, taken or unknown.';
+  'Take a study for a manager, or renew the manager''s claim. Answers held, taken or unknown.';

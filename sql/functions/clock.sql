@@ -1,8 +1,9 @@
 -- Return the time by the database's clock. Every lease, deadline and time stamp comes from this function, and clients
--- send only durations. A test of leases replaces this function. No session setting can change the time.
+-- send only durations. Tests of leases replace this function to set the time. No setting of a session can change the
+-- time that this function returns.
 create or replace function ledger.clock() returns timestamptz
 language sql volatile parallel safe
 as 'select clock_timestamp()';
 
 comment on function ledger.clock is
-  'The time by the database''s clock: the only source of every time stamp, lease and deadline.';
+  'The time of the database''s clock. Every time stamp, lease and deadline comes from this function.';

@@ -1,11 +1,13 @@
--- Record the loss of a trial, which is a finite number. A trial has at most one recorded result. The triggers of
--- readable_rows.sql refuse metrics, a loss or seconds that a reader could not read. Answers:
+-- Record the loss of a trial. The loss must be a finite number. A trial has at most one recorded result. The triggers
+-- of readable_rows.sql refuse metrics, a loss or seconds that a reader could not read. Answers:
 --   recorded: the function recorded the result. The function also records the result of a trial that the manager took
 --     back, if no other worker has claimed the trial.
---   already: an earlier call with this claim recorded the result, and its acknowledgement was lost.
---   stale: another worker has claimed the trial, or the trial has ended. The loss is stored with the attempt only.
---   unknown: no such claim exists, or its study was deleted.
--- The attempt keeps the end of the output.
+--   already: an earlier call with this claim recorded the result. A worker repeats a call if the answer of the earlier
+--     call was lost.
+--   stale: another worker has claimed the trial, or the trial has ended. The function stores the loss only in the
+--     attempt.
+--   unknown: no attempt has this claim. The study may have been deleted.
+-- The function stores the end of the output in the attempt.
 create or replace function ledger.complete(
   study_id int, trial int, claim uuid, loss float8, metrics jsonb default '{}', seconds float8 default null,
   output text default null)
@@ -34,7 +36,7 @@ begin
     return 'recorded';
   end if;
 
-  -- If a cancellation of the trial waits, it binds now.
+  -- If a cancellation of the trial is recorded, the cancellation takes effect now.
   perform ledger.end_cancelled(complete.study_id, complete.trial);
   select attempt.outcome into earlier
   from ledger.attempt
@@ -57,5 +59,5 @@ end
 $$;
 
 comment on function ledger.complete is
-  'Record the loss, a finite number, and the seconds of training of a trial that is held. Answers recorded, already, '
-  'stale or unknown.';
+  'Record the loss of a trial, which is a finite number, and the seconds of training. Answers recorded, already, stale '
+  'or unknown.';

@@ -1,6 +1,6 @@
--- Record a study in the state running. The answer is the id of the study, or null if the name is taken.
+-- Record a study in the state running. The answer is the id of the study, or null if another study has this name.
 --   spec: the complete definition of the study as JSON.
---   budget: the number of trials to propose.
+--   budget: the number of trials that the optimizer may propose.
 create or replace function ledger.create_study(name text, spec jsonb, spec_hash text, budget int, versions jsonb)
 returns int
 language plpgsql security definer set search_path = pg_catalog, pg_temp
@@ -19,4 +19,4 @@ end
 $$;
 
 comment on function ledger.create_study is
-  'Record a study, which runs at once. Answers its id, or null where the name is taken.';
+  'Record a study in the state running. Answers the id of the study, or null if another study has this name.';

@@ -1,8 +1,9 @@
--- Return a piece of a file that a study trains on. The piece is empty after the end of the file. The answer is null
--- if the ledger has no such file. The caller joins the pieces, and checks the SHA-256 of the file.
---   sha256: the SHA-256 in hexadecimal, as in the objective's data.
---   first: the number of bytes before the piece.
---   bytes: the largest size of the piece in bytes.
+-- Return a piece of a file that a study trains on. If the piece would begin after the end of the file, the piece is
+-- empty. If the ledger does not have the file, the answer is null. The caller joins the pieces, and checks the SHA-256
+-- of the file.
+--   sha256: the SHA-256 of the file in hexadecimal, as in the key data of the study's objective.
+--   first: the number of bytes in the file before the piece.
+--   bytes: the maximum size of the piece in bytes.
 create or replace function ledger.dataset(sha256 text, first int default 0, bytes int default 67108864) returns bytea
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp
 as $$
@@ -14,4 +15,5 @@ begin
 end
 $$;
 comment on function ledger.dataset is
-  'A piece of the file that a study trains on, empty after its end; null where the ledger has no such file.';
+  'A piece of a file that a study trains on. After the end of the file, the piece is empty. Null if the ledger does '
+  'not have the file.';

@@ -23,8 +23,8 @@ begin
   end if;
   delete from ledger.study where id = parent.id;
   file := parent.spec -> 'objective' -> 'data' ->> 'sha256';
-  -- A transaction that records another study with this file has locked the file's row by ledger.hold_dataset. This
-  -- statement waits for the end of that transaction.
+  -- If another transaction records a study with this file, that transaction has locked the file's row by
+  -- ledger.hold_dataset. This statement waits for the end of that transaction.
   perform from ledger.dataset where sha256 = file for update;
   delete from ledger.dataset
   where sha256 = file
@@ -34,4 +34,4 @@ end
 $$;
 
 comment on function ledger.delete_study is
-  'Remove a study with all that it has. Answers deleted, managed or unknown.';
+  'Delete a study and all its rows. Answers deleted, managed or unknown.';

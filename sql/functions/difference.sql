@@ -1,6 +1,6 @@
--- Return how much larger a loss is than a lower loss. The difference of two finite doubles can exceed the range of a
--- double. The function returns infinity for such a difference, so that no view fails. Two losses of the same sign have
--- no such difference.
+-- Return the difference between a loss and a lower loss. The difference between two finite doubles can exceed the range
+-- of a double. The function returns infinity for such a difference, so that no view fails. If both losses have the same
+-- sign, their difference is in the range of a double.
 create or replace function ledger.difference(loss double precision, lowest double precision) returns double precision
 language sql immutable parallel safe
 return case
@@ -10,4 +10,4 @@ return case
 end;
 
 comment on function ledger.difference is
-  'The difference of a loss and a lower loss; infinity where it is beyond the range of a double.';
+  'The difference between a loss and a lower loss. Infinity if the difference is beyond the range of a double.';

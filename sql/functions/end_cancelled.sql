@@ -1,8 +1,8 @@
 -- End the trials whose cancellation was recorded while another session had locked their rows (ledger.cancellation).
 -- If the argument study_id is null, end such trials of all studies. If the argument trial is not null, end only this
--- trial. The function waits for no other session, and leaves trials alone whose rows are still locked. The functions
--- that a worker calls for its trial call this function. Managers and the announcements of workers call it regularly.
--- The answer is the number of cancellations that still wait for a lock.
+-- trial. The function waits for no other session, and skips each trial whose row is still locked. The functions that a
+-- worker calls for its trial, such as ledger.complete, call this function. Managers and ledger.announce also call this
+-- function regularly. The answer is the number of cancellations that still wait for a lock.
 create or replace function ledger.end_cancelled(study_id int default null, trial int default null) returns int
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
@@ -11,7 +11,7 @@ declare
   moment timestamptz;
   asked record;
 begin
-  -- In almost all calls, no cancellation waits.
+  -- In almost all calls, no cancellation waits for a lock.
   if not exists (select from ledger.cancellation) then
     return 0;
   end if;
@@ -24,7 +24,7 @@ begin
       and (end_cancelled.trial is null or cancellation.trial = end_cancelled.trial)
     for no key update of trial skip locked
   loop
-    -- A result that was recorded in the locking transaction counts, because the trial has ended.
+    -- If the transaction that had locked the trial's row recorded a result, the trial has ended, and the result counts.
     if asked.finished_at is null then
       update ledger.trial
       set state = 'cancelled', finished_at = moment, error = asked.reason, lease_until = null, deadline_at = null
@@ -45,4 +45,4 @@ end
 $$;
 
 comment on function ledger.end_cancelled is
-  'End the cancelled trials whose rows another session had locked. Answers how many are still locked.';
+  'End the cancelled trials whose rows another session had locked. Answers the number of trials that are still locked.';

@@ -1,5 +1,5 @@
--- Return whether the study is complete, failed or cancelled. If the argument is null, return whether a study exists
--- and all studies have ended. A study that does not exist has not ended.
+-- Return whether the study is complete, failed or cancelled. If the argument is null, return whether at least one study
+-- exists and all studies have ended. If no study has the given name, the answer is false.
 create or replace function ledger.ended(study text default null) returns boolean
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
@@ -13,4 +13,4 @@ end
 $$;
 
 comment on function ledger.ended is
-  'Whether the study has ended; with null, whether every study has ended and one exists.';
+  'Whether the study has ended. If study is null, whether at least one study exists and all studies have ended.';

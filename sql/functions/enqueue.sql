@@ -2,7 +2,8 @@
 -- trial before proposed trials, and the trial does not count against the budget. The function ledger.join_iteration
 -- chooses the iteration of the trial. A complete or failed study runs again, but a paused study stays paused. The
 -- caller checks that the parameters are in the study's space.
--- The function refuses a trial of a cancelled study, and parameters that a trial of the study already has.
+-- The function refuses to add a trial to a cancelled study. The function also refuses parameters that a trial of the
+-- study already has.
 create or replace function ledger.enqueue(study_id int, params jsonb) returns int
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
@@ -46,4 +47,5 @@ end
 $$;
 
 comment on function ledger.enqueue is
-  'Add a trial with parameters that a person chose, which is claimed before proposed ones. Answers its number.';
+  'Add a trial with parameters that a user chose. Workers claim this trial before proposed trials. Answers the number '
+  'of the trial.';

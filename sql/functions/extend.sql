@@ -1,6 +1,7 @@
--- Raise the budget of a study, which is the number of trials to propose. A complete study runs again. Answers:
+-- Raise the budget of a study. The budget is the number of trials that the optimizer may propose. A complete study runs
+-- again. Answers:
 --   extended: the function raised the budget.
---   unchanged: the budget of the study is already at least as large.
+--   unchanged: the study already has this budget or a larger budget.
 --   cancelled: the study is cancelled, so its budget does not change.
 --   unknown: no such study exists.
 create or replace function ledger.extend(study_id int, budget int) returns text
@@ -28,4 +29,4 @@ end
 $$;
 
 comment on function ledger.extend is
-  'Raise a study''s budget; a complete study runs again. Answers extended, unchanged, cancelled or unknown.';
+  'Raise the budget of a study. A complete study runs again. Answers extended, unchanged, cancelled or unknown.';

@@ -1,13 +1,14 @@
--- Record that the objective failed. The failure counts against the limit max_failures of the study. Below this limit,
--- the trial becomes pending again.
---   error: a description of the error for users, such as a traceback. A very long error loses its middle.
+-- Record that the objective failed. The failure counts against the limit max_failures of the study. While the trial has
+-- fewer failures than this limit, the trial becomes pending again.
+--   error: a description of the error for users, such as a traceback. The function removes the middle of a very long
+--     error.
 --   outcome: the outcome of the attempt (failed, or timeout if the worker ended the attempt at its deadline).
---   output: the output of the attempt. The attempt keeps the end of the output.
+--   output: the output of the attempt. The function stores the end of the output.
 -- Answers:
 --   retry: the trial is pending again.
---   failed: this attempt was the last, and the trial has failed.
+--   failed: the trial has reached the limit of failures, so the trial has failed.
 --   already: an earlier call with this claim recorded the failure.
---   stale, unknown: the same cases as for ledger.complete.
+--   stale, unknown: these answers have the same meaning as in ledger.complete.
 create or replace function ledger.fail(
   study_id int, trial int, claim uuid, error text, seconds float8 default null, outcome text default 'failed',
   output text default null)
@@ -47,7 +48,7 @@ begin
     return reached;
   end if;
 
-  -- If a cancellation of the trial waits, it binds now.
+  -- If a cancellation of the trial is recorded, the cancellation takes effect now.
   perform ledger.end_cancelled(fail.study_id, fail.trial);
   select attempt.outcome into earlier
   from ledger.attempt
@@ -70,5 +71,5 @@ end
 $$;
 
 comment on function ledger.fail is
-  'Record that the objective failed, or with outcome timeout that it took too long. Answers retry, failed, '
-  'already, stale or unknown.';
+  'Record that the objective failed, or that the objective exceeded the time limit (outcome timeout). Answers retry, '
+  'failed, already, stale or unknown.';

@@ -1,22 +1,25 @@
--- Describe what is wrong with a value that a reader could not read. Each function returns null if the value is
--- readable. The subject of the description is the name of the value, such as "the metrics". The functions are stable and
--- not immutable, because the function format is stable. PostgreSQL would not inline them otherwise.
+-- Each function describes what is wrong with a value, if a reader could not read the value. If the value is readable,
+-- the function returns null. The description begins with the name of the value, such as "the metrics". The functions
+-- are declared as stable, because they call format, which is stable. PostgreSQL would not inline a function that is
+-- declared as immutable and calls a stable function.
 
--- A database with the encoding SQL_ASCII stores any bytes, and readers expect UTF-8. The conversion raises a data
--- exception if the bytes are not UTF-8. Every other encoding checks each text itself.
+-- A database with the encoding SQL_ASCII stores any bytes, but readers expect UTF-8. The conversion raises a data
+-- exception if the bytes are not UTF-8. In a database with any other encoding, PostgreSQL checks each text itself.
 create or replace function ledger.encoding_fault(value text) returns text
 language sql stable parallel safe
 return nullif(left(convert_from(convert_to(value, 'SQL_ASCII'), 'UTF8'), 0), '');
 comment on function ledger.encoding_fault is
   'Raise an error if a text of a database without an encoding is not UTF-8; else null. Internal.';
 
--- A document of at most 200 bytes is not too deep. It has no number beyond the range of a double, because such a number
--- has at least 309 digits. Most documents are so short, so this test comes before the tests that read every value.
+-- A document of at most 200 bytes cannot be nested too deeply. Such a document contains no number beyond the range of a
+-- double, because a number beyond this range has at least 309 digits. Most documents have at most 200 bytes, so the
+-- test of the length comes before the tests that read every value.
 create or replace function ledger.json_fault(name text, value jsonb, largest int default ledger.largest_json())
 returns text
 language sql stable parallel safe
 return case
-  -- The type jsonb needs at most four times the bytes of the text. This test refuses a huge document fast.
+  -- A jsonb value has at most four times as many bytes as its text. Therefore the comparison with `pg_column_size`
+  -- quickly refuses a huge document.
   when pg_column_size(value) > 5 * largest or octet_length(value::text) > largest
   then format('%s: more than %s bytes of JSON are not allowed; store large values in a file, and record the name of '
               'the file', name, largest)
@@ -45,7 +48,7 @@ end;
 comment on function ledger.text_fault is
   'What is wrong with a text: its length. Null: nothing. Internal.';
 
--- NaN is larger than every other number.
+-- PostgreSQL treats NaN as larger than every other number, so the function also refuses NaN.
 create or replace function ledger.seconds_fault(name text, value float8) returns text
 language sql stable parallel safe
 return case

@@ -1,10 +1,11 @@
 -- Record the final state of a study, which is complete or failed.
---   budget: the budget that the manager has used up. If the study has another budget now, a user has extended the
+--   budget: the budget that the manager has used up. If the study now has a different budget, a user has extended the
 --     study.
 -- Answers:
 --   finished: the function recorded the state.
 --   lost: the claim does not hold the study, so the function wrote nothing.
---   changed: the study has ended, was extended, or has an open trial such as a retry. The function wrote nothing.
+--   changed: the study has already ended, a user has extended the study, or the study has an open trial such as a
+--     retry. The function did not change the study.
 create or replace function ledger.finish(study_id int, claim uuid, state text, reason text, budget int) returns text
 language plpgsql security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off
 as $$
@@ -34,4 +35,4 @@ end
 $$;
 
 comment on function ledger.finish is
-  'Record how a study ended, for the manager that holds it. Answers finished, lost or changed.';
+  'Record the final state of a study, for the manager that holds the study. Answers finished, lost or changed.';

@@ -1,7 +1,9 @@
--- Remove workers that never had a trial: those that were last seen long ago, and the longest silent ones beyond the
--- largest number that the ledger keeps. No view shows work of such a worker, and a worker that is still alive announces
--- itself again. A worker with an attempt stays as long as a study of its attempts, because the views show its times.
--- A worker that another transaction has locked stays for the next call.
+-- Remove workers that never had an attempt. The function removes such a worker if the worker was last seen more than
+-- ledger.idle_workers_kept_for() ago. If more than ledger.most_idle_workers() such workers remain, the function also
+-- removes the workers that were seen least recently. No view shows an attempt of a removed worker. If a removed worker
+-- is still alive, it announces itself again. A worker with an attempt stays in the ledger until the attempt's study is
+-- deleted, because the views show the times of the worker. The function skips a worker that another transaction has
+-- locked, and a later call can remove this worker.
 create or replace function ledger.forget_workers(moment timestamptz) returns void
 language plpgsql set search_path = pg_catalog, pg_temp
 as $$
@@ -22,4 +24,5 @@ end
 $$;
 
 comment on function ledger.forget_workers is
-  'Remove workers that never had a trial: those that are long gone, and those beyond the most that are kept. Internal.';
+  'Remove workers that never had an attempt, if they were last seen long ago or if there are too many of them. '
+  'Internal.';

@@ -1,8 +1,8 @@
 -- Lock a study for the manager that holds it, and renew the manager's lease. The answer is the row of the study. The
 -- answer is null if another manager has taken the study, or if the study was deleted. Functions that write for a
--- manager call this function. No other manager can take the study before the end of the transaction. If another session
--- has locked the study for longer than the limit below, the function raises lock_not_available. The manager then does
--- its other work, such as reaping, and calls again.
+-- manager call this function. No other manager can take the study before the end of the caller's transaction. If
+-- another session has locked the study for longer than this function's lock_timeout, the function raises
+-- lock_not_available. The manager then does its other work, such as reaping, and calls again.
 create or replace function ledger.held_study(study_id int, claim uuid) returns ledger.study
 language plpgsql set search_path = pg_catalog, pg_temp set lock_timeout = '500ms'
 as $$
@@ -21,4 +21,4 @@ end
 $$;
 
 comment on function ledger.held_study is
-  'Lock a study for the manager that holds it, and renew its lease; null where the claim does not hold it. Internal.';
+  'Lock a study for its manager, and renew the manager''s lease. Null if the claim does not hold the study. Internal.';

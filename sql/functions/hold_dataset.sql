@@ -1,5 +1,5 @@
 -- Return whether the ledger has the file with this SHA-256. If the file exists, no other transaction can delete it
--- before this transaction ends. The caller records a study that trains on the file in this transaction.
+-- before this transaction ends. In the same transaction, the caller records a study that trains on the file.
 create or replace function ledger.hold_dataset(sha256 text) returns boolean
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
@@ -10,4 +10,4 @@ end
 $$;
 
 comment on function ledger.hold_dataset is
-  'Whether a file is stored; it then stays until the end of the transaction.';
+  'Whether the ledger has a file. If so, the ledger keeps the file until the end of the transaction.';

@@ -1,10 +1,12 @@
--- Add trials that were evaluated outside this ledger, as observations. An imported trial is complete, and has a loss
--- but no attempt. Workers never claim an imported trial, and it does not count against the budget. The answer is the
--- number of the first trial. The function ledger.join_iteration chooses the iteration of the trials. A new iteration
--- for imported trials is marked as told at once. The caller checks that the parameters are in the study's space.
+-- Add trials that were evaluated outside this ledger, so that the optimizer gets their losses. An imported trial is
+-- complete, and has a loss but no attempt. Workers never claim an imported trial, and the trial does not count against
+-- the budget. The answer is the number of the first trial. The function ledger.join_iteration chooses the iteration of
+-- the trials. If ledger.join_iteration creates an iteration for the trials, ledger.import_trials marks this iteration
+-- as told. The caller checks that the parameters are in the study's space.
 --   trials: a JSON array of objects with params, loss (a finite number) and metrics (an object).
---   mean_loss: the mean of the losses, as a manager computes it.
--- The function refuses trials of a cancelled study, and parameters that a trial of the study already has.
+--   mean_loss: the mean of the imported losses, computed by the same method as in a manager.
+-- The function refuses to add trials to a cancelled study. The function also refuses parameters that a trial of the
+-- study already has.
 create or replace function ledger.import_trials(study_id int, trials jsonb, mean_loss float8) returns int
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
@@ -55,4 +57,4 @@ end
 $$;
 
 comment on function ledger.import_trials is
-  'Add trials that were finished elsewhere, as observations. Answers the number of the first.';
+  'Add trials that were evaluated outside this ledger. Answers the number of the first trial.';

@@ -10,7 +10,8 @@ begin
     insert into ledger.dataset (sha256, name, content, created_at)
     values (digest, keep_dataset.name, keep_dataset.content, ledger.clock())
     on conflict do nothing;
-    -- If another transaction stored the file, the file may be deleted again before this transaction locks it.
+    -- If another transaction has already stored the file, a third transaction may delete the file before this
+    -- transaction locks the file's row.
     exit when ledger.hold_dataset(digest);
   end loop;
   return digest;
@@ -18,4 +19,4 @@ end
 $$;
 
 comment on function ledger.keep_dataset is
-  'Store a file that a study trains on, where it is not stored yet, and return its SHA-256.';
+  'Store a file that a study trains on, if the ledger does not have the file. Return the SHA-256 of the file.';

@@ -5,4 +5,4 @@ language sql immutable parallel safe
 return nullif(right(output, ledger.longest_output()), '');
 
 comment on function ledger.kept_output is
-  'The end of an output, as it is kept with an attempt; null without an output.';
+  'The end of an attempt''s output, which the ledger keeps. Null if the output is empty.';

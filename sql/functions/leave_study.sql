@@ -11,4 +11,5 @@ end
 $$;
 
 comment on function ledger.leave_study is
-  'Give a study back, so that another manager can take it at once. Answers whether the claim held it.';
+  'Give up the claim on a study, so that another manager can take the study at once. Answers whether the claim held '
+  'the study.';

@@ -1,5 +1,6 @@
--- Convert a JSON value to a number, or to null. A jsonb value can be a number beyond the range of a double, and an
--- objective may report such a number. The function returns null for such a number, so that no view fails.
+-- Convert a JSON value to a double. If the value is not a number, the function returns null. An objective may report a
+-- number beyond the range of a double, and jsonb can store such a number. The function returns null for such a number,
+-- so that no view fails.
 create or replace function ledger.number(value jsonb) returns double precision
 language sql immutable parallel safe
 return case
@@ -8,4 +9,4 @@ return case
 end;
 
 comment on function ledger.number is
-  'The number that a JSON value is; null where it is no number, or beyond the range of a double.';
+  'A JSON value as a double. Null if the value is not a number, or is beyond the range of a double.';

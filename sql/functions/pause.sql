@@ -1,5 +1,5 @@
--- Pause a running study, so that workers get no more of its trials. Running trials continue to their end. The answer
--- is the state of the study after the call, or unknown if no such study exists.
+-- Pause a running study, so that workers can claim no more trials of the study. Running trials continue to their end.
+-- The answer is the state of the study after the call, or unknown if no such study exists.
 create or replace function ledger.pause(study_id int) returns text
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
@@ -17,4 +17,4 @@ end
 $$;
 
 comment on function ledger.pause is
-  'Hand out no more trials of a study that runs. Answers the state that it has then, or unknown.';
+  'Pause a running study. Answers the state of the study after the call, or unknown.';

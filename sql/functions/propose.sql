@@ -1,16 +1,17 @@
--- Insert the trials of one round, and notify the workers. For the first round, also insert the iteration.
---   number, round: the numbers of the iteration and of its round, from 0.
---   known: the number of trials that the study had when the points were computed.
---   points: a JSON array of at least one object with the values of all parameters.
+-- Insert the trials of one round of an iteration, and notify the workers. For the first round, also insert the
+-- iteration.
+--   number, round: the number of the iteration, and the number of the round within the iteration, both from 0.
+--   known: the number of trials that the study had when the manager computed the points.
+--   points: a JSON array with at least one object. Each object contains the values of all parameters.
 --   surrogate: the model that proposed the points, or null for random points.
 --   environment: the package versions and the BLAS kernels of the manager.
---   ask_seconds, tell_seconds: the seconds for choosing the points, and for fitting the surrogate.
---   seen: in steady mode, the trials whose end the manager saw since the previous iteration.
+--   ask_seconds, tell_seconds: the seconds that the manager took to choose the points, and to fit the surrogate.
+--   seen: in steady mode, the numbers of the trials whose end the manager has seen since the previous iteration.
 -- Answers:
---   proposed: the function inserted the trials. With any other answer, the function wrote nothing.
+--   proposed: the function inserted the trials. If the function gives any other answer, it inserted nothing.
 --   lost: the claim does not hold the study.
 --   ended: the study has ended.
---   changed: the study got other trials after the points were computed, or the round already exists.
+--   changed: the study got more trials after the manager had computed the points, or the round already exists.
 create or replace function ledger.propose(
   study_id int, claim uuid, number int, round int, known int, points jsonb, surrogate jsonb, environment jsonb,
   ask_seconds float8, tell_seconds float8, seen int[])
@@ -58,5 +59,5 @@ end
 $$;
 
 comment on function ledger.propose is
-  'Insert the trials of one round of an iteration for the manager that holds the study. Answers proposed, lost, ended or '
-  'changed.';
+  'Insert the trials of one round of an iteration for the manager that holds the study. Answers proposed, lost, ended '
+  'or changed.';

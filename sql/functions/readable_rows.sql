@@ -1,9 +1,10 @@
--- Triggers that refuse each row that a reader could not read. The rules hold for every role, every function and every
--- import, and a refused row ends the transaction. So a row of a table never makes a view, a listing or an export fail.
--- The faults are data exceptions (class 22), which tell a client that the same statement will never succeed.
+-- Triggers that refuse each row that a reader could not read. The triggers apply to every role, every function and
+-- every import. If a trigger refuses a row, the statement fails. Therefore no row of a table can make a view, a listing
+-- or an export fail. The errors are data exceptions (class 22), which tell a client that the same statement will never
+-- succeed.
 --
--- An update of other columns changes only times that come from ledger.clock(), and numbers of the state machine. A
--- heartbeat therefore starts no trigger of this file.
+-- An update of columns that no trigger names changes only times that come from ledger.clock(), and numbers of the state
+-- machine. Therefore a heartbeat starts no trigger of this file.
 create or replace function ledger.refuse_unreadable_study() returns trigger
 language plpgsql set search_path = pg_catalog, pg_temp
 as $$
@@ -74,7 +75,7 @@ declare
     ledger.moment_fault('deadline_at', new.deadline_at),
     ledger.moment_fault('finished_at', new.finished_at));
 begin
-  -- Short metrics contain no long name.
+  -- If the text of the metrics has at most ledger.longest_name() bytes, no name in the text is too long.
   if fault is null and octet_length(new.metrics::text) > ledger.longest_name() then
     select ledger.text_fault('the name of a metric', name) into fault
     from jsonb_object_keys(new.metrics) as name
@@ -112,7 +113,8 @@ $$;
 comment on function ledger.refuse_unreadable_attempt is
   'Trigger: refuse an attempt that a reader could not read.';
 
--- The reason becomes the error of the trial, so a reason that the trial could not store must not wait.
+-- When the cancellation takes effect, its reason becomes the trial's error. Therefore the trigger refuses a reason that
+-- the trial could not store.
 create or replace function ledger.refuse_unreadable_cancellation() returns trigger
 language plpgsql set search_path = pg_catalog, pg_temp
 as $$

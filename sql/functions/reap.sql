@@ -1,13 +1,14 @@
--- Take a trial back from a worker after the end of the lease (ledger.lease_ended). The lease must not have changed since
--- the manager read it. The trial becomes pending, or failed if it was lost max_lost times. A pending trial keeps the
--- worker's claim. Therefore a late result of this worker counts until another worker claims the trial.
+-- Take a trial back from a worker after the end of the trial's lease (ledger.lease_ended). The lease must not have
+-- changed since the manager read it. The trial becomes pending, or failed if the trial was lost max_lost times. A
+-- pending trial keeps the worker's claim. Therefore a late result of this worker counts until another worker claims the trial.
 --   claim: the manager's claim of the study.
 --   lease_until: the end of the lease that the manager read.
 -- Only a running trial has a lease, so the statements need no condition on the state. With a condition on the state, a
 -- plan could read all open trials to find one trial. The function waits for no other session. Answers:
 --   pending, failed: the new state of the trial.
---   locked: another session has locked the trial's row. The manager calls again later.
---   null: the worker renewed the lease, the trial was taken back or has ended, or the manager does not hold the study.
+--   locked: another session has locked the trial's row. The manager repeats the call later.
+--   null: the worker has renewed the lease, the trial was already taken back or has ended, or the manager does not hold
+--     the study.
 create or replace function ledger.reap(study_id int, claim uuid, trial int, lease_until timestamptz) returns text
 language plpgsql security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off
 as $$
@@ -42,7 +43,7 @@ begin
   where study.id = reap.study_id
     and trial.study_id = reap.study_id and trial.number = reap.trial
   returning trial.* into taken;
-  -- If a claim was lost, restored by a heartbeat and lost again, its attempt is already recorded as lost.
+  -- If a heartbeat restored the claim after an earlier loss, the attempt is already recorded as lost.
   update ledger.attempt
   set outcome = 'lost', ended_at = moment, error = 'no heartbeat within the lease'
   where attempt.claim = taken.claim and attempt.outcome is null;
@@ -54,5 +55,5 @@ end
 $$;
 
 comment on function ledger.reap is
-  'Take a trial back from a worker whose lease has run out, for the manager that holds the study. Answers pending, '
-  'failed, locked or null.';
+  'Take a trial back after its lease has expired, for the manager that holds the study. Answers pending, failed, '
+  'locked or null.';

@@ -1,11 +1,11 @@
--- Give back a trial that the worker cannot train, because it cannot load the study's objective. Also record the
--- refusal and its reason, which users see in the view ledger.refusals. Another worker can claim the trial at once. The
--- released attempt counts against no limit. The worker should claim no trials of the study for a while
--- (ledger.claim, leave_out).
+-- Give back a trial whose worker cannot load the study's objective. Also record the refusal with its reason, which
+-- users see in the view ledger.refusals. Another worker can claim the trial at once, or after a pause as after
+-- ledger.release. The released attempt counts against no limit. The worker should claim no trials of the study for a
+-- while, by the argument leave_out of ledger.claim.
 --   reason: the reason of the refusal, for users. The function stores the first 1000 characters.
--- The ledger keeps one refusal for each worker and study, and only for workers that have announced themselves. It
--- removes the refusals of a worker that has stopped, or that was not seen for a while. The answer is false if the
--- worker had already lost the claim. The refusal is recorded in this case, too.
+-- The ledger keeps one refusal for each worker and study, and only for workers that have announced themselves. Each
+-- call also removes the refusals of workers that have stopped, or that were last seen more than ledger.alive_for() ago.
+-- The answer is false if the worker had already lost the claim. In this case, the function still records the refusal.
 create or replace function ledger.refuse(study_id int, trial int, claim uuid, reason text) returns boolean
 language plpgsql security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off
 as $$
@@ -14,7 +14,8 @@ declare
   moment timestamptz := ledger.clock();
   released boolean;
 begin
-  -- The foreign key of the refusal locks the study. This statement locks the study before the trial.
+  -- The foreign key of the refusal locks the study. This statement takes that lock first, because each function must
+  -- lock the study before the trial.
   perform from ledger.study where id = refuse.study_id for key share;
   released := ledger.release(refuse.study_id, refuse.trial, refuse.claim);
   delete from ledger.refusal
@@ -24,7 +25,7 @@ begin
     join ledger.worker on worker.name = refusal.worker
     where worker.stopped_at is not null
        or worker.last_seen_at not between moment - ledger.alive_for() and moment + ledger.alive_for()
-    -- Two workers that remove the same refusals do not wait for each other.
+    -- If two workers remove the same refusals, neither of them waits for the other.
     for update of refusal skip locked);
   insert into ledger.refusal as known (worker, study_id, reason, refused_at)
   select worker.name, attempt.study_id, left(coalesce(refuse.reason, 'no reason was given'), 1000), moment
@@ -37,5 +38,5 @@ end
 $$;
 
 comment on function ledger.refuse is
-  'Give a trial back, because its worker cannot load the objective, and record the reason. Counts against no limit. '
-  'False: the claim was lost before.';
+  'Give back a trial whose worker cannot load the objective, and record the reason. The attempt counts against no '
+  'limit. If the answer is false, the worker had already lost the claim.';

@@ -1,5 +1,6 @@
--- Refuse a transaction that reads an old snapshot. Such a transaction does not see a cancellation that was recorded
--- after its first statement, so its worker could complete a cancelled trial.
+-- Refuse a transaction whose isolation level keeps an old snapshot. In such a transaction, a worker could complete a
+-- cancelled trial, because the transaction does not see a cancellation that was recorded after the transaction's first
+-- statement.
 create or replace function ledger.refuse_old_snapshot() returns void
 language plpgsql set search_path = pg_catalog, pg_temp
 as $$
@@ -14,4 +15,4 @@ end
 $$;
 
 comment on function ledger.refuse_old_snapshot is
-  'Refuse a transaction that would not see a cancellation. Internal.';
+  'Refuse a transaction whose isolation level could hide a cancellation. Internal.';

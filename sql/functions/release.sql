@@ -1,6 +1,7 @@
--- Give back an unfinished trial, because its worker stops. Another worker can claim the trial at once. The released
--- attempt counts against no limit. If workers release the same trial again and again, the trial waits longer and longer
--- before it can be claimed (ledger.release_pause). The answer is false if the worker had already lost the claim.
+-- Give back an unfinished trial. A worker calls this function when it stops, or when its current training delays the
+-- trial for too long. Another worker can claim the trial at once, or after a pause if workers have released the trial
+-- many times (ledger.release_pause). The released attempt counts against no limit. The answer is false if the worker
+-- had already lost the claim.
 create or replace function ledger.release(study_id int, trial int, claim uuid) returns boolean
 language plpgsql security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off
 as $$
@@ -11,7 +12,7 @@ begin
   perform ledger.refuse_old_snapshot();
   update ledger.trial
   set state = 'pending', claim = null, lease_until = null, deadline_at = null,
-      -- Each attempt that is neither a failure nor lost was released.
+      -- Each attempt of the trial that was neither a failure nor lost was released.
       available_at = moment + ledger.release_pause(trial.attempts - trial.failures - trial.lost)
   where trial.study_id = release.study_id and trial.number = release.trial and trial.claim = release.claim
     and trial.finished_at is null
@@ -28,4 +29,5 @@ end
 $$;
 
 comment on function ledger.release is
-  'Give a trial back unfinished; it counts against no limit. False: the claim was lost before.';
+  'Give back an unfinished trial. The attempt counts against no limit. If the answer is false, the worker had already '
+  'lost the claim.';

@@ -18,4 +18,4 @@ end
 $$;
 
 comment on function ledger.resume is
-  'Let a paused or failed study go on. Answers the state that it has then, or unknown.';
+  'Resume a paused or failed study. Answers the state of the study after the call, or unknown.';

@@ -1,9 +1,9 @@
 -- Try the parameters of a failed or cancelled trial again. The function inserts a new trial, because an ended trial
--- never changes. The answer is the number of the new trial, which does not count against the budget. The function
--- ledger.join_iteration chooses the iteration of the new trial. A complete or failed study runs again, but a paused
--- study stays paused.
+-- never changes. The answer is the number of the new trial. The new trial does not count against the budget. The
+-- function ledger.join_iteration chooses the iteration of the new trial. A complete or failed study runs again, but a
+-- paused study stays paused.
 -- The function refuses a trial of a cancelled study, and a trial that is neither failed nor cancelled. The function
--- also refuses a trial that was retried before, because the user must retry the newer trial instead.
+-- also refuses a trial that was already retried, because the user must retry the newer trial instead.
 create or replace function ledger.retry(study_id int, trial int) returns int
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
@@ -48,4 +48,4 @@ end
 $$;
 
 comment on function ledger.retry is
-  'Try the parameters of a failed or cancelled trial again, as a new trial. Answers its number.';
+  'Try the parameters of a failed or cancelled trial again, in a new trial. Answers the number of the new trial.';

@@ -1,5 +1,6 @@
--- Return an error that is short enough for the ledger. A longer error loses its middle, because its head says where it
--- began and its last line is its summary. The function shortened of ledger/database/bounds.py does the same.
+-- Return an error that is short enough for the ledger. The function removes the middle of a longer error, because the
+-- beginning says where the error began, and the last line is a summary. The Python function `shortened` in
+-- ledger/database/bounds.py does the same.
 create or replace function ledger.shortened(error text) returns text
 language sql stable parallel safe
 return case
@@ -10,4 +11,4 @@ return case
 end;
 
 comment on function ledger.shortened is
-  'An error without its middle, if it is too long. Internal.';
+  'An error, without its middle if the error is too long. Internal.';

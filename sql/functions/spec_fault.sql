@@ -1,5 +1,5 @@
--- Describe what is wrong with the spec of a study, as far as the generated columns and the views read it. Return null if
--- the spec is readable. The caller of ledger.create_study checks the rest of the spec.
+-- Describe what is wrong with those parts of a study's spec that the generated columns and the views read. Return null
+-- if these parts are readable. The caller of ledger.create_study checks the rest of the spec.
 create or replace function ledger.spec_fault(spec jsonb) returns text
 language plpgsql immutable set search_path = pg_catalog, pg_temp
 as $$
@@ -30,4 +30,4 @@ end
 $$;
 
 comment on function ledger.spec_fault is
-  'What is wrong with the spec of a study, as far as the views read it. Null: nothing. Internal.';
+  'What is wrong with those parts of a study''s spec that the views read. Null: nothing. Internal.';

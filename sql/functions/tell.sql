@@ -4,7 +4,8 @@
 -- Answers:
 --   told: the function marked the iteration.
 --   lost: the claim does not hold the study, so the function wrote nothing.
---   changed: the iteration has another size, has an open trial, or was told before. The function wrote nothing.
+--   changed: the size of the iteration differs from the argument size, a trial of the iteration is open, or the
+--     iteration was already marked as told. The function did not change the iteration.
 create or replace function ledger.tell(
   study_id int, claim uuid, number int, size int, mean_loss float8, best_loss float8)
 returns text
@@ -17,7 +18,7 @@ begin
   if parent.id is null then
     return 'lost';
   end if;
-  -- This function holds a lock on the study, so no trial can join the iteration meanwhile.
+  -- The transaction holds a lock on the study, so no trial can join the iteration during this statement.
   update ledger.iteration
   set told_at = ledger.clock(), mean_loss = tell.mean_loss, best_loss = tell.best_loss
   where study_id = parent.id and number = tell.number and told_at is null and size = tell.size

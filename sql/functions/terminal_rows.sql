@@ -1,6 +1,6 @@
--- Triggers that refuse every change of an ended row. Complete, failed and cancelled trials, told iterations and ended
--- attempts never change. The triggers fire for every role and under every session_replication_role. The triggers
--- allow only the deletion of a whole study, which only the owner of the tables can start.
+-- Triggers that refuse every change of a row that has ended. Complete, failed and cancelled trials, told iterations and
+-- ended attempts never change. The triggers fire for every role and under every session_replication_role. The triggers
+-- allow only the deletion of a whole study. Only the owner of the tables can delete a study.
 create or replace function ledger.refuse_change() returns trigger
 language plpgsql set search_path = pg_catalog, pg_temp
 as $$
@@ -14,10 +14,10 @@ end
 $$;
 
 comment on function ledger.refuse_change is
-  'Trigger: refuse to change or remove a row that has ended, unless its whole study is deleted.';
+  'Trigger: refuse to change or delete a row that has ended, unless the whole study is deleted.';
 
--- A lost attempt may in fact still be running. Therefore the holder of a lost attempt may record the real outcome
--- once. The other columns of the attempt do not change.
+-- The worker of a lost attempt may in fact still be training. Therefore this worker may record the real outcome of the
+-- attempt once. The claim, the trial, the number, the worker and the start of the attempt cannot change.
 create or replace function ledger.refuse_change_of_attempt() returns trigger
 language plpgsql set search_path = pg_catalog, pg_temp
 as $$
@@ -33,7 +33,7 @@ end
 $$;
 
 comment on function ledger.refuse_change_of_attempt is
-  'Trigger: refuse to change an attempt that has ended, except that the holder of a lost attempt may record its end.';
+  'Trigger: refuse to change an attempt that has ended. The worker of a lost attempt may record the real outcome once.';
 
 create or replace trigger terminal_trials_do_not_change before update or delete on ledger.trial
   for each row when (old.state in ('complete', 'failed', 'cancelled')) execute function ledger.refuse_change();

@@ -1,5 +1,5 @@
--- A dataset never changes, because the results of studies depend on it. The ledger deletes a dataset with the last
--- study that uses it.
+-- A dataset never changes, because the results of studies depend on it. When a user deletes the last study that uses a
+-- dataset, the ledger also deletes the dataset.
 create or replace function ledger.refuse_change_of_dataset() returns trigger
 language plpgsql set search_path = pg_catalog, pg_temp
 as $$
@@ -13,7 +13,7 @@ begin
 end
 $$;
 comment on function ledger.refuse_change_of_dataset is
-  'Refuses to change a dataset, and to remove one that a study uses.';
+  'Trigger: refuse to change a dataset, and to delete a dataset that a study uses.';
 
 create or replace trigger datasets_do_not_change before update or delete on ledger.dataset
   for each row execute function ledger.refuse_change_of_dataset();

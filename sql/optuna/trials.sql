@@ -1,10 +1,11 @@
 -- The ledger's trials with the ids that Optuna uses. Optuna's views of trials read the view ledger_trials.
 --
--- Optuna's ids of trials are 32-bit integers. The ids are unique over all studies, and grow with the trial's number
--- within a study. The view computes an id from the study's id and the trial's number. Three ranges of ids make room for
--- many studies and for long studies. The first range gives 4,096 trials to each of 262,143 studies. The second range
--- extends the first 8,191 studies to 65,536 trials each. The third range extends the first 511 studies to 1,048,576
--- trials each. A trial with a higher number has no id, so Optuna does not see the trial.
+-- In Optuna, the id of a trial is a 32-bit integer. No two trials have the same id, even in different studies. Within a
+-- study, the ids grow with the numbers of the trials. The view computes an id from the study's id and the trial's
+-- number. Three ranges of ids make room for many studies and for long studies. The first range gives 4,096 trials to
+-- each of 262,143 studies. The second range extends the first 8,191 studies to 65,536 trials each. The third range
+-- extends the first 511 studies to 1,048,576 trials each. A trial with a higher number has no id, so Optuna does not
+-- see the trial.
 create or replace view optuna.ledger_trials as
 select
   case
@@ -37,8 +38,8 @@ create index if not exists trial_optuna_id on ledger.trial ((
     when number < 1048576 and study_id < 512 then 1610612736 + study_id * 1048576 + number
   end));
 
--- Times are in UTC and have no time zone, as in Optuna 5. If a trial ended without a start, its start time is its end
--- time.
+-- Times are in UTC and have no time zone, as in Optuna 5. If a trial ended but was never claimed, the view shows the
+-- end time as the start time.
 create or replace view optuna.trials as
 select
   trial_id,
@@ -55,8 +56,8 @@ select
 from optuna.ledger_trials
 where trial_id is not null;
 
--- The value of a numeric parameter is the number itself. The value of a categorical parameter is the index of its
--- choice.
+-- The value of a numeric parameter is the number itself. The value of a categorical parameter is the index of the
+-- chosen value in the list of choices.
 create or replace view optuna.trial_params as
 select
   trial.trial_id * 1048576::bigint + dimension.place as param_id,
@@ -86,8 +87,9 @@ cross join lateral (
         select choice.place - 1
         from jsonb_array_elements(dimension.of -> 'choices') with ordinality as choice (value, place)
         where choice.value = trial.params -> (dimension.of ->> 'name'))
-      -- A type other than a number is no value, and a number too small for a double is 0, so that the view never fails.
-      -- A reader of this view needs no privilege in the schema ledger, so the view does not call ledger.number.
+      -- If the value is not a number, the parameter has no row. A number that is too small for a double becomes 0.
+      -- Therefore the view never fails. The view does not call ledger.number, because a reader of the view may have no
+      -- privilege in the schema ledger.
       when jsonb_typeof(trial.params -> (dimension.of ->> 'name')) = 'number' then
         case when abs((trial.params ->> (dimension.of ->> 'name'))::numeric) < 2.5e-324 then 0
              else (trial.params ->> (dimension.of ->> 'name'))::float8 end

@@ -1,7 +1,7 @@
 -- How soon did the search nearly reach its best loss? The regret is the difference between the best loss so far and
--- the study's best loss. The query counts the complete trials until the regret fell to a tenth of the first trial's
--- regret. The query also counts the complete trials until the regret fell to a hundredth of the first trial's regret,
--- and to 0.
+-- the study's best loss. The query counts the complete trials until the regret was at most a tenth of the first trial's
+-- regret. The query also counts the complete trials until the regret was at most a hundredth of the first trial's
+-- regret, and until the regret was 0.
 -- psql -f sql/queries/how_soon.sql covers all studies. The option -v study=NAME selects one study.
 \if :{?study} \else \set study '' \endif
 select study, count(*) as complete, round(first_regret::numeric, 4) as first_regret,

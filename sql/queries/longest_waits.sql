@@ -1,5 +1,5 @@
--- Which trials waited longest for a worker? The query shows the ten trials that waited longest. The time after a
--- release counts as waiting, too.
+-- Which trials waited longest for a worker? The query shows the ten trials with the longest time in the queue. The time
+-- from the end of an attempt to the next claim also counts.
 -- psql -f sql/queries/longest_waits.sql covers all studies. The option -v study=NAME selects one study.
 \if :{?study} \else \set study '' \endif
 select study, trial, iteration, state, attempts, round(queue_seconds::numeric, 2) as queue_seconds,

@@ -1,13 +1,13 @@
 -- How long do proposals take? For each iteration, the query shows the seconds for fitting the surrogate and for
--- proposing the points. The query also shows these seconds as a share of the iteration's duration. An optimizer that
--- takes no time would save this share of the iteration's duration. The column fitted_to is the number of trials that
--- the surrogate was fitted to. The column fitted_to is null for random points and for forests.
+-- proposing the points. The query also shows these seconds as a share of the iteration's duration. If the optimizer
+-- took no time, the iteration would be shorter by this share. The column fitted_to is the number of trials to which the
+-- manager fitted the surrogate. The column fitted_to is null for random points and for forests.
 -- psql -f sql/queries/proposal_cost.sql covers all studies. The option -v study=NAME selects one study.
 \if :{?study} \else \set study '' \endif
 select study, number as iteration, size as trials, surrogate ->> 'estimator' as surrogate,
   round(ledger.number(coalesce(surrogate -> 'known', surrogate -> 'observations'))::numeric) as fitted_to,
   round(tell_seconds::numeric, 3) as fit_seconds, round(ask_seconds::numeric, 3) as propose_seconds,
-  -- The type numeric does not underflow, unlike a double.
+  -- The query computes with the type numeric, because a double could underflow.
   round(100 * (ask_seconds + tell_seconds)::numeric
     / nullif((ask_seconds + tell_seconds)::numeric
       + case when told_at < asked_at then 0 else extract(epoch from told_at - asked_at) end, 0), 1) as percent

@@ -1,7 +1,7 @@
--- Which parameters make training slow? For each numeric parameter, the query shows the rank correlation with the
--- seconds of training. For each parameter, the query shows the part of its range with the fastest training, and the
--- part with the slowest training. The parts of a numeric parameter are the fifths 0 to 4 of its range. The parts of a
--- categorical parameter are its choices.
+-- Which parameters make training slow? For each numeric parameter, the query shows the rank correlation between the
+-- parameter and the seconds of training. For each parameter, the query shows the part with the fastest training, and
+-- the part with the slowest training. The parts of a numeric parameter are the fifths of the parameter's range,
+-- numbered from 0 to 4. The parts of a categorical parameter are the choices of the parameter.
 -- psql -f sql/queries/slow_parameters.sql covers all studies. The option -v study=NAME selects one study.
 \if :{?study} \else \set study '' \endif
 with ranked as materialized (

@@ -1,14 +1,14 @@
--- How did the workers spend their time? For each study, the query divides the time of the workers into training,
--- holding a trial without training, and idle time. A worker holds a trial without training while it loads the
--- objective or sends statements, or if it claimed the trial in advance. Most idle time passes while the manager
--- proposes trials, or while the slowest trial of an iteration is in training. The column proposing_seconds is the
--- time that the manager spent on proposals.
+-- How did the workers spend their time? For each study, the query divides the time of the workers into three parts,
+-- which are training, holding a trial without training, and idle time. A worker holds a trial without training while it
+-- loads the objective or sends statements, or if the worker claimed the trial in advance. Most idle time passes while
+-- the manager proposes trials, or while the slowest trial of an iteration is in training. The column proposing_seconds
+-- is the time that the manager spent on proposals.
 -- psql -f sql/queries/where_time_went.sql covers all studies. The option -v study=NAME selects one study.
 \if :{?study} \else \set study '' \endif
 select progress.study, round(extract(epoch from progress.elapsed), 1) as elapsed_seconds,
   round(proposed.seconds::numeric, 1) as proposing_seconds, work.workers,
   round(work.present::numeric, 1) as present_seconds,
-  -- The type numeric does not underflow, unlike a double.
+  -- The query computes with the type numeric, because a double could underflow.
   round(100 * work.training::numeric / nullif(work.present, 0)::numeric) as training_percent,
   round(100 * (work.busy - work.training)::numeric / nullif(work.present, 0)::numeric) as holding_percent,
   round(100 * (work.present - work.busy)::numeric / nullif(work.present, 0)::numeric) as idle_percent
@@ -21,7 +21,7 @@ cross join lateral (
   select count(*) as workers, sum(present_seconds) as present, sum(busy_seconds) as busy,
     sum(training_seconds) as training
   from ledger.utilisation
-  -- If a worker never announced itself, its present_seconds is null.
+  -- If a worker never announced itself, the column present_seconds is null.
   where utilisation.study = progress.study and present_seconds is not null) as work
 where :'study' in (progress.study, '')
 order by progress.study;

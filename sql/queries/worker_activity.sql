@@ -1,5 +1,5 @@
--- How busy was each worker? The column busy_percent is the percentage of present_seconds for which the worker held a
--- trial.
+-- How busy was each worker? The column busy_percent is the percentage of the seconds in present_seconds during which
+-- the worker held a trial.
 -- psql -f sql/queries/worker_activity.sql covers all studies. The option -v study=NAME selects one study.
 \if :{?study} \else \set study '' \endif
 select utilisation.study, utilisation.worker, workers.host,

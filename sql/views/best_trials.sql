@@ -1,6 +1,6 @@
--- All complete trials, ranked by their loss within their study. If two trials have equal losses, the earlier trial
--- comes first. The view includes imported trials, because proposals depend on them too. The column source marks
--- imported trials.
+-- All complete trials. The view ranks the trials of each study by loss. If two trials have equal losses, the earlier
+-- trial comes first. The view includes imported trials, because proposals also depend on imported trials. The column
+-- source marks imported trials.
 -- In all views, window functions are partitioned by the study's name. Therefore a query for one study reads only that
 -- study.
 create or replace view ledger.best_trials as
@@ -26,18 +26,19 @@ comment on view ledger.best_trials is
   'All complete trials with their ranks within their studies, the lowest loss first.';
 comment on column ledger.best_trials.study is 'Name of the study.';
 comment on column ledger.best_trials.rank is
-  'Rank from 1, which is the lowest loss; of equal losses, the earlier trial comes first.';
+  'Rank within the study; rank 1 has the lowest loss. If two losses are equal, the earlier trial comes first.';
 comment on column ledger.best_trials.trial is 'Number of the trial within the study, from 0.';
-comment on column ledger.best_trials.iteration is 'Number of the iteration that it belongs to, from 0.';
+comment on column ledger.best_trials.iteration is 'Number of the iteration that the trial belongs to, from 0.';
 comment on column ledger.best_trials.loss is 'The minimised loss, finite.';
 comment on column ledger.best_trials.score is
-  'Value of the study''s metric; null if it is not a number. For the built-in models, the loss follows from it.';
+  'Value of the study''s metric; null if the value is not a number. For the built-in models, the loss follows from the '
+  'value.';
 comment on column ledger.best_trials.metric is
   'Name of the study''s metric, accuracy by default; null if the trial has no such metric.';
 comment on column ledger.best_trials.params is
   'The parameters: an object with a number, text or boolean for each name.';
 comment on column ledger.best_trials.metrics is
   'The other values that the objective returned: an object, which may be empty.';
-comment on column ledger.best_trials.worker is 'Name of the worker that trained it.';
-comment on column ledger.best_trials.finished_at is 'Time when its result was recorded.';
+comment on column ledger.best_trials.worker is 'Name of the worker that trained the trial.';
+comment on column ledger.best_trials.finished_at is 'Time when the trial''s result was recorded.';
 comment on column ledger.best_trials.source is 'Origin of the trial: proposed, enqueued, retried or imported.';

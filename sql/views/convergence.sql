@@ -16,7 +16,7 @@ comment on view ledger.convergence is
   'The best loss so far; one row for each complete trial, in the order of the trials'' numbers.';
 comment on column ledger.convergence.study is 'Name of the study.';
 comment on column ledger.convergence.trial is 'Number of the trial within the study, from 0.';
-comment on column ledger.convergence.iteration is 'Number of the iteration that it belongs to, from 0.';
+comment on column ledger.convergence.iteration is 'Number of the iteration that the trial belongs to, from 0.';
 comment on column ledger.convergence.loss is 'The loss of this trial, finite.';
 comment on column ledger.convergence.best_loss is 'The lowest loss of this trial and all earlier trials.';
 comment on column ledger.convergence.source is 'Origin of the trial: proposed, enqueued, retried or imported.';

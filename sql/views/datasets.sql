@@ -8,4 +8,4 @@ select
   (select count(*) from ledger.study where spec -> 'objective' -> 'data' ->> 'sha256' = dataset.sha256) as studies
 from ledger.dataset;
 comment on view ledger.datasets is 'All data files of studies, without their contents.';
-comment on column ledger.datasets.studies is 'Number of studies that use it.';
+comment on column ledger.datasets.studies is 'Number of studies that use the file.';

@@ -1,4 +1,5 @@
--- The regret of each iteration. An iteration without a complete trial has no row.
+-- The regret of each iteration, which is the difference between the best loss so far and the study's best loss. An
+-- iteration without a complete trial has no row.
 create or replace view ledger.iteration_regret as
 select
   study,
@@ -23,7 +24,8 @@ from (
       study.name as study,
       trial.iteration,
       count(*) as complete,
-      -- The sum of finite doubles can exceed the range of a double, and the mean can be too small for a double.
+      -- The view computes the mean with the type numeric, because a sum of doubles can exceed the range of a double. A
+      -- mean can also be too small for a double, and then becomes 0.
       ledger.number(to_jsonb(avg(trial.loss::numeric))) as mean_loss,
       min(trial.loss) as iteration_best
     from ledger.trial
@@ -36,10 +38,10 @@ comment on view ledger.iteration_regret is
   'Differences from the study''s best loss; one row for each iteration with a complete trial.';
 comment on column ledger.iteration_regret.study is 'Name of the study.';
 comment on column ledger.iteration_regret.iteration is 'Number of the iteration within the study, from 0.';
-comment on column ledger.iteration_regret.complete is 'Number of its complete trials, at least 1.';
-comment on column ledger.iteration_regret.mean_loss is 'Mean loss of its complete trials.';
-comment on column ledger.iteration_regret.iteration_best is 'Lowest loss of its complete trials.';
+comment on column ledger.iteration_regret.complete is 'Number of complete trials in the iteration, at least 1.';
+comment on column ledger.iteration_regret.mean_loss is 'Mean loss of the iteration''s complete trials.';
+comment on column ledger.iteration_regret.iteration_best is 'Lowest loss of the iteration''s complete trials.';
 comment on column ledger.iteration_regret.best_loss is 'The lowest loss of this iteration and all earlier iterations.';
 comment on column ledger.iteration_regret.study_best is 'The lowest loss of the study so far.';
 comment on column ledger.iteration_regret.simple_regret is
-  'best_loss - study_best, from 0: the improvement that the later search found.';
+  'best_loss - study_best, at least 0: the improvement that later iterations found.';

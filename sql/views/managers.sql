@@ -1,5 +1,5 @@
--- Every manager that holds a study, without its claim. A manager is alive while its lease is valid, unless its
--- session has ended.
+-- Every manager that holds a study. The view does not show the manager's claim. A manager is alive while its lease is
+-- valid, unless the manager's session has ended.
 create or replace view ledger.managers as
 select
   manager.study_id,
@@ -12,7 +12,8 @@ select
 from ledger.manager
 join ledger.study on study.id = manager.study_id;
 
-comment on view ledger.managers is 'Every manager that holds a study, until when, and whether it is alive.';
+comment on view ledger.managers is
+  'Every manager that holds a study, with the end of its lease, and whether the manager is alive.';
 comment on column ledger.managers.study is 'Name of the study.';
 comment on column ledger.managers.alive is
-  'Its lease has not ended, and its session, where that is known, goes on.';
+  'True if the manager''s lease has not ended, and the manager''s session is open or unknown.';

@@ -51,22 +51,25 @@ order by study.created_at, study.id;
 comment on view ledger.progress is
   'The progress and the best result of each study; one row for each study, the oldest first.';
 comment on column ledger.progress.study is 'Name of the study.';
-comment on column ledger.progress.state is 'running, paused, complete, failed or cancelled; the last three are ends.';
-comment on column ledger.progress.budget is 'The number of trials to propose.';
-comment on column ledger.progress.proposed is 'Proposed trials so far, without those of a round that was replaced.';
-comment on column ledger.progress.ended is 'Those of them that have ended, at most the budget.';
-comment on column ledger.progress.iterations_told is 'Iterations whose trials have all ended and are told.';
+comment on column ledger.progress.state is
+  'running, paused, complete, failed or cancelled; a study in one of the last three states has ended.';
+comment on column ledger.progress.budget is 'The number of trials that the optimizer may propose.';
+comment on column ledger.progress.proposed is 'Number of proposed trials, without the trials of replaced rounds.';
+comment on column ledger.progress.ended is 'Number of these proposed trials that have ended, at most the budget.';
+comment on column ledger.progress.iterations_told is
+  'Number of iterations that are marked as told: all their trials have ended, and the optimizer knows the losses.';
 comment on column ledger.progress.complete is 'Trials with a loss.';
 comment on column ledger.progress.running is 'Trials that a worker holds now.';
 comment on column ledger.progress.pending is 'Trials that wait for a worker.';
-comment on column ledger.progress.failed is 'Trials that were given up.';
+comment on column ledger.progress.failed is 'Trials that reached the limit of failures or of lost attempts.';
 comment on column ledger.progress.cancelled is 'Trials that were cancelled.';
-comment on column ledger.progress.attempts is 'Claims of its trials, those that were given back included.';
-comment on column ledger.progress.best_loss is 'The lowest loss; null where no trial is complete.';
+comment on column ledger.progress.attempts is 'Number of claims of the study''s trials, including released claims.';
+comment on column ledger.progress.best_loss is 'The lowest loss of the study; null if no trial is complete.';
 comment on column ledger.progress.best_score is
-  'Value of the study''s metric in the trial with the lowest loss. For the built-in models, the loss follows from it.';
+  'Value of the study''s metric in the trial with the lowest loss. For the built-in models, the loss follows from this '
+  'value.';
 comment on column ledger.progress.metric is
-  'Name of the study''s metric, accuracy by default; null if that trial has no such metric.';
+  'Name of the study''s metric, accuracy by default; null if the trial with the lowest loss has no such metric.';
 comment on column ledger.progress.created_at is 'Time when the study was created.';
 comment on column ledger.progress.elapsed is
   'Time from the creation of the study to its end or to now, including pauses.';

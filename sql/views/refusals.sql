@@ -1,4 +1,4 @@
--- The studies that live workers refuse to train, with the reasons.
+-- The studies that live workers refuse to train, with the reason of each worker.
 create or replace view ledger.refusals as
 select
   refusal.worker,
@@ -12,5 +12,6 @@ join ledger.worker on worker.name = refusal.worker
 where worker.stopped_at is null
   and worker.last_seen_at between ledger.clock() - ledger.alive_for() and ledger.clock() + ledger.alive_for();
 
-comment on view ledger.refusals is 'The studies that live workers cannot load the objective of, with the reasons.';
+comment on view ledger.refusals is
+  'The studies that live workers refuse, because they cannot load the study''s objective, with the reasons.';
 comment on column ledger.refusals.study is 'Name of the study.';

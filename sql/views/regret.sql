@@ -26,11 +26,11 @@ comment on view ledger.regret is
   'Differences from the study''s best loss; one row for each complete trial, in the order of the trials'' numbers.';
 comment on column ledger.regret.study is 'Name of the study.';
 comment on column ledger.regret.trial is 'Number of the trial within the study, from 0.';
-comment on column ledger.regret.iteration is 'Number of the iteration that it belongs to, from 0.';
+comment on column ledger.regret.iteration is 'Number of the iteration that the trial belongs to, from 0.';
 comment on column ledger.regret.loss is 'The loss of this trial, finite.';
 comment on column ledger.regret.best_loss is 'The lowest loss of this trial and all earlier trials.';
 comment on column ledger.regret.study_best is 'The lowest loss of the study so far.';
 comment on column ledger.regret.simple_regret is
-  'best_loss - study_best, from 0: the improvement that later trials found.';
+  'best_loss - study_best, at least 0: the improvement that later trials found.';
 comment on column ledger.regret.instantaneous_regret is
-  'loss - study_best, from 0: the difference of this trial from the best.';
+  'loss - study_best, at least 0: the difference between this trial''s loss and the lowest loss of the study.';

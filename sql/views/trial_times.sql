@@ -1,7 +1,7 @@
 -- For each trial, the view shows the time in the queue, the time with a worker, and the time in training. The time in
--- training is a part of the time with a worker. A released trial is in the queue again. When a trial returns to the
--- queue, the table no longer contains the time at which the trial first entered the queue. For a trial that the first
--- round of an iteration proposed, the view takes this time from the iteration.
+-- training is a part of the time with a worker. After a release, the trial is in the queue again. When a trial returns
+-- to the queue, the table no longer contains the time at which the trial first entered the queue. For a trial that the
+-- first round of an iteration proposed, the view takes this time from the iteration.
 create or replace view ledger.trial_times as
 select
   study,
@@ -25,7 +25,8 @@ from (
     times.began_at,
     trial.finished_at as ended_at,
     greatest(coalesce(trial.finished_at, ledger.clock()) - times.began_at, interval '0') as age,
-    -- A late result can end its attempt after the trial has ended, or while another worker holds the trial.
+    -- If the result of an attempt is late, the attempt can end after the trial has ended, or while another worker holds
+    -- the trial.
     (select coalesce(sum(upper(span) - lower(span)), interval '0')
      from unnest(work.held * tstzmultirange(tstzrange(null, trial.finished_at))) as span) as held,
     work.training_seconds
@@ -49,17 +50,20 @@ from (
 comment on view ledger.trial_times is 'The use of each trial''s time: in the queue, held by workers, in training.';
 comment on column ledger.trial_times.study is 'Name of the study.';
 comment on column ledger.trial_times.trial is 'Number of the trial within the study, from 0.';
-comment on column ledger.trial_times.iteration is 'Number of the iteration that it belongs to, from 0.';
+comment on column ledger.trial_times.iteration is 'Number of the iteration that the trial belongs to, from 0.';
 comment on column ledger.trial_times.state is 'State of the trial: pending, running, complete, failed or cancelled.';
 comment on column ledger.trial_times.attempts is 'Number of claims, from 0.';
 comment on column ledger.trial_times.began_at is
-  'Time from which it could first be claimed; null if it was released and the time is not recorded.';
-comment on column ledger.trial_times.finished_at is 'Time when it ended; null before.';
+  'Time from which workers could first claim the trial; null if the trial returned to the queue and this time is not '
+  'recorded.';
+comment on column ledger.trial_times.finished_at is 'Time when the trial ended; null if the trial has not ended.';
 comment on column ledger.trial_times.queue_seconds is
   'Seconds in the queue, including waits after an attempt; null if began_at is null.';
 comment on column ledger.trial_times.claimed_seconds is
-  'Seconds for which workers have held it, including the training of other trials that were claimed together with it.';
+  'Seconds for which workers have held the trial. They include the training of other trials in the same call of claim.';
 comment on column ledger.trial_times.training_seconds is
-  'Seconds of training in all its attempts, as measured by the workers; attempts without a measurement count as 0.';
+  'Seconds of training in all attempts of the trial, as measured by the workers; attempts without a measurement count '
+  'as 0.';
 comment on column ledger.trial_times.total_seconds is
-  'Sum of queue_seconds and claimed_seconds: from began_at to its end or to now; null if began_at is null.';
+  'Sum of queue_seconds and claimed_seconds: from began_at to the end of the trial or to now; null if began_at is '
+  'null.';

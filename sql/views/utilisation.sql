@@ -1,6 +1,6 @@
 -- The utilisation of each worker for each study. A worker is busy while it holds at least one trial, from the claim
--- to the end of the attempt. A worker is present for a study from the later of two times, the start of the worker and
--- the creation of the study. The presence ends when the worker stops or the study ends. A worker that has not stopped
+-- to the end of the attempt. A worker is present for a study from the moment at which the worker has started and the
+-- study has been created. The presence ends when the worker stops or the study ends. A worker that has not stopped
 -- counts as present until now if it has announced itself within 30 seconds, or if it has an open attempt. A worker
 -- without a recent announcement and without an open attempt counts as present until it last announced itself or ended
 -- an attempt.
@@ -34,7 +34,7 @@ from (
       coalesce(sum(attempt.seconds), 0) as training_seconds,
       bool_or(attempt.outcome is null) as is_under_way,
       max(attempt.ended_at) filter (where attempt.outcome <> 'lost') as last_heard_at,
-      -- The end of a range must not be before its start, even if the clock was set back.
+      -- The end of a range must not be before the start of the range, even if the server's clock was set back.
       range_agg(tstzrange(
         attempt.claimed_at, greatest(attempt.claimed_at, coalesce(attempt.ended_at, ledger.clock())))) as held
     from ledger.attempt
@@ -64,13 +64,13 @@ comment on view ledger.utilisation is 'The utilisation of each worker; one row f
 comment on column ledger.utilisation.study is 'Name of the study.';
 comment on column ledger.utilisation.worker is 'Name of the worker.';
 comment on column ledger.utilisation.attempts is
-  'Number of trials of the study that it claimed, including released ones.';
-comment on column ledger.utilisation.complete is 'Number of its attempts that ended with a loss.';
+  'Number of attempts of the worker in the study, including released attempts.';
+comment on column ledger.utilisation.complete is 'Number of the worker''s attempts that ended with a recorded loss.';
 comment on column ledger.utilisation.busy_seconds is
-  'Seconds for which it held at least one trial of the study.';
+  'Seconds for which the worker held at least one trial of the study.';
 comment on column ledger.utilisation.training_seconds is
   'Seconds of training, as measured by the worker; attempts without a measurement count as 0.';
 comment on column ledger.utilisation.present_seconds is
-  'Seconds of the study''s time for which the worker was present; null if it never announced itself.';
+  'Seconds for which the worker was present for the study; null if the worker never announced itself.';
 comment on column ledger.utilisation.utilisation is
-  'busy_seconds divided by present_seconds, from 0 to 1; null if it never announced itself.';
+  'busy_seconds divided by present_seconds, from 0 to 1; null if the worker never announced itself.';

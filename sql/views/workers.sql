@@ -1,6 +1,6 @@
 -- All workers, including those that have stopped. A worker that has not stopped is alive if it has announced itself
--- within 30 seconds. Every worker is alive while it holds a claim whose lease has not ended. The columns study and
--- trial name the trial that the worker holds now.
+-- within 30 seconds. Any worker, even a stopped worker, is alive while it holds a claim whose lease has not ended. The
+-- columns study and trial name the trial that the worker holds now.
 create or replace view ledger.workers as
 select
   worker.name,
@@ -28,7 +28,10 @@ left join (
 
 comment on view ledger.workers is 'All workers, present and past, and the trials that they hold now.';
 comment on column ledger.workers.alive is
-  'True if it has not stopped and has reported within 30 seconds, or if it holds a trial whose lease has not expired.';
-comment on column ledger.workers.study is 'Name of the study of the trial that it holds; null if it holds none.';
+  'True if the worker has not stopped and has announced itself within 30 seconds, or if it holds a trial with a valid '
+  'lease.';
+comment on column ledger.workers.study is
+  'Name of the study of the trial that the worker holds; null if the worker holds no trial.';
 comment on column ledger.workers.trial is
-  'Number of the trial that it holds; of several trials, the one whose lease expires last; null if it holds none.';
+  'Number of the trial that the worker holds; of several trials, the trial whose lease expires last; null if it holds '
+  'no trial.';

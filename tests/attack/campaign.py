@@ -73,7 +73,8 @@ def attack(folder: Path, *, seconds: float, seed: int, watch: Callable[[str], ob
         number = 0
         while number < 3 or time.monotonic() - started < seconds:
             calls.attack(60)
-            if hostile.take_back() < MOST_OPEN:
+            hostile.take_back()
+            if len(hostile.open_trials()) < MOST_OPEN:
                 hostile.attack()
             files.attack(20)
             if number % 3 == 0:
@@ -102,10 +103,15 @@ def _examine(
         wait_until(lambda: _complete(under_attack) >= complete + FURTHER, RECOVERY)
     except AssertionError:
         stuck.append(f"{NAME}: no {FURTHER} further trials within {RECOVERY:g} s")
+
+    def hostile_trials_have_ended() -> bool:
+        hostile.take_back()
+        return not hostile.open_trials()
+
     try:
-        wait_until(lambda: hostile.take_back() == 0, RECOVERY)
+        wait_until(hostile_trials_have_ended, RECOVERY)
     except AssertionError:
-        stuck.append(f"{hostile.take_back()} trials of hostile studies have not ended")
+        stuck += hostile.open_trials()
     managers = under_attack.ended([under_attack.manager])
     workers = under_attack.ended(under_attack.workers)
     stayed = dismiss(under_attack)

@@ -43,11 +43,15 @@ class HostileStudies:
         if name == "hostile_pipes":
             self._tally.tried("message of a trainer", trials * MESSAGES)
 
-    def take_back(self) -> int:
-        """Take back the trials whose leases have ended, as their managers would. Returns the number of open trials."""
+    def take_back(self) -> None:
+        """Take back the trials whose leases have ended, and resume paused studies, as their managers would."""
         with psycopg.connect(self._victims.urls["ledger_manager"], autocommit=True) as connection:
             for study, claim in self._studies:
                 connection.execute("select ledger.claim_study(%s, %s, 'attack', 60)", [study, claim])
+                # An attacker with the role of a manager may have paused the study, which a manager may do.
+                connection.execute(
+                    "select ledger.resume(id) from ledger.studies where id = %s and state = 'paused'", [study]
+                )
                 expired = connection.execute(
                     "select number, lease_until from ledger.trials"
                     " where study_id = %s and state = 'running' and lease_until < ledger.clock()",
@@ -55,8 +59,21 @@ class HostileStudies:
                 ).fetchall()
                 for trial, lease in expired:
                     connection.execute("select ledger.reap(%s, %s, %s, %s)", [study, claim, trial, lease])
-        statement = "select count(*) from ledger.trial where study_id = any (%s) and state in ('pending', 'running')"
-        return int(self._victims.query(statement, [one for one in self.ids if one not in self._refused])[0][0])
+
+    def open_trials(self) -> list[str]:
+        """Return a description of each open trial whose objective a worker can load."""
+        statement = """
+            select name, spec -> 'objective' ->> 'function', number, trial.state, study.state, attempts, failures, lost
+            from ledger.trial join ledger.study on id = study_id
+            where study_id = any (%s) and trial.state in ('pending', 'running')
+            order by study_id, number
+        """
+        rows = self._victims.query(statement, [study for study in self.ids if study not in self._refused])
+        return [
+            f"{name} ({function}): trial {number} is {state}, the study is {of_study}, "
+            f"{attempts} attempts, {failures} failures, {lost} lost"
+            for name, function, number, state, of_study, attempts, failures, lost in rows
+        ]
 
     def stolen(self) -> int:
         """Return the number of secrets that objectives have found."""

@@ -4,19 +4,20 @@ from tests.attack.campaign import Attacked
 
 ABOUT = """# Attack
 
-This page shows the result of an attack on a ledger while a real study runs, with a manager and workers as real
-processes. The attackers take turns:
+This page shows the result of an attack on a ledger. During the attack, a manager and workers run a real study as real
+processes. The attacks run one after the other:
 
 - Each role calls each SQL function with hostile arguments, and sends statements that the role may not run.
-- A worker's role holds the row of a trial, a snapshot or a listener in an open transaction, and floods the ledger with
-  announcements, claims and releases.
-- Objectives return hostile values, raise hostile errors, end or hang their process, leave processes behind, write to
-  the trainer's pipes, and look for passwords.
-- The commands read damaged exports, study files, csv files, parquet files and points.
-- A neighbour on the machine plants modules in the current folder, and another user's ledger where root works.
+- A session with a worker's role leaves a transaction open, and so holds the lock of a trial's row, a snapshot or a
+  listener. Other sessions with a worker's role flood the ledger with announcements, claims and releases.
+- Hostile objectives return wrong values, raise wrong errors, end or block the trainer's process, start processes that
+  outlive the trial, write to the trainer's pipes, and look for passwords.
+- The attack gives damaged files to the commands: exports, study files, csv files, parquet files and files of points.
+- Another user of the machine puts Python modules into the folder in which a command starts. This user also puts a
+  ledger into a folder in which root starts a command.
 
-Afterwards the study must make progress, and each view, query and command must work. An accepted call is not a fault in
-itself: a role may do its own work.
+After the attack, the study must make progress, and each view, query and command must work. An accepted call is not
+always a fault, because each role may do its own work.
 
 """
 

@@ -16,17 +16,20 @@ from tests.chaos.studies import Plan, undisturbed
 POINTS = 8
 _ABOUT = """# Chaos test
 
-This page shows the result of a chaos test, which is a real search with injected faults. The test uses real processes, a
-real PostgreSQL server, and a proxy between them. The test injects these kinds of faults, one after the other:
+This page shows the result of a chaos test. A chaos test is a real search with injected faults. The test uses real
+processes, a real PostgreSQL server, and a proxy between them. The test injects these kinds of faults, one after the
+other:
 
-- The test kills workers and the manager.
-- The test stops workers for longer than a lease, and then lets them continue.
+- The test kills worker processes and the manager process.
+- The test stops workers for longer than a lease, and then lets these workers continue.
 - The test restarts, crashes and kills PostgreSQL.
-- The test cuts and delays connections, makes connections half-open, and drops the acknowledgement of a statement.
+- The test cuts connections, delays connections, makes connections half-open, and drops the acknowledgement of a
+  statement.
 
-A fault counts as a hit if its target held a claim or had an open statement. A fault of the manager or of PostgreSQL
-counts as a hit if any worker held a claim of the study at that moment. At the end, the test compares each trial of the
-study with the same trial of a study without faults.
+A fault of a worker or of a connection counts as a hit if the worker held a claim, or if a statement on the connection
+was open. A fault of the manager or of PostgreSQL also counts as a hit if any worker held a claim of the study at the
+moment of the fault. At the end, the test compares each trial of the study with the trial of the same number in a study
+without faults.
 
 """
 

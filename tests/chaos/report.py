@@ -55,6 +55,6 @@ def table(plan: Plan, soaked: Soaked, *, workers: int, command: str) -> str:
         "|---|---:|",
         *(f"| {what} | {count} |" for what, count in broken(plan, soaked).items()),
         "",
-        f"Number of replaced processes that exited without a request: {len(soaked.left)}.",
+        f"The test replaced {len(soaked.left)} processes that had exited by themselves.",
     ]
     return "\n".join(lines) + "\n"

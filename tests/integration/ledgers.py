@@ -9,8 +9,8 @@ import psycopg
 from sqlalchemy import Connection
 
 from ledger.database import managing, protocol, studies, trials
-from ledger.database.managing import Batch, Held, Lease
-from ledger.database.protocol import Claimed
+from ledger.database.managing import Batch, HeldStudy, Lease
+from ledger.database.protocol import ClaimedTrial
 from ledger.database.rows import StudyRow
 from ledger.manager.loop import Manager
 
@@ -36,9 +36,9 @@ def make_study(db: Connection, name: str = "s", trials: int = 4, **limits: Any) 
     return row
 
 
-def hold(db: Connection, row: StudyRow) -> Held:
+def hold(db: Connection, row: StudyRow) -> HeldStudy:
     """The study, held by a manager that goes on for as long as the test does."""
-    held = Held(row.id, uuid.UUID(int=row.id))
+    held = HeldStudy(row.id, uuid.UUID(int=row.id))
     assert managing.claim_study(db, held, "test", 3600.0) == "held"
     return held
 
@@ -95,14 +95,16 @@ def add_iteration(db: Connection, row: StudyRow, number: int, size: int) -> None
     propose(db, row, number, points)
 
 
-def claim_one(connection: psycopg.Connection[Any], study: str | None, claim: uuid.UUID, worker: str) -> Claimed | None:
+def claim_one(
+    connection: psycopg.Connection[Any], study: str | None, claim: uuid.UUID, worker: str
+) -> ClaimedTrial | None:
     """Claim one trial. Returns None if there is no work."""
     held = protocol.claim(connection, study, [claim], worker)
     assert len(held) <= 1
     return held[0] if held else None
 
 
-def take(connection: psycopg.Connection[Any], study: str | None = "s", worker: str = "w") -> Claimed:
+def take(connection: psycopg.Connection[Any], study: str | None = "s", worker: str = "w") -> ClaimedTrial:
     held = claim_one(connection, study, uuid.uuid4(), worker)
     assert held is not None
     return held

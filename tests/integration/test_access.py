@@ -18,7 +18,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from ledger import embedded
 from ledger.database import protocol
-from ledger.database.connection import Unreachable, connect, engine
+from ledger.database.connection import ServerUnreachable, connect, engine
 from ledger.errors import UsageError
 from tests.fuzz import run
 from tests.integration.ledgers import make_study, take
@@ -94,7 +94,7 @@ def test_a_login_of_its_own_has_the_rights_and_limits_of_its_role(ledger, access
     code, out, error = access("add", name, "--as", "worker")
     assert (code, out.splitlines()[0]) == (0, f"login {name} is created with the rights of ledger_worker")
     password = out.splitlines()[1].removeprefix("password ")
-    assert "the password is not shown again" in error
+    assert "no command shows the password again" in error
     assert verifies(stored(ledger, name), password)
     with engine(ledger).connect() as db:
         make_study(db)
@@ -131,9 +131,9 @@ def test_what_an_owners_login_creates_belongs_to_ledger_owner(ledger, access, na
         ("Worker", "cannot be the name of a login: use"),
         ('w"; drop role ledger_owner', "cannot be the name of a login: use"),
         ("a" * 64, "cannot be the name of a login: use"),
-        ("pg_worker", "because it is reserved"),
-        ("public", "because it is reserved"),
-        ("ledger_worker", "because it is reserved"),
+        ("pg_worker", "because this name is reserved"),
+        ("public", "because this name is reserved"),
+        ("ledger_worker", "because this name is reserved"),
     ],
 )
 def test_a_name_that_is_no_login_is_refused_before_anything_is_written(access, wrong, said):
@@ -164,7 +164,7 @@ def test_a_removed_login_has_no_session_any_more(ledger, access, name):
     access("add", name, "--as", "worker")
     with psycopg.connect(as_login(ledger, name), autocommit=True) as worker:
         code, out, _ = access("remove", name)
-        assert (code, out) == (0, f"login {name} is removed, and 1 of its sessions are ended\n")
+        assert (code, out) == (0, f"login {name} is removed, and the command ended 1 of its sessions\n")
         with pytest.raises(psycopg.OperationalError):
             worker.execute("select")
     code, _, error = access("remove", name)
@@ -177,7 +177,7 @@ def test_only_a_login_that_the_command_added_is_removed(ledger, access, name):
         superuser.execute(sql.SQL("create role {} login in role ledger_reader").format(sql.Identifier(name)))
         code, _, error = access("remove", name)
         assert code == 1
-        assert f"the role {name} stays, because `ledger access add` did not make it" in error
+        assert f"the role {name} was not removed, because `ledger access add` did not make this role" in error
         superuser.execute(sql.SQL("drop role {}").format(sql.Identifier(name)))
 
 
@@ -188,7 +188,7 @@ def test_a_login_that_owns_objects_is_locked_out_and_named(ledger, access, name)
         superuser.execute(sql.SQL("create schema theirs authorization {}").format(role))
         code, _, error = access("remove", name)
         assert (code, error.count("\n")) == (1, 1)
-        assert f"the login {name} cannot log in any more, but it owns objects" in error
+        assert f"the login {name} was disabled but not dropped, because it owns objects" in error
         superuser.execute(sql.SQL("drop owned by {0}; drop role {0}").format(role))
 
 
@@ -197,7 +197,7 @@ def test_a_ledger_without_the_four_roles_gets_no_login(tmp_path, monkeypatch):
     with embedded.running(tmp_path / "home", create=True) as url:
         code, _, error = run(["access", "add", "w", "--as", "worker"], {"DATABASE_URL": url})
     assert (code, error.count("\n")) == (1, 1)
-    assert "the role ledger_worker does not exist: run `ledger db psql -f sql/roles.sql` as a superuser first" in error
+    assert "create the four roles of the ledger by `ledger db psql -f sql/roles.sql`" in error
 
 
 def test_a_role_without_the_right_is_told_which_right_is_missing(ledger, access, name):
@@ -206,7 +206,7 @@ def test_a_role_without_the_right_is_told_which_right_is_missing(ledger, access,
         code, _, error = access("add", name, "--as", "worker", database=other)
         assert (code, error.count("\n")) == (1, 1)
         assert f"role {role} may not create or drop logins (permission denied" in error
-        assert "CREATEROLE, and since PostgreSQL 16 also with ADMIN OPTION on ledger_worker" in error
+        assert "needs CREATEROLE, and on PostgreSQL 16 or newer also ADMIN OPTION on ledger_worker" in error
 
 
 def test_the_role_that_made_the_roles_adds_and_removes_logins(tmp_path, monkeypatch):
@@ -230,7 +230,7 @@ def test_the_role_that_made_the_roles_adds_and_removes_logins(tmp_path, monkeypa
             assert protocol.claim(worker, None, [uuid.uuid4()], "w") == []
             assert run(["access", "remove", "a-worker"], database)[:2] == (
                 0,
-                "login a-worker is removed, and 1 of its sessions are ended\n",
+                "login a-worker is removed, and the command ended 1 of its sessions\n",
             )
         listed = json.loads(run(["access", "list", "--json"], database)[1])
         removable = {login["name"]: login["is_removable"] for login in listed}
@@ -292,8 +292,8 @@ def test_the_settings_of_one_login_change_no_session_of_another_one(ledger, acce
         assert session.execute("show default_transaction_read_only").fetchone() == ("off",)
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             session.execute(sql.SQL("alter role {} password 'mine too'").format(sql.Identifier(name)))
-    said = "a setting of the role or database names a missing library: an administrator removes settings of the role"
-    with pytest.raises(Unreachable, match=said) as refused:
+    said = "a setting of the role or database names a missing library: an administrator can remove the settings"
+    with pytest.raises(ServerUnreachable, match=said) as refused:
         connect(as_login(ledger, name))
     assert not refused.value.not_now
 
@@ -304,7 +304,9 @@ def test_a_database_that_an_administrator_made_read_only_stays_so(ledger):
         superuser.execute(
             sql.SQL("alter database {} set default_transaction_read_only = on").format(sql.Identifier(database))
         )
-    with pytest.raises(Unreachable, match="default_transaction_read_only is on in the settings of the server") as said:
+    with pytest.raises(
+        ServerUnreachable, match="default_transaction_read_only is on in the settings of the server"
+    ) as said:
         connect(ledger, writes=True)
     assert said.value.not_now
     with connect(ledger) as reading:

@@ -15,12 +15,12 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from ledger.database import managing, protocol, studies, transfer, trials
 from ledger.database.managing import Batch
 from ledger.database.rows import StudyRow, TrialRow
-from ledger.database.trials import Finished
+from ledger.database.trials import FinishedTrial
 from ledger.errors import LedgerError
 from ledger.manager.registration import register
 from ledger.proposals import mean_loss
 from ledger.study.file import assemble
-from ledger.verification import Verified, verify
+from ledger.verification import VerifiedStudy, verify
 from tests.fuzz import cases
 from tests.integration.ledgers import claim_one, hold, stop_clock
 from tests.integration.moving import as_it_is_elsewhere, exported, moved, without_releases
@@ -48,7 +48,7 @@ def test_any_history_verifies(db, connection, tmp_path):
     class Histories(RuleBasedStateMachine):
         def __init__(self) -> None:
             super().__init__()
-            self.held: list[protocol.Claimed] = []
+            self.held: list[protocol.ClaimedTrial] = []
             self.now = 0.0
             self.own = self.batches = 0
             stop_clock(connection, 0)
@@ -68,7 +68,7 @@ def test_any_history_verifies(db, connection, tmp_path):
         def trials(self) -> list[TrialRow]:
             return trials.all_of(db, self.study.id)
 
-        def verify(self, study: StudyRow) -> Verified:
+        def verify(self, study: StudyRow) -> VerifiedStudy:
             return verify(transfer.snapshot(db, study.id))
 
         def teardown(self) -> None:
@@ -97,7 +97,7 @@ def test_any_history_verifies(db, connection, tmp_path):
         def speak_late_or_again(self, data: st.DataObject, ends: str) -> None:
             self.end(data.draw(st.sampled_from(self.held)), ends)
 
-        def end(self, held: protocol.Claimed, ends: str) -> None:
+        def end(self, held: protocol.ClaimedTrial, ends: str) -> None:
             if ends == "complete":
                 protocol.complete(connection, held, 0.25, {}, 1.0)
             elif ends == "released":
@@ -139,7 +139,7 @@ def test_any_history_verifies(db, connection, tmp_path):
 
         @rule(losses=st.lists(st.sampled_from([0.125, 0.5]), min_size=1, max_size=2))
         def import_history(self, losses: list[float]) -> None:
-            finished = [Finished(self.new_point(), loss, {"from": "elsewhere"}) for loss in losses]
+            finished = [FinishedTrial(self.new_point(), loss, {"from": "elsewhere"}) for loss in losses]
             trials.import_finished(db, self.study.id, finished, mean_loss(losses))
 
         @rule(data=st.data())

@@ -187,7 +187,7 @@ json_values = st.recursive(
 )
 
 
-@cases(200)
+@cases(100)
 @given(st.dictionaries(texts, json_values))
 @example({"v": json.loads("[" * 100 + "]" * 100)})
 @example({"v": json.loads("[" * 99 + "1" + "]" * 99)})
@@ -349,7 +349,7 @@ def test_no_view_fails_for_any_row_that_the_tables_accept(url):
             accepted[table] += there
             return there
 
-        @cases(400)
+        @cases(150)
         @given(st.data())
         def check(data: st.DataObject) -> None:
             draw = data.draw

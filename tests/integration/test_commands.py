@@ -161,7 +161,7 @@ def test_a_study_is_listed_shown_paused_cancelled_and_deleted(there, db):
     code, _, error = there("resume", "svm-1")
     assert (code, "was cancelled, which is final" in error) == (1, True)
     code, _, error = there("study", "delete", "svm-1")
-    assert (code, "say --yes" in error) == (2, True)
+    assert (code, "add --yes" in error) == (2, True)
     assert there("study", "delete", "svm-1", "--yes")[0] == 0
     assert studies.find(db, "svm-1") is None
 
@@ -338,7 +338,7 @@ def test_a_study_is_verified_and_the_first_difference_named(run, url, db, connec
     connection.execute("update ledger.trial set attempts = 1 where number = 1")
     code, out, error = run("verify", "s")
     assert (code, out) == (1, "")
-    assert error == "ledger: study s, trial 1: the trial counts 1 attempts, but 0 are recorded\n"
+    assert error == "ledger: study s, trial 1: the trial records 1 attempts, but 0 attempts exist\n"
     connection.execute("update ledger.trial set attempts = 0 where number = 1")
     connection.execute("""update ledger.iteration set environment = environment || '{"scipy": "1.0"}'""")
     code, out, _ = run("verify", "s")
@@ -357,7 +357,7 @@ def test_optuna_is_let_in_and_shut_out_and_told_where_the_ledger_is(there, url, 
     for again in ("", ", as before"):
         assert there("optuna", "enable")[1] == (
             f"Optuna can read this ledger{again}: `ledger dashboard` shows the ledger, and `ledger optuna url` prints"
-            " its URL\n"
+            " the URL for Optuna\n"
         )
     code, out, _ = there("optuna", "status")
     assert (code, out) == (0, "Optuna can read this ledger, with optuna 5.0 and optuna-dashboard 0.21\n")
@@ -373,7 +373,9 @@ def test_optuna_is_let_in_and_shut_out_and_told_where_the_ledger_is(there, url, 
     assert (code, "options=-csearch_path%3Doptuna" in out) == (0, True)
     assert f":{password}@" not in out
     assert "password" not in out
-    assert error == "ledger: the URL is printed without its password: set the password in PGPASSWORD or ~/.pgpass\n"
+    assert (
+        error == "ledger: the printed URL does not contain the password: set the password in PGPASSWORD or ~/.pgpass\n"
+    )
     for again in (" any more", ", as before"):
         assert there("optuna", "disable")[1] == f"Optuna cannot read this ledger{again}\n"
 

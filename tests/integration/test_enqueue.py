@@ -13,9 +13,9 @@ from sqlalchemy import Connection
 
 from ledger.database import managing, protocol, studies, transfer, trials
 from ledger.database.connection import engine
-from ledger.database.managing import Batch, Held
+from ledger.database.managing import Batch, HeldStudy
 from ledger.database.rows import StudyRow
-from ledger.database.trials import Finished
+from ledger.database.trials import FinishedTrial
 from ledger.errors import LedgerError
 from ledger.manager.registration import record, register
 from ledger.study.spec import StudySpec
@@ -145,7 +145,7 @@ def test_a_point_enqueued_while_it_is_proposed_is_not_proposed_again(db, url, wo
     propose = managing.propose
     made: list[int] = []
 
-    def enqueue_first(own: Connection, held: Held, batch: Batch) -> str:
+    def enqueue_first(own: Connection, held: HeldStudy, batch: Batch) -> str:
         if not made:
             with engine(url).connect() as connection:
                 made.extend(trials.enqueue(connection, held.study_id, batch.points[:1]))
@@ -208,7 +208,7 @@ def test_a_study_that_has_them_is_the_same_after_every_kill(db, url, workers, tm
         asked = study(tmp_path).model_copy(update={"name": name})
         row = recorded(db, asked)
         trials.enqueue(db, row.id, [{"x": 0.5}, {"x": -0.25}])
-        trials.import_finished(db, row.id, [Finished({"x": 0.75}, 0.5625, {})], 0.5625)
+        trials.import_finished(db, row.id, [FinishedTrial({"x": 0.75}, 0.5625, {})], 0.5625)
         return asked
 
     def kill(_progress: Any) -> None:
@@ -274,7 +274,7 @@ def test_the_commands_record_a_study_enqueue_in_it_and_refuse_in_one_line(run, u
     made = run("study", "create", "--name", "s", "--iterations", "2")
     assert made[:2] == (
         0,
-        "study s is recorded, and no trial is proposed yet: `ledger resume s` starts it\n",
+        "study s is recorded, but not started: `ledger resume s` starts the study\n",
     )
     code, _, error = run("study", "create", "--name", "s")
     assert (code, error.count("\n")) == (1, 1)

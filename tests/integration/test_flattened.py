@@ -182,9 +182,7 @@ def test_an_upgrade_keeps_it_for_readers_and_what_is_built_on_it(server, url):
         protocol.complete(connection, take(connection), 0.5, {"b": 1.0}, 1.0)
         assert studies.flatten(db, row).columns[-1].name == "b"
         protocol.complete(connection, take(connection), 0.5, {"a": 1.0}, 1.0)
-        refusal = (
-            r'ledger"."study:s" cannot be dropped \(view ledger.mine depends on .*\): drop the dependent objects first'
-        )
+        refusal = r'"study:s" cannot be dropped \(view ledger.mine depends on .*\): first drop the objects that depend'
         with pytest.raises(LedgerError, match=refusal):
             studies.flatten(db, row)
         with pytest.raises(LedgerError, match=refusal):
@@ -199,7 +197,7 @@ def test_an_upgrade_keeps_it_for_readers_and_what_is_built_on_it(server, url):
 def test_the_command_says_how_to_read_it(there, db, connection):  # noqa: F811
     code, out, _ = there("study", "view", "svm-1")
     assert (code, out.count("\n")) == (0, 1)
-    assert out.startswith('view ledger."study:svm-1" has 1 parameters and 0 metrics: `ledger db psql -c ')
+    assert out.startswith('view ledger."study:svm-1" has columns for 1 parameters and 0 metrics: `ledger db psql -c ')
     assert [trial["C"] for trial in table(connection, "svm-1")] == [1.0, 1.001, 1.002, 1.003]
     make_study(db, "other")
     assert there("study", "view", "svm-2")[::2] == (1, "ledger: there is no study 'svm-2': did you mean svm-1?\n")

@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 from ledger.database import connection as connections
 from ledger.database import health, managing, migration, protocol, studies, trials
 from ledger.database.connection import engine
-from ledger.database.protocol import Claimed
+from ledger.database.protocol import ClaimedTrial
 from ledger.manager import loop
 from ledger.manager.registration import register
 from ledger.optuna import views as optuna_views
@@ -48,7 +48,7 @@ def holder(url: str) -> Iterator[psycopg.Connection]:
         yield holder
 
 
-def held_by(holder: psycopg.Connection, study: str = "s") -> Claimed:
+def held_by(holder: psycopg.Connection, study: str = "s") -> ClaimedTrial:
     """Claim a trial, and lock its row by a heartbeat in an open transaction."""
     held = take(holder, study, "holder")
     holder.commit()
@@ -218,7 +218,7 @@ def test_a_manager_whose_study_is_locked_reaps_and_goes_on_later(
     with caplog.at_level("INFO", logger="ledger.manager"), engine(url).connect() as own:
         assert managed(own, row, watch).run().state == "complete"
     said = [record.getMessage() for record in caplog.records]
-    assert len([line for line in said if "study s is locked by another session: `ledger db check` names" in line]) == 1
+    assert len([line for line in said if "another session has locked study s: find this session" in line]) == 1
 
 
 def test_the_commands_say_that_a_cancellation_waits_for_a_lock(url, db, holder, tmp_path, monkeypatch):
@@ -227,7 +227,7 @@ def test_the_commands_say_that_a_cancellation_waits_for_a_lock(url, db, holder, 
     held_by(holder)
     code, out, error = run(["trial", "cancel", "s", "0"], {"DATABASE_URL": url})
     assert (code, out) == (0, "")
-    assert "the cancellation of trial 0 of study s is recorded and takes effect at the next call" in error
+    assert "the cancellation of trial 0 of study s is recorded, and takes effect at the next call" in error
     assert "`ledger db check` names the session" in error
     code, out, error = run(["study", "cancel", "s"], {"DATABASE_URL": url})
     assert (code, out) == (0, "study s is cancelled\n")
@@ -240,7 +240,7 @@ def test_a_locked_study_is_not_deleted_and_the_message_names_the_way_out(url, db
     held_by(holder)
     code, _, error = run(["study", "delete", "s", "--yes"], {"DATABASE_URL": url})
     assert code == 1
-    assert "another session has locked study s: `ledger db check` names the session" in error
+    assert "another session has locked study s: find this session by `ledger db check`" in error
     assert error.count("\n") == 1
     holder.rollback()
     assert run(["study", "delete", "s", "--yes"], {"DATABASE_URL": url})[0] == 0
@@ -266,7 +266,7 @@ def test_db_check_names_a_session_that_keeps_locks(url, db, connection, holder, 
     named = out.splitlines()[0]
     assert named.startswith(f"warning: session {pid} (odd worker, user {holder.info.user}) has been in a transaction")
     assert "and keeps locks of the ledger; its last statement is `select ledger.heartbeat(" in named
-    assert f"; it is idle in transaction: end it by `select pg_terminate_backend({pid})`" in named
+    assert f"; its state is idle in transaction: end the session by `select pg_terminate_backend({pid})`" in named
     assert protocol.heartbeat(holder, held)
 
 
@@ -307,7 +307,7 @@ def test_a_role_that_may_not_see_a_session_is_told_which_one_keeps_locks(url, db
                 assert stranger.exec_driver_sql(asked, (pid,)).scalar() == "<insufficient privilege>"
             said = [line for line in health.warnings(stranger, 300).lines if f"session {pid} (" in line]
         assert len(said) == 1
-        assert f"user {holder.info.user}) keeps locks of the ledger; role {role} cannot see since when" in said[0]
+        assert f"user {holder.info.user}) keeps locks of the ledger; role {role} cannot see the start time" in said[0]
         assert row.id
     finally:
         connection.execute(sql.SQL("drop role {}").format(name))
@@ -332,8 +332,8 @@ def test_an_upgrade_gives_up_soon_if_a_reader_keeps_a_view_locked(url, db, holde
     code, out, error = run(["db", "upgrade"], {"DATABASE_URL": url})
     assert (code, out) == (1, "")
     assert error == (
-        "ledger: another session has locked a table or view of the ledger: `ledger db check` names the session,"
-        " or try again when its transaction has ended\n"
+        "ledger: another session has locked a table or view of the ledger: find this session by `ledger db"
+        " check`, or try again when the session's transaction has ended\n"
     )
     holder.rollback()
     assert run(["db", "upgrade"], {"DATABASE_URL": url})[0] == 0

@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 
 from ledger.database import protocol, reads, studies, transfer, trials
 from ledger.database.connection import engine
-from ledger.database.trials import Finished
+from ledger.database.trials import FinishedTrial
 from ledger.errors import LedgerError
 from ledger.manager.registration import register
 from ledger.proposals import mean_loss
@@ -23,10 +23,10 @@ from tests.integration.test_manager import square, study
 from tests.integration.test_manager import workers as workers
 from tests.integration.test_verification import corrupt
 
-HISTORY = [Finished({"x": x}, x * x, {}) for x in (-0.75, 0.5, 0.875)]
+HISTORY = [FinishedTrial({"x": x}, x * x, {}) for x in (-0.75, 0.5, 0.875)]
 
 
-def bring_in(db: Connection, study_id: int, finished: list[Finished] = HISTORY) -> int:
+def bring_in(db: Connection, study_id: int, finished: list[FinishedTrial] = HISTORY) -> int:
     return trials.import_finished(db, study_id, finished, mean_loss([one.loss for one in finished]))
 
 
@@ -55,7 +55,7 @@ def test_what_is_proposed_follows_from_them(db, workers, tmp_path):
     for name, sign in (("s", 1), ("t", -1)):
         asked = study(tmp_path).model_copy(update={"name": name})
         row = recorded(db, asked)
-        bring_in(db, row.id, [Finished(one.params, sign * one.loss, {}) for one in HISTORY])
+        bring_in(db, row.id, [FinishedTrial(one.params, sign * one.loss, {}) for one in HISTORY])
         managed(db, register(db, asked)).run()
         found.append([one.params for one in trials.all_of(db, row.id) if one.source == "proposed"])
     assert found[0] != found[1]
@@ -97,7 +97,7 @@ def test_imported_trials_of_steady_mode_do_not_count(db, url, workers, tmp_path)
     def watch(progress: Any) -> None:
         if progress.ended >= 5 and not came:
             with engine(url).connect() as connection:
-                came.append(bring_in(connection, row.id, [Finished({"x": 0.25}, 0.0625, {})]))
+                came.append(bring_in(connection, row.id, [FinishedTrial({"x": 0.25}, 0.0625, {})]))
 
     workers(square)
     assert managed(db, register(db, asked), watch).run().state == "complete"
@@ -125,11 +125,11 @@ def test_the_database_refuses_known_points_and_cancelled_studies(db):
         with pytest.raises(
             LedgerError, match=f"trial {number} of study s has parameters that are imported, and is pend"
         ):
-            bring_in(db, row.id, [Finished({"C": 500.0}, 0.5, {}), Finished(params, 0.5, {})])
+            bring_in(db, row.id, [FinishedTrial({"C": 500.0}, 0.5, {}), FinishedTrial(params, 0.5, {})])
     assert len(trials.all_of(db, row.id)) == 4
     studies.cancel(db, row.id, "test")
     with pytest.raises(LedgerError, match="study s was cancelled, which is final: import into another study"):
-        bring_in(db, row.id, [Finished({"C": 500.0}, 0.5, {})])
+        bring_in(db, row.id, [FinishedTrial({"C": 500.0}, 0.5, {})])
 
 
 @pytest.mark.parametrize(
@@ -137,13 +137,13 @@ def test_the_database_refuses_known_points_and_cancelled_studies(db):
     [
         (
             "update ledger.trial set attempts = 1 where number = 0",
-            "trial 0: the trial counts 1 attempts, but 0 are recorded",
+            "trial 0: the trial records 1 attempts, but 0 attempts exist",
         ),
         ("update ledger.trial set loss = 0.5 where number = 0", "iteration 0: mean_loss is .*, but the losses of"),
         ("update ledger.trial set source = 'proposed' where number = 0", "trial 0: the state is complete, but 0 attem"),
         (
             "update ledger.trial set state = 'failed', loss = null, metrics = null, error = 'e' where number = 0",
-            "trial 0: the state is failed, but the trial has 0 of 1 failures",
+            "trial 0: the state is failed, but the trial has 0 failures .limit 1.",
         ),
     ],
 )

@@ -233,7 +233,7 @@ def test_a_manager_whose_study_was_taken_stops_before_it_writes(db, connection, 
         connection.execute("update ledger.manager set claim = gen_random_uuid()")
         workers(square)
 
-    with pytest.raises(LedgerError, match="study s was taken by another manager, so this manager stops"):
+    with pytest.raises(LedgerError, match="another manager has taken study s, so this manager stops"):
         managed(db, row, take).run()
     assert [iteration.told_at for iteration in studies.iterations(db, row.id)] == [None]
 

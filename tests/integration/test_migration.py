@@ -199,13 +199,13 @@ def test_check_names_a_schema_that_is_too_new_and_upgrade_refuses_it(empty):
 def test_check_names_a_schema_that_is_too_old(empty, monkeypatch):
     migration.upgrade(empty)
     monkeypatch.setattr(revision, "head", lambda: "0099")
-    with pytest.raises(LedgerError, match="too old: it is at revision .*, but 0099 is needed; run `ledger db upgrade`"):
+    with pytest.raises(LedgerError, match="too old: its revision is .* needs revision 0099; run `ledger db upgrade`"):
         migration.check(empty)
 
 
 def test_a_server_that_is_too_old_is_refused_by_name(empty_url, monkeypatch):
     monkeypatch.setattr(connections, "OLDEST_SERVER", 990000)
-    with pytest.raises(LedgerError, match=r"is PostgreSQL 1\d\.\d+, which is too old"):
+    with pytest.raises(LedgerError, match=r"is on PostgreSQL 1\d\.\d+, which is too old"):
         connect(empty_url)
 
 

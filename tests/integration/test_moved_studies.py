@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 
 from ledger.database import protocol, studies, transfer, trials
 from ledger.database.connection import engine
-from ledger.database.trials import Finished
+from ledger.database.trials import FinishedTrial
 from ledger.errors import LedgerError, UsageError
 from ledger.imports.document import read
 from ledger.manager.registration import register
@@ -79,7 +79,7 @@ def under_way(db: Connection, url: str, tmp_path: Any, after: int = 4) -> Any:
     asked = study(tmp_path, iterations=4)
     row = register(db, asked)
     trials.enqueue(db, row.id, [{"x": 0.5}])
-    trials.import_finished(db, row.id, [Finished({"x": 0.75}, 0.5625, {})], 0.5625)
+    trials.import_finished(db, row.id, [FinishedTrial({"x": 0.75}, 0.5625, {})], 0.5625)
     with engine(url).connect() as connection, pytest.raises(Stopped):
         managed(connection, row, work(url, after)).run()
     return asked
@@ -152,7 +152,7 @@ def test_a_name_that_is_taken_is_refused_and_another_given(db, url, tmp_path):
         moved(db, document)
     assert moved(db, document, "t").name == "t"
     assert without_releases(exported(db, "t")) == as_it_is_elsewhere(document, "t")
-    with pytest.raises(UsageError, match='name "a b" must be 1 to 100 letters'):
+    with pytest.raises(UsageError, match='name "a b" must consist of 1 to 100 letters'):
         moved(db, document, "a b")
 
 
@@ -200,7 +200,7 @@ REFUSED = [
         _drop("trials", 2),
         "disagrees with itself, trial 2: this trial is missing, and the next trial is 3: the file is damaged, or was",
     ),
-    (_drop("attempts", 0), "disagrees with itself, trial 0: the trial counts 1 attempts, but 0 are recorded"),
+    (_drop("attempts", 0), "disagrees with itself, trial 0: the trial records 1 attempts, but 0 attempts exist"),
     (
         _set("trials", 0, "loss", value=0.125),
         "disagrees with itself, trial 0: the trial has the loss 0.125, but attempt 1 has",
@@ -212,11 +212,11 @@ REFUSED = [
     ),
     (
         _set("study", "spec_hash", value="0" * 64),
-        "disagrees with itself, the study itself: spec_hash is 00000000, but the settings give",
+        "disagrees with itself, the study itself: spec_hash is 00000000, but the hash of the settings is",
     ),
     (_set("study", "spec", "seed", value=8), "disagrees with itself, the study itself: spec_hash"),
     (_set("study", "spec", "mode", value="odd"), "this version of the ledger cannot read the study's spec"),
-    (_set("study", "name", value="a b"), 'name "a b" must be 1 to 100 letters'),
+    (_set("study", "name", value="a b"), 'name "a b" must consist of 1 to 100 letters'),
     # errors that only the database detects
     (
         _set("trials", 3, "params", value={"x": 0.5}),
@@ -375,7 +375,7 @@ def test_the_commands_move_a_study_to_another_ledger(run, db, url, elsewhere, tm
         0,
         [
             "study s is imported, running: 3 iterations, 6 trials, 4 attempts; `ledger verify s` checks the study",
-            "`ledger resume s` continues the study; stop the study in its old ledger",
+            "`ledger resume s` continues the study; before that, stop the study in its old ledger",
         ],
     )
     assert run("verify", "s")[0] == 0

@@ -48,17 +48,20 @@ def of(file, target="y"):
             of("text.csv"),
             'text.csv: line 3, column "a": "x" is text in a column of numbers; correct the text, or',
         ),
-        ([*of("good.csv"), "--cv", "11"], 'class "no" has 10 rows, but each of 11 folds needs a row; add rows'),
+        (
+            [*of("good.csv"), "--cv", "11"],
+            'class "no" has 10 rows, but each of 11 folds needs a row of this class; add rows',
+        ),
         ([*of("good.csv"), "--cv", "1"], "'--cv' (env var: 'LEDGER_CV'): 1 is not in the range 2<=x<=48"),
         (
             [*of("good.csv"), "--metric", "roc_acu"],
             '--metric or LEDGER_METRIC: unknown metric "roc_acu"; did you mean \'roc',
         ),
-        ([*of("good.csv"), "--metric", "r2"], '"r2" cannot be used: it scores a regression'),
+        ([*of("good.csv"), "--metric", "r2"], '"r2" cannot be used: this metric scores a regression'),
         ([*of("good.csv"), "--metric", "neg_log_loss"], "which an svm does not compute; use roc_auc, or the model xgb"),
         (
             ["--dataset", "iris", "--metric", "roc_auc"],
-            '"roc_auc" is for two classes, and the data have 3; use roc_auc',
+            '"roc_auc" is for two classes, but the data have 3 classes; use roc_auc',
         ),
         (["--dataset", "irsi"], 'unknown "irsi"; choose breast_cancer, iris, wine, digits'),
         (["--data", "good.csv"], "--data or LEDGER_DATA: the target is missing; add --target with the name"),

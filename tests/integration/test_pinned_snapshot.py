@@ -68,11 +68,11 @@ def test_a_pinned_snapshot_breaks_no_trial_and_is_named(url, db, connection, che
         code, lines, error = check("--older-than", "0")
         pid = culprit.info.backend_pid
     assert (code, error.count("\n")) == (1, 1), error
-    assert "dead rows cannot be removed" in error
+    assert "PostgreSQL cannot remove dead rows" in error
     (line,) = lines
     assert line.startswith(f"warning: session {pid} (forgotten notebook, user ")
-    assert "so rows that have died since then cannot be removed (ledger.trial has " in line
-    assert f"it is idle in transaction: end it by `select pg_terminate_backend({pid})`" in line
+    assert "so PostgreSQL cannot remove rows that have died since then (ledger.trial has " in line
+    assert f"its state is idle in transaction: end the session by `select pg_terminate_backend({pid})`" in line
 
     whole = "select count(*), count(distinct trial), count(*) filter (where outcome = 'complete') from ledger.attempt"
     assert connection.execute(whole).fetchone() == (TRIALS, TRIALS, TRIALS)

@@ -112,7 +112,7 @@ def ask(connection: psycopg.Connection[Any], function: str, *arguments: object) 
     return answer
 
 
-def claimed(connection: psycopg.Connection[Any], several: int = 1) -> list[protocol.Claimed]:
+def claimed(connection: psycopg.Connection[Any], several: int = 1) -> list[protocol.ClaimedTrial]:
     held = protocol.claim(connection, "s", [uuid.uuid4() for _ in range(several)], "w")
     # if all others are complete, four trials are pending
     assert len(held) == min(several, 4) or len(held) == several
@@ -123,9 +123,9 @@ def claimed(connection: psycopg.Connection[Any], several: int = 1) -> list[proto
 @pytest.mark.parametrize("end", ["complete", "fail", "release"])
 def test_the_functions_of_the_hot_path_keep_their_indexes(explained, end, several):
     connection, _, plans = explained
-    finish: Callable[[list[protocol.Claimed]], Any] = {
+    finish: Callable[[list[protocol.ClaimedTrial]], Any] = {
         "complete": lambda held: protocol.complete_together(
-            connection, [protocol.Completed(each, 0.5, {}, 1.0) for each in held]
+            connection, [protocol.CompletedTrial(each, 0.5, {}, 1.0) for each in held]
         ),
         "fail": lambda held: protocol.fail(connection, held[0], "error", 1.0),
         "release": lambda held: protocol.release(connection, *held),

@@ -22,9 +22,9 @@ from ledger import embedded
 from ledger.database import managing, migration, protocol, reads, studies, transfer, trials
 from ledger.database.connection import driver, engine
 from ledger.database.datasets import Dataset
-from ledger.database.managing import Held
+from ledger.database.managing import HeldStudy
 from ledger.database.tables import metadata
-from ledger.database.trials import Finished
+from ledger.database.trials import FinishedTrial
 from ledger.optuna import connect as reading
 from ledger.optuna import views as optuna_views
 from ledger.resources import folder
@@ -281,7 +281,7 @@ def test_a_claim_is_known_to_its_holder_alone(of, owner):
         engine(of("ledger_manager")).connect() as manager,
     ):
         held = take(holder)
-        managed = Held(held.study_id, uuid.uuid4())
+        managed = HeldStudy(held.study_id, uuid.uuid4())
         assert managing.claim_study(manager, managed, "m", 3600.0) == "held"
         seen: list[tuple[Any, ...]] = []
         try:
@@ -305,14 +305,14 @@ def test_a_claim_that_is_guessed_changes_nothing(of, owner):
         held = take(holder, worker="holder")
         before = trial(owner, held.trial)
         with psycopg.connect(of("ledger_worker"), autocommit=True) as stranger:
-            guessed = protocol.Claimed(**{**vars(held), "claim": uuid.uuid4()})
+            guessed = protocol.ClaimedTrial(**{**vars(held), "claim": uuid.uuid4()})
             assert not protocol.heartbeat(stranger, guessed)
             assert not protocol.release(stranger, guessed)
             assert not protocol.refuse(stranger, guessed, "broken by a stranger")
             assert protocol.complete(stranger, guessed, 0.0, {}, 0.0) == "unknown"
             assert protocol.fail(stranger, guessed, "broken by a stranger", 0.0) == "unknown"
             for nothing in (None, uuid.UUID(int=0)):
-                guessed = protocol.Claimed(**{**vars(held), "claim": nothing})
+                guessed = protocol.ClaimedTrial(**{**vars(held), "claim": nothing})
                 assert not protocol.heartbeat(stranger, guessed)
                 assert protocol.complete(stranger, guessed, 0.0, {}, 0.0) == "unknown"
         assert trial(owner, held.trial) == before
@@ -459,7 +459,7 @@ def test_a_managers_whole_work_is_done_under_its_role(fresh):
         assert trials.enqueue(db, row.id, [{"C": 500.0}]) == [3]
         protocol.complete(worker, take(worker), 0.5, {}, 1.5)
         assert tell(db, row, 1, 0.5, 0.5) == "told"
-        assert trials.import_finished(db, row.id, [Finished({"C": 501.0}, 0.5, {})], 0.5) == 4
+        assert trials.import_finished(db, row.id, [FinishedTrial({"C": 501.0}, 0.5, {})], 0.5) == 4
         assert managing.state(db, row.id) == ("running", row.budget + 2)
         (progress,) = reads.progress(db, "s")
         assert (progress.proposed, progress.complete) == (2, 4)
@@ -477,7 +477,7 @@ def test_a_successor_gets_a_study_at_once_under_its_role(server, fresh):
         psycopg.connect(server, autocommit=True) as superuser,
     ):
         row = make_study(first)
-        ended, successor = Held(row.id, uuid.uuid4()), Held(row.id, uuid.uuid4())
+        ended, successor = HeldStudy(row.id, uuid.uuid4()), HeldStudy(row.id, uuid.uuid4())
         shown = "select study, name, alive from ledger.managers"
         assert managing.claim_study(first, ended, "first", 3600.0) == "held"
         assert managing.claim_study(second, successor, "second", 3600.0) == "taken"
@@ -615,7 +615,7 @@ def test_a_role_that_was_not_granted_what_it_needs_is_told_what_grants_it(server
         error = said(of("ledger_worker"), "worker", code=1)
         assert "(permission denied for schema ledger): run `ledger db upgrade` as ledger_owner to grant" in error
         error = said(of("ledger_owner"), "db", "upgrade", code=1)
-        assert "run sql/roles.sql as a superuser to make this role the owner" in error
+        assert "run sql/roles.sql as a superuser to make ledger_owner the owner of the ledger" in error
 
 
 @contextmanager

@@ -264,7 +264,9 @@ def test_the_end_of_an_output_is_kept_with_its_attempt(db, connection):
         assert attempt(connection, held.claim)["output"] == kept
         connection.execute("update ledger.trial set failures = 0")
     late = take(connection)
-    (answer,) = protocol.complete_together(connection, [protocol.Completed(late, 0.5, {}, 1.0, "b" * longest + "end")])
+    (answer,) = protocol.complete_together(
+        connection, [protocol.CompletedTrial(late, 0.5, {}, 1.0, "b" * longest + "end")]
+    )
     assert answer == "recorded"
     assert attempt(connection, late.claim)["output"] == "b" * (longest - 3) + "end"
 
@@ -312,7 +314,7 @@ def test_a_result_for_a_cancelled_study_is_kept_as_stale(db, connection):
 def test_a_claim_that_never_was_is_unknown(db, connection):
     make_study(db)
     held = take(connection)
-    stranger = protocol.Claimed(**{**vars(held), "claim": uuid.uuid4()})
+    stranger = protocol.ClaimedTrial(**{**vars(held), "claim": uuid.uuid4()})
     assert protocol.complete(connection, stranger, 0.5, {}, 1.0) == "unknown"
     assert protocol.fail(connection, stranger, "error", 1.0) == "unknown"
     assert trial(connection)["state"] == "running"
@@ -425,7 +427,7 @@ def test_a_failure_is_failed_or_timeout(db, connection, outcome):
 def test_a_claim_sent_again_waits_for_the_commit_of_the_first(db, connection, url):
     make_study(db)
     claim = uuid.uuid4()
-    answers: list[protocol.Claimed | None] = []
+    answers: list[protocol.ClaimedTrial | None] = []
     with psycopg.connect(url) as first, psycopg.connect(url, autocommit=True) as again:
         held = claim_one(first, "s", claim, "w")
         thread = threading.Thread(target=lambda: answers.append(claim_one(again, "s", claim, "w")))
@@ -514,8 +516,8 @@ def test_results_written_together_are_answered_one_by_one(db, connection, advanc
     held = protocol.claim(connection, "s", claims(4), "w")
     protocol.complete(connection, held[0], 0.5, {}, 0.0)
     protocol.fail(connection, held[1], "error", 1.0)
-    stranger = protocol.Claimed(**{**vars(held[2]), "claim": uuid.uuid4()})
-    results = [protocol.Completed(each, 0.25, {"n": each.trial}, 1.5) for each in (*held[:3], stranger, held[3])]
+    stranger = protocol.ClaimedTrial(**{**vars(held[2]), "claim": uuid.uuid4()})
+    results = [protocol.CompletedTrial(each, 0.25, {"n": each.trial}, 1.5) for each in (*held[:3], stranger, held[3])]
     answers = ["already", "stale", "recorded", "unknown", "recorded"]
     assert protocol.complete_together(connection, results) == answers
     assert [trial(connection, number)["metrics"] for number in (2, 3)] == [{"n": 2}, {"n": 3}]

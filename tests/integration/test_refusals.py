@@ -78,7 +78,7 @@ def test_refusals_go_with_their_study(db, connection, announced):
 
 def test_only_the_holder_of_a_claim_refuses_and_only_under_its_name(db, connection, announced):
     held = take(connection, worker="one")
-    guessed = protocol.Claimed(**{**vars(held), "claim": uuid.uuid4()})
+    guessed = protocol.ClaimedTrial(**{**vars(held), "claim": uuid.uuid4()})
     assert not protocol.refuse(connection, guessed, "guessed")
     assert refusing(db) == []
     assert trial(connection, held.trial)["state"] == "running"
@@ -143,7 +143,7 @@ def test_a_manager_names_a_study_that_every_live_worker_refuses_once(connection,
     protocol.refuse(connection, take(connection, worker="two"), "not allowed")
     assert looks() == [
         "study s waits, because no live worker can load its objective: no package; not allowed; repair these workers or"
-        " start another, and see `ledger study show s`"
+        " start another worker, and see `ledger study show s`"
     ]
     assert looks() == []
     protocol.refuse(connection, take(connection, worker="two"), "no package")

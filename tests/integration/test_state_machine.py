@@ -18,8 +18,8 @@ from sqlalchemy import Connection
 
 from ledger.database import managing, protocol, studies, trials
 from ledger.database.connection import driver, engine
-from ledger.database.managing import Batch, Held, Lease
-from ledger.database.protocol import Claimed
+from ledger.database.managing import Batch, HeldStudy, Lease
+from ledger.database.protocol import ClaimedTrial
 from tests.fuzz import cases
 from tests.integration.ledgers import make_study, stop_clock
 from tests.integration.workers import PackageWorker, PsqlWorker, Worker
@@ -93,7 +93,7 @@ def has_ended(leased_at: float, lease: float, now: float) -> bool:
 class Attempt:
     """The protocol's model of an attempt."""
 
-    held: Claimed
+    held: ClaimedTrial
     outcome: str | None = None
     loss: float | None = None
 
@@ -138,7 +138,7 @@ class Histories(RuleBasedStateMachine):
         name = f"s{uuid.uuid4().hex[:8]}"
         self.study = make_study(self.db, name, 3, lease=LEASE, max_failures=MAX_FAILURES, max_lost=MAX_LOST)
         self.state, self.budget = "running", self.study.budget
-        self.managers = {name: Held(self.study.id, uuid.uuid4()) for name in self.sessions}
+        self.managers = {name: HeldStudy(self.study.id, uuid.uuid4()) for name in self.sessions}
         self.holder: Holder | None = None
         self.iterations = {0: Iteration(3)}
         self.trials = {number: Trial() for number in range(3)}
@@ -298,7 +298,7 @@ class Histories(RuleBasedStateMachine):
             trial.available_at = self.now + trial.pause
 
     def a_claim_that_never_was(self, attempt: Attempt, data: st.DataObject) -> None:
-        stranger = Claimed(**{**vars(attempt.held), "claim": uuid.uuid4()})
+        stranger = ClaimedTrial(**{**vars(attempt.held), "claim": uuid.uuid4()})
         worker = self.any_worker(data)
         assert worker.complete([(stranger, 0.5)]) == ["unknown"]
         assert worker.fail(stranger, "it broke", "failed") == "unknown"

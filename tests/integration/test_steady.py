@@ -11,7 +11,7 @@ import pytest
 
 from ledger.database import protocol, studies, transfer, trials
 from ledger.database.connection import engine
-from ledger.database.protocol import Claimed
+from ledger.database.protocol import ClaimedTrial
 from ledger.database.rows import StudyRow
 from ledger.errors import LedgerError
 from ledger.manager.loop import Progress
@@ -19,7 +19,7 @@ from ledger.manager.registration import register
 from ledger.optimizer.gaussian_process import GaussianProcessRegressor
 from ledger.study.file import assemble
 from ledger.study.spec import StudySpec
-from ledger.verification import Verified, verify
+from ledger.verification import VerifiedStudy, verify
 from tests.integration.ledgers import claim_one, managed
 
 FILE = """
@@ -56,7 +56,7 @@ def manage(url: str, study: StudySpec, work: Work, *, another_round: bool = Fals
         return managed(connection, register(connection, study), work).run(another_round=another_round)
 
 
-def verified(url: str) -> Verified:
+def verified(url: str) -> VerifiedStudy:
     with engine(url).connect() as connection:
         db = connection
         return verify(transfer.snapshot(db, studies.get(db, "s").id))
@@ -69,7 +69,7 @@ class Fleet:
         self, connection: psycopg.Connection[Any], fails: Callable[[int], bool] = lambda _trial: False
     ) -> None:
         self._connection, self._fails = connection, fails
-        self._held: list[Claimed] = []
+        self._held: list[ClaimedTrial] = []
         self._random = random.Random(3)
         self.in_flight: list[int] = []
 
@@ -82,7 +82,7 @@ class Fleet:
         if self._held:
             self.end(self._held.pop(self._random.randrange(len(self._held))))
 
-    def end(self, held: Claimed) -> None:
+    def end(self, held: ClaimedTrial) -> None:
         if self._fails(held.trial):
             protocol.fail(self._connection, held, "ValueError: no", 0.5)
         else:

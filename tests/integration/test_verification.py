@@ -180,18 +180,18 @@ TRIAL, ITERATION, ATTEMPT = "update ledger.trial set", "update ledger.iteration 
         (f"{TRIAL} state = 'lost' where number = 7", "trial 7: unknown state"),
         (
             f"{TRIAL} state = 'cancelled' where number = 1",
-            "trial 1: the state is cancelled, but the trial has 2 of 2 failures",
+            "trial 1: the state is cancelled, but the trial has 2 failures .limit 2.",
         ),
-        (f"{TRIAL} attempts = 3 where number = 4", "trial 4: the trial counts 3 attempts, but 2 are recorded"),
-        (f"{TRIAL} failures = 1 where number = 0", "trial 0: the trial counts 1 failures, but 0 attempts failed"),
-        (f"{TRIAL} lost = 0 where number = 5", "trial 5: the trial counts 0 lost attempts, but 1 attempts were lost"),
+        (f"{TRIAL} attempts = 3 where number = 4", "trial 4: the trial records 3 attempts, but 2 attempts exist"),
+        (f"{TRIAL} failures = 1 where number = 0", "trial 0: the trial records 1 failures, but 0 attempts failed"),
+        (f"{TRIAL} lost = 0 where number = 5", "trial 5: the trial records 0 lost attempts, but 1 attempts were lost"),
         (
             f"{ATTEMPT} outcome = null, ended_at = null where trial = 0",
             "trial 0: attempt 1 has not ended, but the trial is complete",
         ),
         (
             f"{ATTEMPT} outcome = null, ended_at = null where trial = 3",
-            "trial 3: the trial counts 2 failures, but 0 attempts failed",
+            "trial 3: the trial records 2 failures, but 0 attempts failed",
         ),
         (f"{ATTEMPT} outcome = null, ended_at = null where trial = 4", "trial 4: attempts 1 and 2 have not ended"),
         (
@@ -202,7 +202,7 @@ TRIAL, ITERATION, ATTEMPT = "update ledger.trial set", "update ledger.iteration 
         (
             f"with others as ({ATTEMPT} outcome = 'released' where trial = 9)"
             f" {TRIAL} state = 'pending', finished_at = null, loss = null, metrics = null where number = 9",
-            "iteration 3: the optimizer has received the iteration's results, but not all of its trials have ended",
+            "iteration 3: the optimizer has received the iteration's results, but a trial of the iteration",
         ),
         (
             f"{ATTEMPT} ended_at = null where trial = 0",
@@ -214,14 +214,17 @@ TRIAL, ITERATION, ATTEMPT = "update ledger.trial set", "update ledger.iteration 
             "trial 4: the state is complete, but 2 attempts are complete",
         ),
         (f"{TRIAL} loss = loss + 1 where number = 9", "trial 9: the trial has the loss .*, but attempt 1 has"),
-        (f"{TRIAL} worker = 'v' where number = 9", "trial 9: the trial has the worker v, but attempt 1 has w"),
+        (
+            f"{TRIAL} worker = 'v' where number = 9",
+            "trial 9: the trial has the worker v, but attempt 1 has the worker w",
+        ),
         (
             f"{TRIAL} retry_of = 6 where number = 10",
             "trial 10: the trial is a retry of trial 6, which is complete",
         ),
         (
             f"{TRIAL} retry_of = 7 where number = 10",
-            "trial 10: the trial is a retry of trial 7, which has other parameters",
+            "trial 10: the trial is a retry of trial 7, which has different parameters",
         ),
         (
             f"{TRIAL} source = 'proposed' where number = 10",
@@ -242,15 +245,15 @@ TRIAL, ITERATION, ATTEMPT = "update ledger.trial set", "update ledger.iteration 
         ),
         (
             f"{ITERATION} mean_loss = mean_loss + 1e-9 where number = 3",
-            "iteration 3: mean_loss is .*, but the losses of the trials give",
+            "iteration 3: mean_loss is .*, but the losses of the trials result in",
         ),
         (
             f"{ITERATION} best_loss = 0 where number = 1",
-            "iteration 1: best_loss is 0.0, but the losses of the trials give",
+            "iteration 1: best_loss is 0.0, but the losses of the trials result in",
         ),
         (
             f"{ITERATION} mean_loss = 1 where number = 6",
-            "iteration 6: mean_loss is 1.0, but the losses of the trials give None",
+            "iteration 6: mean_loss is 1.0, but the losses of the trials result in None",
         ),
         (
             "update ledger.study set budget = 9",
@@ -270,19 +273,19 @@ TRIAL, ITERATION, ATTEMPT = "update ledger.trial set", "update ledger.iteration 
         ),
         (
             """update ledger.study set spec = jsonb_set(spec, '{objective,function}', '"m:g"')""",
-            "the study itself: spec_hash is .*, but the settings give",
+            "the study itself: spec_hash is .*, but the hash of the settings is",
         ),
         (
             """update ledger.trial set params = params || '{"x": 0.5}' where number = 8""",
-            r"trial 8 \(iteration 3\): x 0.5 is recorded, but the seed and the earlier trials give ",
+            r"trial 8 \(iteration 3\): x 0.5 is recorded, but the recomputation gives ",
         ),
         (
             """update ledger.trial set params = params || '{"x": 0.5}' where number = 2""",
-            r"trial 2 \(iteration 1, round 0\): x 0.5 is recorded, but the seed and the earlier trials give ",
+            r"trial 2 \(iteration 1, round 0\): x 0.5 is recorded, but the recomputation gives ",
         ),
         (
             f"{ITERATION} surrogate = null where number = 3",
-            'iteration 3: the surrogate\'s estimator null is recorded, but the seed and the earlier trials give "ET"',
+            'iteration 3: the surrogate\'s estimator null is recorded, but the recomputation gives "ET"',
         ),
     ],
 )
@@ -332,7 +335,7 @@ def test_proposals_of_another_environment_are_not_comparable(ledger):
     ]
     assert found.recomputed == 2
     corrupt(ledger, f"{TRIAL} failures = 1 where number = 9")
-    with pytest.raises(LedgerError, match="trial 9: the trial counts 1 failures"):
+    with pytest.raises(LedgerError, match="trial 9: the trial records 1 failures"):
         verified(ledger)
 
 

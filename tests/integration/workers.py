@@ -10,18 +10,18 @@ import psycopg
 
 from ledger import embedded
 from ledger.database import protocol
-from ledger.database.protocol import Claimed, Completed
+from ledger.database.protocol import ClaimedTrial, CompletedTrial
 
 
 class Worker(Protocol):
     """A connection of a worker."""
 
-    def claim(self, study: str, claims: Sequence[uuid.UUID], worker: str) -> list[Claimed]: ...
-    def heartbeat(self, held: Claimed) -> bool: ...
-    def complete(self, results: Sequence[tuple[Claimed, float]]) -> list[str]: ...
-    def fail(self, held: Claimed, error: str, outcome: str) -> str: ...
-    def release(self, held: Claimed) -> bool: ...
-    def refuse(self, held: Claimed, reason: str) -> bool: ...
+    def claim(self, study: str, claims: Sequence[uuid.UUID], worker: str) -> list[ClaimedTrial]: ...
+    def heartbeat(self, held: ClaimedTrial) -> bool: ...
+    def complete(self, results: Sequence[tuple[ClaimedTrial, float]]) -> list[str]: ...
+    def fail(self, held: ClaimedTrial, error: str, outcome: str) -> str: ...
+    def release(self, held: ClaimedTrial) -> bool: ...
+    def refuse(self, held: ClaimedTrial, reason: str) -> bool: ...
     def close(self) -> None: ...
 
 
@@ -29,23 +29,23 @@ class PackageWorker:
     def __init__(self, url: str) -> None:
         self._connection = psycopg.connect(url, autocommit=True)
 
-    def claim(self, study: str, claims: Sequence[uuid.UUID], worker: str) -> list[Claimed]:
+    def claim(self, study: str, claims: Sequence[uuid.UUID], worker: str) -> list[ClaimedTrial]:
         return protocol.claim(self._connection, study, claims, worker)
 
-    def heartbeat(self, held: Claimed) -> bool:
+    def heartbeat(self, held: ClaimedTrial) -> bool:
         return protocol.heartbeat(self._connection, held)
 
-    def complete(self, results: Sequence[tuple[Claimed, float]]) -> list[str]:
-        completed = [Completed(held, loss, {"from": "Python"}, 1.0) for held, loss in results]
+    def complete(self, results: Sequence[tuple[ClaimedTrial, float]]) -> list[str]:
+        completed = [CompletedTrial(held, loss, {"from": "Python"}, 1.0) for held, loss in results]
         return protocol.complete_together(self._connection, completed)
 
-    def fail(self, held: Claimed, error: str, outcome: str) -> str:
+    def fail(self, held: ClaimedTrial, error: str, outcome: str) -> str:
         return protocol.fail(self._connection, held, error, 1.0, outcome)
 
-    def release(self, held: Claimed) -> bool:
+    def release(self, held: ClaimedTrial) -> bool:
         return protocol.release(self._connection, held) == {held.claim}
 
-    def refuse(self, held: Claimed, reason: str) -> bool:
+    def refuse(self, held: ClaimedTrial, reason: str) -> bool:
         return protocol.refuse(self._connection, held, reason)
 
     def close(self) -> None:
@@ -67,7 +67,7 @@ class PsqlWorker:
             start_new_session=True,
         )
 
-    def claim(self, study: str, claims: Sequence[uuid.UUID], worker: str) -> list[Claimed]:
+    def claim(self, study: str, claims: Sequence[uuid.UUID], worker: str) -> list[ClaimedTrial]:
         answer = self._ask(
             "select to_jsonb(taken) from ledger.claim(:'study', :'claims', :'worker') as taken order by trial;",
             study=study,
@@ -75,33 +75,33 @@ class PsqlWorker:
             worker=worker,
         )
         rows = [json.loads(line) for line in answer.splitlines()]
-        return [Claimed(**{**row, "claim": uuid.UUID(row["claim"])}) for row in rows]
+        return [ClaimedTrial(**{**row, "claim": uuid.UUID(row["claim"])}) for row in rows]
 
-    def heartbeat(self, held: Claimed) -> bool:
+    def heartbeat(self, held: ClaimedTrial) -> bool:
         return self._of(held, f"select ledger.heartbeat({self._THE});") == "t"
 
-    def complete(self, results: Sequence[tuple[Claimed, float]]) -> list[str]:
+    def complete(self, results: Sequence[tuple[ClaimedTrial, float]]) -> list[str]:
         rows = [f"({held.study_id}, {held.trial}, '{held.claim}'::uuid, {loss!r}::float8)" for held, loss in results]
         statement = (
             "select ledger.complete(study_id, trial, claim, loss) from (values {}) as r (study_id, trial, claim, loss);"
         )
         return self._ask(statement.format(", ".join(rows))).splitlines()
 
-    def fail(self, held: Claimed, error: str, outcome: str) -> str:
+    def fail(self, held: ClaimedTrial, error: str, outcome: str) -> str:
         statement = f"select ledger.fail({self._THE}, :'error', outcome => :'outcome');"
         return self._of(held, statement, error=error, outcome=outcome)
 
-    def release(self, held: Claimed) -> bool:
+    def release(self, held: ClaimedTrial) -> bool:
         return self._of(held, f"select ledger.release({self._THE});") == "t"
 
-    def refuse(self, held: Claimed, reason: str) -> bool:
+    def refuse(self, held: ClaimedTrial, reason: str) -> bool:
         return self._of(held, f"select ledger.refuse({self._THE}, :'reason');", reason=reason) == "t"
 
     def close(self) -> None:
         self._psql.communicate("\\q\n", timeout=300)
         assert self._psql.returncode == 0
 
-    def _of(self, held: Claimed, statement: str, **variables: Any) -> str:
+    def _of(self, held: ClaimedTrial, statement: str, **variables: Any) -> str:
         return self._ask(statement, study_id=held.study_id, trial=held.trial, claim=held.claim, **variables)
 
     def _ask(self, statement: str, **variables: Any) -> str:

@@ -13,7 +13,7 @@ def square(params):
     return params["x"] ** 2
 """
 REASON = "module 'nope' cannot be imported"
-REFUSED = "study bad is left alone for a while, and the worker works for others: objective 'nope:square' is"
+REFUSED = "the worker claims no trials of study bad for a while: objective 'nope:square' is"
 
 
 class Studies:

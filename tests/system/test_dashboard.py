@@ -46,7 +46,7 @@ def test_the_page_of_a_running_study_shows_its_history_and_best_trial(tmp_path, 
     dashboard = program.start("dashboard", "--port", "0")
     assert dashboard.stdout is not None
     line = dashboard.stdout.readline()
-    found = re.fullmatch(r"the dashboard is at (http://127\.0\.0\.1:\d+)/dashboard; Ctrl-C ends it\n", line)
+    found = re.fullmatch(r"the dashboard is at (http://127\.0\.0\.1:\d+)/dashboard; Ctrl-C stops the dashboard\n", line)
     assert found is not None, line + dashboard.communicate(timeout=PATIENCE)[1]
     address = found[1]
 
@@ -117,7 +117,9 @@ def test_the_quick_start_leads_to_a_page_of_the_readers_own_csv(tmp_path, page):
         try:
             assert dashboard.stdout is not None
             line = dashboard.stdout.readline()
-            found = re.fullmatch(r"the dashboard is at (http://127\.0\.0\.1:\d+/dashboard); Ctrl-C ends it\n", line)
+            found = re.fullmatch(
+                r"the dashboard is at (http://127\.0\.0\.1:\d+/dashboard); Ctrl-C stops the dashboard\n", line
+            )
             assert found is not None, line
             assert re.sub(r":\d+/", ":8080/", line).strip() in command.shown
             page.goto(found[1])

@@ -7,19 +7,21 @@ import click
 import pytest
 
 from ledger.cli import program
-from tests.pages import PAGES, READ, ROOT, RUN, blocks, matches, reader, server_of
+from tests.pages import PAGES, READ, ROOT, RUN, blocks, matches, reader
 
 
 def name(page: Path) -> str:
     return str(page.relative_to(ROOT))
 
 
+# The pages that a new reader follows. The commands of the other pages need minutes.
+FIRST = {"README.md", "docs/quick-start.md", "docs/own-objective.md"}
+
+
 def run_pages():
     for page in PAGES:
-        text = page.read_text()
-        if any(block.is_run for block in blocks(text)):
-            # a page that names a server starts one of its own
-            yield pytest.param(page, id=name(page), marks=[pytest.mark.slow] if server_of(text) else [])
+        if any(block.is_run for block in blocks(page.read_text())):
+            yield pytest.param(page, id=name(page), marks=[] if name(page) in FIRST else [pytest.mark.slow])
 
 
 @pytest.mark.parametrize("page", list(run_pages()))

@@ -195,7 +195,7 @@ def test_a_notebooks_closure_runs_on_the_workers_of_its_run_alone(program):
         " select id, 9, 0, 0, 'proposed', '{\"x\": 0.5}', now() from again returning number"
     )
     error = program.run("worker", "--study", "notebook", "--allow", "__main__", code=1)
-    assert "is defined in a script or notebook, so only the workers of its own run() can load it" in error
+    assert "is defined in a script or notebook, so only the workers that its run() starts can load it" in error
     program.run("study", "cancel", "notebook")
 
 

@@ -86,7 +86,7 @@ def test_an_interrupted_run_goes_on_and_is_the_undisturbed_study(tmp_path, undis
         assert process.returncode == -how
     else:
         assert process.returncode == 1, error
-        assert "the same command continues" in error
+        assert "run the same command again" in error
         assert not embedded.is_running(ended.home)
     wait_until(lambda: not any(alive(pid) for pid in workers))
 
@@ -143,7 +143,7 @@ def test_a_loss_that_is_not_finite_is_a_failed_attempt_that_says_so(program):
     code = f"def wrong(params, context):\n    return eval({[*returned]}[context.trial % {len(returned)}])\n"
     error = program.run(*own(program, code, "wrong", failures=1), code=1)
     assert "every trial of 3 rounds failed" in error
-    assert "`ledger resume own` tries again" in error
+    assert "`ledger resume own` tries one more round" in error
     document = program.document("own")
     assert document["study"]["state"] == "failed"
     assert len(document["trials"]) == 6

@@ -19,8 +19,7 @@ KINDS = [
 
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize(
-    "model",
-    ["svm", pytest.param("xgb", marks=pytest.mark.campaign), pytest.param("lgbm", marks=pytest.mark.campaign)],
+    "model", ["rugged", *(pytest.param(model, marks=pytest.mark.campaign) for model in ("svm", "xgb", "lgbm"))]
 )
 def test_the_study_is_the_same_with_one_worker_with_eight_and_under_faults(tmp_path, model):
     plan = Plan(model, iterations=18, batch_size=4, seed=7, base_estimator="GP")

@@ -1,12 +1,13 @@
 """A trainer that gets several jobs at once, and ends or is stopped at any of them."""
 
 import os
+from pathlib import Path
 
 import pytest
 
 from ledger.objectives import Context
 from ledger.worker.trainer import Trainer
-from tests.system.programs import wait_until
+from tests.system.programs import children_of, wait_until
 
 OBJECTIVE = """
 import os, pathlib, time
@@ -56,6 +57,19 @@ def test_every_answer_comes_once_and_in_order_however_long_it_is(trainer, tmp_pa
         ended = ends(trainer)
         assert losses(ended) == list(range(10))
         assert [len(trained.metrics["long"]) for trained in ended] == LENGTHS
+
+
+def test_the_trainer_of_a_model_loads_no_pandas(trainer):
+    trainer.start({"model": "svm"}, [({"C": 1.0}, Context("s", 0, 1, 0, 0))])
+    (ended,) = ends(trainer)
+    assert 0 <= ended.loss < 0.2
+    (libraries,) = [
+        Path(f"/proc/{child}/maps").read_text()
+        for child in children_of(os.getpid())
+        if b"trainer_process" in Path(f"/proc/{child}/cmdline").read_bytes()
+    ]
+    assert "sklearn" in libraries
+    assert "pandas" not in libraries
 
 
 def test_what_is_withdrawn_never_begins_and_what_is_sent_next_does(trainer, tmp_path):

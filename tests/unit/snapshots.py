@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from ledger.database.rows import AttemptRow, IterationRow, StudyRow, TrialRow
-from ledger.database.transfer import Snapshot
+from ledger.database.transfer import StudySnapshot
 from ledger.proposals import ProposalInput, proposal_input, propose
 from ledger.study.spec import StudySpec
 from tests.integration.ledgers import LIMITS
@@ -39,7 +39,7 @@ def snapshot(
     error: str | None = "ValueError: no",
     worker: str = "host",
     modelled: bool = True,
-) -> Snapshot:
+) -> StudySnapshot:
     """A study of random points, but of a surrogate recorded with its last iteration where `modelled`."""
     spec: dict[str, Any] = {
         "batch_size": batch_size,
@@ -127,4 +127,4 @@ def snapshot(
         spec_hash="0" * 64,
         versions={"python": "3.13"},
     )
-    return Snapshot(at, row, asked, trials, attempts)
+    return StudySnapshot(at, row, asked, trials, attempts)

@@ -82,9 +82,9 @@ def test_a_url_and_a_url_file_exclude_each_other(file):
 @pytest.mark.parametrize(
     ("user", "euid", "said"),
     [
-        ("none\x1b", 0, "none\\x1b is no user of this machine"),
+        ("none\x1b", 0, "none\\x1b is not a user of this machine"),
         ("root", 0, "root is root"),
-        (OTHER, 1000, "start the worker as root, or leave the option out"),
+        (OTHER, 1000, "start the worker as root, or omit --trainer-user"),
     ],
 )
 def test_a_trainer_user_that_cannot_be_is_refused(tmp_path, monkeypatch, command, user, euid, said):

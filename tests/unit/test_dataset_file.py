@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from ledger.database import protocol
-from ledger.database.protocol import Claimed
+from ledger.database.protocol import ClaimedTrial
 from ledger.errors import LedgerError
 from ledger.worker.claimed_trials import ClaimedTrials
 from ledger.worker.dataset_file import PIECE, DatasetFile
@@ -74,10 +74,10 @@ def test_a_missing_dataset_is_reported_in_one_line():
 
 
 def test_during_a_fetch_one_claim_is_renewed_and_the_others_are_released():
-    claimed = [Claimed(uuid.uuid4(), 1, "s", trial, 1, {}, {}, 7, 30.0, 0.0, None) for trial in range(3)]
+    claimed = [ClaimedTrial(uuid.uuid4(), 1, "s", trial, 1, {}, {}, 7, 30.0, 0.0, None) for trial in range(3)]
     calls: list[tuple[Any, list[int]]] = []
 
-    def call(function: Any, *trials: Claimed) -> Any:
+    def call(function: Any, *trials: ClaimedTrial) -> Any:
         calls.append((function, [trial.trial for trial in trials]))
         return True if function is protocol.heartbeat else [trial.claim for trial in trials]
 

@@ -391,7 +391,7 @@ def test_an_integer_with_more_digits_than_python_reads_is_refused():
     limit = sys.get_int_max_str_digits()
     sys.set_int_max_str_digits(0)
     try:
-        with pytest.raises(ObjectiveError, match="it contains an integer of 5001 digits"):
+        with pytest.raises(ObjectiveError, match="the value contains an integer of 5001 digits"):
             to_result({"loss": 1.0, "metric": 10**5_000})
     finally:
         sys.set_int_max_str_digits(limit)

@@ -93,7 +93,7 @@ def test_a_command_that_manages_a_study_imports_no_pandas():
 
 def test_pandas_works_with_scikit_learn_after_it_was_hidden():
     code = (
-        "from ledger.cli.without_pandas import without_pandas\n"
+        "from ledger.without_pandas import without_pandas\n"
         "with without_pandas(): import ledger.optimizer\n"
         "import pandas; from sklearn.preprocessing import StandardScaler\n"
         "scaler = StandardScaler().set_output(transform='pandas')\n"

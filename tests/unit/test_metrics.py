@@ -41,19 +41,24 @@ def test_every_accepted_metric_gives_a_finite_loss(model, params, dataset, class
     ("metric", "model", "classes", "said"),
     [
         ("roc_acu", "svm", 2, "unknown metric \"roc_acu\"; did you mean 'roc_auc'?"),
-        ("roc_auc", "xgb", 3, '"roc_auc" is for two classes, and the data have 3; use roc_auc_ovr'),
-        ("f1", "xgb", 3, '"f1" is for two classes, and the data have 3; use f1_macro'),
+        ("roc_auc", "xgb", 3, '"roc_auc" is for two classes, but the data have 3 classes; use roc_auc_ovr'),
+        ("f1", "xgb", 3, '"f1" is for two classes, but the data have 3 classes; use f1_macro'),
         (
             "neg_log_loss",
             "svm",
             2,
             '"neg_log_loss" needs the probability of each class, which an svm does not compute',
         ),
-        ("r2", "svm", 2, '"r2" cannot be used: it scores a regression, and the models are classifiers; use roc_auc'),
-        ("rand_score", "svm", 2, '"rand_score" cannot be used: it scores a clustering'),
-        ("f1_samples", "svm", 2, '"f1_samples" cannot be used: it scores several labels for a row'),
+        (
+            "r2",
+            "svm",
+            2,
+            '"r2" cannot be used: this metric scores a regression, but the models are classifiers; use roc_auc',
+        ),
+        ("rand_score", "svm", 2, '"rand_score" cannot be used: this metric scores a clustering'),
+        ("f1_samples", "svm", 2, '"f1_samples" cannot be used: this metric scores several labels of a row'),
         ("top_k_accuracy", "xgb", 2, '"top_k_accuracy" is always 1 if the data have only two classes; use accuracy'),
-        ("positive_likelihood_ratio", "xgb", 2, '"positive_likelihood_ratio" cannot be used: it has no upper bound'),
+        ("positive_likelihood_ratio", "xgb", 2, '"positive_likelihood_ratio" cannot be used: this metric has no'),
     ],
 )
 def test_a_metric_that_does_not_fit_is_refused_with_the_way_out(metric, model, classes, said):

@@ -198,9 +198,18 @@ def test_an_unknown_objective_is_refused_with_the_known_ones(objective):
     with pytest.raises(LedgerError) as caught:
         load(objective, ["a"])
     text = str(caught.value)
-    assert text.startswith(f"this version has no objective {objective!r}; use a function, or one of the models svm, ")
+    assert text.startswith(
+        f"this version of the ledger has no objective {objective!r}; use a function, or one of the models svm, "
+    )
     assert "breast_cancer, iris, wine, digits" in text
     assert "\n" not in text
+
+
+@pytest.mark.parametrize("error", [ImportError("no module"), OSError("libgomp.so.1: cannot open shared object file")])
+def test_a_missing_library_of_a_model_is_named(monkeypatch, error):
+    monkeypatch.setattr("importlib.import_module", Mock(side_effect=error))
+    with pytest.raises(LedgerError, match=f"model lgbm does not work on this machine.*: {error}; install"):
+        load({"model": "lgbm"}, [])
 
 
 @pytest.mark.parametrize("model", MODELS)

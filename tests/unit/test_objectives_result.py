@@ -110,13 +110,13 @@ def test_the_other_values_of_a_dict_are_metrics_in_plain_json():
         ),
         (
             {"loss": 1, "id": "\0"},
-            "the objective returned a metric 'id' that is not valid JSON: '\\x00' (it contains a NUL",
+            "the objective returned a metric 'id' that is not valid JSON: '\\x00' (a NUL character",
         ),
         (
             {"loss": 1, "id": "\\\0"},
-            "the objective returned a metric 'id' that is not valid JSON: '\\\\\\x00' (it contains",
+            "the objective returned a metric 'id' that is not valid JSON: '\\\\\\x00' (a NUL",
         ),
-        ({"loss": 1, "\0": 1}, "the objective returned a metric '\\x00' that is not valid JSON: 1 (it contains a NUL"),
+        ({"loss": 1, "\0": 1}, "the objective returned a metric '\\x00' that is not valid JSON: 1 (a NUL character"),
         ({"loss": 1, "id": "\ud800"}, "the objective returned a metric 'id' that is not valid JSON: '\\ud800' ("),
         (CIRCULAR, "the objective returned a metric 'itself' that is not valid JSON: {'loss': 0.5, 'itself': {...}} ("),
     ],

@@ -148,7 +148,7 @@ def test_each_point_of_a_finite_space_is_proposed_before_a_repetition(estimator,
     optimizer = told(estimator, size=2, batches=2, dimensions=dimensions, objective=value)
     optimizer.tell(batch := optimizer.ask(2), [value(one) for one in batch])
     assert len(set(keys(optimizer.Xi))) == 12
-    with pytest.warns(UserWarning, match="every point of the space was tried"):
+    with pytest.warns(UserWarning, match="no untried point was found"):
         again = optimizer.ask(2)
     assert len(again) == 2
 

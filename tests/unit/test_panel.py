@@ -9,7 +9,7 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from ledger.database.status import Failure, Status, WorkerStatus
+from ledger.database.status import FailedAttempt, Status, WorkerStatus
 from ledger.terminal.line import line
 from ledger.terminal.panel import StatusPanel
 from ledger.terminal.sparkline import ASCII_BARS, BARS, sparkline
@@ -49,7 +49,7 @@ def status(**changed: Any) -> Status:
         "improvements": [(0, 0.5), (2, 0.1), (5, 0.0125)],
         "last_complete": 8,
         "workers": [worker("idle"), worker("trains", 9, 5.5), worker("longest", 10, 65.0)],
-        "latest_failures": [Failure(3, 2, "trains", "failed", NOW, 30.0, "ValueError: [bold]no[/bold]")],
+        "latest_failures": [FailedAttempt(3, 2, "trains", "failed", NOW, 30.0, "ValueError: [bold]no[/bold]")],
     }
     return Status(**{**facts, **changed})
 

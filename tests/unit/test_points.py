@@ -48,7 +48,7 @@ def test_values_are_typed_by_the_space_and_stand_in_its_order(texts, point):
         ("kernel=1", "parameter 'kernel': \"1\" is not one of"),
         ("kernel=[", "parameter 'kernel': \"[\" is not one of"),
         ("dept=3", "the space has no parameter 'dept'; did you mean 'depth'?"),
-        ("C", '"C" is not PARAMETER=VALUE; write a pair such as C=1.0'),
+        ("C", '"C" does not have the form PARAMETER=VALUE; write a pair such as C=1.0'),
     ],
 )
 def test_what_is_wrong_with_a_value_is_one_line_with_what_is_allowed(change, said):
@@ -78,11 +78,11 @@ def test_several_points_stand_a_line_each():
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        (b'{"C": 1, "depth": 2, "kernel": "rbf"}', "p:2: the same point is on line 1; remove one of the lines"),
+        (b'{"C": 1, "depth": 2, "kernel": "rbf"}', "p:2: line 1 has the same point; remove one of the two lines"),
         (b'{"C": NaN, "depth": 2, "kernel": "rbf"}', "p:2: parameter 'C': NaN is not in [0.001, 1000.0]"),
         (b'{"C": "1", "depth": 2, "kernel": "rbf"}', "p:2: parameter 'C': \"1\" is not a number"),
         (b'{"C": 1, "depth": 2}', "p:2: parameter 'kernel' of the space is missing"),
-        (b"[1, 2]", "p:2: [1, 2] is not an object with a value for each parameter"),
+        (b"[1, 2]", "p:2: [1, 2] is not a JSON object with a value for each parameter"),
         (b'{"C": 1', "p:2: not JSON"),
         (b"[" * 100_000, "p:2: not JSON"),
         (b'{"C": "\xff"}', "p: not UTF-8 at byte 45; save the file as UTF-8"),
@@ -96,5 +96,5 @@ def test_what_is_wrong_with_a_line_is_said_with_its_place(line, said):
 
 
 def test_a_file_without_points_is_refused():
-    with pytest.raises(UsageError, match="^p: no points"):
+    with pytest.raises(UsageError, match="^p: the file has no points"):
         read_lines(SPACE, "p", b"\n \n")

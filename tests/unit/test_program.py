@@ -12,7 +12,7 @@ from tests.fuzz import check_told
     ("original", "said"),
     [
         (psycopg.errors.UndefinedTable("no ledger.study"), "`ledger db check` names the problem"),
-        (psycopg.OperationalError("gone"), "the same command continues when the database is back"),
+        (psycopg.OperationalError("gone"), "run the same command again when the database is available"),
     ],
 )
 @pytest.mark.parametrize("is_wrapped", [False, True])

@@ -5,7 +5,7 @@ import uuid
 import pytest
 
 from ledger.database import protocol
-from ledger.database.protocol import Claimed
+from ledger.database.protocol import ClaimedTrial
 from ledger.database.session import ValuesRefused
 from ledger.worker.claimed_trials import ClaimedTrials
 from ledger.worker.outcome import Outcome
@@ -42,7 +42,9 @@ OUTCOMES = [
 
 
 def delivered(ledger):
-    claimed = [Claimed(uuid.uuid4(), 1, "s", trial, 1, {}, {}, 7, 30.0, 10.0, None) for trial in range(len(OUTCOMES))]
+    claimed = [
+        ClaimedTrial(uuid.uuid4(), 1, "s", trial, 1, {}, {}, 7, 30.0, 10.0, None) for trial in range(len(OUTCOMES))
+    ]
     trials = ClaimedTrials(claimed, "w")
     trials.start()
     for outcome in OUTCOMES:
@@ -78,7 +80,7 @@ def test_an_attempt_whose_every_outcome_is_refused_is_left_and_named(caplog):
 @pytest.mark.parametrize("outcome", [Outcome("result", 1.0, 0.5, {}), Outcome("failed", 1.0, error="it failed")])
 def test_a_worker_that_has_delivered_nothing_keeps_its_outcomes(outcome):
     ledger = Ledger()
-    trials = ClaimedTrials([Claimed(uuid.uuid4(), 1, "s", 0, 1, {}, {}, 7, 30.0, 10.0, None)], "w")
+    trials = ClaimedTrials([ClaimedTrial(uuid.uuid4(), 1, "s", 0, 1, {}, {}, 7, 30.0, 10.0, None)], "w")
     trials.start()
     trials.finish(outcome)
 

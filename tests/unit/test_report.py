@@ -15,7 +15,7 @@ from numpy.testing import assert_allclose
 from ledger.cli.report import NAMES
 from ledger.errors import LedgerError
 from ledger.report import theme
-from ledger.report.content import SHOWN, Content
+from ledger.report.content import SHOWN, ReportContent
 from ledger.report.image import png
 from ledger.report.page import render
 from ledger.report.plots import PLOTS
@@ -61,7 +61,7 @@ def traces(section, index=0):
 
 def test_convergence_shows_losses_the_best_so_far_and_means():
     ledger = snapshot(failed=(2, 9))
-    section = convergence(Content(ledger))
+    section = convergence(ReportContent(ledger))
     shown = traces(section)
     complete = [trial for trial in ledger.trials if trial.state == "complete"]
     assert list(shown["loss of a trial"].x) == [trial.number for trial in complete]
@@ -79,20 +79,20 @@ def test_convergence_shows_losses_the_best_so_far_and_means():
 
 
 def test_losses_over_decades_have_a_logarithmic_axis():
-    assert convergence(Content(snapshot())).plots[0].figure.layout.yaxis.type == "log"
+    assert convergence(ReportContent(snapshot())).plots[0].figure.layout.yaxis.type == "log"
     space = [{"name": "shift", "type": "real", "low": -1.0, "high": 1.0}]
-    assert convergence(Content(snapshot(space=space))).plots[0].figure.layout.yaxis.type is None
+    assert convergence(ReportContent(snapshot(space=space))).plots[0].figure.layout.yaxis.type is None
 
 
 def test_steady_mode_has_no_means():
-    section = convergence(Content(snapshot(mode="steady")))
+    section = convergence(ReportContent(snapshot(mode="steady")))
     assert "mean of an iteration" not in traces(section)
     assert "In steady mode" in section.caption
 
 
 def test_parallel_coordinates_have_axes_for_parameters_and_loss():
     ledger = snapshot(failed=(0,))
-    (trace,) = parallel(Content(ledger)).plots[0].figure.data
+    (trace,) = parallel(ReportContent(ledger)).plots[0].figure.data
     assert [axis.label for axis in trace.dimensions] == ["C", "depth", "kernel", "shift", "loss"]
     assert all(len(axis["values"]) == 23 for axis in trace.dimensions)
     assert list(trace.dimensions[0].range) == [-3, 3], "logarithms, for a log-uniform prior"
@@ -103,7 +103,7 @@ def test_parallel_coordinates_have_axes_for_parameters_and_loss():
 
 def test_each_parameter_is_shown_on_its_own_scale():
     ledger = snapshot(failed=(0,))
-    section = parameters(Content(ledger))
+    section = parameters(ReportContent(ledger))
     axes = [plot.figure.layout.xaxis for plot in section.plots]
     assert [axis.title.text for axis in axes] == ["C", "depth", "kernel", "shift"]
     assert [axis.type for axis in axes] == ["log", None, None, None]
@@ -117,7 +117,7 @@ def test_each_parameter_is_shown_on_its_own_scale():
 
 
 def test_the_surrogate_is_shown_with_its_uncertainty_and_importance():
-    content = Content(snapshot(10, 4))
+    content = ReportContent(snapshot(10, 4))
     section = dependence(content)
     band, curve = section.plots[0].figure.data
     assert list(curve.y) == list(content.dependences["C"].mean)
@@ -133,21 +133,21 @@ def test_the_surrogate_is_shown_with_its_uncertainty_and_importance():
 
 @pytest.mark.parametrize("estimator", ["RF", "ET"])
 def test_forests_are_named(estimator):
-    section = dependence(Content(snapshot(estimator=estimator)))
+    section = dependence(ReportContent(snapshot(estimator=estimator)))
     assert "forest" in section.caption
     assert "between the trees" in section.caption
 
 
 def test_a_study_without_a_surrogate_gives_the_reason():
     for plot in (dependence, importance):
-        section = plot(Content(snapshot(modelled=False)))
+        section = plot(ReportContent(snapshot(modelled=False)))
         assert not section.plots
         assert "There is no surrogate yet: the first 4 points are random" in section.caption
 
 
 def test_the_timeline_has_rows_for_workers_and_colours_for_outcomes():
     ledger = snapshot(failed=(3,), pending=(22, 23), worker="machine")
-    section = timeline(Content(ledger))
+    section = timeline(ReportContent(ledger))
     shown = traces(section)
     assert {name: len(trace.x) for name, trace in shown.items()} == {"complete": 21, "failed": 1}
     assert {name: trace.marker.color for name, trace in shown.items()} == {
@@ -164,7 +164,7 @@ def test_the_timeline_has_rows_for_workers_and_colours_for_outcomes():
 def test_a_running_attempt_lasts_until_now():
     ledger = snapshot(1, 1)
     ledger = replace(ledger, attempts=[replace(ledger.attempts[0], outcome=None, ended_at=None)])
-    (bar,) = timeline(Content(ledger)).plots[0].figure.data
+    (bar,) = timeline(ReportContent(ledger)).plots[0].figure.data
     assert bar.name == "running"
     assert_allclose(bar.x[0], 1_000 * (ledger.at - ledger.attempts[0].claimed_at).total_seconds())
 
@@ -182,7 +182,7 @@ def test_many_attempts_of_many_workers_stay_readable():
         for attempt in ledger.attempts
     ]
     ledger = replace(ledger, attempts=attempts)
-    section = timeline(Content(ledger))
+    section = timeline(ReportContent(ledger))
     figure = section.plots[0].figure
     assert len(figure.layout.yaxis.ticktext) == ROWS
     assert sum(len(trace.x) for trace in figure.data) < 500
@@ -193,7 +193,7 @@ def test_many_attempts_of_many_workers_stay_readable():
 
 
 def test_only_the_best_and_a_sample_of_many_trials_are_drawn():
-    content = Content(snapshot(750, 4, space=SPACE[:1], pending=(2999,), modelled=False))
+    content = ReportContent(snapshot(750, 4, space=SPACE[:1], pending=(2999,), modelled=False))
     assert len(content.shown) == SHOWN
     numbers = [trial.number for trial in content.shown]
     assert numbers == sorted(set(numbers))
@@ -297,7 +297,7 @@ def test_the_content_of_a_study_is_escaped():
 def test_the_best_parameters_can_be_pasted():
     ledger = snapshot()
     text = re.search(r'<pre class="paste">(.*?)</pre>', render(ledger), re.DOTALL)
-    best = Content(ledger).best
+    best = ReportContent(ledger).best
     assert text is not None
     assert best is not None
     assert ast.literal_eval(html.unescape(text[1])) == best.params
@@ -316,7 +316,7 @@ def test_the_command_lists_every_plot():
 
 def test_an_image_of_a_missing_plot_is_refused():
     with pytest.raises(LedgerError, match="dependence cannot be drawn for this study yet: There is no surrogate"):
-        png(dependence(Content(snapshot(modelled=False))))
+        png(dependence(ReportContent(snapshot(modelled=False))))
 
 
 def test_a_missing_browser_is_reported_with_the_way_out(monkeypatch):
@@ -324,13 +324,13 @@ def test_a_missing_browser_is_reported_with_the_way_out(monkeypatch):
 
     monkeypatch.setattr(choreographer.browsers.chromium.Chromium, "find_browser", lambda **_: None)
     with pytest.raises(LedgerError, match="neither is installed: install one .* or set BROWSER_PATH"):
-        png(convergence(Content(snapshot())))
+        png(convergence(ReportContent(snapshot())))
 
 
 def test_a_browser_that_does_not_start_is_reported_in_one_line(monkeypatch):
     monkeypatch.setenv("BROWSER_PATH", "/bin/false")
     with pytest.raises(LedgerError, match="did not start, or crashed .*: set BROWSER_PATH to another browser"):
-        png(convergence(Content(snapshot())))
+        png(convergence(ReportContent(snapshot())))
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

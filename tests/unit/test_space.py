@@ -42,9 +42,15 @@ def jsonb(value: Any) -> Any:
         ({"C": {**REAL, "type": 1}}, "[space] C: unknown type 1; there are real, integer, categorical"),
         ({"C": {**REAL, "prior": "log"}}, '[space] C: unknown prior "log"; there are uniform, log-uniform'),
         ({"C": {**REAL, "prior": ["uniform"]}}, '[space] C: unknown prior ["uniform"]'),
-        ({"C": {**REAL, "hihg": 1}}, "[space] C: unknown key \"hihg\" of real; did you mean 'high'?"),
+        (
+            {"C": {**REAL, "hihg": 1}},
+            "[space] C: unknown key \"hihg\" in a dimension of type real; did you mean 'high'?",
+        ),
         ({"C": {**REAL, "name": "D"}}, "[space] C: unknown key 'name'"),
-        ({"C": {"type": "real", "low": 1}}, "[space] C: high is missing; real needs type, low, high"),
+        (
+            {"C": {"type": "real", "low": 1}},
+            "[space] C: high is missing; a dimension of type real needs type, low, high",
+        ),
         ({"C": {**REAL, "low": 1e4}}, "[space] C: low 10000.0 is not below high 1000.0"),
         ({"C": {**REAL, "low": 1e3}}, "[space] C: low 1000.0 is not below high 1000.0"),
         ({"C": {**REAL, "high": math.inf}}, "[space] C: high Infinity is not finite"),
@@ -59,7 +65,10 @@ def jsonb(value: Any) -> Any:
         ({"n": {**INTEGER, "low": 0, "prior": "log-uniform"}}, "low 0 is not positive"),
         ({"n": {**INTEGER, "high": 2**53 + 1}}, "is beyond 2**53"),
         ({"n": {**INTEGER, "high": 1}}, "low 1 is not below high 1"),
-        ({"k": {"type": "categorical"}}, "[space] k: choices is missing; categorical needs type, choices"),
+        (
+            {"k": {"type": "categorical"}},
+            "[space] k: choices is missing; a dimension of type categorical needs type, choices",
+        ),
         ({"k": {"type": "categorical", "choices": []}}, "[space] k: choices [] must be a list of at least one value"),
         ({"k": {"type": "categorical", "choices": "ab"}}, '[space] k: choices "ab" must be a list'),
         ({"k": {"type": "categorical", "choices": ["a", "a"]}}, '[space] k: choices "a" and "a" are equal'),
@@ -68,10 +77,13 @@ def jsonb(value: Any) -> Any:
         ({"k": {"type": "categorical", "choices": [[1]]}}, "[space] k: choice [1] is not a string, a number"),
         ({"k": {"type": "categorical", "choices": [math.nan]}}, "[space] k: choice NaN is not finite"),
         ({"k": {"type": "categorical", "choices": [2**63]}}, "choice 9223372036854775808 is beyond 64 bits"),
-        ({"k": {"type": "categorical", "choices": [1e16]}}, "would come back from PostgreSQL as an integer"),
-        ({"k": {"type": "categorical", "choices": ["a\0"]}}, "holds a NUL character"),
+        ({"k": {"type": "categorical", "choices": [1e16]}}, "is a float that PostgreSQL returns as an integer"),
+        ({"k": {"type": "categorical", "choices": ["a\0"]}}, "contains a NUL character"),
         ({"k": {"type": "categorical", "choices": ["\ud800"]}}, "is not valid Unicode"),
-        ({"k": {"type": "categorical", "choices": ["a"], "prior": "uniform"}}, 'unknown key "prior" of categorical'),
+        (
+            {"k": {"type": "categorical", "choices": ["a"], "prior": "uniform"}},
+            'unknown key "prior" in a dimension of type categorical',
+        ),
     ],
 )
 def test_a_wrong_space_is_refused_in_one_line_with_the_place(table: dict[str, Any], message: str) -> None:
@@ -83,7 +95,7 @@ def test_a_wrong_space_is_refused_in_one_line_with_the_place(table: dict[str, An
 
 
 def test_a_repeated_name_is_refused() -> None:
-    with pytest.raises(UsageError, match="space C: the name is repeated"):
+    with pytest.raises(UsageError, match="space C: two dimensions have this name"):
         Space.from_json([{"name": "C", **REAL}, {"name": "C", **INTEGER}])
 
 

@@ -125,7 +125,7 @@ def test_an_unusable_file_is_refused_in_one_line_with_the_place(text, said):
 def test_a_class_with_fewer_rows_than_folds_is_refused():
     table(PETALS, folds=10)
     with pytest.raises(
-        UsageError, match="class 0 has 10 rows, but each of 11 folds needs a row; .* or use fewer folds"
+        UsageError, match="class 0 has 10 rows, but each of 11 folds needs a row of this class; .* or use fewer folds"
     ):
         table(PETALS, folds=11)
 
@@ -200,5 +200,5 @@ def test_a_gap_gets_the_median_of_the_training_rows():
 def test_content_with_another_digest_is_refused(content):
     from ledger.errors import LedgerError
 
-    with pytest.raises(LedgerError, match="t.csv has another SHA-256 here than in the study"):
+    with pytest.raises(LedgerError, match="t.csv does not have the SHA-256 of the study"):
         load({"model": "svm", "data": data(PETALS)}, (), content=content)

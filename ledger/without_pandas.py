@@ -1,4 +1,4 @@
-"""Prevents the import of pandas in commands that manage a study and run for hours."""
+"""Prevents the import of pandas in managers, and in the trainers of built-in models."""
 
 import sys
 from collections.abc import Iterator
@@ -9,9 +9,9 @@ from contextlib import contextmanager
 def without_pandas() -> Iterator[None]:
     """Make `import pandas` fail inside the `with` block, unless pandas is already imported.
 
-    scikit-learn imports pandas if it is installed, but a manager uses no data frames. The import of pandas costs each
-    manager 50 MB of memory and 0.3 s. Only a command may hide pandas, because the process of a command has no other
-    thread that could import pandas.
+    scikit-learn imports pandas if pandas is installed, but managers and built-in models use no data frames. The import
+    of pandas costs each process 50 MB of memory and 0.3 s. Only a process of `ledger` itself may hide pandas, because
+    no other thread of such a process could import pandas.
     """
     if "pandas" in sys.modules:
         yield

@@ -9,11 +9,11 @@ import click
 from ledger.text import one_line
 
 
-class Contents(click.ParamType[tuple[str, bytes]]):
-    """A parameter type that gives the name and the bytes of a file, or of standard input for "-".
+class FileContentType(click.ParamType[tuple[str, bytes]]):
+    """A parameter type that returns the name and the bytes of a file. The name "-" means standard input.
 
-    The bytes are read once, when the command line is parsed. A command that starts over after an outage cannot read
-    standard input again.
+    The type reads the bytes once, when click parses the command line. Otherwise a command that starts over after an
+    outage would find standard input at its end.
     """
 
     name = "file"

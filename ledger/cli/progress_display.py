@@ -12,8 +12,11 @@ from ledger.settings import Settings
 from ledger.terminal.live import LiveView, can_draw
 
 
-class Shown(Listener):
-    """Shows a search on standard error, in a live view on a terminal and otherwise in log lines."""
+class ProgressDisplay(Listener):
+    """Shows a search on standard error.
+
+    A terminal shows a live view if the log format is text. In all other cases, standard error gets log lines.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self._statement_seconds = settings.statement_timeout
@@ -23,7 +26,7 @@ class Shown(Listener):
 
     @property
     def worker_options(self) -> list[str]:
-        """Command-line options for the log of the workers. With a live view, workers log only warnings and errors."""
+        """Command-line options for the workers' log. During a live view, workers log only warnings and errors."""
         log_format, level = self._log
         return ["--log-format", log_format, "--log-level", "warning" if self._is_drawn else level]
 
@@ -35,7 +38,7 @@ class Shown(Listener):
 
     @property
     def worker_output(self) -> int | None:
-        """File descriptor to which workers write the lines above the live view."""
+        """File descriptor to which workers write the log lines that appear above the live view."""
         return None if self._view is None else self._view.output
 
     def stopped(self) -> None:
@@ -44,8 +47,8 @@ class Shown(Listener):
             self._view.__exit__(None, None, None)
 
 
-def local(count: int, allowed: Collection[str], shown: Shown, trainer_user: str | None) -> LocalWorkers:
-    """Return the workers of this machine, with the log format and the option --trainer-user of the command."""
+def local(count: int, allowed: Collection[str], shown: ProgressDisplay, trainer_user: str | None) -> LocalWorkers:
+    """Return the workers to start on this machine, with the command's log options and option --trainer-user."""
     user = [] if trainer_user is None else ["--trainer-user", trainer_user]
     return LocalWorkers(count, allowed, options=[*shown.worker_options, *user])
 
@@ -61,5 +64,5 @@ def end(url: str, settings: Settings, row: StudyRow) -> None:
     with engine(url, "ledger command", statement_seconds=settings.statement_timeout).connect() as connection:
         outcome.show(connection, row)
     if row.state != "complete":
-        way_out = f": `ledger resume {row.name}` tries again" if row.state == "failed" else ""
+        way_out = f": `ledger resume {row.name}` tries one more round" if row.state == "failed" else ""
         raise LedgerError(f"study {row.name} is {row.state}{way_out}")
