@@ -257,7 +257,7 @@ def test_a_warning_says_that_a_gp_uses_a_sample_of_the_points(monkeypatch):
     monkeypatch.setattr(gaussian_process, "MODELLED", 100)
     optimizer = Optimizer([Real(0.0, 1.0)] * 2, "GP", n_initial_points=1, acq_func="EI", random_state=1)
     points = np.random.RandomState(0).rand(300, 2).tolist()
-    with pytest.warns(UserWarning, match="random other points: 100 of 300$"):
+    with pytest.warns(UserWarning, match="only 100 of 300 points: the best points"):
         optimizer.tell(points, [(a - 0.3) ** 2 + (b - 0.6) ** 2 for a, b in points])
     assert len(optimizer.models[-1].subset_) == 100
     assert np.abs(np.array(optimizer.ask(4)[0]) - [0.3, 0.6]).max() < 0.2
