@@ -6,12 +6,13 @@ from typing import Any
 from ledger.report import labels
 from ledger.report.content import ReportContent
 
-# The axis of losses is logarithmic if the largest loss is at least this many times the smallest loss.
+# The axis of losses is logarithmic if all losses are positive, and if the largest loss divided by the smallest loss is
+# at least this number.
 LOGARITHMIC_RATIO = 50
 
 
 def loss_axis(content: ReportContent) -> dict[str, Any]:
-    """Return the axis of losses. At least one trial must be complete."""
+    """Return the layout of the axis of losses. At least one trial must be complete."""
     if is_logarithmic(content):
         losses = [trial.result for trial in content.complete]
         decades = math.log10(max(losses)) - math.log10(min(losses))
@@ -26,7 +27,7 @@ def is_logarithmic(content: ReportContent) -> bool:
 
 
 def parallel_loss_axis(losses: list[float], *, logarithmic: bool) -> dict[str, Any]:
-    """Return the axis of losses for parallel coordinates, together with the losses."""
+    """Return the axis of losses in a plot of parallel coordinates, with the position of each loss on this axis."""
     if not logarithmic:
         low, high = min(losses), max(losses)
         ticks = [low * (1 - quarter / 4) + high * quarter / 4 for quarter in range(5)] if high > low else [low]
@@ -37,7 +38,10 @@ def parallel_loss_axis(losses: list[float], *, logarithmic: bool) -> dict[str, A
 
 
 def decade_ticks(logarithms: list[float]) -> dict[str, Any]:
-    """Return ticks at decades. If there are fewer than three decades, return ticks at both ends and the middle."""
+    """Return ticks at the powers of ten within the range of `logarithms`.
+
+    If fewer than three ticks are at powers of ten, return ticks at the two ends and at the middle of the range.
+    """
     low, high = min(logarithms), max(logarithms)
     step = max(1, round((high - low) / 6))
     positions: list[float] = list(range(math.ceil(low), math.floor(high) + 1, step))

@@ -1,4 +1,4 @@
-"""The content of a report, which gives every plot the same trials and the same surrogate."""
+"""The content of a report, such as the trials and the surrogate that all plots of the report use."""
 
 from collections.abc import Mapping
 from functools import cached_property
@@ -10,15 +10,16 @@ from ledger.objectives import metrics
 from ledger.proposals import Dependence, Importance, Surrogate, proposal_input
 from ledger.study.spec import StudySpec
 
-# Largest number of trials that the plots and the table show one by one. A phone can draw this number of trials
-# at once. In a larger study, half of the shown trials are the best trials.
+# Largest number of trials that the plots and the table show. A phone can draw a plot of this number of trials. If a
+# study has more trials, up to half of the shown trials are the trials with the lowest losses.
 SHOWN = 2_000
-# Largest absolute loss for which the report plots the surrogate. The largest float is 1.8e308.
+# The report plots the surrogate only if the absolute value of every loss is at most this number. The difference of two
+# larger losses could exceed the largest float, which is 1.8e308.
 LARGEST = 1e300
 
 
 class ReportContent:
-    """A study at one moment.
+    """The content of a report on the state of a study at one moment.
 
     Parameters
     ----------
@@ -33,9 +34,9 @@ class ReportContent:
         The complete trial with the lowest loss. If several trials have the lowest loss, the trial with the smallest
         number is best.
     shown : list of rows
-        The trials to show, in the order of their numbers. The report of a small study shows all trials. If a study has
-        more than `SHOWN` trials, half of the shown trials are the best trials. The other half is an evenly spaced
-        selection of the remaining trials.
+        The trials to show, in the order of their numbers. If a study has at most `SHOWN` trials, the report shows all
+        trials. If a study has more trials, up to half of the shown trials are the trials with the lowest losses. The
+        other shown trials are an evenly spaced selection of the remaining trials.
 
     Raises
     ------
@@ -54,7 +55,8 @@ class ReportContent:
     def surrogate(self) -> Surrogate | None:
         """The study's surrogate, fitted to all trials that have ended.
 
-        The value is None if no surrogate was recorded, or if the difference of two losses could overflow.
+        The value is None if the ledger has recorded no surrogate, if no trial is complete, or if the difference of two
+        losses could exceed the largest float.
         """
         recorded = [
             iteration.surrogate for iteration in self.ledger.iterations if isinstance(iteration.surrogate, Mapping)
@@ -77,12 +79,15 @@ class ReportContent:
 
     @property
     def is_extreme(self) -> bool:
-        """Whether losses are so large that the difference of two losses could overflow."""
+        """Whether some losses are so large that the difference of two losses could exceed the largest float."""
         return any(abs(trial.result) > LARGEST for trial in self.complete)
 
     @property
     def metric(self) -> str:
-        """The metric from which a built-in model's loss is computed. A user's function may return this metric, too."""
+        """The name of the metric from which a built-in model computes its loss.
+
+        An objective that is a user's function may return this metric, too.
+        """
         return self.study.objective.metric or metrics.DEFAULT
 
     @property

@@ -1,4 +1,4 @@
-"""Plots as PNG images, which a browser draws."""
+"""Plots as PNG images that a browser draws."""
 
 import math
 
@@ -19,12 +19,12 @@ COLUMNS = 3
 
 
 def png(section: Section) -> bytes:
-    """Return a section's plots as one PNG image on a white background. Several plots form a grid.
+    """Return a section's plots as one PNG image on a white background. The image shows several plots in a grid.
 
     Raises
     ------
     LedgerError
-        The section has no plots, no browser is installed, or the browser does not start.
+        The section has no plots, no browser is installed, or the browser does not start or crashes.
     """
     if not section.plots:
         raise LedgerError(f"plot {section.name} cannot be drawn for this study yet: {section.caption}")
@@ -37,7 +37,8 @@ def png(section: Section) -> bytes:
         margin={"l": left, "r": 24, "t": 100, "b": 20},
     )
     try:
-        # The browser would load MathJax over the network, so MathJax is off. The installed package contains plotly.js.
+        # MathJax is off, because the browser would load MathJax over the network. The browser loads plotly.js from the
+        # installed package plotly.
         image: bytes = kaleido.calc_fig_sync(
             figure.to_dict(),
             opts={"format": "png", "width": width, "height": height, "scale": SCALE},
@@ -45,9 +46,9 @@ def png(section: Section) -> bytes:
         )
     except ChromeNotFoundError:
         raise LedgerError(
-            "a PNG needs Chromium or Chrome, and neither is installed: install one of them, for example by"
-            " `apt-get install chromium`, or set BROWSER_PATH; `ledger report NAME --output report.html` needs no"
-            " browser"
+            "a PNG needs Chromium or Chrome, and neither is installed: install one of the two browsers, for example by"
+            " `apt-get install chromium`, or set BROWSER_PATH to the path of a browser; `ledger report NAME --output"
+            " report.html` needs no browser"
         ) from None
     except (BrowserFailedError, BrowserClosedError) as error:
         raise LedgerError(
@@ -58,7 +59,7 @@ def png(section: Section) -> bytes:
 
 
 def _combined(section: Section) -> tuple[go.Figure, tuple[int, int]]:
-    """Return a section's plots as one figure, with its width and height in pixels."""
+    """Return a section's plots as one figure, and the width and the height of this figure in pixels."""
     width, height = section.size
     if len(section.plots) == 1:
         return go.Figure(section.plots[0].figure), (max(width, 600), height + 40)

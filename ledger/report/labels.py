@@ -1,4 +1,4 @@
-"""Formats numbers, values and users' names as text for plots."""
+"""Formats numbers, values of parameters, and names that users have chosen, as text for plots."""
 
 import html
 import json
@@ -18,7 +18,7 @@ def value(value: Any) -> str:
 
 
 def plural(count: int, singular: str, several: str) -> str:
-    """Return a count with the noun in its singular or plural.
+    """Return a count, followed by the noun in the singular or the plural.
 
     Examples
     --------
@@ -29,8 +29,8 @@ def plural(count: int, singular: str, several: str) -> str:
 
 
 def escaped(text: str, longest: int) -> str:
-    """Return text in one line of at most `longest` characters, which Plotly shows unchanged.
+    """Return `text` in a form that Plotly shows as one unchanged line of at most `longest` characters.
 
-    Plotly interprets HTML tags and entities, and TeX between dollar signs.
+    The function escapes the text, because Plotly interprets HTML tags, HTML entities, and TeX between dollar signs.
     """
     return html.escape(one_line(text, longest), quote=False).replace("$", "&#36;")

@@ -29,7 +29,7 @@ def render(ledger: StudySnapshot) -> str:
     """Return a study's report as HTML.
 
     The page contains Plotly's JavaScript and loads nothing from the network. The page's content security policy forbids
-    every connection. All text of a study is escaped.
+    every connection. All text that comes from the study is escaped.
 
     Raises
     ------
@@ -93,7 +93,7 @@ def _tiles(content: ReportContent) -> list[tuple[str, str, str]]:
             f"{study.budget:,} trials",
             f"{study.batch_size:,} kept in flight"
             if content.is_steady
-            else f"{told:,} iterations told, with {study.batch_size:,} trials each",
+            else f"{told:,} finished iterations, with {study.batch_size:,} trials each",
         ),
         ("Elapsed", _duration(end - ledger.study.created_at), f"since {_moment(ledger.study.created_at)}"),
     ]
@@ -135,7 +135,7 @@ def _best(content: ReportContent) -> str:
 
 
 def _versions(content: ReportContent) -> list[tuple[str, str]]:
-    """Return pairs of a source, such as "iterations 0 to 2", and the package versions that belong to this source."""
+    """Return pairs of a title, such as "iterations 0 to 2", and the package versions to show under this title."""
     own = {"trial-ledger": __version__, "plotly": plotly.__version__, "plotly.js": get_plotlyjs_version()}
     sources = [("this report", _named(own)), ("the study's first manager", _named(content.ledger.study.versions))]
     for environment, iterations in groupby(content.ledger.iterations, key=lambda iteration: iteration.environment):
@@ -163,13 +163,19 @@ def _columns(content: ReportContent) -> list[str]:
 
 
 def _metrics(content: ReportContent) -> list[str]:
-    """Return the names of the metrics that get a column, in the order of the first trial with each metric."""
+    """Return the names of the metrics that get a column.
+
+    The order of the names is the order in which the metrics first occur in the shown trials.
+    """
     names = dict.fromkeys(name for trial in content.shown for name in trial.metrics or {})
     return list(names)[:METRICS]
 
 
 def _row(names: Sequence[str], metrics: Sequence[str], trial: TrialRow) -> list[tuple[str, float | None]]:
-    """Return the cells of a trial's table row as pairs of a text and a number. The number of a text cell is None."""
+    """Return the cells of a trial's row in the table. Each cell is a pair of a text and a number.
+
+    If a cell does not contain a number, the second element of the pair is None.
+    """
     cells: list[Any] = [trial.number, trial.iteration, trial.state, trial.loss]
     cells += [trial.params.get(name) for name in names]
     cells += [(trial.metrics or {}).get(name) for name in metrics]
@@ -204,7 +210,7 @@ def _duration(time: timedelta) -> str:
 
 
 def _script(text: str) -> Any:
-    """Return JSON that cannot end the script element around it."""
+    """Return JSON in a form that cannot end the HTML script element that contains the JSON."""
     return _script_text(text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029"))
 
 

@@ -43,20 +43,24 @@ class ParameterAxis(ABC):
         }
 
     def parallel(self, values: list[Any]) -> dict[str, Any]:
-        """Return the parameter's axis for parallel coordinates, together with the given values."""
+        """Return the parameter's axis in a plot of parallel coordinates, with each value's position on this axis."""
         return {"label": labels.escaped(self._dimension.name, 16), **self._parallel(values)}
 
     @abstractmethod
     def positions(self, values: Sequence[Any], random: np.random.Generator | None = None) -> list[Any]:
-        """Return the positions of values on the axis. The argument `random` shifts points that would overlap."""
+        """Return the positions of values on the axis.
+
+        If `random` is given, a categorical axis shifts each position by a random offset, so that equal values rarely
+        overlap.
+        """
 
     @abstractmethod
     def dependence(self, curve: Dependence) -> list[go.Scatter]:
-        """Return the traces of a partial dependence and its interval of two standard deviations."""
+        """Return the traces of a partial dependence, and of the interval of two standard deviations around it."""
 
     @abstractmethod
     def extent(self) -> str:
-        """Return the range or the number of choices as text for a caption."""
+        """Return the range of the parameter, or the number of the parameter's choices, as text for a caption."""
 
     @abstractmethod
     def _axis(self) -> dict[str, Any]: ...
@@ -106,7 +110,8 @@ class NumericAxis(ParameterAxis):
         low, high = self._dimension.low, self._dimension.high
         if self._is_logarithmic:
             first, last = math.log10(low), math.log10(high)
-            # An axis of two or more decades has ticks only at decades, and at most about four ticks.
+            # If the range spans two or more decades, the axis has ticks only at powers of ten, and at most about four
+            # ticks.
             ticks = {"dtick": math.ceil((last - first) / 4)} if last - first >= 2 else {}
             edge = _MARGIN * (last - first)
             return {"type": "log", "range": [first - edge, last + edge], **ticks}
@@ -128,7 +133,7 @@ class NumericAxis(ParameterAxis):
 
 
 class IntegerAxis(NumericAxis):
-    """Draws an integer parameter. A small range has a tick at each value."""
+    """Draws an integer parameter. In parallel coordinates, a small range has a tick at each integer."""
 
     _dimension: Integer
 
@@ -138,7 +143,7 @@ class IntegerAxis(NumericAxis):
 
 
 class CategoricalAxis(ParameterAxis):
-    """Draws a categorical parameter. Each choice gets a number on the axis, and a tick with its name."""
+    """Draws a categorical parameter. Each choice has a position on the axis, and a tick whose label is the choice."""
 
     _dimension: Categorical
 
@@ -172,7 +177,7 @@ class CategoricalAxis(ParameterAxis):
         return {"tickvals": list(range(size)), "ticktext": names, "range": [-0.6, size - 0.4]}
 
     def _parallel(self, values: list[Any]) -> dict[str, Any]:
-        # Tick labels need no escapes, because Plotly does not interpret them.
+        # The labels need no escapes, because Plotly does not interpret the tick labels of parallel coordinates.
         names = [one_line(labels.value(choice), 14) for choice in self._dimension.choices]
         edge = 0.0 if len(names) > 1 else 1.0
         return {

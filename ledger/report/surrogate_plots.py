@@ -14,7 +14,10 @@ from ledger.text import one_line
 
 
 def dependence(content: ReportContent) -> Section:
-    """Return one plot for each parameter. The plot shows the expected loss, averaged over the other parameters."""
+    """Return one plot for each parameter, which shows the expected loss for each value of this parameter.
+
+    The expected loss is averaged over the other parameters.
+    """
     title = "Partial dependence"
     if content.surrogate is None:
         return Section("dependence", title, _why_no_surrogate(content))
@@ -28,10 +31,12 @@ def dependence(content: ReportContent) -> Section:
         if dimension.name in dependences
     ]
     caption = (
-        f"Each plot shows the loss that {_surrogate_name(content)} expects for each value of one parameter, averaged"
-        " over all other parameters. The interval around the expected loss extends two standard deviations"
-        f"{' between the trees' if content.surrogate.estimator != 'GP' else ''} in each direction. The dotted line"
-        " marks the best trial. A flat curve means that the parameter alone changes the loss little."
+        f"Each plot shows the loss that {_surrogate_name(content)} expects for each value of one parameter. The"
+        " expected loss is averaged over all other parameters. The interval around the expected loss extends two"
+        " standard deviations in each direction. "
+        f"{'The standard deviation is computed between the trees. ' if content.surrogate.estimator != 'GP' else ''}"
+        "The dotted line marks the parameter's value in the best trial. A flat curve means that the parameter alone has"
+        " little effect on the loss."
     )
     return Section("dependence", title, caption, plots, (420, 300))
 
@@ -39,7 +44,7 @@ def dependence(content: ReportContent) -> Section:
 def importance(content: ReportContent) -> Section:
     """Return a plot of the importance of each parameter.
 
-    The importance is the parameter's share of the variance of the loss that the surrogate predicts.
+    The importance of a parameter is the share of the variance of the predicted loss that the parameter explains.
     """
     title = "Importance of the parameters"
     if content.surrogate is None:
@@ -77,10 +82,11 @@ def importance(content: ReportContent) -> Section:
     )
     parameter, shares = ranking[-1]
     caption = (
-        f"According to {_surrogate_name(content)}, {one_line(parameter, 60)} explains the largest share of the variance"
-        f" of the loss over the whole space. The parameter explains {shares.first:.0%} alone and {shares.total:.0%}"
-        " with its interactions. The bars show first-order and total Sobol indices of the surrogate's mean. The indices"
-        " are estimated from random points of the space (Saltelli et al. 2010, Jansen 1999)."
+        f"According to {_surrogate_name(content)}, the parameter {one_line(parameter, 60)} explains the largest share"
+        f" of the variance of the loss over the whole space. This parameter explains {shares.first:.0%} of the variance"
+        f" alone, and {shares.total:.0%} together with its interactions. The bars show the first-order and the total"
+        " Sobol index of each parameter, for the surrogate's mean. The report estimates the indices from random points"
+        " of the space (Saltelli et al. 2010, Jansen 1999)."
     )
     return Section("importance", title, caption, [Plot(figure, caption)], (900, 140 + 46 * len(ranking)))
 
@@ -112,11 +118,12 @@ def _why_no_surrogate(content: ReportContent) -> str:
         return "No trial is complete yet, so there is no surrogate."
     if content.is_extreme:
         return (
-            f"There is no plot, because some losses are beyond {LARGEST:g}, and differences of losses could overflow."
+            f"There is no plot, because the absolute value of a loss exceeds {LARGEST:g}. The difference of two such"
+            " losses could exceed the largest float."
         )
     return (
-        f"There is no surrogate yet: the first {content.study.resolved.initial_points} points are random, and"
-        " no later point has been proposed."
+        f"There is no surrogate yet: the first {content.study.resolved.initial_points} points are random, and the"
+        " optimizer has not proposed a later point."
     )
 
 

@@ -20,14 +20,14 @@ OUTCOMES = {
 }
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 
-# The colour scales are parts of the colour map Cividis, without the colours that have too little contrast with the
-# page. The lowest loss has the colour with the most contrast.
+# Each colour scale is a part of the colour map Cividis. The scale leaves out the colours of Cividis that have too
+# little contrast with the page. The lowest loss has the colour with the most contrast with the page.
 _LIGHT_SCALE = [[0.0, "#D9C04A"], [0.5, "#7C7B78"], [1.0, "#00224E"]]
 _DARK_SCALE = [[0.0, "#4A6A9A"], [0.5, "#A5A07F"], [1.0, "#FFE945"]]
 
 
 def template(scheme: str) -> dict[str, Any]:
-    """Return Plotly's template, which is the part of the layout that does not depend on the data.
+    """Return a Plotly template, which is the part of a figure's layout that does not depend on the data.
 
     Parameters
     ----------

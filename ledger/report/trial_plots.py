@@ -22,7 +22,7 @@ _SEED = 0
 
 
 def convergence(content: ReportContent) -> Section:
-    """Return a plot of the losses by trial, the best loss so far, and the mean loss of each iteration."""
+    """Return a plot of the loss of each trial, the best loss so far, and the mean loss of each iteration."""
     if content.best is None:
         return Section("convergence", "Convergence", f"No trial is complete yet{_other_states(content)}.")
     shown = [trial for trial in content.shown if trial.state == "complete"]
@@ -69,16 +69,16 @@ def convergence(content: ReportContent) -> Section:
     figure = go.Figure(traces, layout)
     if len(content.ledger.trials) == 1:
         figure.update_xaxes(range=[-1, 1], dtick=1)
-    best = f"Best loss {labels.number(content.best.result)}, at trial {content.best.number}"
+    best = f"The best loss is {labels.number(content.best.result)}, in trial {content.best.number}"
     complete = labels.plural(len(content.complete), "is complete", "are complete")
-    caption = f"{best} of {len(content.ledger.trials)}; {complete}{_other_states(content)}."
+    caption = f"{best}. Of {len(content.ledger.trials)} trials, {complete}{_other_states(content)}."
     if content.is_steady:
-        caption += " In steady mode, most iterations have one trial, so the plot does not show means of iterations."
+        caption += " In steady mode, most iterations have one trial, so the plot does not show mean losses."
     return Section("convergence", "Convergence", caption + _sample_note(content), [Plot(figure, caption)])
 
 
 def parallel(content: ReportContent) -> Section:
-    """Return a plot of parallel coordinates. Each complete trial is a line through its parameters to its loss."""
+    """Return a plot of parallel coordinates. A line for each complete trial connects the parameters with the loss."""
     title = "Parallel coordinates"
     shown = sorted((trial for trial in content.shown if trial.state == "complete"), key=lambda trial: -trial.result)
     if not shown:
@@ -90,8 +90,8 @@ def parallel(content: ReportContent) -> Section:
         for dimension in content.study.space.dimensions
     ]
     dimensions.append(loss_axis)
-    # The colour values are negative losses. Plotly draws the line with the highest colour value on top, and the lines
-    # with the lowest losses must be visible.
+    # The colour value of a line is the negative of the trial's loss. Plotly draws a line with a higher colour value
+    # over a line with a lower colour value, so the lines with the lowest losses stay visible.
     colours = [-value for value in loss_axis["values"]]
     ticks = {"tickvals": [-value for value in loss_axis["tickvals"]], "ticktext": loss_axis["ticktext"]}
     figure = go.Figure(
@@ -100,7 +100,7 @@ def parallel(content: ReportContent) -> Section:
             line={"color": colours, "coloraxis": "coloraxis"},
             labelfont={"size": 13},
             tickfont={"size": 12},
-            # The labels of the range are invisible, because the ends of each axis have ticks.
+            # The labels of the range are invisible, because the ticks at the ends of each axis already show the range.
             rangefont={"size": 1, "color": "rgba(0,0,0,0)"},
             unselected={"line": {"color": GREY, "opacity": 0.08}},
         ),
@@ -112,15 +112,15 @@ def parallel(content: ReportContent) -> Section:
     )
     caption = (
         f"The plot shows {labels.plural(len(shown), 'complete trial', 'complete trials')}. Each line connects the"
-        " parameters of one trial with its loss at the right. The colour of a line also shows the loss. Drag along an"
-        " axis to select lines."
+        " parameters of one trial with the trial's loss on the right axis. The colour of a line also shows the trial's"
+        " loss. To select lines, drag the mouse along an axis."
     )
     size = (max(900, 150 * len(dimensions)), 460)
     return Section("parallel", title, caption + _sample_note(content), [Plot(figure, caption)], size)
 
 
 def parameters(content: ReportContent) -> Section:
-    """Return one plot for each parameter, with the parameter's values against the loss."""
+    """Return one plot for each parameter, which shows each trial's loss against the trial's value of the parameter."""
     title = "Parameters against the loss"
     if content.best is None:
         return Section("parameters", title, "No trial is complete yet.")
@@ -176,9 +176,9 @@ def _failed_trace(positions: list[Any], failed: Sequence[TrialRow], complete: Se
 
 
 def _best_so_far(content: ReportContent) -> tuple[list[int], list[float]]:
-    """Return the numbers of the trials that lower the best loss, and the best loss after each of these trials.
+    """Return the curve of the best loss so far, as a list of trial numbers and a list of losses.
 
-    The last element of both lists is for the last complete trial.
+    The curve has a point for each trial whose loss is lower than all earlier losses, and for the last complete trial.
     """
     numbers: list[int] = []
     losses: list[float] = []
@@ -191,9 +191,9 @@ def _best_so_far(content: ReportContent) -> tuple[list[int], list[float]]:
 
 
 def _iteration_means(content: ReportContent) -> list[tuple[float, float, int]]:
-    """Return the position on the trial axis, the mean loss and the number of each iteration that has a mean loss.
+    """Return a position on the trial axis, a mean loss and a number for each iteration that has a mean loss.
 
-    The position of an iteration is the mean of the numbers of its trials.
+    The position of an iteration is the mean of the numbers of the iteration's trials.
     """
     middles = {
         number: float(np.mean([trial.number for trial in trials]))
@@ -221,10 +221,10 @@ def _other_states(content: ReportContent) -> str:
 
 
 def _sample_note(content: ReportContent) -> str:
-    """Return a sentence for the caption if the plot shows only some of the trials."""
+    """Return a sentence for the caption if the plot shows only some trials, and an empty text otherwise."""
     if len(content.shown) == len(content.ledger.trials):
         return ""
     return (
-        f" The plot shows {len(content.shown):,} of {len(content.ledger.trials):,} trials, which are the"
-        f" {SHOWN // 2:,} best trials and an evenly spaced selection of the other trials."
+        f" The plot shows {len(content.shown):,} of {len(content.ledger.trials):,} trials: up to"
+        f" {SHOWN // 2:,} trials with the lowest losses, and an evenly spaced selection of the other trials."
     )

@@ -1,4 +1,4 @@
-"""The timeline of a report, which shows the attempts of each worker and their outcomes."""
+"""The timeline of a report, which shows the attempts of each worker, and the outcome of each attempt."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -15,17 +15,21 @@ from ledger.report.theme import OUTCOMES
 
 # Largest number of workers that get a row in the timeline.
 ROWS = 100
-# With up to `BARS` attempts, each attempt gets a bar. With more attempts, consecutive attempts with the same outcome
-# share a bar if the gaps between them are at most `LARGEST_GAP` of the timeline's length.
+# If a study has at most `BARS` attempts, each attempt has its own bar. If a study has more attempts, a worker's
+# consecutive attempts with the same outcome share a bar. The gap between two attempts in one bar is at most
+# `LARGEST_GAP` times the length of the timeline.
 BARS, LARGEST_GAP = 2_000, 1 / 2_000
 
 
 def timeline(content: ReportContent) -> Section:
-    """Return a plot with a row for each worker, and a bar for each attempt from its claim to its end."""
+    """Return a plot with a row for each worker, and a bar for each attempt.
+
+    A bar extends from the claim of the attempt to the end of the attempt.
+    """
     title = "Workers"
     attempts = [attempt for attempt in content.ledger.attempts if attempt.claimed_at is not None]
     if not attempts:
-        return Section("timeline", title, "No trial has been claimed yet.")
+        return Section("timeline", title, "No worker has claimed a trial yet.")
     by_worker: dict[str, list[AttemptRow]] = {}
     for attempt in attempts:
         by_worker.setdefault(attempt.worker, []).append(attempt)
@@ -59,14 +63,16 @@ def timeline(content: ReportContent) -> Section:
         " one attempt from its claim to its end. Each row shows one worker."
     )
     if gap > 0:
-        caption += " Consecutive attempts with the same outcome share a bar."
+        caption += (
+            " Consecutive attempts of a worker share a bar if they have the same outcome and a small gap between them."
+        )
     if len(by_worker) > ROWS:
         caption += f" The plot shows the {ROWS} workers with the most attempts."
     return Section("timeline", title, caption, [Plot(figure, caption)], (900, 140 + height))
 
 
 def _bars(rows: Sequence[Sequence[AttemptRow]], now: datetime, gap: float) -> list[go.Bar]:
-    """Return one trace for each outcome. A trace contains the bars of all workers."""
+    """Return one trace for each outcome. The trace contains the bars of all attempts with this outcome."""
     by_outcome: dict[str, list[dict[str, Any]]] = {outcome: [] for outcome in OUTCOMES}
     for row, attempts in enumerate(rows):
         for run in _runs(attempts, now, gap):
@@ -98,7 +104,7 @@ def _bars(rows: Sequence[Sequence[AttemptRow]], now: datetime, gap: float) -> li
 
 
 def _runs(attempts: Sequence[AttemptRow], now: datetime, gap: float) -> list[list[AttemptRow]]:
-    """Group consecutive attempts of one worker with the same outcome and gaps of at most `gap` seconds."""
+    """Group the consecutive attempts of one worker that have the same outcome and are at most `gap` seconds apart."""
     runs: list[list[AttemptRow]] = []
     for attempt in sorted(attempts, key=lambda attempt: (attempt.claimed_at, attempt.trial)):
         last = runs[-1] if runs else []

@@ -9,7 +9,7 @@ from ledger.text import one_line
 def line(status: Status) -> str:
     """Return the study's progress in one line.
 
-    The line contains no times, so it changes only when the study changes.
+    The line contains no times, so the line changes only when the study changes.
     """
     parts = [
         f"{status.ended} of {status.budget} trials",
@@ -32,7 +32,7 @@ def score(status: Status) -> str:
 
 
 def counts(status: Status) -> str:
-    """Return the number of trials in each state that has trials."""
+    """Return the number of trials in each state as text, without the states that no trial has."""
     states = ("complete", "running", "pending", "failed", "cancelled")
     return ", ".join(f"{getattr(status, state)} {state}" for state in states if getattr(status, state))
 

@@ -1,4 +1,4 @@
-"""The live view, which shows a study's status on a terminal and redraws it about every second."""
+"""The live view, which shows a study's status on a terminal, and updates the shown status about once per second."""
 
 import logging
 import os
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 _log = logging.getLogger("ledger.terminal")
 
 INTERVAL = 1.0
-# Largest share of its time that the view spends on reads from the database. A larger share could slow down the manager
+# The view spends at most this share of the time on reads from the database. A larger share could slow down the manager
 # and the workers.
 SHARE = 0.05
 # Largest number of bytes that the view reads from the workers' output at once.
 _CHUNK = 65_536
-# Seconds between two writes of the workers' output to the terminal.
+# Minimum number of seconds between two writes of the workers' output to the terminal.
 _WRITE_INTERVAL = 0.05
-# Seconds that a view waits for its threads when it ends.
+# When a view ends, the view waits at most this number of seconds for each of its threads.
 _STOP_SECONDS = 1.0
 
 
@@ -56,7 +56,7 @@ def console(stream: TextIO) -> "Console":
 
 
 def live(on: "Console", *, transient: bool) -> "Live":
-    """Return a live display that is redrawn on request. Output to standard error appears above the display."""
+    """Return a live display that only the caller redraws. Output to standard error appears above the display."""
     from rich.live import Live
 
     return Live(console=on, auto_refresh=False, transient=transient, redirect_stdout=False, vertical_overflow="crop")
@@ -68,9 +68,9 @@ def follow(read: Callable[[], Status], wait: Callable[[float], object]) -> Itera
     Parameters
     ----------
     read : callable
-        Function that returns the status.
+        Function that reads and returns the status.
     wait : callable
-        Function that waits for a number of seconds. A true return value ends the iteration.
+        Function that waits for a number of seconds. If the return value is true, the generator ends.
     """
     while True:
         began = time.monotonic()
@@ -81,21 +81,23 @@ def follow(read: Callable[[], Status], wait: Callable[[float], object]) -> Itera
 
 
 def pause(took: float) -> float:
-    """Return the number of seconds to wait after a read of `took` seconds."""
+    """Return the number of seconds to wait after a read of the status that took `took` seconds."""
     return max(INTERVAL, took / SHARE)
 
 
 class LiveView:
-    """Draws the live view of a study while its manager runs. The view has its own thread and database connection.
+    """Draws the live view of a study while the study's manager runs.
 
-    A failure of the view does not end the study. The view tells the user when the database is unavailable. If the view
-    cannot be drawn, it ends, and log lines appear again. While the view is drawn, the manager logs only warnings and
-    errors, because the view shows all other events.
+    The view has its own threads and its own database connection.
+
+    A failure of the view does not end the study. If the database is unavailable, the view shows this to the user. If
+    the view cannot be drawn, the view ends, and the terminal shows the manager's log lines again. While the view is
+    drawn, the manager logs only warnings and errors, because the view shows all other events.
 
     Parameters
     ----------
     url : str
-        The database.
+        The URL of the database.
     study_id : int
     statement_seconds : float
         Seconds after which the server cancels a query of the view.
@@ -132,7 +134,7 @@ class LiveView:
         try:
             self._live = live(console(self._stream), transient=True)
             self._live.start()
-            # While the view is drawn, rich replaces sys.stderr.
+            # After the start, the library rich has replaced sys.stderr, so the log lines must go to the replacement.
             _log_to(sys.stderr)
         except Exception as error:
             self._abort(error)
@@ -146,7 +148,7 @@ class LiveView:
         os.close(self.output)
         self._ended.set()
         for thread in self._threads:
-            # The wait has a time limit, because the database may not answer.
+            # The wait has a time limit, because the thread may be waiting for a database that does not answer.
             thread.join(_STOP_SECONDS)
         self._stop()
 
@@ -164,7 +166,7 @@ class LiveView:
             self._close()
 
     def _read(self) -> str:
-        """Read the status. Return the reason if the read failed, and an empty text otherwise."""
+        """Read the status. If the read fails, return the reason as text. Otherwise, return an empty text."""
         import psycopg
         from sqlalchemy.exc import DBAPIError
 
@@ -176,9 +178,9 @@ class LiveView:
             self._close()
             ago = int(time.monotonic() - self._read_at)
             why = reason(getattr(error, "orig", error))
-            return f"{ago} s old, because the database does not answer: {why}"
+            return f"status {ago} s old, because the database does not answer: {why}"
         except LedgerError:
-            # A user has deleted the study. The manager of the study reports the deletion.
+            # The error means that a user has deleted the study. The manager of the study reports the deletion.
             self._ended.set()
         self._read_at = time.monotonic()
         return ""
@@ -203,7 +205,7 @@ class LiveView:
                 lines, end, rest = lines + end + rest, b"\n", b""
             if end:
                 _write(lines + end)
-            # Each write redraws the view. The wait avoids a redraw for each line of an objective with much output.
+            # Each write redraws the view. The wait prevents a redraw for each line if an objective prints many lines.
             self._ended.wait(_WRITE_INTERVAL)
         if rest:
             _write(rest + b"\n")

@@ -16,7 +16,7 @@ _COLOURS = {"running": "cyan", "complete": "green", "failed": "red", "paused": "
 # Largest widths of the progress bar and of the sparkline, in cells.
 _BAR, _SPARKLINE = 40, 60
 _LABEL = 11
-# On a console narrower than this width, the rows of workers have fewer columns.
+# If a console has fewer cells in a line than this number, the table of workers has fewer columns.
 _NARROW = 70
 
 
@@ -27,9 +27,10 @@ class StatusPanel:
     ----------
     status : Status
     rows : int, optional
-        Largest number of workers to draw. Workers that train come first. Default: the number that fits the height.
+        Largest number of workers to draw. The workers that train a trial come first. The default is the number of
+        workers that fit into the height of the console.
     note : str
-        An additional line, for example a note that the status is not the latest.
+        An additional line, for example a note that the status is old.
     """
 
     def __init__(self, status: Status, rows: int | None = None, note: str = "") -> None:
@@ -42,7 +43,8 @@ class StatusPanel:
         rows = self._rows
         if rows is None:
             above = len(console.render_lines(Group(*head, *self._failures()), options, pad=False))
-            # The gap, the table's header, the count of omitted workers and the cursor need one line each.
+            # The empty line above the table, the table's header, the count of omitted workers and the cursor need one
+            # line each.
             rows = max(1, options.max_height - above - 4)
         yield Group(*head, *self._workers(rows, options), *self._failures())
 
@@ -72,7 +74,7 @@ class StatusPanel:
         if states := counts(status):
             facts.add_row("", Text(states, "dim"))
         if status.state == "paused":
-            facts.add_row("note", Text(f"paused: `ledger resume {status.name}` continues it", "yellow"))
+            facts.add_row("note", Text(f"paused: `ledger resume {status.name}` continues the study", "yellow"))
         elif status.state == "running" and not status.managed:
             note = f"no manager runs: `ledger resume {status.name}` continues the study"
             facts.add_row("note", Text(note, "yellow"))
@@ -102,7 +104,8 @@ class StatusPanel:
                 Text(),
                 _cut(Text(f"no worker runs yet: `ledger worker --study {status.name}` starts a worker", "yellow")),
             ]
-        # Workers that train come first, and the longest training is at the top.
+        # Workers that train a trial come first, and the worker that has trained its trial for the longest time is at
+        # the top.
         ordered = sorted(
             status.workers, key=lambda worker: (worker.trial is None, -(worker.seconds or 0.0), worker.name)
         )

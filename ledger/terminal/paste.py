@@ -1,6 +1,6 @@
 """Formats parameters as text to paste into a Python program or a TOML file.
 
-A program that reads the text gets exactly the same values.
+A program that reads the text gets exactly the values of the parameters.
 """
 
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from typing import Any
 
 
 def as_python(params: Mapping[str, Any]) -> str:
-    """Return the parameters as a Python dict. Two or more parameters get one line each.
+    """Return the parameters as the text of a Python dict. Several parameters have one line each.
 
     Examples
     --------
@@ -35,7 +35,7 @@ def as_toml(params: Mapping[str, Any]) -> str:
     """
     import tomli_w
 
-    # Characters that cannot be printed occur only in TOML strings, in which TOML allows escapes.
+    # Unprintable characters occur only inside the strings of the TOML text, and TOML allows escapes inside strings.
     return "".join(
         character if character == "\n" or character.isprintable() else _escape(character)
         for character in tomli_w.dumps(params)

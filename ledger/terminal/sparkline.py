@@ -1,17 +1,17 @@
-"""A sparkline of the best loss so far. Each cell is one character with a bar, and a higher bar is a higher loss."""
+"""A sparkline of the best loss so far. Each cell is one character with a bar, and a higher bar means a higher loss."""
 
 import math
 from collections.abc import Sequence
 
 BARS = "▁▂▃▄▅▆▇█"
 ASCII_BARS = "_.-~=+*#"
-# The bars have a logarithmic scale if all losses are positive and the highest loss is at least this many times the
-# lowest loss.
+# The bars have a logarithmic scale if all losses are positive, and if the highest loss divided by the lowest loss is at
+# least this number.
 _LOGARITHMIC = 10.0
 
 
 def sparkline(improvements: Sequence[tuple[int, float]], last: int, width: int, *, ascii_only: bool = False) -> str:
-    """Return a sparkline of the best losses from trial 0 to trial `last`.
+    """Return a sparkline of the best loss so far, from trial 0 to trial `last`.
 
     Parameters
     ----------
@@ -54,12 +54,12 @@ def sparkline(improvements: Sequence[tuple[int, float]], last: int, width: int, 
 
 
 def _heights(losses: Sequence[float]) -> list[float]:
-    """Return the losses scaled to the range from 0 to 1. The lowest loss becomes 0."""
+    """Return the height of the bar for each loss, from 0 to 1. The lowest loss has the height 0."""
     lowest, highest = min(losses), max(losses)
     if lowest == highest:
         return [0.0] * len(losses)
     if lowest > 0 and highest / lowest >= _LOGARITHMIC:
         losses = [math.log(loss) for loss in losses]
         lowest, highest = min(losses), max(losses)
-    # All losses are halved, because the difference of two floats may overflow.
+    # The function halves all losses, because the difference of two losses could exceed the largest float.
     return [(loss / 2 - lowest / 2) / (highest / 2 - lowest / 2) for loss in losses]

@@ -75,7 +75,7 @@ def test_convergence_shows_losses_the_best_so_far_and_means():
     assert list(shown["mean of an iteration"].x) == [1.5 + 4 * index for index in range(6)]
     assert list(shown["failed, without a loss"].x) == [2, 9]
     best_trial = min(complete, key=lambda trial: trial.result)
-    assert f"at trial {best_trial.number} of 24; 22 are complete, 2 failed." in section.caption
+    assert f"in trial {best_trial.number}. Of 24 trials, 22 are complete, 2 failed." in section.caption
 
 
 def test_losses_over_decades_have_a_logarithmic_axis():
