@@ -1,4 +1,4 @@
-"""Exports of a study as one document in csv, json or jsonl. The document is written while the study is read."""
+"""Exports of a study as one document in csv, json or jsonl. A function writes the document while it reads the study."""
 
 import csv
 import json
@@ -16,23 +16,25 @@ from ledger.database.rows import StudyRow, TrialRow, columns, recorded
 from ledger.text import printable
 
 _TRIAL = columns(TrialRow, recorded=True)
-# Format and version of the json document, which `ledger import` reads. A new version changes the keys or their meaning.
+# Name and version of the format of the json document, which `ledger import` reads. The version increases when the
+# document's keys or the meanings of these keys change.
 FORMAT, VERSION = "trial-ledger study", 1
 _NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
-# A spreadsheet runs a cell that begins with one of these characters, in some languages also with their wide forms. A
-# spreadsheet may also begin a cell after a semicolon, a tab or a line feed.
+# A spreadsheet evaluates a cell as a formula if the cell begins with one of these characters. In some languages, a
+# spreadsheet also accepts the full-width form of such a character. After a semicolon, a tab or a line break, a
+# spreadsheet may begin a new cell.
 _FORMULA = re.compile(r"(^|[;\t\n\r])(?=[=+\-@\t\n\r\uff1d\uff0b\uff0d\uff20])")
 
 
 def write_json(connection: Connection, study: StudyRow, output: TextIO) -> None:
     """Write ``{"format": …, "version": …, "study": {…}, "iterations": […], "trials": […], "attempts": […], …}``.
 
-    The document contains everything that the ledger records of the study, except the claims. The last list, "workers",
-    contains the workers that trained for the study. If the study trains on a file, "dataset" contains the whole file in
-    base64.
+    The document contains everything that the ledger has recorded about the study, except the claims. The last list,
+    "workers", contains the workers that have claimed a trial of the study. If the study trains on a data file, the key
+    "dataset" contains the whole content of this file in base64.
     """
     output.write(f'{{\n"format": {_json(FORMAT)},\n"version": {VERSION},\n"study": {_json(recorded(study))}')
-    # Each list is read from the database only when it is written.
+    # The function reads each list from the database only when it writes this list.
     lists: dict[str, Callable[[], Iterable[Mapping[str, Any]]]] = {
         "iterations": lambda: map(recorded, studies.iterations(connection, study.id)),
         "trials": lambda: _trials(connection, study),
@@ -54,16 +56,16 @@ def write_json(connection: Connection, study: StudyRow, output: TextIO) -> None:
 
 
 def write_jsonl(connection: Connection, study: StudyRow, output: TextIO) -> None:
-    """Write one trial per line, in the same form as in the json document."""
+    """Write a line with a JSON object for each trial. The document of `write_json` contains the same objects."""
     for trial in _trials(connection, study):
         output.write(_json(trial) + "\n")
 
 
 def write_csv(connection: Connection, study: StudyRow, output: TextIO, *, spreadsheet: bool = False) -> None:
-    """Write one trial per line.
+    """Write a line with the names of the columns, and a line for each trial.
 
     Each parameter has a column ``params_NAME``, and each metric has a column ``metrics_NAME``. If `spreadsheet` is
-    true, the function writes each text by `spreadsheet_text`.
+    true, the function converts each text by `spreadsheet_text`.
     """
     convert = _spreadsheet_cell if spreadsheet else _cell
     expanded = {
@@ -96,7 +98,9 @@ DOCUMENTS: Mapping[str, Callable[[Connection, StudyRow, TextIO], None]] = {
 
 
 def spreadsheet_text(text: str) -> str:
-    """Return a text in a form that no spreadsheet runs as a formula, with unprintable characters escaped.
+    """Return a text in a form that no spreadsheet evaluates as a formula.
+
+    The function also escapes unprintable characters.
 
     Examples
     --------

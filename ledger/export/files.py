@@ -1,4 +1,4 @@
-"""Export of a study as two small JSON files per trial, as in a shared folder of a manager and its workers."""
+"""Export of a study as small JSON files, with one file for each trial and a second file for each complete trial."""
 
 import json
 import os
@@ -16,9 +16,11 @@ from ledger.errors import LedgerError, UsageError
 
 
 def write_files(connection: Connection, study: StudyRow, folder: Path) -> int:
-    """Write ``hyperparams_<iteration>_<i>.json`` per trial, and ``results_<iteration>_<i>.json`` per complete trial.
+    """Write a file with the parameters of each trial, and a file with the results of each complete trial.
 
-    `i` is the number of the trial within its iteration, counted from 0. The function returns the number of files.
+    The names of the files are ``hyperparams_<iteration>_<i>.json`` and ``results_<iteration>_<i>.json``. `i` is the
+    number of the trial within the iteration, counted from 0. The function returns the number of files that it has
+    written.
 
     Raises
     ------
@@ -44,9 +46,10 @@ def write_files(connection: Connection, study: StudyRow, folder: Path) -> int:
 
 @contextmanager
 def whole_file(path: Path, *, binary: bool = False) -> Iterator[Any]:
-    """Yield a text file, or a binary file if `binary` is true.
+    """Yield an open text file, or an open binary file if `binary` is true.
 
-    The file appears at `path` only if the block ends without an error. See `whole_path`.
+    The file appears at `path` only if the ``with`` block ends without an error. The docstring of `whole_path` lists the
+    exceptions.
     """
     with whole_path(path) as part, part.open("wb") if binary else part.open("w", newline="") as file:
         yield file
@@ -56,14 +59,15 @@ def whole_file(path: Path, *, binary: bool = False) -> Iterator[Any]:
 def whole_path(path: Path) -> Iterator[Path]:
     """Yield the path of an empty temporary file.
 
-    If the block ends without an error, the file is renamed to `path`. Otherwise the file is removed.
+    If the ``with`` block ends without an error, the context manager renames the file to `path`. Otherwise, the context
+    manager removes the file.
 
     Raises
     ------
     UsageError
         The folder of `path` does not exist.
     LedgerError
-        The file cannot be written.
+        The file at `path` cannot be written.
     """
     check_folder(path.parent)
     try:
@@ -82,14 +86,14 @@ def whole_path(path: Path) -> Iterator[Path]:
         finally:
             os.close(descriptor)
     except OSError as error:
-        raise LedgerError(f"{path} cannot be written: {error.strerror}; no file was left") from None
+        raise LedgerError(f"{path} cannot be written: {error.strerror}; no partial file remains") from None
 
 
 def check_folder(folder: Path) -> None:
     """Raise UsageError if `folder` is not a folder."""
     try:
         there = folder.is_dir()
-    except OSError:  # a name too long for any file
+    except OSError:  # The name of the folder is too long for the file system.
         there = False
     if not there:
         raise UsageError(f"--output: {folder} is not a folder: make it first")

@@ -1,6 +1,6 @@
 """Export of a study as a parquet file with one row per trial and typed columns.
 
-The trials are read and written one page at a time.
+The function `write_parquet` reads and writes the trials one page at a time.
 """
 
 import json
@@ -20,10 +20,11 @@ from ledger.errors import LedgerError
 from ledger.study.dimensions import Dimension
 from ledger.study.space import Space
 
-# Number of trials in one row group.
+# Number of trials in one row group of the parquet file.
 GROUP = 10_000
 _MOMENT = pa.timestamp("us", tz="UTC")
-# Every trial has these columns. The columns of its parameters and metrics stand between the two groups.
+# The columns of every file, with their types. In the file, the columns of the parameters and the metrics follow
+# `_FIRST` and precede `_LAST`.
 _FIRST = {
     "number": pa.int64(),
     "iteration": pa.int64(),
@@ -46,17 +47,19 @@ _LAST = {
 
 
 def write_parquet(connection: Connection, study: StudyRow, output: BinaryIO) -> None:
-    """Write one trial per row, with columns ``params_NAME`` and ``metrics_NAME`` as in csv.
+    """Write a row for each trial, with columns ``params_NAME`` and ``metrics_NAME`` as in the csv export.
 
-    The column of a parameter has the type of its dimension, which is float64, int64, bool or string. Choices of several
-    types become JSON. The column of a metric is float64 if all values are numbers, bool if all values are booleans, and
-    string if all values are strings. The values of any other metric become JSON. The schema's metadata `trial_ledger`
-    is a JSON object with the study's name, state, budget, spec and versions, and with the ledger's version.
+    The type of a parameter's column is float64, int64, bool or string, as the values of the parameter require. If the
+    choices of a parameter have different types, the parameter's column contains each value as JSON. If these types are
+    only integer and float, the column is float64. The column of a metric is float64 if all values of the metric are
+    numbers, bool if all values are booleans, and string if all values are strings. The column of any other metric
+    contains each value as JSON. The metadata of the file's schema contain the key `trial_ledger`. The value of this key
+    is a JSON object with the study's name, state, budget, spec and versions, and with the version of trial-ledger.
 
     Raises
     ------
     LedgerError
-        During the export, a worker recorded a value of another type for a metric.
+        During the export, a worker recorded a metric whose value does not fit the type of the metric's column.
     """
     space = Space.from_json(study.spec["space"])
     columns = [_Column(name, type_) for name, type_ in _FIRST.items()]
@@ -81,7 +84,11 @@ def _same(value: Any) -> Any:
 
 @dataclass(frozen=True)
 class _Column:
-    """A column of the file. The column contains one field of each trial, or one key of the trial's field `source`."""
+    """A column of the file.
+
+    If `source` is None, the column contains the field `name` of each trial. Otherwise, the field `source` of each trial
+    is a dictionary, and the column contains the dictionary's value for the key `name`.
+    """
 
     name: str
     type: pa.DataType
@@ -101,8 +108,8 @@ class _Column:
             return pa.array([None if value is None else self.convert(value) for value in values], self.type)
         except (TypeError, ValueError, pa.ArrowException):
             raise LedgerError(
-                f"{self.title} has got values of another type while it was written: start the export again; no file"
-                " was left"
+                f"column {self.title} received a value of another type during the export: start the export again;"
+                " no partial file remains"
             ) from None
 
 
@@ -110,7 +117,8 @@ def _of_dimension(dimension: Dimension) -> tuple[pa.DataType, Callable[[Any], An
     types = dimension.value_types()
     if types == {int, float}:
         types = frozenset({float})
-    # jsonb returns the float 1e16 as an integer, so the export converts it to a float again.
+    # PostgreSQL's jsonb returns the float 1e16 as an integer, so the function `_float` converts the integer to a float
+    # again.
     columns: dict[type, tuple[pa.DataType, Callable[[Any], Any]]] = {
         float: (pa.float64(), _float),
         int: (pa.int64(), int),
@@ -130,5 +138,5 @@ def _float(value: Any) -> float:
         raise TypeError(f"{value!r} is not a number")
     try:
         return float(value)
-    except OverflowError:  # an integer of more than 308 digits
+    except OverflowError:  # The integer is larger than the largest float.
         return math.copysign(math.inf, value)

@@ -1,1 +1,1 @@
-"""Imports finished trials of other programs as observations, or a whole study of another ledger."""
+"""Imports of finished trials from other programs as observations, and of a whole study from another ledger."""

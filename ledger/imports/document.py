@@ -1,4 +1,4 @@
-"""Reads the json export of a whole study, which ledger/export/documents.py writes."""
+"""Reads the json export of a whole study, which `ledger.export.documents.write_json` has written."""
 
 import json
 from base64 import b64decode
@@ -38,7 +38,10 @@ WRITE_IT = "write an export by `ledger export NAME --output FILE`"
 
 
 def _checked(describe: Callable[[Any], str | None]) -> AfterValidator:
-    """Return a validator that applies a bound of the ledger, so that the message names the place in the file."""
+    """Return a validator that checks one of the ledger's bounds.
+
+    The database checks the same bounds, but only the validator's message names the place in the file.
+    """
 
     def check(value: Any) -> Any:
         fault = describe(value)
@@ -49,7 +52,7 @@ def _checked(describe: Callable[[Any], str | None]) -> AfterValidator:
     return AfterValidator(check)
 
 
-# JSON represents a time as text.
+# JSON has no type for times, so pydantic converts each text with a time to a datetime.
 Moment = Annotated[AwareDatetime, Field(strict=False), _checked(moment_fault)]
 Json = Annotated[dict[str, Any], _checked(json_fault)]
 Line = Annotated[str, _checked(partial(text_fault, longest=LONGEST_ERROR))]
@@ -60,7 +63,10 @@ class _Record(BaseModel):
 
 
 class _Recorded:
-    """Reads a row of an export. The export gives the recorded columns, and `computed` gives the computed columns."""
+    """Annotation of a row class, by which pydantic reads rows of this class from an export.
+
+    The export contains the recorded columns. `computed` contains a value for each column that a view computes.
+    """
 
     def __init__(self, computed: dict[str, Any] | None = None, **narrower: Any) -> None:
         self._computed, self._narrower = computed or {}, narrower
@@ -85,7 +91,7 @@ class _Recorded:
 
 
 class DatasetRecord(_Record):
-    """The dataset of a study. The field `content` is in base64."""
+    """The dataset of a study. The field `content` is the content of the data file in base64."""
 
     sha256: str
     name: str
@@ -93,7 +99,7 @@ class DatasetRecord(_Record):
 
 
 class Document(_Record):
-    """A study as another ledger has recorded it."""
+    """The exported records of a study from another ledger."""
 
     format: Literal["trial-ledger study"]
     version: Literal[1]
@@ -105,7 +111,7 @@ class Document(_Record):
     dataset: DatasetRecord | None = None
 
     def snapshot(self) -> StudySnapshot:
-        """Return the same snapshot that the study's old ledger would give."""
+        """Return the snapshot of the study that the other ledger exported."""
         return StudySnapshot(
             at=datetime.now(UTC),
             study=self.study,
@@ -115,24 +121,24 @@ class Document(_Record):
         )
 
     def kept(self) -> Dataset | None:
-        """Return the dataset on which the study trains. Return None if the study trains on no file."""
+        """Return the dataset on which the study trains, or None if the study does not train on a data file."""
         there = self.dataset
         return None if there is None else Dataset(there.sha256, there.name, b64decode(there.content))
 
 
 def read(place: str, content: bytes) -> Document:
-    """Read an export, and check that its records agree with each other.
+    """Read the export of a study, and check that the records in the export do not contradict each other.
 
     Parameters
     ----------
     place : str
-        The file's name, for messages.
+        The name of the file, for error messages.
 
     Raises
     ------
     UsageError
-        The file is no export, has another version, or is damaged. The message is one line that names the
-        place.
+        The file is not an export, is an export of a version that this program cannot read, or is damaged. The message
+        is one line that names the place of the error in the file.
     LedgerError
         This version of the ledger cannot read the study's spec.
     """
@@ -144,8 +150,8 @@ def read(place: str, content: bytes) -> Document:
         else:
             way_out = WRITE_IT
         raise UsageError(
-            f"{place}:{error.lineno}: not JSON at column {error.colno} ({error.msg}), so this is no complete export:"
-            f" {way_out}"
+            f"{place}:{error.lineno}: not JSON at column {error.colno} ({error.msg}), so the file is not a complete"
+            f" export: {way_out}"
         ) from None
     except (ValueError, RecursionError) as error:
         raise UsageError(f"{place}: not a json export ({one_line(str(error))}): {WRITE_IT}") from None
@@ -164,24 +170,25 @@ def read(place: str, content: bytes) -> Document:
     _check_dataset(place, document, study)
     for difference in disagreements(document.snapshot(), study):
         raise UsageError(
-            f"{place} disagrees with itself, {difference}: the file is damaged, or was written while the study ran;"
-            " pause the study and export it again"
+            f"{place} contains contradictory records, {difference}: the file is damaged, or was written while the study"
+            " ran; pause the study, and export the study again"
         )
     return document
 
 
 def import_study(connection: Connection, document: Document, name: str | None) -> StudyRow:
-    """Insert the study of a document that `read` has returned. Return the row of the new study.
+    """Insert the study of a document that `read` has returned into the ledger. Return the row of the new study.
 
     Parameters
     ----------
     name : str or None
-        Name of the new study. If `name` is None, the study keeps the name in the document.
+        Name of the new study. If `name` is None, the new study has the name in the document.
 
     Raises
     ------
     LedgerError
-        Another study has the name, or the database refuses a record. Nothing is written.
+        The ledger already contains a study with this name, or the database refuses a record. The function has written
+        nothing.
     """
     study = {**recorded(document.study), **({} if name is None else {"name": name})}
     _check_name(study["name"])
@@ -204,7 +211,7 @@ def _check_dataset(place: str, document: Document, study: StudySpec) -> None:
     data, there = study.objective.data, document.dataset
     if data is None:
         if there is not None:
-            raise UsageError(f"{place} is damaged at dataset: its study trains on no file; export the study again")
+            raise UsageError(f"{place} is damaged at dataset: the study trains on no data file; export the study again")
         return
     if there is None:
         raise UsageError(f"{place} is damaged: the study's dataset {data.name} is missing; export the study again")
@@ -219,14 +226,14 @@ def _check_dataset(place: str, document: Document, study: StudySpec) -> None:
         )
     if not tabular.digest(content) == data.sha256 == there.sha256:
         raise UsageError(
-            f"{place} is damaged at dataset: the SHA-256 of the content is not that of the study's dataset,"
+            f"{place} is damaged at dataset: the content does not have the SHA-256 of the study's dataset,"
             f" {data.sha256}; export the study again"
         )
 
 
 def _check_version(place: str, value: Any) -> None:
     if not isinstance(value, Mapping) or ("format" not in value and "trials" not in value):
-        raise UsageError(f"{place} is JSON, but no export of a study: {WRITE_IT}")
+        raise UsageError(f"{place} is JSON, but not an export of a study: {WRITE_IT}")
     if "format" not in value:
         raise UsageError(f"{place} is an export of an old version, which does not contain the whole study: {WRITE_IT}")
     if value["format"] != FORMAT:
@@ -247,4 +254,4 @@ def _check_name(name: str) -> None:
 
 
 def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is not a number")
+    raise ValueError(f"the value {name} is not valid JSON")

@@ -1,4 +1,4 @@
-"""Imports finished trials of any source as observations of a study."""
+"""Imports finished trials from any source into a study, as observations of the study."""
 
 import math
 from collections.abc import Callable, Iterable, Mapping
@@ -18,15 +18,15 @@ from ledger.text import show
 
 @dataclass(frozen=True)
 class HistoryRow:
-    """A finished trial in another source, before it is checked.
+    """A finished trial from another source, whose parameters and loss are not checked yet.
 
     Attributes
     ----------
     place : str
         Place of the trial in the source, such as "old.csv:3".
     read : callable
-        Function that returns the trial's point of the space with its loss. The function raises UsageError if the trial
-        is wrong.
+        Function that takes the search space, and returns the trial's point and loss. The function raises UsageError if
+        the point or the loss is not valid.
     """
 
     place: str
@@ -35,7 +35,7 @@ class HistoryRow:
 
 @dataclass
 class History:
-    """The usable trials of a source, and the reasons why other trials are left out."""
+    """The trials of a source that can be imported, and the reason for each trial that is left out."""
 
     finished: list[FinishedTrial] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
@@ -44,22 +44,23 @@ class History:
 def gather(
     place: str, rows: Iterable[HistoryRow], space: Space, recorded: Mapping[str, str], *, skip_unusable: bool
 ) -> History:
-    """Read rows as points of the space, and refuse equal points.
+    """Read finished trials as points of the search space, and refuse a point that another trial already has.
 
     Parameters
     ----------
     place : str
-        Name of the source, for messages.
+        Name of the source, for error messages.
     recorded : mapping
-        The points that the study already has. The mapping contains a description of the trial for the key of each
-        point.
+        The points that the study already has. Each key is the `point_key` of a point, and each value describes the
+        trial with this point.
     skip_unusable : bool
-        Whether to leave out unusable rows, instead of refusing all rows.
+        Whether to leave out unusable rows. If false, the function refuses all rows when it finds an unusable row.
 
     Raises
     ------
     UsageError
-        A row is outside the space or repeats the point of another trial, or no row is usable.
+        A row is unusable and `skip_unusable` is false, or no row is usable. A row is unusable if the row's point or
+        loss is not valid, or if another trial already has the row's point.
     """
     history = History()
     taken = dict(recorded)
@@ -68,7 +69,7 @@ def gather(
             finished = row.read(space)
             key = point_key(finished.params)
             if key in taken:
-                raise UsageError(f"the parameters are those of {taken[key]}")
+                raise UsageError(f"the parameters are the same as in {taken[key]}")
         except UsageError as error:
             if not skip_unusable:
                 raise UsageError(f"{row.place}: {error}; correct the row, or use --skip-unusable") from None
@@ -77,8 +78,8 @@ def gather(
             taken[key] = row.place
             history.finished.append(finished)
     if not history.finished:
-        why = f": the first of {len(history.left_out)} is {history.left_out[0]}" if history.left_out else ""
-        raise UsageError(f"{place}: there is no finished trial that can be used{why}")
+        why = f": the first of {len(history.left_out)} errors is {history.left_out[0]}" if history.left_out else ""
+        raise UsageError(f"{place}: no finished trial can be imported{why}")
     return history
 
 
@@ -90,20 +91,20 @@ def import_history(
     *,
     skip_unusable: bool,
 ) -> tuple[int, History]:
-    """Import all finished trials into a study, or none of them.
+    """Import the usable trials of a source into a study. If the ledger refuses one of these trials, import no trial.
 
-    The function returns the number of the first imported trial, and the history that was read.
+    The function returns the number of the first imported trial, and the `History` that `gather` has returned.
 
     Raises
     ------
     UsageError
-        The function `gather` refuses the rows. Nothing is written.
+        The function `gather` refuses the rows. Nothing is written to the ledger.
     LedgerError
         The study was cancelled.
     """
     space = Space.from_json(study.spec["space"])
     recorded = {
-        point_key(space.normalise(trial.params)): f"trial {trial.number} of study {study.name}, which is {trial.state}"
+        point_key(space.normalise(trial.params)): f"trial {trial.number} ({trial.state}) of study {study.name}"
         for trial in trials.all_of(connection, study.id)
         if trial.retry_of is None
     }
@@ -115,7 +116,7 @@ def import_history(
 
 
 def finite_loss(value: float) -> float:
-    """Return a loss, or raise UsageError if the loss is not finite."""
+    """Return the loss `value`, or raise UsageError if this loss is not finite."""
     if not math.isfinite(value):
         raise UsageError(f"the loss {show(value)} is not finite")
     return value + 0.0

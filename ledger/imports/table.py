@@ -24,22 +24,23 @@ def read_rows(place: str, content: bytes, loss: str, space: Space, *, ignore_ext
     Parameters
     ----------
     place : str
-        The file's name, for messages.
+        The name of the file, for error messages.
     loss : str
-        Name of the column of the losses.
+        Name of the column that contains the losses.
     ignore_extra : bool
-        Whether to ignore columns that are neither a parameter nor the loss.
+        Whether to ignore columns that contain neither a parameter nor the losses.
 
     Raises
     ------
     UsageError
-        The file is no csv file of finished trials. The message is one line that names the place.
+        The file is not a csv file of finished trials. The message is one line that names the place of the error in the
+        file.
     """
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise UsageError(f"{place}: not UTF-8 at byte {error.start}; save the file as UTF-8") from None
-    # Without strict=True, a quote that is not closed would hide the rows that follow it.
+    # Without strict=True, the reader would read all rows after an unclosed quote as part of one cell.
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     try:
         header = [name.strip() for name in next(reader, [])]
@@ -48,31 +49,31 @@ def read_rows(place: str, content: bytes, loss: str, space: Space, *, ignore_ext
             if any(cell.strip() for cell in cells):
                 yield HistoryRow(f"{place}:{reader.line_num}", partial(_read, columns, loss, len(header), cells))
     except csv.Error as error:
-        raise UsageError(f"{place}:{max(reader.line_num, 1)}: {error}; correct the csv there") from None
+        raise UsageError(f"{place}:{max(reader.line_num, 1)}: {error}; correct this line of the csv file") from None
 
 
 def _columns(place: str, header: Sequence[str], loss: str, space: Space, *, ignore_extra: bool) -> dict[str, int]:
-    """Return the index of the column of each parameter and of the loss."""
+    """Return a mapping from the names of the parameters and the loss to the indices of their columns."""
     if not any(header):
-        raise UsageError(f"{place}: no header; the header needs the columns {', '.join([*space.names, loss])}")
+        raise UsageError(f"{place}: the file has no header; write a header with {', '.join([*space.names, loss])}")
     known: set[str] = set()
     for name in filter(None, header):
         if name in known:
-            raise UsageError(f"{place}: two columns are named {show(name)}; rename one")
+            raise UsageError(f"{place}: two columns are named {show(name)}; rename one of the two")
         known.add(name)
-    # A column with the parameter's exact name has priority over a column with the prefix.
+    # If the header has both a column NAME and a column params_NAME, the column NAME contains the parameter.
     named = {name: name if name in known else PREFIX + name for name in space.names}
     if loss in named:
         raise UsageError(f"{place}: column {show(loss)} is a parameter; use --loss to name the column of the losses")
     wanted = {*named.values(), loss}
     for name, column in [*named.items(), (loss, loss)]:
         if column not in known:
-            what = "the losses' column" if name == loss else "parameter"
+            what = "the loss" if name == loss else "parameter"
             way_out = nearest(name, [column for column in header if column])
             if len(header) == 1 and (separator := next((mark for mark in ";\t|" if mark in header[0]), None)):
                 way_out = f"; the columns are separated by {show(separator)}: use commas"
             elif name == loss:
-                way_out += "; --loss names it"
+                way_out += "; use --loss to name the column of the losses"
             raise UsageError(f"{place}: {what} {show(name)} has no column{way_out}")
     extra = [name for name in header if name not in wanted]
     if extra and not ignore_extra:
@@ -85,7 +86,7 @@ def _columns(place: str, header: Sequence[str], loss: str, space: Space, *, igno
 
 def _read(columns: dict[str, int], loss: str, width: int, cells: Sequence[str], space: Space) -> FinishedTrial:
     if len(cells) != width:
-        raise UsageError(f"the row has {len(cells)} cells, but the header has {width}")
+        raise UsageError(f"the row has {len(cells)} cells, but the header has {width} cells")
     params = space.parse({name: cells[columns[name]] for name in space.names})
     text = cells[columns[loss]].strip()
     if not text:

@@ -1,4 +1,4 @@
-"""Opens the ledger as an Optuna storage, if the version of Optuna is supported. Notebooks use `storage`."""
+"""Opens the ledger as an Optuna storage, if the installed Optuna is supported. Notebooks call `storage`."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -21,7 +21,8 @@ from ledger.settings import Settings
 if TYPE_CHECKING:
     from optuna.storages import RDBStorage
 
-# Releases with which the views are tested. Optuna before 5.0 expects local times, but the views contain UTC.
+# The releases of Optuna and optuna-dashboard with which the project tests the views. Optuna before 5.0 expects local
+# times, but the views contain times in UTC.
 SUPPORTED = {"optuna": "5.0", "optuna-dashboard": "0.21"}
 
 
@@ -47,7 +48,7 @@ def url(database_url: str) -> str:
     Parameters
     ----------
     database_url : str
-        A libpq URL or keyword string.
+        The ledger's database, as a libpq URL or keyword string.
 
     Examples
     --------
@@ -56,13 +57,14 @@ def url(database_url: str) -> str:
     """
     given = {name: str(value) for name, value in conninfo_to_dict(database_url).items() if value is not None}
     given.pop("password", None)
-    # Without client_encoding, psycopg returns bytes from a database with the encoding SQL_ASCII.
+    # Without client_encoding, psycopg returns each text as bytes if the database has the encoding SQL_ASCII.
     given.setdefault("client_encoding", DEFAULTS["client_encoding"])
     given["options"] = f"{given.pop('options', '')} -csearch_path={optuna_views.SCHEMA}".strip()
     user = f"{quote(given.pop('user'), safe='')}@" if "user" in given else ""
     database = quote(given.pop("dbname", ""), safe="")
     where = ""
-    # If there are several hosts, or the folder of a socket instead of a host, the URL contains them in its query part.
+    # If `database_url` names several hosts, or the folder of a socket instead of a host, the returned URL contains
+    # these hosts or this folder in the query part.
     if not set(given.get("host", "/")) & set("/,"):
         host = given.pop("host")
         where = f"[{host}]" if ":" in host else quote(host, safe="")
@@ -79,17 +81,19 @@ def storage(database_url: str | None = None, home: Path | None = None) -> "Itera
     Parameters
     ----------
     database_url : str, optional
-        The ledger's database, as a libpq URL or keyword string. Default: the environment variable DATABASE_URL, unless
-        `home` is given.
+        The ledger's database, as a libpq URL or keyword string. Unless `home` is given, the default is the value of the
+        environment variable DATABASE_URL.
     home : Path, optional
-        The folder of the embedded server, which is used if no database is given. The server runs at least until the
-        end of the block. Default: the environment variable LEDGER_HOME, else ``./.ledger``.
+        The folder of the embedded server. The function uses the embedded server if `database_url` is not given, and if
+        `home` is given or DATABASE_URL is not set. The embedded server runs at least until the end of the ``with``
+        block. The default is the value of the environment variable LEDGER_HOME. If LEDGER_HOME is not set, the default
+        is ``./.ledger``.
 
     Yields
     ------
     optuna.storages.RDBStorage
-        The storage, for Optuna's functions that read. The connections of the storage are closed at the end of the
-        block.
+        The storage, which Optuna's functions can read. At the end of the ``with`` block, the context manager closes the
+        storage's connections.
 
     Raises
     ------
@@ -115,7 +119,7 @@ def storage(database_url: str | None = None, home: Path | None = None) -> "Itera
 
 @contextmanager
 def opened(database_url: str, statement_seconds: float = STATEMENT_SECONDS) -> "Iterator[RDBStorage]":
-    """Open the ledger of a running server as an Optuna storage, as `storage` does."""
+    """Yield the ledger of a running database server as an Optuna storage, as `storage` does."""
     check_version("optuna")
     check_enabled(database_url)
     from optuna.storages import RDBStorage
@@ -126,7 +130,8 @@ def opened(database_url: str, statement_seconds: float = STATEMENT_SECONDS) -> "
         connection.autocommit = False
         return connection
 
-    # The function `create` accepts every URL of libpq, and no error message of the engine can show a password.
+    # The engine gets the function `create` instead of the database URL. `create` accepts every libpq URL, and the
+    # engine's error messages cannot show a password that the engine does not know.
     engine_kwargs = {"creator": create, "pool_pre_ping": True}
     opened_storage = RDBStorage("postgresql+psycopg://", engine_kwargs=engine_kwargs, skip_table_creation=True)
     try:
@@ -137,13 +142,15 @@ def opened(database_url: str, statement_seconds: float = STATEMENT_SECONDS) -> "
 
 
 def check_enabled(database_url: str) -> None:
-    """Raise a LedgerError if the ledger's schema is not current, or if this role cannot read the views for Optuna."""
+    """Raise a LedgerError if the ledger's schema is not current, or if the role cannot read the views for Optuna."""
     with engine(database_url).connect() as connection:
         migration.check(connection)
         if not optuna_views.enabled(connection):
             raise LedgerError(f"Optuna cannot read {place(database_url)} yet: run `ledger optuna enable`")
         if not optuna_views.readable(connection):
-            raise LedgerError(f"Optuna cannot read {place(database_url)}: connect as ledger_reader or the owner")
+            raise LedgerError(
+                f"Optuna cannot read {place(database_url)}: connect as the role ledger_reader or as the owner"
+            )
 
 
 def _installed_version(package: str) -> str | None:

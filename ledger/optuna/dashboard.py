@@ -1,7 +1,8 @@
 """The HTTP server of `ledger dashboard`, which runs optuna-dashboard and refuses changes with a reason.
 
-The server answers only a request whose header `Host` names the server itself. A page of another site could otherwise
-read the ledger: the site's name would first lead to the site, and then to this machine (DNS rebinding).
+The server answers only a request whose header `Host` names the server itself. Otherwise, a web page of another site
+could read the ledger by DNS rebinding. In this attack, the name of the site first resolves to the site's address, and
+later to the address of this machine.
 """
 
 import json
@@ -22,18 +23,18 @@ Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 
 class Server(ThreadingMixIn, WSGIServer):
-    """A server that uses one thread for each request. The threads end with the program."""
+    """A server that uses one thread for each request. The threads end when the program ends."""
 
     daemon_threads = True
 
 
 class _QuietHandler(WSGIRequestHandler):
     def log_message(self, format: str, *args: Any) -> None:
-        """Log nothing, because an open page sends a request every few seconds."""
+        """Log nothing, because an open page of the dashboard sends a request every few seconds."""
 
 
 def server(storage: "BaseStorage", host: str, port: int) -> Server:
-    """Return a server that listens on an address.
+    """Return an HTTP server that listens on an address and shows the dashboard.
 
     Parameters
     ----------
@@ -53,13 +54,14 @@ def server(storage: "BaseStorage", host: str, port: int) -> Server:
 
     application = _read_only(wsgi(storage))
     httpd = make_server(host, port, application, server_class=Server, handler_class=_QuietHandler)
-    # Only the server knows its port. The server answers no request before the caller starts it.
+    # If `port` is 0, the port is known only after the server has been created. The server answers no request before the
+    # caller calls `serve_forever`.
     httpd.set_app(_own_host(application, host, httpd.server_port))
     return httpd
 
 
 def _read_only(application: Application) -> Application:
-    """Return an application that answers every request for a change with status 403 and the reason."""
+    """Return an application that answers every request for a change with status 403 and the reason for the refusal."""
 
     def respond(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         if environ["REQUEST_METHOD"] in ("GET", "HEAD"):
@@ -70,20 +72,19 @@ def _read_only(application: Application) -> Application:
 
 
 def _own_host(application: Application, host: str, port: int) -> Application:
-    """Return an application that answers only requests to this machine or to the address `host`.
+    """Return an application that refuses a request if the header `Host` names neither this machine nor `host`.
 
-    The application answers every other request with status 403 and the reason.
+    The application answers a refused request with status 403 and the reason for the refusal.
     """
     names = dict.fromkeys((*_LOCAL, f"[{host}]" if ":" in host else host.lower()))
     try:
-        # A server on all addresses has other addresses, and may have another port outside its container. An attack
-        # needs a name, because a site can lead only its own name to this machine.
+        # A server that listens on all addresses does not know the addresses that its clients use. Outside a container,
+        # the server's port may also differ. Such a server accepts every address in the header `Host`, because DNS
+        # rebinding needs a name: a site can only redirect its own name to this machine.
         is_everywhere = ip_address(host).is_unspecified
     except ValueError:
         is_everywhere = host == ""
-    reason = (
-        f"this dashboard answers only at {', '.join(f'http://{name}:{port}' for name in names)}: use such an address"
-    )
+    reason = f"this dashboard answers only at {', '.join(f'http://{name}:{port}' for name in names)}: use one of them"
 
     def respond(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         name, number = _split(environ.get("HTTP_HOST", ""))
@@ -95,7 +96,7 @@ def _own_host(application: Application, host: str, port: int) -> Application:
 
 
 def _split(host: str) -> tuple[str, int | None]:
-    """Return the name and the port of a header `Host`. Port 80 is the default of HTTP."""
+    """Return the name and the port in a header `Host`. If the header has no port, the port is 80."""
     name, colon, number = host.lower().rpartition(":")
     if not colon or number.endswith("]"):
         return host.lower(), 80

@@ -29,7 +29,7 @@ _STATES = {
 def write_optuna(connection: Connection, study: StudyRow, path: Path) -> None:
     """Write a study through Optuna's API into a new storage.
 
-    Optuna reads the same study from the new storage as from the ledger.
+    The new storage contains the same study that Optuna reads from the views of the ledger.
 
     Parameters
     ----------
@@ -41,9 +41,9 @@ def write_optuna(connection: Connection, study: StudyRow, path: Path) -> None:
     Raises
     ------
     UsageError
-        The file exists. An export would remove other studies from this file.
+        The file already exists. The export would delete other studies in this file.
     LedgerError
-        Optuna is not installed or not supported, or the file cannot be exported.
+        Optuna is not installed or not supported, Optuna refuses a trial, or the file cannot be written.
     """
     check_version("optuna")
     if path.exists():
@@ -54,7 +54,7 @@ def write_optuna(connection: Connection, study: StudyRow, path: Path) -> None:
 
         def connect() -> sqlite3.Connection:
             connection = sqlite3.connect(part, check_same_thread=False)
-            # The file need not survive a crash, because an incomplete file is removed.
+            # SQLite need not protect the file against a crash, because an incomplete file never gets the name `path`.
             connection.execute("pragma synchronous = off")
             connection.execute("pragma journal_mode = memory")
             return connection
@@ -74,12 +74,12 @@ def write_optuna(connection: Connection, study: StudyRow, path: Path) -> None:
 
 
 def distributions(space: list[dict[str, Any]]) -> "dict[str, BaseDistribution]":
-    """Return Optuna's distributions for a space.
+    """Return an Optuna distribution for each parameter of a space.
 
     Parameters
     ----------
     space : list of dict
-        The space in the form of a study's spec.
+        The space, as the study's spec contains it.
     """
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
@@ -112,7 +112,7 @@ def _trials(connection: Connection, study: StudyRow) -> "Iterator[FrozenTrial]":
 def _trial(row: TrialRow, space: "dict[str, BaseDistribution]") -> "FrozenTrial":
     from optuna.trial import TrialState, create_trial
 
-    # The values are converted, because JSON does not distinguish 1 from 1.0.
+    # Optuna's distribution converts each value to the parameter's type, because JSON does not distinguish 1 from 1.0.
     params = {
         name: distribution.to_external_repr(distribution.to_internal_repr(row.params[name]))
         for name, distribution in space.items()
@@ -137,7 +137,8 @@ def _trial(row: TrialRow, space: "dict[str, BaseDistribution]") -> "FrozenTrial"
         },
     )
     if row.state != "pending":
-        # A trial that ended without a claim has no start, so Optuna gets the end as the start.
+        # A trial that ended without a claim has no start time. In Optuna, the start time of such a trial is its end
+        # time.
         trial.datetime_start = row.claimed_at or row.finished_at
     trial.datetime_complete = row.finished_at
     return trial

@@ -24,11 +24,12 @@ class OptunaStudy:
     ----------
     name : str
     maximises : bool
-        Whether the study maximises its values. If the study maximises, a loss is the negative of a value.
+        Whether the study maximises the value of a trial. If true, the loss of a trial is the negative of the trial's
+        value.
     trials : list of optuna.trial.FrozenTrial
         The complete trials.
     others : int
-        Number of the trials that are running, waiting, pruned or failed.
+        Number of the study's other trials, which are running, waiting, pruned or failed.
     """
 
     name: str
@@ -59,7 +60,7 @@ def load(url: str, name: str) -> OptunaStudy:
     Raises
     ------
     UsageError
-        The URL is invalid, the study does not exist, or it has several objectives.
+        The URL is invalid, the file or the study does not exist, or the study has several objectives.
     LedgerError
         Optuna is not installed, or the storage cannot be read.
     """
@@ -74,7 +75,7 @@ def load(url: str, name: str) -> OptunaStudy:
             "the storage's URL cannot be parsed: write a URL such as sqlite:///optuna.db or postgresql://me@host/optuna"
         ) from None
     place = parsed.render_as_string(hide_password=True)
-    # SQLite would create a missing file.
+    # SQLite would create a missing file, so this function first checks that the file exists.
     file = parsed.database if parsed.get_backend_name() == "sqlite" else None
     if file and file != ":memory:" and not file.startswith("file:") and not Path(file).is_file():
         raise UsageError(f"{place}: no file {one_line(file)} exists")
@@ -84,7 +85,7 @@ def load(url: str, name: str) -> OptunaStudy:
         storage = optuna.storages.RDBStorage(url, skip_table_creation=True)
         names = [study.study_name for study in storage.get_all_studies()]
         if name not in names:
-            way_out = nearest(name, names) if names else "; it has none"
+            way_out = nearest(name, names) if names else "; the storage has no studies"
             raise UsageError(f"{place} has no study {name!r}{way_out}")
         study = optuna.load_study(study_name=name, storage=storage)
         if len(study.directions) > 1:
@@ -94,7 +95,8 @@ def load(url: str, name: str) -> OptunaStudy:
             )
         trials = study.get_trials(deepcopy=False)
     except (SQLAlchemyError, ImportError, RuntimeError, optuna.exceptions.OptunaError) as error:
-        # Optuna's own message mentions a commit, even if a read has failed.
+        # The message names the cause of Optuna's error, because Optuna's own text mentions a commit even if a read has
+        # failed.
         cause = error.__cause__ if isinstance(error, optuna.exceptions.StorageInternalError) else error
         message = one_line(str(getattr(cause, "orig", None) or cause))
         raise LedgerError(f"{place} cannot be read as an Optuna storage: {message}") from None

@@ -1,7 +1,7 @@
 """The views of schema `optuna`, which present the ledger in the form of the tables of Optuna's RDBStorage.
 
 `ledger optuna enable` creates the views from sql/optuna, and `ledger db upgrade` updates the views. The views copy no
-trial.
+data.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from ledger.errors import LedgerError
 from ledger.resources import folder
 
 SCHEMA = "optuna"
-# Comment on the schema `optuna`. The ledger recognises its own schema by this comment.
+# Comment on the schema `optuna`. By this comment, the ledger recognises a schema `optuna` that the ledger has created.
 MARK = "The ledger as Optuna's tables: `ledger optuna enable` made this schema, `ledger optuna disable` removes it."
 # Files of sql/optuna, in the order of their dependencies.
 _FILES = ("types", "studies", "trials", "rest", "read_only", "privileges")
@@ -27,13 +27,13 @@ def enabled(connection: Connection) -> bool:
 
 
 def readable(connection: Connection) -> bool:
-    """Return whether this role may read the views. The views must exist."""
+    """Return whether the connection's role may read the views. The views must exist."""
     with connection.begin():
         return bool(connection.scalar(text("select has_schema_privilege(:name, 'usage')"), {"name": SCHEMA}))
 
 
 def enable(connection: Connection) -> bool:
-    """Create the views as the ledger's owner, in one transaction.
+    """Create the views in one transaction. Only the owner of the ledger's schema can create the views.
 
     Returns
     -------
@@ -43,7 +43,7 @@ def enable(connection: Connection) -> bool:
     Raises
     ------
     LedgerError
-        The database has another schema named `optuna`.
+        The database has a schema named `optuna` that does not belong to the ledger.
     """
     with refused_if_locked("a table or view of the ledger"), connection.begin():
         lock_schema(connection)
@@ -61,7 +61,7 @@ def enable(connection: Connection) -> bool:
 
 
 def disable(connection: Connection) -> bool:
-    """Remove the views, and all objects that depend on them.
+    """Remove the views, and all objects that depend on the views.
 
     Returns
     -------
@@ -80,7 +80,7 @@ def disable(connection: Connection) -> bool:
             raise LedgerError(f"schema {SCHEMA} stays, because `ledger optuna enable` did not make it")
         if ours:
             connection.execute(text(f"drop schema {SCHEMA} cascade"))
-            # The index does not depend on the schema, so `cascade` does not remove the index.
+            # The index does not depend on the schema `optuna`, so `cascade` does not remove the index.
             connection.execute(text("drop index if exists ledger.trial_optuna_id"))
     return bool(ours)
 
@@ -105,7 +105,7 @@ def not_shown(connection: Connection) -> Sequence[str]:
 
 
 def _is_ours(connection: Connection) -> bool | None:
-    """Return whether the schema belongs to the ledger. Return None if the schema does not exist."""
+    """Return whether the schema `optuna` belongs to the ledger. Return None if the schema does not exist."""
     rows = connection.execute(
         text("select obj_description(oid, 'pg_namespace') from pg_namespace where nspname = :name"), {"name": SCHEMA}
     ).all()
@@ -114,5 +114,5 @@ def _is_ours(connection: Connection) -> bool | None:
 
 def _run_files(connection: Connection) -> None:
     for name in _FILES:
-        # Without parameters, psycopg accepts the character % and several statements.
+        # Without parameters, psycopg accepts a text with the character % and with several statements.
         connection.connection.cursor().execute((folder("sql") / "optuna" / f"{name}.sql").read_text())

@@ -167,7 +167,7 @@ def test_csv_is_imported_whole_or_refused_in_one_line(run, db, url, monkeypatch,
     for arguments, said in [
         (["--into", "s"], 'old.csv:1: column "seconds" is neither a parameter of the study nor the loss'),
         (["--into", "s", "--ignore-extra"], "old.csv:4: parameter 'x': 7.0 is not in [-1.0, 1.0]"),
-        (["--into", "s", "--loss", "none"], 'the losses\' column "none" has no column'),
+        (["--into", "s", "--loss", "none"], 'the loss "none" has no column'),
         ([], "Missing option '--into'"),
     ]:
         code, _, error = run("import", "csv", "old.csv", *arguments)
@@ -185,7 +185,7 @@ def test_csv_is_imported_whole_or_refused_in_one_line(run, db, url, monkeypatch,
     code, _, error = run("import", "csv", "old.csv", "--into", "s", "--ignore-extra")
     assert (code, error) == (
         2,
-        "ledger: old.csv:2: the parameters are those of trial 0 of study s, which is complete; correct the row, or use"
+        "ledger: old.csv:2: the parameters are the same as in trial 0 (complete) of study s; correct the row, or use"
         " --skip-unusable\n",
     )
     # the csv export of a study is a history for another study
@@ -226,14 +226,15 @@ def test_an_optuna_studys_finished_trials_are_imported(
     row = recorded(db, study(tmp_path))
     code, _, error = run("import", "optuna", optunas, name, "--into", "s")
     assert (code, error.count("\n")) == (2, 1)
-    assert f"trial 3 of Optuna's study {name}: the parameters are those of trial 1 of Optuna's study {name}" in error
+    said = f"trial 3 of Optuna's study {name}: the parameters are the same as in trial 1 of Optuna's study {name}"
+    assert said in error
     code, out, error = run("import", "optuna", optunas, name, "--into", "s", "--skip-unusable")
     assert code == 0, error
     assert out.splitlines()[0] == "3 finished trials are imported into study s as trial 0 to 2"
     assert ("maximises, so each imported loss is the negative" in out) == maximises
     assert out.splitlines()[-1] == "1 trials are skipped, because they are not complete"
     assert [line.split(": ")[2].split(",")[0] for line in error.splitlines()] == [
-        "the parameters are those of trial 1 of Optuna's study " + name,
+        "the parameters are the same as in trial 1 of Optuna's study " + name,
         "parameter 'x'",
     ]
     assert [(one.params["x"], one.loss, one.metrics) for one in trials.all_of(db, row.id)] == [

@@ -186,7 +186,7 @@ REFUSED = [
     (_drop("trials"), "is damaged at trials"),
     (
         _set("dataset", value={"sha256": "0" * 64, "name": "a.csv", "content": ""}),
-        "is damaged at dataset: its study trains on no file",
+        "is damaged at dataset: the study trains on no data file",
     ),
     (_drop("trials", 0, "available_at"), "is damaged at trials[0].available_at"),
     (_set("trials", 0, "mine", value=1), "is damaged at trials[0].mine"),
@@ -198,23 +198,26 @@ REFUSED = [
     (_set("iterations", 0, "environment", value=[]), "is damaged at iterations[0].environment"),
     (
         _drop("trials", 2),
-        "disagrees with itself, trial 2: this trial is missing, and the next trial is 3: the file is damaged, or was",
+        "contains contradictory records, trial 2: this trial is missing, and the next trial is 3: the file is damaged",
     ),
-    (_drop("attempts", 0), "disagrees with itself, trial 0: the trial records 1 attempts, but 0 attempts exist"),
+    (_drop("attempts", 0), "contains contradictory records, trial 0: the trial records 1 attempts, but 0 attempts exist"),
     (
         _set("trials", 0, "loss", value=0.125),
-        "disagrees with itself, trial 0: the trial has the loss 0.125, but attempt 1 has",
+        "contains contradictory records, trial 0: the trial has the loss 0.125, but attempt 1 has",
     ),
-    (_set("trials", 0, "params", "x", value=7.0), "disagrees with itself, trial 0: parameter 'x': 7.0 is not in"),
+    (
+        _set("trials", 0, "params", "x", value=7.0),
+        "contains contradictory records, trial 0: parameter 'x': 7.0 is not in",
+    ),
     (
         _set("iterations", 0, "best_loss", value=0.0),
-        "disagrees with itself, iteration 0: best_loss is 0.0, but the losses of the trials",
+        "contains contradictory records, iteration 0: best_loss is 0.0, but the losses of the trials",
     ),
     (
         _set("study", "spec_hash", value="0" * 64),
-        "disagrees with itself, the study itself: spec_hash is 00000000, but the hash of the settings is",
+        "contains contradictory records, the study itself: spec_hash is 00000000, but the hash of the settings is",
     ),
-    (_set("study", "spec", "seed", value=8), "disagrees with itself, the study itself: spec_hash"),
+    (_set("study", "spec", "seed", value=8), "contains contradictory records, the study itself: spec_hash"),
     (_set("study", "spec", "mode", value="odd"), "this version of the ledger cannot read the study's spec"),
     (_set("study", "name", value="a b"), 'name "a b" must consist of 1 to 100 letters'),
     # errors that only the database detects
@@ -312,7 +315,7 @@ def test_a_study_moves_with_the_file_that_it_trains_on_or_is_refused(db, there, 
     document = exported(db)
     assert document["dataset"]["name"] == "own.csv"
     assert b64decode(document["dataset"]["content"]) == content
-    damaged = "is damaged at dataset: the SHA-256 of the content is not that of the study's dataset, "
+    damaged = "is damaged at dataset: the content does not have the SHA-256 of the study's dataset, "
     short = b64encode(content[:-1]).decode()
     for change, said in (
         (_drop("dataset"), "is damaged: the study's dataset own.csv is missing; export the study again"),
@@ -347,16 +350,16 @@ def there_again(there: Connection, document: Any) -> Connection:
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"", "export.json:1: not JSON at column 1 (Expecting value), so this is no complete export: write an"),
+        (b"", "export.json:1: not JSON at column 1 (Expecting value), so the file is not a complete export: write an"),
         (b'{"format":\n "trial', "export.json:2: not JSON at column 2"),
         (b"\xff", "export.json: not a json export"),
         (b"[" * 100_000, "export.json: not a json export"),
-        (b'{"trials": NaN}', "export.json: not a json export (NaN is not a number)"),
+        (b'{"trials": NaN}', "export.json: not a json export (the value NaN is not valid JSON)"),
         (
             b"[1]",
-            "export.json is JSON, but no export of a study: write an export by `ledger export NAME --output FILE`",
+            "export.json is JSON, but not an export of a study: write an export by `ledger export NAME --output FILE`",
         ),
-        (b'{"C": 1.0}', "export.json is JSON, but no export of a study"),
+        (b'{"C": 1.0}', "export.json is JSON, but not an export of a study"),
     ],
 )
 def test_another_file_is_refused_by_name(content, said):

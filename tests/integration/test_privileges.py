@@ -588,7 +588,7 @@ def test_a_study_runs_with_each_program_under_its_own_role(server, tmp_path):
 )
 def test_a_refusal_is_one_line_that_names_the_role_that_may(of, role, arguments, needed):
     error = said(of(role), *arguments, code=1)
-    assert error.startswith(f"ledger: role {role} may not do this (permission denied ")
+    assert error.startswith(f"ledger: role {role} lacks a privilege for this operation (permission denied ")
     assert needed in error
     assert error.count("\n") == 1
     assert PASSWORD not in error
@@ -667,7 +667,7 @@ def test_optuna_is_let_in_by_the_owner_and_reads_as_a_reader(server):
             make_study(connection)
         for role in OTHERS:
             error = said(of(role), "optuna", "enable", code=1)
-            assert f"role {role} may not do this (permission denied" in error
+            assert f"role {role} lacks a privilege for this operation (permission denied" in error
             assert "`ledger optuna enable` needs ledger_owner" in error
             assert error.count("\n") == 1
         # they belong to the owner, for every role that creates them
@@ -686,7 +686,7 @@ def test_optuna_is_let_in_by_the_owner_and_reads_as_a_reader(server):
         assert reading.url(of("ledger_reader")) in said(of("ledger_reader"), "optuna", "url")
         for role in ("ledger_worker", "ledger_manager"):
             error = said(of(role), "dashboard", code=1)
-            assert f"as {role}: connect as ledger_reader or the owner\n" in error
+            assert f"as {role}: connect as the role ledger_reader or as the owner\n" in error
         with psycopg.connect(of("ledger_reader")) as reader:
             asked = "select relname from pg_class where relnamespace = 'optuna'::regnamespace and relkind = 'v'"
             views = [name for (name,) in reader.execute(asked).fetchall()]

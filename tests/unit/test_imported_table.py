@@ -53,15 +53,15 @@ def test_the_losses_column_is_named_and_others_are_passed_by():
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        (b"", "old.csv:1: no header; the header needs the columns C, kernel, loss"),
+        (b"", "old.csv:1: the file has no header; write a header with C, kernel, loss"),
         (b"\xff", "old.csv: not UTF-8 at byte 0; save the file as UTF-8"),
         ("C,loss\n1,0.5\n", 'old.csv:1: parameter "kernel" has no column; there are C, loss'),
         ("C,Kernel,loss\n", "old.csv:1: parameter \"kernel\" has no column; did you mean 'Kernel'?"),
-        ("C,kernel,error\n", 'old.csv:1: the losses\' column "loss" has no column; there are C, kernel, error; --loss'),
+        ("C,kernel,error\n", 'old.csv:1: the loss "loss" has no column; there are C, kernel, error; use --loss'),
         ("C;kernel;loss\n", 'old.csv:1: parameter "C" has no column; the columns are separated by ";": use commas'),
         ("C,kernel,loss,C\n", 'old.csv:1: two columns are named "C"; rename one'),
         ("C,kernel,loss,note\n", 'old.csv:1: column "note" is neither a parameter of the study nor the loss'),
-        (HEADER, "old.csv: there is no finished trial that can be used"),
+        (HEADER, "old.csv: no finished trial can be imported"),
         (HEADER + "1,rbf,0.5\nmuch,rbf,0.5\n", "old.csv:3: parameter 'C': \"much\" is not a number in [0.001, 1000.0]"),
         (
             HEADER + "\n5000,rbf,0.5\n",
@@ -73,9 +73,9 @@ def test_the_losses_column_is_named_and_others_are_passed_by():
         (HEADER + "1,rbf,inf\n", "old.csv:2: the loss Infinity is not finite"),
         (HEADER + "1,rbf,low\n", 'old.csv:2: column "loss": "low" is not a number'),
         (HEADER + "1,rbf,\n", 'old.csv:2: column "loss" is empty, but a finished trial needs a loss'),
-        (HEADER + "1,rbf\n", "old.csv:2: the row has 2 cells, but the header has 3"),
-        (HEADER + "1,rbf,0.5\n1.0,rbf,0.25\n", "old.csv:3: the parameters are those of old.csv:2"),
-        (HEADER + '1,"rbf,0.5\n', "old.csv:2: unexpected end of data; correct the csv there"),
+        (HEADER + "1,rbf\n", "old.csv:2: the row has 2 cells, but the header has 3 cells"),
+        (HEADER + "1,rbf,0.5\n1.0,rbf,0.25\n", "old.csv:3: the parameters are the same as in old.csv:2"),
+        (HEADER + '1,"rbf,0.5\n', "old.csv:2: unexpected end of data; correct this line of the csv file"),
     ],
 )
 def test_what_is_wrong_is_one_line_with_its_place(text, said):
@@ -94,12 +94,12 @@ def test_a_column_of_losses_that_is_a_parameter_is_refused():
 
 def test_unusable_rows_are_skipped_and_counted_if_asked():
     text = HEADER + "1,rbf,0.5\n5000,rbf,0.5\n1,rbf,0.4\n2,rbf,nan\n7,rbf,0.1\n3,rbf,1\n"
-    recorded = {'{"C": 7.0, "kernel": "rbf"}': "trial 4 of study s, which is pending"}
+    recorded = {'{"C": 7.0, "kernel": "rbf"}': "trial 4 (pending) of study s"}
     history = read(text, skip_unusable=True, recorded=recorded)
     assert points(history) == [(1.0, "rbf", 0.5), (3.0, "rbf", 1.0)]
     assert [reason.split(": ")[0] for reason in history.left_out] == [f"old.csv:{line}" for line in (3, 4, 5, 6)]
-    assert "the parameters are those of trial 4 of study s, which is pending" in history.left_out[3]
+    assert "the parameters are the same as in trial 4 (pending) of study s" in history.left_out[3]
     with pytest.raises(
-        UsageError, match="old.csv: there is no finished trial that can be used: the first of 1 is old.csv:2: "
+        UsageError, match="old.csv: no finished trial can be imported: the first of 1 errors is old.csv:2: "
     ):
         read(HEADER + "1,poly,0.5\n", skip_unusable=True)
