@@ -1,12 +1,13 @@
 """Distributed Bayesian hyper-parameter search that stores its whole state in a PostgreSQL database.
 
-The decorator `objective` declares a function to be an objective. `Study` searches the parameters of an objective on
-this machine. `load_study` reads the state of a study as a `StudyResult`, which contains `Trial` objects. An objective
-may take a `Context` as its second argument. A `LedgerError` has a message for the user. A `UsageError` reports an
-invalid call. `SearchSpace`, `OptimizerOptions` and `LimitOptions` are types for type checkers.
+The decorator `objective` declares a function to be an objective. `Study` runs a search on this machine, for the
+parameters that give an objective its smallest loss. `load_study` reads a study from the ledger, and returns a
+`StudyResult` with the study's `Trial` objects. An objective may take a `Context` as its second argument. A
+`LedgerError` has a message for the user. A `UsageError` is a `LedgerError` that reports an invalid request, such as an
+invalid argument. `SearchSpace`, `OptimizerOptions` and `LimitOptions` are types of arguments, for type checkers.
 
-The package loads a module at the first use of one of its names. Therefore `import ledger` is fast and loads no other
-package.
+The package loads each of its modules only when a program first uses a name from this module. Therefore `import ledger`
+is fast, and loads no third-party package.
 """
 
 import logging
@@ -55,8 +56,8 @@ else:
         "objective": "ledger.study.decorator",
     }
 
-    # Type checkers skip this branch. A type checker that sees `__getattr__` accepts every name as an attribute of the
-    # package.
+    # Type checkers ignore the `else` branch of `if TYPE_CHECKING`. If a type checker read the function `__getattr__`,
+    # the type checker would accept every name as an attribute of the package.
     def __getattr__(name):
         if name not in _MODULES:
             raise AttributeError(f"module 'ledger' has no attribute {name!r}")

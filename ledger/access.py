@@ -1,6 +1,7 @@
-"""Connections to the ledger.
+"""Connections to the ledger's database.
 
-The settings name either a PostgreSQL database or the folder of an embedded server, which starts on demand.
+The settings name either a PostgreSQL database or the folder of an embedded server. If the settings name an embedded
+server that is not running, the functions start this server.
 """
 
 import os
@@ -20,11 +21,13 @@ from ledger.errors import LedgerError, UsageError
 from ledger.settings import Settings
 from ledger.text import one_line
 
-# Functions import SQLAlchemy and Alembic when they need them, because a worker that gets a URL needs neither package.
+# SQLAlchemy and Alembic are imported inside functions, because a worker that receives a database URL needs neither
+# package.
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-# Time limit in seconds for one statement of a migration. The limit is long, because a statement may rewrite a table.
+# Time limit in seconds for one statement of a migration. The limit is long, because a statement of a migration can
+# rewrite a whole table.
 MIGRATION_SECONDS = 3600.0
 
 
@@ -38,7 +41,7 @@ class NotPermitted(LedgerError):
     """
 
     def __init__(self, role: str, refusal: str) -> None:
-        super().__init__(f"role {role} may not do this ({refusal})")
+        super().__init__(f"role {role} lacks a privilege for this operation ({refusal})")
         self.role = role
 
 
@@ -49,10 +52,10 @@ def database(settings: Settings, *, create: bool = False, migrate: bool = True) 
     Parameters
     ----------
     create : bool
-        Create the embedded database if it does not exist, and migrate it. This function never migrates a database that
-        the settings name by its URL.
+        Whether to create a missing embedded database, and to migrate a new or existing embedded database. The function
+        never migrates a database whose URL is in the settings.
     migrate : bool
-        False prevents the migration of the embedded database.
+        Whether `create` also migrates the embedded database.
 
     Raises
     ------
@@ -63,7 +66,8 @@ def database(settings: Settings, *, create: bool = False, migrate: bool = True) 
         try:
             yield settings.database_url
         except Exception as error:
-            # SQLAlchemy stores the error of psycopg in the attribute `orig` of its own error.
+            # SQLAlchemy wraps an error of psycopg in an error of SQLAlchemy, whose attribute `orig` is the error of
+            # psycopg.
             original = getattr(error, "orig", error)
             if isinstance(original, InsufficientPrivilege):
                 raise NotPermitted(_role(settings.database_url), str(original.diag.message_primary)) from None
@@ -80,19 +84,19 @@ def database(settings: Settings, *, create: bool = False, migrate: bool = True) 
 
 @contextmanager
 def connected(settings: Settings, *, create: bool = False, writes: bool = False) -> "Iterator[Connection]":
-    """Yield a connection to a migrated ledger.
+    """Yield a connection to a ledger whose schema has the version that this program requires.
 
     Parameters
     ----------
     create : bool
-        Create the embedded database if it does not exist, and migrate it.
+        Whether to create a missing embedded database, and to migrate a new or existing embedded database.
     writes : bool
-        Refuse a standby server, because a standby server is read-only.
+        Whether to refuse a standby server, because a standby server is read-only.
 
     Raises
     ------
     LedgerError
-        The database has no ledger schema, or the schema's version is not the version of this program.
+        The database has no ledger schema, or the version of the schema is not the version that this program requires.
     NotPermitted
         The database role lacks the privilege for an operation in the ``with`` block.
     """
@@ -104,7 +108,7 @@ def connected(settings: Settings, *, create: bool = False, writes: bool = False)
 def opened(url: str, settings: Settings, *, writes: bool = False) -> "Iterator[Connection]":
     """Yield a connection to the ledger at `url`.
 
-    The function `connected` describes the parameter `writes` and the errors.
+    The docstring of `connected` describes the parameter `writes` and the causes of a LedgerError.
     """
     from ledger.database import migration
 
@@ -115,12 +119,13 @@ def opened(url: str, settings: Settings, *, writes: bool = False) -> "Iterator[C
 
 
 def read_url(path: Path) -> str:
-    """Return the URL of the database that a file or a pipe contains.
+    """Read the URL of a database from a file or a pipe, and return the URL.
 
     Raises
     ------
     UsageError
-        The file cannot be read or contains no URL, belongs to another user, or gives access to other users.
+        The path is neither a file nor a pipe, or the file cannot be read or is empty. Other causes of this error are a
+        file of another user, and a file to which other users have access.
     """
     shown = one_line(str(path))
     try:
@@ -132,7 +137,9 @@ def read_url(path: Path) -> str:
                 if found.st_mode & 0o077:
                     raise UsageError(f"other users have access to {shown}: run `chmod 600 {shown}`")
             elif not stat.S_ISFIFO(found.st_mode):
-                raise UsageError(f"{shown} is no file: give --database-url-file a file or a pipe with the URL")
+                raise UsageError(
+                    f"{shown} is neither a file nor a pipe: give --database-url-file a file or a pipe with the URL"
+                )
             url = file.read().decode().strip()
     except OSError as error:
         raise UsageError(

@@ -1,4 +1,4 @@
-"""The Python API, which replaces the commands `ledger run` and `ledger study show` in scripts and notebooks."""
+"""The Python API. Scripts and notebooks use this API instead of the commands `ledger run` and `ledger study show`."""
 
 import json
 import logging
@@ -43,36 +43,39 @@ class Study:
     Parameters
     ----------
     objective : callable
-        A function decorated with `ledger.objective`. The ledger records the name of a function that is defined in a
-        module, so workers on other machines can train it too. A function defined in a script, in a notebook or as a
-        closure is sent only to the workers that `run` starts.
+        A function decorated with `ledger.objective`. If a module defines the function, the ledger records the names of
+        the module and the function. Workers on other machines can then load the function, too. If a script or a
+        notebook defines the function, or if the function is a closure, only the workers that `run` starts receive the
+        function.
     name : str, optional
-        The study's name, unique in a ledger. A name has 1 to 100 letters, digits, dots, underscores or hyphens, and
-        begins with a letter or digit. The default name contains the function's name, the seed and a hash of the other
-        arguments. If the ledger contains a study with this name and the same arguments, `run` continues that study.
+        The study's name, which is unique in a ledger. A name has 1 to 100 letters, digits, dots, underscores or
+        hyphens, and begins with a letter or digit. The default name contains the function's name, the seed and a part
+        of a hash of the study's settings. If the ledger contains a study with this name and the same arguments, `run`
+        continues that study.
     iterations : int, optional
-        The budget as a number of iterations, 1 to 1,000,000. Each iteration proposes `batch_size` trials. The default
-        is 3. When `run` continues a study, the budget may be larger than before.
+        The budget as a number of iterations, 1 to 1,000,000. The budget in trials is `iterations` times `batch_size`.
+        The default is 3. When `run` continues a study, the budget may be larger than the recorded budget.
     trials : int, optional
-        The budget as a number of trials, 1 to 1,000,000, instead of `iterations`. The last batch may be smaller than
-        `batch_size`.
+        The budget as a number of trials, 1 to 1,000,000. Only one of `trials` and `iterations` may be given. The last
+        batch may have fewer than `batch_size` trials.
     batch_size : int, optional
         The number of trials that the optimizer proposes at once, 1 to 1,000,000. In steady mode, `batch_size` is the
         number of trials in flight. The default is 2.
     seed : int, optional
-        The seed of proposals and of trials, in [0, 2**31). The default is 42.
+        The seed from which the seeds of the proposals and of the trials are derived, in [0, 2**31). The default is 42.
     mode : {"batch", "steady"}, optional
         In the default mode "batch", an iteration begins when all trials of the previous iteration have ended. In batch
         mode, the proposals do not depend on the number and speed of the workers. In the mode "steady", the manager
-        proposes a new trial as soon as a trial ends, so no worker waits.
+        proposes a new trial when a trial ends, so no worker waits for the slowest trial.
     optimizer : OptimizerOptions, optional
-        Options of the optimizer, such as ``{"base_estimator": "RF"}``. The default is a Gaussian process with the
-        expected improvement.
+        Options of the optimizer, such as ``{"base_estimator": "RF"}``. By default, the surrogate is a Gaussian process,
+        and the acquisition function is the expected improvement.
     limits : LimitOptions, optional
-        Limits for attempts and trials, such as ``{"trial_timeout": 60.0}`` in seconds.
+        Limits for attempts and trials. For example, ``{"trial_timeout": 60.0}`` limits the training time of each
+        attempt to 60 seconds.
     database : str, optional
         The PostgreSQL database of the ledger, as a libpq URL. The default is the value of the environment variable
-        DATABASE_URL. If this variable is not set, the study uses an embedded server. The environment variable
+        DATABASE_URL. If DATABASE_URL is not set, the study uses an embedded server. The environment variable
         LEDGER_HOME names the folder of the embedded server, which is ``./.ledger`` by default.
 
     Raises
@@ -83,7 +86,7 @@ class Study:
 
     See Also
     --------
-    load_study : Reads the state of a study, during or after its run.
+    load_study : Reads the current state of a study, while the study runs or later.
 
     Examples
     --------
@@ -121,7 +124,7 @@ class Study:
         if space is None:
             raise UsageError(
                 f"{getattr(objective, '__name__', objective)!r} has no space: put @ledger.objective(space={{...}})"
-                " above its definition"
+                " above the function's definition"
             )
         self._function, self._database = objective, database
         module = _module_of(objective)
@@ -163,13 +166,14 @@ class Study:
 
     @known_keywords
     def run(self, workers: int | None = None) -> "StudyResult":
-        """Run the search to its end on this machine and return its result.
+        """Run the search on this machine until the search ends, and return the result.
 
-        The method starts the workers as processes. The calling thread manages the study until its budget is used. If
-        the study has begun before, the method continues it. For a complete study, the method returns the result at
-        once. The method prints nothing. This process and the workers send their log records to loggers below
-        ``ledger``. To show the log records, call ``logging.basicConfig(level=logging.INFO)``. After Ctrl-C, the workers
-        finish the trials that they are training. Another call of `run` then continues the study.
+        The method starts a process for each worker. The calling thread manages the study until the study ends. If the
+        ledger already contains the study, the method continues the study. If the study is already complete, the method
+        returns the result at once. The method prints nothing. The log records of this process and of the workers go to
+        loggers whose names begin with ``ledger.``. To show the log records, call
+        ``logging.basicConfig(level=logging.INFO)``. After Ctrl-C, the workers finish the trials that they are training.
+        A later call of `run` continues the study that Ctrl-C has stopped.
 
         Parameters
         ----------
@@ -186,9 +190,9 @@ class Study:
         UsageError
             `workers` is less than 1, or the function cannot be pickled for the workers.
         LedgerError
-            The study failed or was cancelled, another manager runs the study, or a study of this name has other
-            settings. Other causes of this error are an unavailable database, and a call of `run` while a worker imports
-            the objective's module.
+            The study failed or was cancelled, another manager runs the study, or the ledger contains a study with the
+            same name and different settings. Other causes of this error are an unavailable database, and a call of
+            `run` while a worker imports the objective's module.
 
         Examples
         --------
@@ -202,8 +206,8 @@ class Study:
         """
         if os.environ.get(INSIDE):
             raise LedgerError(
-                f"study {self.name} is run while a worker imports the module of the objective: put run() under"
-                ' if __name__ == "__main__":'
+                f"the objective's module calls run() of study {self.name} while a worker imports the module: put run()"
+                ' under if __name__ == "__main__":'
             )
         if workers is not None and workers < 1:
             raise UsageError(f"workers {workers!r} must be 1 or more")
@@ -219,17 +223,19 @@ class Study:
                 except LedgerError as error:
                     if logged.last_problem is None:
                         raise
-                    raise type(error)(f"{error}; a worker's last message: {logged.last_problem}") from None
+                    raise type(error)(
+                        f"{error}; the last warning or error of a worker: {logged.last_problem}"
+                    ) from None
         if row.state != "complete":
             raise LedgerError(f"study {self.name} is {row.state}" + (f": {row.reason}" if row.reason else ""))
         return load_study(self.name, self._database)
 
     @contextmanager
     def _environment(self) -> Iterator[dict[str, str]]:
-        """Yield the environment variables that let the workers load the function.
+        """Yield the environment variables with which the workers can load the function.
 
         The variables contain the folders from which this process imports modules (`sys.path`), without the current
-        folder. If no module contains the function, the variables also name a file with the pickled function.
+        folder. If no module contains the function, another variable names a file with the pickled function.
         """
         path, current = search_path.without_current(sys.path)
         environment = {"PYTHONPATH": os.pathsep.join(path)}
@@ -274,9 +280,9 @@ class _ProgressLog(search.Listener):
 
 
 def _parsed(line: str) -> tuple[int, str]:
-    """Return the level and the message of one line of a worker's output.
+    """Return the log level and the message of one line of a worker's output.
 
-    Any line that is not a JSON log record is the output of an objective or the error message of a worker.
+    A line that is not a JSON log record is either output of an objective or an error message of a worker.
     """
     try:
         record = json.loads(line)
@@ -288,34 +294,35 @@ def _parsed(line: str) -> tuple[int, str]:
 
 @dataclass(frozen=True)
 class Trial:
-    """One trial of a study, as recorded at the time of `load_study`.
+    """One trial of a study, in the state that `load_study` has read from the ledger.
 
     Attributes
     ----------
     number : int
-        The trial's number in its study, from 0.
+        The trial's number within the study, counted from 0.
     iteration : int
-        The number of the trial's iteration, from 0.
+        The number of the trial's iteration, counted from 0.
     state : {"pending", "running", "complete", "failed", "cancelled"}
         The trial's state.
     source : {"proposed", "retried", "enqueued", "imported"}
         The origin of the trial's parameters.
     params : dict
-        The parameters' values by name, in the order of the space.
+        The name and the value of each parameter, in the order of the search space.
     loss : float or None
         The loss of a complete trial. None for any other trial.
     metrics : dict
-        The metrics that the objective returned for a complete trial. Empty for any other trial.
+        The name and the value of each metric that the objective returned. The dictionary is empty if the trial is not
+        complete.
     seconds : float or None
-        The duration of the training of a complete trial, in seconds.
+        The training time of the attempt that completed the trial, in seconds. None if no attempt completed the trial.
     attempts : int
-        The number of attempts that have begun, from 0.
+        The number of the trial's attempts that have begun.
     worker : str or None
-        The name of the worker that claimed the trial last.
+        The name of the last worker that claimed the trial.
     claimed_at : datetime or None
-        The time of the last claim, with a time zone, by the database's clock.
+        The time of the trial's last claim, by the database's clock. The value has a time zone.
     finished_at : datetime or None
-        The time at which the trial ended, with a time zone, by the database's clock.
+        The time at which the trial ended, by the database's clock. The value has a time zone.
     error : str or None
         The error of the trial's last failed attempt.
 
@@ -344,9 +351,9 @@ class Trial:
 
 @dataclass(frozen=True)
 class StudyResult:
-    """A study and its trials, as recorded at the time of `load_study`.
+    """A study and its trials, in the state that `load_study` has read from the ledger.
 
-    Another call of `load_study` returns later changes.
+    A `StudyResult` never changes. To read later changes from the ledger, call `load_study` again.
 
     Attributes
     ----------
@@ -357,7 +364,8 @@ class StudyResult:
     budget : int
         The number of trials that the optimizer may propose.
     spec : dict
-        The definition of the study as JSON, with its space, seed, objective, optimizer options and limits.
+        The definition of the study as JSON values, with the study's space, seed, objective, optimizer options and
+        limits.
     trials : tuple of Trial
         All trials of the study, ordered by number.
 
@@ -379,7 +387,9 @@ class StudyResult:
 
     @property
     def best_trial(self) -> Trial:
-        """The complete trial with the smallest loss. Among equal losses, the trial with the smallest number is best.
+        """The complete trial with the smallest loss.
+
+        If several trials have the smallest loss, the value is the trial with the smallest number.
 
         Raises
         ------
@@ -439,8 +449,9 @@ class StudyResult:
         Returns
         -------
         pandas.DataFrame
-            A data frame with one row for each trial. The trial's number is the index. The columns are the attributes of
-            `Trial`, followed by ``params_NAME`` for each parameter and ``metrics_NAME`` for each metric.
+            A data frame with one row for each trial. The index contains the trials' numbers. The columns are the
+            attributes of `Trial` without `number`. A column ``params_NAME`` for each parameter replaces `params`, and a
+            column ``metrics_NAME`` for each metric replaces `metrics`.
 
         Raises
         ------
@@ -460,7 +471,7 @@ class StudyResult:
             import pandas as pd
         except ImportError:
             raise LedgerError(
-                "trials_dataframe() needs pandas, which is not installed here: pip install 'trial-ledger[pandas]'"
+                "trials_dataframe() needs pandas, which is not installed: pip install 'trial-ledger[pandas]'"
             ) from None
         rows = []
         for trial in self.trials:
@@ -491,7 +502,8 @@ def load_study(name: str, database: str | None = None) -> StudyResult:
     name : str
         The study's name.
     database : str, optional
-        The PostgreSQL database of the ledger, as a libpq URL. The default is the same as for `Study`.
+        The PostgreSQL database of the ledger, as a libpq URL. The default is the default of the argument `database` of
+        `Study`.
 
     Returns
     -------
@@ -538,10 +550,15 @@ def _settings(database: str | None) -> Settings:
 
 
 def _module_of(function: Callable[..., Any]) -> str | None:
-    """Return the module from which a worker can import the function. None means that the function must be pickled."""
+    """Return the name of the module from which a worker can import the function.
+
+    If no module contains the function, the return value is None, and the function must be pickled.
+    """
     name = getattr(function, "__name__", "")
     if not name.isidentifier():
-        raise UsageError(f"the objective {name or function!r} has no name of its own: define it with a def statement")
+        raise UsageError(
+            f"the objective {name or function!r} is not a function with a name: define the function by a def statement"
+        )
     module = getattr(function, "__module__", None)
     if not module or module == pickled.MODULE:
         return None

@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 class LedgerError(Exception):
     """An error with a one-line message for the user.
 
-    The message states the problem, its place and a remedy. The user's request is valid, but the program cannot carry
-    it out now. Causes are a failed study, a missing study and an unavailable database, for example. A command that
-    ends with this error exits with code 1.
+    The message names the error, the place of the error and a solution. Unless the error is a `UsageError`, the user's
+    request is valid, but the program cannot carry out the request now. Examples of causes are a failed study, a missing
+    study and an unavailable database. A command that ends with this error exits with code 1.
 
     Examples
     --------
@@ -33,7 +33,8 @@ class LedgerError(Exception):
 class UsageError(LedgerError):
     """An invalid request, such as an invalid argument, option, file or search space.
 
-    The program has written nothing when it raises this error. A command that ends with this error exits with code 2.
+    When the program raises this error, the program has written nothing. A command that ends with this error exits with
+    code 2.
 
     Examples
     --------
@@ -56,8 +57,9 @@ def first_fault(error: "ValidationError", place: Callable[[str], str]) -> str:
     error : ValidationError
         The error of a pydantic model without nested models.
     place : callable
-        Function that takes the faulty key and returns a description of its place. An empty key stands for the whole
-        model. The message begins with the description, unless the description is empty.
+        Function that takes the name of the faulty field, and returns a description of the field's place. An empty name
+        means that the model as a whole is faulty. The message begins with the description, unless the description is
+        empty.
     """
     fault = error.errors(include_url=False)[0]
     where = place(str(fault["loc"][0]) if fault["loc"] else "")

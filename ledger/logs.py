@@ -8,19 +8,20 @@ from typing import Any
 
 from ledger.text import one_line
 
-# Largest number of characters in a text message. This length is enough for a point with many parameters.
+# Largest number of characters in the message of a log line in the text format. This length is enough for a point with
+# many parameters.
 _LONGEST = 5_000
 
 
 def set_up(log_format: str, level: str) -> None:
-    """Write this package's events to standard error.
+    """Write the log events of this package to standard error.
 
     Parameters
     ----------
     log_format : str
         "text" or "json".
     level : str
-        Least severe level that is logged, one of "debug", "info", "warning" and "error".
+        Lowest level of the events that are written, which is "debug", "info", "warning" or "error".
     """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_JsonFormatter() if log_format == "json" else _TextFormatter())
@@ -38,13 +39,13 @@ def log_event(logger: logging.Logger, event: str, message: str, /, *, level: int
     logger : logging.Logger
         The logger that receives the event.
     event : str
-        Kind of the event in one or two words, which programs can read.
+        Kind of the event in one or two words, for programs that read the log.
     message : str
-        Description of the event in one line, for human readers.
+        Description of the event in one line, for users who read the log.
     level : int
-        Severity of the event, as defined by `logging`.
+        Log level of the event, such as `logging.INFO`.
     **fields
-        Details of the event as JSON values, which programs can read.
+        Details of the event as JSON values, for programs that read the log.
     """
     logger.log(level, "%s", message, extra={"event": event, "fields": fields})
 

@@ -1,4 +1,4 @@
-"""Runs a study from the start or from its recorded state, with a manager and workers on this machine."""
+"""Runs a new or a recorded study until the study ends, with a manager and workers on this machine."""
 
 import os
 import socket
@@ -31,13 +31,13 @@ class LocalWorkers:
     Attributes
     ----------
     count : int
-        Number of worker processes, from 0.
+        Number of worker processes, at least 0.
     allowed : collection of str
         Packages from which a worker may load the user's objective.
     environment : mapping
-        Environment variables that the workers get in addition to those of this process.
+        Environment variables that the workers get in addition to the environment variables of this process.
     options : sequence of str
-        Further command-line options of `ledger worker`.
+        Additional command-line options for `ledger worker`.
     """
 
     count: int = 0
@@ -47,21 +47,24 @@ class LocalWorkers:
 
 
 class Listener:
-    """Observer of a search. The methods of this class do nothing. A subclass overrides the methods that it needs."""
+    """Base class for observers of a search, with methods that do nothing.
+
+    A subclass overrides the methods that it needs.
+    """
 
     def started(self, url: str, study: StudyRow) -> None:
-        """Called after the study is registered, and before the study's workers and manager start."""
+        """The search calls this method when the study is registered, before the workers and the manager start."""
 
     @property
     def worker_output(self) -> int | None:
-        """File descriptor for the output of the workers. None means the streams of this process."""
+        """File descriptor for the workers' output. None means that the workers write to the streams of this process."""
         return None
 
     def progressed(self, progress: Progress) -> None:
-        """Called after the manager has polled the study."""
+        """The search calls this method each time after the manager has polled the study."""
 
     def stopped(self) -> None:
-        """Called after the manager and the workers have ended, with or without an error."""
+        """The search calls this method when the manager and the workers have ended, with or without an error."""
 
 
 def run(
@@ -73,14 +76,16 @@ def run(
     wait: bool = False,
     listener: Listener | None = None,
 ) -> StudyRow:
-    """Register a study and manage it to its end. If the study is already recorded with the same settings, continue it.
+    """Register a study, start its workers, and manage the study until it ends.
+
+    If the ledger already contains the study with the same settings, the function continues the study.
 
     Parameters
     ----------
     url : str
-        URL of a migrated database.
+        URL of a database whose ledger schema has the version that this program requires.
     wait : bool
-        Wait while another manager runs the study, instead of raising an error.
+        Whether to wait while another manager runs the study. If false, the function raises an error.
 
     Returns
     -------
@@ -90,8 +95,8 @@ def run(
     Raises
     ------
     LedgerError
-        The recorded study of the same name has other settings, another manager runs the study, or the database was
-        unavailable for too long.
+        The ledger contains a study with the same name and different settings, another manager runs the study, or the
+        database was unavailable for longer than `settings.give_up_after`.
     """
     with opened(url, settings, writes=True) as connection:
         row = register(connection, study)
@@ -109,13 +114,13 @@ def resume(
     wait: bool = False,
     listener: Listener | None = None,
 ) -> StudyRow:
-    """Continue a study and manage it to its end. The study may be paused or failed.
+    """Continue a recorded study, and manage the study until it ends. The study may be paused or failed.
 
     Parameters
     ----------
     iterations, trials : int, optional
-        The new budget, as a number of iterations or as a number of trials. The number of iterations is multiplied by
-        the study's batch size. The new budget must not be smaller than the recorded budget.
+        The new budget, as a number of iterations or as a number of trials. The function multiplies a number of
+        iterations by the study's batch size. The new budget must not be smaller than the recorded budget.
 
     Returns
     -------
@@ -127,8 +132,8 @@ def resume(
     UsageError
         The caller gives both `iterations` and `trials`.
     LedgerError
-        The study does not exist or was cancelled, or the new budget is smaller than the recorded budget. The function
-        `run` lists further causes.
+        The study does not exist or was cancelled, or the new budget is smaller than the recorded budget. The docstring
+        of `run` lists further causes.
     """
     if iterations is not None and trials is not None:
         raise UsageError("iterations and trials exclude each other; leave one out")
@@ -151,7 +156,7 @@ def check_objective(
     environment: Mapping[str, str] | None = None,
     account: Account | None = None,
 ) -> None:
-    """Raise a LedgerError if the workers of this machine cannot load the objective. Nothing is written."""
+    """Raise a LedgerError if the workers of this machine cannot load the objective. The function writes nothing."""
     if account is not None:
         account.check()
     trainer = Trainer(allowed, threads=1, environment=environment, account=account)
@@ -171,7 +176,10 @@ def _carry_on(
     another_round: bool,
     listener: Listener | None,
 ) -> StudyRow:
-    """Manage the study to its end. After a lost connection, a new manager continues from the state in the ledger."""
+    """Manage the study until it ends.
+
+    After the loss of the connection, a new `Manager` continues from the state in the ledger.
+    """
     if row.has_ended:
         return row
     listener = listener or Listener()

@@ -1,13 +1,16 @@
-"""Derivation of seeds. A derived seed depends only on the study's seed and the name of its purpose."""
+"""Derivation of seeds from a study's seed.
+
+A derived seed depends only on the study's seed and the name of a purpose.
+"""
 
 import hashlib
 
 
 def derive(seed: int, *words: int | str) -> int:
-    """Derive an independent seed for one purpose.
+    """Derive a seed for one purpose from a study's seed.
 
-    The derived seed is the first 31 bits of a SHA-256 hash. The hashed text contains `seed` and `words`, separated by
-    "/". Any language can compute a derived seed, including SQL.
+    The derived seed is the first 31 bits of a SHA-256 hash. The hashed text consists of `seed` and all `words`,
+    separated by "/". Code in any programming language can compute a derived seed, for example a query in SQL.
 
     Parameters
     ----------
@@ -19,7 +22,7 @@ def derive(seed: int, *words: int | str) -> int:
     Returns
     -------
     int
-        The derived seed, in [0, 2**31). Every random generator of this project accepts this range.
+        The derived seed, in [0, 2**31). Every random generator of this project accepts a seed in this range.
 
     Examples
     --------

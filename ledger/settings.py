@@ -1,4 +1,4 @@
-"""The settings of a command that do not belong to a study, such as the database, the log and the time limits."""
+"""Settings of a command that are not settings of a study, such as the database, the log and the time limits."""
 
 import os
 from dataclasses import dataclass
@@ -12,7 +12,8 @@ class Settings:
     Attributes
     ----------
     database_url : str or None
-        A libpq URL or keyword string. None selects the embedded PostgreSQL server in `home`.
+        The database, as a libpq URL or keyword string. None selects the embedded PostgreSQL server in the folder
+        `home`.
     home : Path
         Folder of the embedded PostgreSQL server.
     log_format : str
@@ -39,7 +40,10 @@ class Settings:
 
     @classmethod
     def from_environment(cls) -> "Settings":
-        """Return the settings with the values of DATABASE_URL and LEDGER_HOME. An empty variable counts as unset."""
+        """Return settings with the values of the environment variables DATABASE_URL and LEDGER_HOME.
+
+        An empty environment variable counts as unset.
+        """
         return cls(
             database_url=os.environ.get("DATABASE_URL") or None,
             home=Path(os.environ.get("LEDGER_HOME") or cls.home),

@@ -34,7 +34,7 @@ def one_line(text: str, longest: int = 200) -> str:
 
 
 def printable(text: str) -> str:
-    """Return `text` with unprintable characters escaped as in a Python string. Line feeds stay in the text.
+    """Return `text` with unprintable characters escaped as in a Python string. The function does not escape line feeds.
 
     Examples
     --------
@@ -47,7 +47,7 @@ def printable(text: str) -> str:
 
 
 def last_line(text: str | None) -> str:
-    """Return the last line of an error's text, which summarises the error."""
+    """Return the last line of an error's text, because the last line summarises the error."""
     lines = (text or "").strip().splitlines()
     return one_line(lines[-1]) if lines else "no reason was given"
 
@@ -62,10 +62,13 @@ def show(value: Any) -> str:
 
 
 def nearest(word: Any, known: Iterable[str]) -> str:
-    """Return the end of a message about an unknown word. The text suggests the nearest known word or lists the words.
+    """Return the end of a message about an unknown word.
 
-    The function compares and lists at most the first `_MOST_WORDS` known words, because a data file may have a hundred
-    thousand column names.
+    The returned text suggests the known word that is nearest to the unknown word. If no known word is near, the text
+    lists the known words.
+
+    The function uses at most the first `_MOST_WORDS` known words, because a data file may have a hundred thousand
+    column names.
 
     Examples
     --------
@@ -84,7 +87,7 @@ def nearest(word: Any, known: Iterable[str]) -> str:
 
 
 def words(text: str) -> frozenset[str]:
-    """Split a text at its spaces and return the set of words."""
+    """Split a text at its white space, and return the set of the text's words."""
     return frozenset(text.split())
 
 

@@ -70,7 +70,7 @@ def test_a_url_file_without_a_url_is_refused(file, content, said):
 def test_a_url_file_that_is_no_file_is_refused(tmp_path):
     assert "cannot be read" in refused("study", "list", "--database-url-file", str(tmp_path / "none"))
     assert "cannot be read" in refused("study", "list", "--database-url-file", str(tmp_path))
-    assert "is no file" in refused("study", "list", "--database-url-file", "/dev/null")
+    assert "is neither a file nor a pipe" in refused("study", "list", "--database-url-file", "/dev/null")
 
 
 def test_a_url_and_a_url_file_exclude_each_other(file):
