@@ -1,7 +1,7 @@
 """Connections to the ledger's database.
 
 The settings name either a PostgreSQL database or the folder of an embedded server. If the settings name an embedded
-server that is not running, the functions start this server.
+server that is not running, the functions of this module start the server.
 """
 
 import os
@@ -66,8 +66,8 @@ def database(settings: Settings, *, create: bool = False, migrate: bool = True) 
         try:
             yield settings.database_url
         except Exception as error:
-            # SQLAlchemy wraps an error of psycopg in an error of SQLAlchemy, whose attribute `orig` is the error of
-            # psycopg.
+            # SQLAlchemy raises its own error instead of psycopg's error, and stores psycopg's error in the attribute
+            # `orig`.
             original = getattr(error, "orig", error)
             if isinstance(original, InsufficientPrivilege):
                 raise NotPermitted(_role(settings.database_url), str(original.diag.message_primary)) from None

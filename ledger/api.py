@@ -309,20 +309,21 @@ class Trial:
     params : dict
         The name and the value of each parameter, in the order of the search space.
     loss : float or None
-        The loss of a complete trial. None for any other trial.
+        The loss of a complete trial. The value is None if the trial is not complete.
     metrics : dict
         The name and the value of each metric that the objective returned. The dictionary is empty if the trial is not
         complete.
     seconds : float or None
-        The training time of the attempt that completed the trial, in seconds. None if no attempt completed the trial.
+        The training time of the attempt that completed the trial, in seconds. The value is None if no attempt completed
+        the trial.
     attempts : int
         The number of the trial's attempts that have begun.
     worker : str or None
         The name of the last worker that claimed the trial.
     claimed_at : datetime or None
-        The time of the trial's last claim, by the database's clock. The value has a time zone.
+        The time of the trial's last claim, by the database's clock, as a datetime with a time zone.
     finished_at : datetime or None
-        The time at which the trial ended, by the database's clock. The value has a time zone.
+        The time at which the trial ended, by the database's clock, as a datetime with a time zone.
     error : str or None
         The error of the trial's last failed attempt.
 
@@ -502,8 +503,7 @@ def load_study(name: str, database: str | None = None) -> StudyResult:
     name : str
         The study's name.
     database : str, optional
-        The PostgreSQL database of the ledger, as a libpq URL. The default is the default of the argument `database` of
-        `Study`.
+        The PostgreSQL database of the ledger, as a libpq URL. The default is the database that `Study` uses by default.
 
     Returns
     -------

@@ -85,7 +85,8 @@ def run(
     url : str
         URL of a database whose ledger schema has the version that this program requires.
     wait : bool
-        Whether to wait while another manager runs the study. If false, the function raises an error.
+        Whether to wait while another manager runs the study. If `wait` is false, and another manager runs the study,
+        the function raises an error.
 
     Returns
     -------

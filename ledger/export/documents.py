@@ -16,8 +16,8 @@ from ledger.database.rows import StudyRow, TrialRow, columns, recorded
 from ledger.text import printable
 
 _TRIAL = columns(TrialRow, recorded=True)
-# Name and version of the format of the json document, which `ledger import` reads. The version increases when the
-# document's keys or the meanings of these keys change.
+# Name and version of the json document's format, which `ledger import` reads. The version increases when the document's
+# keys or the meanings of these keys change.
 FORMAT, VERSION = "trial-ledger study", 1
 _NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 # A spreadsheet evaluates a cell as a formula if the cell begins with one of these characters. In some languages, a

@@ -54,7 +54,8 @@ def gather(
         The points that the study already has. Each key is the `point_key` of a point, and each value describes the
         trial with this point.
     skip_unusable : bool
-        Whether to leave out unusable rows. If false, the function refuses all rows when it finds an unusable row.
+        Whether to leave out unusable rows. If `skip_unusable` is false, one unusable row makes the function refuse all
+        rows.
 
     Raises
     ------
@@ -98,7 +99,7 @@ def import_history(
     Raises
     ------
     UsageError
-        The function `gather` refuses the rows. Nothing is written to the ledger.
+        The function `gather` refuses the rows. The function has written nothing to the ledger.
     LedgerError
         The study was cancelled.
     """

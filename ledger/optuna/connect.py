@@ -92,8 +92,8 @@ def storage(database_url: str | None = None, home: Path | None = None) -> "Itera
     Yields
     ------
     optuna.storages.RDBStorage
-        The storage, which Optuna's functions can read. At the end of the ``with`` block, the context manager closes the
-        storage's connections.
+        The ledger as an Optuna storage, which Optuna's functions can only read. At the end of the ``with`` block, the
+        context manager closes the storage's connections.
 
     Raises
     ------
@@ -119,7 +119,7 @@ def storage(database_url: str | None = None, home: Path | None = None) -> "Itera
 
 @contextmanager
 def opened(database_url: str, statement_seconds: float = STATEMENT_SECONDS) -> "Iterator[RDBStorage]":
-    """Yield the ledger of a running database server as an Optuna storage, as `storage` does."""
+    """Yield the ledger of a running database server in the form of an Optuna storage."""
     check_version("optuna")
     check_enabled(database_url)
     from optuna.storages import RDBStorage

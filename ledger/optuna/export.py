@@ -137,8 +137,8 @@ def _trial(row: TrialRow, space: "dict[str, BaseDistribution]") -> "FrozenTrial"
         },
     )
     if row.state != "pending":
-        # A trial that ended without a claim has no start time. In Optuna, the start time of such a trial is its end
-        # time.
+        # A trial that ended without a claim has no start time. In Optuna, the start time of such a trial equals the
+        # trial's end time.
         trial.datetime_start = row.claimed_at or row.finished_at
     trial.datetime_complete = row.finished_at
     return trial

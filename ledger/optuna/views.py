@@ -114,5 +114,5 @@ def _is_ours(connection: Connection) -> bool | None:
 
 def _run_files(connection: Connection) -> None:
     for name in _FILES:
-        # Without parameters, psycopg accepts a text with the character % and with several statements.
+        # If a call has no parameters, psycopg accepts the character % and several statements in the text.
         connection.connection.cursor().execute((folder("sql") / "optuna" / f"{name}.sql").read_text())

@@ -56,7 +56,7 @@ def console(stream: TextIO) -> "Console":
 
 
 def live(on: "Console", *, transient: bool) -> "Live":
-    """Return a live display that only the caller redraws. Output to standard error appears above the display."""
+    """Return a live display without automatic redraws. Output to standard error appears above the display."""
     from rich.live import Live
 
     return Live(console=on, auto_refresh=False, transient=transient, redirect_stdout=False, vertical_overflow="crop")
@@ -90,9 +90,9 @@ class LiveView:
 
     The view has its own threads and its own database connection.
 
-    A failure of the view does not end the study. If the database is unavailable, the view shows this to the user. If
-    the view cannot be drawn, the view ends, and the terminal shows the manager's log lines again. While the view is
-    drawn, the manager logs only warnings and errors, because the view shows all other events.
+    A failure of the view does not end the study. If the database is unavailable, the view informs the user. If the view
+    cannot be drawn, the view ends, and the terminal shows the manager's log lines again. While the view is drawn, the
+    manager logs only warnings and errors, because the view shows all other events.
 
     Parameters
     ----------
