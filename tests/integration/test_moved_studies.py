@@ -200,7 +200,10 @@ REFUSED = [
         _drop("trials", 2),
         "contains contradictory records, trial 2: this trial is missing, and the next trial is 3: the file is damaged",
     ),
-    (_drop("attempts", 0), "contains contradictory records, trial 0: the trial records 1 attempts, but 0 attempts exist"),
+    (
+        _drop("attempts", 0),
+        "contains contradictory records, trial 0: the trial records 1 attempts, but 0 attempts exist",
+    ),
     (
         _set("trials", 0, "loss", value=0.125),
         "contains contradictory records, trial 0: the trial has the loss 0.125, but attempt 1 has",
