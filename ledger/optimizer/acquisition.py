@@ -19,12 +19,12 @@ Array = NDArray[np.float64]
 # The names of the acquisition functions that have derivatives.
 GRADIENTS = ("EI", "LCB", "PI")
 # The default values of `xi` and `kappa`. In skopt, the default of `xi` is 0.01 in the unit of the losses. In some
-# studies, no point improves the loss by 0.01. skopt needs a positive `xi` to explore the space. The logarithm of EI
-# explores the space even if `xi` is 0.
+# studies, no point improves the loss by 0.01. skopt needs a positive `xi` to explore the space. The optimizer maximises
+# the logarithm of EI, and therefore explores the space even if `xi` is 0.
 XI, KAPPA = 0.0, 1.96
 _SMALLEST_DEVIATION = 1e-12
-# For `u` below `_FAR`, the code computes the ratio of the improvement to the density as 1 / u^2, which is exact up to
-# rounding.
+# For `u` below `_FAR`, the code divides the expected improvement by the density with the formula 1 / u^2. The formula
+# is exact up to rounding.
 _FAR = -1e4
 # The code clips `u` to the range from -`_FARTHEST` to `_FARTHEST`, so that the squares of all derivatives are finite.
 _FARTHEST = 1e50
@@ -63,7 +63,7 @@ def utility(name: str, mean: Array, deviation: Array, best: float, xi: float, ka
     best : float
         The lowest observed value, on the same scale as `mean`.
     xi : float
-        The smallest improvement on `best` that EI and PI count.
+        The minimum improvement on `best`. EI and PI ignore a smaller improvement.
     kappa : float or str
         The weight of the deviation in LCB. If `kappa` is "inf", LCB is the deviation and ignores the mean.
 
@@ -89,9 +89,9 @@ def mes(mean: Array, deviation: Array) -> Array:
     """Return the acquisition function of max-value entropy search at n points (Wang and Jegelka 2017, equation 6).
 
     As in skopt, a Gumbel distribution describes the optimum. The function fits the Gumbel distribution to three
-    quantiles of the minimum over the points. The fit treats the values at the points as independent. skopt averages
-    over 1,000 random optima. `mes` averages over quantiles of the optimum's distribution, so equal arguments always
-    give equal results.
+    quantiles of the minimum over the points. The fit assumes that the posterior's values at different points are
+    independent. skopt averages over 1,000 random optima. `mes` averages over quantiles of the optimum's distribution,
+    so equal arguments always give equal results.
 
     Parameters
     ----------
@@ -112,11 +112,11 @@ def mes(mean: Array, deviation: Array) -> Array:
     low, high = float((mean - 5 * deviation).min()), float((mean + 5 * deviation).max())
 
     def log_probability(value: float) -> float:
-        """Return the logarithm of the probability that the function is not below `value` at any point."""
+        """Return the logarithm of the probability that the minimum over the points is at least `value`."""
         return float(log_ndtr((mean - value) / deviation).sum())
 
-    # `brentq` needs a sign change between its two bounds. At the lower bound, the probability whose logarithm
-    # `log_probability` returns is larger than 0.75. At the upper bound `high`, this probability is smaller than 0.25.
+    # `brentq` needs a sign change between its two bounds. At the lower bound, the probability in `log_probability` is
+    # larger than 0.75. At the upper bound `high`, the probability in `log_probability` is smaller than 0.25.
     quarter, median, three = (
         brentq(lambda value, share=share: log_probability(value) - math.log(share), low - (high - low) * 10, high)
         for share in (0.25, 0.5, 0.75)
@@ -141,7 +141,7 @@ def _lower_confidence_bound(mean: Array, deviation: Array, kappa: float | str) -
 def _log_probability(u: Array, deviation: Array) -> Utility:
     def derivatives() -> tuple[Array, Array]:
         # P is the standard normal distribution function, and p is its density. The derivative of log P(u) by u is p(u)
-        # / P(u). The derivative of u is -1 / s by the mean, and -u / s by the deviation s.
+        # / P(u). The derivative of u by the mean is -1 / s, and the derivative of u by the deviation s is -u / s.
         ratio = _density_over_probability(u)
         return -ratio / deviation, -ratio * u / deviation
 
@@ -175,6 +175,9 @@ def _deviations_below(mean: Array, deviation: Array, value: float) -> Array:
 
 
 def _density_over_probability(u: Array) -> Array:
-    """Return the standard normal density at `u`, divided by the distribution function, even if both round to zero."""
+    """Return the standard normal density at `u`, divided by the distribution function at `u`.
+
+    The quotient is accurate even if the density and the distribution function round to zero.
+    """
     with np.errstate(over="ignore"):
         return np.asarray(math.sqrt(2 / math.pi) / erfcx(-u / math.sqrt(2)))

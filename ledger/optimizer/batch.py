@@ -63,7 +63,9 @@ def predictions_of(model: Any, candidates: Array, rows: Array, values: Array) ->
 
 
 class Batch:
-    """The choice of a batch's points. The model gets each chosen point as an observation of the constant liar's value.
+    """The choice of a batch's points. The model gets each chosen point as an observation with an assumed value.
+
+    The constant liar determines the assumed value.
 
     Parameters
     ----------
@@ -83,8 +85,7 @@ class Batch:
     avoids_duplicates : bool
         Whether a new point must differ from all points in `used`.
     xi, kappa : float
-        The options of the acquisition functions, which `acquisition.utility` describes. `xi` is in the unit of the
-        losses.
+        The options `xi` and `kappa` of `acquisition.utility`. `xi` is in the unit of the losses.
 
     Attributes
     ----------

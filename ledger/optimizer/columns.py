@@ -37,10 +37,10 @@ class DimensionColumns(ABC):
     ----------
     columns : slice
     size : float
-        The number of values of the dimension, which is infinite for a real dimension.
+        The number of values of the dimension. For a real dimension, this number is infinite.
     choices : array of shape (values, columns) or None
-        The rows of all values of the dimension, if the optimizer tries each value. None if the optimizer follows a
-        gradient in this dimension.
+        The rows of all values of the dimension. None if the optimizer follows a gradient in this dimension instead of
+        trying each value.
     """
 
     size: float
@@ -93,7 +93,8 @@ class IntegerColumns(DimensionColumns):
 
     def draw(self, size: int, random: np.random.RandomState) -> Any:
         if self.dimension.prior == "uniform":
-            # skopt samples the lowest and the highest value half as often as any other value.
+            # From an integer dimension, skopt samples the lowest and the highest value half as often as any other
+            # value.
             return random.randint(self.dimension.low, self.dimension.high + 1, size)
         return super().draw(size, random)
 
@@ -125,7 +126,7 @@ KINDS: dict[type, type[DimensionColumns]] = {
 def columns_of(dimension: Any, start: int) -> DimensionColumns:
     """Return the columns of a dimension. `start` is the index of the first column.
 
-    If the dimension's class is a subclass of `Real`, `Integer` or `Categorical`, the columns are those of this base
+    For a subclass of `Real`, `Integer` or `Categorical`, the function returns the same class of columns as for the base
     class.
     """
     kind = next(KINDS[parent] for parent in type(dimension).__mro__ if parent in KINDS)
@@ -147,10 +148,10 @@ class Columns:
     free : array of int
         The columns in which the optimizer follows a gradient.
     choices : list of (slice, array)
-        One pair for each dimension that has choices. The pair consists of the dimension's columns and the rows of all
-        values of the dimension, of shape (values, columns).
+        One pair of a slice and an array for each dimension that has choices. The slice selects the dimension's columns.
+        The array, of shape (values, columns), has one row for each value of the dimension.
     size : float
-        The number of points of the space, which is infinite if a dimension is real.
+        The number of points of the space. If a dimension is real, this number is infinite.
 
     Examples
     --------
@@ -238,7 +239,7 @@ class Columns:
 
 
 def are_among(rows: Array, others: Array, apart: float = SAME) -> NDArray[np.bool_]:
-    """Return, for each row of `rows`, whether a row of `others` is near this row.
+    """Return, for each row of `rows`, whether at least one row of `others` is near the row of `rows`.
 
     Two rows are near each other if they differ by at most `apart` in every column.
 

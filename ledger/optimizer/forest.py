@@ -1,6 +1,6 @@
 """Predictions of a forest that learns one observation after another.
 
-A random forest adds each observation to its leaves. Extra trees are fitted again after each observation.
+In a random forest, each added observation changes only the leaves. Extra trees are fitted again after each observation.
 """
 
 from typing import Any
@@ -15,10 +15,10 @@ Array = NDArray[np.float64]
 class ForestPredictions:
     """A forest's predictions at m candidates. Each added observation updates the predictions.
 
-    An added observation falls into one leaf of each tree. The mean and the variance of this leaf then include the
-    observation (Welford 1962). No leaf is split. The formulas of the predictions are the same as in skopt's forests.
-    The predicted mean is the average of the trees' means. The predicted deviation is the standard deviation of the
-    mixture of the trees' leaves (Hutter and others 2014, *Algorithm runtime prediction*, section 4.3.2).
+    An added observation falls into one leaf of each tree. The leaf's mean and variance then include the observation
+    (Welford 1962). An added observation never splits a leaf. The formulas of the predictions are the same as in skopt's
+    forests. The predicted mean is the average of the trees' means. The predicted deviation is the standard deviation of
+    the mixture of the trees' leaves (Hutter and others 2014, *Algorithm runtime prediction*, section 4.3.2).
 
     Parameters
     ----------
@@ -30,8 +30,8 @@ class ForestPredictions:
     def __init__(self, forest: Any, candidates: Array) -> None:
         self._forest, self._candidates = forest, candidates
         trees = [estimator.tree_ for estimator in forest.estimators_]
-        # The arrays `_means`, `_variances` and `_sizes` have an element for each node of each tree, one tree after
-        # another.
+        # The arrays `_means`, `_variances` and `_sizes` have an element for each node of each tree. The nodes of the
+        # first tree come first.
         self._offsets = np.cumsum([0, *(tree.node_count for tree in trees[:-1])])
         self._means = np.concatenate([tree.value[:, 0, 0] for tree in trees])
         self._variances = np.concatenate([tree.impurity for tree in trees])
@@ -43,7 +43,7 @@ class ForestPredictions:
         means = self._means[self._leaves]  # (m, trees)
         variances = np.maximum(self._variances, self._forest.min_variance)[self._leaves]
         mean = means.mean(axis=1)
-        # The variance of a mixture is E[v + m^2] - E[m]^2, where m are the means and v are the variances of its parts.
+        # The variance of a mixture is E[v + m^2] - E[m]^2, where m and v are the means and the variances of the parts.
         return mean, np.sqrt(np.maximum((variances + means**2).mean(axis=1) - mean**2, 0.0))
 
     def mean_at(self, points: Array) -> Array:
@@ -73,8 +73,8 @@ class ForestPredictions:
 class RegrownForestPredictions(ForestPredictions):
     """Predictions of extra trees. The first prediction after an added observation fits the trees again.
 
-    If the constant liar's values only changed the leaves of extra trees, without a new fit, a batch would have worse
-    points.
+    Without a new fit, the constant liar's values would only change the leaves of the extra trees, and the points of a
+    batch would be worse.
 
     Parameters
     ----------

@@ -2,8 +2,8 @@
 
 The fit computes the likelihood of a kernel, and the gradient of the likelihood, over the pairs of points (Rasmussen and
 Williams 2006, *Gaussian Processes for Machine Learning*, algorithm 2.1 and equation 5.9). One matrix product computes
-the derivatives by all length scales. For the same derivatives, scikit-learn needs an array of shape (points, points,
-dimensions).
+the derivatives of the likelihood by all length scales. To compute these derivatives, scikit-learn needs an array of
+shape (points, points, dimensions).
 """
 
 import math
@@ -22,10 +22,10 @@ from ledger.optimizer.posterior import Posterior, cholesky, solve
 
 Array = NDArray[np.float64]
 
-# If a GP has more than `FITTED_TO` points, the kernel is fitted to `FITTED_TO` of the points, chosen at random. For the
-# posterior, the limit is `MODELLED` points.
+# If a GP has more than `FITTED_TO` points, the kernel is fitted to `FITTED_TO` of the points, chosen at random. The
+# posterior can use more points, up to `MODELLED` points.
 FITTED_TO = 500
-# If the fit has several starts, the code compares the starts on at most `RACED_ON` random points.
+# If the fit has several starts, the code compares the starts by the likelihood of at most `RACED_ON` random points.
 RACED_ON = 128
 # If a GP has more than `MODELLED` points, the posterior uses only `MODELLED` of the points. A quarter of the `MODELLED`
 # points are the best points, a quarter are the latest points, and the others are chosen at random.
@@ -44,10 +44,10 @@ class GaussianProcessRegressor(skopt.learning.GaussianProcessRegressor):  # type
 
     The faster code runs if `known_kernel` knows the kernel, `noise` is "gaussian" and `alpha` is a number. In addition,
     `optimizer` must be "fmin_l_bfgs_b", or `optimizer` must be None and `start` must be given. In all other cases,
-    skopt's own code runs. If `optimizer` is None and `start` is given, the kernel's parameters are the values of
-    `start`. With "fmin_l_bfgs_b", the fit maximises the likelihood, as in skopt. With a hyperprior, the fit maximises
-    the posterior density instead of the likelihood. If there are only a few points, a fit that maximises the likelihood
-    overfits. An overfitted GP is flat in one dimension and rugged in another dimension.
+    skopt's own code runs. If `optimizer` is None and `start` is given, the values of `start` are the logarithms of the
+    kernel's parameters. With "fmin_l_bfgs_b", the fit maximises the likelihood, as in skopt. With a hyperprior, the fit
+    maximises the posterior density instead of the likelihood. If there are only a few points, a fit that maximises the
+    likelihood overfits. An overfitted GP is flat in one dimension and rugged in another dimension.
 
     Parameters
     ----------
@@ -62,11 +62,11 @@ class GaussianProcessRegressor(skopt.learning.GaussianProcessRegressor):  # type
     normalize_y : bool
         Whether the values are standardised before the fit.
     copy_X_train : bool
-        Has the same meaning as in scikit-learn's `GaussianProcessRegressor`.
+        The argument has the same meaning as in scikit-learn's `GaussianProcessRegressor`.
     random_state : int, RandomState or None
         The source of random numbers, which determine the random starts and the random subsets of the points.
     noise : "gaussian", float or None
-        With "gaussian", the fit also estimates the variance of the noise. Other values have the same meaning as in
+        With "gaussian", the fit also estimates the variance of the noise. A float and None have the same meaning as in
         skopt.
     start : array of shape (parameters,), optional
         The kernel's parameters from which the fit starts, as natural logarithms in the order of `theta_`.
@@ -74,11 +74,11 @@ class GaussianProcessRegressor(skopt.learning.GaussianProcessRegressor):  # type
         Whether a fit with `start` also tries the kernel's own parameters and `n_restarts_optimizer` random starts. A
         fit without `start` always tries the kernel's own parameters and the random starts.
     hyperprior : bool
-        Whether the kernel's parameters have a prior. The prior is the weak prior of Optuna's GPSampler with one change.
-        The prior favours an amplitude of 1, little noise, and length scales that are as long as the range of a
-        dimension. The change is that, in numeric dimensions, the weight against short length scales is a tenth of
-        Optuna's weight. On Rastrigin's rugged function, searches with Optuna's full weight ended further from the
-        optimum than searches with a tenth of the weight.
+        Whether the kernel's parameters have a prior. Except for one weight, the prior is the weak prior of Optuna's
+        GPSampler. The prior favours an amplitude of 1, little noise, and length scales that are as long as the range of
+        a dimension. In numeric dimensions, the weight against short length scales is only a tenth of Optuna's weight.
+        On Rastrigin's rugged function, searches with Optuna's full weight ended further from the optimum than searches
+        with a tenth of the weight.
 
     Attributes
     ----------
@@ -146,7 +146,7 @@ class GaussianProcessRegressor(skopt.learning.GaussianProcessRegressor):  # type
         X : array of shape (n, dimensions)
             At least one point. All coordinates must be finite.
         y : array of shape (n,)
-            The values at the points, which must be finite.
+            The value at each point. All values must be finite.
 
         Returns
         -------
@@ -233,7 +233,7 @@ class GaussianProcessRegressor(skopt.learning.GaussianProcessRegressor):  # type
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def _fitted(self, noisy_kernel: Any, kernel: Kernel, points: Array, values: Array, random: Any) -> Array:
-        """Fit the kernel, return the logarithms of its parameters, and count the evaluations of the likelihood."""
+        """Fit the kernel, set `evaluations_`, and return the logarithms of the kernel's parameters."""
         shuffled = random.permutation(len(points))
         starts = self._starts(noisy_kernel, random)
         if self._is_given:
@@ -244,7 +244,8 @@ class GaussianProcessRegressor(skopt.learning.GaussianProcessRegressor):  # type
             sample = np.sort(shuffled[:size])
             return _Likelihood(kernel, points[sample], values[sample], float(self.alpha), self.hyperprior)
 
-        # With a single start, `_maximum` does not use `raced`, so `raced` gets only one point.
+        # If the fit has a single start, `_maximum` does not use the likelihood `raced`, so the code computes `raced`
+        # from only one point.
         raced = likelihood_of(RACED_ON if len(starts) > 1 else 1)
         fitted = likelihood_of(FITTED_TO)
         theta = _maximum(raced, fitted, starts, noisy_kernel.bounds)
@@ -303,9 +304,9 @@ class _Likelihood:
         dual, _ = lapack.dpotrs(factor, self._values, lower=1)
         half_logarithm = np.log(np.diag(factor)).sum()
         inverse = lapack.dpotri(factor, lower=1, overwrite_c=1)[0].ravel(order="F")
-        # Equation 5.9 is d log p / d theta = 1/2 tr((dual dual^T - K^-1) dK / d theta). The next two lines compute the
-        # trace of the matrix dual dual^T - K^-1, and its elements below the diagonal. This matrix and dK / d theta are
-        # symmetric, so each element below the diagonal counts twice in the trace of the product.
+        # Equation 5.9 is d log p / d theta = 1/2 tr((dual dual^T - K^-1) dK / d theta). The matrix dual dual^T - K^-1
+        # is called M here. `diagonal` is the trace of M, and `inner` contains the elements of M below the diagonal. M
+        # and dK / d theta are symmetric, so each element below the diagonal counts twice in the trace of the product.
         diagonal = (dual**2 - inverse[:: size + 1]).sum()
         inner = dual[self._rows] * dual[self._columns] - inverse[self._lower]  # (pairs,)
         amplitude_part = amplitude * (2.0 * inner @ value + diagonal)
@@ -336,8 +337,8 @@ def _log_hyperprior(theta: Array, kernel: Kernel) -> tuple[float, Array]:
 def _maximum(raced: _Likelihood, fitted: _Likelihood, starts: list[Array], bounds: Array) -> Array:
     """Maximise the likelihood, and return the logarithms of the kernel's parameters.
 
-    From each start, L-BFGS-B makes a few steps on `raced`. Then L-BFGS-B continues on `fitted` from the best result.
-    With a single start, L-BFGS-B uses only `fitted`.
+    From each start, L-BFGS-B makes a few steps to maximise the likelihood `raced`. Then L-BFGS-B starts from the best
+    result and maximises the likelihood `fitted`. If there is a single start, L-BFGS-B maximises only `fitted`.
     """
 
     def follow(likelihood: _Likelihood, start: Array, steps: int) -> Any:

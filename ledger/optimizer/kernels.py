@@ -85,7 +85,9 @@ def known_kernel(kernel: Any) -> Kernel | None:
 
 
 def squared_distances(a: Array, b: Array, weights: Array) -> Array:
-    """Return the weighted squared distance between each row of `a` and each row of `b`, by one matrix product.
+    """Return the weighted squared distance between each row of `a` and each row of `b`.
+
+    One matrix product computes all distances.
 
     Parameters
     ----------
@@ -96,7 +98,7 @@ def squared_distances(a: Array, b: Array, weights: Array) -> Array:
     Returns
     -------
     array of shape (n, m)
-        The squared distances, which are at least 0.
+        The squared distances. No squared distance is negative.
     """
     # The weighted squared distance w @ (a - b)^2 equals -2 (w a) @ b + (w a) @ a + w @ b^2.
     scaled = a * weights

@@ -1,8 +1,8 @@
 """The posterior of a Gaussian process, the predictions of the posterior, and the gradients of the predictions.
 
 The code follows algorithm 2.1 of Rasmussen and Williams 2006 (*Gaussian Processes for Machine Learning*). One
-triangular solve computes the variance at many points. skopt computes the variance by an `einsum` of three operands,
-which does not use BLAS. Each added observation adds one row to the Cholesky factor.
+triangular solve computes the variance at many points. skopt instead computes the variance by an `einsum` of three
+operands, and numpy computes this `einsum` without BLAS. Each added observation adds one row to the Cholesky factor.
 """
 
 import math
@@ -102,7 +102,7 @@ class Posterior:
         return self.in_unit(half.T @ self.solved, np.array(prior) - np.einsum("ij,ij->j", half, half))
 
     def predict_with_gradients(self, points: Array) -> tuple[Array, Array, Array, Array]:
-        """Return the mean, the standard deviation and the gradients of both at points.
+        """Return the mean and the standard deviation at points, each with its gradient.
 
         Parameters
         ----------
@@ -120,9 +120,9 @@ class Posterior:
         mean = half.T @ self.solved
         slope *= self.amplitude
         of_mean = self._gradient(points, slope * self.dual)
-        # With the amplitude a, the covariance K of the observed points, and their covariance k with a given point, the
-        # variance is a - k^T K^-1 k. Therefore, the gradient of the variance is -2 (K^-1 k)^T k'. The gradient of the
-        # deviation s is the gradient of the variance, divided by 2 s.
+        # K is the covariance of the observed points, k is the covariance between the observed points and a given point,
+        # and a is the amplitude. The variance at the given point is a - k^T K^-1 k. Therefore, the gradient of the
+        # variance is -2 (K^-1 k)^T k'. The gradient of the deviation s is the gradient of the variance, divided by 2 s.
         of_deviation = -self._gradient(points, slope * solve(self.factor, half, transposed=True).T)
         deviation = np.sqrt(np.maximum(variance, 0.0))[:, None]
         of_deviation = np.divide(of_deviation, deviation, out=np.zeros_like(of_deviation), where=deviation > 0)
@@ -154,8 +154,8 @@ class Posterior:
         # With one more point, the Cholesky factor L becomes [[L, 0], [r, c]]. The new row r solves L r = k(points,
         # point). The new corner c is the square root of k(point, point) + noise - r @ r.
         row = self.half(point[None, :])[:, 0]
-        # Without rounding errors, the square of the corner would be at least the noise. `max` replaces a smaller square
-        # by the noise.
+        # Without rounding errors, the square of the corner would be at least the noise. If the computed square is
+        # smaller than the noise, `max` replaces the square by the noise.
         corner = math.sqrt(max(self.amplitude + self.noise - float(row @ row), self.noise))
         size = len(self.points)
         factor = np.zeros((size + 1, size + 1), order="F")
@@ -174,7 +174,9 @@ class Posterior:
         return covariance(self.kernel, self.weights, self.amplitude, a, b)
 
     def _gradient(self, points: Array, slopes: Array) -> Array:
-        """Return the sum, over the posterior's n points, of the slope times the gradient of the squared distance.
+        """Return, for each of m points, a sum over the posterior's n points.
+
+        Each term of the sum is a slope, multiplied by the gradient of a squared distance.
 
         Parameters
         ----------
@@ -206,8 +208,8 @@ class GaussianPredictions:
     def __init__(self, posterior: Posterior, candidates: Array) -> None:
         self.posterior, self._candidates = posterior, candidates
         half = posterior.half(candidates)  # (n, m)
-        # The list contains blocks of rows of the solution `half`. The first block belongs to the original posterior,
-        # and each further block has one row, which belongs to one added observation.
+        # The list `_half` contains the rows of the solution `half`, in blocks. The first block contains the rows of the
+        # original posterior. For each added observation, the list has one more block with a single row.
         self._half = [half]
         self._mean = half.T @ posterior.solved
         self._variance = posterior.amplitude - np.einsum("ij,ij->j", half, half)
