@@ -20,13 +20,13 @@ from ledger.optimizer.gaussian_process import GaussianProcessRegressor
 
 Array = NDArray[np.float64]
 
-# The number of candidates that `ask` samples with gradients. Without gradients, the number is 10,000, as in skopt.
+# If gradients exist, `ask` samples this number of candidates. Otherwise, `ask` samples 10,000 candidates, as in skopt.
 CANDIDATES = 2_000
 # `AROUND_BEST` is the share of candidates that are sampled around the `BEST` points with the lowest losses. `SPREAD` is
 # the standard deviation of the random steps away from the best points.
 AROUND_BEST, BEST, SPREAD = 0.2, 5, 0.1
-# Up to this number of points, each fit of a kernel tries all starts. The notes of `Optimizer` describe fits to more
-# points.
+# If a GP has at most this number of observations, each fit of its kernel runs from all start points. The notes of
+# `Optimizer` describe how a GP with more observations is fitted.
 ALWAYS_RESTARTED = 32
 # The number of threads changes the rounding of sums, and therefore also the proposed points.
 _BLAS = ThreadpoolController().select(user_api="blas")
@@ -36,10 +36,10 @@ FORESTS = (skopt.learning.RandomForestRegressor, skopt.learning.ExtraTreesRegres
 
 
 class Optimizer(skopt.Optimizer):  # type: ignore[misc]
-    """Bayesian optimisation that minimises a loss, with the methods `ask` and `tell`.
+    """Minimises a loss by Bayesian optimisation. The methods are `ask` and `tell`.
 
-    The class has the same arguments, attributes and types of results as `skopt.Optimizer`. The notes describe how the
-    choice of points differs from the choice in skopt.
+    The class has the same arguments, attributes and types of results as `skopt.Optimizer`. The notes describe how this
+    class chooses points differently from skopt.
 
     Parameters
     ----------
@@ -61,9 +61,9 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
         The number of parallel jobs that fit a forest. The value -1 means one job for each core.
     acq_func : str
         The acquisition function. "EI" is expected improvement, "PI" is probability of improvement, "LCB" is lower
-        confidence bound, and "MES" is max-value entropy search. "gp_hedge" chooses EI, LCB or PI by their gains. "EIps"
-        and "PIps" are EI and PI per second, and need pairs of a loss and an evaluation time in seconds. With "PVRS",
-        skopt's own code runs.
+        confidence bound, and "MES" is max-value entropy search. "gp_hedge" draws EI, LCB or PI at random, and favours
+        the larger gain. "EIps" and "PIps" are EI and PI per second, and need pairs of a loss and an evaluation time in
+        seconds. With "PVRS", skopt's own code runs.
     acq_optimizer : str
         The method that maximises the acquisition function. "sampling" takes the best candidate. "lbfgs" also refines
         the best candidates by gradients, which only a Gaussian process has. "auto" means "lbfgs" if gradients exist,
@@ -75,8 +75,8 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
     space_constraint : callable, optional
         A function that takes a point and returns whether the point is allowed.
     acq_func_kwargs : dict, optional
-        The options of the acquisition function. ``xi`` is the smallest improvement that EI and PI count, in the unit of
-        the losses (0 by default). ``kappa`` is the weight of the deviation in LCB (1.96 by default). With "inf" as
+        The options of the acquisition function. ``xi`` is the minimum improvement for EI and PI, in the unit of the
+        losses (0 by default). ``kappa`` is the weight of the deviation in LCB (1.96 by default). With "inf" as
         ``kappa``, LCB is the deviation alone. ``eta`` is the weight of the gains of "gp_hedge" (1 by default).
     acq_optimizer_kwargs : dict, optional
         ``n_points`` is the number of candidates (2,000 with "lbfgs", otherwise 10,000). ``n_restarts_optimizer`` is the
@@ -96,7 +96,7 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
     space : skopt.space.Space
         The search space.
     base_estimator_ : regressor
-        The unfitted surrogate, of which each fit makes a clone.
+        The unfitted surrogate. Each fit uses a clone of it.
     rng : numpy.random.RandomState
         The generator of all random numbers.
     n_points : int
@@ -120,26 +120,26 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
     -----
     The differences from skopt are the following.
 
-    - The fit of a GP's kernel starts from the previous kernel. With up to 32 points, the fit also tries skopt's three
-      starts. With more than 32 points, the fit tries skopt's starts only if the number of points has passed a power of
-      sqrt(2) since the previous fit.
-    - With more than 500 points, a GP's kernel is fitted to 500 random points. With more than 1,500 points, the GP uses
-      a subset of 1,500 points. A quarter of the subset are the best points, a quarter are the latest points, and the
-      others are chosen at random. With a subset, `tell` warns, and the model's `subset_` has the indices of the subset.
+    - The fit of a GP's kernel starts from the previous kernel. If the GP has at most 32 points, the fit also tries
+      skopt's three starts. If the GP has more points, the fit tries skopt's starts only if the number of points has
+      passed a power of sqrt(2) since the previous fit.
+    - If a GP has more than 500 points, its kernel is fitted to 500 random points. If a GP has more than 1,500 points,
+      it uses a subset of 1,500 points. A quarter of the subset are the best points, a quarter are the latest points,
+      and the others are chosen at random. `tell` warns of a subset, and the model's `subset_` has the indices.
     - A GP or a random forest is fitted once for all points of a batch. For each point, the constant liar [1]_ adds one
       row to the Cholesky factor of a GP, or one observation to the leaves of a random forest. As in skopt, extra trees
       are fitted again for each point of a batch. When the liar instead added values to the leaves of extra trees,
       searches with batches of 4 points ended twice as far from the optimum of Hartmann's 6-dimensional function.
     - The candidates are sampled once for all points of a batch. For a GP, a fifth of the candidates are sampled around
-      the best points. If the space has fewer points than candidates, all points are candidates. L-BFGS-B refines the
-      best candidates together in the real dimensions. In categorical dimensions and in integer dimensions with up to 32
-      values, `ask` changes one choice at a time. `ask` rounds each refined point to valid values, and then computes the
-      acquisition function.
+      the best points. If the space has fewer points than candidates, all points are candidates. In real dimensions and
+      in integer dimensions with more than 32 values, L-BFGS-B refines all of the best candidates together. In all other
+      dimensions, `ask` changes one choice at a time. `ask` rounds each refined point to valid values, and then computes
+      the acquisition function.
     - EI and PI count any improvement by default. In skopt, EI and PI count only improvements of more than 0.01 by
       default. Where an improvement of 0.01 is improbable, skopt's EI is flat, and skopt proposes random points.
-    - A GP's kernel is fitted with a weak prior, which `GaussianProcessRegressor` describes. With the kernel's prior,
-      the GP needs fewer points to distinguish noise from the objective's shape. Without the kernel's prior, searches
-      with many choices or dimensions ended further from the optimum.
+    - A GP's kernel is fitted with a weak prior, which `GaussianProcessRegressor` describes. A GP with this prior needs
+      fewer points to distinguish noise from the objective's shape than a GP without it. Searches with many choices or
+      dimensions ended closer to the optimum with the prior than without it.
     - `ask` also avoids duplicates among initial points and within a batch. Two points of a GP's batch differ by more
       than 0.001 of the range in at least one dimension.
     - `tell` only fits the model, and `ask` chooses the points. In skopt, `tell` also chooses the next point.
@@ -149,7 +149,7 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
     - Models run on one thread of BLAS, so equal seeds give equal points on any number of cores.
     - A forest squares the losses, so the losses of a forest must not be larger than 1e150.
     - For "MES", this class uses quantiles of the optimum, but skopt draws optima from numpy's global generator.
-    - If a value is not finite, `tell` raises an error and records none of its arguments.
+    - If a value is not finite, `tell` raises an error, and records no point and no value of this call.
 
     skopt's own code runs for GPs with a user's own kernel, for regressors other than GPs and forests, and for "PVRS".
 
@@ -196,7 +196,7 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
             # skopt does not normalise the dimensions for "EIps" and "PIps".
             dimensions = skopt.utils.normalize_dimensions(dimensions)
         if acq_optimizer == "auto" and acq_func in ("EIps", "PIps") and _is_forest(base_estimator):
-            # For "EIps" and "PIps", skopt's "auto" would use the gradients of forests, which do not exist.
+            # A forest has no gradients, but for "EIps" and "PIps", skopt's "auto" would use gradients.
             acq_optimizer = "sampling"
         super().__init__(
             dimensions,
@@ -262,8 +262,8 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
         Returns
         -------
         scipy.optimize.OptimizeResult
-            `x` is the best point, and `fun` is its value. `x_iters` contains all points, and `func_vals` contains their
-            values. `models` and `space` are the optimizer's attributes of the same names.
+            `x` is the best point, and `fun` is the value of `x`. `x_iters` contains all points, and `func_vals`
+            contains all values. `models` and `space` are the optimizer's attributes of the same names.
 
         Raises
         ------
@@ -297,8 +297,8 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
     def ask(self, n_points: int | None = None, strategy: str = "cl_min", in_flight: Sequence[Any] = ()) -> Any:
         """Return the next point, or a batch of points.
 
-        Without `in_flight`, the next call with the same arguments returns the same points, unless `tell` was called in
-        between.
+        If `in_flight` is empty, a second call with the same arguments returns the same points, unless `tell` was called
+        between the two calls.
 
         Parameters
         ----------
@@ -351,7 +351,7 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
         return self.cache_[(n_points, strategy)]
 
     def copy(self, random_state: Any = None) -> "Optimizer":
-        """Return another optimizer that has the same points and values.
+        """Return a new optimizer that has the same points and values as this optimizer.
 
         Parameters
         ----------
@@ -528,7 +528,7 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
         )
 
     def _candidates(self, rows: Array, losses: Array, random: np.random.RandomState) -> Array:
-        """Sample candidates from the priors. With gradients, sample a share of them around the best points."""
+        """Sample candidates from the priors, and if gradients exist, also around the best points."""
         if self._columns.size <= self.n_points:
             if self._every is None:
                 self._every = self._columns.every()
@@ -542,15 +542,15 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
         moved = centres.copy()
         free = self._columns.free
         moved[:, free] += random.normal(0.0, SPREAD, (near, len(free))) * random.uniform(0.0, 1.0, (near, 1))
-        # Columns of categorical and small integer dimensions have no gradient. In these columns, a third of the `moved`
-        # candidates get values sampled from the priors, and two thirds keep the values of the best points.
+        # Columns of categorical and small integer dimensions have no gradient. In columns without a gradient, a third
+        # of the `moved` candidates get random values from the priors, and two thirds keep the best points' values.
         others = np.setdiff1d(np.arange(rows.shape[1]), free)
         moved[: near // 3, others] = drawn[: near // 3, others]
         drawn[:near] = self._columns.snap(moved)
         return drawn
 
     def _unused(self, used: Array, random: np.random.RandomState) -> Array:
-        """Sample an unused point, or any point if no unused point is found."""
+        """Sample an unused point. If no unused point is found, return a used point."""
         drawn = self._columns.draw(self.n_points, random)
         unused = drawn[~are_among(drawn, used)]
         if not len(unused) and self._columns.size <= self.n_points:

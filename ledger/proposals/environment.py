@@ -46,9 +46,9 @@ def environment() -> dict[str, Any]:
 def one_thread() -> Iterator[None]:
     """Run the `with` block on one thread of BLAS and OpenMP, without warnings.
 
-    The number of threads changes the rounding of sums, and therefore also the proposals. The hidden warnings say that a
-    kernel's parameter reached a bound, or that a point was tried before. A user can do nothing about the cause of these
-    warnings.
+    The number of threads changes the rounding of sums, and therefore also the proposals. The context manager hides the
+    warnings that a kernel's parameter reached a bound, or that a point was tried before. A user cannot prevent the
+    cause of either warning.
     """
     with threadpool_limits(limits=1), warnings.catch_warnings():
         warnings.simplefilter("ignore")

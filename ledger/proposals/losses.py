@@ -27,8 +27,8 @@ def mean_loss(losses: Sequence[float]) -> float:
 def scaled_losses(losses: Sequence[float | None]) -> list[float]:
     """Scale losses to [0, 1], with 0 for the best loss, and 1 for the worst loss and for failed trials.
 
-    If the losses are scaled, the unit of the optimizer's option `xi` is the range of the losses. The square of a scaled
-    loss is always finite.
+    If the optimizer receives scaled losses, its option `xi` is a share of the range of the unscaled losses. The square
+    of a scaled loss is always finite.
 
     Parameters
     ----------

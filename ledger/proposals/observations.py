@@ -31,7 +31,7 @@ class Observation:
 
 @dataclass(frozen=True)
 class ProposalInput:
-    """The data from which `propose` computes the points of an iteration, in addition to the study's settings.
+    """The data from which, together with the study's settings, `propose` computes the points of an iteration.
 
     Parameters
     ----------
@@ -91,9 +91,10 @@ def proposal_input(
 ) -> ProposalInput:
     """Return the input from which `propose` computes the points of one round of an iteration.
 
-    In batch mode, the observations are the trials of earlier iterations, which do not change any more. If all trials of
-    an iteration fail, the input of the iteration's next round excludes the parameters of these trials. In steady mode,
-    the observations are the trials that the manager saw end, and the other trials of earlier iterations are in flight.
+    In batch mode, the observations are the trials of earlier iterations. All trials of an earlier iteration have ended.
+    If all trials of an iteration fail, the input of the iteration's next round excludes the parameters of the failed
+    trials. In steady mode, the observations are the trials that the manager saw end, and the other trials of earlier
+    iterations are in flight.
 
     If the retry of a trial has ended, the input does not contain the retried trial. The parameters of a cancelled trial
     are excluded, because a cancelled trial has no loss.

@@ -21,9 +21,9 @@ from ledger.study.spec import StudySpec
 
 # With skopt's 10,000 candidates, MES is slow, because MES computes the distribution of the minimum over all candidates.
 MES_CANDIDATES = 1_000
-# The code replaces a candidate that equals an earlier point by a random point. For this purpose, the code samples one
-# random point for each candidate, and `DRAWS` more random points. If all these random points equal earlier points, the
-# code tries all points of a finite space.
+# If a candidate equals an earlier point, the code replaces the candidate by a random point. The code samples one random
+# point for each candidate, and `DRAWS` additional random points. If all random points equal earlier points and the
+# space is finite, the code tries every point of the space.
 DRAWS = 100
 # The code limits training times to the range from `SHORTEST` to `LONGEST` seconds, and then computes their logarithms.
 SHORTEST, LONGEST = 1e-6, 1e9
@@ -31,13 +31,13 @@ SHORTEST, LONGEST = 1e-6, 1e9
 
 @dataclass(frozen=True)
 class Proposal:
-    """Proposed points, with a description of the surrogate, and the time that the computation took.
+    """Proposed points, a description of the surrogate, and the computing time of the proposal.
 
     Attributes
     ----------
     points : list of dict
-        The parameters of each point, in plain Python types. The list is shorter than requested if the space has too few
-        unused points.
+        The parameters of each point, in plain Python types. If the space has fewer unused points than requested, the
+        list contains only the unused points.
     surrogate : dict or None
         The description of the fitted model, which JSON can represent. None means that the points are random. The
         description always has the key `estimator`. The following keys exist only for a GP. `kernel` is a text that
@@ -46,7 +46,7 @@ class Proposal:
         observations that the GP received. If the GP uses only a part of the observations, `known` is the number of
         observations that the GP uses.
     tell_seconds, ask_seconds : float
-        The seconds that the surrogate's fit took, and the seconds that the choice of points took.
+        The duration of the surrogate's fit, and the duration of the choice of points, in seconds.
 
     Examples
     --------
@@ -140,8 +140,8 @@ def propose(study: StudySpec, iteration: int, round: int, size: int, given: Prop
 
 def _optimizer(study: StudySpec, searched: SearchedSpace, seed: int, surrogate: Mapping[str, Any] | None) -> Optimizer:
     asked = study.optimizer
-    # With "EIps" and "PIps", skopt's "auto" uses gradients even if all dimensions are categorical. In this case, the
-    # GP's kernel has no gradients.
+    # If all dimensions are categorical, the GP's kernel has no gradients. With "EIps" and "PIps", skopt's "auto" uses
+    # gradients nevertheless.
     gradients = asked.base_estimator == "GP" and asked.acq_func != "MES" and not searched.is_categorical
     optimizer = Optimizer(
         searched.dimensions(),
@@ -164,8 +164,9 @@ def _optimizer(study: StudySpec, searched: SearchedSpace, seed: int, surrogate: 
 def _with_times(losses: Sequence[float], observations: Sequence[Observation]) -> list[list[float]]:
     """Return pairs of a loss and a training time. A trial without a known time gets the longest known time.
 
-    Only the ratios of training times matter. Therefore, the function divides each time by the shortest time, and
-    multiplies the quotient by e. The surrogate learns the logarithms of the results. These logarithms are at least 1.
+    Only the ratios of the training times affect a proposal. Therefore, the function divides each time by the shortest
+    time, and multiplies the quotient by e. The surrogate learns the logarithm of each product. Each logarithm is at
+    least 1.
     """
     known = [_within_bounds(each.seconds) for each in observations if each.seconds is not None] or [1.0]
     times = [max(known) if each.seconds is None else _within_bounds(each.seconds) for each in observations]
@@ -209,7 +210,7 @@ def _unused(
 
 
 def _others(space: Space, searched: SearchedSpace, draws: int, seed: int) -> Iterator[dict[str, Any]]:
-    """Yield random points. If the space is finite, then yield every point of the space."""
+    """Yield random points. After the random points, yield every point of the space, if the space is finite."""
     yield from searched.random(draws, seed)
     size = space.size()
     if size is not None:

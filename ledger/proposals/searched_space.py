@@ -1,10 +1,10 @@
 """A study's search space in the form that skopt searches.
 
 skopt receives a real value as a share of the parameter's range, in [0, 1], and a choice as the index of the choice.
-skopt does not receive parameters with only one value. Shares and indices avoid four faults of skopt. In skopt, the
-rounding of a logarithm may move a value past a bound, and numpy converts the types of choices. skopt also treats two
-points as equal if they are less than 1e-8 apart. With a forest, skopt clips the logarithm of a log-uniform integer to
-bounds that are not logarithms.
+skopt does not receive parameters with only one value. A share instead of a real value, and an index instead of a
+choice, avoid four faults of skopt. In skopt, the rounding of a logarithm may move a value past a bound, and numpy
+converts the types of choices. skopt also treats two points as equal if they are less than 1e-8 apart. With a forest,
+skopt clips the logarithm of a log-uniform integer to bounds that are not logarithms.
 """
 
 import math
@@ -51,11 +51,11 @@ class SearchedDimension(ABC):
 
     @abstractmethod
     def to_skopt(self, value: Any) -> Any:
-        """Return the skopt value for a parameter's value."""
+        """Return the value that represents a parameter's value in skopt."""
 
     @abstractmethod
     def from_skopt(self, value: Any) -> Any:
-        """Return the parameter's value for a skopt value. The result has the parameter's plain Python type."""
+        """Return the parameter's value that a skopt value represents, in the parameter's plain Python type."""
 
     @abstractmethod
     def quantiles(self, shares: Array) -> NDArray[Any]:
@@ -88,7 +88,7 @@ class SearchedReal(SearchedDimension):
 
     def from_skopt(self, value: Any) -> float:
         dimension, share = self._dimension, float(value)
-        # The shares 0 and 1 give the exact ends of the range.
+        # For the shares 0 and 1, the code returns the bounds themselves, without rounding errors.
         if share <= 0 or share >= 1:
             return dimension.low if share <= 0 else dimension.high
         low, high = self._scaled(dimension.low), self._scaled(dimension.high)
@@ -171,7 +171,8 @@ class SearchedSpace:
     Attributes
     ----------
     varying : list of SearchedDimension
-        The dimensions with more than one value. A skopt point has the values in the same order.
+        The dimensions with more than one value. A skopt point has one value for each dimension in `varying`, in the
+        same order.
 
     Examples
     --------
@@ -204,7 +205,7 @@ class SearchedSpace:
 
     @property
     def is_categorical(self) -> bool:
-        """Whether all dimensions in `varying` are categorical. In this case, skopt's GP has no gradients."""
+        """Whether all dimensions in `varying` are categorical. skopt's GP has no gradients in a categorical space."""
         return all(dimension.is_categorical for dimension in self.varying)
 
     def dimensions(self) -> list[Any]:

@@ -37,9 +37,10 @@ class Dependence:
     Attributes
     ----------
     values : list
-        The values of the parameter at which the dependence was computed, in the parameter's Python type and in order.
+        The values of the parameter at which the dependence was computed, in the parameter's Python type. Numbers are in
+        ascending order, and choices are in the order of the study's space.
     mean, deviation : array of shape (values,)
-        The mean and the standard deviation that the surrogate predicts for the averaged loss at each value, in the unit
+        The surrogate's prediction for each value: the mean and the standard deviation of the averaged loss, in the unit
         of the losses.
 
     Examples
@@ -57,7 +58,7 @@ class Dependence:
 
 @dataclass(frozen=True)
 class Importance:
-    """The share of the variance of the surrogate's mean that one parameter explains.
+    """One parameter's share in the variance of the surrogate's mean, as two Sobol indices.
 
     Attributes
     ----------
@@ -169,12 +170,13 @@ class Surrogate:
         return dependences
 
     def importances(self) -> dict[str, Importance]:
-        """Return the Sobol indices of the surrogate's mean. The parameters' values are sampled from the priors.
+        """Return the Sobol indices of the surrogate's mean. The code samples the parameters' values from the priors.
 
         First-order indices are estimated as in Saltelli and others 2010 (*Variance based sensitivity analysis of model
         output*, table 2, b), and total indices as in Jansen 1999. The two sets of points are scrambled Sobol sequences.
-        For each parameter, the code makes a third set of points, which is the first set with the parameter's values
-        from the second set. No index needs an order of the values, so the indices are also defined for categories.
+        For each parameter, the code makes a third set of points. A point of the third set has the parameter's value
+        from the second set, and all other values from the first set. A Sobol index does not depend on the order of a
+        parameter's values, so categorical parameters have Sobol indices, too.
 
         Returns
         -------
@@ -193,8 +195,8 @@ class Surrogate:
         variance = float(np.concatenate([of_first, of_second]).var())
         if variance <= FLAT**2:
             return importances
-        # The code subtracts the mean `centre` from f(B) below. The subtraction does not change the expected value of
-        # the first-order index, and it reduces the rounding errors of the products.
+        # The code subtracts the mean `centre` from the values `of_second`. The subtraction reduces rounding errors, and
+        # does not change the expected value of the first-order index.
         centre = float(np.concatenate([of_first, of_second]).mean())
         for index, dimension in enumerate(varying):
             mixed = [*first[:index], second[index], *first[index + 1 :]]
