@@ -1,1 +1,1 @@
-"""Reports of a study. A report is an HTML page of plots that needs no network, or a PNG image of one plot."""
+"""Reports of a study. A report is a PNG image of one plot, or an HTML page that needs no network."""

@@ -40,7 +40,7 @@ def parallel_loss_axis(losses: list[float], *, logarithmic: bool) -> dict[str, A
 def decade_ticks(logarithms: list[float]) -> dict[str, Any]:
     """Return ticks at the powers of ten within the range of `logarithms`.
 
-    If fewer than three ticks are at powers of ten, return ticks at the two ends and at the middle of the range.
+    If fewer than three ticks would be at powers of ten, return ticks at the two ends and at the middle of the range.
     """
     low, high = min(logarithms), max(logarithms)
     step = max(1, round((high - low) / 6))

@@ -11,10 +11,11 @@ from ledger.proposals import Dependence, Importance, Surrogate, proposal_input
 from ledger.study.spec import StudySpec
 
 # Largest number of trials that the plots and the table show. A phone can draw a plot of this number of trials. If a
-# study has more trials, up to half of the shown trials are the trials with the lowest losses.
+# study has more trials than `SHOWN`, the report selects some trials. Up to half of the selected trials are the trials
+# with the lowest losses.
 SHOWN = 2_000
-# The report plots the surrogate only if the absolute value of every loss is at most this number. The difference of two
-# larger losses could exceed the largest float, which is 1.8e308.
+# The report plots the surrogate only if the absolute value of every loss is at most this number. If the absolute values
+# were larger, the difference of two losses could exceed the largest float, which is 1.8e308.
 LARGEST = 1e300
 
 
@@ -35,8 +36,8 @@ class ReportContent:
         number is best.
     shown : list of rows
         The trials to show, in the order of their numbers. If a study has at most `SHOWN` trials, the report shows all
-        trials. If a study has more trials, up to half of the shown trials are the trials with the lowest losses. The
-        other shown trials are an evenly spaced selection of the remaining trials.
+        trials. If a study has more than `SHOWN` trials, the report selects the trials with the lowest losses for up to
+        half of the places. For all other places, the report selects evenly spaced trials from the other trials.
 
     Raises
     ------
@@ -53,7 +54,7 @@ class ReportContent:
 
     @cached_property
     def surrogate(self) -> Surrogate | None:
-        """The study's surrogate, fitted to all trials that have ended.
+        """The study's surrogate, which is fitted to all trials that have ended.
 
         The value is None if the ledger has recorded no surrogate, if no trial is complete, or if the difference of two
         losses could exceed the largest float.
@@ -86,7 +87,7 @@ class ReportContent:
     def metric(self) -> str:
         """The name of the metric from which a built-in model computes its loss.
 
-        An objective that is a user's function may return this metric, too.
+        A user's own objective may also return a metric with this name.
         """
         return self.study.objective.metric or metrics.DEFAULT
 

@@ -12,14 +12,14 @@ from ledger.report import theme
 from ledger.report.section import Section
 from ledger.text import one_line
 
-# Number of image pixels per layout pixel, in each direction. Print and high-resolution displays need more than one
+# Number of image pixels per layout pixel, in each direction. Printers and high-resolution displays need more than one
 # image pixel per layout pixel.
 SCALE = 2
 COLUMNS = 3
 
 
 def png(section: Section) -> bytes:
-    """Return a section's plots as one PNG image on a white background. The image shows several plots in a grid.
+    """Return a section's plots as one PNG image on a white background. Several plots form a grid in the image.
 
     Raises
     ------

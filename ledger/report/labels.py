@@ -13,7 +13,10 @@ def number(value: float, digits: int = 5) -> str:
 
 
 def value(value: Any) -> str:
-    """Return a parameter's value as text. A text is unchanged, a float is rounded, and any other value becomes JSON."""
+    """Return a parameter's value as text.
+
+    A string is unchanged, a float is rounded, and any other value becomes JSON.
+    """
     return value if isinstance(value, str) else number(value) if isinstance(value, float) else json.dumps(value)
 
 
@@ -29,7 +32,7 @@ def plural(count: int, singular: str, several: str) -> str:
 
 
 def escaped(text: str, longest: int) -> str:
-    """Return `text` in a form that Plotly shows as one unchanged line of at most `longest` characters.
+    """Return `text` as one line of at most `longest` characters, escaped for Plotly.
 
     The function escapes the text, because Plotly interprets HTML tags, HTML entities, and TeX between dollar signs.
     """

@@ -56,7 +56,10 @@ class ParameterAxis(ABC):
 
     @abstractmethod
     def dependence(self, curve: Dependence) -> list[go.Scatter]:
-        """Return the traces of a partial dependence, and of the interval of two standard deviations around it."""
+        """Return the traces of a partial dependence and of its interval.
+
+        The interval extends two standard deviations to each side of the partial dependence.
+        """
 
     @abstractmethod
     def extent(self) -> str:
@@ -133,7 +136,7 @@ class NumericAxis(ParameterAxis):
 
 
 class IntegerAxis(NumericAxis):
-    """Draws an integer parameter. In parallel coordinates, a small range has a tick at each integer."""
+    """Draws an integer parameter. If the range is small, parallel coordinates have a tick at each integer."""
 
     _dimension: Integer
 

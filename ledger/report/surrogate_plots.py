@@ -44,7 +44,7 @@ def dependence(content: ReportContent) -> Section:
 def importance(content: ReportContent) -> Section:
     """Return a plot of the importance of each parameter.
 
-    The importance of a parameter is the share of the variance of the predicted loss that the parameter explains.
+    A parameter's importance is the parameter's share in the variance of the predicted loss.
     """
     title = "Importance of the parameters"
     if content.surrogate is None:

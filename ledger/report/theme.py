@@ -5,7 +5,7 @@ from typing import Any
 # The colours come from Okabe and Ito 2008, *Color universal design*. Each colour has enough contrast with a white page
 # and with a nearly black page.
 BLUE, SKY, GREEN = "#0072B2", "#56B4E9", "#009E73"
-# A plot of one colour uses AZURE, which has the best contrast with both a white page and a nearly black page.
+# A plot with only one colour uses AZURE, which has the best contrast with both a white page and a nearly black page.
 AZURE = "#2F8FD0"
 ORANGE, VERMILLION, PURPLE, GREY = "#E69F00", "#D55E00", "#CC79A7", "#8A8F98"
 

@@ -191,7 +191,7 @@ def _best_so_far(content: ReportContent) -> tuple[list[int], list[float]]:
 
 
 def _iteration_means(content: ReportContent) -> list[tuple[float, float, int]]:
-    """Return a position on the trial axis, a mean loss and a number for each iteration that has a mean loss.
+    """Return the position on the trial axis, the mean loss and the number of each iteration that has a mean loss.
 
     The position of an iteration is the mean of the numbers of the iteration's trials.
     """

@@ -15,9 +15,9 @@ from ledger.report.theme import OUTCOMES
 
 # Largest number of workers that get a row in the timeline.
 ROWS = 100
-# If a study has at most `BARS` attempts, each attempt has its own bar. If a study has more attempts, a worker's
-# consecutive attempts with the same outcome share a bar. The gap between two attempts in one bar is at most
-# `LARGEST_GAP` times the length of the timeline.
+# If a study has at most `BARS` attempts, each attempt has its own bar. If a study has more than `BARS` attempts, a
+# worker's consecutive attempts with the same outcome share a bar. In a shared bar, the gap between two consecutive
+# attempts is at most `LARGEST_GAP` times the length of the timeline.
 BARS, LARGEST_GAP = 2_000, 1 / 2_000
 
 
@@ -90,7 +90,7 @@ def _bars(rows: Sequence[Sequence[AttemptRow]], now: datetime, gap: float) -> li
             orientation="h",
             width=0.72,
             name=outcome,
-            # A bar can be narrower than a pixel. An outline in the bar's own colour keeps such a bar visible.
+            # A bar can be narrower than a pixel. An outline in the bar's own colour keeps a narrow bar visible.
             marker={
                 "color": OUTCOMES[outcome],
                 "line": {"width": 1, "color": OUTCOMES[outcome] if is_crowded else "rgba(0,0,0,0.45)"},

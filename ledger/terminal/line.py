@@ -25,14 +25,14 @@ def line(status: Status) -> str:
 
 
 def score(status: Status) -> str:
-    """Return a comma and the best trial's score, or an empty text if the best trial has no score."""
+    """Return a comma, followed by the best trial's score. Return an empty text if the best trial has no score."""
     if status.best is None or status.best["score"] is None:
         return ""
     return f", {one_line(status.best['metric'], 60)} {status.best['score']:.6g}"
 
 
 def counts(status: Status) -> str:
-    """Return the number of trials in each state as text, without the states that no trial has."""
+    """Return the number of trials in each state as text. The text omits a state without trials."""
     states = ("complete", "running", "pending", "failed", "cancelled")
     return ", ".join(f"{getattr(status, state)} {state}" for state in states if getattr(status, state))
 

@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 _log = logging.getLogger("ledger.terminal")
 
 INTERVAL = 1.0
-# The view spends at most this share of the time on reads from the database. A larger share could slow down the manager
-# and the workers.
+# Maximum share of the view's time that the view spends on reads from the database. A larger share could slow down the
+# manager and the workers.
 SHARE = 0.05
-# Largest number of bytes that the view reads from the workers' output at once.
+# Largest number of bytes that one read takes from the workers' output.
 _CHUNK = 65_536
 # Minimum number of seconds between two writes of the workers' output to the terminal.
 _WRITE_INTERVAL = 0.05
@@ -70,7 +70,7 @@ def follow(read: Callable[[], Status], wait: Callable[[float], object]) -> Itera
     read : callable
         Function that reads and returns the status.
     wait : callable
-        Function that waits for a number of seconds. If the return value is true, the generator ends.
+        Function that waits for a number of seconds. If `wait` returns a true value, the generator ends.
     """
     while True:
         began = time.monotonic()
@@ -134,7 +134,8 @@ class LiveView:
         try:
             self._live = live(console(self._stream), transient=True)
             self._live.start()
-            # After the start, the library rich has replaced sys.stderr, so the log lines must go to the replacement.
+            # When the live display starts, the library rich replaces sys.stderr. The log lines must go to the
+            # replacement, so that they appear above the view.
             _log_to(sys.stderr)
         except Exception as error:
             self._abort(error)
@@ -205,7 +206,8 @@ class LiveView:
                 lines, end, rest = lines + end + rest, b"\n", b""
             if end:
                 _write(lines + end)
-            # Each write redraws the view. The wait prevents a redraw for each line if an objective prints many lines.
+            # Each write redraws the view. If an objective prints many lines, the wait prevents a separate redraw for
+            # each line.
             self._ended.wait(_WRITE_INTERVAL)
         if rest:
             _write(rest + b"\n")

@@ -8,7 +8,7 @@ from typing import Any
 
 
 def as_python(params: Mapping[str, Any]) -> str:
-    """Return the parameters as the text of a Python dict. Several parameters have one line each.
+    """Return the parameters as the text of a Python dict. If there are several parameters, each has its own line.
 
     Examples
     --------
