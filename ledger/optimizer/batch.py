@@ -74,7 +74,7 @@ class Batch:
         The fitted model. With "EIps" and "PIps", the model is a `MultiOutputRegressor`.
     candidates : array of shape (m, columns)
     rows : array of shape (n, columns)
-        The points that have a value.
+        The observed points.
     values : array of shape (n, outputs)
         The first column contains the losses. With "EIps" and "PIps", the second column contains the logarithms of the
         evaluation times.
@@ -90,7 +90,7 @@ class Batch:
     Attributes
     ----------
     used : array of shape (k, columns)
-        The points that have a value, the points in flight and the points of the batch.
+        The observed points, the points in flight and the points of the batch.
     """
 
     def __init__(

@@ -37,7 +37,7 @@ class DimensionColumns(ABC):
     ----------
     columns : slice
     size : float
-        The number of values of the dimension. For a real dimension, this number is infinite.
+        The number of values of the dimension. A real dimension has infinitely many values.
     choices : array of shape (values, columns) or None
         The rows of all values of the dimension. None if the optimizer follows a gradient in this dimension instead of
         trying each value.
@@ -151,7 +151,7 @@ class Columns:
         One pair of a slice and an array for each dimension that has choices. The slice selects the dimension's columns.
         The array, of shape (values, columns), has one row for each value of the dimension.
     size : float
-        The number of points of the space. If a dimension is real, this number is infinite.
+        The number of points of the space. A space with a real dimension has infinitely many points.
 
     Examples
     --------

@@ -2,8 +2,8 @@
 
 The fit computes the likelihood of a kernel, and the gradient of the likelihood, over the pairs of points (Rasmussen and
 Williams 2006, *Gaussian Processes for Machine Learning*, algorithm 2.1 and equation 5.9). One matrix product computes
-the derivatives of the likelihood by all length scales. To compute these derivatives, scikit-learn needs an array of
-shape (points, points, dimensions).
+the derivatives of the likelihood by all length scales. scikit-learn instead stores the derivatives of the covariance in
+an array of shape (points, points, dimensions).
 """
 
 import math
@@ -23,7 +23,7 @@ from ledger.optimizer.posterior import Posterior, cholesky, solve
 Array = NDArray[np.float64]
 
 # If a GP has more than `FITTED_TO` points, the kernel is fitted to `FITTED_TO` of the points, chosen at random. The
-# posterior can use more points, up to `MODELLED` points.
+# posterior can use up to `MODELLED` points.
 FITTED_TO = 500
 # If the fit has several starts, the code compares the starts by the likelihood of at most `RACED_ON` random points.
 RACED_ON = 128
@@ -203,7 +203,7 @@ class GaussianProcessRegressor(skopt.learning.GaussianProcessRegressor):  # type
     def predict(self, X: Any, return_std: bool = False, return_cov: bool = False, **gradients: Any) -> Any:
         """Return the predicted mean and, on request, the standard deviations, the covariance or the gradients.
 
-        The arguments and results are the same as in skopt.
+        The arguments and results are the same as in skopt's `GaussianProcessRegressor.predict`.
 
         Parameters
         ----------
@@ -211,8 +211,8 @@ class GaussianProcessRegressor(skopt.learning.GaussianProcessRegressor):  # type
         return_std, return_cov : bool
             Whether the method also returns the standard deviations or the covariance.
         **gradients : bool
-            skopt's arguments `return_mean_grad` and `return_std_grad`. If one of these arguments is true, `X` must have
-            only one point.
+            skopt's arguments `return_mean_grad` and `return_std_grad`. If a gradient is requested, `X` must have only
+            one point.
 
         Returns
         -------

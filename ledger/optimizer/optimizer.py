@@ -96,7 +96,7 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
     space : skopt.space.Space
         The search space.
     base_estimator_ : regressor
-        The unfitted surrogate. Each fit uses a clone of it.
+        The unfitted surrogate. Each fit uses a clone of `base_estimator_`.
     rng : numpy.random.RandomState
         The generator of all random numbers.
     n_points : int
@@ -121,8 +121,8 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
     The differences from skopt are the following.
 
     - The fit of a GP's kernel starts from the previous kernel. If the GP has at most 32 points, the fit also tries
-      skopt's three starts. If the GP has more points, the fit tries skopt's starts only if the number of points has
-      passed a power of sqrt(2) since the previous fit.
+      skopt's three starts. Above 32 points, the fit tries skopt's starts only if the number of points has passed a
+      power of sqrt(2) since the previous fit.
     - If a GP has more than 500 points, its kernel is fitted to 500 random points. If a GP has more than 1,500 points,
       it uses a subset of 1,500 points. A quarter of the subset are the best points, a quarter are the latest points,
       and the others are chosen at random. `tell` warns of a subset, and the model's `subset_` has the indices.
@@ -132,9 +132,9 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
       searches with batches of 4 points ended twice as far from the optimum of Hartmann's 6-dimensional function.
     - The candidates are sampled once for all points of a batch. For a GP, a fifth of the candidates are sampled around
       the best points. If the space has fewer points than candidates, all points are candidates. In real dimensions and
-      in integer dimensions with more than 32 values, L-BFGS-B refines all of the best candidates together. In all other
-      dimensions, `ask` changes one choice at a time. `ask` rounds each refined point to valid values, and then computes
-      the acquisition function.
+      in integer dimensions with more than 32 values, L-BFGS-B refines all of the best candidates together. In
+      categorical and small integer dimensions, `ask` changes one choice at a time. `ask` rounds each refined point to
+      valid values, and then computes the acquisition function.
     - EI and PI count any improvement by default. In skopt, EI and PI count only improvements of more than 0.01 by
       default. Where an improvement of 0.01 is improbable, skopt's EI is flat, and skopt proposes random points.
     - A GP's kernel is fitted with a weak prior, which `GaussianProcessRegressor` describes. A GP with this prior needs
@@ -448,7 +448,7 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
         return float(of(self.yi)) if self.yi else 0.0
 
     def _rows(self) -> Array:
-        """Return the rows of all points with values. Each point is transformed only once."""
+        """Return the rows of all observed points. Each point is transformed only once."""
         known = len(self._transformed)
         if known < len(self.Xi):
             self._transformed += list(self._columns.transform(self.Xi[known:]))

@@ -62,7 +62,7 @@ class ProposalInput:
 
 
 class RecordedTrial(Protocol):
-    """The attributes of a trial that `proposal_input` reads."""
+    """The attributes that `proposal_input` reads from a trial."""
 
     @property
     def number(self) -> int: ...
@@ -102,8 +102,7 @@ def proposal_input(
     Parameters
     ----------
     trials : sequence of RecordedTrial
-        The study's trials in the order of their numbers. Trials with a larger iteration number than `iteration` are
-        ignored.
+        The study's trials in the order of their numbers. The function ignores trials of iterations after `iteration`.
     iteration, round : int
         The numbers of the iteration and of the round, from 0.
     surrogate : mapping or None

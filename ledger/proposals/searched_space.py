@@ -59,7 +59,7 @@ class SearchedDimension(ABC):
 
     @abstractmethod
     def quantiles(self, shares: Array) -> NDArray[Any]:
-        """Return the skopt values at quantiles of the prior. `shares` are the probabilities, in [0, 1]."""
+        """Return the skopt values at quantiles of the prior. `shares` are the quantiles' probabilities, in [0, 1]."""
 
     def grid(self, size: int) -> NDArray[Any]:
         """Return at most `size` skopt values in order, from one end of the range to the other end.

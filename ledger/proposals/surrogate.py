@@ -63,10 +63,10 @@ class Importance:
     Attributes
     ----------
     first : float
-        The parameter's first-order Sobol index, in [0, 1]. This index does not include interactions with other
+        The parameter's first-order Sobol index, in [0, 1]. A first-order index does not include interactions with other
         parameters.
     total : float
-        The parameter's total Sobol index, in [0, 1]. This index includes interactions with other parameters.
+        The parameter's total Sobol index, in [0, 1]. A total index includes interactions with other parameters.
 
     Examples
     --------
@@ -82,9 +82,9 @@ class Importance:
 class Surrogate:
     """A study's surrogate, which receives all observations.
 
-    A GP uses the kernel that the ledger recorded last, without a new fit of the kernel. The number of observations that
-    a GP uses is the same as in the next proposal. A forest is fitted in the same way as for the next proposal. As in a
-    proposal, a failed trial counts as a trial with the worst loss.
+    A GP uses the kernel that the ledger recorded last, without a new fit of the kernel. The GP uses as many
+    observations as the GP of the next proposal. A forest is fitted in the same way as the forest of the next proposal.
+    As in a proposal, a failed trial counts as a trial with the worst loss.
 
     Parameters
     ----------

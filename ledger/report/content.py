@@ -87,7 +87,7 @@ class ReportContent:
     def metric(self) -> str:
         """The name of the metric from which a built-in model computes its loss.
 
-        A user's own objective may also return a metric with this name.
+        If the objective is a user's own function, the report searches the function's metrics for this name.
         """
         return self.study.objective.metric or metrics.DEFAULT
 

@@ -72,7 +72,7 @@ def timeline(content: ReportContent) -> Section:
 
 
 def _bars(rows: Sequence[Sequence[AttemptRow]], now: datetime, gap: float) -> list[go.Bar]:
-    """Return one trace for each outcome. The trace contains the bars of all attempts with this outcome."""
+    """Return one trace for each outcome. Each trace contains the bars of all attempts with one outcome."""
     by_outcome: dict[str, list[dict[str, Any]]] = {outcome: [] for outcome in OUTCOMES}
     for row, attempts in enumerate(rows):
         for run in _runs(attempts, now, gap):

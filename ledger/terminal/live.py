@@ -120,7 +120,7 @@ class LiveView:
 
     @property
     def output(self) -> int:
-        """File descriptor to which the workers write their output. Whole lines of this output appear above the view."""
+        """File descriptor to which the workers write their output. The output appears above the view in whole lines."""
         assert self._output is not None
         return self._output
 
