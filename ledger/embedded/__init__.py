@@ -1,15 +1,15 @@
 """The PostgreSQL server that is installed with the package, for use on one machine.
 
-The server's home folder contains the data (``data``), the socket (``run``) and the log (``postgres.log``). A user of
-the server is a process inside the context manager `running`. The first user starts the server, and the last user stops
-it.
+The server's home folder contains the data (``data``), the socket (``run``) and the log (``postgres.log``). A process is
+a user of the server while the process is inside a ``with`` block of the context manager `running`. The first user
+starts the server, and the last user stops the server.
 
-A user refuses a folder or a file that belongs to another system account, or to which another account can write. Root
-also accepts the files of the account that runs the server for root. The module `ownership` contains the checks of
-folders and files.
+A process refuses to use the server if one of the server's folders or files belongs to another system account, or if
+another account can write to this folder or file. A process of root also accepts folders and files of the system user
+that runs the server for root. The module `ownership` contains the checks of folders and files.
 
-Three lock files show whether users and server processes exist. The processes lock these files with ``flock``, because
-the kernel releases such a lock when the process that holds the lock ends.
+Three lock files show whether users of the server and processes of the server exist. The processes lock the lock files
+with ``flock``, because the kernel releases a process's ``flock`` locks when the process ends.
 
 - A user holds a shared lock on ``users.lock`` while it uses the server. If a user gets the exclusive lock on
   ``users.lock``, no other user of the server exists.

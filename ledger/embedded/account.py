@@ -16,7 +16,7 @@ _NOT_AS_ROOT = "start this program as a user other than root, or name a server w
 def server_account() -> tuple[int, int] | None:
     """Return the ids of the user and group that run the server.
 
-    None means that the user of this process runs the server.
+    The return value None means that the user of this process runs the server.
 
     If this process runs as root, the system user `SYSTEM_USER` runs the server. The function creates this user if the
     user does not exist.
@@ -31,10 +31,11 @@ def server_account() -> tuple[int, int] | None:
     account = system_user()
     if account is not None:
         return account
-    # The ledger creates a system user only for the server. If an existing system user such as postgres ran the server,
-    # other processes of this user could enter the socket's folder. The lock allows only one process at a time to create
-    # the system user. The lock is needed, because useradd checks whether the user exists before it locks /etc/passwd.
-    # Without the lock, a second process of useradd could overwrite the entry that the first process has written.
+    # The ledger creates a system user that runs only the server. If an existing system user such as postgres ran the
+    # server, other processes of this user could enter the socket's folder. The lock allows only one process at a time
+    # to create the system user. The lock is needed, because useradd checks whether the user exists before it locks
+    # /etc/passwd. Without the lock, a second process of useradd could overwrite the entry that the first process has
+    # written.
     with Path("/etc/passwd").open() as accounts:
         fcntl.flock(accounts, fcntl.LOCK_EX)
         account = system_user()
@@ -53,7 +54,7 @@ def server_account() -> tuple[int, int] | None:
 
 
 def run_as(account: tuple[int, int] | None) -> list[str]:
-    """Return the words to put before a command, so that the command runs as `account`.
+    """Return the words that the caller must put before a command to run the command as `account`.
 
     The list is empty if `account` is None.
 
@@ -76,7 +77,7 @@ def run_as(account: tuple[int, int] | None) -> list[str]:
         _program_for_root("setpriv"),
         *(f"--reuid={account[0]}", f"--regid={account[1]}", "--clear-groups"),
         *(f"--inh-caps=-all,+{capability}", f"--ambient-caps=-all,+{capability}"),
-        # Without this option, access(2) ignores the capability, and PostgreSQL does not find its own programs.
+        # Without no_setuid_fixup, access(2) ignores the capability, and PostgreSQL does not find its own programs.
         "--securebits=+no_setuid_fixup",
     ]
 

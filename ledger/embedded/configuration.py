@@ -8,7 +8,7 @@ from ledger.embedded.folders import PORT
 _FOLDER = Path(__file__).parent
 _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108
 # The server also reads the file postgresql.auto.conf in its data folder. A setting on the command line has priority
-# over the same setting in this file. Therefore the command line contains every setting that can run a program, load
+# over postgresql.auto.conf. Therefore the command line contains every setting that can run a program, load
 # code, or name a file outside the data folder.
 _FIXED = {
     "config_file": str(_FOLDER / "postgresql.conf"),

@@ -38,9 +38,10 @@ def exists(home: Path) -> bool:
 def resolved(home: Path) -> Path:
     """Return the absolute path of `home` without symbolic links.
 
-    If `home` contains a loop of symbolic links, the result contains this loop, too.
+    If the path `home` contains a loop of symbolic links, the function does not resolve the loop.
     """
-    # In Python 3.11 and 3.12, Path.resolve raises RuntimeError for such a loop, but os.path.realpath does not.
+    # In Python 3.11 and 3.12, Path.resolve raises RuntimeError for a loop of symbolic links, but os.path.realpath does
+    # not.
     return Path(os.path.realpath(home))
 
 
@@ -57,14 +58,15 @@ def log_file(home: Path) -> Path:
 def socket_folder(home: Path) -> Path:
     """Return the folder that contains the server's socket.
 
-    All processes of a user get the same folder for the same `home`.
+    For the same `home`, all processes of one system user get the same folder.
 
-    The folder is in /tmp if a path in `home` would be too long for a socket or would contain a comma.
+    The folder is in /tmp if the path of a socket in `home` would be too long or would contain a comma.
     """
     home = resolved(home)
     folder = home / "run"
     longest = 103 if sys.platform == "darwin" else 107
-    # The path must not contain a comma, because libpq reads a comma as a separator between hosts.
+    # The path of the socket's folder must not contain a comma, because libpq reads a comma as a separator between
+    # hosts.
     if len(os.fsencode(socket_file(folder))) <= longest and "," not in str(folder):
         return folder
     # The folder is in /tmp and not in TMPDIR, because each process can have a different value of TMPDIR.
@@ -95,7 +97,9 @@ def check_home(home: Path) -> None:
 
 
 def make_private(folder: Path, owner: tuple[int, int] | None) -> Path:
-    """Create a folder that only its owner can enter. If the folder exists, give it this owner and these permissions.
+    """Create a folder that only its owner can enter.
+
+    If the folder already exists, change the folder's owner to `owner`, and remove the permissions of all other users.
 
     Parameters
     ----------

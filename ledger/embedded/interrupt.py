@@ -35,7 +35,9 @@ def connect(home: Path) -> socket.socket | None:
 
 
 def interrupt(home: Path) -> bool:
-    """Send SIGINT to the server of `home`, as `pg_ctl stop -m fast` does. pg_ctl itself refuses to run as root.
+    """Send SIGINT to the server of `home`, as `pg_ctl stop -m fast` does.
+
+    The function does not call pg_ctl, because pg_ctl refuses to run as root.
 
     Returns
     -------
@@ -46,7 +48,7 @@ def interrupt(home: Path) -> bool:
     ------
     LedgerError
         The process that listens on the socket, or that ``postmaster.pid`` names, is not the server of `home`, or is in
-        another container. The function has sent no signal to this process.
+        another container. Before this error, the function has sent no signal.
     """
     return _interrupt_listener(home) if sys.platform == "linux" else _interrupt_recorded(home)
 
@@ -63,8 +65,9 @@ def _interrupt_listener(home: Path) -> bool:
     except ProcessLookupError:
         return False
     try:
-        # A descriptor always refers to the same process, even after the end of this process. If the same process still
-        # listens now, the descriptor refers to this process, and not to a later process with the same process id.
+        # A process descriptor always refers to the same process, even after the end of this process. If the process
+        # that listened before still listens now, the descriptor refers to this process, and not to a later process with
+        # the same process id.
         if _listener(home) != listener:
             return False
         data = data_folder(home)
@@ -84,7 +87,10 @@ def _interrupt_listener(home: Path) -> bool:
 
 
 def _listener(home: Path) -> tuple[int, int] | None:
-    """Return the process id and the user id of the process that listens on the socket, or None if there is none."""
+    """Return the process id and the user id of the process that listens on the socket.
+
+    The result is None if no process listens.
+    """
     probe = connect(home)
     if probe is None:
         return None
@@ -116,7 +122,10 @@ def _can_work_in(pid: int, data: Path) -> bool:
 
 
 def _interrupt_recorded(home: Path) -> bool:
-    """Send SIGINT to the process that ``postmaster.pid`` names, if its command line contains the data folder."""
+    """Send SIGINT to the process that ``postmaster.pid`` names.
+
+    The function sends the signal only if the command line of the process contains the data folder.
+    """
     data = data_folder(home)
     try:
         pid = int(data.joinpath("postmaster.pid").read_text().split()[0])

