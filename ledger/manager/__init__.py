@@ -1,1 +1,1 @@
-"""The manager of a study, which proposes trials, waits for their ends, and passes the losses to the optimizer."""
+"""The manager, which proposes the trials of a study, waits for their ends, and passes their losses to the optimizer."""

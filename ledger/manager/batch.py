@@ -19,7 +19,7 @@ class BatchPolicy:
     history : History
         The trials and iterations of the study.
     another_round : bool
-        Whether to allow one more round of the last iteration, although the trials of all its rounds have failed.
+        Whether to allow one more round of the last iteration if every trial of this iteration has failed.
     """
 
     longest_poll = 0.25
@@ -32,17 +32,17 @@ class BatchPolicy:
     def to_tell(self) -> list[int]:
         """Return the numbers of the iterations whose results the optimizer can receive now.
 
-        All trials of such an iteration have ended. In addition, a worker has completed at least one trial of the
-        iteration, or the iteration has no proposed trials.
+        The optimizer can receive the results of an iteration if all trials of the iteration have ended. In addition, a
+        worker must have completed at least one trial of the iteration, or the iteration must have no proposed trials.
         """
         return [
             number for number in sorted(self._history.untold) if self._has_ended(number) and self._succeeded(number)
         ]
 
     def next(self, budget: int) -> ProposalRequest | StudyEnd | None:
-        """Return the next iteration, the next round of the last iteration, or the end of the study.
+        """Return a request for the next iteration or for the next round of the last iteration, or the end of the study.
 
-        Return None while the manager must wait for trials.
+        Return None if the manager must wait for the end of a trial.
         """
         history = self._history
         if history.untold:

@@ -1,4 +1,4 @@
-"""The manager's copy of a study's trials and iterations. Each poll of the ledger updates this copy."""
+"""The manager's copy of a study's trials and iterations. Each call of `History.poll` updates this copy."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,8 +13,8 @@ from ledger.database.rows import IterationRow, TrialRow
 class History:
     """The trials and iterations of a study.
 
-    A proposed trial counts against the budget if it belongs to the last round of its iteration. All trials of an
-    earlier round have failed or were cancelled, and the next round has replaced them.
+    A proposed trial counts against the budget if it belongs to the last round of its iteration. The trials of an
+    earlier round do not count, because all trials of that round have failed or were cancelled.
 
     Parameters
     ----------
@@ -34,9 +34,10 @@ class History:
     untold : set of int
         The numbers of the iterations whose results the optimizer has not received.
     recorded : list of int
-        In steady mode, the numbers of the ended trials that the iterations have recorded, in the recorded order.
+        In steady mode, the numbers of the ended trials that the ledger has recorded with the iterations, in the
+        recorded order.
     seen : list of int
-        The numbers of the ended trials that no iteration has recorded yet, in the order of their ends.
+        The numbers of the ended trials that are not in `recorded`, in the order in which these trials ended.
     counted, counted_ended, counted_failed : int
         Number of trials that count against the budget, number of these trials that have ended, and number of these
         trials that have failed.
@@ -72,13 +73,16 @@ class History:
         return max(self.rounds, default=-1) + 1
 
     def surrogate_before(self, iteration: int) -> Mapping[str, Any] | None:
-        """Return the last recorded surrogate of the iterations before `iteration`, or None if none is recorded."""
+        """Return the last recorded surrogate of the iterations before `iteration`.
+
+        The result is None if no iteration before `iteration` has a surrogate.
+        """
         return next((self._surrogates[number] for number in reversed(self._surrogates) if number < iteration), None)
 
     def of(self, iteration: int) -> list[TrialRow]:
         """Return the trials of an iteration, ordered by number."""
-        # The trials are ordered by iteration. The loop begins at the last trial, because callers ask for recent
-        # iterations.
+        # The trials are ordered by iteration. The loop begins at the last trial, because callers ask for the last
+        # iterations of a study.
         chosen: list[TrialRow] = []
         for trial in reversed(self.trials):
             if trial.iteration == iteration:
@@ -88,7 +92,7 @@ class History:
         return chosen[::-1]
 
     def poll(self) -> bool:
-        """Read the trials that have ended or were added after the last poll. Return whether any trial was read."""
+        """Read each trial that has ended or was added since the last poll. Return whether any trial was read."""
         rows = managing.news(self._connection, self._study_id, self.open, len(self.trials))
         if any(row.iteration not in self.rounds for row in rows):
             # A user's command may have added an iteration. An iteration of imported trials has a value in `told_at`
@@ -99,7 +103,7 @@ class History:
         return bool(rows)
 
     def add(self, batch: managing.Batch) -> None:
-        """Add a batch that the manager has inserted into the ledger, and read the trials of the batch."""
+        """Record a batch that the manager has inserted into the ledger, and read the trials of the batch."""
         if batch.round > 0:
             # The batch replaces the previous round, because all trials of that round failed or were cancelled.
             replaced = [trial for trial in self.of(batch.number) if self._counts(trial)]

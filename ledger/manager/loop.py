@@ -35,8 +35,8 @@ SHORTEST_POLL = 0.005
 # Seconds for which a manager's claim of a study is valid without a renewal, and seconds between two renewals.
 LEASE = 30.0
 RENEWAL = 5.0
-# Time in seconds for which a new manager tries to claim the study. The claim of a killed manager may stay valid for a
-# moment.
+# Time in seconds for which a new manager tries to claim the study. The claim of another manager may stay valid for a
+# moment after that manager was killed.
 TAKE_SECONDS = 2.0
 TAKE_POLL = 0.2
 
@@ -157,7 +157,10 @@ class Manager:
 
     @contextmanager
     def _logged_lock(self) -> Iterator[None]:
-        """If another session has locked the study, log this lock and leave the block. The next poll tries again."""
+        """If another session has locked the study, log this lock and leave the block.
+
+        The manager tries the block again at the next poll.
+        """
         try:
             yield
         except DBAPIError as error:
@@ -172,7 +175,7 @@ class Manager:
                 log_event(_log, "locked", message, level=logging.WARNING, study=self._row.name)
 
     def _leave(self) -> None:
-        # If the database is unavailable, the manager cannot return the claim. The lease then expires.
+        # If the database is unavailable, the manager cannot return the claim. The lease of the claim then expires.
         with suppress(DBAPIError, psycopg.Error):
             managing.leave_study(self._connection, self._held)
 
@@ -184,8 +187,8 @@ class Manager:
     def _take(self, study: StudyRow, *, wait: bool) -> None:
         """Claim the study.
 
-        If another manager holds the study, try again for TAKE_SECONDS. With `wait`, try again until the other manager
-        has left.
+        If another manager holds the study, repeat the request for the claim during TAKE_SECONDS. If `wait` is True,
+        repeat the request until the other manager has left the study.
         """
         end = time.monotonic() + TAKE_SECONDS
         is_said = False
@@ -238,7 +241,7 @@ class Manager:
             raise self._lost()
         if answer != "proposed":
             # The ledger did not insert the batch, because the study has ended or a command has added trials. The next
-            # poll reads this change.
+            # poll reads the new state of the study.
             return
         first = len(history.trials)
         history.add(batch)
@@ -261,7 +264,7 @@ class Manager:
         if answer == "lost":
             raise self._lost()
         if answer != "told":
-            # The iteration has not ended, because a command has added a trial. The next poll reads the trial.
+            # The iteration has not ended, because a command has added a trial. The next poll reads the added trial.
             return
         self._history.untold.discard(number)
         so_far = self._history.best_loss
@@ -291,7 +294,7 @@ class Manager:
             raise self._lost()
         if answer != "finished":
             # The study has not ended, because a command has extended the budget or added a trial. The next poll reads
-            # this change.
+            # the new budget or the added trial.
             return
         message = f"study {self._row.name} is {end.state}" + (f": {end.reason}" if end.reason else "")
         level = logging.INFO if end.state == "complete" else logging.ERROR

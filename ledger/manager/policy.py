@@ -10,12 +10,12 @@ ROUNDS = 3
 
 @dataclass(frozen=True)
 class ProposalRequest:
-    """A request to propose a round of an iteration now.
+    """A request to the manager to propose one round of an iteration.
 
     Attributes
     ----------
     iteration, round : int
-        Number of the iteration, and number of the round, both from 0.
+        Number of the iteration, and number of the round, both counted from 0.
     size : int
         Number of points to propose, at least 1.
     seen : sequence of int or None
@@ -48,13 +48,13 @@ class Policy(Protocol):
     longest_poll: float
 
     def to_tell(self) -> list[int]:
-        """Return the numbers of the iterations whose results the optimizer must receive now, in order."""
+        """Return the numbers of the iterations whose results the optimizer must receive now, in ascending order."""
 
     def next(self, budget: int) -> ProposalRequest | StudyEnd | None:
         """Return the next action, or None if the manager must wait for the end of a trial."""
 
     def used_up(self, request: ProposalRequest) -> StudyEnd | None:
-        """Return the end of a study whose space has no points left for a request.
+        """Return the end of the study, because the space has no points left for `request`.
 
         Return None if the manager must wait for the open trials.
         """

@@ -15,8 +15,8 @@ _log = logging.getLogger("ledger.manager")
 
 LOOK_SECONDS = 1.0
 # A gap between two reads of the leases counts as an outage of the database only if the gap is longer than this number
-# of seconds. For a short lease, half of the lease would be too short as a limit, because a poll of the manager may take
-# longer than half of such a lease.
+# of seconds. If a lease is short, a poll of the manager may take longer than half of the lease. Without this constant,
+# such a poll would count as an outage.
 CONTACT_SECONDS = 2.0
 
 
@@ -24,9 +24,9 @@ class LeaseWatch:
     """Decides which leases have expired.
 
     A lease has expired if the manager has seen no heartbeat for the length of one lease. After an outage of the
-    database, the manager starts to measure this time again, so no lease expires during an outage. A worker keeps its
-    claim if the worker sends a heartbeat within one lease after the outage. The manager's monotonic clock measures the
-    time, because the database's clock may jump.
+    database, the manager measures the time without a heartbeat from zero again, so no lease expires during an outage. A
+    worker keeps its claim if the worker sends a heartbeat within one lease after the outage. The manager's monotonic
+    clock measures the time without a heartbeat, because the database's clock may jump.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ class LeaseWatch:
         now : float
             Current time of a monotonic clock, in seconds.
         leases : iterable of (int, datetime)
-            The number of each running trial and the end of its lease.
+            The number of each running trial, and the end of the trial's lease.
         """
         before = self._seen if now - self._looked <= max(self._lease / 2, CONTACT_SECONDS) else {}
         self._looked = now
@@ -60,7 +60,7 @@ class LeaseWatch:
 
 
 class Reaper:
-    """Takes trials of one study back from their workers after their leases have expired.
+    """Takes trials of one study back from the workers after the leases of these trials have expired.
 
     Parameters
     ----------
@@ -82,14 +82,16 @@ class Reaper:
         # lease could count as an outage.
         self._pause = min(LOOK_SECONDS, lease / 8)
         self._looked = 0.0
-        # Trials for which the reaper has already logged a lock, each with the end of the trial's lease.
+        # Locked trials that the reaper has already logged, each with the end of the trial's lease.
         self._locked: set[tuple[int, datetime]] = set()
 
     def look(self) -> None:
-        """Take back the trials with expired leases, and end the cancelled trials whose rows other sessions had locked.
+        """Take back the trials with expired leases, and end the trials whose cancellation has waited for a lock.
 
-        If another session has locked the row of a trial, a later call takes this trial back. If too little time has
-        passed since the previous call, the method does nothing.
+        The cancellation of a trial waits if another session has locked the trial's row.
+
+        If another session has locked the row of a trial with an expired lease, this call skips the trial, and a later
+        call takes the trial back. If too little time has passed since the previous call, the method does nothing.
         """
         now = time.monotonic()
         if now - self._looked < self._pause:

@@ -13,7 +13,7 @@ _log = logging.getLogger("ledger.manager")
 
 # Shortest time in seconds between two reads of the refusals.
 LOOK_SECONDS = 2.0
-# The log line contains at most this number of different reasons.
+# The manager's log line about refusals contains at most this number of different reasons.
 _SHOWN = 3
 
 

@@ -26,13 +26,13 @@ def record(connection: Connection, study: StudySpec) -> StudyRow | None:
 
 
 def register(connection: Connection, study: StudySpec) -> StudyRow:
-    """Record the study. If the study is already recorded with the same settings, extend the recorded budget.
+    """Record the study. If the ledger already has this study with the same settings, extend its budget.
 
     Raises
     ------
     LedgerError
-        The ledger already has a study with this name, but with different settings or a larger budget. The message lists
-        the differences.
+        The ledger already has a study with this name, but with different settings or a larger budget. The error message
+        lists the different settings.
     """
     row = record(connection, study)
     if row is not None:

@@ -1,4 +1,7 @@
-"""The policy for steady mode, which keeps a fixed number of trials in flight. No worker waits for the slowest trial."""
+"""The policy for steady mode, which keeps a fixed number of trials in flight.
+
+A worker does not wait until the slowest trial has ended.
+"""
 
 from ledger.manager.history import History
 from ledger.manager.policy import ROUNDS, ProposalRequest, StudyEnd
@@ -9,10 +12,11 @@ from ledger.text import last_line
 class SteadyPolicy:
     """Proposes a new trial for each trial that has ended.
 
-    Each proposal is an iteration. The first iteration has as many trials as should be in flight. A later iteration has
-    one new trial for each trial that has ended after the previous proposal. The proposed points depend on the order in
-    which the trials ended. Therefore each iteration records the numbers of the ended trials in this order. Trials in
-    flight get the constant liar's value.
+    The ledger records each proposal as an iteration. The first iteration has as many trials as should be in flight. A
+    later iteration has one new trial for each trial that has ended after the previous proposal. The proposed points
+    depend on the order in which the trials ended. Therefore the ledger records with each iteration the numbers of the
+    ended trials, in the order in which they ended. During a proposal, each trial in flight has the constant liar's
+    value as its loss.
 
     Parameters
     ----------
@@ -47,7 +51,7 @@ class SteadyPolicy:
     def next(self, budget: int) -> ProposalRequest | StudyEnd | None:
         """Return a request for new trials if fewer than `batch_size` trials are in flight, or the end of the study.
 
-        Return None while the manager must wait for trials.
+        Return None if the manager must wait for the end of a trial.
         """
         size = self._missing(budget)
         if size > 0:
