@@ -45,7 +45,10 @@ class Account:
         return {"user": self.uid, "group": self.gid, "extra_groups": self.groups}
 
     def own(self, *pipes: IO[bytes]) -> None:
-        """Make the user the owner of pipes, so that its processes can open them by a path such as /dev/stderr."""
+        """Make the user the owner of pipes.
+
+        The processes of the user can then open the pipes by a path such as /dev/stderr.
+        """
         for pipe in pipes:
             os.fchown(pipe.fileno(), self.uid, self.gid)
 
@@ -55,8 +58,8 @@ class Account:
         Raises
         ------
         LedgerError
-            This process may not start a process as the user, or the user cannot read the files of Python or of the
-            ledger.
+            This process has no permission to start a process as the user, or the user cannot read the files of Python
+            or of the ledger.
         """
         command = [sys.executable, "-P", "-c", "import ledger.worker.trainer_process"]
         try:
@@ -83,12 +86,12 @@ class Account:
 
 
 def find_account(name: str) -> Account:
-    """Return the system user with the given name. This process can start the trainer as this user.
+    """Return the system user with the given name, if this process can start the trainer as this user.
 
     Raises
     ------
     UsageError
-        This process does not run as root, or the name is not that of an existing user, or the user is root.
+        This process does not run as root, no user with this name exists, or the user is root.
     """
     shown = one_line(name, 60)
     if os.geteuid() != 0:

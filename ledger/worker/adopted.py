@@ -1,7 +1,7 @@
 """Processes that an objective has detached from the trainer, on Linux.
 
 A process is detached if its parent has ended, as after a double fork. The kernel gives a detached process to the
-nearest ancestor that adopts such processes. Without adoption, the worker could not find a detached process, because
+nearest ancestor that adopts detached processes. Without adoption, the worker could not find a detached process, because
 such a process may also have its own session and its own process group.
 """
 
@@ -17,8 +17,8 @@ from pathlib import Path
 _PR_SET_CHILD_SUBREAPER = 36
 # Most kernels provide this file, which lists the children of the current thread.
 _LIST = Path("/proc/thread-self/children")
-# Maximum time in seconds that this process waits for the end of killed processes. A process that waits for a disk may
-# need more time.
+# Maximum time in seconds that this process waits for the end of killed processes. A killed process that waits for a
+# disk may need more time to end.
 _LONGEST_WAIT = 5.0
 _POLL_SECONDS = 0.002
 
@@ -51,14 +51,14 @@ class AdoptedProcesses:
         Parameters
         ----------
         remaining : collection of int
-            Ids of the child processes that this method must not end, such as that of the trainer.
+            Ids of the child processes that this method must not end, such as the id of the trainer process.
         """
         if self._others is None:
             return
         spared = self._others.union(remaining)
         deadline = time.monotonic() + _LONGEST_WAIT
-        # When an adopted process ends, this process also adopts its children. The loop therefore reaches all
-        # descendants.
+        # When an adopted process ends, this process also adopts the children of the ended process. The loop therefore
+        # reaches all descendants.
         while (pids := _children() - spared) and time.monotonic() < deadline:
             for pid in pids:
                 try:
@@ -95,8 +95,8 @@ def _children() -> set[int]:
     for folder in Path("/proc").iterdir():
         if folder.name.isdecimal():
             with suppress(FileNotFoundError, ProcessLookupError):
-                # In this file, the name of the program ends at the last closing parenthesis, and may itself contain any
-                # character.
+                # In /proc/PID/stat, the name of the program ends at the last closing parenthesis, and may itself
+                # contain any character.
                 if int((folder / "stat").read_bytes().rpartition(b")")[2].split()[1]) == own:
                     found.add(int(folder.name))
     return found

@@ -1,8 +1,8 @@
 """Messages between a supervisor and its trainer process.
 
 The supervisor sends jobs as lines of JSON through a socket pair. One line can contain several jobs. The trainer reads
-one token from a pipe before it starts a job. To withdraw jobs, the supervisor reads the remaining tokens from this
-pipe. The trainer writes answers as lines of JSON to a second pipe, so the supervisor can read the answers even after
+one token from a pipe before it starts a job. To withdraw jobs, the supervisor reads the remaining tokens from the pipe.
+The trainer writes answers as lines of JSON to a second pipe, so the supervisor can read the answers even after
 the trainer's death. The trainer writes one byte to the socket to wake the supervisor. The trainer wakes the supervisor
 when no token is left, when the pipe of answers may be full, and after an urgent answer. Therefore several short trials
 need only one context switch.
@@ -47,7 +47,7 @@ class SupervisorChannel:
         self._answers, self._trainer_answers = os.pipe()
         self._tokens, self._token_input = os.pipe()
         os.set_blocking(self._answers, False)
-        # Both processes read tokens from this pipe. The objective may have filled this pipe, so a write of the
+        # Supervisor and trainer read tokens from this pipe. The objective may have filled this pipe, so a write of the
         # supervisor must not block.
         os.set_blocking(self._tokens, False)
         os.set_blocking(self._token_input, False)
@@ -71,9 +71,9 @@ class SupervisorChannel:
         self.add_tokens(numbers)
 
     def add_tokens(self, numbers: Iterable[int]) -> None:
-        """Permit the trainer to start the jobs with these numbers.
+        """Permit the trainer to start the jobs with the given numbers.
 
-        The supervisor must have sent these jobs before, by `send`.
+        Before this call, the supervisor must have sent the jobs by `send`.
         """
         os.write(self._token_input, b"".join(map(_TOKEN.pack, numbers)))
 
@@ -98,8 +98,8 @@ class SupervisorChannel:
         MalformedAnswer
             A line is longer than `LARGEST_ANSWER` bytes.
         """
-        # This method reads the socket before the answers. A wake-up that arrives after this read makes the socket
-        # readable again.
+        # This method reads the socket before the pipe of answers. A wake-up that arrives after the read of the socket
+        # makes the socket readable again.
         received = None
         for _ in range(_READS):
             if not (received := self._receive()):

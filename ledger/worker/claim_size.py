@@ -14,7 +14,7 @@ _WEIGHT = 0.2
 
 
 class ClaimSize:
-    """Moving average of the training times of one study. The claim size follows from this average.
+    """Moving average of the training times of one study, from which the number of trials to claim is computed.
 
     Examples
     --------
@@ -36,10 +36,10 @@ class ClaimSize:
         return max(1, min(LARGEST_CLAIM, int(CLAIM_SECONDS / max(self._seconds, CLAIM_SECONDS / LARGEST_CLAIM))))
 
     def observe(self, study_id: int, outcome: Outcome) -> None:
-        """Update the average with the duration of one trial. A trial of another study starts a new average.
+        """Update the average with the duration of one trial. If the study has changed, start a new average.
 
-        The duration of a failed trial counts as at least `CLAIM_SECONDS`, because the trial may also have ended the
-        trainer.
+        The duration of a failed trial counts as at least `CLAIM_SECONDS`, because the failure may also have ended the
+        trainer process.
         """
         seconds = outcome.seconds if outcome.kind == "result" else max(outcome.seconds, CLAIM_SECONDS)
         if study_id != self._study_id:

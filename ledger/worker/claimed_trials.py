@@ -1,4 +1,4 @@
-"""The trials that a worker has claimed together, and those of their outcomes that are not yet in the ledger."""
+"""The trials that a worker has claimed together, and the outcomes that the worker has not yet written to the ledger."""
 
 import json
 import logging
@@ -18,8 +18,9 @@ from ledger.worker.outcome import Outcome
 
 _log = logging.getLogger("ledger.worker")
 
-# If a worker claims several trials together, it delivers their outcomes after this number of seconds. At the same time,
-# the worker releases the trials that have not started. Therefore no trial waits long behind an unexpectedly long trial.
+# A worker that claims several trials together delivers the outcomes of these trials after this number of seconds. At
+# the same time, the worker releases the trials that have not started. Therefore no trial waits long behind an
+# unexpectedly long trial.
 DELIVERY_SECONDS = 0.5
 
 # Type of the methods `Session.call` and `Session.try_call`, which call a function of the worker's protocol.
@@ -46,8 +47,8 @@ class ClaimedTrials:
 
     def __init__(self, claimed: Sequence[ClaimedTrial], worker: str) -> None:
         self._worker = worker
-        # The number `_in_trainer` is the number of unfinished trials that the trainer has. The trainer always has the
-        # first trials of the queue.
+        # `_in_trainer` is the number of unfinished trials that the trainer has, or that the worker keeps for the
+        # trainer. These trials are always the first trials in `_unfinished`.
         self._unfinished = deque(claimed)
         self._in_trainer = 0
         self._undelivered: list[tuple[ClaimedTrial, Outcome]] = []
@@ -76,7 +77,10 @@ class ClaimedTrials:
         return list(self._unfinished)
 
     def finish(self, outcome: Outcome) -> None:
-        """Record that the trial in training has ended, and keep its outcome until `deliver` writes it to the ledger."""
+        """Record that the trial in training has ended.
+
+        The method keeps `outcome` until `deliver` writes this outcome to the ledger.
+        """
         self._undelivered.append((self._end_first(), outcome))
 
     def withdraw(self, count: int) -> None:
@@ -88,7 +92,10 @@ class ClaimedTrials:
         self._in_trainer = 1
 
     def stop(self, *, killed: bool = False) -> None:
-        """Record that the worker trains no more trials. `killed` is True if the first trial was in training."""
+        """Record that the worker trains no more trials.
+
+        If the trainer was killed during the training of the first trial, `killed` is True.
+        """
         self._in_trainer = 0
         self.attempts += killed
 
@@ -126,7 +133,7 @@ class ClaimedTrials:
         self.due_at = time.monotonic() + seconds
 
     def release(self, call: Call) -> None:
-        """Release the trials that the trainer does not have.
+        """Release all unfinished trials, except those that the trainer has or that the worker keeps for the trainer.
 
         A worker can claim a released trial again at once, unless the trial was released more than five times. The
         ledger does not count a released attempt as failed or lost.
@@ -144,7 +151,8 @@ class ClaimedTrials:
     def refuse(self, call: Call, reason: str) -> None:
         """Give the first trial back, because this machine cannot load the trial's objective.
 
-        The worker keeps the other trials until `release`. The ledger does not count the attempt as failed or lost.
+        The worker keeps its other trials until the next call of `release`. The ledger does not count the attempt as
+        failed or lost.
         """
         self._in_trainer = 0
         call(protocol.refuse, self.first, reason)
@@ -179,7 +187,7 @@ class ClaimedTrials:
             self._log_failure(trial, outcome.error, outcome.seconds, answer)
 
     def _complete(self, results: Sequence[tuple[ClaimedTrial, Outcome]], call: Call) -> None:
-        """Write results in one statement."""
+        """Write results to the ledger in one statement."""
         completed = [
             CompletedTrial(trial, outcome.loss, outcome.metrics or {}, outcome.seconds, outcome.output)
             for trial, outcome in results
@@ -192,11 +200,11 @@ class ClaimedTrials:
             self._log_results(completed, answers)
 
     def _replace_refused(self, trial: ClaimedTrial, outcome: Outcome, refusal: ValuesRefused) -> None:
-        """Replace an outcome that the database has refused by a failure whose error contains the reason."""
+        """Replace a refused outcome: the new outcome is a failure whose error contains the reason of the refusal."""
         index = [held.claim for held, _ in self._undelivered].index(trial.claim)
         if trial.claim in self._refused:
-            # The database has also refused the failure that contains the reason. The attempt is lost at the end of its
-            # lease.
+            # The database has refused the original outcome, and also the failure that replaced this outcome. The
+            # attempt is lost at the end of its lease.
             del self._undelivered[index]
             message = f": the database refuses every outcome of this attempt ({refusal}); the attempt will be lost"
             self._log("abandoned", [trial], message, level=logging.WARNING)
@@ -207,7 +215,7 @@ class ClaimedTrials:
             self._undelivered[index] = trial, Outcome("failed", outcome.seconds, error=error, output=outcome.output)
 
     def log_abandoned(self) -> None:
-        """Log the trials that the worker has neither released nor delivered."""
+        """Log the claimed trials that the worker could not release, and those whose outcomes it could not write."""
         abandoned = [*self._unfinished, *(trial for trial, _ in self._undelivered)]
         message = ": not delivered and not released; another worker can claim the trial after the end of the lease"
         self._log("abandoned", abandoned, message, level=logging.WARNING)
@@ -249,7 +257,7 @@ class ClaimedTrials:
         self._log("failed", [trial], message, level=logging.WARNING, **fields)
 
     def _log(self, event: str, trials: Sequence[ClaimedTrial], message: str, **fields: Any) -> None:
-        """Log one line that begins with the study and the trials. If `trials` is empty, log nothing."""
+        """Log one line that begins with the study's name and the trials' numbers. If `trials` is empty, log nothing."""
         if not trials:
             return
         study, numbers = trials[0].study_name, [trial.trial for trial in trials]

@@ -1,9 +1,9 @@
 """Keeps the credentials of the database away from objectives.
 
-An objective runs as the same user as its worker. In /proc, the kernel shows this user the environment, the memory and
-the open files of all processes of the user. Therefore a process that has credentials keeps the credentials only in its
-memory, and makes its memory unreadable for other processes of the user. This protection has no effect against
-objectives that run as root, because root can read the memory of every process.
+By default, an objective runs as the same user as the worker. A process can read in /proc the environment, the memory
+and the open files of each other process of the same user. Therefore a process that has credentials keeps the
+credentials only in its memory, and makes its memory unreadable for other processes of the same user. This protection
+has no effect against objectives that run as root, because root can read the memory of every process.
 """
 
 import ctypes
@@ -23,8 +23,8 @@ VARIABLES = ("DATABASE_URL", "LEDGER_DATABASE_URL_FILE", "PGPASSWORD", "PGPASSFI
 # Environment variable with the number of a file descriptor, from which a new process reads its credentials.
 _DESCRIPTOR = "LEDGER_CREDENTIALS_FD"
 _URL_OPTION = "--database-url"
-# Number of `unreadable` blocks that run now, and whether other processes could read this process before the first of
-# these blocks.
+# The first variable is the number of `unreadable` blocks that run now. The second variable states whether other
+# processes could read this process before the first of these blocks began.
 _unreadable_blocks = 0
 _readable_before = True
 _lock = threading.Lock()
@@ -34,10 +34,10 @@ _PR_GET_DUMPABLE, _PR_SET_DUMPABLE = 3, 4
 def conceal() -> None:
     """Hide the credentials in the environment and in the command line of this process from other processes.
 
-    /proc shows the environment and the command line with which a process started. Therefore this function starts the
-    program again in the same process, and passes the credentials to the program in a file without a name. Afterwards
-    `os.environ` and `sys.argv` have their former values. If another program calls the command inside the process of
-    that other program, the function does nothing.
+    For each process, /proc shows the environment and the command line with which the process started. Therefore this
+    function starts the program again in the same process, and passes the credentials to the program in a file without a
+    name. After the new start, `os.environ` and `sys.argv` have the same values as before. If another program runs the
+    command in its own process, the function does nothing.
     """
     arguments = sys.argv[1:]
     if not arguments or sys.orig_argv[-len(arguments) :] != arguments or not sys.executable:
@@ -58,7 +58,9 @@ def conceal() -> None:
 
 
 def without(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return environment variables without the variables that contain or name credentials.
+    """Return a copy of the environment without credentials.
+
+    The copy has no variable that contains a credential, or that names a file or a file descriptor with credentials.
 
     Examples
     --------
@@ -92,7 +94,7 @@ def handed_over(url: str) -> Iterator[tuple[dict[str, str], int]]:
 def unreadable() -> Iterator[None]:
     """Prevent other processes of this user from reading this process during the ``with`` block.
 
-    Several threads may run such blocks at the same time.
+    Several threads may run `unreadable` blocks at the same time.
     """
     global _unreadable_blocks, _readable_before
     with _lock:
@@ -122,7 +124,7 @@ def _receive() -> None:
 
 
 def _without_url(arguments: Sequence[str]) -> list[str]:
-    """Return command-line arguments with a placeholder for the value of the option --database-url."""
+    """Return a copy of command-line arguments, in which the value of --database-url is a placeholder."""
     shown = list(arguments)
     for index, argument in enumerate(arguments):
         if argument.startswith(f"{_URL_OPTION}="):
@@ -134,7 +136,10 @@ def _without_url(arguments: Sequence[str]) -> list[str]:
 
 @contextmanager
 def _unnamed_file(content: object) -> Iterator[IO[bytes]]:
-    """Yield a file that contains `content` as JSON and has no name, so no other process can open it by a path."""
+    """Yield a file without a name that contains `content` as JSON.
+
+    Because the file has no name, no other process can open the file by a path.
+    """
     in_memory = sys.platform == "linux"
     with os.fdopen(os.memfd_create("credentials"), "w+b") if in_memory else tempfile.TemporaryFile() as file:
         file.write(json.dumps(content).encode())
@@ -143,7 +148,7 @@ def _unnamed_file(content: object) -> Iterator[IO[bytes]]:
 
 
 def _set_readable(readable: bool) -> bool:
-    """Set whether other processes of this user can read this process. Return whether they could do so before this call.
+    """Set whether other processes of this user can read this process, and return the previous setting.
 
     If this process is not readable, the kernel also writes no core dump of this process, and does not let debuggers of
     this user attach to this process. Each exec() makes a process readable again. On systems other than Linux, the

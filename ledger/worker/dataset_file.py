@@ -16,7 +16,7 @@ PIECE = 1024 * 1024
 class DatasetFile:
     """The last fetched dataset, in an unnamed temporary file. The file disappears when this process ends.
 
-    This object stores all datasets one after the other in the same file. A trainer that has inherited the file's
+    Each fetched dataset replaces the previous dataset in the same file. A trainer that has inherited the file's
     descriptor can therefore read the next dataset, too.
     """
 
@@ -34,7 +34,7 @@ class DatasetFile:
         call : callable
             The method `Session.call`.
         may_continue : callable
-            Function that is called after each piece. The fetch stops if the function returns False.
+            Function that `fetch` calls after each piece of the dataset. The fetch stops if the function returns False.
 
         Returns
         -------
