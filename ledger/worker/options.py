@@ -13,8 +13,8 @@ class WorkerOptions:
     Attributes
     ----------
     study : str or None
-        Name of the study whose trials the worker trains. The study may not exist yet. None stands for all running
-        studies.
+        Name of the study whose trials the worker trains. The study does not have to exist yet. None stands for all
+        running studies.
     max_trials : int or None
         Number of attempts after which the worker stops.
     until_complete : bool
@@ -25,13 +25,15 @@ class WorkerOptions:
     threads : int
         Number of threads of one training, at least 1.
     grace : float
-        Time in seconds that the worker has after a request to stop, to finish the trial in training.
+        After a request to stop, the worker has this time in seconds to finish the trial in training.
     trial_timeout : float or None
-        Time limit in seconds for one attempt. A shorter time limit of the study has precedence.
+        Time limit in seconds for one attempt. If the study has a shorter time limit, the time limit of the study
+        applies.
     memory_limit : int or None
         Number of bytes of data that the trainer may allocate.
     trainer_account : Account or None
-        User that runs the trainer, if the worker runs as root. None means that the worker's own user runs the trainer.
+        User that runs the trainer, if the worker runs as root. None means that the same user runs the worker and the
+        trainer.
     exit_on_eof : bool
         Whether the worker stops at the end of standard input. `WorkerProcesses` sets this option, so that its workers
         stop when their parent process ends.

@@ -15,13 +15,13 @@ from ledger.objectives.result import ObjectiveError, to_result
 from ledger.text import one_line, show
 
 # Largest number of bytes in an answer. A character of the error text takes at most 6 bytes, because JSON escapes
-# control characters. The last number is the maximum length of all other fields together.
+# control characters. The summand 10,000 is the maximum number of bytes of all other fields together.
 LARGEST_ANSWER = LARGEST_JSON + 6 * LONGEST_ERROR + 10_000
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """The outcome of one attempt.
+    """The result, the failure, the timeout or the refusal with which an attempt ended.
 
     Attributes
     ----------
@@ -36,7 +36,8 @@ class Outcome:
     metrics : dict or None
         The metrics if the kind is "result", else None.
     error : str or None
-        The error text if the kind is not "result", else None. Lists and log lines show only the last line of this text.
+        The error text if the kind is not "result", else None. The commands that list trials, and the log lines, show
+        only the last line of the error text.
     output : str
         End of the text that the attempt wrote to standard output and standard error. The supervisor sets this
         attribute.
@@ -52,12 +53,12 @@ class Outcome:
 
 # The trainer process sends this message after it has loaded an objective, and before it calls the objective.
 LOADED = {"loaded": True}
-# An answer does not contain the output, because the supervisor itself reads the output from the trainer's streams.
+# An answer does not contain the attempt's output, because the supervisor reads the output from the trainer's streams.
 _FIELDS = {field.name for field in fields(Outcome)} - {"output"}
 
 
 def to_answer(job: int, outcome: Outcome) -> dict[str, Any]:
-    """Return the answer that reports the outcome of a job. `parse_answer` reads such an answer."""
+    """Return the answer that reports the outcome of a job. `parse_answer` parses this answer."""
     return {"job": job, **{name: getattr(outcome, name) for name in _FIELDS}}
 
 
@@ -67,14 +68,14 @@ class MalformedAnswer(Exception):
 
 @dataclass(frozen=True)
 class Answer:
-    """One valid answer.
+    """A valid answer of the trainer process.
 
     Attributes
     ----------
     job : int
         Number of the job.
     outcome : Outcome or None
-        Outcome of the job. None means that the trainer process has loaded the objective.
+        Outcome of the job. None means that the answer only reports that the trainer process has loaded the objective.
     """
 
     job: int

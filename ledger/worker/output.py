@@ -1,4 +1,7 @@
-"""Reads the output of objectives. The worker passes a limited part on, and keeps the end of each attempt's output."""
+"""Reads the output of objectives.
+
+The worker passes a limited part of this output on to its own streams, and keeps the end of each attempt's output.
+"""
 
 import ctypes
 import io
@@ -19,18 +22,18 @@ from ledger.logs import log_event
 
 _log = logging.getLogger("ledger.worker")
 
-# Number of bytes from the end of an attempt's output that the worker keeps. The database limits the number of
-# characters, and each character has at least one byte.
+# The worker keeps this number of bytes from the end of an attempt's output. The database limits the output to the same
+# number of characters, and each character has at least one byte.
 KEPT = LONGEST_OUTPUT
 # When a trainer dies, the error of the attempt contains at most this number of bytes from the end of the trainer's
 # standard error.
 _ERROR_KEPT = 4096
-# The worker passes on up to BURST_BYTES at once, and then up to BYTES_PER_SECOND in each second. The log of a worker
-# then grows by at most 1.4 GB per day.
+# The worker passes on up to BURST_BYTES of the trainer's output at once, and then up to BYTES_PER_SECOND in each
+# second. The log of a worker then grows by at most 1.4 GB per day.
 BURST_BYTES, BYTES_PER_SECOND = 1 << 18, 1 << 14
 _READ_SIZE = 1 << 16
-# At the end of a job, the supervisor reads about this number of bytes or fewer from each pipe, because a process of the
-# objective may write without end.
+# At the end of a job, the supervisor reads at most about this number of bytes from each pipe. Without this limit, a
+# process that writes without end could keep the supervisor reading forever.
 _LARGEST_REST = 1 << 20
 _IOLBF = 1
 # A mark consists of a separator, the token, the job's number in 16 hexadecimal digits, and another separator. The
@@ -39,10 +42,12 @@ _SEPARATOR = _MARK_END = b"\x1e"
 
 
 class RateLimit:
-    """Token bucket that limits a number of bytes. All trainer processes of a worker share one object of this class.
+    """Token bucket that limits an output in bytes per second.
 
-    After the bucket was empty, `take` returns 0 until a quarter of the bucket is full. Therefore the output has a few
-    long gaps instead of many short gaps.
+    All trainer processes of a worker share one token bucket.
+
+    After the bucket was empty, `take` returns 0 until the bucket is a quarter full. Therefore the output has a few long
+    gaps instead of many short gaps.
 
     Parameters
     ----------
@@ -89,8 +94,8 @@ class TrainerOutput:
     The output of an attempt is what the trainer wrote while the attempt was in training. If several short trials run
     one after the other, the trainer may write the output of a trial while this process still waits for the outcome of
     an earlier trial. Therefore the trainer writes a mark after the output of each trial (`OutputMarks`). The position
-    of the mark is exact only for output that goes through Python's `sys.stdout` and `sys.stderr`. This class may
-    attribute any other output of a short trial to a later trial.
+    of the mark is exact only for output that goes through Python's `sys.stdout` and `sys.stderr`. If a short trial
+    writes output in another way, such as from a C library, this class may attribute this output to a later trial.
 
     Parameters
     ----------
@@ -130,7 +135,7 @@ class TrainerOutput:
     def expect(self, jobs: range) -> None:
         """Begin a group of jobs with the given numbers.
 
-        Forget the marked output of earlier jobs that `take` has not returned.
+        Forget all marked output that belongs to earlier jobs and that `take` has not returned.
         """
         with self._lock:
             self._jobs = jobs
@@ -142,9 +147,10 @@ class TrainerOutput:
         Parameters
         ----------
         jobs : sequence of int
-            Numbers of the jobs, at least one. The caller must have taken the outputs of all earlier jobs.
+            Numbers of the ended jobs. The sequence contains at least one number. The caller must have taken the outputs
+            of all earlier jobs.
         rest : bool
-            Whether the last of the jobs gets all output that has no mark, because no later job is in training.
+            Whether the last of the jobs gets all output that no mark follows, because no later job is in training.
         """
         with self._lock:
             for index, pipe in enumerate(self._pipes):
@@ -159,7 +165,7 @@ class TrainerOutput:
         return ["" if tail is None else tail.text() for tail in tails]
 
     def last_error(self, seconds: float) -> str:
-        """Return the end of the standard error.
+        """Return the end of the trainer's standard error.
 
         The method waits until all writers have closed the standard error, but at most `seconds` seconds.
         """
@@ -173,8 +179,8 @@ class TrainerOutput:
         for descriptor in (*open_pipes, self._wake_up):
             poll.register(descriptor, select.POLLIN)
         while open_pipes:
-            # While the thread leaves output out, the loop wakes up every second, so that it can write the note about
-            # the missing output.
+            # While the thread leaves output out, the loop wakes up every second, so that the thread can write the note
+            # about the missing output.
             ready = poll.poll(1000 if self._left_out else None)
             for descriptor, _event in ready:
                 if descriptor == self._wake_up:
@@ -196,7 +202,7 @@ class TrainerOutput:
         os.close(self._wake_up)
 
     def _read(self, index: int, pipe: IO[bytes], most: int) -> bool:
-        """Read about `most` bytes or fewer, without waiting. Return False at the end of the pipe."""
+        """Read at most about `most` bytes, without waiting. Return False at the end of the pipe."""
         while most > 0 and not pipe.closed:
             try:
                 data = os.read(pipe.fileno(), _READ_SIZE)
@@ -245,9 +251,9 @@ class TrainerOutput:
                 self._ends_line[index] = True
 
     def _pass_on(self, *, is_end: bool = False) -> None:
-        """Write the output that the limit allows to the streams of this process.
+        """Write to the streams of this process as much of the output as the limit allows.
 
-        The method also writes a note about the output that it leaves out.
+        The method also writes a note about the output that exceeds the limit.
         """
         with self._lock:
             pieces, self._to_pass_on = self._to_pass_on, []
@@ -270,12 +276,12 @@ class TrainerOutput:
 
 
 class OutputMarks:
-    """The output streams of the trainer process, and the mark that it writes after the output of each job.
+    """The output streams of the trainer process, and the mark that this process writes after the output of each job.
 
     Parameters
     ----------
     token : str
-        The token that the supervisor's `TrainerOutput` has.
+        The token of the supervisor's `TrainerOutput`.
     """
 
     def __init__(self, token: str) -> None:
@@ -284,7 +290,7 @@ class OutputMarks:
         for name in ("stdout", "stderr"):
             before = getattr(sys, name)
             file = _CountedFile(before.fileno(), "wb", closefd=False)
-            # The stream writes each line at once, so a killed trainer has written all its complete lines.
+            # The stream writes each complete line at once, so no complete line is lost when the trainer is killed.
             stream = io.TextIOWrapper(io.BufferedWriter(file), before.encoding, before.errors, line_buffering=True)
             setattr(sys, name, stream)
             setattr(sys, f"__{name}__", stream)
@@ -317,7 +323,7 @@ class _Tail:
     """The last `KEPT` bytes of several streams, in the order of their arrival."""
 
     def __init__(self) -> None:
-        # Each piece consists of the number of its arrival, the index of its stream, and its data.
+        # Each piece consists of its position in the order of arrival, the index of its stream, and its data.
         self._pieces: list[tuple[int, int, bytearray]] = []
         self._size = 0
 

@@ -27,8 +27,8 @@ class Presence:
 
     def __init__(self, session: Session, worker: str, host: str) -> None:
         self._session, self._worker, self._host = session, worker, host
-        # Each announcement contains the versions, because the ledger forgets a worker without a trial if the database's
-        # clock is set ahead.
+        # Each announcement contains the package versions. If the database's clock is set ahead, the ledger may delete
+        # the row of a worker without a trial, and the next announcement must create a complete row.
         self._versions = _versions()
         self._announced_at = -math.inf
 

@@ -20,7 +20,7 @@ STOP_SECONDS = 15.0
 class WorkerProcesses:
     """A context manager that runs workers as child processes.
 
-    The workers end when this process ends, even if SIGKILL ends it.
+    The workers end when this process ends, even if SIGKILL ends this process.
 
     Each worker's standard input is a pipe from this process. When this process ends, the kernel closes the pipe. A
     worker stops at the end of its standard input.
@@ -28,7 +28,7 @@ class WorkerProcesses:
     Parameters
     ----------
     count : int
-        Number of workers, from 0.
+        Number of workers, at least 0.
     url : str
         URL of the database. The workers receive the URL in a file without a name, because other users can read a
         worker's command line, and objectives can read a worker's environment.
@@ -37,12 +37,13 @@ class WorkerProcesses:
     allowed : collection of str
         Packages from which the workers may load a user's objective.
     options : sequence of str
-        Further command-line options of `ledger worker`.
+        Additional command-line options for `ledger worker`.
     output : int, optional
         File descriptor for the output and the log lines of the workers. By default the workers use the streams of this
         process.
     environment : mapping, optional
-        Environment variables that the workers get in addition to those of this process.
+        Additional environment variables for the workers. The workers also get the variables of this process, except the
+        credentials.
     """
 
     def __init__(
@@ -77,8 +78,8 @@ class WorkerProcesses:
         for _ in range(self._count):
             with credentials.handed_over(self._url) as (variables, descriptor):
                 self._processes.append(
-                    # Each worker runs in its own process group, so Ctrl-C reaches only this process. After Ctrl-C, this
-                    # process stops its workers.
+                    # Each worker runs in its own process group, so Ctrl-C reaches only the process that started the
+                    # workers. After Ctrl-C, that process stops its workers.
                     subprocess.Popen(
                         self._command,
                         stdin=subprocess.PIPE,

@@ -3,13 +3,13 @@
 from ledger.errors import LedgerError
 
 # After the first refusal of a study, the worker claims no trials of this study for FIRST_PAUSE seconds. Each further
-# refusal of the study doubles this time, up to LONGEST_PAUSE seconds.
+# refusal of the study doubles the pause, up to LONGEST_PAUSE seconds.
 FIRST_PAUSE = 5.0
 LONGEST_PAUSE = 300.0
 
 
 class Refused(LedgerError):
-    """This machine cannot load the objective of a study. The message is the reason."""
+    """This machine cannot load the objective of a study. The message of the exception states the reason."""
 
 
 class Refusals:
@@ -31,7 +31,7 @@ class Refusals:
         self._refused: dict[int, tuple[str, float, float]] = {}
 
     def add(self, study_id: int, reason: str, now: float) -> bool:
-        """Record a refusal of a study. Return whether the reason differs from that of the study's previous refusal."""
+        """Record a refusal of a study. Return False if the study's previous refusal had the same reason."""
         reason_before, pause_before, _ = self._refused.get(study_id, (None, 0.0, 0.0))
         pause = min(max(FIRST_PAUSE, 2 * pause_before), LONGEST_PAUSE)
         self._refused[study_id] = (reason, pause, now + pause)

@@ -17,10 +17,10 @@ class Shutdown:
     Parameters
     ----------
     grace : float
-        Time in seconds after the first request, in which the worker can finish the trial in training.
+        After the first request, the worker has this time in seconds to finish the trial in training.
     exit_on_eof : bool
-        Whether the end of standard input counts as a request. The end of standard input means that the parent process
-        has ended.
+        Whether the end of standard input counts as a request to stop. The end of standard input means that the parent
+        process has ended.
 
     Attributes
     ----------
@@ -43,7 +43,10 @@ class Shutdown:
 
     @property
     def is_requested(self) -> bool:
-        """Whether a request to stop the worker has arrived. Each access reads the new requests."""
+        """Whether a request to stop the worker has arrived.
+
+        Each access to this property reads the requests that have arrived since the previous access.
+        """
         for descriptor in wait(self.descriptors, 0):
             assert isinstance(descriptor, int)
             # The end of standard input is a request to stop. The worker ignores the content of standard input.
@@ -62,9 +65,9 @@ class Shutdown:
 
     @contextmanager
     def handle_signals(self) -> Iterator[None]:
-        """Treat SIGTERM and SIGINT as requests during the ``with`` block. Only the main thread may call this method.
+        """Treat SIGTERM and SIGINT as requests to stop during the ``with`` block.
 
-        A second call of this method for the same object is an error.
+        Only the main thread may call this method. A second call of this method for the same object is an error.
         """
 
         def request(_number: int, _frame: FrameType | None) -> None:

@@ -1,4 +1,4 @@
-"""The supervisor, which is the worker's process for the database connection, claims, deadlines and signals."""
+"""The worker's supervisor process, which handles the database connection, the claims, the deadlines and the signals."""
 
 import logging
 import math
@@ -38,7 +38,8 @@ POLL_SECONDS = 1.0
 # Time in seconds for imports and for loading the dataset, in addition to a trial's time limit. Without this additional
 # time, a trial could exceed its time limit only because a machine is slow to load modules or data.
 LOADING_SECONDS = 300.0
-# Longest wait in seconds. The limit is needed, because poll() accepts at most 24 days.
+# Longest time in seconds that the supervisor waits for the trainer. The limit is needed, because poll() accepts at most
+# 24 days.
 _LONGEST_WAIT = 1e6
 
 
@@ -56,7 +57,7 @@ class Supervisor:
     options : WorkerOptions
         The options of the worker.
     settings : Settings
-        Settings with the statement timeout and the longest allowed outage of the database.
+        The settings contain the statement timeout and the longest allowed outage of the database.
 
     Attributes
     ----------
@@ -97,8 +98,8 @@ class Supervisor:
         Raises
         ------
         LedgerError
-            This machine cannot load the objective of the only study that the worker may work for. Another cause of this
-            error is a database that was unavailable for too long.
+            This machine cannot load the objective of the only study that the worker may work for. The method also
+            raises LedgerError if the database was unavailable for too long.
         """
         attempts = 0
         with self._shutdown.handle_signals():
@@ -158,17 +159,18 @@ class Supervisor:
         return trials.attempts
 
     def _refuse(self, trials: ClaimedTrials, reason: str) -> None:
-        """Give the first trial back, because this machine cannot load the objective of its study.
+        """Give the first trial back, because this machine cannot load the trial's objective.
 
-        After this call, the worker claims no trials of this study for a while. The worker logs the reason only if the
-        reason differs from that of the previous refusal of this study.
+        After this call, the worker claims no trials of the trial's study for a while. The worker logs the reason only
+        if the reason differs from that of the previous refusal of this study.
         """
         first = trials.first
         if self._refusals.add(first.study_id, reason, time.monotonic()):
             message = f"the worker claims no trials of study {first.study_name} for a while: {reason}"
             fields = {"worker": self.name, "study": first.study_name, "reason": reason}
             log_event(_log, "refused", message, level=logging.WARNING, **fields)
-        # At the next try, a new trainer imports all modules again. The old trainer may also have unfinished jobs.
+        # The supervisor ends the trainer, so that a new trainer imports all modules again at the next try. The old
+        # trainer may also have unfinished jobs.
         self._trainer.kill()
         trials.refuse(self._session.call, reason)
 
@@ -182,10 +184,10 @@ class Supervisor:
             self._refusals.remove(claimed.study_id)
 
     def _settle(self, trials: ClaimedTrials) -> None:
-        """Release the trials that did not start, and deliver the outcomes of the other trials.
+        """Release the trials that have not ended, and write the outcomes of the ended trials to the ledger.
 
         The method tries the release twice, because the connection may have broken after the last heartbeat. A worker
-        that must stop has no time for further tries. If the method cannot release a trial, another worker can claim the
+        that must stop has no time for a third try. If the method cannot release a trial, another worker can claim the
         trial after the end of its lease.
         """
         self._is_delivering = True
@@ -222,7 +224,7 @@ class Supervisor:
         return True
 
     def _train(self, claimed: Sequence[ClaimedTrial], trials: ClaimedTrials) -> None:
-        """Train trials of one study. Training continues while the database is unavailable.
+        """Train trials of one study. Training also continues while the database is unavailable.
 
         The method returns when every trial has ended, when the worker must release the trials, or when the trainer
         process has ended.
@@ -286,7 +288,7 @@ class Supervisor:
     def _idle(self) -> None:
         """Wait for a notification, for the next poll, or for a request to stop."""
         # A notification may have arrived together with the answer to the last claim. In that case, no descriptor
-        # becomes readable, and the last claim may not have seen the new trials.
+        # becomes readable, although the last claim may have missed the new trials.
         if self._session.call(_take_notifications):
             return
         connection = self._session.fileno()

@@ -25,7 +25,7 @@ from ledger.worker.channel import SupervisorChannel
 from ledger.worker.outcome import Answer, MalformedAnswer, Outcome, parse_answer
 from ledger.worker.output import RateLimit, TrainerOutput, draw_token
 
-# Environment variables with the number of threads of a library. The parent process sets these variables for the child
+# Environment variables that set a library's thread count. The parent process sets these variables for the child
 # process, because some libraries read their variable only during their import.
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 # Environment variable that marks the trainer process. `Study.run` raises an error in a process with this variable, so
@@ -45,7 +45,8 @@ class Trainer:
     threads : int
         Number of threads of one training, at least 1.
     memory_limit : int, optional
-        Number of bytes of data that the trainer process may allocate. A larger allocation fails in the trainer process.
+        Number of bytes of data that the trainer process may allocate. An allocation beyond this limit fails in the
+        trainer process.
     environment : mapping, optional
         Environment variables that the trainer process gets in addition to those of this process.
     account : Account, optional
@@ -57,8 +58,8 @@ class Trainer:
     Attributes
     ----------
     training_since : float or None
-        Start of the job in training, as a value of `time.monotonic`. The job did not start after this time, but may
-        have started earlier. The difference is at most the time between two calls of `wait`. The value is None while
+        Start of the job in training, as a value of `time.monotonic`. The job started at this time or earlier. The
+        difference is at most the time between two calls of `wait`. The value is None while
         the objective loads, because loading does not count as training.
     """
 
@@ -90,21 +91,22 @@ class Trainer:
         self._first = self._end = self._next = 0
         # Time at which this process began to wait for the first unfinished job, as a value of `time.monotonic`.
         self._since = 0.0
-        # Time at which the jobs were sent, as a value of `time.monotonic`, and total duration in seconds of the jobs
-        # that have ended.
+        # `_sent_at` is the time at which the supervisor sent the jobs, as a value of `time.monotonic`. `_seconds` is
+        # the total duration of the ended jobs, in seconds.
         self._sent_at = self._seconds = 0.0
         # Whether the jobs train trials. The job of `check` only loads the objective.
         self._trains = True
         # Reason why the supervisor no longer trusts the answers of this trainer, or None.
         self._fault: str | None = None
-        # `_loaded` is the objective that the child has loaded. `_sent` is the objective that was sent last.
+        # `_loaded` is the objective that the child has loaded. `_sent` is the objective that the supervisor has sent
+        # last.
         self._loaded: str | None = None
         self._sent = ""
         self.training_since: float | None = None
 
     @property
     def jobs(self) -> int:
-        """Number of unfinished jobs, without withdrawn jobs."""
+        """Number of unfinished jobs. Withdrawn jobs do not count."""
         return self._end - self._first
 
     def start(
@@ -206,7 +208,7 @@ class Trainer:
             self._kill()
 
     def _with_outputs(self, outcomes: Sequence[Outcome]) -> list[Outcome]:
-        """Add the outputs of the next jobs to the outcomes of these jobs, and return the outcomes."""
+        """Add to each outcome the output of its job, and return the outcomes."""
         if not outcomes:
             return []
         assert self._output is not None
@@ -225,7 +227,7 @@ class Trainer:
             self._kill()
         elif self._channel is not None and text != self._sent:
             # An objective may change modules in its process. Such a change must not affect the losses of another
-            # objective, which therefore gets a new process.
+            # objective. Therefore each objective gets its own process.
             self._kill()
         channel = self._channel or self._spawn()
         self._sent = text
@@ -243,12 +245,12 @@ class Trainer:
             channel.send({"objective": self._sent, "first": self._first, "jobs": jobs}, range(self._first, self._end))
 
     def _accept(self, answer: Answer) -> list[Outcome]:
-        """Return the outcome in an answer.
+        """Return a list with the outcome in an answer.
 
         The list is empty if the answer has no outcome of the first unfinished job.
         """
         # If the number in the answer is not that of the first unfinished job, a copy of the child has sent the answer
-        # late. An objective can create such a copy by a fork.
+        # late. An objective can create a copy of the child by a fork.
         if not answer.job == self._first < self._end:
             return []
         outcome = answer.outcome

@@ -98,7 +98,9 @@ def _load(
 
 
 def _die_with_parent(parent: int) -> None:
-    """Make the kernel end this process when the supervisor ends, even if a C loop of this process holds the GIL.
+    """Make the kernel end this process when the supervisor ends.
+
+    The kernel ends this process even if this process is in a C loop that holds the GIL.
 
     On Linux, this process also becomes the preferred target of the kernel's OOM killer.
     """
@@ -139,8 +141,8 @@ if __name__ == "__main__":
         sys.stderr.write(f"{error}\n")
     except BaseException:
         traceback.print_exc()
-    # Without `os._exit`, Python would wait for the threads that an objective has started. The supervisor would then
-    # notice the end of this process only at the time limit of the trial.
+    # Without `os._exit`, Python would wait for the threads that an objective has started. In that case, the supervisor
+    # would notice the end of this process only at the time limit of the trial.
     with suppress(Exception):
         sys.stdout.flush()
     os._exit(1)
