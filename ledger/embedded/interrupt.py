@@ -48,7 +48,7 @@ def interrupt(home: Path) -> bool:
     ------
     LedgerError
         The process that listens on the socket, or that ``postmaster.pid`` names, is not the server of `home`, or is in
-        another container. Before this error, the function has sent no signal.
+        another container. If the function raises this error, the function has sent no signal.
     """
     return _interrupt_listener(home) if sys.platform == "linux" else _interrupt_recorded(home)
 

@@ -49,9 +49,10 @@ class SteadyPolicy:
         return sorted(history.untold - {history.trials[number].iteration for number in history.open})
 
     def next(self, budget: int) -> ProposalRequest | StudyEnd | None:
-        """Return a request for new trials if fewer than `batch_size` trials are in flight, or the end of the study.
+        """Return a request for new trials, the end of the study, or None.
 
-        Return None if the manager must wait for the end of a trial.
+        The policy requests new trials if fewer than `batch_size` trials are in flight and the budget allows more
+        trials. The result is None if the manager must wait for the end of a trial.
         """
         size = self._missing(budget)
         if size > 0:

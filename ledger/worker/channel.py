@@ -159,7 +159,7 @@ class TrainerChannel:
         self._token_poll.poll()
 
     def next_job(self) -> dict[str, Any] | None:
-        """Return the next job. If no job may start, wake the supervisor and return None."""
+        """Return the next job. If no token is left, wake the supervisor and return None."""
         try:
             token = os.read(self._tokens, _TOKEN.size)
         except BlockingIOError:

@@ -200,7 +200,7 @@ class ClaimedTrials:
             self._log_results(completed, answers)
 
     def _replace_refused(self, trial: ClaimedTrial, outcome: Outcome, refusal: ValuesRefused) -> None:
-        """Replace a refused outcome: the new outcome is a failure whose error contains the reason of the refusal."""
+        """Replace a refused outcome by a failure. The error of this failure contains the reason of the refusal."""
         index = [held.claim for held, _ in self._undelivered].index(trial.claim)
         if trial.claim in self._refused:
             # The database has refused the original outcome, and also the failure that replaced this outcome. The

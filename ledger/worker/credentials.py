@@ -2,8 +2,8 @@
 
 By default, an objective runs as the same user as the worker. A process can read in /proc the environment, the memory
 and the open files of each other process of the same user. Therefore a process that has credentials keeps the
-credentials only in its memory, and makes its memory unreadable for other processes of the same user. This protection
-has no effect against objectives that run as root, because root can read the memory of every process.
+credentials only in its memory, and makes its memory unreadable for other processes of the same user. The unreadable
+memory is no protection against objectives that run as root, because root can read the memory of every process.
 """
 
 import ctypes

@@ -35,7 +35,7 @@ class WorkerOptions:
         User that runs the trainer, if the worker runs as root. None means that the same user runs the worker and the
         trainer.
     exit_on_eof : bool
-        Whether the worker stops at the end of standard input. `WorkerProcesses` sets this option, so that its workers
+        Whether the worker stops at the end of standard input. `WorkerProcesses` sets this option, so that the workers
         stop when their parent process ends.
     """
 

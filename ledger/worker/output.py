@@ -295,8 +295,8 @@ class OutputMarks:
             setattr(sys, name, stream)
             setattr(sys, f"__{name}__", stream)
             self._streams.append((file, stream))
-        # After this call, libraries in C also write each line of standard output at once. Not every C library has the
-        # symbol `stdout`.
+        # After the call of setvbuf(), libraries in C also write each line of standard output at once. Not every C
+        # library has the symbol `stdout`.
         with suppress(ValueError, AttributeError):
             library = ctypes.CDLL(None)
             library.setvbuf(ctypes.c_void_p.in_dll(library, "stdout"), None, _IOLBF, ctypes.c_size_t(0))

@@ -299,7 +299,7 @@ class Supervisor:
         self._session.call(_take_notifications)
 
     def _wait_before_retry(self, seconds: float) -> None:
-        """Wait before the worker sends a statement again.
+        """Wait before the worker repeats a statement that has failed.
 
         After a request to stop, the worker waits only if the statement releases trials or delivers outcomes.
 

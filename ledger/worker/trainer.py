@@ -143,7 +143,7 @@ class Trainer:
                     raise LedgerError(outcome.error)
 
     def wait(self, timeout: float | None, *descriptors: int) -> list[Outcome]:
-        """Wait until a job ends, until a descriptor becomes readable, or for `timeout` seconds.
+        """Wait at most `timeout` seconds until a job ends or a descriptor becomes readable.
 
         Returns
         -------

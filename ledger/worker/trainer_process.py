@@ -43,7 +43,7 @@ def main(options: Mapping[str, Any], descriptors: Sequence[int]) -> None:
     """
     _die_with_parent(options["parent"])
     marks = OutputMarks(options["token"])
-    # After this call, a crash in C code writes a traceback to standard error.
+    # After the call of enable(), a crash in C code writes a traceback to standard error.
     faulthandler.enable()
     refusal = None
     if options["memory_limit"] is not None:
@@ -100,7 +100,7 @@ def _load(
 def _die_with_parent(parent: int) -> None:
     """Make the kernel end this process when the supervisor ends.
 
-    The kernel ends this process even if this process is in a C loop that holds the GIL.
+    The kernel ends this process even while the process is in a C loop that holds the GIL.
 
     On Linux, this process also becomes the preferred target of the kernel's OOM killer.
     """
