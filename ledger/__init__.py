@@ -1,13 +1,13 @@
 """Distributed Bayesian hyper-parameter search that stores its whole state in a PostgreSQL database.
 
-The decorator `objective` declares a function to be an objective. `Study` runs a search on this machine, for the
-parameters that give an objective its smallest loss. `load_study` reads a study from the ledger, and returns a
-`StudyResult` with the study's `Trial` objects. An objective may take a `Context` as its second argument. A
-`LedgerError` has a message for the user. A `UsageError` is a `LedgerError` that reports an invalid request, such as an
-invalid argument. `SearchSpace`, `OptimizerOptions` and `LimitOptions` are types of arguments, for type checkers.
+The decorator `objective` declares a function to be an objective. `Study` searches on this machine for the parameters
+that give an objective its smallest loss. `load_study` reads a study from the ledger, and returns a `StudyResult` with
+the study's `Trial` objects. An objective may take a `Context` as its second argument. A `LedgerError` has a message for
+the user. A `UsageError` is a `LedgerError` that reports an invalid request, such as an invalid argument. With the types
+`SearchSpace`, `OptimizerOptions` and `LimitOptions`, a type checker can check the arguments of a program.
 
-The package loads each of its modules only when a program first uses a name from this module. Therefore `import ledger`
-is fast, and loads no third-party package.
+The package loads a module only when a program first uses a name from the module. Therefore `import ledger` is fast, and
+loads no third-party package.
 """
 
 import logging

@@ -55,7 +55,7 @@ def database(settings: Settings, *, create: bool = False, migrate: bool = True) 
         Whether to create a missing embedded database, and to migrate a new or existing embedded database. The function
         never migrates a database whose URL is in the settings.
     migrate : bool
-        Whether `create` also migrates the embedded database.
+        Whether the function also migrates the embedded database if `create` is true.
 
     Raises
     ------
@@ -91,7 +91,7 @@ def connected(settings: Settings, *, create: bool = False, writes: bool = False)
     create : bool
         Whether to create a missing embedded database, and to migrate a new or existing embedded database.
     writes : bool
-        Whether to refuse a standby server, because a standby server is read-only.
+        Whether to refuse a connection to a standby server, because a standby server is read-only.
 
     Raises
     ------
@@ -124,8 +124,8 @@ def read_url(path: Path) -> str:
     Raises
     ------
     UsageError
-        The path is neither a file nor a pipe, or the file cannot be read or is empty. Other causes of this error are a
-        file of another user, and a file to which other users have access.
+        The path is neither a file nor a pipe, or the file cannot be read or is empty. A UsageError also occurs if the
+        file belongs to another user, or if other users have access to the file.
     """
     shown = one_line(str(path))
     try:

@@ -44,17 +44,17 @@ class Study:
     ----------
     objective : callable
         A function decorated with `ledger.objective`. If a module defines the function, the ledger records the names of
-        the module and the function. Workers on other machines can then load the function, too. If a script or a
-        notebook defines the function, or if the function is a closure, only the workers that `run` starts receive the
+        the module and the function. Workers on other machines can load a function that a module defines. If a script or
+        a notebook defines the function, or if the function is a closure, only the workers that `run` starts receive the
         function.
     name : str, optional
         The study's name, which is unique in a ledger. A name has 1 to 100 letters, digits, dots, underscores or
         hyphens, and begins with a letter or digit. The default name contains the function's name, the seed and a part
-        of a hash of the study's settings. If the ledger contains a study with this name and the same arguments, `run`
-        continues that study.
+        of a hash of the study's settings. If the ledger already contains a study with this name, and the arguments
+        equal the recorded settings, `run` continues the recorded study.
     iterations : int, optional
-        The budget as a number of iterations, 1 to 1,000,000. The budget in trials is `iterations` times `batch_size`.
-        The default is 3. When `run` continues a study, the budget may be larger than the recorded budget.
+        The budget as a number of iterations, 1 to 1,000,000. The budget as a number of trials is `iterations` times
+        `batch_size`. The default is 3. When `run` continues a study, the budget may be larger than the recorded budget.
     trials : int, optional
         The budget as a number of trials, 1 to 1,000,000. Only one of `trials` and `iterations` may be given. The last
         batch may have fewer than `batch_size` trials.
@@ -62,7 +62,8 @@ class Study:
         The number of trials that the optimizer proposes at once, 1 to 1,000,000. In steady mode, `batch_size` is the
         number of trials in flight. The default is 2.
     seed : int, optional
-        The seed from which the seeds of the proposals and of the trials are derived, in [0, 2**31). The default is 42.
+        The study's seed, in [0, 2**31). The ledger derives the seeds of the proposals and of the trials from the
+        study's seed. The default is 42.
     mode : {"batch", "steady"}, optional
         In the default mode "batch", an iteration begins when all trials of the previous iteration have ended. In batch
         mode, the proposals do not depend on the number and speed of the workers. In the mode "steady", the manager
@@ -86,7 +87,7 @@ class Study:
 
     See Also
     --------
-    load_study : Reads the current state of a study, while the study runs or later.
+    load_study : Reads the current state of a study, even while the study is running.
 
     Examples
     --------
@@ -190,9 +191,9 @@ class Study:
         UsageError
             `workers` is less than 1, or the function cannot be pickled for the workers.
         LedgerError
-            The study failed or was cancelled, another manager runs the study, or the ledger contains a study with the
-            same name and different settings. Other causes of this error are an unavailable database, and a call of
-            `run` while a worker imports the objective's module.
+            The study failed or was cancelled, another manager runs the study, or the ledger contains a study with this
+            name but with different settings. A LedgerError also occurs if the database is unavailable, or if the
+            objective's module calls `run` while a worker imports the module.
 
         Examples
         --------
@@ -232,10 +233,11 @@ class Study:
 
     @contextmanager
     def _environment(self) -> Iterator[dict[str, str]]:
-        """Yield the environment variables with which the workers can load the function.
+        """Yield the environment variables that the workers need to load the function.
 
-        The variables contain the folders from which this process imports modules (`sys.path`), without the current
-        folder. If no module contains the function, another variable names a file with the pickled function.
+        The variable PYTHONPATH contains the folders from which this process imports modules (`sys.path`), without the
+        current folder. If no module contains the function, the variable LEDGER_PICKLED_FUNCTION names a file with the
+        pickled function.
         """
         path, current = search_path.without_current(sys.path)
         environment = {"PYTHONPATH": os.pathsep.join(path)}
@@ -317,7 +319,7 @@ class Trial:
         The training time of the attempt that completed the trial, in seconds. The value is None if no attempt completed
         the trial.
     attempts : int
-        The number of the trial's attempts that have begun.
+        The number of attempts that workers have begun for the trial.
     worker : str or None
         The name of the last worker that claimed the trial.
     claimed_at : datetime or None
@@ -390,7 +392,7 @@ class StudyResult:
     def best_trial(self) -> Trial:
         """The complete trial with the smallest loss.
 
-        If several trials have the smallest loss, the value is the trial with the smallest number.
+        If several complete trials have the same smallest loss, the best trial is the trial with the smallest number.
 
         Raises
         ------
@@ -451,7 +453,7 @@ class StudyResult:
         -------
         pandas.DataFrame
             A data frame with one row for each trial. The index contains the trials' numbers. The columns are the
-            attributes of `Trial` without `number`. A column ``params_NAME`` for each parameter replaces `params`, and a
+            attributes of `Trial`, except `number`. A column ``params_NAME`` for each parameter replaces `params`, and a
             column ``metrics_NAME`` for each metric replaces `metrics`.
 
         Raises
@@ -503,7 +505,8 @@ def load_study(name: str, database: str | None = None) -> StudyResult:
     name : str
         The study's name.
     database : str, optional
-        The PostgreSQL database of the ledger, as a libpq URL. The default is the database that `Study` uses by default.
+        The PostgreSQL database of the ledger, as a libpq URL. By default, the function reads from the same database as
+        a `Study` without the argument `database`.
 
     Returns
     -------
@@ -535,7 +538,7 @@ def load_study(name: str, database: str | None = None) -> StudyResult:
                 for field in Trial.__dataclass_fields__
                 if field not in ("params", "metrics")
             },
-            # The space defines the order of the parameters, because PostgreSQL's jsonb does not keep the order of keys.
+            # The code takes the order of the parameters from the space, because jsonb does not keep the order of keys.
             params={name: trial.params[name] for name in names if name in trial.params},
             metrics=trial.metrics or {},
         )

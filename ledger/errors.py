@@ -14,8 +14,8 @@ class LedgerError(Exception):
     """An error with a one-line message for the user.
 
     The message names the error, the place of the error and a solution. Unless the error is a `UsageError`, the user's
-    request is valid, but the program cannot carry out the request now. Examples of causes are a failed study, a missing
-    study and an unavailable database. A command that ends with this error exits with code 1.
+    request is valid, but the program cannot carry out the request now. For example, the study has failed, the study
+    does not exist, or the database is unavailable. A command that ends with this error exits with code 1.
 
     Examples
     --------
@@ -33,7 +33,7 @@ class LedgerError(Exception):
 class UsageError(LedgerError):
     """An invalid request, such as an invalid argument, option, file or search space.
 
-    When the program raises this error, the program has written nothing. A command that ends with this error exits with
+    The program raises a UsageError before the program writes anything. A command that ends with this error exits with
     code 2.
 
     Examples
@@ -58,8 +58,8 @@ def first_fault(error: "ValidationError", place: Callable[[str], str]) -> str:
         The error of a pydantic model without nested models.
     place : callable
         Function that takes the name of the faulty field, and returns a description of the field's place. An empty name
-        means that the model as a whole is faulty. The message begins with the description, unless the description is
-        empty.
+        means that the model as a whole is faulty. The message begins with the description of the place, unless the
+        description is empty.
     """
     fault = error.errors(include_url=False)[0]
     where = place(str(fault["loc"][0]) if fault["loc"] else "")

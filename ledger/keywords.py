@@ -1,4 +1,4 @@
-"""Refusal of an unknown keyword argument with a message that suggests the nearest known name."""
+"""A decorator that refuses unknown keyword arguments and suggests the nearest known name."""
 
 import inspect
 from collections.abc import Callable

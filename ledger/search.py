@@ -47,9 +47,9 @@ class LocalWorkers:
 
 
 class Listener:
-    """Base class for observers of a search, with methods that do nothing.
+    """Base class for observers of a search. The methods of the base class do nothing.
 
-    A subclass overrides the methods that it needs.
+    A subclass overrides the methods for the events that the subclass observes.
     """
 
     def started(self, url: str, study: StudyRow) -> None:
@@ -57,11 +57,14 @@ class Listener:
 
     @property
     def worker_output(self) -> int | None:
-        """File descriptor for the workers' output. None means that the workers write to the streams of this process."""
+        """File descriptor for the workers' output.
+
+        None means that the workers write to the standard streams of this process.
+        """
         return None
 
     def progressed(self, progress: Progress) -> None:
-        """The search calls this method each time after the manager has polled the study."""
+        """The search calls this method after each poll of the study by the manager."""
 
     def stopped(self) -> None:
         """The search calls this method when the manager and the workers have ended, with or without an error."""
@@ -76,7 +79,7 @@ def run(
     wait: bool = False,
     listener: Listener | None = None,
 ) -> StudyRow:
-    """Register a study, start its workers, and manage the study until it ends.
+    """Register a study, start workers on this machine, and manage the study until the study ends.
 
     If the ledger already contains the study with the same settings, the function continues the study.
 
@@ -96,7 +99,7 @@ def run(
     Raises
     ------
     LedgerError
-        The ledger contains a study with the same name and different settings, another manager runs the study, or the
+        The ledger contains a study with this name but with different settings, another manager runs the study, or the
         database was unavailable for longer than `settings.give_up_after`.
     """
     with opened(url, settings, writes=True) as connection:
@@ -120,8 +123,8 @@ def resume(
     Parameters
     ----------
     iterations, trials : int, optional
-        The new budget, as a number of iterations or as a number of trials. The function multiplies a number of
-        iterations by the study's batch size. The new budget must not be smaller than the recorded budget.
+        The new budget, as a number of iterations or as a number of trials. The budget as a number of trials is
+        `iterations` times the study's batch size. The new budget must not be smaller than the recorded budget.
 
     Returns
     -------
@@ -134,7 +137,7 @@ def resume(
         The caller gives both `iterations` and `trials`.
     LedgerError
         The study does not exist or was cancelled, or the new budget is smaller than the recorded budget. The docstring
-        of `run` lists further causes.
+        of `run` lists other causes of a LedgerError.
     """
     if iterations is not None and trials is not None:
         raise UsageError("iterations and trials exclude each other; leave one out")
@@ -157,7 +160,10 @@ def check_objective(
     environment: Mapping[str, str] | None = None,
     account: Account | None = None,
 ) -> None:
-    """Raise a LedgerError if the workers of this machine cannot load the objective. The function writes nothing."""
+    """Raise a LedgerError if the workers of this machine cannot load the objective.
+
+    The function does not write to the ledger.
+    """
     if account is not None:
         account.check()
     trainer = Trainer(allowed, threads=1, environment=environment, account=account)
@@ -179,7 +185,7 @@ def _carry_on(
 ) -> StudyRow:
     """Manage the study until it ends.
 
-    After the loss of the connection, a new `Manager` continues from the state in the ledger.
+    If the connection to the database is lost, a new `Manager` continues the study from the state in the ledger.
     """
     if row.has_ended:
         return row

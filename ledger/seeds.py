@@ -10,14 +10,14 @@ def derive(seed: int, *words: int | str) -> int:
     """Derive a seed for one purpose from a study's seed.
 
     The derived seed is the first 31 bits of a SHA-256 hash. The hashed text consists of `seed` and all `words`,
-    separated by "/". Code in any programming language can compute a derived seed, for example a query in SQL.
+    separated by "/". A program in any language, such as a query in SQL, can compute the derived seed.
 
     Parameters
     ----------
     seed : int
         The study's seed.
     *words : int or str
-        The name of the purpose, as in ``derive(42, "trial", 7)`` or ``derive(42, "iteration", 3, 0)``.
+        The parts of the purpose's name, as in ``derive(42, "trial", 7)`` or ``derive(42, "iteration", 3, 0)``.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Settings of a command that are not settings of a study, such as the database, the log and the time limits."""
+"""Settings of a command, such as the database, the log and the time limits, but not the settings of a study."""
 
 import os
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Settings:
-    """The settings of one command, read from its options and from environment variables.
+    """The settings of one command, from the command's options and from environment variables.
 
     Attributes
     ----------
@@ -21,7 +21,7 @@ class Settings:
     log_level : str
         "debug", "info", "warning" or "error".
     give_up_after : float
-        A command ends with an error when the database is unavailable for this number of seconds.
+        A command ends with an error when the database has been unavailable for this number of seconds.
     statement_timeout : float
         Time limit for one SQL statement, in seconds.
 

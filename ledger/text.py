@@ -12,14 +12,14 @@ _LONGEST_LIST = 5_000
 
 
 def one_line(text: str, longest: int = 200) -> str:
-    """Return `text` as one printable line. The function removes the middle of a long text.
+    """Return `text` as one printable line. The function replaces the middle of a long text by "...".
 
     Parameters
     ----------
     text : str
         The text to format. The function escapes unprintable characters as in a Python string.
     longest : int
-        Largest number of characters in the line, at least 5.
+        Maximum number of characters in the line. The maximum must be at least 5.
 
     Examples
     --------
@@ -28,7 +28,8 @@ def one_line(text: str, longest: int = 200) -> str:
     >>> one_line("abcdefghij", longest=8)
     'abc...ij'
     """
-    # The first call of `_cut` limits the work on a very long text. The second call sets the final length.
+    # The first call of `_cut` limits the work on a very long text. The second call limits the length of the returned
+    # line.
     line = " ".join(part.strip() for part in _cut(text, 10 * longest).splitlines() if part.strip())
     return _cut(printable(line), longest)
 

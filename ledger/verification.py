@@ -26,8 +26,8 @@ class VerifiedStudy:
         Number of proposals for which the recomputation gave the recorded points. Each proposal belongs to one round of
         an iteration.
     not_comparable : list of tuple of str
-        Proposals that were not recomputed, because their environment was not the environment of this process. Each
-        tuple contains the place of the proposal and the differences between the two environments.
+        Proposals that were not recomputed, because the recorded environment differs from the environment of this
+        process. Each tuple contains the place of the proposal and the differences between the two environments.
     """
 
     trials: int
@@ -38,15 +38,16 @@ class VerifiedStudy:
 
 
 def verify(ledger: StudySnapshot) -> VerifiedStudy:
-    """Verify the records of a study, and recompute its proposals.
+    """Verify the records of a study, and recompute the study's proposals.
 
-    The function recomputes a proposal only if its recorded environment equals the environment of this process.
+    The function recomputes a proposal only if the recorded environment of the proposal equals the environment of this
+    process.
 
     Raises
     ------
     LedgerError
-        The records contradict each other, a recomputed proposal differs, or this version cannot read the study's spec.
-        The message names the first difference and its place.
+        The records contradict each other, a recomputed proposal differs from the recorded proposal, or this version
+        cannot read the study's spec. The message names the first difference and its place.
     """
     study = StudySpec.from_spec(ledger.study.name, ledger.study.budget, ledger.study.spec)
     proposals = list(_proposals(ledger))
@@ -67,12 +68,12 @@ def disagreements(ledger: StudySnapshot, study: StudySpec) -> Iterator[str]:
 
     The function recomputes no proposals.
     """
-    # `_facts` needs correct numbers of iterations, trials and attempts, so `_numbers` runs first.
+    # `_facts` uses the numbers of iterations and trials as indices, so `_numbers` checks the numbers first.
     yield from chain(_numbers(ledger), _facts(ledger, study))
 
 
 def _numbers(ledger: StudySnapshot) -> Iterator[str]:
-    """Yield the gaps and errors in the numbers of iterations, trials and attempts."""
+    """Yield the gaps and errors in the numbering of iterations, trials and attempts."""
     numbers = {
         "iteration": [iteration.number for iteration in ledger.iterations],
         "trial": [trial.number for trial in ledger.trials],
@@ -154,16 +155,17 @@ def _state(trial: TrialRow, study: StudySpec) -> Iterator[str]:
 
 
 def _counts(trial: TrialRow, attempts: Sequence[AttemptRow]) -> Iterator[str]:
-    """Yield the contradictions between a trial's counts and its attempts."""
+    """Yield the contradictions between the counts in a trial's row and the trial's attempts."""
     outcomes = [attempt.outcome for attempt in attempts]
     if trial.attempts != len(attempts):
         yield f"the trial records {trial.attempts} attempts, but {len(attempts)} attempts exist"
     failed = outcomes.count("failed") + outcomes.count("timeout")
     if trial.failures != failed:
         yield f"the trial records {trial.failures} failures, but {failed} attempts failed or exceeded the time limit"
-    # `trial.lost` may be larger than the number of attempts with the outcome "lost". The worker of a lost attempt can
-    # still record an outcome other than "lost". An attempt that a heartbeat restored can be lost again. `trial.lost`
-    # does not count an attempt that was lost because a user cancelled the trial.
+    # `trial.lost` may be larger than the number of attempts with the outcome "lost". If the worker of a lost attempt
+    # still sends a result, the outcome of the result replaces the outcome "lost". If a heartbeat restores a lost
+    # attempt, the same attempt can be lost a second time. `trial.lost` does not count an attempt that was lost because
+    # a user cancelled the trial.
     lost = outcomes.count("lost") - (trial.state == "cancelled" and outcomes[-1:] == ["lost"])
     if trial.lost < lost:
         yield f"the trial records {trial.lost} lost attempts, but {lost} attempts were lost"
@@ -182,7 +184,7 @@ def _counts(trial: TrialRow, attempts: Sequence[AttemptRow]) -> Iterator[str]:
 
 
 def _result(trial: TrialRow, attempts: Sequence[AttemptRow]) -> Iterator[str]:
-    """Yield the contradictions between a trial's result and its complete attempt."""
+    """Yield the contradictions between a trial's result and the trial's complete attempt."""
     if trial.source == "imported":
         if trial.state != "complete":
             yield f"the trial was imported, but its state is {trial.state}"
@@ -247,8 +249,8 @@ def _iteration(iteration: IterationRow, trials: Sequence[TrialRow], *, may_wait:
 
 def _study(ledger: StudySnapshot, study: StudySpec) -> Iterator[str]:
     row = ledger.study
-    # The hash is compared only if the recorded settings are complete. If a newer version of this program has added
-    # settings, an old hash does not include the default values of these settings.
+    # The function compares the hashes only if the recorded settings are complete. If an older version of this program
+    # recorded the study, the recorded hash does not include settings that a newer version has added.
     if study.spec() == row.spec and study.spec_hash != row.spec_hash:
         yield f"spec_hash is {row.spec_hash[:8]}, but the hash of the settings is {study.spec_hash[:8]}"
     if row.has_ended != (row.finished_at is not None):
@@ -265,10 +267,11 @@ def _study(ledger: StudySnapshot, study: StudySpec) -> Iterator[str]:
 
 
 def _ends(ledger: StudySnapshot, study: StudySpec, trials: Sequence[Sequence[TrialRow]]) -> Iterator[str]:
-    """Yield the contradictions between the state of a study in batch mode and its iterations."""
+    """Yield the contradictions between the state and the iterations of a study in batch mode."""
     row = ledger.study
     rounds = {iteration.number: iteration.round for iteration in ledger.iterations}
-    # When all trials of a round fail, the next round replaces them. Only the last round counts against the budget.
+    # When all trials of a round fail, the next round replaces the failed trials. Only the trials of an iteration's last
+    # round count against the budget.
     counted = [
         trial for trial in ledger.trials if trial.source == "proposed" and trial.round == rounds[trial.iteration]
     ]
@@ -290,8 +293,9 @@ def _ends(ledger: StudySnapshot, study: StudySpec, trials: Sequence[Sequence[Tri
 def _seen(ledger: StudySnapshot) -> Iterator[str]:
     """Yield the contradictions in the records of a study in steady mode.
 
-    In steady mode, each iteration records the numbers of the trials that had ended before the iteration was proposed.
-    The function compares these numbers, the budget and the study's state with the trials.
+    In steady mode, each iteration records the numbers of the trials that had ended before the proposal of the iteration
+    and that no earlier iteration records. The function compares the recorded numbers, the budget and the study's state
+    with the trials.
     """
     row = ledger.study
     seen: set[int] = set()
@@ -306,14 +310,16 @@ def _seen(ledger: StudySnapshot) -> Iterator[str]:
                 yield f"{place}, but an earlier iteration records this end, too"
             if trial.iteration >= iteration.number:
                 yield f"{place}, which does not belong to an earlier iteration"
-            # The times say nothing about the order, because the database's clock may have been set back.
+            # The function does not compare the times at which trials ended, because the database's clock may have been
+            # set back.
             if trial.finished_at is None:
                 yield f"{place}, but the trial has not ended"
             seen.add(number)
     completed = [trial.number for trial in ledger.trials if trial.state == "complete" and trial.source != "imported"]
     if row.state == "failed" and completed:
         yield f"the state is failed, but trial {completed[0]} is complete"
-    # In this check, failed trials do not count against the budget, because the manager may have replaced these trials.
+    # In this check, failed trials do not count against the budget, because the manager may have replaced the failed
+    # trials.
     spent = sum(trial.source == "proposed" and trial.state != "failed" for trial in ledger.trials)
     if spent > row.budget:
         yield f"the budget is {row.budget} trials, but the study has {spent} proposed trials that did not fail"
@@ -341,8 +347,9 @@ def _proposals(ledger: StudySnapshot) -> Iterator[_Proposal]:
     here = environment()
     proposed = [trial for trial in ledger.trials if trial.source == "proposed"]
     rounds = {key: list(trials) for key, trials in groupby(proposed, key=lambda trial: (trial.iteration, trial.round))}
-    # The ledger records the environment only for the last round of an iteration. An earlier round is recomputed only if
-    # the environments recorded before and after the round are equal to the environment of this process.
+    # The ledger records the environment only for the last round of an iteration. The verification recomputes an
+    # earlier round only if the environment of this process equals both the last environment recorded before the round
+    # and the first environment recorded after the round.
     before: Mapping[str, Any] = ledger.study.versions
     surrogate = None
     seen: list[int] = []

@@ -11,7 +11,7 @@ def without_pandas() -> Iterator[None]:
 
     scikit-learn imports pandas if pandas is installed, but managers and built-in models use no data frames. The import
     of pandas costs each process 50 MB of memory and 0.3 s. Only a process of the program `ledger` may call this
-    function, because no other thread of such a process imports pandas.
+    function, because no other thread in a process of `ledger` imports pandas.
     """
     if "pandas" in sys.modules:
         yield

@@ -1,6 +1,6 @@
 """Objectives, which are functions that compute a loss from parameters.
 
-This package loads no model library during its import, because the manager also imports this package.
+The import of this package loads no model library, because a manager also imports this package.
 """
 
 from ledger.objectives.context import Context

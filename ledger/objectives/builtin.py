@@ -27,10 +27,10 @@ def objective(
     model : str
         One of `parameters.MODELS`.
     dataset : str or Table
-        The name of a dataset of scikit-learn, or the content of a file. The objective replaces each missing number in a
-        file by the median of its column in the training rows.
+        The name of a dataset of scikit-learn, or the content of a file. If the dataset is from a file, the objective
+        replaces each missing number by the column's median over the training rows.
     threads : int
-        Number of threads of one training, at least 1.
+        Number of threads that train one model, at least 1.
     metric : str
         One of `metrics.USABLE`.
     folds : int, optional
@@ -43,8 +43,8 @@ def objective(
     LedgerError
         This machine cannot load the library of the model.
     """
-    # The model's module is imported here and not at the top of this file. Therefore a worker imports only the library
-    # of its model, and a manager imports no model's library.
+    # The function imports the model's module here, and not at the top of this file. Therefore a worker imports only the
+    # library of the model that the worker trains, and a manager imports no model library.
     try:
         build = importlib.import_module(f"ledger.objectives.{model}").estimator
     except (ImportError, OSError) as error:  # OSError: the library needs a shared library, such as libgomp
@@ -55,8 +55,8 @@ def objective(
     score = metrics.scorer(metric)
 
     def train(params: Mapping[str, Any], context: Context) -> dict[str, Any]:
-        # Another program may have inserted the trial into the database without a check of the names. XGBoost and
-        # LightGBM accept unknown names, such as options that write files.
+        # Another program may have inserted the trial into the database without a check of the hyper-parameters' names.
+        # XGBoost and LightGBM accept any name, such as the name of an option that writes files.
         parameters.check(model, params)
         scores, seconds = [], 0.0
         for x_train, x_test, y_train, y_test in datasets.splits(dataset, context.study_seed, folds):

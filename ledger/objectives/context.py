@@ -12,15 +12,18 @@ class Context:
     study : str
         Name of the study.
     trial : int
-        The trial's number in its study, from 0.
+        The trial's number within the study, counted from 0.
     attempt : int
-        The number of this attempt of the trial, from 1. The loss must not depend on the attempt.
+        The number of the attempt within the trial, counted from 1. The loss must not depend on the number of the
+        attempt.
     seed : int
-        The trial's seed, in [0, 2**31), which depends only on the study's seed and the trial's number. An objective
-        must use this seed for all its random numbers. Each attempt of the trial then has the same loss.
+        The trial's seed, in [0, 2**31). The trial's seed depends only on the study's seed and the trial's number. An
+        objective must use this seed for all its random numbers. With this seed, all attempts of the trial have the same
+        loss.
     study_seed : int
-        The study's seed, in [0, 2**31), which is equal for all trials of the study. An objective should use this seed
-        to split its data. With the same split in each trial, all losses of the study refer to the same rows.
+        The study's seed, in [0, 2**31). All trials of the study receive the same study seed. An objective should use
+        this seed to split its data. If all trials use the same split, all losses of the study refer to the same test
+        rows.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""The datasets of the built-in models, and their split into training rows and test rows.
+"""The datasets of the built-in models, and the split of a dataset into training rows and test rows.
 
 Some datasets are part of scikit-learn, so a trial on such a dataset needs no network. Other datasets come from a file,
 which `ledger.objectives.tabular` reads.
@@ -32,8 +32,8 @@ LOADERS: dict[str, Callable[[], Any]] = {
 DATASETS: tuple[str, ...] = tuple(LOADERS)
 # Number of classes in each dataset.
 CLASSES = {"breast_cancer": 2, "iris": 3, "wine": 3, "digits": 10}
-# Largest number of folds. Each fold needs a row of each class. The class with the fewest rows has 48 rows, and is in
-# the dataset wine.
+# Largest number of folds. Each fold needs a row of each class, and the smallest class of the bundled datasets has 48
+# rows (in the dataset wine).
 MOST_FOLDS = 48
 
 
@@ -49,7 +49,8 @@ def splits(dataset: str | Table, seed: int, folds: int | None) -> "Iterator[Spli
     seed : int
         Seed in [0, 2**31). The same seed always gives the same splits.
     folds : int or None
-        Number of folds, from 2 to the number of rows of the rarest class. None means one split without folds.
+        Number of folds, from 2 to the number of rows of the rarest class. None means a single split without a
+        cross-validation.
 
     Yields
     ------
@@ -87,7 +88,7 @@ def split(dataset: str | Table, seed: int) -> "Split":
     -------
     x_train, x_test, y_train, y_test : arrays
         Features and classes of the training rows and of the test rows. The arrays are read-only, because all trials of
-        this process share them.
+        this process share the arrays.
     """
     from sklearn.model_selection import train_test_split
 

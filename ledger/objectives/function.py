@@ -32,19 +32,19 @@ def load_function(
     reference : str
         "package.module:function" for a function in a module, or "__main__:function" for a pickled function. The user's
         function takes the parameters as a dict. If the user's function has a parameter ``context`` or a second
-        positional parameter, it also gets the context.
+        positional parameter, the user's function also receives the context.
     allowed : collection of str
         Names of the packages and modules whose functions this process may run. The name of a package also permits all
         modules of the package.
     folder : str, optional
-        Folder in which Python also searches for the module, after all other folders.
+        Additional folder for the module. Python searches in this folder after the search in all other folders.
 
     Raises
     ------
     LedgerError
-        The reference is invalid, the module is not in `allowed`, or the module cannot be imported. Other causes of this
-        error are a function that the module does not contain, and a function that cannot be called with a dict. The
-        message is one line.
+        The reference is invalid, the module is not in `allowed`, or the module cannot be imported. A LedgerError also
+        occurs if the module does not contain the function, or if the function cannot be called with a dict. The message
+        is one line.
     """
     check_reference(reference)
     module_name, _, name = reference.partition(":")
@@ -62,7 +62,8 @@ def load_function(
             f"({type(error).__name__}: {one_line(str(error))}); install the module on the worker's machine, or put its "
             f"folder on PYTHONPATH{_hint(package, folder)}"
         ) from error
-    # A module inherits attributes such as `__init__` from its type. These attributes are not functions of a user.
+    # A module inherits attributes such as `__init__` from its type. An inherited attribute is not a function of the
+    # user.
     if not hasattr(module, name) or (name not in getattr(module, "__dict__", {}) and hasattr(ModuleType, name)):
         raise LedgerError(
             f"objective {reference!r}: module {module_name!r} has no {name!r}; define the function there"
@@ -72,7 +73,8 @@ def load_function(
     if not callable(function):
         raise LedgerError(f"objective {reference!r} is of type {type(function).__name__}; a function is needed")
     # A module of an allowed package may import functions of other packages, such as subprocess.run. The objective must
-    # not be such an imported function, and must not wrap such a function, as functools.partial(subprocess.run) does.
+    # be neither a function that no allowed package defines, nor a wrapper of such a function, such as
+    # functools.partial(subprocess.run).
     _check_allowed(reference, _defining_module(function), allowed)
     return _with_context(reference, function)
 
@@ -80,7 +82,7 @@ def load_function(
 def _defining_module(function: Any) -> str:
     """Return the name of the module that defines the code of a callable.
 
-    For a function, the result is the module of the function that remains without all decorators. For a bound method,
+    For a function with decorators, the result is the module of the function inside all decorators. For a bound method,
     the result is the module of the method's function. For any other object, the result is the module of the object's
     class.
     """
@@ -98,13 +100,14 @@ def _defining_module(function: Any) -> str:
             break
         function = inner
     is_code = inspect.isroutine(function) or inspect.isclass(function)
-    # Some functions written in C have no module. Such functions belong to Python or to a type.
+    # Some functions written in C have no module. A function without a module counts as a function of the module
+    # builtins.
     module = getattr(function, "__module__", None) if is_code else type(function).__module__
     return module if isinstance(module, str) else "builtins"
 
 
 def _hint(package: str, folder: str | None) -> str:
-    """Return a hint for an error message, if Python finds another module of this name before the module in `folder`."""
+    """Return a hint for an error message if Python imported a different module than the module in `folder`."""
     if folder is None or folder in sys.path or package not in sys.modules or not search_path.contains(folder, package):
         return ""
     file = getattr(sys.modules[package], "__file__", None) or "a module of Python"
@@ -131,8 +134,8 @@ def _with_context(reference: str, function: Callable[..., Any]) -> Callable[[dic
     )
     is_second = bool(others) and others[0].kind in (others[0].POSITIONAL_ONLY, others[0].POSITIONAL_OR_KEYWORD)
     try:
-        # If possible, the context is a positional argument. A decorator may return a wrapper that shows the signature
-        # of the user's function, but accepts only positional arguments.
+        # If the signature permits a second positional argument, the ledger passes the context by position. A decorator
+        # may return a wrapper that shows the signature of the user's function, but accepts only positional arguments.
         if is_second and (others[0].name == "context" or not is_named):
             signature.bind({}, None)
             return lambda params, context: function(params, context)

@@ -20,7 +20,7 @@ def estimator(params: Mapping[str, Any], seed: int, threads: int) -> Any:
         n_jobs=threads,
         verbosity=-1,
         deterministic=True,
-        # Without force_row_wise, LightGBM measures which of two histogram layouts is faster, and may choose a different
-        # layout in each run.
+        # Without force_row_wise, LightGBM measures the speed of two histogram layouts and selects the faster layout, so
+        # two runs may use different layouts.
         force_row_wise=True,
     )

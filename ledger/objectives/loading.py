@@ -1,4 +1,4 @@
-"""Loads the objective that a study's spec names, as a function that the trainer calls."""
+"""Loads the objective that a study's spec names. The loaded objective is a function that the trainer calls."""
 
 import sys
 from collections.abc import Callable, Collection, Mapping
@@ -38,13 +38,14 @@ def load(
         ``"name"``, ``"sha256"``, ``"target"``, ``"format"`` and ``"rows"``. For a model, the mapping may also have the
         entries ``"cv"`` and ``"metric"``.
     allowed : collection of str
-        Packages whose functions this worker may run. A built-in model needs no permission.
+        Packages whose functions this worker may run. A worker may always run a built-in model.
     threads : int
         Number of threads that BLAS, OpenMP and the boosting libraries use, at least 1.
     content : bytes, optional
         Content of the file that ``"data"`` names.
     folder : str, optional
-        Folder in which Python also searches for an allowed function's module, after all other folders.
+        Additional folder for the module of an allowed function. Python searches in this folder after the search in all
+        other folders.
 
     Returns
     -------
@@ -92,8 +93,8 @@ def load(
 def _table(data: Mapping[str, Any], content: bytes | None) -> Table:
     if content is None or tabular.digest(content) != data["sha256"]:
         raise LedgerError(
-            f"the worker's copy of dataset {one_line(data['name'])} does not have the SHA-256 of the study"
-            f" ({data['sha256']}): restart this worker to fetch the dataset again"
+            f"the worker's copy of dataset {one_line(data['name'])} does not have the SHA-256 that the study has"
+            f" recorded ({data['sha256']}): restart this worker to fetch the dataset again"
         )
     return tabular.read(content, data["format"], data["target"], data["name"])
 
@@ -110,6 +111,6 @@ def _thread_pools(_modules: int) -> ThreadpoolController:
 
 def _as_float(value: Any) -> Any:
     # PostgreSQL's jsonb writes 1e300 as an integer of about 300 digits. An integer parameter has at most 64 bits, so an
-    # integer outside this range was a float before the database stored it. XGBoost would accept such an integer, but
-    # would train with a different number.
+    # integer of more than 64 bits was a float before the database stored the value. XGBoost would accept an integer of
+    # more than 64 bits, but would train with a different number.
     return float(value) if isinstance(value, int) and abs(value) >= 2**63 else value

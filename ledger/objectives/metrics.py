@@ -2,7 +2,7 @@
 
 If a scorer's name begins with "neg_", the loss is ``-score``. For any other scorer, the loss is ``1 - score``. This
 module contains the names of the scorers, because a manager checks the name of a metric without importing scikit-learn.
-Tests compare these names with the names in scikit-learn.
+Tests compare the names in this module with the names in scikit-learn.
 """
 
 from collections.abc import Callable
@@ -34,7 +34,7 @@ _TWO_CLASSES = {
     "neg_negative_likelihood_ratio": "balanced_accuracy",
 }
 USABLE = frozenset({*_ANY, *_PROBABILITIES, *_TWO_CLASSES, "top_k_accuracy"})
-# Scorers that a study cannot use, each mapped to the reason.
+# A mapping from each scorer that a study cannot use to the reason.
 NOT_USABLE = {
     **dict.fromkeys(
         words(
@@ -61,7 +61,7 @@ NOT_USABLE = {
 
 
 def check(metric: str, model: str, classes: int | None) -> None:
-    """Check that a study can use a metric with its model and its data.
+    """Check that a study can use a metric with the study's model and data.
 
     Parameters
     ----------
@@ -96,7 +96,7 @@ def check(metric: str, model: str, classes: int | None) -> None:
 
 
 def scorer(metric: str) -> Callable[[Any, Any, Any], float]:
-    """Return the metric's score function. The function takes a fitted estimator, features and classes."""
+    """Return the metric's score function. The score function takes a fitted estimator, features and classes."""
     if metric == DEFAULT:
         return lambda estimator, features, classes: float((estimator.predict(features) == classes).mean())
     from sklearn.metrics import get_scorer  # A manager imports this module without scikit-learn.

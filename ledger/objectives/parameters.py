@@ -1,8 +1,8 @@
 """The hyper-parameters of each built-in model.
 
-This module lists the valid names, because XGBoost and LightGBM accept unknown names without an error. With these lists,
-a manager can check names without importing XGBoost or LightGBM. Tests compare the lists with the parameters of the
-libraries.
+This module lists the valid names of hyper-parameters, because XGBoost and LightGBM accept unknown names without an
+error. With the lists of this module, a manager can check the names without importing XGBoost or LightGBM. Tests compare
+the lists of this module with the hyper-parameters of the libraries.
 """
 
 from collections.abc import Iterable
@@ -14,7 +14,7 @@ MODELS: tuple[str, ...] = ("svm", "xgb", "lgbm")
 ESTIMATORS: dict[str, str] = {"svm": "SVC", "xgb": "XGBClassifier", "lgbm": "LGBMClassifier"}
 
 
-# Hyper-parameters that an estimator accepts through **kwargs, and that its get_params() does not list.
+# Hyper-parameters that an estimator accepts through **kwargs, but that the method get_params() does not list.
 NATIVE: dict[str, frozenset[str]] = {
     "svm": words(""),
     "xgb": words(
@@ -56,7 +56,8 @@ _SILENT = "silent"
 _NO_STOPPING = "off, because a trial has no validation rows"
 _FIXED = "fixed, because each attempt of a trial must have the same loss"
 
-# Hyper-parameters that the ledger itself sets. Each name is mapped to a description of the value, for error messages.
+# Hyper-parameters that the ledger itself sets. Each name is mapped to a description of the value that the ledger sets.
+# Error messages contain the description.
 RESERVED: dict[str, dict[str, str]] = {
     "svm": {"random_state": _SEED, "verbose": _SILENT},
     "xgb": {
@@ -91,8 +92,8 @@ def _aliases(table: dict[str, str]) -> dict[str, str]:
     return {alias: name for name, aliases in table.items() for alias in aliases.split()}
 
 
-# For each model, a mapping from each alias of a hyper-parameter to the main name. If a space contained both an alias
-# and its main name, one of the two dimensions would have no effect.
+# For each model, a mapping from each alias of a hyper-parameter to the hyper-parameter's main name. If a space
+# contained both an alias and its main name, one of the two dimensions would have no effect.
 ALIASES: dict[str, dict[str, str]] = {
     "svm": {},
     "xgb": _aliases(

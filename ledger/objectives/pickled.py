@@ -3,7 +3,7 @@
 An objective without a module is defined in a script, in a notebook or as a closure. `ledger.Study.run` writes the
 pickled function to a file, and the workers that `run` starts read this file. A worker never reads a pickle from the
 database, because reading a pickle can run any code. An environment variable names the file, and a worker reads the file
-only if the worker's user owns it.
+only if the worker's user owns the file.
 """
 
 import os
@@ -18,21 +18,24 @@ from ledger.text import one_line
 
 # Environment variable that names the file of the pickled function.
 VARIABLE = "LEDGER_PICKLED_FUNCTION"
-# In a reference to a pickled function, such as "__main__:loss", this text replaces the name of a module.
+# This text stands for the module in a reference to a pickled function, such as "__main__:loss".
 MODULE = "__main__"
 
 
 def write(function: Callable[..., Any], file: Path, folder: str | None = None) -> None:
-    """Pickle a function into a file, with all objects that the function uses and that no module contains.
+    """Write a pickled function to a file.
+
+    The pickle also includes each object that the function uses, unless a module contains the object.
 
     Parameters
     ----------
     function : callable
-        The function of the user.
+        The user's function.
     file : Path
         The file to write.
     folder : str, optional
-        Folder in which `read` searches for the modules that the function imports, after all other folders.
+        Additional folder for the modules that the function imports. In the worker, Python searches in this folder after
+        the search in all other folders.
 
     Raises
     ------
@@ -48,8 +51,9 @@ def write(function: Callable[..., Any], file: Path, folder: str | None = None) -
             f"objective {function.__name__} cannot be pickled for the workers ({type(error).__name__}:"
             f" {one_line(str(error))}): create the object inside the function, or move the object into a module"
         ) from None
-    # The pickle of the function is inside another pickle together with the folder. Reading the inner pickle imports
-    # modules, so `read` must first make Python search in the folder.
+    # The file contains an outer pickle. The outer pickle contains the folder and the inner pickle, which contains the
+    # function. Reading the inner pickle imports modules, so `read` must first add the folder to the folders in which
+    # Python searches.
     file.write_bytes(pickle.dumps({"name": function.__name__, "folder": folder, "function": content}))
 
 

@@ -81,7 +81,7 @@ def _convert(returned: Any) -> Result:
             length += len(text)
             if length > LARGEST_JSON:
                 break
-    # Each metric alone is valid, so the only possible fault is the size of all metrics together.
+    # Each metric alone is valid, so the only possible fault is the total size of the metrics.
     if json_fault(metrics) is not None:
         raise ObjectiveError(
             f"the objective returned metrics of more than {LARGEST_JSON:,} bytes as JSON (the metric {_shown(name)}"
@@ -91,8 +91,8 @@ def _convert(returned: Any) -> Result:
 
 
 def _loss(value: Any, where: str) -> float:
-    # A bool is a number in Python. The ledger refuses a bool as a loss, because the objective has probably returned the
-    # result of a comparison by mistake.
+    # Python treats a bool as a number. However, the ledger refuses a bool as a loss, because the objective has probably
+    # returned the result of a comparison by mistake.
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         wanted = "a finite number" if where else "a finite number or a dict with 'loss'"
         raise ObjectiveError(f"the objective returned {_shown(value)}{where} ({_kind(value)}); return {wanted}")
@@ -122,7 +122,7 @@ def _as_json(name: str, value: Any) -> str:
 
 def _integer(digits: str) -> int:
     # The function uses Python's default limit for the digits of an integer, because the objective may have increased
-    # the current limit in its process.
+    # the current limit of this process.
     if len(digits) > sys.int_info.default_max_str_digits:
         raise ValueError(f"the value contains an integer of {len(digits)} digits")
     return int(digits)

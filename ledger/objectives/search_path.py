@@ -1,9 +1,9 @@
 """The folders in which a trainer searches for the modules of an objective.
 
-A trainer does not search in the current folder, because another user may have put a file into this folder. Such a file
-could have the name of any module, such as sklearn. There is one exception. If the worker allows an objective's package,
-and only the current folder contains this package, the trainer also searches in the current folder, but after all other
-folders.
+A trainer does not search in the current folder, because another user may have put a file into this folder. A file of
+another user could have the name of a module that the trainer imports, such as sklearn. There is one exception. If the
+worker allows an objective's package, and only the current folder contains this package, the trainer also searches in
+the current folder, but after all other folders.
 """
 
 import importlib.util
@@ -33,7 +33,7 @@ def append_for(package: str, folder: str) -> None:
     Parameters
     ----------
     package : str
-        Name of a package or module without a dot.
+        Name of a top-level package or module. The name contains no dot.
     folder : str
         Absolute path of a folder.
     """
@@ -47,9 +47,11 @@ def contains(folder: str, package: str) -> bool:
 
 
 def without_current(path: Sequence[str]) -> tuple[list[str], str | None]:
-    """Return the absolute paths of the folders in `path` except the current folder, and the removed folder or None.
+    """Return the absolute paths of the folders in `path`, without the current folder.
 
-    If the environment variable PYTHONPATH names the current folder, the function does not remove the folder.
+    The second return value is the current folder, or None if the function has not removed the current folder.
+
+    If the environment variable PYTHONPATH names the current folder, the function does not remove the current folder.
 
     Examples
     --------
@@ -67,7 +69,7 @@ def without_current(path: Sequence[str]) -> tuple[list[str], str | None]:
 
 
 def _is_found(package: str) -> bool:
-    # Python treats any folder of this name as a package without `__init__.py`. The specification of such a package has
-    # no origin.
+    # Python treats any folder with the name of the package as a package, even if the folder contains no `__init__.py`.
+    # The specification of a package without `__init__.py` has no origin.
     spec = importlib.util.find_spec(package)
     return spec is not None and spec.origin is not None

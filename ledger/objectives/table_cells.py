@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 from ledger.errors import UsageError
 from ledger.text import one_line, show
 
-# Largest number of cells in a table. Each cell needs 8 bytes after the encoding of text columns. Even a csv file of the
-# largest allowed size cannot contain more cells than this number.
+# Largest number of cells in a table. After the encoding of the text columns, each cell needs 8 bytes. Even a csv file
+# of the largest allowed size cannot contain more than `LARGEST_TABLE` cells.
 LARGEST_TABLE = 2**25
 
 # Function that yields the place and the cells of each row. Each call begins with the first row. A missing cell is "".
@@ -28,8 +28,8 @@ def csv_rows(content: bytes, name: str) -> tuple[list[str], Rows]:
     Raises
     ------
     UsageError
-        The file is empty or not UTF-8. The returned function raises the same error for a line that is not csv, and for
-        a line that has more or fewer cells than the first line.
+        The file is empty or not UTF-8. The returned function raises a UsageError for a line that is not csv, and for a
+        line that has more or fewer cells than the first line.
     """
     try:
         text = content.decode("utf-8-sig")
@@ -78,8 +78,8 @@ def parquet_rows(content: bytes, name: str) -> tuple[list[str], Rows]:
     Raises
     ------
     UsageError
-        The package pyarrow is not installed, or the file is not parquet. Other causes of this error are a file with
-        more than `LARGEST_TABLE` cells, and a column whose type is not number, text or boolean.
+        The package pyarrow is not installed, or the file is not parquet. A UsageError also occurs if the file has more
+        than `LARGEST_TABLE` cells, or if the type of a column is not number, text or boolean.
     """
     try:
         import pyarrow as pa

@@ -10,8 +10,8 @@ from ledger.errors import UsageError
 from ledger.objectives.table_cells import Rows
 from ledger.text import nearest, show
 
-# Largest number of different texts in a column. A column with more texts than this number probably contains names or
-# free text. A model cannot learn from such a column.
+# Largest number of different texts in a column. A column with more than `MOST_TEXTS` texts probably contains names or
+# free text. A model cannot learn from names or free text.
 MOST_TEXTS = 100
 
 _MISSING = frozenset({"", "na", "nan", "null"})
@@ -27,12 +27,12 @@ class ColumnSummary:
     name : str
         Name of the column.
     cells, missing, numbers : int
-        Number of all cells, number of missing cells, and number of cells with a number.
+        Number of all cells, number of missing cells, and number of cells that contain a number.
     first_text, first_missing, first_fraction : (str, str) or None
-        For each of three kinds, place and text of the first cell of this kind: a text, a missing cell, and a number
-        with a fraction.
+        Place and text of the first cell with text, of the first missing cell, and of the first cell that contains a
+        number with a fraction. The value is None if the column has no cell of the kind.
     texts : set of str
-        The different contents of all cells that are not missing. For a feature, the set contains at most `MOST_TEXTS` +
+        The distinct contents of the cells that are not missing. For a feature, the set contains at most `MOST_TEXTS` +
         1 contents.
     """
 
@@ -67,7 +67,7 @@ def check_names(names: Sequence[str], target: str, file: str, line: str) -> None
     Raises
     ------
     UsageError
-        A name is empty or occurs twice, the target is missing, or no column is left as a feature.
+        A name is empty or occurs twice, the target is missing, or the target is the only column.
     """
     earlier: set[str] = set()
     for place, column in enumerate(names, 1):

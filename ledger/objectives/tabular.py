@@ -1,10 +1,11 @@
 """Datasets from csv and parquet files.
 
-A column of numbers is one feature. A missing number is NaN, and `ledger.objectives.builtin` replaces NaN by the median
-of the column in the training rows. A column of text becomes several features with the values 0 and 1: one feature for
-each different text, in sorted order. If a row has no text in this column, all these features are 0 for the row. The
-classes of the target become integers from 0, in sorted order. If a file contains a fault, `read` refuses the whole file
-and names the place of the fault.
+A column of numbers is one feature. A missing number is NaN, and `ledger.objectives.builtin` replaces NaN by the
+column's median over the training rows. A column of text becomes one feature for each distinct text in the column, in
+the sorted order of the texts. The value of such a feature is 1 if the row has the text, and 0 otherwise. If a row has
+no text in the column, all features of the column are 0 for the row. The classes of the target, in sorted order, become
+the integers 0, 1, 2 and so on. If a file contains a fault, `read` refuses the whole file and names the place of the
+fault.
 """
 
 import hashlib
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
 FORMATS = {".csv": "csv", ".parquet": "parquet", ".pq": "parquet"}
 LARGEST_FILE = 64 * 1024 * 1024  # This is a number of bytes.
-# If a target has more classes than this number, its values may be measurements.
+# If a target has more than this number of classes, the target may contain measurements.
 _MANY_CLASSES = 20
 
 
@@ -172,14 +173,14 @@ def check_classes(table: Table, folds: int | None, target: str, name: str) -> No
 
 
 def _build(columns: Sequence[ColumnSummary], rows: Rows, target_index: int, classes: Sequence[Any]) -> Table:
-    """Read all rows again, and return the dataset as arrays."""
+    """Return the dataset as arrays. The function reads all rows a second time."""
     import numpy as np  # A manager imports this module without NumPy.
 
     class_codes = {label: code for code, label in enumerate(classes)}
     parse_class: Callable[[str], Any] = str if columns[target_index].is_text else parse_whole
     targets = array("q")
-    # This list has one entry for each column. For a column of text, the entry is a dict from each text to the text's
-    # index in sorted order.
+    # The list `text_codes` has one entry for each column. For a column of text, the entry is a dict from each text to
+    # the text's index in sorted order.
     text_codes = [
         {text: float(code) for code, text in enumerate(sorted(column.texts))} if column.is_text else None
         for column in columns

@@ -11,6 +11,6 @@ def estimator(params: Mapping[str, Any], seed: int, threads: int) -> Any:
     settings: dict[str, Any] = {"tree_method": "hist", **params}
     if settings.get("booster") == "gblinear":
         # The result of gblinear's default updater depends on the order in which threads run. The default updater also
-        # refuses two of the allowed values of feature_selector.
+        # refuses the values random, greedy and thrifty of feature_selector.
         settings["updater"] = "coord_descent"
     return XGBClassifier(**settings, random_state=seed, n_jobs=threads, device="cpu", verbosity=0)

@@ -1,1 +1,1 @@
-"""A study's specification, search space and points, which are read from a file and from options."""
+"""Reads a study's specification, search space and points from files and options."""

@@ -59,7 +59,9 @@ Examples
 
 
 class OptimizerOptions(TypedDict, total=False):
-    """Options of the optimizer that proposes a study's trials, with the keys of a study file's [optimizer] table.
+    """Options of the optimizer that proposes a study's trials.
+
+    The keys are the same as in the [optimizer] table of a study file.
 
     Attributes
     ----------
@@ -70,8 +72,8 @@ class OptimizerOptions(TypedDict, total=False):
     kappa : float
         The weight of the standard deviation in "LCB", at least 0.
     xi : float
-        The smallest improvement that "EI" and "PI" count, at least 0, as a share of the range of the observed losses.
-        The default is 0.
+        The smallest improvement that "EI" and "PI" count, as a share of the range of the observed losses. The share is
+        at least 0. The default is 0.
 
     Examples
     --------
@@ -86,7 +88,7 @@ class OptimizerOptions(TypedDict, total=False):
 
 
 class LimitOptions(TypedDict, total=False):
-    """Limits of a study's trials, with the keys of a study file's [limits] table.
+    """Limits of a study's trials. The keys are the same as in the [limits] table of a study file.
 
     Attributes
     ----------
@@ -100,8 +102,8 @@ class LimitOptions(TypedDict, total=False):
         The number of seconds between two heartbeats of a worker, from 0.01 to 86,400 and less than `lease`. The default
         is 10.
     trial_timeout : float or None
-        The training time, in seconds, after which an attempt ends and counts as a failure, from 0.01 to 31,536,000. The
-        default is None, which means no limit.
+        The time limit for the training of one attempt, in seconds, from 0.01 to 31,536,000. An attempt that exceeds the
+        limit ends and counts as a failure. The default is None, which means no limit.
 
     Examples
     --------

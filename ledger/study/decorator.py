@@ -1,4 +1,4 @@
-"""The decorator that makes a function an objective with a search space."""
+"""The decorator that turns a function into an objective with a search space."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol, SupportsFloat, TypeAlias, TypeVar
@@ -50,13 +50,13 @@ def objective(space: SearchSpace) -> Callable[[F], F]:
         The decorated function takes a dict that maps the name of each search parameter to the parameter's value. If the
         function has a second parameter, the second argument is the trial's `ledger.Context`. The function returns the
         loss, which is a finite number (smaller is better). Instead of a number, the function may return a dict with the
-        loss under the key "loss". Other keys of the dict hold metrics, which must be valid JSON values. If the function
-        raises an exception, the attempt fails.
+        loss under the key "loss". Every value of the dict except the loss is a metric, and must be a valid JSON value.
+        If the function raises an exception, the attempt fails.
 
     Raises
     ------
     UsageError
-        The space is not valid. The message names the wrong dimension, and says what is allowed.
+        The space is not valid. The message names the wrong dimension and the allowed values.
 
     See Also
     --------

@@ -1,4 +1,7 @@
-"""The kinds of dimensions of a search space. Each kind checks, counts and parses its values, and has a JSON form."""
+"""The kinds of dimensions of a search space.
+
+Each kind checks, counts and parses the values of a dimension, and converts a dimension to JSON.
+"""
 
 import json
 import math
@@ -23,7 +26,7 @@ class Dimension(ABC):
     Attributes
     ----------
     kind : str
-        The value of `type` in JSON and in a study file.
+        The text under the key `type` in the dimension's JSON and in a study file.
     name : str
         The parameter's name.
 
@@ -39,7 +42,10 @@ class Dimension(ABC):
     @classmethod
     @abstractmethod
     def from_table(cls, name: str, table: Mapping[str, Any]) -> Self:
-        """Return the dimension that a table with valid keys describes. Raise ValueError if a value is not allowed."""
+        """Return the dimension that a table with valid keys describes.
+
+        Raise ValueError if a value in the table is not allowed.
+        """
 
     @abstractmethod
     def to_json(self) -> dict[str, Any]:
@@ -51,7 +57,7 @@ class Dimension(ABC):
 
     @abstractmethod
     def value(self, index: int) -> Any:
-        """Return the value at `index`, from 0 to size() - 1. Raise TypeError if the number of values is infinite."""
+        """Return the value at `index`, which is in [0, size()). Raise TypeError if the number of values is infinite."""
 
     @abstractmethod
     def value_types(self) -> frozenset[type]:
@@ -59,7 +65,10 @@ class Dimension(ABC):
 
     @abstractmethod
     def normalise(self, value: Any) -> Any:
-        """Convert a value from numpy or JSON to the exact Python type. Raise ValueError if the value is not allowed."""
+        """Convert a value from numpy or JSON to the dimension's Python type.
+
+        Raise ValueError if the value is not allowed.
+        """
 
     @abstractmethod
     def parse(self, text: str) -> Any:
@@ -245,8 +254,8 @@ class Categorical(Dimension):
     ----------
     name : str
     choices : tuple
-        At least one string, integer, float or boolean. No two choices may be equal. In Python, 1, 1.0 and True are
-        equal.
+        One or more choices, each of which is a string, an integer, a float or a boolean. No two choices may be equal.
+        In Python, 1, 1.0 and True are equal.
 
     Examples
     --------
@@ -319,7 +328,7 @@ def read_dimension(name: str, table: Any) -> Dimension:
     name : str
         The dimension's name, which must be printable and have at most 200 characters.
     table : mapping
-        A table with the key `type` and with the other keys that a dimension of this type needs.
+        A table with the key `type`, and with all keys that the type requires.
 
     Raises
     ------

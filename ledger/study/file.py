@@ -45,7 +45,7 @@ class StudyTable(Table):
     Attributes
     ----------
     name : str or None
-        The name of the study, which is unique in a ledger. None if the ledger makes the name from the settings.
+        The name of the study, which is unique in a ledger. None means that the ledger makes the name from the settings.
     seed : int
     iterations : int
         The budget as a number of iterations. If `trials` is given, `iterations` has no effect.
@@ -169,7 +169,7 @@ class Option:
         return f"{self.flag} or {self.variable}"
 
 
-# The environment variables whose names differ from the names of the options.
+# The name of a key's environment variable is LEDGER_ and the key in capitals, unless this mapping contains the key.
 _VARIABLES = {
     "model": "MODEL_CHOICE",
     "iterations": "NUM_ITERATIONS",
@@ -178,7 +178,7 @@ _VARIABLES = {
     "name": "LEDGER_STUDY",
 }
 
-# Each key is mapped to its option. The help of `ledger run` lists the options in this order.
+# A mapping from each key of a study file to the key's option. The help of `ledger run` lists the options in this order.
 OPTIONS: Mapping[str, Option] = MappingProxyType(
     {
         key: Option(table, key, _VARIABLES.get(key, f"LEDGER_{key.upper()}"))
@@ -192,9 +192,9 @@ OPTIONS: Mapping[str, Option] = MappingProxyType(
     }
 )
 
-# Each key is mapped to other keys. If one place sets the key, the ledger ignores the other keys in places of lower
-# priority. For example, if the command line sets `trials`, the ledger ignores the value of `iterations` in the study
-# file.
+# A mapping from each key to the keys that the key overrides. If a place sets the key, the ledger ignores the overridden
+# keys in places of lower priority. For example, if the command line sets `trials`, the ledger ignores the value of
+# `iterations` in the study file.
 _ALSO_REPLACED = {
     "model": ("function",),
     "dataset": ("function", "data", "target"),
@@ -205,9 +205,9 @@ _ALSO_REPLACED = {
 
 
 def replaced_by(keys: Iterable[str]) -> set[str]:
-    """Return the keys that the ledger ignores in places of lower priority if one place sets `keys`.
+    """Return the keys that have no effect in places of lower priority than a place that sets `keys`.
 
-    The command line has a higher priority than the environment, which has a higher priority than a study file.
+    The places are the command line (highest priority), the environment, and a study file (lowest priority).
 
     Examples
     --------
@@ -226,12 +226,12 @@ def assemble(
     ----------
     options : mapping
         A mapping from keys of `OPTIONS` to the options' values from the command line or the environment. Options
-        override the study file. The value None means that an option is not given.
+        override the values in the study file. The value None means that an option is not given.
     file : Path, optional
         A TOML file with the tables [study], [space], [optimizer], [objective] and [limits]. Every table is optional. If
         the value of `data` in [objective] is a relative path, the path starts from the study file's folder.
     tables : mapping, optional
-        A mapping from the names of the tables to the tables, instead of `file`.
+        The tables of a study file, as a mapping from each table's name to the table. The argument replaces `file`.
 
     Returns
     -------
@@ -387,7 +387,7 @@ class _Settings:
         return objective.model_copy(update={"data": data}), len(rows.labels)
 
     def space(self, objective: Objective) -> Space:
-        """Return the space of the study file, or the default space of the model."""
+        """Return the space of the study file, or the model's default space if the study file has no space."""
         place = self._place("space", "") or "[space]"
         if "space" in self._tables:
             space = Space.from_toml(self._tables["space"], place)

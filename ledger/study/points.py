@@ -1,4 +1,4 @@
-"""Points of a study's space as text, either as PARAMETER=VALUE pairs or as JSON with one point on each line."""
+"""Reads points of a study's space from PARAMETER=VALUE pairs, or from JSON with one point on each line."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -88,7 +88,9 @@ def read_lines(space: Space, place: str, content: bytes) -> list[dict[str, Any]]
 
 
 def point_key(point: Mapping[str, Any]) -> str:
-    """Return a text that identifies a point of `Space.normalise`. Two points have the same text only if they are equal.
+    """Return a text that identifies a point.
+
+    `Space.normalise` must have returned the point. Two points have the same text only if the points are equal.
 
     Examples
     --------

@@ -12,7 +12,7 @@ from ledger.text import nearest, show
 
 @dataclass(frozen=True)
 class Space:
-    """The dimensions of a search space, in the order in which they were given.
+    """A search space, with its dimensions in the order of their definition.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ class Space:
         table : mapping
             The table, such as ``dict(C=dict(type="real", low=1e-3, high=1e3, prior="log-uniform"))``.
         place : str
-            A text for the place of the table. Error messages begin with this text.
+            A description of the table's place. Error messages begin with the description.
 
         Returns
         -------
@@ -75,7 +75,7 @@ class Space:
         objects : sequence of mapping
             One table for each dimension, in the order of the dimensions.
         place : str
-            A text for the place of the tables. Error messages begin with this text.
+            A description of the tables' place. Error messages begin with the description.
 
         Returns
         -------
@@ -183,7 +183,9 @@ class Space:
         return {name: params[name] for name in self.names}
 
     def normalise(self, params: Mapping[str, Any]) -> dict[str, Any]:
-        """Return a point with the parameters in the order of the space, and with values of exact Python types.
+        """Return a copy of the point `params`.
+
+        The copy has the parameters in the order of the space, and each value has the Python type of its dimension.
 
         Parameters
         ----------
@@ -209,7 +211,7 @@ class Space:
         return self._point(params, lambda dimension: dimension.normalise)
 
     def parse(self, texts: Mapping[str, str]) -> dict[str, Any]:
-        """Return the point that texts represent, for example the texts of a command line or of a table.
+        """Return the point whose values are given as texts, such as the texts of a command line or of a table.
 
         Parameters
         ----------

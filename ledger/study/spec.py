@@ -45,7 +45,7 @@ class OneOf:
     choices : tuple of str
         The allowed texts, in the spelling that the ledger records.
     not_usable : mapping of str to str
-        For each text that a user may expect to work, the reason why the text is not allowed.
+        Each key is a text that a user may try but that is not allowed. The value is the reason.
 
     Examples
     --------
@@ -69,14 +69,14 @@ class OneOf:
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         def match(value: Any) -> Any:
-            # If the value is not a text, the type of the field refuses the value later.
+            # If the value is not a text, pydantic's later check of the field's type refuses the value.
             return self.match(value) if isinstance(value, str) else value
 
         return core_schema.no_info_before_validator_function(match, handler(source))
 
 
 class Table(BaseModel):
-    """An immutable part of a study, which accepts only known keys and values of exact types."""
+    """An immutable part of a study. The class accepts only known keys, and only values of the declared types."""
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
 
@@ -97,8 +97,8 @@ class Data(Table):
     rows : int
         The number of rows in the file.
     content : bytes or None
-        The content of the file. None if the study was read from the database. The study's JSON does not include the
-        content.
+        The content of the file. The value is None if the ledger has read the study from the database. The study's JSON
+        does not include the content.
     """
 
     name: str
@@ -110,21 +110,23 @@ class Data(Table):
 
 
 class ObjectiveSettings(Table):
-    """The settings of an objective, without the content of a data file. The settings define the model and the score.
+    """The settings of an objective, without the content of a data file.
+
+    The settings select either a model, a dataset and a metric, or a user's function.
 
     Attributes
     ----------
     model : str or None
-        The name of a built-in model. None for a user's function.
+        The name of a built-in model. None means that the objective is a user's function.
     dataset : str or None
-        The name of a dataset of scikit-learn. None if the dataset is from a file, or if the objective is a user's
-        function.
+        The name of a dataset of scikit-learn. The value is None if the dataset is from a file, or if the objective is a
+        user's function.
     cv : int or None
-        The number of folds of a cross-validation. None for a single split.
+        The number of folds of a cross-validation. None means a single split.
     metric : str or None
-        The name of a scorer of scikit-learn. None for the accuracy.
+        The name of a scorer of scikit-learn. None means the accuracy.
     function : str or None
-        A user's function, written as "package.module:function". None for a built-in model.
+        A user's function, written as "package.module:function". None means that the objective is a built-in model.
     """
 
     model: Annotated[str | None, OneOf(MODELS)] = Field(
@@ -173,7 +175,8 @@ class Objective(ObjectiveSettings):
     Attributes
     ----------
     data : Data or None
-        The dataset from a file. None if the dataset is from scikit-learn, or if the objective is a user's function.
+        The dataset from a file. The value is None if the dataset is from scikit-learn, or if the objective is a user's
+        function.
     """
 
     data: Data | None = None
@@ -208,10 +211,10 @@ class OptimizerSettings(Table):
     acq_func : str
         The acquisition function, which is "EI", "LCB", "PI", "MES", "EIps" or "PIps".
     kappa : float or None
-        The weight of the standard deviation in "LCB", at least 0. None for the optimizer's default.
+        The weight of the standard deviation in "LCB", at least 0. None means the optimizer's default.
     xi : float or None
-        The smallest improvement that "EI" and "PI" count, at least 0, as a share of the range of the losses. None means
-        0.
+        The smallest improvement that "EI" and "PI" count, as a share of the range of the losses. The share is at least
+        0. None means 0.
     """
 
     base_estimator: Annotated[
@@ -228,8 +231,8 @@ class OptimizerSettings(Table):
         AcquisitionFunction,
         OneOf(
             ACQ_FUNCS,
-            # skopt's PVRS factorises the covariance without noise. The factorisation fails in discrete spaces and with
-            # equal losses.
+            # skopt's PVRS factorises the covariance without noise. Without noise, the factorisation fails in discrete
+            # spaces and with equal losses.
             {
                 "gp_hedge": "the ledger does not record the gains that gp_hedge needs",
                 "PVRS": "skopt's PVRS fails in discrete spaces, with equal losses and with forests, and takes minutes"
@@ -242,7 +245,7 @@ class OptimizerSettings(Table):
 
 
 class Limits(Table):
-    """The limits that decide when an attempt is lost or failed, and when a trial is failed.
+    """The limits that decide when an attempt is lost or fails, and when a trial fails.
 
     Attributes
     ----------
@@ -255,8 +258,8 @@ class Limits(Table):
     heartbeat : float
         The number of seconds between two heartbeats of a worker, from 0.01 to 86,400, and less than `lease`.
     trial_timeout : float or None
-        The training time, in seconds, after which an attempt ends and counts as a failure, from 0.01 to 31,536,000.
-        None for no limit.
+        The time limit for the training of one attempt, in seconds, from 0.01 to 31,536,000. An attempt that exceeds the
+        limit ends and counts as a failure. None means no limit.
     """
 
     max_failures: Annotated[int, Field(ge=1, le=1_000)] = 3
@@ -284,12 +287,12 @@ class Resolved(Table):
     Attributes
     ----------
     initial_points : int
-        The number of random points before a surrogate proposes points.
+        The number of random points that the optimizer proposes before a surrogate proposes points.
     threads : int
         The number of threads that compute proposals.
     proposer_version : int
-        The version of the algorithm that proposes points. A ledger with another version of the algorithm refuses the
-        study, because the other version proposes different points.
+        The version of the algorithm that proposes points. A ledger with a different version of the algorithm refuses
+        the study, because a different version proposes different points.
     """
 
     initial_points: Count
@@ -311,8 +314,8 @@ class StudySpec(Table):
     budget : int
         The number of trials to propose, from 1 to 1,000,000. The budget may grow.
     batch_size : int
-        The number of trials that are proposed at once, from 1 to 1,000,000. In steady mode, the number of trials in
-        flight.
+        The number of trials that are proposed at once, from 1 to 1,000,000. In steady mode, the value is the
+        number of trials in flight.
     mode : str
         The mode, "batch" or "steady". In batch mode, every trial of an iteration ends before the manager proposes the
         next iteration. In steady mode, the manager proposes a new trial when a trial ends, so the points depend on the
@@ -416,10 +419,11 @@ class StudySpec(Table):
 
 
 def initial_points(budget: int, batch_size: int) -> int:
-    """Return the number of random points before a surrogate proposes points.
+    """Return the number of random points that the optimizer proposes before a surrogate proposes points.
 
-    The number is a quarter of the budget, at least 2 and at most 10, rounded up to whole batches. With skopt's default
-    of 10 random points, all points of a small study would be random.
+    The number is a quarter of the budget, but at least 2 and at most 10. The function rounds the number up to whole
+    batches, but not above the budget. With skopt's default of 10 random points, all points of a small study would be
+    random.
 
     Examples
     --------
@@ -433,7 +437,8 @@ def initial_points(budget: int, batch_size: int) -> int:
 def differences(recorded: StudySpec, asked: StudySpec) -> list[str]:
     """Return the reasons why a recorded study cannot continue with the requested settings, one line for each reason.
 
-    A larger budget is allowed, because it extends the study. The function does not compare the settings in `resolved`.
+    A larger budget is allowed, because a larger budget only extends the study. The function does not compare the
+    settings in `resolved`.
 
     Examples
     --------
@@ -458,9 +463,12 @@ def differences(recorded: StudySpec, asked: StudySpec) -> list[str]:
 
 
 def _flat(study: StudySpec) -> dict[str, str]:
-    """Return a dict from the place of each requested setting to a text, such as "optimizer.acq_func" to "EI"."""
+    """Return a dict from the place of each requested setting to the setting's value as text.
+
+    For example, the place "optimizer.acq_func" is mapped to the text "EI".
+    """
     asked = study.asked()
-    # The order of the dimensions is part of the study, because random values are sampled in this order.
+    # The order of the dimensions is part of the study, because the optimizer samples random values in this order.
     order = [dimension["name"] for dimension in asked["space"]]
     asked["space"] = {dimension.pop("name"): dimension for dimension in asked["space"]}
     flat = {"space": ", ".join(order)}

@@ -200,5 +200,5 @@ def test_a_gap_gets_the_median_of_the_training_rows():
 def test_content_with_another_digest_is_refused(content):
     from ledger.errors import LedgerError
 
-    with pytest.raises(LedgerError, match="t.csv does not have the SHA-256 of the study"):
+    with pytest.raises(LedgerError, match="t.csv does not have the SHA-256 that the study has recorded"):
         load({"model": "svm", "data": data(PETALS)}, (), content=content)
