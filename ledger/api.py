@@ -75,7 +75,7 @@ class Study:
         Limits for attempts and trials. For example, ``{"trial_timeout": 60.0}`` limits the training time of each
         attempt to 60 seconds.
     database : str, optional
-        The PostgreSQL database of the ledger, as a libpq URL. The default is the value of the environment variable
+        The PostgreSQL database of the ledger, as a libpq URL. The default URL is the value of the environment variable
         DATABASE_URL. If DATABASE_URL is not set, the study uses an embedded server. The environment variable
         LEDGER_HOME names the folder of the embedded server, which is ``./.ledger`` by default.
 
@@ -179,7 +179,8 @@ class Study:
         Parameters
         ----------
         workers : int, optional
-            The number of worker processes, at least 1. The default is the number of cores, but at most `batch_size`.
+            The number of worker processes, at least 1. By default, the method starts one worker for each core, but at
+            most `batch_size` workers.
 
         Returns
         -------

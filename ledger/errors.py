@@ -15,7 +15,8 @@ class LedgerError(Exception):
 
     The message names the error, the place of the error and a solution. Unless the error is a `UsageError`, the user's
     request is valid, but the program cannot carry out the request now. For example, the study has failed, the study
-    does not exist, or the database is unavailable. A command that ends with this error exits with code 1.
+    does not exist, or the database is unavailable. A command that ends with a LedgerError, but not with a UsageError,
+    exits with code 1.
 
     Examples
     --------
@@ -33,7 +34,7 @@ class LedgerError(Exception):
 class UsageError(LedgerError):
     """An invalid request, such as an invalid argument, option, file or search space.
 
-    The program raises a UsageError before the program writes anything. A command that ends with this error exits with
+    The program raises a UsageError before the program writes anything. A command that ends with a UsageError exits with
     code 2.
 
     Examples

@@ -65,8 +65,8 @@ def show(value: Any) -> str:
 def nearest(word: Any, known: Iterable[str]) -> str:
     """Return the end of a message about an unknown word.
 
-    The returned text suggests the known word that is nearest to the unknown word. If no known word is near, the text
-    lists the known words.
+    The returned text suggests the known word that is nearest to the unknown word. If no known word is similar to the
+    unknown word, the returned text lists the known words.
 
     The function uses at most the first `_MOST_WORDS` known words, because a data file may have a hundred thousand
     column names.

@@ -27,7 +27,8 @@ class VerifiedStudy:
         an iteration.
     not_comparable : list of tuple of str
         Proposals that were not recomputed, because the recorded environment differs from the environment of this
-        process. Each tuple contains the place of the proposal and the differences between the two environments.
+        process. Each tuple contains the place of a proposal, and the differences between the recorded environment and
+        the environment of this process.
     """
 
     trials: int
@@ -123,7 +124,7 @@ def _facts(ledger: StudySnapshot, study: StudySpec) -> Iterator[str]:
 
 
 def _state(trial: TrialRow, study: StudySpec) -> Iterator[str]:
-    """Yield the contradictions between a trial's state and its other columns."""
+    """Yield the contradictions between a trial's state and the other columns of the trial's row."""
     state, limits = trial.state, study.limits
     if state not in TRIAL_STATES:
         yield f"unknown state {show(state)}"
@@ -331,7 +332,8 @@ class _Proposal:
 
     The attribute `before` is the last surrogate that an earlier iteration has recorded. In steady mode, `seen` lists
     the trials that had ended before the proposal. `elsewhere` describes the differences between the recorded
-    environment and the environment of this process. `elsewhere` is None if both environments are equal.
+    environment and the environment of this process. `elsewhere` is None if the recorded environment equals the
+    environment of this process.
     """
 
     place: str

@@ -20,7 +20,8 @@ def objective(
     The objective returns the loss, the score, and the training time in seconds as ``fit_seconds``.
 
     For the metric "accuracy", the loss is exactly ``1 - accuracy`` in floating point. If the accuracy is 0.5 or more,
-    ``1 - loss`` is exactly the accuracy. `ledger.objectives.metrics` describes the losses of the other metrics.
+    ``1 - loss`` is exactly the accuracy. The docstring of `ledger.objectives.metrics` describes the loss of each
+    metric.
 
     Parameters
     ----------

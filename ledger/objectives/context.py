@@ -18,12 +18,12 @@ class Context:
         attempt.
     seed : int
         The trial's seed, in [0, 2**31). The trial's seed depends only on the study's seed and the trial's number. An
-        objective must use this seed for all its random numbers. With this seed, all attempts of the trial have the same
+        objective must use the trial's seed for all random numbers, so that all attempts of the trial have the same
         loss.
     study_seed : int
         The study's seed, in [0, 2**31). All trials of the study receive the same study seed. An objective should use
-        this seed to split its data. If all trials use the same split, all losses of the study refer to the same test
-        rows.
+        the study's seed to split the data. If all trials use the same split, all losses of the study refer to the same
+        test rows.
 
     Examples
     --------

@@ -34,8 +34,8 @@ def load_function(
         function takes the parameters as a dict. If the user's function has a parameter ``context`` or a second
         positional parameter, the user's function also receives the context.
     allowed : collection of str
-        Names of the packages and modules whose functions this process may run. The name of a package also permits all
-        modules of the package.
+        Names of the packages and modules whose functions this process may run. If `allowed` contains the name of a
+        package, all modules of the package are allowed, too.
     folder : str, optional
         Additional folder for the module. Python searches in this folder after the search in all other folders.
 

@@ -19,7 +19,7 @@ _ANY = words(
     "accuracy balanced_accuracy matthews_corrcoef f1_macro f1_micro f1_weighted jaccard_macro jaccard_micro"
     " jaccard_weighted precision_macro precision_micro precision_weighted recall_macro recall_micro recall_weighted"
 )
-# Metrics for any number of classes that need the probability of each class.
+# Metrics that need the probability of each class, for any number of classes.
 _PROBABILITIES = words(
     "average_precision d2_brier_score d2_log_loss_score neg_brier_score neg_log_loss roc_auc_ovo roc_auc_ovo_weighted"
     " roc_auc_ovr roc_auc_ovr_weighted"

@@ -18,7 +18,8 @@ ESTIMATORS: dict[str, str] = {"svm": "SVC", "xgb": "XGBClassifier", "lgbm": "LGB
 NATIVE: dict[str, frozenset[str]] = {
     "svm": words(""),
     "xgb": words(
-        # feature_selector and top_k belong to the booster gblinear, and all other names belong to the booster dart.
+        # feature_selector and top_k belong to the booster gblinear, and the other names in this set belong to the
+        # booster dart.
         "rate_drop skip_drop one_drop sample_type normalize_type feature_selector top_k"
     ),
     "lgbm": words(

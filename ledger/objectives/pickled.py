@@ -58,7 +58,7 @@ def write(function: Callable[..., Any], file: Path, folder: str | None = None) -
 
 
 def read(name: str) -> Callable[..., Any]:
-    """Return the function that `write` has written for the workers of this run.
+    """Return the function that `write` has written to a file for this worker.
 
     Parameters
     ----------
@@ -68,7 +68,8 @@ def read(name: str) -> Callable[..., Any]:
     Raises
     ------
     LedgerError
-        This worker has no function of this name, or cannot read the function. The message is one line.
+        This worker has no pickled function with the name `name`, or cannot read the pickled function. The message is
+        one line.
     """
     path = os.environ.get(VARIABLE)
     if not path:

@@ -42,7 +42,7 @@ def append_for(package: str, folder: str) -> None:
 
 
 def contains(folder: str, package: str) -> bool:
-    """Return whether `folder` contains the package or module."""
+    """Return whether `folder` contains the package or module `package`."""
     return PathFinder.find_spec(package, [folder]) is not None
 
 

@@ -11,7 +11,8 @@ from ledger.text import one_line, show
 # of the largest allowed size cannot contain more than `LARGEST_TABLE` cells.
 LARGEST_TABLE = 2**25
 
-# Function that yields the place and the cells of each row. Each call begins with the first row. A missing cell is "".
+# Function that yields the place and the cells of each row. Each call of the function begins with the first row. A
+# missing cell is "".
 Rows = Callable[[], Iterator[tuple[str, Sequence[str]]]]
 
 

@@ -2,10 +2,10 @@
 
 A column of numbers is one feature. A missing number is NaN, and `ledger.objectives.builtin` replaces NaN by the
 column's median over the training rows. A column of text becomes one feature for each distinct text in the column, in
-the sorted order of the texts. The value of such a feature is 1 if the row has the text, and 0 otherwise. If a row has
-no text in the column, all features of the column are 0 for the row. The classes of the target, in sorted order, become
-the integers 0, 1, 2 and so on. If a file contains a fault, `read` refuses the whole file and names the place of the
-fault.
+the sorted order of the texts. The feature of a text is 1 in each row with this text, and 0 in all other rows. If a row
+has no text in the column, all features of the column are 0 for the row. The classes of the target, in sorted order,
+become the integers 0, 1, 2 and so on. If a file contains a fault, `read` refuses the whole file and names the place of
+the fault.
 """
 
 import hashlib

@@ -61,7 +61,7 @@ Examples
 class OptimizerOptions(TypedDict, total=False):
     """Options of the optimizer that proposes a study's trials.
 
-    The keys are the same as in the [optimizer] table of a study file.
+    The dict has the same keys as the [optimizer] table of a study file.
 
     Attributes
     ----------
@@ -88,7 +88,7 @@ class OptimizerOptions(TypedDict, total=False):
 
 
 class LimitOptions(TypedDict, total=False):
-    """Limits of a study's trials. The keys are the same as in the [limits] table of a study file.
+    """Limits of a study's trials. The dict has the same keys as the [limits] table of a study file.
 
     Attributes
     ----------

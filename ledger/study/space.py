@@ -148,7 +148,9 @@ class Space:
         return math.prod(counted) if len(counted) == len(sizes) else None
 
     def point(self, index: int) -> dict[str, Any]:
-        """Return the point of a finite space at `index`. The value of the last dimension varies fastest.
+        """Return the point of a finite space at `index`.
+
+        From one index to the next, the value of the last dimension changes first.
 
         Parameters
         ----------

@@ -303,7 +303,8 @@ class Resolved(Table):
 class StudySpec(Table):
     """The specification of one study.
 
-    In batch mode, two studies with equal specifications, package versions and results propose equal points.
+    In batch mode, the ledger proposes equal points for two studies if their specifications, package versions and
+    results are equal.
 
     Attributes
     ----------
