@@ -13,10 +13,11 @@ from ledger.errors import LedgerError
 from ledger.text import one_line
 from ledger.worker import credentials
 
-# Maximum length of an error message, in characters. A message can quote a text of the user, which can be very long.
+# Maximum length of an error message, in characters. A message can quote a very long text from the user.
 _LONGEST = 1_500
 
-# Import path and short help text of each command. `ledger --help` shows these short help texts, and imports no command.
+# Import path and short help text of each command. `ledger --help` shows the short help texts without importing the
+# modules of the commands.
 COMMANDS = {
     "run": ("ledger.cli.search:run", "Run a study with its database, workers and manager on this machine."),
     "manager": ("ledger.cli.search:manager", "Run only the manager of a study, without workers."),
@@ -46,8 +47,8 @@ COMMANDS = {
     ),
 }
 
-# These commands may start objectives that run as the same user of the machine as the command. Therefore the program
-# conceals the credentials of these commands.
+# Commands that may start objectives. An objective runs as the same user of the machine as the command. Therefore the
+# program hides the command's credentials from other processes.
 _SERVICES = ("run", "manager", "resume", "worker")
 
 
@@ -94,10 +95,11 @@ def program() -> None:
 def main() -> NoReturn:
     """Run the program and exit.
 
-    The exit code is 0 for success, 1 for failure and 2 for wrong usage. An error message is one line.
+    The exit code is 0 for success, 1 for failure and 2 for wrong usage. The program prints each error message as one
+    line on standard error.
     """
-    # `docker stop` and `kill` send SIGTERM. With this handler, SIGTERM ends a command like Ctrl-C, so the command still
-    # cleans up.
+    # `docker stop` and `kill` send SIGTERM. With this handler, SIGTERM ends a command in the same way as Ctrl-C does,
+    # so the command can clean up first.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         if sys.argv[1:2] and sys.argv[1] in _SERVICES:
@@ -114,8 +116,8 @@ def main() -> NoReturn:
     except LedgerError as error:
         _end(str(error), error.exit_code)
     except (click.Abort, KeyboardInterrupt):
-        # If SIGINT interrupts an exec() of a text, for example during an import, CPython sets a flag, and later ends
-        # the process by SIGINT. An empty exec() clears this flag.
+        # If SIGINT interrupts an exec() of a text, for example during an import, CPython sets a flag. If the flag is
+        # set at exit, CPython ends the process by SIGINT. An exec() of an empty text clears the flag.
         exec("")  # noqa: S102
         _end("the command has stopped; to continue, run the same command again", 1)
     except BrokenPipeError:
@@ -130,10 +132,10 @@ def main() -> NoReturn:
 
 
 def _end_if_database(error: Exception) -> None:
-    """Exit with a message of one line if the database raised the error."""
+    """If the database raised the error, print a message of one line and exit."""
     import psycopg
 
-    # SQLAlchemy wraps an error of psycopg, and keeps it as `orig`.
+    # SQLAlchemy replaces an error of psycopg by an error whose attribute `orig` is the error of psycopg.
     original = getattr(error, "orig", error)
     if isinstance(original, psycopg.errors.UndefinedFunction | psycopg.errors.UndefinedTable):
         _end(f"the schema does not fit this version of ledger ({original}): `ledger db check` names the problem", 1)

@@ -50,14 +50,15 @@ def add(name: str, kind: str, password_stdin: bool, ask_password: bool, settings
 
     Create a separate login for each service, and for each worker that another person runs. Without an option for the
     password, the command generates a password and prints it once. The server gets only the SCRAM hash of the password.
-    The database URL must name a superuser, or a role with CREATEROLE, such as the role that ran sql/roles.sql.
+    The role in the database URL must be a superuser or have CREATEROLE. For example, use the role that ran
+    sql/roles.sql.
     """
     from ledger.database import logins
 
     logins.check_name(name)
     if password_stdin and ask_password:
         raise UsageError("--password-stdin and --ask-password exclude each other: leave one out")
-    # If the command starts over after an outage, it keeps the password of its first start.
+    # If the command starts again after an outage, it must use the password that its first start read or generated.
     context = click.get_current_context()
     password = context.meta.get(__name__) or _password(from_stdin=password_stdin, ask=ask_password)
     context.meta[__name__] = password
@@ -74,10 +75,10 @@ def add(name: str, kind: str, password_stdin: bool, ask_password: bool, settings
 @document.json_option
 @settings_options
 def list_(as_json: bool, settings: Settings) -> None:
-    """List each login with its rights, its open sessions and its settings. The list omits time limits.
+    """List each login with its rights, its open sessions and its settings.
 
-    A login can change its own settings. A wrong setting can prevent new sessions of this login, but not of other
-    logins.
+    The shown settings do not include time limits. A login can change its own settings. A wrong setting can prevent new
+    sessions of the login itself, but cannot prevent sessions of other logins.
     """
     from ledger.database import logins
 
@@ -99,7 +100,7 @@ def list_(as_json: bool, settings: Settings) -> None:
 def remove(name: str, settings: Settings) -> None:
     """Drop a login that `ledger access add` created, and end the login's sessions.
 
-    If a worker of this login holds a trial, the trial becomes pending again after the trial's lease has expired.
+    If a worker that uses this login holds a trial, the trial becomes pending again after the trial's lease has expired.
     """
     from ledger.database import logins
 
@@ -111,7 +112,7 @@ def remove(name: str, settings: Settings) -> None:
 
 @contextmanager
 def _connected(settings: Settings) -> "Iterator[psycopg.Connection[Any]]":
-    """Yield a connection that can write, in autocommit mode. The database does not have to contain a ledger."""
+    """Yield a connection that can write, in autocommit mode. The function also accepts a database without a ledger."""
     from ledger.database.connection import connect
 
     with (

@@ -9,7 +9,8 @@ from click.shell_completion import get_completion_class
 from ledger.cli.options import examples
 
 _VARIABLE = "_LEDGER_COMPLETE"
-# If a machine has a different program with the name `ledger`, users start this program as `trial-ledger`.
+# If a machine has a different program with the name `ledger`, users start the program of this package as
+# `trial-ledger`.
 _NAMES = ("ledger", "trial-ledger")
 
 
@@ -24,9 +25,9 @@ _NAMES = ("ledger", "trial-ledger")
 def completion(shell: str) -> None:
     """Print the shell script that completes the commands of `ledger`.
 
-    The shell must load the script at its start, as the examples show. bash loads the script from ~/.bashrc, zsh from a
-    folder in the variable fpath, and fish from ~/.config/fish/completions. The shell completes names of studies if the
-    database answers within a second.
+    The shell must load the script when the shell starts, as the examples show. bash loads the script from ~/.bashrc,
+    zsh from a folder in the variable fpath, and fish from ~/.config/fish/completions. The shell completes the name of a
+    study only if the database answers within a second.
     """
     from ledger.cli import program
 

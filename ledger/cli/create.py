@@ -22,7 +22,7 @@ def create(file: Path | None, options: dict[str, Any], settings: Settings) -> No
     """Record a study, but do not start it.
 
     Before the study starts, the user can enqueue points and import finished trials. `ledger resume NAME` starts the
-    study. `ledger run` and `ledger manager` with the same settings also start the study.
+    study. `ledger run` and `ledger manager` also start the study if they get the same settings as this command.
     """
     from ledger.manager.registration import record
 

@@ -29,8 +29,8 @@ def dashboard(port: int, host: str, settings: Settings) -> None:
     """Show the ledger in Optuna's dashboard until the user presses Ctrl-C.
 
     The dashboard reads the views that `ledger optuna enable` creates. The dashboard copies no data and changes no data.
-    Searches may run at the same time. The dashboard keeps the embedded server running. To install the dashboard, run
-    `pip install 'trial-ledger[dashboard]'`.
+    Studies can run while the dashboard is open. The embedded server does not stop while the dashboard runs. To install
+    the dashboard, run `pip install 'trial-ledger[dashboard]'`.
     """
     from ledger.optuna.connect import check_version, opened
 

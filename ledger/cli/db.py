@@ -76,10 +76,11 @@ def check(older_than: float, as_json: bool, settings: Settings) -> None:
     """Check the schema, and find transactions that keep locks or prevent the removal of dead rows.
 
     The command names each session that has held locks of the ledger for more than 10 seconds, and each session for
-    which other sessions wait. For each named session, the command shows the role, the age of the transaction and the
-    last statement. Dead rows slow down every claim. A session, a prepared transaction or a replication slot with an old
-    snapshot prevents the removal of dead rows. The command warns about each old snapshot, and about sessions that are
-    idle in a transaction. The exit code is 1 if PostgreSQL cannot remove dead rows, or if the schema is not up to date.
+    which other sessions wait. For each named session, the command shows the session's role, the age of its transaction
+    and its last statement. Dead rows slow down every claim of a trial. An old snapshot prevents the removal of dead
+    rows. A session, a prepared transaction or a replication slot can hold such a snapshot. The command warns about each
+    old snapshot, and about sessions that are idle in a transaction. The exit code is 1 if PostgreSQL cannot remove dead
+    rows, or if the schema is not up to date.
     """
     from ledger.database import health, migration
     from ledger.database.connection import engine, place
@@ -162,12 +163,12 @@ def pg_restore(arguments: tuple[str, ...], settings: Settings) -> None:
     """Run pg_restore on a database without a ledger. The command passes its arguments to pg_restore, as in
     `ledger db pg_restore --no-owner --no-privileges --exit-on-error ledger.dump`.
 
-    If the embedded database does not exist, the command creates it without a schema. Run `ledger db upgrade` afterwards
-    to set the privileges of each role. For the embedded database, the command runs the pg_restore that has the same
-    version as the embedded server.
+    If the embedded database does not exist, the command creates an embedded database without the schema `ledger`. Run
+    `ledger db upgrade` afterwards to set the privileges of each role. For the embedded database, the command runs the
+    pg_restore that has the same version as the embedded server.
     """
     with database(settings, create=True, migrate=False) as url:
-        # Without --dbname, pg_restore would print SQL statements, and would not run them.
+        # Without --dbname, pg_restore would print the SQL statements of the dump instead of running them.
         into = f"--dbname={_variables(url).get('PGDATABASE', '')}"
         code = _run([_server_program("pg_restore", settings), into, *arguments], url)
     sys.exit(code)
@@ -176,15 +177,15 @@ def pg_restore(arguments: tuple[str, ...], settings: Settings) -> None:
 def _server_program(name: str, settings: Settings) -> str:
     """Return the path of a PostgreSQL program, such as pg_dump.
 
-    For the embedded server, the function returns the program of the server's version. For any other server, the
-    function prefers a program on the PATH.
+    For the embedded server, the function returns the program that has the same version as the server. For any other
+    server, the function searches the PATH first, and then the programs of the embedded server.
     """
     elsewhere = None if settings.database_url is None else shutil.which(name)
     return elsewhere or str(embedded.program(name))
 
 
 def _run(command: list[str], url: str) -> int:
-    """Run a program on the database, and return the exit code of the program."""
+    """Run a program that connects to the database, and return the exit code of the program."""
     # This function passes the password in the environment, because every user of this machine can read the command line
     # of a process.
     return subprocess.run(command, env={**os.environ, **_variables(url)}, check=False).returncode

@@ -27,12 +27,15 @@ def json_option(command: F) -> F:
 
 
 def write(value: Any) -> None:
-    """Print a value as JSON. A row becomes an object. A time becomes an ISO 8601 text with its offset from UTC."""
+    """Print a value as JSON.
+
+    A row becomes an object. A time becomes an ISO 8601 text that contains the offset from UTC.
+    """
     click.echo(json.dumps(value, default=_default, indent=2))
 
 
 def pick(row: Any, *names: str) -> dict[str, Any]:
-    """Return a dictionary with the named columns of a row."""
+    """Return a dictionary of the columns `names` of a row, with the values of these columns."""
     return {name: getattr(row, name) for name in names}
 
 

@@ -17,7 +17,8 @@ def log_environment(settings: Settings) -> None:
     """Log the settings that the current command takes from environment variables.
 
     The log line can remind the user of a forgotten environment variable, such as SEED. If the command uses no
-    environment variable, the function logs nothing. If the command starts over, it does not log the line again.
+    environment variable, the function logs nothing. If the command starts again after an outage, the function does not
+    log the line a second time.
     """
     context = click.get_current_context()
     if __name__ in context.meta:

@@ -50,8 +50,8 @@ from ledger.text import one_line, printable
 def export(name: str, format_: str, output: Path | None, spreadsheet: bool, settings: Settings) -> None:
     """Write a study's trials in their present state.
 
-    The command streams the trials. An output file appears only when it is complete. On a terminal, the command escapes
-    unprintable characters.
+    The command reads and writes the trials in pages, so it never holds all trials in memory. An output file appears
+    only when it is complete. If the output is a terminal, the command escapes unprintable characters.
     """
     from sqlalchemy.exc import DBAPIError
 
@@ -100,7 +100,7 @@ def export(name: str, format_: str, output: Path | None, spreadsheet: bool, sett
 
 
 class _Terminal:
-    """Standard output, if it is a terminal.
+    """Text stream to a standard output that is a terminal.
 
     The class escapes unprintable characters, so a study's texts cannot change the terminal's state.
     """

@@ -12,8 +12,8 @@ from ledger.text import one_line
 class FileContentType(click.ParamType[tuple[str, bytes]]):
     """A parameter type that returns the name and the bytes of a file. The name "-" means standard input.
 
-    The type reads the bytes once, when click parses the command line. Otherwise a command that starts over after an
-    outage would find standard input at its end.
+    The type reads the bytes once, when click parses the command line. If the command itself read standard input, a
+    second start of the command after an outage would find no bytes.
     """
 
     name = "file"

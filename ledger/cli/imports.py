@@ -1,4 +1,4 @@
-"""The command `import`, which imports a whole study of another ledger, or adds finished trials to a study."""
+"""The command `import`, which imports a whole study from another ledger, or adds finished trials to a study."""
 
 from typing import Any
 
@@ -46,8 +46,9 @@ def import_() -> None:
 def file(file: tuple[str, bytes], name: str | None, settings: Settings) -> None:
     """Import a whole study from a file that `ledger export NAME --output FILE` has written.
 
-    If a trial was running during the export, the imported trial is pending, and its open attempt is released. A
-    released attempt counts neither as a failure nor as lost. The command imports the whole study or nothing.
+    If a trial was running during the export, the command imports the trial as pending, and the trial's open attempt as
+    released. A released attempt counts neither as a failure nor as lost. The command imports the whole study or
+    nothing.
     """
 
     from ledger.database import migration
@@ -117,9 +118,9 @@ def csv(
 def optuna(url: str, study: str, into: str, skip_unusable: bool, settings: Settings) -> None:
     """Import the finished trials of an Optuna study.
 
-    URL is the storage of the Optuna study, such as sqlite:///optuna.db. The command writes nothing to this storage. If
-    the Optuna study maximises, each imported loss is the negative of Optuna's value. The command skips trials that are
-    not complete.
+    The argument URL names Optuna's storage, such as sqlite:///optuna.db. The command writes nothing to Optuna's
+    storage. If the Optuna study maximises its objective value, each imported loss is the negative of the trial's value
+    in Optuna. The command skips trials that are not complete.
     """
     from ledger.database import studies
     from ledger.imports.history import import_history

@@ -1,6 +1,6 @@
 """Command-line parameter type for names of studies.
 
-A shell completes these names if the database answers in time.
+A shell completes the name of a study if the database answers within `_TIMEOUT` seconds.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from click.shell_completion import CompletionItem
 from ledger.cli.options import TextType
 from ledger.settings import Settings
 
-# Seconds that the completion of a name waits for the database.
+# Maximum time for which the completion of a name waits for the database, in seconds.
 _TIMEOUT = 1.0
 _MOST_NAMES = 100
 
@@ -41,9 +41,9 @@ STUDY = StudyNameType()
 
 
 def _names(url: str | None, prefix: str) -> Sequence[str]:
-    """Return the study names that begin with `prefix`. The name of the latest study comes first.
+    """Return the study names that begin with `prefix`. The name of the study that was created last comes first.
 
-    After an error, the function returns no names, because a completion cannot show a message.
+    If an error occurs, the function returns an empty list, because a completion cannot show a message.
     """
     from ledger import embedded
     from ledger.database.connection import connect

@@ -17,14 +17,15 @@ from ledger.settings import Settings
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-# Defaults of the option --give-up-after, in seconds. A service is a command that may run for hours.
+# Default of the option --give-up-after, in seconds: for a command that ends soon, and for a service. A service is a
+# command that may run for hours.
 COMMAND_GIVES_UP_AFTER, SERVICE_GIVES_UP_AFTER = Settings.give_up_after, 3600.0
 
 
 class TextType(StringParamType):
     """A parameter type that accepts only valid UTF-8, because PostgreSQL refuses any other text.
 
-    A shell can pass any bytes as an argument.
+    A shell can pass an argument that is not valid UTF-8.
     """
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
@@ -72,15 +73,15 @@ class BytesType(click.ParamType[int]):
 
 
 def settings_options(command: F) -> F:
-    """Add the options that every command has, and pass them to the command as `settings`.
+    """Add the options for the database, the log and the time limits. The command gets their values as `settings`.
 
-    The command starts over if its connection to the database fails.
+    If the connection to the database fails, the command starts again from its beginning.
     """
     return _settings_options(command, COMMAND_GIVES_UP_AFTER)
 
 
 def service_options(command: F) -> F:
-    """Add the same options as `settings_options`, but let the command wait longer for an unreachable database."""
+    """Add the same options as `settings_options`, but with a longer default of --give-up-after."""
     return _settings_options(command, SERVICE_GIVES_UP_AFTER)
 
 

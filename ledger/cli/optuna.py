@@ -1,4 +1,4 @@
-"""The commands of `ledger optuna`, which manage the views through which Optuna reads the ledger."""
+"""The commands of the group `ledger optuna`. They manage the views through which Optuna reads the ledger."""
 
 import click
 
@@ -16,7 +16,7 @@ def optuna() -> None:
 @optuna.command(epilog=examples("ledger optuna enable"))
 @settings_options
 def enable(settings: Settings) -> None:
-    """Create views in the schema `optuna` that show the ledger as Optuna's tables.
+    """Create views that show the ledger as Optuna's tables, in the schema `optuna`.
 
     The views copy no data, and refuse every write by Optuna. `ledger db upgrade` updates the views. The command also
     creates an index on the table of trials, because the views need this index. `ledger optuna disable` removes the
@@ -38,7 +38,7 @@ def enable(settings: Settings) -> None:
 @optuna.command(epilog=examples("ledger optuna disable"))
 @settings_options
 def disable(settings: Settings) -> None:
-    """Remove the views that `ledger optuna enable` created, and the index on the table of trials."""
+    """Remove the views and the index that `ledger optuna enable` created."""
     from ledger.database import migration
     from ledger.database.connection import engine
     from ledger.optuna import views as optuna_views

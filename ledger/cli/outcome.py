@@ -1,4 +1,4 @@
-"""Prints the outcome of a study, or of a cancellation."""
+"""Prints the outcome of a study, and warns of cancelled trials that another session has locked."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -45,7 +45,7 @@ def show(connection: Connection, row: StudyRow) -> None:
 
 
 def warn_of_locked(name: str, later: Sequence[int]) -> None:
-    """Warn that the trials in `later` end after this command, because another session has locked their rows."""
+    """Warn that another session has locked the cancelled trials in `later`, so these trials are still open."""
     if later:
         which = f"trial {later[0]}" if len(later) == 1 else f"{len(later)} trials (the first is trial {later[0]})"
         click.echo(

@@ -13,9 +13,10 @@ from ledger.terminal.live import LiveView, can_draw
 
 
 class ProgressDisplay(Listener):
-    """Shows a search on standard error.
+    """Shows the progress of a search on standard error.
 
-    A terminal shows a live view if the log format is text. In all other cases, standard error gets log lines.
+    If standard error is a terminal and the log format is text, the class draws a live view. Otherwise the search writes
+    log lines to standard error.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -48,7 +49,10 @@ class ProgressDisplay(Listener):
 
 
 def local(count: int, allowed: Collection[str], shown: ProgressDisplay, trainer_user: str | None) -> LocalWorkers:
-    """Return the workers to start on this machine, with the command's log options and option --trainer-user."""
+    """Return the workers to start on this machine.
+
+    They get the log options and the option --trainer-user of the command.
+    """
     user = [] if trainer_user is None else ["--trainer-user", trainer_user]
     return LocalWorkers(count, allowed, options=[*shown.worker_options, *user])
 

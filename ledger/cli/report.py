@@ -10,7 +10,8 @@ from ledger.cli.options import examples, settings_options
 from ledger.errors import UsageError
 from ledger.settings import Settings
 
-# The names are copied from ledger.report.plots.PLOTS, because the import of that module is too slow for a help text.
+# The names of the plots in ledger.report.plots.PLOTS. This module does not import PLOTS, because the import is too slow
+# for a help text.
 NAMES = ("convergence", "parallel", "parameters", "dependence", "importance", "timeline")
 
 
@@ -42,10 +43,11 @@ NAMES = ("convergence", "parallel", "parameters", "dependence", "importance", "t
 def report(name: str, output: Path, format_: str, plot: str | None, settings: Settings) -> None:
     """Write a study's plots and trials as one HTML page that works without a network.
 
-    One plot shows the loss of each trial. A second plot shows the trials in parallel coordinates. More plots show each
-    parameter against the loss. Two sections show the surrogate's estimates of the partial dependence and the importance
-    of each parameter. A timeline shows the attempts of the workers, and a table lists the trials. The page also
-    contains the best parameters and the study's spec. The study may be running.
+    One plot shows the loss of each trial. A second plot shows the trials in parallel coordinates. For each parameter, a
+    plot shows the losses of the trials against the values of the parameter. One section shows how the loss depends on
+    each parameter, as the surrogate estimates it. Another section shows the estimated importance of each parameter. A
+    timeline shows the attempts of the workers, and a table lists the trials. The page also contains the best parameters
+    and the study's spec. The study may be running.
     """
     from ledger.database import studies, transfer
     from ledger.export.files import check_folder, whole_file

@@ -1,11 +1,12 @@
-"""The role of sql/roles.sql that each command needs, and advice for a user whose role lacks privileges."""
+"""The database role that each command needs, and advice for a user whose role lacks privileges."""
 
 import click
 
 from ledger.access import NotPermitted
 from ledger.errors import LedgerError
 
-# A command that is not a key of this dictionary only reads the ledger.
+# Each key is a command, and each value is the role that the command needs. The file sql/roles.sql creates the roles. A
+# command that is not a key needs only the role ledger_reader.
 _ROLES = {
     "run": "ledger_owner",
     "manager": "ledger_manager",

@@ -78,10 +78,10 @@ def run(
 def manager(file: Path | None, options: dict[str, Any], wait: bool, settings: Settings) -> None:
     """Run only the manager of a study, without workers.
 
-    The manager asks the optimizer for points and inserts them as trials. The manager then waits for the workers'
-    losses, and tells the losses to the optimizer. The manager repeats these steps until the budget is used. The command
-    `ledger worker` starts a worker, on this machine or on any other machine. The exit code is 0 if the study is
-    complete.
+    The manager asks the optimizer for points, and inserts each point as a trial. The manager then waits for the
+    workers' losses, and tells the losses to the optimizer. The manager continues with the next points until the budget
+    is used. The command `ledger worker` starts a worker, on this machine or on any other machine. The exit code is 0 if
+    the study is complete.
     """
     with without_pandas():
         from ledger import search

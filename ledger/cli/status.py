@@ -37,8 +37,8 @@ _MOST_WORKERS = 200
 def status(name: str, watch: bool, as_json: bool, settings: Settings) -> None:
     """Show the progress, best loss, workers and failures of a study.
 
-    With --watch, the command ends when the study ends. The exit code is 0 if the study is complete, and 1 otherwise.
-    All times come from the clock of the database server.
+    With --watch, the command ends when the study ends. The exit code of --watch is 0 if the study is complete, and 1
+    otherwise. All times come from the clock of the database server.
     """
     from ledger.database import status, studies
 

@@ -13,7 +13,7 @@ from ledger.errors import LedgerError, UsageError
 from ledger.settings import Settings
 from ledger.text import one_line
 
-# Columns of a trial and of an iteration that the option --json prints.
+# Columns that the option --json prints for the best trial and for an iteration.
 _BEST = ("number", "iteration", "source", "params", "loss", "metrics")
 _ITERATION = tuple(name for name in columns(IterationRow) if name not in ("surrogate", "environment", "seen"))
 
@@ -21,7 +21,7 @@ _ITERATION = tuple(name for name in columns(IterationRow) if name not in ("surro
 class _Group(click.Group):
     """The group `ledger study`, which imports the module of `create` only when the user calls the command `create`.
 
-    That module imports pydantic, which takes 0.1 s.
+    The module of `create` imports pydantic, and this import takes 0.1 s.
     """
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -79,7 +79,7 @@ def list_(as_json: bool, settings: Settings) -> None:
 def show(name: str, as_json: bool, settings: Settings) -> None:
     """Show the progress, the iterations and the best trial of one study.
 
-    The command also shows each live worker that cannot load the study's objective, and therefore refuses the study.
+    The command also shows each live worker that refuses the study because the worker cannot load the study's objective.
 
     The last lines show the best parameters as a Python dict and as TOML, which the user can copy.
     """
@@ -127,8 +127,8 @@ def show(name: str, as_json: bool, settings: Settings) -> None:
 def view(name: str, settings: Settings) -> None:
     """Create a database view of one study's trials, with a column for each parameter and each metric.
 
-    If trials report new metrics, run the command again to add columns for these metrics. An upgrade of the ledger keeps
-    the view. The deletion of the study also drops the view.
+    If trials report new metrics, run the command again to add columns for these metrics. `ledger db upgrade` keeps the
+    view, and `ledger study delete` drops the view of the deleted study.
     """
     from ledger.database import studies
 

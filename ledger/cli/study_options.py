@@ -17,7 +17,7 @@ from ledger.study.file import OPTIONS, StudyTable, replaced_by
 from ledger.study.spec import OneOf
 
 F = TypeVar("F", bound=Callable[..., Any])
-# Names that a help page shows for the values of text options.
+# Each key is a text option, and each value is the placeholder that a help page shows for the value of the option.
 _METAVARS = {"data": "FILE", "target": "COLUMN", "metric": "NAME", "name": "NAME"}
 
 
@@ -35,7 +35,7 @@ class _Choice(click.Choice[str]):
             self.fail(str(error), param, ctx)
 
     def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:  # noqa: ARG002
-        # click would write the choices in lower case.
+        # The method of click.Choice would write the choices in lower case.
         return f"[{'|'.join(self.choices)}]"
 
 
@@ -58,7 +58,7 @@ def study_options(command: F) -> F:
         return command(*args, options=options, **kwargs)
 
     decorated: Any = wrapper
-    # Python applies decorators from the last one to the first one.
+    # The loop adds the options in reverse order, because Python applies the last decorator of a function first.
     for key, option in reversed(list(OPTIONS.items())):
         decorated = click.option(
             *(option.flag, key),
@@ -95,7 +95,7 @@ def _type(field: FieldInfo) -> click.ParamType[Any]:
     one_of = next((constraint for constraint in field.metadata if isinstance(constraint, OneOf)), None)
     if one_of is not None:
         return _Choice(one_of)
-    # pydantic has a separate class for each kind of limit.
+    # In the metadata of a field, the minimum and the maximum are objects of two different classes.
     limits = {
         name: getattr(constraint, limit)
         for limit, name in (("ge", "min"), ("le", "max"))

@@ -8,7 +8,10 @@ from ledger.text import one_line
 
 
 def show(headers: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """Print rows below their headers. Columns with numbers are aligned to the right, and None is printed as "-"."""
+    """Print the rows of a table below a line with the headers.
+
+    Columns with numbers are aligned to the right, and None is printed as "-".
+    """
     cells = [
         ["-" if cell is None else f"{cell:.6g}" if isinstance(cell, float) else one_line(str(cell)) for cell in row]
         for row in rows

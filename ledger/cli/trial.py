@@ -17,11 +17,11 @@ from ledger.text import last_line, one_line
 
 # Maximum length of a trial's parameters in a list, in characters.
 PARAMS_SHOWN = 60
-# Maximum length of any other line, in characters.
+# Maximum length of any line outside a list of trials, in characters.
 LONGEST = 1_000
-# Number of lines of an attempt's output that `show` prints.
+# Maximum number of lines that the command `show` prints of an attempt's output.
 OUTPUT_LINES = 40
-# Columns of an attempt that the option --json prints.
+# Columns that the option --json prints for an attempt.
 _ATTEMPT = tuple(name for name in columns(AttemptRow) if name != "trial")
 
 
@@ -78,7 +78,7 @@ def list_(name: str, state: str | None, as_json: bool, settings: Settings) -> No
 @document.json_option
 @settings_options
 def show(name: str, number: int, as_json: bool, settings: Settings) -> None:
-    """Show one trial with its attempts, and the error and the end of the output of each attempt."""
+    """Show one trial and its attempts, with the error of each attempt and the last lines of each attempt's output."""
     from ledger.database import studies, trials
 
     with connected(settings) as connection:
@@ -132,12 +132,12 @@ def show(name: str, number: int, as_json: bool, settings: Settings) -> None:
 )
 @settings_options
 def enqueue(name: str, values: tuple[str, ...], file: tuple[str, bytes] | None, settings: Settings) -> None:
-    """Add trials with points that the user chooses. Workers claim these trials before proposed trials.
+    """Add trials with points that the user chooses. Workers claim enqueued trials before proposed trials.
 
     An example is `ledger trial enqueue NAME C=1.0 gamma=0.01`. Each point needs a value for every parameter of the
     study's space. The new trials join the last iteration if that iteration has not ended. Otherwise the new trials form
-    a new iteration. If the study has ended, it runs again. Enqueued trials use no budget. The command enqueues all of
-    the trials or none.
+    a new iteration. If the study is complete or failed, the command makes the study running again. Enqueued trials use
+    no budget. The command enqueues all of the trials or none.
     """
     from ledger.database import studies, trials
     from ledger.study.points import read_lines, read_pairs
@@ -164,9 +164,10 @@ def enqueue(name: str, values: tuple[str, ...], file: tuple[str, bytes] | None, 
 def retry(name: str, numbers: tuple[int, ...], settings: Settings) -> None:
     """Retry failed or cancelled trials.
 
-    A trial that has ended never changes. The command therefore creates a new trial with the same parameters. The new
-    trials join the last iteration if that iteration has not ended. Otherwise the new trials form a new iteration. If
-    the study has ended, it runs again. The command retries all of the trials or none.
+    A trial that has ended never changes. Therefore the command creates, for each given trial, a new trial with the same
+    parameters. The new trials join the last iteration if that iteration has not ended. Otherwise the new trials form a
+    new iteration. If the study is complete or failed, the command makes the study running again. The command retries
+    all of the trials or none.
     """
     from ledger.database import studies, trials
 
@@ -217,7 +218,7 @@ def _show_output(output: str) -> None:
 
 
 def _printable(line: str) -> str:
-    """Return the line with spaces as its indentation. The function escapes the unprintable characters of the line."""
+    """Replace the indentation of a line by spaces, and escape the unprintable characters of the line."""
     return " " * min(len(line) - len(line.lstrip()), LONGEST) + one_line(line, LONGEST)
 
 

@@ -191,7 +191,7 @@ def list_(as_json: bool, settings: Settings) -> None:
 
 
 def _refuse_options(context: click.Context) -> None:
-    """Refuse options of `worker` before the subcommand, because these options would have no effect."""
+    """Refuse each option between `worker` and the subcommand, because such an option would have no effect."""
     for name in context.params:
         if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
             option = f"--{name.replace('_', '-')}"

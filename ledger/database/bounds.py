@@ -1,7 +1,8 @@
-"""The bounds of the values that a ledger accepts. Clients check these bounds before they send a value.
+"""The bounds of the values that a ledger accepts.
 
-Only the file sql/functions/bounds.sql defines the bounds. The SQL functions of the ledger check the same bounds for
-every client (sql/functions/faults.sql).
+The file sql/functions/bounds.sql is the only definition of the bounds, and this module reads that file. A client in
+Python checks the bounds of a value before the client sends the value. The SQL functions of the ledger check the same
+bounds for every client (sql/functions/faults.sql).
 """
 
 import json
@@ -18,14 +19,14 @@ _BOUND = re.compile(
 )
 _BOUNDS = dict(_BOUND.findall((folder("sql") / "functions" / "bounds.sql").read_text()))
 
-# Largest lengths of texts, in characters.
+# Maximum lengths of a name, of an error and of an attempt's output, in characters.
 LONGEST_NAME = int(_BOUNDS["longest_name"])
 LONGEST_ERROR = int(_BOUNDS["longest_error"])
 LONGEST_OUTPUT = int(_BOUNDS["longest_output"])
-# Largest sizes of JSON documents in bytes, in the text form that PostgreSQL writes.
+# Maximum sizes of a JSON document, in bytes of the text that PostgreSQL writes for the document.
 LARGEST_JSON = int(_BOUNDS["largest_json"])
 LARGEST_VERSIONS = int(_BOUNDS["largest_versions"])
-# Largest number of levels between a JSON document and a value in the document.
+# Maximum nesting depth of a value in a JSON document.
 DEEPEST_JSON = int(_BOUNDS["deepest_json"])
 LONGEST_SECONDS = float(_BOUNDS["longest_seconds"])
 # Each recorded time is at or after EARLIEST_MOMENT, and before LATEST_MOMENT.
@@ -42,7 +43,7 @@ def json_fault(value: object, largest: int = LARGEST_JSON) -> str | None:
     value : JSON value
         The document to check. Integers in the document may have any number of digits.
     largest : int
-        The largest size of the document that the ledger accepts, in bytes.
+        The maximum size of the document, in bytes.
 
     Examples
     --------
@@ -117,7 +118,7 @@ def seconds_fault(seconds: float) -> str | None:
 
 
 def moment_fault(moment: datetime) -> str | None:
-    """Describe what is wrong with an aware time, or return None if the ledger accepts the time.
+    """Describe what is wrong with a time that has a time zone, or return None if the ledger accepts the time.
 
     Examples
     --------
@@ -145,8 +146,8 @@ def loss_fault(loss: float) -> str | None:
 def shortened(error: str) -> str:
     """Return the text of an error, shortened to the length that the ledger accepts.
 
-    If the text is too long, the function leaves out the middle of the text. The SQL function ledger.shortened shortens
-    the errors of every other client in the same way.
+    If the text is too long, the function leaves out the middle of the text. The SQL function ledger.shortened does the
+    same for clients that do not use this function.
 
     Examples
     --------

@@ -20,12 +20,13 @@ from ledger.text import one_line
 OLDEST_SERVER = 150000
 # Seconds after which the server cancels a statement.
 STATEMENT_SECONDS = 10.0
-# Seconds after which the server ends a wait for a lock. The ledger's own programs hold a lock for some milliseconds. A
-# longer wait usually means that another session has left a transaction open. `connect` sets this limit to at most half
-# of the time limit of a statement. Therefore the wait for a lock ends before the time limit of the statement, and the
-# error message names the lock.
+# Seconds after which the server ends a wait for a lock. The ledger's own programs hold a lock for only a few
+# milliseconds. If a wait for a lock lasts for seconds, another session has usually left a transaction open. `connect`
+# never sets the time limit for a lock to more than half of the time limit for a statement. Therefore a wait for a lock
+# ends first, and the error message names the lock as the reason.
 LOCK_SECONDS = 5.0
-# psycopg prepares a statement on the server after this number of executions. PREPARE_AFTER equals psycopg's default.
+# After this number of executions of a statement, psycopg prepares the statement on the server. PREPARE_AFTER equals
+# psycopg's default.
 PREPARE_AFTER = 5
 # The client's time limit for an answer is the server's time limit for a statement, multiplied by this factor. If the
 # server has not answered within the client's time limit, the client closes the connection.
@@ -42,8 +43,8 @@ DEFAULTS: Mapping[str, Any] = {
     "tcp_user_timeout": 20_000,
 }
 # With the timeouts and keepalives below, the server soon ends the sessions of a client machine that has failed. Without
-# these settings, such a session could keep its locks for hours. The client sets all parameters below by a statement and
-# not by start-up options, because poolers refuse start-up options.
+# these settings, the session of a failed machine could keep its locks for hours. The client sets all parameters below
+# by a statement and not by start-up options, because poolers refuse start-up options.
 _SESSION: Mapping[str, str] = {
     "tcp_keepalives_idle": "10",
     "tcp_keepalives_interval": "5",
@@ -60,17 +61,18 @@ _SESSION: Mapping[str, str] = {
     "idle_session_timeout": "0",
 }
 _TRANSACTION_TIMEOUT_SINCE = 170000
-# `alter role` can make the sessions of a role read-only. The second select makes such a session writable again. A
-# session that is read-only because of a setting of the server or the database must stay read-only, because an
-# administrator has chosen this setting. Some cloud providers make a server read-only when its disk is full.
+# `alter role` can make the sessions of a role read-only. The second select makes a session writable if `alter role` has
+# made it read-only. If a setting of the server or the database makes a session read-only, the session must stay
+# read-only, because an administrator has chosen this setting. Some cloud providers make a server read-only when its
+# disk is full.
 _SET = """
 select set_config(key, value, false) from unnest(%s::text[], %s::text[]) as parameter(key, value)
 union all
 select set_config(name, 'off', false) from pg_settings
 where name = 'default_transaction_read_only' and setting = 'on' and source in ('user', 'database user')"""
 
-# Each key is a part of an error message which shows that the server is only temporarily unavailable. Each value is
-# advice for the user.
+# Each key is a part of an error message. If a message contains a key, the server is only temporarily unavailable. Each
+# value is advice for the user.
 _NOT_NOW = {
     "too many clients": "raise max_connections, start fewer workers, or put a pooler before the server",
     "remaining connection slots": "raise max_connections, start fewer workers, or put a pooler before the server",
@@ -85,8 +87,8 @@ _NOT_NOW = {
     " DATABASE_URL",
 }
 _OWN_SETTINGS = "an administrator can remove the settings of the role by `alter role … reset all`"
-# Each key is a part of the message of an error whose cause a user or an administrator must correct. Each value is
-# advice for the user.
+# Each key is a part of an error message. If a message contains a key, a user or an administrator must correct the
+# cause. Each value is advice for the user.
 _NOT_BY_ITSELF = {
     "could not access file": f"a setting of the role or database names a missing library: {_OWN_SETTINGS}",
     "could not load library": f"a setting of the role or database names a wrong library: {_OWN_SETTINGS}",
@@ -142,18 +144,19 @@ def connect(
     Parameters
     ----------
     url : str
-        A URL of libpq, or libpq's text of `keyword=value` pairs. The settings in this text override the defaults of
-        this module.
+        Connection URL of libpq, or connection string of libpq with `keyword=value` pairs. A setting in the URL
+        overrides the default of this module.
     role : str
         Purpose of the connection. PostgreSQL shows this text as the application_name of the session.
     statement_seconds : float
-        Seconds after which the server cancels a statement. A statement_timeout in the URL's options takes priority.
+        Seconds after which the server cancels a statement. A statement_timeout in the options of the URL overrides this
+        parameter.
     writes : bool
-        Whether the connection must be able to write. If this value is true, the function refuses a standby server and a
+        Whether the connection must be able to write. If `writes` is true, the function refuses a standby server and a
         read-only server.
     prepares : bool
-        Whether psycopg prepares frequent statements on the server. Behind a transaction pooler, a server session may
-        not know a statement that psycopg has prepared.
+        Whether psycopg prepares frequent statements on the server. Behind a transaction pooler, a statement can reach a
+        server session in which psycopg has not prepared the statement.
 
     Raises
     ------
@@ -167,8 +170,8 @@ def connect(
     parameters = _parse(url)
     settings = {**DEFAULTS, "application_name": role, **parameters}
     if writes:
-        # The value is not "read-write", because a setting of the role can make the sessions on a primary server
-        # read-only.
+        # The value is "primary" and not "read-write", because a setting of the role can make the sessions on a primary
+        # server read-only.
         settings.setdefault("target_session_attrs", "primary")
     try:
         connection = BoundedConnection.connect(
@@ -271,7 +274,7 @@ def wait_for_notification(connection: "Connection", seconds: float) -> None:
         for _ in driver(connection).notifies(timeout=seconds, stop_after=1):
             pass
     except psycopg.OperationalError:
-        # SQLAlchemy does not notice this error, because psycopg raised it outside SQLAlchemy. Without the call of
+        # SQLAlchemy does not notice the error, because psycopg raised the error outside SQLAlchemy. Without the call of
         # `invalidate`, SQLAlchemy would run a rollback on a closed connection.
         connection.invalidate()
         raise
@@ -279,7 +282,7 @@ def wait_for_notification(connection: "Connection", seconds: float) -> None:
 
 @contextmanager
 def without_time_limit(connection: "Connection") -> "Iterator[None]":
-    """Run the statements of the block without a time limit. TCP keepalives still detect a dead server."""
+    """Run the statements of the `with` block without a time limit. TCP keepalives still detect a dead server."""
     below = driver(connection)
     seconds, below.answer_seconds = below.answer_seconds, None
     try:
@@ -291,12 +294,12 @@ def without_time_limit(connection: "Connection") -> "Iterator[None]":
 
 @contextmanager
 def refused_if_locked(what: str) -> "Iterator[None]":
-    """Raise a LedgerError if a statement of the block has waited too long for a lock.
+    """Raise a LedgerError if a statement of the `with` block has waited too long for a lock.
 
     Parameters
     ----------
     what : str
-        Name of the object that another session may have locked, for the message.
+        Name of the locked object in the error message.
 
     Raises
     ------
@@ -306,7 +309,7 @@ def refused_if_locked(what: str) -> "Iterator[None]":
     try:
         yield
     except Exception as error:
-        # SQLAlchemy wraps an error of psycopg in its own error, which has the psycopg error as its attribute `orig`.
+        # SQLAlchemy replaces an error of psycopg by an error whose attribute `orig` is the error of psycopg.
         if isinstance(getattr(error, "orig", error), errors.LockNotAvailable):
             raise LedgerError(
                 f"another session has locked {what}: {LOCKED_WAY_OUT}, or try again when the session's transaction has"
@@ -324,11 +327,11 @@ def to_json(value: object) -> str:
 
 
 def from_json(text: str | bytes) -> Any:
-    """Return the value of a JSON document from the database.
+    """Parse a JSON document from the database, and return its value.
 
-    The ledger accepts only documents that Python can read (sql/functions/faults.sql). The owner of the tables can
-    switch this check off. Therefore the function replaces a document that Python cannot read by an object with the
-    error under the key `unreadable`. So one unreadable document does not hide all other rows.
+    The database checks that Python can read a document (sql/functions/faults.sql), but the owner of the tables can
+    switch the check off. If Python cannot read a document, the function returns an object with the error under the key
+    `unreadable`. Without this replacement, one unreadable document would make the whole query fail.
     """
     try:
         return json.loads(text)
@@ -348,7 +351,7 @@ def place(url: str) -> str:
 
 
 def reason(error: BaseException) -> str:
-    """Return the error message of the server or the network in one line, without the address that libpq adds."""
+    """Return the message of a server error or network error in one line, without the address that libpq adds."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     said = [line.rpartition("failed: ")[2] for line in lines if "failed: " in line]
     if said:

@@ -7,7 +7,7 @@ from sqlalchemy import Connection, func, select
 
 from ledger.database.connection import without_time_limit
 
-# Size of one piece of a dataset in bytes. The size is a multiple of 3, so the base64 text of a full piece needs no
+# Size of one piece of a dataset, in bytes. The size is a multiple of 3, so the base64 text of a full piece needs no
 # padding.
 PIECE = 3 * 2**18
 
@@ -22,14 +22,17 @@ class Dataset:
 
 
 def keep(connection: Connection, dataset: Dataset) -> None:
-    """Store a file, unless the ledger already has it. The caller records the file's study in the same transaction."""
+    """Store a file, unless the ledger already has it.
+
+    In the same transaction, the caller must also record a study that trains on the file.
+    """
     with without_time_limit(connection):
         if not connection.scalar(select(func.ledger.hold_dataset(dataset.sha256))):
             connection.execute(select(func.ledger.keep_dataset(dataset.name, dataset.content)))
 
 
 def pieces(connection: Connection, sha256: str) -> Iterator[bytes]:
-    """Yield the content of a file in pieces of `PIECE` bytes. The function reads each piece in its own transaction."""
+    """Yield the content of a file in pieces of `PIECE` bytes. Each piece has its own transaction."""
     first = 0
     while True:
         with connection.begin():

@@ -2,10 +2,11 @@
 
 The view of the study NAME has the name ``ledger."study:NAME"``. A column has the name of its parameter or metric. If
 this name is empty, or another column of the view already has this name, the column is named ``param_NAME`` or
-``metric_NAME``. If ``param_NAME`` is also used, the column is named ``param_NAME~2``, and so on. PostgreSQL limits a
-name to 63 bytes. The module shortens a name of more than 63 bytes to its first 54 bytes, and appends ``~`` and the
-first 8 hexadecimal digits of the full name's MD5 hash. The columns of the parameters get their names first, in the
-order of the search space. The columns of the metrics then get their names in alphabetical order.
+``metric_NAME``. If another column already has the name ``param_NAME``, the column is named ``param_NAME~N``, where N is
+the lowest unused number from 2. PostgreSQL limits a name to 63 bytes. The module shortens a name of more than 63 bytes
+to its first 54 bytes, and appends ``~`` and the first 8 hexadecimal digits of the full name's MD5 hash. The columns of
+the parameters get their names first, in the order of the search space. The columns of the metrics then get their names
+in alphabetical order.
 """
 
 import hashlib
@@ -23,12 +24,13 @@ from ledger.errors import LedgerError
 from ledger.resources import folder
 
 PREFIX = "study:"
-# PostgreSQL limits the length of a name in bytes, and the number of columns of a view.
+# PostgreSQL's maximum length of a name in bytes, and PostgreSQL's maximum number of columns of a view.
 LONGEST_NAME, MOST_COLUMNS = 63, 1600
 
 _Cursor = psycopg.Cursor[Any]
 
-# Every flattened view begins with these columns. Each column has an SQL expression and a comment.
+# The columns at the beginning of every flattened view. Each key is the name of a column. Each value contains the
+# column's SQL expression and comment.
 _FIXED = {
     "trial": ("trial.number", "Number of the trial within the study, from 0."),
     "iteration": ("trial.iteration", "Number of the trial's iteration, from 0."),
@@ -41,7 +43,8 @@ _FIXED = {
     ),
 }
 # The dictionary maps the type of a column to the SQL expression that converts a JSON value to this type. If a value
-# does not fit the type, the expression returns null. Therefore no row causes an error in the view.
+# does not fit the type, the expression returns null. Therefore a value of a wrong type never makes a query of the view
+# fail.
 _VALUES = {
     "double precision": "ledger.number({})",
     "bigint": "case when abs(ledger.number({0})) < 9.2e18 then ({0})::bigint end",
@@ -80,7 +83,7 @@ class ViewColumn:
 
 @dataclass(frozen=True)
 class FlattenedView:
-    """A view that was created.
+    """A flattened view that the function `create` has created.
 
     Attributes
     ----------
@@ -151,7 +154,8 @@ def create(cursor: _Cursor, study_id: int, study: str, space: Sequence[Mapping[s
             f"study {study} has {len(space)} parameters, but a view has at most {MOST_COLUMNS - len(_FIXED)}"
             " parameters: use the view ledger.parameters, which has a row for each parameter of each trial"
         )
-    # With this role, the view belongs to the owner of the schema, even if a superuser creates the view.
+    # The transaction takes the role of the schema's owner. So the view belongs to this owner, even if a superuser
+    # creates the view.
     cursor.execute(
         "select set_config('role', pg_get_userbyid(nspowner), true) from pg_namespace where nspname = %s", (SCHEMA,)
     )
@@ -164,7 +168,7 @@ def create(cursor: _Cursor, study_id: int, study: str, space: Sequence[Mapping[s
         with cursor.connection.transaction():
             cursor.execute(sql.SQL("create or replace view {} as {}").format(view, definition))
     except errors.InvalidTableDefinition:
-        # PostgreSQL cannot replace a view if its columns have changed.
+        # PostgreSQL cannot replace a view if the name, the type or the place of an existing column would change.
         drop(cursor, study)
         cursor.execute(sql.SQL("create view {} as {}").format(view, definition))
     for statement in _comments(study, view, flattened.columns):

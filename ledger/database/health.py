@@ -15,7 +15,7 @@ from ledger.text import one_line
 
 # The query omits the current session, and the sessions of other databases. A snapshot in another database does not
 # affect the tables of this database. PostgreSQL hides the times of a session from a role without the necessary rights,
-# so the query omits such a session. The query _HIDDEN counts the hidden sessions.
+# so the query omits a hidden session. The query _HIDDEN counts the hidden sessions.
 _SESSIONS = text("""
     select pid, application_name, usename, state, query, xact_start as since, clock_timestamp() - xact_start as age,
       backend_xmin is not null or backend_xid is not null as pins
@@ -25,8 +25,8 @@ _SESSIONS = text("""
     order by xact_start""")
 # The query returns the sessions that hold a lock on a table or view of the ledger, and the sessions for which other
 # sessions wait. The query omits a session that itself waits for a lock. Every role can read pg_locks. If a role may not
-# see a session, the start time of the session's transaction is null. The name of the virtual transaction then shows
-# whether two reads found the same transaction.
+# see a session, the start time of the session's transaction is null. In this case, the id of the virtual transaction
+# shows whether two executions of the query found the same transaction.
 _HOLDERS = text("""
     select holder.*, transaction.virtualtransaction as transaction
     from (
@@ -72,7 +72,7 @@ _DEAD = text("""
     limit 1""")
 # No transaction of the ledger's own programs lasts longer than the time limit of a statement.
 LOCK_AGE = STATEMENT_SECONDS
-# A wait for a lock is normal if the wait is shorter than this number of seconds.
+# Number of seconds after which a wait for a lock is a problem.
 LOCK_PATIENCE = 1.0
 _LONGEST_STATEMENT = 120
 _CONSEQUENCE = "so PostgreSQL cannot remove rows that have died since then"
@@ -80,7 +80,7 @@ _CONSEQUENCE = "so PostgreSQL cannot remove rows that have died since then"
 
 @dataclass(frozen=True)
 class Warnings:
-    """Warnings about the database.
+    """The findings of a check of the database.
 
     Attributes
     ----------
@@ -100,9 +100,9 @@ def warnings(connection: Connection, older_than: float) -> Warnings:
     Parameters
     ----------
     older_than : float
-        Minimum age in seconds of an open transaction that the function reports. If a transaction keeps locks of the
-        ledger, the minimum age is `LOCK_AGE`. If other sessions wait for a transaction, the function reports this
-        transaction at any age.
+        The function reports an open transaction if the transaction is at least this number of seconds old. If a
+        transaction keeps locks of the ledger, the minimum age is `LOCK_AGE`. If other sessions wait for a transaction,
+        the function reports this transaction at any age.
     """
     age = {"age": timedelta(seconds=older_than)}
     with connection.begin():
@@ -142,8 +142,8 @@ def _holders(connection: Connection) -> list[Row[Any]]:
         found = connection.execute(_HOLDERS, patience).all()
     again: set[tuple[int, str]] = set()
     if any(holder.age is None for holder in found):
-        # The age of a transaction in a hidden session is unknown. A second read shows which transactions have continued
-        # since the first read.
+        # The age of a transaction in a hidden session is unknown. A second execution of the query shows which of the
+        # found transactions are still open.
         with connection.begin():
             connection.execute(_SLEEP, {"seconds": LOCK_PATIENCE})
         with connection.begin():

@@ -24,9 +24,9 @@ _ENDS_WITHIN = 5_000
 _NAME = re.compile(r"[a-z_][a-z0-9_.-]{0,62}")
 _RESERVED = {"public", "none", "current_role", "current_user", "session_user", *KINDS.values()}
 
-# The query returns the roles that inherit the rights of one of the four roles of sql/roles.sql, each with its own
-# settings. The query omits superusers and the role that ran sql/roles.sql, although such roles can be members of the
-# four roles, too.
+# The query returns each login that inherits the rights of one of the four roles of sql/roles.sql, with the settings of
+# the login. The query omits superusers and the role that ran sql/roles.sql, even if these roles are members of one of
+# the four roles.
 _LOGINS = """
 select login.rolname as name, kind.rolname as role, coalesce(shobj_description(login.oid, 'pg_authid') = %s, false),
   (select count(*)::int from pg_stat_activity where usesysid = login.oid),
@@ -62,7 +62,7 @@ class Login:
     kind : str
         "owner", "manager", "worker" or "reader".
     is_removable : bool
-        Whether the function `add` made the login. The function `remove` drops only such a login.
+        Whether the function `add` made the login. The function `remove` drops only a login that `add` made.
     sessions : int
         Number of open sessions.
     settings : sequence of str
@@ -88,7 +88,7 @@ def check_name(name: str) -> None:
 
 
 def check_password(password: str) -> None:
-    """Raise a UsageError unless `password` can be a password."""
+    """Raise a UsageError if `password` is too short or has an unprintable character."""
     if len(password) < SHORTEST_PASSWORD or not password.isprintable():
         raise UsageError(f"the password is not usable: choose {SHORTEST_PASSWORD} or more printable characters")
 
@@ -161,7 +161,7 @@ def all_of(connection: psycopg.Connection[Any]) -> list[Login]:
 
 
 def remove(connection: psycopg.Connection[Any], name: str) -> int:
-    """Drop a login that `add` made, and end its sessions. Return the number of ended sessions.
+    """Drop a login that `add` made, and end the login's sessions. Return the number of ended sessions.
 
     Raises
     ------
@@ -180,7 +180,7 @@ def remove(connection: psycopg.Connection[Any], name: str) -> int:
     login = sql.Identifier(name)
     try:
         with _permitted(connection, KINDS[found[0].kind]):
-            # This statement comes first, so that the login cannot open another session.
+            # The login loses the right to log in first, so that no client can open a new session with this login.
             connection.execute(sql.SQL("alter role {} nologin").format(login))
             ended = _end_sessions(connection, name)
             connection.execute(sql.SQL("drop role {}").format(login))
@@ -201,8 +201,7 @@ def _end_sessions(connection: psycopg.Connection[Any], name: str) -> int:
         for (pid,) in rows:
             connection.execute(end, (pid, _ENDS_WITHIN))
     except errors.InsufficientPrivilege:
-        # If the current role is not a superuser, it must be a member of the login before it can end the login's
-        # sessions.
+        # A role that is not a superuser must be a member of the login before the role can end the login's sessions.
         connection.execute(sql.SQL("grant {} to current_user").format(sql.Identifier(name)))
         for (pid,) in rows:
             connection.execute(end, (pid, _ENDS_WITHIN))
@@ -219,7 +218,7 @@ def _exists(connection: psycopg.Connection[Any], role: str) -> bool:
 
 @contextmanager
 def _permitted(connection: psycopg.Connection[Any], role: str) -> Iterator[None]:
-    """If the connection's role lacks a right for a statement, raise a LedgerError that names the necessary rights."""
+    """If the role lacks a right for a statement of the `with` block, raise a LedgerError with the necessary rights."""
     try:
         yield
     except errors.InsufficientPrivilege as error:

@@ -38,7 +38,7 @@ class Batch:
     number, round : int
         Number of the iteration, and number of the round within the iteration, both from 0.
     known : int
-        Number of trials that the study had when the points were computed.
+        Number of trials that the study had when the optimizer computed the points.
     seen : sequence of int or None
         In steady mode, the numbers of the trials whose end the manager saw since the previous iteration; None in batch
         mode.
@@ -80,7 +80,8 @@ _END_CANCELLED = text("select ledger.end_cancelled(cast(:study as int))")
 def claim_study(connection: Connection, held: HeldStudy, name: str, lease_seconds: float) -> str:
     """Take the study for a manager, or renew the manager's lease of the study.
 
-    Return "held", "taken" if another manager holds the study, or "unknown" if the study does not exist.
+    Return "held" if the manager now holds the study, "taken" if another manager holds the study, or "unknown" if the
+    study does not exist.
     """
     backend = driver(connection).info.backend_pid
     return str(
@@ -156,13 +157,16 @@ def finish(connection: Connection, held: HeldStudy, state: str, reason: str | No
 
 
 def reap(connection: Connection, held: HeldStudy, lease: Lease) -> str | None:
-    """Take a trial back from its worker, whose lease has expired. Return "pending", "failed", "locked" or None."""
+    """Take a trial back from its worker, because the trial's lease has expired.
+
+    Return "pending", "failed", "locked" or None.
+    """
     state = answer(connection, _REAP, study=held.study_id, claim=held.claim, trial=lease.trial, lease_until=lease.until)
     return None if state is None else str(state)
 
 
 def end_cancelled(connection: Connection, study_id: int | None = None) -> int:
-    """End the cancelled trials whose rows were locked. Return the number of trials whose rows are still locked.
+    """End the cancelled trials that another session had locked. Return the number of trials that are still locked.
 
     Parameters
     ----------
@@ -198,8 +202,8 @@ def news(connection: Connection, study_id: int, open_trials: Collection[int], kn
     ended = of_study.where(_trials.c.number.in_(sorted(open_trials)), _trials.c.finished_at.is_not(None))
     added = of_study.where(_trials.c.number >= known)
     with connection.begin():
-        # The statement is a union of two selects, because the plan of one select with "or" may read all trials of the
-        # study.
+        # The statement is a union of two selects, because PostgreSQL's plan for a single select with "or" could read
+        # all trials of the study.
         return fetch(connection, TrialRow, union_all(ended, added).order_by("number"))
 
 
@@ -221,13 +225,13 @@ def leases(connection: Connection, study_id: int) -> list[Lease]:
 def refusals(connection: Connection, study_id: int) -> tuple[dict[str, str], int]:
     """Return the reasons of the live workers that refuse the study, and the number of all live workers.
 
-    The dictionary of the reasons has the names of the workers as its keys. If no worker refuses the study, the returned
-    number is 0.
+    The dictionary of the reasons has the names of the workers as its keys. If no worker refuses the study, the function
+    does not count the live workers, and returns 0 as their number.
     """
     with connection.begin():
         rows = connection.execute(
             select(_refusals.c.worker, _refusals.c.reason).where(_refusals.c.study_id == study_id)
         ).all()
-        # The number of live workers is needed only if a worker refuses the study, and refusals are rare.
+        # The caller needs the number of live workers only if a worker refuses the study, and refusals are rare.
         alive = connection.scalar(text("select count(*) from ledger.workers where alive")) if rows else 0
     return {row.worker: row.reason for row in rows}, alive or 0

@@ -25,7 +25,7 @@ select set_config('role', pg_get_userbyid(nspowner), true) from pg_namespace whe
 
 
 def upgrade(connection: Connection, to: str = "head") -> None:
-    """Migrate to a revision, replace the functions and views, and set the privileges in one transaction.
+    """In one transaction, migrate to a revision, replace the functions and views, and set the privileges.
 
     Several processes can call this function at the same time.
 
@@ -47,10 +47,10 @@ def downgrade(connection: Connection, to: str) -> None:
 
 
 def lock_schema(connection: Connection, *, create: bool = False) -> None:
-    """Take the role of the schema's owner, and wait until no other transaction changes the schema.
+    """Take the role of the schema's owner, wait until no other transaction changes the schema, and lock the schema.
 
     The lock lasts until the end of the transaction. Only the owner of the schema can take the lock. An advisory lock
-    would not be enough, because every role can take any advisory lock and keep it.
+    would not be enough, because any role could take the same advisory lock and keep it.
 
     Parameters
     ----------
@@ -65,12 +65,13 @@ def lock_schema(connection: Connection, *, create: bool = False) -> None:
             with connection.begin_nested():
                 connection.exec_driver_sql("create schema ledger")
         except IntegrityError:
-            # Another upgrade has created the schema since the check above, and has committed.
+            # Another upgrade has created the schema and committed after the query for the schema.
             pass
     connection.exec_driver_sql(_BECOME_OWNER)
     connection.exec_driver_sql(_LOCK)
-    # The upgrade later locks tables and views, which other sessions may be reading. While the upgrade waits for such a
-    # lock, other sessions must wait for the upgrade. Therefore the time limit for locks applies again from here.
+    # The upgrade later locks tables and views, which other sessions may be reading. While the upgrade waits for a lock
+    # on a table, other sessions that need the table wait, too. Therefore the time limit for locks applies again from
+    # here.
     connection.exec_driver_sql(f"set local lock_timeout = '{seconds}'")
 
 
@@ -90,7 +91,7 @@ def run_repeatable_files(connection: Connection) -> None:
     sql = folder("sql")
     files = (*sorted(sql.glob("functions/*.sql")), *sorted(sql.glob("views/*.sql")))
     for file in (*files, sql / "comments.sql", sql / "privileges.sql"):
-        # Without parameters, a psycopg cursor accepts a text with the character % and with several statements.
+        # If a call has no parameters, a psycopg cursor accepts a text with several statements and with the character %.
         connection.connection.cursor().execute(file.read_text())
 
 

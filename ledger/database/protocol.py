@@ -29,7 +29,7 @@ class ClaimedTrial:
     Attributes
     ----------
     claim : UUID
-        Secret id, whose holder has the right to write the outcome of the attempt.
+        Secret id that gives the worker the right to write the outcome of the attempt.
     study_id, trial : int
         Id of the study, and number of the trial within the study, from 0.
     attempt : int
@@ -77,9 +77,9 @@ class CompletedTrial:
 def draw_claim() -> UUID:
     """Return a new claim, which is a UUID of version 7 (RFC 9562). No user can guess the claim's 74 random bits.
 
-    The UUID begins with the current time in milliseconds. Therefore the index stores new claims next to each other, and
-    a large index does not slow down a claim. No code reads the time from the UUID, so a wrong clock on this machine
-    does no harm.
+    The UUID begins with the current time in milliseconds. Therefore the index of the claims stores new claims next to
+    each other, so an insert into a large index is fast. No code reads the time from the UUID, so a wrong clock on this
+    machine does no harm.
     """
     value = time.time_ns() // 1_000_000 << 80 | int.from_bytes(os.urandom(10), "big")
     # The version and the variant of the UUID replace six of the 80 random bits.
@@ -121,7 +121,7 @@ def complete(
 
 
 def complete_together(connection: Connection[Any], results: Sequence[CompletedTrial]) -> list[str]:
-    """Record the losses of several trials in one statement. For each result, return the same word as `complete`."""
+    """Record the losses of several trials in one statement. For each result, return what `complete` returns."""
     rows = connection.execute(
         "select ledger.complete(study_id, trial, claim, loss, metrics, seconds, output)"
         " from unnest(%s::int[], %s::int[], %s::uuid[], %s::float8[], %s::jsonb[], %s::float8[], %s::text[])"
@@ -217,7 +217,7 @@ def _storable(connection: Connection[Any], text: str) -> str:
 
 
 def _storable_error(connection: Connection[Any], error: str) -> str:
-    """Shorten an error in the same way as the ledger, and escape the characters that the database cannot store."""
+    """Shorten an error as `ledger.shortened` does, and escape the characters that the database cannot store."""
     return shortened(_storable(connection, shortened(error)))
 
 

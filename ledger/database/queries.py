@@ -1,9 +1,9 @@
 """The named queries of sql/queries, which psql and the command `ledger query` can run.
 
-Each file of sql/queries has the same structure, and psql can run it. The first lines are comments, which begin with the
-question that the query answers. The comments end with the psql command that runs the file. After the comments, each
-line sets the default of one variable. The rest of the file is one statement, in which ``:'NAME'`` stands for the value
-of a variable.
+All files of sql/queries have the same structure. The first lines of a file are comments. The comments begin with the
+question that the query answers, and end with the psql command that runs the file. The lines after the comments set the
+defaults of the variables, one variable per line. The rest of the file is one statement, in which ``:'NAME'`` stands for
+the value of a variable.
 """
 
 import re
@@ -51,7 +51,7 @@ class Query:
         Raises
         ------
         UsageError
-            The query has no variable with one of the given names.
+            One of the given names is not the name of a variable of the query.
         """
         for name in given:
             if name not in self.variables:
@@ -70,7 +70,7 @@ def known() -> dict[str, Query]:
 
 
 def find(name: str) -> Query:
-    """Return a query.
+    """Return the query with the given name.
 
     Raises
     ------

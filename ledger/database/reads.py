@@ -1,4 +1,4 @@
-"""Functions that read the progress of studies, the workers and the refusals, and that run queries of sql/queries."""
+"""Functions that read the workers, the refusals and the progress of studies, and that run queries of sql/queries."""
 
 from collections.abc import Sequence
 from typing import Any

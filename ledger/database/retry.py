@@ -1,4 +1,4 @@
-"""Retries while the database is unavailable, with rules for the pauses and for the end of the retries."""
+"""Repeats a call while the database is unavailable, and defines how long to wait and when to give up."""
 
 import logging
 import math
@@ -24,14 +24,15 @@ LONGEST_PAUSE = 5.0
 # One try and the pause after it take much less than LONGEST_GAP seconds. If two failures are more than LONGEST_GAP
 # seconds apart, they belong to different outages.
 LONGEST_GAP = 120.0
-# Shortest time in seconds between two log lines about a full disk. On a full disk, some statements fail and others
-# succeed, so a new outage may begin every second.
+# Minimum time in seconds between two log lines about a full disk. While the disk is full, some statements fail and
+# others succeed, so a new outage may begin every second.
 FULL_DISK_SECONDS = 300.0
 
 # psycopg counts the error of a dropped database as an operational error, but a retry cannot succeed.
 _PERMANENT = (errors.DatabaseDropped,)
-# psycopg does not count the next two errors as operational errors, but a retry may succeed. The first error means that
-# a standby server refused a write. The second error means that the server ended a session with an idle transaction.
+# psycopg does not count these two errors as operational errors, but a retry may succeed. ReadOnlySqlTransaction means
+# that a read-only session refused a write, such as a session on a standby server. IdleInTransactionSessionTimeout means
+# that the server ended a session because its transaction was idle.
 _TRANSIENT = (errors.ReadOnlySqlTransaction, errors.IdleInTransactionSessionTimeout)
 
 
@@ -118,7 +119,7 @@ class RetryPolicy:
         return min(pause, self._give_up_after - seconds)
 
     def succeeded(self) -> None:
-        """Record that the database has answered, which ends an outage."""
+        """Record an answer of the database, and end the current outage if the database was unavailable."""
         self._was_reached = True
         if self._outage_began is not None:
             seconds = time.monotonic() - self._outage_began
@@ -128,7 +129,10 @@ class RetryPolicy:
             self._outage_began, self._pause, self._logged_reason = None, FIRST_PAUSE, ""
 
     def _is_news(self, error: BaseException, why: str, now: float) -> bool:
-        """Return whether to log a failure. Messages about a full disk differ only in the name of a file."""
+        """Return whether to log a failure.
+
+        For a full disk, the function compares times, because each message may name another file.
+        """
         if not isinstance(error, errors.DiskFull):
             return why != self._logged_reason
         if now - self._full_disk_logged_at < FULL_DISK_SECONDS:

@@ -1,4 +1,4 @@
-"""Comparison of the revision of a ledger with the revisions of this package.
+"""Comparison of the revision of a ledger with the revisions that this package knows.
 
 Every worker uses this module. Therefore the module does not import alembic and SQLAlchemy, which workers do not need.
 """
@@ -11,7 +11,7 @@ from ledger.resources import folder
 
 
 def known() -> list[str]:
-    """Return the revisions of this package, the oldest first. The file name of a migration begins with its revision."""
+    """Return the revisions of this package, the oldest first. The name of a migration file begins with the revision."""
     return sorted(file.name.partition("_")[0] for file in (folder("alembic") / "versions").glob("[0-9]*.py"))
 
 
@@ -26,7 +26,7 @@ def current(ask: Callable[[str], Any]) -> str | None:
     Parameters
     ----------
     ask : callable
-        Function that executes a statement and returns its single value.
+        Function that executes a statement, and returns the single value of the result.
     """
     revision: str | None
     if ask("select to_regprocedure('ledger.revision()') is not null"):

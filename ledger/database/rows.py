@@ -1,4 +1,4 @@
-"""Typed rows of the ledger's views. Each class names the columns of one view.
+"""Typed rows of the ledger's views. The fields of each class are columns of one view.
 
 Exports, imports, listings and the Python interface use the column names of these classes. No row contains a claim,
 because only the holder of a claim may know the claim.
@@ -11,7 +11,7 @@ from typing import Any
 OPEN_STATES = ("pending", "running")
 TRIAL_STATES = (*OPEN_STATES, "complete", "failed", "cancelled")
 SOURCES = ("proposed", "enqueued", "retried", "imported")
-# Metadata of a column that a view computes from other rows. Exports do not contain such a column.
+# Metadata of a column that exports omit: the study's id, and each column that a view computes from other rows.
 _COMPUTED = {"computed": True}
 
 
@@ -38,7 +38,10 @@ class StudyRow:
 
 @dataclass(frozen=True, slots=True)
 class IterationRow:
-    """An iteration. `seen` is None in batch mode."""
+    """An iteration.
+
+    `seen` contains the trials whose end the manager saw since the previous iteration, or is None in batch mode.
+    """
 
     number: int
     round: int
@@ -108,7 +111,10 @@ class AttemptRow:
 
 @dataclass(frozen=True, slots=True)
 class WorkerRow:
-    """A worker. `study` and `trial` identify the trial that the worker holds now, and are None without such a trial."""
+    """A worker.
+
+    `study` and `trial` identify the trial that the worker holds now, or are None if the worker holds no trial.
+    """
 
     name: str
     host: str
@@ -124,7 +130,7 @@ class WorkerRow:
 
 @dataclass(frozen=True, slots=True)
 class RefusalRow:
-    """The refusal of a study by a live worker, which cannot load the study's objective."""
+    """A live worker's refusal of a study, because the worker cannot load the study's objective."""
 
     worker: str
     study: str
@@ -160,19 +166,19 @@ Row = StudyRow | IterationRow | TrialRow | AttemptRow | WorkerRow
 
 
 def recorded(row: Row) -> dict[str, Any]:
-    """Return the recorded columns of a row as a dictionary of names and values, in the order of the columns."""
+    """Return the columns of a row that exports contain, as a dictionary in the order of the fields."""
     return {name: getattr(row, name) for name in columns(type(row), recorded=True)}
 
 
 def columns(row: type, *, recorded: bool = False) -> tuple[str, ...]:
-    """Return the names of the columns of a row class, in the order of the columns.
+    """Return the names of the columns of a row class, in the order of the fields of the class.
 
     Parameters
     ----------
     row : type
         One of the row classes of this module.
     recorded : bool
-        Whether to leave out the columns that a view computes.
+        Whether to leave out the columns that exports omit.
 
     Examples
     --------

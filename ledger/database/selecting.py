@@ -38,12 +38,12 @@ def rows_of(row: type[R]) -> Select[Any]:
 
 
 def fetch(connection: Connection, row: type[R], statement: Select[Any] | CompoundSelect[Any]) -> list[R]:
-    """In the connection's current transaction, run a statement of `rows_of`, and return the resulting rows."""
+    """In the connection's current transaction, run a statement that `rows_of` made, and return the resulting rows."""
     return [row(*each) for each in connection.execute(statement)]
 
 
 def fetch_one(connection: Connection, row: type[R], statement: Select[Any]) -> R | None:
-    """Run a statement of `rows_of`, and return the only row of the result. Return None if the result is empty."""
+    """Run a statement that `rows_of` made. Return the only row of the result, or None if the result is empty."""
     each = connection.execute(statement).one_or_none()
     return None if each is None else row(*each)
 

@@ -15,11 +15,11 @@ from ledger.errors import LedgerError
 
 R = TypeVar("R")
 
-# After these errors, the connection is still usable.
+# Each of these errors ends only the statement, so the connection is still usable.
 _STATEMENT_ONLY = (errors.QueryCanceled, errors.SerializationFailure, errors.DeadlockDetected, errors.LockNotAvailable)
 _NOT_PREPARED = (errors.InvalidSqlStatementName, errors.DuplicatePreparedStatement)
 # The classes of SQLSTATE for data exceptions, integrity constraint violations and exceeded program limits. psycopg
-# counts the errors of the last class as operational errors, but a retry cannot succeed.
+# counts an exceeded program limit as an operational error, but a retry cannot succeed.
 _REFUSALS = ("22", "23", "54")
 
 
@@ -38,11 +38,14 @@ class DatabaseUnavailable(LedgerError):
 
 
 class ValuesRefused(LedgerError):
-    """The database has refused the values of a statement. The message of the exception is the database's reason."""
+    """The database has refused the values of a statement.
+
+    The message of the exception is the reason that the database gave.
+    """
 
 
 class Session:
-    """A session with at most one connection. A call opens a connection if the session has none.
+    """A database session with at most one connection. `call` and `try_call` open a connection if the session has none.
 
     Parameters
     ----------
@@ -54,7 +57,7 @@ class Session:
         Seconds after which the server cancels a statement.
     policy : RetryPolicy
     prepare : callable
-        Function that the session calls with every new connection as the argument.
+        Function that prepares a new connection. The session calls this function with each new connection.
     pause : callable
         Function that waits for a number of seconds before `call` tries again. An exception from this function ends the
         retries.
@@ -148,5 +151,6 @@ class Session:
 
 
 def _is_refusal(error: BaseException) -> bool:
-    # psycopg itself refuses some values, such as a text with a NUL character. Such an error has no SQLSTATE.
+    # psycopg itself refuses some values, such as a text with a NUL character. An error that psycopg itself raises has
+    # no SQLSTATE.
     return isinstance(error, psycopg.DataError) or (getattr(error, "sqlstate", None) or "").startswith(_REFUSALS)

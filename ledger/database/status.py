@@ -11,8 +11,8 @@ from ledger.database.selecting import query
 from ledger.errors import LedgerError
 from ledger.text import last_line
 
-# The query computes the rate of ended trials from the latest ended trials. The number of these trials is _RATED, or
-# twice the batch size if twice the batch size is larger.
+# The query computes the rate of ended trials from the trials that ended last. The maximum number of these trials is the
+# larger of _RATED and twice the batch size.
 _RATED = 20
 _FAILURES = 3
 
@@ -26,9 +26,9 @@ class WorkerStatus:
     trial : int or None
         Number of the trial that the worker holds; None if the worker is idle.
     since : datetime or None
-        Time when the worker claimed this trial.
+        Time when the worker claimed the trial; None if the worker is idle.
     seconds : float or None
-        Seconds since the worker claimed this trial.
+        Seconds since the worker claimed the trial; None if the worker is idle.
     seen_seconds : float
         Seconds since the last announcement of the worker.
     complete : int
@@ -67,8 +67,8 @@ class Status:
     budget : int
         Number of trials that the optimizer may propose.
     ended : int
-        Number of proposed trials that have ended, at most the budget. If all trials of a round failed, the next round
-        replaces this round, and the failed trials do not count.
+        Number of proposed trials that have ended, at most the budget. If all trials of a round failed, these trials do
+        not count, because the next round replaces them.
     iterations_told : int
         Number of iterations whose results the optimizer has received.
     complete, running, pending, failed, cancelled : int
@@ -78,7 +78,7 @@ class Status:
     managed : bool
         Whether a live manager holds the study.
     trials_a_second : float or None
-        Number of trials per second that have ended recently; None if no trial has ended recently.
+        Number of ended trials per second, computed from the trials that ended last; None if no such trial exists.
     remaining_seconds : float or None
         Remaining time in seconds, estimated from `trials_a_second`. The value is None if `trials_a_second` is None, if
         the study is not running, or if no live manager holds the study.
@@ -164,7 +164,10 @@ def read(connection: Connection, study_id: int) -> Status:
 
 
 def _moment(value: str | None) -> Any:
-    """Convert the text of a time in a JSON document. The time is in UTC, like all times of the connection."""
+    """Convert the text of a time from a JSON document into a datetime.
+
+    The time is in UTC, like all times of the connection.
+    """
     return None if value is None else datetime.fromisoformat(value)
 
 

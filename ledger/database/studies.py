@@ -55,7 +55,7 @@ def get(connection: Connection, name: str) -> StudyRow:
     Raises
     ------
     LedgerError
-        No such study exists. The message contains similar names.
+        No study has this name. The message contains similar names.
     """
     row = find(connection, name)
     if row is None:
@@ -68,7 +68,7 @@ def get(connection: Connection, name: str) -> StudyRow:
 
 
 def find(connection: Connection, name: str) -> StudyRow | None:
-    """Return the study `name`, or None if no such study exists."""
+    """Return the study `name`, or None if no study has this name."""
     with connection.begin():
         return fetch_one(connection, StudyRow, rows_of(StudyRow).where(_studies.c.name == name))
 
@@ -101,17 +101,17 @@ def resume(connection: Connection, study_id: int) -> str:
 
 
 def cancel(connection: Connection, study_id: int, reason: str) -> list[int]:
-    """End a running or paused study permanently, and cancel its open trials. Return the numbers of the open trials.
+    """End a running or paused study permanently, and cancel its open trials.
 
-    If another session has locked the row of a trial, the trial is still open. Such a trial ends later, as described at
-    `trials.cancel`.
+    Return the numbers of the trials that are still open. A trial is still open if another session has locked the row of
+    the trial. `trials.cancel` describes when such a trial ends.
     """
     answer(connection, text("select ledger.cancel(:study, :reason)"), study=study_id, reason=reason)
     return trials.end_cancelled(connection, study_id)
 
 
 def delete(connection: Connection, study: StudyRow) -> str:
-    """Delete a study and all its rows. Return "deleted", "managed" or "unknown".
+    """Delete a study with its iterations, trials and attempts. Return "deleted", "managed" or "unknown".
 
     Only the owner of the tables can delete a study.
 

@@ -40,7 +40,7 @@ def _moment(name: str, *, nullable: bool = True, comment: str) -> Column[object]
 
 
 def _of_spec(name: str, type_: type, expression: str, *, nullable: bool = False, comment: str) -> Column[object]:
-    """Return a column that PostgreSQL computes from the column `spec`, for statements that run often."""
+    """Return a column with a value of the column `spec`, so that frequent statements need not read the large `spec`."""
     return Column(name, type_, Computed(expression, persisted=True), nullable=nullable, comment=comment)
 
 
@@ -376,7 +376,7 @@ trial = Table(
     CheckConstraint("attempts >= 0 and failures >= 0 and lost >= 0", name="counts_are_natural"),
     CheckConstraint("source in ('proposed', 'enqueued', 'retried', 'imported')", name="source_is_known"),
     CheckConstraint("(source = 'retried') = (retry_of is not null)", name="retried_from_a_trial"),
-    # The loss of an imported trial was measured outside this ledger.
+    # An imported trial was trained outside this ledger, so the trial has no attempts and no claim.
     CheckConstraint(
         "source <> 'imported' or (state = 'complete' and attempts = 0 and claim is null)",
         name="imported_without_attempts",

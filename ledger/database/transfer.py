@@ -18,7 +18,7 @@ from ledger.database.selecting import fetch, fetch_one, rows_of
 from ledger.errors import LedgerError
 from ledger.text import one_line
 
-# Largest number of rows that one statement inserts.
+# Maximum number of rows that one statement inserts.
 PAGE = 1000
 
 _studies, _iterations, _workers = views.studies, views.iterations, views.workers
@@ -94,9 +94,9 @@ def restore(connection: Connection, recorded: RecordedStudy) -> StudyRow | None:
     """Insert a whole study in one transaction. Return the study's row, or None if another study has the same name.
 
     A worker that runs a trial in the other ledger cannot end the trial in this ledger. Therefore a running trial
-    becomes pending, and its attempt is recorded as released. A released attempt counts against no limit. Only the owner
-    of the tables can insert a study. The transaction also reads the inserted study. If this read fails, the transaction
-    writes nothing.
+    becomes pending, and the trial's open attempt becomes released. A released attempt counts neither as a failure nor
+    as lost. Only the owner of the tables can insert a study. The transaction also reads the inserted study. If the
+    database cannot return the inserted study, the transaction writes nothing.
 
     Raises
     ------
@@ -160,7 +160,7 @@ def _pending(trial: Mapping[str, Any], moment: datetime) -> dict[str, Any]:
     """Return the row to insert for a trial. An open trial becomes pending, and an ended trial stays unchanged."""
     if trial["state"] not in OPEN_STATES:
         return dict(trial)
-    # The clock of the other ledger may be ahead of the clock of this ledger.
+    # The clock of the exporting ledger may be ahead of the clock of this ledger.
     available_at = min(trial["available_at"], moment)
     return {**trial, "state": "pending", "available_at": available_at, "lease_until": None, "deadline_at": None}
 

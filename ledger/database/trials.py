@@ -22,8 +22,8 @@ from ledger.errors import LedgerError
 
 # Largest number of rows in one page.
 PAGE = 1000
-# A worker's call of an SQL function locks the worker's trial for some milliseconds. If a lock lasts for longer than
-# CANCEL_SECONDS, a session has usually left a transaction open.
+# When a worker calls an SQL function, the function locks the worker's trial for only a few milliseconds. If a lock
+# lasts for longer than CANCEL_SECONDS, a session has usually left a transaction open.
 CANCEL_SECONDS = 1.0
 CANCEL_POLL = 0.02
 
@@ -123,9 +123,9 @@ def attempts(connection: Connection, study_id: int, trial: int) -> list[AttemptR
 
 
 def outputs(connection: Connection, study_id: int, trial: int) -> dict[int, str]:
-    """Return the stored outputs of one trial's attempts, with the number of the attempt as the key.
+    """Return a dictionary of the stored outputs of one trial's attempts, with the number of the attempt as the key.
 
-    The rows of attempts do not contain the outputs, because the outputs of all attempts of a study may be large.
+    An AttemptRow does not contain the output, because the outputs of all attempts of a study may be large.
     """
     with connection.begin():
         rows = connection.execute(
@@ -139,7 +139,8 @@ def outputs(connection: Connection, study_id: int, trial: int) -> dict[int, str]
 def best(connection: Connection, study_id: int) -> TrialRow | None:
     """Return the complete trial with the lowest loss, or None if no trial is complete.
 
-    If several trials have the lowest loss, return the trial with the lowest number. The trial may be imported.
+    If several trials have the lowest loss, return the trial with the lowest number. The best trial may be an imported
+    trial.
     """
     with connection.begin():
         return fetch_one(
@@ -158,13 +159,15 @@ def metric_names(connection: Connection, study_id: int) -> Sequence[str]:
 
 
 def metric_kinds(connection: Connection, study_id: int) -> list[tuple[str, list[str]]]:
-    """Return the sorted names of all metrics, each with the JSON types of the metric's values except null."""
+    """Return the name of each metric, with the JSON types of the metric's values except null, in the order of the
+    names.
+    """
     with connection.begin():
         return [(name, kinds) for name, kinds in connection.execute(query("metric_kinds"), {"study": study_id})]
 
 
 def retry(connection: Connection, study_id: int, numbers: Sequence[int]) -> list[int]:
-    """Retry the given trials, or none of the trials if the ledger refuses one. Return the numbers of the new trials.
+    """Retry all given trials, or no trial if the ledger refuses one of them. Return the numbers of the new trials.
 
     Raises
     ------
@@ -184,7 +187,7 @@ def enqueue(connection: Connection, study_id: int, points: Sequence[Mapping[str,
     Parameters
     ----------
     points : sequence of mapping
-        Points of the study's space, as `Space.normalise` returns them.
+        Points of the study's space, in the form that `Space.normalise` returns.
 
     Raises
     ------
@@ -197,14 +200,14 @@ def enqueue(connection: Connection, study_id: int, points: Sequence[Mapping[str,
 
 
 def import_finished(connection: Connection, study_id: int, trials: Sequence[FinishedTrial], mean_loss: float) -> int:
-    """Import the given trials, or none of the trials if the ledger refuses one.
+    """Import all given trials, or no trial if the ledger refuses one of them.
 
     Return the number of the first imported trial.
 
     Parameters
     ----------
     trials : sequence of FinishedTrial
-        At least one trial. All points are distinct.
+        The trials to import. The sequence must contain at least one trial, and each point at most once.
     mean_loss : float
         Mean loss of the given trials.
 
@@ -220,7 +223,7 @@ def import_finished(connection: Connection, study_id: int, trials: Sequence[Fini
 
 
 def cancel(connection: Connection, study_id: int, numbers: Sequence[int], reason: str) -> list[int]:
-    """Cancel the given trials, or none of the trials if one has ended.
+    """Cancel all given trials, or no trial if one of them has ended.
 
     Return the numbers of the cancelled trials that are still open.
 
@@ -240,7 +243,10 @@ def cancel(connection: Connection, study_id: int, numbers: Sequence[int], reason
 
 
 def end_cancelled(connection: Connection, study_id: int) -> list[int]:
-    """Wait at most CANCEL_SECONDS for the end of a study's cancelled trials. Return the numbers of the open trials."""
+    """Wait at most CANCEL_SECONDS for the end of a study's cancelled trials.
+
+    Return the numbers of the study's trials that are still open.
+    """
     end = time.monotonic() + CANCEL_SECONDS
     while managing.end_cancelled(connection, study_id) and time.monotonic() < end:
         time.sleep(CANCEL_POLL)
@@ -251,7 +257,7 @@ def end_cancelled(connection: Connection, study_id: int) -> list[int]:
 
 @contextmanager
 def _refusals() -> Iterator[None]:
-    """If an SQL function refuses a call of the block, raise a LedgerError with the reason of the function."""
+    """If an SQL function refuses a call in the `with` block, raise a LedgerError with the function's reason."""
     try:
         yield
     except DBAPIError as error:
