@@ -50,15 +50,15 @@ def add(name: str, kind: str, password_stdin: bool, ask_password: bool, settings
 
     Create a separate login for each service, and for each worker that another person runs. Without an option for the
     password, the command generates a password and prints it once. The server gets only the SCRAM hash of the password.
-    The role in the database URL must be a superuser or have CREATEROLE. For example, use the role that ran
-    sql/roles.sql.
+    The database URL must name a superuser or a role with CREATEROLE. The role that ran sql/roles.sql has the necessary
+    rights.
     """
     from ledger.database import logins
 
     logins.check_name(name)
     if password_stdin and ask_password:
         raise UsageError("--password-stdin and --ask-password exclude each other: leave one out")
-    # If the command starts again after an outage, it must use the password that its first start read or generated.
+    # A second start of the command after an outage must use the same password as the first start.
     context = click.get_current_context()
     password = context.meta.get(__name__) or _password(from_stdin=password_stdin, ask=ask_password)
     context.meta[__name__] = password

@@ -78,7 +78,7 @@ def check(older_than: float, as_json: bool, settings: Settings) -> None:
     The command names each session that has held locks of the ledger for more than 10 seconds, and each session for
     which other sessions wait. For each named session, the command shows the session's role, the age of its transaction
     and its last statement. Dead rows slow down every claim of a trial. An old snapshot prevents the removal of dead
-    rows. A session, a prepared transaction or a replication slot can hold such a snapshot. The command warns about each
+    rows. A session, a prepared transaction or a replication slot can hold an old snapshot. The command warns about each
     old snapshot, and about sessions that are idle in a transaction. The exit code is 1 if PostgreSQL cannot remove dead
     rows, or if the schema is not up to date.
     """

@@ -35,7 +35,7 @@ def write(value: Any) -> None:
 
 
 def pick(row: Any, *names: str) -> dict[str, Any]:
-    """Return a dictionary of the columns `names` of a row, with the values of these columns."""
+    """Return a dictionary of the given column names and their values in the row."""
     return {name: getattr(row, name) for name in names}
 
 

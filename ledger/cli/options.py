@@ -17,8 +17,8 @@ from ledger.settings import Settings
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-# Default of the option --give-up-after, in seconds: for a command that ends soon, and for a service. A service is a
-# command that may run for hours.
+# Defaults of the option --give-up-after for a command and for a service, in seconds. A service is a command that may
+# run for hours.
 COMMAND_GIVES_UP_AFTER, SERVICE_GIVES_UP_AFTER = Settings.give_up_after, 3600.0
 
 
@@ -73,7 +73,7 @@ class BytesType(click.ParamType[int]):
 
 
 def settings_options(command: F) -> F:
-    """Add the options for the database, the log and the time limits. The command gets their values as `settings`.
+    """Add the options for the database, the log and the time limits. The command receives the values as `settings`.
 
     If the connection to the database fails, the command starts again from its beginning.
     """

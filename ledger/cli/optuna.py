@@ -1,4 +1,4 @@
-"""The commands of the group `ledger optuna`. They manage the views through which Optuna reads the ledger."""
+"""The group `ledger optuna`, whose commands manage the views through which Optuna reads the ledger."""
 
 import click
 

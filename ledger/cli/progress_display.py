@@ -51,7 +51,7 @@ class ProgressDisplay(Listener):
 def local(count: int, allowed: Collection[str], shown: ProgressDisplay, trainer_user: str | None) -> LocalWorkers:
     """Return the workers to start on this machine.
 
-    They get the log options and the option --trainer-user of the command.
+    The workers get the log options of `shown` and the option --trainer-user.
     """
     user = [] if trainer_user is None else ["--trainer-user", trainer_user]
     return LocalWorkers(count, allowed, options=[*shown.worker_options, *user])

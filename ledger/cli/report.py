@@ -10,7 +10,7 @@ from ledger.cli.options import examples, settings_options
 from ledger.errors import UsageError
 from ledger.settings import Settings
 
-# The names of the plots in ledger.report.plots.PLOTS. This module does not import PLOTS, because the import is too slow
+# Names of the plots, as in ledger.report.plots.PLOTS. This module does not import PLOTS, because the import is too slow
 # for a help text.
 NAMES = ("convergence", "parallel", "parameters", "dependence", "importance", "timeline")
 
@@ -44,8 +44,8 @@ def report(name: str, output: Path, format_: str, plot: str | None, settings: Se
     """Write a study's plots and trials as one HTML page that works without a network.
 
     One plot shows the loss of each trial. A second plot shows the trials in parallel coordinates. For each parameter, a
-    plot shows the losses of the trials against the values of the parameter. One section shows how the loss depends on
-    each parameter, as the surrogate estimates it. Another section shows the estimated importance of each parameter. A
+    plot shows the losses of the trials against the values of the parameter. One section shows the surrogate's estimate
+    of how the loss depends on each parameter. Another section shows the estimated importance of each parameter. A
     timeline shows the attempts of the workers, and a table lists the trials. The page also contains the best parameters
     and the study's spec. The study may be running.
     """

@@ -78,7 +78,7 @@ def list_(name: str, state: str | None, as_json: bool, settings: Settings) -> No
 @document.json_option
 @settings_options
 def show(name: str, number: int, as_json: bool, settings: Settings) -> None:
-    """Show one trial and its attempts, with the error of each attempt and the last lines of each attempt's output."""
+    """Show one trial and its attempts, with each attempt's error and last lines of output."""
     from ledger.database import studies, trials
 
     with connected(settings) as connection:
@@ -136,8 +136,8 @@ def enqueue(name: str, values: tuple[str, ...], file: tuple[str, bytes] | None, 
 
     An example is `ledger trial enqueue NAME C=1.0 gamma=0.01`. Each point needs a value for every parameter of the
     study's space. The new trials join the last iteration if that iteration has not ended. Otherwise the new trials form
-    a new iteration. If the study is complete or failed, the command makes the study running again. Enqueued trials use
-    no budget. The command enqueues all of the trials or none.
+    a new iteration. If the study is complete or failed, the command sets the state of the study to running again.
+    Enqueued trials use no budget. The command enqueues all of the trials or none.
     """
     from ledger.database import studies, trials
     from ledger.study.points import read_lines, read_pairs
@@ -166,8 +166,8 @@ def retry(name: str, numbers: tuple[int, ...], settings: Settings) -> None:
 
     A trial that has ended never changes. Therefore the command creates, for each given trial, a new trial with the same
     parameters. The new trials join the last iteration if that iteration has not ended. Otherwise the new trials form a
-    new iteration. If the study is complete or failed, the command makes the study running again. The command retries
-    all of the trials or none.
+    new iteration. If the study is complete or failed, the command sets the state of the study to running again. The
+    command retries all of the trials or none.
     """
     from ledger.database import studies, trials
 

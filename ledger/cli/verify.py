@@ -20,9 +20,9 @@ def verify(name: str, as_json: bool, settings: Settings) -> None:
     """Check the records of a study, and recompute its proposals.
 
     The command compares each trial's state with the other values in the trial's row. The command also compares the
-    counts in this row with the recorded attempts of the trial. Each complete trial must have exactly one complete
-    attempt. Each iteration's mean and best loss must agree with the losses of the iteration's trials. The command
-    computes each proposal again from the seed and the earlier trials, and compares the result with the recorded
+    counts in the trial's row with the recorded attempts of the trial. Each complete trial must have exactly one
+    complete attempt. Each iteration's mean and best loss must agree with the losses of the iteration's trials. The
+    command computes each proposal again from the seed and the earlier trials, and compares the result with the recorded
     proposal. At the first difference, the command names the place of the difference, and ends with exit code 1. If a
     manager made a proposal with package versions or a BLAS kernel that this machine does not use, the command lists
     this proposal as not comparable. The study may be running.

@@ -22,8 +22,8 @@ OLDEST_SERVER = 150000
 STATEMENT_SECONDS = 10.0
 # Seconds after which the server ends a wait for a lock. The ledger's own programs hold a lock for only a few
 # milliseconds. If a wait for a lock lasts for seconds, another session has usually left a transaction open. `connect`
-# never sets the time limit for a lock to more than half of the time limit for a statement. Therefore a wait for a lock
-# ends first, and the error message names the lock as the reason.
+# never sets the time limit for a lock to more than half of the time limit for a statement. Therefore the time limit for
+# a lock ends a wait before the time limit for a statement does, and the error message names the lock as the reason.
 LOCK_SECONDS = 5.0
 # After this number of executions of a statement, psycopg prepares the statement on the server. PREPARE_AFTER equals
 # psycopg's default.
@@ -71,8 +71,8 @@ union all
 select set_config(name, 'off', false) from pg_settings
 where name = 'default_transaction_read_only' and setting = 'on' and source in ('user', 'database user')"""
 
-# Each key is a part of an error message. If a message contains a key, the server is only temporarily unavailable. Each
-# value is advice for the user.
+# If an error message contains a key of this dictionary, the server is only temporarily unavailable. Each value is
+# advice for the user.
 _NOT_NOW = {
     "too many clients": "raise max_connections, start fewer workers, or put a pooler before the server",
     "remaining connection slots": "raise max_connections, start fewer workers, or put a pooler before the server",
@@ -87,8 +87,8 @@ _NOT_NOW = {
     " DATABASE_URL",
 }
 _OWN_SETTINGS = "an administrator can remove the settings of the role by `alter role … reset all`"
-# Each key is a part of an error message. If a message contains a key, a user or an administrator must correct the
-# cause. Each value is advice for the user.
+# If an error message contains a key of this dictionary, a user or an administrator must correct the cause of the error.
+# Each value is advice for the user.
 _NOT_BY_ITSELF = {
     "could not access file": f"a setting of the role or database names a missing library: {_OWN_SETTINGS}",
     "could not load library": f"a setting of the role or database names a wrong library: {_OWN_SETTINGS}",
@@ -331,7 +331,7 @@ def from_json(text: str | bytes) -> Any:
 
     The database checks that Python can read a document (sql/functions/faults.sql), but the owner of the tables can
     switch the check off. If Python cannot read a document, the function returns an object with the error under the key
-    `unreadable`. Without this replacement, one unreadable document would make the whole query fail.
+    `unreadable`. If the function raised an error instead, one unreadable document would make the whole query fail.
     """
     try:
         return json.loads(text)
@@ -363,7 +363,8 @@ def _parse(url: str) -> dict[str, Any]:
     try:
         parameters = dict(conninfo_to_dict(url))
     except (psycopg.ProgrammingError, UnicodeError) as error:
-        # The error message of libpq quotes the text that libpq could not parse. This text may contain the password.
+        # The error message of libpq quotes the text that libpq could not parse. The quoted text may contain the
+        # password.
         del error
         raise UsageError(
             "the database URL cannot be parsed: write postgresql://user@host:5432/database or key=value pairs"

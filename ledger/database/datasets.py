@@ -24,7 +24,7 @@ class Dataset:
 def keep(connection: Connection, dataset: Dataset) -> None:
     """Store a file, unless the ledger already has it.
 
-    In the same transaction, the caller must also record a study that trains on the file.
+    The transaction in which the caller stores a file must also record a study that trains on the file.
     """
     with without_time_limit(connection):
         if not connection.scalar(select(func.ledger.hold_dataset(dataset.sha256))):

@@ -1,12 +1,12 @@
 """The flattened view of one study, with a row for each trial and a typed column for each parameter and metric.
 
 The view of the study NAME has the name ``ledger."study:NAME"``. A column has the name of its parameter or metric. If
-this name is empty, or another column of the view already has this name, the column is named ``param_NAME`` or
-``metric_NAME``. If another column already has the name ``param_NAME``, the column is named ``param_NAME~N``, where N is
-the lowest unused number from 2. PostgreSQL limits a name to 63 bytes. The module shortens a name of more than 63 bytes
-to its first 54 bytes, and appends ``~`` and the first 8 hexadecimal digits of the full name's MD5 hash. The columns of
-the parameters get their names first, in the order of the search space. The columns of the metrics then get their names
-in alphabetical order.
+the name of the parameter or metric is empty, or another column of the view already has this name, the column is named
+``param_NAME`` or ``metric_NAME``. If another column already has the name ``param_NAME``, the column is named
+``param_NAME~N``, where N is the lowest unused number from 2. PostgreSQL limits a name to 63 bytes. The module shortens
+a name of more than 63 bytes to its first 54 bytes, and appends ``~`` and the first 8 hexadecimal digits of the full
+name's MD5 hash. The columns of the parameters get their names first, in the order of the search space. The columns of
+the metrics then get their names in alphabetical order.
 """
 
 import hashlib
@@ -154,8 +154,8 @@ def create(cursor: _Cursor, study_id: int, study: str, space: Sequence[Mapping[s
             f"study {study} has {len(space)} parameters, but a view has at most {MOST_COLUMNS - len(_FIXED)}"
             " parameters: use the view ledger.parameters, which has a row for each parameter of each trial"
         )
-    # The transaction takes the role of the schema's owner. So the view belongs to this owner, even if a superuser
-    # creates the view.
+    # The transaction takes the role of the schema's owner. So the view belongs to the owner of the schema, even if a
+    # superuser creates the view.
     cursor.execute(
         "select set_config('role', pg_get_userbyid(nspowner), true) from pg_namespace where nspname = %s", (SCHEMA,)
     )

@@ -25,8 +25,8 @@ _SESSIONS = text("""
     order by xact_start""")
 # The query returns the sessions that hold a lock on a table or view of the ledger, and the sessions for which other
 # sessions wait. The query omits a session that itself waits for a lock. Every role can read pg_locks. If a role may not
-# see a session, the start time of the session's transaction is null. In this case, the id of the virtual transaction
-# shows whether two executions of the query found the same transaction.
+# see a session, the start time of the session's transaction is null. If the start time is null, the id of the virtual
+# transaction shows whether two executions of the query found the same transaction.
 _HOLDERS = text("""
     select holder.*, transaction.virtualtransaction as transaction
     from (

@@ -134,7 +134,7 @@ def add(connection: psycopg.Connection[Any], name: str, kind: str, password: str
         connection.execute(sql.SQL("comment on role {} is {}").format(login, sql.Literal(MARK)))
         settings = connection.execute(_LIMITS, (role,)).fetchall()
         if kind == "owner":
-            # With this setting, each object that the login creates belongs to ledger_owner.
+            # With the setting `role`, each object that the login creates belongs to ledger_owner.
             settings.append(("role", role))
         for setting, value in settings:
             connection.execute(
@@ -180,7 +180,7 @@ def remove(connection: psycopg.Connection[Any], name: str) -> int:
     login = sql.Identifier(name)
     try:
         with _permitted(connection, KINDS[found[0].kind]):
-            # The login loses the right to log in first, so that no client can open a new session with this login.
+            # The login must lose the right to log in before its sessions end, so that no client can open a new session.
             connection.execute(sql.SQL("alter role {} nologin").format(login))
             ended = _end_sessions(connection, name)
             connection.execute(sql.SQL("drop role {}").format(login))
@@ -193,8 +193,8 @@ def remove(connection: psycopg.Connection[Any], name: str) -> int:
 
 
 def _end_sessions(connection: psycopg.Connection[Any], name: str) -> int:
-    # The function reads the process ids before it ends the sessions. In a single statement, PostgreSQL could call
-    # pg_terminate_backend for the sessions of other roles, too.
+    # The function reads the process ids before it ends the sessions. If a single statement read the process ids and
+    # ended the sessions, PostgreSQL could call pg_terminate_backend for the sessions of other roles, too.
     rows = connection.execute("select pid from pg_stat_activity where usename = %s", (name,)).fetchall()
     end = "select pg_terminate_backend(%s, %s)"
     try:

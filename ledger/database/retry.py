@@ -30,9 +30,9 @@ FULL_DISK_SECONDS = 300.0
 
 # psycopg counts the error of a dropped database as an operational error, but a retry cannot succeed.
 _PERMANENT = (errors.DatabaseDropped,)
-# psycopg does not count these two errors as operational errors, but a retry may succeed. ReadOnlySqlTransaction means
-# that a read-only session refused a write, such as a session on a standby server. IdleInTransactionSessionTimeout means
-# that the server ended a session because its transaction was idle.
+# psycopg does not count the two errors below as operational errors, but a retry may succeed. ReadOnlySqlTransaction
+# means that a write failed because the session is read-only, for example on a standby server.
+# IdleInTransactionSessionTimeout means that the server ended a session because its transaction was idle.
 _TRANSIENT = (errors.ReadOnlySqlTransaction, errors.IdleInTransactionSessionTimeout)
 
 
@@ -55,8 +55,8 @@ class RetryPolicy:
     Parameters
     ----------
     give_up_after : float
-        Maximum length of an outage in seconds. If an outage has lasted for this time, the next failure ends the
-        retries.
+        Maximum length of an outage in seconds. If an outage has lasted for `give_up_after` seconds, the next failure
+        ends the retries.
     """
 
     def __init__(self, give_up_after: float) -> None:
@@ -150,7 +150,7 @@ def call_with_retries(task: Callable[[], R], policy: RetryPolicy, pause: Callabl
         Function that can safely run again from its beginning.
     policy : RetryPolicy
     pause : callable
-        Function that waits for a number of seconds. An exception from this function ends the retries.
+        Function that waits for a number of seconds. If the function raises an exception, the retries end.
 
     Raises
     ------

@@ -11,7 +11,10 @@ from ledger.resources import folder
 
 
 def known() -> list[str]:
-    """Return the revisions of this package, the oldest first. The name of a migration file begins with the revision."""
+    """Return the revisions of this package, the oldest first.
+
+    The file name of a migration begins with the revision of the migration.
+    """
     return sorted(file.name.partition("_")[0] for file in (folder("alembic") / "versions").glob("[0-9]*.py"))
 
 

@@ -11,7 +11,7 @@ from typing import Any
 OPEN_STATES = ("pending", "running")
 TRIAL_STATES = (*OPEN_STATES, "complete", "failed", "cancelled")
 SOURCES = ("proposed", "enqueued", "retried", "imported")
-# Metadata of a column that exports omit: the study's id, and each column that a view computes from other rows.
+# Metadata of a column that exports omit, such as a column that a view computes from other rows.
 _COMPUTED = {"computed": True}
 
 

@@ -59,8 +59,8 @@ class Session:
     prepare : callable
         Function that prepares a new connection. The session calls this function with each new connection.
     pause : callable
-        Function that waits for a number of seconds before `call` tries again. An exception from this function ends the
-        retries.
+        Function that waits for a number of seconds before `call` tries again. If the function raises an exception, the
+        retries end.
     """
 
     def __init__(
@@ -85,7 +85,8 @@ class Session:
         ValuesRefused
             The database has refused an argument. The statement has changed nothing.
         LedgerError
-            The database was unavailable for too long, or was never reached.
+            The database was unavailable for longer than the policy allows, or the first connection failed and a retry
+            cannot succeed.
         """
         while True:
             try:
@@ -103,7 +104,8 @@ class Session:
         ValuesRefused
             The database has refused an argument. The statement has changed nothing.
         LedgerError
-            The database was unavailable for too long, or was never reached.
+            The database was unavailable for longer than the policy allows, or the first connection failed and a retry
+            cannot succeed.
         """
         try:
             if self._connection is None:

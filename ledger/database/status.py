@@ -11,8 +11,8 @@ from ledger.database.selecting import query
 from ledger.errors import LedgerError
 from ledger.text import last_line
 
-# The query computes the rate of ended trials from the trials that ended last. The maximum number of these trials is the
-# larger of _RATED and twice the batch size.
+# The query computes the rate of ended trials from the trials that ended last, at most max(_RATED, 2 * batch size) of
+# them.
 _RATED = 20
 _FAILURES = 3
 
@@ -87,7 +87,7 @@ class Status:
     improvements : sequence of (int, float)
         Number and loss of each complete trial that has a lower loss than all complete trials with a lower number.
     last_complete : int or None
-        Highest number of a complete trial. The convergence curve ends at this trial.
+        Highest number of a complete trial. The convergence curve ends at the trial with this number.
     workers : sequence of WorkerStatus
         Workers in the order of their start times.
     latest_failures : sequence of FailedAttempt

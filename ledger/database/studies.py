@@ -104,7 +104,7 @@ def cancel(connection: Connection, study_id: int, reason: str) -> list[int]:
     """End a running or paused study permanently, and cancel its open trials.
 
     Return the numbers of the trials that are still open. A trial is still open if another session has locked the row of
-    the trial. `trials.cancel` describes when such a trial ends.
+    the trial. The docstring of `trials.cancel` says when a trial with a locked row ends.
     """
     answer(connection, text("select ledger.cancel(:study, :reason)"), study=study_id, reason=reason)
     return trials.end_cancelled(connection, study_id)
