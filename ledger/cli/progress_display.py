@@ -15,8 +15,8 @@ from ledger.terminal.live import LiveView, can_draw
 class ProgressDisplay(Listener):
     """Shows the progress of a search on standard error.
 
-    If standard error is a terminal and the log format is text, the class draws a live view. Otherwise the search writes
-    log lines to standard error.
+    If standard error is a terminal and the log format is text, the class draws a live view. In all other cases, the
+    search writes log lines to standard error.
     """
 
     def __init__(self, settings: Settings) -> None:

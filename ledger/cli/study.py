@@ -105,7 +105,7 @@ def show(name: str, as_json: bool, settings: Settings) -> None:
             )
             return
         outcome.show(connection, row)
-        # In steady mode, each iteration only replaces trials that have ended, so the command does not list iterations.
+        # In steady mode, the command lists no iterations, because most iterations only replace trials that have ended.
         for iteration in iterations if row.spec.get("mode") != "steady" else ():
             if iteration.told_at is None:
                 told = "waiting for its trials"

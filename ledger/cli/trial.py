@@ -135,9 +135,9 @@ def enqueue(name: str, values: tuple[str, ...], file: tuple[str, bytes] | None, 
     """Add trials with points that the user chooses. Workers claim enqueued trials before proposed trials.
 
     An example is `ledger trial enqueue NAME C=1.0 gamma=0.01`. Each point needs a value for every parameter of the
-    study's space. The new trials join the last iteration if that iteration has not ended. Otherwise the new trials form
-    a new iteration. If the study is complete or failed, the command sets the state of the study to running again.
-    Enqueued trials use no budget. The command enqueues all of the trials or none.
+    study's space. The new trials join the last iteration if that iteration has not ended. If the last iteration has
+    ended, the new trials form a new iteration. If the study is complete or failed, the command sets the state of the
+    study to running again. Enqueued trials use no budget. The command enqueues all of the trials or none.
     """
     from ledger.database import studies, trials
     from ledger.study.points import read_lines, read_pairs
@@ -165,9 +165,9 @@ def retry(name: str, numbers: tuple[int, ...], settings: Settings) -> None:
     """Retry failed or cancelled trials.
 
     A trial that has ended never changes. Therefore the command creates, for each given trial, a new trial with the same
-    parameters. The new trials join the last iteration if that iteration has not ended. Otherwise the new trials form a
-    new iteration. If the study is complete or failed, the command sets the state of the study to running again. The
-    command retries all of the trials or none.
+    parameters. The new trials join the last iteration if that iteration has not ended. If the last iteration has ended,
+    the new trials form a new iteration. If the study is complete or failed, the command sets the state of the study to
+    running again. The command retries all of the trials or none.
     """
     from ledger.database import studies, trials
 

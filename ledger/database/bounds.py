@@ -146,8 +146,8 @@ def loss_fault(loss: float) -> str | None:
 def shortened(error: str) -> str:
     """Return the text of an error, shortened to the length that the ledger accepts.
 
-    If the text is too long, the function leaves out the middle of the text. The SQL function ledger.shortened shortens
-    the errors of clients in other languages in the same way.
+    If the text is too long, the function leaves out the middle of the text. The SQL function ledger.shortened does the
+    same for clients that are not written in Python.
 
     Examples
     --------

@@ -43,8 +43,8 @@ DEFAULTS: Mapping[str, Any] = {
     "tcp_user_timeout": 20_000,
 }
 # With the timeouts and keepalives below, the server soon ends the sessions of a client machine that has failed. Without
-# these settings, the session of a failed machine could keep its locks for hours. The client sets all parameters below
-# by a statement and not by start-up options, because poolers refuse start-up options.
+# timeouts and keepalives, the session of a failed machine could keep its locks for hours. The client sets all
+# parameters below by a statement and not by start-up options, because poolers refuse start-up options.
 _SESSION: Mapping[str, str] = {
     "tcp_keepalives_idle": "10",
     "tcp_keepalives_interval": "5",
@@ -71,8 +71,8 @@ union all
 select set_config(name, 'off', false) from pg_settings
 where name = 'default_transaction_read_only' and setting = 'on' and source in ('user', 'database user')"""
 
-# If an error message contains a key of this dictionary, the server is only temporarily unavailable. Each value is
-# advice for the user.
+# If an error message contains a key of this dictionary, the server is only temporarily unavailable. Each value of the
+# dictionary is advice for the user.
 _NOT_NOW = {
     "too many clients": "raise max_connections, start fewer workers, or put a pooler before the server",
     "remaining connection slots": "raise max_connections, start fewer workers, or put a pooler before the server",
@@ -88,7 +88,7 @@ _NOT_NOW = {
 }
 _OWN_SETTINGS = "an administrator can remove the settings of the role by `alter role … reset all`"
 # If an error message contains a key of this dictionary, a user or an administrator must correct the cause of the error.
-# Each value is advice for the user.
+# Each value of the dictionary is advice for the user.
 _NOT_BY_ITSELF = {
     "could not access file": f"a setting of the role or database names a missing library: {_OWN_SETTINGS}",
     "could not load library": f"a setting of the role or database names a wrong library: {_OWN_SETTINGS}",
@@ -147,7 +147,7 @@ def connect(
         Connection URL of libpq, or connection string of libpq with `keyword=value` pairs. A setting in the URL
         overrides the default of this module.
     role : str
-        Purpose of the connection. PostgreSQL shows this text as the application_name of the session.
+        Purpose of the connection. PostgreSQL shows the purpose as the application_name of the session.
     statement_seconds : float
         Seconds after which the server cancels a statement. A statement_timeout in the options of the URL overrides this
         parameter.
@@ -234,7 +234,7 @@ def set_up(connection: psycopg.Connection[Any], own: Mapping[str, str]) -> None:
 def engine(
     url: str, role: str = "ledger", *, statement_seconds: float = STATEMENT_SECONDS, writes: bool = False
 ) -> "Engine":
-    """Return an SQLAlchemy engine without a pool, which opens its connections with the function `connect`.
+    """Return an SQLAlchemy engine that has no pool, and that opens its connections with the function `connect`.
 
     The connections prepare no statements, so the engine also works behind a transaction pooler.
     """

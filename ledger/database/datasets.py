@@ -32,7 +32,7 @@ def keep(connection: Connection, dataset: Dataset) -> None:
 
 
 def pieces(connection: Connection, sha256: str) -> Iterator[bytes]:
-    """Yield the content of a file in pieces of `PIECE` bytes. Each piece has its own transaction."""
+    """Yield the content of a file in pieces of `PIECE` bytes, and read each piece in a separate transaction."""
     first = 0
     while True:
         with connection.begin():

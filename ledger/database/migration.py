@@ -41,7 +41,7 @@ def upgrade(connection: Connection, to: str = "head") -> None:
 
 
 def downgrade(connection: Connection, to: str) -> None:
-    """Migrate down to an older revision. The downgrade to "base" removes all tables."""
+    """Migrate the schema down to an older revision. The downgrade to "base" removes all tables."""
     with refused_if_locked("a table or view of the ledger"):
         command.downgrade(_configuration(connection), to)
 
@@ -70,8 +70,8 @@ def lock_schema(connection: Connection, *, create: bool = False) -> None:
     connection.exec_driver_sql(_BECOME_OWNER)
     connection.exec_driver_sql(_LOCK)
     # The upgrade later locks tables and views, which other sessions may be reading. While the upgrade waits for a lock
-    # on a table, other sessions that need the table wait, too. Therefore the time limit for locks applies again from
-    # here.
+    # on a table, other sessions that need the table wait, too. Therefore the function sets the time limit for locks
+    # again.
     connection.exec_driver_sql(f"set local lock_timeout = '{seconds}'")
 
 

@@ -208,9 +208,9 @@ def listen(connection: Connection[Any]) -> None:
 
 
 def _storable(connection: Connection[Any], text: str) -> str:
-    """Escape NUL characters, lone surrogates and characters outside the database's encoding.
+    """Escape the characters that the database cannot store.
 
-    The database cannot store these characters.
+    The database cannot store NUL characters, lone surrogates and characters outside the database's encoding.
     """
     encoding = "utf-8" if connection.info.parameter_status("server_encoding") in ("UTF8", "SQL_ASCII") else "ascii"
     return text.replace("\0", "\\0").encode(encoding, "backslashreplace").decode()

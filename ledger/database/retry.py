@@ -69,7 +69,7 @@ class RetryPolicy:
         self._full_disk_logged_at = -math.inf
 
     def is_transient(self, error: BaseException) -> bool:
-        """Return whether a retry may succeed after this error.
+        """Return whether a retry may succeed after `error`.
 
         Until the first connection succeeds, the address of the server may be wrong. Before the first connection, a
         retry may succeed only if the server reports a temporary problem.

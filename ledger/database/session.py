@@ -52,7 +52,7 @@ class Session:
     url : str
         The database.
     role : str
-        Purpose of the connection. PostgreSQL shows this text as the application_name of the session.
+        Purpose of the connection. PostgreSQL shows the purpose as the application_name of the session.
     statement_seconds : float
         Seconds after which the server cancels a statement.
     policy : RetryPolicy

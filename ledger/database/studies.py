@@ -103,7 +103,7 @@ def resume(connection: Connection, study_id: int) -> str:
 def cancel(connection: Connection, study_id: int, reason: str) -> list[int]:
     """End a running or paused study permanently, and cancel its open trials.
 
-    Return the numbers of the trials that are still open. A trial is still open if another session has locked the row of
+    Return the numbers of the trials that are still open. A trial stays open if another session has locked the row of
     the trial. The docstring of `trials.cancel` says when a trial with a locked row ends.
     """
     answer(connection, text("select ledger.cancel(:study, :reason)"), study=study_id, reason=reason)

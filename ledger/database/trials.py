@@ -20,7 +20,7 @@ from ledger.database.rows import AttemptRow, StudyRow, TrialRow
 from ledger.database.selecting import answer, fetch, fetch_one, query, rows_of
 from ledger.errors import LedgerError
 
-# Largest number of rows in one page.
+# Maximum number of rows in one page.
 PAGE = 1000
 # When a worker calls an SQL function, the function locks the worker's trial for only a few milliseconds. If a lock
 # lasts for longer than CANCEL_SECONDS, a session has usually left a transaction open.
@@ -227,8 +227,8 @@ def cancel(connection: Connection, study_id: int, numbers: Sequence[int], reason
 
     Return the numbers of the cancelled trials that are still open.
 
-    If another session has locked the row of a trial, the trial is still open. The next call of the trial's worker then
-    ends the trial, or a manager ends the trial when the lock is gone.
+    If another session has locked the row of a cancelled trial, the trial stays open at first. The next call of the
+    trial's worker then ends the trial, or a manager ends the trial when the lock is gone.
 
     Raises
     ------
