@@ -50,7 +50,7 @@ from ledger.text import one_line, printable
 def export(name: str, format_: str, output: Path | None, spreadsheet: bool, settings: Settings) -> None:
     """Write a study's trials in their present state.
 
-    The command reads and writes the trials in pages, so it never holds all trials in memory. An output file appears
+    The command reads the trials in pages, and writes each page before it reads the next page. An output file appears
     only when it is complete. If the output is a terminal, the command escapes unprintable characters.
     """
     from sqlalchemy.exc import DBAPIError
