@@ -20,9 +20,9 @@ _TRIAL = columns(TrialRow, recorded=True)
 # keys or the meanings of these keys change.
 FORMAT, VERSION = "trial-ledger study", 1
 _NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
-# A spreadsheet evaluates a cell as a formula if the cell begins with one of these characters. In some languages, a
-# spreadsheet also accepts the full-width form of such a character. After a semicolon, a tab or a line break, a
-# spreadsheet may begin a new cell.
+# A spreadsheet evaluates a cell as a formula if the cell begins with =, +, -, @, a tab or a line break. In some
+# languages, a spreadsheet also accepts the full-width forms of =, +, - and @. After a semicolon, a tab or a line break,
+# a spreadsheet may begin a new cell.
 _FORMULA = re.compile(r"(^|[;\t\n\r])(?=[=+\-@\t\n\r\uff1d\uff0b\uff0d\uff20])")
 
 
@@ -34,7 +34,7 @@ def write_json(connection: Connection, study: StudyRow, output: TextIO) -> None:
     "dataset" contains the whole content of this file in base64.
     """
     output.write(f'{{\n"format": {_json(FORMAT)},\n"version": {VERSION},\n"study": {_json(recorded(study))}')
-    # The function reads each list from the database only when it writes this list.
+    # The function reads the rows of a list from the database only while it writes the list.
     lists: dict[str, Callable[[], Iterable[Mapping[str, Any]]]] = {
         "iterations": lambda: map(recorded, studies.iterations(connection, study.id)),
         "trials": lambda: _trials(connection, study),
@@ -56,13 +56,16 @@ def write_json(connection: Connection, study: StudyRow, output: TextIO) -> None:
 
 
 def write_jsonl(connection: Connection, study: StudyRow, output: TextIO) -> None:
-    """Write a line with a JSON object for each trial. The document of `write_json` contains the same objects."""
+    """For each trial, write one line with a JSON object.
+
+    The document of `write_json` contains an equal object for each trial.
+    """
     for trial in _trials(connection, study):
         output.write(_json(trial) + "\n")
 
 
 def write_csv(connection: Connection, study: StudyRow, output: TextIO, *, spreadsheet: bool = False) -> None:
-    """Write a line with the names of the columns, and a line for each trial.
+    """Write a first line with the names of the columns, and then one line for each trial.
 
     Each parameter has a column ``params_NAME``, and each metric has a column ``metrics_NAME``. If `spreadsheet` is
     true, the function converts each text by `spreadsheet_text`.

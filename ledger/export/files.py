@@ -1,4 +1,4 @@
-"""Export of a study as small JSON files, with one file for each trial and a second file for each complete trial."""
+"""Export of a study as small JSON files: each trial has a file, and each complete trial has a second file."""
 
 import json
 import os
@@ -16,7 +16,9 @@ from ledger.errors import LedgerError, UsageError
 
 
 def write_files(connection: Connection, study: StudyRow, folder: Path) -> int:
-    """Write a file with the parameters of each trial, and a file with the results of each complete trial.
+    """For each trial, write a file with the trial's parameters.
+
+    For each complete trial, the function also writes a file with the trial's results.
 
     The names of the files are ``hyperparams_<iteration>_<i>.json`` and ``results_<iteration>_<i>.json``. `i` is the
     number of the trial within the iteration, counted from 0. The function returns the number of files that it has

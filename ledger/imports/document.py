@@ -38,9 +38,9 @@ WRITE_IT = "write an export by `ledger export NAME --output FILE`"
 
 
 def _checked(describe: Callable[[Any], str | None]) -> AfterValidator:
-    """Return a validator that checks one of the ledger's bounds.
+    """Return a validator that refuses a value if `describe` returns a fault of the value.
 
-    The database checks the same bounds, but only the validator's message names the place in the file.
+    The database also refuses a value with a fault, but only the validator's message names the place in the file.
     """
 
     def check(value: Any) -> Any:
@@ -63,9 +63,9 @@ class _Record(BaseModel):
 
 
 class _Recorded:
-    """Annotation of a row class, by which pydantic reads rows of this class from an export.
+    """Annotation that tells pydantic how to read the rows of a row class from an export.
 
-    The export contains the recorded columns. `computed` contains a value for each column that a view computes.
+    An export contains no column that a view computes. `computed` contains a value for each computed column.
     """
 
     def __init__(self, computed: dict[str, Any] | None = None, **narrower: Any) -> None:
@@ -177,18 +177,20 @@ def read(place: str, content: bytes) -> Document:
 
 
 def import_study(connection: Connection, document: Document, name: str | None) -> StudyRow:
-    """Insert the study of a document that `read` has returned into the ledger. Return the row of the new study.
+    """Insert the study of a document into the ledger, and return the row of the new study.
 
     Parameters
     ----------
+    document : Document
+        The document that `read` has returned.
     name : str or None
         Name of the new study. If `name` is None, the new study has the name in the document.
 
     Raises
     ------
     LedgerError
-        The ledger already contains a study with this name, or the database refuses a record. The function has written
-        nothing.
+        The ledger already contains a study with this name, or the database refuses a record. In both cases, the
+        function has written nothing to the ledger.
     """
     study = {**recorded(document.study), **({} if name is None else {"name": name})}
     _check_name(study["name"])
@@ -221,8 +223,8 @@ def _check_dataset(place: str, document: Document, study: StudySpec) -> None:
         raise UsageError(f"{place} is damaged at dataset.content: {error}; export the study again") from None
     if len(content) > tabular.LARGEST_FILE:
         raise UsageError(
-            f"{place} is damaged at dataset.content: the content is larger than any dataset of a ledger; export the"
-            " study again"
+            f"{place} is damaged at dataset.content: the content exceeds {tabular.LARGEST_FILE} bytes, the maximum size"
+            " of a dataset; export the study again"
         )
     if not tabular.digest(content) == data.sha256 == there.sha256:
         raise UsageError(

@@ -92,14 +92,14 @@ def import_history(
     *,
     skip_unusable: bool,
 ) -> tuple[int, History]:
-    """Import the usable trials of a source into a study. If the ledger refuses one of these trials, import no trial.
+    """Import the usable trials of a source into a study. If the ledger refuses any trial, import no trial.
 
     The function returns the number of the first imported trial, and the `History` that `gather` has returned.
 
     Raises
     ------
     UsageError
-        The function `gather` refuses the rows. The function has written nothing to the ledger.
+        The function `gather` refuses the rows. In this case, `import_history` writes nothing to the ledger.
     LedgerError
         The study was cancelled.
     """

@@ -14,7 +14,7 @@ from ledger.imports.history import HistoryRow, finite_loss
 from ledger.study.space import Space
 from ledger.text import nearest, show
 
-# `ledger export --format csv` writes this prefix before a parameter's name in the header.
+# Prefix of each parameter's name in the header that `ledger export --format csv` writes.
 PREFIX = "params_"
 
 
@@ -53,7 +53,7 @@ def read_rows(place: str, content: bytes, loss: str, space: Space, *, ignore_ext
 
 
 def _columns(place: str, header: Sequence[str], loss: str, space: Space, *, ignore_extra: bool) -> dict[str, int]:
-    """Return a mapping from the names of the parameters and the loss to the indices of their columns."""
+    """Return a mapping from each parameter's name, and from `loss`, to the index of the column."""
     if not any(header):
         raise UsageError(f"{place}: the file has no header; write a header with {', '.join([*space.names, loss])}")
     known: set[str] = set()

@@ -81,13 +81,13 @@ def storage(database_url: str | None = None, home: Path | None = None) -> "Itera
     Parameters
     ----------
     database_url : str, optional
-        The ledger's database, as a libpq URL or keyword string. Unless `home` is given, the default is the value of the
-        environment variable DATABASE_URL.
+        The ledger's database, as a libpq URL or keyword string. If `home` is not given, the default URL is the value of
+        the environment variable DATABASE_URL.
     home : Path, optional
-        The folder of the embedded server. The function uses the embedded server if `database_url` is not given, and if
-        `home` is given or DATABASE_URL is not set. The embedded server runs at least until the end of the ``with``
-        block. The default is the value of the environment variable LEDGER_HOME. If LEDGER_HOME is not set, the default
-        is ``./.ledger``.
+        The folder of the embedded server. If `database_url` is given, the function does not use the embedded server.
+        Otherwise, the function uses this server if `home` is given or DATABASE_URL is not set. The embedded server runs
+        at least until the end of the ``with`` block. The default folder is the value of the environment variable
+        LEDGER_HOME. If LEDGER_HOME is not set, the default folder is ``./.ledger``.
 
     Yields
     ------
@@ -130,8 +130,8 @@ def opened(database_url: str, statement_seconds: float = STATEMENT_SECONDS) -> "
         connection.autocommit = False
         return connection
 
-    # The engine gets the function `create` instead of the database URL. `create` accepts every libpq URL, and the
-    # engine's error messages cannot show a password that the engine does not know.
+    # The engine gets the function `create` instead of the database URL. `create` accepts every libpq URL. The engine
+    # does not get the password, so the engine's error messages cannot show the password.
     engine_kwargs = {"creator": create, "pool_pre_ping": True}
     opened_storage = RDBStorage("postgresql+psycopg://", engine_kwargs=engine_kwargs, skip_table_creation=True)
     try:

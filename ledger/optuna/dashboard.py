@@ -78,9 +78,10 @@ def _own_host(application: Application, host: str, port: int) -> Application:
     """
     names = dict.fromkeys((*_LOCAL, f"[{host}]" if ":" in host else host.lower()))
     try:
-        # A server that listens on all addresses does not know the addresses that its clients use. Outside a container,
-        # the server's port may also differ. Such a server accepts every address in the header `Host`, because DNS
-        # rebinding needs a name: a site can only redirect its own name to this machine.
+        # A server that listens on all addresses does not know the addresses that its clients use. If the server runs in
+        # a container, a client may also use a port other than the server's port. Therefore a server that listens on all
+        # addresses accepts every address in the header `Host`. Accepting any address is safe, because DNS rebinding
+        # needs a name: a site can only redirect its own name to this machine.
         is_everywhere = ip_address(host).is_unspecified
     except ValueError:
         is_everywhere = host == ""

@@ -29,7 +29,7 @@ _STATES = {
 def write_optuna(connection: Connection, study: StudyRow, path: Path) -> None:
     """Write a study through Optuna's API into a new storage.
 
-    The new storage contains the same study that Optuna reads from the views of the ledger.
+    Optuna reads the same study from the new storage as from the views of the ledger.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ def write_optuna(connection: Connection, study: StudyRow, path: Path) -> None:
     Raises
     ------
     UsageError
-        The file already exists. The export would delete other studies in this file.
+        The file already exists. An export to an existing file would delete the studies in the file.
     LedgerError
         Optuna is not installed or not supported, Optuna refuses a trial, or the file cannot be written.
     """
@@ -137,8 +137,8 @@ def _trial(row: TrialRow, space: "dict[str, BaseDistribution]") -> "FrozenTrial"
         },
     )
     if row.state != "pending":
-        # A trial that ended without a claim has no start time. In Optuna, the start time of such a trial equals the
-        # trial's end time.
+        # A trial that ended without a claim has no start time. For such a trial, the export writes the end time as the
+        # start time.
         trial.datetime_start = row.claimed_at or row.finished_at
     trial.datetime_complete = row.finished_at
     return trial

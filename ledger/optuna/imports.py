@@ -29,7 +29,7 @@ class OptunaStudy:
     trials : list of optuna.trial.FrozenTrial
         The complete trials.
     others : int
-        Number of the study's other trials, which are running, waiting, pruned or failed.
+        Number of the study's trials that are running, waiting, pruned or failed.
     """
 
     name: str

@@ -14,7 +14,7 @@ from ledger.errors import LedgerError
 from ledger.resources import folder
 
 SCHEMA = "optuna"
-# Comment on the schema `optuna`. By this comment, the ledger recognises a schema `optuna` that the ledger has created.
+# Comment on the schema `optuna`. A schema `optuna` belongs to the ledger only if the schema has this comment.
 MARK = "The ledger as Optuna's tables: `ledger optuna enable` made this schema, `ledger optuna disable` removes it."
 # Files of sql/optuna, in the order of their dependencies.
 _FILES = ("types", "studies", "trials", "rest", "read_only", "privileges")
@@ -38,7 +38,7 @@ def enable(connection: Connection) -> bool:
     Returns
     -------
     bool
-        False if the views existed before.
+        False if the views already existed.
 
     Raises
     ------
@@ -92,7 +92,7 @@ def update(connection: Connection) -> None:
 
 
 def not_shown(connection: Connection) -> Sequence[str]:
-    """Return the names of the studies that have too many trials for Optuna's ids."""
+    """Return the names of the studies in which at least one trial has no id for Optuna."""
     with connection.begin():
         return connection.scalars(
             text(
@@ -114,5 +114,5 @@ def _is_ours(connection: Connection) -> bool | None:
 
 def _run_files(connection: Connection) -> None:
     for name in _FILES:
-        # If a call has no parameters, psycopg accepts the character % and several statements in the text.
+        # If `execute` gets no parameters, psycopg accepts a text that contains the character % and several statements.
         connection.connection.cursor().execute((folder("sql") / "optuna" / f"{name}.sql").read_text())
