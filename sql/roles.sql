@@ -98,7 +98,7 @@ begin
     from pg_namespace
     where oid = any (of_ledger) and nspowner <> to_regrole('ledger_owner')
     union all
-    -- The sequence of an identity column always has the same owner as its table.
+    -- The sequence of an identity column always has the same owner as the table.
     select format('alter table %s owner to ledger_owner', oid::regclass)
     from pg_class
     where relnamespace = any (of_ledger) and relowner <> to_regrole('ledger_owner')

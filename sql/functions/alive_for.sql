@@ -1,6 +1,7 @@
 -- Return how long a worker counts as alive after its last announcement. This time is three times the interval between
--- two announcements of a worker. If the last announcement is later than now by more than this time, the worker announced
--- itself before the database's clock was set back. Such a worker counts as not alive until its next announcement.
+-- two announcements of a worker. If the time of a worker's last announcement is more than 30 seconds in the future, the
+-- announcement came before the database's clock was set back. The worker then counts as not alive until its next
+-- announcement.
 create or replace function ledger.alive_for() returns interval
 language sql immutable parallel safe
 return interval '30 seconds';

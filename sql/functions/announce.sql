@@ -27,7 +27,7 @@ begin
               case when announce.stopped then moment end)
       on conflict do nothing;
     exception when lock_not_available then
-      -- Another session has inserted a worker of the same name, but has not committed yet.
+      -- Another session has inserted a worker with this name, but has not committed yet.
       null;
     end;
   end if;

@@ -2,7 +2,7 @@
 -- module ledger/database/bounds.py reads the bounds from this file, so every client checks the same bounds.
 
 -- The maximum length of a name in characters. The bound applies to the names of workers, hosts, managers, files and
--- metrics. A listing shows several names in one line.
+-- metrics. A listing shows several names in one line, so a name must be short.
 create or replace function ledger.longest_name() returns int
 language sql immutable parallel safe
 return 300;
@@ -17,8 +17,8 @@ return 65536;
 comment on function ledger.longest_error is
   'The maximum length of an error or a reason, in characters. The ledger removes the middle of a longer error.';
 
--- The maximum length of an attempt's output, in characters. The ledger keeps the end of a longer output, because the
--- end says more about a failure than the beginning.
+-- The maximum length of an attempt's output, in characters. If an output exceeds the maximum, the ledger keeps the end
+-- of the output, because the end says more about a failure than the beginning.
 create or replace function ledger.longest_output() returns int
 language sql immutable parallel safe
 return 65536;
@@ -33,8 +33,8 @@ return 1000000;
 comment on function ledger.largest_json is
   'The maximum size of a JSON document, such as the metrics of a trial, in bytes.';
 
--- The maximum size of the document with a worker's package versions, in bytes. A listing of the workers reads such a
--- document for each worker.
+-- The maximum size of the document with a worker's package versions, in bytes. A listing of the workers reads the
+-- package versions of each worker, so the document must be small.
 create or replace function ledger.largest_versions() returns int
 language sql immutable parallel safe
 return 10000;
@@ -49,14 +49,15 @@ return 100;
 comment on function ledger.deepest_json is
   'The maximum number of levels between a JSON document and a value in the document.';
 
--- The maximum duration in seconds, which is about 31 years. A sum of such durations is always a finite number.
+-- The maximum duration in seconds, which is about 31 years. A sum of durations of at most this length is always a
+-- finite number.
 create or replace function ledger.longest_seconds() returns float8
 language sql immutable parallel safe
 return 1000000000;
 comment on function ledger.longest_seconds is
   'The maximum duration of a training, a proposal or a lease, in seconds.';
 
--- The maximum of a count, and of the number of a trial, iteration or round. A sum of two counts is still an int.
+-- The maximum count, and the maximum number of a trial, iteration or round. A sum of two counts is still an int.
 create or replace function ledger.largest_count() returns int
 language sql immutable parallel safe
 return 1000000000;
@@ -77,8 +78,8 @@ return timestamptz '2200-01-01 00:00:00+00';
 comment on function ledger.latest_moment is
   'The limit of recorded moments: each recorded moment is earlier than this moment.';
 
--- The ledger keeps at most this number of workers that never had an attempt. The number is larger than any group of
--- workers that waits for a study.
+-- The ledger keeps at most this number of workers that never had an attempt. No group of workers that waits for a study
+-- is as large as this maximum.
 create or replace function ledger.most_idle_workers() returns int
 language sql immutable parallel safe
 return 5000;
@@ -93,8 +94,8 @@ comment on function ledger.idle_workers_kept_for is
   'The time for which the ledger keeps a worker without an attempt, after the worker''s last announcement.';
 
 -- The number of times that a trial can be released without a pause. A worker that has claimed several trials at once
--- releases the waiting trials if one training is unexpectedly long. A worker on a machine that the provider can take
--- back may release a trial even more often.
+-- releases the waiting trials if one training is unexpectedly long. If the provider of a worker's machine often takes
+-- the machine back, a trial may be released many times.
 create or replace function ledger.free_releases() returns int
 language sql immutable parallel safe
 return 5;

@@ -1,5 +1,5 @@
 -- End a running or paused study, and cancel its open trials. A cancelled study cannot run again. If another session has
--- locked the row of a trial, this trial ends later, as in ledger.cancel_trials.
+-- locked a trial's row, this call skips the trial, and a later call of ledger.end_cancelled ends the trial.
 create or replace function ledger.cancel(study_id int, reason text) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$

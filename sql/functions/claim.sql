@@ -6,15 +6,15 @@
 --   study: the name of the study. If the name is null, the function takes trials of the oldest running study that has
 --     pending trials.
 --   worker: the name of the worker, as in ledger.announce.
---   leave_out: the ids of studies that the worker has refused (ledger.refuse). The function takes no trials of these
---     studies.
+--   leave_out: the ids of studies that the worker has refused (ledger.refuse). The function takes no trials of the
+--     studies in leave_out.
 -- A worker sends several claims at once if a training takes less time than a call of this function. The worker then
 -- gets at most its share of the pending trials. The share is the number of pending trials divided by the number of live
 -- workers. The worker calls ledger.heartbeat within every lease to renew each claim. The worker calls ledger.complete,
 -- ledger.fail or ledger.release to end each claim. In this function and in most other functions that a worker calls,
--- sequential scans are off. A session keeps the query plans that it made while the tables were small, and without this
--- setting such plans would use sequential scans. In this function, sorts are also off, because an index contains the
--- pending trials in order. A plan with a sort would first read all ended trials.
+-- sequential scans are off. While the tables are small, PostgreSQL would choose plans with sequential scans, and a
+-- session would keep these plans after the tables have grown. In this function, sorts are also off, because an index
+-- contains the pending trials in order. A plan with a sort would first read all ended trials.
 create or replace function ledger.claim(study text, claims uuid[], worker text, leave_out int[] default '{}')
 returns table (
   claim uuid, study_id int, study_name text, trial int, attempt int, params jsonb, objective jsonb, study_seed bigint,
@@ -36,9 +36,9 @@ begin
     raise exception '% claims at once are too many: 64 are the most', wanted using errcode = 'invalid_parameter_value';
   end if;
   -- A worker may repeat the call before the first call has committed. This lock makes the second call wait and return
-  -- the trials of the first call. Every role can read the key of this lock in pg_locks, and can take the lock itself.
-  -- Therefore the wait ends after the lock timeout of this function. Even without this lock, no claim can take two
-  -- trials, because the claim is the primary key of the table attempt.
+  -- the trials of the first call. Every role can read the key of this lock in pg_locks, so every role can take this
+  -- lock. Therefore the function waits for this lock only until the function's lock timeout. Even without this lock, no
+  -- claim can take two trials, because the claim is the primary key of the table attempt.
   if not pg_try_advisory_xact_lock(uuid_hash_extended(claims[1], 0)) then
     begin
       perform pg_advisory_xact_lock(uuid_hash_extended(claims[1], 0));
@@ -81,10 +81,10 @@ begin
         limit wanted * workers) as pending;
     end if;
     -- The query stores the numbers in an array, because a subquery with "limit" and "for update" can return more rows
-    -- than its limit. The state is a literal and no parameter, because a generic plan with a parameter could not use
-    -- the index of pending trials.
-    -- A trial waits only during its pause after a release. A trial that would wait for longer became pending before the
-    -- database's clock was set back, and can be claimed at once.
+    -- than its limit. The state is a literal instead of a parameter, because a generic plan with a parameter could not
+    -- use the index of pending trials.
+    -- After a release, a trial cannot be claimed until its pause ends. If the remaining time is longer than the whole
+    -- pause, the trial became pending before the database's clock was set back. Then the trial can be claimed at once.
     numbers := array(
       select trial.number
       from ledger.trial
@@ -105,7 +105,8 @@ begin
       update ledger.trial
       set state = 'running', claim = claims[array_position(numbers, trial.number)], worker = claim.worker,
           attempts = trial.attempts + 1, claimed_at = moment, lease_until = moment + candidate.lease,
-          -- The time limit of each other trial begins when the worker starts that trial.
+          -- Only the first trial that the worker trains gets its deadline now. The time limit of each later trial
+          -- begins when the worker starts the later trial.
           deadline_at = case when trial.number = lowest then moment + candidate.timeout end
       where trial.study_id = candidate.id and trial.number = any (numbers)
       returning trial.claim, trial.number, trial.attempts, trial.params),

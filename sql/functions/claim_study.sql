@@ -3,8 +3,8 @@
 --   manager: the name of the manager, which commands and views show to users.
 --   lease_seconds: the length of the lease in seconds.
 --   backend: the process id of the caller's session, as the caller's driver knows it. Behind a transaction pooler, the
---     process id of the server's session differs from this argument. The end of such a session says nothing about the
---     manager, so only the lease counts.
+--     process id of the server's session differs from this argument. A session of the pooler can end while the manager
+--     still runs, so only the lease then decides whether the claim is valid.
 -- Answers:
 --   held: the caller's claim holds the study.
 --   taken: another manager's claim holds the study, and the lease of that claim is valid. A lease is not valid after

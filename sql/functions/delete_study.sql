@@ -23,8 +23,8 @@ begin
   end if;
   delete from ledger.study where id = parent.id;
   file := parent.spec -> 'objective' -> 'data' ->> 'sha256';
-  -- If another transaction records a study with this file, that transaction has locked the file's row by
-  -- ledger.hold_dataset. This statement waits for the end of that transaction.
+  -- A transaction that records a study with this file locks the file's row by ledger.hold_dataset. This statement waits
+  -- until that transaction ends.
   perform from ledger.dataset where sha256 = file for update;
   delete from ledger.dataset
   where sha256 = file

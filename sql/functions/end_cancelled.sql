@@ -1,8 +1,9 @@
 -- End the trials whose cancellation was recorded while another session had locked their rows (ledger.cancellation).
--- If the argument study_id is null, end such trials of all studies. If the argument trial is not null, end only this
--- trial. The function waits for no other session, and skips each trial whose row is still locked. The functions that a
--- worker calls for its trial, such as ledger.complete, call this function. Managers and ledger.announce also call this
--- function regularly. The answer is the number of cancellations that still wait for a lock.
+-- If the argument study_id is null, the call applies to all studies. If the argument trial is not null, the call
+-- applies only to this trial. The function waits for no other session, and skips each trial whose row is still locked.
+-- The functions that a worker calls for its trial, such as ledger.complete, call this function. Managers and
+-- ledger.announce also call this function regularly. The answer is the number of cancellations that still wait for a
+-- lock.
 create or replace function ledger.end_cancelled(study_id int default null, trial int default null) returns int
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
@@ -24,7 +25,7 @@ begin
       and (end_cancelled.trial is null or cancellation.trial = end_cancelled.trial)
     for no key update of trial skip locked
   loop
-    -- If the transaction that had locked the trial's row recorded a result, the trial has ended, and the result counts.
+    -- If the session that had locked the trial's row has ended the trial, the cancellation has no effect.
     if asked.finished_at is null then
       update ledger.trial
       set state = 'cancelled', finished_at = moment, error = asked.reason, lease_until = null, deadline_at = null

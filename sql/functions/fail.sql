@@ -1,5 +1,5 @@
--- Record that the objective failed. The failure counts against the limit max_failures of the study. While the trial has
--- fewer failures than this limit, the trial becomes pending again.
+-- Record that the objective failed. The failure counts against the limit max_failures of the study. If the trial has
+-- fewer failures than max_failures, the trial becomes pending again.
 --   error: a description of the error for users, such as a traceback. The function removes the middle of a very long
 --     error.
 --   outcome: the outcome of the attempt (failed, or timeout if the worker ended the attempt at its deadline).

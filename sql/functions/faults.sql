@@ -1,6 +1,6 @@
 -- Each function describes what is wrong with a value, if a reader could not read the value. If the value is readable,
 -- the function returns null. The description begins with the name of the value, such as "the metrics". The functions
--- are declared as stable, because they call format, which is stable. PostgreSQL would not inline a function that is
+-- are declared as stable, because they call the stable function format. PostgreSQL would not inline a function that is
 -- declared as immutable and calls a stable function.
 
 -- A database with the encoding SQL_ASCII stores any bytes, but readers expect UTF-8. The conversion raises a data
@@ -11,9 +11,9 @@ return nullif(left(convert_from(convert_to(value, 'SQL_ASCII'), 'UTF8'), 0), '')
 comment on function ledger.encoding_fault is
   'Raise an error if a text of a database without an encoding is not UTF-8; else null. Internal.';
 
--- A document of at most 200 bytes cannot be nested too deeply. Such a document contains no number beyond the range of a
--- double, because a number beyond this range has at least 309 digits. Most documents have at most 200 bytes, so the
--- test of the length comes before the tests that read every value.
+-- A document of at most 200 bytes cannot be nested too deeply. A document of at most 200 bytes also contains no number
+-- beyond the range of a double, because such a number has at least 309 digits. Most documents have at most 200 bytes,
+-- so the test of the length comes before the tests that read every value.
 create or replace function ledger.json_fault(name text, value jsonb, largest int default ledger.largest_json())
 returns text
 language sql stable parallel safe

@@ -1,6 +1,6 @@
 -- Record the final state of a study, which is complete or failed.
---   budget: the budget that the manager has used up. If the study now has a different budget, a user has extended the
---     study.
+--   budget: the budget that the manager has used up. If the study's budget differs from this argument, a user has
+--     extended the study.
 -- Answers:
 --   finished: the function recorded the state.
 --   lost: the claim does not hold the study, so the function wrote nothing.

@@ -2,7 +2,8 @@
 -- answer is null if another manager has taken the study, or if the study was deleted. Functions that write for a
 -- manager call this function. No other manager can take the study before the end of the caller's transaction. If
 -- another session has locked the study for longer than this function's lock_timeout, the function raises
--- lock_not_available. The manager then does its other work, such as reaping, and calls again.
+-- lock_not_available. After this error, the manager continues with work such as reaping, and later calls the function
+-- again.
 create or replace function ledger.held_study(study_id int, claim uuid) returns ledger.study
 language plpgsql set search_path = pg_catalog, pg_temp set lock_timeout = '500ms'
 as $$

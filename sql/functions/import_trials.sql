@@ -4,7 +4,7 @@
 -- the trials. If ledger.join_iteration creates an iteration for the trials, ledger.import_trials marks this iteration
 -- as told. The caller checks that the parameters are in the study's space.
 --   trials: a JSON array of objects with params, loss (a finite number) and metrics (an object).
---   mean_loss: the mean of the imported losses, computed by the same method as in a manager.
+--   mean_loss: the mean of the imported losses, which `mean_loss` in ledger/proposals/losses.py computes.
 -- The function refuses to add trials to a cancelled study. The function also refuses parameters that a trial of the
 -- study already has.
 create or replace function ledger.import_trials(study_id int, trials jsonb, mean_loss float8) returns int

@@ -1,6 +1,7 @@
 -- Insert the trials of one round of an iteration, and notify the workers. For the first round, also insert the
 -- iteration.
---   number, round: the number of the iteration, and the number of the round within the iteration, both from 0.
+--   number, round: the number of the iteration, and the number of the round within the iteration. Both numbers begin at
+--     0.
 --   known: the number of trials that the study had when the manager computed the points.
 --   points: a JSON array with at least one object. Each object contains the values of all parameters.
 --   surrogate: the model that proposed the points, or null for random points.
@@ -8,7 +9,7 @@
 --   ask_seconds, tell_seconds: the seconds that the manager took to choose the points, and to fit the surrogate.
 --   seen: in steady mode, the numbers of the trials whose end the manager has seen since the previous iteration.
 -- Answers:
---   proposed: the function inserted the trials. If the function gives any other answer, it inserted nothing.
+--   proposed: the function inserted the trials. If the answer is not proposed, the function inserted nothing.
 --   lost: the claim does not hold the study.
 --   ended: the study has ended.
 --   changed: the study got more trials after the manager had computed the points, or the round already exists.

@@ -3,8 +3,8 @@
 -- or an export fail. The errors are data exceptions (class 22), which tell a client that the same statement will never
 -- succeed.
 --
--- An update of columns that no trigger names changes only times that come from ledger.clock(), and numbers of the state
--- machine. Therefore a heartbeat starts no trigger of this file.
+-- If an update changes no column that a trigger names, the update writes only times of ledger.clock() and numbers of
+-- the state machine. Therefore a heartbeat starts no trigger of this file.
 create or replace function ledger.refuse_unreadable_study() returns trigger
 language plpgsql set search_path = pg_catalog, pg_temp
 as $$
@@ -113,8 +113,8 @@ $$;
 comment on function ledger.refuse_unreadable_attempt is
   'Trigger: refuse an attempt that a reader could not read.';
 
--- When the cancellation takes effect, its reason becomes the trial's error. Therefore the trigger refuses a reason that
--- the trial could not store.
+-- When a cancellation takes effect, the reason of the cancellation becomes the error of the trial. Therefore the
+-- trigger refuses a reason that the trial could not store.
 create or replace function ledger.refuse_unreadable_cancellation() returns trigger
 language plpgsql set search_path = pg_catalog, pg_temp
 as $$

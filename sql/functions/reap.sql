@@ -1,6 +1,7 @@
 -- Take a trial back from a worker after the end of the trial's lease (ledger.lease_ended). The lease must not have
--- changed since the manager read it. The trial becomes pending, or failed if the trial was lost max_lost times. A
--- pending trial keeps the worker's claim. Therefore a late result of this worker counts until another worker claims the trial.
+-- changed since the manager read the lease. The trial becomes pending, or failed if the trial was lost max_lost times.
+-- A pending trial keeps the worker's claim. Therefore a late result of this worker counts until another worker claims
+-- the trial.
 --   claim: the manager's claim of the study.
 --   lease_until: the end of the lease that the manager read.
 -- Only a running trial has a lease, so the statements need no condition on the state. With a condition on the state, a
@@ -43,7 +44,8 @@ begin
   where study.id = reap.study_id
     and trial.study_id = reap.study_id and trial.number = reap.trial
   returning trial.* into taken;
-  -- If a heartbeat restored the claim after an earlier loss, the attempt is already recorded as lost.
+  -- If the manager took the trial back earlier, and a heartbeat then restored the claim, the ledger already records the
+  -- attempt as lost.
   update ledger.attempt
   set outcome = 'lost', ended_at = moment, error = 'no heartbeat within the lease'
   where attempt.claim = taken.claim and attempt.outcome is null;

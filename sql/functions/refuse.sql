@@ -1,11 +1,12 @@
 -- Give back a trial whose worker cannot load the study's objective. Also record the refusal with its reason, which
--- users see in the view ledger.refusals. Another worker can claim the trial at once, or after a pause as after
--- ledger.release. The released attempt counts against no limit. The worker should claim no trials of the study for a
--- while, by the argument leave_out of ledger.claim.
---   reason: the reason of the refusal, for users. The function stores the first 1000 characters.
+-- users see in the view ledger.refusals. Another worker can claim the trial at once, or after the pause of
+-- ledger.release_pause. The released attempt counts against no limit. The worker should claim no trials of the study
+-- for a while, by the argument leave_out of ledger.claim.
+--   reason: the reason of the refusal, for users. The function stores the reason's first 1000 characters.
 -- The ledger keeps one refusal for each worker and study, and only for workers that have announced themselves. Each
 -- call also removes the refusals of workers that have stopped, or that were last seen more than ledger.alive_for() ago.
--- The answer is false if the worker had already lost the claim. In this case, the function still records the refusal.
+-- The answer is false if the worker had already lost the claim. The function records the refusal even if the claim is
+-- lost.
 create or replace function ledger.refuse(study_id int, trial int, claim uuid, reason text) returns boolean
 language plpgsql security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off
 as $$
@@ -14,8 +15,8 @@ declare
   moment timestamptz := ledger.clock();
   released boolean;
 begin
-  -- The foreign key of the refusal locks the study. This statement takes that lock first, because each function must
-  -- lock the study before the trial.
+  -- The foreign key of the refusal locks the study. This statement locks the study first, because each function
+  -- must lock the study before the trial.
   perform from ledger.study where id = refuse.study_id for key share;
   released := ledger.release(refuse.study_id, refuse.trial, refuse.claim);
   delete from ledger.refusal

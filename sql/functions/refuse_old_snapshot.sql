@@ -1,6 +1,6 @@
--- Refuse a transaction whose isolation level keeps an old snapshot. In such a transaction, a worker could complete a
--- cancelled trial, because the transaction does not see a cancellation that was recorded after the transaction's first
--- statement.
+-- Refuse a transaction whose isolation level keeps an old snapshot. A transaction with an old snapshot does not see a
+-- cancellation that was recorded after the transaction's first statement. With an old snapshot, a worker could complete
+-- a cancelled trial.
 create or replace function ledger.refuse_old_snapshot() returns void
 language plpgsql set search_path = pg_catalog, pg_temp
 as $$

@@ -12,7 +12,7 @@ begin
   perform ledger.refuse_old_snapshot();
   update ledger.trial
   set state = 'pending', claim = null, lease_until = null, deadline_at = null,
-      -- Each attempt of the trial that was neither a failure nor lost was released.
+      -- Each attempt of the trial has failed, was lost or was released, so this difference is the number of releases.
       available_at = moment + ledger.release_pause(trial.attempts - trial.failures - trial.lost)
   where trial.study_id = release.study_id and trial.number = release.trial and trial.claim = release.claim
     and trial.finished_at is null

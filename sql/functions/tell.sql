@@ -1,6 +1,6 @@
 -- Mark an iteration as told. All trials of a told iteration have ended, and the optimizer knows their losses.
 --   size: the number of trials in the iteration when the manager read their losses.
---   mean_loss, best_loss: the mean and the lowest loss of the complete trials, or null if no trial completed.
+--   mean_loss, best_loss: the mean and the lowest loss of the complete trials, or null if no trial is complete.
 -- Answers:
 --   told: the function marked the iteration.
 --   lost: the claim does not hold the study, so the function wrote nothing.

@@ -1,6 +1,7 @@
 -- Triggers that refuse every change of a row that has ended. Complete, failed and cancelled trials, told iterations and
--- ended attempts never change. The triggers fire for every role and under every session_replication_role. The triggers
--- allow only the deletion of a whole study. Only the owner of the tables can delete a study.
+-- ended attempts never change. The triggers fire for every role and with every value of the setting
+-- session_replication_role. The triggers allow only the deletion of a whole study. Only the owner of the tables can
+-- delete a study.
 create or replace function ledger.refuse_change() returns trigger
 language plpgsql set search_path = pg_catalog, pg_temp
 as $$
@@ -17,7 +18,7 @@ comment on function ledger.refuse_change is
   'Trigger: refuse to change or delete a row that has ended, unless the whole study is deleted.';
 
 -- The worker of a lost attempt may in fact still be training. Therefore this worker may record the real outcome of the
--- attempt once. The claim, the trial, the number, the worker and the start of the attempt cannot change.
+-- attempt once. The attempt's claim, trial, number, worker and start cannot change.
 create or replace function ledger.refuse_change_of_attempt() returns trigger
 language plpgsql set search_path = pg_catalog, pg_temp
 as $$

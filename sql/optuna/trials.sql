@@ -1,11 +1,11 @@
--- The ledger's trials with the ids that Optuna uses. Optuna's views of trials read the view ledger_trials.
+-- The ledger's trials with the ids that Optuna uses. The views of trials in schema optuna read the view ledger_trials.
 --
 -- In Optuna, the id of a trial is a 32-bit integer. No two trials have the same id, even in different studies. Within a
 -- study, the ids grow with the numbers of the trials. The view computes an id from the study's id and the trial's
--- number. Three ranges of ids make room for many studies and for long studies. The first range gives 4,096 trials to
--- each of 262,143 studies. The second range extends the first 8,191 studies to 65,536 trials each. The third range
--- extends the first 511 studies to 1,048,576 trials each. A trial with a higher number has no id, so Optuna does not
--- see the trial.
+-- number. The ids are divided into three ranges, so that a ledger can contain many studies and also long studies. The
+-- first range gives 4,096 trials to each of 262,143 studies. The second range extends the first 8,191 studies to 65,536
+-- trials each. The third range extends the first 511 studies to 1,048,576 trials each. A trial whose number exceeds the
+-- limit of its study has no id, so Optuna does not see the trial.
 create or replace view optuna.ledger_trials as
 select
   case
@@ -87,9 +87,9 @@ cross join lateral (
         select choice.place - 1
         from jsonb_array_elements(dimension.of -> 'choices') with ordinality as choice (value, place)
         where choice.value = trial.params -> (dimension.of ->> 'name'))
-      -- If the value is not a number, the parameter has no row. A number that is too small for a double becomes 0.
-      -- Therefore the view never fails. The view does not call ledger.number, because a reader of the view may have no
-      -- privilege in the schema ledger.
+      -- If the value of a numeric parameter is not a number, the parameter has no row. A number that is too small for a
+      -- double becomes 0, so that the view never fails. The view does not call ledger.number, because a reader of the
+      -- view may have no privilege in the schema ledger.
       when jsonb_typeof(trial.params -> (dimension.of ->> 'name')) = 'number' then
         case when abs((trial.params ->> (dimension.of ->> 'name'))::numeric) < 2.5e-324 then 0
              else (trial.params ->> (dimension.of ->> 'name'))::float8 end

@@ -1,6 +1,6 @@
 -- Which choice of a categorical parameter is best, and which choices fail? The query shows the best loss, the median
 -- loss and the failures of each choice.
--- psql -f sql/queries/best_per_category.sql covers all studies. The option -v study=NAME selects one study.
+-- psql -f sql/queries/best_per_category.sql runs the query for all studies. The option -v study=NAME selects one study.
 \if :{?study} \else \set study '' \endif
 select study, parameter, text as value, count(*) filter (where state = 'complete') as complete,
   count(*) filter (where state = 'failed') as failed,

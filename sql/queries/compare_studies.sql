@@ -1,7 +1,7 @@
 -- Which search was better? The query lists the studies in the order of their lowest losses. For each study, the query
 -- shows the best trial, the time from the study's creation to the result of the best trial, the number of complete
 -- trials, and the median loss.
--- psql -f sql/queries/compare_studies.sql covers all studies. The option -v study=NAME selects one study.
+-- psql -f sql/queries/compare_studies.sql runs the query for all studies. The option -v study=NAME selects one study.
 \if :{?study} \else \set study '' \endif
 select studies.name as study, coalesce(studies.objective ->> 'model', studies.objective ->> 'function') as objective,
   coalesce(studies.spec ->> 'mode', 'batch') as mode, progress.state, progress.complete, progress.failed,

@@ -1,8 +1,8 @@
--- Which part of the space is good? The query uses the best quarter of each study's complete trials. For these trials,
--- the query shows the range of each numeric parameter, and counts the trials with each choice of a categorical
--- parameter. The last column shows the range of a numeric parameter over all complete trials, or the number of choices
--- of a categorical parameter.
--- psql -f sql/queries/good_region.sql covers all studies. The option -v study=NAME selects one study.
+-- Which part of the space is good? The query uses the best quarter of each study's complete trials. Within this
+-- quarter, the query shows the range of each numeric parameter, and the number of trials with each choice of a
+-- categorical parameter. The last column shows the range of a numeric parameter over all complete trials, or the number
+-- of choices of a categorical parameter.
+-- psql -f sql/queries/good_region.sql runs the query for all studies. The option -v study=NAME selects one study.
 \if :{?study} \else \set study '' \endif
 with placed as (
   select study, trial, ntile(4) over (partition by study order by rank) = 1 as is_good

@@ -2,7 +2,7 @@
 -- the study's best loss. The query counts the complete trials until the regret was at most a tenth of the first trial's
 -- regret. The query also counts the complete trials until the regret was at most a hundredth of the first trial's
 -- regret, and until the regret was 0.
--- psql -f sql/queries/how_soon.sql covers all studies. The option -v study=NAME selects one study.
+-- psql -f sql/queries/how_soon.sql runs the query for all studies. The option -v study=NAME selects one study.
 \if :{?study} \else \set study '' \endif
 select study, count(*) as complete, round(first_regret::numeric, 4) as first_regret,
   min(place) filter (where simple_regret::numeric <= first_regret::numeric / 10) as trials_to_a_tenth,

@@ -1,17 +1,17 @@
 -- Which parameters matter? The query uses the ranks of the losses, so one huge loss does not dominate the result. The
 -- column spearman is the rank correlation between the parameter and the loss. A negative correlation means that larger
--- values of the parameter give lower losses. The column eta_squared is the share of the variance of the losses' ranks
--- that the parameter explains. To compute eta_squared, the query divides the range of a numeric parameter into five
+-- values of the parameter give lower losses. The column eta_squared says what share of the variance of the losses'
+-- ranks the parameter explains. To compute eta_squared, the query divides the range of a numeric parameter into five
 -- parts, which are equal in the scale of the parameter's prior. Unlike spearman, eta_squared also detects an optimum in
--- the middle of the range. The column by_chance is the value of eta_squared to expect for a parameter that has no
--- influence. If eta_squared is not much larger than by_chance, the influence of the parameter is not proven.
--- psql -f sql/queries/importance.sql covers all studies. The option -v study=NAME selects one study.
+-- the middle of the range. The column by_chance is the expected value of eta_squared for a parameter without influence.
+-- If eta_squared is not much larger than by_chance, the influence of the parameter is not proven.
+-- psql -f sql/queries/importance.sql runs the query for all studies. The option -v study=NAME selects one study.
 \if :{?study} \else \set study '' \endif
 with ranked as materialized (
   select study, parameter, kind,
     case kind when 'categorical' then text else least(floor(5 * position), 4)::text end as part,
-    -- Trials with the same loss get the mean of their ranks. Trials with the same position also get the mean of their
-    -- ranks.
+    -- Trials with the same loss get the mean of their ranks. Trials with the same position in the parameter's range
+    -- also get the mean of their ranks.
     rank() over (partition by study, parameter order by loss)
       + (count(*) over (partition by study, parameter, loss) - 1) / 2::float8 as loss_rank,
     case when position is not null then rank() over (partition by study, parameter order by position)

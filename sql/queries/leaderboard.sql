@@ -1,5 +1,5 @@
 -- Which parameters are best? For each study, the query shows the ten trials with the lowest loss.
--- psql -f sql/queries/leaderboard.sql covers all studies. The option -v study=NAME selects one study.
+-- psql -f sql/queries/leaderboard.sql runs the query for all studies. The option -v study=NAME selects one study.
 \if :{?study} \else \set study '' \endif
 select study, rank, trial, round(loss::numeric, 4) as loss, metric, round(score::numeric, 4) as score, params
 from ledger.best_trials

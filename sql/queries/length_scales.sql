@@ -1,17 +1,17 @@
 -- What did the surrogate learn about each parameter? For each iteration, the query shows the length scale of each
 -- parameter. The length scales belong to the kernel of the surrogate that proposed the iteration. A length scale of 1
 -- is the whole range of the parameter, in the scale of the parameter's prior. If the distance between two values is
--- much shorter than the length scale, the predicted loss hardly changes. A large length scale therefore means that the
--- surrogate found no influence of the parameter. The maximum is 100. A categorical parameter with more than two choices
--- has one length scale for each choice, and the query shows the shortest of them. Only Gaussian processes with a Matern
--- kernel have length scales.
--- psql -f sql/queries/length_scales.sql covers all studies. The option -v study=NAME selects one study.
+-- much shorter than the length scale, the predicted losses at these two values are almost equal. A large length scale
+-- therefore means that the surrogate found no influence of the parameter. The maximum length scale is 100. A
+-- categorical parameter with more than two choices has one length scale for each choice. For such a parameter, the
+-- query shows the shortest length scale. Only Gaussian processes with a Matern kernel have length scales.
+-- psql -f sql/queries/length_scales.sql runs the query for all studies. The option -v study=NAME selects one study.
 \if :{?study} \else \set study '' \endif
 with dimensions as (
   select name as study, place, dimension ->> 'name' as parameter,
-    -- This value is the number of columns that the parameter has in the input of the surrogate. A categorical
-    -- parameter with more than two choices has one column for each choice. A categorical parameter with two choices has
-    -- one column. A categorical parameter with one choice has no column.
+    -- The number of columns that the parameter has in the input of the surrogate. A categorical parameter with more
+    -- than two choices has one input column for each choice. A categorical parameter with two choices has one input
+    -- column. A categorical parameter with one choice has no input column.
     case when dimension ->> 'type' <> 'categorical' or jsonb_typeof(dimension -> 'choices') <> 'array' then 1
          when jsonb_array_length(dimension -> 'choices') <= 2 then jsonb_array_length(dimension -> 'choices') - 1
          else jsonb_array_length(dimension -> 'choices') end as columns

@@ -1,5 +1,5 @@
 -- How far is each study, and what is its best loss?
--- psql -f sql/queries/progress.sql covers all studies. The option -v study=NAME selects one study.
+-- psql -f sql/queries/progress.sql runs the query for all studies. The option -v study=NAME selects one study.
 \if :{?study} \else \set study '' \endif
 select study, state, ended || '/' || budget as trials, complete, running, pending, failed,
   round(best_loss::numeric, 4) as best_loss, date_trunc('second', elapsed) as elapsed

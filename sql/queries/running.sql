@@ -1,7 +1,7 @@
 -- Which trials are in training, with which worker, and since when? A negative value of lease_seconds means that the
 -- lease has expired. The manager takes a trial back after the manager has seen no heartbeat of the trial for the length
 -- of one lease.
--- psql -f sql/queries/running.sql covers all studies. The option -v study=NAME selects one study.
+-- psql -f sql/queries/running.sql runs the query for all studies. The option -v study=NAME selects one study.
 \if :{?study} \else \set study '' \endif
 select study, number as trial, worker, attempts as attempt,
   round(greatest(extract(epoch from ledger.clock() - claimed_at), 0), 1) as held_seconds,

@@ -2,7 +2,7 @@
 -- parameter and the seconds of training. For each parameter, the query shows the part with the fastest training, and
 -- the part with the slowest training. The parts of a numeric parameter are the fifths of the parameter's range,
 -- numbered from 0 to 4. The parts of a categorical parameter are the choices of the parameter.
--- psql -f sql/queries/slow_parameters.sql covers all studies. The option -v study=NAME selects one study.
+-- psql -f sql/queries/slow_parameters.sql runs the query for all studies. The option -v study=NAME selects one study.
 \if :{?study} \else \set study '' \endif
 with ranked as materialized (
   select parameters.study, parameters.parameter, parameters.kind, trained.seconds,

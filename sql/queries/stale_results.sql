@@ -1,7 +1,7 @@
 -- Which results came too late, and do they differ from the recorded results? A result came too late if another worker
 -- had claimed the trial, or if the trial had ended. If the objective is deterministic, the late loss equals the
 -- recorded loss, and the difference is 0.
--- psql -f sql/queries/stale_results.sql covers all studies. The option -v study=NAME selects one study.
+-- psql -f sql/queries/stale_results.sql runs the query for all studies. The option -v study=NAME selects one study.
 \if :{?study} \else \set study '' \endif
 select attempts.study, attempts.trial, attempts.number as attempt, attempts.worker,
   round(extract(epoch from attempts.ended_at - trials.finished_at), 1) as late_seconds, trials.state,

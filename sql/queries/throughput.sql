@@ -1,6 +1,6 @@
 -- How many attempts end in each hour? For each hour, the query shows the number of complete attempts, the number of
 -- failed attempts, and the study's best loss so far.
--- psql -f sql/queries/throughput.sql covers all studies. The option -v study=NAME selects one study.
+-- psql -f sql/queries/throughput.sql runs the query for all studies. The option -v study=NAME selects one study.
 \if :{?study} \else \set study '' \endif
 select study, hour, complete, failed, workers, round(training_seconds::numeric, 1) as training_seconds,
   round(min(best_loss) over (partition by study order by hour)::numeric, 4) as best_so_far

@@ -1,9 +1,9 @@
 -- How did the workers spend their time? For each study, the query divides the time of the workers into three parts,
--- which are training, holding a trial without training, and idle time. A worker holds a trial without training while it
--- loads the objective or sends statements, or if the worker claimed the trial in advance. Most idle time passes while
--- the manager proposes trials, or while the slowest trial of an iteration is in training. The column proposing_seconds
--- is the time that the manager spent on proposals.
--- psql -f sql/queries/where_time_went.sql covers all studies. The option -v study=NAME selects one study.
+-- which are training, holding a trial without training, and idle time. A worker holds a trial without training while
+-- the worker loads the objective or sends statements to the database. Most idle time passes while the manager proposes
+-- trials, or while the slowest trial of an iteration is in training. The column proposing_seconds is the time that the
+-- manager spent on proposals.
+-- psql -f sql/queries/where_time_went.sql runs the query for all studies. The option -v study=NAME selects one study.
 \if :{?study} \else \set study '' \endif
 select progress.study, round(extract(epoch from progress.elapsed), 1) as elapsed_seconds,
   round(proposed.seconds::numeric, 1) as proposing_seconds, work.workers,

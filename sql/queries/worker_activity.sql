@@ -1,6 +1,6 @@
--- How busy was each worker? The column busy_percent is the percentage of the seconds in present_seconds during which
--- the worker held a trial.
--- psql -f sql/queries/worker_activity.sql covers all studies. The option -v study=NAME selects one study.
+-- How busy was each worker? The column busy_percent is the time during which the worker held a trial, as a percentage
+-- of present_seconds.
+-- psql -f sql/queries/worker_activity.sql runs the query for all studies. The option -v study=NAME selects one study.
 \if :{?study} \else \set study '' \endif
 select utilisation.study, utilisation.worker, workers.host,
   case when workers.stopped_at is not null then 'left' when workers.alive then 'here'

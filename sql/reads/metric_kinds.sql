@@ -1,5 +1,5 @@
--- The names of the metrics of a study's trials. For each name, the query lists the JSON types of the metric's values,
--- but not the type null.
+-- The names of the metrics of a study's trials. For each metric, the query lists the JSON types of the metric's values,
+-- except the type null.
 select key, coalesce(array_agg(distinct jsonb_typeof(value)) filter (where value <> 'null'), '{}')
 from ledger.trials
 cross join lateral jsonb_each(metrics)

@@ -1,7 +1,7 @@
 -- The status of a study at one moment. The query computes the rate of ended trials from the latest trials. The rate
--- ignores the time before the start of the oldest live worker, because a pause of hours before this start would lower
--- the rate for a long time. The query returns a loss only if it is lower than all earlier losses, because a study has
--- few such losses. No age is negative, even if the database's clock was set back.
+-- ignores the time before the oldest live worker started. Otherwise, a pause of some hours without workers would lower
+-- the rate for a long time. To return few rows, the query returns a loss only if the loss is lower than all earlier
+-- losses. No age is negative, even if the database's clock was set back.
 with moment as materialized (select ledger.clock() as now),
 study as materialized (select * from ledger.studies where id = :study),
 trial as materialized (

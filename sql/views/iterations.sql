@@ -1,5 +1,5 @@
--- All iterations with their times, their losses and the surrogates that proposed them. In steady mode, the column seen
--- lists the trials that ended since the previous iteration.
+-- All iterations, with the times, the losses and the surrogate of each iteration. In steady mode, the column seen lists
+-- the trials that ended since the previous iteration.
 create or replace view ledger.iterations as
 select
   iteration.study_id,

@@ -7,7 +7,7 @@ select
   count(distinct attempt.trial) as trials,
   count(distinct attempt.worker) as workers,
   coalesce(sum(attempt.seconds), 0) as training_seconds,
-  -- The clock may have been set back.
+  -- If the clock was set back during the attempt, the difference is negative.
   sum(greatest(extract(epoch from coalesce(attempt.ended_at, ledger.clock()) - attempt.claimed_at), 0))::float8
     as claimed_seconds,
   max(attempt.ended_at) as last_ended_at

@@ -19,7 +19,7 @@ select
   trials.best_loss,
   best.score as best_score,
   study.created_at,
-  -- The clock may have been set back.
+  -- If the clock was set back after the creation of the study, the difference can be negative.
   greatest(coalesce(study.finished_at, ledger.clock()) - study.created_at, interval '0') as elapsed,
   study.reason,
   best.metric

@@ -1,7 +1,7 @@
 -- For each trial, the view shows the time in the queue, the time with a worker, and the time in training. The time in
 -- training is a part of the time with a worker. After a release, the trial is in the queue again. When a trial returns
--- to the queue, the table no longer contains the time at which the trial first entered the queue. For a trial that the
--- first round of an iteration proposed, the view takes this time from the iteration.
+-- to the queue, the table trial no longer contains the time at which the trial first entered the queue. If the first
+-- round of an iteration proposed the trial, the view instead shows the time of the iteration's proposal.
 create or replace view ledger.trial_times as
 select
   study,

@@ -1,9 +1,9 @@
 -- The utilisation of each worker for each study. A worker is busy while it holds at least one trial, from the claim
--- to the end of the attempt. A worker is present for a study from the moment at which the worker has started and the
--- study has been created. The presence ends when the worker stops or the study ends. A worker that has not stopped
--- counts as present until now if it has announced itself within 30 seconds, or if it has an open attempt. A worker
--- without a recent announcement and without an open attempt counts as present until it last announced itself or ended
--- an attempt.
+-- to the end of the attempt. A worker is present for a study as soon as the worker has started and the study exists.
+-- The presence ends when the worker stops or the study ends. A worker that has not stopped counts as present until now
+-- if it has announced itself within 30 seconds, or if it has an open attempt. A worker without a recent announcement
+-- and without an open attempt counts as present until its last announcement, or until the end of its last attempt if
+-- this end is later.
 create or replace view ledger.utilisation as
 select
   study,
