@@ -312,15 +312,15 @@ def upgrade() -> None:
             "mean_loss",
             sa.Double(),
             nullable=True,
-            comment="Mean loss of the iteration's complete trials; null until the optimizer has received the losses, "
-            "and if no trial completed.",
+            comment="Mean loss of the iteration's complete trials. Null before the optimizer receives the losses, "
+            "or if no trial is complete.",
         ),
         sa.Column(
             "best_loss",
             sa.Double(),
             nullable=True,
-            comment="Lowest loss of the iteration's complete trials; null until the optimizer has received the losses, "
-            "and if no trial completed.",
+            comment="Lowest loss of the iteration's complete trials. Null before the optimizer receives the losses, "
+            "or if no trial is complete.",
         ),
         sa.Column(
             "surrogate",

@@ -224,14 +224,14 @@ iteration = Table(
     Column(
         "mean_loss",
         Double,
-        comment="Mean loss of the iteration's complete trials; null until the optimizer has received the losses, and "
-        "if no trial completed.",
+        comment="Mean loss of the iteration's complete trials. Null before the optimizer receives the losses, or "
+        "if no trial is complete.",
     ),
     Column(
         "best_loss",
         Double,
-        comment="Lowest loss of the iteration's complete trials; null until the optimizer has received the losses, and "
-        "if no trial completed.",
+        comment="Lowest loss of the iteration's complete trials. Null before the optimizer receives the losses, or "
+        "if no trial is complete.",
     ),
     Column(
         "surrogate",
