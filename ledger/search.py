@@ -13,7 +13,7 @@ from ledger.database.connection import engine
 from ledger.database.retry import RetryPolicy, call_with_retries
 from ledger.database.rows import StudyRow
 from ledger.errors import LedgerError, UsageError
-from ledger.manager.loop import Manager, Progress
+from ledger.manager.loop import Manager, StudyProgress
 from ledger.manager.registration import extend, register
 from ledger.settings import Settings
 from ledger.worker.account import Account
@@ -63,7 +63,7 @@ class Listener:
         """
         return None
 
-    def progressed(self, progress: Progress) -> None:
+    def progressed(self, progress: StudyProgress) -> None:
         """The search calls this method after each poll of the study by the manager."""
 
     def stopped(self) -> None:
@@ -195,7 +195,7 @@ def _carry_on(
     policy = RetryPolicy(settings.give_up_after)
 
     def manage(processes: WorkerProcesses) -> StudyRow:
-        def polled(progress: Progress) -> None:
+        def polled(progress: StudyProgress) -> None:
             policy.succeeded()
             processes.check()
             listener.progressed(progress)

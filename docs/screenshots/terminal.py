@@ -18,7 +18,7 @@ from sqlalchemy.exc import DBAPIError
 from ledger import embedded
 from ledger.database import status, studies
 from ledger.database.connection import ServerUnreachable, engine
-from ledger.database.status import Status
+from ledger.database.status import StudyStatus
 from ledger.errors import LedgerError
 from ledger.terminal.panel import StatusPanel
 
@@ -38,7 +38,7 @@ FORMAT = inspect.signature(Console.export_svg).parameters["code_format"].default
 NO_FONTS = re.sub(r"@font-face \{\{.*?\}\}", "", FORMAT, flags=re.DOTALL)
 
 
-def watch(home: Path) -> Status:
+def watch(home: Path) -> StudyStatus:
     """Return the first status in which more than half of the trials have ended and three workers are training."""
     end = time.monotonic() + 600
     while time.monotonic() < end:

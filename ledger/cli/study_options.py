@@ -14,7 +14,7 @@ from pydantic.fields import FieldInfo
 
 from ledger.cli.options import TEXT, SecondsType
 from ledger.study.file import OPTIONS, StudyTable, replaced_by
-from ledger.study.spec import OneOf
+from ledger.study.spec import AllowedTexts
 
 F = TypeVar("F", bound=Callable[..., Any])
 # Each key is a text option, and each value is the placeholder that a help page shows for the value of the option.
@@ -22,9 +22,9 @@ _METAVARS = {"data": "FILE", "target": "COLUMN", "metric": "NAME", "name": "NAME
 
 
 class _Choice(click.Choice[str]):
-    """A parameter type that accepts the choices of a `OneOf`, and explains why it refuses any other text."""
+    """A parameter type that accepts the choices of a `AllowedTexts`, and explains why it refuses any other text."""
 
-    def __init__(self, one_of: OneOf) -> None:
+    def __init__(self, one_of: AllowedTexts) -> None:
         super().__init__(one_of.choices, case_sensitive=False)
         self._one_of = one_of
 
@@ -92,7 +92,7 @@ def _help(field: FieldInfo) -> str:
 
 
 def _type(field: FieldInfo) -> click.ParamType[Any]:
-    one_of = next((constraint for constraint in field.metadata if isinstance(constraint, OneOf)), None)
+    one_of = next((constraint for constraint in field.metadata if isinstance(constraint, AllowedTexts)), None)
     if one_of is not None:
         return _Choice(one_of)
     # In the metadata of a field, the minimum and the maximum are objects of two different classes.

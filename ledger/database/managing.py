@@ -30,7 +30,7 @@ class HeldStudy:
 
 
 @dataclass(frozen=True)
-class Batch:
+class ProposedBatch:
     """The proposed points of one round of an iteration.
 
     Attributes
@@ -56,7 +56,7 @@ class Batch:
 
 
 @dataclass(frozen=True)
-class Lease:
+class TrialLease:
     """The lease of a running trial, with the trial's worker and the end of the lease."""
 
     trial: int
@@ -118,7 +118,7 @@ def leave_study(connection: Connection, held: HeldStudy) -> None:
     answer(connection, _LEAVE, study=held.study_id, claim=held.claim)
 
 
-def propose(connection: Connection, held: HeldStudy, batch: Batch) -> str:
+def propose(connection: Connection, held: HeldStudy, batch: ProposedBatch) -> str:
     """Insert the trials of a round. Return "proposed", "lost", "ended" or "changed"."""
     return str(
         answer(
@@ -156,7 +156,7 @@ def finish(connection: Connection, held: HeldStudy, state: str, reason: str | No
     return str(answer(connection, _FINISH, study=held.study_id, claim=held.claim, **parameters))
 
 
-def reap(connection: Connection, held: HeldStudy, lease: Lease) -> str | None:
+def reap(connection: Connection, held: HeldStudy, lease: TrialLease) -> str | None:
     """Take a trial back from its worker, because the trial's lease has expired.
 
     Return "pending", "failed", "locked" or None.
@@ -207,7 +207,7 @@ def news(connection: Connection, study_id: int, open_trials: Collection[int], kn
         return fetch(connection, TrialRow, union_all(ended, added).order_by("number"))
 
 
-def leases(connection: Connection, study_id: int) -> list[Lease]:
+def leases(connection: Connection, study_id: int) -> list[TrialLease]:
     """Return the leases of all running trials of the study."""
     with connection.begin():
         rows = connection.execute(
@@ -219,7 +219,7 @@ def leases(connection: Connection, study_id: int) -> list[Lease]:
                 _trials.c.state == "running",
             )
         )
-        return [Lease(*row) for row in rows]
+        return [TrialLease(*row) for row in rows]
 
 
 def refusals(connection: Connection, study_id: int) -> tuple[dict[str, str], int]:

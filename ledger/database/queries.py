@@ -20,7 +20,7 @@ _VARIABLE = re.compile(r"^\\if :\{\?(\w+)\} \\else \\set \1 '([^']*)' \\endif\n"
 
 
 @dataclass(frozen=True)
-class Query:
+class NamedQuery:
     """A query of sql/queries.
 
     Attributes
@@ -63,13 +63,13 @@ class Query:
         )
 
 
-def known() -> dict[str, Query]:
+def known() -> dict[str, NamedQuery]:
     """Return a dictionary of all queries, with the name of the query as the key."""
     files = sorted((folder("sql") / "queries").glob("*.sql"))
     return {file.stem: _read(file.stem, file.read_text()) for file in files}
 
 
-def find(name: str) -> Query:
+def find(name: str) -> NamedQuery:
     """Return the query with the given name.
 
     Raises
@@ -83,8 +83,8 @@ def find(name: str) -> Query:
     return queries[name]
 
 
-def _read(name: str, text: str) -> Query:
+def _read(name: str, text: str) -> NamedQuery:
     comments = [line.removeprefix("-- ") for line in text.splitlines() if line.startswith("-- ")]
     about = " ".join(comments).partition(" psql -f ")[0]
     body = "".join(line for line in text.splitlines(keepends=True) if not line.startswith("-- "))
-    return Query(name, about, dict(_VARIABLE.findall(body)), _VARIABLE.sub("", body))
+    return NamedQuery(name, about, dict(_VARIABLE.findall(body)), _VARIABLE.sub("", body))

@@ -59,7 +59,7 @@ class FailedAttempt:
 
 
 @dataclass(frozen=True)
-class Status:
+class StudyStatus:
     """The status of a study at the time `now`, by the database's clock.
 
     Attributes
@@ -126,7 +126,7 @@ class Status:
         return self.state in ("complete", "failed", "cancelled")
 
 
-def read(connection: Connection, study_id: int) -> Status:
+def read(connection: Connection, study_id: int) -> StudyStatus:
     """Read the status of a study with one statement.
 
     Raises
@@ -160,7 +160,7 @@ def read(connection: Connection, study_id: int) -> Status:
             for failure in facts.pop("failures_seen")
         ],
     }
-    return Status(**facts)
+    return StudyStatus(**facts)
 
 
 def _moment(value: str | None) -> Any:

@@ -98,7 +98,7 @@ class DatasetRecord(_Record):
     content: str
 
 
-class Document(_Record):
+class StudyDocument(_Record):
     """The exported records of a study from another ledger."""
 
     format: Literal["trial-ledger study"]
@@ -126,7 +126,7 @@ class Document(_Record):
         return None if there is None else Dataset(there.sha256, there.name, b64decode(there.content))
 
 
-def read(place: str, content: bytes) -> Document:
+def read(place: str, content: bytes) -> StudyDocument:
     """Read the export of a study, and check that the records in the export do not contradict each other.
 
     Parameters
@@ -157,7 +157,7 @@ def read(place: str, content: bytes) -> Document:
         raise UsageError(f"{place}: not a json export ({one_line(str(error))}): {WRITE_IT}") from None
     _check_version(place, value)
     try:
-        document = Document.model_validate(value)
+        document = StudyDocument.model_validate(value)
     except ValidationError as error:
         fault = error.errors(include_url=False)[0]
         where = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in fault["loc"]).lstrip(".")
@@ -176,7 +176,7 @@ def read(place: str, content: bytes) -> Document:
     return document
 
 
-def import_study(connection: Connection, document: Document, name: str | None) -> StudyRow:
+def import_study(connection: Connection, document: StudyDocument, name: str | None) -> StudyRow:
     """Insert the study of a document into the ledger, and return the row of the new study.
 
     Parameters
@@ -208,7 +208,7 @@ def import_study(connection: Connection, document: Document, name: str | None) -
     return row
 
 
-def _check_dataset(place: str, document: Document, study: StudySpec) -> None:
+def _check_dataset(place: str, document: StudyDocument, study: StudySpec) -> None:
     """Refuse a document if its dataset differs from the dataset that the study's spec names."""
     data, there = study.objective.data, document.dataset
     if data is None:

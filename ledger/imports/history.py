@@ -34,7 +34,7 @@ class HistoryRow:
 
 
 @dataclass
-class History:
+class ImportedHistory:
     """The trials of a source that can be imported, and the reason for each trial that is left out."""
 
     finished: list[FinishedTrial] = field(default_factory=list)
@@ -43,7 +43,7 @@ class History:
 
 def gather(
     place: str, rows: Iterable[HistoryRow], space: Space, recorded: Mapping[str, str], *, skip_unusable: bool
-) -> History:
+) -> ImportedHistory:
     """Read finished trials as points of the search space, and refuse a point that another trial already has.
 
     Parameters
@@ -63,7 +63,7 @@ def gather(
         A row is unusable and `skip_unusable` is false, or no row is usable. A row is unusable if the row's point or
         loss is not valid, or if another trial already has the row's point.
     """
-    history = History()
+    history = ImportedHistory()
     taken = dict(recorded)
     for row in rows:
         try:
@@ -91,10 +91,10 @@ def import_history(
     rows: Callable[[Space], Iterable[HistoryRow]],
     *,
     skip_unusable: bool,
-) -> tuple[int, History]:
+) -> tuple[int, ImportedHistory]:
     """Import the usable trials of a source into a study. If the ledger refuses any trial, import no trial.
 
-    The function returns the number of the first imported trial, and the `History` that `gather` has returned.
+    The function returns the number of the first imported trial, and the `ImportedHistory` that `gather` has returned.
 
     Raises
     ------

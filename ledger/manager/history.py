@@ -102,7 +102,7 @@ class History:
         self._add(rows, set())
         return bool(rows)
 
-    def add(self, batch: managing.Batch) -> None:
+    def add(self, batch: managing.ProposedBatch) -> None:
         """Record a batch that the manager has inserted into the ledger, and read the trials of the batch."""
         if batch.round > 0:
             # The batch replaces the previous round, because all trials of that round failed or were cancelled.

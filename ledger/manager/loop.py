@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from ledger.database import managing, studies
-from ledger.database.managing import Batch, HeldStudy
+from ledger.database.managing import HeldStudy, ProposedBatch
 from ledger.database.rows import StudyRow
 from ledger.errors import LedgerError
 from ledger.logs import log_event
@@ -42,7 +42,7 @@ TAKE_POLL = 0.2
 
 
 @dataclass(frozen=True)
-class Progress:
+class StudyProgress:
     """A study's number of ended trials, its budget as a number of trials, and its smallest loss so far."""
 
     ended: int
@@ -65,7 +65,7 @@ class Manager:
     name : str
         Name of the manager, for messages.
     watch : callable, optional
-        Function that the manager calls with the `Progress` at every poll.
+        Function that the manager calls with the `StudyProgress` at every poll.
     wait : bool
         Whether to wait while another manager holds the study.
 
@@ -81,7 +81,7 @@ class Manager:
         study: StudyRow,
         claim: UUID,
         name: str,
-        watch: Callable[[Progress], None] | None = None,
+        watch: Callable[[StudyProgress], None] | None = None,
         *,
         wait: bool = False,
     ) -> None:
@@ -148,7 +148,7 @@ class Manager:
                 self._is_locked = False
             if self._watch is not None:
                 ended = min(self._history.counted_ended, budget)
-                self._watch(Progress(ended, budget, self._history.best_loss))
+                self._watch(StudyProgress(ended, budget, self._history.best_loss))
             if step is None or self._is_locked:
                 self._reaper.look()
                 self._refusals.look()
@@ -225,7 +225,7 @@ class Manager:
             if end is not None:
                 self._finish(end, budget)
             return
-        batch = Batch(
+        batch = ProposedBatch(
             number,
             round,
             len(history.trials),

@@ -8,7 +8,7 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from ledger.database import managing
-from ledger.database.managing import HeldStudy, Lease
+from ledger.database.managing import HeldStudy, TrialLease
 from ledger.logs import log_event
 
 _log = logging.getLogger("ledger.manager")
@@ -117,7 +117,7 @@ class Reaper:
                     worker=lease.worker,
                 )
 
-    def _log_locked(self, lease: Lease) -> None:
+    def _log_locked(self, lease: TrialLease) -> None:
         if (lease.trial, lease.until) in self._locked:
             return
         self._locked.add((lease.trial, lease.until))

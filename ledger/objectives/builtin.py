@@ -8,12 +8,12 @@ from typing import Any
 from ledger.errors import LedgerError
 from ledger.objectives import datasets, metrics, parameters
 from ledger.objectives.context import Context
-from ledger.objectives.tabular import Table
+from ledger.objectives.tabular import DatasetArrays
 from ledger.text import one_line
 
 
 def objective(
-    model: str, dataset: str | Table, threads: int, *, metric: str = metrics.DEFAULT, folds: int | None = None
+    model: str, dataset: str | DatasetArrays, threads: int, *, metric: str = metrics.DEFAULT, folds: int | None = None
 ) -> Callable[[Mapping[str, Any], Context], dict[str, Any]]:
     """Return the objective of `model` on `dataset`.
 
@@ -62,7 +62,7 @@ def objective(
         scores, seconds = [], 0.0
         for x_train, x_test, y_train, y_test in datasets.splits(dataset, context.study_seed, folds):
             estimator = build(params, context.seed, threads)
-            if isinstance(dataset, Table):
+            if isinstance(dataset, DatasetArrays):
                 estimator = _with_imputer(estimator)
             started = time.perf_counter()
             estimator.fit(x_train, y_train)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
-from ledger.objectives.tabular import Table
+from ledger.objectives.tabular import DatasetArrays
 
 if TYPE_CHECKING:
     import numpy as np
@@ -37,7 +37,7 @@ CLASSES = {"breast_cancer": 2, "iris": 3, "wine": 3, "digits": 10}
 MOST_FOLDS = 48
 
 
-def splits(dataset: str | Table, seed: int, folds: int | None) -> "Iterator[Split]":
+def splits(dataset: str | DatasetArrays, seed: int, folds: int | None) -> "Iterator[Split]":
     """Yield the splits of a dataset into training rows and test rows, stratified by class.
 
     A cross-validation has one split for each fold.
@@ -68,13 +68,15 @@ def splits(dataset: str | Table, seed: int, folds: int | None) -> "Iterator[Spli
 
 
 @lru_cache(maxsize=1)  # Consecutive trials of a worker mostly belong to one study.
-def _load(dataset: str | Table) -> "tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]":
-    features, classes = (dataset.features, dataset.classes) if isinstance(dataset, Table) else LOADERS[dataset]()
+def _load(dataset: str | DatasetArrays) -> "tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]":
+    features, classes = (
+        (dataset.features, dataset.classes) if isinstance(dataset, DatasetArrays) else LOADERS[dataset]()
+    )
     return features, classes
 
 
 @lru_cache(maxsize=2)  # A worker may alternate between two studies.
-def split(dataset: str | Table, seed: int) -> "Split":
+def split(dataset: str | DatasetArrays, seed: int) -> "Split":
     """Split a dataset into 80 % training rows and 20 % test rows, stratified by class.
 
     Parameters

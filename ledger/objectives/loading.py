@@ -14,7 +14,7 @@ from ledger.objectives.datasets import DATASETS
 from ledger.objectives.function import load_function
 from ledger.objectives.parameters import MODELS
 from ledger.objectives.result import Result, to_result
-from ledger.objectives.tabular import Table
+from ledger.objectives.tabular import DatasetArrays
 from ledger.text import one_line
 
 
@@ -90,7 +90,7 @@ def load(
     return evaluate
 
 
-def _table(data: Mapping[str, Any], content: bytes | None) -> Table:
+def _table(data: Mapping[str, Any], content: bytes | None) -> DatasetArrays:
     if content is None or tabular.digest(content) != data["sha256"]:
         raise LedgerError(
             f"the worker's copy of dataset {one_line(data['name'])} does not have the SHA-256 that the study has"

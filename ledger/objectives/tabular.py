@@ -40,7 +40,7 @@ _MANY_CLASSES = 20
 
 
 @dataclass(frozen=True, eq=False)
-class Table:
+class DatasetArrays:
     """A dataset as arrays, in the form that the built-in models take.
 
     Attributes
@@ -90,7 +90,7 @@ def digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def read(content: bytes, file_format: str, target: str, name: str) -> Table:
+def read(content: bytes, file_format: str, target: str, name: str) -> DatasetArrays:
     """Read a dataset from the content of its file.
 
     Parameters
@@ -133,7 +133,7 @@ def read(content: bytes, file_format: str, target: str, name: str) -> Table:
     return _build(columns, rows, target_index, classes)
 
 
-def check_classes(table: Table, folds: int | None, target: str, name: str) -> None:
+def check_classes(table: DatasetArrays, folds: int | None, target: str, name: str) -> None:
     """Raise a UsageError unless every class has enough rows for training and scoring.
 
     Parameters
@@ -172,7 +172,7 @@ def check_classes(table: Table, folds: int | None, target: str, name: str) -> No
         )
 
 
-def _build(columns: Sequence[ColumnSummary], rows: Rows, target_index: int, classes: Sequence[Any]) -> Table:
+def _build(columns: Sequence[ColumnSummary], rows: Rows, target_index: int, classes: Sequence[Any]) -> DatasetArrays:
     """Return the dataset as arrays. The function reads all rows a second time."""
     import numpy as np  # A manager imports this module without NumPy.
 
@@ -202,7 +202,7 @@ def _build(columns: Sequence[ColumnSummary], rows: Rows, target_index: int, clas
         numbers = np.frombuffer(column)
         codes = text_codes[index]
         features.append(numbers[:, None] if codes is None else numbers[:, None] == np.arange(len(codes)))
-    table = Table(
+    table = DatasetArrays(
         np.hstack([feature.astype(float, copy=False) for feature in features]),
         np.frombuffer(targets, dtype=np.int64).astype(np.intp),
         tuple(classes),

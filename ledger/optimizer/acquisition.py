@@ -35,7 +35,7 @@ _OPTIMA = (np.arange(50) + 0.5) / 50
 
 
 @dataclass(frozen=True)
-class Utility:
+class AcquisitionValues:
     """The values of an acquisition function at n points.
 
     Attributes
@@ -50,7 +50,7 @@ class Utility:
     derivatives: Callable[[], tuple[Array, Array]]
 
 
-def utility(name: str, mean: Array, deviation: Array, best: float, xi: float, kappa: float | str) -> Utility:
+def utility(name: str, mean: Array, deviation: Array, best: float, xi: float, kappa: float | str) -> AcquisitionValues:
     """Evaluate an acquisition function that has derivatives.
 
     Parameters
@@ -69,7 +69,7 @@ def utility(name: str, mean: Array, deviation: Array, best: float, xi: float, ka
 
     Returns
     -------
-    Utility
+    AcquisitionValues
 
     Examples
     --------
@@ -131,24 +131,24 @@ def mes(mean: Array, deviation: Array) -> Array:
     return gain / len(optima)
 
 
-def _lower_confidence_bound(mean: Array, deviation: Array, kappa: float | str) -> Utility:
+def _lower_confidence_bound(mean: Array, deviation: Array, kappa: float | str) -> AcquisitionValues:
     if kappa == "inf":
-        return Utility(deviation, lambda: (np.zeros_like(mean), np.ones_like(mean)))
+        return AcquisitionValues(deviation, lambda: (np.zeros_like(mean), np.ones_like(mean)))
     weight = float(kappa)
-    return Utility(weight * deviation - mean, lambda: (np.full_like(mean, -1.0), np.full_like(mean, weight)))
+    return AcquisitionValues(weight * deviation - mean, lambda: (np.full_like(mean, -1.0), np.full_like(mean, weight)))
 
 
-def _log_probability(u: Array, deviation: Array) -> Utility:
+def _log_probability(u: Array, deviation: Array) -> AcquisitionValues:
     def derivatives() -> tuple[Array, Array]:
         # P is the standard normal distribution function, and p is its density. The derivative of log P(u) by u is p(u)
         # / P(u). The derivative of u by the mean is -1 / s, and the derivative of u by the deviation s is -u / s.
         ratio = _density_over_probability(u)
         return -ratio / deviation, -ratio * u / deviation
 
-    return Utility(log_ndtr(u), derivatives)
+    return AcquisitionValues(log_ndtr(u), derivatives)
 
 
-def _log_improvement(u: Array, deviation: Array) -> Utility:
+def _log_improvement(u: Array, deviation: Array) -> AcquisitionValues:
     # P is the standard normal distribution function, p is its density, and s is the deviation. The expected improvement
     # is s (u P(u) + p(u)). For negative u, the sum in brackets equals p(u) (1 + u P(u) / p(u)). `share` is the factor 1
     # + u P(u) / p(u). The code computes `share` without p(u), because p(u) may round to zero.
@@ -166,7 +166,7 @@ def _log_improvement(u: Array, deviation: Array) -> Utility:
         by_deviation = np.where(u < 0, 1.0 / share, density / total) / deviation
         return -by_u / deviation, by_deviation
 
-    return Utility(np.log(deviation) + log_sum, derivatives)
+    return AcquisitionValues(np.log(deviation) + log_sum, derivatives)
 
 
 def _deviations_below(mean: Array, deviation: Array, value: float) -> Array:

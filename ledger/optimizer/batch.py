@@ -9,7 +9,7 @@ from scipy.optimize import minimize
 from sklearn.multioutput import MultiOutputRegressor
 
 from ledger.optimizer import acquisition
-from ledger.optimizer.columns import SAME, Columns, are_among
+from ledger.optimizer.columns import SAME, TransformedSpace, are_among
 from ledger.optimizer.forest import ForestPredictions, RegrownForestPredictions
 from ledger.optimizer.gaussian_process import GaussianProcessRegressor, standardise
 from ledger.optimizer.posterior import GaussianPredictions, Posterior
@@ -62,7 +62,7 @@ def predictions_of(model: Any, candidates: Array, rows: Array, values: Array) ->
     return ForestPredictions(model, candidates)
 
 
-class Batch:
+class BatchChoice:
     """The choice of a batch's points. The model gets each chosen point as an observation with an assumed value.
 
     The constant liar determines the assumed value.
@@ -95,7 +95,7 @@ class Batch:
 
     def __init__(
         self,
-        columns: Columns,
+        columns: TransformedSpace,
         model: Any,
         candidates: Array,
         rows: Array,
@@ -163,7 +163,7 @@ class Batch:
     def _scaled(self, mean: Array, deviation: Array) -> tuple[Array, Array]:
         return (mean - self._mean) / self._scale, deviation / self._scale
 
-    def _utility(self, name: str, mean: Array, deviation: Array) -> acquisition.Utility:
+    def _utility(self, name: str, mean: Array, deviation: Array) -> acquisition.AcquisitionValues:
         scaled, xi = self._scaled(mean, deviation), self._xi / self._scale
         return acquisition.utility(name.removesuffix("ps"), *scaled, self._best, xi, self._kappa)
 

@@ -133,7 +133,7 @@ def columns_of(dimension: Any, start: int) -> DimensionColumns:
     return kind(dimension, start)
 
 
-class Columns:
+class TransformedSpace:
     """The transformed space of an optimizer.
 
     Parameters

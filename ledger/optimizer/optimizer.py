@@ -14,8 +14,8 @@ from sklearn.multioutput import MultiOutputRegressor
 from threadpoolctl import ThreadpoolController
 
 from ledger.optimizer import acquisition
-from ledger.optimizer.batch import Batch
-from ledger.optimizer.columns import Columns, are_among
+from ledger.optimizer.batch import BatchChoice
+from ledger.optimizer.columns import TransformedSpace, are_among
 from ledger.optimizer.gaussian_process import GaussianProcessRegressor
 
 Array = NDArray[np.float64]
@@ -218,7 +218,7 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
         self._is_fast = acq_func != "PVRS" and _is_fast(self.base_estimator_)
         if self._is_fast and self.acq_optimizer == "lbfgs" and "n_points" not in self.acq_optimizer_kwargs:
             self.n_points = CANDIDATES
-        self._columns = Columns(self.space)
+        self._columns = TransformedSpace(self.space)
         self._every: Array | None = None
         self._transformed: list[Array] = []
         self._theta: Array | None = None
@@ -511,9 +511,9 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
                     gains -= batch.means(np.vstack(choices))
         return points
 
-    def _batch(self, rows: Array, values: Array, random: np.random.RandomState) -> Batch:
+    def _batch(self, rows: Array, values: Array, random: np.random.RandomState) -> BatchChoice:
         options = self.acq_func_kwargs or {}
-        return Batch(
+        return BatchChoice(
             self._columns,
             self.models[-1],
             self._candidates(rows, values[:, 0], random),

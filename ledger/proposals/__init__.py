@@ -4,12 +4,12 @@ from ledger.proposals.environment import environment
 from ledger.proposals.losses import mean_loss
 from ledger.proposals.observations import Observation, ProposalInput, proposal_input
 from ledger.proposals.propose import Proposal, propose
-from ledger.proposals.surrogate import Dependence, Importance, Surrogate
+from ledger.proposals.surrogate import ParameterImportance, PartialDependence, Surrogate
 
 __all__ = [
-    "Dependence",
-    "Importance",
     "Observation",
+    "ParameterImportance",
+    "PartialDependence",
     "Proposal",
     "ProposalInput",
     "Surrogate",

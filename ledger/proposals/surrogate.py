@@ -10,7 +10,7 @@ from sklearn.base import clone
 
 from ledger import seeds
 from ledger.optimizer import Optimizer
-from ledger.optimizer.columns import Columns
+from ledger.optimizer.columns import TransformedSpace
 from ledger.optimizer.gaussian_process import GaussianProcessRegressor
 from ledger.proposals.environment import one_thread
 from ledger.proposals.losses import scaled_losses
@@ -31,7 +31,7 @@ FLAT = 1e-9
 
 
 @dataclass(frozen=True)
-class Dependence:
+class PartialDependence:
     """The dependence of the loss on one parameter, averaged over all other parameters.
 
     Attributes
@@ -46,7 +46,7 @@ class Dependence:
     Examples
     --------
     >>> import numpy as np
-    >>> curve = Dependence(["rbf", "linear"], mean=np.array([0.3, 0.1]), deviation=np.array([0.02, 0.05]))
+    >>> curve = PartialDependence(["rbf", "linear"], mean=np.array([0.3, 0.1]), deviation=np.array([0.02, 0.05]))
     >>> curve.values[int(curve.mean.argmin())]
     'linear'
     """
@@ -57,7 +57,7 @@ class Dependence:
 
 
 @dataclass(frozen=True)
-class Importance:
+class ParameterImportance:
     """One parameter's share in the variance of the surrogate's mean, as two Sobol indices.
 
     Attributes
@@ -131,7 +131,7 @@ class Surrogate:
                 acq_func="EI",
                 random_state=self._seed,
             )
-            self._columns = Columns(optimizer.space)
+            self._columns = TransformedSpace(optimizer.space)
             model = clone(optimizer.base_estimator_)
             if isinstance(model, GaussianProcessRegressor):
                 model.set_params(optimizer=None, start=given.surrogate["theta"])
@@ -141,7 +141,7 @@ class Surrogate:
         subset = getattr(self._model, "subset_", None)
         self.known = self.observations if subset is None else len(subset)
 
-    def dependences(self) -> dict[str, Dependence]:
+    def dependences(self) -> dict[str, PartialDependence]:
         """Return the partial dependence (Friedman 2001, section 8.2) on each parameter that has more than one value.
 
         The loss is averaged over points that are sampled from the priors of the other parameters. With a GP, the
@@ -152,7 +152,7 @@ class Surrogate:
         Returns
         -------
         dict
-            A dict from the name of each parameter to the `Dependence` on the parameter.
+            A dict from the name of each parameter to the `PartialDependence` on the parameter.
         """
         varying = self._searched.varying
         drawn = qmc.Sobol(len(varying), rng=self._seed).random(AVERAGED) if varying else np.empty((0, 0))
@@ -166,10 +166,12 @@ class Surrogate:
                 groups.append(self._columns.rows(points))
             mean, deviation = self._averages(np.array(groups))
             values = [dimension.from_skopt(value) for value in grid]
-            dependences[dimension.name] = Dependence(values, self._best + self._span * mean, self._span * deviation)
+            dependences[dimension.name] = PartialDependence(
+                values, self._best + self._span * mean, self._span * deviation
+            )
         return dependences
 
-    def importances(self) -> dict[str, Importance]:
+    def importances(self) -> dict[str, ParameterImportance]:
         """Return the Sobol indices of the surrogate's mean. The code samples the parameters' values from the priors.
 
         First-order indices are estimated as in Saltelli and others 2010 (*Variance based sensitivity analysis of model
@@ -181,11 +183,11 @@ class Surrogate:
         Returns
         -------
         dict
-            A dict from the name of every parameter to the parameter's `Importance`. If the surrogate's mean is flat,
-            every importance is 0.
+            A dict from the name of every parameter to its `ParameterImportance`. If the surrogate's mean is flat, every
+            importance is 0.
         """
         varying = self._searched.varying
-        importances = {name: Importance(0.0, 0.0) for name in self._names}
+        importances = {name: ParameterImportance(0.0, 0.0) for name in self._names}
         if not varying:
             return importances
         drawn = qmc.Sobol(2 * len(varying), rng=self._seed).random(SAMPLED)
@@ -206,7 +208,7 @@ class Surrogate:
             # of (f(A) - f(C))^2 / 2, divided by the variance.
             alone = float(((of_second - centre) * (of_mixed - of_first)).mean()) / variance
             total = float(((of_first - of_mixed) ** 2).mean()) / 2 / variance
-            importances[dimension.name] = Importance(min(max(alone, 0.0), 1.0), min(max(total, 0.0), 1.0))
+            importances[dimension.name] = ParameterImportance(min(max(alone, 0.0), 1.0), min(max(total, 0.0), 1.0))
         return importances
 
     def _means(self, rows: Array) -> Array:

@@ -7,7 +7,7 @@ from typing import Any
 from ledger.database.rows import OPEN_STATES, TrialRow
 from ledger.database.transfer import StudySnapshot
 from ledger.objectives import metrics
-from ledger.proposals import Dependence, Importance, Surrogate, proposal_input
+from ledger.proposals import ParameterImportance, PartialDependence, Surrogate, proposal_input
 from ledger.study.spec import StudySpec
 
 # Largest number of trials that the plots and the table show. A phone can draw a plot of this number of trials. If a
@@ -69,12 +69,12 @@ class ReportContent:
         return Surrogate(self.study, proposal_input(ended, following, 0, recorded[-1]), following)
 
     @cached_property
-    def dependences(self) -> dict[str, Dependence]:
+    def dependences(self) -> dict[str, PartialDependence]:
         """The partial dependence of the loss on each parameter. The mapping is empty if the report has no surrogate."""
         return self.surrogate.dependences() if self.surrogate else {}
 
     @cached_property
-    def importances(self) -> dict[str, Importance]:
+    def importances(self) -> dict[str, ParameterImportance]:
         """The importance of each parameter. The mapping is empty if the report has no surrogate."""
         return self.surrogate.importances() if self.surrogate else {}
 

@@ -9,7 +9,7 @@ from plotly.subplots import make_subplots
 
 from ledger.errors import LedgerError
 from ledger.report import theme
-from ledger.report.section import Section
+from ledger.report.section import ReportSection
 from ledger.text import one_line
 
 # Number of image pixels per layout pixel, in each direction. Printers and high-resolution displays need more than one
@@ -18,7 +18,7 @@ SCALE = 2
 COLUMNS = 3
 
 
-def png(section: Section) -> bytes:
+def png(section: ReportSection) -> bytes:
     """Return a section's plots as one PNG image on a white background. Several plots form a grid in the image.
 
     Raises
@@ -58,7 +58,7 @@ def png(section: Section) -> bytes:
     return image
 
 
-def _combined(section: Section) -> tuple[go.Figure, tuple[int, int]]:
+def _combined(section: ReportSection) -> tuple[go.Figure, tuple[int, int]]:
     """Return a section's plots as one figure, and the width and the height of this figure in pixels."""
     width, height = section.size
     if len(section.plots) == 1:

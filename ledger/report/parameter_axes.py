@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from ledger.proposals import Dependence
+from ledger.proposals import PartialDependence
 from ledger.report import labels
 from ledger.report.axes import decade_ticks
 from ledger.report.theme import GREEN
@@ -55,7 +55,7 @@ class ParameterAxis(ABC):
         """
 
     @abstractmethod
-    def dependence(self, curve: Dependence) -> list[go.Scatter]:
+    def dependence(self, curve: PartialDependence) -> list[go.Scatter]:
         """Return the traces of a partial dependence and of its interval.
 
         The interval extends two standard deviations to each side of the partial dependence.
@@ -80,7 +80,7 @@ class NumericAxis(ParameterAxis):
     def positions(self, values: Sequence[Any], random: np.random.Generator | None = None) -> list[Any]:  # noqa: ARG002
         return list(values)
 
-    def dependence(self, curve: Dependence) -> list[go.Scatter]:
+    def dependence(self, curve: PartialDependence) -> list[go.Scatter]:
         upper, lower = curve.mean + 2 * curve.deviation, curve.mean - 2 * curve.deviation
         return [
             go.Scatter(
@@ -157,7 +157,7 @@ class CategoricalAxis(ParameterAxis):
         offsets = random.uniform(-0.25, 0.25, len(indices))
         return [index + offset for index, offset in zip(indices, offsets, strict=True)]
 
-    def dependence(self, curve: Dependence) -> list[go.Scatter]:
+    def dependence(self, curve: PartialDependence) -> list[go.Scatter]:
         return [
             go.Scatter(
                 x=self.positions(curve.values),

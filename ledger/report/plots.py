@@ -3,11 +3,11 @@
 from collections.abc import Callable, Mapping
 
 from ledger.report.content import ReportContent
-from ledger.report.section import Section
+from ledger.report.section import ReportSection
 from ledger.report.surrogate_plots import dependence, importance
 from ledger.report.trial_plots import convergence, parallel, parameters
 from ledger.report.worker_plots import timeline
 
-PLOTS: Mapping[str, Callable[[ReportContent], Section]] = {
+PLOTS: Mapping[str, Callable[[ReportContent], ReportSection]] = {
     plot.__name__: plot for plot in (convergence, parallel, parameters, dependence, importance, timeline)
 }

@@ -7,7 +7,7 @@ import plotly.graph_objects as go
 
 
 @dataclass(frozen=True)
-class Plot:
+class CaptionedFigure:
     """A figure with a caption that describes the figure in words."""
 
     figure: go.Figure
@@ -15,7 +15,7 @@ class Plot:
 
 
 @dataclass(frozen=True)
-class Section:
+class ReportSection:
     """Plots under one title. If there is nothing to plot, the caption gives the reason.
 
     Attributes
@@ -23,7 +23,7 @@ class Section:
     name : str
         Name of the section, as in `ledger report --plot NAME`.
     title, caption : str
-    plots : sequence of Plot
+    plots : sequence of CaptionedFigure
         The plots in the order of the page. A section may have no plots.
     size : tuple of int
         Width and height of the image of one figure, in pixels.
@@ -32,5 +32,5 @@ class Section:
     name: str
     title: str
     caption: str
-    plots: Sequence[Plot] = field(default_factory=list)
+    plots: Sequence[CaptionedFigure] = field(default_factory=list)
     size: tuple[int, int] = (900, 420)

@@ -3,24 +3,24 @@
 import numpy as np
 import plotly.graph_objects as go
 
-from ledger.proposals import Dependence
+from ledger.proposals import PartialDependence
 from ledger.report import labels
 from ledger.report.content import LARGEST, ReportContent
 from ledger.report.parameter_axes import parameter_axis
-from ledger.report.section import Plot, Section
+from ledger.report.section import CaptionedFigure, ReportSection
 from ledger.report.theme import BLUE, ORANGE, SKY
 from ledger.study.dimensions import Dimension
 from ledger.text import one_line
 
 
-def dependence(content: ReportContent) -> Section:
+def dependence(content: ReportContent) -> ReportSection:
     """Return one plot for each parameter, which shows the expected loss for each value of this parameter.
 
     The expected loss is averaged over the other parameters.
     """
     title = "Partial dependence"
     if content.surrogate is None:
-        return Section("dependence", title, _why_no_surrogate(content))
+        return ReportSection("dependence", title, _why_no_surrogate(content))
     dependences = content.dependences
     lows = [float((curve.mean - 2 * curve.deviation).min()) for curve in dependences.values()]
     highs = [float((curve.mean + 2 * curve.deviation).max()) for curve in dependences.values()]
@@ -38,21 +38,21 @@ def dependence(content: ReportContent) -> Section:
         "The dotted line marks the parameter's value in the best trial. A flat curve means that the parameter alone has"
         " little effect on the loss."
     )
-    return Section("dependence", title, caption, plots, (420, 300))
+    return ReportSection("dependence", title, caption, plots, (420, 300))
 
 
-def importance(content: ReportContent) -> Section:
+def importance(content: ReportContent) -> ReportSection:
     """Return a plot of the importance of each parameter.
 
     A parameter's importance is the parameter's share in the variance of the predicted loss.
     """
     title = "Importance of the parameters"
     if content.surrogate is None:
-        return Section("importance", title, _why_no_surrogate(content))
+        return ReportSection("importance", title, _why_no_surrogate(content))
     ranking = sorted(content.importances.items(), key=lambda item: item[1].total)
     if not any(shares.total for _, shares in ranking):
         name = _surrogate_name(content)
-        return Section("importance", title, f"{name[0].upper()}{name[1:]} expects the same loss for all points.")
+        return ReportSection("importance", title, f"{name[0].upper()}{name[1:]} expects the same loss for all points.")
     figure = go.Figure(
         [
             go.Bar(
@@ -88,10 +88,14 @@ def importance(content: ReportContent) -> Section:
         " Sobol index of each parameter, for the surrogate's mean. The report estimates the indices from random points"
         " of the space (Saltelli et al. 2010, Jansen 1999)."
     )
-    return Section("importance", title, caption, [Plot(figure, caption)], (900, 140 + 46 * len(ranking)))
+    return ReportSection(
+        "importance", title, caption, [CaptionedFigure(figure, caption)], (900, 140 + 46 * len(ranking))
+    )
 
 
-def _dependence(content: ReportContent, dimension: Dimension, curve: Dependence, loss_range: list[float]) -> Plot:
+def _dependence(
+    content: ReportContent, dimension: Dimension, curve: PartialDependence, loss_range: list[float]
+) -> CaptionedFigure:
     assert content.best is not None
     axis = parameter_axis(dimension)
     (best,) = axis.positions([content.best.params[dimension.name]])
@@ -106,7 +110,7 @@ def _dependence(content: ReportContent, dimension: Dimension, curve: Dependence,
     )
     lowest = int(np.argmin(curve.mean))
     mean, margin = float(curve.mean[lowest]), 2 * float(curve.deviation[lowest])
-    return Plot(
+    return CaptionedFigure(
         figure,
         f"{one_line(dimension.name, 60)}: lowest expected loss {labels.number(mean)} ± {labels.number(margin, 2)}, at"
         f" {one_line(labels.value(curve.values[lowest]), 60)}.",

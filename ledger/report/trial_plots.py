@@ -12,7 +12,7 @@ from ledger.database.rows import TrialRow
 from ledger.report import axes, labels
 from ledger.report.content import SHOWN, ReportContent
 from ledger.report.parameter_axes import parameter_axis
-from ledger.report.section import Plot, Section
+from ledger.report.section import CaptionedFigure, ReportSection
 from ledger.report.theme import AZURE, BLUE, GREY, ORANGE, SKY, VERMILLION
 from ledger.study.dimensions import Dimension
 from ledger.text import one_line
@@ -21,10 +21,10 @@ from ledger.text import one_line
 _SEED = 0
 
 
-def convergence(content: ReportContent) -> Section:
+def convergence(content: ReportContent) -> ReportSection:
     """Return a plot of the loss of each trial, the best loss so far, and the mean loss of each iteration."""
     if content.best is None:
-        return Section("convergence", "Convergence", f"No trial is complete yet{_other_states(content)}.")
+        return ReportSection("convergence", "Convergence", f"No trial is complete yet{_other_states(content)}.")
     shown = [trial for trial in content.shown if trial.state == "complete"]
     traces = [
         go.Scatter(
@@ -74,15 +74,17 @@ def convergence(content: ReportContent) -> Section:
     caption = f"{best}. Of {len(content.ledger.trials)} trials, {complete}{_other_states(content)}."
     if content.is_steady:
         caption += " In steady mode, most iterations have one trial, so the plot does not show mean losses."
-    return Section("convergence", "Convergence", caption + _sample_note(content), [Plot(figure, caption)])
+    return ReportSection(
+        "convergence", "Convergence", caption + _sample_note(content), [CaptionedFigure(figure, caption)]
+    )
 
 
-def parallel(content: ReportContent) -> Section:
+def parallel(content: ReportContent) -> ReportSection:
     """Return a plot of parallel coordinates. A line for each complete trial connects the parameters with the loss."""
     title = "Parallel coordinates"
     shown = sorted((trial for trial in content.shown if trial.state == "complete"), key=lambda trial: -trial.result)
     if not shown:
-        return Section("parallel", title, "No trial is complete yet.")
+        return ReportSection("parallel", title, "No trial is complete yet.")
     losses = [trial.result for trial in shown]
     loss_axis = axes.parallel_loss_axis(losses, logarithmic=axes.is_logarithmic(content))
     dimensions = [
@@ -116,20 +118,20 @@ def parallel(content: ReportContent) -> Section:
         " loss. To select lines, drag the mouse along an axis."
     )
     size = (max(900, 150 * len(dimensions)), 460)
-    return Section("parallel", title, caption + _sample_note(content), [Plot(figure, caption)], size)
+    return ReportSection("parallel", title, caption + _sample_note(content), [CaptionedFigure(figure, caption)], size)
 
 
-def parameters(content: ReportContent) -> Section:
+def parameters(content: ReportContent) -> ReportSection:
     """Return one plot for each parameter, which shows each trial's loss against the trial's value of the parameter."""
     title = "Parameters against the loss"
     if content.best is None:
-        return Section("parameters", title, "No trial is complete yet.")
+        return ReportSection("parameters", title, "No trial is complete yet.")
     plots = [_parameter(content, dimension) for dimension in content.study.space.dimensions]
     caption = "Each point is a complete trial, and the star is the best trial. A cross at the top is a failed trial."
-    return Section("parameters", title, caption + _sample_note(content), plots, (420, 300))
+    return ReportSection("parameters", title, caption + _sample_note(content), plots, (420, 300))
 
 
-def _parameter(content: ReportContent, dimension: Dimension) -> Plot:
+def _parameter(content: ReportContent, dimension: Dimension) -> CaptionedFigure:
     assert content.best is not None
     shown = [trial for trial in content.shown if trial.state == "complete"]
     failed = [trial for trial in content.shown if trial.state == "failed"]
@@ -160,7 +162,7 @@ def _parameter(content: ReportContent, dimension: Dimension) -> Plot:
         traces.append(_failed_trace(positions(failed), failed, shown))
     figure = go.Figure(traces, {**axis.layout(), "yaxis": axes.loss_axis(content)})
     best = one_line(labels.value(content.best.params[dimension.name]), 60)
-    return Plot(figure, f"{one_line(dimension.name, 60)}: {axis.extent()}; best {best}.")
+    return CaptionedFigure(figure, f"{one_line(dimension.name, 60)}: {axis.extent()}; best {best}.")
 
 
 def _failed_trace(positions: list[Any], failed: Sequence[TrialRow], complete: Sequence[TrialRow]) -> go.Scatter:

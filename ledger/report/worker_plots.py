@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 from ledger.database.rows import AttemptRow
 from ledger.report import labels
 from ledger.report.content import ReportContent
-from ledger.report.section import Plot, Section
+from ledger.report.section import CaptionedFigure, ReportSection
 from ledger.report.theme import OUTCOMES
 
 # Largest number of workers that get a row in the timeline.
@@ -21,7 +21,7 @@ ROWS = 100
 BARS, LARGEST_GAP = 2_000, 1 / 2_000
 
 
-def timeline(content: ReportContent) -> Section:
+def timeline(content: ReportContent) -> ReportSection:
     """Return a plot with a row for each worker, and a bar for each attempt.
 
     A bar extends from the claim of the attempt to the end of the attempt.
@@ -29,7 +29,7 @@ def timeline(content: ReportContent) -> Section:
     title = "Workers"
     attempts = [attempt for attempt in content.ledger.attempts if attempt.claimed_at is not None]
     if not attempts:
-        return Section("timeline", title, "No worker has claimed a trial yet.")
+        return ReportSection("timeline", title, "No worker has claimed a trial yet.")
     by_worker: dict[str, list[AttemptRow]] = {}
     for attempt in attempts:
         by_worker.setdefault(attempt.worker, []).append(attempt)
@@ -68,7 +68,7 @@ def timeline(content: ReportContent) -> Section:
         )
     if len(by_worker) > ROWS:
         caption += f" The plot shows the {ROWS} workers with the most attempts."
-    return Section("timeline", title, caption, [Plot(figure, caption)], (900, 140 + height))
+    return ReportSection("timeline", title, caption, [CaptionedFigure(figure, caption)], (900, 140 + height))
 
 
 def _bars(rows: Sequence[Sequence[AttemptRow]], now: datetime, gap: float) -> list[go.Bar]:

@@ -20,14 +20,14 @@ from ledger.study.space import Space
 from ledger.study.spec import (
     LARGEST_BUDGET,
     MODES,
+    AllowedTexts,
     Count,
-    Data,
+    DerivedSettings,
+    FileDataset,
     Limits,
     Objective,
     ObjectiveSettings,
-    OneOf,
     OptimizerSettings,
-    Resolved,
     Seed,
     StudySpec,
     Table,
@@ -72,7 +72,7 @@ class StudyTable(Table):
         default=2,
         description="The number of trials in each iteration. In steady mode, the number of trials in flight.",
     )
-    mode: Annotated[Mode, OneOf(MODES)] = Field(
+    mode: Annotated[Mode, AllowedTexts(MODES)] = Field(
         default="batch",
         description="In batch mode, an iteration ends before the manager proposes the next iteration. In batch mode,"
         " the same seed gives the same study. In steady mode, the manager proposes a new trial when a trial ends, so"
@@ -140,7 +140,7 @@ TABLES: Mapping[str, type[Table]] = MappingProxyType(
 
 
 @dataclass(frozen=True)
-class Option:
+class StudyOption:
     """A key of a study file. An option of a command and an environment variable can also set the key's value.
 
     Attributes
@@ -179,9 +179,9 @@ _VARIABLES = {
 }
 
 # A mapping from each key of a study file to the key's option. The help of `ledger run` lists the options in this order.
-OPTIONS: Mapping[str, Option] = MappingProxyType(
+OPTIONS: Mapping[str, StudyOption] = MappingProxyType(
     {
-        key: Option(table, key, _VARIABLES.get(key, f"LEDGER_{key.upper()}"))
+        key: StudyOption(table, key, _VARIABLES.get(key, f"LEDGER_{key.upper()}"))
         for table, keys in (
             ("objective", ("model", "dataset", "data", "target", "cv", "metric")),
             ("study", ("iterations", "trials", "batch_size", "mode", "seed", "name")),
@@ -268,7 +268,7 @@ def assemble(
         space=settings.space(objective),
         optimizer=settings.read(OptimizerSettings, "optimizer"),
         limits=settings.read(Limits, "limits"),
-        resolved=Resolved(initial_points=initial_points(table.budget, table.batch_size)),
+        resolved=DerivedSettings(initial_points=initial_points(table.budget, table.batch_size)),
     )
     if study.name:
         return study
@@ -369,7 +369,7 @@ class _Settings:
         file = folder / path
         with self._at("objective", "data"):
             content, file_format = tabular.read_file(file)
-        data = Data(
+        data = FileDataset(
             name=one_line(file.name),
             sha256=tabular.digest(content),
             target=target,

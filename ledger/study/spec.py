@@ -37,7 +37,7 @@ NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 @dataclass(frozen=True)
-class OneOf:
+class AllowedTexts:
     """A constraint that allows only a few texts, in upper or lower case.
 
     Attributes
@@ -49,7 +49,7 @@ class OneOf:
 
     Examples
     --------
-    >>> OneOf(("GP", "RF")).match("rf")
+    >>> AllowedTexts(("GP", "RF")).match("rf")
     'RF'
     """
 
@@ -81,7 +81,7 @@ class Table(BaseModel):
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
 
 
-class Data(Table):
+class FileDataset(Table):
     """A dataset from a file. The ledger keeps the content of the file.
 
     Attributes
@@ -129,10 +129,10 @@ class ObjectiveSettings(Table):
         A user's function, written as "package.module:function". None means that the objective is a built-in model.
     """
 
-    model: Annotated[str | None, OneOf(MODELS)] = Field(
+    model: Annotated[str | None, AllowedTexts(MODELS)] = Field(
         default=None, description=f"The model whose hyper-parameters the study searches. Default: {MODELS[0]}."
     )
-    dataset: Annotated[str | None, OneOf(DATASETS)] = Field(
+    dataset: Annotated[str | None, AllowedTexts(DATASETS)] = Field(
         default=None, description=f"The scikit-learn dataset to train on. Default: {DATASETS[0]}."
     )
     cv: Annotated[int | None, Field(ge=2, le=MOST_FOLDS)] = Field(
@@ -179,7 +179,7 @@ class Objective(ObjectiveSettings):
         function.
     """
 
-    data: Data | None = None
+    data: FileDataset | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -219,7 +219,7 @@ class OptimizerSettings(Table):
 
     base_estimator: Annotated[
         BaseEstimator,
-        OneOf(
+        AllowedTexts(
             BASE_ESTIMATORS,
             {"GBRT": "skopt 0.10's GBRT raises an error with today's scikit-learn", "dummy": "it fits no model"},
         ),
@@ -229,7 +229,7 @@ class OptimizerSettings(Table):
     )
     acq_func: Annotated[
         AcquisitionFunction,
-        OneOf(
+        AllowedTexts(
             ACQ_FUNCS,
             # skopt's PVRS factorises the covariance without noise. Without noise, the factorisation fails in discrete
             # spaces and with equal losses.
@@ -281,7 +281,7 @@ class Limits(Table):
         return self
 
 
-class Resolved(Table):
+class DerivedSettings(Table):
     """Settings that the ledger derives when it creates the study, and that never change afterwards.
 
     Attributes
@@ -325,7 +325,7 @@ class StudySpec(Table):
     space : Space
     optimizer : OptimizerSettings
     limits : Limits
-    resolved : Resolved
+    resolved : DerivedSettings
 
     See Also
     --------
@@ -354,7 +354,7 @@ class StudySpec(Table):
     space: Space
     optimizer: OptimizerSettings
     limits: Limits
-    resolved: Resolved
+    resolved: DerivedSettings
 
     def asked(self) -> dict[str, Any]:
         """Return the requested settings as JSON, without the name, the budget and `resolved`."""
@@ -398,7 +398,7 @@ class StudySpec(Table):
                 space=Space.from_json(spec["space"]),
                 optimizer=OptimizerSettings(**spec["optimizer"]),
                 limits=Limits(**spec["limits"]),
-                resolved=Resolved(**spec["resolved"]),
+                resolved=DerivedSettings(**spec["resolved"]),
                 **{
                     key: value
                     for key, value in spec.items()

@@ -2,11 +2,11 @@
 
 from datetime import timedelta
 
-from ledger.database.status import Status
+from ledger.database.status import StudyStatus
 from ledger.text import one_line
 
 
-def line(status: Status) -> str:
+def line(status: StudyStatus) -> str:
     """Return the study's progress in one line.
 
     The line contains no times, so the line changes only when the study changes.
@@ -24,20 +24,20 @@ def line(status: Status) -> str:
     return f"{status.name} {state}: {', '.join(part for part in parts if part)}"
 
 
-def score(status: Status) -> str:
+def score(status: StudyStatus) -> str:
     """Return a comma, followed by the best trial's score. Return an empty text if the best trial has no score."""
     if status.best is None or status.best["score"] is None:
         return ""
     return f", {one_line(status.best['metric'], 60)} {status.best['score']:.6g}"
 
 
-def counts(status: Status) -> str:
+def counts(status: StudyStatus) -> str:
     """Return the number of trials in each state as text. The text omits a state without trials."""
     states = ("complete", "running", "pending", "failed", "cancelled")
     return ", ".join(f"{getattr(status, state)} {state}" for state in states if getattr(status, state))
 
 
-def unsuccessful_attempts(status: Status) -> str:
+def unsuccessful_attempts(status: StudyStatus) -> str:
     """Return the numbers of failed and lost attempts as text, or an empty text if both numbers are 0."""
     failed = f"{status.failures} failed attempt{'s' if status.failures != 1 else ''}" if status.failures else ""
     lost = f"{status.lost} lost" + ("" if failed else f" attempt{'s' if status.lost != 1 else ''}")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from ledger.database import status
 from ledger.database.connection import ServerUnreachable, engine, reason
-from ledger.database.status import Status
+from ledger.database.status import StudyStatus
 from ledger.errors import LedgerError
 from ledger.logs import log_event
 
@@ -62,7 +62,7 @@ def live(on: "Console", *, transient: bool) -> "Live":
     return Live(console=on, auto_refresh=False, transient=transient, redirect_stdout=False, vertical_overflow="crop")
 
 
-def follow(read: Callable[[], Status], wait: Callable[[float], object]) -> Iterator[Status]:
+def follow(read: Callable[[], StudyStatus], wait: Callable[[float], object]) -> Iterator[StudyStatus]:
     """Yield a study's status at intervals until the study has ended.
 
     Parameters
@@ -112,7 +112,7 @@ class LiveView:
         self._ended = threading.Event()
         self._drawing = threading.Lock()
         self._connection: Any = None
-        self._last: Status | None = None
+        self._last: StudyStatus | None = None
         self._read_at = time.monotonic()
         self._output: int | None = None
         self._live: Live | None = None

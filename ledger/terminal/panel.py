@@ -7,7 +7,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from ledger.database.status import Status, WorkerStatus
+from ledger.database.status import StudyStatus, WorkerStatus
 from ledger.terminal.line import counts, duration, score, unsuccessful_attempts
 from ledger.terminal.sparkline import sparkline
 from ledger.text import one_line
@@ -25,7 +25,7 @@ class StatusPanel:
 
     Parameters
     ----------
-    status : Status
+    status : StudyStatus
     rows : int, optional
         Largest number of workers to draw. The workers that train a trial come first. The default is the number of
         workers that fit into the height of the console.
@@ -33,7 +33,7 @@ class StatusPanel:
         An additional line, for example a note that the status is old.
     """
 
-    def __init__(self, status: Status, rows: int | None = None, note: str = "") -> None:
+    def __init__(self, status: StudyStatus, rows: int | None = None, note: str = "") -> None:
         self._status, self._rows, self._note = status, rows, note
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
@@ -149,7 +149,7 @@ class StatusPanel:
         ]
 
 
-def _time_left(status: Status) -> Text:
+def _time_left(status: StudyStatus) -> Text:
     if status.remaining_seconds is None:
         return Text("unknown until a trial has ended", "dim")
     return Text(f"about {duration(status.remaining_seconds)}, at {_rate(status.trials_a_second or 0.0)}")

@@ -41,7 +41,7 @@ _IOLBF = 1
 _SEPARATOR = _MARK_END = b"\x1e"
 
 
-class RateLimit:
+class ByteRateLimiter:
     """Token bucket that limits an output in bytes per second.
 
     All trainer processes of a worker share one token bucket.
@@ -103,11 +103,11 @@ class TrainerOutput:
         The pipes from standard output and standard error of the trainer.
     token : str
         Random text by which this object recognises the marks of the trainer.
-    limit : RateLimit
+    limit : ByteRateLimiter
         Limit for the output that the thread passes on.
     """
 
-    def __init__(self, pipes: Sequence[IO[bytes]], token: str, limit: RateLimit) -> None:
+    def __init__(self, pipes: Sequence[IO[bytes]], token: str, limit: ByteRateLimiter) -> None:
         self._pipes, self._limit = pipes, limit
         self._mark_start = _mark_start(token)
         self._mark = re.compile(re.escape(self._mark_start) + rb"([0-9a-f]{16})" + _MARK_END)

@@ -23,7 +23,7 @@ from ledger.worker.account import Account
 from ledger.worker.adopted import AdoptedProcesses
 from ledger.worker.channel import SupervisorChannel
 from ledger.worker.outcome import Answer, MalformedAnswer, Outcome, parse_answer
-from ledger.worker.output import RateLimit, TrainerOutput, draw_token
+from ledger.worker.output import ByteRateLimiter, TrainerOutput, draw_token
 
 # Environment variables that set a library's thread count. The parent process sets these variables for the child
 # process, because some libraries read their variable only during their import.
@@ -81,7 +81,7 @@ class Trainer:
         self._process: subprocess.Popen[bytes] | None = None
         self._channel: SupervisorChannel | None = None
         self._output: TrainerOutput | None = None
-        self._limit = RateLimit()
+        self._limit = ByteRateLimiter()
         # Number of the first job whose output `_with_outputs` has not taken yet.
         self._untaken = 0
         # On Linux, this descriptor becomes readable when the child ends. The channel alone does not reliably show the

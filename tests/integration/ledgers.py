@@ -9,7 +9,7 @@ import psycopg
 from sqlalchemy import Connection
 
 from ledger.database import managing, protocol, studies, trials
-from ledger.database.managing import Batch, HeldStudy, Lease
+from ledger.database.managing import HeldStudy, ProposedBatch, TrialLease
 from ledger.database.protocol import ClaimedTrial
 from ledger.database.rows import StudyRow
 from ledger.manager.loop import Manager
@@ -52,7 +52,9 @@ def propose(db: Connection, row: StudyRow, number: int, points: Sequence[Mapping
     """Insert proposed points as the next trials of a study."""
     held = hold(db, row)
     known = len(trials.all_of(db, row.id))
-    batch = Batch(number, facts.pop("round", 0), known, points, facts.pop("surrogate", None), {}, 0.0, 0.0, **facts)
+    batch = ProposedBatch(
+        number, facts.pop("round", 0), known, points, facts.pop("surrogate", None), {}, 0.0, 0.0, **facts
+    )
     assert managing.propose(db, held, batch) == "proposed"
     managing.leave_study(db, held)
 
@@ -82,7 +84,7 @@ def finish(db: Connection, row: StudyRow, state: str, reason: str | None = None)
     return answer
 
 
-def reap(db: Connection, row: StudyRow, lease: Lease) -> str | None:
+def reap(db: Connection, row: StudyRow, lease: TrialLease) -> str | None:
     """Take a trial back as its manager does."""
     held = hold(db, row)
     state = managing.reap(db, held, lease)

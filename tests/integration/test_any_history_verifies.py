@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from ledger.database import managing, protocol, studies, transfer, trials
-from ledger.database.managing import Batch
+from ledger.database.managing import ProposedBatch
 from ledger.database.rows import StudyRow, TrialRow
 from ledger.database.trials import FinishedTrial
 from ledger.errors import LedgerError
@@ -62,7 +62,7 @@ def test_any_history_verifies(db, connection, tmp_path):
             points = [{"x": 2 * self.batches + index} for index in range(size)]
             self.batches += 1
             # in no environment, so that these points are not compared
-            batch = Batch(number, round, len(self.trials()), points, None, {}, 0.0, 0.0)
+            batch = ProposedBatch(number, round, len(self.trials()), points, None, {}, 0.0, 0.0)
             assert managing.propose(db, self.managed, batch) == "proposed"
 
         def trials(self) -> list[TrialRow]:

@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 
 from ledger.database import managing, protocol, studies
 from ledger.database.connection import driver, engine
-from ledger.database.managing import Batch, HeldStudy
+from ledger.database.managing import HeldStudy, ProposedBatch
 from ledger.database.rows import StudyRow
 from ledger.errors import LedgerError
 from ledger.manager.registration import register
@@ -203,8 +203,8 @@ def test_a_study_that_was_left_is_free_at_once(db, another, connection, study):
     assert managing.claim_study(another, claim_of(study), "second", LEASE) == "held"
 
 
-def batch(number: int = 1, round: int = 0, known: int = 4) -> Batch:
-    return Batch(number, round, known, [{"C": 900.0}], None, {}, 0.0, 0.0)
+def batch(number: int = 1, round: int = 0, known: int = 4) -> ProposedBatch:
+    return ProposedBatch(number, round, known, [{"C": 900.0}], None, {}, 0.0, 0.0)
 
 
 @pytest.fixture

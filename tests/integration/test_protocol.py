@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 
 from ledger.database import managing, migration, protocol, studies, trials
 from ledger.database.connection import engine
-from ledger.database.managing import Lease
+from ledger.database.managing import TrialLease
 from ledger.database.retry import RetryPolicy
 from ledger.database.session import Session
 from ledger.worker.output import KEPT
@@ -23,7 +23,7 @@ ENDED = "ledger_ended"
 
 def expire(db: Connection, connection: psycopg.Connection[Any], number: int = 0) -> str | None:
     row = trial(connection, number)
-    return reap(db, studies.get(db, "s"), Lease(number, row["worker"], row["lease_until"]))
+    return reap(db, studies.get(db, "s"), TrialLease(number, row["worker"], row["lease_until"]))
 
 
 def test_a_claim_takes_the_pending_trial_with_the_lowest_number(db, connection):

@@ -18,7 +18,7 @@ from sqlalchemy import Connection
 
 from ledger.database import managing, protocol, studies, trials
 from ledger.database.connection import driver, engine
-from ledger.database.managing import Batch, HeldStudy, Lease
+from ledger.database.managing import HeldStudy, ProposedBatch, TrialLease
 from ledger.database.protocol import ClaimedTrial
 from tests.fuzz import cases
 from tests.integration.ledgers import make_study, stop_clock
@@ -145,7 +145,7 @@ class Histories(RuleBasedStateMachine):
         self.attempts: dict[uuid.UUID, Attempt] = {}
         # the claims that were sent together with each claim
         self.asked: dict[uuid.UUID, list[uuid.UUID]] = {}
-        self.seen: list[Lease] = []
+        self.seen: list[TrialLease] = []
         self.ended: dict[Any, str] = {}
 
     def teardown(self) -> None:
@@ -330,7 +330,7 @@ class Histories(RuleBasedStateMachine):
         elif self.seen:
             self.take_back(data.draw(st.sampled_from(self.seen)))
 
-    def take_back(self, lease: Lease) -> None:
+    def take_back(self, lease: TrialLease) -> None:
         if self.holder is None:
             self.take("m")
         trial = self.trials[lease.trial]
@@ -418,7 +418,7 @@ class Histories(RuleBasedStateMachine):
         number, round = data.draw(st.sampled_from([(last + 1, 0), (last, self.iterations[last].round + 1), (last, 0)]))
         known = len(self.trials) + data.draw(st.sampled_from([0, 0, 0, -1, 1]))
         points = [{"C": 500.0 + len(self.trials) + index} for index in range(data.draw(st.integers(1, 2)))]
-        batch = Batch(number, round, known, points, None, {}, 0.0, 0.0)
+        batch = ProposedBatch(number, round, known, points, None, {}, 0.0, 0.0)
         answer = managing.propose(self.sessions[name], self.managers[name], batch)
         if not self.holds(name):
             assert answer == "lost"

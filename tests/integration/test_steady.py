@@ -14,7 +14,7 @@ from ledger.database.connection import engine
 from ledger.database.protocol import ClaimedTrial
 from ledger.database.rows import StudyRow
 from ledger.errors import LedgerError
-from ledger.manager.loop import Progress
+from ledger.manager.loop import StudyProgress
 from ledger.manager.registration import register
 from ledger.optimizer.gaussian_process import GaussianProcessRegressor
 from ledger.study.file import assemble
@@ -37,7 +37,7 @@ k = { type = "categorical", choices = ["a", "b"] }
 [limits]
 max_failures = 1
 """
-Work = Callable[[Progress], None]
+Work = Callable[[StudyProgress], None]
 
 
 class Killed(BaseException):
@@ -73,7 +73,7 @@ class Fleet:
         self._random = random.Random(3)
         self.in_flight: list[int] = []
 
-    def __call__(self, _progress: Progress) -> None:
+    def __call__(self, _progress: StudyProgress) -> None:
         row = self._connection.execute("select count(*) from ledger.trial where finished_at is null").fetchone()
         assert row is not None
         self.in_flight.append(row[0])
@@ -125,7 +125,7 @@ def test_each_proposal_costs_one_fit(connection, url, study, monkeypatch):
 def test_a_steady_manager_killed_goes_on_with_what_it_had_seen(connection, url, study):
     fleet, polls = Fleet(connection), 0
 
-    def until_killed(progress: Progress) -> None:
+    def until_killed(progress: StudyProgress) -> None:
         nonlocal polls
         polls += 1
         fleet(progress)
@@ -172,7 +172,7 @@ def test_a_steady_study_without_a_complete_trial_fails(connection, url, study):
 
 
 def test_cancelled_trials_count_before_any_trial_completes(connection, url, study):
-    def cancelled(_progress: Progress) -> None:
+    def cancelled(_progress: StudyProgress) -> None:
         with engine(url).connect() as own:
             db = own
             numbers = [trial.number for trial in trials.all_of(db, 1) if trial.state == "pending"]
@@ -207,7 +207,7 @@ def test_cancelled_trials_count_before_any_trial_completes(connection, url, stud
 )
 def test_verify_names_what_a_steady_study_cannot_have_seen(connection, url, study, change, said):
     class InPairs(Fleet):
-        def __call__(self, progress: Progress) -> None:
+        def __call__(self, progress: StudyProgress) -> None:
             super().__call__(progress)
             super().__call__(progress)
 

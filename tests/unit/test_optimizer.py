@@ -15,7 +15,7 @@ from skopt.space import Categorical, Integer, Real
 from threadpoolctl import threadpool_limits
 
 from ledger.optimizer import Optimizer, gaussian_process
-from ledger.optimizer.columns import Columns, are_among
+from ledger.optimizer.columns import TransformedSpace, are_among
 from ledger.optimizer.forest import ForestPredictions
 from ledger.optimizer.gaussian_process import GaussianProcessRegressor
 from ledger.optimizer.posterior import Posterior
@@ -194,7 +194,7 @@ def test_a_point_is_scored_where_it_is_evaluated(monkeypatch):
     monkeypatch.setattr(Posterior, "predict", spy)
     batch = optimizer.ask(4)
     rows = np.vstack(scored)
-    columns = Columns(optimizer.space)
+    columns = TransformedSpace(optimizer.space)
     # every row that was scored is that of a point, and comes back from it
     for row in rows[:: max(len(rows) // 100, 1)]:
         np.testing.assert_allclose(columns.transform([columns.point(row)])[0], row, atol=1e-9)

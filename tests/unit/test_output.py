@@ -10,7 +10,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledger.worker.output import BURST_BYTES, KEPT, RateLimit, TrainerOutput
+from ledger.worker.output import BURST_BYTES, KEPT, ByteRateLimiter, TrainerOutput
 
 TOKEN = "0123456789abcdef"
 
@@ -18,7 +18,7 @@ TOKEN = "0123456789abcdef"
 class Pipes:
     """An output with the writing ends of its pipes."""
 
-    def __init__(self, limit: RateLimit) -> None:
+    def __init__(self, limit: ByteRateLimiter) -> None:
         pairs = [os.pipe() for _ in range(2)]
         self.stdout, self.stderr = (writing for _, writing in pairs)
         self.output = TrainerOutput([os.fdopen(reading, "rb") for reading, _ in pairs], TOKEN, limit)
@@ -58,7 +58,7 @@ def write(descriptor: int, data: bytes) -> None:
 
 def test_a_flood_of_output_is_left_out_of_the_log_with_a_note(caplog):
     with passed_on() as passed, caplog.at_level(logging.WARNING, "ledger.worker"):
-        pipes = Pipes(RateLimit(burst=1000, rate=1))
+        pipes = Pipes(ByteRateLimiter(burst=1000, rate=1))
         pipes.output.expect(range(1))
         write(pipes.stdout, b"begin\n" + b"x" * 50_000_000)
         write(pipes.stderr, b"y" * 1_000_000 + b"end")
@@ -78,7 +78,7 @@ def test_a_flood_of_output_is_left_out_of_the_log_with_a_note(caplog):
 def test_the_limit_lets_usual_output_pass_unchanged(caplog):
     usual = os.urandom(BURST_BYTES // 2).replace(b"\x1e", b"")
     with passed_on() as passed:
-        pipes = Pipes(RateLimit())
+        pipes = Pipes(ByteRateLimiter())
         write(pipes.stdout, usual)
         pipes.close()
     assert passed == usual
@@ -87,7 +87,7 @@ def test_the_limit_lets_usual_output_pass_unchanged(caplog):
 
 def test_the_output_of_a_trial_is_known_by_its_marks():
     with passed_on() as passed:
-        pipes = Pipes(RateLimit())
+        pipes = Pipes(ByteRateLimiter())
         pipes.output.expect(range(4, 8))
         write(pipes.stdout, b"four " + mark(4) + b"six " + mark(6) + b"sev")
         write(pipes.stderr, b"FOUR " + mark(4) + b"SIX " + mark(6))
@@ -111,7 +111,7 @@ def test_marks_are_found_wherever_the_pipe_divides_them(data):
 
 def _fed(pieces: list[bytes], jobs: int) -> Any:
     """Return an output without a process that has received the pieces one after the other."""
-    pipes = Pipes(RateLimit(burst=0))
+    pipes = Pipes(ByteRateLimiter(burst=0))
     pipes.close()
     pipes.output.expect(range(jobs))
     for piece in filter(None, pieces):

@@ -9,7 +9,7 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from ledger.database.status import FailedAttempt, Status, WorkerStatus
+from ledger.database.status import FailedAttempt, StudyStatus, WorkerStatus
 from ledger.terminal.line import line
 from ledger.terminal.panel import StatusPanel
 from ledger.terminal.sparkline import ASCII_BARS, BARS, sparkline
@@ -22,7 +22,7 @@ def worker(name: str, trial: int | None = None, seconds: float = 0.0, *, alive: 
     return WorkerStatus(name, "host", alive, trial, since, None if trial is None else seconds, 61.0, 3)
 
 
-def status(**changed: Any) -> Status:
+def status(**changed: Any) -> StudyStatus:
     facts: dict[str, Any] = {
         "name": "svm-1",
         "state": "running",
@@ -51,7 +51,7 @@ def status(**changed: Any) -> Status:
         "workers": [worker("idle"), worker("trains", 9, 5.5), worker("longest", 10, 65.0)],
         "latest_failures": [FailedAttempt(3, 2, "trains", "failed", NOW, 30.0, "ValueError: [bold]no[/bold]")],
     }
-    return Status(**{**facts, **changed})
+    return StudyStatus(**{**facts, **changed})
 
 
 def drawn(shown: Any, width: int = 100, height: int = 40, **options: Any) -> list[str]:

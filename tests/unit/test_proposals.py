@@ -22,7 +22,7 @@ from ledger.proposals import Observation, Proposal, ProposalInput, environment, 
 from ledger.proposals.searched_space import SearchedSpace
 from ledger.study.file import assemble
 from ledger.study.space import Space
-from ledger.study.spec import ACQ_FUNCS, BASE_ESTIMATORS, OptimizerSettings, Resolved, StudySpec
+from ledger.study.spec import ACQ_FUNCS, BASE_ESTIMATORS, DerivedSettings, OptimizerSettings, StudySpec
 from tests.unit.test_space import jsonb
 
 MIXED = {
@@ -50,14 +50,14 @@ def make(
         update={
             "space": Space.from_toml(space),
             "optimizer": OptimizerSettings.model_validate({"base_estimator": estimator, "acq_func": acq_func}),
-            "resolved": Resolved(initial_points=initial),
+            "resolved": DerivedSettings(initial_points=initial),
         }
     )
 
 
 def observed(study: StudySpec, losses: Sequence[float | None]) -> list[Observation]:
     points = propose(
-        study.model_copy(update={"resolved": Resolved(initial_points=999)}), 0, 0, len(losses), ProposalInput()
+        study.model_copy(update={"resolved": DerivedSettings(initial_points=999)}), 0, 0, len(losses), ProposalInput()
     )
     return [
         Observation(params, loss, 0.5 + index)
