@@ -157,7 +157,7 @@ class TransformedSpace:
     --------
     >>> from skopt.space import Categorical, Real, Space
     >>> from skopt.utils import normalize_dimensions
-    >>> columns = Columns(Space(normalize_dimensions([Real(0.0, 10.0), Categorical(["a", "b", "c"])])))
+    >>> columns = TransformedSpace(Space(normalize_dimensions([Real(0.0, 10.0), Categorical(["a", "b", "c"])])))
     >>> columns.transform([[5.0, "b"]])
     array([[0.5, 0. , 1. , 0. ]])
     >>> columns.free, columns.size

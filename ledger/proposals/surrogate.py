@@ -70,7 +70,7 @@ class ParameterImportance:
 
     Examples
     --------
-    >>> importance = Importance(first=0.5, total=0.75)
+    >>> importance = ParameterImportance(first=0.5, total=0.75)
     >>> importance.total - importance.first
     0.25
     """

@@ -58,7 +58,7 @@ class ByteRateLimiter:
 
     Examples
     --------
-    >>> limit = RateLimit(burst=100, rate=10)
+    >>> limit = ByteRateLimiter(burst=100, rate=10)
     >>> limit.take(80, now=0.0), limit.take(80, now=0.0), limit.take(80, now=2.0), limit.take(80, now=4.0)
     (80, 20, 0, 40)
     """
