@@ -59,6 +59,13 @@ def pytest_report_header() -> str:
     return f"server: {'embedded PostgreSQL' if GIVEN is None else 'the one that LEDGER_TEST_SERVER names'}"
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Run the folders in the order of `testpaths`, because pytest begins with the tests that use a server."""
+    folders = config.getini("testpaths")
+    items.sort(key=lambda item: next((n for n, folder in enumerate(folders) if item.nodeid.startswith(folder)), 0))
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "server" in metafunc.fixturenames:
         servers = ["embedded" if GIVEN is None else "given", pytest.param("container", marks=pytest.mark.container)]
