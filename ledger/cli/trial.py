@@ -210,7 +210,7 @@ def _show_output(output: str) -> None:
     """Print the last lines of an attempt's output."""
     lines = output.splitlines()
     if len(lines) > OUTPUT_LINES:
-        click.echo(f"  output, the last {OUTPUT_LINES} of {len(lines)} kept lines (--json shows all kept lines):")
+        click.echo(f"  the last {OUTPUT_LINES} of {len(lines)} stored lines of output (--json shows all stored lines):")
     elif lines:
         click.echo("  output:")
     for line in lines[-OUTPUT_LINES:]:
