@@ -346,7 +346,7 @@ def test_an_export_that_is_cut_off_says_so_and_writes_nothing_twice(proxy, searc
 def test_a_waiting_manager_takes_over_when_the_other_is_cut_off(search):
     search.training()
     second = search.start("manager", "own.toml", "--wait")
-    wait_until(lambda: "waiting for its end" in search.logs[2].read_text())
+    wait_until(lambda: "waiting for the end of that manager" in search.logs[2].read_text())
     third = search.program.run("manager", "own.toml", code=1)
     assert "has a manager" in third
     ((session,),) = search.ask("select backend_pid from ledger.manager")
@@ -363,7 +363,7 @@ def test_a_waiting_manager_takes_over_when_the_other_is_cut_off(search):
 def test_a_waiting_manager_takes_over_when_the_other_is_killed(search):
     search.training()
     second = search.start("manager", "own.toml", "--wait")
-    wait_until(lambda: "waiting for its end" in search.logs[2].read_text())
+    wait_until(lambda: "waiting for the end of that manager" in search.logs[2].read_text())
     search.manager.kill()
     search.manager.wait()
     wait_until(lambda: f"-{second.pid}-" in search.ask("select name from ledger.manager")[0][0])
