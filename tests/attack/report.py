@@ -8,16 +8,17 @@ This page shows the result of an attack on a ledger. During the attack, a manage
 processes. The attacks run one after the other:
 
 - Each role calls each SQL function with hostile arguments, and sends statements that the role may not run.
-- A session with a worker's role leaves a transaction open, and so holds the lock of a trial's row, a snapshot or a
-  listener. Other sessions with a worker's role flood the ledger with announcements, claims and releases.
-- Hostile objectives return wrong values, raise wrong errors, end or block the trainer's process, start processes that
-  outlive the trial, write to the trainer's pipes, and look for passwords.
+- A session with a worker's role leaves a transaction open. The open transaction keeps a snapshot, a lock on a trial's
+  row, or a LISTEN registration. Other sessions with a worker's role flood the ledger with announcements, claims and
+  releases.
+- Hostile objectives return wrong values, raise wrong errors, and end or block the trainer's process. Other hostile
+  objectives write to the trainer's pipes, look for passwords, or start processes that outlive the trial.
 - The attack gives damaged files to the commands: exports, study files, csv files, parquet files and files of points.
-- Another user of the machine puts Python modules into the folder in which a command starts. This user also puts a
-  ledger into a folder in which root starts a command.
+- A second user of the machine puts Python modules into the folder in which a command starts. The second user also puts
+  a ledger into a folder in which root starts a command.
 
-After the attack, the study must make progress, and each view, query and command must work. An accepted call is not
-always a fault, because each role may do its own work.
+After the attack, the study must make progress, and each view, query and command must work. Not every accepted call is a
+fault, because each role has the rights that it needs for its work.
 
 """
 

@@ -17,8 +17,8 @@ POINTS = 8
 _ABOUT = """# Chaos test
 
 This page shows the result of a chaos test. A chaos test is a real search with injected faults. The test uses real
-processes, a real PostgreSQL server, and a proxy between them. The test injects these kinds of faults, one after the
-other:
+processes, a real PostgreSQL server, and a proxy between the processes and the server. The test injects these kinds of
+faults, one after the other:
 
 - The test kills worker processes and the manager process.
 - The test stops workers for longer than a lease, and then lets these workers continue.
@@ -26,10 +26,10 @@ other:
 - The test cuts connections, delays connections, makes connections half-open, and drops the acknowledgement of a
   statement.
 
-A fault of a worker or of a connection counts as a hit if the worker held a claim, or if a statement on the connection
-was open. A fault of the manager or of PostgreSQL also counts as a hit if any worker held a claim of the study at the
-moment of the fault. At the end, the test compares each trial of the study with the trial of the same number in a study
-without faults.
+A fault counts as a hit if a statement was open on an affected connection. A fault of a worker, or of the worker's
+connection, also counts as a hit if the worker held a claim. A fault of the manager or of PostgreSQL also counts as a
+hit if any worker of the study held a claim at the moment of the fault. At the end, the test compares each trial of the
+study with the trial of the same number in a study without faults.
 
 """
 

@@ -55,6 +55,6 @@ def table(plan: Plan, soaked: Soaked, *, workers: int, command: str) -> str:
         "|---|---:|",
         *(f"| {what} | {count} |" for what, count in broken(plan, soaked).items()),
         "",
-        f"The test replaced {len(soaked.left)} processes that had exited by themselves.",
+        f"{len(soaked.left)} processes exited without a fault of the test.",
     ]
     return "\n".join(lines) + "\n"
