@@ -226,7 +226,7 @@ def _retry(trial: TrialRow, trials: Sequence[TrialRow]) -> Iterator[str]:
 
 def _iteration(iteration: IterationRow, trials: Sequence[TrialRow], *, may_wait: bool, may_fail: bool) -> Iterator[str]:
     if iteration.size != len(trials):
-        yield f"the size is {iteration.size}, but the iteration has {len(trials)} trials"
+        yield f"the recorded size is {iteration.size}, but the iteration has {len(trials)} trials"
     rounds = max((trial.round for trial in trials), default=iteration.round)
     if rounds != iteration.round:
         yield f"the round is {iteration.round}, but the last round of the trials is {rounds}"

@@ -22,8 +22,8 @@ OLDEST_SERVER = 150000
 STATEMENT_SECONDS = 10.0
 # Seconds after which the server ends a wait for a lock. The ledger's own programs hold a lock for only a few
 # milliseconds. If a wait for a lock lasts for seconds, another session has usually left a transaction open. `connect`
-# never sets the time limit for a lock to more than half of the time limit for a statement. Therefore the time limit for
-# a lock ends a wait before the time limit for a statement does, and the error message names the lock as the reason.
+# sets the lock timeout to at most half of the statement timeout. Therefore a wait for a lock ends with an error that
+# names the lock as the reason.
 LOCK_SECONDS = 5.0
 # After this number of executions of a statement, psycopg prepares the statement on the server. PREPARE_AFTER equals
 # psycopg's default.

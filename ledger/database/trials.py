@@ -180,9 +180,9 @@ def retry(connection: Connection, study_id: int, numbers: Sequence[int]) -> list
 
 
 def enqueue(connection: Connection, study_id: int, points: Sequence[Mapping[str, Any]]) -> list[int]:
-    """Add a trial for each point, or add no trial if the ledger refuses a point. Return the numbers of the new trials.
+    """Add a trial for each point, and return the numbers of the new trials.
 
-    Workers claim enqueued trials before proposed trials.
+    If the ledger refuses any point, the function adds no trial. Workers claim enqueued trials before proposed trials.
 
     Parameters
     ----------

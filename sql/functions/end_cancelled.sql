@@ -25,7 +25,7 @@ begin
       and (end_cancelled.trial is null or cancellation.trial = end_cancelled.trial)
     for no key update of trial skip locked
   loop
-    -- If the session that had locked the trial's row has ended the trial, the cancellation has no effect.
+        -- The session that had locked the trial's row may have ended the trial. The cancellation then has no effect.
     if asked.finished_at is null then
       update ledger.trial
       set state = 'cancelled', finished_at = moment, error = asked.reason, lease_until = null, deadline_at = null

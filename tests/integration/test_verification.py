@@ -234,7 +234,10 @@ TRIAL, ITERATION, ATTEMPT = "update ledger.trial set", "update ledger.iteration 
             """update ledger.trial set params = params || '{"x": 7}' where number = 9""",
             r"trial 9: parameter 'x': 7.0 is not in",
         ),
-        (f"{ITERATION} size = 3 where number = 0", "iteration 0: the size is 3, but the iteration has 2 trials"),
+        (
+            f"{ITERATION} size = 3 where number = 0",
+            "iteration 0: the recorded size is 3, but the iteration has 2 trials",
+        ),
         (
             f"{ITERATION} round = 2 where number = 1",
             "iteration 1: the round is 2, but the last round of the trials is 1",
