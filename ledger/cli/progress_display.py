@@ -48,13 +48,13 @@ class ProgressDisplay(Listener):
             self._view.__exit__(None, None, None)
 
 
-def local(count: int, allowed: Collection[str], shown: ProgressDisplay, trainer_user: str | None) -> LocalWorkers:
+def local(count: int, allowed: Collection[str], display: ProgressDisplay, trainer_user: str | None) -> LocalWorkers:
     """Return the workers to start on this machine.
 
-    The workers get the log options of `shown` and the option --trainer-user.
+    The workers get the log options of the argument `display`, and the option --trainer-user if `trainer_user` is given.
     """
     user = [] if trainer_user is None else ["--trainer-user", trainer_user]
-    return LocalWorkers(count, allowed, options=[*shown.worker_options, *user])
+    return LocalWorkers(count, allowed, options=[*display.worker_options, *user])
 
 
 def end(url: str, settings: Settings, row: StudyRow) -> None:

@@ -65,7 +65,8 @@ def lock_schema(connection: Connection, *, create: bool = False) -> None:
             with connection.begin_nested():
                 connection.exec_driver_sql("create schema ledger")
         except IntegrityError:
-            # Another upgrade has created the schema and committed after the query for the schema.
+            # This upgrade looked for the schema and did not find it. During the statement `create schema`, another
+            # upgrade committed the schema.
             pass
     connection.exec_driver_sql(_BECOME_OWNER)
     connection.exec_driver_sql(_LOCK)

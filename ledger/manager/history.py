@@ -13,8 +13,8 @@ from ledger.database.rows import IterationRow, TrialRow
 class History:
     """The trials and iterations of a study.
 
-    A proposed trial counts against the budget if it belongs to the last round of its iteration. The trials of an
-    earlier round do not count, because all trials of that round have failed or were cancelled.
+    A proposed trial counts against the budget only if it belongs to the latest round of its iteration. The manager
+    starts another round only after each trial of the previous round failed or was cancelled.
 
     Parameters
     ----------
@@ -30,7 +30,7 @@ class History:
     open : set of int
         The numbers of the trials that have not ended.
     rounds : dict of int to int
-        The number of the last round of each iteration.
+        The number of the latest round of each iteration.
     untold : set of int
         The numbers of the iterations whose results the optimizer has not received.
     recorded : list of int

@@ -57,7 +57,9 @@ def extend(connection: Connection, study: StudyRow, budget: int) -> None:
         The study was cancelled, or the study's budget is already larger than `budget`.
     """
     if budget < study.budget:
-        raise LedgerError(f"study {study.name} has a budget of {study.budget} trials, which cannot be reduced")
+        raise LedgerError(
+            f"study {study.name} has a budget of {study.budget} trials; the budget of a study cannot be reduced"
+        )
     answer = studies.extend(connection, study.id, budget)
     if answer == "cancelled":
         raise LedgerError(f"study {study.name} was cancelled, which is final: start a study with a new --name")

@@ -2,8 +2,8 @@
 
 An objective without a module is defined in a script, in a notebook or as a closure. `ledger.Study.run` writes the
 pickled function to a file, and the workers that `run` starts read this file. A worker never reads a pickle from the
-database, because reading a pickle can run any code. An environment variable names the file, and a worker reads the file
-only if the worker's user owns the file.
+database, because a pickle can run any code while Python loads the pickle. An environment variable names the file, and a
+worker reads the file only if the worker's user owns the file.
 """
 
 import os
@@ -52,8 +52,8 @@ def write(function: Callable[..., Any], file: Path, folder: str | None = None) -
             f" {one_line(str(error))}): create the object inside the function, or move the object into a module"
         ) from None
     # The file contains an outer pickle. The outer pickle contains the folder and the inner pickle, which contains the
-    # function. Reading the inner pickle imports modules, so `read` must first add the folder to the folders in which
-    # Python searches.
+    # function. Python imports modules when it loads the inner pickle. Therefore `read` first adds the folder to
+    # `sys.path`.
     file.write_bytes(pickle.dumps({"name": function.__name__, "folder": folder, "function": content}))
 
 
@@ -87,7 +87,7 @@ def read(name: str) -> Callable[..., Any]:
                 search_path.append(content["folder"])
             function: Callable[..., Any] = pickle.loads(content["function"])  # noqa: S301 (as above)
             return function
-    except Exception as error:  # Reading a pickle imports modules, which may raise any exception.
+    except Exception as error:  # Python imports modules when it loads a pickle. An import may raise any exception.
         raise LedgerError(
             f"objective {name!r} cannot be loaded by this worker ({type(error).__name__}: {one_line(str(error))}):"
             " move the function into a module"

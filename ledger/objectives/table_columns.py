@@ -29,8 +29,8 @@ class ColumnSummary:
     cells, missing, numbers : int
         Number of all cells, number of missing cells, and number of cells that contain a number.
     first_text, first_missing, first_fraction : (str, str) or None
-        Place and text of the first cell with text, of the first missing cell, and of the first cell that contains a
-        number with a fraction. The value is None if the column has no cell of the kind.
+        Place and content of the first cell of each kind: a cell with text, a missing cell, and a cell with a fractional
+        number. None if the column has no such cell.
     texts : set of str
         The distinct contents of the cells that are not missing. For a feature, the set contains at most `MOST_TEXTS` +
         1 contents.
@@ -163,7 +163,7 @@ def labels(column: ColumnSummary, file: str) -> tuple[Any, ...]:
     Raises
     ------
     UsageError
-        A class is missing or is a number with a fraction.
+        A class is missing or is a fractional number.
     """
     where = f"column {show(column.name)}"
     if column.first_missing is not None:

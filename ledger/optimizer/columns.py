@@ -39,8 +39,8 @@ class DimensionColumns(ABC):
     size : float
         The number of values of the dimension. A real dimension has infinitely many values.
     choices : array of shape (values, columns) or None
-        The rows of all values of the dimension. None if the optimizer follows a gradient in this dimension instead of
-        trying each value.
+        Array with one row for each value of the dimension. None if the optimizer follows a gradient in this dimension
+        instead of trying each value.
     """
 
     size: float
@@ -59,7 +59,7 @@ class DimensionColumns(ABC):
         return self.dimension.rvs(n_samples=size, random_state=random)
 
     def rows(self, values: Any) -> Array:
-        """Transform values of the dimension to rows, of shape (values, columns)."""
+        """Return an array of shape (values, columns), with one row for each value in `values`."""
         return np.asarray(self.dimension.transform(values), dtype=float).reshape(-1, self.dimension.transformed_size)
 
     def snap(self, rows: Array) -> None:  # noqa: B027, most kinds have nothing to round
@@ -197,18 +197,18 @@ class TransformedSpace:
         return np.hstack([dimension.rows(dimension.draw(size, random)) for dimension in self._dimensions])
 
     def every(self) -> Array:
-        """Return the rows of all points of a finite space, of shape (points, columns)."""
+        """Return an array of shape (points, columns), with one row for each allowed point of a finite space."""
         points = [list(point) for point in itertools.product(*(dimension.values() for dimension in self._dimensions))]
         if self._space.constraint is not None:
             points = [point for point in points if self._space.constraint(point)]
         return self.transform(points)
 
     def transform(self, points: list[Any]) -> Array:
-        """Transform points of the search space to rows, of shape (points, columns)."""
+        """Return an array of shape (points, columns), with one row for each point in `points`."""
         return np.asarray(self._space.transform(points), dtype=float)
 
     def rows(self, values: Sequence[Any]) -> Array:
-        """Transform points to rows, of shape (points, columns).
+        """Return an array of shape (points, columns), with one row for each point.
 
         `values` has one array for each dimension. The array contains the dimension's value at each point.
         """
@@ -228,7 +228,10 @@ class TransformedSpace:
         return rows
 
     def neighbours(self, row: Array) -> Array:
-        """Return the rows, of shape (neighbours, columns), that differ from `row` in the choice of one dimension."""
+        """Return an array of shape (neighbours, columns), with one row for each neighbour of `row`.
+
+        A neighbour differs from `row` in the choice of exactly one dimension.
+        """
         neighbours = [row[None, :][:0]]
         for columns, choices in self.choices:
             others = choices[np.abs(choices - row[columns]).max(axis=1) > SAME]

@@ -61,9 +61,9 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
         The number of parallel jobs that fit a forest. The value -1 means one job for each core.
     acq_func : str
         The acquisition function. "EI" is expected improvement, "PI" is probability of improvement, "LCB" is lower
-        confidence bound, and "MES" is max-value entropy search. "gp_hedge" draws EI, LCB or PI at random, and favours
-        the larger gain. "EIps" and "PIps" are EI and PI per second, and need pairs of a loss and an evaluation time in
-        seconds. With "PVRS", skopt's own code runs.
+        confidence bound, and "MES" is max-value entropy search. "gp_hedge" chooses EI, LCB or PI at random. A function
+        with a larger gain has a higher probability. "EIps" and "PIps" are EI and PI per second, and need pairs of a
+        loss and an evaluation time in seconds. With "PVRS", skopt's own code runs.
     acq_optimizer : str
         The method that maximises the acquisition function. "sampling" takes the best candidate. "lbfgs" also refines
         the best candidates by gradients, which only a Gaussian process has. "auto" means "lbfgs" if gradients exist,

@@ -1,4 +1,4 @@
-"""Formats numbers, values of parameters, and names that users have chosen, as text for plots."""
+"""Text labels for plots, from numbers, parameter values and names that users have chosen."""
 
 import html
 import json

@@ -82,7 +82,7 @@ class Trainer:
         self._channel: SupervisorChannel | None = None
         self._output: TrainerOutput | None = None
         self._limit = ByteRateLimiter()
-        # Number of the first job whose output `_with_outputs` has not taken yet.
+        # Number of the first job whose output was not taken by `_with_outputs`.
         self._untaken = 0
         # On Linux, this descriptor becomes readable when the child ends. The channel alone does not reliably show the
         # child's end, because a process that the objective has started may keep the channel open.
@@ -187,7 +187,10 @@ class Trainer:
         return outcome.output
 
     def withdraw(self) -> int:
-        """Withdraw the jobs that have not started, but keep at least one job. Return the number of withdrawn jobs."""
+        """Withdraw the jobs that have not started, and return the number of withdrawn jobs.
+
+        If no unfinished job has started, keep the first unfinished job.
+        """
         assert self._channel is not None
         try:
             numbers = self._channel.take_tokens()

@@ -177,9 +177,9 @@ def test_an_export_to_a_folder_that_does_not_exist_is_refused(there, tmp_path):
 def test_a_smaller_budget_is_refused(there, db):
     studies.extend(db, studies.get(db, "svm-1").id, 9)
     code, _, error = there("resume", "svm-1", "--iterations", "2")
-    assert (code, "which cannot be reduced" in error) == (1, True)
+    assert (code, "the budget of a study cannot be reduced" in error) == (1, True)
     code, _, error = there("resume", "svm-1", "--trials", "4")
-    assert (code, "which cannot be reduced" in error) == (1, True)
+    assert (code, "the budget of a study cannot be reduced" in error) == (1, True)
 
 
 def test_a_budget_in_iterations_and_in_trials_is_refused(there):

@@ -301,5 +301,5 @@ def test_the_commands_record_a_study_enqueue_in_it_and_refuse_in_one_line(run, u
         assert connection.execute("select count(*) from ledger.trial").fetchone() == (3,)
     assert run("resume", "s", "--iterations", "1", "--workers", "0")[::2] == (
         1,
-        "ledger: study s has a budget of 4 trials, which cannot be reduced\n",
+        "ledger: study s has a budget of 4 trials; the budget of a study cannot be reduced\n",
     )
