@@ -63,7 +63,7 @@ def lock_schema(connection: Connection, *, create: bool = False) -> None:
     if create and connection.exec_driver_sql("select to_regnamespace('ledger')").scalar() is None:
         try:
             with connection.begin_nested():
-                connection.exec_driver_sql("create schema ledger")
+                connection.exec_driver_sql("create schema if not exists ledger")
         except IntegrityError:
             # This upgrade looked for the schema and did not find it. During the statement `create schema`, another
             # upgrade committed the schema.
