@@ -19,7 +19,7 @@ declare
   moment timestamptz := ledger.clock();
   earlier text;
 begin
-  perform ledger.refuse_old_snapshot();
+  perform ledger.lock_trial(complete.study_id, complete.trial, complete.claim);
   update ledger.trial
   set state = 'complete', loss = complete.loss, metrics = complete.metrics, error = null,
       lease_until = null, finished_at = moment

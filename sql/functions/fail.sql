@@ -22,7 +22,7 @@ declare
   reached text;
   earlier text;
 begin
-  perform ledger.refuse_old_snapshot();
+  perform ledger.lock_trial(fail.study_id, fail.trial, fail.claim);
   if coalesce(fail.outcome, '') not in ('failed', 'timeout') then
     raise exception 'outcome % is not one of failed and timeout', left(fail.outcome, 50)
       using errcode = 'invalid_parameter_value';

@@ -6,7 +6,7 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp set enab
 as $$
 #variable_conflict use_column
 begin
-  perform ledger.refuse_old_snapshot();
+  perform ledger.lock_trial(heartbeat.study_id, heartbeat.trial, heartbeat.claim);
   update ledger.trial
   set state = 'running', lease_until = ledger.clock() + study.lease
   from ledger.study

@@ -9,7 +9,7 @@
 --   pending, failed: the new state of the trial.
 --   locked: another session has locked the trial's row. The manager repeats the call later.
 --   null: the worker has renewed the lease, the trial was already taken back or has ended, or the manager does not hold
---     the study.
+--     the study. If a cancellation of the trial is recorded, the call ends the trial, and the answer is also null.
 create or replace function ledger.reap(study_id int, claim uuid, trial int, lease_until timestamptz) returns text
 language plpgsql security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off
 as $$
@@ -32,6 +32,12 @@ begin
       select 'locked' from ledger.trial
       where trial.study_id = reap.study_id and trial.number = reap.trial
         and trial.lease_until = reap.lease_until and ledger.lease_ended(trial.lease_until, lease, moment));
+  end if;
+  if exists (
+    select from ledger.cancellation
+    where cancellation.study_id = reap.study_id and cancellation.trial = reap.trial) then
+    perform ledger.end_cancelled(reap.study_id, reap.trial);
+    return null;
   end if;
   update ledger.trial
   set lost = trial.lost + 1, lease_until = null, deadline_at = null, available_at = moment,

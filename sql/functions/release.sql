@@ -9,7 +9,7 @@ as $$
 declare
   moment timestamptz := ledger.clock();
 begin
-  perform ledger.refuse_old_snapshot();
+  perform ledger.lock_trial(release.study_id, release.trial, release.claim);
   update ledger.trial
   set state = 'pending', claim = null, lease_until = null, deadline_at = null,
       -- Each attempt of the trial has failed, was lost or was released, so this difference is the number of releases.

@@ -4,7 +4,9 @@ import re
 import threading
 import uuid
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 
 import psycopg
 import pytest
@@ -23,6 +25,7 @@ from ledger.optuna import views as optuna_views
 from tests.fuzz import run
 from tests.integration.ledgers import attempt, claim_one, make_study, managed, reap, take, trial
 from tests.integration.test_manager import study
+from tests.system.programs import wait_until
 
 WORDS: dict[str, tuple[Callable[..., object], object]] = {
     "heartbeat": (lambda worker, held: protocol.heartbeat(worker, held), False),
@@ -54,6 +57,12 @@ def held_by(holder: psycopg.Connection, study: str = "s") -> ClaimedTrial:
     holder.commit()
     assert protocol.heartbeat(holder, held)
     return held
+
+
+def wait_for_a_waiter(connection: psycopg.Connection, holder: psycopg.Connection) -> None:
+    """Wait until a session waits for a lock of the holder."""
+    waiting = "select from pg_locks where not granted and %s = any (pg_blocking_pids(pid))"
+    wait_until(lambda: connection.execute(waiting, (holder.info.backend_pid,)).fetchone() is not None)
 
 
 def impatient_db(db: Connection) -> None:
@@ -105,6 +114,52 @@ def test_a_cancellation_binds_at_the_next_word_of_the_holder(db, connection, hol
     assert (ended["state"], ended["error"], ended["loss"]) == ("cancelled", "enough", None)
     assert attempt(connection, held.claim)["outcome"] == ("stale" if expected == "stale" else "lost")
     assert connection.execute("select from ledger.cancellation").fetchall() == []
+
+
+@pytest.mark.parametrize("end", ["commit", "rollback"])
+@pytest.mark.parametrize("word", WORDS)
+@pytest.mark.parametrize("what", ["study", "trial"])
+def test_a_cancellation_binds_a_call_that_waited_for_the_row(url, db, connection, holder, word, what, end):
+    row = make_study(db, trials=2)
+    impatient_db(db)
+    held = held_by(holder)
+    say, expected = WORDS[word]
+    with psycopg.connect(url, autocommit=True) as caller, ThreadPoolExecutor() as pool:
+        caller.execute("set lock_timeout = '1min'")  # longer than this test, and ends a test that fails
+        answer = pool.submit(say, caller, held)
+        wait_for_a_waiter(connection, holder)
+        if what == "study":
+            assert studies.cancel(db, row.id, "enough") == [held.trial]
+        else:
+            assert trials.cancel(db, row.id, [held.trial], "enough") == [held.trial]
+        assert not answer.done()
+        getattr(holder, end)()
+        assert answer.result() == expected
+    ended = trial(connection)
+    assert (ended["state"], ended["error"], ended["loss"]) == ("cancelled", "enough", None)
+    assert attempt(connection, held.claim)["outcome"] == ("stale" if expected == "stale" else "lost")
+    assert connection.execute("select from ledger.cancellation").fetchall() == []
+
+
+def test_a_stranger_to_a_trial_waits_for_no_lock_of_it(db, connection, holder):
+    make_study(db)
+    held = replace(held_by(holder), claim=uuid.uuid4())
+    for say, _ in WORDS.values():
+        say(connection, held)  # ends, although another session has locked the trial's row
+    assert connection.execute("select from ledger.attempt where outcome is not null").fetchall() == []
+
+
+def test_a_manager_that_takes_a_cancelled_trial_back_cancels_it(db, connection, holder, advance):
+    row = make_study(db, max_lost=1)
+    impatient_db(db)
+    held = held_by(holder)
+    assert trials.cancel(db, row.id, [held.trial], "enough") == [held.trial]
+    holder.rollback()
+    advance(31)
+    (lease,) = managing.leases(db, row.id)
+    assert reap(db, row, lease) is None
+    assert (trial(connection)["state"], trial(connection)["error"]) == ("cancelled", "enough")
+    assert attempt(connection, held.claim)["outcome"] == "lost"
 
 
 def test_a_cancellation_that_its_trial_could_not_store_is_refused(db, connection, holder):
@@ -276,7 +331,6 @@ def test_db_check_names_a_session_that_others_wait_for_at_any_age(url, db, conne
     make_study(db)
     holder.execute("select from ledger.study for no key update")
     pid = holder.info.backend_pid
-    waiting = "select from pg_locks where not granted and %s = any (pg_blocking_pids(pid))"
 
     def wait() -> None:
         with psycopg.connect(url) as other, suppress(psycopg.errors.QueryCanceled):
@@ -284,8 +338,7 @@ def test_db_check_names_a_session_that_others_wait_for_at_any_age(url, db, conne
 
     thread = threading.Thread(target=wait)
     thread.start()
-    while connection.execute(waiting, (pid,)).fetchone() is None:
-        assert thread.is_alive()
+    wait_for_a_waiter(connection, holder)
     _, out, _ = run(["db", "check"], {"DATABASE_URL": url})
     assert f"warning: session {pid} (" in out
     assert ", while 1 other session waits for them; its last statement is `select from ledger.study" in out
