@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 from ledger.database import reads, trials
 from ledger.database.rows import StudyRow
 from ledger.text import one_line
+from ledger.text import show as show_value
 
 
 def show(connection: Connection, row: StudyRow) -> None:
@@ -28,8 +29,7 @@ def show(connection: Connection, row: StudyRow) -> None:
         "trials": counts or "none yet",
     }
     if data := row.spec["objective"].get("data"):
-        name, target = one_line(data["name"], 100), one_line(data["target"], 100)
-        lines["data"] = f"{name}, {data['rows']:,} rows, target {target}, SHA-256 {data['sha256']}"
+        lines["data"] = _data(data)
     best = trials.best(connection, row.id)
     if best is not None:
         lines["best"] = f"trial {best.number} of iteration {best.iteration}" + (
@@ -38,7 +38,9 @@ def show(connection: Connection, row: StudyRow) -> None:
         lines["parameters"] = json.dumps(best.params)
         lines["loss"] = repr(best.loss)
         if progress.metric is not None and progress.best_score is not None:
-            lines[progress.metric] = repr(progress.best_score) + _spread(row.spec["objective"], best.metrics or {})
+            lines[one_line(progress.metric)] = repr(progress.best_score) + _spread(
+                row.spec["objective"], best.metrics or {}
+            )
     width = max(11, *map(len, lines))
     for name, value in lines.items():
         click.echo(f"{name:<{width}} {value}")
@@ -55,6 +57,20 @@ def warn_of_locked(name: str, later: Sequence[int]) -> None:
         )
 
 
+def _data(data: Any) -> str:
+    """Describe the dataset of a study. A ledger of an earlier version may contain a malformed description."""
+    if not isinstance(data, Mapping):
+        return show_value(data)
+    name, target, sha256 = (one_line(str(data.get(key)), 100) for key in ("name", "target", "sha256"))
+    rows = data.get("rows")
+    number = f"{rows:,}" if isinstance(rows, int) else show_value(rows)
+    return f"{name}, {number} rows, target {target}, SHA-256 {sha256}"
+
+
 def _spread(objective: Mapping[str, Any], metrics: Mapping[str, Any]) -> str:
     folds, spread = objective.get("cv"), metrics.get(f"{objective.get('metric', 'accuracy')}_std")
-    return f" (standard deviation {spread:.3g} over {folds} folds)" if folds and isinstance(spread, float) else ""
+    return (
+        f" (standard deviation {spread:.3g} over {show_value(folds)} folds)"
+        if folds and isinstance(spread, float)
+        else ""
+    )

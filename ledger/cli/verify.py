@@ -10,6 +10,10 @@ from ledger.cli.names import STUDY
 from ledger.cli.options import examples, settings_options
 from ledger.errors import LedgerError
 from ledger.settings import Settings
+from ledger.text import one_line
+
+# Maximum length of a difference between two environments, in characters.
+_LONGEST = 5_000
 
 
 @click.command(epilog=examples("ledger verify svm-42-5a83e9", "ledger verify svm-42-5a83e9 --json"))
@@ -51,4 +55,4 @@ def verify(name: str, as_json: bool, settings: Settings) -> None:
     for reason, run in groupby(report.not_comparable, key=lambda item: item[1]):
         places = [place for place, _ in run]
         subject = f"{places[0]} is" if len(places) == 1 else f"{places[0]} to {places[-1]} are"
-        click.echo(f"{subject} not comparable: {reason}")
+        click.echo(f"{subject} not comparable: {one_line(reason, _LONGEST)}")

@@ -265,5 +265,6 @@ def _described(dimension: Mapping[str, Any]) -> str:
         choices = ", ".join(json.dumps(choice, ensure_ascii=False) for choice in dimension["choices"][:20])
         more = ", …" if len(dimension["choices"]) > 20 else ""
         return f"The parameter {dimension['name']}, one of {choices}{more}."
-    bounds = f"{dimension['low']} to {dimension['high']}, {dimension['prior']}"
+    # A ledger of an earlier version may contain a dimension without a prior.
+    bounds = f"{dimension['low']} to {dimension['high']}, {dimension.get('prior', 'uniform')}"
     return f"The parameter {dimension['name']}, {dimension['type']} from {bounds}."

@@ -84,7 +84,7 @@ def distributions(space: list[dict[str, Any]]) -> "dict[str, BaseDistribution]":
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
     def bounds(table: dict[str, Any]) -> dict[str, Any]:
-        return {"low": table["low"], "high": table["high"], "log": table["prior"] == "log-uniform"}
+        return {"low": table["low"], "high": table["high"], "log": table.get("prior") == "log-uniform"}
 
     kinds: dict[str, Callable[[dict[str, Any]], BaseDistribution]] = {
         "real": lambda table: FloatDistribution(**bounds(table)),

@@ -54,7 +54,7 @@ class StatusPanel:
         title.append(one_line(status.name), "bold")
         title.append(f"  {status.state}", _COLOURS.get(status.state, ""))
         if status.mode != "batch":
-            title.append(f", {status.mode}")
+            title.append(f", {one_line(status.mode)}")
         title.append(f"  {duration(status.elapsed_seconds)} since its start", "dim")
         return title
 
@@ -141,7 +141,7 @@ class StatusPanel:
                     Text.assemble(
                         (f"trial {failure.trial} attempt {failure.attempt} ", "red"),
                         f"{failure.outcome} {duration(failure.seconds_ago)} ago",
-                        f": {failure.error}" if failure.error else "",
+                        f": {one_line(failure.error)}" if failure.error else "",
                     )
                 )
                 for failure in failures

@@ -10,8 +10,9 @@ language plpgsql set search_path = pg_catalog, pg_temp
 as $$
 declare
   fault text := coalesce(
-    ledger.json_fault('the spec', new.spec),
-    ledger.spec_fault(new.spec),
+    -- A study that an earlier version of the ledger has recorded can still be paused, cancelled or finished.
+    case when tg_op = 'INSERT' or new.spec is distinct from old.spec
+         then coalesce(ledger.json_fault('the spec', new.spec), ledger.spec_fault(new.spec)) end,
     ledger.text_fault('spec_hash', new.spec_hash),
     ledger.text_fault('the reason', new.reason, ledger.longest_error()),
     case when jsonb_typeof(new.versions) <> 'object' then 'the versions: they are not an object' end,

@@ -1,13 +1,41 @@
--- Describe what is wrong with those parts of a study's spec that the generated columns and the views read. Return null
--- if these parts are readable. The caller of ledger.create_study checks the rest of the spec.
+-- Describe what is wrong with those parts of a study's spec that the generated columns, the views, the commands and the
+-- workers read. Return null if these parts are readable. The function checks the kinds of these values. The caller of
+-- ledger.create_study checks the rest of the spec, such as the names of models and metrics.
 create or replace function ledger.spec_fault(spec jsonb) returns text
 language plpgsql immutable set search_path = pg_catalog, pg_temp
 as $$
+declare
+  objective jsonb := spec -> 'objective';
+  data jsonb := spec -> 'objective' -> 'data';
+  wrong text;
 begin
-  if jsonb_typeof(spec) is distinct from 'object' or jsonb_typeof(spec -> 'objective') is distinct from 'object'
+  if jsonb_typeof(spec) is distinct from 'object' or jsonb_typeof(objective) is distinct from 'object'
      or jsonb_typeof(spec -> 'limits') is distinct from 'object'
      or jsonb_typeof(spec -> 'space') is distinct from 'array' then
     return 'the spec: it is not an object with the objects objective and limits and the array space';
+  end if;
+  if coalesce(spec ->> 'mode', 'batch') not in ('batch', 'steady') or jsonb_typeof(spec -> 'mode') <> 'string' then
+    return 'the spec: the mode is neither "batch" nor "steady"';
+  end if;
+  -- A key that is missing has the default value. Therefore null is never a value.
+  select string_agg(key, ', ' order by key) into wrong
+  from unnest(array['dataset', 'function', 'metric', 'model']) as key
+  where jsonb_typeof(objective -> key) <> 'string' or length(objective ->> key) > ledger.longest_name();
+  if wrong is not null then
+    return format('the spec: in the objective, %s must be a text of at most %s characters', wrong,
+                  ledger.longest_name());
+  end if;
+  -- Readers in other languages distinguish 5 from 5.0, as jsonb does.
+  if (objective -> 'cv')::text !~ '^[0-9]{1,9}$' then
+    return 'the spec: in the objective, cv must be the number of folds, an integer';
+  end if;
+  if objective ? 'data' and not coalesce(
+    jsonb_typeof(data -> 'name') = 'string' and length(data ->> 'name') <= ledger.longest_name()
+    and data ->> 'sha256' ~ '^[0-9a-f]{64}$' and jsonb_typeof(data -> 'target') = 'string'
+    and jsonb_typeof(data -> 'format') = 'string' and length(data ->> 'format') <= ledger.longest_name()
+    and (data -> 'rows')::text ~ '^[0-9]{1,9}$', false) then
+    return 'the spec: in the objective, data must be an object with the texts name, target and format, the text sha256 '
+           'of 64 hexadecimal digits, and rows, the number of rows';
   end if;
   if jsonb_path_exists(spec -> 'limits', 'strict $.* ? ((@.type() != "number" && @.type() != "null") || @ < 0 || @ > $longest)',
                        jsonb_build_object('longest', ledger.longest_seconds())) then
@@ -22,12 +50,14 @@ begin
         when 'real' then ledger.number(dimension -> 'low') < ledger.number(dimension -> 'high')
         when 'integer' then ledger.number(dimension -> 'low') < ledger.number(dimension -> 'high')
       end
+      and (dimension ->> 'type' = 'categorical' or dimension ->> 'prior' in ('uniform', 'log-uniform'))
       and (dimension ->> 'prior' is distinct from 'log-uniform' or ledger.number(dimension -> 'low') > 0), false)) then
-    return 'the spec: a dimension of the space has no name, no known type, no choices or no range';
+    return 'the spec: a dimension of the space has no name, no known type, no choices, no range or no known prior';
   end if;
   return null;
 end
 $$;
 
 comment on function ledger.spec_fault is
-  'What is wrong with those parts of a study''s spec that the views read. Null: nothing. Internal.';
+  'What is wrong with those parts of a study''s spec that the views, the commands and the workers read. Null: nothing. '
+  'Internal.';

@@ -12,16 +12,19 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 from psycopg.types.json import Jsonb
 
-from ledger.database import bounds, flattened, migration, protocol, queries, reads, trials
+from ledger.database import bounds, flattened, migration, protocol, queries, reads, studies, trials
 from ledger.database.connection import connect, driver, engine
 from ledger.database.rows import AttemptRow, IterationRow, ProgressRow, StudyRow, TrialRow, WorkerRow
 from ledger.database.selecting import fetch, query, rows_of
 from ledger.errors import LedgerError
 from ledger.manager.registration import register
 from ledger.optuna import views as optuna_views
+from ledger.study.dimensions import PRIORS
 from ledger.study.file import assemble
+from ledger.study.space import Space
+from ledger.study.spec import MODES
 from tests.fuzz import cases, run, texts
-from tests.integration.ledgers import LIMITS, attempt, claim_one, make_study, propose, take, trial
+from tests.integration.ledgers import LIMITS, attempt, claim_one, make_study, propose, spec, take, trial
 from tests.integration.test_privileges import VIEWS
 
 # A depth that Python's JSON module refuses.
@@ -36,6 +39,32 @@ UNREADABLE = {
     "an array": "[]",
     "a number": "1",
 }
+RANGE = {"type": "real", "low": 1.0, "high": 2.0}
+DATA: dict[str, Any] = {"name": "a.csv", "sha256": "0" * 64, "target": "y", "format": "csv", "rows": 1}
+MALFORMED_DATA = (
+    *(5, {}, "abc", [1], True, None, {"sha256": None, "name": None}, {"sha256": 5, "name": 7}),
+    *({**DATA, key: value} for key in DATA for value in (None, 5.5, True, [], {}, ["x"])),
+    *({**DATA, "rows": rows} for rows in ("1", -1, 10**12)),
+    *({**DATA, "name": "x" * 301}, {**DATA, "sha256": "0" * 63}, {**DATA, "sha256": "\x1b[2J"}),
+    *({key: DATA[key] for key in DATA if key != missing} for missing in DATA),
+)
+NOT_TEXTS = (None, 5, True, [1], {}, "x" * 301)
+# A part of a spec that readers or workers could not read, and the words of the message that name this part.
+MALFORMED = [
+    *(({"objective": {"model": "svm", "data": data}}, "objective, data") for data in MALFORMED_DATA),
+    *(
+        ({"objective": {key: value}}, f"objective, {key}")
+        for key in ("model", "dataset", "metric", "function")
+        for value in NOT_TEXTS
+    ),
+    *(({"objective": {"model": "svm", "cv": cv}}, "objective, cv") for cv in (None, "5", 2.5, -1, [], True, {})),
+    *(({"mode": mode}, "the mode") for mode in (None, 5, [], {}, "Batch", "", "\x1b[2J\x9b31m\u202e")),
+    *(
+        ({"space": [{"name": "x", "type": kind, "low": 1, "high": 2, **prior}]}, "known prior")
+        for kind in ("real", "integer")
+        for prior in ({}, {"prior": None}, {"prior": 5}, {"prior": "normal"})
+    ),
+]
 COMMANDS = (
     *(("worker", "list"), ("trial", "list", "s"), ("trial", "show", "s", "0"), ("study", "show", "s")),
     *(("study", "list"), ("status", "s"), ("report", "s", "--output", "report.html")),
@@ -78,6 +107,41 @@ def test_the_readers_read_what_is_just_within_the_bounds(db, connection, url, tm
     for command in COMMANDS:
         code, _, error = run(command, {"DATABASE_URL": url})
         assert code == 0, error
+
+
+def test_a_spec_that_readers_or_workers_could_not_read_is_refused(db, connection):
+    def create(name: str, part: dict[str, Any]) -> Any:
+        arguments = (name, Jsonb({**spec(), **part}))
+        return connection.execute("select ledger.create_study(%s, %s, '', 1, '{}')", arguments).fetchone()
+
+    for part, named in MALFORMED:
+        with pytest.raises(psycopg.errors.InvalidParameterValue) as refused:
+            create("s", part)
+        message = str(refused.value.diag.message_primary)
+        assert message.startswith("study s, the spec: "), part
+        assert named in message, part
+        assert "\n" not in message
+    accepted = [
+        *({"objective": {"model": "svm", "data": DATA, "metric": "roc_auc", "cv": 5}}, {"objective": {}}),
+        *({"mode": mode} for mode in MODES),
+        *({"space": Space.from_toml({"x": {**RANGE, "prior": prior}}).to_json()} for prior in PRIORS),
+    ]
+    for number, part in enumerate(accepted):
+        assert create(f"s{number}", part) != (None,)
+
+
+def test_a_malformed_spec_of_an_earlier_version_is_shown_and_cancelled(db, connection, url, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    connection.execute("alter table ledger.study disable trigger studies_are_readable")
+    for number, (part, _) in enumerate(MALFORMED):
+        if "data" in part.get("objective", {}) or "space" in part:
+            name = f"s{number}"
+            assert studies.create(db, name, {**spec(), **part}, "0" * 64, 1, {}) is not None
+            for command in (["study", "show", name], ["study", "view", name]):
+                code, _, error = run(command, {"DATABASE_URL": url})
+                assert (code, error) == (0, ""), part
+    connection.execute("alter table ledger.study enable always trigger studies_are_readable")
+    assert run(["study", "cancel", "s0"], {"DATABASE_URL": url})[0] == 0
 
 
 @pytest.mark.parametrize("seconds", [1.7e308, 1e9 + 1, -1.0, float("inf"), float("nan")])
@@ -274,7 +338,7 @@ dimensions = st.fixed_dictionaries(
     {
         "name": st.sampled_from(['"x"', '"y"', '"accuracy"', '"loss"']),
         "type": st.sampled_from(['"real"', '"integer"', '"categorical"']),
-        "prior": st.sampled_from(['"uniform"', '"log-uniform"', "null", "1"]),
+        "prior": mostly(st.sampled_from(['"uniform"', '"log-uniform"']), st.sampled_from(["null", "1"])),
         "low": mostly(st.sampled_from(["0", "1", "5e-324", "-1e308", "0.1"]), scalars),
         "high": mostly(st.sampled_from(["10", "1e308", "1e-320", "2"]), scalars),
         "choices": mostly(st.sampled_from(["[]", '["a"]', "[1, 0.5, true]", "[1e300]"]), any_json),
@@ -287,8 +351,8 @@ specs = st.builds(
     ),
     st.lists(dimensions, max_size=2),
     mostly(
-        st.sampled_from(["{}", '{"metric": "accuracy"}', '{"model": 1, "data": []}', '{"data": {"sha256": 1}}']),
-        any_json,
+        st.sampled_from(["{}", '{"metric": "accuracy"}', json.dumps({"model": "svm", "cv": 5, "data": DATA})]),
+        any_json | st.sampled_from(['{"model": 1, "data": []}', '{"data": {"sha256": 1}}']),
     ),
     mostly(st.sampled_from(['"batch"', '"steady"']), any_json),
     mostly(

@@ -721,7 +721,8 @@ def test_a_dataset_is_kept_by_managers_and_removed_by_the_owner(fresh):
         engine(fresh("ledger_owner")).connect() as owner,
     ):
         db = connection
-        objective = {"model": "svm", "data": {"name": "a.csv", "sha256": sha256, "target": "y", "format": "csv"}}
+        data = {"name": "a.csv", "sha256": sha256, "target": "y", "format": "csv", "rows": 999_999}
+        objective = {"model": "svm", "data": data}
         dataset = Dataset(sha256, "a.csv", content)
         made = {**spec(), "objective": objective}
         rows = [studies.create(db, name, made, "0" * 64, 1, {}, dataset) for name in ("one", "two")]

@@ -125,8 +125,10 @@ def test_a_study_without_trials_and_an_ended_one_are_drawn():
 
 
 def test_text_of_users_is_drawn_as_printable_characters():
-    shown = status(reason="\x1b[2J", workers=[worker("w\x1b[2J", 1, 2.0)])
-    assert "\x1b" not in "\n".join(drawn(StatusPanel(shown)))
+    text = "\x1b[2J\x9b31m\u202e"
+    shown = status(mode=text, reason=text, workers=[worker(f"w{text}", 1, 2.0)])
+    for drawing in ("\n".join(drawn(StatusPanel(shown))), line(shown)):
+        assert not {"\x1b", "\x9b", "\u202e"} & set(drawing)
 
 
 def test_a_console_without_utf_8_or_colours_gets_plain_text():
