@@ -62,7 +62,7 @@ def load(url: str, name: str) -> OptunaStudy:
     UsageError
         The URL is invalid, the file or the study does not exist, or the study has several objectives.
     LedgerError
-        Optuna is not installed, or the storage cannot be read.
+        Optuna is not installed, the storage cannot be read, or a row of the study is damaged.
     """
     try:
         import optuna
@@ -93,15 +93,28 @@ def load(url: str, name: str) -> OptunaStudy:
                 f"Optuna's study {name} has {len(study.directions)} objectives, but a study of the ledger has one loss:"
                 " export the study as csv with one column to minimise, and import the csv file"
             )
+        maximises = study.direction == optuna.study.StudyDirection.MAXIMIZE
         trials = study.get_trials(deepcopy=False)
+        complete = [trial for trial in trials if trial.state == optuna.trial.TrialState.COMPLETE]
+        for trial in complete:
+            if not isinstance(trial.value, float | int):
+                raise ValueError(f"trial {trial.number} is complete, but its value is {trial.value!r}")
     except (SQLAlchemyError, ImportError, RuntimeError, optuna.exceptions.OptunaError) as error:
         # The message names the cause of Optuna's error, because Optuna's own text mentions a commit even if a read has
         # failed.
         cause = error.__cause__ if isinstance(error, optuna.exceptions.StorageInternalError) else error
         message = one_line(str(getattr(cause, "orig", None) or cause))
         raise LedgerError(f"{place} cannot be read as an Optuna storage: {message}") from None
+    except LedgerError:
+        raise
+    except Exception as error:
+        # Optuna and SQLAlchemy convert the rows of a storage without a check. A damaged row can therefore raise an
+        # exception of any class, such as a TypeError, a ValueError or a LookupError.
+        message = one_line(f"{type(error).__name__}: {error}")
+        raise LedgerError(
+            f"{place} contains a damaged row of an Optuna study: {message}; repair the storage, or export the study as"
+            " csv by Optuna and import the csv file"
+        ) from None
     finally:
         optuna.logging.set_verbosity(verbosity)
-    complete = [trial for trial in trials if trial.state == optuna.trial.TrialState.COMPLETE]
-    maximises = study.direction == optuna.study.StudyDirection.MAXIMIZE
     return OptunaStudy(name, maximises, complete, len(trials) - len(complete))

@@ -1,7 +1,9 @@
 """Imported trials: proposals depend on them, no worker trains them, and they do not count towards the budget."""
 
+import sqlite3
 import uuid
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 
 import optuna
@@ -243,6 +245,37 @@ def test_an_optuna_studys_finished_trials_are_imported(
     workers(square)
     assert managed(db, register(db, study(tmp_path))).run().state == "complete"
     assert verified(db).recomputed == 4
+
+
+DAMAGES = {
+    "an unknown distribution": """update trial_params set distribution_json = '{"name": "Odd", "attributes": {}}'""",
+    "a damaged distribution": "update trial_params set distribution_json = '{\"name\": '",
+    "a distribution that is a number": "update trial_params set distribution_json = '5'",
+    "a distribution without a range": """update trial_params set distribution_json = '{"name": "IntDistribution"}'""",
+    "no choices": "update trial_params set distribution_json ="
+    """ '{"name": "CategoricalDistribution", "attributes": {"choices": []}}'""",
+    "a text as a value": "update trial_values set value = 'abc'",
+    "an unknown type of value": "update trial_values set value_type = 'ODD'",
+    "no value": "delete from trial_values",
+    "a damaged date": "update trials set datetime_start = 'yesterday'",
+    "an unknown state": "update trials set state = 'ODD'",
+    "an unknown direction": "update study_directions set direction = 'ODD'",
+    "no direction": "delete from study_directions",
+    "a damaged attribute": "update trial_system_attributes set value_json = '{'",
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_a_damaged_row_of_optuna_is_refused_in_one_line(run, db, url, optunas, monkeypatch, tmp_path, damage):
+    monkeypatch.setenv("DATABASE_URL", url)
+    recorded(db, study(tmp_path))
+    with closing(sqlite3.connect(tmp_path / "optuna.db")) as damaged, damaged:
+        assert damaged.execute(damage).rowcount > 0
+    code, out, error = run("import", "optuna", optunas, "low", "--into", "s", "--skip-unusable")
+    assert (code, out, error.count("\n")) == (1, "", 1), error
+    assert f"{optunas} contains a damaged row of an Optuna study: " in error
+    assert "repair the storage, or export the study as csv by Optuna and import the csv file" in error
+    assert counts(url) == (0, None)
 
 
 def test_what_cannot_be_read_of_optuna_is_refused_in_one_line(run, db, url, optunas, monkeypatch, tmp_path):
