@@ -52,12 +52,25 @@ def server(storage: "BaseStorage", host: str, port: int) -> Server:
     """
     from optuna_dashboard import wsgi
 
-    application = _read_only(wsgi(storage))
+    application = _read_only(_with_encoding(wsgi(storage)))
     httpd = make_server(host, port, application, server_class=Server, handler_class=_QuietHandler)
     # If `port` is 0, the port is known only after the server has been created. The server answers no request before the
     # caller calls `serve_forever`.
     httpd.set_app(_own_host(application, host, httpd.server_port))
     return httpd
+
+
+def _with_encoding(application: Application) -> Application:
+    """Return an application that sees the header `Accept-Encoding` in every request.
+
+    For a static file, optuna-dashboard reads this header, and fails if a request does not have it. An empty header has
+    the same meaning as a missing header: the client accepts the file without compression.
+    """
+
+    def respond(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        return application({"HTTP_ACCEPT_ENCODING": "", **environ}, start_response)
+
+    return respond
 
 
 def _read_only(application: Application) -> Application:

@@ -1,4 +1,7 @@
-"""The dashboard answers only requests that name its own address, so a page of another site cannot read the ledger."""
+"""Requests to the dashboard, which answers only requests that name its own address.
+
+Otherwise a page of another site could read the ledger.
+"""
 
 import http.client
 import json
@@ -9,9 +12,10 @@ from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any, cast
 
+import optuna
 import pytest
 
-from ledger.optuna.dashboard import server
+from ledger.optuna.dashboard import Server, server
 
 
 def application(_environ: Any, start_response: Any) -> list[bytes]:
@@ -25,6 +29,13 @@ def dashboard(host: str) -> Iterator[int]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(sys.modules, "optuna_dashboard", cast(Any, SimpleNamespace(wsgi=lambda _storage: application)))
         httpd = server(cast(Any, None), host, 0)
+    with serving(httpd) as port:
+        yield port
+
+
+@contextmanager
+def serving(httpd: Server) -> Iterator[int]:
+    """Run a server, and yield its port."""
     with httpd:
         thread = threading.Thread(target=httpd.serve_forever, args=(0.01,))
         thread.start()
@@ -71,6 +82,17 @@ def test_a_request_with_another_host_name_is_refused_in_one_line(port, host):
     reason = json.loads(body)["reason"]
     assert "\n" not in reason
     assert f"http://localhost:{port}" in reason
+
+
+def test_a_request_without_an_accepted_encoding_gets_a_static_file():
+    with serving(server(optuna.storages.InMemoryStorage(), "127.0.0.1", 0)) as port:
+        for path in ("/static/bundle.js.LICENSE.txt", "/favicon.ico"):
+            connection = http.client.HTTPConnection("127.0.0.1", port)
+            connection.putrequest("GET", path, skip_accept_encoding=True)
+            connection.endheaders()
+            with connection.getresponse() as answer:
+                assert (answer.status, answer.getheader("Content-Encoding")) == (200, None), path
+                assert answer.read()
 
 
 def test_a_dashboard_for_other_machines_answers_addresses_and_no_names():
