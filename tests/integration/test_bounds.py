@@ -41,24 +41,26 @@ UNREADABLE = {
 }
 RANGE = {"type": "real", "low": 1.0, "high": 2.0}
 DATA: dict[str, Any] = {"name": "a.csv", "sha256": "0" * 64, "target": "y", "format": "csv", "rows": 1}
-MALFORMED_DATA = (
+MALFORMED_DATA: tuple[Any, ...] = (
     *(5, {}, "abc", [1], True, None, {"sha256": None, "name": None}, {"sha256": 5, "name": 7}),
     *({**DATA, key: value} for key in DATA for value in (None, 5.5, True, [], {}, ["x"])),
     *({**DATA, "rows": rows} for rows in ("1", -1, 10**12)),
     *({**DATA, "name": "x" * 301}, {**DATA, "sha256": "0" * 63}, {**DATA, "sha256": "\x1b[2J"}),
     *({key: DATA[key] for key in DATA if key != missing} for missing in DATA),
 )
-NOT_TEXTS = (None, 5, True, [1], {}, "x" * 301)
+NOT_FOLDS: tuple[Any, ...] = (None, "5", 2.5, -1, [], True, {})
+NOT_MODES: tuple[Any, ...] = (None, 5, [], {}, "Batch", "", "\x1b[2J\x9b31m\u202e")
+NOT_TEXTS: tuple[Any, ...] = (None, 5, True, [1], {}, "x" * 301)
 # A part of a spec that readers or workers could not read, and the words of the message that name this part.
-MALFORMED = [
+MALFORMED: list[tuple[dict[str, Any], str]] = [
     *(({"objective": {"model": "svm", "data": data}}, "objective, data") for data in MALFORMED_DATA),
     *(
         ({"objective": {key: value}}, f"objective, {key}")
         for key in ("model", "dataset", "metric", "function")
         for value in NOT_TEXTS
     ),
-    *(({"objective": {"model": "svm", "cv": cv}}, "objective, cv") for cv in (None, "5", 2.5, -1, [], True, {})),
-    *(({"mode": mode}, "the mode") for mode in (None, 5, [], {}, "Batch", "", "\x1b[2J\x9b31m\u202e")),
+    *(({"objective": {"model": "svm", "cv": cv}}, "objective, cv") for cv in NOT_FOLDS),
+    *(({"mode": mode}, "the mode") for mode in NOT_MODES),
     *(
         ({"space": [{"name": "x", "type": kind, "low": 1, "high": 2, **prior}]}, "known prior")
         for kind in ("real", "integer")
@@ -121,7 +123,7 @@ def test_a_spec_that_readers_or_workers_could_not_read_is_refused(db, connection
         assert message.startswith("study s, the spec: "), part
         assert named in message, part
         assert "\n" not in message
-    accepted = [
+    accepted: list[dict[str, Any]] = [
         *({"objective": {"model": "svm", "data": DATA, "metric": "roc_auc", "cv": 5}}, {"objective": {}}),
         *({"mode": mode} for mode in MODES),
         *({"space": Space.from_toml({"x": {**RANGE, "prior": prior}}).to_json()} for prior in PRIORS),
