@@ -2,6 +2,7 @@
 
 import json
 import uuid
+from itertools import product
 from typing import Any
 
 import psycopg
@@ -39,11 +40,12 @@ UNREADABLE = {
     "an array": "[]",
     "a number": "1",
 }
+NEITHER_TEXT_NOR_INTEGER: tuple[Any, ...] = (None, 5.5, True, [], {}, ["x"])
 RANGE = {"type": "real", "low": 1.0, "high": 2.0}
 DATA: dict[str, Any] = {"name": "a.csv", "sha256": "0" * 64, "target": "y", "format": "csv", "rows": 1}
 MALFORMED_DATA: tuple[Any, ...] = (
     *(5, {}, "abc", [1], True, None, {"sha256": None, "name": None}, {"sha256": 5, "name": 7}),
-    *({**DATA, key: value} for key in DATA for value in (None, 5.5, True, [], {}, ["x"])),
+    *({**DATA, key: value} for key, value in product(DATA, NEITHER_TEXT_NOR_INTEGER)),
     *({**DATA, "rows": rows} for rows in ("1", -1, 10**12)),
     *({**DATA, "name": "x" * 301}, {**DATA, "sha256": "0" * 63}, {**DATA, "sha256": "\x1b[2J"}),
     *({key: DATA[key] for key in DATA if key != missing} for missing in DATA),
@@ -56,8 +58,7 @@ MALFORMED: list[tuple[dict[str, Any], str]] = [
     *(({"objective": {"model": "svm", "data": data}}, "objective, data") for data in MALFORMED_DATA),
     *(
         ({"objective": {key: value}}, f"objective, {key}")
-        for key in ("model", "dataset", "metric", "function")
-        for value in NOT_TEXTS
+        for key, value in product(("model", "dataset", "metric", "function"), NOT_TEXTS)
     ),
     *(({"objective": {"model": "svm", "cv": cv}}, "objective, cv") for cv in NOT_FOLDS),
     *(({"mode": mode}, "the mode") for mode in NOT_MODES),
