@@ -19,23 +19,44 @@ _FIXED = {
     "port": str(PORT),
     **dict.fromkeys(("archive_command", "archive_library", "archive_cleanup_command"), ""),
     **dict.fromkeys(("restore_command", "recovery_end_command", "primary_conninfo"), ""),
-    **dict.fromkeys(("shared_preload_libraries", "session_preload_libraries", "local_preload_libraries"), ""),
-    **dict.fromkeys(("ssl_passphrase_command", "oauth_validator_libraries"), ""),
+    **dict.fromkeys(("shared_preload_libraries", "ssl_passphrase_command", "oauth_validator_libraries"), ""),
     "archive_mode": "off",
     "ssl": "off",
     "logging_collector": "off",
     "jit_provider": "llvmjit",
-    "dynamic_library_path": "$libdir",
     "extension_control_path": "$system",
 }
+# The data can also store settings of a database or a role, which have priority over the command line. These settings
+# load code into a session, or switch on the triggers that run at a login.
+_OF_SESSIONS = {"session_preload_libraries": "", "local_preload_libraries": "", "dynamic_library_path": "$libdir"}
+_EVENT_TRIGGERS_SINCE = 17
 
 
-def options(sockets: Path) -> list[str]:
-    """Return the options of the program `postgres` for a server with its socket in the folder `sockets`."""
+def of_sessions(version: int) -> dict[str, str]:
+    """Return the settings that no database and no role of the data may change.
+
+    Parameters
+    ----------
+    version : int
+        Major version of PostgreSQL. Since version 17, a trigger can run at a login, and a setting can prevent this.
+    """
+    return {**_OF_SESSIONS, **({"event_triggers": "off"} if version >= _EVENT_TRIGGERS_SINCE else {})}
+
+
+def options(sockets: Path, version: int) -> list[str]:
+    """Return the options of the program `postgres`.
+
+    Parameters
+    ----------
+    sockets : Path
+        Folder of the server's socket.
+    version : int
+        Major version of PostgreSQL.
+    """
     # The setting `unix_socket_directories` is a list of folders. Quotes around a folder allow its name to contain a
     # comma or to begin with a space.
     quoted = '"{}"'.format(str(sockets).replace('"', '""'))
-    settings = {**_FIXED, "unix_socket_directories": quoted}
+    settings = {**_FIXED, **of_sessions(version), "unix_socket_directories": quoted}
     if sys.platform == "linux" and not _SHARED_MEMORY.is_dir():
         # Some sandboxes have no POSIX shared memory, which the server would use by default.
         settings["dynamic_shared_memory_type"] = "sysv"

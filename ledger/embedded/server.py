@@ -144,7 +144,7 @@ def _start(home: Path) -> None:
             # tries to connect until the server accepts a connection, or until no server process is left.
             check_folder(socket_folder(home))
             try:
-                psycopg.connect(url(home), connect_timeout=10).close()
+                _check_settings(home)
                 return
             except psycopg.OperationalError as error:
                 reason = str(error).strip().splitlines()[-1]
@@ -170,7 +170,7 @@ def _launch(home: Path, log: Path) -> None:
     # The shell starts the server in the background and then ends. If the server were a child of this process, the
     # server would become a zombie when it ends. The shell gets the arguments as positional parameters and not in its
     # script, so the arguments need no quoting. With `pg_ctl -o`, the arguments would need quoting.
-    options = configuration.options(sockets)
+    options = configuration.options(sockets, _version())
     in_background = ["/bin/sh", "-c", '"$@" &', "sh"]
     _run([*in_background, *run_as(account), program("postgres"), "-D", data_folder(home), *options], home, log)
 
@@ -204,10 +204,35 @@ def _create_data(home: Path, log: Path, account: tuple[int, int] | None) -> None
         os.close(folder)
 
 
+def _check_settings(home: Path) -> None:
+    """Connect to the server, and raise a LedgerError if the data store a setting that loads code into a session.
+
+    In this connection, the options have priority over the settings of databases and roles.
+    """
+    fixed = configuration.of_sessions(_version())
+    options = " ".join(f"-c {name}={value}" for name, value in fixed.items())
+    with psycopg.connect(url(home), connect_timeout=10, options=options) as connection:
+        found = connection.execute(
+            "select split_part(setting, '=', 1) from pg_db_role_setting, unnest(setconfig) as setting"
+            " where split_part(setting, '=', 1) = any (%s)",
+            (list(fixed),),
+        ).fetchone()
+    if found is not None:
+        raise LedgerError(
+            f"the data in {home} store the setting {found[0]} for a database or a role, and this setting can run code"
+            f" of the user who prepared the data: {ELSEWHERE}"
+        )
+
+
+def _version() -> int:
+    """Return the major version of the installed PostgreSQL."""
+    return int(importlib.metadata.version(WHEEL).partition(".")[0])
+
+
 def _check_version(home: Path) -> None:
     data = data_folder(home)
     theirs = data.joinpath("PG_VERSION").read_text().strip()
-    ours = importlib.metadata.version(WHEEL).partition(".")[0]
+    ours = str(_version())
     if theirs != ours:
         raise LedgerError(
             f"PostgreSQL {theirs} created {data}, but PostgreSQL {ours} is installed: install {WHEEL}=={theirs}.*, "

@@ -1,5 +1,6 @@
 """The embedded server uses only what belongs to its user, and nothing in its data chooses a program for it to run."""
 
+import importlib.metadata
 import os
 import pwd
 import shutil
@@ -15,11 +16,13 @@ import pytest
 from ledger import embedded
 from ledger.embedded import configuration
 from ledger.embedded.interrupt import interrupt
+from ledger.embedded.server import WHEEL
 from ledger.errors import LedgerError
 from tests.fuzz import check_told, run
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder to another user")
 ANOTHER = 65534
+VERSION = int(importlib.metadata.version(WHEEL).partition(".")[0])
 PARTS = ["", "data", "run", "users.lock", "server.lock", "processes.lock", "postgres.log"]
 
 
@@ -132,7 +135,7 @@ def test_no_file_in_the_data_makes_the_server_run_a_program(home, tmp_path):
         connection.execute("select pg_switch_wal()")
         rows = connection.execute("select name, reset_val from pg_settings").fetchall()
         values: dict[str, str] = dict(rows)
-        for option in configuration.options(home / "run")[1::2]:
+        for option in configuration.options(home / "run", VERSION)[1::2]:
             name, value = option.split("=", 1)
             assert values[name] == value, name
         rules = connection.execute("select auth_method from pg_hba_file_rules where error is null").fetchall()
@@ -140,6 +143,30 @@ def test_no_file_in_the_data_makes_the_server_run_a_program(home, tmp_path):
         (files,) = connection.execute("select array_agg(distinct sourcefile) from pg_settings").fetchall()
         assert str(home / "data" / "postgresql.conf") not in files[0]
     assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("of", ["database ledger", "role ledger", "role ledger in database ledger", "role all"])
+@pytest.mark.parametrize("name", configuration.of_sessions(VERSION))
+def test_data_with_a_setting_that_loads_code_are_refused(home, monkeypatch, of, name):
+    with embedded.running(home, create=False) as url, psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(f"alter {of} set {name} = {'on' if name == 'event_triggers' else 'planted'}")
+    error = refused(home, monkeypatch)
+    assert f"the data in {home} store the setting {name} for a database or a role" in error
+    assert not embedded.is_running(home)
+
+
+@pytest.mark.skipif(VERSION < 17, reason="only PostgreSQL 17 and newer run triggers at a login")
+def test_no_trigger_in_the_data_runs_at_a_login(home):
+    with embedded.running(home, create=False) as url, psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("create table logins (at timestamptz)")
+        connection.execute(
+            "create function planted() returns event_trigger language plpgsql as"
+            " $$ begin insert into logins values (now()); end $$"
+        )
+        connection.execute("create event trigger planted on login execute function planted()")
+        connection.execute("alter event trigger planted enable always")
+    with embedded.running(home, create=False) as url, psycopg.connect(url) as connection:
+        assert connection.execute("select from logins").fetchall() == []
 
 
 @contextmanager
