@@ -260,8 +260,8 @@ def test_a_study_goes_on_after_every_connection_was_taken(tmp_path, tmp_path_fac
 @pytest.mark.parametrize(
     ("refusal", "repair", "said"),
     [
-        ("valid until '2020-01-01'", "valid until 'infinity'", "and whether it has expired"),
-        ("password 'another'", "password 'first'", "and whether it has expired"),
+        ("valid until '2020-01-01'", "valid until 'infinity'", "password has expired"),
+        ("password 'another'", "password 'first'", "password has expired"),
         ("nologin", "login", "let the role log in again"),
     ],
     ids=["expired", "password", "nologin"],
