@@ -1,5 +1,8 @@
 """Datasets from files on the command line: refused, or stored with their study. See test_tabular for the files."""
 
+from hashlib import sha256
+
+import psycopg
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -7,6 +10,7 @@ from sqlalchemy import Connection
 
 from ledger.database import datasets, studies
 from ledger.objectives.tabular import LARGEST_FILE
+from tests.integration.ledgers import spec
 from tests.integration.test_commands import run as run
 
 GOOD = "a,y\n" + "1,no\n2,yes\n" * 10
@@ -97,6 +101,32 @@ def test_a_study_that_is_recorded_keeps_its_file_with_it(run, db, url, tmp_path,
     for name, left in (("one", 2), ("two", 1), ("three", 0)):
         assert run("study", "delete", name, "--yes", "--database-url", url)[0] == 0
         assert connection.execute("select count(*) from ledger.datasets").fetchone() == (left,)
+
+
+def test_a_file_without_a_study_is_removed_after_a_day(url, db, connection, advance):
+    def keep(content: bytes) -> str:
+        ((digest,),) = connection.execute("select ledger.keep_dataset('a.csv', %s)", (content,)).fetchall()
+        return str(digest)
+
+    def kept() -> set[str]:
+        return {digest for (digest,) in connection.execute("select sha256 from ledger.datasets").fetchall()}
+
+    used, spare = b"a,y\n1,2\n", keep(b"spare")
+    digest = sha256(used).hexdigest()
+    data = {"name": "a.csv", "sha256": digest, "target": "y", "format": "csv", "rows": 1}
+    made = {**spec(), "objective": {"model": "svm", "data": data}}
+    studies.create(db, "s", made, "0" * 64, 1, {}, datasets.Dataset(digest, "a.csv", used))
+    advance(23 * 3600)
+    second = keep(b"second")
+    assert kept() == {digest, spare, second}
+    advance(25 * 3600)
+    with psycopg.connect(url) as other:
+        # a transaction that is about to record a study with the file
+        assert other.execute("select ledger.hold_dataset(%s)", (spare,)).fetchone() == (True,)
+        keep(b"second")
+        assert kept() == {digest, spare, second}
+    keep(b"second")
+    assert kept() == {digest, second}
 
 
 def test_what_compose_leaves_empty_is_not_set(run, db: Connection, url, monkeypatch):
