@@ -38,11 +38,13 @@ class NotPermitted(LedgerError):
     ----------
     role : str
         The database role that lacks the privilege.
+    refusal : str
+        The message of the database.
     """
 
     def __init__(self, role: str, refusal: str) -> None:
         super().__init__(f"role {role} lacks a privilege for this operation ({refusal})")
-        self.role = role
+        self.role, self.refusal = role, refusal
 
 
 @contextmanager

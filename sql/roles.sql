@@ -3,68 +3,87 @@
 --   ledger_manager is the role of managers, and of the commands that control a study.
 --   ledger_worker is the role of workers, which call the functions of the protocol and read no table or view.
 --   ledger_reader is the role of users and dashboards, which read the views and the data files of studies.
--- Run this file once in a database that contains only the ledger, with the command `psql -d ledger -f sql/roles.sql`.
--- Run the file as a superuser, or as a role with CREATEROLE that owns the database. Running the file again changes
--- nothing. The roles have no passwords, so they cannot log in over a network. Give each service a login of its own by
--- `ledger access add worker-7 --as worker`. If two services shared a login, each service could change the other's
--- password and settings, and could see the other's statements. In psql, set a password of ledger_owner with
+-- Run this file in each database with a ledger, with the command `psql -d ledger -f sql/roles.sql`. The database must
+-- contain only the ledger. Run the file as a superuser, or as a role with CREATEROLE that owns the database. Running
+-- the file again repairs the roles, and changes nothing else.
+-- ledger_manager, ledger_worker and ledger_reader cannot log in. A role that can log in can change its own password and
+-- settings, and each member of a role can act as this role. So if one of these three roles could log in, each worker
+-- could lock out all others. Give each service a login of its own by `ledger access add worker-7 --as worker`. The
+-- login inherits the rights of the role.
+-- ledger_owner has no password, so it cannot log in over a network yet. In psql, set a password of ledger_owner with
 -- `\password ledger_owner`, which sends only a SCRAM hash to the server. Then run `ledger db upgrade` as ledger_owner.
 -- The upgrade grants the rights of each role.
 begin;
 set local search_path = pg_catalog, pg_temp;
 
 do $$
+declare
+  is_superuser boolean := (select rolsuper from pg_roles where rolname = current_user);
+  role text;
+  change text;
 begin
   if to_regrole('ledger_owner') is null then create role ledger_owner login; end if;
-  if to_regrole('ledger_manager') is null then create role ledger_manager login; end if;
-  if to_regrole('ledger_worker') is null then create role ledger_worker login; end if;
-  if to_regrole('ledger_reader') is null then create role ledger_reader login; end if;
+  foreach role in array array['ledger_manager', 'ledger_worker', 'ledger_reader']
+  loop
+    if to_regrole(role) is null then
+      execute format('create role %I nologin', role);
+    end if;
+    -- In a ledger of an older version, the role could log in. The role may have got a password or settings since then.
+    for change in
+      select format('alter role %I nologin password null', role)
+      from pg_roles
+      where rolname = role and (rolcanlogin or is_superuser)
+      union all
+      select format('alter role %I%s reset all', role, ' in database ' || quote_ident(datname))
+      from pg_db_role_setting
+      left join pg_database on pg_database.oid = setdatabase
+      where setrole = to_regrole(role)
+      union all
+      -- A login inherits the rights of the role, and does not have to act as the role by `set role`. PostgreSQL has
+      -- this option since version 16. An administrator of the role keeps the option.
+      select format('grant %I to %I with set false granted by %I', role, pg_get_userbyid(member),
+                    pg_get_userbyid(grantor))
+      from pg_auth_members as membership
+      where roleid = to_regrole(role) and not admin_option
+        and (to_jsonb(membership) ->> 'set_option')::boolean
+    loop
+      begin
+        execute change;
+      exception when insufficient_privilege then
+        raise warning 'role % may not run `%`: run it as a superuser', current_user, change;
+      end;
+    end loop;
+  end loop;
   -- A user without superuser rights can make a role the owner of an object only if the user is a member of this role.
-  if not (select rolsuper from pg_roles where rolname = current_user) then
+  if not is_superuser then
     grant ledger_owner to current_user;
   end if;
 end
 $$;
 
--- Time limits for sessions that do not set their own limits. A transaction that is left open keeps its locks and its
--- snapshot. The programs of the ledger set their own limits. A role can change its own limits, so the ledger does not
--- depend on these limits (sql/functions/README.md). `ledger access add` copies the limits to each login. If an
--- administrator has already set a limit, this file does not change that limit.
+-- Time limits for sessions of ledger_owner that do not set their own limits. A transaction that is left open keeps its
+-- locks and its snapshot. The programs of the ledger set their own limits. A role can change its own limits, so the
+-- ledger does not depend on these limits (sql/functions/README.md). `ledger access add` gives each login its limits. If
+-- an administrator has already set a limit, this file does not change that limit.
 do $$
 declare
   wanted record;
 begin
   for wanted in
-    select limits.role, limits.name, limits.value
-    from (values
-      ('ledger_owner', 'idle_in_transaction_session_timeout', '5min'),
-      ('ledger_owner', 'lock_timeout', '10s'),
-      ('ledger_manager', 'idle_in_transaction_session_timeout', '20s'),
-      ('ledger_manager', 'lock_timeout', '5s'),
-      ('ledger_manager', 'statement_timeout', '2min'),
-      ('ledger_manager', 'transaction_timeout', '10min'),
-      ('ledger_worker', 'idle_in_transaction_session_timeout', '20s'),
-      ('ledger_worker', 'lock_timeout', '5s'),
-      ('ledger_worker', 'statement_timeout', '1min'),
-      ('ledger_worker', 'transaction_timeout', '1min'),
-      ('ledger_reader', 'idle_in_transaction_session_timeout', '5min'),
-      ('ledger_reader', 'lock_timeout', '5s'),
-      ('ledger_reader', 'statement_timeout', '10min'),
-      ('ledger_reader', 'transaction_timeout', '1h')) as limits (role, name, value)
-    -- PostgreSQL has transaction_timeout since version 17.
-    where limits.name in (select pg_settings.name from pg_settings)
-      and not exists (
-        select from pg_db_role_setting as known
-        cross join unnest(known.setconfig) as entry
-        where known.setrole = to_regrole(limits.role)
-          and known.setdatabase = (select oid from pg_database where datname = current_database())
-          and entry like limits.name || '=%')
+    select limits.name, limits.value
+    from (values ('idle_in_transaction_session_timeout', '5min'), ('lock_timeout', '10s')) as limits (name, value)
+    where not exists (
+      select from pg_db_role_setting as known
+      cross join unnest(known.setconfig) as entry
+      where known.setrole = to_regrole('ledger_owner')
+        and known.setdatabase = (select oid from pg_database where datname = current_database())
+        and entry like limits.name || '=%')
   loop
     begin
-      execute format('alter role %I in database %I set %I = %L',
-                     wanted.role, current_database(), wanted.name, wanted.value);
+      execute format('alter role ledger_owner in database %I set %I = %L',
+                     current_database(), wanted.name, wanted.value);
     exception when insufficient_privilege then
-      raise notice 'role % keeps its own %, because % may not change the role', wanted.role, wanted.name, current_user;
+      raise notice 'ledger_owner keeps its own %, because % may not change the role', wanted.name, current_user;
     end;
   end loop;
 end

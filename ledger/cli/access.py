@@ -11,7 +11,7 @@ import click
 from ledger.access import database
 from ledger.cli import document, table
 from ledger.cli.options import TEXT, examples, settings_options
-from ledger.database.login_kinds import KINDS
+from ledger.database.login_kinds import CONNECTION_LIMITS, KINDS
 from ledger.errors import UsageError
 from ledger.settings import Settings
 
@@ -44,8 +44,22 @@ def access() -> None:
 )
 @click.option("--password-stdin", is_flag=True, help="Read the password from the first line of standard input.")
 @click.option("--ask-password", is_flag=True, help="Ask the user for the password twice.")
+@click.option(
+    "--connection-limit",
+    type=click.IntRange(1, 100_000),
+    metavar="N",
+    help="Largest number of open connections of the login. Default: "
+    f"{CONNECTION_LIMITS['reader']} for a reader, and no limit for any other login.",
+)
 @settings_options
-def add(name: str, kind: str, password_stdin: bool, ask_password: bool, settings: Settings) -> None:
+def add(
+    name: str,
+    kind: str,
+    password_stdin: bool,
+    ask_password: bool,
+    connection_limit: int | None,
+    settings: Settings,
+) -> None:
     """Create a login with the rights of one of the four roles (sql/roles.sql).
 
     Create a separate login for each service, and for each worker that another person runs. Without an option for the
@@ -64,7 +78,7 @@ def add(name: str, kind: str, password_stdin: bool, ask_password: bool, settings
     context.meta[__name__] = password
     logins.check_password(password)
     with _connected(settings) as connection:
-        logins.add(connection, name, kind, password)
+        logins.add(connection, name, kind, password, connection_limit)
     click.echo(f"login {name} is created with the rights of {KINDS[kind]}")
     if not password_stdin and not ask_password:
         click.echo(f"password {password}")
@@ -77,8 +91,8 @@ def add(name: str, kind: str, password_stdin: bool, ask_password: bool, settings
 def list_(as_json: bool, settings: Settings) -> None:
     """List each login with its rights, its open sessions and its settings.
 
-    The shown settings do not include time limits. A login can change its own settings. A wrong setting can prevent new
-    sessions of the login itself, but cannot prevent sessions of other logins.
+    The shown settings do not include the settings that `ledger access add` made. A login can change its own settings. A
+    wrong setting can prevent new sessions of the login itself, but cannot prevent sessions of other logins.
     """
     from ledger.database import logins
 

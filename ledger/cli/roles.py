@@ -38,10 +38,10 @@ def with_way_out(error: NotPermitted) -> LedgerError:
         context = context.parent
     command = " ".join(names)
     needed = _ROLES.get(command, "ledger_reader")
-    if error.role != needed:
-        way_out = f"`ledger {command}` needs {needed}"
-    elif error.role == "ledger_owner":
-        way_out = "run sql/roles.sql as a superuser to make ledger_owner the owner of the ledger"
+    if needed != "ledger_owner" and error.refusal == "permission denied for schema ledger":
+        way_out = f"use a login with the rights of {needed}, which `ledger db upgrade` grants when ledger_owner runs it"
+    elif error.role != needed:
+        way_out = f"`ledger {command}` needs the rights of {needed}"
     else:
-        way_out = "run `ledger db upgrade` as ledger_owner to grant the missing privileges"
+        way_out = "run sql/roles.sql as a superuser to make ledger_owner the owner of the ledger"
     return LedgerError(f"{error}: {way_out}")

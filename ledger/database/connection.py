@@ -11,6 +11,7 @@ from psycopg.abc import PQGen
 from psycopg.conninfo import conninfo_to_dict, timeout_from_conninfo
 from psycopg.types.json import set_json_dumps, set_json_loads
 
+from ledger.database.login_kinds import GROUP_ROLES
 from ledger.errors import LedgerError, UsageError
 
 if TYPE_CHECKING:
@@ -96,6 +97,11 @@ _NOT_BY_ITSELF = {
     "password authentication failed": "check the password in DATABASE_URL or ~/.pgpass, and check whether the"
     " password has expired (`alter role ... valid until`); an administrator can set a new password with \\password in"
     " psql",
+    **{
+        f'role "{role}" is not permitted to log in': f"{role} only gives its rights to logins: an administrator can"
+        " create a login by `ledger access add`"
+        for role in GROUP_ROLES
+    },
     "is not permitted to log in": "an administrator can let the role log in again (`alter role ... login`)",
 }
 LOCKED_WAY_OUT = "find this session by `ledger db check`"

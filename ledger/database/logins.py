@@ -12,13 +12,15 @@ from typing import Any
 import psycopg
 from psycopg import errors, sql
 
-from ledger.database.login_kinds import KINDS
+from ledger.database.login_kinds import CONNECTION_LIMITS, KINDS, LIMITS
 from ledger.errors import LedgerError, UsageError
 
 SHORTEST_PASSWORD = 8
 # The function `remove` drops a role only if the role has this comment. Therefore the ledger never drops a role of
 # another program.
 MARK = "Login of the trial ledger, which `ledger access add` made."
+# Since this version of PostgreSQL, a grant of a role has the options INHERIT and SET.
+_INHERIT_OPTION_SINCE = 160000
 # Milliseconds for which the function `remove` waits for the end of each session.
 _ENDS_WITHIN = 5_000
 _NAME = re.compile(r"[a-z_][a-z0-9_.-]{0,62}")
@@ -34,7 +36,7 @@ select login.rolname as name, kind.rolname as role, coalesce(shobj_description(l
     select entry
     from pg_db_role_setting
     cross join unnest(setconfig) as entry
-    where setrole = login.oid and split_part(entry, '=', 1) not like '%%\\_timeout' and entry not like 'role=%%'
+    where setrole = login.oid and entry not like 'role=%%'
     order by entry)
 from pg_auth_members
 join pg_roles as kind on kind.oid = pg_auth_members.roleid
@@ -43,12 +45,6 @@ where kind.rolname = any (%s) and login.rolcanlogin and not login.rolsuper
   and pg_has_role(login.oid, kind.oid, 'usage')
 group by login.oid, login.rolname, kind.rolname
 order by login.rolname, kind.rolname"""
-_LIMITS = """
-select split_part(entry, '=', 1), split_part(entry, '=', 2)
-from pg_db_role_setting
-cross join unnest(setconfig) as entry
-where setrole = to_regrole(%s) and setdatabase = (select oid from pg_database where datname = current_database())
-  and split_part(entry, '=', 1) like '%%\\_timeout'"""
 
 
 @dataclass(frozen=True)
@@ -66,7 +62,8 @@ class Login:
     sessions : int
         Number of open sessions.
     settings : sequence of str
-        The login's own settings, such as "default_transaction_read_only=on", except time limits and the setting "role".
+        The login's own settings, such as "default_transaction_read_only=on", except the settings that the function
+        `add` makes.
     """
 
     name: str
@@ -93,8 +90,13 @@ def check_password(password: str) -> None:
         raise UsageError(f"the password is not usable: choose {SHORTEST_PASSWORD} or more printable characters")
 
 
-def add(connection: psycopg.Connection[Any], name: str, kind: str, password: str) -> None:
-    """Create a login with the rights and the time limits of one of the four roles.
+def add(
+    connection: psycopg.Connection[Any], name: str, kind: str, password: str, connection_limit: int | None = None
+) -> None:
+    """Create a login with the rights of one of the four roles, and with the time limits of `LIMITS`.
+
+    The settings of the role itself have no effect on the login, because another member of the role may have changed
+    them.
 
     The password does not leave this process. The server gets only the SCRAM hash of the password.
 
@@ -108,6 +110,8 @@ def add(connection: psycopg.Connection[Any], name: str, kind: str, password: str
         "owner", "manager", "worker" or "reader".
     password : str
         Password of the login, which `check_password` must accept.
+    connection_limit : int or None
+        Largest number of open connections of the login. None selects the limit of `CONNECTION_LIMITS`.
 
     Raises
     ------
@@ -126,13 +130,20 @@ def add(connection: psycopg.Connection[Any], name: str, kind: str, password: str
                 f"the role {name} exists already: choose another name, or remove this role by `ledger access remove"
                 f" {name}`"
             )
+        most = CONNECTION_LIMITS[kind] if connection_limit is None else connection_limit
         connection.execute(
-            sql.SQL("create role {} login in role {} password {}").format(
-                login, sql.Identifier(role), sql.Literal(_hash(connection, name, password))
+            sql.SQL("create role {} login connection limit {} password {}").format(
+                login, sql.Literal(most), sql.Literal(_hash(connection, name, password))
             )
         )
         connection.execute(sql.SQL("comment on role {} is {}").format(login, sql.Literal(MARK)))
-        settings = connection.execute(_LIMITS, (role,)).fetchall()
+        # A login of the owner acts as ledger_owner. Any other login only inherits the rights of its role.
+        inherits = kind != "owner" and connection.info.server_version >= _INHERIT_OPTION_SINCE
+        grant = "grant {} to {} with inherit true, set false" if inherits else "grant {} to {}"
+        connection.execute(sql.SQL(grant).format(sql.Identifier(role), login))
+        known = "select name from pg_settings where name = any (%s)"
+        names = {name for (name,) in connection.execute(known, (list(LIMITS[kind]),)).fetchall()}
+        settings = [(setting, value) for setting, value in LIMITS[kind].items() if setting in names]
         if kind == "owner":
             # With the setting `role`, each object that the login creates belongs to ledger_owner.
             settings.append(("role", role))
@@ -157,7 +168,14 @@ def all_of(connection: psycopg.Connection[Any]) -> list[Login]:
     """Return all logins in the order of their names. A login with the rights of two roles is in the list twice."""
     kinds = {role: kind for kind, role in KINDS.items()}
     rows = connection.execute(_LOGINS, (MARK, list(kinds))).fetchall()
-    return [Login(name, kinds[role], *rest) for name, role, *rest in rows if name not in kinds]
+    found = []
+    for name, role, is_removable, sessions, settings in rows:
+        if name not in kinds:
+            kind = kinds[role]
+            made = {f"{setting}={value}" for setting, value in LIMITS[kind].items()}
+            own = [setting for setting in settings if setting not in made]
+            found.append(Login(name, kind, is_removable, sessions, own))
+    return found
 
 
 def remove(connection: psycopg.Connection[Any], name: str) -> int:

@@ -149,7 +149,7 @@ def check_enabled(database_url: str) -> None:
             raise LedgerError(f"Optuna cannot read {place(database_url)} yet: run `ledger optuna enable`")
         if not optuna_views.readable(connection):
             raise LedgerError(
-                f"Optuna cannot read {place(database_url)}: connect as the role ledger_reader or as the owner"
+                f"Optuna cannot read {place(database_url)}: connect with the login of a reader, or as ledger_owner"
             )
 
 

@@ -1,6 +1,5 @@
 """The ledger under attack: a server with roles, a real study with its manager, and workers of their own."""
 
-import secrets
 import shutil
 import subprocess
 from collections.abc import Iterator, Sequence
@@ -10,17 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
-from psycopg import sql
-from psycopg.conninfo import make_conninfo
 
-from ledger.resources import folder as resource
 from tests.chaos.fleet import Member
 from tests.chaos.studies import NAME, Plan, program
+from tests.roles import ROLES, make_roles
 from tests.system.accounts import USER, is_root, without_rights
 from tests.system.programs import Program, wait_until
 from tests.system.servers import Server
 
-ROLES = ("ledger_owner", "ledger_manager", "ledger_worker", "ledger_reader")
 PLAN = Plan("rugged", iterations=100_000, batch_size=4, seed=11, base_estimator="ET")
 TRIAL_SECONDS = 0.2
 # Seconds that the manager and the workers have to stop.
@@ -36,7 +32,7 @@ class Victims:
     folder : Path
         Folder of all files and logs.
     urls : mapping
-        The database's URL for each role.
+        For each role, the database's URL with a login of the role.
     members : list of Member
         The manager and the workers of the study, and the workers that take any study.
     """
@@ -74,14 +70,8 @@ class Victims:
 def victims(folder: Path) -> Iterator[Victims]:
     """Start the server, the study, its manager, 2 workers of the study, and 2 workers for any study."""
     with Server(folder / "server", max_connections=60) as server:
-        passwords = {role: secrets.token_hex(12) for role in ROLES}
-        with psycopg.connect(server.url, autocommit=True) as connection:
-            connection.execute((resource("sql") / "roles.sql").read_bytes())
-            for role, password in passwords.items():
-                connection.execute(
-                    sql.SQL("alter role {} password {}").format(sql.Identifier(role), sql.Literal(password))
-                )
-        urls = {role: make_conninfo(server.url, user=role, password=passwords[role]) for role in ROLES}
+        of = make_roles(server.url)
+        urls = {role: of(role) for role in ROLES}
         owner = program(folder / "owner", trial_seconds=0, DATABASE_URL=urls["ledger_owner"])
         owner.run("db", "upgrade")
         with psycopg.connect(server.url, autocommit=True) as connection:

@@ -8,6 +8,7 @@ import json
 import sys
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 from unittest import mock
 
@@ -22,7 +23,8 @@ from ledger.database.connection import ServerUnreachable, connect, engine
 from ledger.errors import UsageError
 from tests.fuzz import run
 from tests.integration.ledgers import make_study, take
-from tests.integration.test_privileges import PASSWORD, make_roles, upgrade
+from tests.integration.test_privileges import upgrade
+from tests.roles import LOGINS, PASSWORD, make_roles
 
 Access = Callable[..., tuple[int, str, str]]
 
@@ -160,6 +162,69 @@ def test_a_login_is_added_once_and_named_in_the_list(access, name):
     assert [line.split() for line in access("list")[1].splitlines() if name in line] == [[name, "manager", "0", "-"]]
 
 
+@pytest.mark.parametrize("kind", ["manager", "worker", "reader"])
+def test_no_login_takes_over_the_role_that_it_is_a_member_of(ledger, access, name, kind):
+    role = f"ledger_{kind}"
+    access("add", name, "--as", kind)
+    with psycopg.connect(as_login(ledger, name), autocommit=True) as session:
+        if session.info.server_version >= 160000:
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                session.execute(f"set role {role}")
+        with suppress(psycopg.errors.InsufficientPrivilege):
+            # before PostgreSQL 16, a member can act as the role, but this changes no session of another login
+            session.execute(f"set role {role}")
+            session.execute(f"alter role {role} password 'backdoor99'")
+            session.execute(f"alter role {role} set local_preload_libraries = 'missing'")
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            session.execute(f"alter role {role} login")
+    code, _, error = access("remove", name)
+    assert code == 0, error
+    with pytest.raises(ServerUnreachable, match=f'role "{role}" is not permitted to log in; .*`ledger access add`'):
+        connect(make_conninfo(ledger, user=role, password="backdoor99"))
+    with psycopg.connect(make_roles(ledger)(role)) as other:
+        assert other.execute("select session_user").fetchone() == (LOGINS[role],)
+
+
+def test_a_login_ends_no_session_of_another_login_of_the_same_role(ledger, access, name):
+    access("add", name, "--as", "worker")
+    with (
+        psycopg.connect(as_login(ledger, name), autocommit=True) as session,
+        psycopg.connect(make_roles(ledger)("ledger_worker"), autocommit=True) as other,
+    ):
+        for end in ("pg_terminate_backend", "pg_cancel_backend"):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                session.execute(f"select {end}(%s)", (other.info.backend_pid,))
+        assert other.execute("select 1").fetchone() == (1,)
+
+
+def test_a_new_login_gets_no_setting_of_its_role(ledger, access, name):
+    database = sql.Identifier(str(conninfo_to_dict(ledger)["dbname"]))
+    with psycopg.connect(ledger, autocommit=True) as superuser:
+        for setting in ("idle_session_timeout = '1ms'", "lock_timeout = '1ms'"):
+            statement = "alter role ledger_worker in database {} set " + setting
+            superuser.execute(sql.SQL(statement).format(database))
+        access("add", name, "--as", "worker")
+        with psycopg.connect(as_login(ledger, name)) as worker:
+            shown = "select current_setting('idle_session_timeout'), current_setting('lock_timeout')"
+            assert worker.execute(shown).fetchone() == ("0", "5s")
+        superuser.execute(sql.SQL("alter role ledger_worker in database {} reset all").format(database))
+
+
+def test_a_login_has_at_most_its_number_of_connections(ledger, access, name):
+    asked = "select rolconnlimit from pg_roles where rolname = %s"
+    with psycopg.connect(ledger, autocommit=True) as superuser:
+        for kind, limit in (("manager", -1), ("worker", -1), ("reader", 20)):
+            access("add", f"{name}-{kind}", "--as", kind)
+            assert superuser.execute(asked, (f"{name}-{kind}",)).fetchone() == (limit,)
+    assert access("add", name, "--as", "worker", "--connection-limit", "1")[0] == 0
+    with (
+        psycopg.connect(as_login(ledger, name)),
+        pytest.raises(ServerUnreachable, match="too many connections for role") as refused,
+    ):
+        connect(make_conninfo(ledger, user=name, password=PASSWORD))
+    assert refused.value.not_now
+
+
 def test_a_removed_login_has_no_session_any_more(ledger, access, name):
     access("add", name, "--as", "worker")
     with psycopg.connect(as_login(ledger, name), autocommit=True) as worker:
@@ -201,11 +266,11 @@ def test_a_ledger_without_the_four_roles_gets_no_login(tmp_path, monkeypatch):
 
 
 def test_a_role_without_the_right_is_told_which_right_is_missing(ledger, access, name):
+    of = make_roles(ledger)
     for role in ("ledger_owner", "ledger_worker"):
-        other = as_login(ledger, role)
-        code, _, error = access("add", name, "--as", "worker", database=other)
+        code, _, error = access("add", name, "--as", "worker", database=of(role))
         assert (code, error.count("\n")) == (1, 1)
-        assert f"role {role} may not create or drop logins (permission denied" in error
+        assert f"role {LOGINS[role]} may not create or drop logins (permission denied" in error
         assert "needs CREATEROLE, and on PostgreSQL 16 or newer also ADMIN OPTION on ledger_worker" in error
 
 
@@ -234,7 +299,8 @@ def test_the_role_that_made_the_roles_adds_and_removes_logins(tmp_path, monkeypa
             )
         listed = json.loads(run(["access", "list", "--json"], database)[1])
         removable = {login["name"]: login["is_removable"] for login in listed}
-        assert removable == {"a-manager": True, "a-owner": True, "a-reader": True, "admin": False}
+        of_make_roles = {name: True for role, name in LOGINS.items() if name != role}
+        assert removable == {"a-manager": True, "a-owner": True, "a-reader": True, "admin": False} | of_make_roles
     logs = [file.read_text(errors="replace") for file in (tmp_path / "home").rglob("*log*") if file.is_file()]
     assert any("create role" in log for log in logs), "the server has logged the statements"
     assert not any("correct horse" in log for log in logs)

@@ -18,7 +18,8 @@ from ledger.errors import LedgerError
 from tests.fuzz import cases
 from tests.integration.ledgers import make_study, propose, spec, take
 from tests.integration.test_commands import run, there  # noqa: F401, the program on a ledger with a study
-from tests.integration.test_privileges import make_roles, upgrade
+from tests.integration.test_privileges import upgrade
+from tests.roles import make_roles
 
 SPACE = [
     {"name": "C", "type": "real", "low": 0.01, "high": 100.0, "prior": "log-uniform"},

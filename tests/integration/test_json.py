@@ -11,7 +11,7 @@ import pytest
 from ledger.database import logins, protocol
 from tests.integration.ledgers import take
 from tests.integration.test_commands import Run, propose, run  # noqa: F401 (a fixture)
-from tests.integration.test_privileges import make_roles
+from tests.roles import make_roles
 from tests.unit.test_commands_help import LISTINGS, commands
 
 # The values of these keys depend on the study or on the objective.

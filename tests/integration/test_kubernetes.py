@@ -7,8 +7,9 @@ import yaml
 
 from ledger.database import studies
 from tests.integration.ledgers import make_study, take
-from tests.integration.test_privileges import make_roles, upgrade
+from tests.integration.test_privileges import upgrade
 from tests.pages import ROOT
+from tests.roles import make_roles
 
 FOLDER = ROOT / "docs" / "kubernetes"
 OBJECTS = {

@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -22,6 +22,7 @@ from ledger import embedded
 from ledger.database import managing, migration, protocol, reads, studies, transfer, trials
 from ledger.database.connection import driver, engine
 from ledger.database.datasets import Dataset
+from ledger.database.login_kinds import LIMITS
 from ledger.database.managing import HeldStudy
 from ledger.database.tables import metadata
 from ledger.database.trials import FinishedTrial
@@ -31,9 +32,8 @@ from ledger.resources import folder
 from tests.conftest import _database
 from tests.fuzz import run
 from tests.integration.ledgers import finish, hold, make_study, spec, take, tell, trial
+from tests.roles import LOGINS, PASSWORD, ROLES, Url, make_roles
 
-PASSWORD = "of the tests' roles"  # a server that asks for no password ignores it
-ROLES = ("ledger_owner", "ledger_manager", "ledger_worker", "ledger_reader")
 OTHERS = ROLES[1:]
 VIEWS = {
     *("attempts", "best_trials", "convergence", "datasets", "iteration_regret", "iterations", "managers", "outcomes"),
@@ -62,18 +62,6 @@ HIDDEN = {
     "attempt": {"claim"},
     "dataset": {"content"},
 }
-
-Url = Callable[[str], str]
-
-
-def make_roles(url: str) -> Url:
-    """Run roles.sql twice, as psql would. Returns a function from a role to its URL."""
-    with psycopg.connect(url, autocommit=True) as superuser:
-        for _ in range(2):
-            superuser.execute((folder("sql") / "roles.sql").read_text())
-        for role in ROLES:
-            superuser.pgconn.change_password(role.encode(), PASSWORD.encode())
-    return lambda role: make_conninfo(url, user=role, password=PASSWORD)
 
 
 def upgrade(url: str) -> None:
@@ -225,8 +213,11 @@ def test_no_role_becomes_another_or_makes_or_alters_anything(of, role):
         *(f"set role {other}" for other in ROLES if other != role),
         "set session authorization ledger_owner",
         "set session_replication_role = replica",
-        f"alter role {role} superuser",
-        f"alter role {role} bypassrls",
+        *(
+            f"alter role {name} {right}"
+            for name in (role, LOGINS[role])
+            for right in ("superuser", "bypassrls", "login")
+        ),
         "alter role ledger_owner password 'mine'",
         "create role mine",
         f"grant ledger_owner to {role}",
@@ -397,7 +388,7 @@ def test_roles_are_made_by_a_databases_owner_who_is_no_superuser(tmp_path):
             take(connection)
 
 
-def test_the_roles_have_time_limits_that_an_administrator_can_change(fresh, server):
+def test_the_logins_have_time_limits_that_an_administrator_can_change(fresh, server):
     shown = "select current_setting(%s)"
     limits = {"idle_in_transaction_session_timeout": "20s", "lock_timeout": "5s", "statement_timeout": "1min"}
     with psycopg.connect(fresh("ledger_worker")) as worker:
@@ -412,13 +403,26 @@ def test_the_roles_have_time_limits_that_an_administrator_can_change(fresh, serv
     database = conninfo_to_dict(fresh("ledger_worker"))["dbname"]
     with psycopg.connect(make_conninfo(server, dbname=database), autocommit=True) as superuser:
         superuser.execute(
-            sql.SQL("alter role ledger_worker in database {} set statement_timeout = '3s'").format(
+            sql.SQL("alter role {} in database {} set statement_timeout = '3s'").format(
+                sql.Identifier(LOGINS["ledger_worker"]), sql.Identifier(str(database))
+            )
+        )
+        superuser.execute(
+            sql.SQL("alter role ledger_owner in database {} set lock_timeout = '7s'").format(
                 sql.Identifier(str(database))
             )
         )
         superuser.execute((folder("sql") / "roles.sql").read_text())
     with psycopg.connect(fresh("ledger_worker")) as worker:
         assert worker.execute(shown, ("statement_timeout",)).fetchone() == ("3s",)
+    with psycopg.connect(fresh("ledger_owner")) as owner:
+        assert owner.execute(shown, ("lock_timeout",)).fetchone() == ("7s",)
+
+
+def test_the_owner_and_its_logins_have_the_same_time_limits(fresh):
+    with psycopg.connect(fresh("ledger_owner")) as owner:
+        for name, value in LIMITS["owner"].items():
+            assert owner.execute("select current_setting(%s)", (name,)).fetchone() == (value,)
 
 
 def test_a_managers_whole_work_is_done_under_its_role(fresh):
@@ -588,7 +592,7 @@ def test_a_study_runs_with_each_program_under_its_own_role(server, tmp_path):
 )
 def test_a_refusal_is_one_line_that_names_the_role_that_may(of, role, arguments, needed):
     error = said(of(role), *arguments, code=1)
-    assert error.startswith(f"ledger: role {role} lacks a privilege for this operation (permission denied ")
+    assert error.startswith(f"ledger: role {LOGINS[role]} lacks a privilege for this operation (permission denied ")
     assert needed in error
     assert error.count("\n") == 1
     assert PASSWORD not in error
@@ -598,12 +602,12 @@ def test_a_study_is_imported_by_the_owner_and_exported_by_a_reader(fresh, tmp_pa
     said(fresh("ledger_manager"), "study", "create", "--name", "s")
     (tmp_path / "old.csv").write_text("C,gamma,loss\n1,0.5,0.25\n")
     csv = ["import", "csv", str(tmp_path / "old.csv"), "--into", "s"]
-    assert "`ledger import csv` needs ledger_manager" in said(fresh("ledger_reader"), *csv, code=1)
+    assert "`ledger import csv` needs the rights of ledger_manager" in said(fresh("ledger_reader"), *csv, code=1)
     assert "as trial 0" in said(fresh("ledger_manager"), *csv)
     file = tmp_path / "s.json"
     file.write_text(said(fresh("ledger_reader"), "export", "s"))
     again = ["import", str(file), "--name", "t"]
-    assert "needs ledger_owner" in said(fresh("ledger_manager"), *again, code=1)
+    assert "needs the rights of ledger_owner" in said(fresh("ledger_manager"), *again, code=1)
     assert "study t is imported, running: 1 iterations, 1 trials" in said(fresh("ledger_owner"), *again)
 
 
@@ -613,7 +617,8 @@ def test_a_role_that_was_not_granted_what_it_needs_is_told_what_grants_it(server
         with psycopg.connect(url, autocommit=True) as superuser:
             superuser.execute("create schema ledger")
         error = said(of("ledger_worker"), "worker", code=1)
-        assert "(permission denied for schema ledger): run `ledger db upgrade` as ledger_owner to grant" in error
+        assert "(permission denied for schema ledger): use a login with the rights of ledger_worker, which" in error
+        assert "`ledger db upgrade` grants when ledger_owner runs it" in error
         error = said(of("ledger_owner"), "db", "upgrade", code=1)
         assert "run sql/roles.sql as a superuser to make ledger_owner the owner of the ledger" in error
 
@@ -667,8 +672,8 @@ def test_optuna_is_let_in_by_the_owner_and_reads_as_a_reader(server):
             make_study(connection)
         for role in OTHERS:
             error = said(of(role), "optuna", "enable", code=1)
-            assert f"role {role} lacks a privilege for this operation (permission denied" in error
-            assert "`ledger optuna enable` needs ledger_owner" in error
+            assert f"role {LOGINS[role]} lacks a privilege for this operation (permission denied" in error
+            assert "`ledger optuna enable` needs the rights of ledger_owner" in error
             assert error.count("\n") == 1
         # they belong to the owner, for every role that creates them
         said(url, "optuna", "enable")
@@ -686,7 +691,7 @@ def test_optuna_is_let_in_by_the_owner_and_reads_as_a_reader(server):
         assert reading.url(of("ledger_reader")) in said(of("ledger_reader"), "optuna", "url")
         for role in ("ledger_worker", "ledger_manager"):
             error = said(of(role), "dashboard", code=1)
-            assert f"as {role}: connect as the role ledger_reader or as the owner\n" in error
+            assert f"as {LOGINS[role]}: connect with the login of a reader, or as ledger_owner\n" in error
         with psycopg.connect(of("ledger_reader")) as reader:
             asked = "select relname from pg_class where relnamespace = 'optuna'::regnamespace and relkind = 'v'"
             views = [name for (name,) in reader.execute(asked).fetchall()]

@@ -12,7 +12,8 @@ from psycopg.conninfo import make_conninfo
 from ledger.database import migration, revision
 from ledger.database.connection import connect, engine
 from ledger.errors import LedgerError
-from tests.integration.test_privileges import PASSWORD, make_roles, said
+from tests.integration.test_privileges import said
+from tests.roles import PASSWORD, make_roles
 from tests.system.programs import wait_until
 
 # the embedded server has no TLS
