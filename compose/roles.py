@@ -15,6 +15,8 @@ SERVICES = {"owner": None, "manager": "manager", "worker": "worker", "dashboard"
 
 with connect(os.environ["DATABASE_URL"], "ledger roles", writes=True) as connection:
     connection.execute((folder("sql") / "roles.sql").read_bytes())
+    # This server belongs to the ledger. Its other databases permit what the ledger's database refuses.
+    connection.execute("revoke connect on database postgres, template1 from public")
     for service, kind in SERVICES.items():
         login, password = Path("/passwords", service, "ledger").read_text().strip().split(":")[-2:]
         if kind is not None and not any(known.name == login for known in logins.all_of(connection)):

@@ -4,8 +4,9 @@
 --   ledger_worker is the role of workers, which call the functions of the protocol and read no table or view.
 --   ledger_reader is the role of users and dashboards, which read the views and the data files of studies.
 -- Run this file in each database with a ledger, with the command `psql -d ledger -f sql/roles.sql`. The database must
--- contain only the ledger. Run the file as a superuser, or as a role with CREATEROLE that owns the database. Running
--- the file again repairs the roles, and changes nothing else.
+-- contain only the ledger. Run the file as a superuser, or as a role with CREATEROLE that owns the database. Only a
+-- superuser can revoke the functions at the end of this file. Running the file again repairs the roles, and changes
+-- nothing else.
 -- ledger_manager, ledger_worker and ledger_reader cannot log in. A role that can log in can change its own password and
 -- settings, and each member of a role can act as this role. So if one of these three roles could log in, each worker
 -- could lock out all others. Give each service a login of its own by `ledger access add worker-7 --as worker`. The
@@ -133,6 +134,35 @@ begin
     where typnamespace = any (of_ledger) and typtype = 'e' and typowner <> to_regrole('ledger_owner')
   loop
     execute thing;
+  end loop;
+end
+$$;
+
+-- PostgreSQL permits every role to call these functions. Sessions can fill the lock table of the whole server with
+-- advisory locks, and then no role can log in. With large objects, messages and exported snapshots, sessions can fill
+-- the disk. Such rights belong to a database, and only a superuser can revoke them. ledger.claim takes advisory locks
+-- with the rights of the schema's owner. pg_dump and pg_restore use large objects and snapshots.
+do $$
+declare
+  found record;
+  database_owner name := (select pg_get_userbyid(datdba) from pg_database where datname = current_database());
+begin
+  if not (select rolsuper from pg_roles where rolname = current_user) then
+    raise warning 'role % is no superuser, so every role can still fill the lock table or the disk of the server: '
+      'run sql/roles.sql as a superuser', current_user;
+    return;
+  end if;
+  for found in
+    select oid::regprocedure as function, proname as name
+    from pg_proc
+    where pronamespace = 'pg_catalog'::regnamespace
+      and proname ~ '^(pg_(try_)?advisory_(xact_)?lock|pg_export_snapshot|pg_logical_emit_message|lo_|lo(read|write)$)'
+  loop
+    execute format('revoke execute on function %s from public', found.function);
+    -- These two functions read and write files of the server.
+    if found.name not in ('lo_import', 'lo_export') then
+      execute format('grant execute on function %s to ledger_owner, %I', found.function, database_owner);
+    end if;
   end loop;
 end
 $$;

@@ -79,21 +79,23 @@ def check(older_than: float, as_json: bool, settings: Settings) -> None:
     which other sessions wait. For each named session, the command shows the session's role, the age of its transaction
     and its last statement. Dead rows slow down every claim of a trial. An old snapshot prevents the removal of dead
     rows. A session, a prepared transaction or a replication slot can hold an old snapshot. The command warns about each
-    old snapshot, and about sessions that are idle in a transaction. The exit code is 1 if PostgreSQL cannot remove dead
-    rows, or if the schema is not up to date.
+    old snapshot, and about sessions that are idle in a transaction. The command also warns about rights with which a
+    login could stop the server or the services of other logins, and prints the statement that takes these rights away.
+    The exit code is 1 if PostgreSQL cannot remove dead rows, or if the schema is not up to date.
     """
-    from ledger.database import health, migration
+    from ledger.database import health, migration, rights
     from ledger.database.connection import engine, place
     from ledger.database.revision import head
 
     with database(settings) as url, engine(url).connect() as connection:
         migration.check(connection)
         warnings = health.warnings(connection, older_than)
+        lines = [*warnings.lines, *rights.warnings(connection)]
         server = ".".join(str(part) for part in connection.dialect.server_version_info or ())
         if as_json:
             facts = {"database": place(url), "postgresql": server, "revision": head()}
-            document.write({**facts, "warnings": list(warnings.lines), "is_held_back": warnings.is_held_back})
-        for line in () if as_json else warnings.lines:
+            document.write({**facts, "warnings": lines, "is_held_back": warnings.is_held_back})
+        for line in () if as_json else lines:
             click.echo(f"warning: {line}")
         if warnings.is_held_back:
             raise LedgerError("PostgreSQL cannot remove dead rows, so claims become slower: see the warnings")

@@ -5,6 +5,7 @@ import hashlib
 import hmac
 import io
 import json
+import re
 import sys
 import uuid
 from collections.abc import Callable, Iterator
@@ -21,6 +22,7 @@ from ledger import embedded
 from ledger.database import protocol
 from ledger.database.connection import ServerUnreachable, connect, engine
 from ledger.errors import UsageError
+from ledger.resources import folder
 from tests.fuzz import run
 from tests.integration.ledgers import make_study, take
 from tests.integration.test_privileges import upgrade
@@ -208,6 +210,65 @@ def test_a_new_login_gets_no_setting_of_its_role(ledger, access, name):
             shown = "select current_setting('idle_session_timeout'), current_setting('lock_timeout')"
             assert worker.execute(shown).fetchone() == ("0", "5s")
         superuser.execute(sql.SQL("alter role ledger_worker in database {} reset all").format(database))
+
+
+def warned(url: str) -> list[str]:
+    """Return the warnings of `ledger db check`."""
+    code, out, error = run(["db", "check", "--json"], {"DATABASE_URL": url})
+    assert code == 0, error
+    return list(json.loads(out)["warnings"])
+
+
+def older(superuser: psycopg.Connection[Any]) -> None:
+    """Give the role of workers what it had in older versions, and what its members could give it."""
+    superuser.execute("alter role ledger_worker login password 'backdoor99'")
+    superuser.execute("alter role ledger_worker set local_preload_libraries = 'missing'")
+    superuser.execute("alter role ledger_worker in database theirs set idle_session_timeout = '1ms'")
+    superuser.execute("grant ledger_worker to older")
+
+
+def test_db_check_names_each_right_that_stops_others_and_its_repair(tmp_path, monkeypatch):
+    """On a separate server, because the test repairs roles and databases of the whole server."""
+    monkeypatch.chdir(tmp_path)
+    with embedded.running(tmp_path / "home", create=True) as maintenance:
+        with psycopg.connect(maintenance, autocommit=True) as superuser:
+            superuser.execute("create database theirs")
+            superuser.execute("create role older login")
+        url = make_conninfo(maintenance, dbname="theirs")
+        upgrade(url)
+        assert warned(url) == [], "without the roles, only the administrator can use the ledger"
+        of = make_roles(url)
+        (elsewhere,) = warned(url)
+        assert elsewhere.startswith("every login of the ledger can connect to ledger, postgres, template1, where it")
+        with psycopg.connect(url, autocommit=True) as superuser:
+            for statement in re.findall(r"`(revoke [^`]+)`", elsewhere):
+                superuser.execute(statement)
+            assert warned(url) == []
+            for database in ("ledger", "postgres", "template1"):
+                with pytest.raises(psycopg.OperationalError, match="permission denied for database"):
+                    psycopg.connect(make_conninfo(of("ledger_worker"), dbname=database))
+
+            superuser.execute("grant execute on function lo_create(oid), pg_advisory_lock(bigint) to public")
+            (functions,) = warned(url)
+            assert functions == (
+                "every role can fill the server's lock table or disk with 2 functions of PostgreSQL (lo_create,"
+                " pg_advisory_lock): run `ledger db psql -f sql/roles.sql` as a superuser"
+            )
+            older(superuser)
+            (fault, _) = warned(url)
+            assert fault.startswith(
+                "role ledger_worker can log in and has a password and has settings of its own, which each of its"
+                " members can change: give each service a login by `ledger access add`, and then run"
+            )
+            superuser.execute(re.findall(r"`(alter role [^`]+)`", fault)[0])
+            assert warned(url) == [functions]
+
+            older(superuser)
+            superuser.execute((folder("sql") / "roles.sql").read_text())
+            assert warned(url) == []
+            if superuser.info.server_version >= 160000:
+                asked = "select bool_or(set_option) from pg_auth_members where roleid = 'ledger_worker'::regrole"
+                assert superuser.execute(asked).fetchone() == (False,)
 
 
 def test_a_login_has_at_most_its_number_of_connections(ledger, access, name):

@@ -197,6 +197,28 @@ def test_no_role_takes_a_lock_that_stops_other_roles(of, owner, role):
 
 
 @pytest.mark.parametrize("role", OTHERS)
+def test_no_role_calls_what_fills_the_servers_lock_table_or_disk(of, owner, role):
+    functions = owner.execute(
+        "select oid::regprocedure::text, has_function_privilege(%s, oid, 'execute') from pg_proc"
+        " where pronamespace = 'pg_catalog'::regnamespace"
+        " and (proname like '%%advisory%%lock%%' and proname not like '%%unlock%%' or proname like 'lo\\_%%'"
+        " or proname in ('loread', 'lowrite', 'pg_logical_emit_message', 'pg_export_snapshot'))",
+        (LOGINS[role],),
+    ).fetchall()
+    assert len(functions) > 30
+    assert [function for function, is_allowed in functions if is_allowed] == []
+    calls = [
+        "select pg_advisory_lock(i) from generate_series(1, 500) as i",
+        "select lo_from_bytea(0, 'x')",
+        "select lo_create(0)",
+        "select pg_logical_emit_message(true, 'x', 'x')",
+        "select pg_export_snapshot()",
+    ]
+    assert not_refused(of(role), calls) == []
+    assert [call for call, _ in not_refused(of("ledger_owner"), calls)] == calls, "pg_dump and ledger.claim need them"
+
+
+@pytest.mark.parametrize("role", OTHERS)
 def test_each_function_is_called_by_those_whose_work_needs_it(of, owner, role):
     functions = owner.execute(
         "select proname, format('select ledger.%I(%s)', proname, (select string_agg('null::' || type::regtype, ', ')"
@@ -386,6 +408,8 @@ def test_roles_are_made_by_a_databases_owner_who_is_no_superuser(tmp_path):
             make_study(connection)
         with psycopg.connect(of("ledger_worker"), autocommit=True) as connection:
             take(connection)
+        # only a superuser can revoke these functions
+        assert "functions of PostgreSQL (lo_close, lo_creat, lo_create and" in said(theirs, "db", "check")
 
 
 def test_the_logins_have_time_limits_that_an_administrator_can_change(fresh, server):

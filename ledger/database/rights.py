@@ -1,0 +1,96 @@
+"""Warnings about rights with which a login of the ledger could stop the server or the services of other logins.
+
+The file sql/roles.sql takes these rights away. The warnings concern ledgers of an older version, and servers on which
+no superuser has run this file.
+"""
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Row, text
+
+from ledger.database.login_kinds import GROUP_ROLES
+from ledger.resources import folder
+from ledger.text import one_line
+
+# Only sql/roles.sql defines which functions of PostgreSQL are revoked.
+_REVOKED = re.findall(r"proname ~ '([^']+)'", (folder("sql") / "roles.sql").read_text())[0]
+_ROLES = text("""
+    select rolname as role, rolcanlogin as can_log_in,
+      array(
+        select format('alter role %I%s reset all', rolname, ' in database ' || quote_ident(datname))
+        from pg_db_role_setting
+        left join pg_database on pg_database.oid = setdatabase
+        where setrole = pg_roles.oid
+        order by datname) as resets
+    from pg_roles
+    where rolname = any (:roles)
+    order by rolname""")
+# Only a superuser can read the passwords.
+_PASSWORDS = text("select rolname from pg_authid where rolname = any (:roles) and rolpassword is not null")
+_MAY_READ_PASSWORDS = text("select has_table_privilege('pg_authid', 'select')")
+_FUNCTIONS = text("""
+    select distinct proname::text as name
+    from pg_proc
+    cross join aclexplode(coalesce(proacl, acldefault('f', proowner))) as acl
+    where pronamespace = 'pg_catalog'::regnamespace and proname ~ :revoked and acl.grantee = 0
+    order by name""")
+_DATABASES = text("""
+    select datname::text as name, quote_ident(datname) as quoted
+    from pg_database
+    cross join aclexplode(coalesce(datacl, acldefault('d', datdba))) as acl
+    where datallowconn and datname <> current_database() and acl.grantee = 0 and acl.privilege_type = 'CONNECT'
+    order by datname""")
+# Largest number of names in one warning.
+_NAMES = 3
+
+
+def warnings(connection: Connection) -> Sequence[str]:
+    """Return one warning for each group role with a fault, and for each kind of right that every role still has.
+
+    A ledger without the roles of sql/roles.sql gets no warning, because only its administrator can use it.
+    """
+    roles = {"roles": list(GROUP_ROLES)}
+    with connection.begin():
+        found = connection.execute(_ROLES, roles).all()
+        if not found:
+            return []
+        with_password = set()
+        if connection.scalar(_MAY_READ_PASSWORDS):
+            with_password = set(connection.scalars(_PASSWORDS, roles))
+        functions = connection.scalars(_FUNCTIONS, {"revoked": _REVOKED}).all()
+        databases = connection.execute(_DATABASES).all()
+    lines = [_of_role(row, row.role in with_password) for row in found if _has_fault(row, with_password)]
+    if functions:
+        lines.append(
+            f"every role can fill the server's lock table or disk with {len(functions)} functions of PostgreSQL"
+            f" ({_named(functions)}): run `ledger db psql -f sql/roles.sql` as a superuser"
+        )
+    if databases:
+        shown = databases[:_NAMES]
+        lines.append(
+            f"every login of the ledger can connect to {_named([one_line(row.name) for row in databases])}, where it"
+            " can fill the server's lock table or disk: if no other program needs this right, run"
+            f" `revoke connect on database {', '.join(row.quoted for row in shown)} from public` as a superuser"
+        )
+    return lines
+
+
+def _has_fault(row: Row[Any], with_password: set[str]) -> bool:
+    return row.can_log_in or bool(row.resets) or row.role in with_password
+
+
+def _of_role(row: Row[Any], has_password: bool) -> str:
+    faults = ["can log in"] * row.can_log_in + ["has a password"] * has_password
+    faults += ["has settings of its own"] * bool(row.resets)
+    repairs = [f"alter role {row.role} nologin password null"] * (row.can_log_in or has_password) + row.resets
+    return (
+        f"role {row.role} {' and '.join(faults)}, which each of its members can change: give each service a login by"
+        f" `ledger access add`, and then run `{'; '.join(repairs)}` as a superuser"
+    )
+
+
+def _named(names: Sequence[str]) -> str:
+    more = len(names) - _NAMES
+    return ", ".join(names[:_NAMES]) + (f" and {more} more" if more > 0 else "")
