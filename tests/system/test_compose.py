@@ -168,7 +168,7 @@ def test_a_worker_is_healthy_under_its_role(compose):
 
 
 def test_a_worker_reaches_no_password_but_its_own(compose):
-    assert compose("exec", "-T", "worker", "cat", "/password/ledger").startswith("db:5432:*:ledger_worker:")
+    assert compose("exec", "-T", "worker", "cat", "/password/ledger").startswith("db:5432:*:compose_worker:")
     mounted = {}
     for service, container in containers(compose).items():
         mounts = json.loads(docker("inspect", "--format", "{{json .Mounts}}", container))
@@ -189,10 +189,17 @@ def test_a_workers_role_reads_no_table_and_logs_in_as_no_other(compose):
             f"try: psycopg.connect({url}).execute('select from ledger.{table}')\nexcept Exception as e: print(e)"
         )
         assert said.startswith("permission denied for "), said
-    for role in ("ledger", "ledger_owner", "ledger_manager"):
+    for role in ("ledger", "ledger_owner", "compose_manager", "ledger_worker"):
         said = python(f"try: psycopg.connect({url}, user='{role}')\nexcept Exception as e: print(e)")
         assert "no password supplied" in said, said
-    assert python(f"print(psycopg.connect({url}).info.user)") == "ledger_worker"
+    assert python(f"print(psycopg.connect({url}).info.user)") == "compose_worker"
+
+
+def test_logins_reach_no_other_database_and_db_check_warns_of_nothing(compose):
+    found = "select datname from pg_database where has_database_privilege('compose_worker', datname, 'connect')"
+    assert ask(compose, found) == "ledger"
+    said = compose("run", "--rm", "--no-deps", "-T", "--entrypoint", "ledger", "roles", "db", "check", "--json")
+    assert json.loads(said)["warnings"] == []
 
 
 def test_no_cuda_library_is_in_the_image(compose):
@@ -245,9 +252,10 @@ def test_a_ledger_from_before_the_roles_gets_them(compose):
     """An old ledger has only a superuser with a password."""
     compose("stop", "worker", "manager")
     assert ask(compose, "reassign owned by ledger_owner to ledger") == "REASSIGN OWNED"
-    for role in ("dashboard", "owner", "manager", "worker", "reader"):
-        ask(compose, f"drop owned by ledger_{role}")
-        ask(compose, f"drop role ledger_{role}")
+    roles = [f"ledger_{role}" for role in ("dashboard", "owner", "manager", "worker", "reader")]
+    for role in (*roles, "compose_manager", "compose_worker"):
+        ask(compose, f"drop owned by {role}")
+        ask(compose, f"drop role {role}")
     compose("down")
     docker(
         "volume", "rm", *(f"{PROJECT}_password-{service}" for service in ("owner", "manager", "worker", "dashboard"))
@@ -258,6 +266,26 @@ def test_a_ledger_from_before_the_roles_gets_them(compose):
     assert search(compose, "svm", "compose") == "0", compose("logs")
     assert ask(compose, "select count(*) from ledger.study") == "3"
     assert ask(compose, "select distinct tableowner from pg_tables where schemaname = 'ledger'") == "ledger_owner"
+
+
+def test_a_ledger_whose_roles_could_log_in_gets_logins(compose):
+    """A ledger of an older version, in which a worker has taken over the role of the workers."""
+    compose("stop", "worker", "manager")
+    for service in ("manager", "worker"):
+        ask(compose, f"drop role compose_{service}")
+        ask(compose, f"alter role ledger_{service} login password 'backdoor99'")
+        older = f"echo db:5432:*:ledger_{service}:backdoor99 >/password/ledger && chown 10001 /password/ledger"
+        volume = f"{PROJECT}_password-{service}:/password"
+        docker("run", "--rm", "--volume", volume, "--entrypoint", "sh", KEPT, "-c", older)
+    ask(compose, "alter role ledger_worker set local_preload_libraries = 'missing'")
+    compose("down")
+    assert search(compose, "svm", "compose") == "0", compose("logs")
+    can_log_in = "select rolname from pg_authid where rolname like 'ledger\\_%' and (rolcanlogin or rolpassword <> '')"
+    assert ask(compose, f"{can_log_in} order by rolname").split() == ["ledger_dashboard", "ledger_owner"]
+    assert ask(compose, "select distinct usename from pg_stat_activity where application_name = 'ledger worker'") == (
+        "compose_worker"
+    )
+    assert compose("exec", "-T", "worker", "cat", "/password/ledger").startswith("db:5432:*:compose_worker:")
 
 
 def test_a_study_file_and_an_own_objective_are_mounted(compose, root):
