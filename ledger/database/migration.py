@@ -50,7 +50,7 @@ def lock_schema(connection: Connection, *, create: bool = False) -> None:
     """Take the role of the schema's owner, wait until no other transaction changes the schema, and lock the schema.
 
     The lock lasts until the end of the transaction. Only the owner of the schema can take the lock. An advisory lock
-    would not be enough, because any role could take the same advisory lock and keep it.
+    would not be enough. Unless a superuser has run sql/roles.sql, every role can take any advisory lock and keep it.
 
     Parameters
     ----------

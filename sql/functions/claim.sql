@@ -36,9 +36,10 @@ begin
     raise exception '% claims at once are too many: 64 are the most', wanted using errcode = 'invalid_parameter_value';
   end if;
   -- A worker may repeat the call before the first call has committed. This lock makes the second call wait and return
-  -- the trials of the first call. Every role can read the key of this lock in pg_locks, so every role can take this
-  -- lock. Therefore the function waits for this lock only until the function's lock timeout. Even without this lock, no
-  -- claim can take two trials, because the claim is the primary key of the table attempt.
+  -- the trials of the first call. Every role can read the key of this lock in pg_locks. Unless a superuser has run
+  -- sql/roles.sql, every role can also take the lock itself. Therefore the wait ends after the lock timeout of this
+  -- function. Even without this lock, no claim can take two trials, because the claim is the primary key of the table
+  -- attempt.
   if not pg_try_advisory_xact_lock(uuid_hash_extended(claims[1], 0)) then
     begin
       perform pg_advisory_xact_lock(uuid_hash_extended(claims[1], 0));

@@ -13,7 +13,7 @@ from ledger.database import migration, revision
 from ledger.database.connection import connect, engine
 from ledger.errors import LedgerError
 from tests.integration.test_privileges import said
-from tests.roles import PASSWORD, make_roles
+from tests.roles import LOGINS, PASSWORD, make_roles
 from tests.system.programs import wait_until
 
 # the embedded server has no TLS
@@ -93,7 +93,8 @@ def test_a_server_with_a_trusted_certificate_is_used_with_tls_and_scram(of, supe
 
 
 def test_passwords_are_kept_as_scram_hashes(of, superuser):
-    kept = superuser.execute("select rolpassword from pg_authid where rolname like 'ledger%'").fetchall()
+    asked = "select rolpassword from pg_authid where rolname = any (%s)"
+    kept = superuser.execute(asked, (list(LOGINS.values()),)).fetchall()
     assert len(kept) == 4
     assert all(password.startswith("SCRAM-SHA-256$") for (password,) in kept)
 
