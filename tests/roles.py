@@ -24,7 +24,7 @@ def make_roles(url: str) -> Url:
 
     The roles and the logins belong to the whole server, so they may exist.
     """
-    with psycopg.connect(url, autocommit=True) as administrator:
+    with psycopg.connect(url, autocommit=True, client_encoding="UTF8") as administrator:
         for _ in range(2):
             administrator.execute((folder("sql") / "roles.sql").read_text())
         for kind, role in KINDS.items():

@@ -181,8 +181,13 @@ def test_no_login_takes_over_the_role_that_it_is_a_member_of(ledger, access, nam
             session.execute(f"alter role {role} login")
     code, _, error = access("remove", name)
     assert code == 0, error
+    with psycopg.connect(ledger, autocommit=True) as superuser:
+        # a server that asks for a password must find it to be right
+        superuser.execute(f"alter role {role} password 'backdoor99'")
     with pytest.raises(ServerUnreachable, match=f'role "{role}" is not permitted to log in; .*`ledger access add`'):
         connect(make_conninfo(ledger, user=role, password="backdoor99"))
+    with psycopg.connect(ledger, autocommit=True) as superuser:
+        superuser.execute(f"alter role {role} password null")
     with psycopg.connect(make_roles(ledger)(role)) as other:
         assert other.execute("select session_user").fetchone() == (LOGINS[role],)
 
