@@ -1,11 +1,20 @@
 """Messages between a supervisor and its trainer process.
 
 The supervisor sends jobs as lines of JSON through a socket pair. One line can contain several jobs. The trainer reads
-one token from a pipe before it starts a job. To withdraw jobs, the supervisor reads the remaining tokens from the pipe.
-The trainer writes answers as lines of JSON to a second pipe, so the supervisor can read the answers even after
-the trainer's death. The trainer writes one byte to the socket to wake the supervisor. The trainer wakes the supervisor
-when no token is left, when the pipe of answers may be full, and after an urgent answer. Therefore several short trials
-need only one context switch.
+one token from a second socket pair before it starts a job. To withdraw jobs, the supervisor reads the remaining tokens
+from the same end of this pair. The trainer writes answers as lines of JSON to a pipe, so the supervisor can read the
+answers even after the trainer's death. The trainer writes one byte to a second pipe to wake the supervisor. The trainer
+wakes the supervisor when no token is left, when the pipe of answers may be full, and after an urgent answer. Therefore
+several short trials need only one context switch.
+
+The objective can change each file that the trainer inherits, but no change may block the supervisor:
+
+- The flag O_NONBLOCK belongs to an open file. The two processes share only the end of the socket pair from which both
+  read tokens. The supervisor passes MSG_DONTWAIT to each call on a socket, because the flags of a call are its own. All
+  other files of the supervisor are its own ends of pipes and socket pairs.
+- A message through a socket can contain open files, and the receiver closes these files. The end of a TCP connection
+  with SO_LINGER could block the receiver. Therefore the supervisor receives nothing from a socket to which the trainer
+  can send.
 """
 
 import json
@@ -45,37 +54,72 @@ class SupervisorChannel:
     def __init__(self) -> None:
         self._socket, self._trainer_socket = socket.socketpair()
         self._answers, self._trainer_answers = os.pipe()
-        self._tokens, self._token_input = os.pipe()
-        os.set_blocking(self._answers, False)
-        # Supervisor and trainer read tokens from this pipe. The objective may have filled this pipe, so a write of the
-        # supervisor must not block.
-        os.set_blocking(self._tokens, False)
-        os.set_blocking(self._token_input, False)
+        self._wake_ups, self._trainer_wake_ups = os.pipe()
+        self._tokens, self._token_input = socket.socketpair()
+        for descriptor in (self._answers, self._wake_ups):
+            os.set_blocking(descriptor, False)
+        # After these calls, the trainer cannot send anything to the supervisor's ends.
+        for end in (self._socket, self._token_input):
+            end.shutdown(socket.SHUT_RD)
+        # The rest of the last batch, which the socket has not accepted yet.
+        self._unsent = bytearray()
+        # Whether the socket accepts no data any more, because the trainer has closed it.
+        self._is_broken = False
         # This buffer contains the beginning of an answer that has not arrived completely.
         self._partial = bytearray()
         self.has_more = False
-        self.trainer_descriptors = (self._trainer_socket.fileno(), self._trainer_answers, self._tokens)
+        self.trainer_descriptors = (
+            self._trainer_socket.fileno(),
+            self._trainer_answers,
+            self._tokens.fileno(),
+            self._trainer_wake_ups,
+        )
 
     def close_trainer_end(self) -> None:
         """Close this process's copies of the trainer's descriptors. Call this method after the start of the trainer."""
         self._trainer_socket.close()
-        os.close(self._trainer_answers)
+        for descriptor in (self._trainer_answers, self._trainer_wake_ups):
+            os.close(descriptor)
 
     def fileno(self) -> int:
         """Return a descriptor that becomes readable when the trainer wakes the supervisor or has ended."""
+        return self._wake_ups
+
+    def input_fileno(self) -> int:
+        """Return a descriptor that becomes writable when `read` can send more of the unsent jobs."""
         return self._socket.fileno()
 
+    @property
+    def has_unsent(self) -> bool:
+        """Whether `send` could not send all jobs at once. In this case, `read` sends the rest."""
+        return bool(self._unsent)
+
     def send(self, batch: Mapping[str, Any], numbers: Iterable[int]) -> None:
-        """Send jobs and their tokens to the trainer. All earlier jobs must have ended."""
-        self._socket.sendall(json.dumps(batch).encode() + b"\n")
+        """Send jobs and their tokens to the trainer. All earlier jobs must have ended.
+
+        Raises
+        ------
+        MalformedAnswer
+            The objective has shut down the socket of the tokens.
+        """
+        self._unsent += json.dumps(batch).encode() + b"\n"
+        self._send_rest()
         self.add_tokens(numbers)
 
     def add_tokens(self, numbers: Iterable[int]) -> None:
         """Permit the trainer to start the jobs with the given numbers.
 
         Before this call, the supervisor must have sent the jobs by `send`.
+
+        Raises
+        ------
+        MalformedAnswer
+            The objective has shut down the socket of the tokens.
         """
-        os.write(self._token_input, b"".join(map(_TOKEN.pack, numbers)))
+        try:
+            self._token_input.send(b"".join(map(_TOKEN.pack, numbers)), socket.MSG_DONTWAIT)
+        except OSError as error:
+            raise MalformedAnswer(f"the socket of the tokens accepts no token: {error.strerror}") from None
 
     def take_tokens(self) -> list[int]:
         """Read all remaining tokens, and return the numbers of their jobs. The trainer can no longer start these jobs.
@@ -83,11 +127,13 @@ class SupervisorChannel:
         Raises
         ------
         MalformedAnswer
-            The pipe contains data that are not tokens.
+            The objective has read a part of a token, or has shut down the socket of the tokens.
         """
-        data = _read(self._tokens) or b""
-        if len(data) % _TOKEN.size:
-            raise MalformedAnswer("the pipe of the tokens contains other data")
+        data = _receive(self._tokens, _READ_SIZE)
+        if data is None:
+            return []
+        if not data or len(data) % _TOKEN.size:
+            raise MalformedAnswer("the socket of the tokens is shut down, or a part of a token is missing")
         return [number for (number,) in _TOKEN.iter_unpack(data)]
 
     def read(self) -> tuple[list[bytes], bool]:
@@ -98,11 +144,13 @@ class SupervisorChannel:
         MalformedAnswer
             A line is longer than `LARGEST_ANSWER` bytes.
         """
-        # This method reads the socket before the pipe of answers. A wake-up that arrives after the read of the socket
-        # makes the socket readable again.
+        if self._unsent:
+            self._send_rest()
+        # This method reads the wake-ups before the answers. A wake-up that arrives after this read makes the pipe of
+        # wake-ups readable again.
         received = None
         for _ in range(_READS):
-            if not (received := self._receive()):
+            if not (received := _read(self._wake_ups)):
                 break
         lines = []
         for _ in range(_READS):
@@ -117,19 +165,25 @@ class SupervisorChannel:
             if len(self._partial) > LARGEST_ANSWER:
                 raise MalformedAnswer(f"the answer is longer than {LARGEST_ANSWER:,} bytes")
         self.has_more = bool(data)
-        return lines, received == b""
+        return lines, received == b"" or self._is_broken
 
     def close(self) -> None:
         """Close the supervisor's end of the channel."""
-        self._socket.close()
-        for descriptor in (self._answers, self._tokens, self._token_input):
+        for end in (self._socket, self._tokens, self._token_input):
+            end.close()
+        for descriptor in (self._answers, self._wake_ups):
             os.close(descriptor)
 
-    def _receive(self) -> bytes | None:
+    def _send_rest(self) -> None:
+        """Send as much of the unsent data as the socket accepts now."""
         try:
-            return self._socket.recv(_READ_SIZE, socket.MSG_DONTWAIT)
+            while self._unsent:
+                del self._unsent[: self._socket.send(self._unsent, socket.MSG_DONTWAIT)]
         except BlockingIOError:
-            return None
+            pass
+        except OSError:
+            self._is_broken = True
+            self._unsent.clear()
 
 
 class TrainerChannel:
@@ -144,8 +198,8 @@ class TrainerChannel:
     """
 
     def __init__(self, descriptors: Sequence[int]) -> None:
-        connection, self._answers, self._tokens = descriptors
-        self._socket = socket.socket(fileno=connection)
+        connection, self._answers, tokens, self._wake_ups = descriptors
+        self._socket, self._tokens = socket.socket(fileno=connection), socket.socket(fileno=tokens)
         self._token_poll = select.poll()
         self._token_poll.register(self._tokens, select.POLLIN)
         self._batches: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
@@ -155,14 +209,13 @@ class TrainerChannel:
         threading.Thread(target=self._receive_batches, daemon=True).start()
 
     def wait(self) -> None:
-        """Block until the pipe contains a token."""
+        """Block until the socket of the tokens contains a token."""
         self._token_poll.poll()
 
     def next_job(self) -> dict[str, Any] | None:
         """Return the next job. If no token is left, wake the supervisor and return None."""
-        try:
-            token = os.read(self._tokens, _TOKEN.size)
-        except BlockingIOError:
+        token = _receive(self._tokens, _TOKEN.size)
+        if token is None:
             if self._unannounced:
                 self._wake_supervisor()
             return None
@@ -188,7 +241,7 @@ class TrainerChannel:
             self._wake_supervisor()
 
     def _wake_supervisor(self) -> None:
-        self._socket.sendall(b"\n")
+        os.write(self._wake_ups, b"\n")
         self._unannounced = 0
 
     def _receive_batches(self) -> None:
@@ -197,6 +250,14 @@ class TrainerChannel:
                 self._batches.put(json.loads(line))
         # The supervisor has ended, so no process needs the result.
         os._exit(0)
+
+
+def _receive(connection: socket.socket, size: int) -> bytes | None:
+    """Receive without blocking. The result is empty at the end of the stream, and None if no data have arrived."""
+    try:
+        return connection.recv(size, socket.MSG_DONTWAIT)
+    except BlockingIOError:
+        return None
 
 
 def _read(descriptor: int) -> bytes | None:

@@ -5,7 +5,9 @@ objective ends one attempt but not the worker, because the trainer is a separate
 """
 
 import json
+import math
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -152,9 +154,15 @@ class Trainer:
             outcome describes its death, and no jobs are left.
         """
         assert self._channel is not None
-        own = [self._channel.fileno(), *([] if self._pidfd is None else [self._pidfd])]
-        ready = wait([*own, *descriptors], 0 if self._channel.has_more or self._fault else timeout)
-        has_ended = self._pidfd in ready
+        poll = select.poll()
+        for descriptor in (self._channel.fileno(), *descriptors, *([] if self._pidfd is None else [self._pidfd])):
+            poll.register(descriptor, select.POLLIN)
+        if self._channel.has_unsent:
+            poll.register(self._channel.input_fileno(), select.POLLOUT)
+        if self._channel.has_more or self._fault is not None:
+            timeout = 0.0
+        ready = poll.poll(None if timeout is None else math.ceil(1000 * timeout))
+        has_ended = any(descriptor == self._pidfd for descriptor, _ in ready)
         outcomes: list[Outcome] = []
         try:
             lines, is_closed = self._channel.read()
@@ -195,11 +203,11 @@ class Trainer:
         try:
             numbers = self._channel.take_tokens()
             if numbers != list(range(self._end - len(numbers), self._end)) or len(numbers) > self.jobs:
-                raise MalformedAnswer("the objective has changed the pipe of the tokens")
+                raise MalformedAnswer("the objective has changed the order of the tokens")
             if numbers and len(numbers) == self.jobs:
                 # No job is in training, because the trainer is starting or is between two jobs.
                 self._channel.add_tokens([numbers.pop(0)])
-        except (MalformedAnswer, BlockingIOError) as error:
+        except MalformedAnswer as error:
             self._fault = str(error)
             return 0
         self._end -= len(numbers)
@@ -228,9 +236,10 @@ class Trainer:
         if self._channel is not None and self._pidfd is not None and wait([self._pidfd], 0):
             # The child has died between two jobs, so its death does not count as a failed attempt.
             self._kill()
-        elif self._channel is not None and text != self._sent:
+        elif self._channel is not None and (text != self._sent or self._channel.has_unsent):
             # An objective may change modules in its process. Such a change must not affect the losses of another
-            # objective. Therefore each objective gets its own process.
+            # objective. Therefore each objective gets its own process. A process that has answered jobs without
+            # receiving them must not make the unsent data grow.
             self._kill()
         channel = self._channel or self._spawn()
         self._sent = text
@@ -243,9 +252,10 @@ class Trainer:
         self._since = self._sent_at = time.monotonic()
         self._seconds = 0.0
         self.training_since = self._since if self._sent == self._loaded else None
-        # If the child dies while it starts, `wait` detects its death.
-        with suppress(OSError):
+        try:
             channel.send({"objective": self._sent, "first": self._first, "jobs": jobs}, range(self._first, self._end))
+        except MalformedAnswer as error:
+            self._fault = str(error)
 
     def _accept(self, answer: Answer) -> list[Outcome]:
         """Return a list with the outcome in an answer.

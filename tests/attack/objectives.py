@@ -1,11 +1,13 @@
 """Hostile objectives. Each is a function of this module whose name begins with `hostile_`."""
 
 import ctypes
+import fcntl
 import gc
 import json
 import math
 import os
 import random
+import re
 import resource
 import signal
 import socket
@@ -175,6 +177,47 @@ def hostile_closed_descriptors(params):
     return 1.0
 
 
+def hostile_blocking_descriptors(params):
+    _each_descriptor(lambda descriptor: os.set_blocking(descriptor, True))
+    time.sleep(LEFT)
+
+
+def hostile_shut_down_sockets(params):
+    _each_descriptor(lambda descriptor: socket.socket(fileno=os.dup(descriptor)).shutdown(socket.SHUT_RDWR))
+    time.sleep(LEFT)
+
+
+def hostile_small_pipes(params):
+    _each_descriptor(lambda descriptor: fcntl.fcntl(descriptor, fcntl.F_SETPIPE_SZ, 1))
+    hostile_blocking_descriptors(params)
+
+
+def hostile_locks(params):
+    _each_descriptor(lambda descriptor: fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB))
+    _each_descriptor(lambda descriptor: fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_RDLCK))
+    time.sleep(LEFT)
+
+
+def hostile_tokens(params):
+    """Read parts of the tokens and of the jobs that the supervisor sends."""
+    _each_descriptor(lambda descriptor: os.set_blocking(descriptor, False))
+    _each_descriptor(lambda descriptor: os.read(descriptor, 3))
+    return 1.0
+
+
+def hostile_stops_reading(params):
+    """Keep Python's global lock after the result, so that the trainer does not read the next jobs."""
+    threading.Timer(0.2, re.match, ("(a+)+$", "a" * 64 + "b")).start()
+    return 1.0
+
+
+def hostile_overwrites_files(params):
+    """Write to each file that this process has inherited, such as a dataset."""
+    _each_descriptor(lambda descriptor: os.ftruncate(descriptor, 0))
+    _each_descriptor(lambda descriptor: os.pwrite(descriptor, b"x" * 1_000, 0))
+    return 1.0
+
+
 def hostile_fork(params):
     if os.fork() == 0:
         return 2.0
@@ -304,6 +347,13 @@ MESSAGES = (
     b'{"job": ' + b"9" * 5_000 + b"}\n",
     b"x" * 70_000 + b"\n",
 )
+
+
+def _each_descriptor(change):
+    """Change each descriptor that this process has inherited, except its standard streams."""
+    for descriptor in range(3, 64):
+        with suppress(OSError):
+            change(descriptor)
 
 
 def _write_everywhere(rng, count):

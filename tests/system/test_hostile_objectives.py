@@ -1,4 +1,4 @@
-"""Objectives that attack their worker: with the answers of their trainer, and with processes that they leave behind."""
+"""Objectives that attack their worker: with answers, with inherited descriptors, and with processes that they leave."""
 
 import os
 import signal
@@ -9,14 +9,16 @@ import pytest
 
 from ledger.objectives import Context
 from ledger.worker import adopted
+from ledger.worker.outcome import Outcome
 from ledger.worker.trainer import Trainer
-from tests.system.programs import Program, alive, own_study
+from tests.system.programs import Program, alive, own_study, wait_until
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="the objective uses /proc, or a feature of Linux")
 
-# The objective writes lines to the answer pipe of its trainer, whose arguments name the pipe.
+# The objective writes lines to the answer pipe of its trainer, whose arguments name the pipe. It also shuts
+# down the socket of the tokens.
 FORGERY = """
-import json, math, os, struct, sys, time
+import json, math, os, socket, sys, time
 
 def forged(params, context):
     frame = sys._getframe()
@@ -40,8 +42,7 @@ def forged(params, context):
         while True:
             os.write(answers, b"x" * 65_536)
     elif context.trial == len(lines) + 1:
-        with open(f"/proc/self/fd/{tokens}", "wb") as pipe:
-            pipe.write(struct.pack("=Q", 7) * 20)
+        socket.socket(fileno=tokens).shutdown(socket.SHUT_RDWR)
         time.sleep(1000)
     return params["x"] ** 2
 """
@@ -107,6 +108,134 @@ def test_the_seconds_of_a_trial_are_bounded_by_the_workers_clock(trainer, tmp_pa
     ended = outcomes(trainer, function, 6, x=1.0)
     assert [(outcome.kind, outcome.error) for outcome in ended] == [("result", None)] * 6
     assert all(0 <= outcome.seconds < 1e6 for outcome in ended)
+
+
+# Each `way` changes what the trainer shares with its supervisor, or stops the reader of the trainer.
+CHANNEL = """
+import fcntl, os, pathlib, re, socket, struct, sys, threading, time
+
+def each(change):
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            change(int(name))
+        except OSError:
+            pass
+
+def flags(descriptor):
+    fcntl.fcntl(descriptor, fcntl.F_SETFL, fcntl.fcntl(descriptor, fcntl.F_GETFL) & ~os.O_NONBLOCK)
+
+def shutdown(descriptor):
+    socket.socket(fileno=os.dup(descriptor)).shutdown(socket.SHUT_RDWR)
+
+def buffers(descriptor):
+    flags(descriptor)
+    fcntl.fcntl(descriptor, fcntl.F_SETPIPE_SZ, 4096)
+
+def locks(descriptor):
+    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+def tokens(descriptor):
+    if descriptor == int(sys.argv[4]):
+        os.set_blocking(descriptor, False)
+        os.read(descriptor, 3)
+
+SERVERS = []
+
+def passes(descriptor):
+    with socket.socket(fileno=os.dup(descriptor)) as inherited:
+        SERVERS.append(socket.create_server(("127.0.0.1", 0)))
+        with socket.create_connection(SERVERS[-1].getsockname()) as lingering:
+            lingering.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 10_000))
+            lingering.setblocking(False)
+            try:
+                while True:
+                    lingering.send(bytes(65_536))
+            except BlockingIOError:
+                pass
+            lingering = socket.socket(fileno=lingering.detach())
+            try:
+                socket.send_fds(inherited, [b"x"], [lingering.fileno()])
+            except OSError:
+                lingering.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 0, 0))
+            lingering.close()
+
+def changes(params, context):
+    each(globals()[params["way"]])
+    pathlib.Path(params["folder"], "begun").touch()
+    time.sleep(10_000)
+
+def changes_flags(params, context):
+    changes({"way": "flags", "folder": "."}, context)
+
+def keeps_the_interpreter(go, held):
+    while not go.exists():
+        time.sleep(0.01)
+    held.touch()
+    re.match("(a+)+$", "a" * 64 + "b")
+
+def stops_reading(params, context):
+    if context.trial == 0:
+        files = [pathlib.Path(params["folder"], name) for name in ("go", "held")]
+        threading.Thread(target=keeps_the_interpreter, args=files, daemon=True).start()
+    return 0.5
+"""
+
+
+@linux
+@pytest.mark.parametrize("way", ["flags", "shutdown", "buffers", "locks", "tokens", "passes"])
+def test_no_change_of_an_inherited_descriptor_blocks_the_supervisor(trainer, tmp_path, way):
+    (tmp_path / "mine.py").write_text(CHANNEL)
+    params = {"folder": str(tmp_path), "way": way}
+    trainer.start({"function": "mine:changes"}, [(params, Context("s", number, 1, 0, 0)) for number in range(4)])
+    ended: list[Outcome] = []
+    while not ended and not (tmp_path / "begun").exists():
+        ended += trainer.wait(0.05)
+    if trainer.jobs:
+        trainer.withdraw()
+        ended += trainer.wait(0)
+    assert [outcome.kind for outcome in ended] == (["failed"] if way in ("shutdown", "tokens") else [])
+    trainer.kill()
+    (tmp_path / "mine.py").write_text(LEFT)
+    (outcome,) = outcomes(trainer, "leaves", 1, folder=str(tmp_path), ends="returns")
+    assert outcome.loss == 0.5
+
+
+@linux
+def test_a_trainer_that_stops_reading_does_not_block_the_supervisor(trainer, tmp_path):
+    (tmp_path / "mine.py").write_text(CHANNEL)
+    (outcome,) = outcomes(trainer, "stops_reading", 1, folder=str(tmp_path))
+    assert outcome.loss == 0.5
+    (tmp_path / "go").touch()
+    wait_until((tmp_path / "held").exists)
+    params = {"folder": str(tmp_path), "long": "x" * 4_000_000}
+    trainer.start({"function": "mine:stops_reading"}, [(params, Context("s", number, 1, 0, 0)) for number in range(4)])
+    assert trainer.wait(0) == trainer.wait(0.01) == []
+    assert trainer.withdraw() == 3
+    assert trainer.jobs == 1
+    trainer.kill()
+    (tmp_path / "go").unlink()
+    assert [ended.loss for ended in outcomes(trainer, "stops_reading", 4, **params)] == [0.5] * 4
+
+
+@linux
+def test_a_worker_stays_in_control_if_an_objective_changes_its_descriptors(tmp_path):
+    own_study(tmp_path, CHANNEL, "changes_flags", 1, max_failures=1, heartbeat=0.2, lease=60.0)
+    program = Program(tmp_path)
+    manager = program.start("manager", "own.toml")
+    wait_until(lambda: program.query("select from ledger.trial"))
+    worker = program.start("worker", "--allow", "mine", "--grace", "0.5")
+    wait_until((tmp_path / "begun").exists)
+    # the heartbeats renew the lease
+    lease = program.query("select lease_until from ledger.trial")
+    wait_until(lambda: program.query("select lease_until from ledger.trial") > lease)
+    worker.send_signal(signal.SIGTERM)
+    _, error = worker.communicate()
+    assert worker.returncode == 0, error
+    assert program.query("select outcome from ledger.attempt") == [("released",)]
+    program.run("worker", "--allow", "mine", "--trial-timeout", "1", "--until-complete")
+    manager.communicate()
+    first, *others = (attempt["outcome"] for attempt in program.document("own")["attempts"])
+    assert (first, set(others)) == ("released", {"timeout"})
 
 
 # Processes in a session of their own: a child of the trainer, and a process whose parent has ended.

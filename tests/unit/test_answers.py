@@ -108,7 +108,7 @@ def channel():
 
 
 def test_a_line_without_an_end_is_malformed_before_it_fills_the_memory(channel):
-    _, answers, _ = channel.trainer_descriptors
+    _, answers, *_ = channel.trainer_descriptors
     sent = 0
     with pytest.raises(MalformedAnswer, match="longer than"):
         while sent <= LARGEST_ANSWER:
