@@ -1,7 +1,9 @@
 """Loads the objective that a study's spec names. The loaded objective is a function that the trainer calls."""
 
+import re
 import sys
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -10,12 +12,67 @@ from threadpoolctl import ThreadpoolController
 from ledger.errors import LedgerError
 from ledger.objectives import builtin, metrics, tabular
 from ledger.objectives.context import Context
-from ledger.objectives.datasets import DATASETS
+from ledger.objectives.datasets import DATASETS, MOST_FOLDS
 from ledger.objectives.function import load_function
 from ledger.objectives.parameters import MODELS
 from ledger.objectives.result import Result, to_result
 from ledger.objectives.tabular import DatasetArrays
-from ledger.text import one_line
+from ledger.text import one_line, show
+
+_SHA256 = re.compile("[0-9a-f]{64}")
+
+
+@dataclass(frozen=True)
+class DataEntry:
+    """The entry "data" of an objective, which names a dataset from a file.
+
+    Attributes
+    ----------
+    name : str
+        The name of the file without its folder.
+    sha256 : str
+        The SHA-256 of the file's content, in 64 hexadecimal digits.
+    target : str
+        The file's column with the class of each row.
+    format : str
+        The format of the file, "csv" or "parquet".
+    """
+
+    name: str
+    sha256: str
+    target: str
+    format: str
+
+
+def data_entry(objective: object) -> DataEntry | None:
+    """Return the entry "data" of an objective, or None if the objective has no such entry.
+
+    A role that can create studies can write any JSON value as an objective, so this function accepts any value.
+
+    Raises
+    ------
+    LedgerError
+        The objective is not a mapping, or its entry "data" is malformed. The message is one line.
+
+    Examples
+    --------
+    >>> data_entry({"model": "svm", "dataset": "iris"})
+    >>> data_entry({"model": "svm", "data": 5})
+    Traceback (most recent call last):
+    ledger.errors.LedgerError: the study's objective is malformed, because its entry data is 5: delete the study
+    """
+    if not isinstance(objective, Mapping):
+        raise LedgerError(f"the study's objective is malformed, because it is {show(objective)}: delete the study")
+    if "data" not in objective:
+        return None
+    data = objective["data"]
+    if isinstance(data, Mapping):
+        texts = [data.get(key) for key in ("name", "sha256", "target", "format")]
+        if all(isinstance(text, str) for text in texts):
+            entry = DataEntry(*map(str, texts))
+            if _SHA256.fullmatch(entry.sha256) and entry.format in tabular.FORMATS.values():
+                return entry
+    raise LedgerError(f"the study's objective is malformed, because its entry data is {show(data)}: delete the study")
 
 
 def load(
@@ -70,13 +127,20 @@ def load(
     if set(objective) == {"function"}:
         function = load_function(str(objective["function"]), allowed, folder)
     else:
-        model, dataset, data = objective.get("model"), objective.get("dataset", DATASETS[0]), objective.get("data")
+        data = data_entry(objective)
+        model, dataset = objective.get("model"), objective.get("dataset", DATASETS[0])
         metric, folds = objective.get("metric", metrics.DEFAULT), objective.get("cv")
-        known = set(objective) <= {"model", "data" if data else "dataset", "metric", "cv"} and metric in metrics.USABLE
-        if not known or model not in MODELS or dataset not in DATASETS:
+        if not (
+            set(objective) <= {"model", "data" if data else "dataset", "metric", "cv"}
+            and all(isinstance(text, str) for text in (model, dataset, metric))
+            and model in MODELS
+            and dataset in DATASETS
+            and metric in metrics.USABLE
+            and (folds is None or (type(folds) is int and 2 <= folds <= MOST_FOLDS))
+        ):
             raise LedgerError(
-                f"this version of the ledger has no objective {dict(objective)!r}; use a function, or one of the"
-                f" models {', '.join(MODELS)} with a file or with one of the datasets {', '.join(DATASETS)}"
+                f"this version of the ledger has no objective {one_line(repr(dict(objective)))}; use a function, or one"
+                f" of the models {', '.join(MODELS)} with a file or with one of the datasets {', '.join(DATASETS)}"
             )
         function = builtin.objective(
             model, _table(data, content) if data else dataset, threads, metric=metric, folds=folds
@@ -90,13 +154,13 @@ def load(
     return evaluate
 
 
-def _table(data: Mapping[str, Any], content: bytes | None) -> DatasetArrays:
-    if content is None or tabular.digest(content) != data["sha256"]:
+def _table(data: DataEntry, content: bytes | None) -> DatasetArrays:
+    if content is None or tabular.digest(content) != data.sha256:
         raise LedgerError(
-            f"the worker's copy of dataset {one_line(data['name'])} does not have the SHA-256 that the study has"
-            f" recorded ({data['sha256']}): restart this worker to fetch the dataset again"
+            f"the worker's copy of dataset {one_line(data.name)} does not have the SHA-256 that the study has"
+            f" recorded ({data.sha256}): wait until the worker has fetched the dataset again, or restart the worker"
         )
-    return tabular.read(content, data["format"], data["target"], data["name"])
+    return tabular.read(content, data.format, data.target, data.name)
 
 
 @lru_cache(maxsize=1)

@@ -1,10 +1,16 @@
 """The dataset of a study, which a worker fetches from the ledger once and keeps in a file for its trainer."""
 
+import fcntl
+import os
+import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 from typing import IO, Any
 
 from ledger.database import protocol
+from ledger.objectives.loading import DataEntry
 from ledger.text import one_line
 from ledger.worker.refusals import Refused
 
@@ -14,23 +20,25 @@ PIECE = 1024 * 1024
 
 
 class DatasetFile:
-    """The last fetched dataset, in an unnamed temporary file. The file disappears when this process ends.
+    """The last fetched dataset, in an unnamed file. The file disappears when this process ends.
 
-    Each fetched dataset replaces the previous dataset in the same file. A trainer that has inherited the file's
-    descriptor can therefore read the next dataset, too.
+    On Linux, the file is in memory, and no process can change the file after the fetch. On another system, the file is
+    a temporary file, and other processes only get descriptors that cannot write.
     """
 
     def __init__(self) -> None:
         self._file: IO[bytes] | None = None
+        # On systems other than Linux, a descriptor of the file that can only read.
+        self._reader: int | None = None
         self._sha256: str | None = None
 
-    def fetch(self, data: Mapping[str, Any], call: Callable[..., Any], may_continue: Callable[[], bool]) -> bool:
+    def fetch(self, data: DataEntry, call: Callable[..., Any], may_continue: Callable[[], bool]) -> bool:
         """Fetch a dataset, unless the file already contains this dataset.
 
         Parameters
         ----------
-        data : mapping
-            The value of "data" in the study's objective, with the keys "name" and "sha256".
+        data : DataEntry
+            The entry of the study's objective that names the dataset.
         call : callable
             The method `Session.call`.
         may_continue : callable
@@ -44,36 +52,77 @@ class DatasetFile:
         Raises
         ------
         Refused
-            The ledger does not contain the dataset.
+            The ledger does not contain the dataset, or this machine cannot store the dataset.
         """
-        if self._sha256 == data["sha256"]:
+        if self._sha256 == data.sha256:
             return True
-        if self._file is None:
-            self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 (closed by close)
-        self._sha256 = None
-        self._file.truncate(0)
-        self._file.seek(0)
+        # Each dataset has its own file, because a process of an earlier study may still have the earlier file open.
+        self.close()
+        try:
+            return self._fetch(data, call, may_continue)
+        except OSError as error:
+            raise Refused(
+                f"dataset {one_line(data.name)} of the study cannot be stored on this machine ({error.strerror}): free"
+                " memory, or space in the folder for temporary files"
+            ) from error
+
+    def open(self) -> int:
+        """Return a new descriptor that can only read the dataset. The caller closes the descriptor.
+
+        Call `fetch` before this method. On Linux, the descriptor shares no file position with any other descriptor.
+        """
+        assert self._file is not None
+        if self._reader is not None:
+            return os.dup(self._reader)
+        return os.open(f"/proc/self/fd/{self._file.fileno()}", os.O_RDONLY | os.O_CLOEXEC)
+
+    def close(self) -> None:
+        """Delete the file. The next call of `fetch` fetches the dataset again."""
+        if self._file is not None:
+            self._file.close()
+        if self._reader is not None:
+            os.close(self._reader)
+        self._file = self._reader = self._sha256 = None
+
+    def _fetch(self, data: DataEntry, call: Callable[..., Any], may_continue: Callable[[], bool]) -> bool:
+        self._file, self._reader = _create()
         while True:
-            piece = call(protocol.dataset, data["sha256"], self._file.tell(), PIECE)
+            piece = call(protocol.dataset, data.sha256, self._file.tell(), PIECE)
             if piece is None:
                 raise Refused(
-                    f"dataset {one_line(data['name'])} (SHA-256 {data['sha256']}) of the study is missing in this"
+                    f"dataset {one_line(data.name)} (SHA-256 {one_line(data.sha256)}) of the study is missing in this"
                     " ledger: restore the whole ledger from a backup, or start another study with the file"
                 )
-            self._file.write(piece)
+            _write(self._file, piece)
             if len(piece) < PIECE:
-                self._sha256 = data["sha256"]
+                if self._reader is None:
+                    _seal(self._file.fileno())
+                self._sha256 = data.sha256
                 return True
             if not may_continue():
                 return False
 
-    def fileno(self) -> int:
-        """Return the file's descriptor, which is the same for all datasets. Call `fetch` before this method."""
-        assert self._file is not None
-        return self._file.fileno()
 
-    def close(self) -> None:
-        """Delete the file."""
-        if self._file is not None:
-            self._file.close()
-        self._file = self._sha256 = None
+def _create() -> tuple[IO[bytes], int | None]:
+    """Return a new unnamed file. On systems other than Linux, also return a descriptor that can only read the file."""
+    if sys.platform == "linux":
+        with suppress(OSError):  # The kernel or a sandbox may refuse memory files.
+            flags = os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING
+            return open(os.memfd_create("dataset of a study", flags), "w+b", buffering=0), None  # noqa: PTH123
+    descriptor, name = tempfile.mkstemp()
+    try:
+        return open(descriptor, "w+b", buffering=0), os.open(name, os.O_RDONLY | os.O_CLOEXEC)  # noqa: PTH123
+    finally:
+        Path(name).unlink()
+
+
+def _write(file: IO[bytes], piece: bytes) -> None:
+    view = memoryview(piece)
+    while view:
+        view = view[file.write(view) :]
+
+
+def _seal(descriptor: int) -> None:
+    """Make a memory file unchangeable for every process, also for the processes that have already opened the file."""
+    seals = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SEAL
+    fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, seals)

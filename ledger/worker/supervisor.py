@@ -15,11 +15,14 @@ from typing import Any
 from psycopg import Connection
 
 from ledger.database import protocol
+from ledger.database.bounds import json_fault
 from ledger.database.protocol import ClaimedTrial
 from ledger.database.retry import RetryPolicy
 from ledger.database.session import DatabaseUnavailable, Session
+from ledger.errors import LedgerError
 from ledger.logs import log_event
 from ledger.objectives import Context
+from ledger.objectives.loading import data_entry
 from ledger.seeds import derive
 from ledger.settings import Settings
 from ledger.worker.claim_size import ClaimSize
@@ -169,9 +172,10 @@ class Supervisor:
             message = f"the worker claims no trials of study {first.study_name} for a while: {reason}"
             fields = {"worker": self.name, "study": first.study_name, "reason": reason}
             log_event(_log, "refused", message, level=logging.WARNING, **fields)
-        # The supervisor ends the trainer, so that a new trainer imports all modules again at the next try. The old
+        # At the next try, a new trainer imports all modules again, and the worker fetches the dataset again. The old
         # trainer may also have unfinished jobs.
         self._trainer.kill()
+        self._dataset.close()
         trials.refuse(self._session.call, reason)
 
     def _accept(self, claimed: ClaimedTrial) -> None:
@@ -203,7 +207,13 @@ class Supervisor:
 
     def _fetch_dataset(self, claimed: ClaimedTrial, trials: ClaimedTrials) -> bool:
         """Fetch the study's dataset, if the study uses a file. Return False if the fetch has stopped before its end."""
-        data = claimed.objective.get("data")
+        # A role that can create studies can write any JSON value as an objective.
+        if fault := json_fault(claimed.objective):
+            raise Refused(f"the study's objective is malformed: {fault}")
+        try:
+            data = data_entry(claimed.objective)
+        except LedgerError as error:
+            raise Refused(str(error)) from None
         return data is None or self._dataset.fetch(data, self._session.call, lambda: self._may_fetch(trials))
 
     def _may_fetch(self, trials: ClaimedTrials) -> bool:
@@ -232,8 +242,8 @@ class Supervisor:
         started = time.monotonic()
         first = claimed[0]
         limit = min(seconds for seconds in (first.timeout_seconds, self._options.trial_timeout, math.inf) if seconds)
-        data = self._dataset.fileno() if "data" in first.objective else None
-        self._trainer.start(first.objective, [(trial.params, _context(trial)) for trial in claimed], data)
+        open_data = self._dataset.open if "data" in first.objective else None
+        self._trainer.start(first.objective, [(trial.params, _context(trial)) for trial in claimed], open_data)
         while self._trainer.jobs:
             since = self._trainer.training_since
             deadline = (started + LOADING_SECONDS if since is None else since) + limit

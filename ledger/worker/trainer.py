@@ -78,8 +78,8 @@ class Trainer:
         self._options = {"allowed": sorted(allowed), "threads": threads, "memory_limit": memory_limit}
         self._environment, self._account = environment or {}, account
         self._adopted = AdoptedProcesses() if adopts else None
-        # Descriptor of the dataset's file. The child inherits this descriptor.
-        self._data: int | None = None
+        # Function that opens the dataset of the objective that was sent last.
+        self._open_data: Callable[[], int] | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._channel: SupervisorChannel | None = None
         self._output: TrainerOutput | None = None
@@ -115,7 +115,7 @@ class Trainer:
         self,
         objective: Mapping[str, Any],
         jobs: Sequence[tuple[Mapping[str, Any], Context]],
-        data: int | None = None,
+        open_data: Callable[[], int] | None = None,
     ) -> None:
         """Start attempts of one objective. The trainer runs the attempts one after the other.
 
@@ -127,17 +127,17 @@ class Trainer:
             The objective in the form of the study's spec.
         jobs : sequence of (params, context)
             Parameters and context of each attempt. All earlier jobs must have ended.
-        data : int, optional
-            File descriptor of the dataset that the objective names. The child process inherits this descriptor and
-            reads the dataset when it loads the objective. Therefore no message contains the dataset.
+        open_data : callable, optional
+            Function that returns a new descriptor of the dataset that the objective names. The descriptor can only
+            read. The child process inherits this descriptor and reads the dataset when it loads the objective.
+            Therefore no message contains the dataset, and no child process gets the dataset of another objective.
         """
-        if self._process is not None and data is not None and data != self._data:
-            self._kill()
-        self._data = self._data if data is None else data
+        self._open_data = open_data
         self._send(objective, [{"params": params, "context": vars(context)} for params, context in jobs])
 
     def check(self, objective: Mapping[str, Any]) -> None:
         """Raise a LedgerError if this machine cannot load the objective."""
+        self._open_data = None
         self._send(objective, [{}])
         while self.jobs:
             for outcome in self.wait(timeout=None):
@@ -291,7 +291,8 @@ class Trainer:
     def _spawn(self) -> SupervisorChannel:
         channel = SupervisorChannel()
         token = draw_token()
-        options = {**self._options, "parent": os.getpid(), "data": self._data, "token": token}
+        data = None if self._open_data is None else self._open_data()
+        options = {**self._options, "parent": os.getpid(), "data": data, "token": token}
         descriptors = channel.trainer_descriptors
         program = interpreter.command("ledger.worker.trainer_process")
         if self._adopted is not None:
@@ -299,7 +300,7 @@ class Trainer:
         try:
             self._process = subprocess.Popen(
                 [*program, json.dumps(options), *map(str, descriptors)],
-                pass_fds=[*descriptors, *([] if self._data is None else [self._data])],
+                pass_fds=[*descriptors, *([] if data is None else [data])],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
@@ -318,6 +319,8 @@ class Trainer:
             )
         finally:
             channel.close_trainer_end()
+            if data is not None:
+                os.close(data)
         assert self._process.stdout is not None
         assert self._process.stderr is not None
         if self._account is not None:

@@ -6,7 +6,6 @@ The trainer process has no connection to the database.
 import ctypes
 import faulthandler
 import json
-import mmap
 import os
 import resource
 import signal
@@ -21,6 +20,7 @@ from typing import Any
 from ledger.database.bounds import shortened
 from ledger.errors import LedgerError
 from ledger.objectives import Context, Result, load, search_path
+from ledger.text import one_line
 from ledger.without_pandas import without_pandas
 from ledger.worker.channel import TrainerChannel
 from ledger.worker.outcome import LOADED, Outcome, to_answer
@@ -89,12 +89,20 @@ def _load(
 ) -> Callable[[dict[str, Any], Context], Result]:
     content = None
     if "data" in objective and options["data"] is not None:
-        # This function maps the file into memory, because a read would move the file position that the supervisor also
-        # uses.
-        with mmap.mmap(options["data"], 0, access=mmap.ACCESS_READ) as file:
-            content = file[:]
+        # This call names the position, because on a system other than Linux, all trainers of a dataset share the file
+        # position.
+        content = os.pread(options["data"], os.fstat(options["data"]).st_size, 0)
     with nullcontext() if "function" in objective else without_pandas():
-        return load(objective, options["allowed"], threads=options["threads"], content=content, folder=folder)
+        try:
+            return load(objective, options["allowed"], threads=options["threads"], content=content, folder=folder)
+        except (LedgerError, MemoryError):
+            raise
+        except Exception as error:
+            # A role that can create studies can write any JSON value as an objective.
+            raise LedgerError(
+                f"the study's objective cannot be loaded ({type(error).__name__}: {one_line(str(error))}): correct the"
+                " objective in a new study"
+            ) from error
 
 
 def _die_with_parent(parent: int) -> None:

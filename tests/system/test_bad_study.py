@@ -5,7 +5,10 @@ from collections.abc import Iterator
 
 import psycopg
 import pytest
+from psycopg.types.json import Jsonb
 
+from ledger.database.connection import engine
+from tests.integration.ledgers import make_study
 from tests.system.programs import PATIENCE, Program, own_study, wait_until
 
 OBJECTIVE = """
@@ -123,3 +126,34 @@ def test_a_worker_that_refuses_a_study_gives_all_claimed_trials_back(both):
     worker.send_signal(signal.SIGTERM)
     assert worker.wait(PATIENCE) == 0
     assert "Traceback" not in both.said("worker")
+
+
+DATA: list[object] = [5, {}, "abc", [1], True, {"sha256": None, "name": None}, None, {"sha256": 5, "name": 7}]
+MALFORMED = [
+    *({"model": "svm", "data": data} for data in DATA),
+    {"model": "svm", "metric": [1]},
+    5,
+]
+
+
+def test_no_malformed_objective_ends_a_worker(both, url):
+    with engine(url).connect() as db:
+        for number in range(len(MALFORMED)):
+            make_study(db, f"bad{number}", trials=1)
+    # the owner of the tables can switch off the check of a study's spec
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("alter table ledger.study disable trigger user")
+        for number, objective in enumerate(MALFORMED):
+            connection.execute(
+                "update ledger.study set spec = jsonb_set(spec, '{objective}', %s) where name = %s",
+                [Jsonb(objective), f"bad{number}"],
+            )
+    worker = both.start("worker", "worker", "--allow", "mine")
+    both.program.run("manager", "own.toml")
+    refused = "select count(distinct study_id) from ledger.refusal"
+    wait_until(lambda: both.ask(refused) == [(len(MALFORMED),)])
+    worker.send_signal(signal.SIGTERM)
+    assert worker.wait(PATIENCE) == 0
+    assert "Traceback" not in both.said("worker")
+    assert both.trials("own") == [("complete", 0), ("complete", 0)]
+    assert both.ask("select distinct outcome from ledger.attempts where study <> 'own'") == [("released",)]

@@ -1,5 +1,6 @@
 """Objectives that attack their worker: with answers, with inherited descriptors, and with processes that they leave."""
 
+import hashlib
 import os
 import signal
 import sys
@@ -8,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from ledger.objectives import Context
+from ledger.objectives.loading import DataEntry
 from ledger.worker import adopted
+from ledger.worker.dataset_file import DatasetFile
 from ledger.worker.outcome import Outcome
 from ledger.worker.trainer import Trainer
 from tests.system.programs import Program, alive, own_study, wait_until
@@ -178,6 +181,11 @@ def stops_reading(params, context):
         files = [pathlib.Path(params["folder"], name) for name in ("go", "held")]
         threading.Thread(target=keeps_the_interpreter, args=files, daemon=True).start()
     return 0.5
+
+def files(params, context):
+    found = []
+    each(lambda descriptor: descriptor > 2 and found.append(os.readlink(f"/proc/self/fd/{descriptor}")))
+    return {"loss": 0.5, "files": [name for name in found if not name.startswith(("pipe:", "socket:", "/proc/"))]}
 """
 
 
@@ -236,6 +244,24 @@ def test_a_worker_stays_in_control_if_an_objective_changes_its_descriptors(tmp_p
     manager.communicate()
     first, *others = (attempt["outcome"] for attempt in program.document("own")["attempts"])
     assert (first, set(others)) == ("released", {"timeout"})
+
+
+@linux
+def test_an_objective_inherits_no_dataset_of_another_study(trainer, tmp_path):
+    (tmp_path / "mine.py").write_text(CHANNEL)
+    content, dataset = b"a,y\n" + b"1,no\n2,yes\n" * 10, DatasetFile()
+    entry = DataEntry("a.csv", hashlib.sha256(content).hexdigest(), "y", "csv")
+    assert dataset.fetch(entry, lambda *_: content, lambda: True)
+    objective = {"model": "svm", "data": vars(entry)}
+    for number in range(2):
+        trainer.start(objective, [({"C": 1.0}, Context("s", number, 1, 0, 0))], dataset.open)
+        ended = []
+        while trainer.jobs:
+            ended += trainer.wait(None)
+        assert [(outcome.kind, outcome.error) for outcome in ended] == [("result", None)]
+        (outcome,) = outcomes(trainer, "files", 1)
+        assert outcome.metrics["files"] == []
+    dataset.close()
 
 
 # Processes in a session of their own: a child of the trainer, and a process whose parent has ended.

@@ -1,7 +1,9 @@
 """A worker fetches a dataset once, and keeps the claim of one trial while it does."""
 
+import errno
+import os
+import sys
 import uuid
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,8 +11,10 @@ import pytest
 from ledger.database import protocol
 from ledger.database.protocol import ClaimedTrial
 from ledger.errors import LedgerError
+from ledger.objectives.loading import DataEntry
 from ledger.worker.claimed_trials import ClaimedTrials
 from ledger.worker.dataset_file import PIECE, DatasetFile
+from ledger.worker.refusals import Refused
 
 
 class Ledger:
@@ -25,12 +29,31 @@ class Ledger:
         return None if content is None else content[first : first + size]
 
 
-def named(sha256: str) -> dict[str, str]:
-    return {"name": "a\nb.csv", "sha256": sha256}
+def named(sha256: str) -> DataEntry:
+    return DataEntry("a\nb.csv", sha256, "y", "csv")
 
 
 def content(dataset: DatasetFile) -> bytes:
-    return Path(f"/dev/fd/{dataset.fileno()}").read_bytes()
+    descriptor = dataset.open()
+    try:
+        return os.pread(descriptor, 10 * PIECE, 0)
+    finally:
+        os.close(descriptor)
+
+
+@pytest.fixture(params=["memory", "temporary"])
+def dataset(request, monkeypatch):
+    if request.param == "memory" and sys.platform != "linux":
+        pytest.skip("memory files are a feature of Linux")
+    if request.param == "temporary" and sys.platform == "linux":
+
+        def refuse(*_: object) -> int:
+            raise OSError(errno.ENOSYS, "no memory files")
+
+        monkeypatch.setattr(os, "memfd_create", refuse)
+    dataset = DatasetFile()
+    yield dataset
+    dataset.close()
 
 
 def always() -> bool:
@@ -38,39 +61,72 @@ def always() -> bool:
 
 
 @pytest.mark.parametrize(("size", "calls"), [(1, 1), (PIECE - 1, 1), (PIECE, 2), (2 * PIECE + 1, 3)])
-def test_a_dataset_is_fetched_in_pieces_and_once(size, calls):
+def test_a_dataset_is_fetched_in_pieces_and_once(dataset, size, calls):
     whole = bytes(range(256)) * (size // 256 + 1)
-    ledger, dataset = Ledger(first=whole[:size]), DatasetFile()
+    ledger = Ledger(first=whole[:size])
     for _ in range(2):
         assert dataset.fetch(named("first"), ledger.call, always)
         assert content(dataset) == whole[:size]
     assert ledger.calls == calls
-    dataset.close()
 
 
-def test_the_next_dataset_replaces_the_content_of_the_same_file():
-    ledger, dataset = Ledger(first=b"x" * 100, second=b"yy"), DatasetFile()
+def test_a_descriptor_of_a_dataset_can_only_read_this_dataset(dataset):
+    ledger = Ledger(first=b"x" * 100, second=b"yy")
     assert dataset.fetch(named("first"), ledger.call, always)
-    descriptor = dataset.fileno()
+    descriptor = dataset.open()
+    for change in (lambda: os.write(descriptor, b"z"), lambda: os.ftruncate(descriptor, 0)):
+        with pytest.raises(OSError, match="Bad file descriptor|Invalid argument"):
+            change()
     assert dataset.fetch(named("second"), ledger.call, always)
-    assert (dataset.fileno(), content(dataset)) == (descriptor, b"yy")
+    assert content(dataset) == b"yy"
+    assert os.pread(descriptor, 200, 0) == b"x" * 100
+    os.close(descriptor)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory files are a feature of Linux")
+def test_no_process_can_change_a_fetched_dataset_in_memory():
+    dataset = DatasetFile()
+    assert dataset.fetch(named("first"), Ledger(first=b"x" * 100).call, always)
+    descriptor, other = dataset.open(), dataset.open()
+    assert os.read(descriptor, 100) == os.read(other, 100) == b"x" * 100
+    again = os.open(f"/proc/self/fd/{descriptor}", os.O_RDWR)
+    for change in (lambda: os.write(again, b"z"), lambda: os.ftruncate(again, 0), lambda: os.ftruncate(again, 200)):
+        with pytest.raises(PermissionError):
+            change()
+    for each in (descriptor, other, again):
+        os.close(each)
     dataset.close()
 
 
-def test_an_interrupted_fetch_starts_again():
-    ledger, dataset = Ledger(first=b"x" * 2 * PIECE), DatasetFile()
+def test_a_closed_dataset_is_fetched_again(dataset):
+    ledger = Ledger(first=b"x" * 100)
+    for calls in (1, 2):
+        assert dataset.fetch(named("first"), ledger.call, always)
+        assert ledger.calls == calls
+        dataset.close()
+
+
+def test_an_interrupted_fetch_starts_again(dataset):
+    ledger = Ledger(first=b"x" * 2 * PIECE)
     assert not dataset.fetch(named("first"), ledger.call, lambda: False)
     assert dataset.fetch(named("first"), ledger.call, always)
     assert content(dataset) == b"x" * 2 * PIECE
-    dataset.close()
 
 
-def test_a_missing_dataset_is_reported_in_one_line():
-    dataset = DatasetFile()
+def test_a_missing_dataset_is_reported_in_one_line(dataset):
     with pytest.raises(LedgerError, match=r"^dataset a b.csv \(SHA-256 second\) of the study is miss") as caught:
         dataset.fetch(named("second"), Ledger().call, always)
     assert "\n" not in str(caught.value)
-    dataset.close()
+
+
+def test_a_dataset_that_this_machine_cannot_store_is_a_refusal(dataset, monkeypatch):
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "memfd_create", full, raising=False)
+    monkeypatch.setattr("tempfile.mkstemp", full)
+    with pytest.raises(Refused, match="cannot be stored on this machine"):
+        dataset.fetch(named("first"), Ledger(first=b"x").call, always)
 
 
 def test_during_a_fetch_one_claim_is_renewed_and_the_others_are_released():
