@@ -114,7 +114,8 @@ def test_the_readers_read_what_is_just_within_the_bounds(db, connection, url, tm
 
 def test_a_spec_that_readers_or_workers_could_not_read_is_refused(db, connection):
     def create(name: str, part: dict[str, Any]) -> Any:
-        arguments = (name, Jsonb({**spec(), **part}))
+        # a database in the encoding SQL_ASCII, as in the image of PostgreSQL, has no escapes of other characters
+        arguments = (name, json.dumps({**spec(), **part}, ensure_ascii=False))
         return connection.execute("select ledger.create_study(%s, %s, '', 1, '{}')", arguments).fetchone()
 
     for part, named in MALFORMED:
