@@ -1,12 +1,13 @@
 """Texts of the database that contain control characters: no command that reads prints such a character."""
 
+import json
 import uuid
 from collections.abc import Iterator
 from typing import Any
 
 import psycopg
 import pytest
-from psycopg.types.json import Jsonb
+from psycopg.types import json as psycopg_json
 
 from ledger.database import queries
 from ledger.study.file import assemble
@@ -33,6 +34,11 @@ PLAIN = {
 }
 
 
+def as_jsonb(value: Any) -> psycopg_json.Jsonb:
+    """Return JSON whose characters are no escapes, as a database in the encoding SQL_ASCII needs them."""
+    return psycopg_json.Jsonb(value, dumps=lambda given: json.dumps(given, ensure_ascii=False))
+
+
 def with_escapes(value: Any) -> Iterator[Any]:
     """Yield a JSON value again for each text that it contains, with escapes at the end of this text."""
     if isinstance(value, str):
@@ -51,7 +57,7 @@ def widest(connection: psycopg.Connection[Any], spec: dict[str, Any]) -> dict[st
     """Return the spec with escapes in as many texts as the tables accept."""
     for place in range(len(list(with_escapes(spec)))):
         candidate = list(with_escapes(spec))[place]
-        if connection.execute("select ledger.spec_fault(%s) is null", (Jsonb(candidate),)).fetchone() == (True,):
+        if connection.execute("select ledger.spec_fault(%s) is null", (as_jsonb(candidate),)).fetchone() == (True,):
             spec = candidate
     return spec
 
@@ -63,7 +69,7 @@ def filled(db, connection) -> list[str]:
     spec = widest(connection, {**asked.spec(), "objective": OBJECTIVE, "space": SPACE})
     assert ESCAPES in spec["objective"]["metric"]
     metric, parameter = spec["objective"]["metric"], spec["space"][0]["name"]
-    odd = Jsonb({f"key{ESCAPES}": f"value{ESCAPES}"})
+    odd = as_jsonb({f"key{ESCAPES}": f"value{ESCAPES}"})
     names = []
     make_study(db, "plain")
     for name, state in (("ended", "failed"), ("open", "running")):
@@ -71,13 +77,13 @@ def filled(db, connection) -> list[str]:
         connection.execute(
             "insert into ledger.study (name, spec, spec_hash, budget, state, reason, created_at, finished_at, versions)"
             " values (%s, %s, %s, 4, %s, %s, now(), case when %s = 'failed' then now() end, %s)",
-            (name, Jsonb(spec), ESCAPES, state, ESCAPES, state, odd),
+            (name, as_jsonb(spec), ESCAPES, state, ESCAPES, state, odd),
         )
         ((study,),) = connection.execute("select max(id) from ledger.study").fetchall()
         connection.execute(
             "insert into ledger.iteration (study_id, number, round, size, asked_at, ask_seconds, tell_seconds,"
             " surrogate, environment) values (%s, 0, 0, 4, now(), 0, 0, %s, %s)",
-            (study, Jsonb({"estimator": ESCAPES, "kernel": ESCAPES, "theta": [0.0]}), odd),
+            (study, as_jsonb({"estimator": ESCAPES, "kernel": ESCAPES, "theta": [0.0]}), odd),
         )
         for number, reached in enumerate(("complete", "failed", "running", "pending", "cancelled")):
             claim = uuid.uuid4()
@@ -90,14 +96,14 @@ def filled(db, connection) -> list[str]:
                     *(
                         study,
                         number,
-                        Jsonb({parameter: 1 + number / 8, "kind": ESCAPES}),
+                        as_jsonb({parameter: 1 + number / 8, "kind": ESCAPES}),
                         reached,
                         claim,
                         f"w{ESCAPES}",
                         ESCAPES,
                     ),
                     *(reached, reached, 0.5 if reached == "complete" else None),
-                    Jsonb({metric: 0.5, f"m{ESCAPES}": ESCAPES}) if reached == "complete" else None,
+                    as_jsonb({metric: 0.5, f"m{ESCAPES}": ESCAPES}) if reached == "complete" else None,
                 ),
             )
             outcome = {"complete": "complete", "failed": "failed", "cancelled": "lost"}.get(reached)
