@@ -200,6 +200,8 @@ def test_no_change_of_an_inherited_descriptor_blocks_the_supervisor(trainer, tmp
         ended += trainer.wait(0.05)
     if trainer.jobs:
         trainer.withdraw()
+        # no token is left now
+        assert trainer.withdraw() == 0
         ended += trainer.wait(0)
     assert [outcome.kind for outcome in ended] == (["failed"] if way in ("shutdown", "tokens") else [])
     trainer.kill()
