@@ -39,7 +39,7 @@ begin
     revoke all on all routines in schema ledger from ledger_reader;
     grant usage on schema ledger to ledger_reader;
     grant execute on function
-      ledger.alive_for, ledger.clock, ledger.dataset, ledger.difference, ledger.lease_ended, ledger.number,
+      ledger.announced_recently, ledger.clock, ledger.dataset, ledger.difference, ledger.lease_ended, ledger.number,
       ledger.revision, ledger.session_ended
     to ledger_reader;
   end if;
@@ -51,7 +51,7 @@ begin
     revoke all on all routines in schema ledger from ledger_manager;
     grant usage on schema ledger to ledger_manager;
     grant execute on function
-      ledger.alive_for,
+      ledger.announced_recently,
       ledger.cancel,
       ledger.cancel_trials,
       ledger.claim_study,

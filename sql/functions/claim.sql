@@ -63,7 +63,7 @@ begin
   if wanted > 1 then
     select greatest(count(*), 1) into workers
     from ledger.worker
-    where stopped_at is null and last_seen_at between moment - ledger.alive_for() and moment + ledger.alive_for();
+    where stopped_at is null and ledger.announced_recently(last_seen_at, moment);
   end if;
   for candidate in
     select * from ledger.study

@@ -4,7 +4,7 @@
 -- for a while, by the argument leave_out of ledger.claim.
 --   reason: the reason of the refusal, for users. The function stores the reason's first 1000 characters.
 -- The ledger keeps one refusal for each worker and study, and only for workers that have announced themselves. Each
--- call also removes the refusals of workers that have stopped, or that were last seen more than ledger.alive_for() ago.
+-- call also removes the refusals of workers that have stopped, or that have not announced themselves recently.
 -- The answer is false if the worker had already lost the claim. The function records the refusal even if the claim is
 -- lost.
 create or replace function ledger.refuse(study_id int, trial int, claim uuid, reason text) returns boolean
@@ -24,8 +24,7 @@ begin
     select refusal.worker, refusal.study_id
     from ledger.refusal
     join ledger.worker on worker.name = refusal.worker
-    where worker.stopped_at is not null
-       or worker.last_seen_at not between moment - ledger.alive_for() and moment + ledger.alive_for()
+    where worker.stopped_at is not null or not ledger.announced_recently(worker.last_seen_at, moment)
     -- If two workers remove the same refusals, neither of them waits for the other.
     for update of refusal skip locked);
   insert into ledger.refusal as known (worker, study_id, reason, refused_at)

@@ -9,8 +9,7 @@ select
 from ledger.refusal
 join ledger.study on study.id = refusal.study_id
 join ledger.worker on worker.name = refusal.worker
-where worker.stopped_at is null
-  and worker.last_seen_at between ledger.clock() - ledger.alive_for() and ledger.clock() + ledger.alive_for();
+where worker.stopped_at is null and ledger.announced_recently(worker.last_seen_at, ledger.clock());
 
 comment on view ledger.refusals is
   'The studies that live workers refuse, because they cannot load the study''s objective, with the reasons.';

@@ -55,7 +55,7 @@ from (
             worker.stopped_at,
             case
               when work.is_under_way
-                or worker.last_seen_at between ledger.clock() - ledger.alive_for() and ledger.clock() + ledger.alive_for()
+                or ledger.announced_recently(worker.last_seen_at, ledger.clock())
               then ledger.clock()
               else greatest(worker.last_seen_at, work.last_heard_at)
             end)) as ended) as ends) as here) as counted;

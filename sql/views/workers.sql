@@ -9,8 +9,7 @@ select
   worker.started_at,
   worker.last_seen_at,
   worker.stopped_at,
-  worker.stopped_at is null
-      and worker.last_seen_at between ledger.clock() - ledger.alive_for() and ledger.clock() + ledger.alive_for()
+  worker.stopped_at is null and ledger.announced_recently(worker.last_seen_at, ledger.clock())
     or not coalesce(ledger.lease_ended(held.lease_until, held.lease, ledger.clock()), true) as alive,
   held.study,
   held.trial,

@@ -248,7 +248,7 @@ def test_every_function_of_the_hot_path_is_explained_here():
     explained_here |= {"held_study", "lock_trial", "next_trial"}
     others = {
         "accept",
-        "alive_for",
+        "announced_recently",
         "announce",
         "bounds",
         "cancel",

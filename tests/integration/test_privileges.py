@@ -45,14 +45,23 @@ PROTOCOL = {
 }
 FUNCTIONS = {
     "ledger_manager": {
-        *("alive_for", "cancel", "cancel_trials", "claim_study", "clock", "create_study", "dataset", "difference"),
+        *(
+            "announced_recently",
+            "cancel",
+            "cancel_trials",
+            "claim_study",
+            "clock",
+            "create_study",
+            "dataset",
+            "difference",
+        ),
         *("end_cancelled", "enqueue"),
         *("extend", "finish", "hold_dataset", "import_trials", "keep_dataset", "lease_ended", "leave_study"),
         *("number", "pause", "propose", "reap", "resume", "retry", "revision", "session_ended", "tell"),
     },
     "ledger_worker": PROTOCOL,
     "ledger_reader": {
-        *("alive_for", "clock", "dataset", "difference", "lease_ended", "number", "revision", "session_ended")
+        *("announced_recently", "clock", "dataset", "difference", "lease_ended", "number", "revision", "session_ended")
     },
 }
 # columns that no view shows
@@ -349,7 +358,7 @@ def test_functions_that_run_as_the_owner_find_only_what_they_name(of, owner):
     definers = owner.execute(
         "select proname, proconfig from pg_proc where pronamespace = 'ledger'::regnamespace and prosecdef"
     ).fetchall()
-    of_managers = FUNCTIONS["ledger_manager"] - {"alive_for", "clock", "difference", "lease_ended", "number"}
+    of_managers = FUNCTIONS["ledger_manager"] - {"announced_recently", "clock", "difference", "lease_ended", "number"}
     assert {name for name, _ in definers} == PROTOCOL | of_managers | {"iteration_ended"}
     assert all("search_path=pg_catalog, pg_temp" in settings for _, settings in definers)
 
