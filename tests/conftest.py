@@ -6,7 +6,6 @@
 
 import os
 import signal
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from pathlib import Path
@@ -16,12 +15,11 @@ import hypothesis
 import psycopg
 import pytest
 from psycopg import sql
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from sqlalchemy import Connection
 
 from ledger import embedded
-from ledger.database import migration
 from ledger.database.connection import engine
+from tests.databases import migrated_template, new_database
 from tests.process_state import restored
 
 # The URL of a server for tests, of a superuser's: for a CI that tests each version of PostgreSQL.
@@ -92,10 +90,7 @@ class _Servers:
 
     def template(self, server: str) -> str:
         if server not in self._templates:
-            url = self._stack.enter_context(_database(server))
-            with engine(url).connect() as connection:
-                migration.upgrade(connection)
-            self._templates[server] = str(conninfo_to_dict(url)["dbname"])
+            self._templates[server] = self._stack.enter_context(migrated_template(server))
         return self._templates[server]
 
 
@@ -141,14 +136,14 @@ def template(server: str, servers: _Servers) -> str:
 @pytest.fixture
 def empty_url(server: str) -> Iterator[str]:
     """Return the URL of a new, empty database."""
-    with _database(server) as url:
+    with new_database(server) as url:
         yield url
 
 
 @pytest.fixture
 def url(server: str, template: str) -> Iterator[str]:
     """Return the URL of a new, migrated database."""
-    with _database(server, template) as url:
+    with new_database(server, template) as url:
         yield url
 
 
@@ -177,28 +172,6 @@ def advance(connection: psycopg.Connection[Any]) -> Callable[[float], None]:
         )
 
     return advance
-
-
-class _database:
-    """A separate database on a server, which is dropped at the end."""
-
-    def __init__(self, server: str, template: str = "template0") -> None:
-        self._server, self._template = server, template
-        self._name = f"test_{uuid.uuid4().hex[:12]}"
-
-    def __enter__(self) -> str:
-        with psycopg.connect(self._server, autocommit=True) as connection:
-            connection.execute(
-                # faster than a copy through the log, because the servers do not wait for the disk
-                sql.SQL("create database {} template {} strategy file_copy").format(
-                    sql.Identifier(self._name), sql.Identifier(self._template)
-                )
-            )
-        return make_conninfo(self._server, dbname=self._name, client_encoding="UTF8")
-
-    def __exit__(self, *_: object) -> None:
-        with psycopg.connect(self._server, autocommit=True) as connection:
-            connection.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(self._name)))
 
 
 @pytest.fixture

@@ -23,9 +23,9 @@ from ledger.database import protocol
 from ledger.database.connection import ServerUnreachable, connect, engine
 from ledger.errors import UsageError
 from ledger.resources import folder
+from tests.databases import upgrade
 from tests.fuzz import run
 from tests.integration.ledgers import make_study, take
-from tests.integration.test_privileges import upgrade
 from tests.roles import LOGINS, PASSWORD, make_roles
 
 Access = Callable[..., tuple[int, str, str]]

@@ -15,10 +15,10 @@ from psycopg.rows import dict_row
 from ledger.database import flattened, migration, protocol, studies
 from ledger.database.connection import engine
 from ledger.errors import LedgerError
+from tests.databases import upgrade
 from tests.fuzz import cases
 from tests.integration.ledgers import make_study, propose, spec, take
 from tests.integration.test_commands import run, there  # noqa: F401, the program on a ledger with a study
-from tests.integration.test_privileges import upgrade
 from tests.roles import make_roles
 
 SPACE = [

@@ -6,8 +6,8 @@ import pytest
 import yaml
 
 from ledger.database import studies
+from tests.databases import upgrade
 from tests.integration.ledgers import make_study, take
-from tests.integration.test_privileges import upgrade
 from tests.pages import ROOT
 from tests.roles import make_roles
 

@@ -19,7 +19,7 @@ from ledger.database.connection import connect, engine
 from ledger.database.tables import SCHEMA, metadata
 from ledger.errors import LedgerError, UsageError
 from ledger.resources import folder
-from tests.conftest import _database
+from tests.databases import new_database
 from tests.integration.ledgers import claim_one, make_study, tell
 
 REVISIONS = revision.known()
@@ -81,7 +81,7 @@ def test_models_and_migrations_agree(server, empty):
         )
         assert compare_metadata(context, metadata) == []
     migrated = objects(empty)
-    with _database(server) as other, engine(other).connect() as connection:
+    with new_database(server) as other, engine(other).connect() as connection:
         with connection.begin():
             connection.execute(text("create schema ledger"))
             metadata.create_all(connection)
@@ -125,7 +125,7 @@ def test_the_database_explains_itself(empty):
 @pytest.mark.parametrize("older", REVISIONS)
 def test_an_upgraded_database_is_described_as_a_fresh_one(server, empty, older):
     migration.upgrade(empty)
-    with _database(server) as other, engine(other).connect() as upgraded:
+    with new_database(server) as other, engine(other).connect() as upgraded:
         migration.upgrade(upgraded, older)
         migration.upgrade(upgraded)
         assert described(upgraded) == described(empty)

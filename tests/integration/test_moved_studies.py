@@ -24,7 +24,7 @@ from ledger.study.file import assemble
 from ledger.study.spec import StudySpec
 from ledger.text import one_line
 from ledger.verification import disagreements, verify
-from tests.conftest import _database
+from tests.databases import new_database
 from tests.fuzz import cases, check_line, texts
 from tests.integration.ledgers import claim_one, managed
 from tests.integration.moving import as_it_is_elsewhere, exported, moved, without_releases
@@ -39,7 +39,7 @@ from tests.integration.test_verification import ledger as ledger
 @pytest.fixture
 def elsewhere(server: str, template: str) -> Iterator[str]:
     """Return the URL of another ledger."""
-    with _database(server, template) as url:
+    with new_database(server, template) as url:
         yield url
 
 

@@ -25,7 +25,7 @@ from ledger.errors import LedgerError, UsageError
 from ledger.optuna import connect as reading
 from ledger.optuna import views as optuna_views
 from ledger.optuna.export import write_optuna
-from tests.conftest import _database
+from tests.databases import new_database
 from tests.integration.ledgers import finish, make_study, propose, spec, take, tell
 
 SPACE: list[dict[str, Any]] = [
@@ -75,7 +75,7 @@ def complete(connection: psycopg.Connection[Any], study: str, trials: int) -> No
 def ledger(server: str, template: str) -> Iterator[str]:
     """Return the URL of a ledger with Optuna's views, a running study with trials in all states, and a complete one."""
     with (
-        _database(server, template) as url,
+        new_database(server, template) as url,
         engine(url).connect() as own,
         psycopg.connect(url, autocommit=True) as connection,
     ):

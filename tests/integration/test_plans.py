@@ -18,7 +18,7 @@ from sqlalchemy import event
 from ledger.database import managing, protocol, studies, trials
 from ledger.database.connection import engine
 from ledger.resources import folder
-from tests.conftest import _database
+from tests.databases import new_database
 from tests.integration.ledgers import make_study
 
 TRIALS = 200_000
@@ -29,7 +29,7 @@ MOST_BUFFERS = 60
 def big(request: pytest.FixtureRequest, server: str, template: str) -> Iterator[tuple[str, int]]:
     """Yield the URL of a ledger with 200,000 trials in one state, and the study's id."""
     state, _, not_analyzed = request.param.partition(", ")
-    with _database(server, template) as url:
+    with new_database(server, template) as url:
         with engine(url).connect() as connection:
             row = make_study(connection, trials=4)
         with psycopg.connect(url, autocommit=True) as connection:

@@ -19,7 +19,7 @@ from psycopg.errors import InsufficientPrivilege
 from sqlalchemy.exc import DBAPIError
 
 from ledger import embedded
-from ledger.database import managing, migration, protocol, reads, studies, transfer, trials
+from ledger.database import managing, protocol, reads, studies, transfer, trials
 from ledger.database.connection import driver, engine
 from ledger.database.datasets import Dataset
 from ledger.database.login_kinds import LIMITS
@@ -29,7 +29,7 @@ from ledger.database.trials import FinishedTrial
 from ledger.optuna import connect as reading
 from ledger.optuna import views as optuna_views
 from ledger.resources import folder
-from tests.conftest import _database
+from tests.databases import new_database, upgrade
 from tests.fuzz import run
 from tests.integration.ledgers import finish, hold, make_study, spec, take, tell, trial
 from tests.roles import LOGINS, PASSWORD, ROLES, Url, make_roles
@@ -73,15 +73,10 @@ HIDDEN = {
 }
 
 
-def upgrade(url: str) -> None:
-    with engine(url).connect() as connection:
-        migration.upgrade(connection)
-
-
 @pytest.fixture(scope="module")
 def of(server: str) -> Iterator[Url]:
     """Return a function from a role to its URL, for a ledger of ledger_owner."""
-    with _database(server) as url:
+    with new_database(server) as url:
         of = make_roles(url)
         upgrade(of("ledger_owner"))
         with engine(of("ledger_manager")).connect() as connection:
@@ -101,7 +96,7 @@ def owner(of: Url) -> Iterator[psycopg.Connection[Any]]:
 @pytest.fixture
 def fresh(server: str) -> Iterator[Url]:
     """Return the same for a ledger without studies, for one test."""
-    with _database(server) as url:
+    with new_database(server) as url:
         of = make_roles(url)
         upgrade(of("ledger_owner"))
         yield of
@@ -382,7 +377,7 @@ def test_views_show_every_column_but_claims_sessions_and_files(of, owner):
 
 
 def test_a_ledger_that_a_superuser_made_becomes_the_owners(server):
-    with _database(server) as url:
+    with new_database(server) as url:
         upgrade(url)
         with engine(url).connect() as connection:
             make_study(connection, "older")
@@ -576,7 +571,7 @@ def said(url: str, *arguments: str, code: int = 0) -> str:
 
 
 def test_a_study_runs_with_each_program_under_its_own_role(server, tmp_path):
-    with _database(server) as url:
+    with new_database(server) as url:
         of = make_roles(url)
         assert "revision" in said(of("ledger_owner"), "db", "upgrade")
         worker = start(of("ledger_worker"), "worker", "--until-complete")
@@ -645,7 +640,7 @@ def test_a_study_is_imported_by_the_owner_and_exported_by_a_reader(fresh, tmp_pa
 
 
 def test_a_role_that_was_not_granted_what_it_needs_is_told_what_grants_it(server):
-    with _database(server) as url:
+    with new_database(server) as url:
         of = make_roles(url)
         with psycopg.connect(url, autocommit=True) as superuser:
             superuser.execute("create schema ledger")
@@ -698,7 +693,7 @@ def test_workers_with_own_logins_see_no_statements_of_each_other(server, of):
 
 
 def test_optuna_is_let_in_by_the_owner_and_reads_as_a_reader(server):
-    with _database(server) as url:
+    with new_database(server) as url:
         of = make_roles(url)
         upgrade(of("ledger_owner"))
         with engine(of("ledger_manager")).connect() as connection:
@@ -738,7 +733,7 @@ def test_optuna_is_let_in_by_the_owner_and_reads_as_a_reader(server):
 
 
 def test_views_for_optuna_from_before_the_roles_become_the_owners(server):
-    with _database(server) as url:
+    with new_database(server) as url:
         upgrade(url)
         with engine(url).connect() as connection:
             make_study(connection)

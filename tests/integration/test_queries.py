@@ -17,7 +17,7 @@ import pytest
 from ledger import embedded
 from ledger.database import managing, protocol, queries, reads, studies, trials
 from ledger.database.connection import engine
-from tests.conftest import _database
+from tests.databases import new_database
 from tests.integration import known_study
 from tests.integration.ledgers import make_study, reap, take
 from tests.integration.test_commands import run  # noqa: F401, the program in this process
@@ -36,7 +36,7 @@ ANSWERS = dict(
 @pytest.fixture(scope="module")
 def known(server: str, template: str) -> Iterator[str]:
     """Yield the URL of a ledger with the known study."""
-    with _database(server, template) as url:
+    with new_database(server, template) as url:
         with psycopg.connect(url) as connection:
             known_study.insert(connection)
         yield url
@@ -146,7 +146,7 @@ def program(url: str, *arguments: str) -> str:
 @pytest.fixture(scope="module")
 def real(server: str, template: str) -> Iterator[str]:
     """Run a study with real workers: some trials fail, one is retried, and one result comes too late."""
-    with _database(server, template) as url:
+    with new_database(server, template) as url:
         work = ("--workers", "2", "--allow", "neighbours")
         program(url, "run", "docs/studies/neighbours.toml", "--iterations", "4", *work)
         with engine(url).connect() as own, psycopg.connect(url, autocommit=True) as connection:

@@ -18,7 +18,7 @@ from ledger.manager.registration import register
 from ledger.proposals import environment
 from ledger.study.file import assemble
 from ledger.verification import verify
-from tests.conftest import _database
+from tests.databases import new_database
 from tests.integration.ledgers import claim_one, managed
 from tests.integration.test_commands import run as run
 
@@ -108,7 +108,7 @@ def searched(url: str, folder: Any, estimator: str = "ET", acq_func: str = "EI")
 @pytest.fixture(scope="module")
 def history(server: str, template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Return the name of a database with such a study, for copies."""
-    with _database(server, template) as url:
+    with new_database(server, template) as url:
         searched(url, tmp_path_factory.mktemp("study"))
         yield str(conninfo_to_dict(url)["dbname"])
 
@@ -116,7 +116,7 @@ def history(server: str, template: str, tmp_path_factory: pytest.TempPathFactory
 @pytest.fixture
 def ledger(server: str, history: str) -> Iterator[str]:
     """Yield the URL of a database with such a study."""
-    with _database(server, history) as url:
+    with new_database(server, history) as url:
         yield url
 
 

@@ -7,7 +7,7 @@ import psycopg
 import pytest
 from psycopg.rows import dict_row
 
-from tests.conftest import _database
+from tests.databases import new_database
 from tests.integration import known_study
 from tests.integration.test_privileges import VIEWS
 
@@ -16,7 +16,7 @@ from tests.integration.test_privileges import VIEWS
 def asked(server: str, template: str) -> Iterator[psycopg.Connection[Any]]:
     """Yield the URL of a ledger with the known study, thirty small studies and one of 100,000 trials."""
     with (
-        _database(server, template) as url,
+        new_database(server, template) as url,
         psycopg.connect(url, autocommit=True, row_factory=dict_row, cursor_factory=psycopg.ClientCursor) as connection,
     ):
         known_study.insert(connection)

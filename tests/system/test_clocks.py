@@ -1,14 +1,13 @@
 """Studies whose workers, manager or database have a clock that jumps by an hour, ahead and back."""
 
 import json
-import uuid
 from contextlib import closing
 
 import psycopg
 import pytest
 
-from ledger.database import migration, queries
-from ledger.database.connection import engine
+from ledger.database import queries
+from tests.databases import migrated_template, name_of, new_database
 from tests.fuzz import run
 from tests.system import clocks
 from tests.system.programs import PATIENCE, Program, own_study, wait_until
@@ -46,23 +45,21 @@ def clock():
 def postgres(tmp_path_factory, clock):
     """Yield a server with the clock."""
     with Server(tmp_path_factory.mktemp("server"), environment=clock.environment, fsync="off") as postgres:
-        with psycopg.connect(postgres.url, autocommit=True) as connection:
-            connection.execute("create database migrated")
-        with engine(postgres.url.replace("/postgres", "/migrated")).connect() as connection:
-            migration.upgrade(connection)
         yield postgres
 
 
+@pytest.fixture(scope="module")
+def template(postgres):
+    with migrated_template(postgres.url) as name:
+        yield name
+
+
 @pytest.fixture
-def url(postgres, clock):
+def url(postgres, template, clock):
     """Yield the URL of a separate, migrated database."""
     clock.set(0)
-    name = f"test_{uuid.uuid4().hex[:12]}"
-    with psycopg.connect(postgres.url, autocommit=True) as connection:
-        connection.execute(f"create database {name} template migrated")
-    yield postgres.url.replace("/postgres", f"/{name}")
-    with psycopg.connect(postgres.url, autocommit=True) as connection:
-        connection.execute(f"drop database {name} with (force)")
+    with new_database(postgres.url, template) as url:
+        yield postgres.url.replace("/postgres", f"/{name_of(url)}")
 
 
 class Search:

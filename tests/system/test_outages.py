@@ -8,8 +8,7 @@ from contextlib import ExitStack, suppress
 import psycopg
 import pytest
 
-from ledger.database import migration
-from ledger.database.connection import engine
+from tests.databases import migrated_template, name_of, new_database, upgrade
 from tests.system.programs import PATIENCE, Program, own_study, wait_until
 from tests.system.proxy import Proxy
 from tests.system.servers import USER, Server
@@ -29,26 +28,20 @@ def waits(params, context):
 @pytest.fixture(scope="module")
 def postgres(tmp_path_factory):
     with Server(tmp_path_factory.mktemp("server"), track_functions="all") as postgres:
-        with psycopg.connect(postgres.url, autocommit=True) as connection:
-            connection.execute("create database migrated")
-        upgrade(postgres.url.replace("/postgres", "/migrated"))
         yield postgres
 
 
-def upgrade(url):
-    with engine(url).connect() as connection:
-        migration.upgrade(connection)
+@pytest.fixture(scope="module")
+def template(postgres):
+    with migrated_template(postgres.url) as name:
+        yield name
 
 
 @pytest.fixture
-def url(postgres):
+def url(postgres, template):
     """Yield the URL of a separate, migrated database."""
-    name = f"test_{uuid.uuid4().hex[:12]}"
-    with psycopg.connect(postgres.url, autocommit=True) as connection:
-        connection.execute(f"create database {name} template migrated")
-    yield postgres.url.replace("/postgres", f"/{name}")
-    with psycopg.connect(postgres.url, autocommit=True) as connection:
-        connection.execute(f"drop database {name} with (force)")
+    with new_database(postgres.url, template) as url:
+        yield postgres.url.replace("/postgres", f"/{name_of(url)}")
 
 
 class Search:
