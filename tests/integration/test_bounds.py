@@ -255,7 +255,7 @@ json_values = st.recursive(
 )
 
 
-@cases(100)
+@cases(200)
 @given(st.dictionaries(texts, json_values))
 @example({"v": json.loads("[" * 100 + "]" * 100)})
 @example({"v": json.loads("[" * 99 + "1" + "]" * 99)})
@@ -417,7 +417,7 @@ def test_no_view_fails_for_any_row_that_the_tables_accept(url):
             accepted[table] += there
             return there
 
-        @cases(150)
+        @cases(400)
         @given(st.data())
         def check(data: st.DataObject) -> None:
             draw = data.draw
