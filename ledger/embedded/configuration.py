@@ -8,8 +8,8 @@ from ledger.embedded.folders import PORT
 _FOLDER = Path(__file__).parent
 _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108
 # The server also reads the file postgresql.auto.conf in its data folder. A setting on the command line has priority
-# over postgresql.auto.conf. Therefore the command line contains every setting that can run a program, load
-# code, or name a file outside the data folder.
+# over postgresql.auto.conf. Therefore the command line contains every setting that can run a program, load code, or
+# name a file outside the data folder.
 _FIXED = {
     "config_file": str(_FOLDER / "postgresql.conf"),
     "hba_file": str(_FOLDER / "pg_hba.conf"),

@@ -135,8 +135,8 @@ class ClaimedTrials:
     def release(self, call: Call) -> None:
         """Release all unfinished trials, except those that the trainer has or that the worker keeps for the trainer.
 
-        A worker can claim a released trial again at once, unless the trial was released more than five times. The
-        ledger does not count a released attempt as failed or lost.
+        A worker can claim a released trial again at once, unless the trial was released too often
+        (ledger.release_pause). The ledger does not count a released attempt as failed or lost.
         """
         waiting = list(self._unfinished)[self._in_trainer :]
         if not waiting:

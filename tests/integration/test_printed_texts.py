@@ -7,7 +7,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from psycopg.types import json as psycopg_json
+from psycopg.types.json import Jsonb
 
 from ledger.database import queries
 from ledger.study.file import assemble
@@ -34,9 +34,9 @@ PLAIN = {
 }
 
 
-def as_jsonb(value: Any) -> psycopg_json.Jsonb:
+def as_jsonb(value: Any) -> Jsonb:
     """Return JSON whose characters are no escapes, as a database in the encoding SQL_ASCII needs them."""
-    return psycopg_json.Jsonb(value, dumps=lambda given: json.dumps(given, ensure_ascii=False))
+    return Jsonb(value, dumps=lambda given: json.dumps(given, ensure_ascii=False))
 
 
 def with_escapes(value: Any) -> Iterator[Any]:
