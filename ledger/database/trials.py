@@ -31,7 +31,7 @@ _trials, _attempts = views.trials, views.attempts
 
 
 @dataclass(frozen=True)
-class FinishedTrial:
+class ExternalTrial:
     """A trial that was evaluated outside this ledger, with a finite loss."""
 
     params: Mapping[str, Any]
@@ -199,14 +199,14 @@ def enqueue(connection: Connection, study_id: int, points: Sequence[Mapping[str,
         return [int(connection.scalar(call, {"study": study_id, "params": to_json(params)}) or 0) for params in points]
 
 
-def import_finished(connection: Connection, study_id: int, trials: Sequence[FinishedTrial], mean_loss: float) -> int:
+def import_finished(connection: Connection, study_id: int, trials: Sequence[ExternalTrial], mean_loss: float) -> int:
     """Import all given trials, or no trial if the ledger refuses one of them.
 
     Return the number of the first imported trial.
 
     Parameters
     ----------
-    trials : sequence of FinishedTrial
+    trials : sequence of ExternalTrial
         The trials to import. The sequence must contain at least one trial, and each point at most once.
     mean_loss : float
         Mean loss of the given trials.

@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 
 from ledger.database import trials
 from ledger.database.rows import StudyRow
-from ledger.database.trials import FinishedTrial
+from ledger.database.trials import ExternalTrial
 from ledger.errors import UsageError
 from ledger.proposals import mean_loss
 from ledger.study.points import point_key
@@ -30,14 +30,14 @@ class HistoryRow:
     """
 
     place: str
-    read: Callable[[Space], FinishedTrial]
+    read: Callable[[Space], ExternalTrial]
 
 
 @dataclass
 class ImportedHistory:
     """The trials of a source that can be imported, and the reason for each trial that is left out."""
 
-    finished: list[FinishedTrial] = field(default_factory=list)
+    finished: list[ExternalTrial] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
 
 

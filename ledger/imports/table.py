@@ -8,7 +8,7 @@ import io
 from collections.abc import Iterator, Sequence
 from functools import partial
 
-from ledger.database.trials import FinishedTrial
+from ledger.database.trials import ExternalTrial
 from ledger.errors import UsageError
 from ledger.imports.history import HistoryRow, finite_loss
 from ledger.study.space import Space
@@ -84,7 +84,7 @@ def _columns(place: str, header: Sequence[str], loss: str, space: Space, *, igno
     return {name: header.index(column) for name, column in [*named.items(), (loss, loss)]}
 
 
-def _read(columns: dict[str, int], loss: str, width: int, cells: Sequence[str], space: Space) -> FinishedTrial:
+def _read(columns: dict[str, int], loss: str, width: int, cells: Sequence[str], space: Space) -> ExternalTrial:
     if len(cells) != width:
         raise UsageError(f"the row has {len(cells)} cells, but the header has {width} cells")
     params = space.parse({name: cells[columns[name]] for name in space.names})
@@ -95,4 +95,4 @@ def _read(columns: dict[str, int], loss: str, width: int, cells: Sequence[str], 
         value = float(text)
     except ValueError:
         raise UsageError(f"column {show(loss)}: {show(text)} is not a number") from None
-    return FinishedTrial(params, finite_loss(value), {})
+    return ExternalTrial(params, finite_loss(value), {})

@@ -23,7 +23,7 @@ _SHA256 = re.compile("[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
-class DataEntry:
+class DatasetReference:
     """The entry "data" of an objective, which names a dataset from a file.
 
     Attributes
@@ -44,7 +44,7 @@ class DataEntry:
     format: str
 
 
-def data_entry(objective: object) -> DataEntry | None:
+def dataset_reference(objective: object) -> DatasetReference | None:
     """Return the entry "data" of an objective, or None if the objective has no such entry.
 
     A role that can create studies can write any JSON value as an objective, so this function accepts any value.
@@ -56,8 +56,8 @@ def data_entry(objective: object) -> DataEntry | None:
 
     Examples
     --------
-    >>> data_entry({"model": "svm", "dataset": "iris"})
-    >>> data_entry({"model": "svm", "data": 5})
+    >>> dataset_reference({"model": "svm", "dataset": "iris"})
+    >>> dataset_reference({"model": "svm", "data": 5})
     Traceback (most recent call last):
     ledger.errors.LedgerError: the study's objective is malformed, because its entry data is 5: delete the study
     """
@@ -69,7 +69,7 @@ def data_entry(objective: object) -> DataEntry | None:
     if isinstance(data, Mapping):
         texts = [data.get(key) for key in ("name", "sha256", "target", "format")]
         if all(isinstance(text, str) for text in texts):
-            entry = DataEntry(*map(str, texts))
+            entry = DatasetReference(*map(str, texts))
             if _SHA256.fullmatch(entry.sha256) and entry.format in tabular.FORMATS.values():
                 return entry
     raise LedgerError(f"the study's objective is malformed, because its entry data is {show(data)}: delete the study")
@@ -127,7 +127,7 @@ def load(
     if set(objective) == {"function"}:
         function = load_function(str(objective["function"]), allowed, folder)
     else:
-        data = data_entry(objective)
+        data = dataset_reference(objective)
         model, dataset = objective.get("model"), objective.get("dataset", DATASETS[0])
         metric, folds = objective.get("metric", metrics.DEFAULT), objective.get("cv")
         if not (
@@ -154,7 +154,7 @@ def load(
     return evaluate
 
 
-def _table(data: DataEntry, content: bytes | None) -> DatasetArrays:
+def _table(data: DatasetReference, content: bytes | None) -> DatasetArrays:
     if content is None or tabular.digest(content) != data.sha256:
         raise LedgerError(
             f"the worker's copy of dataset {one_line(data.name)} does not have the SHA-256 that the study has"

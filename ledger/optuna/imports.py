@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
-from ledger.database.trials import FinishedTrial
+from ledger.database.trials import ExternalTrial
 from ledger.errors import LedgerError, UsageError
 from ledger.imports.history import HistoryRow, finite_loss
 from ledger.study.space import Space
@@ -42,9 +42,9 @@ class OptunaStudy:
         for trial in self.trials:
             yield HistoryRow(f"trial {trial.number} of Optuna's study {self.name}", partial(self._read, trial))
 
-    def _read(self, trial: Any, space: Space) -> FinishedTrial:
+    def _read(self, trial: Any, space: Space) -> ExternalTrial:
         value = -trial.value if self.maximises else trial.value
-        return FinishedTrial(space.normalise(trial.params), finite_loss(value), {"optuna_trial": trial.number})
+        return ExternalTrial(space.normalise(trial.params), finite_loss(value), {"optuna_trial": trial.number})
 
 
 def load(url: str, name: str) -> OptunaStudy:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from ledger.database import protocol
-from ledger.objectives.loading import DataEntry
+from ledger.objectives.loading import DatasetReference
 from ledger.text import one_line
 from ledger.worker.refusals import Refused
 
@@ -32,12 +32,12 @@ class DatasetFile:
         self._reader: int | None = None
         self._sha256: str | None = None
 
-    def fetch(self, data: DataEntry, call: Callable[..., Any], may_continue: Callable[[], bool]) -> bool:
+    def fetch(self, data: DatasetReference, call: Callable[..., Any], may_continue: Callable[[], bool]) -> bool:
         """Fetch a dataset, unless the file already contains this dataset.
 
         Parameters
         ----------
-        data : DataEntry
+        data : DatasetReference
             The entry of the study's objective that names the dataset.
         call : callable
             The method `Session.call`.
@@ -84,7 +84,7 @@ class DatasetFile:
             os.close(self._reader)
         self._file = self._reader = self._sha256 = None
 
-    def _fetch(self, data: DataEntry, call: Callable[..., Any], may_continue: Callable[[], bool]) -> bool:
+    def _fetch(self, data: DatasetReference, call: Callable[..., Any], may_continue: Callable[[], bool]) -> bool:
         self._file, self._reader = _create()
         while True:
             piece = call(protocol.dataset, data.sha256, self._file.tell(), PIECE)

@@ -22,7 +22,7 @@ from ledger.database.session import DatabaseUnavailable, Session
 from ledger.errors import LedgerError
 from ledger.logs import log_event
 from ledger.objectives import Context
-from ledger.objectives.loading import data_entry
+from ledger.objectives.loading import dataset_reference
 from ledger.seeds import derive
 from ledger.settings import Settings
 from ledger.worker.claim_size import ClaimSize
@@ -211,7 +211,7 @@ class Supervisor:
         if fault := json_fault(claimed.objective):
             raise Refused(f"the study's objective is malformed: {fault}")
         try:
-            data = data_entry(claimed.objective)
+            data = dataset_reference(claimed.objective)
         except LedgerError as error:
             raise Refused(str(error)) from None
         return data is None or self._dataset.fetch(data, self._session.call, lambda: self._may_fetch(trials))

@@ -61,8 +61,8 @@ class Trainer:
     ----------
     training_since : float or None
         Start of the job in training, as a value of `time.monotonic`. The job started at this time or earlier. The
-        difference is at most the time between two calls of `wait`. The value is None while
-        the objective loads, because loading does not count as training.
+        difference is at most the time between two calls of `wait`. The value is None while the objective loads, because
+        loading does not count as training.
     """
 
     def __init__(

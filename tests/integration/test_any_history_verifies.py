@@ -15,7 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from ledger.database import managing, protocol, studies, transfer, trials
 from ledger.database.managing import ProposedBatch
 from ledger.database.rows import StudyRow, TrialRow
-from ledger.database.trials import FinishedTrial
+from ledger.database.trials import ExternalTrial
 from ledger.errors import LedgerError
 from ledger.manager.registration import register
 from ledger.proposals import mean_loss
@@ -139,7 +139,7 @@ def test_any_history_verifies(db, connection, tmp_path):
 
         @rule(losses=st.lists(st.sampled_from([0.125, 0.5]), min_size=1, max_size=2))
         def import_history(self, losses: list[float]) -> None:
-            finished = [FinishedTrial(self.new_point(), loss, {"from": "elsewhere"}) for loss in losses]
+            finished = [ExternalTrial(self.new_point(), loss, {"from": "elsewhere"}) for loss in losses]
             trials.import_finished(db, self.study.id, finished, mean_loss(losses))
 
         @rule(data=st.data())

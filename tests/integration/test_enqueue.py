@@ -15,7 +15,7 @@ from ledger.database import managing, protocol, studies, transfer, trials
 from ledger.database.connection import engine
 from ledger.database.managing import HeldStudy, ProposedBatch
 from ledger.database.rows import StudyRow
-from ledger.database.trials import FinishedTrial
+from ledger.database.trials import ExternalTrial
 from ledger.errors import LedgerError
 from ledger.manager.registration import record, register
 from ledger.study.spec import StudySpec
@@ -208,7 +208,7 @@ def test_a_study_that_has_them_is_the_same_after_every_kill(db, url, workers, tm
         asked = study(tmp_path).model_copy(update={"name": name})
         row = recorded(db, asked)
         trials.enqueue(db, row.id, [{"x": 0.5}, {"x": -0.25}])
-        trials.import_finished(db, row.id, [FinishedTrial({"x": 0.75}, 0.5625, {})], 0.5625)
+        trials.import_finished(db, row.id, [ExternalTrial({"x": 0.75}, 0.5625, {})], 0.5625)
         return asked
 
     def kill(_progress: Any) -> None:

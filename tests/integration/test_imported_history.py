@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 
 from ledger.database import protocol, reads, studies, transfer, trials
 from ledger.database.connection import engine
-from ledger.database.trials import FinishedTrial
+from ledger.database.trials import ExternalTrial
 from ledger.errors import LedgerError
 from ledger.manager.registration import register
 from ledger.proposals import mean_loss
@@ -25,10 +25,10 @@ from tests.integration.test_manager import square, study
 from tests.integration.test_manager import workers as workers
 from tests.integration.test_verification import corrupt
 
-HISTORY = [FinishedTrial({"x": x}, x * x, {}) for x in (-0.75, 0.5, 0.875)]
+HISTORY = [ExternalTrial({"x": x}, x * x, {}) for x in (-0.75, 0.5, 0.875)]
 
 
-def bring_in(db: Connection, study_id: int, finished: list[FinishedTrial] = HISTORY) -> int:
+def bring_in(db: Connection, study_id: int, finished: list[ExternalTrial] = HISTORY) -> int:
     return trials.import_finished(db, study_id, finished, mean_loss([one.loss for one in finished]))
 
 
@@ -57,7 +57,7 @@ def test_what_is_proposed_follows_from_them(db, workers, tmp_path):
     for name, sign in (("s", 1), ("t", -1)):
         asked = study(tmp_path).model_copy(update={"name": name})
         row = recorded(db, asked)
-        bring_in(db, row.id, [FinishedTrial(one.params, sign * one.loss, {}) for one in HISTORY])
+        bring_in(db, row.id, [ExternalTrial(one.params, sign * one.loss, {}) for one in HISTORY])
         managed(db, register(db, asked)).run()
         found.append([one.params for one in trials.all_of(db, row.id) if one.source == "proposed"])
     assert found[0] != found[1]
@@ -99,7 +99,7 @@ def test_imported_trials_of_steady_mode_do_not_count(db, url, workers, tmp_path)
     def watch(progress: Any) -> None:
         if progress.ended >= 5 and not came:
             with engine(url).connect() as connection:
-                came.append(bring_in(connection, row.id, [FinishedTrial({"x": 0.25}, 0.0625, {})]))
+                came.append(bring_in(connection, row.id, [ExternalTrial({"x": 0.25}, 0.0625, {})]))
 
     workers(square)
     assert managed(db, register(db, asked), watch).run().state == "complete"
@@ -127,11 +127,11 @@ def test_the_database_refuses_known_points_and_cancelled_studies(db):
         with pytest.raises(
             LedgerError, match=f"trial {number} of study s has parameters that are imported, and is pend"
         ):
-            bring_in(db, row.id, [FinishedTrial({"C": 500.0}, 0.5, {}), FinishedTrial(params, 0.5, {})])
+            bring_in(db, row.id, [ExternalTrial({"C": 500.0}, 0.5, {}), ExternalTrial(params, 0.5, {})])
     assert len(trials.all_of(db, row.id)) == 4
     studies.cancel(db, row.id, "test")
     with pytest.raises(LedgerError, match="study s was cancelled, which is final: import into another study"):
-        bring_in(db, row.id, [FinishedTrial({"C": 500.0}, 0.5, {})])
+        bring_in(db, row.id, [ExternalTrial({"C": 500.0}, 0.5, {})])
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 
 from ledger.database import protocol, studies, transfer, trials
 from ledger.database.connection import engine
-from ledger.database.trials import FinishedTrial
+from ledger.database.trials import ExternalTrial
 from ledger.errors import LedgerError, UsageError
 from ledger.imports.document import read
 from ledger.manager.registration import register
@@ -79,7 +79,7 @@ def under_way(db: Connection, url: str, tmp_path: Any, after: int = 4) -> Any:
     asked = study(tmp_path, iterations=4)
     row = register(db, asked)
     trials.enqueue(db, row.id, [{"x": 0.5}])
-    trials.import_finished(db, row.id, [FinishedTrial({"x": 0.75}, 0.5625, {})], 0.5625)
+    trials.import_finished(db, row.id, [ExternalTrial({"x": 0.75}, 0.5625, {})], 0.5625)
     with engine(url).connect() as connection, pytest.raises(Stopped):
         managed(connection, row, work(url, after)).run()
     return asked

@@ -25,7 +25,7 @@ from ledger.database.datasets import Dataset
 from ledger.database.login_kinds import LIMITS
 from ledger.database.managing import HeldStudy
 from ledger.database.tables import metadata
-from ledger.database.trials import FinishedTrial
+from ledger.database.trials import ExternalTrial
 from ledger.optuna import connect as reading
 from ledger.optuna import views as optuna_views
 from ledger.resources import folder
@@ -491,7 +491,7 @@ def test_a_managers_whole_work_is_done_under_its_role(fresh):
         assert trials.enqueue(db, row.id, [{"C": 500.0}]) == [3]
         protocol.complete(worker, take(worker), 0.5, {}, 1.5)
         assert tell(db, row, 1, 0.5, 0.5) == "told"
-        assert trials.import_finished(db, row.id, [FinishedTrial({"C": 501.0}, 0.5, {})], 0.5) == 4
+        assert trials.import_finished(db, row.id, [ExternalTrial({"C": 501.0}, 0.5, {})], 0.5) == 4
         assert managing.state(db, row.id) == ("running", row.budget + 2)
         (progress,) = reads.progress(db, "s")
         assert (progress.proposed, progress.complete) == (2, 4)

@@ -4,7 +4,7 @@ import pytest
 
 from ledger.errors import LedgerError
 from ledger.objectives import load
-from ledger.objectives.loading import data_entry
+from ledger.objectives.loading import dataset_reference
 
 DATA = {"name": "a.csv", "sha256": "0" * 64, "target": "y", "format": "csv", "rows": 2}
 
@@ -54,7 +54,7 @@ def test_an_objective_of_another_form_is_refused_in_one_line(objective):
     ],
 )
 def test_a_malformed_name_of_a_dataset_is_refused_in_one_line(data):
-    for refuse in (data_entry, lambda objective: load(objective, ())):
+    for refuse in (dataset_reference, lambda objective: load(objective, ())):
         with pytest.raises(LedgerError, match="the study's objective is malformed") as refused:
             refuse({"model": "svm", "data": data})
         assert "\n" not in str(refused.value)
@@ -64,4 +64,4 @@ def test_a_malformed_name_of_a_dataset_is_refused_in_one_line(data):
 @pytest.mark.parametrize("objective", [5, None, [], "svm", True])
 def test_an_objective_that_is_no_object_is_refused(objective):
     with pytest.raises(LedgerError, match="the study's objective is malformed"):
-        data_entry(objective)
+        dataset_reference(objective)
