@@ -11,8 +11,8 @@ from ledger.database.selecting import query
 from ledger.errors import LedgerError
 from ledger.text import last_line
 
-# The query computes the rate of ended trials from the trials that ended last, at most max(_RATED, 2 * batch size) of
-# them.
+# The query of `read` computes the rate of ended trials from at most max(_RATED, 2 * batch size) trials, the trials that
+# ended last.
 _RATED = 20
 _FAILURES = 3
 

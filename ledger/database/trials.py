@@ -51,7 +51,7 @@ def all_of(connection: Connection, study_id: int, *, iteration: int | None = Non
 def pages(connection: Connection, study_id: int, size: int = PAGE) -> Iterator[list[TrialRow]]:
     """Yield all trials of a study in pages, ordered by number.
 
-    Each page has its own transaction, so that no snapshot stays open.
+    Each page has its own transaction, so that no snapshot stays open between two pages.
     """
     last = -1
     while True:
@@ -159,8 +159,9 @@ def metric_names(connection: Connection, study_id: int) -> Sequence[str]:
 
 
 def metric_kinds(connection: Connection, study_id: int) -> list[tuple[str, list[str]]]:
-    """Return the name of each metric, with the JSON types of the metric's values except null, in the order of the
-    names.
+    """Return the name of each metric, with the JSON types of the metric's values, ordered by name.
+
+    The JSON types do not include the type null.
     """
     with connection.begin():
         return [(name, kinds) for name, kinds in connection.execute(query("metric_kinds"), {"study": study_id})]
@@ -227,8 +228,8 @@ def cancel(connection: Connection, study_id: int, numbers: Sequence[int], reason
 
     Return the numbers of the cancelled trials that are still open.
 
-    If another session has locked the row of a cancelled trial, the trial stays open at first. The next call of the
-    trial's worker then ends the trial, or a manager ends the trial when the lock is gone.
+    If another session has locked the row of a cancelled trial, the trial stays open at first. A cancelled trial that
+    stays open ends at the next call of the trial's worker, or when a manager finds the trial's row unlocked.
 
     Raises
     ------
