@@ -58,8 +58,8 @@ def first_fault(error: "ValidationError", place: Callable[[str], str]) -> str:
         The error of a pydantic model without nested models.
     place : callable
         Function that takes the name of the faulty field, and returns the text that shows the user where the field is,
-        such as "[study] seed". The function gets an empty name if the fault does not belong to a single field. The
-        message begins with the text that the function returns, unless this text is empty.
+        such as "[study] seed". `place` gets an empty name if the fault does not belong to a single field. The returned
+        message begins with the text from `place`, unless this text is empty.
     """
     fault = error.errors(include_url=False)[0]
     where = place(str(fault["loc"][0]) if fault["loc"] else "")

@@ -15,8 +15,8 @@ R = TypeVar("R")
 def known_keywords(function: Callable[P, R]) -> Callable[P, R]:
     """Return a wrapper of `function` that raises a UsageError for an unknown keyword argument.
 
-    The message of the UsageError suggests the nearest known name. Before version 3.13, Python itself raises a TypeError
-    without a suggestion.
+    The message of the UsageError suggests the nearest known name. Before version 3.13, Python's own TypeError for an
+    unknown argument suggests no name.
 
     Examples
     --------

@@ -26,7 +26,7 @@ STATEMENT_SECONDS = 10.0
 # sets the lock timeout to at most half of the statement timeout. Therefore a statement that waits too long for a lock
 # fails with the error of the lock timeout, not with the error of the statement timeout.
 LOCK_SECONDS = 5.0
-# After this number of executions of a statement, psycopg prepares the statement on the server. PREPARE_AFTER equals
+# After PREPARE_AFTER executions of a statement, psycopg prepares the statement on the server. PREPARE_AFTER equals
 # psycopg's default.
 PREPARE_AFTER = 5
 # The client's time limit for an answer is the server's time limit for a statement, multiplied by PATIENCE_FACTOR. If
@@ -282,7 +282,7 @@ def wait_for_notification(connection: "Connection", seconds: float) -> None:
         for _ in driver(connection).notifies(timeout=seconds, stop_after=1):
             pass
     except psycopg.OperationalError:
-        # SQLAlchemy does not notice this error, because the code called psycopg directly and not through SQLAlchemy.
+        # SQLAlchemy does not notice an error of psycopg's `notifies`, because SQLAlchemy does not make this call.
         # Without the call of `invalidate`, SQLAlchemy would run a rollback on a closed connection.
         connection.invalidate()
         raise
@@ -329,7 +329,7 @@ def refused_if_locked(what: str) -> "Iterator[None]":
 def to_json(value: object) -> str:
     """Return the JSON text of a value, without escape sequences for non-ASCII characters.
 
-    A database whose encoding is not UTF-8 may refuse such escape sequences.
+    A database whose encoding is not UTF-8 may refuse the JSON escape sequence of a non-ASCII character.
     """
     return json.dumps(value, ensure_ascii=False)
 

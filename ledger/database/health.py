@@ -100,9 +100,9 @@ def warnings(connection: Connection, older_than: float) -> Warnings:
     Parameters
     ----------
     older_than : float
-        The function reports an open transaction if the transaction is at least this number of seconds old. If a
-        transaction holds locks on tables or views of the ledger, the minimum age is `LOCK_AGE`. If other sessions wait
-        for a transaction to release a lock, the function reports the transaction at any age.
+        Minimum age, in seconds, of the open transactions that the function reports. If a transaction holds locks on
+        tables or views of the ledger, the function reports the transaction from an age of `LOCK_AGE` seconds. If other
+        sessions wait for a transaction to release a lock, the function reports the transaction at any age.
     """
     age = {"age": timedelta(seconds=older_than)}
     with connection.begin():

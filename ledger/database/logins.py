@@ -28,7 +28,7 @@ _RESERVED = {"public", "none", "current_role", "current_user", "session_user", *
 
 # The query _LOGINS returns each login that inherits the rights of one of the four roles of sql/roles.sql, with the
 # settings of the login. The query _LOGINS omits superusers. If a role without superuser rights ran sql/roles.sql, the
-# query returns this role, too, because the role is a member of ledger_owner.
+# query _LOGINS returns this role, too, because the role is a member of ledger_owner.
 _LOGINS = """
 select login.rolname as name, kind.rolname as role, coalesce(shobj_description(login.oid, 'pg_authid') = %s, false),
   (select count(*)::int from pg_stat_activity where usesysid = login.oid),
@@ -238,7 +238,10 @@ def _exists(connection: psycopg.Connection[Any], role: str) -> bool:
 
 @contextmanager
 def _permitted(connection: psycopg.Connection[Any], role: str) -> Iterator[None]:
-    """If a statement of the `with` block lacks a right, raise a LedgerError that names the necessary rights."""
+    """Raise a LedgerError if the connection's role lacks a right for a statement of the `with` block.
+
+    The error message names the necessary rights.
+    """
     try:
         yield
     except errors.InsufficientPrivilege as error:

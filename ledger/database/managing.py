@@ -227,7 +227,7 @@ def refusals(connection: Connection, study_id: int) -> tuple[dict[str, str], int
     """Return the reasons of the live workers that refuse the study, and the number of all live workers.
 
     The dictionary of the reasons has the names of the workers as its keys. If no worker refuses the study, the function
-    does not count the live workers, and returns 0 as their number.
+    does not count the live workers, and returns 0 as the number of live workers.
     """
     with connection.begin():
         rows = connection.execute(

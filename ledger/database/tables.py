@@ -40,8 +40,7 @@ def _moment(name: str, *, nullable: bool = True, comment: str) -> Column[object]
 
 
 def _of_spec(name: str, type_: type, expression: str, *, nullable: bool = False, comment: str) -> Column[object]:
-    """Return a generated column with a value of `spec`, which frequent statements read instead of the large `spec`.
-    """
+    """Return a generated column with a value of `spec`, which frequent statements read instead of the large `spec`."""
     return Column(name, type_, Computed(expression, persisted=True), nullable=nullable, comment=comment)
 
 
@@ -399,7 +398,7 @@ trial = Table(
     CheckConstraint("state <> 'failed' or error is not null", name="failed_with_an_error"),
     # No index of the table trial contains the column lease_until or worker. Therefore a heartbeat is a heap-only
     # update, which changes no index. The index trial_pending contains the pending trials in the order in which workers
-    # claim them.
+    # claim these trials.
     Index(
         "trial_pending",
         "study_id",

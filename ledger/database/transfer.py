@@ -27,7 +27,7 @@ _trials, _attempts = views.trials, views.attempts
 
 @dataclass(frozen=True)
 class StudySnapshot:
-    """All rows of a study at the time `at`, ordered by their numbers."""
+    """All rows of a study at the time `at`, ordered by number."""
 
     at: datetime
     study: StudyRow
