@@ -4,7 +4,8 @@ The decorator `objective` declares a function to be an objective. `Study` search
 that give an objective its smallest loss. `load_study` reads a study from the ledger, and returns a `StudyResult` with
 the study's `Trial` objects. An objective may take a `Context` as its second argument. A `LedgerError` has a message for
 the user. A `UsageError` is a `LedgerError` that reports an invalid request, such as an invalid argument. With the types
-`SearchSpace`, `OptimizerOptions` and `LimitOptions`, a type checker can check the arguments of a program.
+`SearchSpace`, `OptimizerOptions` and `LimitOptions`, a type checker can check the arguments that a program passes to
+this package.
 
 The package loads a module only when a program first uses a name from the module. Therefore `import ledger` is fast, and
 loads no third-party package.

@@ -39,7 +39,7 @@ class NotPermitted(LedgerError):
     role : str
         The database role that lacks the privilege.
     refusal : str
-        The message of the database.
+        The error message of the database.
     """
 
     def __init__(self, role: str, refusal: str) -> None:
@@ -54,10 +54,10 @@ def database(settings: Settings, *, create: bool = False, migrate: bool = True) 
     Parameters
     ----------
     create : bool
-        Whether to create a missing embedded database, and to migrate a new or existing embedded database. The function
-        never migrates a database whose URL is in the settings.
+        Whether to create the embedded database if the embedded database does not exist. The function never creates or
+        migrates a database whose URL is in the settings.
     migrate : bool
-        Whether the function also migrates the embedded database if `create` is true.
+        Whether to migrate the embedded database. The function ignores `migrate` if `create` is false.
 
     Raises
     ------

@@ -50,19 +50,19 @@ class Study:
     name : str, optional
         The study's name, which is unique in a ledger. A name has 1 to 100 letters, digits, dots, underscores or
         hyphens, and begins with a letter or digit. The default name contains the function's name, the seed and a part
-        of a hash of the study's settings. If the ledger already contains a study with this name, and the arguments
-        equal the recorded settings, `run` continues the recorded study.
+        of a hash of the study's settings. If the ledger already contains a study with the same name and the same
+        settings, `run` continues this study.
     iterations : int, optional
         The budget as a number of iterations, 1 to 1,000,000. The budget as a number of trials is `iterations` times
         `batch_size`. The default is 3. When `run` continues a study, the budget may be larger than the recorded budget.
     trials : int, optional
-        The budget as a number of trials, 1 to 1,000,000. Only one of `trials` and `iterations` may be given. The last
-        batch may have fewer than `batch_size` trials.
+        The budget as a number of trials, 1 to 1,000,000. A caller may give either `trials` or `iterations`, but not
+        both. The last batch may have fewer than `batch_size` trials.
     batch_size : int, optional
         The number of trials that the optimizer proposes at once, 1 to 1,000,000. In steady mode, `batch_size` is the
         number of trials in flight. The default is 2.
     seed : int, optional
-        The study's seed, in [0, 2**31). The ledger derives the seeds of the proposals and of the trials from the
+        The study's seed, in [0, 2**31). This package derives the seeds of the proposals and of the trials from the
         study's seed. The default is 42.
     mode : {"batch", "steady"}, optional
         In the default mode "batch", an iteration begins when all trials of the previous iteration have ended. In batch
@@ -83,7 +83,7 @@ class Study:
     ------
     UsageError
         An argument is unknown or invalid, both `iterations` and `trials` are given, or the function has no search
-        space. The message names the argument and its allowed values.
+        space. The error message names the argument and the allowed values.
 
     See Also
     --------
@@ -171,7 +171,7 @@ class Study:
 
         The method starts a process for each worker. The calling thread manages the study until the study ends. If the
         ledger already contains the study, the method continues the study. If the study is already complete, the method
-        returns the result at once. The method prints nothing. The log records of this process and of the workers go to
+        returns the result at once. `run` prints nothing. The log records of this process and of the workers go to
         loggers whose names begin with ``ledger.``. To show the log records, call
         ``logging.basicConfig(level=logging.INFO)``. After Ctrl-C, the workers finish the trials that they are training.
         A later call of `run` continues the study that Ctrl-C has stopped.
@@ -328,7 +328,8 @@ class Trial:
     finished_at : datetime or None
         The time at which the trial ended, by the database's clock, as a datetime with a time zone.
     error : str or None
-        The error of the trial's last failed attempt.
+        The last error of the trial, or the reason for which a user cancelled the trial. The value is None if the trial
+        is complete or had no error.
 
     Examples
     --------
@@ -357,7 +358,7 @@ class Trial:
 class StudyResult:
     """A study and its trials, in the state that `load_study` has read from the ledger.
 
-    A `StudyResult` never changes. To read later changes from the ledger, call `load_study` again.
+    A `StudyResult` never changes. To see later changes of the study, call `load_study` again.
 
     Attributes
     ----------
@@ -556,7 +557,7 @@ def _settings(database: str | None) -> Settings:
 def _module_of(function: Callable[..., Any]) -> str | None:
     """Return the name of the module from which a worker can import the function.
 
-    If no module contains the function, the return value is None, and the function must be pickled.
+    The return value is None if workers cannot import the function, so that the function must be pickled.
     """
     name = getattr(function, "__name__", "")
     if not name.isidentifier():

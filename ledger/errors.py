@@ -34,8 +34,7 @@ class LedgerError(Exception):
 class UsageError(LedgerError):
     """An invalid request, such as an invalid argument, option, file or search space.
 
-    The program raises a UsageError before the program writes anything. A command that ends with a UsageError exits with
-    code 2.
+    The program raises a UsageError before it writes any data. A command that ends with a UsageError exits with code 2.
 
     Examples
     --------
@@ -58,9 +57,9 @@ def first_fault(error: "ValidationError", place: Callable[[str], str]) -> str:
     error : ValidationError
         The error of a pydantic model without nested models.
     place : callable
-        Function that takes the name of the faulty field, and returns a description of the field's place. An empty name
-        means that the model as a whole is faulty. The message begins with the description of the place, unless the
-        description is empty.
+        Function that takes the name of the faulty field, and returns the text that shows the user where the field is,
+        such as "[study] seed". `place` gets an empty name if the fault does not belong to a single field. The returned
+        message begins with the text from `place`, unless this text is empty.
     """
     fault = error.errors(include_url=False)[0]
     where = place(str(fault["loc"][0]) if fault["loc"] else "")

@@ -13,10 +13,10 @@ R = TypeVar("R")
 
 
 def known_keywords(function: Callable[P, R]) -> Callable[P, R]:
-    """Return a version of `function` that raises a UsageError for an unknown keyword argument.
+    """Return a wrapper of `function` that raises a UsageError for an unknown keyword argument.
 
-    The message of the UsageError suggests the nearest known name. Python's own TypeError names only the unknown
-    argument.
+    The message of the UsageError suggests the nearest known name. Before version 3.13, Python's own TypeError for an
+    unknown argument suggests no name.
 
     Examples
     --------

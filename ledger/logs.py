@@ -1,4 +1,4 @@
-"""Log output on standard error. Each event is one line of text or of JSON."""
+"""Log output on standard error. Each log event is one line of text or of JSON."""
 
 import json
 import logging
@@ -8,8 +8,8 @@ from typing import Any
 
 from ledger.text import one_line
 
-# Largest number of characters in the message of a log line in the text format. The limit leaves enough room for a point
-# with many parameters.
+# Largest number of characters in the message of a log line in the text format. The limit leaves enough room for a
+# message with the values of many parameters.
 _LONGEST = 5_000
 
 
@@ -21,7 +21,8 @@ def set_up(log_format: str, level: str) -> None:
     log_format : str
         "text" or "json".
     level : str
-        "debug", "info", "warning" or "error". The program writes the events of this level and of all higher levels.
+        "debug", "info", "warning" or "error". The program writes the log events of the given level and of all higher
+        levels.
     """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_JsonFormatter() if log_format == "json" else _TextFormatter())

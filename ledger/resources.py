@@ -1,7 +1,7 @@
 """Locations of the SQL files and of the Alembic files.
 
-In a source checkout, the folders `sql` and `alembic` are next to the package. In a wheel, the folders `_sql` and
-`_alembic` are inside the package.
+In a source checkout, the folders `sql` and `alembic` are next to the package `ledger`. In a wheel, the folders `_sql`
+and `_alembic` are inside the package `ledger`.
 """
 
 from pathlib import Path

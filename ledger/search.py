@@ -1,4 +1,4 @@
-"""Runs a new or a recorded study until the study ends, with a manager and workers on this machine."""
+"""Runs a new or an existing study until the study ends, with a manager and workers on this machine."""
 
 import os
 import socket
@@ -47,13 +47,13 @@ class LocalWorkers:
 
 
 class Listener:
-    """Base class for observers of a search. The methods of the base class do nothing.
+    """Base class for observers of a search. The methods of `Listener` do nothing.
 
     A subclass overrides the methods for the events that the subclass observes.
     """
 
     def started(self, url: str, study: StudyRow) -> None:
-        """The search calls this method when the study is registered, before the workers and the manager start."""
+        """The search calls `started` when the study is registered, before the workers and the manager start."""
 
     @property
     def worker_output(self) -> int | None:
@@ -64,10 +64,10 @@ class Listener:
         return None
 
     def progressed(self, progress: StudyProgress) -> None:
-        """The search calls this method after each poll of the study by the manager."""
+        """The search calls `progressed` each time the manager has polled the study."""
 
     def stopped(self) -> None:
-        """The search calls this method when the manager and the workers have ended, with or without an error."""
+        """The search calls `stopped` when the manager and the workers have ended, with or without an error."""
 
 
 def run(
@@ -118,7 +118,7 @@ def resume(
     wait: bool = False,
     listener: Listener | None = None,
 ) -> StudyRow:
-    """Continue a recorded study, and manage the study until it ends. The study may be paused or failed.
+    """Continue an existing study, and manage the study until it ends. The study may be paused or failed.
 
     Parameters
     ----------

@@ -1,13 +1,13 @@
 """Derivation of seeds from a study's seed.
 
-A derived seed depends only on the study's seed and the name of a purpose.
+A derived seed depends only on the study's seed and on the name of the seed's purpose, such as "trial/7".
 """
 
 import hashlib
 
 
 def derive(seed: int, *words: int | str) -> int:
-    """Derive a seed for one purpose from a study's seed.
+    """Derive a seed for one purpose, such as the training of one trial, from a study's seed.
 
     The derived seed is the first 31 bits of a SHA-256 hash. The hashed text consists of `seed` and all `words`,
     separated by "/". A program in any language, such as a query in SQL, can compute the derived seed.
@@ -22,7 +22,7 @@ def derive(seed: int, *words: int | str) -> int:
     Returns
     -------
     int
-        The derived seed, in [0, 2**31). Every random generator of this project accepts a seed in this range.
+        The derived seed, in [0, 2**31). Every random number generator of this project accepts each seed in [0, 2**31).
 
     Examples
     --------

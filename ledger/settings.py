@@ -21,7 +21,7 @@ class Settings:
     log_level : str
         "debug", "info", "warning" or "error".
     give_up_after : float
-        A command ends with an error when the database has been unavailable for this number of seconds.
+        Number of seconds for which the database may be unavailable before a command ends with an error.
     statement_timeout : float
         Time limit for one SQL statement, in seconds.
 

@@ -28,8 +28,8 @@ def one_line(text: str, longest: int = 200) -> str:
     >>> one_line("abcdefghij", longest=8)
     'abc...ij'
     """
-    # The first call of `_cut` limits the work on a very long text. The second call limits the length of the returned
-    # line.
+    # The first call of `_cut` limits the work on a very long text. The second call of `_cut` limits the length of the
+    # returned line.
     line = " ".join(part.strip() for part in _cut(text, 10 * longest).splitlines() if part.strip())
     return _cut(printable(line), longest)
 
@@ -63,7 +63,7 @@ def show(value: Any) -> str:
 
 
 def nearest(word: Any, known: Iterable[str]) -> str:
-    """Return the end of a message about an unknown word.
+    """Return the last part of an error message about an unknown word.
 
     The returned text suggests the known word that is nearest to the unknown word. If no known word is similar to the
     unknown word, the returned text lists the known words.

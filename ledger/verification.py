@@ -1,4 +1,4 @@
-"""Verification of a study by comparing its records with each other and by recomputing its proposals."""
+"""Verification of a study, which compares the study's records with each other and recomputes the proposals."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,8 +27,8 @@ class VerifiedStudy:
         an iteration.
     not_comparable : list of tuple of str
         Proposals that were not recomputed, because the recorded environment differs from the environment of this
-        process. Each tuple contains the place of a proposal, and the differences between the recorded environment and
-        the environment of this process.
+        process. Each tuple contains the iteration and round of a proposal, and the differences between the recorded
+        environment and the environment of this process.
     """
 
     trials: int
@@ -48,7 +48,8 @@ def verify(ledger: StudySnapshot) -> VerifiedStudy:
     ------
     LedgerError
         The records contradict each other, a recomputed proposal differs from the recorded proposal, or this version
-        cannot read the study's spec. The message names the first difference and its place.
+        cannot read the study's spec. The message names the first difference, and the trial or iteration that contains
+        the difference.
     """
     study = StudySpec.from_spec(ledger.study.name, ledger.study.budget, ledger.study.spec)
     proposals = list(_proposals(ledger))
@@ -65,11 +66,11 @@ def verify(ledger: StudySnapshot) -> VerifiedStudy:
 
 
 def disagreements(ledger: StudySnapshot, study: StudySpec) -> Iterator[str]:
-    """Yield each contradiction between a ledger's records, with the place of the contradiction.
+    """Yield each contradiction between a study's records, with the trial or iteration that has the contradiction.
 
     The function recomputes no proposals.
     """
-    # `_facts` uses the numbers of iterations and trials as indices, so `_numbers` checks the numbers first.
+    # `_facts` uses the numbers of iterations and trials as list indices, so `_numbers` checks these numbers first.
     yield from chain(_numbers(ledger), _facts(ledger, study))
 
 
@@ -206,7 +207,7 @@ def _result(trial: TrialRow, attempts: Sequence[AttemptRow]) -> Iterator[str]:
 
 
 def _retry(trial: TrialRow, trials: Sequence[TrialRow]) -> Iterator[str]:
-    """Yield the contradictions between a retry and the trial that it retries."""
+    """Yield the contradictions between a retry and the retried trial."""
     if (trial.source == "retried") != (trial.retry_of is not None):
         yield f"the source is {trial.source}, but retry_of is {trial.retry_of}"
     if trial.retry_of is None:
@@ -250,8 +251,9 @@ def _iteration(iteration: IterationRow, trials: Sequence[TrialRow], *, may_wait:
 
 def _study(ledger: StudySnapshot, study: StudySpec) -> Iterator[str]:
     row = ledger.study
-    # The function compares the hashes only if the recorded settings are complete. If an older version of this program
-    # recorded the study, the recorded hash does not include settings that a newer version has added.
+    # `_study` compares the hash of the settings only if the recorded spec contains every setting of this version. If an
+    # older version of this program recorded the study, the recorded hash does not cover the settings that a newer
+    # version has added.
     if study.spec() == row.spec and study.spec_hash != row.spec_hash:
         yield f"spec_hash is {row.spec_hash[:8]}, but the hash of the settings is {study.spec_hash[:8]}"
     if row.has_ended != (row.finished_at is not None):
@@ -294,9 +296,9 @@ def _ends(ledger: StudySnapshot, study: StudySpec, trials: Sequence[Sequence[Tri
 def _seen(ledger: StudySnapshot) -> Iterator[str]:
     """Yield the contradictions in the records of a study in steady mode.
 
-    In steady mode, each iteration records the numbers of the trials that had ended before the proposal of the iteration
-    and that no earlier iteration records. The function compares the recorded numbers, the budget and the study's state
-    with the trials.
+    In steady mode, each iteration records the numbers of the trials whose end the manager saw since the previous
+    iteration. The function compares the recorded numbers of trials, the budget and the state of the study with the
+    study's trials.
     """
     row = ledger.study
     seen: set[int] = set()
@@ -311,15 +313,15 @@ def _seen(ledger: StudySnapshot) -> Iterator[str]:
                 yield f"{place}, but an earlier iteration records this end, too"
             if trial.iteration >= iteration.number:
                 yield f"{place}, which does not belong to an earlier iteration"
-            # The function does not compare the times at which trials ended, because the database's clock may have been
-            # set back.
+            # The verification does not check the order of the trials' end times, because the database's clock may have
+            # been set back.
             if trial.finished_at is None:
                 yield f"{place}, but the trial has not ended"
             seen.add(number)
     completed = [trial.number for trial in ledger.trials if trial.state == "complete" and trial.source != "imported"]
     if row.state == "failed" and completed:
         yield f"the state is failed, but trial {completed[0]} is complete"
-    # In this check, failed trials do not count against the budget, because the manager may have replaced the failed
+    # In steady mode, the check of the budget does not count failed trials, because the manager may have replaced these
     # trials.
     spent = sum(trial.source == "proposed" and trial.state != "failed" for trial in ledger.trials)
     if spent > row.budget:
@@ -328,7 +330,7 @@ def _seen(ledger: StudySnapshot) -> Iterator[str]:
 
 @dataclass(frozen=True)
 class _Proposal:
-    """The proposal of one round, as the ledger recorded it.
+    """The recorded proposal of one round of an iteration.
 
     The attribute `before` is the last surrogate that an earlier iteration has recorded. In steady mode, `seen` lists
     the trials that had ended before the proposal. `elsewhere` describes the differences between the recorded
@@ -349,9 +351,9 @@ def _proposals(ledger: StudySnapshot) -> Iterator[_Proposal]:
     here = environment()
     proposed = [trial for trial in ledger.trials if trial.source == "proposed"]
     rounds = {key: list(trials) for key, trials in groupby(proposed, key=lambda trial: (trial.iteration, trial.round))}
-    # The ledger records the environment only for the last round of an iteration. The verification recomputes an
-    # earlier round only if the environment of this process equals both the last environment recorded before the round
-    # and the first environment recorded after the round.
+    # The ledger records the environment only for the last round of an iteration. The verification recomputes a round
+    # without a recorded environment only if the environments recorded directly before and directly after the round both
+    # equal the environment of this process.
     before: Mapping[str, Any] = ledger.study.versions
     surrogate = None
     seen: list[int] = []

@@ -10,8 +10,8 @@ def without_pandas() -> Iterator[None]:
     """Make `import pandas` fail inside the `with` block, unless pandas is already imported.
 
     scikit-learn imports pandas if pandas is installed, but managers and built-in models use no data frames. The import
-    of pandas costs each process 50 MB of memory and 0.3 s. Only a process of the program `ledger` may call this
-    function, because no other thread in a process of `ledger` imports pandas.
+    of pandas costs each process 50 MB of memory and 0.3 s. Call `without_pandas` only in processes of the program
+    `ledger`. In a program that imports pandas in a second thread, `without_pandas` would make this import fail, too.
     """
     if "pandas" in sys.modules:
         yield

@@ -41,7 +41,8 @@ def json_fault(value: object, largest: int = LARGEST_JSON) -> str | None:
     Parameters
     ----------
     value : JSON value
-        The document to check. Integers in the document may have any number of digits.
+        The document to check. The document may contain integers of any size, and the function refuses an integer beyond
+        the range of a double.
     largest : int
         The maximum size of the document, in bytes.
 
@@ -72,8 +73,8 @@ def json_fault(value: object, largest: int = LARGEST_JSON) -> str | None:
                     "a number beyond the range of a double (1.7976931348623157e308) is not allowed; write it as a text"
                 )
             if isinstance(item, float):
-                # PostgreSQL writes a number without an exponent. PostgreSQL's text of a number can therefore be longer
-                # than Python's text of the same number.
+                # PostgreSQL writes a number of a JSON document without an exponent. PostgreSQL's text of a number can
+                # therefore be longer than Python's text of the same number.
                 extra += len(format(Decimal(repr(item)), "f")) - len(repr(item))
     if extra + len(json.dumps(value, ensure_ascii=False).encode()) > largest:
         return (
@@ -146,8 +147,8 @@ def loss_fault(loss: float) -> str | None:
 def shortened(error: str) -> str:
     """Return the text of an error, shortened to the length that the ledger accepts.
 
-    If the text is too long, the function leaves out the middle of the text. The SQL function ledger.shortened does the
-    same for clients that are not written in Python.
+    If the text is too long, the function leaves out the middle of the text. The SQL function ledger.shortened shortens
+    errors in the same way for clients that are not written in Python.
 
     Examples
     --------

@@ -23,18 +23,18 @@ OLDEST_SERVER = 150000
 STATEMENT_SECONDS = 10.0
 # Seconds after which the server ends a wait for a lock. The ledger's own programs hold a lock for only a few
 # milliseconds. If a wait for a lock lasts for seconds, another session has usually left a transaction open. `connect`
-# sets the lock timeout to at most half of the statement timeout. Therefore a wait for a lock ends with an error that
-# names the lock as the reason.
+# sets the lock timeout to at most half of the statement timeout. Therefore a statement that waits too long for a lock
+# fails with the error of the lock timeout, not with the error of the statement timeout.
 LOCK_SECONDS = 5.0
-# After this number of executions of a statement, psycopg prepares the statement on the server. PREPARE_AFTER equals
+# After PREPARE_AFTER executions of a statement, psycopg prepares the statement on the server. PREPARE_AFTER equals
 # psycopg's default.
 PREPARE_AFTER = 5
-# The client's time limit for an answer is the server's time limit for a statement, multiplied by this factor. If the
-# server has not answered within the client's time limit, the client closes the connection.
+# The client's time limit for an answer is the server's time limit for a statement, multiplied by PATIENCE_FACTOR. If
+# the server has not answered within the client's time limit, the client closes the connection.
 PATIENCE_FACTOR = 1.5
 
 # Without client_encoding, psycopg returns the texts of an SQL_ASCII database as bytes. With the timeouts and keepalives
-# below, the client detects a dead server within half a minute.
+# of DEFAULTS, the client detects a dead server within half a minute.
 DEFAULTS: Mapping[str, Any] = {
     "client_encoding": "UTF8",
     "connect_timeout": 5,
@@ -43,16 +43,17 @@ DEFAULTS: Mapping[str, Any] = {
     "keepalives_count": 3,
     "tcp_user_timeout": 20_000,
 }
-# With the timeouts and keepalives below, the server soon ends the sessions of a client machine that has failed. Without
-# timeouts and keepalives, the session of a failed machine could keep its locks for hours. The client sets all
-# parameters below by a statement and not by start-up options, because poolers refuse start-up options.
+# With the timeouts and keepalives of _SESSION, the server soon ends the sessions of a client machine that has failed.
+# Without timeouts and keepalives, the session of a failed machine could keep its locks for hours. The client sets the
+# parameters of _SESSION by a statement and not by start-up options, because poolers refuse start-up options.
 _SESSION: Mapping[str, str] = {
     "tcp_keepalives_idle": "10",
     "tcp_keepalives_interval": "5",
     "tcp_keepalives_count": "3",
     "tcp_user_timeout": "20s",
     "idle_in_transaction_session_timeout": "20s",
-    # The code depends on the settings below, but `alter role` can change them for the sessions of a role.
+    # The ledger's code depends on the remaining settings of _SESSION, but `alter role` can change such a setting for
+    # all sessions of a role.
     "default_transaction_isolation": "read committed",
     "default_transaction_deferrable": "off",
     "search_path": "pg_catalog",
@@ -62,18 +63,18 @@ _SESSION: Mapping[str, str] = {
     "idle_session_timeout": "0",
 }
 _TRANSACTION_TIMEOUT_SINCE = 170000
-# `alter role` can make the sessions of a role read-only. The second select makes a session writable if `alter role` has
-# made it read-only. If a setting of the server or the database makes a session read-only, the session must stay
-# read-only, because an administrator has chosen this setting. Some cloud providers make a server read-only when its
-# disk is full.
+# `alter role` can make the sessions of a role read-only. The second select of _SET makes a session writable if `alter
+# role` has made the session read-only. If a setting of the server or the database makes a session read-only, the
+# session must stay read-only, because an administrator has chosen this setting. Some cloud providers make a server
+# read-only when its disk is full.
 _SET = """
 select set_config(key, value, false) from unnest(%s::text[], %s::text[]) as parameter(key, value)
 union all
 select set_config(name, 'off', false) from pg_settings
 where name = 'default_transaction_read_only' and setting = 'on' and source in ('user', 'database user')"""
 
-# If an error message contains a key of this dictionary, the server is only temporarily unavailable. Each value of the
-# dictionary is advice for the user.
+# If an error message contains a key of _NOT_NOW, the server is only temporarily unavailable. Each value of _NOT_NOW is
+# advice for the user.
 _NOT_NOW = {
     "too many clients": "raise max_connections, start fewer workers, or put a pooler before the server",
     "remaining connection slots": "raise max_connections, start fewer workers, or put a pooler before the server",
@@ -88,8 +89,8 @@ _NOT_NOW = {
     " DATABASE_URL",
 }
 _OWN_SETTINGS = "an administrator can remove the settings of the role by `alter role … reset all`"
-# If an error message contains a key of this dictionary, a user or an administrator must correct the cause of the error.
-# Each value of the dictionary is advice for the user.
+# If an error message contains a key of _NOT_BY_ITSELF, a user or an administrator must correct the cause of the error.
+# Each value of _NOT_BY_ITSELF is advice for the user.
 _NOT_BY_ITSELF = {
     "could not access file": f"a setting of the role or database names a missing library: {_OWN_SETTINGS}",
     "could not load library": f"a setting of the role or database names a wrong library: {_OWN_SETTINGS}",
@@ -151,12 +152,12 @@ def connect(
     ----------
     url : str
         Connection URL of libpq, or connection string of libpq with `keyword=value` pairs. A setting in the URL
-        overrides the default of this module.
+        overrides the setting of the same name in `DEFAULTS`.
     role : str
         Purpose of the connection. PostgreSQL shows the purpose as the application_name of the session.
     statement_seconds : float
-        Seconds after which the server cancels a statement. A statement_timeout in the options of the URL overrides this
-        parameter.
+        Seconds after which the server cancels a statement. A statement_timeout in the options of the URL overrides
+        `statement_seconds`.
     writes : bool
         Whether the connection must be able to write. If `writes` is true, the function refuses a standby server and a
         read-only server.
@@ -176,8 +177,8 @@ def connect(
     parameters = _parse(url)
     settings = {**DEFAULTS, "application_name": role, **parameters}
     if writes:
-        # The value is "primary" and not "read-write", because a setting of the role can make the sessions on a primary
-        # server read-only.
+        # The value of target_session_attrs is "primary" and not "read-write", because a setting of the role can make
+        # the sessions on a primary server read-only.
         settings.setdefault("target_session_attrs", "primary")
     try:
         connection = BoundedConnection.connect(
@@ -244,15 +245,16 @@ def engine(
 
     The connections prepare no statements, so the engine also works behind a transaction pooler.
     """
-    # This import is not at the top of the module, because workers do not need SQLAlchemy and should not wait for its
-    # import.
+    # SQLAlchemy is not imported at the top of the module, because workers do not need SQLAlchemy and should not wait
+    # for the import.
     from sqlalchemy import create_engine
     from sqlalchemy.pool import NullPool
 
     def create() -> psycopg.Connection[Any]:
         connection = connect(url, role, statement_seconds=statement_seconds, writes=writes, prepares=False)
         # With the time zone UTC, PostgreSQL returns times in UTC to every machine. With PostgreSQL's default search
-        # path, a role named `ledger` would hide the schema `ledger` from SQLAlchemy's reflection.
+        # path, the schema `ledger` would be the default schema of a role named `ledger`, and SQLAlchemy's reflection
+        # would omit the name of this schema.
         set_up(connection, {"timezone": "UTC", "search_path": "pg_catalog"})
         # SQLAlchemy does not apply its option json_serializer to a connection that the function `create` has opened.
         set_json_dumps(to_json, connection)
@@ -280,8 +282,8 @@ def wait_for_notification(connection: "Connection", seconds: float) -> None:
         for _ in driver(connection).notifies(timeout=seconds, stop_after=1):
             pass
     except psycopg.OperationalError:
-        # SQLAlchemy does not notice the error, because psycopg raised the error outside SQLAlchemy. Without the call of
-        # `invalidate`, SQLAlchemy would run a rollback on a closed connection.
+        # SQLAlchemy does not notice an error of psycopg's `notifies`, because SQLAlchemy does not make this call.
+        # Without the call of `invalidate`, SQLAlchemy would run a rollback on a closed connection.
         connection.invalidate()
         raise
 
@@ -310,7 +312,7 @@ def refused_if_locked(what: str) -> "Iterator[None]":
     Raises
     ------
     LedgerError
-        Another session held the lock for longer than the session's lock_timeout.
+        A statement waited longer than lock_timeout for a lock that another session holds.
     """
     try:
         yield
@@ -327,7 +329,7 @@ def refused_if_locked(what: str) -> "Iterator[None]":
 def to_json(value: object) -> str:
     """Return the JSON text of a value, without escape sequences for non-ASCII characters.
 
-    A database whose encoding is not UTF-8 may refuse such escape sequences.
+    A database whose encoding is not UTF-8 may refuse the JSON escape sequence of a non-ASCII character.
     """
     return json.dumps(value, ensure_ascii=False)
 
@@ -335,9 +337,9 @@ def to_json(value: object) -> str:
 def from_json(text: str | bytes) -> Any:
     """Parse a JSON document from the database, and return its value.
 
-    The database checks that Python can read a document (sql/functions/faults.sql), but the owner of the tables can
-    switch the check off. If Python cannot read a document, the function returns an object with the error under the key
-    `unreadable`. If the function raised an error instead, one unreadable document would make the whole query fail.
+    The database checks that Python can read each JSON document (sql/functions/faults.sql), but the owner of the tables
+    can switch this check off. If Python cannot read a document, the function returns an object with the error under the
+    key `unreadable`. If `from_json` raised an error, one unreadable document would make the whole query fail.
     """
     try:
         return json.loads(text)

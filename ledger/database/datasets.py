@@ -1,4 +1,4 @@
-"""Storage of the files that studies train on."""
+"""Storage of the data files on which studies train."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ PIECE = 3 * 2**18
 
 @dataclass(frozen=True)
 class Dataset:
-    """A file that studies train on, with its SHA-256 in hexadecimal and its name without the folder."""
+    """A data file on which studies train, with its SHA-256 in hexadecimal and its name without the folder."""
 
     sha256: str
     name: str
@@ -22,9 +22,9 @@ class Dataset:
 
 
 def keep(connection: Connection, dataset: Dataset) -> None:
-    """Store a file, unless the ledger already has it.
+    """Store a data file, unless the ledger already has a file with the same content.
 
-    The transaction in which the caller stores a file must also record a study that trains on the file.
+    The transaction that stores a data file must also record a study that trains on this file.
     """
     with without_time_limit(connection):
         if not connection.scalar(select(func.ledger.hold_dataset(dataset.sha256))):
@@ -32,7 +32,7 @@ def keep(connection: Connection, dataset: Dataset) -> None:
 
 
 def pieces(connection: Connection, sha256: str) -> Iterator[bytes]:
-    """Yield the content of a file in pieces of `PIECE` bytes, and read each piece in a separate transaction."""
+    """Yield the content of a data file in pieces of `PIECE` bytes, and read each piece in a separate transaction."""
     first = 0
     while True:
         with connection.begin():

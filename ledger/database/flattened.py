@@ -1,12 +1,12 @@
 """The flattened view of one study, with a row for each trial and a typed column for each parameter and metric.
 
 The view of the study NAME has the name ``ledger."study:NAME"``. A column has the name of its parameter or metric. If
-the name of the parameter or metric is empty, or another column of the view already has this name, the column is named
-``param_NAME`` or ``metric_NAME``. If another column already has the name ``param_NAME``, the column is named
-``param_NAME~N``, where N is the lowest unused number from 2. PostgreSQL limits a name to 63 bytes. The module shortens
-a name of more than 63 bytes to its first 54 bytes, and appends ``~`` and the first 8 hexadecimal digits of the full
-name's MD5 hash. The columns of the parameters get their names first, in the order of the search space. The columns of
-the metrics then get their names in alphabetical order.
+the name of a parameter or metric is empty or already used in the view, the column is named ``param_NAME`` or
+``metric_NAME``. If the name ``param_NAME`` or ``metric_NAME`` is already used, the column's name also ends with ``~N``,
+where N is the lowest unused number from 2. PostgreSQL limits a name to 63 bytes. The module shortens a name of more
+than 63 bytes to its first 54 bytes, and appends ``~`` and the first 8 hexadecimal digits of the full name's MD5 hash.
+The columns of the parameters get their names first, in the order of the search space. After the columns of the
+parameters, the columns of the metrics get their names in alphabetical order.
 """
 
 import hashlib
@@ -29,8 +29,8 @@ LONGEST_NAME, MOST_COLUMNS = 63, 1600
 
 _Cursor = psycopg.Cursor[Any]
 
-# The columns at the beginning of every flattened view. Each key is the name of a column. Each value contains the
-# column's SQL expression and comment.
+# The columns at the beginning of every flattened view. Each key of _FIXED is the name of a column. Each value of _FIXED
+# contains the column's SQL expression and comment.
 _FIXED = {
     "trial": ("trial.number", "Number of the trial within the study, from 0."),
     "iteration": ("trial.iteration", "Number of the trial's iteration, from 0."),
@@ -42,9 +42,9 @@ _FIXED = {
         "Training time of the attempt that completed the trial, in seconds; null unless the trial is complete.",
     ),
 }
-# The dictionary maps the type of a column to the SQL expression that converts a JSON value to this type. If a value
-# does not fit the type, the expression returns null. Therefore a value of a wrong type never makes a query of the view
-# fail.
+# _VALUES maps the type of a column to the SQL expression that converts a JSON value to this type. If a JSON value does
+# not fit the type of the column, the SQL expression returns null. Therefore a value of a wrong type never makes a query
+# of the view fail.
 _VALUES = {
     "double precision": "ledger.number({})",
     "bigint": "case when abs(ledger.number({0})) < 9.2e18 then ({0})::bigint end",
@@ -52,13 +52,13 @@ _VALUES = {
     "text": "({}) #>> '{{}}'",
     "jsonb": "{}",
 }
-# The dictionary maps the JSON type of a metric's values to the type of the metric's column.
+# _METRICS maps the JSON type of a metric's values to the PostgreSQL type of the metric's column.
 _METRICS = {"number": "double precision", "boolean": "boolean", "string": "text"}
 
 
 @dataclass(frozen=True)
 class ViewColumn:
-    """A column of the view, for one parameter or metric.
+    """A column of a flattened view, for one parameter or metric.
 
     Attributes
     ----------
@@ -139,7 +139,7 @@ def columns(space: Sequence[Mapping[str, Any]], metrics: Mapping[str, Collection
 
 
 def create(cursor: _Cursor, study_id: int, study: str, space: Sequence[Mapping[str, Any]]) -> FlattenedView:
-    """Create or replace the study's view, and grant the readers access to the view.
+    """Create or replace the study's flattened view, and grant the ledger's roles access to the view.
 
     Only the owner of the schema can create the view.
 
@@ -154,8 +154,8 @@ def create(cursor: _Cursor, study_id: int, study: str, space: Sequence[Mapping[s
             f"study {study} has {len(space)} parameters, but a view has at most {MOST_COLUMNS - len(_FIXED)}"
             " parameters: use the view ledger.parameters, which has a row for each parameter of each trial"
         )
-    # The transaction takes the role of the schema's owner. So the view belongs to the owner of the schema, even if a
-    # superuser creates the view.
+    # The transaction switches to the role of the schema's owner, so that this role owns the view even if a superuser
+    # creates the view.
     cursor.execute(
         "select set_config('role', pg_get_userbyid(nspowner), true) from pg_namespace where nspname = %s", (SCHEMA,)
     )

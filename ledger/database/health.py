@@ -13,9 +13,9 @@ from sqlalchemy import Connection, Row, text
 from ledger.database.connection import STATEMENT_SECONDS
 from ledger.text import one_line
 
-# The query omits the current session, and the sessions of other databases. A snapshot in another database does not
-# affect the tables of this database. PostgreSQL hides the times of a session from a role without the necessary rights,
-# so the query omits a hidden session. The query _HIDDEN counts the hidden sessions.
+# The query _SESSIONS omits the current session, and the sessions of other databases. A snapshot in another database
+# does not affect the tables of this database. PostgreSQL hides the times of a session from a role without the necessary
+# rights, so the query _SESSIONS omits a hidden session. The query _HIDDEN counts the hidden sessions.
 _SESSIONS = text("""
     select pid, application_name, usename, state, query, xact_start as since, clock_timestamp() - xact_start as age,
       backend_xmin is not null or backend_xid is not null as pins
@@ -23,10 +23,10 @@ _SESSIONS = text("""
     where datname = current_database() and pid <> pg_backend_pid() and clock_timestamp() - xact_start >= :age
       and (backend_xmin is not null or backend_xid is not null or state like 'idle in transaction%')
     order by xact_start""")
-# The query returns the sessions that hold a lock on a table or view of the ledger, and the sessions for which other
-# sessions wait. The query omits a session that itself waits for a lock. Every role can read pg_locks. If a role may not
-# see a session, the start time of the session's transaction is null. If the start time is null, the id of the virtual
-# transaction shows whether two executions of the query found the same transaction.
+# The query _HOLDERS returns the sessions that hold a lock on a table or view of the ledger, and the sessions for which
+# other sessions wait. The query _HOLDERS omits a session that itself waits for a lock. Every role can read pg_locks. If
+# a role may not see a session, the start time of the session's transaction is null. If the start time of a transaction
+# is null, the virtual transaction id shows whether two executions of _HOLDERS found the same transaction.
 _HOLDERS = text("""
     select holder.*, transaction.virtualtransaction as transaction
     from (
@@ -53,7 +53,7 @@ _PREPARED = text("""
     from pg_prepared_xacts
     where database = current_database() and clock_timestamp() - prepared >= :age
     order by prepared""")
-# PostgreSQL does not record when a replication slot got its snapshot. Therefore the query returns the age of the
+# PostgreSQL does not record when a replication slot got its snapshot. Therefore the query _SLOTS returns the age of the
 # snapshot as a number of transactions.
 _SLOTS = text("""
     select slot_name, active, age(xmin) as transactions
@@ -70,9 +70,9 @@ _DEAD = text("""
     where schemaname = 'ledger' and n_dead_tup > 0
     order by n_dead_tup desc
     limit 1""")
-# No transaction of the ledger's own programs lasts longer than the time limit of a statement.
+# A transaction of a worker or manager is usually shorter than the time limit of a statement.
 LOCK_AGE = STATEMENT_SECONDS
-# Number of seconds after which a wait for a lock is a problem.
+# Number of seconds after which `warnings` reports a wait for a lock.
 LOCK_PATIENCE = 1.0
 _LONGEST_STATEMENT = 120
 _CONSEQUENCE = "so PostgreSQL cannot remove rows that have died since then"
@@ -100,9 +100,9 @@ def warnings(connection: Connection, older_than: float) -> Warnings:
     Parameters
     ----------
     older_than : float
-        The function reports an open transaction if the transaction is at least this number of seconds old. If a
-        transaction keeps locks of the ledger, the minimum age is `LOCK_AGE`. If other sessions wait for a transaction,
-        the function reports this transaction at any age.
+        Minimum age, in seconds, of the open transactions that the function reports. If a transaction holds locks on
+        tables or views of the ledger, the function reports the transaction from an age of `LOCK_AGE` seconds. If other
+        sessions wait for a transaction to release a lock, the function reports the transaction at any age.
     """
     age = {"age": timedelta(seconds=older_than)}
     with connection.begin():
@@ -142,7 +142,7 @@ def _holders(connection: Connection) -> list[Row[Any]]:
         found = connection.execute(_HOLDERS, patience).all()
     again: set[tuple[int, str]] = set()
     if any(holder.age is None for holder in found):
-        # The age of a transaction in a hidden session is unknown. A second execution of the query shows which of the
+        # The age of a transaction in a hidden session is unknown. A second execution of _HOLDERS shows which of the
         # found transactions are still open.
         with connection.begin():
             connection.execute(_SLEEP, {"seconds": LOCK_PATIENCE})

@@ -1,23 +1,23 @@
 """The kinds of logins.
 
-This module imports no other module, so a command can list the kinds without importing psycopg.
+This module imports no other module, so a command can list the kinds of logins without importing psycopg.
 """
 
-# Each key is the name of a kind of login. Each value is the role whose rights a login of this kind gets. The file
-# sql/roles.sql creates the roles.
+# Each key of KINDS is the name of a kind of login. Each value of KINDS is the role whose rights a login of the kind
+# gets. The file sql/roles.sql creates all roles of KINDS.
 KINDS = {
     "owner": "ledger_owner",
     "manager": "ledger_manager",
     "worker": "ledger_worker",
     "reader": "ledger_reader",
 }
-# These roles only give their rights to logins, and cannot log in themselves. A member of a role can change the role's
-# own password and settings, and end the sessions of the role.
+# The roles of GROUP_ROLES cannot log in, and only give their rights to logins. If a group role could log in, each
+# member could change the password and the settings of the role, and end the sessions of the role.
 GROUP_ROLES = ("ledger_manager", "ledger_worker", "ledger_reader")
 
-# Time limits that each new login of a kind gets. A transaction that is left open keeps its locks and its snapshot. The
-# programs of the ledger set their own limits. A login can change its own limits, so the ledger does not depend on them.
-# sql/roles.sql sets the limits of ledger_owner itself.
+# Time limits that each new login of a kind gets. A transaction that is left open keeps its locks and its snapshot. A
+# login can change its own time limits, so the programs of the ledger set the time limits of their sessions themselves.
+# The file sql/roles.sql sets the time limits of the role ledger_owner.
 LIMITS = {
     "owner": {"idle_in_transaction_session_timeout": "5min", "lock_timeout": "10s"},
     "manager": {
@@ -40,6 +40,6 @@ LIMITS = {
     },
 }
 # Largest number of open connections of each new login. A reader needs one connection for each command, and the
-# dashboard needs at most 15. A worker needs one connection, but many workers can share a login. A login without a limit
-# has the value -1, as in PostgreSQL.
+# dashboard needs at most 15 connections. A worker needs one connection, but many workers can share a login. The value
+# -1 means no limit, as in PostgreSQL.
 CONNECTION_LIMITS = {"owner": -1, "manager": -1, "worker": -1, "reader": 20}

@@ -16,19 +16,19 @@ from ledger.database.login_kinds import CONNECTION_LIMITS, KINDS, LIMITS
 from ledger.errors import LedgerError, UsageError
 
 SHORTEST_PASSWORD = 8
-# The function `remove` drops a role only if the role has this comment. Therefore the ledger never drops a role of
+# The function `remove` drops a role only if the comment on the role is MARK. Therefore the ledger never drops a role of
 # another program.
 MARK = "Login of the trial ledger, which `ledger access add` made."
-# Since this version of PostgreSQL, a grant of a role has the options INHERIT and SET.
+# Since PostgreSQL 16, a grant of a role has the options INHERIT and SET.
 _INHERIT_OPTION_SINCE = 160000
 # Milliseconds for which the function `remove` waits for the end of each session.
 _ENDS_WITHIN = 5_000
 _NAME = re.compile(r"[a-z_][a-z0-9_.-]{0,62}")
 _RESERVED = {"public", "none", "current_role", "current_user", "session_user", *KINDS.values()}
 
-# The query returns each login that inherits the rights of one of the four roles of sql/roles.sql, with the settings of
-# the login. The query omits superusers and the role that ran sql/roles.sql, even if these roles are members of one of
-# the four roles.
+# The query _LOGINS returns each login that inherits the rights of one of the four roles of sql/roles.sql, with the
+# settings of the login. The query _LOGINS omits superusers. If a role without superuser rights ran sql/roles.sql, the
+# query _LOGINS returns this role, too, because the role is a member of ledger_owner.
 _LOGINS = """
 select login.rolname as name, kind.rolname as role, coalesce(shobj_description(login.oid, 'pg_authid') = %s, false),
   (select count(*)::int from pg_stat_activity where usesysid = login.oid),
@@ -93,10 +93,10 @@ def check_password(password: str) -> None:
 def add(
     connection: psycopg.Connection[Any], name: str, kind: str, password: str, connection_limit: int | None = None
 ) -> None:
-    """Create a login with the rights of one of the four roles, and with the time limits of `LIMITS`.
+    """Create a login with the rights of one of the four roles of sql/roles.sql, and with the time limits of `LIMITS`.
 
-    The settings of the role itself have no effect on the login, because another member of the role may have changed
-    them.
+    The login gets its own settings and does not use the settings of its role, because another member of the role may
+    have changed the role's settings.
 
     The password does not leave this process. The server gets only the SCRAM hash of the password.
 
@@ -116,7 +116,7 @@ def add(
     Raises
     ------
     LedgerError
-        The login already exists, the four roles do not exist, or the role of the connection may not create logins.
+        The login already exists, the four roles do not exist, or the connection's role may not create logins.
     """
     role, login = KINDS[kind], sql.Identifier(name)
     with _permitted(connection, role), connection.transaction():
@@ -137,7 +137,8 @@ def add(
             )
         )
         connection.execute(sql.SQL("comment on role {} is {}").format(login, sql.Literal(MARK)))
-        # A login of the owner acts as ledger_owner. Any other login only inherits the rights of its role.
+        # A login of the kind "owner" acts as the role ledger_owner. A login of the kind "manager", "worker" or "reader"
+        # only inherits the rights of its role.
         inherits = kind != "owner" and connection.info.server_version >= _INHERIT_OPTION_SINCE
         grant = "grant {} to {} with inherit true, set false" if inherits else "grant {} to {}"
         connection.execute(sql.SQL(grant).format(sql.Identifier(role), login))
@@ -184,7 +185,7 @@ def remove(connection: psycopg.Connection[Any], name: str) -> int:
     Raises
     ------
     LedgerError
-        The login does not exist, was not made by `add`, or owns objects, or the role of the connection may not drop the
+        The login does not exist, was not made by `add`, or owns objects, or the connection's role may not drop the
         login.
     """
     found = [login for login in all_of(connection) if login.name == name]
@@ -211,8 +212,9 @@ def remove(connection: psycopg.Connection[Any], name: str) -> int:
 
 
 def _end_sessions(connection: psycopg.Connection[Any], name: str) -> int:
-    # The function reads the process ids before it ends the sessions. If a single statement read the process ids and
-    # ended the sessions, PostgreSQL could call pg_terminate_backend for the sessions of other roles, too.
+    # `_end_sessions` reads the process ids of the login's sessions before it ends these sessions. If a single statement
+    # read the process ids and ended the sessions, PostgreSQL could also call pg_terminate_backend for the sessions of
+    # other roles.
     rows = connection.execute("select pid from pg_stat_activity where usename = %s", (name,)).fetchall()
     end = "select pg_terminate_backend(%s, %s)"
     try:
@@ -236,7 +238,10 @@ def _exists(connection: psycopg.Connection[Any], role: str) -> bool:
 
 @contextmanager
 def _permitted(connection: psycopg.Connection[Any], role: str) -> Iterator[None]:
-    """If the role lacks a right for a statement of the `with` block, raise a LedgerError with the necessary rights."""
+    """Raise a LedgerError if the connection's role lacks a right for a statement of the `with` block.
+
+    The error message names the necessary rights.
+    """
     try:
         yield
     except errors.InsufficientPrivilege as error:

@@ -114,7 +114,7 @@ def wait(connection: Connection, seconds: float) -> None:
 
 
 def leave_study(connection: Connection, held: HeldStudy) -> None:
-    """Give up the claim on the study, so that another manager can take the study at once."""
+    """Give up the manager's claim on the study, so that another manager can take the study at once."""
     answer(connection, _LEAVE, study=held.study_id, claim=held.claim)
 
 
@@ -166,7 +166,8 @@ def reap(connection: Connection, held: HeldStudy, lease: TrialLease) -> str | No
 
 
 def end_cancelled(connection: Connection, study_id: int | None = None) -> int:
-    """End the cancelled trials that another session had locked. Return the number of trials that are still locked.
+    """End the cancelled trials that another session had locked. Return the number of cancelled trials that are still
+    locked.
 
     Parameters
     ----------
@@ -202,8 +203,8 @@ def news(connection: Connection, study_id: int, open_trials: Collection[int], kn
     ended = of_study.where(_trials.c.number.in_(sorted(open_trials)), _trials.c.finished_at.is_not(None))
     added = of_study.where(_trials.c.number >= known)
     with connection.begin():
-        # The statement is a union of two selects, because PostgreSQL's plan for a single select with "or" could read
-        # all trials of the study.
+        # The query is a union of two selects, because PostgreSQL could read all trials of the study for a single select
+        # with "or".
         return fetch(connection, TrialRow, union_all(ended, added).order_by("number"))
 
 
@@ -213,8 +214,8 @@ def leases(connection: Connection, study_id: int) -> list[TrialLease]:
         rows = connection.execute(
             select(_trials.c.number, _trials.c.worker, _trials.c.lease_until).where(
                 _trials.c.study_id == study_id,
-                # The states are literals, because a generic plan with parameters cannot use the partial index of open
-                # trials.
+                # The states in the condition are literals, because a generic plan with parameters cannot use the
+                # partial index of open trials.
                 text("state in ('pending', 'running')"),
                 _trials.c.state == "running",
             )
@@ -226,7 +227,7 @@ def refusals(connection: Connection, study_id: int) -> tuple[dict[str, str], int
     """Return the reasons of the live workers that refuse the study, and the number of all live workers.
 
     The dictionary of the reasons has the names of the workers as its keys. If no worker refuses the study, the function
-    does not count the live workers, and returns 0 as their number.
+    does not count the live workers, and returns 0 as the number of live workers.
     """
     with connection.begin():
         rows = connection.execute(

@@ -1,4 +1,4 @@
-"""Functions that upgrade and downgrade the schema, and that check its revision."""
+"""Functions that upgrade and downgrade the schema, and that check the schema's revision."""
 
 from typing import Any
 
@@ -12,8 +12,8 @@ from ledger.database.connection import refused_if_locked
 from ledger.resources import folder
 
 # PostgreSQL has no statement that only locks a schema. The statement `comment on schema` locks the schema until the end
-# of the transaction, and only the schema's owner can run the statement. The statement below writes the existing comment
-# of the schema again, so it changes nothing.
+# of the transaction, and only the schema's owner can run the statement. _LOCK sets the comment of the schema to the
+# existing comment, so the comment stays the same.
 _LOCK = """
 do $$
 begin
@@ -27,7 +27,7 @@ select set_config('role', pg_get_userbyid(nspowner), true) from pg_namespace whe
 def upgrade(connection: Connection, to: str = "head") -> None:
     """In one transaction, migrate to a revision, replace the functions and views, and set the privileges.
 
-    Several processes can call this function at the same time.
+    Several processes can call `upgrade` at the same time.
 
     Raises
     ------
@@ -47,10 +47,12 @@ def downgrade(connection: Connection, to: str) -> None:
 
 
 def lock_schema(connection: Connection, *, create: bool = False) -> None:
-    """Take the role of the schema's owner, wait until no other transaction changes the schema, and lock the schema.
+    """Switch to the role of the schema's owner, wait until no other transaction changes the schema, and lock the
+    schema.
 
-    The lock lasts until the end of the transaction. Only the owner of the schema can take the lock. An advisory lock
-    would not be enough. Unless a superuser has run sql/roles.sql, every role can take any advisory lock and keep it.
+    The schema stays locked until the end of the transaction. Only the owner of the schema can lock the schema. An
+    advisory lock would not be safe, because any role could take the advisory lock first and never release it.
+    PostgreSQL permits every role to take advisory locks until a superuser runs sql/roles.sql.
 
     Parameters
     ----------
@@ -58,21 +60,21 @@ def lock_schema(connection: Connection, *, create: bool = False) -> None:
         Whether to create the schema if it does not exist.
     """
     seconds = connection.exec_driver_sql("show lock_timeout").scalar()
-    # The wait for the schema has no time limit, because another upgrade may rewrite a table for a long time.
+    # The wait for the lock of the schema has no time limit, because another upgrade may rewrite a table for a long
+    # time.
     connection.exec_driver_sql("set local lock_timeout = 0")
     if create and connection.exec_driver_sql("select to_regnamespace('ledger')").scalar() is None:
         try:
             with connection.begin_nested():
                 connection.exec_driver_sql("create schema if not exists ledger")
         except IntegrityError:
-            # This upgrade looked for the schema and did not find it. During the statement `create schema`, another
-            # upgrade committed the schema.
+            # Another upgrade created the schema after this upgrade had checked that the schema does not exist.
             pass
     connection.exec_driver_sql(_BECOME_OWNER)
     connection.exec_driver_sql(_LOCK)
     # The upgrade later locks tables and views, which other sessions may be reading. While the upgrade waits for a lock
-    # on a table, other sessions that need the table wait, too. Therefore the function sets the time limit for locks
-    # again.
+    # on a table, other sessions that need the table wait, too. Therefore `lock_schema` restores the session's
+    # lock_timeout.
     connection.exec_driver_sql(f"set local lock_timeout = '{seconds}'")
 
 
@@ -92,7 +94,7 @@ def run_repeatable_files(connection: Connection) -> None:
     sql = folder("sql")
     files = (*sorted(sql.glob("functions/*.sql")), *sorted(sql.glob("views/*.sql")))
     for file in (*files, sql / "comments.sql", sql / "privileges.sql"):
-        # If a call has no parameters, a psycopg cursor accepts a text with several statements and with the character %.
+        # If `execute` gets no parameters, psycopg accepts a text with several statements and with the character %.
         connection.connection.cursor().execute(file.read_text())
 
 

@@ -18,7 +18,8 @@ from psycopg.types.json import Jsonb
 from ledger.database.bounds import shortened
 from ledger.database.connection import to_json
 
-# The channel on which the ledger notifies workers of new trials. A notification can be lost, so workers also poll.
+# The PostgreSQL channel on which the ledger notifies workers of new trials. A notification can be lost, so workers also
+# poll.
 CHANNEL = "ledger"
 
 
@@ -77,9 +78,9 @@ class CompletedTrial:
 def draw_claim() -> UUID:
     """Return a new claim, which is a UUID of version 7 (RFC 9562). No user can guess the claim's 74 random bits.
 
-    The UUID begins with the current time in milliseconds. Therefore the index of the claims stores new claims next to
-    each other, so an insert into a large index is fast. No code reads the time from the UUID, so a wrong clock on this
-    machine does no harm.
+    The UUID begins with the current time in milliseconds. New claims are next to each other in the index of claims, so
+    an insert is fast even if the index is large. No code reads the time from the UUID, so a wrong clock on this machine
+    does no harm.
     """
     value = time.time_ns() // 1_000_000 << 80 | int.from_bytes(os.urandom(10), "big")
     # The version and the variant of the UUID replace six of the 80 random bits.
@@ -179,14 +180,14 @@ def refuse(connection: Connection[Any], held: ClaimedTrial, reason: str) -> bool
 
 
 def accept(connection: Connection[Any], held: ClaimedTrial) -> None:
-    """Record that the worker has loaded an objective that it had refused."""
+    """Record that the worker has loaded an objective that the worker had refused before."""
     _value(connection, "select ledger.accept(%s, %s, %s)", held.study_id, held.trial, held.claim)
 
 
 def announce(
     connection: Connection[Any], worker: str, host: str, pid: int, versions: Mapping[str, str], *, stopped: bool = False
 ) -> None:
-    """Announce that the worker is running, or that it has stopped."""
+    """Announce that the worker is running, or that the worker has stopped."""
     _value(connection, "select ledger.announce(%s, %s, %s, %s, %s)", worker, host, pid, _jsonb(versions), stopped)
 
 
@@ -217,7 +218,7 @@ def _storable(connection: Connection[Any], text: str) -> str:
 
 
 def _storable_error(connection: Connection[Any], error: str) -> str:
-    """Shorten an error as `ledger.shortened` does, and escape the characters that the database cannot store."""
+    """Shorten an error to the maximum length, and escape the characters that the database cannot store."""
     return shortened(_storable(connection, shortened(error)))
 
 

@@ -1,9 +1,9 @@
 """The named queries of sql/queries, which psql and the command `ledger query` can run.
 
-All files of sql/queries have the same structure. The first lines of a file are comments. The comments begin with the
-question that the query answers, and end with the psql command that runs the file. The lines after the comments set the
-defaults of the variables, one variable per line. The rest of the file is one statement, in which ``:'NAME'`` stands for
-the value of a variable.
+All files of sql/queries have the same structure. The first lines of each query file are comments. The comments begin
+with the question that the query answers, and end with the psql command that runs the file. The lines after the comments
+set the default values of the query's variables, one variable per line. The rest of the file is one SQL statement, in
+which ``:'NAME'`` stands for the value of the variable NAME.
 """
 
 import re
@@ -26,13 +26,13 @@ class NamedQuery:
     Attributes
     ----------
     name : str
-        Name of the file without its suffix.
+        Name of the query file without the suffix ``.sql``.
     about : str
         The question that the query answers, and notes on the answer.
     variables : mapping
         Default value of each variable, with the name of the variable as the key.
     statement : str
-        SQL text, in which ``:'NAME'`` stands for the value of a variable.
+        SQL text, in which ``:'NAME'`` stands for the value of the variable NAME.
     """
 
     name: str
@@ -75,7 +75,8 @@ def find(name: str) -> NamedQuery:
     Raises
     ------
     UsageError
-        No query has this name. The message contains the most similar name, or all names.
+        No query has the given name. The error message suggests the query with the most similar name, or lists the
+        queries.
     """
     queries = known()
     if name not in queries:

@@ -21,8 +21,8 @@ _log = logging.getLogger("ledger.database")
 # Length of the first pause between two tries, and maximum length of a pause, in seconds.
 FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 5.0
-# One try and the pause after it take much less than LONGEST_GAP seconds. If two failures are more than LONGEST_GAP
-# seconds apart, they belong to different outages.
+# A try and the pause after the try take much less than LONGEST_GAP seconds. Two failures that are more than LONGEST_GAP
+# seconds apart belong to different outages.
 LONGEST_GAP = 120.0
 # Minimum time in seconds between two log lines about a full disk. While the disk is full, some statements fail and
 # others succeed, so a new outage may begin every second.
@@ -30,9 +30,9 @@ FULL_DISK_SECONDS = 300.0
 
 # psycopg counts the error of a dropped database as an operational error, but a retry cannot succeed.
 _PERMANENT = (errors.DatabaseDropped,)
-# psycopg does not count the two errors below as operational errors, but a retry may succeed. ReadOnlySqlTransaction
-# means that a write failed because the session is read-only, for example on a standby server.
-# IdleInTransactionSessionTimeout means that the server ended a session because its transaction was idle.
+# A retry may succeed after an error of _TRANSIENT, although psycopg does not count this error as an operational error.
+# ReadOnlySqlTransaction means that a write failed because the session is read-only, for example on a standby server.
+# IdleInTransactionSessionTimeout means that the server ended a session because the session's transaction was idle.
 _TRANSIENT = (errors.ReadOnlySqlTransaction, errors.IdleInTransactionSessionTimeout)
 
 
@@ -131,7 +131,8 @@ class RetryPolicy:
     def _is_news(self, error: BaseException, why: str, now: float) -> bool:
         """Return whether to log a failure.
 
-        For a full disk, the function compares times, because each message may name another file.
+        For a full disk, the function checks the time since the last log line, because each error message may name
+        another file.
         """
         if not isinstance(error, errors.DiskFull):
             return why != self._logged_reason
@@ -150,7 +151,7 @@ def call_with_retries(task: Callable[[], R], policy: RetryPolicy, pause: Callabl
         Function that can safely run again from its beginning.
     policy : RetryPolicy
     pause : callable
-        Function that waits for a number of seconds. If the function raises an exception, the retries end.
+        Function that waits for a number of seconds. If `pause` raises an exception, the retries end.
 
     Raises
     ------

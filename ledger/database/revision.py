@@ -1,4 +1,4 @@
-"""Comparison of the revision of a ledger with the revisions that this package knows.
+"""Comparison of a ledger's schema revision with the revisions that this package knows.
 
 Every worker uses this module. Therefore the module does not import alembic and SQLAlchemy, which workers do not need.
 """
@@ -11,7 +11,7 @@ from ledger.resources import folder
 
 
 def known() -> list[str]:
-    """Return the revisions of this package, the oldest first.
+    """Return the schema revisions that this package knows, the oldest first.
 
     The file name of a migration begins with the revision of the migration.
     """
@@ -19,7 +19,7 @@ def known() -> list[str]:
 
 
 def head() -> str:
-    """Return the revision that this package needs."""
+    """Return the schema revision that this package needs."""
     return known()[-1]
 
 

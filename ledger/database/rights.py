@@ -1,7 +1,8 @@
 """Warnings about rights with which a login of the ledger could stop the server or the services of other logins.
 
-The file sql/roles.sql takes these rights away. The warnings concern ledgers of an older version, and servers on which
-no superuser has run this file.
+The file sql/roles.sql revokes the rights with which a login could fill the server's lock table or disk, but only in the
+ledger's own database. A warning appears if the ledger's roles are from an older version, if no superuser has run
+sql/roles.sql, or if every login can connect to another database of the server.
 """
 
 import re
@@ -14,7 +15,7 @@ from ledger.database.login_kinds import GROUP_ROLES
 from ledger.resources import folder
 from ledger.text import one_line
 
-# Only sql/roles.sql defines which functions of PostgreSQL are revoked.
+# Only the file sql/roles.sql defines the regular expression that matches the revoked PostgreSQL functions.
 _REVOKED = re.findall(r"proname ~ '([^']+)'", (folder("sql") / "roles.sql").read_text())[0]
 _ROLES = text("""
     select rolname as role, rolcanlogin as can_log_in,
@@ -27,7 +28,7 @@ _ROLES = text("""
     from pg_roles
     where rolname = any (:roles)
     order by rolname""")
-# Only a superuser can read the passwords.
+# Only a superuser can read the table pg_authid, which contains the password hashes of roles.
 _PASSWORDS = text("select rolname from pg_authid where rolname = any (:roles) and rolpassword is not null")
 _MAY_READ_PASSWORDS = text("select has_table_privilege('pg_authid', 'select')")
 _FUNCTIONS = text("""
@@ -47,9 +48,12 @@ _NAMES = 3
 
 
 def warnings(connection: Connection) -> Sequence[str]:
-    """Return one warning for each group role with a fault, and for each kind of right that every role still has.
+    """Return warnings about group roles, and about dangerous rights that every role has.
 
-    A ledger without the roles of sql/roles.sql gets no warning, because only its administrator can use it.
+    A group role gets a warning if the role can log in, has a password or has settings of its own.
+
+    A ledger without the roles of sql/roles.sql gets no warning, because only the ledger's administrator can use such a
+    ledger.
     """
     roles = {"roles": list(GROUP_ROLES)}
     with connection.begin():

@@ -1,6 +1,6 @@
 """Typed rows of the ledger's views. The fields of each class are columns of one view.
 
-Exports, imports, listings and the Python interface use the column names of these classes. No row contains a claim,
+Exports, imports, listings and the Python interface use the column names of the row classes. No row contains a claim,
 because only the holder of a claim may know the claim.
 """
 
@@ -166,7 +166,7 @@ Row = StudyRow | IterationRow | TrialRow | AttemptRow | WorkerRow
 
 
 def recorded(row: Row) -> dict[str, Any]:
-    """Return the columns of a row that exports contain, as a dictionary in the order of the fields."""
+    """Return the exported columns of a row, as a dictionary in the order of the fields."""
     return {name: getattr(row, name) for name in columns(type(row), recorded=True)}
 
 

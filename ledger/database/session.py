@@ -15,7 +15,7 @@ from ledger.errors import LedgerError
 
 R = TypeVar("R")
 
-# Each of these errors ends only the statement, so the connection is still usable.
+# Each error of _STATEMENT_ONLY ends only the statement, so the connection is still usable.
 _STATEMENT_ONLY = (errors.QueryCanceled, errors.SerializationFailure, errors.DeadlockDetected, errors.LockNotAvailable)
 _NOT_PREPARED = (errors.InvalidSqlStatementName, errors.DuplicatePreparedStatement)
 # The classes of SQLSTATE for data exceptions, integrity constraint violations and exceeded program limits. psycopg
@@ -45,7 +45,9 @@ class ValuesRefused(LedgerError):
 
 
 class Session:
-    """A database session with at most one connection. `call` and `try_call` open a connection if the session has none.
+    """A database session with at most one connection.
+
+    If the session has no connection, `call` and `try_call` open a connection.
 
     Parameters
     ----------
@@ -57,9 +59,9 @@ class Session:
         Seconds after which the server cancels a statement.
     policy : RetryPolicy
     prepare : callable
-        Function that prepares a new connection. The session calls this function with each new connection.
+        Function that prepares a new connection. The session calls `prepare` with each new connection.
     pause : callable
-        Function that waits for a number of seconds before `call` tries again. If the function raises an exception, the
+        Function that waits for a number of seconds before `call` tries again. If `pause` raises an exception, the
         retries end.
     """
 
@@ -83,7 +85,7 @@ class Session:
         Raises
         ------
         ValuesRefused
-            The database has refused an argument. The statement has changed nothing.
+            The database has refused an argument. The refused statement has changed no data.
         LedgerError
             The database was unavailable for longer than the policy allows, or the first connection failed and a retry
             cannot succeed.
@@ -102,7 +104,7 @@ class Session:
         DatabaseUnavailable
             The database cannot answer now.
         ValuesRefused
-            The database has refused an argument. The statement has changed nothing.
+            The database has refused an argument. The refused statement has changed no data.
         LedgerError
             The database was unavailable for longer than the policy allows, or the first connection failed and a retry
             cannot succeed.
@@ -112,7 +114,8 @@ class Session:
                 self._connection = self._open()
             answer = statement(self._connection, *args, **kwargs)
         except _NOT_PREPARED as error:
-            # A pooler sent the statement to a server session that had not prepared the statement.
+            # A pooler sent the statement to a server session that does not have the prepared statements of this
+            # connection.
             self.close()
             if not self._prepares:
                 raise
@@ -135,7 +138,7 @@ class Session:
         return None if self._connection is None else self._connection.fileno()
 
     def close(self) -> None:
-        """Close the connection. The next call opens a new connection."""
+        """Close the connection. The next `call` or `try_call` opens a new connection."""
         if self._connection is not None:
             self._connection.close()
             self._connection = None

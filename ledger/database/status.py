@@ -11,8 +11,8 @@ from ledger.database.selecting import query
 from ledger.errors import LedgerError
 from ledger.text import last_line
 
-# The query computes the rate of ended trials from the trials that ended last, at most max(_RATED, 2 * batch size) of
-# them.
+# The query of `read` computes the rate of ended trials from at most max(_RATED, 2 * batch size) trials, the trials that
+# ended last.
 _RATED = 20
 _FAILURES = 3
 
@@ -67,8 +67,8 @@ class StudyStatus:
     budget : int
         Number of trials that the optimizer may propose.
     ended : int
-        Number of proposed trials that have ended, at most the budget. If all trials of a round failed, these trials do
-        not count, because the next round replaces them.
+        Number of proposed trials that have ended, at most the budget. If all trials of a round failed, `ended` does not
+        count the trials of this round, because the next round replaces these trials.
     iterations_told : int
         Number of iterations whose results the optimizer has received.
     complete, running, pending, failed, cancelled : int
@@ -78,7 +78,8 @@ class StudyStatus:
     managed : bool
         Whether a live manager holds the study.
     trials_a_second : float or None
-        Number of ended trials per second, computed from the trials that ended last; None if no such trial exists.
+        Number of ended trials per second, computed from the trials that ended last; None if no trial has ended since
+        the oldest live worker started.
     remaining_seconds : float or None
         Remaining time in seconds, estimated from `trials_a_second`. The value is None if `trials_a_second` is None, if
         the study is not running, or if no live manager holds the study.
@@ -87,7 +88,7 @@ class StudyStatus:
     improvements : sequence of (int, float)
         Number and loss of each complete trial that has a lower loss than all complete trials with a lower number.
     last_complete : int or None
-        Highest number of a complete trial. The convergence curve ends at the trial with this number.
+        Highest number of a complete trial. The convergence curve ends at the trial `last_complete`.
     workers : sequence of WorkerStatus
         Workers in the order of their start times.
     latest_failures : sequence of FailedAttempt

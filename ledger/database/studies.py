@@ -30,7 +30,7 @@ def create(
     versions: Mapping[str, Any],
     dataset: Dataset | None = None,
 ) -> StudyRow | None:
-    """Record a study and the file that the study trains on. Return None if another study has the same name."""
+    """Record a study, and the study's data file if one is given. Return None if another study has the same name."""
     with connection.begin():
         study_id = connection.scalar(
             _CREATE,
@@ -55,7 +55,7 @@ def get(connection: Connection, name: str) -> StudyRow:
     Raises
     ------
     LedgerError
-        No study has this name. The message contains similar names.
+        The ledger has no study with the given name. The error message suggests existing names that are similar.
     """
     row = find(connection, name)
     if row is None:
@@ -118,8 +118,8 @@ def delete(connection: Connection, study: StudyRow) -> str:
     Raises
     ------
     LedgerError
-        Another session has locked a row of the study or the view of the study, or another database object depends on
-        the view.
+        Another session has locked a row of the study or the study's flattened view, or another database object depends
+        on this view.
     """
     with refused_if_locked(f"study {study.name}"), connection.begin():
         word = str(connection.scalar(text("select ledger.delete_study(:study)"), {"study": study.id}))
@@ -129,12 +129,12 @@ def delete(connection: Connection, study: StudyRow) -> str:
 
 
 def flatten(connection: Connection, study: StudyRow) -> flattened.FlattenedView:
-    """Create or replace the flattened view of a study. Only the owner of the schema can create this view.
+    """Create or replace the flattened view of a study. Only the schema's owner can create a flattened view.
 
     Raises
     ------
     LedgerError
-        Another session has locked the view, or `flattened.create` refuses to create the view.
+        Another session has locked the flattened view, or `flattened.create` refuses to create this view.
     """
     with refused_if_locked(f"the view of study {study.name}"), connection.begin():
         return flattened.create(cursor(connection), study.id, study.name, study.spec["space"])

@@ -40,7 +40,7 @@ def _moment(name: str, *, nullable: bool = True, comment: str) -> Column[object]
 
 
 def _of_spec(name: str, type_: type, expression: str, *, nullable: bool = False, comment: str) -> Column[object]:
-    """Return a column with a value of the column `spec`, so that frequent statements need not read the large `spec`."""
+    """Return a generated column with a value of `spec`, which frequent statements read instead of the large `spec`."""
     return Column(name, type_, Computed(expression, persisted=True), nullable=nullable, comment=comment)
 
 
@@ -253,8 +253,8 @@ iteration = Table(
         "their ends. The proposals depend on this list and the lists of earlier iterations. Null in batch mode.",
     ),
     CheckConstraint("number >= 0 and round >= 0 and size >= 1", name="numbers_are_natural"),
-    # If an iteration without proposed trials has no complete trial, the manager marks the iteration as told and records
-    # no losses.
+    # If an iteration has neither a proposed nor a complete trial, the manager sets told_at, but mean_loss and best_loss
+    # stay null.
     CheckConstraint(
         "(mean_loss is null) = (best_loss is null) and (mean_loss is null or told_at is not null)",
         name="losses_when_told",
@@ -396,8 +396,9 @@ trial = Table(
     CheckConstraint("(state = 'complete') = (metrics is not null)", name="metrics_when_complete"),
     CheckConstraint("loss > '-infinity' and loss < 'infinity'", name="loss_is_finite"),
     CheckConstraint("state <> 'failed' or error is not null", name="failed_with_an_error"),
-    # No index contains lease_until or worker. Therefore a heartbeat is a heap-only update, which changes no index. The
-    # index trial_pending contains the pending trials in the order in which workers claim them.
+    # No index of the table trial contains the column lease_until or worker. Therefore a heartbeat is a heap-only
+    # update, which changes no index. The index trial_pending contains the pending trials in the order in which workers
+    # claim these trials.
     Index(
         "trial_pending",
         "study_id",
@@ -478,7 +479,7 @@ attempt = Table(
     CheckConstraint("(outcome is null) = (ended_at is null)", name="outcome_when_it_ended"),
     CheckConstraint("outcome <> 'complete' or loss is not null", name="complete_with_a_loss"),
     CheckConstraint("seconds >= 0", name="seconds_are_not_negative"),
-    # With this index, the function ledger.forget_workers finds the workers without an attempt.
+    # The function ledger.forget_workers uses the index attempt_worker to find workers without an attempt.
     Index("attempt_worker", "worker"),
     postgresql_with={"fillfactor": 90, "autovacuum_vacuum_scale_factor": 0.05},
     comment="One row for each attempt, which begins when a worker claims a trial. Read the table through the view "
@@ -516,7 +517,8 @@ worker = Table(
         comment="Time of the worker's last announcement.",
     ),
     _moment("stopped_at", comment="Time when the worker stopped; null if the worker is running or died."),
-    # If a worker sends several claims, the function ledger.claim uses this index to count the live workers.
+    # If a worker claims several trials in one call, the function ledger.claim uses the index worker_here to count the
+    # live workers.
     Index("worker_here", "last_seen_at", postgresql_where=text("stopped_at is null")),
     postgresql_with={"fillfactor": 70},
     comment="One row for each worker, including workers that have stopped. Read the table through the view "

@@ -27,7 +27,7 @@ _trials, _attempts = views.trials, views.attempts
 
 @dataclass(frozen=True)
 class StudySnapshot:
-    """All rows of a study at the time `at`, ordered by their numbers."""
+    """All rows of a study at the time `at`, ordered by number."""
 
     at: datetime
     study: StudyRow
@@ -93,15 +93,15 @@ def workers_of(connection: Connection, study_id: int) -> list[WorkerRow]:
 def restore(connection: Connection, recorded: RecordedStudy) -> StudyRow | None:
     """Insert a whole study in one transaction. Return the study's row, or None if another study has the same name.
 
-    A worker that runs a trial in the other ledger cannot end the trial in this ledger. Therefore a running trial
-    becomes pending, and the trial's open attempt becomes released. A released attempt counts neither as a failure nor
-    as lost. Only the owner of the tables can insert a study. The transaction also reads the inserted study. If the
+    A worker of the ledger that exported the study cannot end a trial in this ledger. Therefore a running trial becomes
+    pending, and the trial's open attempt gets the outcome "released". A released attempt counts neither as a failure
+    nor as lost. Only the owner of the tables can insert a study. The transaction also reads the inserted study. If the
     database cannot return the inserted study, the transaction writes nothing.
 
     Raises
     ------
     LedgerError
-        The database refuses a row.
+        The database refuses a row of the study.
     """
     try:
         with connection.begin():
@@ -160,7 +160,7 @@ def _pending(trial: Mapping[str, Any], moment: datetime) -> dict[str, Any]:
     """Return the row to insert for a trial. An open trial becomes pending, and an ended trial stays unchanged."""
     if trial["state"] not in OPEN_STATES:
         return dict(trial)
-    # The clock of the exporting ledger may be ahead of the clock of this ledger.
+    # The clock of the ledger that exported the study may be ahead of the clock of this ledger.
     available_at = min(trial["available_at"], moment)
     return {**trial, "state": "pending", "available_at": available_at, "lease_until": None, "deadline_at": None}
 
@@ -168,7 +168,7 @@ def _pending(trial: Mapping[str, Any], moment: datetime) -> dict[str, Any]:
 def _released(attempt: Mapping[str, Any], moment: datetime) -> dict[str, Any]:
     """Return the row to insert for an attempt.
 
-    An open attempt becomes released, and an ended attempt stays unchanged.
+    An open attempt gets the outcome "released", and an ended attempt stays unchanged.
     """
     if attempt["outcome"] is not None:
         return dict(attempt)

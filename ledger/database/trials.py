@@ -51,7 +51,7 @@ def all_of(connection: Connection, study_id: int, *, iteration: int | None = Non
 def pages(connection: Connection, study_id: int, size: int = PAGE) -> Iterator[list[TrialRow]]:
     """Yield all trials of a study in pages, ordered by number.
 
-    Each page has its own transaction, so that no snapshot stays open.
+    Each page has its own transaction, so that no snapshot stays open between two pages.
     """
     last = -1
     while True:
@@ -95,7 +95,7 @@ def get(connection: Connection, study: StudyRow, number: int) -> TrialRow:
     Raises
     ------
     LedgerError
-        The study has no trial with this number.
+        The study has no trial with the given number.
     """
     with connection.begin():
         row = fetch_one(
@@ -159,20 +159,23 @@ def metric_names(connection: Connection, study_id: int) -> Sequence[str]:
 
 
 def metric_kinds(connection: Connection, study_id: int) -> list[tuple[str, list[str]]]:
-    """Return the name of each metric, with the JSON types of the metric's values except null, in the order of the
-    names.
+    """Return the name of each metric, with the JSON types of the metric's values, ordered by name.
+
+    The JSON types do not include the type null.
     """
     with connection.begin():
         return [(name, kinds) for name, kinds in connection.execute(query("metric_kinds"), {"study": study_id})]
 
 
 def retry(connection: Connection, study_id: int, numbers: Sequence[int]) -> list[int]:
-    """Retry all given trials, or no trial if the ledger refuses one of them. Return the numbers of the new trials.
+    """Retry all given trials, and return the numbers of the new trials.
+
+    If the ledger refuses any given trial, the function retries no trial.
 
     Raises
     ------
     LedgerError
-        One of the trials cannot be retried. The message gives the reason.
+        One of the given trials cannot be retried. The message gives the reason.
     """
     call = text("select ledger.retry(:study, :trial)")
     with _refusals(), connection.begin():
@@ -192,7 +195,7 @@ def enqueue(connection: Connection, study_id: int, points: Sequence[Mapping[str,
     Raises
     ------
     LedgerError
-        The study was cancelled, or already has one of the points. The message gives the reason.
+        The study was cancelled, or already has a trial with one of the given points. The message gives the reason.
     """
     call = text("select ledger.enqueue(:study, cast(:params as jsonb))")
     with _refusals(), connection.begin():
@@ -200,9 +203,9 @@ def enqueue(connection: Connection, study_id: int, points: Sequence[Mapping[str,
 
 
 def import_finished(connection: Connection, study_id: int, trials: Sequence[ExternalTrial], mean_loss: float) -> int:
-    """Import all given trials, or no trial if the ledger refuses one of them.
+    """Import all given trials.
 
-    Return the number of the first imported trial.
+    If the ledger refuses any given trial, the function imports no trial. Return the number of the first imported trial.
 
     Parameters
     ----------
@@ -214,7 +217,7 @@ def import_finished(connection: Connection, study_id: int, trials: Sequence[Exte
     Raises
     ------
     LedgerError
-        The study was cancelled, or already has one of the points.
+        The study was cancelled, or already has a trial with one of the given points.
     """
     rows = [{"params": trial.params, "loss": trial.loss, "metrics": trial.metrics} for trial in trials]
     call = text("select ledger.import_trials(:study, cast(:trials as jsonb), :mean_loss)")
@@ -223,17 +226,18 @@ def import_finished(connection: Connection, study_id: int, trials: Sequence[Exte
 
 
 def cancel(connection: Connection, study_id: int, numbers: Sequence[int], reason: str) -> list[int]:
-    """Cancel all given trials, or no trial if one of them has ended.
+    """Cancel all given trials.
 
-    Return the numbers of the cancelled trials that are still open.
+    If any given trial has ended, the function cancels no trial. Return the numbers of the cancelled trials that are
+    still open.
 
-    If another session has locked the row of a cancelled trial, the trial stays open at first. The next call of the
-    trial's worker then ends the trial, or a manager ends the trial when the lock is gone.
+    If another session has locked the row of a cancelled trial, the trial stays open at first. A cancelled trial that
+    stays open ends at the next call of the trial's worker, or when a manager finds the trial's row unlocked.
 
     Raises
     ------
     LedgerError
-        One of the trials has ended.
+        One of the given trials has ended.
     """
     call = text("select ledger.cancel_trials(:study, :trial, :reason)")
     with _refusals(), connection.begin():
