@@ -35,7 +35,7 @@ class HistoryRow:
 
 @dataclass
 class ImportedHistory:
-    """The trials of a source that can be imported, and the reason for each trial that is left out."""
+    """The trials that the ledger can import from a source, and the reason for each trial that the ledger leaves out."""
 
     finished: list[ExternalTrial] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
@@ -99,7 +99,8 @@ def import_history(
     Raises
     ------
     UsageError
-        The function `gather` refuses the rows. In this case, `import_history` writes nothing to the ledger.
+        The function `gather` refuses the rows. If `gather` refuses the rows, `import_history` writes nothing to the
+        ledger.
     LedgerError
         The study was cancelled.
     """

@@ -1,4 +1,7 @@
-"""Registration of a study. If the study is already recorded, the registration can extend the budget of the study."""
+"""Registration of a study.
+
+If the ledger already has the study, a registration with a larger budget extends the budget of the study.
+"""
 
 import logging
 
@@ -26,13 +29,13 @@ def record(connection: Connection, study: StudySpec) -> StudyRow | None:
 
 
 def register(connection: Connection, study: StudySpec) -> StudyRow:
-    """Record the study. If the ledger already has this study with the same settings, extend its budget.
+    """Record the study. If the ledger already has this study with the same settings, extend the study's budget.
 
     Raises
     ------
     LedgerError
         The ledger already has a study with this name, but with different settings or a larger budget. The error message
-        lists the different settings.
+        lists the settings in which the requested study differs from the recorded study.
     """
     row = record(connection, study)
     if row is not None:
