@@ -41,7 +41,7 @@ TEXT = TextType()
 
 
 def examples(*lines: str) -> str:
-    """Return the last part of a command's help text, which shows examples of command lines."""
+    """Return the end of a command's help text, which shows examples of command lines."""
     return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
 
 

@@ -113,7 +113,7 @@ class StudyDocument(_Record):
     dataset: DatasetRecord | None = None
 
     def snapshot(self) -> StudySnapshot:
-        """Return the snapshot of the study that the other ledger exported."""
+        """Return a snapshot of the exported study."""
         return StudySnapshot(
             at=datetime.now(UTC),
             study=self.study,
@@ -186,7 +186,7 @@ def import_study(connection: Connection, document: StudyDocument, name: str | No
     document : Document
         The document that `read` has returned.
     name : str or None
-        Name of the new study. If `name` is None, the new study has the name in the document.
+        Name of the new study. If `name` is None, the new study keeps the name in the document.
 
     Raises
     ------

@@ -1,6 +1,6 @@
 """Reads a csv file of finished trials, with one trial per line.
 
-The file has a column for each parameter, and a column for the loss.
+The csv file has a column for each parameter, and a column for the loss.
 """
 
 import csv

@@ -1,4 +1,7 @@
-"""The manager's copy of a study's trials and iterations. Each call of `History.poll` updates this copy."""
+"""The manager's copy of a study's trials and iterations.
+
+Each call of `History.poll` updates the copy from the ledger.
+"""
 
 from collections.abc import Mapping
 from typing import Any

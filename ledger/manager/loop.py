@@ -35,15 +35,15 @@ SHORTEST_POLL = 0.005
 # Seconds for which a manager's claim of a study is valid without a renewal, and seconds between two renewals.
 LEASE = 30.0
 RENEWAL = 5.0
-# Time in seconds for which a new manager tries to claim the study. The claim of another manager may stay valid for a
-# moment after that manager was killed.
+# Time in seconds for which a new manager tries to claim the study. The claim of a killed manager may stay valid for a
+# moment.
 TAKE_SECONDS = 2.0
 TAKE_POLL = 0.2
 
 
 @dataclass(frozen=True)
 class StudyProgress:
-    """A study's number of ended trials, its budget as a number of trials, and its smallest loss so far."""
+    """The progress of a study, as the number of ended trials, the budget in trials, and the smallest loss so far."""
 
     ended: int
     budget: int
@@ -109,7 +109,7 @@ class Manager:
         Raises
         ------
         LedgerError
-            Another manager has taken the study.
+            Another manager has claimed the study.
         """
         try:
             row = self._run(another_round=another_round)

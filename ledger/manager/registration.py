@@ -19,7 +19,10 @@ _log = logging.getLogger("ledger.manager")
 
 
 def record(connection: Connection, study: StudySpec) -> StudyRow | None:
-    """Record the study and its dataset. Return None if the ledger already has a study with this name."""
+    """Record the study and the study's dataset in the ledger.
+
+    Return None if the ledger already has a study with this name.
+    """
     data = study.objective.data
     dataset = None if data is None or data.content is None else Dataset(data.sha256, data.name, data.content)
     row = studies.create(connection, study.name, study.spec(), study.spec_hash, study.budget, environment(), dataset)
@@ -34,8 +37,8 @@ def register(connection: Connection, study: StudySpec) -> StudyRow:
     Raises
     ------
     LedgerError
-        The ledger already has a study with this name, but with different settings or a larger budget. The error message
-        lists the settings in which the requested study differs from the recorded study.
+        The ledger already has a study with this name, and the recorded study has different settings or a larger budget.
+        The error message lists the settings in which the requested study differs from the recorded study.
     """
     row = record(connection, study)
     if row is not None:

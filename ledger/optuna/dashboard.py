@@ -48,7 +48,7 @@ def server(storage: "BaseStorage", host: str, port: int) -> Server:
     Raises
     ------
     OSError
-        The server cannot listen on this address.
+        The server cannot listen on this address and port.
     """
     from optuna_dashboard import wsgi
 
@@ -91,10 +91,11 @@ def _own_host(application: Application, host: str, port: int) -> Application:
     """
     names = dict.fromkeys((*_LOCAL, f"[{host}]" if ":" in host else host.lower()))
     try:
-        # A server that listens on all addresses does not know the addresses that its clients use. If the server runs in
-        # a container, a client may also use a port other than the server's port. Therefore a server that listens on all
-        # addresses accepts every IP address in the header `Host`. An IP address in the header `Host` is safe, because
-        # DNS rebinding needs a name. A hostile site can only redirect the site's own name to this machine.
+        # A server that listens on all addresses does not know by which addresses clients reach the server. If the
+        # server runs in a container, a client may also use a port other than the server's port. Therefore a server that
+        # listens on all addresses accepts every IP address in the header `Host`. An IP address in the header `Host` is
+        # safe, because DNS rebinding needs a name. A hostile site can only redirect the site's own name to this
+        # machine.
         is_everywhere = ip_address(host).is_unspecified
     except ValueError:
         is_everywhere = host == ""

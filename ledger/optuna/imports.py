@@ -24,8 +24,8 @@ class OptunaStudy:
     ----------
     name : str
     maximises : bool
-        Whether the study maximises the value of a trial. If the study maximises the value, the loss of a trial is the
-        negative of the trial's value.
+        Whether the Optuna study maximises the values of the trials. If the Optuna study maximises the values, the
+        imported loss of a trial is the negative of the trial's value.
     trials : list of optuna.trial.FrozenTrial
         The complete trials.
     others : int

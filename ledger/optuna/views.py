@@ -17,7 +17,7 @@ SCHEMA = "optuna"
 # Comment on the schema `optuna`. A schema named `optuna` belongs to the ledger only if the schema's comment is equal to
 # `MARK`.
 MARK = "The ledger as Optuna's tables: `ledger optuna enable` made this schema, `ledger optuna disable` removes it."
-# Files of sql/optuna, in the order of their dependencies.
+# Files of sql/optuna, ordered so that each file comes after the files on which it depends.
 _FILES = ("types", "studies", "trials", "rest", "read_only", "privileges")
 
 

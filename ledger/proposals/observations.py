@@ -36,8 +36,8 @@ class ProposalInput:
     Parameters
     ----------
     observations : sequence of Observation
-        The trials that have ended with the state "complete" or "failed". In batch mode, the trials are in the order of
-        their numbers. In steady mode, the trials are in the order in which the manager noticed the ends of the trials.
+        The trials that have ended with the state "complete" or "failed". In batch mode, the trials are ordered by
+        number. In steady mode, the trials are in the order in which the manager noticed the ends of the trials.
     excluded : sequence of mapping
         The parameters of trials that are neither observations nor in flight, such as cancelled trials. The optimizer
         does not propose excluded parameters again.
@@ -102,7 +102,7 @@ def proposal_input(
     Parameters
     ----------
     trials : sequence of RecordedTrial
-        The study's trials in the order of their numbers. The function ignores trials of iterations after `iteration`.
+        The study's trials, ordered by number. The function ignores trials of iterations after `iteration`.
     iteration, round : int
         The numbers of the iteration and of the round, from 0.
     surrogate : mapping or None

@@ -37,7 +37,7 @@ class SearchedDimension(ABC):
     name : str
         The parameter's name.
     is_categorical : bool
-        Whether skopt encodes the dimension one-hot.
+        Whether the dimension is categorical. skopt encodes a categorical dimension one-hot.
     """
 
     is_categorical = False
@@ -89,7 +89,7 @@ class SearchedReal(SearchedDimension):
 
     def from_skopt(self, value: Any) -> float:
         dimension, share = self._dimension, float(value)
-        # For the shares 0 and 1, the code returns the bounds themselves, without rounding errors.
+        # For a share of 0 or 1, the code returns the exact bound of the dimension, without a rounding error.
         if share <= 0 or share >= 1:
             return dimension.low if share <= 0 else dimension.high
         low, high = self._scaled(dimension.low), self._scaled(dimension.high)

@@ -32,7 +32,7 @@ FLAT = 1e-9
 
 @dataclass(frozen=True)
 class PartialDependence:
-    """The dependence of the loss on one parameter, averaged over all other parameters.
+    """The dependence of the predicted loss on one parameter, averaged over the values of all other parameters.
 
     Attributes
     ----------
@@ -187,8 +187,8 @@ class Surrogate:
         Returns
         -------
         dict
-            A dict from the name of every parameter to its `ParameterImportance`. If the surrogate's mean is flat, every
-            importance is 0.
+            A dict from the name of every parameter to the parameter's `ParameterImportance`. If the surrogate's mean is
+            flat, every importance is 0.
         """
         varying = self._searched.varying
         importances = {name: ParameterImportance(0.0, 0.0) for name in self._names}

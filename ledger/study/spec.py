@@ -94,7 +94,7 @@ class FileDataset(Table):
     Attributes
     ----------
     name : str
-        The name of the file without its folder.
+        The name of the file, without the folder.
     sha256 : str
         The SHA-256 hash of the file's content, in hexadecimal.
     target : str
@@ -104,8 +104,8 @@ class FileDataset(Table):
     rows : int
         The number of rows in the file.
     content : bytes or None
-        The content of the file. The value is None if the ledger has read the study from the database. The study's JSON
-        does not include the content.
+        The content of the file. If the study was read from the database, the value is None. The study's JSON does not
+        include the content.
     """
 
     name: str
@@ -310,8 +310,8 @@ class DerivedSettings(Table):
 class StudySpec(Table):
     """The specification of one study.
 
-    In batch mode, the ledger proposes equal points for two studies if their specifications, package versions and
-    results are equal.
+    In batch mode, the ledger proposes equal points for two studies with equal specifications, package versions and
+    results.
 
     Attributes
     ----------
@@ -446,7 +446,7 @@ def differences(recorded: StudySpec, asked: StudySpec) -> list[str]:
     """Return the reasons why a recorded study cannot continue with the requested settings, one line for each reason.
 
     The requested budget may be larger than the recorded budget, because a larger budget only extends the study. The
-    function does not compare the settings in `resolved`.
+    function does not compare the attribute `resolved` of the two studies.
 
     Examples
     --------
