@@ -47,8 +47,8 @@ COMMANDS = {
     ),
 }
 
-# Commands that may start objectives. An objective runs as the same user of the machine as the command. Therefore the
-# program hides the command's credentials from other processes.
+# Commands that may start objectives. An objective may run as the same operating-system user as the command. Therefore
+# the program hides the credentials of each of these commands from other processes.
 _SERVICES = ("run", "manager", "resume", "worker")
 
 
@@ -65,7 +65,7 @@ class _Program(click.Group):
         return command
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        """Complete the names of commands from `COMMANDS`, without importing the commands."""
+        """Complete the names of commands in a shell from `COMMANDS`, without importing the modules of the commands."""
         return [
             CompletionItem(name, help=summary)
             for name, (_place, summary) in COMMANDS.items()
@@ -116,8 +116,9 @@ def main() -> NoReturn:
     except LedgerError as error:
         _end(str(error), error.exit_code)
     except (click.Abort, KeyboardInterrupt):
-        # If SIGINT interrupts an exec() of a text, for example during an import, CPython sets a flag. If the flag is
-        # set at exit, CPython ends the process by SIGINT. An exec() of an empty text clears the flag.
+        # If SIGINT has interrupted an exec() of a text, for example during an import, CPython later ends the process by
+        # SIGINT instead of with an exit code. An exec() of an empty text clears the flag by which CPython remembers the
+        # interruption.
         exec("")  # noqa: S102
         _end("the command has stopped; to continue, run the same command again", 1)
     except BrokenPipeError:
@@ -132,7 +133,7 @@ def main() -> NoReturn:
 
 
 def _end_if_database(error: Exception) -> None:
-    """If the database raised the error, print a message of one line and exit."""
+    """If `error` is an error of the database, print a message of one line and exit."""
     import psycopg
 
     # SQLAlchemy replaces an error of psycopg by an error whose attribute `orig` is the error of psycopg.

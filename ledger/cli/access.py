@@ -126,7 +126,7 @@ def remove(name: str, settings: Settings) -> None:
 
 @contextmanager
 def _connected(settings: Settings) -> "Iterator[psycopg.Connection[Any]]":
-    """Yield a writable connection in autocommit mode. The function also accepts a database without a ledger."""
+    """Yield a writable connection in autocommit mode. The database may have no ledger."""
     from ledger.database.connection import connect
 
     with (

@@ -17,7 +17,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def json_option(command: F) -> F:
-    """Add the option --json, and pass its value to the command as `as_json`."""
+    """Add the option --json, and pass the option's value to the command as `as_json`."""
     return click.option(
         "--json",
         "as_json",
@@ -35,7 +35,7 @@ def write(value: Any) -> None:
 
 
 def pick(row: Any, *names: str) -> dict[str, Any]:
-    """Return a dictionary of the given column names and their values in the row."""
+    """Return a dictionary from each given column name to the column's value in the row."""
     return {name: getattr(row, name) for name in names}
 
 

@@ -89,7 +89,7 @@ def export(name: str, format_: str, output: Path | None, spreadsheet: bool, sett
             try:
                 write(connection, study, _standard_output())
             except DBAPIError as error:
-                # If the command started over, it would write the first part of the output a second time.
+                # A second start of the command after an outage would write the first part of the output a second time.
                 raise LedgerError(
                     f"the output is incomplete, because the database failed ({one_line(str(error.orig))}):"
                     " run the command again, or use --output, which writes a complete file or no file"
@@ -100,7 +100,7 @@ def export(name: str, format_: str, output: Path | None, spreadsheet: bool, sett
 
 
 class _Terminal:
-    """Text stream to a standard output that is a terminal.
+    """Text stream that writes to standard output, if standard output is a terminal.
 
     The class escapes unprintable characters, so a study's texts cannot change the terminal's state.
     """

@@ -15,7 +15,7 @@ SHOWN = 5
 
 
 class _Import(click.Group):
-    """A command group that treats its first argument as the name of a file, unless the argument names a subcommand."""
+    """A command group whose first argument is the name of a subcommand or the name of a file."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         if args and args[0] not in (*self.commands, *ctx.help_option_names):

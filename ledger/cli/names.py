@@ -30,7 +30,8 @@ class StudyNameType(TextType):
         incomplete: str,
     ) -> list[CompletionItem]:
         names: list[str] = []
-        # The query runs in a daemon thread, because the program must not wait for a database that does not answer.
+        # The query runs in a daemon thread, because the program must not wait at its exit for a database that does not
+        # answer.
         query = Thread(target=lambda: names.extend(_names(ctx.params.get("database_url"), incomplete)), daemon=True)
         query.start()
         query.join(_TIMEOUT)

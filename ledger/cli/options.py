@@ -41,7 +41,7 @@ TEXT = TextType()
 
 
 def examples(*lines: str) -> str:
-    """Return the last part of a command's help text, which shows examples of command lines."""
+    """Return the end of a command's help text, which shows examples of command lines."""
     return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
 
 
@@ -75,13 +75,13 @@ class BytesType(click.ParamType[int]):
 def settings_options(command: F) -> F:
     """Add the options for the database, the log and the time limits. The command receives the values as `settings`.
 
-    If the connection to the database fails, the command starts again from its beginning.
+    If the connection to the database fails, the whole command starts again.
     """
     return _settings_options(command, COMMAND_GIVES_UP_AFTER)
 
 
 def service_options(command: F) -> F:
-    """Add the same options as `settings_options`, but with a longer default of --give-up-after."""
+    """Add the same options as `settings_options`, but with a longer default time for the option --give-up-after."""
     return _settings_options(command, SERVICE_GIVES_UP_AFTER)
 
 
@@ -181,7 +181,7 @@ def _settings_options(command: F, give_up_after: float) -> F:
 
 
 def allow_option(command: F) -> F:
-    """Add the option --allow, and pass its values to the command as `allow`."""
+    """Add the option --allow, and pass the option's values to the command as `allow`."""
     return click.option(
         "--allow",
         multiple=True,
@@ -194,7 +194,7 @@ def allow_option(command: F) -> F:
 
 
 def trainer_user_option(command: F) -> F:
-    """Add the option --trainer-user, and pass its value to the command as `trainer_user`."""
+    """Add the option --trainer-user, and pass the option's value to the command as `trainer_user`."""
     return click.option(
         "--trainer-user",
         envvar="LEDGER_WORKER_TRAINER_USER",
@@ -207,7 +207,7 @@ def trainer_user_option(command: F) -> F:
 
 
 def wait_option(command: F) -> F:
-    """Add the option --wait, and pass its value to the command as `wait`."""
+    """Add the option --wait, and pass the option's value to the command as `wait`."""
     return click.option(
         "--wait", is_flag=True, help="If the study has another manager, wait for the end of that manager."
     )(command)

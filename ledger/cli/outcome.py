@@ -47,7 +47,7 @@ def show(connection: Connection, row: StudyRow) -> None:
 
 
 def warn_of_locked(name: str, later: Sequence[int]) -> None:
-    """Warn that another session has locked the cancelled trials in `later`, so these trials are still open."""
+    """Warn that another session has locked the cancelled trials in `later`, so these trials have not ended yet."""
     if later:
         which = f"trial {later[0]}" if len(later) == 1 else f"{len(later)} trials (the first is trial {later[0]})"
         click.echo(

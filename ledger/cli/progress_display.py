@@ -15,7 +15,7 @@ from ledger.terminal.live import LiveView, can_draw
 class ProgressDisplay(Listener):
     """Shows the progress of a search on standard error.
 
-    If standard error is a terminal and the log format is text, the class draws a live view. In all other cases, the
+    If standard error is a terminal and the log format is text, the class draws a live view. Without a live view, the
     search writes log lines to standard error.
     """
 
@@ -49,7 +49,7 @@ class ProgressDisplay(Listener):
 
 
 def local(count: int, allowed: Collection[str], display: ProgressDisplay, trainer_user: str | None) -> LocalWorkers:
-    """Return the workers to start on this machine.
+    """Return a `LocalWorkers`, which describes the workers to start on this machine.
 
     The workers get the log options of the argument `display`, and the option --trainer-user if `trainer_user` is given.
     """

@@ -10,8 +10,8 @@ from ledger.cli.options import examples, settings_options
 from ledger.errors import UsageError
 from ledger.settings import Settings
 
-# Names of the plots, as in ledger.report.plots.PLOTS. This module does not import PLOTS, because the import is too slow
-# for a help text.
+# Names of the plots, as in ledger.report.plots.PLOTS. This module does not import PLOTS, because the slow import would
+# delay the help text of the command.
 NAMES = ("convergence", "parallel", "parameters", "dependence", "importance", "timeline")
 
 

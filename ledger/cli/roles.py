@@ -6,7 +6,7 @@ from ledger.access import NotPermitted
 from ledger.errors import LedgerError
 
 # Each key is a command, and each value is the role that the command needs. The file sql/roles.sql creates the roles. A
-# command that is not a key needs only the role ledger_reader.
+# command that `_ROLES` does not contain needs only the role ledger_reader.
 _ROLES = {
     "run": "ledger_owner",
     "manager": "ledger_manager",

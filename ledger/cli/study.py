@@ -105,7 +105,8 @@ def show(name: str, as_json: bool, settings: Settings) -> None:
             )
             return
         outcome.show(connection, row)
-        # In steady mode, the command lists no iterations, because most iterations only replace trials that have ended.
+        # In steady mode, the command does not list the iterations, because most iterations contain only one new trial
+        # or a few new trials.
         for iteration in iterations if row.spec.get("mode") != "steady" else ():
             if iteration.told_at is None:
                 told = "waiting for its trials"

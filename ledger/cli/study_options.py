@@ -22,7 +22,7 @@ _METAVARS = {"data": "FILE", "target": "COLUMN", "metric": "NAME", "name": "NAME
 
 
 class _Choice(click.Choice[str]):
-    """A parameter type that accepts the choices of a `AllowedTexts`, and explains why it refuses any other text."""
+    """A parameter type that accepts the choices of an `AllowedTexts`, and refuses any other text with a reason."""
 
     def __init__(self, one_of: AllowedTexts) -> None:
         super().__init__(one_of.choices, case_sensitive=False)
@@ -35,7 +35,7 @@ class _Choice(click.Choice[str]):
             self.fail(str(error), param, ctx)
 
     def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:  # noqa: ARG002
-        # The method of click.Choice would write the choices in lower case.
+        # The method `get_metavar` of click.Choice would write the choices in lower case.
         return f"[{'|'.join(self.choices)}]"
 
 
@@ -43,7 +43,8 @@ def study_options(command: F) -> F:
     """Add the options that define a study.
 
     The command receives the options as `options`, and the study file as `file`. An option on the command line also
-    overrides each environment variable that contradicts the option. For example, --trials overrides NUM_ITERATIONS.
+    overrides each environment variable that contradicts the option. For example, the option --trials overrides the
+    environment variable NUM_ITERATIONS.
     """
 
     @wraps(command)
@@ -95,7 +96,7 @@ def _type(field: FieldInfo) -> click.ParamType[Any]:
     one_of = next((constraint for constraint in field.metadata if isinstance(constraint, AllowedTexts)), None)
     if one_of is not None:
         return _Choice(one_of)
-    # In the metadata of a field, the minimum and the maximum are objects of two different classes.
+    # In the metadata of a pydantic field, the minimum and the maximum are objects of two different classes.
     limits = {
         name: getattr(constraint, limit)
         for limit, name in (("ge", "min"), ("le", "max"))

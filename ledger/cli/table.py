@@ -8,7 +8,7 @@ from ledger.text import one_line
 
 
 def show(headers: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """Print the rows of a table below a line with the headers.
+    """Print a line with the headers of a table, and below this line the rows of the table.
 
     Columns with numbers are aligned to the right, and None is printed as "-".
     """

@@ -12,7 +12,7 @@ from ledger.errors import LedgerError
 from ledger.settings import Settings
 from ledger.text import one_line
 
-# Maximum length of a difference between two environments, in characters.
+# Maximum length of the reason why a proposal is not comparable, in characters.
 _LONGEST = 5_000
 
 

@@ -1,1 +1,1 @@
-"""Imports of finished trials from other programs as observations, and of a whole study from another ledger."""
+"""Imports of finished trials from other programs, and imports of whole studies from other ledgers."""

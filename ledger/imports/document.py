@@ -38,9 +38,10 @@ WRITE_IT = "write an export by `ledger export NAME --output FILE`"
 
 
 def _checked(describe: Callable[[Any], str | None]) -> AfterValidator:
-    """Return a validator that refuses a value if `describe` returns a fault of the value.
+    """Return a validator that refuses a value if `describe` finds a fault in the value.
 
-    The database also refuses a value with a fault, but only the validator's message names the place in the file.
+    The database also refuses a value with a fault, but only the validator's message names the place of the value in the
+    file.
     """
 
     def check(value: Any) -> Any:
@@ -63,9 +64,10 @@ class _Record(BaseModel):
 
 
 class _Recorded:
-    """Annotation that tells pydantic how to read the rows of a row class from an export.
+    """Annotation with which pydantic reads the rows of a row class, such as `TrialRow`, from an export.
 
-    An export contains no column that a view computes. `computed` contains a value for each computed column.
+    An export contains no column that a view computes. The argument `computed` contains a value for each column that a
+    view computes.
     """
 
     def __init__(self, computed: dict[str, Any] | None = None, **narrower: Any) -> None:
@@ -111,7 +113,7 @@ class StudyDocument(_Record):
     dataset: DatasetRecord | None = None
 
     def snapshot(self) -> StudySnapshot:
-        """Return the snapshot of the study that the other ledger exported."""
+        """Return a snapshot of the exported study."""
         return StudySnapshot(
             at=datetime.now(UTC),
             study=self.study,
@@ -137,8 +139,8 @@ def read(place: str, content: bytes) -> StudyDocument:
     Raises
     ------
     UsageError
-        The file is not an export, is an export of a version that this program cannot read, or is damaged. The message
-        is one line that names the place of the error in the file.
+        The file is damaged, is not an export of a study, or has an export version that this program cannot read. The
+        message is one line that names the place of the error in the file.
     LedgerError
         This version of the ledger cannot read the study's spec.
     """
@@ -184,13 +186,13 @@ def import_study(connection: Connection, document: StudyDocument, name: str | No
     document : Document
         The document that `read` has returned.
     name : str or None
-        Name of the new study. If `name` is None, the new study has the name in the document.
+        Name of the new study. If `name` is None, the new study keeps the name in the document.
 
     Raises
     ------
     LedgerError
-        The ledger already contains a study with this name, or the database refuses a record. In both cases, the
-        function has written nothing to the ledger.
+        The ledger already contains a study with this name, or the database refuses a record. If the function raises
+        this error, the function has written nothing to the ledger.
     """
     study = {**recorded(document.study), **({} if name is None else {"name": name})}
     _check_name(study["name"])
@@ -209,7 +211,7 @@ def import_study(connection: Connection, document: StudyDocument, name: str | No
 
 
 def _check_dataset(place: str, document: StudyDocument, study: StudySpec) -> None:
-    """Refuse a document if its dataset differs from the dataset that the study's spec names."""
+    """Refuse a document whose dataset differs from the dataset in the study's spec."""
     data, there = study.objective.data, document.dataset
     if data is None:
         if there is not None:

@@ -18,12 +18,12 @@ from ledger.text import show
 
 @dataclass(frozen=True)
 class HistoryRow:
-    """A finished trial from another source, whose parameters and loss are not checked yet.
+    """A finished trial from outside the ledger. The parameters and the loss of the trial are not checked yet.
 
     Attributes
     ----------
     place : str
-        Place of the trial in the source, such as "old.csv:3".
+        Place of the trial in the imported file or study, such as "old.csv:3".
     read : callable
         Function that takes the search space, and returns the trial's point and loss. The function raises UsageError if
         the point or the loss is not valid.
@@ -35,7 +35,7 @@ class HistoryRow:
 
 @dataclass
 class ImportedHistory:
-    """The trials of a source that can be imported, and the reason for each trial that is left out."""
+    """The trials that the ledger can import from a source, and the reason for each trial that the ledger leaves out."""
 
     finished: list[ExternalTrial] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
@@ -44,7 +44,7 @@ class ImportedHistory:
 def gather(
     place: str, rows: Iterable[HistoryRow], space: Space, recorded: Mapping[str, str], *, skip_unusable: bool
 ) -> ImportedHistory:
-    """Read finished trials as points of the search space, and refuse a point that another trial already has.
+    """Read finished trials as points of the search space, and refuse a point that equals the point of another trial.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ def gather(
     ------
     UsageError
         A row is unusable and `skip_unusable` is false, or no row is usable. A row is unusable if the row's point or
-        loss is not valid, or if another trial already has the row's point.
+        loss is not valid, or if another trial already has the same point as the row.
     """
     history = ImportedHistory()
     taken = dict(recorded)
@@ -99,7 +99,8 @@ def import_history(
     Raises
     ------
     UsageError
-        The function `gather` refuses the rows. In this case, `import_history` writes nothing to the ledger.
+        The function `gather` refuses the rows. If `gather` refuses the rows, `import_history` writes nothing to the
+        ledger.
     LedgerError
         The study was cancelled.
     """
@@ -117,7 +118,7 @@ def import_history(
 
 
 def finite_loss(value: float) -> float:
-    """Return the loss `value`, or raise UsageError if this loss is not finite."""
+    """Return the loss `value`, or raise UsageError if the loss is not finite."""
     if not math.isfinite(value):
         raise UsageError(f"the loss {show(value)} is not finite")
     return value + 0.0

@@ -1,6 +1,6 @@
 """Reads a csv file of finished trials, with one trial per line.
 
-The file has a column for each parameter, and a column for the loss.
+The csv file has a column for each parameter, and a column for the loss.
 """
 
 import csv
@@ -53,7 +53,7 @@ def read_rows(place: str, content: bytes, loss: str, space: Space, *, ignore_ext
 
 
 def _columns(place: str, header: Sequence[str], loss: str, space: Space, *, ignore_extra: bool) -> dict[str, int]:
-    """Return a mapping from each parameter's name, and from `loss`, to the index of the column."""
+    """Return a mapping from each parameter's name, and from the name in `loss`, to the index of the csv column."""
     if not any(header):
         raise UsageError(f"{place}: the file has no header; write a header with {', '.join([*space.names, loss])}")
     known: set[str] = set()

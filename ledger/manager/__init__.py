@@ -1,1 +1,1 @@
-"""The manager, which proposes the trials of a study, waits for their ends, and passes their losses to the optimizer."""
+"""The manager of a study, which proposes trials, waits until the trials end, and passes the losses to the optimizer."""

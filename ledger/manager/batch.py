@@ -32,15 +32,15 @@ class BatchPolicy:
     def to_tell(self) -> list[int]:
         """Return the numbers of the iterations whose results the optimizer can receive now.
 
-        The optimizer can receive the results of an iteration if all trials of the iteration have ended. In addition, a
-        worker must have completed at least one trial of the iteration, or the iteration must have no proposed trials.
+        The optimizer can receive the results of an iteration only if all trials of the iteration have ended. If the
+        iteration has proposed trials, a worker must also have completed at least one trial of the iteration.
         """
         return [
             number for number in sorted(self._history.untold) if self._has_ended(number) and self._succeeded(number)
         ]
 
     def next(self, budget: int) -> ProposalRequest | StudyEnd | None:
-        """Return a request for the next iteration or for the next round of the last iteration, or the end of the study.
+        """Return a `ProposalRequest` for the next round or iteration, or a `StudyEnd`.
 
         Return None if the manager must wait for the end of a trial.
         """
@@ -56,7 +56,7 @@ class BatchPolicy:
         return ProposalRequest(history.next_iteration, 0, min(self._study.batch_size, left))
 
     def used_up(self, request: ProposalRequest) -> StudyEnd | None:
-        """Return the end of the study. The manager does not need to wait, because the study has no open trial."""
+        """Return the end of the study. The manager does not need to wait, because the study has no trial in flight."""
         if request.round > 0:
             reason = f"iteration {request.iteration}: every trial failed, and the space has no other points"
             return StudyEnd("failed", reason)

@@ -1,4 +1,7 @@
-"""The manager's copy of a study's trials and iterations. Each call of `History.poll` updates this copy."""
+"""The manager's copy of a study's trials and iterations.
+
+Each call of `History.poll` updates the copy from the ledger.
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,8 +16,8 @@ from ledger.database.rows import IterationRow, TrialRow
 class History:
     """The trials and iterations of a study.
 
-    A proposed trial counts against the budget only if it belongs to the latest round of its iteration. The manager
-    starts another round only after each trial of the previous round failed or was cancelled.
+    A proposed trial counts against the budget only if the trial belongs to the latest round of the trial's iteration.
+    The manager starts another round only after each trial of the previous round failed or was cancelled.
 
     Parameters
     ----------
@@ -34,8 +37,8 @@ class History:
     untold : set of int
         The numbers of the iterations whose results the optimizer has not received.
     recorded : list of int
-        In steady mode, the numbers of the ended trials that the ledger has recorded with the iterations, in the
-        recorded order.
+        In steady mode, the numbers of the ended trials in the column `seen` of all iterations, in the recorded order.
+        The list is empty in batch mode.
     seen : list of int
         The numbers of the ended trials that are not in `recorded`, in the order in which these trials ended.
     counted, counted_ended, counted_failed : int
@@ -44,8 +47,7 @@ class History:
     best_loss : float or None
         The smallest loss of all trials.
     is_proven : bool
-        Whether a worker has completed a trial of this study. The value stays False if only imported trials are
-        complete.
+        Whether a worker has completed a trial of this study. If only imported trials are complete, the value is False.
     """
 
     def __init__(self, connection: Connection, study_id: int) -> None:
@@ -73,7 +75,7 @@ class History:
         return max(self.rounds, default=-1) + 1
 
     def surrogate_before(self, iteration: int) -> Mapping[str, Any] | None:
-        """Return the last recorded surrogate of the iterations before `iteration`.
+        """Return the latest surrogate that the ledger recorded for an iteration before `iteration`.
 
         The result is None if no iteration before `iteration` has a surrogate.
         """
@@ -81,8 +83,8 @@ class History:
 
     def of(self, iteration: int) -> list[TrialRow]:
         """Return the trials of an iteration, ordered by number."""
-        # The trials are ordered by iteration. The loop begins at the last trial, because callers ask for the last
-        # iterations of a study.
+        # The trials are ordered by iteration. The loop begins at the last trial, because the manager asks for the
+        # trials of the latest iterations.
         chosen: list[TrialRow] = []
         for trial in reversed(self.trials):
             if trial.iteration == iteration:
@@ -95,17 +97,21 @@ class History:
         """Read each trial that has ended or was added since the last poll. Return whether any trial was read."""
         rows = managing.news(self._connection, self._study_id, self.open, len(self.trials))
         if any(row.iteration not in self.rounds for row in rows):
-            # A user's command may have added an iteration. An iteration of imported trials has a value in `told_at`
-            # from the start.
+            # A user's command may have added an iteration. If an import of trials creates an iteration, this iteration
+            # already has a value in `told_at`.
             for iteration in studies.iterations(self._connection, self._study_id, first=self.next_iteration):
                 self._note(iteration)
         self._add(rows, set())
         return bool(rows)
 
     def add(self, batch: managing.ProposedBatch) -> None:
-        """Record a batch that the manager has inserted into the ledger, and read the trials of the batch."""
+        """Add a batch of trials to this history after the manager has inserted the batch into the ledger.
+
+        The method then reads the trials of the batch from the ledger.
+        """
         if batch.round > 0:
-            # The batch replaces the previous round, because all trials of that round failed or were cancelled.
+            # The new batch replaces the previous round of the iteration, because all trials of the previous round
+            # failed or were cancelled.
             replaced = [trial for trial in self.of(batch.number) if self._counts(trial)]
             self.counted -= len(replaced)
             self.counted_ended -= len(replaced)

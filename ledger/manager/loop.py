@@ -35,15 +35,15 @@ SHORTEST_POLL = 0.005
 # Seconds for which a manager's claim of a study is valid without a renewal, and seconds between two renewals.
 LEASE = 30.0
 RENEWAL = 5.0
-# Time in seconds for which a new manager tries to claim the study. The claim of another manager may stay valid for a
-# moment after that manager was killed.
+# Time in seconds for which a new manager tries to claim the study. The claim of a killed manager may stay valid for a
+# moment.
 TAKE_SECONDS = 2.0
 TAKE_POLL = 0.2
 
 
 @dataclass(frozen=True)
 class StudyProgress:
-    """A study's number of ended trials, its budget as a number of trials, and its smallest loss so far."""
+    """The progress of a study, as the number of ended trials, the budget in trials, and the smallest loss so far."""
 
     ended: int
     budget: int
@@ -60,8 +60,8 @@ class Manager:
     study : StudyRow
         The registered study.
     claim : UUID
-        Random claim of the manager. After a lost connection, the same claim allows the manager to continue on another
-        connection.
+        Random UUID by which the manager claims the study. After a lost connection, a new `Manager` with the same claim
+        can continue on another connection.
     name : str
         Name of the manager, for messages.
     watch : callable, optional
@@ -89,7 +89,8 @@ class Manager:
         self._held = HeldStudy(study.id, claim)
         self._take(study, wait=wait)
         managing.listen(connection)
-        # The manager reads the study again, because a command may have changed the study before the manager claimed it.
+        # The manager reads the study again, because a command may have changed the study before the manager claimed the
+        # study.
         self._row = studies.get(connection, study.name)
         self._study = StudySpec.from_spec(self._row.name, self._row.budget, self._row.spec)
         self._reaper = Reaper(connection, self._held, self._row.name, self._study.limits.lease)
@@ -98,7 +99,7 @@ class Manager:
         self._since: dict[int, float] = {}
 
     def run(self, *, another_round: bool = False) -> StudyRow:
-        """Manage the study until it has ended, and return the final row of the study.
+        """Manage the study until the study has ended, and return the final row of the study.
 
         Parameters
         ----------
@@ -108,12 +109,13 @@ class Manager:
         Raises
         ------
         LedgerError
-            Another manager has taken the study.
+            Another manager has claimed the study.
         """
         try:
             row = self._run(another_round=another_round)
         except (DBAPIError, psycopg.Error):
-            # After a lost connection, the manager keeps its claim, so that it can continue on another connection.
+            # After a lost connection, the manager keeps its claim, so that a new `Manager` with the same claim can
+            # continue.
             raise
         except BaseException:
             self._leave()
@@ -157,9 +159,9 @@ class Manager:
 
     @contextmanager
     def _logged_lock(self) -> Iterator[None]:
-        """If another session has locked the study, log this lock and leave the block.
+        """If another session has locked the study's row, log the lock and leave the `with` block.
 
-        The manager tries the block again at the next poll.
+        The manager runs the `with` block again at the next poll.
         """
         try:
             yield
@@ -175,7 +177,8 @@ class Manager:
                 log_event(_log, "locked", message, level=logging.WARNING, study=self._row.name)
 
     def _leave(self) -> None:
-        # If the database is unavailable, the manager cannot return the claim. The lease of the claim then expires.
+        # If the database is unavailable, the manager cannot return its claim of the study. In this case, the claim ends
+        # when the lease of the claim expires.
         with suppress(DBAPIError, psycopg.Error):
             managing.leave_study(self._connection, self._held)
 
@@ -187,8 +190,8 @@ class Manager:
     def _take(self, study: StudyRow, *, wait: bool) -> None:
         """Claim the study.
 
-        If another manager holds the study, repeat the request for the claim during TAKE_SECONDS. If `wait` is True,
-        repeat the request until the other manager has left the study.
+        If another manager holds the study, repeat the request for the claim for up to TAKE_SECONDS. If `wait` is True,
+        repeat the request for the claim until the other manager has left the study.
         """
         end = time.monotonic() + TAKE_SECONDS
         is_said = False
@@ -240,8 +243,8 @@ class Manager:
         if answer == "lost":
             raise self._lost()
         if answer != "proposed":
-            # The ledger did not insert the batch, because the study has ended or a command has added trials. The next
-            # poll reads the new state of the study.
+            # The ledger did not insert the batch, because the study has ended or a command has added trials. The
+            # manager's next poll reads the new state of the study.
             return
         first = len(history.trials)
         history.add(batch)
@@ -264,7 +267,8 @@ class Manager:
         if answer == "lost":
             raise self._lost()
         if answer != "told":
-            # The iteration has not ended, because a command has added a trial. The next poll reads the added trial.
+            # The iteration has not ended, because a command has added a trial to the iteration. The manager's next poll
+            # reads the added trial.
             return
         self._history.untold.discard(number)
         so_far = self._history.best_loss
@@ -293,8 +297,8 @@ class Manager:
         if answer == "lost":
             raise self._lost()
         if answer != "finished":
-            # The study has not ended, because a command has extended the budget or added a trial. The next poll reads
-            # the new budget or the added trial.
+            # The study has not ended, because a command has extended the budget or added a trial. The manager's next
+            # poll reads the new budget or the added trial.
             return
         message = f"study {self._row.name} is {end.state}" + (f": {end.reason}" if end.reason else "")
         level = logging.INFO if end.state == "complete" else logging.ERROR

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-# The study fails after this number of rounds of one iteration, if every trial of these rounds has failed.
+# A study fails if every trial of `ROUNDS` rounds of one iteration has failed.
 ROUNDS = 3
 
 
@@ -19,7 +19,8 @@ class ProposalRequest:
     size : int
         Number of points to propose, at least 1.
     seen : sequence of int or None
-        In steady mode, the numbers of the ended trials that the ledger records with the iteration. None in batch mode.
+        In steady mode, the numbers of the trials that have ended since the previous request. The ledger records these
+        numbers with the iteration. None in batch mode.
     """
 
     iteration: int
@@ -54,7 +55,7 @@ class Policy(Protocol):
         """Return the next action, or None if the manager must wait for the end of a trial."""
 
     def used_up(self, request: ProposalRequest) -> StudyEnd | None:
-        """Return the end of the study, because the space has no points left for `request`.
+        """Return the end of the study after the proposal for `request` has found no unused point in the search space.
 
-        Return None if the manager must wait for the open trials.
+        Return None if the manager must wait for the trials in flight.
         """

@@ -1,4 +1,4 @@
-"""Reaping of trials. The manager takes a trial back from its worker after the trial's lease has expired."""
+"""Reaping of trials. The manager takes a trial back from the worker after the trial's lease has expired."""
 
 import logging
 import time
@@ -14,25 +14,26 @@ from ledger.logs import log_event
 _log = logging.getLogger("ledger.manager")
 
 LOOK_SECONDS = 1.0
-# A gap between two reads of the leases counts as an outage of the database only if the gap is longer than this number
-# of seconds. If a lease is short, a poll of the manager may take longer than half of the lease. Without this constant,
-# such a poll would count as an outage.
+# A gap between two reads of the leases counts as an outage of the database only if the gap is longer than
+# `CONTACT_SECONDS`. If a lease is short, a poll of the manager may take longer than half of the lease. Without
+# `CONTACT_SECONDS`, a poll that takes longer than half a lease would count as an outage of the database.
 CONTACT_SECONDS = 2.0
 
 
 class LeaseWatch:
     """Decides which leases have expired.
 
-    A lease has expired if the manager has seen no heartbeat for the length of one lease. After an outage of the
-    database, the manager measures the time without a heartbeat from zero again, so no lease expires during an outage. A
-    worker keeps its claim if the worker sends a heartbeat within one lease after the outage. The manager's monotonic
-    clock measures the time without a heartbeat, because the database's clock may jump.
+    A lease has expired if the manager has seen no heartbeat of the trial's worker for the length of one lease. After an
+    outage of the database, the manager resets the measured time without a heartbeat to zero. Therefore no lease expires
+    because of an outage of the database. A worker keeps its claim if the worker sends a heartbeat within the length of
+    one lease after the outage of the database. The manager's monotonic clock measures the time without a heartbeat,
+    because the database's clock may jump.
 
     Parameters
     ----------
     lease : float
-        Length of the lease in seconds. A gap between two calls of `look` counts as an outage if the gap is longer than
-        half a lease and longer than `CONTACT_SECONDS`.
+        Length of the lease in seconds. A gap between two calls of `look` counts as an outage of the database if the gap
+        is longer than half a lease and longer than `CONTACT_SECONDS`.
     """
 
     def __init__(self, lease: float) -> None:
@@ -41,7 +42,7 @@ class LeaseWatch:
         self._seen: dict[int, tuple[datetime, float]] = {}
 
     def look(self, now: float, leases: Iterable[tuple[int, datetime]]) -> Mapping[int, datetime]:
-        """Return the numbers of the trials with expired leases, each with the end of the trial's lease.
+        """Return a mapping from the number of each trial with an expired lease to the recorded end of this lease.
 
         Parameters
         ----------
@@ -60,15 +61,15 @@ class LeaseWatch:
 
 
 class Reaper:
-    """Takes trials of one study back from the workers after the leases of these trials have expired.
+    """Takes one study's trials with expired leases back from the workers.
 
     Parameters
     ----------
     connection : Connection
-        The manager's connection. A new connection needs a new reaper, because the previous connection may have been
-        lost in an outage.
+        The manager's connection. Create a new `Reaper` for each new connection, because the manager may have lost the
+        previous connection in an outage of the database.
     held : HeldStudy
-        The study's id and the manager's claim.
+        The id of the study and the manager's claim of the study.
     name : str
         Name of the study.
     lease : float
@@ -78,20 +79,21 @@ class Reaper:
     def __init__(self, connection: Connection, held: HeldStudy, name: str, lease: float) -> None:
         self._connection, self._held, self._name = connection, held, name
         self._watch = LeaseWatch(lease)
-        # With this pause, the reaper reads the leases several times within half a lease. A gap of more than half a
-        # lease could count as an outage.
+        # The pause is at most an eighth of a lease, so the reaper reads the leases several times within half a lease. A
+        # gap of more than half a lease between two reads could count as an outage of the database.
         self._pause = min(LOOK_SECONDS, lease / 8)
         self._looked = 0.0
-        # Locked trials that the reaper has already logged, each with the end of the trial's lease.
+        # Trials for which the reaper has already logged a lock, each with the end of the trial's lease.
         self._locked: set[tuple[int, datetime]] = set()
 
     def look(self) -> None:
-        """Take back the trials with expired leases, and end the trials whose cancellation has waited for a lock.
+        """Take back the trials with expired leases, and finish the cancellations that waited for a locked row.
 
         The cancellation of a trial waits if another session has locked the trial's row.
 
-        If another session has locked the row of a trial with an expired lease, this call skips the trial, and a later
-        call takes the trial back. If too little time has passed since the previous call, the method does nothing.
+        If another session has locked the row of a trial with an expired lease, the method skips this trial. A later
+        call of the method takes the skipped trial back. If the previous read of the leases was less than `LOOK_SECONDS`
+        and less than an eighth of a lease ago, the method does nothing.
         """
         now = time.monotonic()
         if now - self._looked < self._pause:

@@ -18,12 +18,12 @@ _SHOWN = 3
 
 
 def common_refusal(reasons: Mapping[str, str], alive: int) -> str | None:
-    """Return the different reasons in one text, if every live worker refuses the study. Otherwise return None.
+    """If every live worker refuses the study, return the workers' different reasons as one text. Otherwise return None.
 
     Parameters
     ----------
     reasons : mapping
-        The reason of each live worker that refuses the study, with the name of the worker as the key.
+        A mapping from the name of each live worker that refuses the study to the worker's reason.
     alive : int
         Number of live workers.
 
@@ -41,7 +41,7 @@ def common_refusal(reasons: Mapping[str, str], alive: int) -> str | None:
 
 
 class RefusalWatch:
-    """Logs the reason if every live worker refuses a study, but does not log the same reason twice in succession.
+    """Logs the reason if every live worker refuses a study. The class does not log an unchanged reason again.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ class RefusalWatch:
     def look(self) -> None:
         """Read the refusals of the study, and log the reasons if every live worker refuses the study.
 
-        If less than LOOK_SECONDS have passed since the previous read, the method does nothing.
+        If less than LOOK_SECONDS have passed since the previous read of the refusals, the method does nothing.
         """
         now = time.monotonic()
         if now - self._looked < LOOK_SECONDS:

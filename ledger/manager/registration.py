@@ -1,4 +1,7 @@
-"""Registration of a study. If the study is already recorded, the registration can extend the budget of the study."""
+"""Registration of a study.
+
+If the ledger already has the study, a registration with a larger budget extends the budget of the study.
+"""
 
 import logging
 
@@ -16,7 +19,10 @@ _log = logging.getLogger("ledger.manager")
 
 
 def record(connection: Connection, study: StudySpec) -> StudyRow | None:
-    """Record the study and its dataset. Return None if the ledger already has a study with this name."""
+    """Record the study and the study's dataset in the ledger.
+
+    Return None if the ledger already has a study with this name.
+    """
     data = study.objective.data
     dataset = None if data is None or data.content is None else Dataset(data.sha256, data.name, data.content)
     row = studies.create(connection, study.name, study.spec(), study.spec_hash, study.budget, environment(), dataset)
@@ -26,13 +32,13 @@ def record(connection: Connection, study: StudySpec) -> StudyRow | None:
 
 
 def register(connection: Connection, study: StudySpec) -> StudyRow:
-    """Record the study. If the ledger already has this study with the same settings, extend its budget.
+    """Record the study. If the ledger already has this study with the same settings, extend the study's budget.
 
     Raises
     ------
     LedgerError
-        The ledger already has a study with this name, but with different settings or a larger budget. The error message
-        lists the different settings.
+        The ledger already has a study with this name, and the recorded study has different settings or a larger budget.
+        The error message lists the settings in which the requested study differs from the recorded study.
     """
     row = record(connection, study)
     if row is not None:

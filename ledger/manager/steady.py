@@ -1,6 +1,6 @@
 """The policy for steady mode, which keeps a fixed number of trials in flight.
 
-A worker does not wait until the slowest trial has ended.
+In steady mode, a worker gets a new trial without waiting until the slowest trial has ended.
 """
 
 from ledger.manager.history import History
@@ -12,11 +12,11 @@ from ledger.text import last_line
 class SteadyPolicy:
     """Proposes a new trial for each trial that has ended.
 
-    The ledger records each proposal as an iteration. The first iteration has as many trials as should be in flight. A
-    later iteration has one new trial for each trial that has ended after the previous proposal. The proposed points
-    depend on the order in which the trials ended. Therefore the ledger records with each iteration the numbers of the
-    ended trials, in the order in which they ended. During a proposal, each trial in flight has the constant liar's
-    value as its loss.
+    The ledger records each proposal as an iteration. The first proposal has at most `batch_size` trials. A later
+    iteration has one new trial for each trial that has ended after the previous proposal. The proposed points depend on
+    the order in which the trials ended. Therefore the ledger records, with each iteration, the numbers of the newly
+    ended trials in the order of their ends. During a proposal, each trial in flight has the constant liar's value as
+    its loss.
 
     Parameters
     ----------
@@ -27,12 +27,12 @@ class SteadyPolicy:
     budget : int
         The number of trials that the optimizer may propose.
     another_round : bool
-        Whether to allow `batch_size` more failed trials before the study fails. The value has no effect after a trial
-        has completed.
+        Whether to allow `batch_size` more failed trials before the study fails. If a worker has already completed a
+        trial of the study, `another_round` has no effect.
     """
 
-    # Longest time in seconds between two polls. An idle worker waits at most this time until the policy sees an ended
-    # trial and proposes a new trial.
+    # Longest time in seconds between two polls. After the end of a trial, at most this time passes until the manager
+    # reads the end from the ledger and can propose a new trial.
     longest_poll = 0.05
 
     def __init__(self, study: StudySpec, history: History, budget: int, *, another_round: bool) -> None:
@@ -60,7 +60,7 @@ class SteadyPolicy:
         return None if self._history.open else self._end()
 
     def used_up(self, request: ProposalRequest) -> StudyEnd | None:  # noqa: ARG002
-        """Stop the proposals, and make the manager wait for the open trials."""
+        """Stop all further proposals, and return None so that the manager waits for the trials in flight."""
         self._is_used_up = True
         return None
 

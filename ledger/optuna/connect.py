@@ -27,7 +27,7 @@ SUPPORTED = {"optuna": "5.0", "optuna-dashboard": "0.21"}
 
 
 def check_version(package: str) -> None:
-    """Raise a LedgerError unless `package` is installed in a supported version."""
+    """Raise a LedgerError if no supported version of `package` is installed."""
     version, series = _installed_version(package), SUPPORTED[package]
     if version is None:
         raise LedgerError(f"{package} is not installed: pip install 'trial-ledger[dashboard]'")
@@ -48,7 +48,7 @@ def url(database_url: str) -> str:
     Parameters
     ----------
     database_url : str
-        The ledger's database, as a libpq URL or keyword string.
+        The ledger's database, as a libpq URL or keyword/value string.
 
     Examples
     --------
@@ -63,8 +63,8 @@ def url(database_url: str) -> str:
     user = f"{quote(given.pop('user'), safe='')}@" if "user" in given else ""
     database = quote(given.pop("dbname", ""), safe="")
     where = ""
-    # If `database_url` names several hosts, or the folder of a socket instead of a host, the returned URL contains
-    # these hosts or this folder in the query part.
+    # If `database_url` names several hosts or the folder of a Unix socket, the host is in the query part of the
+    # returned URL.
     if not set(given.get("host", "/")) & set("/,"):
         host = given.pop("host")
         where = f"[{host}]" if ":" in host else quote(host, safe="")
@@ -81,13 +81,14 @@ def storage(database_url: str | None = None, home: Path | None = None) -> "Itera
     Parameters
     ----------
     database_url : str, optional
-        The ledger's database, as a libpq URL or keyword string. If `home` is not given, the default URL is the value of
-        the environment variable DATABASE_URL.
+        The ledger's database, as a libpq URL or keyword/value string. If `home` is not given, the default URL is the
+        value of the environment variable DATABASE_URL.
     home : Path, optional
         The folder of the embedded server. If `database_url` is given, the function does not use the embedded server.
-        Otherwise, the function uses this server if `home` is given or DATABASE_URL is not set. The embedded server runs
-        at least until the end of the ``with`` block. The default folder is the value of the environment variable
-        LEDGER_HOME. If LEDGER_HOME is not set, the default folder is ``./.ledger``.
+        Without `database_url`, the function uses the embedded server if `home` is given or DATABASE_URL is not set. The
+        embedded server runs at least until the end of the ``with`` block. The default folder of the embedded server is
+        the value of the environment variable LEDGER_HOME. If LEDGER_HOME is not set, the default folder of the embedded
+        server is ``./.ledger``.
 
     Yields
     ------
@@ -98,7 +99,8 @@ def storage(database_url: str | None = None, home: Path | None = None) -> "Itera
     Raises
     ------
     LedgerError
-        Optuna is not installed or not supported, the database cannot be reached, or `ledger optuna enable` was not run.
+        No supported version of Optuna is installed, the database cannot be reached, or `ledger optuna enable` was not
+        run.
 
     Examples
     --------
@@ -130,8 +132,8 @@ def opened(database_url: str, statement_seconds: float = STATEMENT_SECONDS) -> "
         connection.autocommit = False
         return connection
 
-    # The engine gets the function `create` instead of the database URL. `create` accepts every libpq URL. The engine
-    # does not get the password, so the engine's error messages cannot show the password.
+    # SQLAlchemy's engine gets the function `create` instead of the database URL. The function `create` can connect by
+    # every libpq URL. The engine does not get the password, so the engine's error messages cannot show the password.
     engine_kwargs = {"creator": create, "pool_pre_ping": True}
     opened_storage = RDBStorage("postgresql+psycopg://", engine_kwargs=engine_kwargs, skip_table_creation=True)
     try:
@@ -142,7 +144,7 @@ def opened(database_url: str, statement_seconds: float = STATEMENT_SECONDS) -> "
 
 
 def check_enabled(database_url: str) -> None:
-    """Raise a LedgerError if the ledger's schema is not current, or if the role cannot read the views for Optuna."""
+    """Raise a LedgerError if the ledger's schema is not up to date, or if the role cannot read the views for Optuna."""
     with engine(database_url).connect() as connection:
         migration.check(connection)
         if not optuna_views.enabled(connection):

@@ -1,8 +1,8 @@
-"""The HTTP server of `ledger dashboard`, which runs optuna-dashboard and refuses changes with a reason.
+"""The HTTP server of `ledger dashboard`, which runs optuna-dashboard and refuses every request for a change.
 
-The server answers only a request whose header `Host` names the server itself. Otherwise, a web page of another site
-could read the ledger by DNS rebinding. In this attack, the name of the site first resolves to the site's address, and
-later to the address of this machine.
+The server answers only a request whose header `Host` names the server itself. Without the check of the header `Host`, a
+web page of another site could read the ledger by DNS rebinding. In DNS rebinding, the name of a hostile site first
+resolves to the site's own address, and later to the address of this machine.
 """
 
 import json
@@ -23,7 +23,7 @@ Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 
 class Server(ThreadingMixIn, WSGIServer):
-    """A server that uses one thread for each request. The threads end when the program ends."""
+    """A server that uses one thread for each request. The server's threads end when the program ends."""
 
     daemon_threads = True
 
@@ -48,7 +48,7 @@ def server(storage: "BaseStorage", host: str, port: int) -> Server:
     Raises
     ------
     OSError
-        The server cannot listen on this address.
+        The server cannot listen on this address and port.
     """
     from optuna_dashboard import wsgi
 
@@ -63,8 +63,8 @@ def server(storage: "BaseStorage", host: str, port: int) -> Server:
 def _with_encoding(application: Application) -> Application:
     """Return an application that sees the header `Accept-Encoding` in every request.
 
-    For a static file, optuna-dashboard reads this header, and fails if a request does not have it. An empty header has
-    the same meaning as a missing header: the client accepts the file without compression.
+    If a request for a static file has no header `Accept-Encoding`, optuna-dashboard fails. An empty header
+    `Accept-Encoding` and a missing header both mean that the client accepts the file without compression.
     """
 
     def respond(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
@@ -91,10 +91,11 @@ def _own_host(application: Application, host: str, port: int) -> Application:
     """
     names = dict.fromkeys((*_LOCAL, f"[{host}]" if ":" in host else host.lower()))
     try:
-        # A server that listens on all addresses does not know the addresses that its clients use. If the server runs in
-        # a container, a client may also use a port other than the server's port. Therefore a server that listens on all
-        # addresses accepts every address in the header `Host`. Accepting any address is safe, because DNS rebinding
-        # needs a name: a site can only redirect its own name to this machine.
+        # A server that listens on all addresses does not know by which addresses clients reach the server. If the
+        # server runs in a container, a client may also use a port other than the server's port. Therefore a server that
+        # listens on all addresses accepts every IP address in the header `Host`. An IP address in the header `Host` is
+        # safe, because DNS rebinding needs a name. A hostile site can only redirect the site's own name to this
+        # machine.
         is_everywhere = ip_address(host).is_unspecified
     except ValueError:
         is_everywhere = host == ""

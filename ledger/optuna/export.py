@@ -27,7 +27,7 @@ _STATES = {
 
 
 def write_optuna(connection: Connection, study: StudyRow, path: Path) -> None:
-    """Write a study through Optuna's API into a new storage.
+    """Write a study through Optuna's API into a new Optuna storage.
 
     Optuna reads the same study from the new storage as from the views of the ledger.
 
@@ -43,7 +43,7 @@ def write_optuna(connection: Connection, study: StudyRow, path: Path) -> None:
     UsageError
         The file already exists. An export to an existing file would delete the studies in the file.
     LedgerError
-        Optuna is not installed or not supported, Optuna refuses a trial, or the file cannot be written.
+        No supported version of Optuna is installed, Optuna refuses a trial, or the file cannot be written.
     """
     check_version("optuna")
     if path.exists():
@@ -79,7 +79,7 @@ def distributions(space: list[dict[str, Any]]) -> "dict[str, BaseDistribution]":
     Parameters
     ----------
     space : list of dict
-        The space, as the study's spec contains it.
+        The search space, as the value of `space` in the study's spec.
     """
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
@@ -137,8 +137,8 @@ def _trial(row: TrialRow, space: "dict[str, BaseDistribution]") -> "FrozenTrial"
         },
     )
     if row.state != "pending":
-        # A trial that ended without a claim has no start time. For such a trial, the export writes the end time as the
-        # start time.
+        # A trial that ended without a claim has no start time. For a trial without a start time, the export writes the
+        # end time as the start time.
         trial.datetime_start = row.claimed_at or row.finished_at
     trial.datetime_complete = row.finished_at
     return trial

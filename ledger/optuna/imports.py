@@ -1,4 +1,4 @@
-"""Reads the complete trials of an Optuna study. The import writes nothing into the storage of the study."""
+"""Reads the complete trials of an Optuna study. The import writes nothing into Optuna's storage."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -24,8 +24,8 @@ class OptunaStudy:
     ----------
     name : str
     maximises : bool
-        Whether the study maximises the value of a trial. If the study maximises the value, the loss of a trial is the
-        negative of the trial's value.
+        Whether the Optuna study maximises the values of the trials. If the Optuna study maximises the values, the
+        imported loss of a trial is the negative of the trial's value.
     trials : list of optuna.trial.FrozenTrial
         The complete trials.
     others : int
@@ -100,16 +100,16 @@ def load(url: str, name: str) -> OptunaStudy:
             if not isinstance(trial.value, float | int):
                 raise ValueError(f"trial {trial.number} is complete, but its value is {trial.value!r}")
     except (SQLAlchemyError, ImportError, RuntimeError, optuna.exceptions.OptunaError) as error:
-        # The message names the cause of Optuna's error, because Optuna's own text mentions a commit even if a read has
-        # failed.
+        # The ledger's error message quotes the cause of Optuna's error, because Optuna's own message mentions a commit
+        # even if only a read has failed.
         cause = error.__cause__ if isinstance(error, optuna.exceptions.StorageInternalError) else error
         message = one_line(str(getattr(cause, "orig", None) or cause))
         raise LedgerError(f"{place} cannot be read as an Optuna storage: {message}") from None
     except LedgerError:
         raise
     except Exception as error:
-        # Optuna and SQLAlchemy convert the rows of a storage without a check. A damaged row can therefore raise an
-        # exception of any class, such as a TypeError, a ValueError or a LookupError.
+        # Optuna and SQLAlchemy convert the rows of a storage without a check. The conversion of a damaged row can
+        # therefore raise an exception of any class, such as a TypeError, a ValueError or a LookupError.
         message = one_line(f"{type(error).__name__}: {error}")
         raise LedgerError(
             f"{place} contains a damaged row of an Optuna study: {message}; repair the storage, or export the study as"

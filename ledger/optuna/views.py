@@ -14,26 +14,27 @@ from ledger.errors import LedgerError
 from ledger.resources import folder
 
 SCHEMA = "optuna"
-# Comment on the schema `optuna`. A schema `optuna` belongs to the ledger only if the schema has this comment.
+# Comment on the schema `optuna`. A schema named `optuna` belongs to the ledger only if the schema's comment is equal to
+# `MARK`.
 MARK = "The ledger as Optuna's tables: `ledger optuna enable` made this schema, `ledger optuna disable` removes it."
-# Files of sql/optuna, in the order of their dependencies.
+# Files of sql/optuna, ordered so that each file comes after the files on which it depends.
 _FILES = ("types", "studies", "trials", "rest", "read_only", "privileges")
 
 
 def enabled(connection: Connection) -> bool:
-    """Return whether the views exist."""
+    """Return whether the views for Optuna exist."""
     with connection.begin():
         return _is_ours(connection) is True
 
 
 def readable(connection: Connection) -> bool:
-    """Return whether the connection's role may read the views. The views must exist."""
+    """Return whether the connection's role may read the views for Optuna. The views must exist."""
     with connection.begin():
         return bool(connection.scalar(text("select has_schema_privilege(:name, 'usage')"), {"name": SCHEMA}))
 
 
 def enable(connection: Connection) -> bool:
-    """Create the views in one transaction. Only the owner of the ledger's schema can create the views.
+    """Create the views for Optuna in one transaction. Only the owner of the ledger's schema can create the views.
 
     Returns
     -------
@@ -61,7 +62,7 @@ def enable(connection: Connection) -> bool:
 
 
 def disable(connection: Connection) -> bool:
-    """Remove the views, and all objects that depend on the views.
+    """Remove the views for Optuna, and all objects that depend on these views.
 
     Returns
     -------
@@ -80,19 +81,20 @@ def disable(connection: Connection) -> bool:
             raise LedgerError(f"schema {SCHEMA} stays, because `ledger optuna enable` did not make it")
         if ours:
             connection.execute(text(f"drop schema {SCHEMA} cascade"))
-            # The index does not depend on the schema `optuna`, so `cascade` does not remove the index.
+            # The index `trial_optuna_id` does not depend on the schema `optuna`, so `cascade` does not remove this
+            # index.
             connection.execute(text("drop index if exists ledger.trial_optuna_id"))
     return bool(ours)
 
 
 def update(connection: Connection) -> None:
-    """Replace the views within the transaction of an upgrade, if the views exist."""
+    """If the views for Optuna exist, replace these views within the transaction of `ledger db upgrade`."""
     if _is_ours(connection):
         _run_files(connection)
 
 
 def not_shown(connection: Connection) -> Sequence[str]:
-    """Return the names of the studies in which at least one trial has no id for Optuna."""
+    """Return the names of the studies in which at least one trial has no id in the views for Optuna."""
     with connection.begin():
         return connection.scalars(
             text(
@@ -114,5 +116,5 @@ def _is_ours(connection: Connection) -> bool | None:
 
 def _run_files(connection: Connection) -> None:
     for name in _FILES:
-        # If `execute` gets no parameters, psycopg accepts a text that contains the character % and several statements.
+        # psycopg accepts several statements and the character % in one text only if `execute` gets no parameters.
         connection.connection.cursor().execute((folder("sql") / "optuna" / f"{name}.sql").read_text())

@@ -48,7 +48,7 @@ def one_thread() -> Iterator[None]:
 
     The number of threads changes the rounding of sums, and therefore also the proposals. The context manager hides the
     warnings that a kernel's parameter reached a bound, or that a point was tried before. A user cannot prevent the
-    cause of either warning.
+    causes of the hidden warnings.
     """
     with threadpool_limits(limits=1), warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 
 def mean_loss(losses: Sequence[float]) -> float:
-    """Return the mean of losses, even if their sum is larger than the largest float.
+    """Return the mean of losses, even if the sum of the losses is larger than the largest float.
 
     Parameters
     ----------
@@ -27,8 +27,8 @@ def mean_loss(losses: Sequence[float]) -> float:
 def scaled_losses(losses: Sequence[float | None]) -> list[float]:
     """Scale losses to [0, 1], with 0 for the best loss, and 1 for the worst loss and for failed trials.
 
-    If the optimizer receives scaled losses, its option `xi` is a share of the range of the unscaled losses. The square
-    of a scaled loss is always finite.
+    If the optimizer receives scaled losses, the optimizer's option `xi` is a share of the range of the unscaled losses.
+    The square of a scaled loss is always finite.
 
     Parameters
     ----------

@@ -31,22 +31,22 @@ class Observation:
 
 @dataclass(frozen=True)
 class ProposalInput:
-    """The data from which, together with the study's settings, `propose` computes the points of an iteration.
+    """The trials and the surrogate from which `propose` computes a study's next points.
 
     Parameters
     ----------
     observations : sequence of Observation
-        The trials that have ended. In batch mode, the trials are in the order of their numbers. In steady mode, the
-        trials are in the order in which the manager saw them end.
+        The trials that have ended with the state "complete" or "failed". In batch mode, the trials are ordered by
+        number. In steady mode, the trials are in the order in which the manager noticed the ends of the trials.
     excluded : sequence of mapping
         The parameters of trials that are neither observations nor in flight, such as cancelled trials. The optimizer
         does not propose excluded parameters again.
     in_flight : sequence of mapping
         In steady mode, the parameters of the trials that have not ended, in the order of the trials' numbers. Each
-        trial in flight gets the constant liar's value.
+        trial in flight gets the constant liar's value as its loss.
     surrogate : mapping or None
-        The value of `Proposal.surrogate` that the ledger recorded last. The next fit of a kernel starts from the
-        recorded kernel.
+        The value of `Proposal.surrogate` that the ledger recorded last. The next fit of a GP's kernel starts from the
+        kernel that the ledger recorded last.
 
     Examples
     --------
@@ -91,24 +91,25 @@ def proposal_input(
 ) -> ProposalInput:
     """Return the input from which `propose` computes the points of one round of an iteration.
 
-    In batch mode, the observations are the trials of earlier iterations. All trials of an earlier iteration have ended.
-    If all trials of an iteration fail, the input of the iteration's next round excludes the parameters of the failed
-    trials. In steady mode, the observations are the trials that the manager saw end, and the other trials of earlier
-    iterations are in flight.
+    In batch mode, the observations are the trials of earlier iterations. In batch mode, all trials of earlier
+    iterations have ended. If all trials of an iteration fail, the input of the iteration's next round excludes the
+    parameters of the failed trials. In steady mode, the observations are the trials in `seen`, and all other trials of
+    earlier iterations are in flight.
 
-    If the retry of a trial has ended, the input does not contain the retried trial. The parameters of a cancelled trial
-    are excluded, because a cancelled trial has no loss.
+    If a trial was retried and the retry has ended, the input contains the retry, but not the retried trial. The
+    parameters of a cancelled trial are excluded, because a cancelled trial has no loss.
 
     Parameters
     ----------
     trials : sequence of RecordedTrial
-        The study's trials in the order of their numbers. The function ignores trials of iterations after `iteration`.
+        The study's trials, ordered by number. The function ignores trials of iterations after `iteration`.
     iteration, round : int
         The numbers of the iteration and of the round, from 0.
     surrogate : mapping or None
         The latest surrogate that the ledger recorded for an iteration before `iteration`.
     seen : sequence of int, optional
-        In steady mode, the numbers of the trials that have ended, in the order in which the manager saw them end.
+        In steady mode, the numbers of the trials that have ended, in the order in which the manager noticed the ends of
+        the trials.
 
     Returns
     -------

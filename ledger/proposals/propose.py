@@ -19,13 +19,15 @@ from ledger.proposals.searched_space import SearchedSpace
 from ledger.study.space import Space
 from ledger.study.spec import StudySpec
 
-# With skopt's 10,000 candidates, MES is slow, because MES computes the distribution of the minimum over all candidates.
+# With skopt's 10,000 candidates, the acquisition function "MES" is slow, because "MES" computes the distribution of the
+# minimum over all candidates.
 MES_CANDIDATES = 1_000
 # If a candidate equals an earlier point, the code replaces the candidate by a random point. The code samples one random
 # point for each candidate, and `DRAWS` additional random points. If all random points equal earlier points and the
 # space is finite, the code tries every point of the space.
 DRAWS = 100
-# The code limits training times to the range from `SHORTEST` to `LONGEST` seconds, and then computes their logarithms.
+# The code clips training times to the range from `SHORTEST` to `LONGEST` seconds, because a surrogate is fitted to the
+# logarithms of the training times.
 SHORTEST, LONGEST = 1e-6, 1e9
 
 
@@ -39,9 +41,9 @@ class Proposal:
         The parameters of each point, in plain Python types. If the space has fewer unused points than requested, the
         list contains only the unused points.
     surrogate : dict or None
-        The description of the fitted model, which JSON can represent. None means that the points are random. The
-        description always has the key `estimator`. The following keys exist only for a GP. `kernel` is a text that
-        describes the kernel, and `theta` is a list of the natural logarithms of the kernel's parameters.
+        A description of the surrogate, which JSON can represent. None means that the points are random. The description
+        always has the key `estimator`. Only the description of a GP has keys other than `estimator`. `kernel` is a text
+        that describes the kernel, and `theta` is a list of the natural logarithms of the kernel's parameters.
         `log_marginal_likelihood` is the logarithm of the kernel's marginal likelihood. `observations` is the number of
         observations that the GP received. If the GP uses only a part of the observations, `known` is the number of
         observations that the GP uses.
@@ -72,13 +74,13 @@ class Proposal:
 def propose(study: StudySpec, iteration: int, round: int, size: int, given: ProposalInput) -> Proposal:
     """Propose the points of one round of an iteration.
 
-    The points are random until the trials of all initial points have ended. If no trial has a loss, the next points are
-    also random. For each round after the random points, a new `ledger.optimizer.Optimizer` proposes the points. The
-    optimizer's seed is derived from the study's seed, the iteration and the round. The optimizer receives all
-    observations at once, and proposes a batch by the constant liar ``cl_min`` (Ginsbourger, Le Riche and Carraro 2010).
-    The fit of a GP's kernel starts from the kernel that the ledger recorded last. The computation runs on one thread,
-    and neither uses nor seeds numpy's global generator. Therefore, equal studies with equal observations give equal
-    points.
+    The points are random while the study has fewer observations than `initial_points`. If no trial has a loss, the next
+    points are also random. For each round after the random points, a new `ledger.optimizer.Optimizer` proposes the
+    points. The optimizer's seed is derived from the study's seed, the iteration and the round. The optimizer receives
+    all observations at once, and proposes a batch by the constant liar ``cl_min`` (Ginsbourger, Le Riche and Carraro
+    2010). The fit of a GP's kernel starts from the kernel that the ledger recorded last. The computation runs on one
+    thread, and neither uses nor seeds numpy's global random generator. Therefore, two equal studies with equal
+    observations get equal points.
 
     Parameters
     ----------
@@ -97,7 +99,7 @@ def propose(study: StudySpec, iteration: int, round: int, size: int, given: Prop
     Raises
     ------
     UsageError
-        Parameters in `given` are not in the study's space.
+        A trial in `given` has parameters outside the study's search space.
 
     Examples
     --------
@@ -140,8 +142,8 @@ def propose(study: StudySpec, iteration: int, round: int, size: int, given: Prop
 
 def _optimizer(study: StudySpec, searched: SearchedSpace, seed: int, surrogate: Mapping[str, Any] | None) -> Optimizer:
     asked = study.optimizer
-    # If all dimensions are categorical, the GP's kernel has no gradients. With "EIps" and "PIps", skopt's "auto" uses
-    # gradients nevertheless.
+    # If all dimensions are categorical, the GP's kernel has no gradients. With "EIps" and "PIps", skopt's
+    # `acq_optimizer="auto"` uses gradients even if all dimensions are categorical.
     gradients = asked.base_estimator == "GP" and asked.acq_func != "MES" and not searched.is_categorical
     optimizer = Optimizer(
         searched.dimensions(),
@@ -162,11 +164,12 @@ def _optimizer(study: StudySpec, searched: SearchedSpace, seed: int, surrogate: 
 
 
 def _with_times(losses: Sequence[float], observations: Sequence[Observation]) -> list[list[float]]:
-    """Return pairs of a loss and a training time. A trial without a known time gets the longest known time.
+    """Return pairs of a loss and a training time.
 
-    Only the ratios of the training times affect a proposal. Therefore, the function divides each time by the shortest
-    time, and multiplies the quotient by e. The surrogate learns the logarithm of each product. Each logarithm is at
-    least 1.
+    A trial without a known training time gets the longest known training time. Only the ratios of the training times
+    affect a proposal. Therefore, the function scales the training times so that the shortest training time becomes e.
+    The surrogate of the training times is fitted to the logarithms of the scaled times. Each logarithm of a scaled time
+    is at least 1.
     """
     known = [_within_bounds(each.seconds) for each in observations if each.seconds is not None] or [1.0]
     times = [max(known) if each.seconds is None else _within_bounds(each.seconds) for each in observations]
@@ -199,7 +202,10 @@ def _surrogate(study: StudySpec, model: Any, observations: int) -> dict[str, Any
 def _unused(
     space: Space, searched: SearchedSpace, candidates: Sequence[dict[str, Any]], used: set[str], seed: int
 ) -> Iterator[dict[str, Any]]:
-    """Yield the candidates. Replace each used candidate by an unused random point, until no unused point is left."""
+    """Yield the candidates.
+
+    Replace each candidate that equals a used point by an unused random point. Stop if no unused point is left.
+    """
     others = _others(space, searched, len(candidates) + DRAWS, seed)
     is_new = _remember(used)
     for candidate in candidates:

@@ -1,10 +1,11 @@
 """A study's search space in the form that skopt searches.
 
 skopt receives a real value as a share of the parameter's range, in [0, 1], and a choice as the index of the choice.
-skopt does not receive parameters with only one value. A share instead of a real value, and an index instead of a
-choice, avoid four faults of skopt. In skopt, the rounding of a logarithm may move a value past a bound, and numpy
-converts the types of choices. skopt also treats two points as equal if they are less than 1e-8 apart. With a forest,
-skopt clips the logarithm of a log-uniform integer to bounds that are not logarithms.
+skopt does not receive parameters with only one value. The conversion to shares and indices avoids three faults of
+skopt. In skopt, the rounding of a logarithm may move a real value past a bound of the dimension. skopt also lets numpy
+convert choices to other types. skopt treats two points as equal if these points are less than 1e-8 apart. The ledger
+scales integers to [0, 1], because skopt with a forest clips the logarithm of a log-uniform integer to bounds that are
+not logarithms.
 """
 
 import math
@@ -36,7 +37,7 @@ class SearchedDimension(ABC):
     name : str
         The parameter's name.
     is_categorical : bool
-        Whether skopt encodes the dimension one-hot.
+        Whether the dimension is categorical. skopt encodes a categorical dimension one-hot.
     """
 
     is_categorical = False
@@ -62,7 +63,7 @@ class SearchedDimension(ABC):
         """Return the skopt values at quantiles of the prior. `shares` are the quantiles' probabilities, in [0, 1]."""
 
     def grid(self, size: int) -> NDArray[Any]:
-        """Return at most `size` skopt values in order, from one end of the range to the other end.
+        """Return at most `size` skopt values in ascending order, from the lowest to the highest value.
 
         For a categorical dimension, the method returns the skopt value of every choice.
         """
@@ -88,7 +89,7 @@ class SearchedReal(SearchedDimension):
 
     def from_skopt(self, value: Any) -> float:
         dimension, share = self._dimension, float(value)
-        # For the shares 0 and 1, the code returns the bounds themselves, without rounding errors.
+        # For a share of 0 or 1, the code returns the exact bound of the dimension, without a rounding error.
         if share <= 0 or share >= 1:
             return dimension.low if share <= 0 else dimension.high
         low, high = self._scaled(dimension.low), self._scaled(dimension.high)
@@ -153,7 +154,7 @@ class SearchedCategorical(SearchedDimension):
         return np.arange(self._dimension.size())
 
 
-# The subclass of `SearchedDimension` for each kind of a study's dimensions.
+# A mapping from each class of a study's dimensions to the matching subclass of `SearchedDimension`.
 KINDS: dict[type[Dimension], type[SearchedDimension]] = {
     Real: SearchedReal,
     Integer: SearchedInteger,
@@ -172,7 +173,7 @@ class SearchedSpace:
     ----------
     varying : list of SearchedDimension
         The dimensions with more than one value. A skopt point has one value for each dimension in `varying`, in the
-        same order.
+        order of `varying`.
 
     Examples
     --------
@@ -205,7 +206,10 @@ class SearchedSpace:
 
     @property
     def is_categorical(self) -> bool:
-        """Whether all dimensions in `varying` are categorical. skopt's GP has no gradients in a categorical space."""
+        """Whether all dimensions in `varying` are categorical.
+
+        In a space with only categorical dimensions, skopt's GP has no gradients.
+        """
         return all(dimension.is_categorical for dimension in self.varying)
 
     def dimensions(self) -> list[Any]:

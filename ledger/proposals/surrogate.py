@@ -21,18 +21,18 @@ from ledger.study.spec import StudySpec
 Array = NDArray[np.float64]
 
 # The partial dependence on a numeric parameter is computed at up to `GRID` values of the parameter. For each value of a
-# parameter, the code averages the loss over `AVERAGED` points of the other parameters.
+# parameter, the code averages the predicted loss over `AVERAGED` combinations of values of the other parameters.
 GRID, AVERAGED = 40, 256
-# The Sobol indices are estimated from two sets of points. Each set has `SAMPLED` points.
+# The code estimates the Sobol indices from two sets of `SAMPLED` points each.
 SAMPLED = 2048
-# The code treats the surrogate's mean as flat if the mean's standard deviation over the space is at most `FLAT` times
-# the range of the losses.
+# The surrogate's mean counts as flat if the standard deviation of this mean over the search space is at most `FLAT`
+# times the range of the losses.
 FLAT = 1e-9
 
 
 @dataclass(frozen=True)
 class PartialDependence:
-    """The dependence of the loss on one parameter, averaged over all other parameters.
+    """The dependence of the predicted loss on one parameter, averaged over the values of all other parameters.
 
     Attributes
     ----------
@@ -40,8 +40,8 @@ class PartialDependence:
         The values of the parameter at which the dependence was computed, in the parameter's Python type. Numbers are in
         ascending order, and choices are in the order of the study's space.
     mean, deviation : array of shape (values,)
-        The surrogate's prediction for each value: the mean and the standard deviation of the averaged loss, in the unit
-        of the losses.
+        For each value of the parameter, the predicted mean and the predicted standard deviation of the averaged loss,
+        in the unit of the losses.
 
     Examples
     --------
@@ -58,7 +58,7 @@ class PartialDependence:
 
 @dataclass(frozen=True)
 class ParameterImportance:
-    """One parameter's share in the variance of the surrogate's mean, as two Sobol indices.
+    """One parameter's share of the variance of the surrogate's mean, as two Sobol indices.
 
     Attributes
     ----------
@@ -80,9 +80,9 @@ class ParameterImportance:
 
 
 class Surrogate:
-    """A study's surrogate, which receives all observations.
+    """A study's surrogate, fitted to the study's observations.
 
-    A GP uses the kernel that the ledger recorded last, without a new fit of the kernel. The GP uses as many
+    A GP uses the kernel that the ledger recorded last, and does not fit the kernel again. The GP uses as many
     observations as the GP of the next proposal. A forest is fitted in the same way as the forest of the next proposal.
     As in a proposal, a failed trial counts as a trial with the worst loss.
 
@@ -90,7 +90,8 @@ class Surrogate:
     ----------
     study : StudySpec
     given : ProposalInput
-        The input, which must have a surrogate and at least one loss.
+        The study's observations and the surrogate that the ledger recorded last. At least one observation must have a
+        loss.
     iteration : int
         The number of the next iteration.
 
@@ -99,7 +100,7 @@ class Surrogate:
     estimator : str
         The study's `base_estimator`.
     observations, known : int
-        The number of observations that the surrogate received, and the number of observations that the surrogate uses.
+        The number of all observations, and the number of observations to which the surrogate is fitted.
 
     Examples
     --------
@@ -145,9 +146,10 @@ class Surrogate:
         """Return the partial dependence (Friedman 2001, section 8.2) on each parameter that has more than one value.
 
         The loss is averaged over points that are sampled from the priors of the other parameters. With a GP, the
-        deviation of the average is computed from the posterior, and includes the covariances between the points
-        (Moosbauer and others 2021, *Explaining hyperparameter optimization via partial dependence plots*, section 4).
-        With a forest, the deviation is the standard deviation of the trees' averages.
+        standard deviation of the averaged loss comes from the posterior, and includes the covariances between the
+        points (Moosbauer and others 2021, *Explaining hyperparameter optimization via partial dependence plots*,
+        section 4). With a forest, the standard deviation of the averaged loss is the standard deviation of the single
+        trees' averages.
 
         Returns
         -------
@@ -172,19 +174,21 @@ class Surrogate:
         return dependences
 
     def importances(self) -> dict[str, ParameterImportance]:
-        """Return the Sobol indices of the surrogate's mean. The code samples the parameters' values from the priors.
+        """Return the Sobol indices of the surrogate's mean.
+
+        The code samples the parameters' values from the parameters' priors.
 
         First-order indices are estimated as in Saltelli and others 2010 (*Variance based sensitivity analysis of model
-        output*, table 2, b), and total indices as in Jansen 1999. The two sets of points are scrambled Sobol sequences.
-        For each parameter, the code makes a third set of points. A point of the third set has the parameter's value
-        from the second set, and all other values from the first set. A Sobol index does not depend on the order of a
-        parameter's values, so categorical parameters have Sobol indices, too.
+        output*, table 2, b), and total indices as in Jansen 1999. The method samples two sets of points as scrambled
+        Sobol sequences. For each parameter, the method makes a third set of points. In the third set, the values of
+        this parameter come from the second set, and the values of all other parameters come from the first set. A Sobol
+        index does not depend on the order of a parameter's values, so categorical parameters have Sobol indices, too.
 
         Returns
         -------
         dict
-            A dict from the name of every parameter to its `ParameterImportance`. If the surrogate's mean is flat, every
-            importance is 0.
+            A dict from the name of every parameter to the parameter's `ParameterImportance`. If the surrogate's mean is
+            flat, every importance is 0.
         """
         varying = self._searched.varying
         importances = {name: ParameterImportance(0.0, 0.0) for name in self._names}
@@ -197,15 +201,16 @@ class Surrogate:
         variance = float(np.concatenate([of_first, of_second]).var())
         if variance <= FLAT**2:
             return importances
-        # The code subtracts the mean `centre` from the values `of_second`. The subtraction reduces rounding errors, and
-        # does not change the expected value of the first-order index.
+        # The subtraction of the mean `centre` from the values `of_second` reduces rounding errors, and does not change
+        # the expected value of the first-order index.
         centre = float(np.concatenate([of_first, of_second]).mean())
         for index, dimension in enumerate(varying):
             mixed = [*first[:index], second[index], *first[index + 1 :]]
             of_mixed = self._means(self._columns.rows(mixed))
-            # A, B and C are the point sets `first`, `second` and `mixed`, and f is the surrogate's mean. The
-            # first-order index is the mean of f(B) (f(C) - f(A)), divided by the variance. The total index is the mean
-            # of (f(A) - f(C))^2 / 2, divided by the variance.
+            # `of_first`, `of_second` and `of_mixed` are the surrogate's means at the points of `first`, `second` and
+            # `mixed`. The first-order index is the average of `of_second * (of_mixed - of_first)`, divided by the
+            # variance of the surrogate's mean. The total index is the average of `(of_first - of_mixed)**2 / 2`,
+            # divided by the variance of the surrogate's mean.
             alone = float(((of_second - centre) * (of_mixed - of_first)).mean()) / variance
             total = float(((of_first - of_mixed) ** 2).mean()) / 2 / variance
             importances[dimension.name] = ParameterImportance(min(max(alone, 0.0), 1.0), min(max(total, 0.0), 1.0))
@@ -217,9 +222,9 @@ class Surrogate:
         return np.asarray(self._model.predict(rows))
 
     def _averages(self, groups: Array) -> tuple[Array, Array]:
-        """Return the mean and the deviation, each of shape (groups,), of the average loss over each group of points.
+        """Return the mean and the standard deviation of the average loss over each group of points.
 
-        `groups` has the shape (groups, n, columns).
+        The argument `groups` has the shape (groups, points, columns). Each returned array has the shape (groups,).
         """
         if isinstance(self._model, GaussianProcessRegressor):
             return self._model.posterior_.predict_averages(groups)

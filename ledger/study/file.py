@@ -108,7 +108,7 @@ class StudyTable(Table):
 
     @property
     def budget(self) -> int:
-        """The number of trials to propose."""
+        """The budget as a number of trials."""
         return self.trials or self.iterations * self.batch_size
 
 
@@ -120,7 +120,7 @@ class ObjectiveTable(ObjectiveSettings):
     data : str or None
         The path of a file with a dataset.
     target : str or None
-        The data file's column with the class of each row.
+        The name of the data file's column that contains the class of each row.
     """
 
     data: str | None = Field(
@@ -157,7 +157,7 @@ class StudyOption:
 
     @property
     def flag(self) -> str:
-        """The name of the command's option."""
+        """The name of the command-line option that sets the key."""
         return f"--{self.key.replace('_', '-')}"
 
     @property
@@ -169,7 +169,7 @@ class StudyOption:
         return f"{self.flag} or {self.variable}"
 
 
-# The name of a key's environment variable is LEDGER_ and the key in capitals, unless this mapping contains the key.
+# A key that is not in `_VARIABLES` has an environment variable whose name is LEDGER_ followed by the key in capitals.
 _VARIABLES = {
     "model": "MODEL_CHOICE",
     "iterations": "NUM_ITERATIONS",
@@ -178,7 +178,8 @@ _VARIABLES = {
     "name": "LEDGER_STUDY",
 }
 
-# A mapping from each key of a study file to the key's option. The help of `ledger run` lists the options in this order.
+# A mapping from each key that an option can set to the key's `StudyOption`. The help of `ledger run` lists the options
+# in the order of `OPTIONS`.
 OPTIONS: Mapping[str, StudyOption] = MappingProxyType(
     {
         key: StudyOption(table, key, _VARIABLES.get(key, f"LEDGER_{key.upper()}"))
@@ -192,9 +193,9 @@ OPTIONS: Mapping[str, StudyOption] = MappingProxyType(
     }
 )
 
-# A mapping from each key to the keys that the key overrides. If a place sets the key, the ledger ignores the overridden
-# keys in places of lower priority. For example, if the command line sets `trials`, the ledger ignores the value of
-# `iterations` in the study file.
+# A mapping from a key of a study file to the other keys that this key overrides. If the command line or the environment
+# sets a key, the ledger ignores the overridden keys in all places of lower priority. For example, if the command line
+# sets `trials`, the ledger ignores the value of `iterations` in the study file.
 _ALSO_REPLACED = {
     "model": ("function",),
     "dataset": ("function", "data", "target"),
@@ -205,9 +206,9 @@ _ALSO_REPLACED = {
 
 
 def replaced_by(keys: Iterable[str]) -> set[str]:
-    """Return the keys that have no effect in places of lower priority than a place that sets `keys`.
+    """Return the keys that the ledger ignores in all places of lower priority than the place that sets `keys`.
 
-    The places are the command line (highest priority), the environment, and a study file (lowest priority).
+    The places of settings are the command line (highest priority), the environment, and a study file (lowest priority).
 
     Examples
     --------
@@ -229,9 +230,10 @@ def assemble(
         override the values in the study file. The value None means that an option is not given.
     file : Path, optional
         A TOML file with the tables [study], [space], [optimizer], [objective] and [limits]. Every table is optional. If
-        the value of `data` in [objective] is a relative path, the path starts from the study file's folder.
+        the value of `data` in [objective] is a relative path, the path is relative to the study file's folder.
     tables : mapping, optional
-        The tables of a study file, as a mapping from each table's name to the table. The argument replaces `file`.
+        The tables of a study file, as a mapping from each table's name to the table. If `file` is given, `tables` has
+        no effect.
 
     Returns
     -------
@@ -241,7 +243,8 @@ def assemble(
     Raises
     ------
     UsageError
-        A setting is not valid. The message names the first wrong setting and its place, and says what is allowed.
+        A setting is not valid. The message names the first wrong setting and the place of this setting, and says which
+        values are allowed.
 
     Examples
     --------
@@ -328,7 +331,10 @@ class _Settings:
             raise UsageError(f"{self._place(table, key)}: {error}") from None
 
     def read(self, kind: type[T], name: str) -> T:
-        """Return the table `name` as an instance of `kind`. Options override the values of the table."""
+        """Return the table with the name `name` as an instance of the class `kind`.
+
+        Options override the values of the table.
+        """
         of_options = {key: value for key, value in self._options.items() if OPTIONS[key].table == name}
         replaced = replaced_by(of_options)
         of_file = {key: value for key, value in self._tables.get(name, {}).items() if key not in replaced}
@@ -341,7 +347,7 @@ class _Settings:
             raise UsageError(first_fault(error, lambda key: self._place(name, key))) from None
 
     def objective(self) -> Objective:
-        """Return the objective. The method reads and checks the whole data file."""
+        """Return the objective. If the objective trains on a data file, the method reads and checks the whole file."""
         table = self.read(ObjectiveTable, "objective")
         settings = table.model_dump(exclude_unset=True, exclude={"data", "target"})
         if table.data is None:
@@ -377,8 +383,7 @@ class _Settings:
             rows=0,
             content=content,
         )
-        # The code checks the settings before the content of the data file, because the check of the content takes
-        # longer.
+        # The code checks the settings before the content of the data file, because the content needs a longer check.
         objective = self._validated(Objective, "objective", {**settings, "data": data})
         with self._at("objective", "data"):
             rows = tabular.read(content, file_format, target, _shown(file))
@@ -387,7 +392,7 @@ class _Settings:
         return objective.model_copy(update={"data": data}), len(rows.labels)
 
     def space(self, objective: Objective) -> Space:
-        """Return the space of the study file, or the model's default space if the study file has no space."""
+        """Return the search space of the study file, or the model's default search space if the study file has none."""
         place = self._place("space", "") or "[space]"
         if "space" in self._tables:
             space = Space.from_toml(self._tables["space"], place)

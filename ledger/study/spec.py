@@ -1,4 +1,7 @@
-"""The specification of a study, with all its settings. The module validates, hashes and compares specifications."""
+"""The specification of a study, with all settings of the study.
+
+The module validates, hashes and compares specifications.
+"""
 
 import hashlib
 import json
@@ -28,7 +31,8 @@ MODES: tuple[Mode, ...] = get_args(Mode)
 BASE_ESTIMATORS: tuple[BaseEstimator, ...] = get_args(BaseEstimator)
 ACQ_FUNCS: tuple[AcquisitionFunction, ...] = get_args(AcquisitionFunction)
 
-# A study has at most `LARGEST_BUDGET` trials. The exports and the database's integer columns can hold this number.
+# A study has at most `LARGEST_BUDGET` trials. The exports and the database's integer columns can hold numbers up to
+# `LARGEST_BUDGET`.
 LARGEST_BUDGET = 1_000_000
 Count = Annotated[int, Field(ge=1, le=LARGEST_BUDGET)]
 Seed = Annotated[int, Field(ge=0, le=2**31 - 1)]
@@ -69,36 +73,39 @@ class AllowedTexts:
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         def match(value: Any) -> Any:
-            # If the value is not a text, pydantic's later check of the field's type refuses the value.
+            # If the value is not a text, pydantic refuses the value later, when pydantic checks the type of the field.
             return self.match(value) if isinstance(value, str) else value
 
         return core_schema.no_info_before_validator_function(match, handler(source))
 
 
 class Table(BaseModel):
-    """An immutable part of a study. The class accepts only known keys, and only values of the declared types."""
+    """Base class for the immutable parts of a study's specification.
+
+    Each part accepts only known keys, and only values of the declared types.
+    """
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
 
 
 class FileDataset(Table):
-    """A dataset from a file. The ledger keeps the content of the file.
+    """A dataset from a file. The ledger stores the content of the file in the database.
 
     Attributes
     ----------
     name : str
-        The name of the file without its folder.
+        The name of the file, without the folder.
     sha256 : str
         The SHA-256 hash of the file's content, in hexadecimal.
     target : str
-        The file's column with the class of each row.
+        The name of the file's column that contains the class of each row.
     format : str
         The format of the file, "csv" or "parquet".
     rows : int
         The number of rows in the file.
     content : bytes or None
-        The content of the file. The value is None if the ledger has read the study from the database. The study's JSON
-        does not include the content.
+        The content of the file. If the study was read from the database, the value is None. The study's JSON does not
+        include the content.
     """
 
     name: str
@@ -112,7 +119,7 @@ class FileDataset(Table):
 class ObjectiveSettings(Table):
     """The settings of an objective, without the content of a data file.
 
-    The settings select either a model, a dataset and a metric, or a user's function.
+    The settings name either a user's function, or a built-in model with a dataset and a metric.
 
     Attributes
     ----------
@@ -197,7 +204,7 @@ class Objective(ObjectiveSettings):
 
     @property
     def label(self) -> str:
-        """The name of the model, or the name of the function without its module."""
+        """The name of the model, or the name of the user's function without the module."""
         return self.model or str(self.function).partition(":")[2]
 
 
@@ -213,8 +220,8 @@ class OptimizerSettings(Table):
     kappa : float or None
         The weight of the standard deviation in "LCB", at least 0. None means the optimizer's default.
     xi : float or None
-        The smallest improvement that "EI" and "PI" count, as a share of the range of the losses. The share is at least
-        0. None means 0.
+        The smallest improvement of the loss that "EI" and "PI" count, as a share of the range of the losses. The share
+        is at least 0. None means 0.
     """
 
     base_estimator: Annotated[
@@ -282,12 +289,12 @@ class Limits(Table):
 
 
 class DerivedSettings(Table):
-    """Settings that the ledger derives when it creates the study, and that never change afterwards.
+    """Settings that the ledger computes when the ledger creates the study. These settings never change.
 
     Attributes
     ----------
     initial_points : int
-        The number of random points that the optimizer proposes before a surrogate proposes points.
+        The number of random points that the ledger proposes before the optimizer fits the first surrogate.
     threads : int
         The number of threads that compute proposals.
     proposer_version : int
@@ -303,8 +310,8 @@ class DerivedSettings(Table):
 class StudySpec(Table):
     """The specification of one study.
 
-    In batch mode, the ledger proposes equal points for two studies if their specifications, package versions and
-    results are equal.
+    In batch mode, the ledger proposes equal points for two studies with equal specifications, package versions and
+    results.
 
     Attributes
     ----------
@@ -381,9 +388,9 @@ class StudySpec(Table):
         name : str
             The study's name.
         budget : int
-            The number of trials to propose.
+            The budget as a number of trials.
         spec : mapping
-            The result of `spec()`, which the database may have stored as jsonb.
+            The JSON specification that `spec()` has returned, for example from a column of type jsonb.
 
         Raises
         ------
@@ -438,8 +445,8 @@ def initial_points(budget: int, batch_size: int) -> int:
 def differences(recorded: StudySpec, asked: StudySpec) -> list[str]:
     """Return the reasons why a recorded study cannot continue with the requested settings, one line for each reason.
 
-    A larger budget is allowed, because a larger budget only extends the study. The function does not compare the
-    settings in `resolved`.
+    The requested budget may be larger than the recorded budget, because a larger budget only extends the study. The
+    function does not compare the attribute `resolved` of the two studies.
 
     Examples
     --------
@@ -466,7 +473,7 @@ def differences(recorded: StudySpec, asked: StudySpec) -> list[str]:
 def _flat(study: StudySpec) -> dict[str, str]:
     """Return a dict from the place of each requested setting to the setting's value as text.
 
-    For example, the place "optimizer.acq_func" is mapped to the text "EI".
+    For example, the key "optimizer.acq_func" has the value "EI".
     """
     asked = study.asked()
     # The order of the dimensions is part of the study, because the optimizer samples random values in this order.
