@@ -5,8 +5,8 @@ uses the server while the process is inside a ``with`` block of the context mana
 uses the server starts the server, and the last process that uses the server stops the server.
 
 A process refuses to use the server if another system user owns, or can write to, a folder or file of the server. A
-process of root also accepts folders and files of the system user that runs the server for root. The module `ownership`
-contains the checks of folders and files.
+process that runs as root also accepts folders and files of the system user that runs the server for root. The module
+`ownership` contains the checks of folders and files.
 
 Three lock files show whether any process uses the server, and whether any process of the server exists. The processes
 lock the lock files with ``flock``, because the kernel releases a process's ``flock`` locks when the process ends.

@@ -47,7 +47,7 @@ def share(file: IO[bytes]) -> None:
 def release_share(file: IO[bytes]) -> bool:
     """Release the shared lock on an open file. Return True if no other process holds a shared lock on the file.
 
-    No process can take a shared lock during the call, because the caller holds ``server.lock``.
+    No process can take a shared lock on the file during the call, because the caller holds the lock on ``server.lock``.
     """
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
