@@ -14,12 +14,12 @@ _NOT_AS_ROOT = "start this program as a user other than root, or name a server w
 
 
 def server_account() -> tuple[int, int] | None:
-    """Return the ids of the user and group that run the server.
+    """Return the user id and the group id under which the server runs.
 
-    The return value None means that the user of this process runs the server.
+    The return value None means that the server runs as the user of this process.
 
-    If this process runs as root, the system user `SYSTEM_USER` runs the server. The function creates this user if the
-    user does not exist.
+    If this process runs as root, the system user `SYSTEM_USER` runs the server. The function creates the user
+    `SYSTEM_USER` if this user does not exist.
 
     Raises
     ------
@@ -31,11 +31,11 @@ def server_account() -> tuple[int, int] | None:
     account = system_user()
     if account is not None:
         return account
-    # The ledger creates a system user that runs only the server. If an existing system user such as postgres ran the
-    # server, other processes of this user could enter the socket's folder. The lock allows only one process at a time
-    # to create the system user. The lock is needed, because useradd checks whether the user exists before it locks
-    # /etc/passwd. Without the lock, a second process of useradd could overwrite the entry that the first process has
-    # written.
+    # The ledger creates a system user that runs only the embedded server. If an existing system user such as postgres
+    # ran the server, other processes of this user could enter the socket's folder. The flock lock on /etc/passwd allows
+    # only one process of the ledger at a time to run useradd. The flock lock is necessary, because useradd checks
+    # whether the user exists before useradd takes its own lock. Without the flock lock, a second useradd process could
+    # overwrite the entry that the first useradd process has written.
     with Path("/etc/passwd").open() as accounts:
         fcntl.flock(accounts, fcntl.LOCK_EX)
         account = system_user()
@@ -54,7 +54,7 @@ def server_account() -> tuple[int, int] | None:
 
 
 def run_as(account: tuple[int, int] | None) -> list[str]:
-    """Return the words that the caller must put before a command to run the command as `account`.
+    """Return the command-line prefix that runs a command as the user and the group `account`.
 
     The list is empty if `account` is None.
 
@@ -65,11 +65,11 @@ def run_as(account: tuple[int, int] | None) -> list[str]:
     """
     if account is None:
         return []
-    # The server's home folder or the PostgreSQL wheel may be in a folder that only root can search, such as /root. The
-    # server gets a capability that allows it to search this folder, so the folder's permissions need no change. The
-    # capability dac_read_search is enough for the search, but root in a container may have only dac_override. The
-    # capability dac_override also allows the server to write to every file. The risk is small, because only root and
-    # the system user can connect to the server or change its data.
+    # The server's home folder or the PostgreSQL wheel may be in a folder that only root can enter, such as /root. A
+    # Linux capability allows the server to enter a folder of root, so the permissions of the folder need no change. The
+    # capability dac_read_search is enough to enter a folder, but root in a container may have only the capability
+    # dac_override. The capability dac_override also allows the server to write to every file. The risk of dac_override
+    # is small, because only root and the system user can connect to the server or change the server's data.
     capabilities = re.search(r"^CapEff:\s*(\w+)", Path("/proc/self/status").read_text(), re.MULTILINE)
     has_search = capabilities is not None and int(capabilities[1], 16) & 1 << 2
     capability = "dac_read_search" if has_search else "dac_override"
@@ -77,7 +77,8 @@ def run_as(account: tuple[int, int] | None) -> list[str]:
         _program_for_root("setpriv"),
         *(f"--reuid={account[0]}", f"--regid={account[1]}", "--clear-groups"),
         *(f"--inh-caps=-all,+{capability}", f"--ambient-caps=-all,+{capability}"),
-        # Without no_setuid_fixup, access(2) ignores the capability, and PostgreSQL does not find its own programs.
+        # Without the securebit no_setuid_fixup, access(2) ignores the capability, and PostgreSQL does not find its own
+        # programs.
         "--securebits=+no_setuid_fixup",
     ]
 

@@ -8,8 +8,8 @@ from ledger.embedded.folders import PORT
 _FOLDER = Path(__file__).parent
 _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108
 # The server also reads the file postgresql.auto.conf in its data folder. A setting on the command line has priority
-# over postgresql.auto.conf. Therefore the command line contains every setting that can run a program, load code, or
-# name a file outside the data folder.
+# over postgresql.auto.conf. The command line contains every setting that can run a program, load code, or name a file
+# outside the data folder, so that postgresql.auto.conf cannot change these settings.
 _FIXED = {
     "config_file": str(_FOLDER / "postgresql.conf"),
     "hba_file": str(_FOLDER / "pg_hba.conf"),
@@ -26,25 +26,27 @@ _FIXED = {
     "jit_provider": "llvmjit",
     "extension_control_path": "$system",
 }
-# The data can also store settings of a database or a role, which have priority over the command line. These settings
-# load code into a session, or switch on the triggers that run at a login.
+# The data folder can also contain settings of a database or a role. Settings of a database or a role have priority over
+# the server's command line. The settings that `of_sessions` returns can load code into a session, or switch on triggers
+# that run at a login.
 _OF_SESSIONS = {"session_preload_libraries": "", "local_preload_libraries": "", "dynamic_library_path": "$libdir"}
 _EVENT_TRIGGERS_SINCE = 17
 
 
 def of_sessions(version: int) -> dict[str, str]:
-    """Return the settings that no database and no role of the data may change.
+    """Return the settings that no database and no role in the data folder may change.
 
     Parameters
     ----------
     version : int
-        Major version of PostgreSQL. Since version 17, a trigger can run at a login, and a setting can prevent this.
+        Major version of PostgreSQL. Since version 17, PostgreSQL has triggers that run at a login, and the setting
+        `event_triggers` can switch off these triggers.
     """
     return {**_OF_SESSIONS, **({"event_triggers": "off"} if version >= _EVENT_TRIGGERS_SINCE else {})}
 
 
 def options(sockets: Path, version: int) -> list[str]:
-    """Return the options of the program `postgres`.
+    """Return the command-line options for the program `postgres`.
 
     Parameters
     ----------
@@ -53,8 +55,8 @@ def options(sockets: Path, version: int) -> list[str]:
     version : int
         Major version of PostgreSQL.
     """
-    # The setting `unix_socket_directories` is a list of folders. Quotes around a folder allow its name to contain a
-    # comma or to begin with a space.
+    # The setting `unix_socket_directories` is a list of folders. Quotes around a folder's path allow the path to
+    # contain a comma or to begin with a space.
     quoted = '"{}"'.format(str(sockets).replace('"', '""'))
     settings = {**_FIXED, **of_sessions(version), "unix_socket_directories": quoted}
     if sys.platform == "linux" and not _SHARED_MEMORY.is_dir():

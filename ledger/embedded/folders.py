@@ -29,7 +29,7 @@ def exists(home: Path) -> bool:
     Raises
     ------
     LedgerError
-        The folder cannot be read.
+        The folder `home` cannot be read.
     """
     with file_errors(home):
         return data_folder(home).joinpath("PG_VERSION").exists()
@@ -58,9 +58,9 @@ def log_file(home: Path) -> Path:
 def socket_folder(home: Path) -> Path:
     """Return the folder that contains the server's socket.
 
-    For the same `home`, all processes of one system user get the same folder.
+    For the same `home`, the function returns the same folder in all processes of one system user.
 
-    The folder is in /tmp if the path of a socket in `home` would be too long or would contain a comma.
+    The socket's folder is in /tmp if the path of a socket in `home` would be too long or would contain a comma.
     """
     home = resolved(home)
     folder = home / "run"
@@ -69,7 +69,7 @@ def socket_folder(home: Path) -> Path:
     # hosts.
     if len(os.fsencode(socket_file(folder))) <= longest and "," not in str(folder):
         return folder
-    # The folder is in /tmp and not in TMPDIR, because each process can have a different value of TMPDIR.
+    # The socket's folder is in /tmp and not in TMPDIR, because each process can have a different value of TMPDIR.
     return Path("/tmp", f"ledger-{os.geteuid()}-{hashlib.sha256(os.fsencode(home)).hexdigest()[:16]}")  # noqa: S108
 
 
@@ -79,11 +79,11 @@ def socket_file(folder: Path) -> Path:
 
 
 def check_home(home: Path) -> None:
-    """Check the home folder, the data folder and the socket's folder, if they exist.
+    """Check the owner and the permissions of the home folder, the data folder and the socket's folder.
 
-    A process must call this function before it uses `home`.
+    A process must call `check_home` before the process uses a file in `home`.
 
-    The check does not include the parents of `home`.
+    A folder that does not exist passes the check. The function does not check the parent folders of `home`.
 
     Raises
     ------
@@ -126,7 +126,7 @@ def make_private(folder: Path, owner: tuple[int, int] | None) -> Path:
 
 @contextmanager
 def file_errors(home: Path) -> Iterator[None]:
-    """Replace an OSError in the ``with`` block by a LedgerError that names the home folder and a remedy."""
+    """Replace an OSError in the ``with`` block by a LedgerError that names the home folder and a solution."""
     try:
         yield
     except OSError as error:

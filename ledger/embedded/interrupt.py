@@ -47,8 +47,8 @@ def interrupt(home: Path) -> bool:
     Raises
     ------
     LedgerError
-        The process that listens on the socket, or that ``postmaster.pid`` names, is not the server of `home`, or is in
-        another container. If the function raises this error, the function has sent no signal.
+        The process to which the function would send SIGINT is not the server of `home`, or is in another container. If
+        the function raises LedgerError, the function has sent no signal.
     """
     return _interrupt_listener(home) if sys.platform == "linux" else _interrupt_recorded(home)
 
@@ -65,9 +65,9 @@ def _interrupt_listener(home: Path) -> bool:
     except ProcessLookupError:
         return False
     try:
-        # A process descriptor always refers to the same process, even after the end of this process. If the process
-        # that listened before still listens now, the descriptor refers to this process, and not to a later process with
-        # the same process id.
+        # A process descriptor (pidfd) always refers to the same process, even after the end of this process. If the
+        # same process listens on the socket before and after the call of pidfd_open, the descriptor refers to this
+        # process, and not to a later process with the same process id.
         if _listener(home) != listener:
             return False
         data = data_folder(home)
@@ -89,7 +89,7 @@ def _interrupt_listener(home: Path) -> bool:
 def _listener(home: Path) -> tuple[int, int] | None:
     """Return the process id and the user id of the process that listens on the socket.
 
-    The result is None if no process listens.
+    The result is None if no process listens on the socket.
     """
     probe = connect(home)
     if probe is None:
@@ -110,7 +110,7 @@ def _process_descriptor(pid: int) -> int | None:
 
 
 def _can_work_in(pid: int, data: Path) -> bool:
-    """Return whether `data` may be the working folder of a process.
+    """Return False if the working folder of the process `pid` is certainly not `data`, and True otherwise.
 
     The server's working folder is always its data folder.
     """

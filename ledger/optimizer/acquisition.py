@@ -1,8 +1,9 @@
 """Acquisition functions and their derivatives, computed from the mean and the deviation of a posterior.
 
-The optimizer maximises an acquisition function. Each function has the same maxima as skopt's function of the same name.
-For EI and PI, this module returns the logarithm of the function. Where an improvement is improbable, EI and PI
-themselves are flat and round to zero (Ament and others 2023, *Unexpected Improvements to Expected Improvement*).
+The optimizer maximises an acquisition function. Each acquisition function has the same maxima as skopt's acquisition
+function of the same name. For EI and PI, this module returns the logarithm of the function. Where an improvement is
+improbable, EI and PI themselves are flat and round to zero (Ament and others 2023, *Unexpected Improvements to Expected
+Improvement*).
 """
 
 import math
@@ -23,8 +24,8 @@ GRADIENTS = ("EI", "LCB", "PI")
 # the logarithm of EI, and therefore explores the space even if `xi` is 0.
 XI, KAPPA = 0.0, 1.96
 _SMALLEST_DEVIATION = 1e-12
-# For `u` below `_FAR`, the code divides the expected improvement by the density with the formula 1 / u^2. The formula
-# is exact up to rounding.
+# For `u` below `_FAR`, the code computes `share` in `_log_improvement` by the formula 1 / u^2. For `u` below `_FAR`,
+# the relative error of the formula 1 / u^2 is at most 3e-8.
 _FAR = -1e4
 # The code clips `u` to the range from -`_FARTHEST` to `_FARTHEST`, so that the squares of all derivatives are finite.
 _FARTHEST = 1e50
@@ -63,7 +64,7 @@ def utility(name: str, mean: Array, deviation: Array, best: float, xi: float, ka
     best : float
         The lowest observed value, on the same scale as `mean`.
     xi : float
-        The minimum improvement on `best`. EI and PI ignore a smaller improvement.
+        The minimum improvement on `best`. EI and PI ignore an improvement that is smaller than `xi`.
     kappa : float or str
         The weight of the deviation in LCB. If `kappa` is "inf", LCB is the deviation and ignores the mean.
 
@@ -88,10 +89,10 @@ def utility(name: str, mean: Array, deviation: Array, best: float, xi: float, ka
 def mes(mean: Array, deviation: Array) -> Array:
     """Return the acquisition function of max-value entropy search at n points (Wang and Jegelka 2017, equation 6).
 
-    As in skopt, a Gumbel distribution describes the optimum. The function fits the Gumbel distribution to three
-    quantiles of the minimum over the points. The fit assumes that the posterior's values at different points are
-    independent. skopt averages over 1,000 random optima. `mes` averages over quantiles of the optimum's distribution,
-    so equal arguments always give equal results.
+    As in skopt, a Gumbel distribution approximates the distribution of the optimum. The function fits the Gumbel
+    distribution to three quantiles of the minimum over the points. The fit assumes that the posterior's values at
+    different points are independent. skopt averages over 1,000 random optima. `mes` averages over quantiles of the
+    optimum's distribution, so equal arguments always give equal results.
 
     Parameters
     ----------
@@ -115,8 +116,8 @@ def mes(mean: Array, deviation: Array) -> Array:
         """Return the logarithm of the probability that the minimum over the points is at least `value`."""
         return float(log_ndtr((mean - value) / deviation).sum())
 
-    # `brentq` needs a sign change between its two bounds. At the lower bound, the probability in `log_probability` is
-    # larger than 0.75. At the upper bound `high`, the probability in `log_probability` is smaller than 0.25.
+    # `brentq` needs a sign change between its two bounds. The probability whose logarithm `log_probability` returns is
+    # larger than 0.75 at the lower bound, and smaller than 0.25 at the upper bound.
     quarter, median, three = (
         brentq(lambda value, share=share: log_probability(value) - math.log(share), low - (high - low) * 10, high)
         for share in (0.25, 0.5, 0.75)
@@ -140,8 +141,9 @@ def _lower_confidence_bound(mean: Array, deviation: Array, kappa: float | str) -
 
 def _log_probability(u: Array, deviation: Array) -> AcquisitionValues:
     def derivatives() -> tuple[Array, Array]:
-        # P is the standard normal distribution function, and p is its density. The derivative of log P(u) by u is p(u)
-        # / P(u). The derivative of u by the mean is -1 / s, and the derivative of u by the deviation s is -u / s.
+        # The derivative of log P(u) by u is p(u) / P(u), where P is the standard normal distribution function, and p is
+        # the density of P. The variable u is (best - xi - mean) / s, so the derivative of u by the mean is -1 / s, and
+        # the derivative of u by the deviation s is -u / s.
         ratio = _density_over_probability(u)
         return -ratio / deviation, -ratio * u / deviation
 
@@ -149,9 +151,10 @@ def _log_probability(u: Array, deviation: Array) -> AcquisitionValues:
 
 
 def _log_improvement(u: Array, deviation: Array) -> AcquisitionValues:
-    # P is the standard normal distribution function, p is its density, and s is the deviation. The expected improvement
-    # is s (u P(u) + p(u)). For negative u, the sum in brackets equals p(u) (1 + u P(u) / p(u)). `share` is the factor 1
-    # + u P(u) / p(u). The code computes `share` without p(u), because p(u) may round to zero.
+    # The expected improvement is s (u P(u) + p(u)), where s is the deviation, P is the standard normal distribution
+    # function, and p is the density of P. For negative u, the code computes the sum u P(u) + p(u) as the product p(u)
+    # (1 + u P(u) / p(u)). `share` is the factor 1 + u P(u) / p(u). The code computes `share` without p(u), because p(u)
+    # may round to zero.
     below, above = np.minimum(u, 0.0), np.maximum(u, 0.0)
     near, far = np.maximum(below, _FAR), np.minimum(below, _FAR)
     share = np.where(u > _FAR, 1.0 + near / _density_over_probability(near), 1.0 / far**2)
@@ -161,7 +164,8 @@ def _log_improvement(u: Array, deviation: Array) -> AcquisitionValues:
     log_sum = np.where(u < 0, -0.5 * below**2 - _LOG_ROOT_2_PI + np.log(share), np.log(total))
 
     def derivatives() -> tuple[Array, Array]:
-        # The derivative of u P(u) + p(u) by u is P(u). The derivative of the expected improvement by s is p(u).
+        # The derivative of u P(u) + p(u) by u is P(u), where P is the standard normal distribution function, and p is
+        # the density of P. The derivative of the expected improvement by the deviation is p(u).
         by_u = np.where(u < 0, 1.0 / (_density_over_probability(below) * share), probability / total)
         by_deviation = np.where(u < 0, 1.0 / share, density / total) / deviation
         return -by_u / deviation, by_deviation

@@ -1,4 +1,4 @@
-"""The choice of one batch's points from candidates, by the predictions of a fitted model."""
+"""Chooses the points of a batch from candidates, by the predictions of a fitted model."""
 
 from typing import Any, Protocol
 
@@ -63,9 +63,9 @@ def predictions_of(model: Any, candidates: Array, rows: Array, values: Array) ->
 
 
 class BatchChoice:
-    """The choice of a batch's points. The model gets each chosen point as an observation with an assumed value.
+    """Chooses the points of a batch. The model gets each chosen point as an observation with an assumed value.
 
-    The constant liar determines the assumed value.
+    The constant liar determines the assumed value of a chosen point.
 
     Parameters
     ----------
@@ -123,7 +123,7 @@ class BatchChoice:
         ]
 
     def choose(self, name: str) -> Array:
-        """Return the row, of shape (columns,), that maximises an acquisition function.
+        """Return the row, of shape (columns,), that maximises the acquisition function `name`.
 
         If `has_gradients` is true, and the acquisition function has derivatives, the method also refines the best
         candidates.

@@ -39,8 +39,8 @@ class DimensionColumns(ABC):
     size : float
         The number of values of the dimension. A real dimension has infinitely many values.
     choices : array of shape (values, columns) or None
-        Array with one row for each value of the dimension. None if the optimizer follows a gradient in this dimension
-        instead of trying each value.
+        Array with one row for each value of the dimension. The array is None if the optimizer follows a gradient in
+        this dimension instead of trying each value.
     """
 
     size: float
@@ -139,7 +139,7 @@ class TransformedSpace:
     Parameters
     ----------
     space : skopt.space.Space
-        The space. The transformers of the space's dimensions must already be set.
+        The search space. The transformers of the space's dimensions must already be set.
 
     Attributes
     ----------
@@ -210,7 +210,7 @@ class TransformedSpace:
     def rows(self, values: Sequence[Any]) -> Array:
         """Return an array of shape (points, columns), with one row for each point.
 
-        `values` has one array for each dimension. The array contains the dimension's value at each point.
+        `values` contains one array for each dimension, with the dimension's value at each point.
         """
         return np.hstack(
             [dimension.rows(of_dimension) for dimension, of_dimension in zip(self._dimensions, values, strict=True)]

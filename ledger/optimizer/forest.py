@@ -15,10 +15,10 @@ Array = NDArray[np.float64]
 class ForestPredictions:
     """A forest's predictions at m candidates. Each added observation updates the predictions.
 
-    An added observation falls into one leaf of each tree. The leaf's mean and variance then include the observation
-    (Welford 1962). An added observation never splits a leaf. The formulas of the predictions are the same as in skopt's
-    forests. The predicted mean is the average of the trees' means. The predicted deviation is the standard deviation of
-    the mixture of the trees' leaves (Hutter and others 2014, *Algorithm runtime prediction*, section 4.3.2).
+    An added observation updates the mean and the variance of one leaf of each tree (Welford 1962). An added observation
+    never splits a leaf. The formulas of the predictions are the same as in skopt's forests. The predicted mean is the
+    average of the trees' means. The predicted deviation is the standard deviation of the mixture of the trees' leaves
+    (Hutter and others 2014, *Algorithm runtime prediction*, section 4.3.2).
 
     Parameters
     ----------
@@ -30,8 +30,8 @@ class ForestPredictions:
     def __init__(self, forest: Any, candidates: Array) -> None:
         self._forest, self._candidates = forest, candidates
         trees = [estimator.tree_ for estimator in forest.estimators_]
-        # The arrays `_means`, `_variances` and `_sizes` have an element for each node of each tree. The nodes of the
-        # first tree come first.
+        # The arrays `_means`, `_variances` and `_sizes` have an element for each node of each tree. Each of the three
+        # arrays contains the nodes of the first tree, then the nodes of the second tree, and so on.
         self._offsets = np.cumsum([0, *(tree.node_count for tree in trees[:-1])])
         self._means = np.concatenate([tree.value[:, 0, 0] for tree in trees])
         self._variances = np.concatenate([tree.impurity for tree in trees])
@@ -52,8 +52,8 @@ class ForestPredictions:
 
     def add(self, point: Array, value: float) -> None:
         """Add an observation."""
-        # A leaf has n observations with the mean m and the variance v. After one more observation y, the mean is m' = m
-        # + (y - m) / (n + 1), and the variance is (n v + (y - m) (y - m')) / (n + 1).
+        # If a leaf has n observations with the mean m and the variance v, one more observation y changes the mean to m'
+        # = m + (y - m) / (n + 1), and the variance to (n v + (y - m) (y - m')) / (n + 1).
         leaves = self._leaves_of(point[None, :])[0]  # (trees,)
         sizes = self._sizes[leaves]
         before = value - self._means[leaves]
@@ -73,8 +73,8 @@ class ForestPredictions:
 class RegrownForestPredictions(ForestPredictions):
     """Predictions of extra trees. The first prediction after an added observation fits the trees again.
 
-    Without a new fit, the constant liar's values would only change the leaves of the extra trees, and the points of a
-    batch would be worse.
+    Without a new fit, the constant liar's values would change only the leaves of the extra trees, and the optimizer
+    would propose worse batches.
 
     Parameters
     ----------

@@ -1,9 +1,9 @@
 """A Gaussian process regressor that has the same posterior as skopt's regressor, but a much faster fit.
 
-The fit computes the likelihood of a kernel, and the gradient of the likelihood, over the pairs of points (Rasmussen and
-Williams 2006, *Gaussian Processes for Machine Learning*, algorithm 2.1 and equation 5.9). One matrix product computes
-the derivatives of the likelihood by all length scales. scikit-learn instead stores the derivatives of the covariance in
-an array of shape (points, points, dimensions).
+The fit computes the likelihood of a kernel, and the gradient of the likelihood, from the distances between all pairs of
+points (Rasmussen and Williams 2006, *Gaussian Processes for Machine Learning*, algorithm 2.1 and equation 5.9). One
+matrix product computes the derivatives of the likelihood by all length scales. scikit-learn stores the derivatives of
+the covariance in an array of shape (points, points, dimensions).
 """
 
 import math
@@ -25,14 +25,15 @@ Array = NDArray[np.float64]
 # If a GP has more than `FITTED_TO` points, the kernel is fitted to `FITTED_TO` of the points, chosen at random. The
 # posterior can use up to `MODELLED` points.
 FITTED_TO = 500
-# If the fit has several starts, the code compares the starts by the likelihood of at most `RACED_ON` random points.
+# If the fit of the kernel has several start values, the code compares the start values by the likelihood of at most
+# `RACED_ON` random points.
 RACED_ON = 128
 # If a GP has more than `MODELLED` points, the posterior uses only `MODELLED` of the points. A quarter of the `MODELLED`
 # points are the best points, a quarter are the latest points, and the others are chosen at random.
 MODELLED = 1_500
-# If the fit has a single start, L-BFGS-B makes at most `WARM_STEPS` steps from this start. If the fit has several
-# starts, L-BFGS-B makes at most `RACED_STEPS` steps from each start, and then at most `STEPS` steps from the best
-# result.
+# If the fit of the kernel has a single start value, L-BFGS-B makes at most `WARM_STEPS` steps. If the fit has several
+# start values, L-BFGS-B makes at most `RACED_STEPS` steps from each start value, and then at most `STEPS` steps from
+# the best result.
 WARM_STEPS, RACED_STEPS, STEPS = 12, 20, 40
 # The weights of three terms in the logarithm of the hyperprior's density. `LONG` is the weight against long length
 # scales, `NOISE_LOGARITHM` is the weight of the noise's logarithm, and `NOISE` is the weight against noise.
@@ -42,37 +43,38 @@ LONG, NOISE_LOGARITHM, NOISE = 0.1, 0.1, 30.0
 class GaussianProcessRegressor(skopt.learning.GaussianProcessRegressor):  # type: ignore[misc]
     """A `skopt.learning.GaussianProcessRegressor` with a faster fit and faster predictions.
 
-    The faster code runs if `known_kernel` knows the kernel, `noise` is "gaussian" and `alpha` is a number. In addition,
-    `optimizer` must be "fmin_l_bfgs_b", or `optimizer` must be None and `start` must be given. In all other cases,
-    skopt's own code runs. If `optimizer` is None and `start` is given, the values of `start` are the logarithms of the
-    kernel's parameters. With "fmin_l_bfgs_b", the fit maximises the likelihood, as in skopt. With a hyperprior, the fit
-    maximises the posterior density instead of the likelihood. If there are only a few points, a fit that maximises the
-    likelihood overfits. An overfitted GP is flat in one dimension and rugged in another dimension.
+    The faster code runs if `known_kernel` knows the kernel, `noise` is "gaussian" and `alpha` is a number. The faster
+    code also needs `optimizer` to be "fmin_l_bfgs_b", or `optimizer` to be None and `start` to be given. If a condition
+    of the faster code is not met, skopt's own code runs. If `optimizer` is None and `start` is given, the kernel is not
+    fitted, and `start` contains the logarithms of the kernel's parameters. With "fmin_l_bfgs_b", the fit maximises the
+    likelihood, as in skopt. With a hyperprior, the fit maximises the posterior density instead of the likelihood. If
+    there are only a few points, a fit that maximises the likelihood overfits. An overfitted GP is flat in one dimension
+    and rugged in another dimension.
 
     Parameters
     ----------
     kernel : skopt.learning.gaussian_process.kernels.Kernel, optional
-        The covariance function. None means skopt's default.
+        The covariance function. None means skopt's default kernel.
     alpha : float or array of shape (n,)
         The value that is added to the diagonal of the covariance.
     optimizer : "fmin_l_bfgs_b", callable or None
         The method that fits the kernel. If `optimizer` is None, the kernel is not fitted.
     n_restarts_optimizer : int
-        The number of random starts of the fit, besides the start from the kernel's own parameters.
+        The number of random start values of the fit, in addition to the kernel's own parameters.
     normalize_y : bool
         Whether the values are standardised before the fit.
     copy_X_train : bool
         The argument has the same meaning as in scikit-learn's `GaussianProcessRegressor`.
     random_state : int, RandomState or None
-        The source of random numbers, which determine the random starts and the random subsets of the points.
+        The source of random numbers, which determine the random start values and the random subsets of the points.
     noise : "gaussian", float or None
         With "gaussian", the fit also estimates the variance of the noise. A float and None have the same meaning as in
         skopt.
     start : array of shape (parameters,), optional
         The kernel's parameters from which the fit starts, as natural logarithms in the order of `theta_`.
     restarts : bool
-        Whether a fit with `start` also tries the kernel's own parameters and `n_restarts_optimizer` random starts. A
-        fit without `start` always tries the kernel's own parameters and the random starts.
+        Whether a fit with `start` also starts from the kernel's own parameters and from `n_restarts_optimizer` random
+        values. A fit without `start` always starts from the kernel's own parameters and from random values.
     hyperprior : bool
         Whether the kernel's parameters have a prior. Except for one weight, the prior is the weak prior of Optuna's
         GPSampler. The prior favours an amplitude of 1, little noise, and length scales that are as long as the range of
@@ -90,7 +92,7 @@ class GaussianProcessRegressor(skopt.learning.GaussianProcessRegressor):  # type
     evaluations_ : int
         The number of times that the fit computed the likelihood and its gradient.
     subset_ : array of int or None
-        The indices of the points that the posterior uses. None if the posterior uses all points.
+        The indices of the points that the posterior uses. None means that the posterior uses all points.
 
     Examples
     --------
@@ -244,8 +246,8 @@ class GaussianProcessRegressor(skopt.learning.GaussianProcessRegressor):  # type
             sample = np.sort(shuffled[:size])
             return _Likelihood(kernel, points[sample], values[sample], float(self.alpha), self.hyperprior)
 
-        # If the fit has a single start, `_maximum` does not use the likelihood `raced`, so the code computes `raced`
-        # from only one point.
+        # If the fit has a single start value, `_maximum` does not use the likelihood `raced`, so the code computes
+        # `raced` from only one point.
         raced = likelihood_of(RACED_ON if len(starts) > 1 else 1)
         fitted = likelihood_of(FITTED_TO)
         theta = _maximum(raced, fitted, starts, noisy_kernel.bounds)
@@ -282,7 +284,8 @@ class _Likelihood:
     def __init__(self, kernel: Kernel, points: Array, values: Array, alpha: float, hyperprior: bool) -> None:
         self._kernel, self._values, self._alpha, self._hyperprior = kernel, values, alpha, hyperprior
         size = len(points)
-        # The pairs of points are in the order of the elements of a lower triangle that is stored column by column.
+        # The pairs of points are in the order of the elements below the diagonal of a matrix that is stored column by
+        # column.
         self._columns, self._rows = np.triu_indices(size, 1)
         self._lower = self._rows + size * self._columns
         self._squares = (points[self._rows] - points[self._columns]) ** 2  # (pairs, dimensions)
@@ -304,9 +307,10 @@ class _Likelihood:
         dual, _ = lapack.dpotrs(factor, self._values, lower=1)
         half_logarithm = np.log(np.diag(factor)).sum()
         inverse = lapack.dpotri(factor, lower=1, overwrite_c=1)[0].ravel(order="F")
-        # Equation 5.9 is d log p / d theta = 1/2 tr((dual dual^T - K^-1) dK / d theta). The matrix dual dual^T - K^-1
-        # is called M here. `diagonal` is the trace of M, and `inner` contains the elements of M below the diagonal. M
-        # and dK / d theta are symmetric, so each element below the diagonal counts twice in the trace of the product.
+        # Equation 5.9 of Rasmussen and Williams 2006 is d log p / d theta = 1/2 tr((dual dual^T - K^-1) dK / d theta).
+        # The matrix dual dual^T - K^-1 is called M here. `diagonal` is the trace of M, and `inner` contains the
+        # elements of M below the diagonal. M and dK / d theta are symmetric, so each element below the diagonal counts
+        # twice in the trace of the product of M and dK / d theta.
         diagonal = (dual**2 - inverse[:: size + 1]).sum()
         inner = dual[self._rows] * dual[self._columns] - inverse[self._lower]  # (pairs,)
         amplitude_part = amplitude * (2.0 * inner @ value + diagonal)
@@ -337,8 +341,9 @@ def _log_hyperprior(theta: Array, kernel: Kernel) -> tuple[float, Array]:
 def _maximum(raced: _Likelihood, fitted: _Likelihood, starts: list[Array], bounds: Array) -> Array:
     """Maximise the likelihood, and return the logarithms of the kernel's parameters.
 
-    From each start, L-BFGS-B makes a few steps to maximise the likelihood `raced`. Then L-BFGS-B starts from the best
-    result and maximises the likelihood `fitted`. If there is a single start, L-BFGS-B maximises only `fitted`.
+    From each start value, L-BFGS-B makes a few steps to maximise the likelihood `raced`. From the best result of these
+    steps, L-BFGS-B then maximises the likelihood `fitted`. If there is a single start value, L-BFGS-B maximises only
+    the likelihood `fitted`.
     """
 
     def follow(likelihood: _Likelihood, start: Array, steps: int) -> Any:

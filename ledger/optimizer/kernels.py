@@ -10,8 +10,8 @@ from skopt.learning.gaussian_process.kernels import ConstantKernel, HammingKerne
 
 Array = NDArray[np.float64]
 
-# The number of points in one block of the covariance. The code computes the covariance in blocks that fit into the
-# processor's cache.
+# The number of rows in one block of a covariance matrix. The code computes a covariance matrix in blocks that fit into
+# the processor's cache.
 BLOCK = 64
 
 
@@ -24,12 +24,13 @@ class Kernel:
     Attributes
     ----------
     value : callable
-        Returns the correlation at each element of an array `t`. The correlation at 0 is 1.
+        Returns the correlation for each element of an array of scaled squared distances. The correlation at the
+        distance 0 is 1.
     value_and_slope : callable
         Returns the correlations, and the derivatives of the correlations by `t`.
     exponent : int
-        The exponent of the length scales in `t`. The exponent is -2 for the Matern kernel, and 1 for the Hamming
-        kernel, whose length scales are weights.
+        The exponent of the length scales in the scaled squared distance `t`. The exponent is -2 for the Matern kernel,
+        and 1 for the Hamming kernel, whose length scales are weights.
     against_short : float
         The hyperprior's weight against short length scales. `GaussianProcessRegressor` describes the hyperprior.
     """
@@ -61,7 +62,8 @@ def known_kernel(kernel: Any) -> Kernel | None:
     Returns
     -------
     Kernel or None
-        The correlation. None if skopt's `Optimizer` does not use the kernel, or if the kernel has a fixed parameter.
+        The correlation of the kernel. The result is None if skopt's `Optimizer` does not use the kernel, or if the
+        kernel has a fixed parameter.
 
     Examples
     --------
@@ -117,7 +119,7 @@ def covariance(kernel: Kernel, weights: Array, amplitude: float, a: Array, b: Ar
     kernel : Kernel
     weights : array of shape (dimensions,)
     amplitude : float
-        The variance of the Gaussian process at any point, before any observation.
+        The prior variance of the Gaussian process, which is the same at all points.
     a : array of shape (n, dimensions)
     b : array of shape (m, dimensions)
 
@@ -164,7 +166,7 @@ def _hamming_and_slope(t: Array) -> tuple[Array, Array]:
 
 
 # The Hamming kernel uses absolute differences. Two values of a one-hot column differ by 0 or 1, so the squared
-# differences in `t` are equal to the absolute differences.
+# difference of the two values is equal to the absolute difference.
 _KNOWN = {
     Matern: Kernel(_matern, _matern_and_slope, -2, 0.01),
     HammingKernel: Kernel(_hamming, _hamming_and_slope, 1, 0.1),

@@ -20,15 +20,16 @@ from ledger.optimizer.gaussian_process import GaussianProcessRegressor
 
 Array = NDArray[np.float64]
 
-# If gradients exist, `ask` samples this number of candidates. Otherwise, `ask` samples 10,000 candidates, as in skopt.
+# If the surrogate has gradients, `ask` samples this number of candidates. Without gradients, `ask` samples 10,000
+# candidates, as in skopt.
 CANDIDATES = 2_000
 # `AROUND_BEST` is the share of candidates that are sampled around the `BEST` points with the lowest losses. `SPREAD` is
 # the standard deviation of the random steps away from the best points.
 AROUND_BEST, BEST, SPREAD = 0.2, 5, 0.1
-# If a GP has at most this number of observations, each fit of its kernel runs from all start points. The notes of
-# `Optimizer` describe how a GP with more observations is fitted.
+# If a GP has at most this number of observations, each fit of the GP's kernel tries all start values. The notes of
+# `Optimizer` describe how a GP with more than `ALWAYS_RESTARTED` observations is fitted.
 ALWAYS_RESTARTED = 32
-# The number of threads changes the rounding of sums, and therefore also the proposed points.
+# The number of BLAS threads changes the rounding of sums, and therefore also the proposed points.
 _BLAS = ThreadpoolController().select(user_api="blas")
 # For each strategy of the constant liar, the function that computes the liar's value from all observed values.
 STRATEGIES: dict[str, Any] = {"cl_min": np.min, "cl_mean": np.mean, "cl_max": np.max}
@@ -48,26 +49,26 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
         ``(low, high, prior)``, a list of categories, or an instance of `skopt.space.Real`, `Integer` or `Categorical`.
         A tuple of integers is an integer dimension, and a tuple of floats is a real dimension.
     base_estimator : str or regressor
-        The surrogate. "GP" is a Gaussian process, "RF" a random forest, and "ET" extra trees. A regressor whose
-        `predict` takes `return_std` is also allowed. For skopt's own models, this class has faster code.
+        The surrogate. "GP" is a Gaussian process, "RF" a random forest, and "ET" extra trees. A regressor whose method
+        `predict` has the argument `return_std` is also allowed. For skopt's own models, this class has faster code.
     n_random_starts : int, optional
-        Deprecated in skopt: use `n_initial_points`.
+        Deprecated in skopt, which has replaced the argument by `n_initial_points`.
     n_initial_points : int
         The number of points that must have a value before the surrogate proposes points. Every point that `tell`
-        receives counts, even if `ask` did not return the point.
+        receives counts as an initial point, even if `ask` did not return the point.
     initial_point_generator : str or skopt.sampler.InitialPointGenerator
         The method that samples the initial points, one of "random", "sobol", "halton", "hammersly", "lhs" and "grid".
     n_jobs : int
         The number of parallel jobs that fit a forest. The value -1 means one job for each core.
     acq_func : str
         The acquisition function. "EI" is expected improvement, "PI" is probability of improvement, "LCB" is lower
-        confidence bound, and "MES" is max-value entropy search. "gp_hedge" chooses EI, LCB or PI at random. A function
-        with a larger gain has a higher probability. "EIps" and "PIps" are EI and PI per second, and need pairs of a
-        loss and an evaluation time in seconds. With "PVRS", skopt's own code runs.
+        confidence bound, and "MES" is max-value entropy search. "gp_hedge" chooses EI, LCB or PI at random, with a
+        higher probability for a function with a larger gain. "EIps" and "PIps" are EI and PI per second, and need pairs
+        of a loss and an evaluation time in seconds. With "PVRS", skopt's own code runs.
     acq_optimizer : str
         The method that maximises the acquisition function. "sampling" takes the best candidate. "lbfgs" also refines
-        the best candidates by gradients, which only a Gaussian process has. "auto" means "lbfgs" if gradients exist,
-        and "sampling" otherwise.
+        the best candidates by gradients, which only a Gaussian process has. "auto" means "lbfgs" if the surrogate has
+        gradients, and "sampling" otherwise.
     random_state : int, RandomState or None
         The source of random numbers. Equal seeds give equal points.
     model_queue_size : int or None
@@ -82,7 +83,7 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
         ``n_points`` is the number of candidates (2,000 with "lbfgs", otherwise 10,000). ``n_restarts_optimizer`` is the
         number of candidates to refine (5 by default). Only skopt's own code uses ``n_jobs``.
     avoid_duplicates : bool
-        Whether `ask` replaces a point that has a value, or that is already in the batch, by another point.
+        Whether `ask` replaces a point that already has a value, or that is already in the batch, by another point.
 
     Attributes
     ----------
@@ -118,37 +119,40 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
 
     Notes
     -----
-    The differences from skopt are the following.
+    `Optimizer` differs from `skopt.Optimizer` in the following ways.
 
-    - The fit of a GP's kernel starts from the previous kernel. If the GP has at most 32 points, the fit also tries
-      skopt's three starts. Above 32 points, the fit tries skopt's starts only if the number of points has passed a
-      power of sqrt(2) since the previous fit.
-    - If a GP has more than 500 points, its kernel is fitted to 500 random points. If a GP has more than 1,500 points,
-      it uses a subset of 1,500 points. A quarter of the subset are the best points, a quarter are the latest points,
-      and the others are chosen at random. `tell` warns of a subset, and the model's `subset_` has the indices.
+    - The fit of a GP's kernel starts from the kernel of the previous fit. If the GP has at most 32 points, the fit also
+      tries skopt's three start values. If the GP has more than 32 points, the fit tries skopt's start values only if
+      the number of points has passed a power of sqrt(2) since the previous fit.
+    - If a GP has more than 500 points, the GP's kernel is fitted to 500 random points. If a GP has more than 1,500
+      points, the GP uses a subset of 1,500 points. A quarter of the subset are the best points, a quarter are the
+      latest points, and the others are chosen at random. If the GP uses a subset, `tell` warns, and the model's
+      attribute `subset_` contains the indices of the subset.
     - A GP or a random forest is fitted once for all points of a batch. For each point, the constant liar [1]_ adds one
       row to the Cholesky factor of a GP, or one observation to the leaves of a random forest. As in skopt, extra trees
-      are fitted again for each point of a batch. When the liar instead added values to the leaves of extra trees,
-      searches with batches of 4 points ended twice as far from the optimum of Hartmann's 6-dimensional function.
+      are fitted again for each point of a batch. When the constant liar only added values to the leaves of extra trees,
+      searches with batches of 4 points ended twice as far from the optimum of Hartmann's 6-dimensional function as with
+      a new fit.
     - The candidates are sampled once for all points of a batch. For a GP, a fifth of the candidates are sampled around
       the best points. If the space has fewer points than candidates, all points are candidates. In real dimensions and
       in integer dimensions with more than 32 values, L-BFGS-B refines all of the best candidates together. In
       categorical and small integer dimensions, `ask` changes one choice at a time. `ask` rounds each refined point to
-      valid values, and then computes the acquisition function.
+      valid values, and then computes the acquisition function at the rounded point.
     - EI and PI count any improvement by default. In skopt, EI and PI count only improvements of more than 0.01 by
       default. Where an improvement of 0.01 is improbable, skopt's EI is flat, and skopt proposes random points.
-    - A GP's kernel is fitted with a weak prior, which `GaussianProcessRegressor` describes. A GP with this prior needs
-      fewer points to distinguish noise from the objective's shape than a GP without it. Searches with many choices or
-      dimensions ended closer to the optimum with the prior than without it.
+    - A GP's kernel is fitted with a weak prior, which `GaussianProcessRegressor` describes. To distinguish noise from
+      the shape of the objective, a GP with the weak prior needs fewer points than a GP without a prior. In spaces with
+      many choices or dimensions, searches ended closer to the optimum with the weak prior than without a prior.
     - `ask` also avoids duplicates among initial points and within a batch. Two points of a GP's batch differ by more
-      than 0.001 of the range in at least one dimension.
+      than 0.001 of a dimension's range in at least one dimension.
     - `tell` only fits the model, and `ask` chooses the points. In skopt, `tell` also chooses the next point.
     - With "EIps" and "PIps", the best loss is the minimum of the losses. In skopt, the best loss for "EIps" and "PIps"
       is the minimum of the losses and the logarithms of the evaluation times. The dimensions of a GP are scaled to [0,
       1] for every acquisition function.
     - Models run on one thread of BLAS, so equal seeds give equal points on any number of cores.
     - A forest squares the losses, so the losses of a forest must not be larger than 1e150.
-    - For "MES", this class uses quantiles of the optimum, but skopt draws optima from numpy's global generator.
+    - For "MES", this class uses quantiles of the optimum's distribution, but skopt samples optima with numpy's global
+      random generator.
     - If a value is not finite, `tell` raises an error, and records no point and no value of this call.
 
     skopt's own code runs for GPs with a user's own kernel, for regressors other than GPs and forests, and for "PVRS".
@@ -193,7 +197,8 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
         if _is_refused(base_estimator):
             raise ValueError(f"base_estimator {base_estimator} does not run with this scikit-learn: use GP, RF or ET")
         if _is_gp(base_estimator):
-            # skopt does not normalise the dimensions for "EIps" and "PIps".
+            # The code normalises the dimensions here, because skopt does not normalise the dimensions for "EIps" and
+            # "PIps".
             dimensions = skopt.utils.normalize_dimensions(dimensions)
         if acq_optimizer == "auto" and acq_func in ("EIps", "PIps") and _is_forest(base_estimator):
             # A forest has no gradients, but for "EIps" and "PIps", skopt's "auto" would use gradients.
@@ -297,8 +302,7 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
     def ask(self, n_points: int | None = None, strategy: str = "cl_min", in_flight: Sequence[Any] = ()) -> Any:
         """Return the next point, or a batch of points.
 
-        If `in_flight` is empty, a second call with the same arguments returns the same points, unless `tell` was called
-        between the two calls.
+        If `in_flight` is empty, consecutive calls of `ask` with the same arguments return the same points.
 
         Parameters
         ----------
@@ -528,7 +532,7 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
         )
 
     def _candidates(self, rows: Array, losses: Array, random: np.random.RandomState) -> Array:
-        """Sample candidates from the priors, and if gradients exist, also around the best points."""
+        """Sample candidates from the priors, and also around the best points if the surrogate has gradients."""
         if self._columns.size <= self.n_points:
             if self._every is None:
                 self._every = self._columns.every()

@@ -1,8 +1,8 @@
 """The posterior of a Gaussian process, the predictions of the posterior, and the gradients of the predictions.
 
 The code follows algorithm 2.1 of Rasmussen and Williams 2006 (*Gaussian Processes for Machine Learning*). One
-triangular solve computes the variance at many points. skopt instead computes the variance by an `einsum` of three
-operands, and numpy computes this `einsum` without BLAS. Each added observation adds one row to the Cholesky factor.
+triangular solve computes the variance at many points. skopt computes the variance by an `einsum` of three operands, and
+numpy computes such an `einsum` without BLAS. Each added observation adds one row to the Cholesky factor.
 """
 
 import math
@@ -18,8 +18,8 @@ from ledger.optimizer.kernels import Kernel, covariance, squared_distances
 
 Array = NDArray[np.float64]
 
-# If a covariance is not positive definite, the code adds more noise to the diagonal of the covariance. `JITTERS` lists
-# the added noise as shares of the diagonal's mean.
+# If a covariance matrix is not positive definite, the code adds more noise to the diagonal of the matrix. `JITTERS`
+# lists the amounts of noise that the code tries to add, as shares of the mean of the matrix's diagonal.
 JITTERS = (0.0, 1e-10, 1e-8, 1e-6, 1e-4)
 
 
@@ -33,7 +33,7 @@ class Posterior:
     weights : array of shape (dimensions,)
         The weight of each dimension in the kernel's squared distance.
     amplitude : float
-        The kernel's variance, for standardised values.
+        The amplitude of the kernel, which is the prior variance of the standardised values.
     noise : float
         The total noise that is added to the diagonal of the covariance.
     points : array of shape (n, dimensions)
@@ -61,7 +61,7 @@ class Posterior:
         return solve(self.factor, self.solved[:, None], transposed=True)[:, 0]
 
     def predict(self, points: Array) -> tuple[Array, Array]:
-        """Return the mean and the standard deviation at points.
+        """Return the posterior's mean and standard deviation at the given points.
 
         Parameters
         ----------
@@ -83,7 +83,7 @@ class Posterior:
         return np.asarray(self.mean + self.scale * (self._covariance(points, self.points) @ self.dual))
 
     def predict_averages(self, groups: Array) -> tuple[Array, Array]:
-        """Return the mean and the standard deviation of the process's average over each group of points.
+        """Return the mean and the standard deviation of the Gaussian process's average over each group of points.
 
         Parameters
         ----------
@@ -102,7 +102,7 @@ class Posterior:
         return self.in_unit(half.T @ self.solved, np.array(prior) - np.einsum("ij,ij->j", half, half))
 
     def predict_with_gradients(self, points: Array) -> tuple[Array, Array, Array, Array]:
-        """Return the mean and the standard deviation at points, each with its gradient.
+        """Return the posterior's mean and standard deviation at the given points, and the gradients of both.
 
         Parameters
         ----------
@@ -120,9 +120,10 @@ class Posterior:
         mean = half.T @ self.solved
         slope *= self.amplitude
         of_mean = self._gradient(points, slope * self.dual)
-        # K is the covariance of the observed points, k is the covariance between the observed points and a given point,
-        # and a is the amplitude. The variance at the given point is a - k^T K^-1 k. Therefore, the gradient of the
-        # variance is -2 (K^-1 k)^T k'. The gradient of the deviation s is the gradient of the variance, divided by 2 s.
+        # The variance at a given point is a - k^T K^-1 k, where a is the amplitude, K is the covariance of the observed
+        # points, and k is the covariance between the observed points and the given point. The gradient of the variance
+        # a - k^T K^-1 k is -2 (K^-1 k)^T k', where k' is the gradient of k. The gradient of the deviation s is the
+        # gradient of the variance, divided by 2 s.
         of_deviation = -self._gradient(points, slope * solve(self.factor, half, transposed=True).T)
         deviation = np.sqrt(np.maximum(variance, 0.0))[:, None]
         of_deviation = np.divide(of_deviation, deviation, out=np.zeros_like(of_deviation), where=deviation > 0)
@@ -143,7 +144,7 @@ class Posterior:
         return self.mean + self.scale * mean, self.scale * np.sqrt(np.maximum(variance, 0.0))
 
     def extended(self, point: Array, value: float) -> "Posterior":
-        """Return the posterior after one more observation, with the same kernel and the same standardisation.
+        """Return the posterior after one more observation, without a change of the kernel or the standardisation.
 
         Parameters
         ----------
@@ -151,11 +152,13 @@ class Posterior:
         value : float
             The observed value, before it is standardised.
         """
-        # With one more point, the Cholesky factor L becomes [[L, 0], [r, c]]. The new row r solves L r = k(points,
-        # point). The new corner c is the square root of k(point, point) + noise - r @ r.
+        # With one more point, the Cholesky factor L becomes [[L, 0], [r, c]], with a row r and a number c. The row r is
+        # the solution of L r = k(points, point), where k is the covariance, and point is the new point. The number c is
+        # the square root of k(point, point) + noise - r @ r, where k is the covariance, and r is the new row of the
+        # Cholesky factor.
         row = self.half(point[None, :])[:, 0]
-        # Without rounding errors, the square of the corner would be at least the noise. If the computed square is
-        # smaller than the noise, `max` replaces the square by the noise.
+        # Without rounding errors, `corner ** 2` would be at least the noise. If rounding makes `corner ** 2` smaller
+        # than the noise, `max` replaces `corner ** 2` by the noise.
         corner = math.sqrt(max(self.amplitude + self.noise - float(row @ row), self.noise))
         size = len(self.points)
         factor = np.zeros((size + 1, size + 1), order="F")
@@ -176,7 +179,8 @@ class Posterior:
     def _gradient(self, points: Array, slopes: Array) -> Array:
         """Return, for each of m points, a sum over the posterior's n points.
 
-        Each term of the sum is a slope, multiplied by the gradient of a squared distance.
+        Each term of the sum is the slope of a pair of points, multiplied by the gradient of the pair's squared
+        distance.
 
         Parameters
         ----------
@@ -208,8 +212,9 @@ class GaussianPredictions:
     def __init__(self, posterior: Posterior, candidates: Array) -> None:
         self.posterior, self._candidates = posterior, candidates
         half = posterior.half(candidates)  # (n, m)
-        # The list `_half` contains the rows of the solution `half`, in blocks. The first block contains the rows of the
-        # original posterior. For each added observation, the list has one more block with a single row.
+        # The list `_half` contains the rows of the solution `half`, in blocks. The first block of `_half` contains the
+        # rows of the original posterior. For each added observation, the list `_half` has one more block with a single
+        # row.
         self._half = [half]
         self._mean = half.T @ posterior.solved
         self._variance = posterior.amplitude - np.einsum("ij,ij->j", half, half)
@@ -227,7 +232,7 @@ class GaussianPredictions:
         before = self.posterior
         after = before.extended(point, value)
         row, corner = after.factor[-1, :-1], after.factor[-1, -1]
-        # The new last row of `half` is (k(point, candidates) - row @ half) / corner.
+        # For an added point, the new last row of the solution `half` is (k(point, candidates) - row @ half) / corner.
         added = (
             before.amplitude
             * before.kernel.value(squared_distances(point[None, :], self._candidates, before.weights))[0]

@@ -10,12 +10,12 @@ from ledger.objectives import metrics
 from ledger.proposals import ParameterImportance, PartialDependence, Surrogate, proposal_input
 from ledger.study.spec import StudySpec
 
-# Largest number of trials that the plots and the table show. A phone can draw a plot of this number of trials. If a
-# study has more trials than `SHOWN`, the report selects some trials. Up to half of the selected trials are the trials
-# with the lowest losses.
+# Largest number of trials that the plots and the table of a report show. A phone can draw a plot of `SHOWN` trials. If
+# a study has more than `SHOWN` trials, the report selects `SHOWN` trials. Up to half of the selected trials are the
+# trials with the lowest losses.
 SHOWN = 2_000
-# The report plots the surrogate only if the absolute value of every loss is at most this number. If the absolute values
-# were larger, the difference of two losses could exceed the largest float, which is 1.8e308.
+# The report plots the surrogate only if the absolute value of every loss is at most this number. If the absolute value
+# of a loss were larger than `LARGEST`, the difference of two losses could exceed the largest float, which is 1.8e308.
 LARGEST = 1e300
 
 
@@ -36,8 +36,8 @@ class ReportContent:
         number is best.
     shown : list of rows
         The trials to show, in the order of their numbers. If a study has at most `SHOWN` trials, the report shows all
-        trials. If a study has more than `SHOWN` trials, the report selects the trials with the lowest losses for up to
-        half of the places. For all other places, the report selects evenly spaced trials from the other trials.
+        trials. If a study has more than `SHOWN` trials, up to half of the shown trials are the trials with the lowest
+        losses. The rest of the shown trials are an evenly spaced selection of the study's other trials.
 
     Raises
     ------
@@ -56,8 +56,8 @@ class ReportContent:
     def surrogate(self) -> Surrogate | None:
         """The study's surrogate, which is fitted to all trials that have ended.
 
-        The value is None if the ledger has recorded no surrogate, if no trial is complete, or if the difference of two
-        losses could exceed the largest float.
+        The surrogate is None if the study has no recorded surrogate, if no trial is complete, or if the difference of
+        two losses could exceed the largest float.
         """
         recorded = [
             iteration.surrogate for iteration in self.ledger.iterations if isinstance(iteration.surrogate, Mapping)
@@ -85,9 +85,9 @@ class ReportContent:
 
     @property
     def metric(self) -> str:
-        """The name of the metric from which a built-in model computes its loss.
+        """The name of the metric from which the ledger computes the loss of a built-in model.
 
-        If the objective is a user's own function, the report searches the function's metrics for this name.
+        If the objective is a user's own function, the report looks up this name among the function's metrics.
         """
         return self.study.objective.metric or metrics.DEFAULT
 

@@ -1,4 +1,4 @@
-"""Text labels for plots, from numbers, parameter values and names that users have chosen."""
+"""Text labels of plots. The labels show numbers, parameter values, and names that users have chosen."""
 
 import html
 import json

@@ -163,7 +163,7 @@ def _columns(content: ReportContent) -> list[str]:
 
 
 def _metrics(content: ReportContent) -> list[str]:
-    """Return the names of the metrics that get a column.
+    """Return the names of the metrics that get a column in the table of trials.
 
     The order of the names is the order in which the metrics first occur in the shown trials.
     """
@@ -172,9 +172,9 @@ def _metrics(content: ReportContent) -> list[str]:
 
 
 def _row(names: Sequence[str], metrics: Sequence[str], trial: TrialRow) -> list[tuple[str, float | None]]:
-    """Return the cells of a trial's row in the table. Each cell is a pair of a text and a number.
+    """Return the cells of a trial's row in the table. Each cell is a pair (text, number).
 
-    If a cell does not contain a number, the second element of the pair is None.
+    The number is None if the value of the cell is not a number.
     """
     cells: list[Any] = [trial.number, trial.iteration, trial.state, trial.loss]
     cells += [trial.params.get(name) for name in names]

@@ -50,13 +50,13 @@ class ParameterAxis(ABC):
     def positions(self, values: Sequence[Any], random: np.random.Generator | None = None) -> list[Any]:
         """Return the positions of values on the axis.
 
-        If `random` is given, a categorical axis shifts each position by a random offset, so that equal values rarely
-        overlap.
+        If `random` is given, a categorical axis shifts each position by a random offset, so that points with equal
+        values rarely overlap.
         """
 
     @abstractmethod
     def dependence(self, curve: PartialDependence) -> list[go.Scatter]:
-        """Return the traces of a partial dependence and of its interval.
+        """Return the Plotly traces that draw a partial dependence and the interval around the partial dependence.
 
         The interval extends two standard deviations to each side of the partial dependence.
         """
@@ -113,8 +113,8 @@ class NumericAxis(ParameterAxis):
         low, high = self._dimension.low, self._dimension.high
         if self._is_logarithmic:
             first, last = math.log10(low), math.log10(high)
-            # If the range spans two or more decades, the axis has ticks only at powers of ten, and at most about four
-            # ticks.
+            # If the range of a logarithmic axis spans two or more decades, the axis has about four ticks at most, and
+            # only at powers of ten.
             ticks = {"dtick": math.ceil((last - first) / 4)} if last - first >= 2 else {}
             edge = _MARGIN * (last - first)
             return {"type": "log", "range": [first - edge, last + edge], **ticks}
@@ -136,7 +136,7 @@ class NumericAxis(ParameterAxis):
 
 
 class IntegerAxis(NumericAxis):
-    """Draws an integer parameter. If the range is small, parallel coordinates have a tick at each integer."""
+    """Draws an integer parameter. If the range is small, parallel coordinates have a tick at each integer value."""
 
     _dimension: Integer
 
@@ -180,7 +180,7 @@ class CategoricalAxis(ParameterAxis):
         return {"tickvals": list(range(size)), "ticktext": names, "range": [-0.6, size - 0.4]}
 
     def _parallel(self, values: list[Any]) -> dict[str, Any]:
-        # The labels need no escapes, because Plotly does not interpret the tick labels of parallel coordinates.
+        # The labels need no escapes, because Plotly does not interpret HTML in the tick labels of parallel coordinates.
         names = [one_line(labels.value(choice), 14) for choice in self._dimension.choices]
         edge = 0.0 if len(names) > 1 else 1.0
         return {
@@ -199,7 +199,7 @@ _KINDS: dict[type[Dimension], type[ParameterAxis]] = {
 
 
 def parameter_axis(dimension: Dimension) -> ParameterAxis:
-    """Return the object that draws the parameter of a dimension.
+    """Return the `ParameterAxis` that draws the parameter of a dimension.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""The plots of a report by name, in the order of the page."""
+"""The functions that return the plots of a report, by the name of the plot, in the order of the plots on the page."""
 
 from collections.abc import Callable, Mapping
 

@@ -24,7 +24,7 @@ class ReportSection:
         Name of the section, as in `ledger report --plot NAME`.
     title, caption : str
     plots : sequence of CaptionedFigure
-        The plots in the order of the page. A section may have no plots.
+        The plots, in the order in which the page shows the plots. A section may have no plots.
     size : tuple of int
         Width and height of the image of one figure, in pixels.
     """

@@ -1,4 +1,4 @@
-"""Plots of trials, which show convergence, parallel coordinates, and each parameter against the loss."""
+"""Plots of a study's trials, which show convergence, parallel coordinates, and the loss against each parameter."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from ledger.report.theme import AZURE, BLUE, GREY, ORANGE, SKY, VERMILLION
 from ledger.study.dimensions import Dimension
 from ledger.text import one_line
 
-# Seed for the random positions of points within a category.
+# Seed for the random offsets that separate points with the same categorical value.
 _SEED = 0
 
 
@@ -102,7 +102,8 @@ def parallel(content: ReportContent) -> ReportSection:
             line={"color": colours, "coloraxis": "coloraxis"},
             labelfont={"size": 13},
             tickfont={"size": 12},
-            # The labels of the range are invisible, because the ticks at the ends of each axis already show the range.
+            # Plotly's labels of an axis's range are invisible, because the ticks at the ends of each axis already show
+            # the range.
             rangefont={"size": 1, "color": "rgba(0,0,0,0)"},
             unselected={"line": {"color": GREY, "opacity": 0.08}},
         ),
@@ -193,7 +194,7 @@ def _best_so_far(content: ReportContent) -> tuple[list[int], list[float]]:
 
 
 def _iteration_means(content: ReportContent) -> list[tuple[float, float, int]]:
-    """Return the position on the trial axis, the mean loss and the number of each iteration that has a mean loss.
+    """Return the position on the trial axis, the mean loss and the number of each iteration with a mean loss.
 
     The position of an iteration is the mean of the numbers of the iteration's trials.
     """

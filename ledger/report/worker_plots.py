@@ -72,12 +72,13 @@ def timeline(content: ReportContent) -> ReportSection:
 
 
 def _bars(rows: Sequence[Sequence[AttemptRow]], now: datetime, gap: float) -> list[go.Bar]:
-    """Return one trace for each outcome. Each trace contains the bars of all attempts with one outcome."""
+    """Return one Plotly trace for each outcome. Each trace contains the bars of all attempts with one outcome."""
     by_outcome: dict[str, list[dict[str, Any]]] = {outcome: [] for outcome in OUTCOMES}
     for row, attempts in enumerate(rows):
         for run in _runs(attempts, now, gap):
             start = run[0].claimed_at
-            # An attempt can end before its claim, if the database's clock was set back.
+            # If the database's clock was set back, the recorded end of an attempt can be earlier than the attempt's
+            # recorded claim.
             seconds = max(0.0, *(((attempt.ended_at or now) - start).total_seconds() for attempt in run))
             bar = {"row": row, "start": start, "seconds": seconds, "text": _hover_text(run, seconds)}
             by_outcome[_outcome(run[0])].append(bar)

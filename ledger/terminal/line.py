@@ -9,7 +9,7 @@ from ledger.text import one_line
 def line(status: StudyStatus) -> str:
     """Return the study's progress in one line.
 
-    The line contains no times, so the line changes only when the study changes.
+    The line contains no timestamps and no durations, so the line changes only when the study changes.
     """
     parts = [
         f"{status.ended} of {status.budget} trials",
@@ -25,7 +25,10 @@ def line(status: StudyStatus) -> str:
 
 
 def score(status: StudyStatus) -> str:
-    """Return a comma, followed by the best trial's score. Return an empty text if the best trial has no score."""
+    """Return a comma, followed by the name and the value of the best trial's metric.
+
+    Return an empty text if the best trial does not exist or has no metric.
+    """
     if status.best is None or status.best["score"] is None:
         return ""
     return f", {one_line(status.best['metric'], 60)} {status.best['score']:.6g}"

@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 _log = logging.getLogger("ledger.terminal")
 
 INTERVAL = 1.0
-# Maximum share of the view's time that the view spends on reads from the database. A larger share could slow down the
-# manager and the workers.
+# The live view spends at most this share of its time on reads from the database. If the live view read more often, the
+# reads could slow down the manager and the workers.
 SHARE = 0.05
 # Largest number of bytes that one read takes from the workers' output.
 _CHUNK = 65_536
 # Minimum number of seconds between two writes of the workers' output to the terminal.
 _WRITE_INTERVAL = 0.05
-# When a view ends, the view waits at most this number of seconds for each of its threads.
+# When a live view ends, the view waits at most this number of seconds for each of its threads to end.
 _STOP_SECONDS = 1.0
 
 
@@ -56,7 +56,10 @@ def console(stream: TextIO) -> "Console":
 
 
 def live(on: "Console", *, transient: bool) -> "Live":
-    """Return a live display without automatic redraws. Output to standard error appears above the display."""
+    """Return a `Live` display of the library `rich`, without automatic redraws.
+
+    Output to standard error appears above the display.
+    """
     from rich.live import Live
 
     return Live(console=on, auto_refresh=False, transient=transient, redirect_stdout=False, vertical_overflow="crop")
@@ -134,8 +137,8 @@ class LiveView:
         try:
             self._live = live(console(self._stream), transient=True)
             self._live.start()
-            # When the live display starts, the library rich replaces sys.stderr. The log lines must go to the
-            # replacement, so that they appear above the view.
+            # When the live display starts, the library `rich` replaces sys.stderr. The log lines must go to the
+            # replacement of sys.stderr, so that the log lines appear above the live view.
             _log_to(sys.stderr)
         except Exception as error:
             self._abort(error)
@@ -149,7 +152,7 @@ class LiveView:
         os.close(self.output)
         self._ended.set()
         for thread in self._threads:
-            # The wait has a time limit, because the thread may be waiting for a database that does not answer.
+            # `join` has a time limit, because the thread may be waiting for a database that does not answer.
             thread.join(_STOP_SECONDS)
         self._stop()
 
@@ -167,7 +170,7 @@ class LiveView:
             self._close()
 
     def _read(self) -> str:
-        """Read the status. If the read fails, return the reason as text. Otherwise, return an empty text."""
+        """Read the study's status. Return an empty text after a successful read, and the reason after a failed read."""
         import psycopg
         from sqlalchemy.exc import DBAPIError
 
@@ -181,7 +184,8 @@ class LiveView:
             why = reason(getattr(error, "orig", error))
             return f"status {ago} s old, because the database does not answer: {why}"
         except LedgerError:
-            # The error means that a user has deleted the study. The manager of the study reports the deletion.
+            # This LedgerError means that a user has deleted the study. The live view shows no message, because the
+            # study's manager shows a message about the deletion.
             self._ended.set()
         self._read_at = time.monotonic()
         return ""
@@ -198,7 +202,7 @@ class LiveView:
             self._live.update(panel, refresh=True)
 
     def _copy_output(self, reading: int) -> None:
-        """Copy the workers' output to standard error. The copied output appears above the view."""
+        """Copy the workers' output to standard error. The copied output appears above the live view."""
         rest = b""
         while chunk := os.read(reading, _CHUNK):
             lines, end, rest = (rest + chunk).rpartition(b"\n")
@@ -206,8 +210,8 @@ class LiveView:
                 lines, end, rest = lines + end + rest, b"\n", b""
             if end:
                 _write(lines + end)
-            # Each write redraws the view. If an objective prints many lines, the wait prevents a separate redraw for
-            # each line.
+            # Each write of the workers' output redraws the live view. If an objective prints many lines, the pause
+            # between two writes prevents a separate redraw for each line.
             self._ended.wait(_WRITE_INTERVAL)
         if rest:
             _write(rest + b"\n")

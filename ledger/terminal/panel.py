@@ -13,22 +13,22 @@ from ledger.terminal.sparkline import sparkline
 from ledger.text import one_line
 
 _COLOURS = {"running": "cyan", "complete": "green", "failed": "red", "paused": "yellow", "cancelled": "yellow"}
-# Largest widths of the progress bar and of the sparkline, in cells.
+# Largest width of the progress bar and largest width of the sparkline, in characters.
 _BAR, _SPARKLINE = 40, 60
 _LABEL = 11
-# If a console has fewer cells in a line than this number, the table of workers has fewer columns.
+# If a line of the console has fewer than `_NARROW` characters, the table of workers has no column "since (UTC)".
 _NARROW = 70
 
 
 class StatusPanel:
-    """A study's status, which a console of the library rich can draw.
+    """A study's status, in a form that a console of the library `rich` can draw.
 
     Parameters
     ----------
     status : StudyStatus
     rows : int, optional
-        Largest number of workers to draw. The workers that train a trial come first. The default is the number of
-        workers that fit into the height of the console.
+        Largest number of workers to draw. The panel shows workers with a trial before workers without a trial. The
+        default is the number of workers that fit into the height of the console.
     note : str
         An additional line, for example a note that the status is old.
     """
@@ -43,8 +43,8 @@ class StatusPanel:
         rows = self._rows
         if rows is None:
             above = len(console.render_lines(Group(*head, *self._failures()), options, pad=False))
-            # The empty line above the table, the table's header, the count of omitted workers and the cursor need one
-            # line each.
+            # The empty line above the table of workers, the table's header, the number of omitted workers and the
+            # cursor need one line of the console each.
             rows = max(1, options.max_height - above - 4)
         yield Group(*head, *self._workers(rows, options), *self._failures())
 
@@ -104,8 +104,8 @@ class StatusPanel:
                 Text(),
                 _cut(Text(f"no worker runs yet: `ledger worker --study {status.name}` starts a worker", "yellow")),
             ]
-        # Workers that train a trial come first, and the worker that has trained its trial for the longest time is at
-        # the top.
+        # The table shows workers with a trial before workers without a trial. The first row of the table is the worker
+        # whose trial has run for the longest time.
         ordered = sorted(
             status.workers, key=lambda worker: (worker.trial is None, -(worker.seconds or 0.0), worker.name)
         )
@@ -170,6 +170,6 @@ def _trains(worker: WorkerStatus) -> Text:
 
 
 def _cut(line: Text) -> Text:
-    """Let a narrow console cut the line instead of wrapping it."""
+    """Make a narrow console cut off the end of the line instead of wrapping the line."""
     line.no_wrap, line.overflow = True, "ellipsis"
     return line

@@ -8,7 +8,9 @@ from typing import Any
 
 
 def as_python(params: Mapping[str, Any]) -> str:
-    """Return the parameters as the text of a Python dict. If there are several parameters, each has its own line.
+    """Return the parameters as the text of a Python dict.
+
+    If there are several parameters, each parameter has its own line.
 
     Examples
     --------
@@ -35,7 +37,8 @@ def as_toml(params: Mapping[str, Any]) -> str:
     """
     import tomli_w
 
-    # Unprintable characters occur only inside the strings of the TOML text, and TOML allows escapes inside strings.
+    # An unprintable character other than a line feed is always inside a TOML string, so an escape can replace the
+    # character.
     return "".join(
         character if character == "\n" or character.isprintable() else _escape(character)
         for character in tomli_w.dumps(params)

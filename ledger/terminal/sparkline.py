@@ -61,5 +61,5 @@ def _heights(losses: Sequence[float]) -> list[float]:
     if lowest > 0 and highest / lowest >= _LOGARITHMIC:
         losses = [math.log(loss) for loss in losses]
         lowest, highest = min(losses), max(losses)
-    # The function halves all losses, because the difference of two losses could exceed the largest float.
+    # The function halves all losses, because the difference of two large losses could exceed the largest float.
     return [(loss / 2 - lowest / 2) / (highest / 2 - lowest / 2) for loss in losses]
