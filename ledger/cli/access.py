@@ -63,9 +63,9 @@ def add(
     """Create a login with the rights of one of the four roles (sql/roles.sql).
 
     Create a separate login for each service, and for each worker that another person runs. Without an option for the
-    password, the command generates a password and prints it once. The server gets only the SCRAM hash of the password.
-    The database URL must name a superuser or a role with CREATEROLE. The role that ran sql/roles.sql has the necessary
-    rights.
+    password, the command generates a password and prints the password once. The command sends only the SCRAM hash of
+    the password to the server. The database URL must name a superuser or a role with CREATEROLE. The role that ran
+    sql/roles.sql has the necessary rights.
     """
     from ledger.database import logins
 
@@ -91,8 +91,9 @@ def add(
 def list_(as_json: bool, settings: Settings) -> None:
     """List each login with its rights, its open sessions and its settings.
 
-    The shown settings do not include the settings that `ledger access add` made. A login can change its own settings. A
-    wrong setting can prevent new sessions of the login itself, but cannot prevent sessions of other logins.
+    The settings in the list do not include the settings that `ledger access add` made. A login can change its own
+    settings. A login with a wrong setting may be unable to open new sessions. The settings of a login do not affect
+    other logins.
     """
     from ledger.database import logins
 

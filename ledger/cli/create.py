@@ -22,7 +22,8 @@ def create(file: Path | None, options: dict[str, Any], settings: Settings) -> No
     """Record a study, but do not start it.
 
     Before the study starts, the user can enqueue points and import finished trials. `ledger resume NAME` starts the
-    study. `ledger run` and `ledger manager` also start the study if they get the same settings as this command.
+    study. `ledger run` and `ledger manager` also start the study if their settings equal the settings of `ledger study
+    create`.
     """
     from ledger.manager.registration import record
 

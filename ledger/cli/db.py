@@ -75,13 +75,14 @@ def current(as_json: bool, settings: Settings) -> None:
 def check(older_than: float, as_json: bool, settings: Settings) -> None:
     """Check the schema, and find transactions that keep locks or prevent the removal of dead rows.
 
-    The command names each session that has held locks of the ledger for more than 10 seconds, and each session for
-    which other sessions wait. For each named session, the command shows the session's role, the age of its transaction
-    and its last statement. Dead rows slow down every claim of a trial. An old snapshot prevents the removal of dead
-    rows. A session, a prepared transaction or a replication slot can hold an old snapshot. The command warns about each
-    old snapshot, and about sessions that are idle in a transaction. The command also warns about rights with which a
-    login could stop the server or the services of other logins, and prints the statement that takes these rights away.
-    The exit code is 1 if PostgreSQL cannot remove dead rows, or if the schema is not up to date.
+    The command names each session that has held locks on the ledger's tables for more than 10 seconds. The command also
+    names each session that blocks other sessions. For each named session, the command shows the session's role, the age
+    of the transaction and the last statement. Dead rows slow down every claim of a trial. An old snapshot prevents the
+    removal of dead rows. A session, a prepared transaction or a replication slot can hold an old snapshot. The command
+    warns about each old snapshot, and about sessions that are idle in a transaction. The command also warns about
+    rights with which a login could stop the server or the services of other logins. For each such right, the command
+    prints the statement that takes the right away. The exit code is 1 if PostgreSQL cannot remove dead rows, or if the
+    schema is not up to date.
     """
     from ledger.database import health, migration, rights
     from ledger.database.connection import engine, place

@@ -50,8 +50,8 @@ from ledger.text import one_line, printable
 def export(name: str, format_: str, output: Path | None, spreadsheet: bool, settings: Settings) -> None:
     """Write a study's trials in their present state.
 
-    The command reads the trials in pages, and writes each page before it reads the next page. An output file appears
-    only when it is complete. If the output is a terminal, the command escapes unprintable characters.
+    The command reads the trials in pages, and writes each page before it reads the next page. The output file appears
+    only when the file is complete. If the output is a terminal, the command escapes unprintable characters.
     """
     from sqlalchemy.exc import DBAPIError
 

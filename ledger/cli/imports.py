@@ -46,9 +46,9 @@ def import_() -> None:
 def file(file: tuple[str, bytes], name: str | None, settings: Settings) -> None:
     """Import a whole study from a file that `ledger export NAME --output FILE` has written.
 
-    If a trial was running during the export, the command imports the trial as pending, and the trial's open attempt as
-    released. A released attempt counts neither as a failure nor as lost. The command imports the whole study or
-    nothing.
+    If a trial was running during the export, the command imports the trial as pending. The running attempt of such a
+    trial is imported as released. A released attempt counts neither as a failure nor as lost. The command imports the
+    whole study or nothing.
     """
 
     from ledger.database import migration
@@ -92,7 +92,7 @@ def csv(
     The header must name a column for each parameter of the study, and a column for the loss. A lower loss is better. A
     parameter's column has the parameter's name, or the name params_NAME as in `ledger export --format csv`. The
     optimizer learns from the imported trials. The imported trials use no budget, and no worker trains these trials. The
-    command imports all trials or none. If the file name is -, the command reads standard input.
+    command imports all trials or none. With the file name -, the command reads standard input.
     """
     from ledger.database import studies
     from ledger.imports.history import import_history

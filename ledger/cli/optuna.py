@@ -55,7 +55,7 @@ def disable(settings: Settings) -> None:
 def status(as_json: bool, settings: Settings) -> None:
     """Show whether Optuna can read the ledger.
 
-    The command also shows the supported versions of Optuna, and each study that has trials which Optuna cannot see.
+    The command also shows the supported versions of Optuna, and the studies with trials that Optuna cannot see.
     """
     from ledger.database import migration
     from ledger.database.connection import engine
@@ -85,7 +85,10 @@ def status(as_json: bool, settings: Settings) -> None:
 @optuna.command(epilog=examples("ledger optuna url", 'optuna-dashboard "$(ledger optuna url)"'))
 @settings_options
 def url(settings: Settings) -> None:
-    """Print the ledger's URL for Optuna, without the password. Set the password in PGPASSWORD or ~/.pgpass."""
+    """Print the ledger's URL for Optuna, without the password.
+
+    The password for the URL must be in the environment variable PGPASSWORD or in the file ~/.pgpass.
+    """
     from psycopg.conninfo import conninfo_to_dict
 
     from ledger import embedded

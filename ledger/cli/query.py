@@ -38,8 +38,8 @@ from ledger.settings import Settings
 def query(name: str | None, listing: bool, variables: Sequence[str], as_json: bool, settings: Settings) -> None:
     """Run a named query of sql/queries, as `ledger db psql -f` does.
 
-    `ledger query --list` shows the names of the queries. A query covers all studies, unless `-v study=NAME` selects
-    one study.
+    `ledger query --list` shows the names of the queries. A query covers all studies. With `-v study=NAME`, a query
+    covers only the study NAME.
     """
     from ledger.database import queries, reads
 

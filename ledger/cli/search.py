@@ -45,8 +45,8 @@ def run(
     """Run a study with its database, workers and manager on this machine.
 
     Without a database URL, the command starts the embedded PostgreSQL server, and stores all data in ./.ledger. After
-    Ctrl-C or a crash, the same command continues the study. If the study is complete, the command shows the result of
-    the study.
+    Ctrl-C or a crash, run the same command again to continue the study. If the study is complete, the command shows the
+    result of the study.
     """
     with without_pandas():
         from ledger import search
@@ -78,10 +78,10 @@ def run(
 def manager(file: Path | None, options: dict[str, Any], wait: bool, settings: Settings) -> None:
     """Run only the manager of a study, without workers.
 
-    The manager asks the optimizer for points, and inserts each point as a trial. The manager then waits for the
-    workers' losses, and tells the losses to the optimizer. The manager continues with the next points until the budget
-    is used. The command `ledger worker` starts a worker, on this machine or on any other machine. The exit code is 0 if
-    the study is complete.
+    The manager asks the optimizer for points, and inserts each point as a trial. The manager waits for the losses from
+    the workers, and passes the losses to the optimizer. The manager proposes points until the budget is used. The
+    command `ledger worker` starts a worker, on this machine or on any other machine. The exit code is 0 if the study is
+    complete.
     """
     with without_pandas():
         from ledger import search

@@ -135,9 +135,10 @@ def enqueue(name: str, values: tuple[str, ...], file: tuple[str, bytes] | None, 
     """Add trials with points that the user chooses. Workers claim enqueued trials before proposed trials.
 
     An example is `ledger trial enqueue NAME C=1.0 gamma=0.01`. Each point needs a value for every parameter of the
-    study's space. The new trials join the last iteration if that iteration has not ended. If the last iteration has
-    ended, the new trials form a new iteration. If the study is complete or failed, the command sets the state of the
-    study to running again. Enqueued trials use no budget. The command enqueues all of the trials or none.
+    study's space. If the last iteration has not ended, the new trials join the last iteration. If the last iteration
+    has ended, the new trials form a new iteration. If the study is complete or failed, the command sets the state of
+    the study to running again. Enqueued trials use no budget. If the command cannot enqueue one of the trials, the
+    command enqueues none.
     """
     from ledger.database import studies, trials
     from ledger.study.points import read_lines, read_pairs
@@ -164,10 +165,10 @@ def enqueue(name: str, values: tuple[str, ...], file: tuple[str, bytes] | None, 
 def retry(name: str, numbers: tuple[int, ...], settings: Settings) -> None:
     """Retry failed or cancelled trials.
 
-    A trial that has ended never changes. Therefore the command creates, for each given trial, a new trial with the same
-    parameters. The new trials join the last iteration if that iteration has not ended. If the last iteration has ended,
-    the new trials form a new iteration. If the study is complete or failed, the command sets the state of the study to
-    running again. The command retries all of the trials or none.
+    A trial that has ended never changes. To retry a trial, the command creates a new trial with the same parameters. If
+    the last iteration has not ended, the new trials join the last iteration. If the last iteration has ended, the new
+    trials form a new iteration. If the study is complete or failed, the command sets the state of the study to running
+    again. If the command cannot retry one of the trials, the command retries none.
     """
     from ledger.database import studies, trials
 
@@ -190,8 +191,8 @@ def retry(name: str, numbers: tuple[int, ...], settings: Settings) -> None:
 def cancel(name: str, numbers: tuple[int, ...], settings: Settings) -> None:
     """Cancel pending or running trials.
 
-    A worker stops the training of a cancelled trial at the worker's next heartbeat, and then claims another trial. The
-    command cancels all of the trials or none.
+    A worker stops the training of a cancelled trial at the worker's next heartbeat, and then claims another trial. If
+    the command cannot cancel one of the trials, the command cancels none.
     """
     from ledger.database import studies, trials
 

@@ -27,9 +27,10 @@ def verify(name: str, as_json: bool, settings: Settings) -> None:
     counts in the trial's row with the recorded attempts of the trial. Each complete trial must have exactly one
     complete attempt. Each iteration's mean and best loss must agree with the losses of the iteration's trials. The
     command computes each proposal again from the seed and the earlier trials, and compares the result with the recorded
-    proposal. At the first difference, the command names the place of the difference, and ends with exit code 1. If a
-    manager made a proposal with package versions or a BLAS kernel that this machine does not use, the command lists
-    this proposal as not comparable. The study may be running.
+    proposal. At the first difference between the records and the recomputed values, the command names the place of the
+    difference, and ends with exit code 1. The command cannot compare a proposal if the manager used other package
+    versions or another BLAS kernel than this machine. The command lists such a proposal as not comparable. The study
+    may be running.
     """
     from ledger.database import studies, transfer
     from ledger.verification import verify as verify_snapshot

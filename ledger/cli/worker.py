@@ -105,7 +105,7 @@ def worker(
     """Claim trials, train models, and record the losses.
 
     Any number of workers can run at the same time, on any machine that can reach the database. After Ctrl-C or SIGTERM,
-    a worker claims no new trial, and it stops when it has finished or released its current trial.
+    a worker claims no new trial. The worker stops when the worker has finished or released the current trial.
     """
     if context.invoked_subcommand is not None:
         _refuse_options(context)
@@ -144,11 +144,12 @@ def worker(
 @document.json_option
 @settings_options
 def list_(as_json: bool, settings: Settings) -> None:
-    """List the workers, the trials that they hold, and the studies that they refuse. The worker with the latest
-    announcement comes first.
+    """List the workers, the trials that they hold, and the studies that they refuse.
 
-    A worker is alive if it announced itself in the last 30 s and has not stopped, or if it holds a trial with a valid
-    lease. A live worker refuses a study if it cannot load the study's objective.
+    The worker that was last seen most recently comes first.
+
+    A worker is alive if the worker has not stopped and was seen in the last 30 s. A worker that holds a trial with a
+    valid lease is also alive. A live worker refuses a study if the worker cannot load the study's objective.
     """
     from ledger.database import reads
 
