@@ -23,7 +23,7 @@ class Account:
     name, home : str
         Name and home folder of the user.
     uid, gid : int
-        Ids of the user and of its main group.
+        User id, and id of the user's main group.
     groups : tuple of int
         Ids of all groups of the user.
     """
@@ -45,9 +45,9 @@ class Account:
         return {"user": self.uid, "group": self.gid, "extra_groups": self.groups}
 
     def own(self, *pipes: IO[bytes]) -> None:
-        """Make the user the owner of pipes.
+        """Make this user the owner of the given pipes.
 
-        The processes of the user can then open the pipes by a path such as /dev/stderr.
+        After this call, a process of the user can open these pipes by a path such as /dev/stderr.
         """
         for pipe in pipes:
             os.fchown(pipe.fileno(), self.uid, self.gid)

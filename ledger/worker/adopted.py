@@ -24,7 +24,7 @@ _POLL_SECONDS = 0.002
 
 
 class AdoptedProcesses:
-    """Finds and ends the detached processes of one trainer. On systems other than Linux, the methods do nothing.
+    """Finds and ends the detached processes of one trainer. On systems other than Linux, this class does nothing.
 
     Between `begin` and `stop`, this process must start no process except the trainer.
     """
@@ -58,7 +58,7 @@ class AdoptedProcesses:
         spared = self._others.union(remaining)
         deadline = time.monotonic() + _LONGEST_WAIT
         # When an adopted process ends, this process also adopts the children of the ended process. The loop therefore
-        # reaches all descendants.
+        # also kills all descendants of the adopted processes.
         while (pids := _children() - spared) and time.monotonic() < deadline:
             for pid in pids:
                 try:

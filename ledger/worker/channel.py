@@ -1,20 +1,23 @@
 """Messages between a supervisor and its trainer process.
 
-The supervisor sends jobs as lines of JSON through a socket pair. One line can contain several jobs. The trainer reads
-one token from a second socket pair before it starts a job. To withdraw jobs, the supervisor reads the remaining tokens
-from the same end of this pair. The trainer writes answers as lines of JSON to a pipe, so the supervisor can read the
-answers even after the trainer's death. The trainer writes one byte to a second pipe to wake the supervisor. The trainer
-wakes the supervisor when no token is left, when the pipe of answers may be full, and after an urgent answer. Therefore
-several short trials need only one context switch.
+The supervisor sends jobs as lines of JSON through a socket pair. One line of JSON can contain several jobs. The trainer
+reads one token from a second socket pair before it starts a job. To withdraw jobs, the supervisor reads the remaining
+tokens from the end of the socket pair from which the trainer reads tokens. The trainer writes answers as lines of JSON
+to a pipe, so the supervisor can read the answers even after the trainer's death. The trainer writes one byte to a
+second pipe to wake the supervisor. The trainer wakes the supervisor when no token is left, when the pipe of answers may
+be full, and after an urgent answer. The trainer does not wake the supervisor after each answer, so several short trials
+need only one context switch.
 
-The objective can change each file that the trainer inherits, but no change may block the supervisor:
+The objective can change the state of each open file that the trainer inherits, but no such change may block the
+supervisor:
 
-- The flag O_NONBLOCK belongs to an open file. The two processes share only the end of the socket pair from which both
-  read tokens. The supervisor passes MSG_DONTWAIT to each call on a socket, because the flags of a call are its own. All
-  other files of the supervisor are its own ends of pipes and socket pairs.
-- A message through a socket can contain open files, and the receiver closes these files. The end of a TCP connection
-  with SO_LINGER could block the receiver. Therefore the supervisor receives nothing from a socket to which the trainer
-  can send.
+- The flag O_NONBLOCK belongs to an open file description, which several processes can share. The supervisor and the
+  trainer share only the end of the socket pair from which both read tokens. The supervisor passes MSG_DONTWAIT to each
+  call on a socket, because the trainer cannot change the flags of a call. The trainer does not inherit the supervisor's
+  other ends of pipes and socket pairs.
+- A message through a Unix socket can pass open files, and the process that receives the message must close these files.
+  Closing a TCP connection with SO_LINGER could block this process. Therefore the supervisor receives nothing from a
+  socket to which the trainer can send.
 """
 
 import json
@@ -32,7 +35,7 @@ from ledger.worker.outcome import LARGEST_ANSWER, MalformedAnswer
 
 # A token is the number of a job, and permits the trainer to start this job.
 _TOKEN = struct.Struct("=Q")
-# An empty pipe accepts this number of bytes in one write.
+# An empty pipe accepts this number of bytes in one write without blocking.
 _PIPE_ROOM = select.PIPE_BUF
 _READ_SIZE = 1 << 16
 # Largest number of reads from one descriptor in one call of `SupervisorChannel.read`. Without this limit, an objective
@@ -58,14 +61,14 @@ class SupervisorChannel:
         self._tokens, self._token_input = socket.socketpair()
         for descriptor in (self._answers, self._wake_ups):
             os.set_blocking(descriptor, False)
-        # After these calls, the trainer cannot send anything to the supervisor's ends.
+        # After the calls of shutdown(), the trainer cannot send anything to these ends of the socket pairs.
         for end in (self._socket, self._token_input):
             end.shutdown(socket.SHUT_RD)
-        # The rest of the last batch, which the socket has not accepted yet.
+        # The part of the last batch of jobs that the socket has not accepted yet.
         self._unsent = bytearray()
-        # Whether the socket accepts no data any more, because the trainer has closed it.
+        # Whether the supervisor can send no more jobs, because the trainer has closed its end of the socket pair.
         self._is_broken = False
-        # This buffer contains the beginning of an answer that has not arrived completely.
+        # The received part of an answer that is still incomplete.
         self._partial = bytearray()
         self.has_more = False
         self.trainer_descriptors = (
@@ -91,7 +94,7 @@ class SupervisorChannel:
 
     @property
     def has_unsent(self) -> bool:
-        """Whether `send` could not send all jobs at once. In this case, `read` sends the rest."""
+        """Whether `send` could not send all jobs at once. If `has_unsent` is True, `read` sends the rest."""
         return bool(self._unsent)
 
     def send(self, batch: Mapping[str, Any], numbers: Iterable[int]) -> None:
@@ -122,7 +125,7 @@ class SupervisorChannel:
             raise MalformedAnswer(f"the socket of the tokens accepts no token: {error.strerror}") from None
 
     def take_tokens(self) -> list[int]:
-        """Read all remaining tokens, and return the numbers of their jobs. The trainer can no longer start these jobs.
+        """Read all remaining tokens, and return the numbers of the jobs that the trainer can no longer start.
 
         Raises
         ------
@@ -146,8 +149,8 @@ class SupervisorChannel:
         """
         if self._unsent:
             self._send_rest()
-        # This method reads the wake-ups before the answers. A wake-up that arrives after this read makes the pipe of
-        # wake-ups readable again.
+        # `read` reads the wake-ups before the answers. A wake-up that arrives after the read of the wake-ups makes the
+        # pipe of wake-ups readable again.
         received = None
         for _ in range(_READS):
             if not (received := _read(self._wake_ups)):
@@ -248,7 +251,7 @@ class TrainerChannel:
         with suppress(OSError), self._socket.makefile("rb") as lines:
             for line in lines:
                 self._batches.put(json.loads(line))
-        # The supervisor has ended, so no process needs the result.
+        # The supervisor has ended, so no process needs the results of the jobs.
         os._exit(0)
 
 

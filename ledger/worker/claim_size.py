@@ -8,8 +8,8 @@ from ledger.worker.outcome import Outcome
 # trial, even if the trial takes longer.
 CLAIM_SECONDS = 0.25
 LARGEST_CLAIM = 32
-# Weight of a new duration in the moving average, if the duration is shorter than the average. A longer duration
-# replaces the average at once. Therefore only a few trials wait behind an unexpectedly long trial.
+# Weight of a new training time in the moving average, if the training time is shorter than the average. A longer
+# training time replaces the average, so the worker claims fewer trials at once after an unexpectedly long trial.
 _WEIGHT = 0.2
 
 
@@ -36,10 +36,10 @@ class ClaimSize:
         return max(1, min(LARGEST_CLAIM, int(CLAIM_SECONDS / max(self._seconds, CLAIM_SECONDS / LARGEST_CLAIM))))
 
     def observe(self, study_id: int, outcome: Outcome) -> None:
-        """Update the average with the duration of one trial. If the study has changed, start a new average.
+        """Update the average with the duration of one trial. For the first trial of another study, start a new average.
 
-        The duration of a failed trial counts as at least `CLAIM_SECONDS`, because the failure may also have ended the
-        trainer process.
+        The duration of a failed trial counts as at least `CLAIM_SECONDS`, because the worker may have to start a new
+        trainer process after a failure.
         """
         seconds = outcome.seconds if outcome.kind == "result" else max(outcome.seconds, CLAIM_SECONDS)
         if study_id != self._study_id:

@@ -18,12 +18,12 @@ from ledger.worker.outcome import Outcome
 
 _log = logging.getLogger("ledger.worker")
 
-# A worker that claims several trials together delivers the outcomes of these trials after this number of seconds. At
-# the same time, the worker releases the trials that have not started. Therefore no trial waits long behind an
-# unexpectedly long trial.
+# A worker that has claimed several trials together writes the outcomes of the ended trials to the ledger after this
+# number of seconds. Together with the outcomes, the worker releases the claimed trials that have not started. Without
+# this release, a claimed trial could wait long behind an unexpectedly long trial.
 DELIVERY_SECONDS = 0.5
 
-# Type of the methods `Session.call` and `Session.try_call`, which call a function of the worker's protocol.
+# Type of the methods `Session.call` and `Session.try_call`, which call a function of the module `protocol`.
 Call = Callable[..., Any]
 
 
@@ -48,11 +48,11 @@ class ClaimedTrials:
     def __init__(self, claimed: Sequence[ClaimedTrial], worker: str) -> None:
         self._worker = worker
         # `_in_trainer` is the number of unfinished trials that the trainer has, or that the worker keeps for the
-        # trainer. These trials are always the first trials in `_unfinished`.
+        # trainer. The first `_in_trainer` elements of `_unfinished` are these trials.
         self._unfinished = deque(claimed)
         self._in_trainer = 0
         self._undelivered: list[tuple[ClaimedTrial, Outcome]] = []
-        # Claims of the attempts for which the database has refused an outcome.
+        # Claims of all attempts of which the database has refused an outcome.
         self._refused: set[UUID] = set()
         self.attempts = 0
         now = time.monotonic()
@@ -88,11 +88,11 @@ class ClaimedTrials:
         self._in_trainer -= count
 
     def keep_first(self) -> None:
-        """Record that no trial has started, and that the worker keeps only the first trial."""
+        """Record that no trial has started, and that the worker keeps only the first trial for the trainer."""
         self._in_trainer = 1
 
     def stop(self, *, killed: bool = False) -> None:
-        """Record that the worker trains no more trials.
+        """Record that the worker trains no more of these trials.
 
         If the trainer was killed during the training of the first trial, `killed` is True.
         """
@@ -100,15 +100,15 @@ class ClaimedTrials:
         self.attempts += killed
 
     def release_soon(self) -> None:
-        """Set `due_at` to the current time, if more than one trial is unfinished."""
+        """If more than one trial is unfinished, set `due_at` to the current time, unless `due_at` is earlier."""
         if len(self._unfinished) > 1:
             self.due_at = min(self.due_at, time.monotonic())
 
     def maintain(self, call: Call) -> bool:
         """Deliver outcomes, release waiting trials, and renew the claim of the trial in training.
 
-        The worker releases the waiting trials before the first heartbeat is due. Therefore at most one claim needs a
-        heartbeat.
+        The worker releases the waiting trials before the first heartbeat is due. Therefore at most one claim of the
+        worker needs a heartbeat.
 
         Returns
         -------
@@ -151,8 +151,8 @@ class ClaimedTrials:
     def refuse(self, call: Call, reason: str) -> None:
         """Give the first trial back, because this machine cannot load the trial's objective.
 
-        The worker keeps its other trials until the next call of `release`. The ledger does not count the attempt as
-        failed or lost.
+        The worker keeps its other claimed trials until the next call of `release`. The ledger does not count the
+        refused attempt as failed or lost.
         """
         self._in_trainer = 0
         call(protocol.refuse, self.first, reason)
@@ -167,7 +167,7 @@ class ClaimedTrials:
         try:
             self._complete([(trial, outcome) for trial, outcome in self._undelivered if outcome.loss is not None], call)
         except ValuesRefused:
-            # The database has refused all results of the statement, so the worker now sends each result in its own
+            # The database has refused the statement with all results, so the worker now sends each result in a separate
             # statement.
             for trial, outcome in [*self._undelivered]:
                 if outcome.loss is not None:
@@ -200,7 +200,10 @@ class ClaimedTrials:
             self._log_results(completed, answers)
 
     def _replace_refused(self, trial: ClaimedTrial, outcome: Outcome, refusal: ValuesRefused) -> None:
-        """Replace a refused outcome by a failure. The error of this failure contains the reason of the refusal."""
+        """Replace the outcome of an attempt by a failure, because the database has refused the outcome.
+
+        The error text of the failure contains the database's reason.
+        """
         index = [held.claim for held, _ in self._undelivered].index(trial.claim)
         if trial.claim in self._refused:
             # The database has refused the original outcome, and also the failure that replaced this outcome. The
@@ -215,7 +218,7 @@ class ClaimedTrials:
             self._undelivered[index] = trial, Outcome("failed", outcome.seconds, error=error, output=outcome.output)
 
     def log_abandoned(self) -> None:
-        """Log the claimed trials that the worker could not release, and those whose outcomes it could not write."""
+        """Log each claimed trial that the worker could not release, or whose outcome the worker could not write."""
         abandoned = [*self._unfinished, *(trial for trial, _ in self._undelivered)]
         message = ": not delivered and not released; another worker can claim the trial after the end of the lease"
         self._log("abandoned", abandoned, message, level=logging.WARNING)
@@ -226,7 +229,7 @@ class ClaimedTrials:
         return self._unfinished.popleft()
 
     def _log_results(self, results: Sequence[CompletedTrial], answers: Sequence[str]) -> None:
-        """Log all accepted results in one line, and each refused result in its own line.
+        """Log all accepted results in one line, and each result that came too late in a separate line.
 
         One line for all results is cheaper than one line for each result, because writing a line can take longer than a
         short trial.

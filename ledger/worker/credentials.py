@@ -1,9 +1,9 @@
 """Keeps the credentials of the database away from objectives.
 
 By default, an objective runs as the same user as the worker. A process can read in /proc the environment, the memory
-and the open files of each other process of the same user. Therefore a process that has credentials keeps the
-credentials only in its memory, and makes its memory unreadable for other processes of the same user. The unreadable
-memory is no protection against objectives that run as root, because root can read the memory of every process.
+and the open files of each other process of the same user. Therefore a process of the ledger keeps the credentials only
+in memory, and makes the memory unreadable for other processes of the same user. Unreadable memory is no protection
+against objectives that run as root, because root can read the memory of every process.
 """
 
 import ctypes
@@ -23,8 +23,8 @@ VARIABLES = ("DATABASE_URL", "LEDGER_DATABASE_URL_FILE", "PGPASSWORD", "PGPASSFI
 # Environment variable with the number of a file descriptor, from which a new process reads its credentials.
 _DESCRIPTOR = "LEDGER_CREDENTIALS_FD"
 _URL_OPTION = "--database-url"
-# The first variable is the number of `unreadable` blocks that run now. The second variable states whether other
-# processes could read this process before the first of these blocks began.
+# `_unreadable_blocks` is the number of ``with unreadable()`` blocks that run now. `_readable_before` states whether
+# other processes could read the memory of this process before the first of the running blocks began.
 _unreadable_blocks = 0
 _readable_before = True
 _lock = threading.Lock()
@@ -34,10 +34,10 @@ _PR_GET_DUMPABLE, _PR_SET_DUMPABLE = 3, 4
 def conceal() -> None:
     """Hide the credentials in the environment and in the command line of this process from other processes.
 
-    For each process, /proc shows the environment and the command line with which the process started. Therefore this
-    function starts the program again in the same process, and passes the credentials to the program in a file without a
-    name. After the new start, `os.environ` and `sys.argv` have the same values as before. If another program runs the
-    command in its own process, the function does nothing.
+    For each process, /proc shows the environment and the command line with which the process started. Therefore
+    `conceal` starts the program again in the same process, and passes the credentials to the program in a file without
+    a name. After the restart, `os.environ` and `sys.argv` have the same values as before. If another Python program,
+    such as pytest, calls the command as a function, `conceal` does nothing.
     """
     arguments = sys.argv[1:]
     if not arguments or sys.orig_argv[-len(arguments) :] != arguments or not sys.executable:
@@ -82,8 +82,8 @@ def handed_over(url: str) -> Iterator[tuple[dict[str, str], int]]:
     Yields
     ------
     tuple of dict and int
-        Environment variables that the process needs in addition to the result of `without`, and a file descriptor that
-        the process must inherit. The descriptor is open during the ``with`` block.
+        Environment variables that the new process needs in addition to the result of `without`, and a file descriptor
+        that the new process must inherit. The descriptor is open during the ``with`` block.
     """
     of_libpq = {name: os.environ[name] for name in VARIABLES if name.startswith("PG") and name in os.environ}
     with _unnamed_file({"environment": {**of_libpq, "DATABASE_URL": url}}) as file:
@@ -92,7 +92,7 @@ def handed_over(url: str) -> Iterator[tuple[dict[str, str], int]]:
 
 @contextmanager
 def unreadable() -> Iterator[None]:
-    """Prevent other processes of this user from reading this process during the ``with`` block.
+    """Prevent other processes of this user from reading the memory of this process during the ``with`` block.
 
     Several threads may run `unreadable` blocks at the same time.
     """
@@ -148,11 +148,11 @@ def _unnamed_file(content: object) -> Iterator[IO[bytes]]:
 
 
 def _set_readable(readable: bool) -> bool:
-    """Set whether other processes of this user can read this process, and return the previous setting.
+    """Set whether other processes of this user can read the memory of this process. Return the previous setting.
 
-    If this process is not readable, the kernel also writes no core dump of this process, and does not let debuggers of
-    this user attach to this process. Each exec() makes a process readable again. On systems other than Linux, the
-    function does nothing and returns True.
+    While the memory is unreadable, the kernel also writes no core dump of this process, and lets no debugger of this
+    user attach to this process. Each exec() makes the memory of a process readable again. On systems other than Linux,
+    the function does nothing and returns True.
     """
     if sys.platform != "linux":
         return True

@@ -1,6 +1,7 @@
 """Reads the output of objectives.
 
-The worker passes a limited part of this output on to its own streams, and keeps the end of each attempt's output.
+The worker copies the output of objectives to the worker's own streams, up to a limit, and keeps the end of each
+attempt's output.
 """
 
 import ctypes
@@ -22,22 +23,23 @@ from ledger.logs import log_event
 
 _log = logging.getLogger("ledger.worker")
 
-# The worker keeps this number of bytes from the end of an attempt's output. The database limits the output to the same
-# number of characters, and each character has at least one byte.
+# The worker keeps this number of bytes from the end of an attempt's output. KEPT bytes always fit into the database,
+# because the database accepts KEPT characters, and a character has at least one byte.
 KEPT = LONGEST_OUTPUT
-# When a trainer dies, the error of the attempt contains at most this number of bytes from the end of the trainer's
+# When a trainer dies, the error text of the attempt contains at most this number of bytes from the end of the trainer's
 # standard error.
 _ERROR_KEPT = 4096
-# The worker passes on up to BURST_BYTES of the trainer's output at once, and then up to BYTES_PER_SECOND in each
-# second. The log of a worker then grows by at most 1.4 GB per day.
+# The worker copies up to BURST_BYTES of the trainer's output to its own streams at once, and then up to
+# BYTES_PER_SECOND in each second. With this limit, the log of a worker grows by at most 1.4 GB per day.
 BURST_BYTES, BYTES_PER_SECOND = 1 << 18, 1 << 14
 _READ_SIZE = 1 << 16
-# At the end of a job, the supervisor reads at most about this number of bytes from each pipe. Without this limit, a
-# process that writes without end could keep the supervisor reading forever.
+# At the end of a job, the supervisor reads at most about this number of bytes from each output pipe of the trainer.
+# Without this limit, a process that writes without end could keep the supervisor reading forever.
 _LARGEST_REST = 1 << 20
 _IOLBF = 1
-# A mark consists of a separator, the token, the job's number in 16 hexadecimal digits, and another separator. The
-# separator is a control character that usual output does not contain.
+# The trainer writes a mark after the output of each job. A mark consists of a separator, the token of the trainer's
+# output, the job's number in 16 hexadecimal digits, and another separator. The separator of a mark is a control
+# character that usual output does not contain.
 _SEPARATOR = _MARK_END = b"\x1e"
 
 
@@ -46,15 +48,15 @@ class ByteRateLimiter:
 
     All trainer processes of a worker share one token bucket.
 
-    After the bucket was empty, `take` returns 0 until the bucket is a quarter full. Therefore the output has a few long
-    gaps instead of many short gaps.
+    Once the bucket is empty, `take` returns 0 until the bucket is a quarter full. An output above the limit therefore
+    has a few long gaps instead of many short gaps.
 
     Parameters
     ----------
     burst : int
         Capacity of the bucket in bytes.
     rate : int
-        Bytes per second that flow into the bucket.
+        Number of bytes that the bucket gains per second.
 
     Examples
     --------
@@ -88,33 +90,33 @@ class ByteRateLimiter:
 class TrainerOutput:
     """Reads the standard output and the standard error of one trainer process.
 
-    A thread passes the output on to the standard output and the standard error of this process, up to a limit. The
-    thread reads all output, so a trainer never waits because of the limit.
+    A thread copies the trainer's output to the standard output and the standard error of this process, up to a limit.
+    The thread also reads the output above the limit, so the limit never blocks the trainer.
 
-    The output of an attempt is what the trainer wrote while the attempt was in training. If several short trials run
-    one after the other, the trainer may write the output of a trial while this process still waits for the outcome of
-    an earlier trial. Therefore the trainer writes a mark after the output of each trial (`OutputMarks`). The position
-    of the mark is exact only for output that goes through Python's `sys.stdout` and `sys.stderr`. If a short trial
-    writes output in another way, such as from a C library, this class may attribute this output to a later trial.
+    The output of an attempt is the text that the trainer process wrote during the attempt. The trainer process may
+    already write the output of the next trial while this process still waits for the outcome of an earlier trial.
+    Therefore the trainer writes a mark after the output of each trial (`OutputMarks`). The position of a mark is exact
+    only for output that goes through Python's `sys.stdout` and `sys.stderr`. If a short trial writes output without
+    these Python streams, such as from a C library, this class may attribute the output to a later trial.
 
     Parameters
     ----------
     pipes : sequence of binary files
         The pipes from standard output and standard error of the trainer.
     token : str
-        Random text by which this object recognises the marks of the trainer.
+        Random text by which this object recognises the marks in the trainer's output.
     limit : ByteRateLimiter
-        Limit for the output that the thread passes on.
+        Limit for the output that the thread copies to the streams of this process.
     """
 
     def __init__(self, pipes: Sequence[IO[bytes]], token: str, limit: ByteRateLimiter) -> None:
         self._pipes, self._limit = pipes, limit
         self._mark_start = _mark_start(token)
         self._mark = re.compile(re.escape(self._mark_start) + rb"([0-9a-f]{16})" + _MARK_END)
-        # The lock protects all attributes below. The thread does not hold the lock while it writes, because a slow
-        # reader of the worker's output may keep the thread waiting.
+        # `_lock` protects all attributes that this method defines below this line. The thread releases `_lock` before
+        # the thread writes output, because a slow reader of the worker's output may block the write.
         self._lock = threading.Lock()
-        # For each pipe, the beginning of a mark that has not arrived completely.
+        # For each pipe, the received part of a mark that is still incomplete.
         self._partial = [b""] * len(pipes)
         self._unmarked = _Tail()
         self._marked: dict[int, _Tail] = {}
@@ -133,9 +135,9 @@ class TrainerOutput:
         self._thread.start()
 
     def expect(self, jobs: range) -> None:
-        """Begin a group of jobs with the given numbers.
+        """Prepare for the output of the jobs with the given numbers.
 
-        Forget all marked output that belongs to earlier jobs and that `take` has not returned.
+        Discard the outputs of earlier jobs, except output that no mark follows.
         """
         with self._lock:
             self._jobs = jobs
@@ -150,7 +152,7 @@ class TrainerOutput:
             Numbers of the ended jobs. The sequence contains at least one number. The caller must have taken the outputs
             of all earlier jobs.
         rest : bool
-            Whether the last of the jobs gets all output that no mark follows, because no later job is in training.
+            True if no later job is in training. All output after the last mark then belongs to the last job of `jobs`.
         """
         with self._lock:
             for index, pipe in enumerate(self._pipes):
@@ -159,7 +161,7 @@ class TrainerOutput:
                 self._marked.setdefault(jobs[-1], _Tail()).move(self._unmarked, range(len(self._pipes)))
             tails = [self._marked.pop(job, None) for job in jobs]
             if self._to_pass_on and self._wake_input is not None:
-                # This write wakes the thread, which passes on the output that this method has read.
+                # This write wakes the thread that copies the output to the streams of this process.
                 with suppress(BlockingIOError):
                     os.write(self._wake_input, b"!")
         return ["" if tail is None else tail.text() for tail in tails]
@@ -167,7 +169,8 @@ class TrainerOutput:
     def last_error(self, seconds: float) -> str:
         """Return the end of the trainer's standard error.
 
-        The method waits until all writers have closed the standard error, but at most `seconds` seconds.
+        The method waits until all processes have closed the trainer's standard output and standard error, but at most
+        `seconds` seconds.
         """
         self._thread.join(seconds)
         with self._lock:
@@ -179,8 +182,8 @@ class TrainerOutput:
         for descriptor in (*open_pipes, self._wake_up):
             poll.register(descriptor, select.POLLIN)
         while open_pipes:
-            # While the thread leaves output out, the loop wakes up every second, so that the thread can write the note
-            # about the missing output.
+            # If the thread has left output out because of the limit, poll() returns after at most one second, so that
+            # the thread can log a note about the missing output.
             ready = poll.poll(1000 if self._left_out else None)
             for descriptor, _event in ready:
                 if descriptor == self._wake_up:
@@ -202,7 +205,7 @@ class TrainerOutput:
         os.close(self._wake_up)
 
     def _read(self, index: int, pipe: IO[bytes], most: int) -> bool:
-        """Read at most about `most` bytes, without waiting. Return False at the end of the pipe."""
+        """Read at most about `most` bytes, without waiting. Return False if the pipe has ended."""
         while most > 0 and not pipe.closed:
             try:
                 data = os.read(pipe.fileno(), _READ_SIZE)
@@ -253,7 +256,7 @@ class TrainerOutput:
     def _pass_on(self, *, is_end: bool = False) -> None:
         """Write to the streams of this process as much of the output as the limit allows.
 
-        The method also writes a note about the output that exceeds the limit.
+        The method also logs how many bytes of output it has left out because of the limit.
         """
         with self._lock:
             pieces, self._to_pass_on = self._to_pass_on, []
@@ -263,7 +266,8 @@ class TrainerOutput:
                 self._left_out = 0
         for index, piece in pieces:
             stream = sys.stderr if index == len(self._pipes) - 1 else sys.stdout
-            # A notebook's streams have no descriptor, and the reader of a stream may have ended.
+            # The write fails if the stream has no file descriptor, as in a notebook, or if the reader of the stream has
+            # ended.
             with suppress(OSError, ValueError, AttributeError):
                 while piece:
                     piece = piece[os.write(stream.fileno(), piece) :]
@@ -276,7 +280,7 @@ class TrainerOutput:
 
 
 class OutputMarks:
-    """The output streams of the trainer process, and the mark that this process writes after the output of each job.
+    """The output streams of the trainer process, and the mark after the output of each job.
 
     Parameters
     ----------
@@ -320,10 +324,11 @@ class _CountedFile(io.FileIO):
 
 
 class _Tail:
-    """The last `KEPT` bytes of several streams, in the order of their arrival."""
+    """The last `KEPT` bytes that arrived from several streams, in the order of arrival."""
 
     def __init__(self) -> None:
-        # Each piece consists of its position in the order of arrival, the index of its stream, and its data.
+        # Each piece of output is a tuple of the piece's position in the order of arrival, the index of the piece's
+        # stream, and the data.
         self._pieces: list[tuple[int, int, bytearray]] = []
         self._size = 0
 
@@ -370,5 +375,5 @@ def _mark_start(token: str) -> bytes:
 
 
 def _could_begin(rest: bytes, start: bytes) -> bool:
-    """Return whether `rest` is the beginning of a mark that has not arrived completely."""
+    """Return whether `rest` can be the received part of an incomplete mark that begins with `start`."""
     return rest.startswith(start) if len(rest) >= len(start) else start.startswith(rest)

@@ -27,8 +27,9 @@ class Presence:
 
     def __init__(self, session: Session, worker: str, host: str) -> None:
         self._session, self._worker, self._host = session, worker, host
-        # Each announcement contains the package versions. If the database's clock is set ahead, the ledger may delete
-        # the row of a worker without a trial, and the next announcement must create a complete row.
+        # Each update of the worker's row contains the package versions, because the update must be able to create the
+        # complete row again. If the database's clock is set ahead, the ledger may delete the row of a worker that has
+        # no trial.
         self._versions = _versions()
         self._announced_at = -math.inf
 
