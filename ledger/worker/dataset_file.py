@@ -14,21 +14,21 @@ from ledger.objectives.loading import DatasetReference
 from ledger.text import one_line
 from ledger.worker.refusals import Refused
 
-# Number of bytes that one statement fetches. Even a slow network can transfer this number of bytes within the statement
-# timeout.
+# Number of bytes of a dataset that one SQL statement fetches. Even a slow network can transfer this number of bytes
+# within the statement timeout.
 PIECE = 1024 * 1024
 
 
 class DatasetFile:
-    """The last fetched dataset, in an unnamed file. The file disappears when this process ends.
+    """The last fetched dataset, in an unnamed file. The file disappears when no process has the file open.
 
-    On Linux, the file is in memory, and no process can change the file after the fetch. On another system, the file is
-    a temporary file, and other processes only get descriptors that cannot write.
+    On Linux, the file is a memory file, and no process can change the file after the fetch. If the system has no memory
+    files, or refuses to create one, the file is a temporary file, and other processes only get read-only descriptors.
     """
 
     def __init__(self) -> None:
         self._file: IO[bytes] | None = None
-        # On systems other than Linux, a descriptor of the file that can only read.
+        # Read-only descriptor of a temporary file. None for a memory file.
         self._reader: int | None = None
         self._sha256: str | None = None
 
@@ -56,7 +56,8 @@ class DatasetFile:
         """
         if self._sha256 == data.sha256:
             return True
-        # Each dataset has its own file, because a process of an earlier study may still have the earlier file open.
+        # Each dataset has its own file, because a trainer process of an earlier study may still have the file of the
+        # earlier dataset open.
         self.close()
         try:
             return self._fetch(data, call, may_continue)
@@ -67,9 +68,10 @@ class DatasetFile:
             ) from error
 
     def open(self) -> int:
-        """Return a new descriptor that can only read the dataset. The caller closes the descriptor.
+        """Return a new read-only descriptor of the dataset's file. The caller must close the descriptor.
 
-        Call `fetch` before this method. On Linux, the descriptor shares no file position with any other descriptor.
+        Call `fetch` before this method. All descriptors of a temporary file share one file position. Each descriptor of
+        a memory file has its own file position.
         """
         assert self._file is not None
         if self._reader is not None:
@@ -104,7 +106,7 @@ class DatasetFile:
 
 
 def _create() -> tuple[IO[bytes], int | None]:
-    """Return a new unnamed file. On systems other than Linux, also return a descriptor that can only read the file."""
+    """Return a new memory file and None, or a new temporary file and a read-only descriptor of the file."""
     if sys.platform == "linux":
         with suppress(OSError):  # The kernel or a sandbox may refuse memory files.
             flags = os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING
@@ -123,6 +125,6 @@ def _write(file: IO[bytes], piece: bytes) -> None:
 
 
 def _seal(descriptor: int) -> None:
-    """Make a memory file unchangeable for every process, also for the processes that have already opened the file."""
+    """Make a memory file read-only for all processes, also for the processes that have already opened the file."""
     seals = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SEAL
     fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, seals)

@@ -35,8 +35,8 @@ class WorkerOptions:
         User that runs the trainer, if the worker runs as root. None means that the same user runs the worker and the
         trainer.
     exit_on_eof : bool
-        Whether the worker stops at the end of standard input. `WorkerProcesses` sets this option, so that the workers
-        stop when their parent process ends.
+        Whether the worker stops at the end of standard input. `WorkerProcesses` sets this option, so that a worker
+        stops when its parent process ends.
     """
 
     study: str | None = None

@@ -14,8 +14,8 @@ from ledger.database.bounds import LARGEST_JSON, LONGEST_ERROR
 from ledger.objectives.result import ObjectiveError, to_result
 from ledger.text import one_line, show
 
-# Largest number of bytes in an answer. A character of the error text takes at most 6 bytes, because JSON escapes
-# control characters. The summand 10,000 is the maximum number of bytes of all other fields together.
+# Largest number of bytes in an answer. JSON escapes control characters, so a character of the error text takes at most
+# 6 bytes. The fields other than the metrics and the error text take at most 10,000 bytes together.
 LARGEST_ANSWER = LARGEST_JSON + 6 * LONGEST_ERROR + 10_000
 
 
@@ -36,11 +36,11 @@ class Outcome:
     metrics : dict or None
         The metrics if the kind is "result", else None.
     error : str or None
-        The error text if the kind is not "result", else None. The commands that list trials, and the log lines, show
-        only the last line of the error text.
+        The error text if the kind is not "result", else None. Lists of trials and log lines show only the last line of
+        the error text.
     output : str
         End of the text that the attempt wrote to standard output and standard error. The supervisor sets this
-        attribute.
+        attribute, because an answer does not contain the output.
     """
 
     kind: str
@@ -58,12 +58,12 @@ _FIELDS = {field.name for field in fields(Outcome)} - {"output"}
 
 
 def to_answer(job: int, outcome: Outcome) -> dict[str, Any]:
-    """Return the answer that reports the outcome of a job. `parse_answer` parses this answer."""
+    """Return the answer that contains the outcome of a job. `parse_answer` parses this answer."""
     return {"job": job, **{name: getattr(outcome, name) for name in _FIELDS}}
 
 
 class MalformedAnswer(Exception):
-    """The trainer process has written data that are not an answer. The message is one line."""
+    """The trainer process has written data that are not a valid answer. The message is one line."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,8 @@ class Answer:
     job : int
         Number of the job.
     outcome : Outcome or None
-        Outcome of the job. None means that the answer only reports that the trainer process has loaded the objective.
+        Outcome of the job. None means that the trainer process has loaded the objective, and that the job has not
+        ended.
     """
 
     job: int

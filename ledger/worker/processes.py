@@ -13,7 +13,7 @@ from ledger.worker import credentials, interpreter
 
 _log = logging.getLogger("ledger.worker")
 
-# Longest time in seconds for a worker to stop after the end of its study or after a second request to stop.
+# After the end of the study, or after a second request to stop, a worker has this time in seconds to stop.
 STOP_SECONDS = 15.0
 
 
@@ -22,16 +22,16 @@ class WorkerProcesses:
 
     The workers end when this process ends, even if SIGKILL ends this process.
 
-    Each worker's standard input is a pipe from this process. When this process ends, the kernel closes the pipe. A
-    worker stops at the end of its standard input.
+    Each worker's standard input is a pipe from this process. When this process ends, the kernel closes the pipes to the
+    workers. A worker stops at the end of its standard input.
 
     Parameters
     ----------
     count : int
         Number of workers, at least 0.
     url : str
-        URL of the database. The workers receive the URL in a file without a name, because other users can read a
-        worker's command line, and objectives can read a worker's environment.
+        URL of the database. The workers receive the URL in a file without a name. Other users could read a URL in a
+        worker's command line, and objectives could read a URL in a worker's environment.
     study : str
         Name of the study for which the workers train trials.
     allowed : collection of str
@@ -39,8 +39,8 @@ class WorkerProcesses:
     options : sequence of str
         Additional command-line options for `ledger worker`.
     output : int, optional
-        File descriptor for the output and the log lines of the workers. By default the workers use the streams of this
-        process.
+        File descriptor for the output and the log lines of the workers. By default, the workers use the standard output
+        and the standard error of this process.
     environment : mapping, optional
         Additional environment variables for the workers. The workers also get the variables of this process, except the
         credentials.
@@ -79,7 +79,7 @@ class WorkerProcesses:
             with credentials.handed_over(self._url) as (variables, descriptor):
                 self._processes.append(
                     # Each worker runs in its own process group, so Ctrl-C reaches only the process that started the
-                    # workers. After Ctrl-C, that process stops its workers.
+                    # workers. After Ctrl-C, the process that started the workers also stops the workers.
                     subprocess.Popen(
                         self._command,
                         stdin=subprocess.PIPE,

@@ -13,7 +13,7 @@ class Refused(LedgerError):
 
 
 class Refusals:
-    """Decides from which studies a worker claims no trials, and for how long.
+    """Decides how long a worker claims no trials of a study that the worker has refused.
 
     All times are values of `time.monotonic`.
 
@@ -27,7 +27,8 @@ class Refusals:
     """
 
     def __init__(self) -> None:
-        # For each study: the reason of the last refusal, the length of the pause, and the end of the pause.
+        # For each refused study, the reason of the last refusal, the length of the pause in seconds, and the end of the
+        # pause.
         self._refused: dict[int, tuple[str, float, float]] = {}
 
     def add(self, study_id: int, reason: str, now: float) -> bool:

@@ -1,4 +1,7 @@
-"""Requests to stop a worker. The first request begins the grace time, and a second request ends the grace time."""
+"""Requests to stop a worker.
+
+The first request to stop begins the grace time, and a second request to stop ends the grace time.
+"""
 
 import math
 import os
@@ -12,12 +15,12 @@ from types import FrameType
 
 
 class Shutdown:
-    """Collects the requests to stop a worker. A request is a signal SIGTERM or SIGINT, or the end of standard input.
+    """Collects the requests to stop a worker. A signal SIGTERM or SIGINT, or the end of standard input, is a request.
 
     Parameters
     ----------
     grace : float
-        After the first request, the worker has this time in seconds to finish the trial in training.
+        After the first request to stop, the worker has this time in seconds to finish the trial in training.
     exit_on_eof : bool
         Whether the end of standard input counts as a request to stop. The end of standard input means that the parent
         process has ended.
@@ -25,11 +28,11 @@ class Shutdown:
     Attributes
     ----------
     descriptors : list of int
-        File descriptors that become readable when a request arrives. The caller waits for a descriptor and then reads
-        `is_requested`.
+        File descriptors that become readable when a request to stop arrives. The caller waits for a descriptor and then
+        reads `is_requested`.
     deadline : float
         The time at which the worker must have stopped, as a value of `time.monotonic`. The deadline is infinite before
-        the first request.
+        the first request to stop.
     """
 
     def __init__(self, grace: float, *, exit_on_eof: bool) -> None:
@@ -67,7 +70,7 @@ class Shutdown:
     def handle_signals(self) -> Iterator[None]:
         """Treat SIGTERM and SIGINT as requests to stop during the ``with`` block.
 
-        Only the main thread may call this method. A second call of this method for the same object is an error.
+        Only the main thread may call this method. Call this method only once for each `Shutdown` object.
         """
 
         def request(_number: int, _frame: FrameType | None) -> None:

@@ -41,8 +41,8 @@ POLL_SECONDS = 1.0
 # Time in seconds for imports and for loading the dataset, in addition to a trial's time limit. Without this additional
 # time, a trial could exceed its time limit only because a machine is slow to load modules or data.
 LOADING_SECONDS = 300.0
-# Longest time in seconds that the supervisor waits for the trainer. The limit is needed, because poll() accepts at most
-# 24 days.
+# Longest time in seconds that the supervisor waits for the trainer. The limit is needed, because poll() accepts a
+# timeout of at most 24 days.
 _LONGEST_WAIT = 1e6
 
 
@@ -101,8 +101,8 @@ class Supervisor:
         Raises
         ------
         LedgerError
-            This machine cannot load the objective of the only study that the worker may work for. The method also
-            raises LedgerError if the database was unavailable for too long.
+            The worker trains trials of only one study, and this machine cannot load the objective of this study. The
+            method also raises LedgerError if the database was unavailable for too long.
         """
         attempts = 0
         with self._shutdown.handle_signals():
@@ -133,7 +133,7 @@ class Supervisor:
         return attempts
 
     def _draw_claims(self, attempts: int) -> list[uuid.UUID]:
-        """Draw one random claim for each trial that the worker wants to claim next.
+        """Return one new random claim for each trial that the worker wants to claim next.
 
         The worker has already made `attempts` attempts, and must not exceed its limit `max_trials`.
         """
@@ -145,12 +145,12 @@ class Supervisor:
     def _process(self, trials: ClaimedTrials) -> int:
         """Train claimed trials one after the other, and write their outcomes. Return the number of attempts."""
         try:
-            # The loop runs only once, unless the trainer ends before it has trained the last trial.
+            # The loop runs only once, unless the trainer process ends before the training of the last trial.
             while not self._shutdown.is_requested and (claimed := trials.start()):
                 if not self._fetch_dataset(claimed[0], trials):
                     break
-                # The second call of `start` is needed, because some trials may have been released during the fetch of
-                # the dataset.
+                # The second call of `start` is needed, because the worker may have released some trials during the
+                # fetch of the dataset.
                 self._train(trials.start(), trials)
         except Refused as refused:
             if self._options.study is not None:
@@ -165,15 +165,16 @@ class Supervisor:
         """Give the first trial back, because this machine cannot load the trial's objective.
 
         After this call, the worker claims no trials of the trial's study for a while. The worker logs the reason only
-        if the reason differs from that of the previous refusal of this study.
+        if the study's previous refusal had another reason.
         """
         first = trials.first
         if self._refusals.add(first.study_id, reason, time.monotonic()):
             message = f"the worker claims no trials of study {first.study_name} for a while: {reason}"
             fields = {"worker": self.name, "study": first.study_name, "reason": reason}
             log_event(_log, "refused", message, level=logging.WARNING, **fields)
-        # At the next try, a new trainer imports all modules again, and the worker fetches the dataset again. The old
-        # trainer may also have unfinished jobs.
+        # The cause of a refusal may disappear. Therefore, before the worker tries the study again, a new trainer
+        # process imports all modules again, and the worker fetches the dataset again. The old trainer process may also
+        # have unfinished jobs.
         self._trainer.kill()
         self._dataset.close()
         trials.refuse(self._session.call, reason)
@@ -190,9 +191,9 @@ class Supervisor:
     def _settle(self, trials: ClaimedTrials) -> None:
         """Release the trials that have not ended, and write the outcomes of the ended trials to the ledger.
 
-        The method tries the release twice, because the connection may have broken after the last heartbeat. A worker
-        that must stop has no time for a third try. If the method cannot release a trial, another worker can claim the
-        trial after the end of its lease.
+        The method tries the release twice, because the connection to the database may have broken after the last
+        heartbeat. A worker that must stop has no time to try the release a third time. If the method cannot release a
+        trial, another worker can claim the trial after the end of the trial's lease.
         """
         self._is_delivering = True
         try:
@@ -206,7 +207,7 @@ class Supervisor:
             trials.log_abandoned()
 
     def _fetch_dataset(self, claimed: ClaimedTrial, trials: ClaimedTrials) -> bool:
-        """Fetch the study's dataset, if the study uses a file. Return False if the fetch has stopped before its end."""
+        """Fetch the study's dataset, if the study uses a file. Return False if the fetch is incomplete."""
         # A role that can create studies can write any JSON value as an objective.
         if fault := json_fault(claimed.objective):
             raise Refused(f"the study's objective is malformed: {fault}")
@@ -297,13 +298,13 @@ class Supervisor:
 
     def _idle(self) -> None:
         """Wait for a notification, for the next poll, or for a request to stop."""
-        # A notification may have arrived together with the answer to the last claim. In that case, no descriptor
-        # becomes readable, although the last claim may have missed the new trials.
+        # The last claim may have missed new trials, whose notification arrived together with the answer to this claim.
+        # The connection's descriptor does not become readable for a notification that has already arrived.
         if self._session.call(_take_notifications):
             return
         connection = self._session.fileno()
         notifications = [] if connection is None else [connection]
-        # The interval is random, because idle workers should not all poll at the same moment.
+        # The polling interval is random, so that idle workers do not all poll the database at the same moment.
         timeout = POLL_SECONDS * random.uniform(0.75, 1.25)  # noqa: S311
         wait([*self._shutdown.descriptors, *notifications], timeout)
         self._session.call(_take_notifications)

@@ -30,15 +30,16 @@ from ledger.worker.output import ByteRateLimiter, TrainerOutput, draw_token
 # Environment variables that set a library's thread count. The parent process sets these variables for the child
 # process, because some libraries read their variable only during their import.
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
-# Environment variable that marks the trainer process. `Study.run` raises an error in a process with this variable, so
-# the trainer runs no study when it imports the module of an objective.
+# Environment variable that marks the trainer process. `Study.run` raises an error in a process with this variable. The
+# trainer therefore runs no study when the trainer imports a module that calls `Study.run`.
 INSIDE = "LEDGER_INSIDE_TRAINER"
 
 
 class Trainer:
-    """Handle of the trainer process. The first job of an objective starts the process.
+    """Handle of the trainer process. The first job of an objective starts the trainer process.
 
-    Each objective gets its own process. If the process has died, the next job starts a new process.
+    Each objective gets its own trainer process. If the trainer process has died, the next job starts a new trainer
+    process.
 
     Parameters
     ----------
@@ -50,9 +51,9 @@ class Trainer:
         Number of bytes of data that the trainer process may allocate. An allocation beyond this limit fails in the
         trainer process.
     environment : mapping, optional
-        Environment variables that the trainer process gets in addition to those of this process.
+        Environment variables that the trainer process gets in addition to the variables of this process.
     account : Account, optional
-        User that runs the trainer process. The default is the user of this process.
+        User that runs the trainer process. By default, the user of this process runs the trainer process.
     adopts : bool
         Whether this process adopts and ends the processes that an objective detaches from the trainer. If `adopts` is
         True, the caller must start no other process while the trainer exists.
@@ -60,9 +61,9 @@ class Trainer:
     Attributes
     ----------
     training_since : float or None
-        Start of the job in training, as a value of `time.monotonic`. The job started at this time or earlier. The
-        difference is at most the time between two calls of `wait`. The value is None while the objective loads, because
-        loading does not count as training.
+        Start of the job in training, as a value of `time.monotonic`. The job may have started earlier than
+        `training_since`, by at most the time between two calls of `wait`. `training_since` is None while the trainer
+        loads the objective, because loading does not count as training.
     """
 
     def __init__(
@@ -78,13 +79,13 @@ class Trainer:
         self._options = {"allowed": sorted(allowed), "threads": threads, "memory_limit": memory_limit}
         self._environment, self._account = environment or {}, account
         self._adopted = AdoptedProcesses() if adopts else None
-        # Function that opens the dataset of the objective that was sent last.
+        # Function that opens the dataset of the objective that the supervisor has sent last.
         self._open_data: Callable[[], int] | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._channel: SupervisorChannel | None = None
         self._output: TrainerOutput | None = None
         self._limit = ByteRateLimiter()
-        # Number of the first job whose output was not taken by `_with_outputs`.
+        # Number of the first job whose output `_with_outputs` has not yet taken.
         self._untaken = 0
         # On Linux, this descriptor becomes readable when the child ends. The channel alone does not reliably show the
         # child's end, because a process that the objective has started may keep the channel open.
@@ -128,9 +129,9 @@ class Trainer:
         jobs : sequence of (params, context)
             Parameters and context of each attempt. All earlier jobs must have ended.
         open_data : callable, optional
-            Function that returns a new descriptor of the dataset that the objective names. The descriptor can only
-            read. The child process inherits this descriptor and reads the dataset when it loads the objective.
-            Therefore no message contains the dataset, and no child process gets the dataset of another objective.
+            Function that returns a new read-only file descriptor of the dataset that the objective names. The child
+            process inherits this file descriptor, and reads the dataset during the loading of the objective. Therefore
+            no message contains the dataset, and no child process gets the dataset of another objective.
         """
         self._open_data = open_data
         self._send(objective, [{"params": params, "context": vars(context)} for params, context in jobs])
@@ -145,13 +146,13 @@ class Trainer:
                     raise LedgerError(outcome.error)
 
     def wait(self, timeout: float | None, *descriptors: int) -> list[Outcome]:
-        """Wait at most `timeout` seconds until a job ends or a descriptor becomes readable.
+        """Wait at most `timeout` seconds until a job ends or one of `descriptors` becomes readable.
 
         Returns
         -------
         list of Outcome
-            The outcomes of the jobs that have ended, in the order of the jobs. If the trainer has ended, the last
-            outcome describes its death, and no jobs are left.
+            The outcomes of the jobs that have ended, in the order of the jobs. If the trainer process has died during a
+            job, the last outcome is a failure with the cause of the death, and no unfinished jobs are left.
         """
         assert self._channel is not None
         poll = select.poll()
@@ -185,7 +186,8 @@ class Trainer:
             if self.jobs:
                 self._adopted.collect([self._process.pid])
             else:
-                # No trial is in training, so no trial needs the detached processes.
+                # No trial is in training, so no trial needs the processes that objectives have detached from the
+                # trainer.
                 self._adopted.end([self._process.pid])
         return self._with_outputs(outcomes)
 
@@ -234,12 +236,13 @@ class Trainer:
         assert not self.jobs, "earlier jobs are unfinished"
         text = json.dumps(objective)
         if self._channel is not None and self._pidfd is not None and wait([self._pidfd], 0):
-            # The child has died between two jobs, so its death does not count as a failed attempt.
+            # The child has died between two jobs, so the child's death does not count as a failed attempt.
             self._kill()
         elif self._channel is not None and (text != self._sent or self._channel.has_unsent):
-            # An objective may change modules in its process. Such a change must not affect the losses of another
-            # objective. Therefore each objective gets its own process. A process that has answered jobs without
-            # receiving them must not make the unsent data grow.
+            # Each objective gets its own process, because an objective may change imported modules, and such a change
+            # must not affect the losses of another objective. If all jobs have ended but unsent data remain, the child
+            # has answered jobs that the child has not received. The supervisor ends such a child, so that the unsent
+            # data do not grow.
             self._kill()
         channel = self._channel or self._spawn()
         self._sent = text
@@ -262,21 +265,22 @@ class Trainer:
 
         The list is empty if the answer has no outcome of the first unfinished job.
         """
-        # If the number in the answer is not that of the first unfinished job, a copy of the child has sent the answer
-        # late. An objective can create a copy of the child by a fork.
+        # If the answer is not about the first unfinished job, a copy of the child has sent the answer too late. An
+        # objective can create a copy of the child by a fork.
         if not answer.job == self._first < self._end:
             return []
         outcome = answer.outcome
-        # After the objective has loaded, a second message about the loading would extend the trial's time limit, and a
-        # refusal would end the worker.
+        # A second message that the objective is loaded would extend the trial's time limit. A refusal after the loading
+        # of the objective could end the worker.
         if (outcome is None or outcome.kind == "refused") and self.training_since is not None:
             raise MalformedAnswer("the answer reports on the loading of an objective that was already loaded")
         if outcome is None:
             self._loaded, self.training_since = self._sent, time.monotonic()
             return []
         self._first += 1
-        # All jobs have run one after the other since the supervisor sent them, so a job's duration has an upper limit.
-        # The duration in the answer may exceed this limit, because an objective can replace the clock in its process.
+        # Jobs run one after the other, so the durations of the jobs together are at most the time since the supervisor
+        # sent the jobs. The duration in an answer may exceed this limit, because an objective can replace the clock of
+        # the trainer process.
         longest = max(0.0, time.monotonic() - self._sent_at - self._seconds)
         seconds = min(max(0.0, outcome.seconds), longest)
         self._seconds += seconds
@@ -313,8 +317,9 @@ class Trainer:
                     INSIDE: "1",
                 },
                 **({} if self._account is None else self._account.process_options),
-                # The child gets its own process group. The method `_kill` ends the whole group. The group contains the
-                # processes that an objective has started, except the processes that have left the group.
+                # The child gets its own process group. The method `_kill` ends the whole process group. The child's
+                # process group contains the processes that an objective has started, except the processes that have
+                # left this group.
                 start_new_session=True,
             )
         finally:
@@ -332,8 +337,8 @@ class Trainer:
 
     def _describe_death(self) -> str:
         assert self._output is not None
-        # The child has closed its socket and is about to end. An immediate SIGKILL would hide the child's exit code, so
-        # the supervisor waits for a moment.
+        # The child may have closed its end of the channel without having ended yet. An immediate SIGKILL would hide the
+        # child's exit code, so the supervisor first waits up to one second for the end of the child.
         self._output.last_error(1)
         code, stderr = self._kill()
         cause = f"signal {_signal_name(-code)}" if code < 0 else f"exit code {code}"
@@ -351,7 +356,10 @@ class Trainer:
         return f"{stderr}\n{text}".lstrip()
 
     def _kill(self) -> tuple[int, str]:
-        """End the child and its descendants. Return the child's exit code and the end of its standard error."""
+        """End the child, its process group and all adopted processes.
+
+        Return the child's exit code and the end of the child's standard error.
+        """
         assert self._process is not None
         assert self._channel is not None
         assert self._output is not None

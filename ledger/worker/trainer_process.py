@@ -35,15 +35,16 @@ def main(options: Mapping[str, Any], descriptors: Sequence[int]) -> None:
     Parameters
     ----------
     options : mapping
-        Options with six keys. The value of "parent" is the supervisor's process id. The value of "data" is the
-        descriptor of a dataset or None. The value of "token" is the parameter `token` of `OutputMarks`. The values of
-        "allowed", "threads" and "memory_limit" are the values of the parameters of `Trainer` with the same names.
+        Options with six keys. The value of "parent" is the supervisor's process id. The value of "data" is the number
+        of the file descriptor from which the process reads the dataset, or None. The value of "token" is the parameter
+        `token` of `OutputMarks`. The values of "allowed", "threads" and "memory_limit" are the values of the parameters
+        of `Trainer` with the same names.
     descriptors : sequence of int
         The value of `SupervisorChannel.trainer_descriptors`.
     """
     _die_with_parent(options["parent"])
     marks = OutputMarks(options["token"])
-    # After the call of enable(), a crash in C code writes a traceback to standard error.
+    # After the call of enable(), Python writes a traceback to standard error if C code crashes.
     faulthandler.enable()
     refusal = None
     if options["memory_limit"] is not None:
@@ -51,8 +52,8 @@ def main(options: Mapping[str, Any], descriptors: Sequence[int]) -> None:
             resource.setrlimit(resource.RLIMIT_DATA, (options["memory_limit"],) * 2)
         except (OSError, ValueError, OverflowError) as error:
             refusal = f"--memory-limit {options['memory_limit']} cannot be set on this machine: {error}"
-    # A service manager may send a signal to every process of a service, but only the supervisor may end the trainer.
-    # The handlers are empty functions, because the programs that an objective starts would inherit SIG_IGN.
+    # A service manager may send SIGTERM to every process of a service, but only the supervisor may end the trainer. The
+    # signal handlers are empty functions, because the programs that an objective starts would inherit SIG_IGN.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda _number, _frame: None)
     # The process reads the path of the current folder before the first job, because an objective may change the current
@@ -89,8 +90,8 @@ def _load(
 ) -> Callable[[dict[str, Any], Context], Result]:
     content = None
     if "data" in objective and options["data"] is not None:
-        # This call names the position, because on a system other than Linux, all trainers of a dataset share the file
-        # position.
+        # pread() takes the file position as an argument, because trainers that read the same temporary file share one
+        # file position.
         content = os.pread(options["data"], os.fstat(options["data"]).st_size, 0)
     with nullcontext() if "function" in objective else without_pandas():
         try:
@@ -106,11 +107,11 @@ def _load(
 
 
 def _die_with_parent(parent: int) -> None:
-    """Make the kernel end this process when the supervisor ends.
+    """On Linux, make the kernel end this process when the supervisor ends.
 
     The kernel ends this process even while the process is in a C loop that holds the GIL.
 
-    On Linux, this process also becomes the preferred target of the kernel's OOM killer.
+    This process also becomes the preferred target of the kernel's OOM killer.
     """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -125,7 +126,8 @@ def _train(
 ) -> Outcome:
     if "params" not in job:
         return Outcome("result", 0.0)
-    # This module has its own reference to the clock, because a test library may replace `time.perf_counter`.
+    # This module imports the function `perf_counter` itself, because a library for tests may replace
+    # `time.perf_counter`.
     started = perf_counter()
     try:
         result = evaluate(job["params"], Context(**job["context"]))
@@ -149,8 +151,8 @@ if __name__ == "__main__":
         sys.stderr.write(f"{error}\n")
     except BaseException:
         traceback.print_exc()
-    # Without `os._exit`, Python would wait for the threads that an objective has started. In that case, the supervisor
-    # would notice the end of this process only at the time limit of the trial.
+    # Without `os._exit`, Python would wait for the threads that an objective has started. If Python waited, the
+    # supervisor would notice the end of this process only at the time limit of the trial.
     with suppress(Exception):
         sys.stdout.flush()
     os._exit(1)
