@@ -1,4 +1,4 @@
-"""Exports of a study as one document in csv, json or jsonl. A function writes the document while it reads the study."""
+"""Exports of a study as one document in csv, json or jsonl. An export writes the document while it reads the study."""
 
 import csv
 import json
@@ -20,21 +20,21 @@ _TRIAL = columns(TrialRow, recorded=True)
 # keys or the meanings of these keys change.
 FORMAT, VERSION = "trial-ledger study", 1
 _NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
-# A spreadsheet evaluates a cell as a formula if the cell begins with =, +, -, @, a tab or a line break. In some
-# languages, a spreadsheet also accepts the full-width forms of =, +, - and @. After a semicolon, a tab or a line break,
-# a spreadsheet may begin a new cell.
+# A spreadsheet evaluates a cell as a formula if the cell begins with =, +, -, @, a tab or a line break. With the
+# settings for a language such as Japanese, a spreadsheet also accepts the full-width forms of =, +, - and @. A
+# spreadsheet may treat a semicolon, a tab or a line break inside a text as the end of a cell.
 _FORMULA = re.compile(r"(^|[;\t\n\r])(?=[=+\-@\t\n\r\uff1d\uff0b\uff0d\uff20])")
 
 
 def write_json(connection: Connection, study: StudyRow, output: TextIO) -> None:
     """Write ``{"format": …, "version": …, "study": {…}, "iterations": […], "trials": […], "attempts": […], …}``.
 
-    The document contains everything that the ledger has recorded about the study, except the claims. The last list,
-    "workers", contains the workers that have claimed a trial of the study. If the study trains on a data file, the key
-    "dataset" contains the whole content of this file in base64.
+    The document contains everything that the ledger has recorded about the study, except the claims. The list "workers"
+    of the document contains the workers that have claimed a trial of the study. If the study trains on a data file, the
+    key "dataset" contains the whole content of this file in base64.
     """
     output.write(f'{{\n"format": {_json(FORMAT)},\n"version": {VERSION},\n"study": {_json(recorded(study))}')
-    # The function reads the rows of a list from the database only while it writes the list.
+    # Each value is a function, so that `write_json` reads the rows of a list only when `write_json` writes this list.
     lists: dict[str, Callable[[], Iterable[Mapping[str, Any]]]] = {
         "iterations": lambda: map(recorded, studies.iterations(connection, study.id)),
         "trials": lambda: _trials(connection, study),
@@ -58,7 +58,7 @@ def write_json(connection: Connection, study: StudyRow, output: TextIO) -> None:
 def write_jsonl(connection: Connection, study: StudyRow, output: TextIO) -> None:
     """For each trial, write one line with a JSON object.
 
-    The document of `write_json` contains an equal object for each trial.
+    The object of a trial is equal to the trial's object in the document of `write_json`.
     """
     for trial in _trials(connection, study):
         output.write(_json(trial) + "\n")

@@ -1,4 +1,7 @@
-"""Export of a study as small JSON files: each trial has a file, and each complete trial has a second file."""
+"""Export of a study as small JSON files.
+
+Each trial has a file with the trial's parameters, and each complete trial also has a file with the trial's results.
+"""
 
 import json
 import os
@@ -20,9 +23,9 @@ def write_files(connection: Connection, study: StudyRow, folder: Path) -> int:
 
     For each complete trial, the function also writes a file with the trial's results.
 
-    The names of the files are ``hyperparams_<iteration>_<i>.json`` and ``results_<iteration>_<i>.json``. `i` is the
-    number of the trial within the iteration, counted from 0. The function returns the number of files that it has
-    written.
+    The names of the files are ``hyperparams_<iteration>_<i>.json`` and ``results_<iteration>_<i>.json``. In the name of
+    a file, `i` is the number of the trial within the iteration, counted from 0. The function returns the number of
+    files that it has written.
 
     Raises
     ------
@@ -50,8 +53,8 @@ def write_files(connection: Connection, study: StudyRow, folder: Path) -> int:
 def whole_file(path: Path, *, binary: bool = False) -> Iterator[Any]:
     """Yield an open text file, or an open binary file if `binary` is true.
 
-    The file appears at `path` only if the ``with`` block ends without an error. The docstring of `whole_path` lists the
-    exceptions.
+    The file appears at `path` only if the ``with`` block ends without an error. `whole_file` raises the same exceptions
+    as `whole_path`.
     """
     with whole_path(path) as part, part.open("wb") if binary else part.open("w", newline="") as file:
         yield file
@@ -61,8 +64,8 @@ def whole_file(path: Path, *, binary: bool = False) -> Iterator[Any]:
 def whole_path(path: Path) -> Iterator[Path]:
     """Yield the path of an empty temporary file.
 
-    If the ``with`` block ends without an error, the context manager renames the file to `path`. Otherwise, the context
-    manager removes the file.
+    If the ``with`` block ends without an error, the context manager renames the temporary file to `path`. If the
+    ``with`` block raises an error, the context manager removes the temporary file.
 
     Raises
     ------

@@ -1,6 +1,6 @@
 """Export of a study as a parquet file with one row per trial and typed columns.
 
-The function `write_parquet` reads and writes the trials one page at a time.
+The function `write_parquet` reads and writes the trials in pages of `GROUP` trials.
 """
 
 import json
@@ -23,8 +23,8 @@ from ledger.study.space import Space
 # Number of trials in one row group of the parquet file.
 GROUP = 10_000
 _MOMENT = pa.timestamp("us", tz="UTC")
-# Name and type of each column that every file contains. In the file, the columns of the parameters and the metrics
-# follow `_FIRST` and precede `_LAST`.
+# Name and type of each column that every parquet file contains. In a parquet file, the columns of the parameters and
+# the metrics stand between the columns of `_FIRST` and the columns of `_LAST`.
 _FIRST = {
     "number": pa.int64(),
     "iteration": pa.int64(),
@@ -50,12 +50,12 @@ def write_parquet(connection: Connection, study: StudyRow, output: BinaryIO) -> 
     """Write a row for each trial, with columns ``params_NAME`` and ``metrics_NAME`` as in the csv export.
 
     The type of a parameter's column is float64, int64, bool or string, as the values of the parameter require. If the
-    choices of a parameter have different types, the parameter's column contains each value as JSON. As an exception,
-    the column is float64 if the choices of the parameter are only integers and floats. The column of a metric is
-    float64 if all values of the metric are numbers, bool if all values are booleans, and string if all values are
-    strings. If the values of a metric have different types, or are arrays or objects, the metric's column contains each
-    value as JSON. The metadata of the file's schema contain the key `trial_ledger`. The value of this key is a JSON
-    object with the study's name, state, budget, spec and versions, and with the version of trial-ledger.
+    choices of a parameter are integers and floats, the parameter's column is float64. If the choices of a parameter
+    have any other mix of types, the parameter's column contains each value as JSON. The column of a metric is float64
+    if all values of the metric are numbers, bool if all values are booleans, and string if all values are strings. If
+    the values of a metric have different types, or are arrays or objects, the metric's column contains each value as
+    JSON. The metadata of the file's schema contain the key `trial_ledger`. The value of `trial_ledger` is a JSON object
+    with the study's name, state, budget, spec and versions, and with the version of trial-ledger.
 
     Raises
     ------
@@ -87,8 +87,8 @@ def _same(value: Any) -> Any:
 class _Column:
     """A column of the file.
 
-    If `source` is None, the column contains the field `name` of each trial. Otherwise, the field `source` of each trial
-    is a dictionary, and the column contains the dictionary's value for the key `name`.
+    If `source` is None, the column contains the field `name` of each trial. If `source` is "params" or "metrics", the
+    column contains the value of the key `name` in this field of each trial.
     """
 
     name: str
@@ -118,8 +118,8 @@ def _of_dimension(dimension: Dimension) -> tuple[pa.DataType, Callable[[Any], An
     types = dimension.value_types()
     if types == {int, float}:
         types = frozenset({float})
-    # PostgreSQL's jsonb returns the float 1e16 as an integer, so the function `_float` converts the integer back to a
-    # float.
+    # PostgreSQL's jsonb returns a float such as 1e16 as an integer, so the function `_float` converts the integer back
+    # to a float.
     columns: dict[type, tuple[pa.DataType, Callable[[Any], Any]]] = {
         float: (pa.float64(), _float),
         int: (pa.int64(), int),

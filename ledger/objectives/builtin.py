@@ -1,4 +1,7 @@
-"""The built-in models as objectives. An objective computes the loss from the score of a trained model on test rows."""
+"""The built-in models as objectives.
+
+The objective of a built-in model trains the model, and computes the loss from the model's score on test rows.
+"""
 
 import importlib
 import time
@@ -27,7 +30,7 @@ def objective(
     ----------
     model : str
         One of `parameters.MODELS`.
-    dataset : str or Table
+    dataset : str or DatasetArrays
         The name of a dataset of scikit-learn, or the content of a file. If the dataset is from a file, the objective
         replaces each missing number by the column's median over the training rows.
     threads : int
@@ -36,15 +39,15 @@ def objective(
         One of `metrics.USABLE`.
     folds : int, optional
         Number of folds of a cross-validation. With a cross-validation, the score is the mean score of the folds. The
-        result also contains the list of the folds' scores as ``METRIC_folds``, and the standard deviation of these
-        scores (ddof 0) as ``METRIC_std``. METRIC stands for the name of the metric.
+        result of a cross-validation also contains the list of the folds' scores as ``METRIC_folds``, and the standard
+        deviation of these scores (ddof 0) as ``METRIC_std``. METRIC stands for the name of the metric.
 
     Raises
     ------
     LedgerError
         This machine cannot load the library of the model.
     """
-    # The function imports the model's module here, and not at the top of this file. Therefore a worker imports only the
+    # The import of the model's module is here, and not at the top of this file. Therefore a worker imports only the
     # library of the model that the worker trains, and a manager imports no model library.
     try:
         build = importlib.import_module(f"ledger.objectives.{model}").estimator

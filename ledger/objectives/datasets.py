@@ -44,7 +44,7 @@ def splits(dataset: str | DatasetArrays, seed: int, folds: int | None) -> "Itera
 
     Parameters
     ----------
-    dataset : str or Table
+    dataset : str or DatasetArrays
         One of `DATASETS`, or the content of a file.
     seed : int
         Seed in [0, 2**31). The same seed always gives the same splits.
@@ -81,7 +81,7 @@ def split(dataset: str | DatasetArrays, seed: int) -> "Split":
 
     Parameters
     ----------
-    dataset : str or Table
+    dataset : str or DatasetArrays
         One of `DATASETS`, or the content of a file.
     seed : int
         Seed in [0, 2**31). The same seed always gives the same rows in the same order.

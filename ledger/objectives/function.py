@@ -72,9 +72,9 @@ def load_function(
     function = getattr(module, name)
     if not callable(function):
         raise LedgerError(f"objective {reference!r} is of type {type(function).__name__}; a function is needed")
-    # A module of an allowed package may import functions of other packages, such as subprocess.run. The objective must
-    # be neither a function that no allowed package defines, nor a wrapper of such a function, such as
-    # functools.partial(subprocess.run).
+    # A module of an allowed package may import functions of other packages, such as subprocess.run. An allowed package
+    # must define the objective. If the objective is a wrapper, such as functools.partial(subprocess.run), an allowed
+    # package must define the function inside the wrapper.
     _check_allowed(reference, _defining_module(function), allowed)
     return _with_context(reference, function)
 
@@ -86,7 +86,7 @@ def _defining_module(function: Any) -> str:
     the result is the module of the method's function. For any other object, the result is the module of the object's
     class.
     """
-    # The loop has a limited number of steps, because decorators can make a circle of objects that refer to each other.
+    # The number of loop iterations is limited, because wrapper objects can refer to each other in a circle.
     for _ in range(100):
         inner = function
         if isinstance(inner, functools.partial):
@@ -107,7 +107,7 @@ def _defining_module(function: Any) -> str:
 
 
 def _hint(package: str, folder: str | None) -> str:
-    """Return a hint for an error message if Python imported a different module than the module in `folder`."""
+    """Return a hint for an error message if Python imported another module than the module in `folder`, else ""."""
     if folder is None or folder in sys.path or package not in sys.modules or not search_path.contains(folder, package):
         return ""
     file = getattr(sys.modules[package], "__file__", None) or "a module of Python"

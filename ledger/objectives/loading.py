@@ -33,7 +33,7 @@ class DatasetReference:
     sha256 : str
         The SHA-256 of the file's content, in 64 hexadecimal digits.
     target : str
-        The file's column with the class of each row.
+        Name of the column that contains the class of each row.
     format : str
         The format of the file, "csv" or "parquet".
     """
@@ -108,7 +108,8 @@ def load(
     -------
     callable
         Function that takes a trial's parameters and context, and returns a `Result`. The function raises an
-        ObjectiveError if the objective returns no valid result. The function does not catch the objective's exceptions.
+        ObjectiveError if the objective returns no valid result. The returned function does not catch the exceptions of
+        the objective.
 
     Raises
     ------
@@ -167,14 +168,14 @@ def _table(data: DatasetReference, content: bytes | None) -> DatasetArrays:
 def _thread_pools(_modules: int) -> ThreadpoolController:
     """Find the loaded libraries that have thread pools.
 
-    The search is slow, because it reads the memory map of the process. Therefore the function searches again only after
-    the process has imported another module.
+    The creation of a `ThreadpoolController` is slow, because the constructor reads the memory map of the process.
+    Therefore `_thread_pools` creates a new object only after the process has imported another module.
     """
     return ThreadpoolController()
 
 
 def _as_float(value: Any) -> Any:
-    # PostgreSQL's jsonb writes 1e300 as an integer of about 300 digits. An integer parameter has at most 64 bits, so an
-    # integer of more than 64 bits was a float before the database stored the value. XGBoost would accept an integer of
-    # more than 64 bits, but would train with a different number.
+    # PostgreSQL's jsonb returns the float 1e300 as an integer of about 300 digits. The value of an integer parameter
+    # has at most 64 bits, so a longer integer must be the value of a float parameter. XGBoost would accept an integer
+    # of more than 64 bits, but would train with a different number.
     return float(value) if isinstance(value, int) and abs(value) >= 2**63 else value

@@ -34,7 +34,7 @@ _TWO_CLASSES = {
     "neg_negative_likelihood_ratio": "balanced_accuracy",
 }
 USABLE = frozenset({*_ANY, *_PROBABILITIES, *_TWO_CLASSES, "top_k_accuracy"})
-# A mapping from each scorer that a study cannot use to the reason.
+# For each scorer that a study cannot use, the reason.
 NOT_USABLE = {
     **dict.fromkeys(
         words(

@@ -57,8 +57,8 @@ _SILENT = "silent"
 _NO_STOPPING = "off, because a trial has no validation rows"
 _FIXED = "fixed, because each attempt of a trial must have the same loss"
 
-# Hyper-parameters that the ledger itself sets. Each name is mapped to a description of the value that the ledger sets.
-# Error messages contain the description.
+# Hyper-parameters that the ledger itself sets. Each name is mapped to a description of the value that the ledger sets,
+# for error messages.
 RESERVED: dict[str, dict[str, str]] = {
     "svm": {"random_state": _SEED, "verbose": _SILENT},
     "xgb": {

@@ -2,8 +2,8 @@
 
 An objective without a module is defined in a script, in a notebook or as a closure. `ledger.Study.run` writes the
 pickled function to a file, and the workers that `run` starts read this file. A worker never reads a pickle from the
-database, because a pickle can run any code while Python loads the pickle. An environment variable names the file, and a
-worker reads the file only if the worker's user owns the file.
+database, because a pickle can run any code while Python loads the pickle. An environment variable names the file of the
+pickled function, and a worker reads this file only if the worker's user owns the file.
 """
 
 import os
@@ -25,7 +25,7 @@ MODULE = "__main__"
 def write(function: Callable[..., Any], file: Path, folder: str | None = None) -> None:
     """Write a pickled function to a file.
 
-    The pickle also includes each object that the function uses, unless a module contains the object.
+    The pickle also includes each object that the function uses, unless Python can import the object from a module.
 
     Parameters
     ----------
@@ -51,9 +51,9 @@ def write(function: Callable[..., Any], file: Path, folder: str | None = None) -
             f"objective {function.__name__} cannot be pickled for the workers ({type(error).__name__}:"
             f" {one_line(str(error))}): create the object inside the function, or move the object into a module"
         ) from None
-    # The file contains an outer pickle. The outer pickle contains the folder and the inner pickle, which contains the
-    # function. Python imports modules when it loads the inner pickle. Therefore `read` first adds the folder to
-    # `sys.path`.
+    # The file contains an outer pickle. The outer pickle contains the folder of the modules and an inner pickle with
+    # the function. Python imports the function's modules when Python loads the inner pickle. Therefore `read` adds the
+    # folder to `sys.path` before `read` loads the inner pickle.
     file.write_bytes(pickle.dumps({"name": function.__name__, "folder": folder, "function": content}))
 
 

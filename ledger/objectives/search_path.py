@@ -1,9 +1,9 @@
 """The folders in which a trainer searches for the modules of an objective.
 
 A trainer does not search in the current folder, because another user may have put a file into this folder. A file of
-another user could have the name of a module that the trainer imports, such as sklearn. There is one exception. If the
-worker allows an objective's package, and only the current folder contains this package, the trainer also searches in
-the current folder, but after all other folders.
+another user could have the name of a module that the trainer imports, such as sklearn. As an exception, if only the
+current folder contains the allowed package of an objective, the trainer also searches in the current folder, after all
+other folders.
 """
 
 import importlib.util
@@ -22,7 +22,7 @@ def current_folder() -> str | None:
 
 
 def append(folder: str) -> None:
-    """Make Python search in `folder` after all other folders."""
+    """Make Python search for modules in `folder` after all other folders."""
     if folder not in sys.path:
         sys.path.append(folder)
 
@@ -70,6 +70,6 @@ def without_current(path: Sequence[str]) -> tuple[list[str], str | None]:
 
 def _is_found(package: str) -> bool:
     # Python treats any folder with the name of the package as a package, even if the folder contains no `__init__.py`.
-    # The specification of a package without `__init__.py` has no origin.
+    # The module spec of a package without `__init__.py` has no `origin`.
     spec = importlib.util.find_spec(package)
     return spec is not None and spec.origin is not None

@@ -7,8 +7,8 @@ from typing import Any
 DEFAULT_SPACES: dict[str, dict[str, dict[str, Any]]] = {
     "svm": {
         "C": {"type": "real", "low": 1e-3, "high": 1e3, "prior": "log-uniform"},
-        # The SVM gets features that are scaled to unit variance. If gamma is above 1, the value of the kernel for two
-        # different rows is nearly 0.
+        # The SVM gets features that are scaled to unit variance. If gamma is above 1, the value of the RBF kernel for
+        # two different rows is nearly 0.
         "gamma": {"type": "real", "low": 1e-4, "high": 1.0, "prior": "log-uniform"},
     },
     "xgb": {

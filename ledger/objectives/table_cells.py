@@ -1,4 +1,7 @@
-"""Reads the rows of a csv or parquet file. A row consists of its place, such as "line 2", and its cells as texts."""
+"""Reads the rows of a csv or parquet file.
+
+Each row is a pair of the row's place, such as "line 2", and the row's cells as texts.
+"""
 
 import csv
 import io
@@ -7,8 +10,9 @@ from collections.abc import Callable, Iterator, Sequence
 from ledger.errors import UsageError
 from ledger.text import one_line, show
 
-# Largest number of cells in a table. After the encoding of the text columns, each cell needs 8 bytes. Even a csv file
-# of the largest allowed size cannot contain more than `LARGEST_TABLE` cells.
+# Largest number of cells in a table. After the encoding of the text columns, each cell needs 8 bytes. A csv file of the
+# largest allowed size has at most this number of cells that are not empty, because such a cell takes a character and a
+# separator.
 LARGEST_TABLE = 2**25
 
 # Function that yields the place and the cells of each row. Each call of the function begins with the first row. A
@@ -29,8 +33,8 @@ def csv_rows(content: bytes, name: str) -> tuple[list[str], Rows]:
     Raises
     ------
     UsageError
-        The file is empty or not UTF-8. The returned function raises a UsageError for a line that is not csv, and for a
-        line that has more or fewer cells than the first line.
+        The file is empty or not UTF-8. The returned function `rows` raises a UsageError for a line that is not csv, and
+        for a line that has more or fewer cells than the first line.
     """
     try:
         text = content.decode("utf-8-sig")

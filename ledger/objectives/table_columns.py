@@ -29,8 +29,8 @@ class ColumnSummary:
     cells, missing, numbers : int
         Number of all cells, number of missing cells, and number of cells that contain a number.
     first_text, first_missing, first_fraction : (str, str) or None
-        Place and content of the first cell of each kind: a cell with text, a missing cell, and a cell with a fractional
-        number. None if the column has no such cell.
+        Place and content of the column's first cell with text, of its first missing cell, and of its first cell with a
+        fractional number. An attribute is None if the column has no such cell.
     texts : set of str
         The distinct contents of the cells that are not missing. For a feature, the set contains at most `MOST_TEXTS` +
         1 contents.
@@ -90,7 +90,7 @@ def inspect(names: Sequence[str], rows: Rows, target: str, file: str) -> list[Co
     Raises
     ------
     UsageError
-        A number is not finite, or the file has no rows.
+        A number in the file is not finite, or the file has no rows.
     """
     columns = [ColumnSummary(name) for name in names]
     limits = [math.inf if name == target else MOST_TEXTS for name in names]

@@ -138,10 +138,10 @@ def check_classes(table: DatasetArrays, folds: int | None, target: str, name: st
 
     Parameters
     ----------
-    table : Table
+    table : DatasetArrays
         The dataset to check.
     folds : int or None
-        Number of folds of a cross-validation. None means that a fifth of the rows are test rows.
+        Number of folds of a cross-validation. None means a single split, in which a fifth of the rows are test rows.
     target, name : str
         Name of the target and name of the file, for messages.
     """
@@ -179,8 +179,8 @@ def _build(columns: Sequence[ColumnSummary], rows: Rows, target_index: int, clas
     class_codes = {label: code for code, label in enumerate(classes)}
     parse_class: Callable[[str], Any] = str if columns[target_index].is_text else parse_whole
     targets = array("q")
-    # The list `text_codes` has one entry for each column. For a column of text, the entry is a dict from each text to
-    # the text's index in sorted order.
+    # The list `text_codes` has one entry for each column. The entry of a text column is a dict from each text to the
+    # text's index in sorted order.
     text_codes = [
         {text: float(code) for code, text in enumerate(sorted(column.texts))} if column.is_text else None
         for column in columns
