@@ -1,4 +1,5 @@
--- The privileges of each role in schema ledger. Every upgrade runs this file last, as the owner of the schema. After
+-- The privileges of each role in schema ledger. Every run of `ledger db upgrade` executes this file last, as the owner
+-- of the schema. After
 -- an upgrade, each role has exactly the privileges in this file. The file roles.sql creates the roles. If the roles do
 -- not exist, only the owner of the schema has access.
 revoke all on schema ledger from public;
@@ -11,8 +12,8 @@ declare
   thing text;
   reading text;
 begin
-  -- A worker can only call the functions of the protocol. A worker can change a trial only with the trial's claim,
-  -- which no other worker knows.
+  -- The role ledger_worker can only call the functions that a worker needs, such as ledger.claim. A worker can change a
+  -- trial only with the claim of the trial, which no other worker knows.
   if to_regrole('ledger_worker') is not null then
     revoke all on all tables in schema ledger from ledger_worker;
     revoke all on all routines in schema ledger from ledger_worker;
@@ -44,8 +45,8 @@ begin
     to ledger_reader;
   end if;
 
-  -- A manager can read the same objects as a reader. A manager changes the ledger only by calling functions, and cannot
-  -- write to a table directly.
+  -- The role ledger_manager can read all objects that the role ledger_reader can read. A manager changes the ledger
+  -- only by calling functions, and cannot write to a table directly.
   if to_regrole('ledger_manager') is not null then
     revoke all on all tables in schema ledger from ledger_manager;
     revoke all on all routines in schema ledger from ledger_manager;
@@ -105,7 +106,8 @@ begin
       'to ' || reading;
   end loop;
 
-  -- Readers and managers also read the flattened views of studies, which `ledger study view` creates.
+  -- Readers and managers also read the views that `ledger study view` creates, with one column for each parameter of a
+  -- study.
   for thing in
     select format('%s to %s', oid::regclass, role)
     from pg_class, unnest(array['ledger_reader', 'ledger_manager']) as role

@@ -1,19 +1,19 @@
 -- The four roles of the ledger. Each role has only the rights that its work needs.
 --   ledger_owner owns the schema, and runs `ledger db upgrade` and `ledger study delete`.
 --   ledger_manager is the role of managers, and of the commands that control a study.
---   ledger_worker is the role of workers, which call the functions of the protocol and read no table or view.
+--   ledger_worker is the role of workers, which call functions such as ledger.claim and read no table or view.
 --   ledger_reader is the role of users and dashboards, which read the views and the data files of studies.
 -- Run this file in each database with a ledger, with the command `psql -d ledger -f sql/roles.sql`. The database must
 -- contain only the ledger. Run the file as a superuser, or as a role with CREATEROLE that owns the database. Only a
--- superuser can revoke the functions at the end of this file. Running the file again repairs the roles, and changes
--- nothing else.
+-- superuser can revoke the right to call the functions that the end of this file names. If the roles exist, this file
+-- restores the settings and rights of the roles, and changes nothing else.
 -- ledger_manager, ledger_worker and ledger_reader cannot log in. A role that can log in can change its own password and
--- settings, and each member of a role can act as this role. So if one of these three roles could log in, each worker
--- could lock out all others. Give each service a login of its own by `ledger access add worker-7 --as worker`. The
--- login inherits the rights of the role.
--- ledger_owner has no password, so it cannot log in over a network yet. In psql, set a password of ledger_owner with
--- `\password ledger_owner`, which sends only a SCRAM hash to the server. Then run `ledger db upgrade` as ledger_owner.
--- The upgrade grants the rights of each role.
+-- settings. If ledger_worker could log in, one worker could change the password of ledger_worker, and lock out all
+-- other workers that log in as ledger_worker. Create a separate login for each service, for example by `ledger access
+-- add worker-7 --as worker`. The login worker-7 inherits the rights of the role ledger_worker.
+-- After the creation of ledger_owner, this role has no password, and cannot log in over a network. In psql, set a
+-- password of ledger_owner with `\password ledger_owner`, which sends only a SCRAM hash to the server. Then run `ledger
+-- db upgrade` as ledger_owner. `ledger db upgrade` grants each role the rights of the role in schema ledger.
 begin;
 set local search_path = pg_catalog, pg_temp;
 
@@ -29,7 +29,8 @@ begin
     if to_regrole(role) is null then
       execute format('create role %I nologin', role);
     end if;
-    -- In a ledger of an older version, the role could log in. The role may have got a password or settings since then.
+    -- In older versions of the ledger, ledger_manager, ledger_worker and ledger_reader could log in. Therefore these
+    -- roles may have a password or settings from an older version.
     for change in
       select format('alter role %I nologin password null', role)
       from pg_roles
@@ -40,8 +41,9 @@ begin
       left join pg_database on pg_database.oid = setdatabase
       where setrole = to_regrole(role)
       union all
-      -- A login inherits the rights of the role, and does not have to act as the role by `set role`. PostgreSQL has
-      -- this option since version 16. An administrator of the role keeps the option.
+      -- A login inherits the rights of its role, so the login does not need the permission to act as the role by `set
+      -- role`. Since version 16, PostgreSQL can grant a role without the permission for `set role`. A member with the
+      -- admin option keeps the permission for `set role`.
       select format('grant %I to %I with set false granted by %I', role, pg_get_userbyid(member),
                     pg_get_userbyid(grantor))
       from pg_auth_members as membership
@@ -62,10 +64,11 @@ begin
 end
 $$;
 
--- Time limits for sessions of ledger_owner that do not set their own limits. A transaction that is left open keeps its
--- locks and its snapshot. The programs of the ledger set their own limits. A role can change its own limits, so the
--- ledger does not depend on these limits (sql/functions/README.md). `ledger access add` gives each login its limits. If
--- an administrator has already set a limit, this file does not change that limit.
+-- Default time limits for the sessions of ledger_owner. Without a time limit, a transaction that a client leaves open
+-- keeps its locks and its snapshot. The programs of the ledger set their own time limits in each session. A role can
+-- change its own time limits, so the ledger does not depend on the time limits of a role (sql/functions/README.md).
+-- `ledger access add` sets the time limits of each login. If ledger_owner already has a time limit, this file does not
+-- change that time limit.
 do $$
 declare
   wanted record;
@@ -90,7 +93,8 @@ begin
 end
 $$;
 
--- The names in these statements come from the catalog and are quoted, so no user input gets into a statement.
+-- The block below takes all names from the system catalog and quotes the names, so no user input gets into an SQL
+-- statement.
 do $$
 declare
   thing text;
@@ -138,10 +142,11 @@ begin
 end
 $$;
 
--- PostgreSQL permits every role to call these functions. Sessions can fill the lock table of the whole server with
--- advisory locks, and then no role can log in. With large objects, messages and exported snapshots, sessions can fill
--- the disk. Such rights belong to a database, and only a superuser can revoke them. ledger.claim takes advisory locks
--- with the rights of the schema's owner. pg_dump and pg_restore use large objects and snapshots.
+-- By default, PostgreSQL lets every role call the functions that the block below revokes. Sessions can fill the lock
+-- table of the whole server with advisory locks, and then no role can log in. Sessions can fill the disk with large
+-- objects, logical messages and exported snapshots. The right to call a built-in function is set in each database, and
+-- only a superuser can revoke this right. ledger.claim takes advisory locks with the rights of the schema's owner.
+-- pg_dump and pg_restore use large objects and snapshots.
 do $$
 declare
   found record;
@@ -159,7 +164,7 @@ begin
       and proname ~ '^(pg_(try_)?advisory_(xact_)?lock|pg_export_snapshot|pg_logical_emit_message|lo_|lo(read|write)$)'
   loop
     execute format('revoke execute on function %s from public', found.function);
-    -- These two functions read and write files of the server.
+    -- lo_import and lo_export read and write files of the server.
     if found.name not in ('lo_import', 'lo_export') then
       execute format('grant execute on function %s to ledger_owner, %I', found.function, database_owner);
     end if;

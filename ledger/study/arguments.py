@@ -88,7 +88,8 @@ class OptimizerOptions(TypedDict, total=False):
 
 
 class LimitOptions(TypedDict, total=False):
-    """Limits of a study's trials. The dict has the same keys as the [limits] table of a study file.
+    """Limits of a study's trials, such as the time limit of an attempt. The dict has the same keys as the [limits]
+    table of a study file.
 
     Attributes
     ----------
@@ -102,8 +103,8 @@ class LimitOptions(TypedDict, total=False):
         The number of seconds between two heartbeats of a worker, from 0.01 to 86,400 and less than `lease`. The default
         is 10.
     trial_timeout : float or None
-        The time limit for the training of one attempt, in seconds, from 0.01 to 31,536,000. An attempt that exceeds the
-        limit ends and counts as a failure. The default is None, which means no limit.
+        The time limit for the training of one attempt, in seconds, from 0.01 to 31,536,000. The worker ends an attempt
+        that exceeds this time limit, and the attempt counts as a failure. The default is None, which means no limit.
 
     Examples
     --------

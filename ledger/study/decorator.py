@@ -50,17 +50,17 @@ def objective(space: SearchSpace) -> Callable[[F], F]:
         The decorated function takes a dict that maps the name of each search parameter to the parameter's value. If the
         function has a second parameter, the second argument is the trial's `ledger.Context`. The function returns the
         loss, which is a finite number (smaller is better). Instead of a number, the function may return a dict with the
-        loss under the key "loss". Every value of the dict except the loss is a metric, and must be a valid JSON value.
-        If the function raises an exception, the attempt fails.
+        loss under the key "loss". In such a dict, every value except the loss is a metric, and must be a valid JSON
+        value. If the function raises an exception, the worker records a failed attempt of the trial.
 
     Raises
     ------
     UsageError
-        The space is not valid. The message names the wrong dimension and the allowed values.
+        The space is not valid. The error message names the wrong dimension and the allowed values.
 
     See Also
     --------
-    ledger.Study : Searches for the parameters with the lowest loss.
+    ledger.Study : The search for the parameters with which an objective returns the lowest loss.
 
     Examples
     --------

@@ -1,6 +1,6 @@
 """The kinds of dimensions of a search space.
 
-Each kind checks, counts and parses the values of a dimension, and converts a dimension to JSON.
+For each kind of dimension, one class checks, counts and parses the values, and converts the dimension to JSON.
 """
 
 import json
@@ -15,25 +15,26 @@ from typing import Any, ClassVar, Self
 from ledger.text import nearest, show
 
 PRIORS = ("uniform", "log-uniform")
-# A double can represent every integer up to 2**53. skopt and JSON readers compute with doubles.
+# A double can represent every integer up to 2**53. skopt and many JSON parsers convert integers to doubles.
 LARGEST_INTEGER = 2**53
 LONGEST_NAME = 200
 
 
 class Dimension(ABC):
-    """A parameter of a search space, with its allowed values.
+    """A parameter of a search space, with the allowed values of the parameter.
 
     Attributes
     ----------
     kind : str
-        The text under the key `type` in the dimension's JSON and in a study file.
+        The kind of the dimension, such as "real". A study file and the JSON of a dimension have the kind under the key
+        `type`.
     name : str
         The parameter's name.
 
     See Also
     --------
     Real, Integer, Categorical : The three kinds of dimensions.
-    read_dimension : Makes a dimension from a table.
+    read_dimension : The function that creates a dimension from a dict, such as a TOML table.
     """
 
     kind: ClassVar[str]
@@ -42,22 +43,25 @@ class Dimension(ABC):
     @classmethod
     @abstractmethod
     def from_table(cls, name: str, table: Mapping[str, Any]) -> Self:
-        """Return the dimension that a table with valid keys describes.
+        """Return the dimension that a dict with valid keys describes.
 
-        Raise ValueError if a value in the table is not allowed.
+        Raise ValueError if a value in the dict is not allowed.
         """
 
     @abstractmethod
     def to_json(self) -> dict[str, Any]:
-        """Return a table that describes this dimension. Two of the table's keys are `name` and `type`."""
+        """Return a dict that describes this dimension. The keys of the dict include `name` and `type`."""
 
     @abstractmethod
     def size(self) -> int | None:
-        """Return the number of values, or None if the number is infinite."""
+        """Return the number of values in the dimension, or None if this number is infinite."""
 
     @abstractmethod
     def value(self, index: int) -> Any:
-        """Return the value at `index`, which is in [0, size()). Raise TypeError if the number of values is infinite."""
+        """Return the value with the index `index` in [0, size()).
+
+        Raise TypeError if the number of values is infinite.
+        """
 
     @abstractmethod
     def value_types(self) -> frozenset[type]:
@@ -76,7 +80,7 @@ class Dimension(ABC):
 
     @abstractmethod
     def __str__(self) -> str:
-        """Return a text with the range or the choices, but without the dimension's name."""
+        """Return a text that describes the allowed values of the dimension, without the dimension's name."""
 
 
 class _Numeric(Dimension):
@@ -125,7 +129,8 @@ class _Numeric(Dimension):
 
     def _read(self, text: str) -> float | int:
         try:
-            # The text of an integer becomes an int, because a float cannot represent every integer beyond 2**53.
+            # A text with an integer becomes an int instead of a float, because a float cannot represent every integer
+            # beyond 2**53.
             return int(text) if re.fullmatch(r"[+-]?\d{1,300}", text) else float(text if "_" not in text else "")
         except ValueError:
             raise ValueError(f"{show(text)} is not a number in {self._range()}") from None
@@ -141,8 +146,8 @@ class Real(_Numeric):
     low, high : float
         The finite ends of the range, both included. `low` must be below `high`.
     prior : str
-        The prior, "uniform" or "log-uniform". The log-uniform prior suits positive ranges of several orders of
-        magnitude.
+        The prior, "uniform" or "log-uniform". The log-uniform prior suits a positive range that covers several orders
+        of magnitude.
 
     Examples
     --------
@@ -248,14 +253,14 @@ class Integer(_Numeric):
 
 @dataclass(frozen=True)
 class Categorical(Dimension):
-    """A parameter whose value is one of several choices without an order.
+    """A categorical parameter, whose value is one of several choices without an order.
 
     Parameters
     ----------
     name : str
     choices : tuple
         One or more choices, each of which is a string, an integer, a float or a boolean. No two choices may be equal.
-        In Python, 1, 1.0 and True are equal.
+        Python treats 1, 1.0 and True as equal.
 
     Examples
     --------
@@ -321,19 +326,20 @@ KINDS: dict[str, type[Dimension]] = {kind.kind: kind for kind in (Real, Integer,
 
 
 def read_dimension(name: str, table: Any) -> Dimension:
-    """Return the dimension that a table describes.
+    """Return the dimension that a dict describes, such as a TOML table.
 
     Parameters
     ----------
     name : str
         The dimension's name, which must be printable and have at most 200 characters.
     table : mapping
-        A table with the key `type`, and with all keys that the type requires.
+        The settings of the dimension, with the key `type` and all keys that a dimension of this type requires.
 
     Raises
     ------
     ValueError
-        The name or the table is not valid. The message is one line with the wrong value, and says what is allowed.
+        The name of the dimension or a setting of the dimension is not valid. The error message is one line that has the
+        wrong value and says what is allowed.
 
     Examples
     --------

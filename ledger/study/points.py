@@ -22,8 +22,8 @@ def read_pairs(space: Space, pairs: Iterable[str]) -> list[dict[str, Any]]:
     Raises
     ------
     UsageError
-        A pair is not valid, or a pair is missing. The message names the parameter and the wrong value, and says what is
-        allowed.
+        A pair is not valid, or a pair is missing. The error message names the parameter and the wrong value, and says
+        what is allowed.
 
     Examples
     --------
@@ -50,14 +50,14 @@ def read_lines(space: Space, place: str, content: bytes) -> list[dict[str, Any]]
     space : Space
         The space of the points.
     place : str
-        The name of the file. Error messages begin with this name.
+        The name of the file, with which error messages begin.
     content : bytes
         The content of the file, in UTF-8.
 
     Raises
     ------
     UsageError
-        A line is not valid, or the file has no point. The message names the file and the line.
+        A line is not valid, or the file has no point. The error message names the file and the line.
 
     Examples
     --------
@@ -90,7 +90,7 @@ def read_lines(space: Space, place: str, content: bytes) -> list[dict[str, Any]]
 def point_key(point: Mapping[str, Any]) -> str:
     """Return a text that identifies a point.
 
-    `Space.normalise` must have returned the point. Two points have the same text only if the points are equal.
+    The point must be a result of `Space.normalise`. Two points have the same text if and only if the points are equal.
 
     Examples
     --------

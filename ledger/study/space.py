@@ -1,4 +1,4 @@
-"""The search space of a study, with its dimensions and its points."""
+"""The search space of a study, which consists of dimensions and contains points."""
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -12,7 +12,7 @@ from ledger.text import nearest, show
 
 @dataclass(frozen=True)
 class Space:
-    """A search space, with its dimensions in the order of their definition.
+    """A search space, whose dimensions have the order in which the study defines them.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ class Space:
         table : mapping
             The table, such as ``dict(C=dict(type="real", low=1e-3, high=1e3, prior="log-uniform"))``.
         place : str
-            A description of the table's place. Error messages begin with the description.
+            The place of the table, such as "[space]", with which error messages begin.
 
         Returns
         -------
@@ -53,8 +53,8 @@ class Space:
         Raises
         ------
         UsageError
-            The table is not valid. The message is one line with the place and the wrong value, and says what is
-            allowed.
+            The table is not valid. The error message is one line that has the place and the wrong value, and says what
+            is allowed.
 
         Examples
         --------
@@ -68,14 +68,14 @@ class Space:
 
     @classmethod
     def from_json(cls, objects: Sequence[Mapping[str, Any]], place: str = "space") -> "Space":
-        """Make a space from the result of `to_json`, even if the database stored the result as jsonb.
+        """Make a space from the result of `to_json`, which may come from a jsonb column of the database.
 
         Parameters
         ----------
         objects : sequence of mapping
-            One table for each dimension, in the order of the dimensions.
+            One dict for each dimension, in the order of the dimensions.
         place : str
-            A description of the tables' place. Error messages begin with the description.
+            The place of the dicts, such as "space", with which error messages begin.
 
         Returns
         -------
@@ -84,7 +84,8 @@ class Space:
         Raises
         ------
         UsageError
-            A table is not valid. The message is one line with the place and the wrong value, and says what is allowed.
+            The dict of a dimension is not valid. The error message is one line that has the place and the wrong value,
+            and says what is allowed.
 
         Examples
         --------
@@ -118,7 +119,7 @@ class Space:
         return cls(tuple(dimensions.values()))
 
     def to_json(self) -> list[dict[str, Any]]:
-        """Return one table for each dimension, in the space's order. Each table has the keys `name` and `type`.
+        """Return one dict for each dimension, in the space's order. Each dict has at least the keys `name` and `type`.
 
         Examples
         --------
@@ -148,9 +149,9 @@ class Space:
         return math.prod(counted) if len(counted) == len(sizes) else None
 
     def point(self, index: int) -> dict[str, Any]:
-        """Return the point of a finite space at `index`.
+        """Return the point with the index `index` in a finite space.
 
-        From one index to the next, the value of the last dimension changes first.
+        If the index grows by one, the value of the last dimension changes first, as the last digit of a number does.
 
         Parameters
         ----------
@@ -187,7 +188,8 @@ class Space:
     def normalise(self, params: Mapping[str, Any]) -> dict[str, Any]:
         """Return a copy of the point `params`.
 
-        The copy has the parameters in the order of the space, and each value has the Python type of its dimension.
+        The copy has the parameters in the order of the space's dimensions. Each value in the copy has the Python type
+        of the parameter's dimension.
 
         Parameters
         ----------
@@ -203,7 +205,7 @@ class Space:
         Raises
         ------
         UsageError
-            A parameter is missing or unknown, or its value is not allowed.
+            A parameter is missing or unknown, or the value of a parameter is not allowed.
 
         Examples
         --------
@@ -213,7 +215,7 @@ class Space:
         return self._point(params, lambda dimension: dimension.normalise)
 
     def parse(self, texts: Mapping[str, str]) -> dict[str, Any]:
-        """Return the point whose values are given as texts, such as the texts of a command line or of a table.
+        """Return the point whose values are given as texts, for example on a command line or in a CSV file.
 
         Parameters
         ----------
@@ -228,8 +230,8 @@ class Space:
         Raises
         ------
         UsageError
-            A parameter is missing or unknown, or its value is not allowed. The message has the wrong value, and says
-            what is allowed.
+            A parameter is missing or unknown, or the value of a parameter is not allowed. The error message has the
+            wrong value, and says what is allowed.
 
         Examples
         --------

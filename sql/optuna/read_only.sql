@@ -1,5 +1,5 @@
 -- Some views for Optuna are updatable, so a role with write privileges on a view could change the ledger. The triggers
--- in this file refuse every write.
+-- in this file refuse every write to the views for Optuna.
 create or replace function optuna.refuse_write() returns trigger
 language plpgsql set search_path = pg_catalog, pg_temp
 as $$

@@ -10,8 +10,8 @@ select
   0 as objective
 from ledger.study;
 
--- For Optuna, each key of a study's spec is an attribute of the study. The budget, the state and the reason for the
--- state are attributes, too.
+-- For Optuna, each key of a study's definition (the column spec) is a user attribute of the study. The budget, the
+-- state and the reason for the state are user attributes of the study, too.
 create or replace view optuna.study_user_attributes as
 select
   study.id * 1048576::bigint + attribute.place as study_user_attribute_id,

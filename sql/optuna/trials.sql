@@ -2,10 +2,11 @@
 --
 -- In Optuna, the id of a trial is a 32-bit integer. No two trials have the same id, even in different studies. Within a
 -- study, the ids grow with the numbers of the trials. The view computes an id from the study's id and the trial's
--- number. The ids are divided into three ranges, so that a ledger can contain many studies and also long studies. The
--- first range gives 4,096 trials to each of 262,143 studies. The second range extends the first 8,191 studies to 65,536
--- trials each. The third range extends the first 511 studies to 1,048,576 trials each. A trial whose number exceeds the
--- limit of its study has no id, so Optuna does not see the trial.
+-- number. The ids are divided into three ranges, so that a ledger can contain many studies, and some studies can have
+-- many trials. The first range has ids for 4,096 trials of each of the first 262,143 studies. The second range has ids
+-- for more trials of the first 8,191 studies, up to 65,536 trials of each study. The third range has ids for more
+-- trials of the first 511 studies, up to 1,048,576 trials of each study. A trial whose number exceeds the limit of its
+-- study has no id, so Optuna does not see the trial.
 create or replace view optuna.ledger_trials as
 select
   case
@@ -29,8 +30,8 @@ select
   error
 from ledger.trial;
 
--- Optuna selects the parameters, values and attributes of trials by the trials' ids. This index has the same
--- expression as the column trial_id of the view ledger_trials.
+-- Optuna selects the parameters, values and attributes of trials by the trials' ids. The index trial_optuna_id has the
+-- same expression as the column trial_id of the view ledger_trials.
 create index if not exists trial_optuna_id on ledger.trial ((
   case
     when number < 4096 and study_id < 262144 then study_id * 4096 + number

@@ -1,4 +1,4 @@
--- The enum types of Optuna, to which Optuna's statements cast values.
+-- The enum types of Optuna, to which Optuna's SQL statements cast values.
 do $$
 begin
   if to_regtype('optuna.trialstate') is null then

@@ -1,8 +1,8 @@
--- All complete trials. The view ranks the trials of each study by loss. If two trials have equal losses, the earlier
--- trial comes first. The view includes imported trials, because proposals also depend on imported trials. The column
--- source marks imported trials.
--- In all views, window functions are partitioned by the study's name. Therefore a query for one study reads only that
--- study.
+-- All complete trials. The view ranks the trials of each study by loss. If two trials have equal losses, the trial with
+-- the lower number comes first. The view includes imported trials, because proposals also depend on imported trials.
+-- The column source marks imported trials.
+-- In all views, window functions are partitioned by the study's name. Because of this partition, a query for one study
+-- reads only the rows of that study.
 create or replace view ledger.best_trials as
 select
   study.name as study,

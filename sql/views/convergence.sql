@@ -1,4 +1,4 @@
--- The best loss so far for each complete trial, in the order of the trials' numbers.
+-- For each complete trial, the best loss of this trial and all earlier trials, in the order of the trials' numbers.
 create or replace view ledger.convergence as
 select
   study.name as study,

@@ -11,11 +11,12 @@ select
   chosen.number,
   chosen.value #>> '{}' as text,
   case
-    -- A categorical parameter has no low and no high value.
+    -- A categorical parameter has neither a low nor a high value, so its position is null.
     when (chosen.number between chosen.low and chosen.high) is not true then null
     when chosen.prior = 'log-uniform'
     then (ln(chosen.number) - ln(chosen.low)) / nullif(ln(chosen.high) - ln(chosen.low), 0)
-    -- The view computes with the type numeric, because a double could underflow.
+    -- The view computes with the type numeric, because PostgreSQL raises an error if an operation with doubles
+    -- underflows.
     else round((chosen.value::numeric - chosen.lowest::numeric)
       / nullif(chosen.highest::numeric - chosen.lowest::numeric, 0), 17)::float8
   end as position
@@ -33,7 +34,8 @@ cross join lateral (
     trial.params -> (dimension ->> 'name') as value,
     ledger.number(trial.params -> (dimension ->> 'name')) as number
   from jsonb_array_elements(study.spec -> 'space') as dimension
-  -- Without the clause "offset 0", the planner could join the studies with their dimensions before it joins the trials.
+  -- Without the clause "offset 0", the planner could join the studies with their dimensions before the planner joins
+  -- the trials.
   offset 0) as chosen;
 
 comment on view ledger.parameters is

@@ -19,7 +19,8 @@ select
   trials.best_loss,
   best.score as best_score,
   study.created_at,
-  -- If the clock was set back after the creation of the study, the difference can be negative.
+  -- If the database's clock was set back after the creation of the study, the elapsed time would be negative without
+  -- `greatest`.
   greatest(coalesce(study.finished_at, ledger.clock()) - study.created_at, interval '0') as elapsed,
   study.reason,
   best.metric

@@ -1,9 +1,10 @@
 -- The utilisation of each worker for each study. A worker is busy while it holds at least one trial, from the claim
 -- to the end of the attempt. A worker is present for a study as soon as the worker has started and the study exists.
--- The presence ends when the worker stops or the study ends. A worker that has not stopped counts as present until now
--- if it has announced itself within 30 seconds, or if it has an open attempt. A worker without a recent announcement
--- and without an open attempt counts as present until its last announcement, or until the end of its last attempt if
--- this end is later.
+-- The presence of a worker for a study ends when the worker stops or the study ends. A worker that has not stopped
+-- counts as present until now if the worker has announced itself within 30 seconds, or has an open attempt. A worker
+-- with neither a recent announcement nor an open attempt counts as present until its last announcement or the end of
+-- its last attempt, whichever is later. The view ignores the end of a lost attempt, because the worker did not record
+-- this end.
 create or replace view ledger.utilisation as
 select
   study,
@@ -34,7 +35,8 @@ from (
       coalesce(sum(attempt.seconds), 0) as training_seconds,
       bool_or(attempt.outcome is null) as is_under_way,
       max(attempt.ended_at) filter (where attempt.outcome <> 'lost') as last_heard_at,
-      -- The end of a range must not be before the start of the range, even if the server's clock was set back.
+      -- The function tstzrange refuses an end before the start, which an attempt can have if the database's clock was
+      -- set back.
       range_agg(tstzrange(
         attempt.claimed_at, greatest(attempt.claimed_at, coalesce(attempt.ended_at, ledger.clock())))) as held
     from ledger.attempt
