@@ -88,8 +88,9 @@ class OptimizerOptions(TypedDict, total=False):
 
 
 class LimitOptions(TypedDict, total=False):
-    """Limits of a study's trials, such as the time limit of an attempt. The dict has the same keys as the [limits]
-    table of a study file.
+    """Limits of a study's trials, such as the time limit of an attempt.
+
+    The dict has the same keys as the [limits] table of a study file.
 
     Attributes
     ----------

@@ -50,7 +50,7 @@ def objective(space: SearchSpace) -> Callable[[F], F]:
         The decorated function takes a dict that maps the name of each search parameter to the parameter's value. If the
         function has a second parameter, the second argument is the trial's `ledger.Context`. The function returns the
         loss, which is a finite number (smaller is better). Instead of a number, the function may return a dict with the
-        loss under the key "loss". In such a dict, every value except the loss is a metric, and must be a valid JSON
+        loss under the key "loss". In a returned dict, every value except the loss is a metric, and must be a valid JSON
         value. If the function raises an exception, the worker records a failed attempt of the trial.
 
     Raises

@@ -2,7 +2,7 @@
 -- argument stopped is true, the function also removes the worker's refusals. A worker can claim trials without an
 -- announcement. The announcements tell users which workers exist. If another session has locked the worker's row, the
 -- function leaves the row unchanged, because the worker announces itself again later. The first announcement of a
--- worker also removes workers that never had a trial and were last seen long ago (ledger.forget_workers).
+-- worker also removes workers that never had an attempt and were last seen long ago (ledger.forget_workers).
 create or replace function ledger.announce(
   worker text, host text, pid int, versions jsonb default '{}', stopped boolean default false)
 returns void
@@ -27,7 +27,8 @@ begin
               case when announce.stopped then moment end)
       on conflict do nothing;
     exception when lock_not_available then
-      -- Another session has inserted a worker with this name, but has not committed yet.
+      -- The error lock_not_available means that another session has inserted a worker with the same name, but has not
+      -- committed yet.
       null;
     end;
   end if;

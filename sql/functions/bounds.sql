@@ -1,16 +1,17 @@
--- The bounds of the values that the ledger accepts. Each function returns one bound, which only this file defines. The
--- module ledger/database/bounds.py reads the bounds from this file, so every client checks the same bounds.
+-- The bounds of the values that the ledger accepts. Each function in this file returns one bound, which no other file
+-- defines. The module ledger/database/bounds.py reads the bounds from this file, so every client checks the same
+-- bounds.
 
--- The maximum length of a name in characters. The bound applies to the names of workers, hosts, managers, files and
--- metrics. A listing shows several names in one line, so a name must be short.
+-- The maximum length of a name in characters. The maximum length of a name applies to the names of workers, hosts,
+-- managers, files and metrics. A listing shows several names in one line, so a name must be short.
 create or replace function ledger.longest_name() returns int
 language sql immutable parallel safe
 return 300;
 comment on function ledger.longest_name is
   'The maximum length of the name of a worker, host, manager, file or metric, in characters.';
 
--- The maximum length of an error in characters. This length is enough for a long traceback. A study can have many
--- failures, so the bound is not larger.
+-- The maximum length of an error in characters. An error of the maximum length can contain a long traceback. The
+-- maximum length of an error is not larger, because a study can have many failures.
 create or replace function ledger.longest_error() returns int
 language sql immutable parallel safe
 return 65536;
@@ -25,8 +26,8 @@ return 65536;
 comment on function ledger.longest_output is
   'The maximum length of an attempt''s output, in characters. The ledger removes the beginning of a longer output.';
 
--- The maximum size of a JSON document, in bytes of the text that PostgreSQL writes. A manager reads the documents of
--- all trials of a study, so the documents must not be too large.
+-- The maximum size of a JSON document, as the number of bytes in the text that PostgreSQL writes for the document. A
+-- manager reads the JSON documents of all trials of a study, so a document must not be too large.
 create or replace function ledger.largest_json() returns int
 language sql immutable parallel safe
 return 1000000;
@@ -34,7 +35,7 @@ comment on function ledger.largest_json is
   'The maximum size of a JSON document, such as the metrics of a trial, in bytes.';
 
 -- The maximum size of the document with a worker's package versions, in bytes. A listing of the workers reads the
--- package versions of each worker, so the document must be small.
+-- package versions of each worker, so the document of a worker must be small.
 create or replace function ledger.largest_versions() returns int
 language sql immutable parallel safe
 return 10000;
@@ -49,23 +50,24 @@ return 100;
 comment on function ledger.deepest_json is
   'The maximum number of levels between a JSON document and a value in the document.';
 
--- The maximum duration in seconds, which is about 31 years. A sum of durations of at most this length is always a
--- finite number.
+-- The maximum duration in seconds, which is about 31 years. Because each duration has a maximum, the sum of many
+-- durations is always a finite number.
 create or replace function ledger.longest_seconds() returns float8
 language sql immutable parallel safe
 return 1000000000;
 comment on function ledger.longest_seconds is
   'The maximum duration of a training, a proposal or a lease, in seconds.';
 
--- The maximum count, and the maximum number of a trial, iteration or round. A sum of two counts is still an int.
+-- The maximum of a count such as the number of attempts, and the maximum number of a trial, an iteration or a round.
+-- The sum of two counts still has the type int.
 create or replace function ledger.largest_count() returns int
 language sql immutable parallel safe
 return 1000000000;
 comment on function ledger.largest_count is
   'The maximum number of a trial or iteration, and the maximum count of attempts.';
 
--- The earliest moment that the ledger accepts. PostgreSQL, Python and pandas can show every moment from this moment to
--- ledger.latest_moment in every time zone.
+-- The earliest moment that the ledger accepts. PostgreSQL, Python and pandas can show every moment from
+-- ledger.earliest_moment to ledger.latest_moment in every time zone.
 create or replace function ledger.earliest_moment() returns timestamptz
 language sql immutable parallel safe
 return timestamptz '1970-01-01 00:00:00+00';
@@ -78,24 +80,24 @@ return timestamptz '2200-01-01 00:00:00+00';
 comment on function ledger.latest_moment is
   'The limit of recorded moments: each recorded moment is earlier than this moment.';
 
--- The ledger keeps at most this number of workers that never had an attempt. No group of workers that waits for a study
--- is as large as this maximum.
+-- The maximum number of workers without an attempt that the ledger keeps. No group of workers that waits for a study
+-- has as many workers as ledger.most_idle_workers.
 create or replace function ledger.most_idle_workers() returns int
 language sql immutable parallel safe
 return 5000;
 comment on function ledger.most_idle_workers is
   'The maximum number of workers without an attempt that the ledger keeps.';
 
--- The time for which the ledger keeps a worker that never had an attempt, after the worker's last announcement.
+-- The time for which the ledger keeps a worker without an attempt after the worker's last announcement.
 create or replace function ledger.idle_workers_kept_for() returns interval
 language sql immutable parallel safe
 return interval '1 hour';
 comment on function ledger.idle_workers_kept_for is
   'The time for which the ledger keeps a worker without an attempt, after the worker''s last announcement.';
 
--- The number of times that a trial can be released without a pause. A worker that has claimed several trials at once
--- releases the waiting trials if one training is unexpectedly long. If the provider of a worker's machine often takes
--- the machine back, a trial may be released many times.
+-- The number of times that workers can release a trial before a release causes a pause. A worker that has claimed
+-- several trials at once releases the waiting trials if one training is unexpectedly long. If a cloud provider often
+-- takes back the machines of workers, the workers may release a trial many times.
 create or replace function ledger.free_releases() returns int
 language sql immutable parallel safe
 return 5;

@@ -1,12 +1,12 @@
--- End a running or paused study, and cancel its open trials. A cancelled study cannot run again. If another session has
--- locked a trial's row, this call skips the trial, and a later call of ledger.end_cancelled ends the trial.
+-- Cancel a running or paused study, and cancel the study's open trials. A cancelled study cannot run again. If another
+-- session has locked a trial's row, this call skips the trial, and a later call of ledger.end_cancelled ends the trial.
 create or replace function ledger.cancel(study_id int, reason text) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 begin
-  -- After this update, no worker can claim a trial of the study. The call below also cancels the trials that a
-  -- concurrent call of ledger.claim takes.
+  -- After this update, no worker can claim a trial of the study. The call of ledger.cancel_trials below also cancels
+  -- the trials that a concurrent call of ledger.claim takes.
   update ledger.study set state = 'cancelled', reason = cancel.reason, finished_at = ledger.clock()
   where id = cancel.study_id and state in ('running', 'paused');
   if found then

@@ -1,20 +1,20 @@
--- Claim pending trials for a worker. Each of the claims gets at most one trial. The worker creates the claims, which
--- are at most 64 distinct random UUIDs. If the acknowledgement of a call is lost, the worker can send the same claims
--- again, and gets the same trials. If no trial is pending, the answer has no rows. All trials of one call belong to the
--- same study. The function takes enqueued trials before all other trials. The worker trains the trial with the lowest
--- number first.
+-- Claim pending trials for a worker. Each claim in the argument claims gets at most one trial. The worker creates the
+-- claims, which are at most 64 distinct random UUIDs. If the answer to a call is lost, the worker can send the same
+-- claims again, and gets the same trials. If no trial is pending, the answer has no rows. All trials of one call belong
+-- to the same study. The function takes enqueued trials before all other trials. Of several claimed trials, the worker
+-- trains the trial with the lowest number first.
 --   study: the name of the study. If the name is null, the function takes trials of the oldest running study that has
 --     pending trials.
 --   worker: the name of the worker, as in ledger.announce.
 --   leave_out: the ids of studies that the worker has refused (ledger.refuse). The function takes no trials of the
 --     studies in leave_out.
--- A worker sends several claims at once if a training takes less time than a call of this function. The worker then
--- gets at most its share of the pending trials. The share is the number of pending trials divided by the number of live
--- workers. The worker calls ledger.heartbeat within every lease to renew each claim. The worker calls ledger.complete,
--- ledger.fail or ledger.release to end each claim. In this function and in most other functions that a worker calls,
--- sequential scans are off. While the tables are small, PostgreSQL would choose plans with sequential scans, and a
--- session would keep these plans after the tables have grown. In this function, sorts are also off, because an index
--- contains the pending trials in order. A plan with a sort would first read all ended trials.
+-- A worker sends several claims at once if a training takes less time than a call of this function. A worker that sends
+-- several claims gets at most its share of the pending trials. The share is the number of pending trials divided by the
+-- number of live workers. The worker calls ledger.heartbeat within every lease to renew each claim. The worker calls
+-- ledger.complete, ledger.fail or ledger.release to end each claim. In this function and in most other functions that a
+-- worker calls, sequential scans are off. While the tables are small, PostgreSQL would choose plans with sequential
+-- scans, and a session would keep these plans after the tables have grown. In this function, sorts are also off,
+-- because an index contains the pending trials in order. A query plan with a sort would first read all ended trials.
 create or replace function ledger.claim(study text, claims uuid[], worker text, leave_out int[] default '{}')
 returns table (
   claim uuid, study_id int, study_name text, trial int, attempt int, params jsonb, objective jsonb, study_seed bigint,
@@ -35,11 +35,11 @@ begin
   if wanted > 64 then
     raise exception '% claims at once are too many: 64 are the most', wanted using errcode = 'invalid_parameter_value';
   end if;
-  -- A worker may repeat the call before the first call has committed. This lock makes the second call wait and return
-  -- the trials of the first call. Every role can read the key of this lock in pg_locks. Unless a superuser has run
-  -- sql/roles.sql, every role can also take the lock itself. Therefore the wait ends after the lock timeout of this
-  -- function. Even without this lock, no claim can take two trials, because the claim is the primary key of the table
-  -- attempt.
+  -- A worker may repeat a call before the first call has committed. The advisory lock makes the second call wait for
+  -- the first call, and then return the same trials. Every role can read the key of the advisory lock in pg_locks.
+  -- Unless a superuser has run sql/roles.sql, every role can also take an advisory lock with this key. Therefore a wait
+  -- for the advisory lock ends after the lock_timeout of this function. Even without the advisory lock, no claim can
+  -- take two trials, because the claim is the primary key of the table attempt.
   if not pg_try_advisory_xact_lock(uuid_hash_extended(claims[1], 0)) then
     begin
       perform pg_advisory_xact_lock(uuid_hash_extended(claims[1], 0));
@@ -72,8 +72,8 @@ begin
   loop
     share := wanted;
     if wanted > 1 then
-      -- The count stops at the number of claims multiplied by the number of workers, because more trials do not change
-      -- the share.
+      -- The query counts at most `wanted * workers` pending trials, because more trials do not change the worker's
+      -- share.
       select greatest(count(*) / workers, 1) into share
       from (
         select from ledger.trial
@@ -81,11 +81,11 @@ begin
         order by trial.source <> 'enqueued', trial.iteration, trial.number
         limit wanted * workers) as pending;
     end if;
-    -- The query stores the numbers in an array, because a subquery with "limit" and "for update" can return more rows
-    -- than its limit. The state is a literal instead of a parameter, because a generic plan with a parameter could not
-    -- use the index of pending trials.
-    -- After a release, a trial cannot be claimed until its pause ends. If the remaining time is longer than the whole
-    -- pause, the trial became pending before the database's clock was set back. Then the trial can be claimed at once.
+    -- The query stores the numbers of the trials in an array, because a subquery with "limit" and "for update" can
+    -- return more rows than its limit. The condition on the state is a literal instead of a parameter, because a
+    -- generic plan with a parameter could not use the index of pending trials.
+    -- After a release, a trial cannot be claimed until its pause ends. If the rest of a trial's pause is longer than
+    -- the whole pause, the database's clock was set back after the release, and the trial can be claimed at once.
     numbers := array(
       select trial.number
       from ledger.trial
@@ -98,7 +98,7 @@ begin
     continue when numbers = '{}';
     lowest := numbers[1];
     if share > 1 then
-      -- The first trial does not always have the lowest number, because enqueued trials come first.
+      -- The first trial in the array does not always have the lowest number, because enqueued trials come first.
       lowest := (select min(number) from unnest(numbers) as number);
     end if;
     return query
@@ -106,8 +106,8 @@ begin
       update ledger.trial
       set state = 'running', claim = claims[array_position(numbers, trial.number)], worker = claim.worker,
           attempts = trial.attempts + 1, claimed_at = moment, lease_until = moment + candidate.lease,
-          -- Only the first trial that the worker trains gets its deadline now. The time limit of each later trial
-          -- begins when the worker starts the later trial.
+          -- Of several claimed trials, only the trial that the worker trains first gets its deadline now. The time
+          -- limit of each other trial begins when the worker starts to train that trial.
           deadline_at = case when trial.number = lowest then moment + candidate.timeout end
       where trial.study_id = candidate.id and trial.number = any (numbers)
       returning trial.claim, trial.number, trial.attempts, trial.params),

@@ -1,17 +1,18 @@
--- Take a study for a manager, or renew the manager's claim. A manager holds one study by one claim, which is a random
--- UUID. The manager creates the claim, and calls this function several times within every lease.
+-- Claim a study for a manager, or renew the lease of the manager's claim. A manager holds one study by one claim, which
+-- is a random UUID. The manager creates the claim, and calls this function several times within every lease.
 --   manager: the name of the manager, which commands and views show to users.
 --   lease_seconds: the length of the lease in seconds.
---   backend: the process id of the caller's session, as the caller's driver knows it. Behind a transaction pooler, the
---     process id of the server's session differs from this argument. A session of the pooler can end while the manager
---     still runs, so only the lease then decides whether the claim is valid.
+--   backend: the process id of the manager's session, as the manager's database driver knows it. Behind a pooler in
+--     transaction mode, the argument backend differs from the process id of the PostgreSQL session. A pooler can end a
+--     session while the manager still runs. Therefore, behind a pooler, only the lease decides whether the manager's
+--     claim is valid.
 -- Answers:
 --   held: the caller's claim holds the study.
---   taken: another manager's claim holds the study, and the lease of that claim is valid. A lease is not valid after
---     the end of the manager's session.
+--   taken: another manager's claim holds the study, and the lease of that claim is valid. The lease of a manager is not
+--     valid after the end of the manager's session.
 --   unknown: no such study exists.
--- If another session has locked the study for longer than this function's lock_timeout, the function raises
--- lock_not_available.
+-- If another session keeps the row of the study locked for longer than the lock_timeout of this function, the function
+-- raises the error lock_not_available.
 create or replace function ledger.claim_study(
   study_id int, claim uuid, manager text, lease_seconds float8, backend int default null)
 returns text

@@ -1,13 +1,14 @@
 -- Record the loss of a trial. The loss must be a finite number. A trial has at most one recorded result. The triggers
--- of readable_rows.sql refuse metrics, a loss or seconds that a reader could not read. Answers:
+-- of readable_rows.sql refuse metrics, a loss or seconds that a client of the database could not read, such as an
+-- infinite loss. Answers:
 --   recorded: the function recorded the result. The function also records the result of a trial that the manager took
 --     back, if no other worker has claimed the trial.
---   already: an earlier call with this claim recorded the result. A worker repeats a call if the answer of the earlier
---     call was lost.
---   stale: another worker has claimed the trial, or the trial has ended. The function stores the loss only in the
---     attempt.
+--   already: an earlier call with this claim recorded the result. A worker repeats a call if the worker did not receive
+--     the answer to the first call.
+--   stale: another worker has claimed the trial, or the trial has ended. The function stores the loss only in the row
+--     of the attempt, and not in the row of the trial.
 --   unknown: no attempt has this claim. The study may have been deleted.
--- The function stores the end of the output in the attempt.
+-- The function stores the end of the attempt's output in the row of the attempt.
 create or replace function ledger.complete(
   study_id int, trial int, claim uuid, loss float8, metrics jsonb default '{}', seconds float8 default null,
   output text default null)
@@ -36,7 +37,7 @@ begin
     return 'recorded';
   end if;
 
-  -- If a cancellation of the trial is recorded, the cancellation takes effect now.
+  -- If the table cancellation contains the trial, ledger.end_cancelled cancels the trial now.
   perform ledger.end_cancelled(complete.study_id, complete.trial);
   select attempt.outcome into earlier
   from ledger.attempt

@@ -1,4 +1,5 @@
--- Record a study in the state running. The answer is the id of the study, or null if a study with this name exists.
+-- Record a new study with the state running. The answer is the id of the study, or null if a study with this name
+-- exists.
 --   spec: the complete definition of the study as JSON.
 --   budget: the number of trials that the optimizer may propose.
 create or replace function ledger.create_study(name text, spec jsonb, spec_hash text, budget int, versions jsonb)

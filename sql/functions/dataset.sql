@@ -2,7 +2,7 @@
 -- empty. If the ledger does not have the file, the answer is null. The caller joins the pieces, and checks the SHA-256
 -- of the file.
 --   sha256: the SHA-256 of the file in hexadecimal, as in the key data of the study's objective.
---   first: the number of bytes in the file before the piece.
+--   first: the number of bytes of the file that come before the piece.
 --   bytes: the maximum size of the piece in bytes.
 create or replace function ledger.dataset(sha256 text, first int default 0, bytes int default 67108864) returns bytea
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp

@@ -1,4 +1,5 @@
--- Delete a study and all its rows. Also delete the file that the study trains on, if no other study uses the file.
+-- Delete a study and all rows that belong to the study. Also delete the data file of the study, if no other study uses
+-- this file.
 -- Only the owner of the tables can delete a study. Answers:
 --   deleted: the function deleted the study.
 --   managed: a manager holds the study, so the function deleted nothing.
@@ -23,8 +24,8 @@ begin
   end if;
   delete from ledger.study where id = parent.id;
   file := parent.spec -> 'objective' -> 'data' ->> 'sha256';
-  -- A transaction that records a study with this file locks the file's row by ledger.hold_dataset. This statement waits
-  -- until that transaction ends.
+  -- Another transaction may be recording a study with the same data file, and then holds a lock on the file's row
+  -- (ledger.hold_dataset). The clause "for update" waits until no other transaction holds a lock on the file's row.
   perform from ledger.dataset where sha256 = file for update;
   delete from ledger.dataset
   where sha256 = file

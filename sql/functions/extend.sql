@@ -1,5 +1,5 @@
--- Raise the budget of a study. The budget is the number of trials that the optimizer may propose. A complete study runs
--- again. Answers:
+-- Raise the budget of a study. The budget is the number of trials that the optimizer may propose. If the study was
+-- complete, the study runs again. Answers:
 --   extended: the function raised the budget.
 --   unchanged: the study already has this budget or a larger budget.
 --   cancelled: the study is cancelled, so its budget does not change.

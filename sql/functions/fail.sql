@@ -1,14 +1,14 @@
--- Record that the objective failed. The failure counts against the limit max_failures of the study. If the trial has
--- fewer failures than max_failures, the trial becomes pending again.
+-- Record that the objective failed in an attempt. The failure counts against the limit max_failures of the study. If
+-- the trial has fewer failures than max_failures, the trial becomes pending again.
 --   error: a description of the error for users, such as a traceback. The function removes the middle of a very long
 --     error.
 --   outcome: the outcome of the attempt (failed, or timeout if the worker ended the attempt at its deadline).
---   output: the output of the attempt. The function stores the end of the output.
+--   output: the text that the attempt wrote to stdout and stderr. The function stores the end of this text.
 -- Answers:
 --   retry: the trial is pending again.
 --   failed: the trial has reached the limit of failures, so the trial has failed.
 --   already: an earlier call with this claim recorded the failure.
---   stale, unknown: these answers have the same meaning as in ledger.complete.
+--   stale, unknown: the answers stale and unknown have the same meaning as in ledger.complete.
 create or replace function ledger.fail(
   study_id int, trial int, claim uuid, error text, seconds float8 default null, outcome text default 'failed',
   output text default null)
@@ -48,7 +48,7 @@ begin
     return reached;
   end if;
 
-  -- If a cancellation of the trial is recorded, the cancellation takes effect now.
+  -- If the table cancellation contains the trial, ledger.end_cancelled cancels the trial now.
   perform ledger.end_cancelled(fail.study_id, fail.trial);
   select attempt.outcome into earlier
   from ledger.attempt

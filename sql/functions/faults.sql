@@ -1,10 +1,11 @@
--- Each function describes what is wrong with a value, if a reader could not read the value. If the value is readable,
--- the function returns null. The description begins with the name of the value, such as "the metrics". The functions
--- are declared as stable, because they call the stable function format. PostgreSQL would not inline a function that is
--- declared as immutable and calls a stable function.
+-- Each function in this file describes what is wrong with a value that a client of the database could not read. If the
+-- value is readable, the function returns null. The description begins with the name of the value, such as "the
+-- metrics". The functions in this file are declared as stable, because PostgreSQL's function format is stable.
+-- PostgreSQL would not inline a function that is declared as immutable and calls a stable function.
 
--- A database with the encoding SQL_ASCII stores any bytes, but readers expect UTF-8. The conversion raises a data
--- exception if the bytes are not UTF-8. In a database with any other encoding, PostgreSQL checks each text itself.
+-- A database with the encoding SQL_ASCII stores any bytes, but clients expect UTF-8. The function convert_from raises a
+-- data exception if the bytes are not UTF-8. In a database with an encoding other than SQL_ASCII, PostgreSQL itself
+-- refuses a text with invalid bytes.
 create or replace function ledger.encoding_fault(value text) returns text
 language sql stable parallel safe
 return nullif(left(convert_from(convert_to(value, 'SQL_ASCII'), 'UTF8'), 0), '');
@@ -19,7 +20,7 @@ returns text
 language sql stable parallel safe
 return case
   -- A jsonb value has at most four times as many bytes as its text. Therefore the comparison with `pg_column_size`
-  -- quickly refuses a huge document.
+  -- refuses a huge document without the conversion of the document to text.
   when pg_column_size(value) > 5 * largest or octet_length(value::text) > largest
   then format('%s: more than %s bytes of JSON are not allowed; store large values in a file, and record the name of '
               'the file', name, largest)

@@ -1,9 +1,9 @@
 -- Record the final state of a study, which is complete or failed.
---   budget: the budget that the manager has used up. If the study's budget differs from this argument, a user has
+--   budget: the budget that the manager has used up. If the study's budget differs from the argument budget, a user has
 --     extended the study.
 -- Answers:
 --   finished: the function recorded the state.
---   lost: the claim does not hold the study, so the function wrote nothing.
+--   lost: the manager's claim does not hold the study, so the function wrote nothing.
 --   changed: the study has already ended, a user has extended the study, or the study has an open trial such as a
 --     retry. The function did not change the study.
 create or replace function ledger.finish(study_id int, claim uuid, state text, reason text, budget int) returns text
@@ -28,7 +28,7 @@ begin
   if not found then
     return 'changed';
   end if;
-  -- This notification wakes the workers that stop when the study ends.
+  -- The notification wakes waiting workers, because some workers stop when the study ends.
   perform ledger.notify('ledger');
   return 'finished';
 end

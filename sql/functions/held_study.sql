@@ -1,9 +1,9 @@
--- Lock a study for the manager that holds it, and renew the manager's lease. The answer is the row of the study. The
--- answer is null if another manager has taken the study, or if the study was deleted. Functions that write for a
--- manager call this function. No other manager can take the study before the end of the caller's transaction. If
--- another session has locked the study for longer than this function's lock_timeout, the function raises
--- lock_not_available. After this error, the manager continues with work such as reaping, and later calls the function
--- again.
+-- Lock a study for the manager that holds the study, and renew the manager's lease. The answer is the row of the study.
+-- The answer is null if another manager has taken the study, or if the study was deleted. Functions that write for a
+-- manager, such as ledger.propose, call ledger.held_study. No other manager can take the study before the end of the
+-- caller's transaction. If another session keeps the row of the study locked for longer than the lock_timeout of this
+-- function, the function raises the error lock_not_available. After the error lock_not_available, the manager continues
+-- with work such as reaping, and later repeats the call.
 create or replace function ledger.held_study(study_id int, claim uuid) returns ledger.study
 language plpgsql set search_path = pg_catalog, pg_temp set lock_timeout = '500ms'
 as $$

@@ -1,7 +1,8 @@
 -- Find or create an iteration for retried, enqueued or imported trials. The trials join the study's last iteration if
--- that iteration is not marked as told. Otherwise, the function creates an iteration for the trials. An iteration of
--- steady mode, in which the column seen is not null, contains a single proposal, so no further trial can join the
--- iteration. The caller holds a lock on the row of the study.
+-- that iteration is not marked as told. If the trials cannot join the last iteration, the function creates a new
+-- iteration for the trials. An iteration of steady mode contains the trials of a single proposal, so no other trial can
+-- join this iteration. Only an iteration of steady mode has a value in the column seen. The caller of the function must
+-- hold a lock on the row of the study.
 --   joined, joined_round: the iteration and the round of the trials.
 --   is_own: whether the function created the iteration for these trials.
 create or replace function ledger.join_iteration(

@@ -1,12 +1,12 @@
--- Lock the row of an unfinished trial for the worker that holds its claim. Each function that a worker calls for its
--- trial first calls this function, and decides in a later statement. The reason is that this lock may have to wait for
--- another session. A statement that waits for a lock keeps the snapshot that it had before, and does not see a
--- cancellation that was recorded during the wait. The statement after the wait has a new snapshot, and sees this
--- cancellation. A manager that cancels the trial after this call finds the row locked, and records the cancellation for
--- the worker's next call.
--- If the claim is not the claim of the trial, the function locks nothing. The function also refuses a transaction whose
--- isolation level keeps the snapshot of its first statement. In such a transaction, no statement would see a
--- cancellation that was recorded later.
+-- Lock the row of an unfinished trial for the worker that holds the trial's claim. A function that a worker calls for a
+-- trial, such as ledger.complete, first calls ledger.lock_trial. The calling function then reads and changes the trial
+-- in a later statement, because the lock may have to wait for another session. A statement that waits for a lock keeps
+-- the snapshot that it had before, and does not see a cancellation that was recorded during the wait. The statement
+-- after the wait has a new snapshot, and sees a cancellation that was recorded during the wait. A call of
+-- ledger.cancel_trials after the lock finds the row locked, and records the cancellation for the worker's next call.
+-- If the argument claim is not the claim of the trial, the function locks nothing. The function refuses a transaction
+-- with the isolation level repeatable read or serializable. At these isolation levels, all statements use the snapshot
+-- of the first statement, and would not see a cancellation that was recorded later.
 create or replace function ledger.lock_trial(study_id int, trial int, claim uuid) returns void
 language plpgsql set search_path = pg_catalog, pg_temp
 as $$

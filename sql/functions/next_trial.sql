@@ -1,5 +1,5 @@
--- Return the number for the next trial of a study. The caller holds a lock on the row of the study, so no two trials
--- get the same number.
+-- Return the number for the next trial of a study. The caller of the function must hold a lock on the row of the study,
+-- so that no two trials get the same number.
 create or replace function ledger.next_trial(study_id int) returns int
 language plpgsql stable set search_path = pg_catalog, pg_temp
 as $$

@@ -1,7 +1,7 @@
 -- Notify the sessions that listen on a channel. A notification only saves waiting time, because workers and managers
 -- also poll. A session that listens inside an open transaction keeps all later notifications in the server's queue. If
--- the queue is full, the commit of a transaction with a notification fails. Therefore the function sends nothing while
--- the queue is at least half full.
+-- the server's queue of notifications is full, a transaction that sends a notification cannot commit. Therefore the
+-- function sends nothing while the server's queue of notifications is at least half full.
 create or replace function ledger.notify(channel text, payload text default '') returns void
 language plpgsql set search_path = pg_catalog, pg_temp
 as $$

@@ -3,14 +3,15 @@
 --   number, round: the number of the iteration, and the number of the round within the iteration. Both numbers begin at
 --     0.
 --   known: the number of trials that the study had when the manager computed the points.
---   points: a JSON array with at least one object. Each object contains the values of all parameters.
---   surrogate: the model that proposed the points, or null for random points.
+--   points: a JSON array with at least one object. Each object of the array contains a value for each parameter.
+--   surrogate: a description of the surrogate that proposed the points, or null for random points.
 --   environment: the package versions and the BLAS kernels of the manager.
 --   ask_seconds, tell_seconds: the seconds that the manager took to choose the points, and to fit the surrogate.
 --   seen: in steady mode, the numbers of the trials whose end the manager has seen since the previous iteration.
 -- Answers:
---   proposed: the function inserted the trials. If the answer is not proposed, the function inserted nothing.
---   lost: the claim does not hold the study.
+--   proposed: the function inserted the trials. The answers lost, ended and changed mean that the function inserted
+--     nothing.
+--   lost: the manager's claim does not hold the study.
 --   ended: the study has ended.
 --   changed: the study got more trials after the manager had computed the points, or the round already exists.
 create or replace function ledger.propose(

@@ -1,16 +1,18 @@
--- Triggers that refuse each row that a reader could not read. The triggers apply to every role, every function and
--- every import. If a trigger refuses a row, the statement fails. Therefore no row of a table can make a view, a listing
--- or an export fail. The errors are data exceptions (class 22), which tell a client that the same statement will never
--- succeed.
+-- Triggers that refuse each row with a value that a client of the database could not read. The triggers apply to every
+-- role, every function and every import. If a trigger refuses a row, the SQL statement that writes the row fails.
+-- Because of these triggers, no row of a table can make a view, a listing or an export fail. The triggers raise data
+-- exceptions (class 22), which tell a client that the same statement will never succeed.
 --
--- If an update changes no column that a trigger names, the update writes only times of ledger.clock() and numbers of
--- the state machine. Therefore a heartbeat starts no trigger of this file.
+-- An update of a column that no trigger names writes only a value that the functions of the ledger compute, such as a
+-- time of ledger.clock(). A heartbeat changes only the columns state and lease_until, so a heartbeat fires no trigger
+-- of this file.
 create or replace function ledger.refuse_unreadable_study() returns trigger
 language plpgsql set search_path = pg_catalog, pg_temp
 as $$
 declare
   fault text := coalesce(
-    -- A study that an earlier version of the ledger has recorded can still be paused, cancelled or finished.
+    -- If an update does not change the spec, the trigger does not check the spec, so that a study from an earlier
+    -- version of the ledger can still be paused, cancelled or finished.
     case when tg_op = 'INSERT' or new.spec is distinct from old.spec
          then coalesce(ledger.json_fault('the spec', new.spec), ledger.spec_fault(new.spec)) end,
     ledger.text_fault('spec_hash', new.spec_hash),
@@ -76,7 +78,7 @@ declare
     ledger.moment_fault('deadline_at', new.deadline_at),
     ledger.moment_fault('finished_at', new.finished_at));
 begin
-  -- If the text of the metrics has at most ledger.longest_name() bytes, no name in the text is too long.
+  -- If the text of the metrics has at most ledger.longest_name() bytes, no name of a metric in the text is too long.
   if fault is null and octet_length(new.metrics::text) > ledger.longest_name() then
     select ledger.text_fault('the name of a metric', name) into fault
     from jsonb_object_keys(new.metrics) as name
@@ -115,7 +117,7 @@ comment on function ledger.refuse_unreadable_attempt is
   'Trigger: refuse an attempt that a reader could not read.';
 
 -- When a cancellation takes effect, the reason of the cancellation becomes the error of the trial. Therefore the
--- trigger refuses a reason that the trial could not store.
+-- trigger refuses a reason for a cancellation that is too long for the error of a trial.
 create or replace function ledger.refuse_unreadable_cancellation() returns trigger
 language plpgsql set search_path = pg_catalog, pg_temp
 as $$

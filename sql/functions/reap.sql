@@ -1,15 +1,17 @@
--- Take a trial back from a worker after the end of the trial's lease (ledger.lease_ended). The lease must not have
--- changed since the manager read the lease. The trial becomes pending, or failed if the trial was lost max_lost times.
--- A pending trial keeps the worker's claim. Therefore a late result of this worker counts until another worker claims
--- the trial.
+-- Take a trial back from a worker after the end of the trial's lease (ledger.lease_ended). If a heartbeat has renewed
+-- the lease since the manager read the lease, the function does nothing. The trial becomes pending, or failed if the
+-- trial has max_lost lost attempts. A trial that becomes pending keeps the claim of the worker that lost the trial. A
+-- late result of the worker that lost the trial counts until another worker claims the trial.
 --   claim: the manager's claim of the study.
 --   lease_until: the end of the lease that the manager read.
--- Only a running trial has a lease, so the statements need no condition on the state. With a condition on the state, a
--- plan could read all open trials to find one trial. The function waits for no other session. Answers:
+-- Only a running trial has a lease, so the SQL statements need no condition on the column state. With a condition on
+-- the column state, a query plan could read all open trials to find one trial. The function never waits for a lock of
+-- another session. Answers:
 --   pending, failed: the new state of the trial.
 --   locked: another session has locked the trial's row. The manager repeats the call later.
 --   null: the worker has renewed the lease, the trial was already taken back or has ended, or the manager does not hold
---     the study. If a cancellation of the trial is recorded, the call ends the trial, and the answer is also null.
+--     the study. If the table cancellation contains the trial, the function cancels the trial, and the answer is also
+--     null.
 create or replace function ledger.reap(study_id int, claim uuid, trial int, lease_until timestamptz) returns text
 language plpgsql security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off
 as $$
@@ -50,8 +52,7 @@ begin
   where study.id = reap.study_id
     and trial.study_id = reap.study_id and trial.number = reap.trial
   returning trial.* into taken;
-  -- If the manager took the trial back earlier, and a heartbeat then restored the claim, the ledger already records the
-  -- attempt as lost.
+  -- If a heartbeat restored the claim after an earlier call of ledger.reap, the attempt already has the outcome lost.
   update ledger.attempt
   set outcome = 'lost', ended_at = moment, error = 'no heartbeat within the lease'
   where attempt.claim = taken.claim and attempt.outcome is null;

@@ -1,8 +1,10 @@
 -- Give back a trial whose worker cannot load the study's objective. Also record the refusal with its reason, which
--- users see in the view ledger.refusals. Another worker can claim the trial at once, or after the pause of
--- ledger.release_pause. The released attempt counts against no limit. The worker should claim no trials of the study
--- for a while, by the argument leave_out of ledger.claim.
---   reason: the reason of the refusal, for users. The function stores the reason's first 1000 characters.
+-- users see in the view ledger.refusals. Another worker can claim the trial at once, or after the pause that
+-- ledger.release_pause returns. The released attempt counts neither as a failed nor as a lost attempt. For a while, the
+-- worker should name the study in the argument leave_out of ledger.claim, so that the worker gets no trial of the
+-- study.
+--   reason: the reason for the refusal, which users can read. The function stores the first 1000 characters of the
+--     reason.
 -- The ledger keeps one refusal for each worker and study, and only for workers that have announced themselves. Each
 -- call also removes the refusals of workers that have stopped, or that have not announced themselves recently.
 -- The answer is false if the worker had already lost the claim. The function records the refusal even if the claim is
@@ -15,8 +17,8 @@ declare
   moment timestamptz := ledger.clock();
   released boolean;
 begin
-  -- The foreign key of the refusal locks the study. This statement locks the study first, because each function
-  -- must lock the study before the trial.
+  -- The insert into ledger.refusal locks the row of the study, because of a foreign key. The statement below already
+  -- locks the study now, because each function must lock the study before the trial.
   perform from ledger.study where id = refuse.study_id for key share;
   released := ledger.release(refuse.study_id, refuse.trial, refuse.claim);
   delete from ledger.refusal
@@ -25,7 +27,7 @@ begin
     from ledger.refusal
     join ledger.worker on worker.name = refusal.worker
     where worker.stopped_at is not null or not ledger.announced_recently(worker.last_seen_at, moment)
-    -- If two workers remove the same refusals, neither of them waits for the other.
+    -- With "skip locked", two workers that remove the same refusals do not wait for each other.
     for update of refusal skip locked);
   insert into ledger.refusal as known (worker, study_id, reason, refused_at)
   select worker.name, attempt.study_id, left(coalesce(refuse.reason, 'no reason was given'), 1000), moment

@@ -1,7 +1,7 @@
--- Give back an unfinished trial. A worker calls this function when it stops, or when its current training delays the
--- trial for too long. Another worker can claim the trial at once, or after a pause if workers have released the trial
--- many times (ledger.release_pause). The released attempt counts against no limit. The answer is false if the worker
--- had already lost the claim.
+-- Give back an unfinished trial. A worker calls this function when the worker stops, or when the worker's current
+-- training delays another claimed trial for too long. Another worker can claim the trial at once, or after a pause if
+-- workers have released the trial many times (ledger.release_pause). The released attempt counts neither as a failed
+-- nor as a lost attempt. The answer is false if the worker had already lost the claim.
 create or replace function ledger.release(study_id int, trial int, claim uuid) returns boolean
 language plpgsql security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off
 as $$
@@ -12,7 +12,7 @@ begin
   perform ledger.lock_trial(release.study_id, release.trial, release.claim);
   update ledger.trial
   set state = 'pending', claim = null, lease_until = null, deadline_at = null,
-      -- Each attempt of the trial has failed, was lost or was released, so this difference is the number of releases.
+      -- The argument is the number of releases, because each attempt of the trial has failed, was lost or was released.
       available_at = moment + ledger.release_pause(trial.attempts - trial.failures - trial.lost)
   where trial.study_id = release.study_id and trial.number = release.trial and trial.claim = release.claim
     and trial.finished_at is null

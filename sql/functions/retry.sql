@@ -1,7 +1,7 @@
 -- Try the parameters of a failed or cancelled trial again. The function inserts a new trial, because an ended trial
 -- never changes. The answer is the number of the new trial. The new trial does not count against the budget. The
--- function ledger.join_iteration chooses the iteration of the new trial. A complete or failed study runs again, but a
--- paused study stays paused.
+-- function ledger.join_iteration chooses the iteration of the new trial. The function sets the state of a complete or
+-- failed study to running, but a paused study stays paused.
 -- The function refuses a trial of a cancelled study, and a trial that is neither failed nor cancelled. The function
 -- also refuses a trial that was already retried, because the user must retry the newer trial instead.
 create or replace function ledger.retry(study_id int, trial int) returns int

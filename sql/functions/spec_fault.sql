@@ -1,6 +1,7 @@
--- Describe what is wrong with those parts of a study's spec that the generated columns, the views, the commands and the
--- workers read. Return null if these parts are readable. The function checks the kinds of these values. The caller of
--- ledger.create_study checks the rest of the spec, such as the names of models and metrics.
+-- Describe what is wrong with a study's spec, or return null if the spec is readable. The function checks only the
+-- parts of the spec that generated columns, views, commands and workers read. The function checks the types and the
+-- ranges of the values in the spec. The caller of ledger.create_study checks the rest of the spec, such as the names of
+-- models and metrics.
 create or replace function ledger.spec_fault(spec jsonb) returns text
 language plpgsql immutable set search_path = pg_catalog, pg_temp
 as $$
@@ -17,7 +18,7 @@ begin
   if coalesce(spec ->> 'mode', 'batch') not in ('batch', 'steady') or jsonb_typeof(spec -> 'mode') <> 'string' then
     return 'the spec: the mode is neither "batch" nor "steady"';
   end if;
-  -- A key that is missing has the default value. Therefore null is never a value.
+  -- The value of a key must not be null, because a missing key already stands for the default value.
   select string_agg(key, ', ' order by key) into wrong
   from unnest(array['dataset', 'function', 'metric', 'model']) as key
   where jsonb_typeof(objective -> key) <> 'string' or length(objective ->> key) > ledger.longest_name();
@@ -25,7 +26,8 @@ begin
     return format('the spec: in the objective, %s must be a text of at most %s characters', wrong,
                   ledger.longest_name());
   end if;
-  -- Readers in other languages distinguish 5 from 5.0, as jsonb does.
+  -- The number of folds (cv) must be an integer such as 5, because clients in other languages could read 5.0 as a
+  -- float.
   if (objective -> 'cv')::text !~ '^[0-9]{1,9}$' then
     return 'the spec: in the objective, cv must be the number of folds, an integer';
   end if;

@@ -1,9 +1,10 @@
--- Mark an iteration as told. All trials of a told iteration have ended, and the optimizer knows their losses.
---   size: the number of trials in the iteration when the manager read their losses.
+-- Mark an iteration as told to the optimizer. All trials of a told iteration have ended, and the optimizer knows the
+-- losses of these trials.
+--   size: the number of trials in the iteration when the manager read the losses of the iteration.
 --   mean_loss, best_loss: the mean and the lowest loss of the complete trials, or null if no trial is complete.
 -- Answers:
---   told: the function marked the iteration.
---   lost: the claim does not hold the study, so the function wrote nothing.
+--   told: the function marked the iteration as told.
+--   lost: the manager's claim does not hold the study, so the function wrote nothing.
 --   changed: the size of the iteration differs from the argument size, a trial of the iteration is open, or the
 --     iteration was already marked as told. The function did not change the iteration.
 create or replace function ledger.tell(

@@ -88,9 +88,9 @@ cross join lateral (
         select choice.place - 1
         from jsonb_array_elements(dimension.of -> 'choices') with ordinality as choice (value, place)
         where choice.value = trial.params -> (dimension.of ->> 'name'))
-      -- A numeric parameter whose JSON value is not of type number has no row. A number that is too small for a double
-      -- becomes 0, so that the view never fails. The view does not call ledger.number, because a reader of the view may
-      -- have no privilege in the schema ledger.
+      -- If the JSON value of a numeric parameter is not of type number, the view has no row for the parameter. A number
+      -- that is too small for a double becomes 0, so that the view never fails. The view does not call ledger.number,
+      -- because a reader of the view may have no privilege in the schema ledger.
       when jsonb_typeof(trial.params -> (dimension.of ->> 'name')) = 'number' then
         case when abs((trial.params ->> (dimension.of ->> 'name'))::numeric) < 2.5e-324 then 0
              else (trial.params ->> (dimension.of ->> 'name'))::float8 end

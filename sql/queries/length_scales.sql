@@ -1,10 +1,11 @@
 -- What did the surrogate learn about each parameter? For each iteration, the query shows the length scale of each
 -- parameter. The length scales belong to the kernel of the surrogate that proposed the iteration. A length scale of 1
--- is the whole range of the parameter, in the scale of the parameter's prior. If the distance between two values is
--- much shorter than the length scale, the predicted losses at these two values are almost equal. A large length scale
--- therefore means that the surrogate found no influence of the parameter. The maximum length scale is 100. A
--- categorical parameter with more than two choices has one length scale for each choice. For such a parameter, the
--- query shows the shortest length scale. Only Gaussian processes with a Matern kernel have length scales.
+-- is as long as the whole range of the parameter, on the scale of the parameter's prior. If the distance between two
+-- values is much shorter than the length scale, the predicted losses at these two values are almost equal. A large
+-- length scale means that the surrogate found no influence of the parameter on the loss. The maximum length scale is
+-- 100. A categorical parameter with more than two choices has one length scale for each choice. For a categorical
+-- parameter with more than two choices, the query shows the shortest length scale of the choices. Only Gaussian
+-- processes with a Matern kernel have length scales.
 -- psql -f sql/queries/length_scales.sql runs the query for all studies. The option -v study=NAME selects one study.
 \if :{?study} \else \set study '' \endif
 with dimensions as (
@@ -24,7 +25,7 @@ placed as (
   from dimensions)
 select iterations.study, iterations.number as iteration, round(ledger.number(iterations.surrogate -> 'observations')::numeric)
     as fitted_to,
-  -- The limits -700 and 700 keep the length scale in the range of a double.
+  -- The limits -700 and 700 of the exponent keep the length scale in the range of a double.
   placed.parameter, round(min(exp(greatest(least(
     ledger.number(iterations.surrogate -> 'theta' -> place_in_theta::int), 700), -700)))::numeric, 3) as length_scale
 from ledger.iterations

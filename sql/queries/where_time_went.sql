@@ -8,7 +8,8 @@
 select progress.study, round(extract(epoch from progress.elapsed), 1) as elapsed_seconds,
   round(proposed.seconds::numeric, 1) as proposing_seconds, work.workers,
   round(work.present::numeric, 1) as present_seconds,
-  -- The query computes with the type numeric, because a double could underflow.
+  -- The query computes with the type numeric, because PostgreSQL raises an error if an operation with doubles
+  -- underflows.
   round(100 * work.training::numeric / nullif(work.present, 0)::numeric) as training_percent,
   round(100 * (work.busy - work.training)::numeric / nullif(work.present, 0)::numeric) as holding_percent,
   round(100 * (work.present - work.busy)::numeric / nullif(work.present, 0)::numeric) as idle_percent
