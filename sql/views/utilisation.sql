@@ -2,9 +2,9 @@
 -- to the end of the attempt. A worker is present for a study as soon as the worker has started and the study exists.
 -- The presence of a worker for a study ends when the worker stops or the study ends. A worker that has not stopped
 -- counts as present until now if the worker has announced itself within 30 seconds, or has an open attempt. A worker
--- with neither a recent announcement nor an open attempt counts as present until its last announcement or the end of
--- its last attempt, whichever is later. The view ignores the end of a lost attempt, because the worker did not record
--- this end.
+-- with neither a recent announcement nor an open attempt counts as present until the later of two times, which are its
+-- last announcement and the end of its last attempt. The view ignores the end of a lost attempt, because the worker did
+-- not record this end.
 create or replace view ledger.utilisation as
 select
   study,
