@@ -48,8 +48,7 @@ def run(
     Ctrl-C or a crash, run the same command again to continue the study. If the study is complete, the command shows the
     result of the study.
     """
-    with without_pandas():
-        from ledger import search
+    from ledger import search
     from ledger.cli.environment import log_environment
     from ledger.cli.progress_display import ProgressDisplay, end, local
     from ledger.worker.account import find_account
@@ -60,7 +59,7 @@ def run(
     if study.objective.function is not None:
         search.check_objective(study.spec()["objective"], allow, account=account)
     log_environment(settings)
-    with database(settings, create=True) as url:
+    with without_pandas(), database(settings, create=True) as url:
         shown = ProgressDisplay(settings)
         row = search.run(url, settings, study, local(workers, allow, shown, trainer_user), wait=wait, listener=shown)
         end(url, settings, row)
@@ -83,14 +82,13 @@ def manager(file: Path | None, options: dict[str, Any], wait: bool, settings: Se
     command `ledger worker` starts a worker, on this machine or on any other machine. The exit code is 0 if the study is
     complete.
     """
-    with without_pandas():
-        from ledger import search
+    from ledger import search
     from ledger.cli.environment import log_environment
     from ledger.cli.progress_display import ProgressDisplay, end
 
     study = assemble(options, file)
     log_environment(settings)
-    with database(settings, create=True) as url:
+    with without_pandas(), database(settings, create=True) as url:
         row = search.run(url, settings, study, search.LocalWorkers(), wait=wait, listener=ProgressDisplay(settings))
         end(url, settings, row)
 
@@ -129,8 +127,7 @@ def resume(
 
     The command needs no files of an earlier run, because the ledger contains the whole state of the study.
     """
-    with without_pandas():
-        from ledger import search
+    from ledger import search
     from ledger.cli.progress_display import ProgressDisplay, end, local
     from ledger.worker.account import find_account
 
@@ -140,7 +137,7 @@ def resume(
         find_account(trainer_user)
     if workers is None:
         workers = 0 if settings.database_url else os.cpu_count() or 1
-    with database(settings) as url:
+    with without_pandas(), database(settings) as url:
         shown = ProgressDisplay(settings)
         started = local(workers, allow, shown, trainer_user)
         row = search.resume(

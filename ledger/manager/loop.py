@@ -26,7 +26,7 @@ from ledger.manager.policy import Policy, ProposalRequest, StudyEnd
 from ledger.manager.reaper import Reaper
 from ledger.manager.refusals import RefusalWatch
 from ledger.manager.steady import SteadyPolicy
-from ledger.proposals import environment, mean_loss, proposal_input, propose
+from ledger.proposals import environment, load_optimizer, mean_loss, proposal_input, propose
 from ledger.study.spec import StudySpec
 
 _log = logging.getLogger("ledger.manager")
@@ -258,6 +258,9 @@ class Manager:
             log_event(
                 _log, "point", f"{self._where(number)}: trial {trial}: {json.dumps(params)}", trial=trial, **facts
             )
+        if proposal.surrogate is None and budget > self._study.resolved.initial_points:
+            # A later proposal needs the optimizer, and its import now runs while the workers train the trials.
+            load_optimizer()
 
     def _tell(self, number: int) -> None:
         trials = self._history.of(number)

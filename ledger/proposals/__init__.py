@@ -3,17 +3,14 @@
 from ledger.proposals.environment import environment
 from ledger.proposals.losses import mean_loss
 from ledger.proposals.observations import Observation, ProposalInput, proposal_input
-from ledger.proposals.propose import Proposal, propose
-from ledger.proposals.surrogate import ParameterImportance, PartialDependence, Surrogate
+from ledger.proposals.propose import Proposal, load_optimizer, propose
 
 __all__ = [
     "Observation",
-    "ParameterImportance",
-    "PartialDependence",
     "Proposal",
     "ProposalInput",
-    "Surrogate",
     "environment",
+    "load_optimizer",
     "mean_loss",
     "proposal_input",
     "propose",

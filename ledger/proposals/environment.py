@@ -4,13 +4,16 @@ import platform
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.metadata import version
 from typing import Any
 
-import numpy as np
-import scipy
-import sklearn
-import skopt
+# NumPy and SciPy load their BLAS libraries.
+import numpy  # noqa: F401
+import scipy.linalg  # noqa: F401
 from threadpoolctl import threadpool_info, threadpool_limits
+
+# Proposals depend on the versions of these packages.
+PACKAGES = ("numpy", "scipy", "scikit-learn", "scikit-optimize")
 
 
 def environment() -> dict[str, Any]:
@@ -34,10 +37,7 @@ def environment() -> dict[str, Any]:
     }
     return {
         "python": platform.python_version(),
-        "numpy": np.__version__,
-        "scipy": scipy.__version__,
-        "scikit-learn": sklearn.__version__,
-        "scikit-optimize": skopt.__version__,
+        **{package: version(package) for package in PACKAGES},
         "blas": sorted(blas),
     }
 

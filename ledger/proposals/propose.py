@@ -6,18 +6,18 @@ import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
-
-from sklearn.base import clone
+from typing import TYPE_CHECKING, Any
 
 from ledger import seeds
-from ledger.optimizer import Optimizer
 from ledger.proposals.environment import one_thread
 from ledger.proposals.losses import scaled_losses
 from ledger.proposals.observations import Observation, ProposalInput
 from ledger.proposals.searched_space import SearchedSpace
 from ledger.study.space import Space
 from ledger.study.spec import StudySpec
+
+if TYPE_CHECKING:
+    from ledger.optimizer import Optimizer
 
 # With skopt's 10,000 candidates, the acquisition function "MES" is slow, because "MES" computes the distribution of the
 # minimum over all candidates.
@@ -69,6 +69,16 @@ class Proposal:
         else:
             made = "surrogate points"
         return f"{len(self.points)} {made} proposed in {self.tell_seconds + self.ask_seconds:.2f} s"
+
+
+def load_optimizer() -> "type[Optimizer]":
+    """Import the optimizer, which takes about a second of processor time, and return its class.
+
+    Random points do not need the optimizer.
+    """
+    from ledger.optimizer import Optimizer
+
+    return Optimizer
 
 
 def propose(study: StudySpec, iteration: int, round: int, size: int, given: ProposalInput) -> Proposal:
@@ -127,6 +137,9 @@ def propose(study: StudySpec, iteration: int, round: int, size: int, given: Prop
     if len(losses) < study.resolved.initial_points or all(loss is None for loss in losses):
         candidates = searched.random(size, seed)
     else:
+        load_optimizer()
+        started = time.perf_counter()
+        # The limit of one thread holds only for libraries that are already loaded.
         with one_thread():
             optimizer = _optimizer(study, searched, seed, given.surrogate)
             scaled = scaled_losses(losses)
@@ -140,12 +153,14 @@ def propose(study: StudySpec, iteration: int, round: int, size: int, given: Prop
     return Proposal(points, surrogate, told - started, time.perf_counter() - told)
 
 
-def _optimizer(study: StudySpec, searched: SearchedSpace, seed: int, surrogate: Mapping[str, Any] | None) -> Optimizer:
+def _optimizer(
+    study: StudySpec, searched: SearchedSpace, seed: int, surrogate: Mapping[str, Any] | None
+) -> "Optimizer":
     asked = study.optimizer
     # If all dimensions are categorical, the GP's kernel has no gradients. With "EIps" and "PIps", skopt's
     # `acq_optimizer="auto"` uses gradients even if all dimensions are categorical.
     gradients = asked.base_estimator == "GP" and asked.acq_func != "MES" and not searched.is_categorical
-    optimizer = Optimizer(
+    optimizer = load_optimizer()(
         searched.dimensions(),
         asked.base_estimator,
         n_initial_points=1,
@@ -181,6 +196,8 @@ def _within_bounds(seconds: float) -> float:
 
 
 def _surrogate(study: StudySpec, model: Any, observations: int) -> dict[str, Any]:
+    from sklearn.base import clone
+
     estimator = study.optimizer.base_estimator
     if estimator != "GP":
         return {"estimator": estimator}

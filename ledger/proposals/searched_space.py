@@ -14,9 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import skopt.space
 from numpy.typing import NDArray
-from skopt.utils import normalize_dimensions
 
 from ledger.study.dimensions import Categorical, Dimension, Integer, Real
 from ledger.study.space import Space
@@ -79,6 +77,8 @@ class SearchedReal(SearchedDimension):
     _dimension: Real
 
     def skopt(self) -> Any:
+        import skopt.space
+
         return skopt.space.Real(0.0, 1.0)
 
     def to_skopt(self, value: float) -> float:
@@ -113,6 +113,8 @@ class SearchedInteger(SearchedDimension):
     _dimension: Integer
 
     def skopt(self) -> Any:
+        import skopt.space
+
         return skopt.space.Integer(self._dimension.low, self._dimension.high, self._dimension.prior)
 
     def to_skopt(self, value: int) -> int:
@@ -122,13 +124,14 @@ class SearchedInteger(SearchedDimension):
         return int(value)
 
     def quantiles(self, shares: Array) -> NDArray[Any]:
+        # In plain Python, because the size of the range may exceed 64 bits.
         dimension = self._dimension
         if dimension.prior == "log-uniform":
             low, high = math.log(dimension.low), math.log(dimension.high)
-            rounded = np.rint(np.exp(low + shares * (high - low)))
-            return np.asarray(np.clip(rounded, dimension.low, dimension.high).astype(int))
-        size = dimension.size()
-        return np.asarray(dimension.low + np.minimum((shares * size).astype(int), size - 1))
+            values = (round(math.exp(low + share * (high - low))) for share in shares.tolist())
+        else:
+            values = (dimension.low + int(share * dimension.size()) for share in shares.tolist())
+        return np.asarray([min(max(value, dimension.low), dimension.high) for value in values])
 
 
 class SearchedCategorical(SearchedDimension):
@@ -138,6 +141,8 @@ class SearchedCategorical(SearchedDimension):
     _dimension: Categorical
 
     def skopt(self) -> Any:
+        import skopt.space
+
         return skopt.space.Categorical(range(self._dimension.size()))
 
     def to_skopt(self, value: Any) -> int:
@@ -217,7 +222,9 @@ class SearchedSpace:
 
         A numeric dimension is scaled to [0, 1], and a categorical dimension is one-hot encoded.
         """
-        return list(normalize_dimensions(self._dimensions()).dimensions)
+        from skopt.utils import normalize_dimensions
+
+        return list(normalize_dimensions([dimension.skopt() for dimension in self.varying]).dimensions)
 
     def random(self, size: int, seed: int) -> list[dict[str, Any]]:
         """Sample points from the priors.
@@ -236,10 +243,9 @@ class SearchedSpace:
         """
         if not self.varying:
             return [self.params([])] * size
-        # The points are sampled from dimensions that are not scaled to [0, 1]. From a scaled integer dimension, skopt
-        # samples the lowest and the highest value half as often as any other value.
-        sampled = skopt.space.Space(self._dimensions()).rvs(size, random_state=np.random.RandomState(seed))
-        return [self.params(point) for point in sampled]
+        random = np.random.RandomState(seed)
+        columns = [dimension.quantiles(random.random_sample(size)) for dimension in self.varying]
+        return [self.params(point) for point in zip(*columns, strict=True)]
 
     def params(self, point: Sequence[Any]) -> dict[str, Any]:
         """Return the parameters that a skopt point represents, in plain Python types."""
@@ -251,6 +257,3 @@ class SearchedSpace:
     def point(self, params: Mapping[str, Any]) -> list[Any]:
         """Return the skopt point that represents `params`. The values in `params` must be normalised."""
         return [dimension.to_skopt(params[dimension.name]) for dimension in self.varying]
-
-    def _dimensions(self) -> list[Any]:
-        return [dimension.skopt() for dimension in self.varying]

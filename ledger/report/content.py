@@ -7,7 +7,8 @@ from typing import Any
 from ledger.database.rows import OPEN_STATES, TrialRow
 from ledger.database.transfer import StudySnapshot
 from ledger.objectives import metrics
-from ledger.proposals import ParameterImportance, PartialDependence, Surrogate, proposal_input
+from ledger.proposals import proposal_input
+from ledger.proposals.surrogate import ParameterImportance, PartialDependence, Surrogate
 from ledger.study.spec import StudySpec
 
 # Largest number of trials that the plots and the table of a report show. A phone can draw a plot of `SHOWN` trials. If

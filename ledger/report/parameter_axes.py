@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from ledger.proposals import PartialDependence
+from ledger.proposals.surrogate import PartialDependence
 from ledger.report import labels
 from ledger.report.axes import decade_ticks
 from ledger.report.theme import GREEN

@@ -3,7 +3,7 @@
 import numpy as np
 import plotly.graph_objects as go
 
-from ledger.proposals import PartialDependence
+from ledger.proposals.surrogate import PartialDependence
 from ledger.report import labels
 from ledger.report.content import LARGEST, ReportContent
 from ledger.report.parameter_axes import parameter_axis

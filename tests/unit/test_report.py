@@ -79,7 +79,7 @@ def test_convergence_shows_losses_the_best_so_far_and_means():
 
 
 def test_losses_over_decades_have_a_logarithmic_axis():
-    assert convergence(ReportContent(snapshot())).plots[0].figure.layout.yaxis.type == "log"
+    assert convergence(ReportContent(snapshot(8))).plots[0].figure.layout.yaxis.type == "log"
     space = [{"name": "shift", "type": "real", "low": -1.0, "high": 1.0}]
     assert convergence(ReportContent(snapshot(space=space))).plots[0].figure.layout.yaxis.type is None
 
