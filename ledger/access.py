@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 MIGRATION_SECONDS = 3600.0
 
 
-class NotPermitted(LedgerError):
+class MissingPrivilegeError(LedgerError):
     """The database refused an operation because the database role lacks a privilege.
 
     Attributes
@@ -61,7 +61,7 @@ def database(settings: Settings, *, create: bool = False, migrate: bool = True) 
 
     Raises
     ------
-    NotPermitted
+    MissingPrivilegeError
         The database role lacks the privilege for an operation in the ``with`` block.
     """
     if settings.database_url is not None:
@@ -72,7 +72,7 @@ def database(settings: Settings, *, create: bool = False, migrate: bool = True) 
             # `orig`.
             original = getattr(error, "orig", error)
             if isinstance(original, InsufficientPrivilege):
-                raise NotPermitted(_role(settings.database_url), str(original.diag.message_primary)) from None
+                raise MissingPrivilegeError(_role(settings.database_url), str(original.diag.message_primary)) from None
             raise
         return
     with embedded.running(settings.home, create=create) as url:
@@ -99,7 +99,7 @@ def connected(settings: Settings, *, create: bool = False, writes: bool = False)
     ------
     LedgerError
         The database has no ledger schema, or the version of the schema is not the version that this program requires.
-    NotPermitted
+    MissingPrivilegeError
         The database role lacks the privilege for an operation in the ``with`` block.
     """
     with database(settings, create=create) as url, opened(url, settings, writes=writes) as connection:

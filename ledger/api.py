@@ -218,8 +218,8 @@ class Study:
         with credentials.unreadable(), self._environment() as environment:
             search.check_objective(self._study.spec()["objective"], self._allowed, environment)
             with opened(settings, create=True) as url:
-                logged = _ProgressLog()
-                local = search.LocalWorkers(workers, self._allowed, environment, ("--log-format", "json"))
+                logged = _WorkerOutputForwarder()
+                local = search.LocalWorkerSettings(workers, self._allowed, environment, ("--log-format", "json"))
                 try:
                     row = search.run(url, settings, self._study, local, listener=logged)
                 except LedgerError as error:
@@ -251,7 +251,7 @@ class Study:
             yield {**environment, pickled.VARIABLE: str(file)}
 
 
-class _ProgressLog(search.Listener):
+class _WorkerOutputForwarder(search.SearchObserver):
     """Forwards the output of the workers to the logger ``ledger.worker``."""
 
     def __init__(self) -> None:

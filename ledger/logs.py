@@ -52,6 +52,8 @@ def log_event(logger: logging.Logger, event: str, message: str, /, *, level: int
 
 
 class _TextFormatter(logging.Formatter):
+    """Formats a log record as one line of text."""
+
     def format(self, record: logging.LogRecord) -> str:
         moment = time.strftime("%H:%M:%S", time.localtime(record.created))
         source = record.name.removeprefix("ledger.")
@@ -60,6 +62,8 @@ class _TextFormatter(logging.Formatter):
 
 
 class _JsonFormatter(logging.Formatter):
+    """Formats a log record as one line of JSON."""
+
     def format(self, record: logging.LogRecord) -> str:
         moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
         line = {

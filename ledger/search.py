@@ -13,20 +13,20 @@ from ledger.database.connection import engine
 from ledger.database.retry import RetryPolicy, call_with_retries
 from ledger.database.rows import StudyRow
 from ledger.errors import LedgerError, UsageError
-from ledger.manager.loop import Manager, StudyProgress
+from ledger.manager.loop import StudyManager, StudyProgress
 from ledger.manager.registration import extend, register
 from ledger.settings import Settings
-from ledger.worker.account import Account
+from ledger.worker.account import SystemUser
 from ledger.worker.processes import WorkerProcesses
-from ledger.worker.trainer import Trainer
+from ledger.worker.trainer import TrainerHandle
 
 if TYPE_CHECKING:
     from ledger.study.spec import StudySpec
 
 
 @dataclass(frozen=True)
-class LocalWorkers:
-    """The worker processes that a search starts on this machine.
+class LocalWorkerSettings:
+    """The number and the settings of the worker processes that a search starts on this machine.
 
     Attributes
     ----------
@@ -46,8 +46,8 @@ class LocalWorkers:
     options: Sequence[str] = ()
 
 
-class Listener:
-    """Base class for observers of a search. The methods of `Listener` do nothing.
+class SearchObserver:
+    """Base class for observers of a search. The methods of `SearchObserver` do nothing.
 
     A subclass overrides the methods for the events that the subclass observes.
     """
@@ -74,10 +74,10 @@ def run(
     url: str,
     settings: Settings,
     study: "StudySpec",
-    workers: LocalWorkers,
+    workers: LocalWorkerSettings,
     *,
     wait: bool = False,
-    listener: Listener | None = None,
+    listener: SearchObserver | None = None,
 ) -> StudyRow:
     """Register a study, start workers on this machine, and manage the study until the study ends.
 
@@ -111,12 +111,12 @@ def resume(
     url: str,
     settings: Settings,
     name: str,
-    workers: LocalWorkers,
+    workers: LocalWorkerSettings,
     *,
     iterations: int | None = None,
     trials: int | None = None,
     wait: bool = False,
-    listener: Listener | None = None,
+    listener: SearchObserver | None = None,
 ) -> StudyRow:
     """Continue an existing study, and manage the study until it ends. The study may be paused or failed.
 
@@ -158,7 +158,7 @@ def check_objective(
     objective: dict[str, Any],
     allowed: Collection[str],
     environment: Mapping[str, str] | None = None,
-    account: Account | None = None,
+    account: SystemUser | None = None,
 ) -> None:
     """Raise a LedgerError if the workers of this machine cannot load the objective.
 
@@ -166,7 +166,7 @@ def check_objective(
     """
     if account is not None:
         account.check()
-    trainer = Trainer(allowed, threads=1, environment=environment, account=account)
+    trainer = TrainerHandle(allowed, threads=1, environment=environment, account=account)
     try:
         trainer.check(objective)
     finally:
@@ -177,19 +177,19 @@ def _carry_on(
     url: str,
     settings: Settings,
     row: StudyRow,
-    workers: LocalWorkers,
+    workers: LocalWorkerSettings,
     *,
     wait: bool,
     another_round: bool,
-    listener: Listener | None,
+    listener: SearchObserver | None,
 ) -> StudyRow:
     """Manage the study until it ends.
 
-    If the connection to the database is lost, a new `Manager` continues the study from the state in the ledger.
+    If the connection to the database is lost, a new `StudyManager` continues the study from the state in the ledger.
     """
     if row.has_ended:
         return row
-    listener = listener or Listener()
+    listener = listener or SearchObserver()
     name, claim = f"{socket.gethostname()[:20]}-{os.getpid()}-{uuid.uuid4().hex[:4]}", uuid.uuid4()
     manager_engine = engine(url, f"ledger manager {name}", statement_seconds=settings.statement_timeout, writes=True)
     policy = RetryPolicy(settings.give_up_after)
@@ -201,7 +201,7 @@ def _carry_on(
             listener.progressed(progress)
 
         with manager_engine.connect() as connection:
-            return Manager(connection, row, claim, name, polled, wait=wait).run(another_round=another_round)
+            return StudyManager(connection, row, claim, name, polled, wait=wait).run(another_round=another_round)
 
     listener.started(url, row)
     try:

@@ -7,7 +7,9 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Settings:
-    """The settings of one command, from the command's options and from environment variables.
+    """The settings that the commands share, such as the database and the time limits.
+
+    The values are from options and from environment variables.
 
     Attributes
     ----------

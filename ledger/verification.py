@@ -15,8 +15,8 @@ from ledger.text import show
 
 
 @dataclass(frozen=True)
-class VerifiedStudy:
-    """Result of a successful verification.
+class VerificationResult:
+    """The result of a successful verification of a study.
 
     Attributes
     ----------
@@ -38,7 +38,7 @@ class VerifiedStudy:
     not_comparable: list[tuple[str, str]]
 
 
-def verify(ledger: StudySnapshot) -> VerifiedStudy:
+def verify(ledger: StudySnapshot) -> VerificationResult:
     """Verify the records of a study, and recompute the study's proposals.
 
     The function recomputes a proposal only if the recorded environment of the proposal equals the environment of this
@@ -56,7 +56,7 @@ def verify(ledger: StudySnapshot) -> VerifiedStudy:
     for difference in chain(disagreements(ledger, study), _recomputed(ledger, study, proposals)):
         raise LedgerError(f"study {ledger.study.name}, {difference}")
     other = [(proposal.place, proposal.elsewhere) for proposal in proposals if proposal.elsewhere is not None]
-    return VerifiedStudy(
+    return VerificationResult(
         trials=len(ledger.trials),
         attempts=len(ledger.attempts),
         iterations=len(ledger.iterations),
@@ -329,7 +329,7 @@ def _seen(ledger: StudySnapshot) -> Iterator[str]:
 
 
 @dataclass(frozen=True)
-class _Proposal:
+class _RecordedProposal:
     """The recorded proposal of one round of an iteration.
 
     The attribute `before` is the last surrogate that an earlier iteration has recorded. In steady mode, `seen` lists
@@ -347,7 +347,7 @@ class _Proposal:
     elsewhere: str | None
 
 
-def _proposals(ledger: StudySnapshot) -> Iterator[_Proposal]:
+def _proposals(ledger: StudySnapshot) -> Iterator[_RecordedProposal]:
     here = environment()
     proposed = [trial for trial in ledger.trials if trial.source == "proposed"]
     rounds = {key: list(trials) for key, trials in groupby(proposed, key=lambda trial: (trial.iteration, trial.round))}
@@ -369,12 +369,12 @@ def _proposals(ledger: StudySnapshot) -> Iterator[_Proposal]:
                     )
                 place = f"iteration {iteration.number}" + (f", round {number}" if iteration.round else "")
                 order = None if iteration.seen is None else tuple(seen)
-                yield _Proposal(place, iteration, number, trials, surrogate, order, elsewhere)
+                yield _RecordedProposal(place, iteration, number, trials, surrogate, order, elsewhere)
         before = iteration.environment or before
         surrogate = iteration.surrogate or surrogate
 
 
-def _recomputed(ledger: StudySnapshot, study: StudySpec, proposals: Sequence[_Proposal]) -> Iterator[str]:
+def _recomputed(ledger: StudySnapshot, study: StudySpec, proposals: Sequence[_RecordedProposal]) -> Iterator[str]:
     """Yield the differences between the recorded proposals and the recomputed proposals."""
     for proposal in proposals:
         if proposal.elsewhere is not None:

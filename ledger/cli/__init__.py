@@ -52,7 +52,9 @@ COMMANDS = {
 _SERVICES = ("run", "manager", "resume", "worker")
 
 
-class _Program(click.Group):
+class _LazyGroup(click.Group):
+    """The command group `ledger`, which imports the module of a subcommand only when the user calls the subcommand."""
+
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
         return list(COMMANDS)
 
@@ -85,7 +87,7 @@ Examples:
 
 
 @click.group(
-    cls=_Program, epilog=_EXAMPLES, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}
+    cls=_LazyGroup, epilog=_EXAMPLES, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}
 )
 @click.version_option(__version__, prog_name="ledger")
 def program() -> None:

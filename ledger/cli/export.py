@@ -99,7 +99,7 @@ def export(name: str, format_: str, output: Path | None, spreadsheet: bool, sett
                 write(connection, study, file)
 
 
-class _Terminal:
+class _TerminalStream:
     """Text stream that writes to standard output, if standard output is a terminal.
 
     The class escapes unprintable characters, so a study's texts cannot change the terminal's state.
@@ -110,7 +110,7 @@ class _Terminal:
 
 
 def _standard_output() -> TextIO:
-    return cast(TextIO, _Terminal()) if sys.stdout.isatty() else sys.stdout
+    return cast(TextIO, _TerminalStream()) if sys.stdout.isatty() else sys.stdout
 
 
 def _check_parquet(output: Path | None) -> None:

@@ -10,7 +10,9 @@ from ledger.text import one_line
 
 
 class FileContentType(click.ParamType[tuple[str, bytes]]):
-    """A parameter type that returns the name and the bytes of a file. The name "-" means standard input.
+    """A click parameter type that returns the name and the bytes of a file.
+
+    The name "-" means standard input.
 
     The parameter type reads the file only once, when click parses the command line. If the command itself read standard
     input, a second start of the command after an outage would find standard input empty.

@@ -14,8 +14,8 @@ from ledger.settings import Settings
 SHOWN = 5
 
 
-class _Import(click.Group):
-    """A command group whose first argument is the name of a subcommand or the name of a file."""
+class _ImportGroup(click.Group):
+    """The command group `ledger import`, whose first argument is the name of a subcommand or the name of a file."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         if args and args[0] not in (*self.commands, *ctx.help_option_names):
@@ -25,7 +25,7 @@ class _Import(click.Group):
 
 @click.group(
     name="import",
-    cls=_Import,
+    cls=_ImportGroup,
     options_metavar="",
     subcommand_metavar="(FILE [--name NEW] | csv | optuna) ...",
     epilog=examples("ledger import study.json", "ledger import study.json --name moved"),

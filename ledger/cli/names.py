@@ -19,7 +19,7 @@ _MOST_NAMES = 100
 
 
 class StudyNameType(TextType):
-    """The name of a study."""
+    """A click parameter type for the name of a study, with completion of the name in a shell."""
 
     name = "study"
 

@@ -23,7 +23,7 @@ COMMAND_GIVES_UP_AFTER, SERVICE_GIVES_UP_AFTER = Settings.give_up_after, 3600.0
 
 
 class TextType(StringParamType):
-    """A parameter type that accepts only valid UTF-8, because PostgreSQL refuses any other text.
+    """A click parameter type that accepts only valid UTF-8, because PostgreSQL refuses any other text.
 
     A shell can pass an argument that is not valid UTF-8.
     """
@@ -46,7 +46,7 @@ def examples(*lines: str) -> str:
 
 
 class SecondsType(click.FloatRange):
-    """A parameter type for a finite number of seconds."""
+    """A click parameter type for a finite number of seconds."""
 
     name = "seconds"
 
@@ -57,8 +57,11 @@ class SecondsType(click.FloatRange):
         return float(seconds)
 
 
-class BytesType(click.ParamType[int]):
-    """A parameter type for a number of bytes. The letters K, M, G and T stand for powers of 1024."""
+class ByteSizeType(click.ParamType[int]):
+    """A click parameter type for a number of bytes.
+
+    The letters K, M, G and T stand for powers of 1024.
+    """
 
     name = "bytes"
 
@@ -144,7 +147,7 @@ def _settings_options(command: F, give_up_after: float) -> F:
     )
     @wraps(command)
     def wrapper(*args: Any, database_url: str | None, database_url_file: str | None, **kwargs: Any) -> Any:
-        from ledger.access import NotPermitted, read_url
+        from ledger.access import MissingPrivilegeError, read_url
         from ledger.cli.roles import with_way_out
         from ledger.database.retry import OutageTooLong, RetryPolicy, call_with_retries
 
@@ -168,7 +171,7 @@ def _settings_options(command: F, give_up_after: float) -> F:
         try:
             policy = RetryPolicy(settings.give_up_after)
             return call_with_retries(lambda: command(*args, settings=settings, **kwargs), policy, pause)
-        except NotPermitted as error:
+        except MissingPrivilegeError as error:
             raise with_way_out(error) from None
         except LedgerError as error:
             if lost and not isinstance(error, OutageTooLong):

@@ -7,12 +7,12 @@ from ledger.cli import outcome
 from ledger.database.connection import engine
 from ledger.database.rows import StudyRow
 from ledger.errors import LedgerError
-from ledger.search import Listener, LocalWorkers
+from ledger.search import LocalWorkerSettings, SearchObserver
 from ledger.settings import Settings
 from ledger.terminal.live import LiveView, can_draw
 
 
-class ProgressDisplay(Listener):
+class ProgressDisplay(SearchObserver):
     """Shows the progress of a search on standard error.
 
     If standard error is a terminal and the log format is text, the class draws a live view. Without a live view, the
@@ -48,13 +48,15 @@ class ProgressDisplay(Listener):
             self._view.__exit__(None, None, None)
 
 
-def local(count: int, allowed: Collection[str], display: ProgressDisplay, trainer_user: str | None) -> LocalWorkers:
-    """Return a `LocalWorkers`, which describes the workers to start on this machine.
+def local(
+    count: int, allowed: Collection[str], display: ProgressDisplay, trainer_user: str | None
+) -> LocalWorkerSettings:
+    """Return a `LocalWorkerSettings`, which describes the workers to start on this machine.
 
     The workers get the log options of the argument `display`, and the option --trainer-user if `trainer_user` is given.
     """
     user = [] if trainer_user is None else ["--trainer-user", trainer_user]
-    return LocalWorkers(count, allowed, options=[*display.worker_options, *user])
+    return LocalWorkerSettings(count, allowed, options=[*display.worker_options, *user])
 
 
 def end(url: str, settings: Settings, row: StudyRow) -> None:

@@ -2,7 +2,7 @@
 
 import click
 
-from ledger.access import NotPermitted
+from ledger.access import MissingPrivilegeError
 from ledger.errors import LedgerError
 
 # Each key is a command, and each value is the role that the command needs. The file sql/roles.sql creates the roles. A
@@ -29,7 +29,7 @@ _ROLES = {
 }
 
 
-def with_way_out(error: NotPermitted) -> LedgerError:
+def with_way_out(error: MissingPrivilegeError) -> LedgerError:
     """Return the error with advice about the role or the privileges that the running command needs."""
     names: list[str] = []
     context: click.Context | None = click.get_current_context()

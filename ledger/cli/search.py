@@ -89,7 +89,9 @@ def manager(file: Path | None, options: dict[str, Any], wait: bool, settings: Se
     study = assemble(options, file)
     log_environment(settings)
     with without_pandas(), database(settings, create=True) as url:
-        row = search.run(url, settings, study, search.LocalWorkers(), wait=wait, listener=ProgressDisplay(settings))
+        row = search.run(
+            url, settings, study, search.LocalWorkerSettings(), wait=wait, listener=ProgressDisplay(settings)
+        )
         end(url, settings, row)
 
 

@@ -18,8 +18,8 @@ _BEST = ("number", "iteration", "source", "params", "loss", "metrics")
 _ITERATION = tuple(name for name in columns(IterationRow) if name not in ("surrogate", "environment", "seen"))
 
 
-class _Group(click.Group):
-    """The group `ledger study`, which imports the module of `create` only when the user calls the command `create`.
+class _StudyGroup(click.Group):
+    """The command group `ledger study`, which imports the module of `create` only when the user calls `create`.
 
     The module of `create` imports pydantic, and this import takes 0.1 s.
     """
@@ -35,7 +35,7 @@ class _Group(click.Group):
         return super().get_command(ctx, cmd_name)
 
 
-@click.group(cls=_Group, epilog=examples("ledger study list", "ledger study show svm-42-5a83e9"))
+@click.group(cls=_StudyGroup, epilog=examples("ledger study list", "ledger study show svm-42-5a83e9"))
 def study() -> None:
     """Show and control studies."""
 

@@ -21,8 +21,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 _METAVARS = {"data": "FILE", "target": "COLUMN", "metric": "NAME", "name": "NAME"}
 
 
-class _Choice(click.Choice[str]):
-    """A parameter type that accepts the choices of an `AllowedTexts`, and refuses any other text with a reason."""
+class _ChoiceType(click.Choice[str]):
+    """A click parameter type that accepts the choices of an `AllowedTexts`, and refuses other texts with a reason."""
 
     def __init__(self, one_of: AllowedTexts) -> None:
         super().__init__(one_of.choices, case_sensitive=False)
@@ -95,7 +95,7 @@ def _help(field: FieldInfo) -> str:
 def _type(field: FieldInfo) -> click.ParamType[Any]:
     one_of = next((constraint for constraint in field.metadata if isinstance(constraint, AllowedTexts)), None)
     if one_of is not None:
-        return _Choice(one_of)
+        return _ChoiceType(one_of)
     # In the metadata of a pydantic field, the minimum and the maximum are objects of two different classes.
     limits = {
         name: getattr(constraint, limit)

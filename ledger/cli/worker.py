@@ -11,7 +11,7 @@ from ledger.cli import document, table
 from ledger.cli.environment import log_environment
 from ledger.cli.names import STUDY
 from ledger.cli.options import (
-    BytesType,
+    ByteSizeType,
     SecondsType,
     allow_option,
     examples,
@@ -79,7 +79,7 @@ from ledger.text import one_line
     "--memory-limit",
     envvar="LEDGER_WORKER_MEMORY_LIMIT",
     show_envvar=True,
-    type=BytesType(),
+    type=ByteSizeType(),
     help="Memory limit for the data of one training, such as 512M or 4G. If a training needs more memory, the attempt"
     " fails. Default: no limit.",
 )

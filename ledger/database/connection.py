@@ -123,7 +123,7 @@ class ServerUnreachable(LedgerError):
         self.not_now = not_now
 
 
-class BoundedConnection(psycopg.Connection[Any]):
+class ConnectionWithTimeout(psycopg.Connection[Any]):
     """A connection that waits at most `answer_seconds` seconds for an answer, because a failed server never answers."""
 
     answer_seconds: float | None = STATEMENT_SECONDS * PATIENCE_FACTOR
@@ -145,7 +145,7 @@ def connect(
     statement_seconds: float = STATEMENT_SECONDS,
     writes: bool = False,
     prepares: bool = True,
-) -> BoundedConnection:
+) -> ConnectionWithTimeout:
     """Open a connection in autocommit mode.
 
     Parameters
@@ -181,7 +181,7 @@ def connect(
         # the sessions on a primary server read-only.
         settings.setdefault("target_session_attrs", "primary")
     try:
-        connection = BoundedConnection.connect(
+        connection = ConnectionWithTimeout.connect(
             **settings, autocommit=True, prepare_threshold=PREPARE_AFTER if prepares else None
         )
     except (psycopg.ProgrammingError, UnicodeError) as error:
@@ -264,10 +264,10 @@ def engine(
     return create_engine("postgresql+psycopg://", creator=create, poolclass=NullPool)
 
 
-def driver(connection: "Connection") -> BoundedConnection:
+def driver(connection: "Connection") -> ConnectionWithTimeout:
     """Return the psycopg connection that an SQLAlchemy connection uses."""
     below = connection.connection.driver_connection
-    assert isinstance(below, BoundedConnection)
+    assert isinstance(below, ConnectionWithTimeout)
     return below
 
 

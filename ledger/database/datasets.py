@@ -13,15 +13,15 @@ PIECE = 3 * 2**18
 
 
 @dataclass(frozen=True)
-class Dataset:
-    """A data file on which studies train, with its SHA-256 in hexadecimal and its name without the folder."""
+class StoredDataset:
+    """A stored data file on which studies train, with its SHA-256 in hexadecimal and its name without the folder."""
 
     sha256: str
     name: str
     content: bytes
 
 
-def keep(connection: Connection, dataset: Dataset) -> None:
+def keep(connection: Connection, dataset: StoredDataset) -> None:
     """Store a data file, unless the ledger already has a file with the same content.
 
     The transaction that stores a data file must also record a study that trains on this file.

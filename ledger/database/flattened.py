@@ -83,7 +83,9 @@ class ViewColumn:
 
 @dataclass(frozen=True)
 class FlattenedView:
-    """A flattened view that the function `create` has created.
+    """A view of one study's trials, with a column for each parameter and each metric.
+
+    The function `create` has created the view.
 
     Attributes
     ----------

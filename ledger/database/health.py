@@ -1,4 +1,4 @@
-"""Warnings about transactions that keep locks, and about transactions that prevent the removal of dead rows.
+"""DatabaseWarnings about transactions that keep locks, and about transactions that prevent the removal of dead rows.
 
 Dead rows in the tables slow down every claim of a trial.
 """
@@ -79,8 +79,8 @@ _CONSEQUENCE = "so PostgreSQL cannot remove rows that have died since then"
 
 
 @dataclass(frozen=True)
-class Warnings:
-    """The findings of a check of the database.
+class DatabaseWarnings:
+    """The warnings of a check of the database, with advice for the user.
 
     Attributes
     ----------
@@ -94,7 +94,7 @@ class Warnings:
     is_held_back: bool
 
 
-def warnings(connection: Connection, older_than: float) -> Warnings:
+def warnings(connection: Connection, older_than: float) -> DatabaseWarnings:
     """Find transactions that keep locks or have been open for long, and replication slots that hold a snapshot.
 
     Parameters
@@ -132,7 +132,7 @@ def warnings(connection: Connection, older_than: float) -> Warnings:
             " checked: run this command as another role, or grant pg_read_all_stats to this role"
         )
     pinned = bool(prepared or slots or any(session.pins for session in sessions))
-    return Warnings(lines, is_held_back=pinned and most is not None)
+    return DatabaseWarnings(lines, is_held_back=pinned and most is not None)
 
 
 def _holders(connection: Connection) -> list[Row[Any]]:

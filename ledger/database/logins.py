@@ -49,7 +49,7 @@ order by login.rolname, kind.rolname"""
 
 @dataclass(frozen=True)
 class Login:
-    """A role that can log in to the ledger.
+    """A database role that can log in to the ledger.
 
     Attributes
     ----------

@@ -22,8 +22,8 @@ _trials, _studies, _refusals = views.trials, views.studies, views.refusals
 
 
 @dataclass(frozen=True)
-class HeldStudy:
-    """A study that a manager holds, with the claim that allows the manager to write."""
+class ClaimedStudy:
+    """A study that a manager has claimed, with the claim that allows the manager to write."""
 
     study_id: int
     claim: UUID
@@ -31,7 +31,7 @@ class HeldStudy:
 
 @dataclass(frozen=True)
 class ProposedBatch:
-    """The proposed points of one round of an iteration.
+    """A batch of proposed points, for one round of an iteration.
 
     Attributes
     ----------
@@ -77,7 +77,7 @@ _REAP = text("select ledger.reap(:study, :claim, :trial, :lease_until)")
 _END_CANCELLED = text("select ledger.end_cancelled(cast(:study as int))")
 
 
-def claim_study(connection: Connection, held: HeldStudy, name: str, lease_seconds: float) -> str:
+def claim_study(connection: Connection, held: ClaimedStudy, name: str, lease_seconds: float) -> str:
     """Take the study for a manager, or renew the manager's lease of the study.
 
     Return "held" if the manager now holds the study, "taken" if another manager holds the study, or "unknown" if the
@@ -113,12 +113,12 @@ def wait(connection: Connection, seconds: float) -> None:
     wait_for_notification(connection, seconds)
 
 
-def leave_study(connection: Connection, held: HeldStudy) -> None:
+def leave_study(connection: Connection, held: ClaimedStudy) -> None:
     """Give up the manager's claim on the study, so that another manager can take the study at once."""
     answer(connection, _LEAVE, study=held.study_id, claim=held.claim)
 
 
-def propose(connection: Connection, held: HeldStudy, batch: ProposedBatch) -> str:
+def propose(connection: Connection, held: ClaimedStudy, batch: ProposedBatch) -> str:
     """Insert the trials of a round. Return "proposed", "lost", "ended" or "changed"."""
     return str(
         answer(
@@ -140,7 +140,7 @@ def propose(connection: Connection, held: HeldStudy, batch: ProposedBatch) -> st
 
 
 def tell(
-    connection: Connection, held: HeldStudy, number: int, size: int, mean_loss: float | None, best_loss: float | None
+    connection: Connection, held: ClaimedStudy, number: int, size: int, mean_loss: float | None, best_loss: float | None
 ) -> str:
     """Record that the optimizer has received the results of an iteration of `size` trials.
 
@@ -150,13 +150,13 @@ def tell(
     return str(answer(connection, _TELL, study=held.study_id, claim=held.claim, **parameters))
 
 
-def finish(connection: Connection, held: HeldStudy, state: str, reason: str | None, budget: int) -> str:
+def finish(connection: Connection, held: ClaimedStudy, state: str, reason: str | None, budget: int) -> str:
     """Record the final state of the study. Return "finished", "lost" or "changed"."""
     parameters = {"state": state, "reason": reason, "budget": budget}
     return str(answer(connection, _FINISH, study=held.study_id, claim=held.claim, **parameters))
 
 
-def reap(connection: Connection, held: HeldStudy, lease: TrialLease) -> str | None:
+def reap(connection: Connection, held: ClaimedStudy, lease: TrialLease) -> str | None:
     """Take a trial back from its worker, because the trial's lease has expired.
 
     Return "pending", "failed", "locked" or None.

@@ -56,7 +56,7 @@ class ClaimedTrial:
 
 @dataclass(frozen=True)
 class CompletedTrial:
-    """A trial's result.
+    """A trial that a worker has completed, with the result of the trial.
 
     Attributes
     ----------

@@ -21,7 +21,7 @@ _VARIABLE = re.compile(r"^\\if :\{\?(\w+)\} \\else \\set \1 '([^']*)' \\endif\n"
 
 @dataclass(frozen=True)
 class NamedQuery:
-    """A query of sql/queries.
+    """A query that a user can run by its name, from a file of sql/queries.
 
     Attributes
     ----------

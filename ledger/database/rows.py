@@ -17,7 +17,10 @@ _COMPUTED = {"computed": True}
 
 @dataclass(frozen=True, slots=True)
 class StudyRow:
-    """A study. `budget` is the number of trials that the optimizer may propose."""
+    """A study, as a row of the view ledger.studies.
+
+    `budget` is the number of trials that the optimizer may propose.
+    """
 
     id: int = field(metadata=_COMPUTED)
     name: str
@@ -38,7 +41,7 @@ class StudyRow:
 
 @dataclass(frozen=True, slots=True)
 class IterationRow:
-    """An iteration.
+    """An iteration, as a row of the view ledger.iterations.
 
     `seen` contains the trials whose end the manager saw since the previous iteration, or is None in batch mode.
     """
@@ -59,7 +62,10 @@ class IterationRow:
 
 @dataclass(frozen=True, slots=True)
 class TrialRow:
-    """A trial. `seconds` is the training time of the attempt that completed the trial."""
+    """A trial, as a row of the view ledger.trials.
+
+    `seconds` is the training time of the attempt that completed the trial.
+    """
 
     number: int
     iteration: int
@@ -96,7 +102,10 @@ class TrialRow:
 
 @dataclass(frozen=True, slots=True)
 class AttemptRow:
-    """An attempt. `outcome` is None while the attempt is running."""
+    """An attempt, as a row of the view ledger.attempts.
+
+    `outcome` is None while the attempt is running.
+    """
 
     trial: int
     number: int
@@ -111,7 +120,7 @@ class AttemptRow:
 
 @dataclass(frozen=True, slots=True)
 class WorkerRow:
-    """A worker.
+    """A worker, as a row of the view ledger.workers.
 
     `study` and `trial` identify the trial that the worker holds now, or are None if the worker holds no trial.
     """
@@ -140,7 +149,10 @@ class RefusalRow:
 
 @dataclass(frozen=True, slots=True)
 class ProgressRow:
-    """The progress of a study. `budget`, `proposed` and `ended` are numbers of trials."""
+    """The progress of a study, as a row of the view ledger.progress.
+
+    `budget`, `proposed` and `ended` are numbers of trials.
+    """
 
     study: str
     state: str

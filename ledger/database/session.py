@@ -44,8 +44,10 @@ class ValuesRefused(LedgerError):
     """
 
 
-class Session:
-    """A database session with at most one connection.
+class ReconnectingSession:
+    """A database session that opens a new connection after a failure.
+
+    The session has at most one connection.
 
     If the session has no connection, `call` and `try_call` open a connection.
 

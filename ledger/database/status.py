@@ -19,7 +19,7 @@ _FAILURES = 3
 
 @dataclass(frozen=True)
 class WorkerStatus:
-    """A worker that holds a trial of the study, or a live worker that holds no trial.
+    """The status of a worker that holds a trial of the study, or of a live worker that holds no trial.
 
     Attributes
     ----------

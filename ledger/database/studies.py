@@ -11,7 +11,7 @@ from sqlalchemy import Connection, select, text
 
 from ledger.database import datasets, flattened, trials, views
 from ledger.database.connection import cursor, refused_if_locked, to_json
-from ledger.database.datasets import Dataset
+from ledger.database.datasets import StoredDataset
 from ledger.database.rows import IterationRow, StudyRow
 from ledger.database.selecting import answer, fetch, fetch_one, rows_of
 from ledger.errors import LedgerError
@@ -28,7 +28,7 @@ def create(
     spec_hash: str,
     budget: int,
     versions: Mapping[str, Any],
-    dataset: Dataset | None = None,
+    dataset: StoredDataset | None = None,
 ) -> StudyRow | None:
     """Record a study, and the study's data file if one is given. Return None if another study has the same name."""
     with connection.begin():

@@ -12,7 +12,7 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import DataError, IntegrityError
 
 from ledger.database import datasets, tables, views
-from ledger.database.datasets import Dataset
+from ledger.database.datasets import StoredDataset
 from ledger.database.rows import OPEN_STATES, AttemptRow, IterationRow, StudyRow, TrialRow, WorkerRow
 from ledger.database.selecting import fetch, fetch_one, rows_of
 from ledger.errors import LedgerError
@@ -37,8 +37,8 @@ class StudySnapshot:
 
 
 @dataclass(frozen=True)
-class RecordedStudy:
-    """A study from another ledger, with all rows that the other ledger recorded for this study.
+class ImportedStudy:
+    """A study to import from another ledger, with all rows that the other ledger recorded for this study.
 
     Each row has the columns of its table, except the study's id and the claim. An export never contains claims.
     """
@@ -48,7 +48,7 @@ class RecordedStudy:
     trials: Iterable[Mapping[str, Any]]
     attempts: Iterable[Mapping[str, Any]]
     workers: Iterable[Mapping[str, Any]]
-    dataset: Dataset | None = None
+    dataset: StoredDataset | None = None
 
 
 def snapshot(connection: Connection, study_id: int) -> StudySnapshot:
@@ -90,7 +90,7 @@ def workers_of(connection: Connection, study_id: int) -> list[WorkerRow]:
         )
 
 
-def restore(connection: Connection, recorded: RecordedStudy) -> StudyRow | None:
+def restore(connection: Connection, recorded: ImportedStudy) -> StudyRow | None:
     """Insert a whole study in one transaction. Return the study's row, or None if another study has the same name.
 
     A worker of the ledger that exported the study cannot end a trial in this ledger. Therefore a running trial becomes
@@ -114,7 +114,7 @@ def restore(connection: Connection, recorded: RecordedStudy) -> StudyRow | None:
         ) from None
 
 
-def _restore(connection: Connection, recorded: RecordedStudy) -> StudyRow | None:
+def _restore(connection: Connection, recorded: ImportedStudy) -> StudyRow | None:
     moment = _moment(connection)
     study_id = connection.scalar(
         postgresql.insert(tables.study)

@@ -63,12 +63,15 @@ def write_parquet(connection: Connection, study: StudyRow, output: BinaryIO) -> 
         During the export, a worker recorded a metric whose value does not fit the type of the metric's column.
     """
     space = Space.from_json(study.spec["space"])
-    columns = [_Column(name, type_) for name, type_ in _FIRST.items()]
-    columns += [_Column(dimension.name, *_of_dimension(dimension), source="params") for dimension in space.dimensions]
+    columns = [_ParquetColumn(name, type_) for name, type_ in _FIRST.items()]
     columns += [
-        _Column(name, *_of_metric(kinds), source="metrics") for name, kinds in trials.metric_kinds(connection, study.id)
+        _ParquetColumn(dimension.name, *_of_dimension(dimension), source="params") for dimension in space.dimensions
     ]
-    columns += [_Column(name, type_) for name, type_ in _LAST.items()]
+    columns += [
+        _ParquetColumn(name, *_of_metric(kinds), source="metrics")
+        for name, kinds in trials.metric_kinds(connection, study.id)
+    ]
+    columns += [_ParquetColumn(name, type_) for name, type_ in _LAST.items()]
     facts = {name: getattr(study, name) for name in ("name", "state", "budget", "spec", "versions")}
     schema = pa.schema(
         [(column.title, column.type) for column in columns],
@@ -84,8 +87,8 @@ def _same(value: Any) -> Any:
 
 
 @dataclass(frozen=True)
-class _Column:
-    """A column of the file.
+class _ParquetColumn:
+    """A column of the parquet file.
 
     If `source` is None, the column contains the field `name` of each trial. If `source` is "params" or "metrics", the
     column contains the value of the key `name` in this field of each trial.

@@ -23,9 +23,9 @@ from sqlalchemy import Connection
 
 from ledger.database import transfer
 from ledger.database.bounds import LONGEST_ERROR, json_fault, moment_fault, text_fault
-from ledger.database.datasets import Dataset
+from ledger.database.datasets import StoredDataset
 from ledger.database.rows import SOURCES, AttemptRow, IterationRow, StudyRow, TrialRow, WorkerRow, columns, recorded
-from ledger.database.transfer import RecordedStudy, StudySnapshot
+from ledger.database.transfer import ImportedStudy, StudySnapshot
 from ledger.errors import LedgerError, UsageError
 from ledger.export.documents import FORMAT, VERSION
 from ledger.objectives import tabular
@@ -59,12 +59,17 @@ Json = Annotated[dict[str, Any], _checked(json_fault)]
 Line = Annotated[str, _checked(partial(text_fault, longest=LONGEST_ERROR))]
 
 
-class _Record(BaseModel):
+class _ExportModel(BaseModel):
+    """Base class of the pydantic models that validate an export.
+
+    The models refuse unknown keys, and numbers that are not finite.
+    """
+
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
 
 
-class _Recorded:
-    """Annotation with which pydantic reads the rows of a row class, such as `TrialRow`, from an export.
+class _RowSchema:
+    """Annotation that gives pydantic the schema of a row class, such as `TrialRow`, in an export.
 
     An export contains no column that a view computes. The argument `computed` contains a value for each column that a
     view computes.
@@ -86,30 +91,33 @@ class _Recorded:
         fields: dict[str, Any] = {
             name: (bounded.get(type_, type_), ...) for name, type_ in {**types, **self._narrower}.items()
         }
-        record = create_model(row.__name__, __base__=_Record, **fields)
+        record = create_model(row.__name__, __base__=_ExportModel, **fields)
         return no_info_after_validator_function(
             lambda read: row(**self._computed, **dict(read)), handler.generate_schema(record)
         )
 
 
-class DatasetRecord(_Record):
-    """The dataset of a study. The field `content` is the content of the data file in base64."""
+class DatasetRecord(_ExportModel):
+    """The dataset of a study in an export.
+
+    The field `content` is the content of the data file in base64.
+    """
 
     sha256: str
     name: str
     content: str
 
 
-class StudyDocument(_Record):
-    """The exported records of a study from another ledger."""
+class StudyDocument(_ExportModel):
+    """The JSON document that `ledger export` writes for a study."""
 
     format: Literal["trial-ledger study"]
     version: Literal[1]
-    study: Annotated[StudyRow, _Recorded({"id": 0})]
-    iterations: list[Annotated[IterationRow, _Recorded()]]
-    trials: list[Annotated[TrialRow, _Recorded({"seconds": None}, source=Literal[SOURCES])]]
-    attempts: list[Annotated[AttemptRow, _Recorded()]]
-    workers: list[Annotated[WorkerRow, _Recorded({"alive": False, "study": None, "trial": None})]]
+    study: Annotated[StudyRow, _RowSchema({"id": 0})]
+    iterations: list[Annotated[IterationRow, _RowSchema()]]
+    trials: list[Annotated[TrialRow, _RowSchema({"seconds": None}, source=Literal[SOURCES])]]
+    attempts: list[Annotated[AttemptRow, _RowSchema()]]
+    workers: list[Annotated[WorkerRow, _RowSchema({"alive": False, "study": None, "trial": None})]]
     dataset: DatasetRecord | None = None
 
     def snapshot(self) -> StudySnapshot:
@@ -122,10 +130,10 @@ class StudyDocument(_Record):
             attempts=self.attempts,
         )
 
-    def kept(self) -> Dataset | None:
+    def kept(self) -> StoredDataset | None:
         """Return the dataset on which the study trains, or None if the study does not train on a data file."""
         there = self.dataset
-        return None if there is None else Dataset(there.sha256, there.name, b64decode(there.content))
+        return None if there is None else StoredDataset(there.sha256, there.name, b64decode(there.content))
 
 
 def read(place: str, content: bytes) -> StudyDocument:
@@ -196,7 +204,7 @@ def import_study(connection: Connection, document: StudyDocument, name: str | No
     """
     study = {**recorded(document.study), **({} if name is None else {"name": name})}
     _check_name(study["name"])
-    whole = RecordedStudy(
+    whole = ImportedStudy(
         study,
         iterations=map(recorded, document.iterations),
         trials=map(recorded, document.trials),

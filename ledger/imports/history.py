@@ -17,8 +17,8 @@ from ledger.text import show
 
 
 @dataclass(frozen=True)
-class HistoryRow:
-    """A finished trial from outside the ledger. The parameters and the loss of the trial are not checked yet.
+class UncheckedTrial:
+    """A finished trial from outside the ledger, before the ledger checks the trial's parameters and loss.
 
     Attributes
     ----------
@@ -34,16 +34,16 @@ class HistoryRow:
 
 
 @dataclass
-class ImportedHistory:
-    """The trials that the ledger can import from a source, and the reason for each trial that the ledger leaves out."""
+class CheckedTrials:
+    """The trials of a source that have passed the check, and the reason for each trial that the ledger leaves out."""
 
     finished: list[ExternalTrial] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
 
 
 def gather(
-    place: str, rows: Iterable[HistoryRow], space: Space, recorded: Mapping[str, str], *, skip_unusable: bool
-) -> ImportedHistory:
+    place: str, rows: Iterable[UncheckedTrial], space: Space, recorded: Mapping[str, str], *, skip_unusable: bool
+) -> CheckedTrials:
     """Read finished trials as points of the search space, and refuse a point that equals the point of another trial.
 
     Parameters
@@ -63,7 +63,7 @@ def gather(
         A row is unusable and `skip_unusable` is false, or no row is usable. A row is unusable if the row's point or
         loss is not valid, or if another trial already has the same point as the row.
     """
-    history = ImportedHistory()
+    history = CheckedTrials()
     taken = dict(recorded)
     for row in rows:
         try:
@@ -88,13 +88,13 @@ def import_history(
     connection: Connection,
     study: StudyRow,
     place: str,
-    rows: Callable[[Space], Iterable[HistoryRow]],
+    rows: Callable[[Space], Iterable[UncheckedTrial]],
     *,
     skip_unusable: bool,
-) -> tuple[int, ImportedHistory]:
+) -> tuple[int, CheckedTrials]:
     """Import the usable trials of a source into a study. If the ledger refuses any trial, import no trial.
 
-    The function returns the number of the first imported trial, and the `ImportedHistory` that `gather` has returned.
+    The function returns the number of the first imported trial, and the `CheckedTrials` that `gather` has returned.
 
     Raises
     ------

@@ -10,7 +10,7 @@ from functools import partial
 
 from ledger.database.trials import ExternalTrial
 from ledger.errors import UsageError
-from ledger.imports.history import HistoryRow, finite_loss
+from ledger.imports.history import UncheckedTrial, finite_loss
 from ledger.study.space import Space
 from ledger.text import nearest, show
 
@@ -18,7 +18,7 @@ from ledger.text import nearest, show
 PREFIX = "params_"
 
 
-def read_rows(place: str, content: bytes, loss: str, space: Space, *, ignore_extra: bool) -> Iterator[HistoryRow]:
+def read_rows(place: str, content: bytes, loss: str, space: Space, *, ignore_extra: bool) -> Iterator[UncheckedTrial]:
     """Check the header of a csv file, and yield the rows of the file.
 
     Parameters
@@ -47,7 +47,7 @@ def read_rows(place: str, content: bytes, loss: str, space: Space, *, ignore_ext
         columns = _columns(f"{place}:1", header, loss, space, ignore_extra=ignore_extra)
         for cells in reader:
             if any(cell.strip() for cell in cells):
-                yield HistoryRow(f"{place}:{reader.line_num}", partial(_read, columns, loss, len(header), cells))
+                yield UncheckedTrial(f"{place}:{reader.line_num}", partial(_read, columns, loss, len(header), cells))
     except csv.Error as error:
         raise UsageError(f"{place}:{max(reader.line_num, 1)}: {error}; correct this line of the csv file") from None
 

@@ -1,13 +1,13 @@
 """The policy for batch mode, which proposes an iteration after all trials of the previous iteration have ended."""
 
-from ledger.manager.history import History
+from ledger.manager.history import StudyHistory
 from ledger.manager.policy import ROUNDS, ProposalRequest, StudyEnd
 from ledger.study.spec import StudySpec
 from ledger.text import last_line
 
 
 class BatchPolicy:
-    """Proposes an iteration after the optimizer has received the results of the previous iteration.
+    """The policy for batch mode, which proposes an iteration after the previous iteration has ended.
 
     If all proposed trials of an iteration fail, the policy proposes another round of this iteration. An iteration has
     at most `ROUNDS` rounds.
@@ -16,7 +16,7 @@ class BatchPolicy:
     ----------
     study : StudySpec
         The settings of the study.
-    history : History
+    history : StudyHistory
         The trials and iterations of the study.
     another_round : bool
         Whether to allow one more round of the last iteration if every trial of this iteration has failed.
@@ -24,7 +24,7 @@ class BatchPolicy:
 
     longest_poll = 0.25
 
-    def __init__(self, study: StudySpec, history: History, *, another_round: bool) -> None:
+    def __init__(self, study: StudySpec, history: StudyHistory, *, another_round: bool) -> None:
         self._study, self._history = study, history
         last = history.next_iteration - 1
         self._extended = {last: history.rounds[last] + 2} if another_round and last >= 0 else {}

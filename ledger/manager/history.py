@@ -1,6 +1,6 @@
 """The manager's copy of a study's trials and iterations.
 
-Each call of `History.poll` updates the copy from the ledger.
+Each call of `StudyHistory.poll` updates the copy from the ledger.
 """
 
 from collections.abc import Mapping
@@ -13,8 +13,8 @@ from ledger.database import trials as recorded_trials
 from ledger.database.rows import IterationRow, TrialRow
 
 
-class History:
-    """The trials and iterations of a study.
+class StudyHistory:
+    """A manager's copy of the trials and iterations of a study.
 
     A proposed trial counts against the budget only if the trial belongs to the latest round of the trial's iteration.
     The manager starts another round only after each trial of the previous round failed or was cancelled.

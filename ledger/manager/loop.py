@@ -16,15 +16,15 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from ledger.database import managing, studies
-from ledger.database.managing import HeldStudy, ProposedBatch
+from ledger.database.managing import ClaimedStudy, ProposedBatch
 from ledger.database.rows import StudyRow
 from ledger.errors import LedgerError
 from ledger.logs import log_event
 from ledger.manager.batch import BatchPolicy
-from ledger.manager.history import History
-from ledger.manager.policy import Policy, ProposalRequest, StudyEnd
-from ledger.manager.reaper import Reaper
-from ledger.manager.refusals import RefusalWatch
+from ledger.manager.history import StudyHistory
+from ledger.manager.policy import ProposalPolicy, ProposalRequest, StudyEnd
+from ledger.manager.reaper import TrialReaper
+from ledger.manager.refusals import RefusalMonitor
 from ledger.manager.steady import SteadyPolicy
 from ledger.proposals import environment, load_optimizer, mean_loss, proposal_input, propose
 from ledger.study.spec import StudySpec
@@ -50,8 +50,8 @@ class StudyProgress:
     best_loss: float | None
 
 
-class Manager:
-    """Manages one study.
+class StudyManager:
+    """Proposes the trials of one study, and passes the losses of the trials to the optimizer.
 
     Parameters
     ----------
@@ -60,8 +60,8 @@ class Manager:
     study : StudyRow
         The registered study.
     claim : UUID
-        Random UUID by which the manager claims the study. After a lost connection, a new `Manager` with the same claim
-        can continue on another connection.
+        Random UUID by which the manager claims the study. After a lost connection, a new `StudyManager` with the same
+        claim can continue on another connection.
     name : str
         Name of the manager, for messages.
     watch : callable, optional
@@ -86,15 +86,15 @@ class Manager:
         wait: bool = False,
     ) -> None:
         self._connection, self._name, self._watch = connection, name, watch
-        self._held = HeldStudy(study.id, claim)
+        self._held = ClaimedStudy(study.id, claim)
         self._take(study, wait=wait)
         managing.listen(connection)
         # The manager reads the study again, because a command may have changed the study before the manager claimed the
         # study.
         self._row = studies.get(connection, study.name)
         self._study = StudySpec.from_spec(self._row.name, self._row.budget, self._row.spec)
-        self._reaper = Reaper(connection, self._held, self._row.name, self._study.limits.lease)
-        self._refusals = RefusalWatch(connection, study.id, self._row.name)
+        self._reaper = TrialReaper(connection, self._held, self._row.name, self._study.limits.lease)
+        self._refusals = RefusalMonitor(connection, study.id, self._row.name)
         self._is_paused = self._is_locked = False
         self._since: dict[int, float] = {}
 
@@ -114,7 +114,7 @@ class Manager:
         try:
             row = self._run(another_round=another_round)
         except (DBAPIError, psycopg.Error):
-            # After a lost connection, the manager keeps its claim, so that a new `Manager` with the same claim can
+            # After a lost connection, the manager keeps its claim, so that a new `StudyManager` with the same claim can
             # continue.
             raise
         except BaseException:
@@ -124,7 +124,7 @@ class Manager:
         return row
 
     def _run(self, *, another_round: bool) -> StudyRow:
-        self._history = History(self._connection, self._row.id)
+        self._history = StudyHistory(self._connection, self._row.id)
         policy = self._policy(another_round=another_round)
         pause = SHORTEST_POLL
         while True:
@@ -182,7 +182,7 @@ class Manager:
         with suppress(DBAPIError, psycopg.Error):
             managing.leave_study(self._connection, self._held)
 
-    def _policy(self, *, another_round: bool) -> Policy:
+    def _policy(self, *, another_round: bool) -> ProposalPolicy:
         if self._study.mode == "steady":
             return SteadyPolicy(self._study, self._history, self._row.budget, another_round=another_round)
         return BatchPolicy(self._study, self._history, another_round=another_round)
@@ -217,7 +217,7 @@ class Manager:
             raise self._lost()
         self._renewed = time.monotonic()
 
-    def _propose(self, request: ProposalRequest, policy: Policy, budget: int) -> None:
+    def _propose(self, request: ProposalRequest, policy: ProposalPolicy, budget: int) -> None:
         history = self._history
         number, round = request.iteration, request.round
         seen = None if request.seen is None else [*history.recorded, *request.seen]

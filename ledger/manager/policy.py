@@ -37,8 +37,10 @@ class StudyEnd:
     reason: str | None = None
 
 
-class Policy(Protocol):
-    """Decides the manager's next action from the history of a study. A policy has no access to the database.
+class ProposalPolicy(Protocol):
+    """Interface of the policies that decide what a manager proposes next.
+
+    A policy decides from the history of the study. A policy has no access to the database.
 
     Attributes
     ----------

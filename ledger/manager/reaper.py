@@ -8,7 +8,7 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from ledger.database import managing
-from ledger.database.managing import HeldStudy, TrialLease
+from ledger.database.managing import ClaimedStudy, TrialLease
 from ledger.logs import log_event
 
 _log = logging.getLogger("ledger.manager")
@@ -20,7 +20,7 @@ LOOK_SECONDS = 1.0
 CONTACT_SECONDS = 2.0
 
 
-class LeaseWatch:
+class LeaseMonitor:
     """Decides which leases have expired.
 
     A lease has expired if the manager has seen no heartbeat of the trial's worker for the length of one lease. After an
@@ -60,15 +60,15 @@ class LeaseWatch:
         return {trial: until for trial, (until, since) in self._seen.items() if now - since >= self._lease}
 
 
-class Reaper:
+class TrialReaper:
     """Takes one study's trials with expired leases back from the workers.
 
     Parameters
     ----------
     connection : Connection
-        The manager's connection. Create a new `Reaper` for each new connection, because the manager may have lost the
-        previous connection in an outage of the database.
-    held : HeldStudy
+        The manager's connection. Create a new `TrialReaper` for each new connection, because the manager may have lost
+        the previous connection in an outage of the database.
+    held : ClaimedStudy
         The id of the study and the manager's claim of the study.
     name : str
         Name of the study.
@@ -76,9 +76,9 @@ class Reaper:
         Length of a trial's lease, in seconds.
     """
 
-    def __init__(self, connection: Connection, held: HeldStudy, name: str, lease: float) -> None:
+    def __init__(self, connection: Connection, held: ClaimedStudy, name: str, lease: float) -> None:
         self._connection, self._held, self._name = connection, held, name
-        self._watch = LeaseWatch(lease)
+        self._watch = LeaseMonitor(lease)
         # The pause is at most an eighth of a lease, so the reaper reads the leases several times within half a lease. A
         # gap of more than half a lease between two reads could count as an outage of the database.
         self._pause = min(LOOK_SECONDS, lease / 8)

@@ -40,7 +40,7 @@ def common_refusal(reasons: Mapping[str, str], alive: int) -> str | None:
     return "; ".join([*different[:_SHOWN], *more])
 
 
-class RefusalWatch:
+class RefusalMonitor:
     """Logs the reason if every live worker refuses a study. The class does not log an unchanged reason again.
 
     Parameters

@@ -8,7 +8,7 @@ import logging
 from sqlalchemy import Connection
 
 from ledger.database import studies
-from ledger.database.datasets import Dataset
+from ledger.database.datasets import StoredDataset
 from ledger.database.rows import StudyRow
 from ledger.errors import LedgerError
 from ledger.logs import log_event
@@ -24,7 +24,7 @@ def record(connection: Connection, study: StudySpec) -> StudyRow | None:
     Return None if the ledger already has a study with this name.
     """
     data = study.objective.data
-    dataset = None if data is None or data.content is None else Dataset(data.sha256, data.name, data.content)
+    dataset = None if data is None or data.content is None else StoredDataset(data.sha256, data.name, data.content)
     row = studies.create(connection, study.name, study.spec(), study.spec_hash, study.budget, environment(), dataset)
     if row is not None:
         log_event(_log, "created", f"study {row.name} created", study=row.name)

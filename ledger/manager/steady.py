@@ -3,14 +3,14 @@
 In steady mode, a worker gets a new trial without waiting until the slowest trial has ended.
 """
 
-from ledger.manager.history import History
+from ledger.manager.history import StudyHistory
 from ledger.manager.policy import ROUNDS, ProposalRequest, StudyEnd
 from ledger.study.spec import StudySpec
 from ledger.text import last_line
 
 
 class SteadyPolicy:
-    """Proposes a new trial for each trial that has ended.
+    """The policy for steady mode, which proposes a new trial for each trial that has ended.
 
     The ledger records each proposal as an iteration. The first proposal has at most `batch_size` trials. A later
     iteration has one new trial for each trial that has ended after the previous proposal. The proposed points depend on
@@ -22,7 +22,7 @@ class SteadyPolicy:
     ----------
     study : StudySpec
         The settings of the study.
-    history : History
+    history : StudyHistory
         The trials and iterations of the study.
     budget : int
         The number of trials that the optimizer may propose.
@@ -35,7 +35,7 @@ class SteadyPolicy:
     # reads the end from the ledger and can propose a new trial.
     longest_poll = 0.05
 
-    def __init__(self, study: StudySpec, history: History, budget: int, *, another_round: bool) -> None:
+    def __init__(self, study: StudySpec, history: StudyHistory, budget: int, *, another_round: bool) -> None:
         self._study, self._history = study, history
         self._is_used_up = False
         # If no trial completes, the study fails after this number of failed trials.

@@ -8,7 +8,7 @@ from ledger.objectives.datasets import DATASETS
 from ledger.objectives.function import check_reference
 from ledger.objectives.loading import load
 from ledger.objectives.parameters import MODELS, check
-from ledger.objectives.result import ObjectiveError, Result
+from ledger.objectives.result import InvalidResultError, ObjectiveResult
 from ledger.objectives.spaces import DEFAULT_SPACES
 
 __all__ = [
@@ -16,8 +16,8 @@ __all__ = [
     "DEFAULT_SPACES",
     "MODELS",
     "Context",
-    "ObjectiveError",
-    "Result",
+    "InvalidResultError",
+    "ObjectiveResult",
     "check",
     "check_reference",
     "load",

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Context:
-    """Description of the trial that an objective evaluates. An objective may take a context as its second argument.
+    """The context in which an objective evaluates a trial, such as the number and the seed of the trial.
+
+    An objective may take a context as its second argument.
 
     Attributes
     ----------

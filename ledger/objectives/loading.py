@@ -15,7 +15,7 @@ from ledger.objectives.context import Context
 from ledger.objectives.datasets import DATASETS, MOST_FOLDS
 from ledger.objectives.function import load_function
 from ledger.objectives.parameters import MODELS
-from ledger.objectives.result import Result, to_result
+from ledger.objectives.result import ObjectiveResult, to_result
 from ledger.objectives.tabular import DatasetArrays
 from ledger.text import one_line, show
 
@@ -24,7 +24,7 @@ _SHA256 = re.compile("[0-9a-f]{64}")
 
 @dataclass(frozen=True)
 class DatasetReference:
-    """The entry "data" of an objective, which names a dataset from a file.
+    """A reference to a dataset from a file, under the key "data" of an objective.
 
     Attributes
     ----------
@@ -82,7 +82,7 @@ def load(
     threads: int = 1,
     content: bytes | None = None,
     folder: str | None = None,
-) -> Callable[[dict[str, Any], Context], Result]:
+) -> Callable[[dict[str, Any], Context], ObjectiveResult]:
     """Load an objective.
 
     Parameters
@@ -107,9 +107,9 @@ def load(
     Returns
     -------
     callable
-        Function that takes a trial's parameters and context, and returns a `Result`. The function raises an
-        ObjectiveError if the objective returns no valid result. The returned function does not catch the exceptions of
-        the objective.
+        Function that takes a trial's parameters and context, and returns an `ObjectiveResult`. The function raises an
+        InvalidResultError if the objective returns no valid result. The returned function does not catch the exceptions
+        of the objective.
 
     Raises
     ------
@@ -147,7 +147,7 @@ def load(
             model, _table(data, content) if data else dataset, threads, metric=metric, folds=folds
         )
 
-    def evaluate(params: dict[str, Any], context: Context) -> Result:
+    def evaluate(params: dict[str, Any], context: Context) -> ObjectiveResult:
         with _thread_pools(len(sys.modules)).limit(limits=threads):
             returned = function({name: _as_float(value) for name, value in params.items()}, context)
         return to_result(returned)

@@ -12,13 +12,13 @@ from ledger.errors import LedgerError
 from ledger.text import one_line
 
 
-class ObjectiveError(LedgerError):
-    """The objective returned no valid result, so the attempt fails."""
+class InvalidResultError(LedgerError):
+    """The value that the objective returned is not a valid result, so the attempt fails."""
 
 
 @dataclass(frozen=True)
-class Result:
-    """The result of one attempt.
+class ObjectiveResult:
+    """The loss and the metrics that an objective returned.
 
     Attributes
     ----------
@@ -32,7 +32,7 @@ class Result:
     metrics: dict[str, Any]
 
 
-def to_result(returned: Any) -> Result:
+def to_result(returned: Any) -> ObjectiveResult:
     """Convert the value that an objective returned.
 
     Parameters
@@ -44,37 +44,37 @@ def to_result(returned: Any) -> Result:
 
     Raises
     ------
-    ObjectiveError
+    InvalidResultError
         The value is neither a real number nor a dict, the loss is missing or not finite, or a metric cannot be stored
         as JSON. The message is one line.
 
     Examples
     --------
     >>> to_result({"loss": 0.25, "accuracy": 0.75})
-    Result(loss=0.25, metrics={'accuracy': 0.75})
+    ObjectiveResult(loss=0.25, metrics={'accuracy': 0.75})
     """
     try:
         return _convert(returned)
-    except ObjectiveError:
+    except InvalidResultError:
         raise
     except Exception as error:  # A method of the value's class, such as __float__, may raise any exception.
-        raise ObjectiveError(
+        raise InvalidResultError(
             f"the objective returned {_shown(returned)}, and the conversion of this value to a result raised"
             f" {_shown(error)}"
         ) from error
 
 
-def _convert(returned: Any) -> Result:
+def _convert(returned: Any) -> ObjectiveResult:
     if not isinstance(returned, dict):
-        return Result(_loss(returned, ""), {})
+        return ObjectiveResult(_loss(returned, ""), {})
     if "loss" not in returned:
-        raise ObjectiveError(f"the objective returned a dict without 'loss': {_shown(returned)}")
+        raise InvalidResultError(f"the objective returned a dict without 'loss': {_shown(returned)}")
     loss = _loss(returned["loss"], " as 'loss'")
     metrics: dict[str, Any] = {}
     length = 0
     for name, value in returned.items():
         if not isinstance(name, str):
-            raise ObjectiveError(f"the objective returned a metric named {_shown(name)}; the name must be a string")
+            raise InvalidResultError(f"the objective returned a metric named {_shown(name)}; the name must be a string")
         if name != "loss":
             text = _as_json(name, value)
             metrics |= json.loads(text)
@@ -83,11 +83,11 @@ def _convert(returned: Any) -> Result:
                 break
     # Each metric alone is valid, so the only possible fault is the total size of the metrics.
     if json_fault(metrics) is not None:
-        raise ObjectiveError(
+        raise InvalidResultError(
             f"the objective returned metrics of more than {LARGEST_JSON:,} bytes as JSON (the metric {_shown(name)}"
             " exceeds the limit); write large values to a file, and return the name of the file"
         )
-    return Result(loss, metrics)
+    return ObjectiveResult(loss, metrics)
 
 
 def _loss(value: Any, where: str) -> float:
@@ -95,13 +95,13 @@ def _loss(value: Any, where: str) -> float:
     # returned the result of a comparison by mistake.
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         wanted = "a finite number" if where else "a finite number or a dict with 'loss'"
-        raise ObjectiveError(f"the objective returned {_shown(value)}{where} ({_kind(value)}); return {wanted}")
+        raise InvalidResultError(f"the objective returned {_shown(value)}{where} ({_kind(value)}); return {wanted}")
     try:
         loss = float(value)
     except (ArithmeticError, ValueError):  # An integer or a fraction may be outside the range of a float.
         loss = math.inf
     if not math.isfinite(loss):
-        raise ObjectiveError(f"the objective returned {_shown(value)}{where}; return a finite number")
+        raise InvalidResultError(f"the objective returned {_shown(value)}{where}; return a finite number")
     return loss
 
 
@@ -114,7 +114,7 @@ def _as_json(name: str, value: Any) -> str:
             raise ValueError(fault)
     # The `try` block may raise any exception, because the block calls methods of the value's class.
     except Exception as error:
-        raise ObjectiveError(
+        raise InvalidResultError(
             f"the objective returned a metric {_shown(name)} that is not valid JSON: {_shown(value)} ({_reason(error)})"
         ) from error
     return text

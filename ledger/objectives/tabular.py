@@ -41,7 +41,7 @@ _MANY_CLASSES = 20
 
 @dataclass(frozen=True, eq=False)
 class DatasetArrays:
-    """A dataset as arrays, in the form that the built-in models take.
+    """The features and the classes of a dataset, as the arrays that the built-in models take.
 
     Attributes
     ----------

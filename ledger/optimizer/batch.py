@@ -10,9 +10,9 @@ from sklearn.multioutput import MultiOutputRegressor
 
 from ledger.optimizer import acquisition
 from ledger.optimizer.columns import SAME, TransformedSpace, are_among
-from ledger.optimizer.forest import ForestPredictions, RegrownForestPredictions
+from ledger.optimizer.forest import ExtraTreesPredictions, ForestPredictions
 from ledger.optimizer.gaussian_process import GaussianProcessRegressor, standardise
-from ledger.optimizer.posterior import GaussianPredictions, Posterior
+from ledger.optimizer.posterior import GaussianProcessPredictions, Posterior
 
 Array = NDArray[np.float64]
 
@@ -27,8 +27,11 @@ TOLERANCE = 1e-6
 APART = 1e-3
 
 
-class Predictions(Protocol):
-    """A model's predictions at the m candidates of a batch. Each added observation updates the predictions."""
+class CandidatePredictions(Protocol):
+    """Interface of a model's predictions at the m candidates of a batch.
+
+    Each added observation updates the predictions.
+    """
 
     def predict(self) -> tuple[Array, Array]:
         """Return the mean and the standard deviation at the candidates, each of shape (m,)."""
@@ -43,7 +46,7 @@ class Predictions(Protocol):
         ...
 
 
-def predictions_of(model: Any, candidates: Array, rows: Array, values: Array) -> Predictions:
+def predictions_of(model: Any, candidates: Array, rows: Array, values: Array) -> CandidatePredictions:
     """Return a fitted model's predictions at candidates.
 
     Parameters
@@ -56,14 +59,16 @@ def predictions_of(model: Any, candidates: Array, rows: Array, values: Array) ->
         The values at `rows`.
     """
     if isinstance(model, GaussianProcessRegressor):
-        return GaussianPredictions(model.posterior_, candidates)
+        return GaussianProcessPredictions(model.posterior_, candidates)
     if isinstance(model, skopt.learning.ExtraTreesRegressor):
-        return RegrownForestPredictions(model, candidates, rows, values)
+        return ExtraTreesPredictions(model, candidates, rows, values)
     return ForestPredictions(model, candidates)
 
 
-class BatchChoice:
-    """Chooses the points of a batch. The model gets each chosen point as an observation with an assumed value.
+class BatchSelector:
+    """Selects the points of a batch.
+
+    The model gets each chosen point as an observation with an assumed value.
 
     The constant liar determines the assumed value of a chosen point.
 
@@ -158,7 +163,7 @@ class BatchChoice:
 
     @property
     def _posteriors(self) -> list[Posterior]:
-        return [each.posterior for each in self._predictions if isinstance(each, GaussianPredictions)]
+        return [each.posterior for each in self._predictions if isinstance(each, GaussianProcessPredictions)]
 
     def _scaled(self, mean: Array, deviation: Array) -> tuple[Array, Array]:
         return (mean - self._mean) / self._scale, deviation / self._scale

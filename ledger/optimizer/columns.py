@@ -23,8 +23,8 @@ EXCHANGED = 32
 SAME = 1e-8
 
 
-class DimensionColumns(ABC):
-    """The columns of one dimension of the search space.
+class DimensionEncoding(ABC):
+    """The encoding of one dimension of the search space, as columns of the transformed space.
 
     Parameters
     ----------
@@ -66,8 +66,8 @@ class DimensionColumns(ABC):
         """Round this dimension's columns of `rows`, in place, to valid values."""
 
 
-class RealColumns(DimensionColumns):
-    """The column of a real dimension, in which the optimizer follows a gradient."""
+class RealEncoding(DimensionEncoding):
+    """The encoding of a real dimension as one column, in which the optimizer follows a gradient."""
 
     size = math.inf
 
@@ -75,8 +75,8 @@ class RealColumns(DimensionColumns):
         raise TypeError(f"the values of {self.dimension} cannot be counted")
 
 
-class IntegerColumns(DimensionColumns):
-    """The column of an integer dimension.
+class IntegerEncoding(DimensionEncoding):
+    """The encoding of an integer dimension as one column of the transformed space.
 
     If the dimension has at most `EXCHANGED` values, the optimizer tries each value. If the dimension has more than
     `EXCHANGED` values, the optimizer follows a gradient and rounds the result.
@@ -103,8 +103,11 @@ class IntegerColumns(DimensionColumns):
             rows[:, self.columns] = self.rows(self.dimension.inverse_transform(rows[:, self.columns.start]))
 
 
-class CategoricalColumns(DimensionColumns):
-    """The columns of a categorical dimension. The optimizer tries each choice of the dimension."""
+class CategoricalEncoding(DimensionEncoding):
+    """The encoding of a categorical dimension as one or more columns of the transformed space.
+
+    The optimizer tries each choice of the dimension.
+    """
 
     def __init__(self, dimension: Any, start: int) -> None:
         super().__init__(dimension, start)
@@ -115,15 +118,15 @@ class CategoricalColumns(DimensionColumns):
         return list(self.dimension.categories)
 
 
-# The subclass of `DimensionColumns` for each class of dimensions in skopt.
-KINDS: dict[type, type[DimensionColumns]] = {
-    Real: RealColumns,
-    Integer: IntegerColumns,
-    Categorical: CategoricalColumns,
+# The subclass of `DimensionEncoding` for each class of dimensions in skopt.
+KINDS: dict[type, type[DimensionEncoding]] = {
+    Real: RealEncoding,
+    Integer: IntegerEncoding,
+    Categorical: CategoricalEncoding,
 }
 
 
-def columns_of(dimension: Any, start: int) -> DimensionColumns:
+def columns_of(dimension: Any, start: int) -> DimensionEncoding:
     """Return the columns of a dimension. `start` is the index of the first column.
 
     For a subclass of `Real`, `Integer` or `Categorical`, the function returns the same class of columns as for the base
@@ -134,7 +137,7 @@ def columns_of(dimension: Any, start: int) -> DimensionColumns:
 
 
 class TransformedSpace:
-    """The transformed space of an optimizer.
+    """A search space in skopt's transformed form, in which each point is a row of numbers.
 
     Parameters
     ----------
@@ -166,7 +169,7 @@ class TransformedSpace:
 
     def __init__(self, space: Space) -> None:
         self._space = space
-        self._dimensions: list[DimensionColumns] = []
+        self._dimensions: list[DimensionEncoding] = []
         bounds: list[tuple[float, float]] = []
         for dimension in space.dimensions:
             self._dimensions.append(columns_of(dimension, len(bounds)))

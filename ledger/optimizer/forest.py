@@ -70,8 +70,10 @@ class ForestPredictions:
         return np.asarray(np.stack(leaves, axis=1) + self._offsets)
 
 
-class RegrownForestPredictions(ForestPredictions):
-    """Predictions of extra trees. The first prediction after an added observation fits the trees again.
+class ExtraTreesPredictions(ForestPredictions):
+    """The predictions of extra trees at m candidates.
+
+    The first prediction after an added observation fits the trees again.
 
     Without a new fit, the constant liar's values would change only the leaves of the extra trees, and the optimizer
     would propose worse batches.

@@ -242,9 +242,9 @@ class GaussianProcessRegressor(skopt.learning.GaussianProcessRegressor):  # type
             self.evaluations_ = 0
             return starts[0]
 
-        def likelihood_of(size: int) -> _Likelihood:
+        def likelihood_of(size: int) -> _NegativeLogLikelihood:
             sample = np.sort(shuffled[:size])
-            return _Likelihood(kernel, points[sample], values[sample], float(self.alpha), self.hyperprior)
+            return _NegativeLogLikelihood(kernel, points[sample], values[sample], float(self.alpha), self.hyperprior)
 
         # If the fit has a single start value, `_maximum` does not use the likelihood `raced`, so the code computes
         # `raced` from only one point.
@@ -265,7 +265,7 @@ class GaussianProcessRegressor(skopt.learning.GaussianProcessRegressor):  # type
         return starts
 
 
-class _Likelihood:
+class _NegativeLogLikelihood:
     """The negative logarithm of a kernel's marginal likelihood, and the gradient of this logarithm.
 
     With a hyperprior, the likelihood is multiplied by the hyperprior's density.
@@ -338,7 +338,9 @@ def _log_hyperprior(theta: Array, kernel: Kernel) -> tuple[float, Array]:
     return float(density), np.concatenate([[1 - amplitude], by_length, [NOISE_LOGARITHM - NOISE * noise]])
 
 
-def _maximum(raced: _Likelihood, fitted: _Likelihood, starts: list[Array], bounds: Array) -> Array:
+def _maximum(
+    raced: _NegativeLogLikelihood, fitted: _NegativeLogLikelihood, starts: list[Array], bounds: Array
+) -> Array:
     """Maximise the likelihood, and return the logarithms of the kernel's parameters.
 
     From each start value, L-BFGS-B makes a few steps to maximise the likelihood `raced`. From the best result of these
@@ -346,7 +348,7 @@ def _maximum(raced: _Likelihood, fitted: _Likelihood, starts: list[Array], bound
     the likelihood `fitted`.
     """
 
-    def follow(likelihood: _Likelihood, start: Array, steps: int) -> Any:
+    def follow(likelihood: _NegativeLogLikelihood, start: Array, steps: int) -> Any:
         return minimize(likelihood, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": steps})
 
     if len(starts) == 1:

@@ -17,7 +17,7 @@ BLOCK = 64
 
 @dataclass(frozen=True)
 class Kernel:
-    """A correlation as a function of the scaled squared distance `t` between two points.
+    """A kernel with variance 1, as a function of the scaled squared distance `t` between two points.
 
     `t` is the sum of ``length_scale ** exponent * difference ** 2`` over the dimensions.
 

@@ -14,7 +14,7 @@ from sklearn.multioutput import MultiOutputRegressor
 from threadpoolctl import ThreadpoolController
 
 from ledger.optimizer import acquisition
-from ledger.optimizer.batch import BatchChoice
+from ledger.optimizer.batch import BatchSelector
 from ledger.optimizer.columns import TransformedSpace, are_among
 from ledger.optimizer.gaussian_process import GaussianProcessRegressor
 
@@ -140,19 +140,17 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
       valid values, and then computes the acquisition function at the rounded point.
     - EI and PI count any improvement by default. In skopt, EI and PI count only improvements of more than 0.01 by
       default. Where an improvement of 0.01 is improbable, skopt's EI is flat, and skopt proposes random points.
-    - A GP's kernel is fitted with a weak prior, which `GaussianProcessRegressor` describes. To distinguish noise from
-      the shape of the objective, a GP with the weak prior needs fewer points than a GP without a prior. In spaces with
-      many choices or dimensions, searches ended closer to the optimum with the weak prior than without a prior.
+    - A GP's kernel is fitted with a weak prior, which `GaussianProcessRegressor` describes. With the prior, a GP needs
+      fewer points to distinguish noise from the shape of the objective. In spaces with many choices or dimensions,
+      searches with the prior ended closer to the optimum.
     - `ask` also avoids duplicates among initial points and within a batch. Two points of a GP's batch differ by more
       than 0.001 of a dimension's range in at least one dimension.
     - `tell` only fits the model, and `ask` chooses the points. In skopt, `tell` also chooses the next point.
-    - With "EIps" and "PIps", the best loss is the minimum of the losses. In skopt, the best loss for "EIps" and "PIps"
-      is the minimum of the losses and the logarithms of the evaluation times. The dimensions of a GP are scaled to [0,
-      1] for every acquisition function.
+    - With "EIps" and "PIps", the best loss is the minimum of the losses. In skopt, it is the minimum of the losses and
+      of the logarithms of the evaluation times. The dimensions of a GP are always scaled to [0, 1].
     - Models run on one thread of BLAS, so equal seeds give equal points on any number of cores.
     - A forest squares the losses, so the losses of a forest must not be larger than 1e150.
-    - For "MES", this class uses quantiles of the optimum's distribution, but skopt samples optima with numpy's global
-      random generator.
+    - "MES" uses quantiles of the optimum's distribution. skopt samples optima with numpy's global random generator.
     - If a value is not finite, `tell` raises an error, and records no point and no value of this call.
 
     skopt's own code runs for GPs with a user's own kernel, for regressors other than GPs and forests, and for "PVRS".
@@ -197,8 +195,7 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
         if _is_refused(base_estimator):
             raise ValueError(f"base_estimator {base_estimator} does not run with this scikit-learn: use GP, RF or ET")
         if _is_gp(base_estimator):
-            # The code normalises the dimensions here, because skopt does not normalise the dimensions for "EIps" and
-            # "PIps".
+            # For "EIps" and "PIps", skopt does not normalise the dimensions.
             dimensions = skopt.utils.normalize_dimensions(dimensions)
         if acq_optimizer == "auto" and acq_func in ("EIps", "PIps") and _is_forest(base_estimator):
             # A forest has no gradients, but for "EIps" and "PIps", skopt's "auto" would use gradients.
@@ -515,9 +512,9 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
                     gains -= batch.means(np.vstack(choices))
         return points
 
-    def _batch(self, rows: Array, values: Array, random: np.random.RandomState) -> BatchChoice:
+    def _batch(self, rows: Array, values: Array, random: np.random.RandomState) -> BatchSelector:
         options = self.acq_func_kwargs or {}
-        return BatchChoice(
+        return BatchSelector(
             self._columns,
             self.models[-1],
             self._candidates(rows, values[:, 0], random),

@@ -25,7 +25,7 @@ JITTERS = (0.0, 1e-10, 1e-8, 1e-6, 1e-4)
 
 @dataclass(frozen=True)
 class Posterior:
-    """A Gaussian process that is conditioned on the observed values at n points.
+    """The posterior of a Gaussian process that is conditioned on the observed values at n points.
 
     Attributes
     ----------
@@ -195,7 +195,7 @@ class Posterior:
         return np.asarray(2.0 * self.weights * (slopes.sum(axis=1)[:, None] * points - slopes @ self.points))
 
 
-class GaussianPredictions:
+class GaussianProcessPredictions:
     """A Gaussian process's predictions at m candidates. Each added observation updates the predictions.
 
     Parameters

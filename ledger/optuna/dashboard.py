@@ -22,18 +22,23 @@ _LOCAL = ("localhost", "127.0.0.1", "[::1]")
 Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 
-class Server(ThreadingMixIn, WSGIServer):
-    """A server that uses one thread for each request. The server's threads end when the program ends."""
+class DashboardServer(ThreadingMixIn, WSGIServer):
+    """The HTTP server of the dashboard, which uses one thread for each request.
+
+    The server's threads end when the program ends.
+    """
 
     daemon_threads = True
 
 
-class _QuietHandler(WSGIRequestHandler):
+class _QuietRequestHandler(WSGIRequestHandler):
+    """A handler of HTTP requests that writes no log lines."""
+
     def log_message(self, format: str, *args: Any) -> None:
         """Log nothing, because an open page of the dashboard sends a request every few seconds."""
 
 
-def server(storage: "BaseStorage", host: str, port: int) -> Server:
+def server(storage: "BaseStorage", host: str, port: int) -> DashboardServer:
     """Return an HTTP server that listens on an address and shows the dashboard.
 
     Parameters
@@ -53,7 +58,7 @@ def server(storage: "BaseStorage", host: str, port: int) -> Server:
     from optuna_dashboard import wsgi
 
     application = _read_only(_with_encoding(wsgi(storage)))
-    httpd = make_server(host, port, application, server_class=Server, handler_class=_QuietHandler)
+    httpd = make_server(host, port, application, server_class=DashboardServer, handler_class=_QuietRequestHandler)
     # If `port` is 0, the port is known only after the server has been created. The server answers no request before the
     # caller calls `serve_forever`.
     httpd.set_app(_own_host(application, host, httpd.server_port))

@@ -11,14 +11,14 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from ledger.database.trials import ExternalTrial
 from ledger.errors import LedgerError, UsageError
-from ledger.imports.history import HistoryRow, finite_loss
+from ledger.imports.history import UncheckedTrial, finite_loss
 from ledger.study.space import Space
 from ledger.text import nearest, one_line
 
 
 @dataclass(frozen=True)
 class OptunaStudy:
-    """The complete trials of an Optuna study.
+    """A study from the storage of Optuna, with its complete trials.
 
     Attributes
     ----------
@@ -37,10 +37,10 @@ class OptunaStudy:
     trials: list[Any]
     others: int
 
-    def rows(self) -> Iterator[HistoryRow]:
+    def rows(self) -> Iterator[UncheckedTrial]:
         """Yield the complete trials as rows to import."""
         for trial in self.trials:
-            yield HistoryRow(f"trial {trial.number} of Optuna's study {self.name}", partial(self._read, trial))
+            yield UncheckedTrial(f"trial {trial.number} of Optuna's study {self.name}", partial(self._read, trial))
 
     def _read(self, trial: Any, space: Space) -> ExternalTrial:
         value = -trial.value if self.maximises else trial.value

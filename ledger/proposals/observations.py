@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 @dataclass(frozen=True)
 class Observation:
-    """A trial that has ended.
+    """The parameters and the loss of a trial that has ended.
 
     Parameters
     ----------
@@ -61,8 +61,8 @@ class ProposalInput:
     surrogate: Mapping[str, Any] | None = None
 
 
-class RecordedTrial(Protocol):
-    """The attributes that `proposal_input` reads from a trial."""
+class TrialLike(Protocol):
+    """Interface of a trial, with the attributes that `proposal_input` reads."""
 
     @property
     def number(self) -> int: ...
@@ -83,7 +83,7 @@ class RecordedTrial(Protocol):
 
 
 def proposal_input(
-    trials: Sequence[RecordedTrial],
+    trials: Sequence[TrialLike],
     iteration: int,
     round: int,
     surrogate: Mapping[str, Any] | None,
@@ -101,7 +101,7 @@ def proposal_input(
 
     Parameters
     ----------
-    trials : sequence of RecordedTrial
+    trials : sequence of TrialLike
         The study's trials, ordered by number. The function ignores trials of iterations after `iteration`.
     iteration, round : int
         The numbers of the iteration and of the round, from 0.

@@ -12,7 +12,7 @@ from ledger import seeds
 from ledger.proposals.environment import one_thread
 from ledger.proposals.losses import scaled_losses
 from ledger.proposals.observations import Observation, ProposalInput
-from ledger.proposals.searched_space import SearchedSpace
+from ledger.proposals.searched_space import SkoptSpace
 from ledger.study.space import Space
 from ledger.study.spec import StudySpec
 
@@ -130,7 +130,7 @@ def propose(study: StudySpec, iteration: int, round: int, size: int, given: Prop
         size = min(size, points_of_space - len(used))
     if size == 0:
         return Proposal([], None, 0.0, 0.0)
-    searched = SearchedSpace(space)
+    searched = SkoptSpace(space)
     seed = seeds.derive(study.seed, "iteration", iteration, round)
     told, surrogate = started, None
     losses = [each.loss for each in observations]
@@ -153,9 +153,7 @@ def propose(study: StudySpec, iteration: int, round: int, size: int, given: Prop
     return Proposal(points, surrogate, told - started, time.perf_counter() - told)
 
 
-def _optimizer(
-    study: StudySpec, searched: SearchedSpace, seed: int, surrogate: Mapping[str, Any] | None
-) -> "Optimizer":
+def _optimizer(study: StudySpec, searched: SkoptSpace, seed: int, surrogate: Mapping[str, Any] | None) -> "Optimizer":
     asked = study.optimizer
     # If all dimensions are categorical, the GP's kernel has no gradients. With "EIps" and "PIps", skopt's
     # `acq_optimizer="auto"` uses gradients even if all dimensions are categorical.
@@ -217,7 +215,7 @@ def _surrogate(study: StudySpec, model: Any, observations: int) -> dict[str, Any
 
 
 def _unused(
-    space: Space, searched: SearchedSpace, candidates: Sequence[dict[str, Any]], used: set[str], seed: int
+    space: Space, searched: SkoptSpace, candidates: Sequence[dict[str, Any]], used: set[str], seed: int
 ) -> Iterator[dict[str, Any]]:
     """Yield the candidates.
 
@@ -232,7 +230,7 @@ def _unused(
         yield point
 
 
-def _others(space: Space, searched: SearchedSpace, draws: int, seed: int) -> Iterator[dict[str, Any]]:
+def _others(space: Space, searched: SkoptSpace, draws: int, seed: int) -> Iterator[dict[str, Any]]:
     """Yield random points. After the random points, yield every point of the space, if the space is finite."""
     yield from searched.random(draws, seed)
     size = space.size()

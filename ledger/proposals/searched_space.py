@@ -22,8 +22,8 @@ from ledger.study.space import Space
 Array = NDArray[np.float64]
 
 
-class SearchedDimension(ABC):
-    """A dimension of a study's search space, with the skopt dimension that represents this dimension.
+class SkoptDimension(ABC):
+    """A dimension of a study's search space, in the form that skopt searches.
 
     Parameters
     ----------
@@ -68,8 +68,8 @@ class SearchedDimension(ABC):
         return np.unique(self.quantiles(np.linspace(0, 1, size)))
 
 
-class SearchedReal(SearchedDimension):
-    """A real dimension, whose values skopt receives as shares of the dimension's range.
+class SkoptReal(SkoptDimension):
+    """A real dimension in the form that skopt searches, with each value as a share of the dimension's range.
 
     With the log-uniform prior, the shares refer to the range of the logarithms.
     """
@@ -107,8 +107,8 @@ class SearchedReal(SearchedDimension):
         return math.log(value) if self._is_log else value
 
 
-class SearchedInteger(SearchedDimension):
-    """An integer dimension, whose values skopt receives without a conversion."""
+class SkoptInteger(SkoptDimension):
+    """An integer dimension in the form that skopt searches, with unchanged values."""
 
     _dimension: Integer
 
@@ -134,8 +134,11 @@ class SearchedInteger(SearchedDimension):
         return np.asarray([min(max(value, dimension.low), dimension.high) for value in values])
 
 
-class SearchedCategorical(SearchedDimension):
-    """A categorical dimension. Instead of a choice, skopt receives the index of the choice."""
+class SkoptCategorical(SkoptDimension):
+    """A categorical dimension in the form that skopt searches.
+
+    Instead of a choice, skopt receives the index of the choice.
+    """
 
     is_categorical = True
     _dimension: Categorical
@@ -159,16 +162,16 @@ class SearchedCategorical(SearchedDimension):
         return np.arange(self._dimension.size())
 
 
-# A mapping from each class of a study's dimensions to the matching subclass of `SearchedDimension`.
-KINDS: dict[type[Dimension], type[SearchedDimension]] = {
-    Real: SearchedReal,
-    Integer: SearchedInteger,
-    Categorical: SearchedCategorical,
+# A mapping from each class of a study's dimensions to the matching subclass of `SkoptDimension`.
+KINDS: dict[type[Dimension], type[SkoptDimension]] = {
+    Real: SkoptReal,
+    Integer: SkoptInteger,
+    Categorical: SkoptCategorical,
 }
 
 
-class SearchedSpace:
-    """A study's search space, with the skopt dimensions that represent the space.
+class SkoptSpace:
+    """A study's search space, in the form that skopt searches.
 
     Parameters
     ----------
@@ -176,7 +179,7 @@ class SearchedSpace:
 
     Attributes
     ----------
-    varying : list of SearchedDimension
+    varying : list of SkoptDimension
         The dimensions with more than one value. A skopt point has one value for each dimension in `varying`, in the
         order of `varying`.
 
@@ -188,7 +191,7 @@ class SearchedSpace:
     ...         "kernel": {"type": "categorical", "choices": ["rbf", "linear"]},
     ...     }
     ... )
-    >>> searched = SearchedSpace(space)
+    >>> searched = SkoptSpace(space)
     >>> searched.point({"C": 1.0, "kernel": "linear"})
     [0.5, 1]
     >>> searched.params([0.5, 1])

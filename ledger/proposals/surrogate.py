@@ -15,7 +15,7 @@ from ledger.optimizer.gaussian_process import GaussianProcessRegressor
 from ledger.proposals.environment import one_thread
 from ledger.proposals.losses import scaled_losses
 from ledger.proposals.observations import ProposalInput
-from ledger.proposals.searched_space import SearchedSpace
+from ledger.proposals.searched_space import SkoptSpace
 from ledger.study.spec import StudySpec
 
 Array = NDArray[np.float64]
@@ -118,7 +118,7 @@ class Surrogate:
 
     def __init__(self, study: StudySpec, given: ProposalInput, iteration: int) -> None:
         assert given.surrogate is not None
-        self._names, self._searched = study.space.names, SearchedSpace(study.space)
+        self._names, self._searched = study.space.names, SkoptSpace(study.space)
         self._seed = seeds.derive(study.seed, "iteration", iteration, 0)
         losses = [each.loss for each in given.observations]
         known = [loss for loss in losses if loss is not None]

@@ -22,7 +22,7 @@ _TICKED = 12
 
 
 class ParameterAxis(ABC):
-    """Draws one parameter in the plots of a report.
+    """The axis of one parameter in the plots of a report.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ class ParameterAxis(ABC):
 
 
 class NumericAxis(ParameterAxis):
-    """Draws a real parameter in the plots of a report."""
+    """The axis of a numeric parameter in the plots of a report."""
 
     _dimension: Real | Integer
 
@@ -136,7 +136,10 @@ class NumericAxis(ParameterAxis):
 
 
 class IntegerAxis(NumericAxis):
-    """Draws an integer parameter. If the range is small, parallel coordinates have a tick at each integer value."""
+    """The axis of an integer parameter in the plots of a report.
+
+    If the range is small, parallel coordinates have a tick at each integer value.
+    """
 
     _dimension: Integer
 
@@ -146,7 +149,10 @@ class IntegerAxis(NumericAxis):
 
 
 class CategoricalAxis(ParameterAxis):
-    """Draws a categorical parameter. Each choice has a position on the axis, and a tick whose label is the choice."""
+    """The axis of a categorical parameter in the plots of a report.
+
+    Each choice has a position on the axis, and a tick whose label is the choice.
+    """
 
     _dimension: Categorical
 

@@ -16,7 +16,9 @@ class CaptionedFigure:
 
 @dataclass(frozen=True)
 class ReportSection:
-    """Plots under one title. If there is nothing to plot, the caption gives the reason.
+    """A section of a report, with plots under one title.
+
+    If there is nothing to plot, the caption gives the reason.
 
     Attributes
     ----------

@@ -10,7 +10,7 @@ Prior: TypeAlias = Literal["uniform", "log-uniform"]
 
 
 class RealDimension(TypedDict):
-    """A real parameter, whose value is in [low, high]."""
+    """A dict that defines a real dimension, with values in [low, high]."""
 
     type: Literal["real"]
     low: float
@@ -19,7 +19,7 @@ class RealDimension(TypedDict):
 
 
 class IntegerDimension(TypedDict):
-    """An integer parameter, whose value is in [low, high]."""
+    """A dict that defines an integer dimension, with values in [low, high]."""
 
     type: Literal["integer"]
     low: int
@@ -28,7 +28,7 @@ class IntegerDimension(TypedDict):
 
 
 class CategoricalDimension(TypedDict):
-    """A categorical parameter, whose value is one of `choices`."""
+    """A dict that defines a categorical dimension, with the values in `choices`."""
 
     type: Literal["categorical"]
     choices: list[Any]

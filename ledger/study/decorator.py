@@ -14,12 +14,14 @@ _PLACE = "@ledger.objective space:"
 Returned: TypeAlias = SupportsFloat | Mapping[str, Any]
 
 
-class _WithContextByName(Protocol):
+class _ContextKeywordFunction(Protocol):
+    """A function that takes the context as the keyword argument `context`."""
+
     def __call__(self, params: dict[str, Any], /, *, context: Context) -> Returned: ...
 
 
 Objective: TypeAlias = (
-    Callable[[dict[str, Any]], Returned] | Callable[[dict[str, Any], Context], Returned] | _WithContextByName
+    Callable[[dict[str, Any]], Returned] | Callable[[dict[str, Any], Context], Returned] | _ContextKeywordFunction
 )
 F = TypeVar("F", bound=Objective)
 

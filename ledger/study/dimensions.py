@@ -21,7 +21,7 @@ LONGEST_NAME = 200
 
 
 class Dimension(ABC):
-    """A parameter of a search space, with the allowed values of the parameter.
+    """A dimension of a search space, which is a parameter and its allowed values.
 
     Attributes
     ----------
@@ -83,8 +83,8 @@ class Dimension(ABC):
         """Return a text that describes the allowed values of the dimension, without the dimension's name."""
 
 
-class _Numeric(Dimension):
-    """A range of numbers from `low` to `high`, both included, with a `prior`."""
+class _NumericDimension(Dimension):
+    """A dimension of numbers from `low` to `high`, both included, with a `prior`."""
 
     low: Any
     high: Any
@@ -137,8 +137,8 @@ class _Numeric(Dimension):
 
 
 @dataclass(frozen=True)
-class Real(_Numeric):
-    """A float in [low, high].
+class Real(_NumericDimension):
+    """A real dimension of a search space, whose value is a float in [low, high].
 
     Parameters
     ----------
@@ -193,8 +193,8 @@ class Real(_Numeric):
 
 
 @dataclass(frozen=True)
-class Integer(_Numeric):
-    """An int in [low, high].
+class Integer(_NumericDimension):
+    """An integer dimension of a search space, whose value is an int in [low, high].
 
     Parameters
     ----------
@@ -253,7 +253,7 @@ class Integer(_Numeric):
 
 @dataclass(frozen=True)
 class Categorical(Dimension):
-    """A categorical parameter, whose value is one of several choices without an order.
+    """A categorical dimension of a search space, whose value is one of several choices without an order.
 
     Parameters
     ----------

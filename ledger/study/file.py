@@ -24,23 +24,23 @@ from ledger.study.spec import (
     Count,
     DerivedSettings,
     FileDataset,
-    Limits,
     Objective,
     ObjectiveSettings,
     OptimizerSettings,
     Seed,
+    SettingsModel,
     StudySpec,
-    Table,
+    TrialLimits,
     initial_points,
 )
 from ledger.text import nearest, one_line, show
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-T = TypeVar("T", bound=Table)
+T = TypeVar("T", bound=SettingsModel)
 
 
-class StudyTable(Table):
-    """The [study] table.
+class StudyTable(SettingsModel):
+    """The [study] table of a study file.
 
     Attributes
     ----------
@@ -113,7 +113,7 @@ class StudyTable(Table):
 
 
 class ObjectiveTable(ObjectiveSettings):
-    """The [objective] table.
+    """The [objective] table of a study file.
 
     Attributes
     ----------
@@ -134,14 +134,16 @@ class ObjectiveTable(ObjectiveSettings):
     )
 
 
-TABLES: Mapping[str, type[Table]] = MappingProxyType(
-    {"study": StudyTable, "objective": ObjectiveTable, "optimizer": OptimizerSettings, "limits": Limits}
+TABLES: Mapping[str, type[SettingsModel]] = MappingProxyType(
+    {"study": StudyTable, "objective": ObjectiveTable, "optimizer": OptimizerSettings, "limits": TrialLimits}
 )
 
 
 @dataclass(frozen=True)
 class StudyOption:
-    """A key of a study file. An option of a command and an environment variable can also set the key's value.
+    """An option of a study, which is also a key of the study file.
+
+    An option of a command and an environment variable can also set the key's value.
 
     Attributes
     ----------
@@ -258,7 +260,7 @@ def assemble(
     Traceback (most recent call last):
     ledger.errors.UsageError: --trials or LEDGER_TRIALS: 0 must be greater than or equal to 1
     """
-    settings = _Settings(options, file, tables)
+    settings = _SettingsReader(options, file, tables)
     table = settings.read(StudyTable, "study")
     objective = settings.objective()
     study = StudySpec(
@@ -270,7 +272,7 @@ def assemble(
         objective=objective,
         space=settings.space(objective),
         optimizer=settings.read(OptimizerSettings, "optimizer"),
-        limits=settings.read(Limits, "limits"),
+        limits=settings.read(TrialLimits, "limits"),
         resolved=DerivedSettings(initial_points=initial_points(table.budget, table.batch_size)),
     )
     if study.name:
@@ -284,11 +286,14 @@ def workers(file: Path | None) -> int | None:
 
     Raise UsageError if the table [study] is not valid.
     """
-    return _Settings({}, file).read(StudyTable, "study").workers
+    return _SettingsReader({}, file).read(StudyTable, "study").workers
 
 
-class _Settings:
-    """The tables of a study file, the options that override the tables' values, and the place of each value."""
+class _SettingsReader:
+    """Reads the settings of a study from the tables of a study file and from options.
+
+    An option overrides the value of a table. An error names the place of the wrong value.
+    """
 
     def __init__(
         self, options: Mapping[str, Any], file: Path | None, tables: Mapping[str, Mapping[str, Any]] | None = None

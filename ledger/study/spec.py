@@ -79,8 +79,8 @@ class AllowedTexts:
         return core_schema.no_info_before_validator_function(match, handler(source))
 
 
-class Table(BaseModel):
-    """Base class for the immutable parts of a study's specification.
+class SettingsModel(BaseModel):
+    """Base class of the immutable pydantic models that hold settings of a study.
 
     Each part accepts only known keys, and only values of the declared types.
     """
@@ -88,7 +88,7 @@ class Table(BaseModel):
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
 
 
-class FileDataset(Table):
+class FileDataset(SettingsModel):
     """A dataset from a file. The ledger stores the content of the file in the database.
 
     Attributes
@@ -116,7 +116,7 @@ class FileDataset(Table):
     content: bytes | None = Field(default=None, exclude=True, repr=False)
 
 
-class ObjectiveSettings(Table):
+class ObjectiveSettings(SettingsModel):
     """The settings of an objective, without the content of a data file.
 
     The settings name either a user's function, or a built-in model with a dataset and a metric.
@@ -208,7 +208,7 @@ class Objective(ObjectiveSettings):
         return self.model or str(self.function).partition(":")[2]
 
 
-class OptimizerSettings(Table):
+class OptimizerSettings(SettingsModel):
     """The settings of the optimizer that proposes points. The settings have the same names as in scikit-optimize.
 
     Attributes
@@ -251,7 +251,7 @@ class OptimizerSettings(Table):
     xi: NonNegative | None = None
 
 
-class Limits(Table):
+class TrialLimits(SettingsModel):
     """The limits that decide when an attempt is lost or fails, and when a trial fails.
 
     Attributes
@@ -280,7 +280,7 @@ class Limits(Table):
     )
 
     @model_validator(mode="after")
-    def _beats_in_time(self) -> "Limits":
+    def _beats_in_time(self) -> "TrialLimits":
         if self.heartbeat >= self.lease:
             raise ValueError(
                 f"heartbeat {show(self.heartbeat)} is not below lease {show(self.lease)}; set heartbeat below lease"
@@ -288,7 +288,7 @@ class Limits(Table):
         return self
 
 
-class DerivedSettings(Table):
+class DerivedSettings(SettingsModel):
     """Settings that the ledger computes when the ledger creates the study. These settings never change.
 
     Attributes
@@ -307,7 +307,7 @@ class DerivedSettings(Table):
     proposer_version: Literal[1] = 1
 
 
-class StudySpec(Table):
+class StudySpec(SettingsModel):
     """The specification of one study.
 
     In batch mode, the ledger proposes equal points for two studies with equal specifications, package versions and
@@ -331,7 +331,7 @@ class StudySpec(Table):
     objective : Objective
     space : Space
     optimizer : OptimizerSettings
-    limits : Limits
+    limits : TrialLimits
     resolved : DerivedSettings
 
     See Also
@@ -360,7 +360,7 @@ class StudySpec(Table):
     objective: Objective
     space: Space
     optimizer: OptimizerSettings
-    limits: Limits
+    limits: TrialLimits
     resolved: DerivedSettings
 
     def asked(self) -> dict[str, Any]:
@@ -404,7 +404,7 @@ class StudySpec(Table):
                 objective=Objective(**spec["objective"]),
                 space=Space.from_json(spec["space"]),
                 optimizer=OptimizerSettings(**spec["optimizer"]),
-                limits=Limits(**spec["limits"]),
+                limits=TrialLimits(**spec["limits"]),
                 resolved=DerivedSettings(**spec["resolved"]),
                 **{
                     key: value

@@ -89,7 +89,7 @@ def pause(took: float) -> float:
 
 
 class LiveView:
-    """Draws the live view of a study while the study's manager runs.
+    """Shows the status of a study on a terminal while the study's manager runs.
 
     The view has its own threads and its own database connection.
 

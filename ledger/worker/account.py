@@ -15,8 +15,8 @@ _OPTION = "--trainer-user"
 
 
 @dataclass(frozen=True)
-class Account:
-    """A system user with its groups.
+class SystemUser:
+    """A user of the operating system, with the user's groups.
 
     Attributes
     ----------
@@ -85,7 +85,7 @@ class Account:
         )
 
 
-def find_account(name: str) -> Account:
+def find_account(name: str) -> SystemUser:
     """Return the system user with the given name, if this process can start the trainer as this user.
 
     Raises
@@ -107,4 +107,4 @@ def find_account(name: str) -> Account:
     if entry.pw_uid == 0:
         raise UsageError(f"{_OPTION} {shown} is root: name a user without rights, so that objectives have no rights")
     groups = tuple(os.getgrouplist(entry.pw_name, entry.pw_gid))
-    return Account(entry.pw_name, entry.pw_dir, entry.pw_uid, entry.pw_gid, groups)
+    return SystemUser(entry.pw_name, entry.pw_dir, entry.pw_uid, entry.pw_gid, groups)

@@ -24,7 +24,9 @@ _POLL_SECONDS = 0.002
 
 
 class AdoptedProcesses:
-    """Finds and ends the detached processes of one trainer. On systems other than Linux, this class does nothing.
+    """The detached processes of one trainer, which this process adopts and ends.
+
+    On systems other than Linux, this class does nothing.
 
     Between `begin` and `stop`, this process must start no process except the trainer.
     """

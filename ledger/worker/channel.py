@@ -31,7 +31,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from ledger.worker.outcome import LARGEST_ANSWER, MalformedAnswer
+from ledger.worker.outcome import LARGEST_ANSWER, MalformedAnswerError
 
 # A token is the number of a job, and permits the trainer to start this job.
 _TOKEN = struct.Struct("=Q")
@@ -44,7 +44,7 @@ _READS = 16
 
 
 class SupervisorChannel:
-    """The supervisor's end of the channel, which sends jobs and reads answers without blocking.
+    """The supervisor's end of the channel to the trainer, which sends jobs and reads answers without blocking.
 
     Attributes
     ----------
@@ -102,7 +102,7 @@ class SupervisorChannel:
 
         Raises
         ------
-        MalformedAnswer
+        MalformedAnswerError
             The objective has shut down the socket of the tokens.
         """
         self._unsent += json.dumps(batch).encode() + b"\n"
@@ -116,27 +116,27 @@ class SupervisorChannel:
 
         Raises
         ------
-        MalformedAnswer
+        MalformedAnswerError
             The objective has shut down the socket of the tokens.
         """
         try:
             self._token_input.send(b"".join(map(_TOKEN.pack, numbers)), socket.MSG_DONTWAIT)
         except OSError as error:
-            raise MalformedAnswer(f"the socket of the tokens accepts no token: {error.strerror}") from None
+            raise MalformedAnswerError(f"the socket of the tokens accepts no token: {error.strerror}") from None
 
     def take_tokens(self) -> list[int]:
         """Read all remaining tokens, and return the numbers of the jobs that the trainer can no longer start.
 
         Raises
         ------
-        MalformedAnswer
+        MalformedAnswerError
             The objective has read a part of a token, or has shut down the socket of the tokens.
         """
         data = _receive(self._tokens, _READ_SIZE)
         if data is None:
             return []
         if not data or len(data) % _TOKEN.size:
-            raise MalformedAnswer("the socket of the tokens is shut down, or a part of a token is missing")
+            raise MalformedAnswerError("the socket of the tokens is shut down, or a part of a token is missing")
         return [number for (number,) in _TOKEN.iter_unpack(data)]
 
     def read(self) -> tuple[list[bytes], bool]:
@@ -144,7 +144,7 @@ class SupervisorChannel:
 
         Raises
         ------
-        MalformedAnswer
+        MalformedAnswerError
             A line is longer than `LARGEST_ANSWER` bytes.
         """
         if self._unsent:
@@ -166,7 +166,7 @@ class SupervisorChannel:
                 lines.append(bytes(self._partial))
                 self._partial[:] = part
             if len(self._partial) > LARGEST_ANSWER:
-                raise MalformedAnswer(f"the answer is longer than {LARGEST_ANSWER:,} bytes")
+                raise MalformedAnswerError(f"the answer is longer than {LARGEST_ANSWER:,} bytes")
         self.has_more = bool(data)
         return lines, received == b"" or self._is_broken
 
@@ -190,7 +190,7 @@ class SupervisorChannel:
 
 
 class TrainerChannel:
-    """The trainer's end of the channel, which receives jobs and writes answers.
+    """The trainer's end of the channel to the supervisor, which receives jobs and writes answers.
 
     The trainer process ends when the supervisor ends.
 

@@ -2,7 +2,7 @@
 
 import math
 
-from ledger.worker.outcome import Outcome
+from ledger.worker.outcome import AttemptOutcome
 
 # The trials that a worker claims at once should take this number of seconds in total. The worker claims at least one
 # trial, even if the trial takes longer.
@@ -13,15 +13,17 @@ LARGEST_CLAIM = 32
 _WEIGHT = 0.2
 
 
-class ClaimSize:
-    """Moving average of the training times of one study, from which the number of trials to claim is computed.
+class ClaimSizeEstimator:
+    """Estimates how many trials of one study a worker should claim at once.
+
+    The estimate uses a moving average of the training times.
 
     Examples
     --------
-    >>> size = ClaimSize()
+    >>> size = ClaimSizeEstimator()
     >>> size.trials
     1
-    >>> size.observe(7, Outcome("result", 0.05, loss=0.1))
+    >>> size.observe(7, AttemptOutcome("result", 0.05, loss=0.1))
     >>> size.trials
     5
     """
@@ -35,7 +37,7 @@ class ClaimSize:
         """Number of trials to claim, from 1 to `LARGEST_CLAIM`. The number is 1 for long trials."""
         return max(1, min(LARGEST_CLAIM, int(CLAIM_SECONDS / max(self._seconds, CLAIM_SECONDS / LARGEST_CLAIM))))
 
-    def observe(self, study_id: int, outcome: Outcome) -> None:
+    def observe(self, study_id: int, outcome: AttemptOutcome) -> None:
         """Update the average with the duration of one trial. For the first trial of another study, start a new average.
 
         The duration of a failed trial counts as at least `CLAIM_SECONDS`, because the worker may have to start a new

@@ -14,7 +14,7 @@ from ledger.database.protocol import ClaimedTrial, CompletedTrial
 from ledger.database.session import ValuesRefused
 from ledger.logs import log_event
 from ledger.text import last_line, one_line
-from ledger.worker.outcome import Outcome
+from ledger.worker.outcome import AttemptOutcome
 
 _log = logging.getLogger("ledger.worker")
 
@@ -23,7 +23,7 @@ _log = logging.getLogger("ledger.worker")
 # this release, a claimed trial could wait long behind an unexpectedly long trial.
 DELIVERY_SECONDS = 0.5
 
-# Type of the methods `Session.call` and `Session.try_call`, which call a function of the module `protocol`.
+# Type of the methods `call` and `try_call` of a `ReconnectingSession`, which call a function of the module `protocol`.
 Call = Callable[..., Any]
 
 
@@ -51,7 +51,7 @@ class ClaimedTrials:
         # trainer. The first `_in_trainer` elements of `_unfinished` are these trials.
         self._unfinished = deque(claimed)
         self._in_trainer = 0
-        self._undelivered: list[tuple[ClaimedTrial, Outcome]] = []
+        self._undelivered: list[tuple[ClaimedTrial, AttemptOutcome]] = []
         # Claims of all attempts of which the database has refused an outcome.
         self._refused: set[UUID] = set()
         self.attempts = 0
@@ -76,7 +76,7 @@ class ClaimedTrials:
         self._in_trainer = len(self._unfinished)
         return list(self._unfinished)
 
-    def finish(self, outcome: Outcome) -> None:
+    def finish(self, outcome: AttemptOutcome) -> None:
         """Record that the trial in training has ended.
 
         The method keeps `outcome` until `deliver` writes this outcome to the ledger.
@@ -186,7 +186,7 @@ class ClaimedTrials:
             del self._undelivered[0]
             self._log_failure(trial, outcome.error, outcome.seconds, answer)
 
-    def _complete(self, results: Sequence[tuple[ClaimedTrial, Outcome]], call: Call) -> None:
+    def _complete(self, results: Sequence[tuple[ClaimedTrial, AttemptOutcome]], call: Call) -> None:
         """Write results to the ledger in one statement."""
         completed = [
             CompletedTrial(trial, outcome.loss, outcome.metrics or {}, outcome.seconds, outcome.output)
@@ -199,7 +199,7 @@ class ClaimedTrials:
             self._undelivered = [held for held in self._undelivered if held[0].claim not in claims]
             self._log_results(completed, answers)
 
-    def _replace_refused(self, trial: ClaimedTrial, outcome: Outcome, refusal: ValuesRefused) -> None:
+    def _replace_refused(self, trial: ClaimedTrial, outcome: AttemptOutcome, refusal: ValuesRefused) -> None:
         """Replace the outcome of an attempt by a failure, because the database has refused the outcome.
 
         The error text of the failure contains the database's reason.
@@ -215,7 +215,10 @@ class ClaimedTrials:
             self._refused.add(trial.claim)
             what = "error" if outcome.loss is None else "result"
             error = f"the database refused the {what} of this attempt: {one_line(str(refusal))}"
-            self._undelivered[index] = trial, Outcome("failed", outcome.seconds, error=error, output=outcome.output)
+            self._undelivered[index] = (
+                trial,
+                AttemptOutcome("failed", outcome.seconds, error=error, output=outcome.output),
+            )
 
     def log_abandoned(self) -> None:
         """Log each claimed trial that the worker could not release, or whose outcome the worker could not write."""

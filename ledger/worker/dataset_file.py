@@ -12,7 +12,7 @@ from typing import IO, Any
 from ledger.database import protocol
 from ledger.objectives.loading import DatasetReference
 from ledger.text import one_line
-from ledger.worker.refusals import Refused
+from ledger.worker.refusals import ObjectiveLoadError
 
 # Number of bytes of a dataset that one SQL statement fetches. Even a slow network can transfer this number of bytes
 # within the statement timeout.
@@ -20,7 +20,9 @@ PIECE = 1024 * 1024
 
 
 class DatasetFile:
-    """The last fetched dataset, in an unnamed file. The file disappears when no process has the file open.
+    """An unnamed file with the dataset that a worker fetched last.
+
+    The file disappears when no process has the file open.
 
     On Linux, the file is a memory file, and no process can change the file after the fetch. If the system has no memory
     files, or refuses to create one, the file is a temporary file, and other processes only get read-only descriptors.
@@ -40,7 +42,7 @@ class DatasetFile:
         data : DatasetReference
             The entry of the study's objective that names the dataset.
         call : callable
-            The method `Session.call`.
+            The method `ReconnectingSession.call`.
         may_continue : callable
             Function that `fetch` calls after each piece of the dataset. The fetch stops if the function returns False.
 
@@ -51,7 +53,7 @@ class DatasetFile:
 
         Raises
         ------
-        Refused
+        ObjectiveLoadError
             The ledger does not contain the dataset, or this machine cannot store the dataset.
         """
         if self._sha256 == data.sha256:
@@ -62,7 +64,7 @@ class DatasetFile:
         try:
             return self._fetch(data, call, may_continue)
         except OSError as error:
-            raise Refused(
+            raise ObjectiveLoadError(
                 f"dataset {one_line(data.name)} of the study cannot be stored on this machine ({error.strerror}): free"
                 " memory, or space in the folder for temporary files"
             ) from error
@@ -91,7 +93,7 @@ class DatasetFile:
         while True:
             piece = call(protocol.dataset, data.sha256, self._file.tell(), PIECE)
             if piece is None:
-                raise Refused(
+                raise ObjectiveLoadError(
                     f"dataset {one_line(data.name)} (SHA-256 {one_line(data.sha256)}) of the study is missing in this"
                     " ledger: restore the whole ledger from a backup, or start another study with the file"
                 )

@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from ledger.worker.account import Account
+from ledger.worker.account import SystemUser
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class WorkerOptions:
         applies.
     memory_limit : int or None
         Number of bytes of data that the trainer may allocate.
-    trainer_account : Account or None
+    trainer_account : SystemUser or None
         User that runs the trainer, if the worker runs as root. None means that the same user runs the worker and the
         trainer.
     exit_on_eof : bool
@@ -47,5 +47,5 @@ class WorkerOptions:
     grace: float = 8.0
     trial_timeout: float | None = None
     memory_limit: int | None = None
-    trainer_account: Account | None = None
+    trainer_account: SystemUser | None = None
     exit_on_eof: bool = False

@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from ledger.database.bounds import LARGEST_JSON, LONGEST_ERROR
-from ledger.objectives.result import ObjectiveError, to_result
+from ledger.objectives.result import InvalidResultError, to_result
 from ledger.text import one_line, show
 
 # Largest number of bytes in an answer. JSON escapes control characters, so a character of the error text takes at most
@@ -20,7 +20,7 @@ LARGEST_ANSWER = LARGEST_JSON + 6 * LONGEST_ERROR + 10_000
 
 
 @dataclass(frozen=True)
-class Outcome:
+class AttemptOutcome:
     """The result, the failure, the timeout or the refusal with which an attempt ended.
 
     Attributes
@@ -54,36 +54,36 @@ class Outcome:
 # The trainer process sends this message after it has loaded an objective, and before it calls the objective.
 LOADED = {"loaded": True}
 # An answer does not contain the attempt's output, because the supervisor reads the output from the trainer's streams.
-_FIELDS = {field.name for field in fields(Outcome)} - {"output"}
+_FIELDS = {field.name for field in fields(AttemptOutcome)} - {"output"}
 
 
-def to_answer(job: int, outcome: Outcome) -> dict[str, Any]:
+def to_answer(job: int, outcome: AttemptOutcome) -> dict[str, Any]:
     """Return the answer that contains the outcome of a job. `parse_answer` parses this answer."""
     return {"job": job, **{name: getattr(outcome, name) for name in _FIELDS}}
 
 
-class MalformedAnswer(Exception):
+class MalformedAnswerError(Exception):
     """The trainer process has written data that are not a valid answer. The message is one line."""
 
 
 @dataclass(frozen=True)
-class Answer:
+class TrainerAnswer:
     """A valid answer of the trainer process.
 
     Attributes
     ----------
     job : int
         Number of the job.
-    outcome : Outcome or None
+    outcome : AttemptOutcome or None
         Outcome of the job. None means that the trainer process has loaded the objective, and that the job has not
         ended.
     """
 
     job: int
-    outcome: Outcome | None
+    outcome: AttemptOutcome | None
 
 
-def parse_answer(line: bytes, *, trains: bool) -> Answer:
+def parse_answer(line: bytes, *, trains: bool) -> TrainerAnswer:
     """Parse one line from the pipe of answers.
 
     Parameters
@@ -95,54 +95,54 @@ def parse_answer(line: bytes, *, trains: bool) -> Answer:
 
     Raises
     ------
-    MalformedAnswer
+    MalformedAnswerError
         The line is not an answer, or a field of the answer has an invalid value.
 
     Examples
     --------
     >>> parse_answer(b'{"job": 3, "loaded": true}', trains=True)
-    Answer(job=3, outcome=None)
+    TrainerAnswer(job=3, outcome=None)
     >>> parse_answer(b'{"job": 3, "loss": NaN}', trains=True)
     Traceback (most recent call last):
-    ledger.worker.outcome.MalformedAnswer: NaN is not a number of JSON
+    ledger.worker.outcome.MalformedAnswerError: NaN is not a number of JSON
     """
     try:
         content = json.loads(line, parse_constant=_refuse_constant)
     except (ValueError, RecursionError, MemoryError) as error:
-        raise MalformedAnswer(f"the answer is not JSON: {one_line(f'{type(error).__name__}: {error}')}") from None
+        raise MalformedAnswerError(f"the answer is not JSON: {one_line(f'{type(error).__name__}: {error}')}") from None
     if not isinstance(content, dict):
-        raise MalformedAnswer("the answer is not a JSON object")
+        raise MalformedAnswerError("the answer is not a JSON object")
     job = content.pop("job", None)
     if type(job) is not int:
-        raise MalformedAnswer("the number of the job is not an integer")
+        raise MalformedAnswerError("the number of the job is not an integer")
     if content == LOADED:
-        return Answer(job, None)
+        return TrainerAnswer(job, None)
     if set(content) != _FIELDS:
-        raise MalformedAnswer(f"the answer has the fields {one_line(', '.join(content))}")
-    return Answer(job, _outcome(content, trains=trains))
+        raise MalformedAnswerError(f"the answer has the fields {one_line(', '.join(content))}")
+    return TrainerAnswer(job, _outcome(content, trains=trains))
 
 
-def _outcome(content: Mapping[str, Any], *, trains: bool) -> Outcome:
+def _outcome(content: Mapping[str, Any], *, trains: bool) -> AttemptOutcome:
     kind, loss, metrics, error = content["kind"], content["loss"], content["metrics"], content["error"]
     seconds = _finite("seconds", content["seconds"])
     if kind == "result" and trains:
         loss = _finite("loss", loss)
         if error is not None or not isinstance(metrics, dict) or "loss" in metrics:
-            raise MalformedAnswer("the answer is a result, but its metrics or its error are invalid")
+            raise MalformedAnswerError("the answer is a result, but its metrics or its error are invalid")
         try:
             metrics = to_result({**metrics, "loss": loss}).metrics
-        except ObjectiveError as refusal:
-            raise MalformedAnswer(str(refusal)) from None
-        return Outcome("result", seconds, loss, metrics)
+        except InvalidResultError as refusal:
+            raise MalformedAnswerError(str(refusal)) from None
+        return AttemptOutcome("result", seconds, loss, metrics)
     if loss is not None or metrics is not None:
-        raise MalformedAnswer("the answer has a loss or metrics, but is not the result of a trial")
+        raise MalformedAnswerError("the answer has a loss or metrics, but is not the result of a trial")
     if kind == "result" and error is None:
-        return Outcome("result", seconds)
+        return AttemptOutcome("result", seconds)
     if kind not in ("failed", "refused"):
-        raise MalformedAnswer(f"the kind of the answer is {one_line(repr(kind))}")
+        raise MalformedAnswerError(f"the kind of the answer is {one_line(repr(kind))}")
     if not isinstance(error, str) or len(error) > LONGEST_ERROR:
-        raise MalformedAnswer(f"the error in the answer is not a text of at most {LONGEST_ERROR:,} characters")
-    return Outcome(kind, seconds, error=error)
+        raise MalformedAnswerError(f"the error in the answer is not a text of at most {LONGEST_ERROR:,} characters")
+    return AttemptOutcome(kind, seconds, error=error)
 
 
 def _finite(name: str, value: Any) -> float:
@@ -151,8 +151,8 @@ def _finite(name: str, value: Any) -> float:
             return number
     except OverflowError:  # The integer is outside the range of a float.
         pass
-    raise MalformedAnswer(f"{name} {show(value)} is not a finite number")
+    raise MalformedAnswerError(f"{name} {show(value)} is not a finite number")
 
 
 def _refuse_constant(name: str) -> None:
-    raise MalformedAnswer(f"{name} is not a number of JSON")
+    raise MalformedAnswerError(f"{name} is not a number of JSON")

@@ -87,7 +87,7 @@ class ByteRateLimiter:
         return taken
 
 
-class TrainerOutput:
+class TrainerOutputReader:
     """Reads the standard output and the standard error of one trainer process.
 
     A thread copies the trainer's output to the standard output and the standard error of this process, up to a limit.
@@ -95,7 +95,7 @@ class TrainerOutput:
 
     The output of an attempt is the text that the trainer process wrote during the attempt. The trainer process may
     already write the output of the next trial while this process still waits for the outcome of an earlier trial.
-    Therefore the trainer writes a mark after the output of each trial (`OutputMarks`). The position of a mark is exact
+    Therefore the trainer writes a mark after the output of each trial (`OutputMarker`). The position of a mark is exact
     only for output that goes through Python's `sys.stdout` and `sys.stderr`. If a short trial writes output without
     these Python streams, such as from a C library, this class may attribute the output to a later trial.
 
@@ -118,8 +118,8 @@ class TrainerOutput:
         self._lock = threading.Lock()
         # For each pipe, the received part of a mark that is still incomplete.
         self._partial = [b""] * len(pipes)
-        self._unmarked = _Tail()
-        self._marked: dict[int, _Tail] = {}
+        self._unmarked = _OutputTail()
+        self._marked: dict[int, _OutputTail] = {}
         self._jobs = range(0)
         self._count = 0
         self._error = bytearray()
@@ -158,7 +158,7 @@ class TrainerOutput:
             for index, pipe in enumerate(self._pipes):
                 self._read(index, pipe, _LARGEST_REST)
             if rest and not self._unmarked.is_empty:
-                self._marked.setdefault(jobs[-1], _Tail()).move(self._unmarked, range(len(self._pipes)))
+                self._marked.setdefault(jobs[-1], _OutputTail()).move(self._unmarked, range(len(self._pipes)))
             tails = [self._marked.pop(job, None) for job in jobs]
             if self._to_pass_on and self._wake_input is not None:
                 # This write wakes the thread that copies the output to the streams of this process.
@@ -228,7 +228,7 @@ class TrainerOutput:
             start = mark.end()
             job = int(mark[1], 16)
             if job in self._jobs:
-                self._marked.setdefault(job, _Tail()).move(self._unmarked, (index,))
+                self._marked.setdefault(job, _OutputTail()).move(self._unmarked, (index,))
         rest = data[start:]
         possible = rest.rfind(self._mark_start[:1], max(0, len(rest) - len(self._mark_start) - 16))
         if not is_end and possible >= 0 and _could_begin(rest[possible:], self._mark_start):
@@ -279,21 +279,21 @@ class TrainerOutput:
             log_event(_log, "output left out", message, level=logging.WARNING, bytes=left_out)
 
 
-class OutputMarks:
-    """The output streams of the trainer process, and the mark after the output of each job.
+class OutputMarker:
+    """Writes a mark to the output streams of the trainer process after the output of each job.
 
     Parameters
     ----------
     token : str
-        The token of the supervisor's `TrainerOutput`.
+        The token of the supervisor's `TrainerOutputReader`.
     """
 
     def __init__(self, token: str) -> None:
         self._mark_start = _mark_start(token)
-        self._streams: list[tuple[_CountedFile, io.TextIOWrapper]] = []
+        self._streams: list[tuple[_WriteTrackingFile, io.TextIOWrapper]] = []
         for name in ("stdout", "stderr"):
             before = getattr(sys, name)
-            file = _CountedFile(before.fileno(), "wb", closefd=False)
+            file = _WriteTrackingFile(before.fileno(), "wb", closefd=False)
             # The stream writes each complete line at once, so no complete line is lost when the trainer is killed.
             stream = io.TextIOWrapper(io.BufferedWriter(file), before.encoding, before.errors, line_buffering=True)
             setattr(sys, name, stream)
@@ -315,7 +315,9 @@ class OutputMarks:
                     file.has_written = False
 
 
-class _CountedFile(io.FileIO):
+class _WriteTrackingFile(io.FileIO):
+    """A file that records whether the program has written to the file."""
+
     has_written = False
 
     def write(self, data: Any, /) -> int:
@@ -323,7 +325,7 @@ class _CountedFile(io.FileIO):
         return super().write(data)
 
 
-class _Tail:
+class _OutputTail:
     """The last `KEPT` bytes that arrived from several streams, in the order of arrival."""
 
     def __init__(self) -> None:
@@ -340,7 +342,7 @@ class _Tail:
         self._size += len(data)
         self._trim()
 
-    def move(self, other: "_Tail", streams: Sequence[int]) -> None:
+    def move(self, other: "_OutputTail", streams: Sequence[int]) -> None:
         """Move the pieces of the given streams from the tail `other` to this tail."""
         self._pieces = sorted([*self._pieces, *(piece for piece in other._pieces if piece[1] in streams)])
         other._pieces = [piece for piece in other._pieces if piece[1] not in streams]
@@ -366,7 +368,7 @@ class _Tail:
 
 
 def draw_token() -> str:
-    """Return a new token for `TrainerOutput` and `OutputMarks`."""
+    """Return a new token for `TrainerOutputReader` and `OutputMarker`."""
     return secrets.token_hex(8)
 
 

@@ -6,7 +6,7 @@ import time
 from importlib.metadata import PackageNotFoundError, version
 
 from ledger.database import protocol
-from ledger.database.session import Session
+from ledger.database.session import ReconnectingSession
 from ledger.errors import LedgerError
 
 # Interval in seconds between two updates of the worker's row.
@@ -14,18 +14,18 @@ ANNOUNCE_SECONDS = 10.0
 _PACKAGES = ("trial-ledger", "numpy", "scikit-learn", "lightgbm", "xgboost-cpu", "xgboost")
 
 
-class Presence:
-    """Updates the worker's row in the ledger.
+class WorkerRegistration:
+    """Registers a worker in the ledger, and updates the worker's row.
 
     Parameters
     ----------
-    session : Session
+    session : ReconnectingSession
         The worker's connection to the ledger.
     worker, host : str
         Name of the worker and name of its machine.
     """
 
-    def __init__(self, session: Session, worker: str, host: str) -> None:
+    def __init__(self, session: ReconnectingSession, worker: str, host: str) -> None:
         self._session, self._worker, self._host = session, worker, host
         # Each update of the worker's row contains the package versions, because the update must be able to create the
         # complete row again. If the database's clock is set ahead, the ledger may delete the row of a worker that has

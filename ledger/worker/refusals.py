@@ -8,18 +8,18 @@ FIRST_PAUSE = 5.0
 LONGEST_PAUSE = 300.0
 
 
-class Refused(LedgerError):
+class ObjectiveLoadError(LedgerError):
     """This machine cannot load the objective of a study. The message of the exception states the reason."""
 
 
-class Refusals:
-    """Decides how long a worker claims no trials of a study that the worker has refused.
+class RefusedStudies:
+    """The studies that a worker has refused, each with the time until which the worker claims none of its trials.
 
     All times are values of `time.monotonic`.
 
     Examples
     --------
-    >>> refusals = Refusals()
+    >>> refusals = RefusedStudies()
     >>> refusals.add(7, "the package is missing", now=0.0)
     True
     >>> refusals.left_alone(now=1.0), refusals.left_alone(now=5.0)

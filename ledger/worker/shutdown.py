@@ -14,8 +14,10 @@ from multiprocessing.connection import wait
 from types import FrameType
 
 
-class Shutdown:
-    """Collects the requests to stop a worker. A signal SIGTERM or SIGINT, or the end of standard input, is a request.
+class StopRequests:
+    """The requests to stop a worker, and the time at which the worker must have stopped.
+
+    A signal SIGTERM or SIGINT, or the end of standard input, is a request.
 
     Parameters
     ----------
@@ -70,7 +72,7 @@ class Shutdown:
     def handle_signals(self) -> Iterator[None]:
         """Treat SIGTERM and SIGINT as requests to stop during the ``with`` block.
 
-        Only the main thread may call this method. Call this method only once for each `Shutdown` object.
+        Only the main thread may call this method. Call this method only once for each `StopRequests` object.
         """
 
         def request(_number: int, _frame: FrameType | None) -> None:

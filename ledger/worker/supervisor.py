@@ -18,22 +18,22 @@ from ledger.database import protocol
 from ledger.database.bounds import json_fault
 from ledger.database.protocol import ClaimedTrial
 from ledger.database.retry import RetryPolicy
-from ledger.database.session import DatabaseUnavailable, Session
+from ledger.database.session import DatabaseUnavailable, ReconnectingSession
 from ledger.errors import LedgerError
 from ledger.logs import log_event
 from ledger.objectives import Context
 from ledger.objectives.loading import dataset_reference
 from ledger.seeds import derive
 from ledger.settings import Settings
-from ledger.worker.claim_size import ClaimSize
+from ledger.worker.claim_size import ClaimSizeEstimator
 from ledger.worker.claimed_trials import ClaimedTrials
 from ledger.worker.dataset_file import DatasetFile
 from ledger.worker.options import WorkerOptions
-from ledger.worker.outcome import Outcome
-from ledger.worker.presence import Presence
-from ledger.worker.refusals import Refusals, Refused
-from ledger.worker.shutdown import Shutdown
-from ledger.worker.trainer import Trainer
+from ledger.worker.outcome import AttemptOutcome
+from ledger.worker.presence import WorkerRegistration
+from ledger.worker.refusals import ObjectiveLoadError, RefusedStudies
+from ledger.worker.shutdown import StopRequests
+from ledger.worker.trainer import TrainerHandle
 
 _log = logging.getLogger("ledger.worker")
 
@@ -51,7 +51,9 @@ class _StoppedDuringOutageError(Exception):
 
 
 class Supervisor:
-    """Claims trials, lets a trainer train them, and writes their outcomes until the worker must stop.
+    """Supervises the trainer process of a worker.
+
+    The supervisor claims trials, lets the trainer train them, and writes their outcomes until the worker must stop.
 
     Parameters
     ----------
@@ -72,15 +74,15 @@ class Supervisor:
         self._options = options
         host = socket.gethostname()
         self.name = f"{host}-{os.getpid()}-{uuid.uuid4().hex[:4]}"
-        self._shutdown = Shutdown(options.grace, exit_on_eof=options.exit_on_eof)
+        self._shutdown = StopRequests(options.grace, exit_on_eof=options.exit_on_eof)
         self._is_delivering = False
-        self._claim_size = ClaimSize()
+        self._claim_size = ClaimSizeEstimator()
         self._dataset = DatasetFile()
-        self._refusals = Refusals()
-        self._trainer = Trainer(
+        self._refusals = RefusedStudies()
+        self._trainer = TrainerHandle(
             options.allowed, options.threads, options.memory_limit, account=options.trainer_account, adopts=True
         )
-        self._session = Session(
+        self._session = ReconnectingSession(
             url,
             f"ledger worker {self.name}"[:63],
             settings.statement_timeout,
@@ -88,7 +90,7 @@ class Supervisor:
             protocol.listen,
             self._wait_before_retry,
         )
-        self._presence = Presence(self._session, self.name, host)
+        self._presence = WorkerRegistration(self._session, self.name, host)
 
     def run(self) -> int:
         """Claim and train trials until the worker stops.
@@ -152,7 +154,7 @@ class Supervisor:
                 # The second call of `start` is needed, because the worker may have released some trials during the
                 # fetch of the dataset.
                 self._train(trials.start(), trials)
-        except Refused as refused:
+        except ObjectiveLoadError as refused:
             if self._options.study is not None:
                 raise
             self._refuse(trials, str(refused))
@@ -210,11 +212,11 @@ class Supervisor:
         """Fetch the study's dataset, if the study uses a file. Return False if the fetch is incomplete."""
         # A role that can create studies can write any JSON value as an objective.
         if fault := json_fault(claimed.objective):
-            raise Refused(f"the study's objective is malformed: {fault}")
+            raise ObjectiveLoadError(f"the study's objective is malformed: {fault}")
         try:
             data = dataset_reference(claimed.objective)
         except LedgerError as error:
-            raise Refused(str(error)) from None
+            raise ObjectiveLoadError(str(error)) from None
         return data is None or self._dataset.fetch(data, self._session.call, lambda: self._may_fetch(trials))
 
     def _may_fetch(self, trials: ClaimedTrials) -> bool:
@@ -254,7 +256,7 @@ class Supervisor:
             for outcome in outcomes:
                 if outcome.kind == "refused":
                     assert outcome.error is not None
-                    raise Refused(outcome.error)
+                    raise ObjectiveLoadError(outcome.error)
                 self._claim_size.observe(first.study_id, outcome)
                 trials.finish(outcome)
             if first.study_id in self._refusals and self._trainer.training_since is not None:
@@ -269,7 +271,7 @@ class Supervisor:
             if not outcomes and now >= deadline:
                 self._trainer.kill()
                 seconds = now - (started if since is None else since)
-                outcome = Outcome(
+                outcome = AttemptOutcome(
                     "timeout", seconds, error=f"not done within {limit:g} s", output=self._trainer.take_output()
                 )
                 self._claim_size.observe(first.study_id, outcome)

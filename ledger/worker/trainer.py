@@ -21,11 +21,11 @@ from typing import Any
 from ledger.errors import LedgerError
 from ledger.objectives import Context
 from ledger.worker import credentials, interpreter
-from ledger.worker.account import Account
+from ledger.worker.account import SystemUser
 from ledger.worker.adopted import AdoptedProcesses
 from ledger.worker.channel import SupervisorChannel
-from ledger.worker.outcome import Answer, MalformedAnswer, Outcome, parse_answer
-from ledger.worker.output import ByteRateLimiter, TrainerOutput, draw_token
+from ledger.worker.outcome import AttemptOutcome, MalformedAnswerError, TrainerAnswer, parse_answer
+from ledger.worker.output import ByteRateLimiter, TrainerOutputReader, draw_token
 
 # Environment variables that set a library's thread count. The parent process sets these variables for the child
 # process, because some libraries read their variable only during their import.
@@ -35,8 +35,10 @@ _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS
 INSIDE = "LEDGER_INSIDE_TRAINER"
 
 
-class Trainer:
-    """Handle of the trainer process. The first job of an objective starts the trainer process.
+class TrainerHandle:
+    """The supervisor's handle of the trainer process.
+
+    The first job of an objective starts the trainer process.
 
     Each objective gets its own trainer process. If the trainer process has died, the next job starts a new trainer
     process.
@@ -52,7 +54,7 @@ class Trainer:
         trainer process.
     environment : mapping, optional
         Environment variables that the trainer process gets in addition to the variables of this process.
-    account : Account, optional
+    account : SystemUser, optional
         User that runs the trainer process. By default, the user of this process runs the trainer process.
     adopts : bool
         Whether this process adopts and ends the processes that an objective detaches from the trainer. If `adopts` is
@@ -72,7 +74,7 @@ class Trainer:
         threads: int,
         memory_limit: int | None = None,
         environment: Mapping[str, str] | None = None,
-        account: Account | None = None,
+        account: SystemUser | None = None,
         *,
         adopts: bool = False,
     ) -> None:
@@ -83,7 +85,7 @@ class Trainer:
         self._open_data: Callable[[], int] | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._channel: SupervisorChannel | None = None
-        self._output: TrainerOutput | None = None
+        self._output: TrainerOutputReader | None = None
         self._limit = ByteRateLimiter()
         # Number of the first job whose output `_with_outputs` has not yet taken.
         self._untaken = 0
@@ -145,12 +147,12 @@ class Trainer:
                 if outcome.error is not None:
                     raise LedgerError(outcome.error)
 
-    def wait(self, timeout: float | None, *descriptors: int) -> list[Outcome]:
+    def wait(self, timeout: float | None, *descriptors: int) -> list[AttemptOutcome]:
         """Wait at most `timeout` seconds until a job ends or one of `descriptors` becomes readable.
 
         Returns
         -------
-        list of Outcome
+        list of AttemptOutcome
             The outcomes of the jobs that have ended, in the order of the jobs. If the trainer process has died during a
             job, the last outcome is a failure with the cause of the death, and no unfinished jobs are left.
         """
@@ -164,13 +166,13 @@ class Trainer:
             timeout = 0.0
         ready = poll.poll(None if timeout is None else math.ceil(1000 * timeout))
         has_ended = any(descriptor == self._pidfd for descriptor, _ in ready)
-        outcomes: list[Outcome] = []
+        outcomes: list[AttemptOutcome] = []
         try:
             lines, is_closed = self._channel.read()
             has_ended = has_ended or is_closed
             for line in lines:
                 outcomes += self._accept(parse_answer(line, trains=self._trains))
-        except MalformedAnswer as error:
+        except MalformedAnswerError as error:
             self._fault = str(error)
         except OSError:
             has_ended = True
@@ -193,7 +195,7 @@ class Trainer:
 
     def take_output(self) -> str:
         """Return the end of the output of the job that the method `kill` has ended."""
-        (outcome,) = self._with_outputs([Outcome("timeout", 0.0)])
+        (outcome,) = self._with_outputs([AttemptOutcome("timeout", 0.0)])
         return outcome.output
 
     def withdraw(self) -> int:
@@ -205,11 +207,11 @@ class Trainer:
         try:
             numbers = self._channel.take_tokens()
             if numbers != list(range(self._end - len(numbers), self._end)) or len(numbers) > self.jobs:
-                raise MalformedAnswer("the objective has changed the order of the tokens")
+                raise MalformedAnswerError("the objective has changed the order of the tokens")
             if numbers and len(numbers) == self.jobs:
                 # No job is in training, because the trainer is starting or is between two jobs.
                 self._channel.add_tokens([numbers.pop(0)])
-        except MalformedAnswer as error:
+        except MalformedAnswerError as error:
             self._fault = str(error)
             return 0
         self._end -= len(numbers)
@@ -220,7 +222,7 @@ class Trainer:
         if self._process is not None:
             self._kill()
 
-    def _with_outputs(self, outcomes: Sequence[Outcome]) -> list[Outcome]:
+    def _with_outputs(self, outcomes: Sequence[AttemptOutcome]) -> list[AttemptOutcome]:
         """Add to each outcome the output of its job, and return the outcomes."""
         if not outcomes:
             return []
@@ -257,10 +259,10 @@ class Trainer:
         self.training_since = self._since if self._sent == self._loaded else None
         try:
             channel.send({"objective": self._sent, "first": self._first, "jobs": jobs}, range(self._first, self._end))
-        except MalformedAnswer as error:
+        except MalformedAnswerError as error:
             self._fault = str(error)
 
-    def _accept(self, answer: Answer) -> list[Outcome]:
+    def _accept(self, answer: TrainerAnswer) -> list[AttemptOutcome]:
         """Return a list with the outcome in an answer.
 
         The list is empty if the answer has no outcome of the first unfinished job.
@@ -273,7 +275,7 @@ class Trainer:
         # A second message that the objective is loaded would extend the trial's time limit. A refusal after the loading
         # of the objective could end the worker.
         if (outcome is None or outcome.kind == "refused") and self.training_since is not None:
-            raise MalformedAnswer("the answer reports on the loading of an objective that was already loaded")
+            raise MalformedAnswerError("the answer reports on the loading of an objective that was already loaded")
         if outcome is None:
             self._loaded, self.training_since = self._sent, time.monotonic()
             return []
@@ -286,11 +288,11 @@ class Trainer:
         self._seconds += seconds
         return [replace(outcome, seconds=seconds)]
 
-    def _fail_first(self, describe: Callable[[], str]) -> list[Outcome]:
+    def _fail_first(self, describe: Callable[[], str]) -> list[AttemptOutcome]:
         """End the child, and return the failure of the job in training."""
         seconds, has_job = time.monotonic() - self._since, self.jobs > 0
         error = describe()
-        return [Outcome("failed", seconds, error=error)] if has_job else []
+        return [AttemptOutcome("failed", seconds, error=error)] if has_job else []
 
     def _spawn(self) -> SupervisorChannel:
         channel = SupervisorChannel()
@@ -330,7 +332,7 @@ class Trainer:
         assert self._process.stderr is not None
         if self._account is not None:
             self._account.own(self._process.stdout, self._process.stderr)
-        self._output = TrainerOutput([self._process.stdout, self._process.stderr], token, self._limit)
+        self._output = TrainerOutputReader([self._process.stdout, self._process.stderr], token, self._limit)
         self._pidfd = os.pidfd_open(self._process.pid) if sys.platform == "linux" else None
         self._channel = channel
         return channel

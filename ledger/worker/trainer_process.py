@@ -19,12 +19,12 @@ from typing import Any
 
 from ledger.database.bounds import shortened
 from ledger.errors import LedgerError
-from ledger.objectives import Context, Result, load, search_path
+from ledger.objectives import Context, ObjectiveResult, load, search_path
 from ledger.text import one_line
 from ledger.without_pandas import without_pandas
 from ledger.worker.channel import TrainerChannel
-from ledger.worker.outcome import LOADED, Outcome, to_answer
-from ledger.worker.output import OutputMarks
+from ledger.worker.outcome import LOADED, AttemptOutcome, to_answer
+from ledger.worker.output import OutputMarker
 
 _PR_SET_PDEATHSIG = 1
 
@@ -37,13 +37,13 @@ def main(options: Mapping[str, Any], descriptors: Sequence[int]) -> None:
     options : mapping
         Options with six keys. The value of "parent" is the supervisor's process id. The value of "data" is the number
         of the file descriptor from which the process reads the dataset, or None. The value of "token" is the parameter
-        `token` of `OutputMarks`. The values of "allowed", "threads" and "memory_limit" are the values of the parameters
-        of `Trainer` with the same names.
+        `token` of `OutputMarker`. The values of "allowed", "threads" and "memory_limit" are the values of the
+        parameters of `TrainerHandle` with the same names.
     descriptors : sequence of int
         The value of `SupervisorChannel.trainer_descriptors`.
     """
     _die_with_parent(options["parent"])
-    marks = OutputMarks(options["token"])
+    marks = OutputMarker(options["token"])
     # After the call of enable(), Python writes a traceback to standard error if C code crashes.
     faulthandler.enable()
     refusal = None
@@ -74,7 +74,7 @@ def main(options: Mapping[str, Any], descriptors: Sequence[int]) -> None:
                 loaded = job["objective"]
                 channel.answer({"job": job["job"], **LOADED}, urgent=True)
         except LedgerError as error:
-            outcome = Outcome("refused", 0.0, error=_sendable(str(error)))
+            outcome = AttemptOutcome("refused", 0.0, error=_sendable(str(error)))
         else:
             outcome = _train(evaluate, job, options["memory_limit"])
         if os.getpid() != process_id:
@@ -87,7 +87,7 @@ def main(options: Mapping[str, Any], descriptors: Sequence[int]) -> None:
 
 def _load(
     objective: Mapping[str, Any], options: Mapping[str, Any], folder: str | None
-) -> Callable[[dict[str, Any], Context], Result]:
+) -> Callable[[dict[str, Any], Context], ObjectiveResult]:
     content = None
     if "data" in objective and options["data"] is not None:
         # pread() takes the file position as an argument, because trainers that read the same temporary file share one
@@ -122,10 +122,10 @@ def _die_with_parent(parent: int) -> None:
 
 
 def _train(
-    evaluate: Callable[[dict[str, Any], Context], Result], job: Mapping[str, Any], memory_limit: int | None
-) -> Outcome:
+    evaluate: Callable[[dict[str, Any], Context], ObjectiveResult], job: Mapping[str, Any], memory_limit: int | None
+) -> AttemptOutcome:
     if "params" not in job:
-        return Outcome("result", 0.0)
+        return AttemptOutcome("result", 0.0)
     # This module imports the function `perf_counter` itself, because a library for tests may replace
     # `time.perf_counter`.
     started = perf_counter()
@@ -135,8 +135,8 @@ def _train(
         if isinstance(error, MemoryError) and memory_limit is not None:
             error.add_note(f"MemoryError: a trial may use at most {memory_limit} bytes (--memory-limit)")
         text = str(error) if isinstance(error, LedgerError) else traceback.format_exc()
-        return Outcome("failed", perf_counter() - started, error=_sendable(text))
-    return Outcome("result", perf_counter() - started, loss=result.loss, metrics=result.metrics)
+        return AttemptOutcome("failed", perf_counter() - started, error=_sendable(text))
+    return AttemptOutcome("result", perf_counter() - started, loss=result.loss, metrics=result.metrics)
 
 
 def _sendable(text: str) -> str:

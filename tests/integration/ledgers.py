@@ -9,10 +9,10 @@ import psycopg
 from sqlalchemy import Connection
 
 from ledger.database import managing, protocol, studies, trials
-from ledger.database.managing import HeldStudy, ProposedBatch, TrialLease
+from ledger.database.managing import ClaimedStudy, ProposedBatch, TrialLease
 from ledger.database.protocol import ClaimedTrial
 from ledger.database.rows import StudyRow
-from ledger.manager.loop import Manager
+from ledger.manager.loop import StudyManager
 
 LIMITS = {"max_failures": 3, "max_lost": 20, "lease": 30.0, "heartbeat": 10.0, "trial_timeout": None}
 
@@ -36,16 +36,16 @@ def make_study(db: Connection, name: str = "s", trials: int = 4, **limits: Any) 
     return row
 
 
-def hold(db: Connection, row: StudyRow) -> HeldStudy:
+def hold(db: Connection, row: StudyRow) -> ClaimedStudy:
     """The study, held by a manager that goes on for as long as the test does."""
-    held = HeldStudy(row.id, uuid.UUID(int=row.id))
+    held = ClaimedStudy(row.id, uuid.UUID(int=row.id))
     assert managing.claim_study(db, held, "test", 3600.0) == "held"
     return held
 
 
-def managed(db: Connection, row: StudyRow, watch: Any = None, *, wait: bool = False) -> Manager:
+def managed(db: Connection, row: StudyRow, watch: Any = None, *, wait: bool = False) -> StudyManager:
     """A manager with a claim of its own."""
-    return Manager(db, row, uuid.uuid4(), "test", watch, wait=wait)
+    return StudyManager(db, row, uuid.uuid4(), "test", watch, wait=wait)
 
 
 def propose(db: Connection, row: StudyRow, number: int, points: Sequence[Mapping[str, Any]], **facts: Any) -> None:

@@ -20,7 +20,7 @@ from ledger.errors import LedgerError
 from ledger.manager.registration import register
 from ledger.proposals import mean_loss
 from ledger.study.file import assemble
-from ledger.verification import VerifiedStudy, verify
+from ledger.verification import VerificationResult, verify
 from tests.fuzz import cases
 from tests.integration.ledgers import claim_one, hold, stop_clock
 from tests.integration.moving import as_it_is_elsewhere, exported, moved, without_releases
@@ -68,7 +68,7 @@ def test_any_history_verifies(db, connection, tmp_path):
         def trials(self) -> list[TrialRow]:
             return trials.all_of(db, self.study.id)
 
-        def verify(self, study: StudyRow) -> VerifiedStudy:
+        def verify(self, study: StudyRow) -> VerificationResult:
             return verify(transfer.snapshot(db, study.id))
 
         def teardown(self) -> None:

@@ -7,9 +7,9 @@ from datetime import timedelta
 import pytest
 
 from ledger.database import managing, protocol, reads, status, studies
-from ledger.database.managing import HeldStudy
+from ledger.database.managing import ClaimedStudy
 from ledger.database.retry import RetryPolicy
-from ledger.database.session import Session
+from ledger.database.session import ReconnectingSession
 from ledger.worker import presence
 from tests.integration.ledgers import add_iteration, make_study, reap, take, trial
 
@@ -79,7 +79,7 @@ def test_the_study_of_a_dead_manager_is_free_after_the_clock_was_set_back(connec
     assert connection.execute("select alive from ledger.managers").fetchone() == (True,)
     advance(-2 * HOUR)
     assert connection.execute(claim, (row.id, second)).fetchone() == ("held",)
-    managing.leave_study(db, HeldStudy(row.id, first))
+    managing.leave_study(db, ClaimedStudy(row.id, first))
     assert connection.execute("select count(*) from ledger.manager").fetchone() == (1,)
     assert studies.delete(db, row) == "managed"
     advance(-3 * HOUR)
@@ -93,7 +93,7 @@ def test_a_manager_that_loses_its_study_by_the_clock_writes_nothing(connection, 
     advance(HOUR)
     assert connection.execute(claim, (row.id, second)).fetchone() == ("held",)
     assert connection.execute(claim, (row.id, first)).fetchone() == ("taken",)
-    assert managing.finish(db, HeldStudy(row.id, first), "failed", None, row.budget) == "lost"
+    assert managing.finish(db, ClaimedStudy(row.id, first), "failed", None, row.budget) == "lost"
 
 
 def test_a_dead_worker_is_not_alive_after_the_clock_was_set_back(connection, row, advance):
@@ -131,8 +131,8 @@ def test_no_age_is_negative_after_the_clock_was_set_back(connection, db, row, ad
 
 def test_an_idle_worker_keeps_its_versions_after_the_clock_was_set_ahead(url, connection, advance, monkeypatch):
     monkeypatch.setattr(presence, "ANNOUNCE_SECONDS", 0.0)
-    session = Session(url, "ledger worker", 10.0, RetryPolicy(0.0), protocol.listen, time.sleep)
-    idle = presence.Presence(session, "idle", "host")
+    session = ReconnectingSession(url, "ledger worker", 10.0, RetryPolicy(0.0), protocol.listen, time.sleep)
+    idle = presence.WorkerRegistration(session, "idle", "host")
     idle.announce()
     asked = "select versions from ledger.worker where name = 'idle'"
     versions = connection.execute(asked).fetchone()

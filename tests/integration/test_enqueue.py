@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 
 from ledger.database import managing, protocol, studies, transfer, trials
 from ledger.database.connection import engine
-from ledger.database.managing import HeldStudy, ProposedBatch
+from ledger.database.managing import ClaimedStudy, ProposedBatch
 from ledger.database.rows import StudyRow
 from ledger.database.trials import ExternalTrial
 from ledger.errors import LedgerError
@@ -145,7 +145,7 @@ def test_a_point_enqueued_while_it_is_proposed_is_not_proposed_again(db, url, wo
     propose = managing.propose
     made: list[int] = []
 
-    def enqueue_first(own: Connection, held: HeldStudy, batch: ProposedBatch) -> str:
+    def enqueue_first(own: Connection, held: ClaimedStudy, batch: ProposedBatch) -> str:
         if not made:
             with engine(url).connect() as connection:
                 made.extend(trials.enqueue(connection, held.study_id, batch.points[:1]))

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from ledger.database import protocol, studies
 from ledger.database.bounds import LONGEST_NAME, shortened
-from ledger.objectives import ObjectiveError
+from ledger.objectives import InvalidResultError
 from ledger.objectives.result import to_result
 from tests.fuzz import arguments, cases, check_told, run, texts, toml
 from tests.integration.ledgers import make_study, take
@@ -129,7 +129,7 @@ def test_what_an_objective_returns_is_stored_whole_or_is_a_failure(url, db, conn
     refused = ""
     try:
         result = to_result(returned)
-    except ObjectiveError as why:
+    except InvalidResultError as why:
         refused = str(why)
     if refused:
         assert protocol.fail(connection, held, refused, 1.0) == "retry"

@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 
 from ledger.database import managing, protocol, studies
 from ledger.database.connection import driver, engine
-from ledger.database.managing import HeldStudy, ProposedBatch
+from ledger.database.managing import ClaimedStudy, ProposedBatch
 from ledger.database.rows import StudyRow
 from ledger.errors import LedgerError
 from ledger.manager.registration import register
@@ -36,11 +36,11 @@ def another(url: str) -> Iterator[Connection]:
         yield connection
 
 
-def claim_of(study: StudyRow) -> HeldStudy:
-    return HeldStudy(study.id, uuid.uuid4())
+def claim_of(study: StudyRow) -> ClaimedStudy:
+    return ClaimedStudy(study.id, uuid.uuid4())
 
 
-def claim_as(connection: psycopg.Connection[Any], held: HeldStudy, backend: int | None) -> str:
+def claim_as(connection: psycopg.Connection[Any], held: ClaimedStudy, backend: int | None) -> str:
     """Claim a study as a manager that knows its session by this process id."""
     answer = connection.execute(
         "select ledger.claim_study(%s, %s, 'pooled', %s, %s)", (held.study_id, held.claim, LEASE, backend)
@@ -87,7 +87,7 @@ def test_two_studies_are_held_apart(db, another, study):
 
 
 def test_a_study_that_does_not_exist_is_unknown(db):
-    assert managing.claim_study(db, HeldStudy(7, uuid.uuid4()), "first", LEASE) == "unknown"
+    assert managing.claim_study(db, ClaimedStudy(7, uuid.uuid4()), "first", LEASE) == "unknown"
 
 
 @pytest.mark.parametrize(("seconds", "message"), [(0.0, "lease_is_positive"), (-1.0, "-1 is not a plausible duration")])
@@ -208,7 +208,7 @@ def batch(number: int = 1, round: int = 0, known: int = 4) -> ProposedBatch:
 
 
 @pytest.fixture
-def replaced(db, another, connection, study, advance) -> HeldStudy:
+def replaced(db, another, connection, study, advance) -> ClaimedStudy:
     """A claim that was replaced, of a study whose trial 0 is late, and whose other trials have ended."""
     late = take(connection)
     connection.execute(
@@ -234,7 +234,7 @@ def test_a_replaced_claim_takes_no_trial_back(db, connection, replaced):
     assert managing.reap(db, replaced, lease) is None
     assert contents(connection) == before
     # the successor does
-    assert managing.reap(db, HeldStudy(replaced.study_id, holder(connection)["claim"]), lease) == "pending"
+    assert managing.reap(db, ClaimedStudy(replaced.study_id, holder(connection)["claim"]), lease) == "pending"
 
 
 @pytest.mark.parametrize("state", ["complete", "failed"])
@@ -249,7 +249,7 @@ def test_a_replaced_claim_tells_and_finishes_nothing(db, connection, study, repl
     managing.leave_study(db, replaced)
     assert contents(connection) == before
     # the successor does
-    held = HeldStudy(study.id, holder(connection)["claim"])
+    held = ClaimedStudy(study.id, holder(connection)["claim"])
     assert managing.tell(db, held, 0, 4, None, None) == "told"
     assert managing.finish(db, held, state, "why", study.budget) == "finished"
 
@@ -372,7 +372,7 @@ def test_a_study_whose_manager_died_is_deleted(db, another, connection, study):
 
 
 def test_a_manager_whose_study_was_taken_stops_before_it_writes(db, another, connection, advance):
-    successor: list[HeldStudy] = []
+    successor: list[ClaimedStudy] = []
 
     def take_over(_progress: object) -> None:
         if not successor:

@@ -13,10 +13,10 @@ from sqlalchemy import Connection
 
 from ledger import proposals
 from ledger.database import protocol
-from ledger.database.connection import BoundedConnection, engine
+from ledger.database.connection import ConnectionWithTimeout, engine
 from ledger.errors import LedgerError
 from ledger.manager import loop
-from ledger.manager.loop import Manager
+from ledger.manager.loop import StudyManager
 from ledger.manager.registration import register
 from ledger.study.file import assemble
 from ledger.study.spec import StudySpec
@@ -60,11 +60,11 @@ class Faults:
 @pytest.fixture
 def faults(connection, monkeypatch) -> Faults:
     faults = Faults(connection)
-    execute, executemany, commit = psycopg.Cursor.execute, psycopg.Cursor.executemany, BoundedConnection.commit
+    execute, executemany, commit = psycopg.Cursor.execute, psycopg.Cursor.executemany, ConnectionWithTimeout.commit
 
     def around(send: Any) -> Any:
         def sent(cursor: Any, statement: Any, *args: Any, **kwargs: Any) -> Any:
-            if not isinstance(cursor.connection, BoundedConnection):
+            if not isinstance(cursor.connection, ConnectionWithTimeout):
                 return send(cursor, statement, *args, **kwargs)
             faults.pass_by(cursor.connection, f"before {statement}")
             answer = send(cursor, statement, *args, **kwargs)
@@ -81,7 +81,7 @@ def faults(connection, monkeypatch) -> Faults:
 
     monkeypatch.setattr(psycopg.Cursor, "execute", around(execute))
     monkeypatch.setattr(psycopg.Cursor, "executemany", around(executemany))
-    monkeypatch.setattr(BoundedConnection, "commit", committed)
+    monkeypatch.setattr(ConnectionWithTimeout, "commit", committed)
     return faults
 
 
@@ -166,10 +166,10 @@ def test_a_manager_takes_its_study_again_on_another_connection(url, tmp_path):
     claim = uuid.uuid4()
     with connection_of(url) as lost, connection_of(url) as again:
         row = register(lost, study(tmp_path, "s"))
-        Manager(lost, row, claim, "one")
-        Manager(again, row, claim, "one")
+        StudyManager(lost, row, claim, "one")
+        StudyManager(again, row, claim, "one")
         with connection_of(url) as other, pytest.raises(LedgerError, match="study s has a manager"):
-            Manager(other, row, uuid.uuid4(), "two")
+            StudyManager(other, row, uuid.uuid4(), "two")
 
 
 def test_a_manager_that_waits_goes_on_when_the_other_has_left(url, connection, faults, monkeypatch, tmp_path):

@@ -115,7 +115,7 @@ def test_a_file_without_a_study_is_removed_after_a_day(url, db, connection, adva
     digest = sha256(used).hexdigest()
     data = {"name": "a.csv", "sha256": digest, "target": "y", "format": "csv", "rows": 1}
     made = {**spec(), "objective": {"model": "svm", "data": data}}
-    studies.create(db, "s", made, "0" * 64, 1, {}, datasets.Dataset(digest, "a.csv", used))
+    studies.create(db, "s", made, "0" * 64, 1, {}, datasets.StoredDataset(digest, "a.csv", used))
     advance(23 * 3600)
     second = keep(b"second")
     assert kept() == {digest, spare, second}

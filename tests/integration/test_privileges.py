@@ -21,9 +21,9 @@ from sqlalchemy.exc import DBAPIError
 from ledger import embedded
 from ledger.database import managing, protocol, reads, studies, transfer, trials
 from ledger.database.connection import driver, engine
-from ledger.database.datasets import Dataset
+from ledger.database.datasets import StoredDataset
 from ledger.database.login_kinds import LIMITS
-from ledger.database.managing import HeldStudy
+from ledger.database.managing import ClaimedStudy
 from ledger.database.tables import metadata
 from ledger.database.trials import ExternalTrial
 from ledger.optuna import connect as reading
@@ -298,7 +298,7 @@ def test_a_claim_is_known_to_its_holder_alone(of, owner):
         engine(of("ledger_manager")).connect() as manager,
     ):
         held = take(holder)
-        managed = HeldStudy(held.study_id, uuid.uuid4())
+        managed = ClaimedStudy(held.study_id, uuid.uuid4())
         assert managing.claim_study(manager, managed, "m", 3600.0) == "held"
         seen: list[tuple[Any, ...]] = []
         try:
@@ -509,7 +509,7 @@ def test_a_successor_gets_a_study_at_once_under_its_role(server, fresh):
         psycopg.connect(server, autocommit=True) as superuser,
     ):
         row = make_study(first)
-        ended, successor = HeldStudy(row.id, uuid.uuid4()), HeldStudy(row.id, uuid.uuid4())
+        ended, successor = ClaimedStudy(row.id, uuid.uuid4()), ClaimedStudy(row.id, uuid.uuid4())
         shown = "select study, name, alive from ledger.managers"
         assert managing.claim_study(first, ended, "first", 3600.0) == "held"
         assert managing.claim_study(second, successor, "second", 3600.0) == "taken"
@@ -756,7 +756,7 @@ def test_a_dataset_is_kept_by_managers_and_removed_by_the_owner(fresh):
         db = connection
         data = {"name": "a.csv", "sha256": sha256, "target": "y", "format": "csv", "rows": 999_999}
         objective = {"model": "svm", "data": data}
-        dataset = Dataset(sha256, "a.csv", content)
+        dataset = StoredDataset(sha256, "a.csv", content)
         made = {**spec(), "objective": objective}
         rows = [studies.create(db, name, made, "0" * 64, 1, {}, dataset) for name in ("one", "two")]
         shown = "select name, bytes, studies from ledger.datasets"

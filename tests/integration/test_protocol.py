@@ -14,7 +14,7 @@ from ledger.database import managing, migration, protocol, studies, trials
 from ledger.database.connection import engine
 from ledger.database.managing import TrialLease
 from ledger.database.retry import RetryPolicy
-from ledger.database.session import Session
+from ledger.database.session import ReconnectingSession
 from ledger.worker.output import KEPT
 from tests.integration.ledgers import attempt, claim_one, finish, make_study, propose, reap, spec, take, trial
 
@@ -443,7 +443,7 @@ def test_a_claim_sent_again_waits_for_the_commit_of_the_first(db, connection, ur
 
 def test_a_worker_behind_a_pooler_goes_on_without_prepared_statements(db, url):
     make_study(db, trials=9)
-    session = Session(url, "ledger worker", 10.0, RetryPolicy(60), protocol.listen, lambda seconds: None)
+    session = ReconnectingSession(url, "ledger worker", 10.0, RetryPolicy(60), protocol.listen, lambda seconds: None)
     taken = []
     for number in range(9):
         held = session.call(claim_one, "s", uuid.uuid4(), "w")
@@ -535,7 +535,7 @@ def test_trials_released_together_are_answered_one_by_one(db, connection):
 
 def test_calls_of_the_hot_path_are_prepared_again_after_a_loss(db, url):
     make_study(db, trials=40)
-    session = Session(url, "ledger worker", 10.0, RetryPolicy(60), protocol.listen, lambda seconds: None)
+    session = ReconnectingSession(url, "ledger worker", 10.0, RetryPolicy(60), protocol.listen, lambda seconds: None)
     for _connection in range(2):
         for _ in range(10):
             (held,) = session.call(protocol.claim, "s", claims(1), "w")

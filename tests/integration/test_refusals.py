@@ -8,7 +8,7 @@ import pytest
 
 from ledger.database import protocol, reads, studies
 from ledger.manager import refusals as watching
-from ledger.manager.refusals import RefusalWatch
+from ledger.manager.refusals import RefusalMonitor
 from tests.fuzz import run
 from tests.integration.ledgers import attempt, claim_one, make_study, take, trial
 
@@ -125,7 +125,7 @@ def test_listings_say_who_refuses_what_and_why(url, connection, announced):
 def looks(db, announced, monkeypatch, caplog):
     """Return a function that lets a manager look at the refusals, and returns the messages that it logs."""
     monkeypatch.setattr(watching, "LOOK_SECONDS", 0.0)
-    watch = RefusalWatch(db, announced.id, announced.name)
+    watch = RefusalMonitor(db, announced.id, announced.name)
 
     def look():
         caplog.clear()

@@ -7,7 +7,7 @@ import pytest
 from ledger.database import studies
 from ledger.database import trials as recorded
 from ledger.database.retry import RetryPolicy
-from ledger.database.session import Session, ValuesRefused
+from ledger.database.session import ReconnectingSession, ValuesRefused
 from ledger.settings import Settings
 from ledger.worker.options import WorkerOptions
 from ledger.worker.supervisor import Supervisor
@@ -57,7 +57,7 @@ def test_a_refused_result_fails_its_trial_and_the_worker_goes_on(url, db, connec
 )
 def test_a_refusal_of_values_is_no_outage(url, statement):
     pauses: list[float] = []
-    session = Session(url, "test", 60.0, RetryPolicy(60.0), lambda connection: None, pauses.append)
+    session = ReconnectingSession(url, "test", 60.0, RetryPolicy(60.0), lambda connection: None, pauses.append)
     with pytest.raises(ValuesRefused) as caught:
         session.call(lambda connection: connection.execute(statement))
     assert "\n" not in str(caught.value)

@@ -18,7 +18,7 @@ from sqlalchemy import Connection
 
 from ledger.database import managing, protocol, studies, trials
 from ledger.database.connection import driver, engine
-from ledger.database.managing import HeldStudy, ProposedBatch, TrialLease
+from ledger.database.managing import ClaimedStudy, ProposedBatch, TrialLease
 from ledger.database.protocol import ClaimedTrial
 from tests.fuzz import cases
 from tests.integration.ledgers import make_study, stop_clock
@@ -138,7 +138,7 @@ class Histories(RuleBasedStateMachine):
         name = f"s{uuid.uuid4().hex[:8]}"
         self.study = make_study(self.db, name, 3, lease=LEASE, max_failures=MAX_FAILURES, max_lost=MAX_LOST)
         self.state, self.budget = "running", self.study.budget
-        self.managers = {name: HeldStudy(self.study.id, uuid.uuid4()) for name in self.sessions}
+        self.managers = {name: ClaimedStudy(self.study.id, uuid.uuid4()) for name in self.sessions}
         self.holder: Holder | None = None
         self.iterations = {0: Iteration(3)}
         self.trials = {number: Trial() for number in range(3)}

@@ -8,7 +8,7 @@ import pytest
 
 from ledger.database import studies
 from ledger.database import trials as recorded
-from ledger.database.session import Session
+from ledger.database.session import ReconnectingSession
 from ledger.settings import Settings
 from ledger.worker import claim_size, claimed_trials
 from ledger.worker.options import WorkerOptions
@@ -26,13 +26,13 @@ def sent(monkeypatch, tmp_path) -> Counter[str]:
     (tmp_path / "nothing.py").write_text("def loss(params):\n    return 0.5\n")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
     counted: Counter[str] = Counter()
-    try_call = Session.try_call
+    try_call = ReconnectingSession.try_call
 
-    def counting(self: Session, statement: Any, *args: Any, **kwargs: Any) -> Any:
+    def counting(self: ReconnectingSession, statement: Any, *args: Any, **kwargs: Any) -> Any:
         counted[statement.__name__] += 1
         return try_call(self, statement, *args, **kwargs)
 
-    monkeypatch.setattr(Session, "try_call", counting)
+    monkeypatch.setattr(ReconnectingSession, "try_call", counting)
     return counted
 
 

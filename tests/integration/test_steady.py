@@ -19,7 +19,7 @@ from ledger.manager.registration import register
 from ledger.optimizer.gaussian_process import GaussianProcessRegressor
 from ledger.study.file import assemble
 from ledger.study.spec import StudySpec
-from ledger.verification import VerifiedStudy, verify
+from ledger.verification import VerificationResult, verify
 from tests.integration.ledgers import claim_one, managed
 
 FILE = """
@@ -56,7 +56,7 @@ def manage(url: str, study: StudySpec, work: Work, *, another_round: bool = Fals
         return managed(connection, register(connection, study), work).run(another_round=another_round)
 
 
-def verified(url: str) -> VerifiedStudy:
+def verified(url: str) -> VerificationResult:
     with engine(url).connect() as connection:
         db = connection
         return verify(transfer.snapshot(db, studies.get(db, "s").id))

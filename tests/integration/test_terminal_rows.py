@@ -7,7 +7,7 @@ import psycopg
 import pytest
 
 from ledger.database import managing, protocol, studies
-from ledger.database.datasets import Dataset
+from ledger.database.datasets import StoredDataset
 from tests.integration.ledgers import make_study, reap, spec, take, tell
 
 END = {
@@ -128,7 +128,7 @@ def test_nothing_is_truncated(db, connection, someone, tables):
 def test_what_studies_train_on_does_not_change(db, connection, someone):
     sha256 = hashlib.sha256(b"a,y").hexdigest()
     data = {"name": "a.csv", "sha256": sha256, "target": "y", "format": "csv", "rows": 0}
-    dataset = Dataset(sha256, "a.csv", b"a,y")
+    dataset = StoredDataset(sha256, "a.csv", b"a,y")
     studies.create(db, "s", {**spec(), "objective": {"model": "svm", "data": data}}, "0" * 64, 1, {}, dataset)
     for change in (
         "update ledger.dataset set name = 'another'",

@@ -12,8 +12,8 @@ from ledger.objectives import Context
 from ledger.objectives.loading import DatasetReference
 from ledger.worker import adopted
 from ledger.worker.dataset_file import DatasetFile
-from ledger.worker.outcome import Outcome
-from ledger.worker.trainer import Trainer
+from ledger.worker.outcome import AttemptOutcome
+from ledger.worker.trainer import TrainerHandle
 from tests.system.programs import Program, alive, own_study, wait_until
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="the objective uses /proc, or a feature of Linux")
@@ -90,7 +90,7 @@ def forged_clock(params, context):
 @pytest.fixture
 def trainer(tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
-    trainer = Trainer(["mine"], 1, adopts=True)
+    trainer = TrainerHandle(["mine"], 1, adopts=True)
     yield trainer
     trainer.kill()
 
@@ -195,7 +195,7 @@ def test_no_change_of_an_inherited_descriptor_blocks_the_supervisor(trainer, tmp
     (tmp_path / "mine.py").write_text(CHANNEL)
     params = {"folder": str(tmp_path), "way": way}
     trainer.start({"function": "mine:changes"}, [(params, Context("s", number, 1, 0, 0)) for number in range(4)])
-    ended: list[Outcome] = []
+    ended: list[AttemptOutcome] = []
     while not ended and not (tmp_path / "begun").exists():
         ended += trainer.wait(0.05)
     if trainer.jobs:

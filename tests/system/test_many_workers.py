@@ -8,7 +8,7 @@ import psycopg
 from ledger.database import migration, protocol, trials
 from ledger.database.connection import engine
 from ledger.database.retry import RetryPolicy
-from ledger.database.session import Session
+from ledger.database.session import ReconnectingSession
 from tests.integration.ledgers import claim_one, make_study
 from tests.system.servers import Server
 
@@ -27,7 +27,7 @@ def test_200_workers_of_a_server_with_100_connections_do_all_the_work(tmp_path, 
             everybody, all_done = threading.Barrier(WORKERS), threading.Event()
 
             def work(number: int) -> None:
-                session = Session(
+                session = ReconnectingSession(
                     server.url, f"ledger worker {number}", 10.0, RetryPolicy(120), protocol.listen, all_done.wait
                 )
                 try:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from ledger.objectives import Context
-from ledger.worker.trainer import Trainer
+from ledger.worker.trainer import TrainerHandle
 from tests.system.programs import children_of, wait_until
 
 OBJECTIVE = """
@@ -28,7 +28,7 @@ LENGTHS = [0, 3_000, 1_500, 0, 4_096, 0, 900_000, 10, 4_000, 4_000]
 def trainer(tmp_path, monkeypatch):
     (tmp_path / "mine.py").write_text(OBJECTIVE)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
-    trainer = Trainer(["mine"], 1)
+    trainer = TrainerHandle(["mine"], 1)
     yield trainer
     trainer.kill()
 

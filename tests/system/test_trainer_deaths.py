@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ledger.errors import LedgerError
-from ledger.worker.trainer import Trainer
+from ledger.worker.trainer import TrainerHandle
 from tests.system.programs import Program, alive, children_of, own_study, wait_until
 
 OBJECTIVE = """
@@ -103,7 +103,7 @@ def test_a_forked_copy_of_the_trainer_answers_for_no_other_trial(program):
 
 
 def test_a_memory_limit_that_cannot_be_set_costs_no_trial_an_attempt():
-    trainer = Trainer((), 1, 2**70)
+    trainer = TrainerHandle((), 1, 2**70)
     with pytest.raises(LedgerError, match="--memory-limit .* cannot be set on this machine"):
         trainer.check({"model": "svm", "dataset": "iris"})
     trainer.kill()

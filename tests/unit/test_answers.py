@@ -8,7 +8,7 @@ import pytest
 
 from ledger.database.bounds import LARGEST_JSON, LONGEST_ERROR
 from ledger.worker.channel import SupervisorChannel
-from ledger.worker.outcome import LARGEST_ANSWER, Answer, MalformedAnswer, Outcome, parse_answer
+from ledger.worker.outcome import LARGEST_ANSWER, AttemptOutcome, MalformedAnswerError, TrainerAnswer, parse_answer
 
 RESULT: dict[str, Any] = {
     "job": 3,
@@ -26,13 +26,13 @@ def parse(fields, **changes):
 
 
 def test_an_answer_of_the_trainer_is_its_outcome():
-    assert parse(RESULT) == Answer(3, Outcome("result", 0.5, 0.25, {"a": [1, {"b": None}]}))
-    assert parse(RESULT, loss=2, seconds=1) == Answer(3, Outcome("result", 1.0, 2.0, RESULT["metrics"]))
+    assert parse(RESULT) == TrainerAnswer(3, AttemptOutcome("result", 0.5, 0.25, {"a": [1, {"b": None}]}))
+    assert parse(RESULT, loss=2, seconds=1) == TrainerAnswer(3, AttemptOutcome("result", 1.0, 2.0, RESULT["metrics"]))
     for kind in ("failed", "refused"):
-        assert parse(FAILED, kind=kind) == Answer(3, Outcome(kind, 0.5, error="it failed"))
-    assert parse({"job": 7, "loaded": True}) == Answer(7, None)
+        assert parse(FAILED, kind=kind) == TrainerAnswer(3, AttemptOutcome(kind, 0.5, error="it failed"))
+    assert parse({"job": 7, "loaded": True}) == TrainerAnswer(7, None)
     checked = json.dumps(RESULT | {"loss": None, "metrics": None}).encode()
-    assert parse_answer(checked, trains=False) == Answer(3, Outcome("result", 0.5))
+    assert parse_answer(checked, trains=False) == TrainerAnswer(3, AttemptOutcome("result", 0.5))
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def test_an_answer_of_the_trainer_is_its_outcome():
     ],
 )
 def test_a_line_that_is_no_answer_is_malformed(line, reason):
-    with pytest.raises(MalformedAnswer) as caught:
+    with pytest.raises(MalformedAnswerError) as caught:
         parse_answer(line, trains=True)
     assert str(caught.value).startswith(reason)
     assert "\n" not in str(caught.value)
@@ -86,16 +86,16 @@ WRONG: list[tuple[dict[str, Any], str, list[Any]]] = [
     ("fields", "changes"), [(fields, {name: value}) for fields, name, values in WRONG for value in values]
 )
 def test_every_field_of_an_answer_is_checked(fields, changes):
-    with pytest.raises(MalformedAnswer) as caught:
+    with pytest.raises(MalformedAnswerError) as caught:
         parse(fields, **changes)
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 1_000
 
 
 def test_a_number_outside_the_range_of_a_float_is_malformed():
-    with pytest.raises(MalformedAnswer):
+    with pytest.raises(MalformedAnswerError):
         parse_answer(json.dumps(RESULT).replace("0.25", "1e999").encode(), trains=True)
-    with pytest.raises(MalformedAnswer):
+    with pytest.raises(MalformedAnswerError):
         parse_answer(json.dumps(RESULT).replace("null", "1e999").encode(), trains=True)
 
 
@@ -110,7 +110,7 @@ def channel():
 def test_a_line_without_an_end_is_malformed_before_it_fills_the_memory(channel):
     _, answers, *_ = channel.trainer_descriptors
     sent = 0
-    with pytest.raises(MalformedAnswer, match="longer than"):
+    with pytest.raises(MalformedAnswerError, match="longer than"):
         while sent <= LARGEST_ANSWER:
             sent += os.write(answers, b"x" * 65_536)
             assert channel.read() == ([], False)

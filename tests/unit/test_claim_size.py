@@ -2,23 +2,23 @@
 
 import pytest
 
-from ledger.worker.claim_size import CLAIM_SECONDS, LARGEST_CLAIM, ClaimSize
-from ledger.worker.outcome import Outcome
+from ledger.worker.claim_size import CLAIM_SECONDS, LARGEST_CLAIM, ClaimSizeEstimator
+from ledger.worker.outcome import AttemptOutcome
 
 
-def after(*outcomes: Outcome, study_id: int = 1) -> int:
-    size = ClaimSize()
+def after(*outcomes: AttemptOutcome, study_id: int = 1) -> int:
+    size = ClaimSizeEstimator()
     for outcome in outcomes:
         size.observe(study_id, outcome)
     return size.trials
 
 
-def took(seconds: float) -> Outcome:
-    return Outcome("result", seconds, loss=0.5)
+def took(seconds: float) -> AttemptOutcome:
+    return AttemptOutcome("result", seconds, loss=0.5)
 
 
 def test_a_worker_that_has_trained_nothing_claims_one_trial():
-    assert ClaimSize().trials == 1
+    assert ClaimSizeEstimator().trials == 1
 
 
 @pytest.mark.parametrize(
@@ -37,12 +37,12 @@ def test_one_long_trial_counts_at_once_and_for_a_while():
 
 @pytest.mark.parametrize("kind", ["failed", "timeout"])
 def test_a_failure_counts_as_a_long_trial(kind):
-    assert after(took(1e-3), Outcome(kind, 1e-3, error="it died")) == 1
-    assert after(took(1e-3), Outcome(kind, 1e-3, error="it died"), took(1e-3)) == 1
+    assert after(took(1e-3), AttemptOutcome(kind, 1e-3, error="it died")) == 1
+    assert after(took(1e-3), AttemptOutcome(kind, 1e-3, error="it died"), took(1e-3)) == 1
 
 
 def test_durations_of_another_study_do_not_count():
-    size = ClaimSize()
+    size = ClaimSizeEstimator()
     size.observe(1, took(10.0))
     size.observe(2, took(1e-3))
     assert size.trials == LARGEST_CLAIM

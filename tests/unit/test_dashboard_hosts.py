@@ -15,7 +15,7 @@ from typing import Any, cast
 import optuna
 import pytest
 
-from ledger.optuna.dashboard import Server, server
+from ledger.optuna.dashboard import DashboardServer, server
 
 
 def application(_environ: Any, start_response: Any) -> list[bytes]:
@@ -34,7 +34,7 @@ def dashboard(host: str) -> Iterator[int]:
 
 
 @contextmanager
-def serving(httpd: Server) -> Iterator[int]:
+def serving(httpd: DashboardServer) -> Iterator[int]:
     """Run a server, and yield its port."""
     with httpd:
         thread = threading.Thread(target=httpd.serve_forever, args=(0.01,))

@@ -14,7 +14,7 @@ from ledger.errors import LedgerError
 from ledger.objectives.loading import DatasetReference
 from ledger.worker.claimed_trials import ClaimedTrials
 from ledger.worker.dataset_file import PIECE, DatasetFile
-from ledger.worker.refusals import Refused
+from ledger.worker.refusals import ObjectiveLoadError
 
 
 class Ledger:
@@ -125,7 +125,7 @@ def test_a_dataset_that_this_machine_cannot_store_is_a_refusal(dataset, monkeypa
 
     monkeypatch.setattr(os, "memfd_create", full, raising=False)
     monkeypatch.setattr("tempfile.mkstemp", full)
-    with pytest.raises(Refused, match="cannot be stored on this machine"):
+    with pytest.raises(ObjectiveLoadError, match="cannot be stored on this machine"):
         dataset.fetch(named("first"), Ledger(first=b"x").call, always)
 
 

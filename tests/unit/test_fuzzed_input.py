@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 
 from ledger.cli import program
 from ledger.errors import UsageError
-from ledger.objectives import ObjectiveError
+from ledger.objectives import InvalidResultError
 from ledger.objectives.result import to_result
 from ledger.study.file import assemble, workers
 from ledger.study.spec import StudySpec
@@ -366,7 +366,7 @@ returns = anything | st.builds(
 def test_every_returned_value_is_a_result_or_refused_in_one_line(returned):
     try:
         result = to_result(returned)
-    except ObjectiveError as refused:
+    except InvalidResultError as refused:
         check_line(str(refused))
         return
     assert math.isfinite(result.loss)
@@ -382,7 +382,7 @@ def as_doubles(value: Any) -> Any:
     "metric", [deep(500), deep(100_000), circle(), 16**5_000, "x" * 10_000_001], ids=itertools.count()
 )
 def test_a_metric_beyond_the_limits_is_refused_in_one_line(metric):
-    with pytest.raises(ObjectiveError) as refused:
+    with pytest.raises(InvalidResultError) as refused:
         to_result({"loss": 1.0, "metric": metric})
     check_line(str(refused.value))
 
@@ -391,7 +391,7 @@ def test_an_integer_with_more_digits_than_python_reads_is_refused():
     limit = sys.get_int_max_str_digits()
     sys.set_int_max_str_digits(0)
     try:
-        with pytest.raises(ObjectiveError, match="the value contains an integer of 5001 digits"):
+        with pytest.raises(InvalidResultError, match="the value contains an integer of 5001 digits"):
             to_result({"loss": 1.0, "metric": 10**5_000})
     finally:
         sys.set_int_max_str_digits(limit)

@@ -13,7 +13,7 @@ from skopt.learning.gaussian_process.kernels import RBF, ConstantKernel, Hamming
 from ledger.optimizer import gaussian_process
 from ledger.optimizer.gaussian_process import GaussianProcessRegressor, standardise
 from ledger.optimizer.kernels import covariance, known_kernel
-from ledger.optimizer.posterior import GaussianPredictions, cholesky
+from ledger.optimizer.posterior import GaussianProcessPredictions, cholesky
 
 SETTINGS = {"normalize_y": True, "noise": "gaussian", "n_restarts_optimizer": 2, "random_state": 3}
 
@@ -44,7 +44,7 @@ def likelihood_of(model, points, values, *, hyperprior=False):
     standardised, _, _ = standardise(values)
     known = known_kernel(kernel)
     assert known is not None
-    return kernel, gaussian_process._Likelihood(known, points, standardised, float(model.alpha), hyperprior)
+    return kernel, gaussian_process._NegativeLogLikelihood(known, points, standardised, float(model.alpha), hyperprior)
 
 
 @pytest.mark.parametrize("case", ["matern", "hamming", "one length scale"])
@@ -149,7 +149,7 @@ def test_an_added_value_gives_the_posterior_of_all_values(case):
     settings, (points, values) = (matern(3), smooth(30, 3)) if case == "matern" else (hamming(7), one_hot(30))
     fitted = GaussianProcessRegressor(**settings).fit(points[:22], values[:22]).posterior_
     others = points[::2] + (0.01 if case == "matern" else 0.0)
-    predictions, grown = GaussianPredictions(fitted, others), fitted
+    predictions, grown = GaussianProcessPredictions(fitted, others), fitted
     for point, value in zip(points[22:], values[22:], strict=True):
         predictions.add(point, value)
         grown = grown.extended(point, value)
@@ -253,13 +253,13 @@ def test_a_large_history_has_its_kernel_fitted_to_a_sample(monkeypatch):
     monkeypatch.setattr(gaussian_process, "RACED_ON", 60)
     points, values = smooth(200, 2)
     sizes = []
-    built = gaussian_process._Likelihood.__init__
+    built = gaussian_process._NegativeLogLikelihood.__init__
 
     def spy(self, shape, points, values, *rest):
         sizes.append(len(points))
         built(self, shape, points, values, *rest)
 
-    monkeypatch.setattr(gaussian_process._Likelihood, "__init__", spy)
+    monkeypatch.setattr(gaussian_process._NegativeLogLikelihood, "__init__", spy)
     model = GaussianProcessRegressor(**matern(2)).fit(points, values)
     assert sizes == [60, 60]
     assert len(model.posterior_.points) == 200

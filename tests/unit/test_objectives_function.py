@@ -6,7 +6,7 @@ import pytest
 from threadpoolctl import threadpool_info
 
 from ledger.errors import LedgerError, UsageError
-from ledger.objectives import Context, ObjectiveError, Result, check_reference
+from ledger.objectives import Context, InvalidResultError, ObjectiveResult, check_reference
 from ledger.objectives.loading import load
 
 CONTEXT = Context(study="a-study", trial=3, attempt=2, seed=99, study_seed=7)
@@ -94,19 +94,19 @@ def evaluate(name, params=None, **options):
 @pytest.mark.parametrize(
     ("name", "result"),
     [
-        ("plain", Result(0.25, {})),
-        ("second", Result(0.25, {"trial": 3})),
-        ("other_name", Result(99.0, {})),
-        ("optional", Result(2.0, {})),
-        ("keyword", Result(0.0, {"study": "a-study"})),
-        ("keyword_after_others", Result(12.0, {})),
-        ("positional_only", Result(3.0, {})),
-        ("keyword_optional", Result(5.0, {})),
-        ("rest", Result(0.0, {})),
-        ("instance", Result(4.0, {})),
-        ("method", Result(3.0, {})),
-        ("partial", Result(0.25, {"trial": 3})),
-        ("wrapped", Result(0.25, {"trial": 3})),
+        ("plain", ObjectiveResult(0.25, {})),
+        ("second", ObjectiveResult(0.25, {"trial": 3})),
+        ("other_name", ObjectiveResult(99.0, {})),
+        ("optional", ObjectiveResult(2.0, {})),
+        ("keyword", ObjectiveResult(0.0, {"study": "a-study"})),
+        ("keyword_after_others", ObjectiveResult(12.0, {})),
+        ("positional_only", ObjectiveResult(3.0, {})),
+        ("keyword_optional", ObjectiveResult(5.0, {})),
+        ("rest", ObjectiveResult(0.0, {})),
+        ("instance", ObjectiveResult(4.0, {})),
+        ("method", ObjectiveResult(3.0, {})),
+        ("partial", ObjectiveResult(0.25, {"trial": 3})),
+        ("wrapped", ObjectiveResult(0.25, {"trial": 3})),
     ],
 )
 def test_a_function_gets_the_context_if_it_takes_one(name, result):
@@ -114,7 +114,7 @@ def test_a_function_gets_the_context_if_it_takes_one(name, result):
 
 
 def test_a_callable_without_a_signature_gets_the_parameters_alone():
-    assert evaluate("WithoutSignature", {"loss": 0.5, "x": 1}) == Result(0.5, {"x": 1})
+    assert evaluate("WithoutSignature", {"loss": 0.5, "x": 1}) == ObjectiveResult(0.5, {"x": 1})
 
 
 @pytest.mark.parametrize("allowed", [[PACKAGE], [f"{PACKAGE}.train"], ("another", PACKAGE), {PACKAGE}])
@@ -262,7 +262,7 @@ def test_a_reference_is_checked_without_importing_it(reference):
 def test_exceptions_pass_through_and_returned_values_are_checked():
     with pytest.raises(ValueError, match="from the objective"):
         evaluate("fails")
-    with pytest.raises(ObjectiveError, match="returned nan"):
+    with pytest.raises(InvalidResultError, match="returned nan"):
         evaluate("not_finite")
 
 

@@ -13,7 +13,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ledger.errors import LedgerError
-from ledger.objectives import ObjectiveError, Result
+from ledger.objectives import InvalidResultError, ObjectiveResult
 from ledger.objectives.result import to_result
 
 
@@ -31,7 +31,7 @@ CIRCULAR["itself"] = CIRCULAR
 )
 def test_a_real_number_is_a_loss_alone_or_in_a_dict(value):
     for result in (to_result(value), to_result({"loss": value}), to_result(OrderedDict(loss=value))):
-        assert result == Result(0.25, {})
+        assert result == ObjectiveResult(0.25, {})
         assert type(result.loss) is float
 
 
@@ -123,7 +123,7 @@ def test_the_other_values_of_a_dict_are_metrics_in_plain_json():
     ids=itertools.count(),  # pytest cannot show every value
 )
 def test_an_invalid_result_is_described_in_one_line(returned, message):
-    with pytest.raises(ObjectiveError) as caught:
+    with pytest.raises(InvalidResultError) as caught:
         to_result(returned)
     text = str(caught.value)
     assert text.startswith(message)
@@ -169,7 +169,7 @@ with_loss = st.builds(
 def test_every_returned_value_is_a_result_or_an_objective_error(returned):
     try:
         result = to_result(returned)
-    except ObjectiveError as error:
+    except InvalidResultError as error:
         text = str(error)
         assert "\n" not in text
         text.encode()

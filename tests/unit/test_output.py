@@ -10,7 +10,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledger.worker.output import BURST_BYTES, KEPT, ByteRateLimiter, TrainerOutput
+from ledger.worker.output import BURST_BYTES, KEPT, ByteRateLimiter, TrainerOutputReader
 
 TOKEN = "0123456789abcdef"
 
@@ -21,7 +21,7 @@ class Pipes:
     def __init__(self, limit: ByteRateLimiter) -> None:
         pairs = [os.pipe() for _ in range(2)]
         self.stdout, self.stderr = (writing for _, writing in pairs)
-        self.output = TrainerOutput([os.fdopen(reading, "rb") for reading, _ in pairs], TOKEN, limit)
+        self.output = TrainerOutputReader([os.fdopen(reading, "rb") for reading, _ in pairs], TOKEN, limit)
 
     def close(self) -> None:
         for writing in (self.stdout, self.stderr):

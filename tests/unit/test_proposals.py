@@ -19,7 +19,7 @@ from threadpoolctl import threadpool_info, threadpool_limits
 from ledger.optimizer import gaussian_process
 from ledger.optimizer.gaussian_process import GaussianProcessRegressor
 from ledger.proposals import Observation, Proposal, ProposalInput, environment, propose
-from ledger.proposals.searched_space import SearchedSpace
+from ledger.proposals.searched_space import SkoptSpace
 from ledger.study.file import assemble
 from ledger.study.space import Space
 from ledger.study.spec import ACQ_FUNCS, BASE_ESTIMATORS, DerivedSettings, OptimizerSettings, StudySpec
@@ -305,7 +305,7 @@ def test_forests_propose_log_uniform_integers_within_reach_of_the_best() -> None
 
 
 def test_random_integers_are_drawn_evenly_to_their_ends() -> None:
-    searched = SearchedSpace(Space.from_toml({"n": {"type": "integer", "low": 1, "high": 4}}))
+    searched = SkoptSpace(Space.from_toml({"n": {"type": "integer", "low": 1, "high": 4}}))
     drawn = [point["n"] for point in searched.random(4000, 0)]
     assert all(900 < drawn.count(number) < 1100 for number in range(1, 5))
 
@@ -321,7 +321,7 @@ def test_a_real_stays_within_its_bounds_on_the_way_to_skopt_and_back(
 ) -> None:
     low, high = pair
     space = Space.from_toml({"x": {"type": "real", "low": low, "high": high, "prior": prior}})
-    searched = SearchedSpace(space)
+    searched = SkoptSpace(space)
     assert searched.params([0.0]) == {"x": low}
     assert searched.params([1.0]) == {"x": high}
     assert space.contains(searched.params([share]))

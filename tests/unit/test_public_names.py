@@ -85,7 +85,7 @@ def test_a_study_has_one_budget() -> None:
 def test_types_of_options_are_those_of_the_study_file() -> None:
     for options, model in (
         (ledger.OptimizerOptions, spec.OptimizerSettings),
-        (ledger.LimitOptions, spec.Limits),
+        (ledger.LimitOptions, spec.TrialLimits),
     ):
         assert [*get_type_hints(options)] == [*model.model_fields]
     assert get_args(arguments.Prior) == dimensions.PRIORS

@@ -1,7 +1,7 @@
 """Pauses of a worker that cannot load a study's objective, and the reasons that the study's manager shows."""
 
 from ledger.manager.refusals import common_refusal
-from ledger.worker.refusals import LONGEST_PAUSE, Refusals
+from ledger.worker.refusals import LONGEST_PAUSE, RefusedStudies
 
 
 def pauses(refusals, count):
@@ -17,13 +17,13 @@ def pauses(refusals, count):
 
 
 def test_a_refused_study_is_left_alone_for_a_growing_bounded_time():
-    found = pauses(Refusals(), 9)
+    found = pauses(RefusedStudies(), 9)
     assert found[:3] == [5, 10, 20]
     assert found[-2:] == [LONGEST_PAUSE, LONGEST_PAUSE]
 
 
 def test_the_pause_is_short_again_after_the_objective_was_loaded():
-    refusals = Refusals()
+    refusals = RefusedStudies()
     assert pauses(refusals, 3) == [5, 10, 20]
     assert 7 in refusals
     refusals.remove(7)
@@ -32,13 +32,13 @@ def test_the_pause_is_short_again_after_the_objective_was_loaded():
 
 
 def test_a_reason_is_new_once_for_each_study():
-    refusals = Refusals()
+    refusals = RefusedStudies()
     said = [refusals.add(study, why, 0.0) for study, why in [(7, "a"), (7, "a"), (8, "a"), (7, "b"), (7, "b")]]
     assert said == [True, False, True, True, False]
 
 
 def test_other_studies_are_not_left_alone():
-    refusals = Refusals()
+    refusals = RefusedStudies()
     refusals.add(7, "no package", 0.0)
     assert refusals.left_alone(1.0) == [7]
     assert 8 not in refusals

@@ -8,7 +8,7 @@ from ledger.database import protocol
 from ledger.database.protocol import ClaimedTrial
 from ledger.database.session import ValuesRefused
 from ledger.worker.claimed_trials import ClaimedTrials
-from ledger.worker.outcome import Outcome
+from ledger.worker.outcome import AttemptOutcome
 
 
 class Ledger:
@@ -33,11 +33,11 @@ class Ledger:
 
 
 OUTCOMES = [
-    Outcome("result", 1.0, 0.5, {}),
-    Outcome("result", 1.0, 2.0, {}),
-    Outcome("failed", 1.0, error="bad words"),
-    Outcome("result", 1.0, 0.75, {}),
-    Outcome("timeout", 1.0, error="not done"),
+    AttemptOutcome("result", 1.0, 0.5, {}),
+    AttemptOutcome("result", 1.0, 2.0, {}),
+    AttemptOutcome("failed", 1.0, error="bad words"),
+    AttemptOutcome("result", 1.0, 0.75, {}),
+    AttemptOutcome("timeout", 1.0, error="not done"),
 ]
 
 
@@ -77,7 +77,9 @@ def test_an_attempt_whose_every_outcome_is_refused_is_left_and_named(caplog):
     ]
 
 
-@pytest.mark.parametrize("outcome", [Outcome("result", 1.0, 0.5, {}), Outcome("failed", 1.0, error="it failed")])
+@pytest.mark.parametrize(
+    "outcome", [AttemptOutcome("result", 1.0, 0.5, {}), AttemptOutcome("failed", 1.0, error="it failed")]
+)
 def test_a_worker_that_has_delivered_nothing_keeps_its_outcomes(outcome):
     ledger = Ledger()
     trials = ClaimedTrials([ClaimedTrial(uuid.uuid4(), 1, "s", 0, 1, {}, {}, 7, 30.0, 10.0, None)], "w")

@@ -15,10 +15,10 @@ from ledger.study.spec import (
     ACQ_FUNCS,
     BASE_ESTIMATORS,
     DerivedSettings,
-    Limits,
     Objective,
     OptimizerSettings,
     StudySpec,
+    TrialLimits,
     differences,
     initial_points,
 )
@@ -67,7 +67,7 @@ def test_the_default_is_three_iterations_of_two_trials_of_the_svm() -> None:
     assert study.objective == Objective(model="svm", dataset="breast_cancer")
     assert study.space.names == ("C", "gamma")
     assert study.optimizer == OptimizerSettings(base_estimator="GP", acq_func="EI")
-    assert study.limits == Limits(max_failures=3, max_lost=20, lease=30.0, heartbeat=10.0, trial_timeout=None)
+    assert study.limits == TrialLimits(max_failures=3, max_lost=20, lease=30.0, heartbeat=10.0, trial_timeout=None)
     assert study.name == f"svm-42-{study.spec_hash[:6]}"
 
 
@@ -78,7 +78,7 @@ def test_the_file_beats_the_defaults_and_an_option_beats_the_file(write: Any) ->
     assert study.space.names == ("gamma", "C")
     assert study.optimizer == OptimizerSettings(base_estimator="RF", acq_func="LCB", kappa=2.0)
     assert study.objective.dataset == "wine"
-    assert study.limits == Limits(max_failures=2, lease=60.0, trial_timeout=300.0)
+    assert study.limits == TrialLimits(max_failures=2, lease=60.0, trial_timeout=300.0)
     assert workers(file) == 3
     options = {"iterations": 6, "batch_size": 3, "seed": 1, "name": "yours", "base_estimator": "et", "acq_func": "pi"}
     study = assemble(options, file)
@@ -295,7 +295,7 @@ studies = st.builds(
             }
         ),
         optimizer=OptimizerSettings(base_estimator=estimator, acq_func=acq_func, kappa=kappa),
-        limits=Limits(lease=lease, trial_timeout=timeout),
+        limits=TrialLimits(lease=lease, trial_timeout=timeout),
         resolved=DerivedSettings(initial_points=initial_points(budget, batch_size)),
     ),
     st.integers(1, 100),

@@ -19,7 +19,7 @@ from ledger.study.space import Space
 from ledger.study.spec import StudySpec
 from ledger.text import one_line
 from ledger.worker.channel import SupervisorChannel
-from ledger.worker.outcome import Answer, MalformedAnswer, parse_answer
+from ledger.worker.outcome import MalformedAnswerError, TrainerAnswer, parse_answer
 
 CORPUS = Path(__file__).parent / "corpus"
 # A pipe holds this number of bytes, so the target never waits for a reader.
@@ -35,8 +35,8 @@ def answers(content: bytes) -> None:
         try:
             lines, is_closed = channel.read()
             for line in lines:
-                assert isinstance(parse_answer(line, trains=True), Answer)
-        except MalformedAnswer as refused:
+                assert isinstance(parse_answer(line, trains=True), TrainerAnswer)
+        except MalformedAnswerError as refused:
             _check_line(str(refused))
         else:
             assert is_closed
