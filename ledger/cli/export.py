@@ -100,9 +100,9 @@ def export(name: str, format_: str, output: Path | None, spreadsheet: bool, sett
 
 
 class _TerminalStream:
-    """Text stream that writes to standard output, if standard output is a terminal.
+    """A text stream that writes to a terminal, and escapes unprintable characters.
 
-    The class escapes unprintable characters, so a study's texts cannot change the terminal's state.
+    Without the escapes, the texts of a study could change the state of the terminal.
     """
 
     def write(self, text: str) -> int:

@@ -31,7 +31,7 @@ class ClaimedStudy:
 
 @dataclass(frozen=True)
 class ProposedBatch:
-    """A batch of proposed points, for one round of an iteration.
+    """The points that the optimizer proposed together, and that the ledger has to insert as trials.
 
     Attributes
     ----------

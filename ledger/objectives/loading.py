@@ -24,7 +24,7 @@ _SHA256 = re.compile("[0-9a-f]{64}")
 
 @dataclass(frozen=True)
 class DatasetReference:
-    """A reference to a dataset from a file, under the key "data" of an objective.
+    """Names the stored data file on which a model trains, as the key "data" of a spec's objective.
 
     Attributes
     ----------

@@ -103,7 +103,7 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
     n_points : int
         The number of candidates.
     gains_ : array of shape (3,)
-        With "gp_hedge", the gains of EI, LCB and PI.
+        The gains of EI, LCB and PI with "gp_hedge".
 
     Raises
     ------
@@ -141,15 +141,14 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
     - EI and PI count any improvement by default. In skopt, EI and PI count only improvements of more than 0.01 by
       default. Where an improvement of 0.01 is improbable, skopt's EI is flat, and skopt proposes random points.
     - A GP's kernel is fitted with a weak prior, which `GaussianProcessRegressor` describes. With the prior, a GP needs
-      fewer points to distinguish noise from the shape of the objective. In spaces with many choices or dimensions,
-      searches with the prior ended closer to the optimum.
-    - `ask` also avoids duplicates among initial points and within a batch. Two points of a GP's batch differ by more
-      than 0.001 of a dimension's range in at least one dimension.
+      fewer points to distinguish noise from the shape of the objective.
+    - `ask` also avoids duplicates among initial points and within a batch. In at least one dimension, two points of a
+      GP's batch differ by more than 0.001 of the range.
     - `tell` only fits the model, and `ask` chooses the points. In skopt, `tell` also chooses the next point.
     - With "EIps" and "PIps", the best loss is the minimum of the losses. In skopt, it is the minimum of the losses and
       of the logarithms of the evaluation times. The dimensions of a GP are always scaled to [0, 1].
     - Models run on one thread of BLAS, so equal seeds give equal points on any number of cores.
-    - A forest squares the losses, so the losses of a forest must not be larger than 1e150.
+    - A forest squares the losses. Therefore losses must not exceed 1e150.
     - "MES" uses quantiles of the optimum's distribution. skopt samples optima with numpy's global random generator.
     - If a value is not finite, `tell` raises an error, and records no point and no value of this call.
 

@@ -40,7 +40,7 @@ T = TypeVar("T", bound=SettingsModel)
 
 
 class StudyTable(SettingsModel):
-    """The [study] table of a study file.
+    """The [study] table of a study file in TOML.
 
     Attributes
     ----------
@@ -113,7 +113,7 @@ class StudyTable(SettingsModel):
 
 
 class ObjectiveTable(ObjectiveSettings):
-    """The [objective] table of a study file.
+    """The [objective] table of a study file in TOML.
 
     Attributes
     ----------
