@@ -3,6 +3,16 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.abc import MetaPathFinder
+from typing import Any
+
+
+class _PandasBlocker(MetaPathFinder):
+    """An import finder that refuses to find pandas."""
+
+    def find_spec(self, fullname: str, path: Any, target: Any = None) -> None:  # noqa: ARG002
+        if fullname == "pandas":
+            raise ModuleNotFoundError("ledger.without_pandas prevents the import of pandas", name=fullname)
 
 
 @contextmanager
@@ -13,11 +23,9 @@ def without_pandas() -> Iterator[None]:
     of pandas costs each process 50 MB of memory and 0.3 s. Call `without_pandas` only in processes of the program
     `ledger`. In a program that imports pandas in a second thread, `without_pandas` would make this import fail, too.
     """
-    if "pandas" in sys.modules:
-        yield
-        return
-    sys.modules["pandas"] = None  # type: ignore[assignment]
+    blocker = _PandasBlocker()
+    sys.meta_path.insert(0, blocker)
     try:
         yield
     finally:
-        del sys.modules["pandas"]
+        sys.meta_path.remove(blocker)
