@@ -72,7 +72,8 @@ def add(
     logins.check_name(name)
     if password_stdin and ask_password:
         raise UsageError("--password-stdin and --ask-password exclude each other: leave one out")
-    # A second start of the command after an outage must use the same password as the first start.
+    # If the ledger repeats the command after an outage of the database, the repeated command must use the same
+    # password.
     context = click.get_current_context()
     password = context.meta.get(__name__) or _password(from_stdin=password_stdin, ask=ask_password)
     context.meta[__name__] = password

@@ -89,7 +89,8 @@ def export(name: str, format_: str, output: Path | None, spreadsheet: bool, sett
             try:
                 write(connection, study, _standard_output())
             except DBAPIError as error:
-                # A second start of the command after an outage would write the first part of the output a second time.
+                # If the ledger repeated the command after an outage of the database, the output would contain its first
+                # part twice.
                 raise LedgerError(
                     f"the output is incomplete, because the database failed ({one_line(str(error.orig))}):"
                     " run the command again, or use --output, which writes a complete file or no file"

@@ -14,8 +14,8 @@ class FileContentType(click.ParamType[tuple[str, bytes]]):
 
     The name "-" means standard input.
 
-    The parameter type reads the file only once, when click parses the command line. If the command itself read standard
-    input, a second start of the command after an outage would find standard input empty.
+    The parameter type reads the file only once, when click parses the command line. After an outage of the database,
+    the ledger calls the command's function again, but no function can read standard input twice.
     """
 
     name = "file"

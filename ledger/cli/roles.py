@@ -5,8 +5,8 @@ import click
 from ledger.access import MissingPrivilegeError
 from ledger.errors import LedgerError
 
-# Each key is a command, and each value is the role that the command needs. The file sql/roles.sql creates the roles. A
-# command that `_ROLES` does not contain needs only the role ledger_reader.
+# Each key of `_ROLES` is a command, and each value is the role that the command needs. The file sql/roles.sql creates
+# the roles. A command that `_ROLES` does not contain needs only the role ledger_reader.
 _ROLES = {
     "run": "ledger_owner",
     "manager": "ledger_manager",

@@ -73,8 +73,8 @@ def json_fault(value: object, largest: int = LARGEST_JSON) -> str | None:
                     "a number beyond the range of a double (1.7976931348623157e308) is not allowed; write it as a text"
                 )
             if isinstance(item, float):
-                # PostgreSQL writes a number of a JSON document without an exponent. PostgreSQL's text of a number can
-                # therefore be longer than Python's text of the same number.
+                # PostgreSQL writes every number in a JSON document without an exponent. PostgreSQL's text of a number
+                # can therefore be longer than Python's text of the same number.
                 extra += len(format(Decimal(repr(item)), "f")) - len(repr(item))
     if extra + len(json.dumps(value, ensure_ascii=False).encode()) > largest:
         return (

@@ -73,8 +73,8 @@ def lock_schema(connection: Connection, *, create: bool = False) -> None:
     connection.exec_driver_sql(_BECOME_OWNER)
     connection.exec_driver_sql(_LOCK)
     # The upgrade later locks tables and views, which other sessions may be reading. While the upgrade waits for a lock
-    # on a table, other sessions that need the table wait, too. Therefore `lock_schema` restores the session's
-    # lock_timeout.
+    # on a table, other sessions that need the table wait, too. To limit the wait for a lock on a table, `lock_schema`
+    # restores the session's lock_timeout.
     connection.exec_driver_sql(f"set local lock_timeout = '{seconds}'")
 
 

@@ -1,8 +1,8 @@
 """Warnings about rights with which a login of the ledger could stop the server or the services of other logins.
 
-The file sql/roles.sql revokes the rights with which a login could fill the server's lock table or disk, but only in the
-ledger's own database. A warning appears if the ledger's roles are from an older version, if no superuser has run
-sql/roles.sql, or if every login can connect to another database of the server.
+Some rights in a database allow a login to fill the server's lock table or disk. The file sql/roles.sql revokes such
+dangerous rights only in the ledger's own database. A warning appears if the ledger's roles are from an older version,
+if no superuser has run sql/roles.sql, or if every login can connect to another database of the server.
 """
 
 import re

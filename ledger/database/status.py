@@ -11,8 +11,8 @@ from ledger.database.selecting import query
 from ledger.errors import LedgerError
 from ledger.text import last_line
 
-# The query of `read` computes the rate of ended trials from at most max(_RATED, 2 * batch size) trials, the trials that
-# ended last.
+# The query of `read` computes the rate of ended trials from the latest ended trials, at most max(_RATED, 2 * batch
+# size).
 _RATED = 20
 _FAILURES = 3
 
@@ -30,7 +30,7 @@ class WorkerStatus:
     seconds : float or None
         Seconds since the worker claimed the trial; None if the worker is idle.
     seen_seconds : float
-        Seconds since the last announcement of the worker.
+        Seconds since the worker last announced itself to the ledger.
     complete : int
         Number of trials of the study that the worker has completed.
     """
@@ -78,8 +78,8 @@ class StudyStatus:
     managed : bool
         Whether a live manager holds the study.
     trials_a_second : float or None
-        Number of ended trials per second, computed from the trials that ended last; None if no trial has ended since
-        the oldest live worker started.
+        Number of ended trials per second, computed from the latest ended trials. The value is None if no trial has
+        ended since the oldest live worker started.
     remaining_seconds : float or None
         Remaining time in seconds, estimated from `trials_a_second`. The value is None if `trials_a_second` is None, if
         the study is not running, or if no live manager holds the study.

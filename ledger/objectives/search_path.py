@@ -1,9 +1,9 @@
 """The folders in which a trainer searches for the modules of an objective.
 
 A trainer does not search in the current folder, because another user may have put a file into this folder. A file of
-another user could have the name of a module that the trainer imports, such as sklearn. As an exception, if only the
-current folder contains the allowed package of an objective, the trainer also searches in the current folder, after all
-other folders.
+another user could have the name of a module that the trainer imports, such as sklearn. If only the current folder
+contains the allowed package of an objective, the trainer makes an exception, and also searches in the current folder.
+The trainer then searches in the current folder after all other folders.
 """
 
 import importlib.util

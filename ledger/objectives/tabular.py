@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 FORMATS = {".csv": "csv", ".parquet": "parquet", ".pq": "parquet"}
 LARGEST_FILE = 64 * 1024 * 1024  # This is a number of bytes.
-# If a target has more than this number of classes, the target may contain measurements.
+# A target with more than `_MANY_CLASSES` different values may contain measurements instead of classes.
 _MANY_CLASSES = 20
 
 
@@ -173,7 +173,7 @@ def check_classes(table: DatasetArrays, folds: int | None, target: str, name: st
 
 
 def _build(columns: Sequence[ColumnSummary], rows: Rows, target_index: int, classes: Sequence[Any]) -> DatasetArrays:
-    """Return the dataset as arrays. The function reads all rows a second time."""
+    """Return the dataset as arrays. `inspect` has already read all rows once, and `_build` reads all rows again."""
     import numpy as np  # A manager imports this module without NumPy.
 
     class_codes = {label: code for code, label in enumerate(classes)}

@@ -1,4 +1,4 @@
-"""A drop-in replacement for `skopt.Optimizer` that fits its model and proposes points faster."""
+"""A drop-in replacement for `skopt.Optimizer` that fits the surrogate and proposes points faster."""
 
 from ledger.optimizer.optimizer import Optimizer
 

@@ -55,7 +55,7 @@ class DimensionEncoding(ABC):
         """Return every value of a finite dimension."""
 
     def draw(self, size: int, random: np.random.RandomState) -> Any:
-        """Sample `size` values from the prior."""
+        """Sample `size` values from the dimension's prior."""
         return self.dimension.rvs(n_samples=size, random_state=random)
 
     def rows(self, values: Any) -> Array:
@@ -118,7 +118,7 @@ class CategoricalEncoding(DimensionEncoding):
         return list(self.dimension.categories)
 
 
-# The subclass of `DimensionEncoding` for each class of dimensions in skopt.
+# A mapping from each dimension class of skopt to the matching subclass of `DimensionEncoding`.
 KINDS: dict[type, type[DimensionEncoding]] = {
     Real: RealEncoding,
     Integer: IntegerEncoding,
@@ -127,10 +127,9 @@ KINDS: dict[type, type[DimensionEncoding]] = {
 
 
 def columns_of(dimension: Any, start: int) -> DimensionEncoding:
-    """Return the columns of a dimension. `start` is the index of the first column.
+    """Return the encoding of a dimension. `start` is the index of the dimension's first column.
 
-    For a subclass of `Real`, `Integer` or `Categorical`, the function returns the same class of columns as for the base
-    class.
+    A subclass of `Real`, `Integer` or `Categorical` gets the `DimensionEncoding` of the base class.
     """
     kind = next(KINDS[parent] for parent in type(dimension).__mro__ if parent in KINDS)
     return kind(dimension, start)
@@ -200,7 +199,7 @@ class TransformedSpace:
         return np.hstack([dimension.rows(dimension.draw(size, random)) for dimension in self._dimensions])
 
     def every(self) -> Array:
-        """Return an array of shape (points, columns), with one row for each allowed point of a finite space."""
+        """Return an array of shape (points, columns), with the points of a finite space that satisfy the constraint."""
         points = [list(point) for point in itertools.product(*(dimension.values() for dimension in self._dimensions))]
         if self._space.constraint is not None:
             points = [point for point in points if self._space.constraint(point)]
@@ -224,7 +223,7 @@ class TransformedSpace:
         return list(self._space.inverse_transform(row[None, :])[0])
 
     def snap(self, rows: Array) -> Array:
-        """Clip `rows` to the bounds and round integer values, both in place, and return `rows`."""
+        """In place, clip `rows` to the bounds of the columns and round integer values, and return `rows`."""
         np.clip(rows, self.bounds[:, 0], self.bounds[:, 1], out=rows)
         for dimension in self._dimensions:
             dimension.snap(rows)

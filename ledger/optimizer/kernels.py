@@ -32,7 +32,8 @@ class Kernel:
         The exponent of the length scales in the scaled squared distance `t`. The exponent is -2 for the Matern kernel,
         and 1 for the Hamming kernel, whose length scales are weights.
     against_short : float
-        The hyperprior's weight against short length scales. `GaussianProcessRegressor` describes the hyperprior.
+        The weight of the hyperprior's penalty for short length scales. `GaussianProcessRegressor` describes the
+        hyperprior.
     """
 
     value: Callable[[Array], Array]

@@ -66,7 +66,7 @@ def server(storage: "BaseStorage", host: str, port: int) -> DashboardServer:
 
 
 def _with_encoding(application: Application) -> Application:
-    """Return an application that sees the header `Accept-Encoding` in every request.
+    """Return an application that adds an empty header `Accept-Encoding` to each request without this header.
 
     If a request for a static file has no header `Accept-Encoding`, optuna-dashboard fails. An empty header
     `Accept-Encoding` and a missing header both mean that the client accepts the file without compression.
@@ -99,8 +99,8 @@ def _own_host(application: Application, host: str, port: int) -> Application:
         # A server that listens on all addresses does not know by which addresses clients reach the server. If the
         # server runs in a container, a client may also use a port other than the server's port. Therefore a server that
         # listens on all addresses accepts every IP address in the header `Host`. An IP address in the header `Host` is
-        # safe, because DNS rebinding needs a name. A hostile site can only redirect the site's own name to this
-        # machine.
+        # safe, because DNS rebinding needs a name. The owner of a hostile site can change the address of the site's
+        # name, but cannot change where an IP address leads.
         is_everywhere = ip_address(host).is_unspecified
     except ValueError:
         is_everywhere = host == ""

@@ -6,8 +6,8 @@ from typing import Any
 from ledger.report import labels
 from ledger.report.content import ReportContent
 
-# The axis of losses is logarithmic if all losses are positive, and if the largest loss divided by the smallest loss is
-# at least this number.
+# The axis of losses is logarithmic if all losses are positive, and if the largest loss is at least `LOGARITHMIC_RATIO`
+# times the smallest loss.
 LOGARITHMIC_RATIO = 50
 
 

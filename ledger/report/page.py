@@ -210,7 +210,7 @@ def _duration(time: timedelta) -> str:
 
 
 def _script(text: str) -> Any:
-    """Return JSON in a form that cannot end the HTML script element that contains the JSON."""
+    """Return the JSON `text` with escapes, so that the JSON cannot end the surrounding HTML script element."""
     return _script_text(text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029"))
 
 

@@ -194,7 +194,7 @@ def _best_so_far(content: ReportContent) -> tuple[list[int], list[float]]:
 
 
 def _iteration_means(content: ReportContent) -> list[tuple[float, float, int]]:
-    """Return the position on the trial axis, the mean loss and the number of each iteration with a mean loss.
+    """Return a tuple (position on the trial axis, mean loss, iteration number) for each iteration with a mean loss.
 
     The position of an iteration is the mean of the numbers of the iteration's trials.
     """

@@ -48,7 +48,7 @@ class StudyTable(SettingsModel):
         The name of the study, which is unique in a ledger. None means that the ledger makes the name from the settings.
     seed : int
     iterations : int
-        The budget as a number of iterations. If `trials` is given, `iterations` has no effect.
+        The budget as a number of iterations. A table that sets both `iterations` and `trials` is not valid.
     trials : int or None
         The budget as a number of trials.
     batch_size : int
@@ -195,9 +195,9 @@ OPTIONS: Mapping[str, StudyOption] = MappingProxyType(
     }
 )
 
-# A mapping from a key of a study file to the other keys that this key overrides. If the command line or the environment
-# sets a key, the ledger ignores the overridden keys in all places of lower priority. For example, if the command line
-# sets `trials`, the ledger ignores the value of `iterations` in the study file.
+# A mapping from a key of a study file to the other keys that this key overrides. For a key from the command line or the
+# environment, the ledger ignores the overridden keys in each source of lower priority, such as the study file. For
+# example, if the command line sets `trials`, the ledger ignores the value of `iterations` in the study file.
 _ALSO_REPLACED = {
     "model": ("function",),
     "dataset": ("function", "data", "target"),
@@ -208,9 +208,10 @@ _ALSO_REPLACED = {
 
 
 def replaced_by(keys: Iterable[str]) -> set[str]:
-    """Return the keys that the ledger ignores in all places of lower priority than the place that sets `keys`.
+    """Return the keys that the ledger ignores in the sources of lower priority if one source of settings sets `keys`.
 
-    The places of settings are the command line (highest priority), the environment, and a study file (lowest priority).
+    The sources of settings are the command line (highest priority), the environment, and a study file (lowest
+    priority).
 
     Examples
     --------
@@ -292,7 +293,7 @@ def workers(file: Path | None) -> int | None:
 class _SettingsReader:
     """Reads the settings of a study from the tables of a study file and from options.
 
-    An option overrides the value of a table. An error names the place of the wrong value.
+    An option overrides the value of the same key in a table. An error names the place of the wrong value.
     """
 
     def __init__(

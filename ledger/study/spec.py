@@ -49,7 +49,8 @@ class AllowedTexts:
     choices : tuple of str
         The allowed texts, in the spelling that the ledger records.
     not_usable : mapping of str to str
-        Each key is a text that a user may try but that is not allowed. The value is the reason.
+        Each key is a text that the constraint forbids, although users may try the text. Each value is the reason, for
+        the error message.
 
     Examples
     --------
@@ -82,30 +83,30 @@ class AllowedTexts:
 class SettingsModel(BaseModel):
     """Base class of the immutable pydantic models that hold settings of a study.
 
-    Each part accepts only known keys, and only values of the declared types.
+    Each subclass accepts only the keys and the types that the subclass declares.
     """
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
 
 
 class FileDataset(SettingsModel):
-    """A dataset from a file. The ledger stores the content of the file in the database.
+    """A dataset from a file. The ledger stores the content of the data file in the database.
 
     Attributes
     ----------
     name : str
-        The name of the file, without the folder.
+        The name of the data file, without the folder.
     sha256 : str
-        The SHA-256 hash of the file's content, in hexadecimal.
+        The SHA-256 hash of the data file's content, in hexadecimal.
     target : str
-        The name of the file's column that contains the class of each row.
+        The name of the data file's column that contains the class of each row.
     format : str
         The format of the file, "csv" or "parquet".
     rows : int
         The number of rows in the file.
     content : bytes or None
         The content of the file. If the study was read from the database, the value is None. The study's JSON does not
-        include the content.
+        include the content of the data file.
     """
 
     name: str
@@ -181,7 +182,7 @@ class Objective(ObjectiveSettings):
 
     Attributes
     ----------
-    data : Data or None
+    data : FileDataset or None
         The dataset from a file. The value is None if the dataset is from scikit-learn, or if the objective is a user's
         function.
     """
@@ -220,8 +221,8 @@ class OptimizerSettings(SettingsModel):
     kappa : float or None
         The weight of the standard deviation in "LCB", at least 0. None means the optimizer's default.
     xi : float or None
-        The smallest improvement of the loss that "EI" and "PI" count, as a share of the range of the losses. The share
-        is at least 0. None means 0.
+        The minimum improvement on the best loss, as a share of the range of the losses. "EI" and "PI" ignore an
+        improvement that is smaller than `xi`. The share is at least 0. None means 0.
     """
 
     base_estimator: Annotated[
@@ -238,8 +239,8 @@ class OptimizerSettings(SettingsModel):
         AcquisitionFunction,
         AllowedTexts(
             ACQ_FUNCS,
-            # skopt's PVRS factorises the covariance without noise. Without noise, the factorisation fails in discrete
-            # spaces and with equal losses.
+            # skopt's PVRS factorises the kernel matrix of the GP without a noise term. Without a noise term, the
+            # factorisation fails in discrete spaces and with equal losses.
             {
                 "gp_hedge": "the ledger does not record the gains that gp_hedge needs",
                 "PVRS": "skopt's PVRS fails in discrete spaces, with equal losses and with forests, and takes minutes"
@@ -289,7 +290,9 @@ class TrialLimits(SettingsModel):
 
 
 class DerivedSettings(SettingsModel):
-    """Settings that the ledger computes when the ledger creates the study. These settings never change.
+    """Settings that the ledger computes when the ledger creates the study.
+
+    The derived settings of a study never change.
 
     Attributes
     ----------
@@ -298,8 +301,8 @@ class DerivedSettings(SettingsModel):
     threads : int
         The number of threads that compute proposals.
     proposer_version : int
-        The version of the algorithm that proposes points. A ledger with a different version of the algorithm refuses
-        the study, because a different version proposes different points.
+        The version of the algorithm that proposes points. An installation of the ledger with a different version of the
+        algorithm refuses the study, because a different version proposes different points.
     """
 
     initial_points: Count
@@ -390,7 +393,7 @@ class StudySpec(SettingsModel):
         budget : int
             The budget as a number of trials.
         spec : mapping
-            The JSON specification that `spec()` has returned, for example from a column of type jsonb.
+            The specification as JSON, in the form that `spec()` returns.
 
         Raises
         ------
@@ -429,9 +432,9 @@ class StudySpec(SettingsModel):
 def initial_points(budget: int, batch_size: int) -> int:
     """Return the number of random points that the optimizer proposes before a surrogate proposes points.
 
-    The number is a quarter of the budget, but at least 2 and at most 10. The function rounds the number up to whole
-    batches, but not above the budget. With skopt's default of 10 random points, all points of a small study would be
-    random.
+    The number of random points is a quarter of the budget, but at least 2 and at most 10. The function then rounds the
+    number of random points up to a multiple of the batch size, but not above the budget. With skopt's default of 10
+    random points, all points of a small study would be random.
 
     Examples
     --------
@@ -471,7 +474,7 @@ def differences(recorded: StudySpec, asked: StudySpec) -> list[str]:
 
 
 def _flat(study: StudySpec) -> dict[str, str]:
-    """Return a dict from the place of each requested setting to the setting's value as text.
+    """Return a dict that maps the path of each requested setting to the setting's value as text.
 
     For example, the key "optimizer.acq_func" has the value "EI".
     """

@@ -37,8 +37,8 @@ def as_toml(params: Mapping[str, Any]) -> str:
     """
     import tomli_w
 
-    # An unprintable character other than a line feed is always inside a TOML string, so an escape can replace the
-    # character.
+    # In the TOML text, each unprintable character except a line feed is inside a string, where TOML allows an escape
+    # sequence instead of the character.
     return "".join(
         character if character == "\n" or character.isprintable() else _escape(character)
         for character in tomli_w.dumps(params)

@@ -1,10 +1,10 @@
--- Claim pending trials for a worker. Each claim in the argument claims gets at most one trial. The worker creates the
--- claims, which are at most 64 distinct random UUIDs. If the answer to a call is lost, the worker can send the same
--- claims again, and gets the same trials. If no trial is pending, the answer has no rows. All trials of one call belong
--- to the same study. The function takes enqueued trials before all other trials. Of several claimed trials, the worker
--- trains the trial with the lowest number first.
---   study: the name of the study. If the name is null, the function takes trials of the oldest running study that has
---     pending trials.
+-- Claim pending trials for a worker. The function takes at most one trial for each claim that the worker sends. The
+-- worker creates the claims, which are at most 64 distinct random UUIDs. If the answer to a call is lost, the worker
+-- can send the same claims again, and gets the same trials. If no trial is pending, the answer has no rows. All trials
+-- of one call belong to the same study. The function takes enqueued trials before all other trials. Of several claimed
+-- trials, the worker trains the trial with the lowest number first.
+--   study: the name of the study. If the study's name is null, the function takes trials of the oldest running study
+--     that has pending trials.
 --   worker: the name of the worker, as in ledger.announce.
 --   leave_out: the ids of studies that the worker has refused (ledger.refuse). The function takes no trials of the
 --     studies in leave_out.
@@ -84,8 +84,9 @@ begin
     -- The query stores the numbers of the trials in an array, because a subquery with "limit" and "for update" can
     -- return more rows than its limit. The condition on the state is a literal instead of a parameter, because a
     -- generic plan with a parameter could not use the index of pending trials.
-    -- After a release, a trial cannot be claimed until its pause ends. If the rest of a trial's pause is longer than
-    -- the whole pause, the database's clock was set back after the release, and the trial can be claimed at once.
+    -- After a release, a trial cannot be claimed until its pause ends. If the time until a trial's available_at is
+    -- longer than the whole pause, the database's clock was set back after the release, and a worker can claim the
+    -- trial at once.
     numbers := array(
       select trial.number
       from ledger.trial
@@ -98,7 +99,7 @@ begin
     continue when numbers = '{}';
     lowest := numbers[1];
     if share > 1 then
-      -- The first trial in the array does not always have the lowest number, because enqueued trials come first.
+      -- The first element of `numbers` is not always the lowest number, because enqueued trials come first.
       lowest := (select min(number) from unnest(numbers) as number);
     end if;
     return query

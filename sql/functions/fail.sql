@@ -3,7 +3,8 @@
 --   error: a description of the error for users, such as a traceback. The function removes the middle of a very long
 --     error.
 --   outcome: the outcome of the attempt (failed, or timeout if the worker ended the attempt at its deadline).
---   output: the text that the attempt wrote to stdout and stderr. The function stores the end of this text.
+--   output: the text that the attempt wrote to stdout and stderr. The function stores only the end of a very long
+--     output.
 -- Answers:
 --   retry: the trial is pending again.
 --   failed: the trial has reached the limit of failures, so the trial has failed.

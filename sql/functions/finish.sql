@@ -1,9 +1,9 @@
 -- Record the final state of a study, which is complete or failed.
---   budget: the budget that the manager has used up. If the study's budget differs from the argument budget, a user has
---     extended the study.
+--   budget: the study's budget when the manager decided to end the study. If the study's budget differs from the
+--     argument budget, a user has extended the study.
 -- Answers:
 --   finished: the function recorded the state.
---   lost: the manager's claim does not hold the study, so the function wrote nothing.
+--   lost: the manager no longer holds the claim on the study, so the function wrote nothing.
 --   changed: the study has already ended, a user has extended the study, or the study has an open trial such as a
 --     retry. The function did not change the study.
 create or replace function ledger.finish(study_id int, claim uuid, state text, reason text, budget int) returns text

@@ -1,8 +1,9 @@
 -- Add trials that were evaluated outside this ledger, so that the optimizer gets their losses. An imported trial is
 -- complete, and has a loss but no attempt. Workers never claim an imported trial, and an imported trial does not count
 -- against the budget. The answer is the number of the first imported trial. The function ledger.join_iteration chooses
--- the iteration of the trials. If ledger.join_iteration creates an iteration for the trials, ledger.import_trials marks
--- this iteration as told. The caller of the function must check that the parameters are in the study's search space.
+-- the iteration of the trials. If ledger.join_iteration creates an iteration for the trials, ledger.import_trials sets
+-- the column told_at of the new iteration. The caller of the function must check that the parameters are in the study's
+-- search space.
 --   trials: a JSON array of objects with params, loss (a finite number) and metrics (an object).
 --   mean_loss: the mean of the imported losses, which `mean_loss` in ledger/proposals/losses.py computes.
 -- The function refuses to add trials to a cancelled study. The function also refuses parameters that an earlier trial

@@ -1,5 +1,5 @@
--- Give up the claim on a study, so that another manager can take the study at once. The answer is true if the claim
--- held the study.
+-- Give up the claim on a study, so that another manager can take the study at once. The answer is true if the caller
+-- held the claim on the study.
 create or replace function ledger.leave_study(study_id int, claim uuid) returns boolean
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$

@@ -3,16 +3,16 @@
 -- Because of these triggers, no row of a table can make a view, a listing or an export fail. The triggers raise data
 -- exceptions (class 22), which tell a client that the same statement will never succeed.
 --
--- An update of a column that no trigger names writes only a value that the functions of the ledger compute, such as a
--- time of ledger.clock(). A heartbeat changes only the columns state and lease_until, so a heartbeat fires no trigger
--- of this file.
+-- The triggers on ledger.trial and ledger.manager do not check updates of columns that only the functions of the ledger
+-- compute, such as lease_until. A heartbeat changes only the columns state and lease_until, so a heartbeat fires no
+-- trigger of this file.
 create or replace function ledger.refuse_unreadable_study() returns trigger
 language plpgsql set search_path = pg_catalog, pg_temp
 as $$
 declare
   fault text := coalesce(
-    -- If an update does not change the spec, the trigger does not check the spec, so that a study from an earlier
-    -- version of the ledger can still be paused, cancelled or finished.
+    -- On an update, the trigger checks the spec only if the update changes the spec. Therefore a study can still be
+    -- paused, cancelled or finished if an earlier version of the ledger wrote the study's spec.
     case when tg_op = 'INSERT' or new.spec is distinct from old.spec
          then coalesce(ledger.json_fault('the spec', new.spec), ledger.spec_fault(new.spec)) end,
     ledger.text_fault('spec_hash', new.spec_hash),
@@ -116,8 +116,8 @@ $$;
 comment on function ledger.refuse_unreadable_attempt is
   'Trigger: refuse an attempt that a reader could not read.';
 
--- When a cancellation takes effect, the reason of the cancellation becomes the error of the trial. Therefore the
--- trigger refuses a reason for a cancellation that is too long for the error of a trial.
+-- When a cancellation takes effect, the reason of the cancellation becomes the error of the trial. Therefore the reason
+-- of a cancellation must not be longer than the longest allowed error of a trial.
 create or replace function ledger.refuse_unreadable_cancellation() returns trigger
 language plpgsql set search_path = pg_catalog, pg_temp
 as $$

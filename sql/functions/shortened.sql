@@ -1,6 +1,7 @@
--- Return an error that is short enough for the ledger. If the error is too long, the function removes the middle,
--- because the beginning of a traceback shows where the error began, and the last line is a summary. The Python function
--- `shortened` in ledger/database/bounds.py shortens an error in the same way.
+-- Return the text of an error, shortened to the length that the ledger accepts. If the text is too long, the function
+-- removes the middle of the text. The function keeps both ends of a traceback, because the beginning shows where the
+-- error began, and the last line is a summary. The Python function `shortened` in ledger/database/bounds.py shortens an
+-- error in the same way.
 create or replace function ledger.shortened(error text) returns text
 language sql stable parallel safe
 return case

@@ -1,7 +1,7 @@
--- Describe what is wrong with a study's spec, or return null if the spec is readable. The function checks only the
--- parts of the spec that generated columns, views, commands and workers read. The function checks the types and the
--- ranges of the values in the spec. The caller of ledger.create_study checks the rest of the spec, such as the names of
--- models and metrics.
+-- Describe what is wrong with a study's spec, or return null if the function finds no fault in the spec. The function
+-- checks only the parts of the spec that generated columns, views, commands and workers read. The function checks the
+-- types and the ranges of the values in the spec. The caller of ledger.create_study checks the rest of the spec, such
+-- as the names of models and metrics.
 create or replace function ledger.spec_fault(spec jsonb) returns text
 language plpgsql immutable set search_path = pg_catalog, pg_temp
 as $$

@@ -1,5 +1,5 @@
--- The status of a study at one moment. For the rate at which trials end, the query counts the trials that ended last.
--- The rate of ended trials ignores the time before the oldest live worker started. If the rate included a pause of some
+-- The status of a study at one moment. The query computes the rate of ended trials from the latest ended trials. The
+-- rate of ended trials ignores the time before the oldest live worker started. If the rate included a pause of some
 -- hours without workers, the rate would be too low for a long time. To keep the result small, the query returns a loss
 -- only if the loss is lower than all earlier losses. The times since a claim, an announcement or a failure are never
 -- negative, even if the database's clock was set back.
@@ -74,8 +74,8 @@ select
    from (
      select trial, number, worker, outcome, ended_at, right(error, 1000) as error
      from ledger.attempts
-     -- Without the condition on failures and lost attempts, the query would read all attempts of a study that has no
-     -- failures.
+     -- If the study has no failed and no lost attempts, the condition `failures + lost > 0` avoids a read of all
+     -- attempts of the study.
      where (select failures + lost > 0 from counted)
        and study_id = :study and outcome in ('failed', 'timeout', 'lost')
      order by ended_at desc limit :failures) as attempt) as failures_seen

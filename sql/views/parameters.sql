@@ -11,7 +11,8 @@ select
   chosen.number,
   chosen.value #>> '{}' as text,
   case
-    -- A categorical parameter has neither a low nor a high value, so its position is null.
+    -- The column position is null for a categorical parameter, because a categorical parameter has no lowest and no
+    -- highest value.
     when (chosen.number between chosen.low and chosen.high) is not true then null
     when chosen.prior = 'log-uniform'
     then (ln(chosen.number) - ln(chosen.low)) / nullif(ln(chosen.high) - ln(chosen.low), 0)

@@ -13,7 +13,7 @@ select
   trial.state,
   trial.loss,
   trial.metrics,
-  -- PostgreSQL runs this subquery only if a query selects the column seconds.
+  -- PostgreSQL runs the subquery of the column seconds only if a query selects this column.
   (select max(attempt.seconds)
    from ledger.attempt
    where attempt.study_id = trial.study_id and attempt.trial = trial.number and attempt.outcome = 'complete') as seconds,
