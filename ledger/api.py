@@ -234,11 +234,11 @@ class Study:
 
     @contextmanager
     def _environment(self) -> Iterator[dict[str, str]]:
-        """Yield the environment variables that the workers need to load the function.
+        """Yield the environment variables that the workers need to load the objective.
 
         The variable PYTHONPATH contains the folders from which this process imports modules (`sys.path`), without the
-        current folder. If no module contains the function, the variable LEDGER_PICKLED_FUNCTION names a file with the
-        pickled function.
+        current folder. If workers cannot import the objective from a module, the variable LEDGER_PICKLED_FUNCTION names
+        a file with the pickled objective.
         """
         path, current = search_path.without_current(sys.path)
         environment = {"PYTHONPATH": os.pathsep.join(path)}
@@ -328,8 +328,8 @@ class Trial:
     finished_at : datetime or None
         The time at which the trial ended, by the database's clock, as a datetime with a time zone.
     error : str or None
-        The last error of the trial, or the reason for which a user cancelled the trial. The value is None if the trial
-        is complete or had no error.
+        The last error of the trial, or the reason for which a user cancelled the trial. The value is None for a
+        complete trial, and for a trial without an error or a cancellation.
 
     Examples
     --------
@@ -557,7 +557,7 @@ def _settings(database: str | None) -> Settings:
 def _module_of(function: Callable[..., Any]) -> str | None:
     """Return the name of the module from which a worker can import the function.
 
-    The return value is None if workers cannot import the function, so that the function must be pickled.
+    If workers cannot import the function, the return value is None, and the function must be pickled.
     """
     name = getattr(function, "__name__", "")
     if not name.isidentifier():

@@ -13,7 +13,7 @@
 -- add worker-7 --as worker`. The login worker-7 inherits the rights of the role ledger_worker.
 -- After the creation of ledger_owner, this role has no password, and cannot log in over a network. In psql, set a
 -- password of ledger_owner with `\password ledger_owner`, which sends only a SCRAM hash to the server. Then run `ledger
--- db upgrade` as ledger_owner. `ledger db upgrade` grants each role the rights of the role in schema ledger.
+-- db upgrade` as ledger_owner. `ledger db upgrade` also grants the four roles their rights in the schema ledger.
 begin;
 set local search_path = pg_catalog, pg_temp;
 
@@ -29,7 +29,7 @@ begin
     if to_regrole(role) is null then
       execute format('create role %I nologin', role);
     end if;
-    -- In older versions of the ledger, ledger_manager, ledger_worker and ledger_reader could log in. Therefore these
+    -- In older versions of the ledger, ledger_manager, ledger_worker and ledger_reader could log in, so these three
     -- roles may have a password or settings from an older version.
     for change in
       select format('alter role %I nologin password null', role)
@@ -93,8 +93,8 @@ begin
 end
 $$;
 
--- The block below takes all names from the system catalog and quotes the names, so no user input gets into an SQL
--- statement.
+-- The following DO block takes all object names from the system catalog and quotes the names, so no user input gets
+-- into an SQL statement.
 do $$
 declare
   thing text;
@@ -142,7 +142,8 @@ begin
 end
 $$;
 
--- By default, PostgreSQL lets every role call the functions that the block below revokes. Sessions can fill the lock
+-- By default, PostgreSQL lets every role call the functions for advisory locks, large objects, logical messages and
+-- exported snapshots. The following DO block revokes the right to call these functions. Sessions can fill the lock
 -- table of the whole server with advisory locks, and then no role can log in. Sessions can fill the disk with large
 -- objects, logical messages and exported snapshots. The right to call a built-in function is set in each database, and
 -- only a superuser can revoke this right. ledger.claim takes advisory locks with the rights of the schema's owner.

@@ -47,8 +47,8 @@ COMMANDS = {
     ),
 }
 
-# Commands that may start objectives. An objective may run as the same operating-system user as the command. Therefore
-# the program hides the credentials of each of these commands from other processes.
+# Commands that may start objectives. An objective may run as the same operating-system user as the command that started
+# the objective. Therefore each command in `_SERVICES` hides the database credentials from other processes.
 _SERVICES = ("run", "manager", "resume", "worker")
 
 
@@ -67,7 +67,7 @@ class _LazyGroup(click.Group):
         return command
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        """Complete the names of commands in a shell from `COMMANDS`, without importing the modules of the commands."""
+        """For shell completion, return the matching names in `COMMANDS`. Import no module of a command."""
         return [
             CompletionItem(name, help=summary)
             for name, (_place, summary) in COMMANDS.items()
@@ -100,8 +100,8 @@ def main() -> NoReturn:
     The exit code is 0 for success, 1 for failure and 2 for wrong usage. The program prints each error message as one
     line on standard error.
     """
-    # `docker stop` and `kill` send SIGTERM. With this handler, SIGTERM ends a command in the same way as Ctrl-C does,
-    # so the command can clean up first.
+    # `docker stop` and `kill` send SIGTERM. With the handler default_int_handler, SIGTERM raises KeyboardInterrupt as
+    # Ctrl-C does, so the command can clean up before the end.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         if sys.argv[1:2] and sys.argv[1] in _SERVICES:
@@ -118,14 +118,14 @@ def main() -> NoReturn:
     except LedgerError as error:
         _end(str(error), error.exit_code)
     except (click.Abort, KeyboardInterrupt):
-        # If SIGINT has interrupted an exec() of a text, for example during an import, CPython later ends the process by
-        # SIGINT instead of with an exit code. An exec() of an empty text clears the flag by which CPython remembers the
-        # interruption.
+        # If SIGINT interrupts an exec() of a string, for example in an imported module, CPython sets an internal flag.
+        # While the flag is set, CPython ends the process by SIGINT instead of with an exit code. The call exec("")
+        # clears the internal flag of CPython.
         exec("")  # noqa: S102
         _end("the command has stopped; to continue, run the same command again", 1)
     except BrokenPipeError:
         # The process that reads the output of this command, such as `head`, has closed the pipe. If sys.stdout is None,
-        # CPython does not try to flush the pipe at exit.
+        # CPython does not try to flush the standard output at exit.
         sys.stdout = None
         sys.exit(1)
     except Exception as error:
@@ -138,7 +138,8 @@ def _end_if_database(error: Exception) -> None:
     """If `error` is an error of the database, print a message of one line and exit."""
     import psycopg
 
-    # SQLAlchemy replaces an error of psycopg by an error whose attribute `orig` is the error of psycopg.
+    # SQLAlchemy wraps each exception of psycopg in an exception of SQLAlchemy. The attribute `orig` of the SQLAlchemy
+    # exception is the exception of psycopg.
     original = getattr(error, "orig", error)
     if isinstance(original, psycopg.errors.UndefinedFunction | psycopg.errors.UndefinedTable):
         _end(f"the schema does not fit this version of ledger ({original}): `ledger db check` names the problem", 1)

@@ -105,8 +105,8 @@ def show(name: str, as_json: bool, settings: Settings) -> None:
             )
             return
         outcome.show(connection, row)
-        # In steady mode, the command does not list the iterations, because most iterations contain only one new trial
-        # or a few new trials.
+        # In steady mode, `ledger study show` does not list the iterations, because most iterations contain only one
+        # trial or a few trials.
         for iteration in iterations if row.spec.get("mode") != "steady" else ():
             if iteration.told_at is None:
                 told = "waiting for its trials"

@@ -15,9 +15,9 @@ from ledger.errors import UsageError
 from ledger.settings import Settings
 from ledger.text import last_line, one_line
 
-# Maximum length of a trial's parameters in a list, in characters.
+# Maximum length, in characters, of the parameters that `ledger trial list` shows for a trial.
 PARAMS_SHOWN = 60
-# Maximum length of any line outside a list of trials, in characters.
+# Maximum length, in characters, of a value or line that the commands of `ledger trial` other than `list` print.
 LONGEST = 1_000
 # Maximum number of lines that the command `show` prints of an attempt's output.
 OUTPUT_LINES = 40

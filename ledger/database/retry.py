@@ -21,16 +21,16 @@ _log = logging.getLogger("ledger.database")
 # Length of the first pause between two tries, and maximum length of a pause, in seconds.
 FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 5.0
-# A try and the pause after the try take much less than LONGEST_GAP seconds. Two failures that are more than LONGEST_GAP
-# seconds apart belong to different outages.
+# A call of the database and the pause before the next call take much less than LONGEST_GAP seconds. Two failures that
+# are more than LONGEST_GAP seconds apart belong to different outages.
 LONGEST_GAP = 120.0
 # Minimum time in seconds between two log lines about a full disk. While the disk is full, some statements fail and
 # others succeed, so a new outage may begin every second.
 FULL_DISK_SECONDS = 300.0
 
-# psycopg counts the error of a dropped database as an operational error, but a retry cannot succeed.
+# In psycopg, DatabaseDropped is a subclass of OperationalError, but a retry after DatabaseDropped cannot succeed.
 _PERMANENT = (errors.DatabaseDropped,)
-# A retry may succeed after an error of _TRANSIENT, although psycopg does not count this error as an operational error.
+# A retry may succeed after an error in _TRANSIENT, although this error is not a subclass of psycopg's OperationalError.
 # ReadOnlySqlTransaction means that a write failed because the session is read-only, for example on a standby server.
 # IdleInTransactionSessionTimeout means that the server ended a session because the session's transaction was idle.
 _TRANSIENT = (errors.ReadOnlySqlTransaction, errors.IdleInTransactionSessionTimeout)
@@ -119,7 +119,7 @@ class RetryPolicy:
         return min(pause, self._give_up_after - seconds)
 
     def succeeded(self) -> None:
-        """Record an answer of the database, and end the current outage if the database was unavailable."""
+        """Record that the database has answered. If an outage was recorded, end the outage."""
         self._was_reached = True
         if self._outage_began is not None:
             seconds = time.monotonic() - self._outage_began
@@ -131,8 +131,8 @@ class RetryPolicy:
     def _is_news(self, error: BaseException, why: str, now: float) -> bool:
         """Return whether to log a failure.
 
-        For a full disk, the function checks the time since the last log line, because each error message may name
-        another file.
+        The error messages about a full disk may name different files, so the function does not compare these messages.
+        The function allows at most one log line about a full disk in `FULL_DISK_SECONDS` seconds.
         """
         if not isinstance(error, errors.DiskFull):
             return why != self._logged_reason

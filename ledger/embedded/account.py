@@ -65,7 +65,7 @@ def run_as(account: tuple[int, int] | None) -> list[str]:
     """
     if account is None:
         return []
-    # The server's home folder or the PostgreSQL wheel may be in a folder that only root can enter, such as /root. A
+    # The server's home folder or the PostgreSQL programs may be in a folder that only root can enter, such as /root. A
     # Linux capability allows the server to enter a folder of root, so the permissions of the folder need no change. The
     # capability dac_read_search is enough to enter a folder, but root in a container may have only the capability
     # dac_override. The capability dac_override also allows the server to write to every file. The risk of dac_override

@@ -90,8 +90,9 @@ def _same(value: Any) -> Any:
 class _ParquetColumn:
     """A column of the parquet file.
 
-    If `source` is None, the column contains the field `name` of each trial. If `source` is "params" or "metrics", the
-    column contains the value of the key `name` in this field of each trial.
+    If `source` is None, the attribute `name` is the name of a field of `TrialRow`, and the column contains the values
+    of this field. If `source` is "params" or "metrics", the attribute `name` is the name of a parameter or of a metric,
+    and the column contains the values of this parameter or metric.
     """
 
     name: str

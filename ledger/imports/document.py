@@ -69,7 +69,7 @@ class _ExportModel(BaseModel):
 
 
 class _RowSchema:
-    """Annotation that gives pydantic the schema of a row class, such as `TrialRow`, in an export.
+    """Annotation that tells pydantic which fields a row class, such as `TrialRow`, has in an export.
 
     An export contains no column that a view computes. The argument `computed` contains a value for each column that a
     view computes.
@@ -191,7 +191,7 @@ def import_study(connection: Connection, document: StudyDocument, name: str | No
 
     Parameters
     ----------
-    document : Document
+    document : StudyDocument
         The document that `read` has returned.
     name : str or None
         Name of the new study. If `name` is None, the new study keeps the name in the document.
@@ -199,8 +199,8 @@ def import_study(connection: Connection, document: StudyDocument, name: str | No
     Raises
     ------
     LedgerError
-        The ledger already contains a study with this name, or the database refuses a record. If the function raises
-        this error, the function has written nothing to the ledger.
+        The ledger already contains a study with this name, or the database refuses a record. If the function raises a
+        LedgerError, the function has written nothing to the ledger.
     """
     study = {**recorded(document.study), **({} if name is None else {"name": name})}
     _check_name(study["name"])

@@ -53,7 +53,7 @@ def read_rows(place: str, content: bytes, loss: str, space: Space, *, ignore_ext
 
 
 def _columns(place: str, header: Sequence[str], loss: str, space: Space, *, ignore_extra: bool) -> dict[str, int]:
-    """Return a mapping from each parameter's name, and from the name in `loss`, to the index of the csv column."""
+    """Return a dict that contains, for each parameter's name and for `loss`, the index of the csv column."""
     if not any(header):
         raise UsageError(f"{place}: the file has no header; write a header with {', '.join([*space.names, loss])}")
     known: set[str] = set()

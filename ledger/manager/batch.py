@@ -33,7 +33,8 @@ class BatchPolicy:
         """Return the numbers of the iterations whose results the optimizer can receive now.
 
         The optimizer can receive the results of an iteration only if all trials of the iteration have ended. If the
-        iteration has proposed trials, a worker must also have completed at least one trial of the iteration.
+        optimizer has proposed trials for the iteration, a worker must also have completed at least one trial of the
+        iteration.
         """
         return [
             number for number in sorted(self._history.untold) if self._has_ended(number) and self._succeeded(number)
@@ -56,7 +57,10 @@ class BatchPolicy:
         return ProposalRequest(history.next_iteration, 0, min(self._study.batch_size, left))
 
     def used_up(self, request: ProposalRequest) -> StudyEnd | None:
-        """Return the end of the study. The manager does not need to wait, because the study has no trial in flight."""
+        """Return the end of a study whose search space has no unused points.
+
+        The manager does not need to wait for a trial, because no trial of the study is in flight.
+        """
         if request.round > 0:
             reason = f"iteration {request.iteration}: every trial failed, and the space has no other points"
             return StudyEnd("failed", reason)

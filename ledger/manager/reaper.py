@@ -66,8 +66,8 @@ class TrialReaper:
     Parameters
     ----------
     connection : Connection
-        The manager's connection. Create a new `TrialReaper` for each new connection, because the manager may have lost
-        the previous connection in an outage of the database.
+        The manager's connection to the database. Create a new `TrialReaper` for each new connection, because the
+        manager may have lost the previous connection in an outage of the database.
     held : ClaimedStudy
         The id of the study and the manager's claim of the study.
     name : str
@@ -79,11 +79,12 @@ class TrialReaper:
     def __init__(self, connection: Connection, held: ClaimedStudy, name: str, lease: float) -> None:
         self._connection, self._held, self._name = connection, held, name
         self._watch = LeaseMonitor(lease)
-        # The pause is at most an eighth of a lease, so the reaper reads the leases several times within half a lease. A
-        # gap of more than half a lease between two reads could count as an outage of the database.
+        # The pause between two reads of the leases is at most an eighth of the length of a lease. A gap of more than
+        # half a lease between two reads of the leases could count as an outage of the database.
         self._pause = min(LOOK_SECONDS, lease / 8)
         self._looked = 0.0
-        # Trials for which the reaper has already logged a lock, each with the end of the trial's lease.
+        # The number and the end of the lease of each trial for which the reaper has already logged that another session
+        # has locked the trial's row.
         self._locked: set[tuple[int, datetime]] = set()
 
     def look(self) -> None:
@@ -92,8 +93,8 @@ class TrialReaper:
         The cancellation of a trial waits if another session has locked the trial's row.
 
         If another session has locked the row of a trial with an expired lease, the method skips this trial. A later
-        call of the method takes the skipped trial back. If the previous read of the leases was less than `LOOK_SECONDS`
-        and less than an eighth of a lease ago, the method does nothing.
+        call of the method takes the skipped trial back. The method does nothing if the previous read of the leases was
+        less than min(`LOOK_SECONDS`, `lease` / 8) seconds ago.
         """
         now = time.monotonic()
         if now - self._looked < self._pause:

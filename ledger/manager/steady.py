@@ -31,25 +31,25 @@ class SteadyPolicy:
         trial of the study, `another_round` has no effect.
     """
 
-    # Longest time in seconds between two polls. After the end of a trial, at most this time passes until the manager
-    # reads the end from the ledger and can propose a new trial.
+    # Longest time in seconds between two polls. At most `longest_poll` seconds after the end of a trial, the manager
+    # reads from the ledger that the trial has ended, and can propose a new trial.
     longest_poll = 0.05
 
     def __init__(self, study: StudySpec, history: StudyHistory, budget: int, *, another_round: bool) -> None:
         self._study, self._history = study, history
         self._is_used_up = False
-        # If no trial completes, the study fails after this number of failed trials.
+        # If no trial completes, the study fails after `_most_failures` failed trials.
         self._most_failures = min(ROUNDS * study.batch_size, budget)
         if another_round:
             self._most_failures = history.counted_failed + study.batch_size
 
     def to_tell(self) -> list[int]:
-        """Return the numbers of the iterations in which all trials have ended."""
+        """Return the numbers of the iterations that have ended, but whose results the optimizer has not received."""
         history = self._history
         return sorted(history.untold - {history.trials[number].iteration for number in history.open})
 
     def next(self, budget: int) -> ProposalRequest | StudyEnd | None:
-        """Return a request for new trials, the end of the study, or None.
+        """Return a `ProposalRequest` for new trials, a `StudyEnd`, or None.
 
         The policy requests new trials if fewer than `batch_size` trials are in flight and the budget allows more
         trials. The result is None if the manager must wait for the end of a trial.

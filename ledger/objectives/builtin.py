@@ -47,8 +47,8 @@ def objective(
     LedgerError
         This machine cannot load the library of the model.
     """
-    # The import of the model's module is here, and not at the top of this file. Therefore a worker imports only the
-    # library of the model that the worker trains, and a manager imports no model library.
+    # The function `objective` imports only the module of the given model. Therefore a worker imports only the library
+    # of the model that the worker trains, and a manager imports no model library.
     try:
         build = importlib.import_module(f"ledger.objectives.{model}").estimator
     except (ImportError, OSError) as error:  # OSError: the library needs a shared library, such as libgomp

@@ -33,7 +33,7 @@ class ObjectiveResult:
 
 
 def to_result(returned: Any) -> ObjectiveResult:
-    """Convert the value that an objective returned.
+    """Convert the value that an objective returned to an `ObjectiveResult`.
 
     Parameters
     ----------
@@ -121,8 +121,8 @@ def _as_json(name: str, value: Any) -> str:
 
 
 def _integer(digits: str) -> int:
-    # The function uses Python's default limit for the digits of an integer, because the objective may have increased
-    # the current limit of this process.
+    # An integer may have at most as many digits as Python allows by default, because the objective may have raised the
+    # limit of this process.
     if len(digits) > sys.int_info.default_max_str_digits:
         raise ValueError(f"the value contains an integer of {len(digits)} digits")
     return int(digits)

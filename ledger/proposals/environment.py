@@ -7,12 +7,12 @@ from contextlib import contextmanager
 from importlib.metadata import version
 from typing import Any
 
-# NumPy and SciPy load their BLAS libraries.
+# The imports of numpy and scipy.linalg load the BLAS libraries, so that threadpool_info() can find these libraries.
 import numpy  # noqa: F401
 import scipy.linalg  # noqa: F401
 from threadpoolctl import threadpool_info, threadpool_limits
 
-# Proposals depend on the versions of these packages.
+# Packages whose versions can change the proposals.
 PACKAGES = ("numpy", "scipy", "scikit-learn", "scikit-optimize")
 
 

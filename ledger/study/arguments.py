@@ -72,8 +72,8 @@ class OptimizerOptions(TypedDict, total=False):
     kappa : float
         The weight of the standard deviation in "LCB", at least 0.
     xi : float
-        The smallest improvement that "EI" and "PI" count, as a share of the range of the observed losses. The share is
-        at least 0. The default is 0.
+        The minimum improvement on the best loss. "EI" and "PI" ignore a smaller improvement. `xi` is a share of the
+        range of the observed losses, and is at least 0. The default is 0.
 
     Examples
     --------

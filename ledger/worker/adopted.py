@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 
 _PR_SET_CHILD_SUBREAPER = 36
-# Most kernels provide this file, which lists the children of the current thread.
+# On most kernels, the file /proc/thread-self/children exists and lists the children of the current thread.
 _LIST = Path("/proc/thread-self/children")
 # Maximum time in seconds that this process waits for the end of killed processes. A killed process that waits for a
 # disk may need more time to end.
@@ -59,8 +59,8 @@ class AdoptedProcesses:
             return
         spared = self._others.union(remaining)
         deadline = time.monotonic() + _LONGEST_WAIT
-        # When an adopted process ends, this process also adopts the children of the ended process. The loop therefore
-        # also kills all descendants of the adopted processes.
+        # When an adopted process ends, this process also adopts the children of the ended process. Therefore the
+        # `while` loop also kills all descendants of the adopted processes.
         while (pids := _children() - spared) and time.monotonic() < deadline:
             for pid in pids:
                 try:
@@ -71,7 +71,7 @@ class AdoptedProcesses:
                 time.sleep(_POLL_SECONDS)
 
     def collect(self, remaining: Collection[int]) -> None:
-        """Remove each adopted process that has ended from the kernel's table of processes."""
+        """Remove the ended adopted processes from the kernel's table of processes."""
         if self._others is not None:
             _collect(_children() - self._others.union(remaining))
 

@@ -4,12 +4,13 @@ import math
 
 from ledger.worker.outcome import AttemptOutcome
 
-# The trials that a worker claims at once should take this number of seconds in total. The worker claims at least one
-# trial, even if the trial takes longer.
+# A worker claims as many trials at once as the worker can probably train in CLAIM_SECONDS seconds. The worker claims at
+# least one trial, even if one trial takes longer than CLAIM_SECONDS.
 CLAIM_SECONDS = 0.25
 LARGEST_CLAIM = 32
-# Weight of a new training time in the moving average, if the training time is shorter than the average. A longer
-# training time replaces the average, so the worker claims fewer trials at once after an unexpectedly long trial.
+# Weight of a new training time in the moving average, if the training time is shorter than the average. A training time
+# that exceeds the average replaces the average, so the worker claims fewer trials at once after an unexpectedly long
+# trial.
 _WEIGHT = 0.2
 
 
@@ -34,7 +35,10 @@ class ClaimSizeEstimator:
 
     @property
     def trials(self) -> int:
-        """Number of trials to claim, from 1 to `LARGEST_CLAIM`. The number is 1 for long trials."""
+        """Number of trials to claim, from 1 to `LARGEST_CLAIM`.
+
+        For long trials, a worker claims only one trial at once.
+        """
         return max(1, min(LARGEST_CLAIM, int(CLAIM_SECONDS / max(self._seconds, CLAIM_SECONDS / LARGEST_CLAIM))))
 
     def observe(self, study_id: int, outcome: AttemptOutcome) -> None:

@@ -14,8 +14,8 @@ from ledger.objectives.loading import DatasetReference
 from ledger.text import one_line
 from ledger.worker.refusals import ObjectiveLoadError
 
-# Number of bytes of a dataset that one SQL statement fetches. Even a slow network can transfer this number of bytes
-# within the statement timeout.
+# Number of bytes of a dataset that one SQL statement fetches. Even a slow network can transfer PIECE bytes within the
+# statement timeout.
 PIECE = 1024 * 1024
 
 
@@ -24,8 +24,8 @@ class DatasetFile:
 
     The file disappears when no process has the file open.
 
-    On Linux, the file is a memory file, and no process can change the file after the fetch. If the system has no memory
-    files, or refuses to create one, the file is a temporary file, and other processes only get read-only descriptors.
+    On Linux, the file is a memory file, and no process can change the file after the fetch. If the system cannot create
+    a memory file, the file is a temporary file. Other processes get only read-only descriptors of the temporary file.
     """
 
     def __init__(self) -> None:

@@ -23,18 +23,19 @@ from ledger.logs import log_event
 
 _log = logging.getLogger("ledger.worker")
 
-# The worker keeps this number of bytes from the end of an attempt's output. KEPT bytes always fit into the database,
-# because the database accepts KEPT characters, and a character has at least one byte.
+# The worker keeps the last KEPT bytes of an attempt's output. KEPT bytes always fit into the database, because the
+# database accepts KEPT characters, and a character has at least one byte.
 KEPT = LONGEST_OUTPUT
-# When a trainer dies, the error text of the attempt contains at most this number of bytes from the end of the trainer's
-# standard error.
+# When a trainer process dies, the error text of the attempt contains at most the last _ERROR_KEPT bytes of the
+# trainer's standard error.
 _ERROR_KEPT = 4096
-# The worker copies up to BURST_BYTES of the trainer's output to its own streams at once, and then up to
-# BYTES_PER_SECOND in each second. With this limit, the log of a worker grows by at most 1.4 GB per day.
+# The worker copies up to BURST_BYTES bytes of the trainer's output to the worker's own output at once, and then up to
+# BYTES_PER_SECOND bytes in each second. The limit BYTES_PER_SECOND lets the log of a worker grow by at most 1.4 GB per
+# day.
 BURST_BYTES, BYTES_PER_SECOND = 1 << 18, 1 << 14
 _READ_SIZE = 1 << 16
-# At the end of a job, the supervisor reads at most about this number of bytes from each output pipe of the trainer.
-# Without this limit, a process that writes without end could keep the supervisor reading forever.
+# At the end of a job, the supervisor reads at most about _LARGEST_REST bytes from each output pipe of the trainer.
+# Without the limit _LARGEST_REST, the supervisor would never stop reading from a process that writes without end.
 _LARGEST_REST = 1 << 20
 _IOLBF = 1
 # The trainer writes a mark after the output of each job. A mark consists of a separator, the token of the trainer's
@@ -96,8 +97,9 @@ class TrainerOutputReader:
     The output of an attempt is the text that the trainer process wrote during the attempt. The trainer process may
     already write the output of the next trial while this process still waits for the outcome of an earlier trial.
     Therefore the trainer writes a mark after the output of each trial (`OutputMarker`). The position of a mark is exact
-    only for output that goes through Python's `sys.stdout` and `sys.stderr`. If a short trial writes output without
-    these Python streams, such as from a C library, this class may attribute the output to a later trial.
+    only for output that goes through Python's `sys.stdout` and `sys.stderr`. If a short trial writes output that
+    bypasses `sys.stdout` and `sys.stderr`, such as output of a C library, this class may attribute the output to a
+    later trial.
 
     Parameters
     ----------
@@ -137,7 +139,7 @@ class TrainerOutputReader:
     def expect(self, jobs: range) -> None:
         """Prepare for the output of the jobs with the given numbers.
 
-        Discard the outputs of earlier jobs, except output that no mark follows.
+        Discard the outputs of earlier jobs, but keep the output after the last mark.
         """
         with self._lock:
             self._jobs = jobs
@@ -161,7 +163,7 @@ class TrainerOutputReader:
                 self._marked.setdefault(jobs[-1], _OutputTail()).move(self._unmarked, range(len(self._pipes)))
             tails = [self._marked.pop(job, None) for job in jobs]
             if self._to_pass_on and self._wake_input is not None:
-                # This write wakes the thread that copies the output to the streams of this process.
+                # A write to `_wake_input` wakes the thread that copies the output to the streams of this process.
                 with suppress(BlockingIOError):
                     os.write(self._wake_input, b"!")
         return ["" if tail is None else tail.text() for tail in tails]
@@ -182,8 +184,8 @@ class TrainerOutputReader:
         for descriptor in (*open_pipes, self._wake_up):
             poll.register(descriptor, select.POLLIN)
         while open_pipes:
-            # If the thread has left output out because of the limit, poll() returns after at most one second, so that
-            # the thread can log a note about the missing output.
+            # If the thread has omitted output because of the limit, poll() returns after at most one second, so that
+            # the thread can log a note about the omitted output.
             ready = poll.poll(1000 if self._left_out else None)
             for descriptor, _event in ready:
                 if descriptor == self._wake_up:
@@ -205,7 +207,7 @@ class TrainerOutputReader:
         os.close(self._wake_up)
 
     def _read(self, index: int, pipe: IO[bytes], most: int) -> bool:
-        """Read at most about `most` bytes, without waiting. Return False if the pipe has ended."""
+        """Read up to about `most` bytes from a pipe, without waiting. Return False if the pipe has ended."""
         while most > 0 and not pipe.closed:
             try:
                 data = os.read(pipe.fileno(), _READ_SIZE)
@@ -254,7 +256,7 @@ class TrainerOutputReader:
                 self._ends_line[index] = True
 
     def _pass_on(self, *, is_end: bool = False) -> None:
-        """Write to the streams of this process as much of the output as the limit allows.
+        """Copy the trainer's output to the streams of this process, as far as the limit allows.
 
         The method also logs how many bytes of output it has left out because of the limit.
         """
@@ -266,8 +268,8 @@ class TrainerOutputReader:
                 self._left_out = 0
         for index, piece in pieces:
             stream = sys.stderr if index == len(self._pipes) - 1 else sys.stdout
-            # The write fails if the stream has no file descriptor, as in a notebook, or if the reader of the stream has
-            # ended.
+            # os.write() fails if the process that reads the stream has ended. In a notebook, the stream has no file
+            # descriptor.
             with suppress(OSError, ValueError, AttributeError):
                 while piece:
                     piece = piece[os.write(stream.fileno(), piece) :]

@@ -13,7 +13,8 @@ from ledger.worker import credentials, interpreter
 
 _log = logging.getLogger("ledger.worker")
 
-# After the end of the study, or after a second request to stop, a worker has this time in seconds to stop.
+# If a worker still runs STOP_SECONDS seconds after the end of the study, or after a second Ctrl-C, the process that
+# started the worker kills the worker.
 STOP_SECONDS = 15.0
 
 
@@ -30,8 +31,8 @@ class WorkerProcesses:
     count : int
         Number of workers, at least 0.
     url : str
-        URL of the database. The workers receive the URL in a file without a name. Other users could read a URL in a
-        worker's command line, and objectives could read a URL in a worker's environment.
+        URL of the database. The workers receive the URL of the database in an unnamed file. Other users could read a
+        URL in a worker's command line, and objectives could read a URL in a worker's environment.
     study : str
         Name of the study for which the workers train trials.
     allowed : collection of str

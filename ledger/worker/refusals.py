@@ -1,4 +1,4 @@
-"""The studies that a worker refuses to train, because the worker cannot load their objectives."""
+"""The studies that a worker refuses, because the worker cannot load the objectives of these studies."""
 
 from ledger.errors import LedgerError
 
@@ -13,7 +13,9 @@ class ObjectiveLoadError(LedgerError):
 
 
 class RefusedStudies:
-    """The studies that a worker has refused, each with the time until which the worker claims none of its trials.
+    """The studies that a worker has refused.
+
+    For each refused study, the object stores the time until which the worker claims no trials of the study.
 
     All times are values of `time.monotonic`.
 

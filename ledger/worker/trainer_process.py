@@ -44,7 +44,7 @@ def main(options: Mapping[str, Any], descriptors: Sequence[int]) -> None:
     """
     _die_with_parent(options["parent"])
     marks = OutputMarker(options["token"])
-    # After the call of enable(), Python writes a traceback to standard error if C code crashes.
+    # After the call of faulthandler.enable(), Python writes a traceback to standard error if C code crashes.
     faulthandler.enable()
     refusal = None
     if options["memory_limit"] is not None:
@@ -53,7 +53,8 @@ def main(options: Mapping[str, Any], descriptors: Sequence[int]) -> None:
         except (OSError, ValueError, OverflowError) as error:
             refusal = f"--memory-limit {options['memory_limit']} cannot be set on this machine: {error}"
     # A service manager may send SIGTERM to every process of a service, but only the supervisor may end the trainer. The
-    # signal handlers are empty functions, because the programs that an objective starts would inherit SIG_IGN.
+    # signal handlers are empty functions, and not SIG_IGN, because the programs that an objective starts would inherit
+    # SIG_IGN.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda _number, _frame: None)
     # The process reads the path of the current folder before the first job, because an objective may change the current
@@ -90,8 +91,8 @@ def _load(
 ) -> Callable[[dict[str, Any], Context], ObjectiveResult]:
     content = None
     if "data" in objective and options["data"] is not None:
-        # pread() takes the file position as an argument, because trainers that read the same temporary file share one
-        # file position.
+        # Trainers that read the same temporary file share one file position. Therefore the trainer reads with pread(),
+        # which does not use the shared file position.
         content = os.pread(options["data"], os.fstat(options["data"]).st_size, 0)
     with nullcontext() if "function" in objective else without_pandas():
         try:
@@ -151,8 +152,8 @@ if __name__ == "__main__":
         sys.stderr.write(f"{error}\n")
     except BaseException:
         traceback.print_exc()
-    # Without `os._exit`, Python would wait for the threads that an objective has started. If Python waited, the
-    # supervisor would notice the end of this process only at the time limit of the trial.
+    # Without `os._exit`, Python would wait for the threads that an objective has started. If Python waited for these
+    # threads, the supervisor would notice the end of the trainer process only at the time limit of the trial.
     with suppress(Exception):
         sys.stdout.flush()
     os._exit(1)

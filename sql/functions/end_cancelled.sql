@@ -1,5 +1,5 @@
 -- Cancel the trials whose cancellation is recorded in the table ledger.cancellation. The ledger records the
--- cancellation of a trial in this table if another session has locked the trial's row.
+-- cancellation of a trial in the table ledger.cancellation if another session has locked the trial's row.
 -- If the argument study_id is null, the call applies to all studies. If the argument trial is not null, the call
 -- applies only to this trial. The function never waits for a lock of another session, and skips each trial whose row is
 -- still locked. The functions that a worker calls for a trial, such as ledger.complete, call ledger.end_cancelled.

@@ -1,7 +1,8 @@
--- Each function in this file describes what is wrong with a value that a client of the database could not read. If the
--- value is readable, the function returns null. The description begins with the name of the value, such as "the
--- metrics". The functions in this file are declared as stable, because PostgreSQL's function format is stable.
--- PostgreSQL would not inline a function that is declared as immutable and calls a stable function.
+-- Each function in this file checks a value, and describes the fault of an invalid value. A client of the database may
+-- be unable to read an invalid value. If the value has no fault, the function returns null. The description of a fault
+-- begins with the name of the value, such as "the metrics". The functions in this file are declared as stable, because
+-- the functions call PostgreSQL's format(), which is stable. PostgreSQL would not inline a function that is declared as
+-- immutable and calls a stable function.
 
 -- A database with the encoding SQL_ASCII stores any bytes, but clients expect UTF-8. The function convert_from raises a
 -- data exception if the bytes are not UTF-8. In a database with an encoding other than SQL_ASCII, PostgreSQL itself
@@ -12,9 +13,9 @@ return nullif(left(convert_from(convert_to(value, 'SQL_ASCII'), 'UTF8'), 0), '')
 comment on function ledger.encoding_fault is
   'Raise an error if a text of a database without an encoding is not UTF-8; else null. Internal.';
 
--- A document of at most 200 bytes cannot be nested too deeply. A document of at most 200 bytes also contains no number
--- beyond the range of a double, because such a number has at least 309 digits. Most documents have at most 200 bytes,
--- so the test of the length comes before the tests that read every value.
+-- A JSON document of at most 200 bytes cannot have more than ledger.deepest_json() levels. A document of at most 200
+-- bytes also contains no number beyond the range of a double, because such a number has at least 309 digits. Most
+-- documents have at most 200 bytes, so the test of the length comes before the tests that read every value.
 create or replace function ledger.json_fault(name text, value jsonb, largest int default ledger.largest_json())
 returns text
 language sql stable parallel safe
@@ -49,7 +50,7 @@ end;
 comment on function ledger.text_fault is
   'What is wrong with a text: its length. Null: nothing. Internal.';
 
--- PostgreSQL treats NaN as larger than every other number, so the function also refuses NaN.
+-- PostgreSQL treats NaN as larger than every other number, so ledger.seconds_fault also finds a fault in NaN.
 create or replace function ledger.seconds_fault(name text, value float8) returns text
 language sql stable parallel safe
 return case

@@ -11,7 +11,7 @@
 -- Answers:
 --   proposed: the function inserted the trials. The answers lost, ended and changed mean that the function inserted
 --     nothing.
---   lost: the manager's claim does not hold the study.
+--   lost: the manager does not hold the claim of the study.
 --   ended: the study has ended.
 --   changed: the study got more trials after the manager had computed the points, or the round already exists.
 create or replace function ledger.propose(

@@ -1,12 +1,11 @@
--- Mark an iteration as told to the optimizer. All trials of a told iteration have ended, and the optimizer knows the
--- losses of these trials.
+-- Record that the optimizer has received the losses of an iteration. All trials of the iteration must have ended.
 --   size: the number of trials in the iteration when the manager read the losses of the iteration.
 --   mean_loss, best_loss: the mean and the lowest loss of the complete trials, or null if no trial is complete.
 -- Answers:
---   told: the function marked the iteration as told.
---   lost: the manager's claim does not hold the study, so the function wrote nothing.
---   changed: the size of the iteration differs from the argument size, a trial of the iteration is open, or the
---     iteration was already marked as told. The function did not change the iteration.
+--   told: the function recorded that the optimizer has received the losses of the iteration.
+--   lost: the manager does not hold the claim of the study, so the function wrote nothing.
+--   changed: the size of the iteration differs from the argument size, a trial of the iteration is pending or running,
+--     or the optimizer had already received the losses of the iteration. The function did not change the iteration.
 create or replace function ledger.tell(
   study_id int, claim uuid, number int, size int, mean_loss float8, best_loss float8)
 returns text
@@ -19,7 +18,7 @@ begin
   if parent.id is null then
     return 'lost';
   end if;
-  -- The transaction holds a lock on the study, so no trial can join the iteration during this statement.
+  -- The transaction holds a lock on the row of the study, so no trial can join the iteration during the update.
   update ledger.iteration
   set told_at = ledger.clock(), mean_loss = tell.mean_loss, best_loss = tell.best_loss
   where study_id = parent.id and number = tell.number and told_at is null and size = tell.size
