@@ -74,7 +74,7 @@ class Proposal:
 def load_optimizer() -> "type[Optimizer]":
     """Import and return the class `Optimizer`. The import takes about a second of processor time.
 
-    A proposal of random points needs no optimizer, so this import is not at the top of the module.
+    A proposal of random points needs no optimizer, so the import of `ledger.optimizer` is inside this function.
     """
     from ledger.optimizer import Optimizer
 
