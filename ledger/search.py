@@ -81,7 +81,8 @@ def run(
 ) -> StudyRow:
     """Register a study, start workers on this machine, and manage the study until the study ends.
 
-    If the ledger already contains the study with the same settings, the function continues the study.
+    If the ledger already contains a study with the same name and the same settings, the function continues the recorded
+    study.
 
     Parameters
     ----------

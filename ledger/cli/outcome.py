@@ -58,7 +58,10 @@ def warn_of_locked(name: str, later: Sequence[int]) -> None:
 
 
 def _data(data: Any) -> str:
-    """Describe the dataset of a study. A ledger of an earlier version may contain a malformed description."""
+    """Describe the dataset of a study.
+
+    A ledger of an earlier version may contain a malformed description of a dataset.
+    """
     if not isinstance(data, Mapping):
         return show_value(data)
     name, target, sha256 = (one_line(str(data.get(key)), 100) for key in ("name", "target", "sha256"))

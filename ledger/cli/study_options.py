@@ -17,7 +17,7 @@ from ledger.study.file import OPTIONS, StudyTable, replaced_by
 from ledger.study.spec import AllowedTexts
 
 F = TypeVar("F", bound=Callable[..., Any])
-# Each key is a text option, and each value is the placeholder that a help page shows for the value of the option.
+# `_METAVARS` maps a text option to the placeholder that a help page shows for the value of the option.
 _METAVARS = {"data": "FILE", "target": "COLUMN", "metric": "NAME", "name": "NAME"}
 
 
@@ -42,9 +42,9 @@ class _ChoiceType(click.Choice[str]):
 def study_options(command: F) -> F:
     """Add the options that define a study.
 
-    The command receives the options as `options`, and the study file as `file`. An option on the command line also
-    overrides each environment variable that contradicts the option. For example, the option --trials overrides the
-    environment variable NUM_ITERATIONS.
+    The command receives the options as `options`, and the study file as `file`. An option on the command line overrides
+    the option's own environment variable, and every environment variable that contradicts the option. For example, the
+    option --trials overrides the environment variable NUM_ITERATIONS.
     """
 
     @wraps(command)

@@ -2,11 +2,11 @@
 
 The view of the study NAME has the name ``ledger."study:NAME"``. A column has the name of its parameter or metric. If
 the name of a parameter or metric is empty or already used in the view, the column is named ``param_NAME`` or
-``metric_NAME``. If the name ``param_NAME`` or ``metric_NAME`` is already used, the column's name also ends with ``~N``,
-where N is the lowest unused number from 2. PostgreSQL limits a name to 63 bytes. The module shortens a name of more
-than 63 bytes to its first 54 bytes, and appends ``~`` and the first 8 hexadecimal digits of the full name's MD5 hash.
-The columns of the parameters get their names first, in the order of the search space. After the columns of the
-parameters, the columns of the metrics get their names in alphabetical order.
+``metric_NAME``. If ``param_NAME`` or ``metric_NAME`` is also already used, the column is named ``param_NAME~N`` or
+``metric_NAME~N``, where N is the lowest number from 2 that makes the name unique. PostgreSQL limits a name to 63 bytes.
+The module shortens a name of more than 63 bytes to its first 54 bytes, and appends ``~`` and the first 8 hexadecimal
+digits of the full name's MD5 hash. The columns of the parameters get their names first, in the order of the search
+space. After the columns of the parameters, the columns of the metrics get their names in alphabetical order.
 """
 
 import hashlib
@@ -85,7 +85,7 @@ class ViewColumn:
 class FlattenedView:
     """A view of one study's trials, with a column for each parameter and each metric.
 
-    The function `create` has created the view.
+    The function `create` creates the view, and returns a `FlattenedView`.
 
     Attributes
     ----------

@@ -43,7 +43,8 @@ class StudyRow:
 class IterationRow:
     """An iteration, as a row of the view ledger.iterations.
 
-    `seen` contains the trials whose end the manager saw since the previous iteration, or is None in batch mode.
+    In steady mode, `seen` contains the numbers of the trials whose end the manager has seen since the previous
+    iteration. In batch mode, `seen` is None.
     """
 
     number: int

@@ -15,11 +15,11 @@ from ledger.errors import LedgerError
 
 R = TypeVar("R")
 
-# Each error of _STATEMENT_ONLY ends only the statement, so the connection is still usable.
+# After an error of a class in _STATEMENT_ONLY, the connection is still usable, because only the statement has failed.
 _STATEMENT_ONLY = (errors.QueryCanceled, errors.SerializationFailure, errors.DeadlockDetected, errors.LockNotAvailable)
 _NOT_PREPARED = (errors.InvalidSqlStatementName, errors.DuplicatePreparedStatement)
-# The classes of SQLSTATE for data exceptions, integrity constraint violations and exceeded program limits. psycopg
-# counts an exceeded program limit as an operational error, but a retry cannot succeed.
+# The SQLSTATE classes of data exceptions, integrity constraint violations and exceeded program limits. psycopg counts
+# an exceeded program limit as an operational error, but a retry cannot succeed.
 _REFUSALS = ("22", "23", "54")
 
 
@@ -89,8 +89,8 @@ class ReconnectingSession:
         ValuesRefused
             The database has refused an argument. The refused statement has changed no data.
         LedgerError
-            The database was unavailable for longer than the policy allows, or the first connection failed and a retry
-            cannot succeed.
+            The database was unavailable for longer than the retry policy allows, or the first connection failed and a
+            retry cannot succeed.
         """
         while True:
             try:
@@ -108,8 +108,8 @@ class ReconnectingSession:
         ValuesRefused
             The database has refused an argument. The refused statement has changed no data.
         LedgerError
-            The database was unavailable for longer than the policy allows, or the first connection failed and a retry
-            cannot succeed.
+            The database was unavailable for longer than the retry policy allows, or the first connection failed and a
+            retry cannot succeed.
         """
         try:
             if self._connection is None:

@@ -30,7 +30,7 @@ def create(
     versions: Mapping[str, Any],
     dataset: StoredDataset | None = None,
 ) -> StudyRow | None:
-    """Record a study, and the study's data file if one is given. Return None if another study has the same name."""
+    """Record a study, and the study's data file if one is given. Return None if the name is already used."""
     with connection.begin():
         study_id = connection.scalar(
             _CREATE,
@@ -55,7 +55,7 @@ def get(connection: Connection, name: str) -> StudyRow:
     Raises
     ------
     LedgerError
-        The ledger has no study with the given name. The error message suggests existing names that are similar.
+        The ledger has no study with the given name. The error message suggests studies with similar names.
     """
     row = find(connection, name)
     if row is None:
@@ -91,20 +91,20 @@ def extend(connection: Connection, study_id: int, budget: int) -> str:
 
 
 def pause(connection: Connection, study_id: int) -> str:
-    """Pause a running study, so that workers cannot claim its trials. Return the state of the study."""
+    """Pause a running study, so that workers cannot claim its trials. Return the study's new state."""
     return str(answer(connection, text("select ledger.pause(:study)"), study=study_id))
 
 
 def resume(connection: Connection, study_id: int) -> str:
-    """Resume a paused or failed study. Return the state of the study."""
+    """Resume a paused or failed study. Return the study's new state."""
     return str(answer(connection, text("select ledger.resume(:study)"), study=study_id))
 
 
 def cancel(connection: Connection, study_id: int, reason: str) -> list[int]:
     """End a running or paused study permanently, and cancel its open trials.
 
-    Return the numbers of the trials that are still open. A trial stays open if another session has locked the row of
-    the trial. The docstring of `trials.cancel` says when a trial with a locked row ends.
+    Return the numbers of the trials that this call could not cancel. The call cannot cancel a trial if another session
+    has locked the row of the trial. The docstring of `trials.cancel` says when a trial with a locked row ends.
     """
     answer(connection, text("select ledger.cancel(:study, :reason)"), study=study_id, reason=reason)
     return trials.end_cancelled(connection, study_id)

@@ -22,8 +22,8 @@ from ledger.errors import LedgerError
 
 # Maximum number of rows in one page.
 PAGE = 1000
-# When a worker calls an SQL function, the function locks the worker's trial for only a few milliseconds. If a lock
-# lasts for longer than CANCEL_SECONDS, a session has usually left a transaction open.
+# When a worker calls an SQL function, the function locks the worker's trial for only a few milliseconds. If a lock on a
+# trial's row lasts for longer than CANCEL_SECONDS, a session has usually left a transaction open.
 CANCEL_SECONDS = 1.0
 CANCEL_POLL = 0.02
 
@@ -51,7 +51,7 @@ def all_of(connection: Connection, study_id: int, *, iteration: int | None = Non
 def pages(connection: Connection, study_id: int, size: int = PAGE) -> Iterator[list[TrialRow]]:
     """Yield all trials of a study in pages, ordered by number.
 
-    Each page has its own transaction, so that no snapshot stays open between two pages.
+    The function reads each page in a separate transaction, so that no snapshot stays open between two pages.
     """
     last = -1
     while True:
@@ -71,7 +71,10 @@ def pages(connection: Connection, study_id: int, size: int = PAGE) -> Iterator[l
 
 
 def attempt_pages(connection: Connection, study_id: int, size: int = PAGE) -> Iterator[list[AttemptRow]]:
-    """Yield all attempts of a study in pages, ordered by trial and number. Each page has its own transaction."""
+    """Yield all attempts of a study in pages, ordered by the number of the trial and the number of the attempt.
+
+    The function reads each page in a separate transaction.
+    """
     last = (-1, 0)
     while True:
         with connection.begin():
@@ -170,12 +173,12 @@ def metric_kinds(connection: Connection, study_id: int) -> list[tuple[str, list[
 def retry(connection: Connection, study_id: int, numbers: Sequence[int]) -> list[int]:
     """Retry all given trials, and return the numbers of the new trials.
 
-    If the ledger refuses any given trial, the function retries no trial.
+    If one of the given trials cannot be retried, the function retries none of the trials.
 
     Raises
     ------
     LedgerError
-        One of the given trials cannot be retried. The message gives the reason.
+        One of the given trials cannot be retried. The error message says why the trial cannot be retried.
     """
     call = text("select ledger.retry(:study, :trial)")
     with _refusals(), connection.begin():
@@ -185,7 +188,8 @@ def retry(connection: Connection, study_id: int, numbers: Sequence[int]) -> list
 def enqueue(connection: Connection, study_id: int, points: Sequence[Mapping[str, Any]]) -> list[int]:
     """Add a trial for each point, and return the numbers of the new trials.
 
-    If the ledger refuses any point, the function adds no trial. Workers claim enqueued trials before proposed trials.
+    If the ledger refuses one of the points, the function adds no trial. Workers claim enqueued trials before proposed
+    trials.
 
     Parameters
     ----------
@@ -195,7 +199,7 @@ def enqueue(connection: Connection, study_id: int, points: Sequence[Mapping[str,
     Raises
     ------
     LedgerError
-        The study was cancelled, or already has a trial with one of the given points. The message gives the reason.
+        The study was cancelled, or already has a trial with one of the given points.
     """
     call = text("select ledger.enqueue(:study, cast(:params as jsonb))")
     with _refusals(), connection.begin():
@@ -205,7 +209,8 @@ def enqueue(connection: Connection, study_id: int, points: Sequence[Mapping[str,
 def import_finished(connection: Connection, study_id: int, trials: Sequence[ExternalTrial], mean_loss: float) -> int:
     """Import all given trials.
 
-    If the ledger refuses any given trial, the function imports no trial. Return the number of the first imported trial.
+    If the ledger refuses one of the given trials, the function imports none of the trials. Return the number of the
+    first imported trial.
 
     Parameters
     ----------
@@ -228,11 +233,12 @@ def import_finished(connection: Connection, study_id: int, trials: Sequence[Exte
 def cancel(connection: Connection, study_id: int, numbers: Sequence[int], reason: str) -> list[int]:
     """Cancel all given trials.
 
-    If any given trial has ended, the function cancels no trial. Return the numbers of the cancelled trials that are
-    still open.
+    If one of the given trials has already ended, the function cancels none of the trials. Return the numbers of the
+    given trials that the function could not cancel at once.
 
-    If another session has locked the row of a cancelled trial, the trial stays open at first. A cancelled trial that
-    stays open ends at the next call of the trial's worker, or when a manager finds the trial's row unlocked.
+    If another session has locked the row of a trial, the function only records the cancellation of the trial. A
+    recorded cancellation takes effect at the next call of the trial's worker, or when a manager finds that the trial's
+    row is unlocked.
 
     Raises
     ------
@@ -249,7 +255,7 @@ def cancel(connection: Connection, study_id: int, numbers: Sequence[int], reason
 def end_cancelled(connection: Connection, study_id: int) -> list[int]:
     """Wait at most CANCEL_SECONDS for the end of a study's cancelled trials.
 
-    Return the numbers of the study's trials that are still open.
+    Return the numbers of the study's trials that are still pending or running.
     """
     end = time.monotonic() + CANCEL_SECONDS
     while managing.end_cancelled(connection, study_id) and time.monotonic() < end:

@@ -8,7 +8,7 @@ from ledger.database import tables
 
 
 def _view(name: str, of: Table, *more: Column[Any]) -> TableClause:
-    """Return a view of sql/views/ that shows a table without the column `claim`."""
+    """Return the metadata of a view that has the columns of the table `of` except `claim`, and the columns `more`."""
     columns = [*of.columns, *more]
     return table(
         name, *(column(each.name, each.type) for each in columns if each.name != "claim"), schema=tables.SCHEMA

@@ -9,7 +9,8 @@ _FOLDER = Path(__file__).parent
 _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108
 # The server also reads the file postgresql.auto.conf in its data folder. A setting on the command line has priority
 # over postgresql.auto.conf. The command line contains every setting that can run a program, load code, or name a file
-# outside the data folder, so that postgresql.auto.conf cannot change these settings.
+# outside the data folder. Therefore no line of postgresql.auto.conf can run a program, load code, or name a file
+# outside the data folder.
 _FIXED = {
     "config_file": str(_FOLDER / "postgresql.conf"),
     "hba_file": str(_FOLDER / "pg_hba.conf"),
@@ -26,9 +27,9 @@ _FIXED = {
     "jit_provider": "llvmjit",
     "extension_control_path": "$system",
 }
-# The data folder can also contain settings of a database or a role. Settings of a database or a role have priority over
-# the server's command line. The settings that `of_sessions` returns can load code into a session, or switch on triggers
-# that run at a login.
+# The data folder can also contain settings of individual databases and roles (`alter database`, `alter role`). Settings
+# of a database or a role have priority over the server's command line. The settings that `of_sessions` returns can load
+# code into a session, or switch on triggers that run at a login.
 _OF_SESSIONS = {"session_preload_libraries": "", "local_preload_libraries": "", "dynamic_library_path": "$libdir"}
 _EVENT_TRIGGERS_SINCE = 17
 

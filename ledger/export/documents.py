@@ -1,4 +1,7 @@
-"""Exports of a study as one document in csv, json or jsonl. An export writes the document while it reads the study."""
+"""Exports of a study as one document in csv, json or jsonl.
+
+An export writes each part of the document before the next part of the study is read.
+"""
 
 import csv
 import json
@@ -16,8 +19,8 @@ from ledger.database.rows import StudyRow, TrialRow, columns, recorded
 from ledger.text import printable
 
 _TRIAL = columns(TrialRow, recorded=True)
-# Name and version of the json document's format, which `ledger import` reads. The version increases when the document's
-# keys or the meanings of these keys change.
+# Name and version of the format of the json document that `ledger import` reads. The version increases when the
+# document's keys or the meanings of these keys change.
 FORMAT, VERSION = "trial-ledger study", 1
 _NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 # A spreadsheet evaluates a cell as a formula if the cell begins with =, +, -, @, a tab or a line break. With the
@@ -34,7 +37,7 @@ def write_json(connection: Connection, study: StudyRow, output: TextIO) -> None:
     key "dataset" contains the whole content of this file in base64.
     """
     output.write(f'{{\n"format": {_json(FORMAT)},\n"version": {VERSION},\n"study": {_json(recorded(study))}')
-    # Each value is a function, so that `write_json` reads the rows of a list only when `write_json` writes this list.
+    # The values of `lists` are functions, so that `write_json` does not read all lists into memory at once.
     lists: dict[str, Callable[[], Iterable[Mapping[str, Any]]]] = {
         "iterations": lambda: map(recorded, studies.iterations(connection, study.id)),
         "trials": lambda: _trials(connection, study),

@@ -24,8 +24,8 @@ class Context:
         loss.
     study_seed : int
         The study's seed, in [0, 2**31). All trials of the study receive the same study seed. An objective should use
-        the study's seed to split the data. If all trials use the same split, all losses of the study refer to the same
-        test rows.
+        the study's seed to split the data. If all trials use the same split, the losses of all trials are measured on
+        the same test rows.
 
     Examples
     --------

@@ -24,8 +24,8 @@ def _load_bundled(name: str) -> Any:
 
 
 # A mapping from the name of each bundled dataset to the function that loads the dataset. Each function returns the
-# features and the classes of all rows. The features are a float array of shape (rows, features). Each class is an int
-# in [0, number of classes).
+# features and the class labels of all rows. The features are a float array of shape (rows, features). Each class label
+# is an int in [0, number of classes).
 LOADERS: dict[str, Callable[[], Any]] = {
     name: partial(_load_bundled, name) for name in ("breast_cancer", "iris", "wine", "digits")
 }

@@ -101,8 +101,7 @@ def load(
     content : bytes, optional
         Content of the file that ``"data"`` names.
     folder : str, optional
-        Additional folder for the module of an allowed function. Python searches in this folder after the search in all
-        other folders.
+        Additional folder for the module of an allowed function. Python searches this folder last.
 
     Returns
     -------
@@ -169,7 +168,7 @@ def _thread_pools(_modules: int) -> ThreadpoolController:
     """Find the loaded libraries that have thread pools.
 
     The creation of a `ThreadpoolController` is slow, because the constructor reads the memory map of the process.
-    Therefore `_thread_pools` creates a new object only after the process has imported another module.
+    Therefore `_thread_pools` creates a new `ThreadpoolController` only after the process has imported another module.
     """
     return ThreadpoolController()
 

@@ -18,8 +18,9 @@ from ledger.optimizer.kernels import Kernel, covariance, squared_distances
 
 Array = NDArray[np.float64]
 
-# If a covariance matrix is not positive definite, the code adds more noise to the diagonal of the matrix. `JITTERS`
-# lists the amounts of noise that the code tries to add, as shares of the mean of the matrix's diagonal.
+# If a covariance matrix is not positive definite, `cholesky` adds more noise to the diagonal of the matrix. `JITTERS`
+# lists the amounts of additional noise that `cholesky` tries in turn, as multiples of the mean of the matrix's
+# diagonal.
 JITTERS = (0.0, 1e-10, 1e-8, 1e-6, 1e-4)
 
 
@@ -122,17 +123,17 @@ class Posterior:
         of_mean = self._gradient(points, slope * self.dual)
         # The variance at a given point is a - k^T K^-1 k, where a is the amplitude, K is the covariance of the observed
         # points, and k is the covariance between the observed points and the given point. The gradient of the variance
-        # a - k^T K^-1 k is -2 (K^-1 k)^T k', where k' is the gradient of k. The gradient of the deviation s is the
-        # gradient of the variance, divided by 2 s.
+        # a - k^T K^-1 k is -2 (K^-1 k)^T k', where k' is the gradient of k. The gradient of the standard deviation s is
+        # the gradient of the variance s^2, divided by 2 s.
         of_deviation = -self._gradient(points, slope * solve(self.factor, half, transposed=True).T)
         deviation = np.sqrt(np.maximum(variance, 0.0))[:, None]
         of_deviation = np.divide(of_deviation, deviation, out=np.zeros_like(of_deviation), where=deviation > 0)
         return *self.in_unit(mean, variance), self.scale * of_mean, self.scale * of_deviation
 
     def half(self, points: Array) -> Array:
-        """Return the solution x, of shape (n, m), of ``factor @ x = c``.
+        """Solve ``factor @ x = c``, where c is the covariance between this posterior's points and the given points.
 
-        The matrix c is the covariance between this posterior's n points and the m given points.
+        Return the solution x, of shape (n, m), for n points of this posterior and m given points.
         """
         return solve(self.factor, self._covariance(points, self.points).T, overwrite=True)
 
@@ -152,10 +153,10 @@ class Posterior:
         value : float
             The observed value, before it is standardised.
         """
-        # With one more point, the Cholesky factor L becomes [[L, 0], [r, c]], with a row r and a number c. The row r is
-        # the solution of L r = k(points, point), where k is the covariance, and point is the new point. The number c is
-        # the square root of k(point, point) + noise - r @ r, where k is the covariance, and r is the new row of the
-        # Cholesky factor.
+        # With one more point, the Cholesky factor L becomes the block matrix [[L, 0], [r, c]], where r is a row and c
+        # is a number. The row r is the solution of L r = k(points, point), where k is the covariance, and point is the
+        # new point. The number c is the square root of k(point, point) + noise - r @ r, where k is the covariance, and
+        # r is the new row of the Cholesky factor.
         row = self.half(point[None, :])[:, 0]
         # Without rounding errors, `corner ** 2` would be at least the noise. If rounding makes `corner ** 2` smaller
         # than the noise, `max` replaces `corner ** 2` by the noise.
@@ -177,10 +178,10 @@ class Posterior:
         return covariance(self.kernel, self.weights, self.amplitude, a, b)
 
     def _gradient(self, points: Array, slopes: Array) -> Array:
-        """Return, for each of m points, a sum over the posterior's n points.
+        """Return, for each of m points, the sum of ``slope * gradient`` over the posterior's n points.
 
-        Each term of the sum is the slope of a pair of points, multiplied by the gradient of the pair's squared
-        distance.
+        For each pair of points, the factor `slope` is an element of `slopes`, and the factor `gradient` is the gradient
+        of the pair's squared distance.
 
         Parameters
         ----------
@@ -191,7 +192,7 @@ class Posterior:
         -------
         array of shape (m, dimensions)
         """
-        # The gradient of w (x - p)^2 by x is 2 w (x - p).
+        # The gradient of w (x - p)^2 with respect to x is 2 w (x - p).
         return np.asarray(2.0 * self.weights * (slopes.sum(axis=1)[:, None] * points - slopes @ self.points))
 
 
@@ -212,9 +213,9 @@ class GaussianProcessPredictions:
     def __init__(self, posterior: Posterior, candidates: Array) -> None:
         self.posterior, self._candidates = posterior, candidates
         half = posterior.half(candidates)  # (n, m)
-        # The list `_half` contains the rows of the solution `half`, in blocks. The first block of `_half` contains the
-        # rows of the original posterior. For each added observation, the list `_half` has one more block with a single
-        # row.
+        # The list `_half` contains the matrix that `Posterior.half` returns for the candidates, as blocks of rows. The
+        # first block of `_half` has one row for each point of the initial posterior. For each added observation, the
+        # list `_half` has one more block with a single row.
         self._half = [half]
         self._mean = half.T @ posterior.solved
         self._variance = posterior.amplitude - np.einsum("ij,ij->j", half, half)
@@ -232,7 +233,8 @@ class GaussianProcessPredictions:
         before = self.posterior
         after = before.extended(point, value)
         row, corner = after.factor[-1, :-1], after.factor[-1, -1]
-        # For an added point, the new last row of the solution `half` is (k(point, candidates) - row @ half) / corner.
+        # An added point appends the row (k(point, candidates) - row @ half) / corner to the matrix `half`, where k is
+        # the covariance.
         added = (
             before.amplitude
             * before.kernel.value(squared_distances(point[None, :], self._candidates, before.weights))[0]

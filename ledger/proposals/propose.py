@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 # With skopt's 10,000 candidates, the acquisition function "MES" is slow, because "MES" computes the distribution of the
 # minimum over all candidates.
 MES_CANDIDATES = 1_000
-# If a candidate equals an earlier point, the code replaces the candidate by a random point. The code samples one random
-# point for each candidate, and `DRAWS` additional random points. If all random points equal earlier points and the
-# space is finite, the code tries every point of the space.
+# If a candidate is a duplicate of an earlier point, `_unused` replaces the candidate by a random point. `_others`
+# samples one random point for each candidate, and `DRAWS` additional random points. If every random point is a
+# duplicate of an earlier point, and the space is finite, `_unused` looks for a new point among all points of the space.
 DRAWS = 100
-# The code clips training times to the range from `SHORTEST` to `LONGEST` seconds, because a surrogate is fitted to the
-# logarithms of the training times.
+# `_within_bounds` clips training times to the range from `SHORTEST` to `LONGEST` seconds, because a surrogate is fitted
+# to the logarithms of the training times.
 SHORTEST, LONGEST = 1e-6, 1e9
 
 
@@ -38,12 +38,12 @@ class Proposal:
     Attributes
     ----------
     points : list of dict
-        The parameters of each point, in plain Python types. If the space has fewer unused points than requested, the
-        list contains only the unused points.
+        The parameters of each point, in plain Python types. The list is shorter than the requested batch if the space
+        has too few unused points.
     surrogate : dict or None
-        A description of the surrogate, which JSON can represent. None means that the points are random. The description
-        always has the key `estimator`. Only the description of a GP has keys other than `estimator`. `kernel` is a text
-        that describes the kernel, and `theta` is a list of the natural logarithms of the kernel's parameters.
+        A description of the surrogate, as a JSON object. None means that the points are random. The description always
+        has the key `estimator`. Only the description of a GP has keys other than `estimator`. `kernel` is a text that
+        describes the kernel, and `theta` is a list of the natural logarithms of the kernel's parameters.
         `log_marginal_likelihood` is the logarithm of the kernel's marginal likelihood. `observations` is the number of
         observations that the GP received. If the GP uses only a part of the observations, `known` is the number of
         observations that the GP uses.
@@ -72,9 +72,9 @@ class Proposal:
 
 
 def load_optimizer() -> "type[Optimizer]":
-    """Import the optimizer, which takes about a second of processor time, and return its class.
+    """Import and return the class `Optimizer`. The import takes about a second of processor time.
 
-    Random points do not need the optimizer.
+    A proposal of random points needs no optimizer, so the import of `ledger.optimizer` is inside this function.
     """
     from ledger.optimizer import Optimizer
 
@@ -139,7 +139,7 @@ def propose(study: StudySpec, iteration: int, round: int, size: int, given: Prop
     else:
         load_optimizer()
         started = time.perf_counter()
-        # The limit of one thread holds only for libraries that are already loaded.
+        # `one_thread` limits only libraries that are already loaded, so `load_optimizer` must run before `one_thread`.
         with one_thread():
             optimizer = _optimizer(study, searched, seed, given.surrogate)
             scaled = scaled_losses(losses)
@@ -177,12 +177,12 @@ def _optimizer(study: StudySpec, searched: SkoptSpace, seed: int, surrogate: Map
 
 
 def _with_times(losses: Sequence[float], observations: Sequence[Observation]) -> list[list[float]]:
-    """Return pairs of a loss and a training time.
+    """Return one pair of a loss and a training time for each observation.
 
     A trial without a known training time gets the longest known training time. Only the ratios of the training times
-    affect a proposal. Therefore, the function scales the training times so that the shortest training time becomes e.
-    The surrogate of the training times is fitted to the logarithms of the scaled times. Each logarithm of a scaled time
-    is at least 1.
+    affect a proposal. Therefore, the function scales the training times so that the shortest training time becomes e,
+    the base of the natural logarithm. The surrogate of the training times is fitted to the logarithms of the scaled
+    times. Each logarithm of a scaled time is at least 1.
     """
     known = [_within_bounds(each.seconds) for each in observations if each.seconds is not None] or [1.0]
     times = [max(known) if each.seconds is None else _within_bounds(each.seconds) for each in observations]
@@ -219,7 +219,8 @@ def _unused(
 ) -> Iterator[dict[str, Any]]:
     """Yield the candidates.
 
-    Replace each candidate that equals a used point by an unused random point. Stop if no unused point is left.
+    If a candidate is a duplicate of a used point, replace the candidate by an unused random point. Stop if no unused
+    point is left.
     """
     others = _others(space, searched, len(candidates) + DRAWS, seed)
     is_new = _remember(used)

@@ -11,12 +11,12 @@ from ledger.proposals import proposal_input
 from ledger.proposals.surrogate import ParameterImportance, PartialDependence, Surrogate
 from ledger.study.spec import StudySpec
 
-# Largest number of trials that the plots and the table of a report show. A phone can draw a plot of `SHOWN` trials. If
-# a study has more than `SHOWN` trials, the report selects `SHOWN` trials. Up to half of the selected trials are the
-# trials with the lowest losses.
+# Largest number of trials that the plots and the table of a report show. A browser on a phone is fast enough to draw a
+# plot of `SHOWN` trials. If a study has more than `SHOWN` trials, the report selects `SHOWN` trials. Up to half of the
+# selected trials are the trials with the lowest losses.
 SHOWN = 2_000
-# The report plots the surrogate only if the absolute value of every loss is at most this number. If the absolute value
-# of a loss were larger than `LARGEST`, the difference of two losses could exceed the largest float, which is 1.8e308.
+# The report plots the surrogate only if the absolute value of every loss is at most `LARGEST`. If the absolute value of
+# a loss were larger than `LARGEST`, the difference of two losses could exceed the largest float, which is 1.8e308.
 LARGEST = 1e300
 
 
@@ -88,7 +88,8 @@ class ReportContent:
     def metric(self) -> str:
         """The name of the metric from which the ledger computes the loss of a built-in model.
 
-        If the objective is a user's own function, the report looks up this name among the function's metrics.
+        If the objective is a user's own function, the report looks for a metric with the name `metric` among the
+        metrics that the function returned.
         """
         return self.study.objective.metric or metrics.DEFAULT
 

@@ -1,4 +1,4 @@
-"""The functions that return the plots of a report, by the name of the plot, in the order of the plots on the page."""
+"""A mapping from the name of each plot to the function that returns the plot, in the order of the plots on the page."""
 
 from collections.abc import Callable, Mapping
 

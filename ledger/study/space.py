@@ -37,14 +37,16 @@ class Space:
 
     @classmethod
     def from_toml(cls, table: Mapping[str, Any], place: str = "[space]") -> "Space":
-        """Read the [space] table of a study file, which maps the name of each parameter to the parameter's dimension.
+        """Read the [space] table of a study file.
+
+        The table maps the name of each parameter to the parameter's dimension.
 
         Parameters
         ----------
         table : mapping
             The table, such as ``dict(C=dict(type="real", low=1e-3, high=1e3, prior="log-uniform"))``.
         place : str
-            The place of the table, such as "[space]", with which error messages begin.
+            The place of the table, such as "[space]". Error messages begin with the place of the table.
 
         Returns
         -------
@@ -53,8 +55,8 @@ class Space:
         Raises
         ------
         UsageError
-            The table is not valid. The error message is one line that has the place and the wrong value, and says what
-            is allowed.
+            The table is not valid. The error message is one line with the place, the wrong value and the allowed
+            values.
 
         Examples
         --------
@@ -75,7 +77,7 @@ class Space:
         objects : sequence of mapping
             One dict for each dimension, in the order of the dimensions.
         place : str
-            The place of the dicts, such as "space", with which error messages begin.
+            The name of the list of dicts, such as "space". Error messages begin with the name of the list.
 
         Returns
         -------
@@ -84,8 +86,8 @@ class Space:
         Raises
         ------
         UsageError
-            The dict of a dimension is not valid. The error message is one line that has the place and the wrong value,
-            and says what is allowed.
+            The dict of a dimension is not valid. The error message is one line with the place, the wrong value and the
+            allowed values.
 
         Examples
         --------
@@ -151,7 +153,7 @@ class Space:
     def point(self, index: int) -> dict[str, Any]:
         """Return the point with the index `index` in a finite space.
 
-        If the index grows by one, the value of the last dimension changes first, as the last digit of a number does.
+        The index is in row-major order, so the value of the last dimension changes fastest.
 
         Parameters
         ----------
@@ -188,8 +190,8 @@ class Space:
     def normalise(self, params: Mapping[str, Any]) -> dict[str, Any]:
         """Return a copy of the point `params`.
 
-        The copy has the parameters in the order of the space's dimensions. Each value in the copy has the Python type
-        of the parameter's dimension.
+        The copy has the parameters in the order of the space's dimensions. In the copy, the value of each parameter has
+        the Python type (int, float, str or bool) that the parameter's dimension requires.
 
         Parameters
         ----------
@@ -230,8 +232,8 @@ class Space:
         Raises
         ------
         UsageError
-            A parameter is missing or unknown, or the value of a parameter is not allowed. The error message has the
-            wrong value, and says what is allowed.
+            A parameter is missing or unknown, or the value of a parameter is not allowed. The error message contains
+            the wrong value and the allowed values.
 
         Examples
         --------
@@ -259,8 +261,8 @@ class Space:
     def contains(self, params: Mapping[str, Any]) -> bool:
         """Return whether `params` is a point of the space.
 
-        The type of a value may differ from the dimension's type. For example, the float 1.0 may represent the integer
-        1.
+        The Python type of a value may differ from the type that the dimension requires. For example, the float 1.0 may
+        represent the integer 1.
 
         Examples
         --------

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 BARS = "▁▂▃▄▅▆▇█"
 ASCII_BARS = "_.-~=+*#"
-# The bars have a logarithmic scale if all losses are positive, and if the highest loss divided by the lowest loss is at
-# least this number.
+# The scale of the bars is logarithmic if all losses are positive and the highest loss is at least `_LOGARITHMIC` times
+# the lowest loss.
 _LOGARITHMIC = 10.0
 
 
@@ -29,7 +29,7 @@ def sparkline(improvements: Sequence[tuple[int, float]], last: int, width: int, 
     -------
     str
         The sparkline. Each cell shows the best loss up to the last trial of the cell. A cell before the first complete
-        trial is a space.
+        trial is a space character.
 
     Examples
     --------

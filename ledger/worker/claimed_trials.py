@@ -18,9 +18,10 @@ from ledger.worker.outcome import AttemptOutcome
 
 _log = logging.getLogger("ledger.worker")
 
-# A worker that has claimed several trials together writes the outcomes of the ended trials to the ledger after this
-# number of seconds. Together with the outcomes, the worker releases the claimed trials that have not started. Without
-# this release, a claimed trial could wait long behind an unexpectedly long trial.
+# `DELIVERY_SECONDS` seconds after a worker has claimed several trials together, the worker writes the outcomes of the
+# ended trials to the ledger. Together with the outcomes, the worker releases the claimed trials that have not started.
+# If the worker never released claimed trials, a trial could wait for a long time until the worker has finished an
+# unexpectedly long trial.
 DELIVERY_SECONDS = 0.5
 
 # Type of the methods `call` and `try_call` of a `ReconnectingSession`, which call a function of the module `protocol`.
@@ -47,12 +48,12 @@ class ClaimedTrials:
 
     def __init__(self, claimed: Sequence[ClaimedTrial], worker: str) -> None:
         self._worker = worker
-        # `_in_trainer` is the number of unfinished trials that the trainer has, or that the worker keeps for the
-        # trainer. The first `_in_trainer` elements of `_unfinished` are these trials.
+        # The first `_in_trainer` elements of `_unfinished` are the trials that the trainer has, or that the worker
+        # keeps for the trainer.
         self._unfinished = deque(claimed)
         self._in_trainer = 0
         self._undelivered: list[tuple[ClaimedTrial, AttemptOutcome]] = []
-        # Claims of all attempts of which the database has refused an outcome.
+        # Claims of all attempts whose outcome the database has refused.
         self._refused: set[UUID] = set()
         self.attempts = 0
         now = time.monotonic()
@@ -92,7 +93,7 @@ class ClaimedTrials:
         self._in_trainer = 1
 
     def stop(self, *, killed: bool = False) -> None:
-        """Record that the worker trains no more of these trials.
+        """Record that the worker will train none of the unfinished trials.
 
         If the trainer was killed during the training of the first trial, `killed` is True.
         """
@@ -100,7 +101,7 @@ class ClaimedTrials:
         self.attempts += killed
 
     def release_soon(self) -> None:
-        """If more than one trial is unfinished, set `due_at` to the current time, unless `due_at` is earlier."""
+        """If more than one trial is unfinished, set `due_at` to the earlier of `due_at` and the current time."""
         if len(self._unfinished) > 1:
             self.due_at = min(self.due_at, time.monotonic())
 
@@ -149,7 +150,7 @@ class ClaimedTrials:
         self._log("released", gone, ": not released, because the claim was no longer valid")
 
     def refuse(self, call: Call, reason: str) -> None:
-        """Give the first trial back, because this machine cannot load the trial's objective.
+        """Give the first unfinished trial back to the ledger, because this machine cannot load the trial's objective.
 
         The worker keeps its other claimed trials until the next call of `release`. The ledger does not count the
         refused attempt as failed or lost.
@@ -206,8 +207,8 @@ class ClaimedTrials:
         """
         index = [held.claim for held, _ in self._undelivered].index(trial.claim)
         if trial.claim in self._refused:
-            # The database has refused the original outcome, and also the failure that replaced this outcome. The
-            # attempt is lost at the end of its lease.
+            # The database has refused the original outcome, and also the failure that replaced this outcome. When the
+            # lease ends, the attempt gets the outcome lost.
             del self._undelivered[index]
             message = f": the database refuses every outcome of this attempt ({refusal}); the attempt will be lost"
             self._log("abandoned", [trial], message, level=logging.WARNING)

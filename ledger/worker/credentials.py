@@ -1,9 +1,9 @@
 """Keeps the credentials of the database away from objectives.
 
-By default, an objective runs as the same user as the worker. A process can read in /proc the environment, the memory
-and the open files of each other process of the same user. Therefore a process of the ledger keeps the credentials only
-in memory, and makes the memory unreadable for other processes of the same user. Unreadable memory is no protection
-against objectives that run as root, because root can read the memory of every process.
+By default, an objective runs as the same user as the worker. Through /proc, a process can read the environment, the
+memory and the open files of all other processes of the same user. Therefore a process of the ledger keeps the
+credentials only in memory, and makes the memory unreadable for other processes of the same user. Unreadable memory is
+no protection against objectives that run as root, because root can read the memory of every process.
 """
 
 import ctypes
@@ -24,7 +24,7 @@ VARIABLES = ("DATABASE_URL", "LEDGER_DATABASE_URL_FILE", "PGPASSWORD", "PGPASSFI
 _DESCRIPTOR = "LEDGER_CREDENTIALS_FD"
 _URL_OPTION = "--database-url"
 # `_unreadable_blocks` is the number of ``with unreadable()`` blocks that run now. `_readable_before` states whether
-# other processes could read the memory of this process before the first of the running blocks began.
+# other processes could read the memory of this process before the first running ``with unreadable()`` block began.
 _unreadable_blocks = 0
 _readable_before = True
 _lock = threading.Lock()
@@ -32,12 +32,12 @@ _PR_GET_DUMPABLE, _PR_SET_DUMPABLE = 3, 4
 
 
 def conceal() -> None:
-    """Hide the credentials in the environment and in the command line of this process from other processes.
+    """Remove the credentials from the environment and the command line that /proc shows for this process.
 
     For each process, /proc shows the environment and the command line with which the process started. Therefore
     `conceal` starts the program again in the same process, and passes the credentials to the program in a file without
-    a name. After the restart, `os.environ` and `sys.argv` have the same values as before. If another Python program,
-    such as pytest, calls the command as a function, `conceal` does nothing.
+    a name. After the restart, `os.environ` and `sys.argv` have the same values as before. If a Python program other
+    than `ledger`, such as pytest, calls a command of `ledger` as a function, `conceal` does nothing.
     """
     arguments = sys.argv[1:]
     if not arguments or sys.orig_argv[-len(arguments) :] != arguments or not sys.executable:
@@ -136,7 +136,7 @@ def _without_url(arguments: Sequence[str]) -> list[str]:
 
 @contextmanager
 def _unnamed_file(content: object) -> Iterator[IO[bytes]]:
-    """Yield a file without a name that contains `content` as JSON.
+    """Yield an unnamed file with the JSON text of `content`.
 
     Because the file has no name, no other process can open the file by a path.
     """
@@ -148,11 +148,13 @@ def _unnamed_file(content: object) -> Iterator[IO[bytes]]:
 
 
 def _set_readable(readable: bool) -> bool:
-    """Set whether other processes of this user can read the memory of this process. Return the previous setting.
+    """Set whether other processes of this user can read the memory of this process.
+
+    Return whether the other processes could read the memory before the call.
 
     While the memory is unreadable, the kernel also writes no core dump of this process, and lets no debugger of this
     user attach to this process. Each exec() makes the memory of a process readable again. On systems other than Linux,
-    the function does nothing and returns True.
+    `_set_readable` does nothing and returns True.
     """
     if sys.platform != "linux":
         return True

@@ -25,7 +25,7 @@ class WorkerOptions:
     threads : int
         Number of threads of one training, at least 1.
     grace : float
-        After a request to stop, the worker has this time in seconds to finish the trial in training.
+        Maximum time in seconds for which the worker continues the current trial after a request to stop.
     trial_timeout : float or None
         Time limit in seconds for one attempt. If the study has a shorter time limit, the time limit of the study
         applies.

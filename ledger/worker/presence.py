@@ -27,9 +27,9 @@ class WorkerRegistration:
 
     def __init__(self, session: ReconnectingSession, worker: str, host: str) -> None:
         self._session, self._worker, self._host = session, worker, host
-        # Each update of the worker's row contains the package versions, because the update must be able to create the
-        # complete row again. If the database's clock is set ahead, the ledger may delete the row of a worker that has
-        # no trial.
+        # If the ledger has deleted the worker's row, the next update creates the complete row again. Therefore each
+        # update of the worker's row contains the package versions. If the database's clock is set ahead, the ledger may
+        # delete the row of a worker that has no trial.
         self._versions = _versions()
         self._announced_at = -math.inf
 

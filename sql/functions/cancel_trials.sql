@@ -37,8 +37,8 @@ begin
   where attempt.claim = any (claims) and attempt.outcome is null;
 
   -- At this point, a trial is still open only if another session has locked the row of the trial. Without the condition
-  -- "not exists", the clause "on conflict" would wait for a session that is removing the recorded cancellation of the
-  -- same trial.
+  -- "not exists", the clause "on conflict" would wait for another session that is deleting the trial's row in
+  -- ledger.cancellation.
   insert into ledger.cancellation (study_id, trial, reason, asked_at)
   select trial.study_id, trial.number, cancel_trials.reason, moment
   from ledger.trial

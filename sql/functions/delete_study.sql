@@ -24,7 +24,7 @@ begin
   end if;
   delete from ledger.study where id = parent.id;
   file := parent.spec -> 'objective' -> 'data' ->> 'sha256';
-  -- Another transaction may be recording a study with the same data file, and then holds a lock on the file's row
+  -- Another transaction that is recording a study with this data file holds a lock on the file's row
   -- (ledger.hold_dataset). The clause "for update" waits until no other transaction holds a lock on the file's row.
   perform from ledger.dataset where sha256 = file for update;
   delete from ledger.dataset

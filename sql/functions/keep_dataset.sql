@@ -1,8 +1,8 @@
 -- Store a data file of a study, unless the ledger already has the file. Return the SHA-256 of the file in hexadecimal.
 -- The function calls ledger.hold_dataset, so no other transaction can delete the file before the caller's transaction
--- ends. In the same transaction, the caller records a study that uses the file. If the caller records no study, the
--- stored file belongs to no study. The function also deletes each file that was stored more than a day ago and belongs
--- to no study.
+-- ends. One transaction of the caller both stores the file and records a study that uses the file. If the caller
+-- records no study, the stored file belongs to no study. The function also deletes each file that was stored more than
+-- a day ago and belongs to no study.
 create or replace function ledger.keep_dataset(name text, content bytea) returns text
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
@@ -10,19 +10,18 @@ declare
   digest text := encode(sha256(content), 'hex');
   spare text[];
 begin
-  -- With the isolation level repeatable read or serializable, an old snapshot could hide a study that another
-  -- transaction has recorded, so the function deletes no file.
+  -- With the isolation level repeatable read or serializable, the function deletes no file, because an old snapshot
+  -- could hide a study that another transaction has recorded.
   if current_setting('transaction_isolation') not in ('repeatable read', 'serializable') then
-    -- If another transaction is recording a study with a file, that transaction has locked the file's row, so the query
-    -- skips the file.
+    -- A transaction that is recording a study with a file has locked the file's row. The query skips locked rows.
     spare := array(
       select known.sha256
       from ledger.dataset as known
       where known.created_at < ledger.clock() - interval '1 day' and known.sha256 <> digest
         and not exists (select from ledger.study where spec -> 'objective' -> 'data' ->> 'sha256' = known.sha256)
       for update skip locked);
-    -- Another transaction may have recorded a study with the file after the query above took its snapshot, so the
-    -- statement below checks again that no study uses the file.
+    -- After the query above took its snapshot, another transaction may have recorded a study with one of the files.
+    -- Therefore the statement below checks again that no study uses a file.
     delete from ledger.dataset as known
     where known.sha256 = any (spare)
       and not exists (select from ledger.study where spec -> 'objective' -> 'data' ->> 'sha256' = known.sha256);

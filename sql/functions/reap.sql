@@ -1,7 +1,7 @@
 -- Take a trial back from a worker after the end of the trial's lease (ledger.lease_ended). If a heartbeat has renewed
--- the lease since the manager read the lease, the function does nothing. The trial becomes pending, or failed if the
--- trial has max_lost lost attempts. A trial that becomes pending keeps the claim of the worker that lost the trial. A
--- late result of the worker that lost the trial counts until another worker claims the trial.
+-- the lease since the manager read the lease, the function does nothing. If max_lost attempts of the trial are lost,
+-- the trial becomes failed, otherwise pending. A trial that becomes pending keeps the claim of the worker that lost the
+-- trial. The ledger accepts a late result of the worker that lost the trial, until another worker claims the trial.
 --   claim: the manager's claim of the study.
 --   lease_until: the end of the lease that the manager read.
 -- Only a running trial has a lease, so the SQL statements need no condition on the column state. With a condition on
@@ -10,8 +10,7 @@
 --   pending, failed: the new state of the trial.
 --   locked: another session has locked the trial's row. The manager repeats the call later.
 --   null: the worker has renewed the lease, the trial was already taken back or has ended, or the manager does not hold
---     the study. If the table cancellation contains the trial, the function cancels the trial, and the answer is also
---     null.
+--     the study. If the table cancellation contains the trial, the function cancels the trial and returns null.
 create or replace function ledger.reap(study_id int, claim uuid, trial int, lease_until timestamptz) returns text
 language plpgsql security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off
 as $$

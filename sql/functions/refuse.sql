@@ -1,14 +1,15 @@
 -- Give back a trial whose worker cannot load the study's objective. Also record the refusal with its reason, which
 -- users see in the view ledger.refusals. Another worker can claim the trial at once, or after the pause that
--- ledger.release_pause returns. The released attempt counts neither as a failed nor as a lost attempt. For a while, the
--- worker should name the study in the argument leave_out of ledger.claim, so that the worker gets no trial of the
--- study.
+-- ledger.release_pause returns. The released attempt counts neither as a failed nor as a lost attempt. For some time
+-- after a refusal, the worker should pass the study in the argument leave_out of ledger.claim, so that the worker gets
+-- no trial of the study.
 --   reason: the reason for the refusal, which users can read. The function stores the first 1000 characters of the
 --     reason.
--- The ledger keeps one refusal for each worker and study, and only for workers that have announced themselves. Each
--- call also removes the refusals of workers that have stopped, or that have not announced themselves recently.
--- The answer is false if the worker had already lost the claim. The function records the refusal even if the claim is
--- lost.
+-- The ledger keeps at most one refusal for each pair of a worker and a study. The function records a refusal only if
+-- the worker has called ledger.announce. Each call also removes the refusals of workers that have stopped, or that have
+-- not announced themselves recently.
+-- The function returns false if the worker had already lost the claim. The function records the refusal even if the
+-- claim is lost.
 create or replace function ledger.refuse(study_id int, trial int, claim uuid, reason text) returns boolean
 language plpgsql security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off
 as $$
@@ -17,8 +18,8 @@ declare
   moment timestamptz := ledger.clock();
   released boolean;
 begin
-  -- The insert into ledger.refusal locks the row of the study, because of a foreign key. The statement below already
-  -- locks the study now, because each function must lock the study before the trial.
+  -- The insert into ledger.refusal locks the row of the study, because of a foreign key. The statement below locks the
+  -- study first, because every function must lock the row of a study before the row of a trial.
   perform from ledger.study where id = refuse.study_id for key share;
   released := ledger.release(refuse.study_id, refuse.trial, refuse.claim);
   delete from ledger.refusal
