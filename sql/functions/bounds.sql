@@ -58,8 +58,8 @@ return 1000000000;
 comment on function ledger.longest_seconds is
   'The maximum duration of a training, a proposal or a lease, in seconds.';
 
--- The maximum of a count such as the number of attempts, and the maximum number of a trial, an iteration or a round.
--- The sum of two counts still has the type int.
+-- The maximum of each count, such as the number of attempts, and of each number that identifies a trial, an iteration
+-- or a round. The maximum is small enough that the sum of two counts fits into the type int.
 create or replace function ledger.largest_count() returns int
 language sql immutable parallel safe
 return 1000000000;
@@ -80,31 +80,32 @@ return timestamptz '2200-01-01 00:00:00+00';
 comment on function ledger.latest_moment is
   'The limit of recorded moments: each recorded moment is earlier than this moment.';
 
--- The maximum number of workers without an attempt that the ledger keeps. No group of workers that waits for a study
--- has as many workers as ledger.most_idle_workers.
+-- The ledger stores at most this number of workers that have made no attempt. The number is larger than any expected
+-- number of workers that wait for a study at the same time.
 create or replace function ledger.most_idle_workers() returns int
 language sql immutable parallel safe
 return 5000;
 comment on function ledger.most_idle_workers is
   'The maximum number of workers without an attempt that the ledger keeps.';
 
--- The time for which the ledger keeps a worker without an attempt after the worker's last announcement.
+-- If a worker has made no attempt, the ledger deletes the worker's row this time after the worker's last announcement.
 create or replace function ledger.idle_workers_kept_for() returns interval
 language sql immutable parallel safe
 return interval '1 hour';
 comment on function ledger.idle_workers_kept_for is
   'The time for which the ledger keeps a worker without an attempt, after the worker''s last announcement.';
 
--- The number of times that workers can release a trial before a release causes a pause. A worker that has claimed
--- several trials at once releases the waiting trials if one training is unexpectedly long. If a cloud provider often
--- takes back the machines of workers, the workers may release a trial many times.
+-- After each of the first ledger.free_releases releases of a trial, a worker can claim the trial again at once. A
+-- worker that has claimed several trials releases the trials that have not started if the training of one trial is
+-- unexpectedly long. If a cloud provider often takes back the machines of workers, the workers may release a trial many
+-- times.
 create or replace function ledger.free_releases() returns int
 language sql immutable parallel safe
 return 5;
 comment on function ledger.free_releases is
   'The number of times that a trial can be released and claimed again at once.';
 
--- The maximum pause between the release of a trial and the next claim of this trial.
+-- After a release, a worker can claim the trial again at the latest after ledger.longest_release_pause.
 create or replace function ledger.longest_release_pause() returns interval
 language sql immutable parallel safe
 return interval '1 hour';
