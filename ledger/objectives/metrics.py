@@ -24,8 +24,7 @@ _PROBABILITIES = words(
     "average_precision d2_brier_score d2_log_loss_score neg_brier_score neg_log_loss roc_auc_ovo roc_auc_ovo_weighted"
     " roc_auc_ovr roc_auc_ovr_weighted"
 )
-# Metrics for exactly two classes. Each of these two-class metrics is mapped to a similar metric for more than two
-# classes.
+# Metrics for exactly two classes. Each two-class metric is mapped to a similar metric for more than two classes.
 _TWO_CLASSES = {
     "f1": "f1_macro",
     "jaccard": "jaccard_macro",

@@ -308,8 +308,8 @@ class _NegativeLogLikelihood:
         inverse = lapack.dpotri(factor, lower=1, overwrite_c=1)[0].ravel(order="F")
         # Equation 5.9 of Rasmussen and Williams 2006 is d log p / d theta = 1/2 tr((dual dual^T - K^-1) dK / d theta).
         # `diagonal` is the trace of the matrix M = dual dual^T - K^-1, and `inner` contains the elements of M below the
-        # diagonal. M = dual dual^T - K^-1 and dK / d theta are symmetric, so the trace of their product contains each
-        # element below the diagonal twice.
+        # diagonal. M = dual dual^T - K^-1 and dK / d theta are symmetric, so each element below the diagonal counts
+        # twice in the trace of the product of both matrices.
         diagonal = (dual**2 - inverse[:: size + 1]).sum()
         inner = dual[self._rows] * dual[self._columns] - inverse[self._lower]  # (pairs,)
         amplitude_part = amplitude * (2.0 * inner @ value + diagonal)
@@ -328,7 +328,7 @@ class _NegativeLogLikelihood:
 
 
 def _log_hyperprior(theta: Array, kernel: Kernel) -> tuple[float, Array]:
-    """Return the logarithm of the hyperprior's density, up to a constant, and its gradient."""
+    """Return the logarithm of the hyperprior's density up to a constant, and the gradient of this logarithm."""
     weights = np.exp(kernel.exponent * theta[1:-1])
     amplitude, noise = np.exp(theta[0]), np.exp(theta[-1])
     density = theta[0] - amplitude + NOISE_LOGARITHM * theta[-1] - NOISE * noise
