@@ -26,7 +26,7 @@ from ledger.text import one_line
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-# Time limit in seconds for one statement of a migration. The limit is long, because a statement of a migration can
+# Time limit in seconds for one statement of a migration. The time limit is long, because a migration may have to
 # rewrite a whole table.
 MIGRATION_SECONDS = 3600.0
 

@@ -180,8 +180,8 @@ def pg_restore(arguments: tuple[str, ...], settings: Settings) -> None:
 def _server_program(name: str, settings: Settings) -> str:
     """Return the path of a PostgreSQL program, such as pg_dump.
 
-    For the embedded server, the function returns the program that has the same version as the server. For any other
-    server, the function searches the PATH first, and then the programs of the embedded server.
+    For the embedded server, the function returns the program that has the same version as the server. If the server is
+    not embedded, the function searches the PATH first, and then the programs of the embedded server.
     """
     elsewhere = None if settings.database_url is None else shutil.which(name)
     return elsewhere or str(embedded.program(name))

@@ -1,4 +1,4 @@
-"""DatabaseWarnings about transactions that keep locks, and about transactions that prevent the removal of dead rows.
+"""Warnings about transactions that keep locks, and about transactions that prevent the removal of dead rows.
 
 Dead rows in the tables slow down every claim of a trial.
 """
@@ -70,7 +70,8 @@ _DEAD = text("""
     where schemaname = 'ledger' and n_dead_tup > 0
     order by n_dead_tup desc
     limit 1""")
-# A transaction of a worker or manager is usually shorter than the time limit of a statement.
+# `LOCK_AGE` is the time limit of one statement, because a transaction of a worker or manager is usually shorter than
+# this time limit.
 LOCK_AGE = STATEMENT_SECONDS
 # Number of seconds after which `warnings` reports a wait for a lock.
 LOCK_PATIENCE = 1.0

@@ -116,7 +116,8 @@ def add(
     Raises
     ------
     LedgerError
-        The login already exists, the four roles do not exist, or the connection's role may not create logins.
+        The login already exists, the roles of sql/roles.sql do not exist, or the connection's role may not create
+        logins.
     """
     role, login = KINDS[kind], sql.Identifier(name)
     with _permitted(connection, role), connection.transaction():

@@ -166,8 +166,9 @@ def reap(connection: Connection, held: ClaimedStudy, lease: TrialLease) -> str |
 
 
 def end_cancelled(connection: Connection, study_id: int | None = None) -> int:
-    """End the cancelled trials that another session had locked. Return the number of cancelled trials that are still
-    locked.
+    """Cancel the trials that could not be cancelled earlier, because another session had locked the trials.
+
+    Return the number of trials whose cancellation still waits for a lock.
 
     Parameters
     ----------
@@ -203,8 +204,8 @@ def news(connection: Connection, study_id: int, open_trials: Collection[int], kn
     ended = of_study.where(_trials.c.number.in_(sorted(open_trials)), _trials.c.finished_at.is_not(None))
     added = of_study.where(_trials.c.number >= known)
     with connection.begin():
-        # The query is a union of two selects, because PostgreSQL could read all trials of the study for a single select
-        # with "or".
+        # The query for ended and added trials is a union of two selects. For a single select with "or", PostgreSQL
+        # might scan all trials of the study.
         return fetch(connection, TrialRow, union_all(ended, added).order_by("number"))
 
 
@@ -214,8 +215,8 @@ def leases(connection: Connection, study_id: int) -> list[TrialLease]:
         rows = connection.execute(
             select(_trials.c.number, _trials.c.worker, _trials.c.lease_until).where(
                 _trials.c.study_id == study_id,
-                # The states in the condition are literals, because a generic plan with parameters cannot use the
-                # partial index of open trials.
+                # The query contains the states as literals. If the states were parameters, a generic plan could not use
+                # the partial index of open trials.
                 text("state in ('pending', 'running')"),
                 _trials.c.state == "running",
             )
@@ -233,6 +234,7 @@ def refusals(connection: Connection, study_id: int) -> tuple[dict[str, str], int
         rows = connection.execute(
             select(_refusals.c.worker, _refusals.c.reason).where(_refusals.c.study_id == study_id)
         ).all()
-        # The caller needs the number of live workers only if a worker refuses the study, and refusals are rare.
+        # The code counts the live workers only if a worker refuses the study, because the caller does not need the
+        # count in any other case.
         alive = connection.scalar(text("select count(*) from ledger.workers where alive")) if rows else 0
     return {row.worker: row.reason for row in rows}, alive or 0

@@ -122,7 +122,7 @@ def complete(
 
 
 def complete_together(connection: Connection[Any], results: Sequence[CompletedTrial]) -> list[str]:
-    """Record the losses of several trials in one statement. For each result, return what `complete` returns."""
+    """Record the losses of several trials in one statement. For each result, return the same word as `complete`."""
     rows = connection.execute(
         "select ledger.complete(study_id, trial, claim, loss, metrics, seconds, output)"
         " from unnest(%s::int[], %s::int[], %s::uuid[], %s::float8[], %s::jsonb[], %s::float8[], %s::text[])"
@@ -159,7 +159,7 @@ def fail(
 
 
 def release(connection: Connection[Any], *held: ClaimedTrial) -> set[UUID]:
-    """Give back unfinished trials in one statement. Return the claims of the trials that the worker still held."""
+    """Give back unfinished trials in one statement. Return the claims that were still valid."""
     rows = connection.execute(
         "select claim from unnest(%s::int[], %s::int[], %s::uuid[]) as held (study_id, trial, claim)"
         " where ledger.release(study_id, trial, claim)",

@@ -127,7 +127,7 @@ def _restore(connection: Connection, recorded: ImportedStudy) -> StudyRow | None
     if recorded.dataset is not None:
         datasets.keep(connection, recorded.dataset)
     of_study = {"study_id": study_id}
-    # A worker that has worked for another study of this ledger already has a row.
+    # A worker that has also worked for another study of this ledger already has a row, so the insert skips this worker.
     _insert(connection, postgresql.insert(tables.worker).on_conflict_do_nothing(), map(dict, recorded.workers))
     _insert(connection, insert(tables.iteration), ({**row, **of_study} for row in recorded.iterations))
     _insert(connection, insert(tables.trial), ({**_pending(row, moment), **of_study} for row in recorded.trials))

@@ -13,7 +13,7 @@ _log = logging.getLogger("ledger.manager")
 
 # Shortest time in seconds between two reads of the refusals.
 LOOK_SECONDS = 2.0
-# The manager's log line about refusals contains at most this number of different reasons.
+# The manager's log line about refusals contains at most `_SHOWN` different reasons.
 _SHOWN = 3
 
 
@@ -23,7 +23,7 @@ def common_refusal(reasons: Mapping[str, str], alive: int) -> str | None:
     Parameters
     ----------
     reasons : mapping
-        A mapping from the name of each live worker that refuses the study to the worker's reason.
+        The reasons of the live workers that refuse the study, with the names of the workers as keys.
     alive : int
         Number of live workers.
 

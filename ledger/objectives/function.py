@@ -37,7 +37,7 @@ def load_function(
         Names of the packages and modules whose functions this process may run. If `allowed` contains the name of a
         package, all modules of the package are allowed, too.
     folder : str, optional
-        Additional folder for the module. Python searches in this folder after the search in all other folders.
+        Additional folder in which Python searches for the module, after all folders of ``sys.path``.
 
     Raises
     ------
@@ -72,9 +72,9 @@ def load_function(
     function = getattr(module, name)
     if not callable(function):
         raise LedgerError(f"objective {reference!r} is of type {type(function).__name__}; a function is needed")
-    # A module of an allowed package may import functions of other packages, such as subprocess.run. An allowed package
-    # must define the objective. If the objective is a wrapper, such as functools.partial(subprocess.run), an allowed
-    # package must define the function inside the wrapper.
+    # A module of an allowed package may import functions of other packages, such as subprocess.run. The module that
+    # defines the objective must belong to an allowed package. If the objective is a wrapper, such as
+    # functools.partial(subprocess.run), an allowed package must define the function inside the wrapper.
     _check_allowed(reference, _defining_module(function), allowed)
     return _with_context(reference, function)
 
@@ -83,8 +83,8 @@ def _defining_module(function: Any) -> str:
     """Return the name of the module that defines the code of a callable.
 
     For a function with decorators, the result is the module of the function inside all decorators. For a bound method,
-    the result is the module of the method's function. For any other object, the result is the module of the object's
-    class.
+    the result is the module of the method's function. For an object that is neither a function, a method nor a class,
+    the result is the module of the object's class.
     """
     # The number of loop iterations is limited, because wrapper objects can refer to each other in a circle.
     for _ in range(100):

@@ -24,7 +24,7 @@ _PROBABILITIES = words(
     "average_precision d2_brier_score d2_log_loss_score neg_brier_score neg_log_loss roc_auc_ovo roc_auc_ovo_weighted"
     " roc_auc_ovr roc_auc_ovr_weighted"
 )
-# Metrics for exactly two classes. Each metric is mapped to a similar metric for more than two classes.
+# Metrics for exactly two classes. Each two-class metric is mapped to a similar metric for more than two classes.
 _TWO_CLASSES = {
     "f1": "f1_macro",
     "jaccard": "jaccard_macro",
@@ -34,7 +34,7 @@ _TWO_CLASSES = {
     "neg_negative_likelihood_ratio": "balanced_accuracy",
 }
 USABLE = frozenset({*_ANY, *_PROBABILITIES, *_TWO_CLASSES, "top_k_accuracy"})
-# For each scorer that a study cannot use, the reason.
+# The scorers that a study cannot use, each with the reason.
 NOT_USABLE = {
     **dict.fromkeys(
         words(

@@ -10,13 +10,13 @@ from collections.abc import Callable, Iterator, Sequence
 from ledger.errors import UsageError
 from ledger.text import one_line, show
 
-# Largest number of cells in a table. After the encoding of the text columns, each cell needs 8 bytes. A csv file of the
-# largest allowed size has at most this number of cells that are not empty, because such a cell takes a character and a
-# separator.
+# Largest number of cells in a table. After the encoding of the text columns, each cell needs 8 bytes. Even a csv file
+# of the largest allowed size has at most `LARGEST_TABLE` cells with content, because each cell with content takes at
+# least one character and a separator.
 LARGEST_TABLE = 2**25
 
-# Function that yields the place and the cells of each row. Each call of the function begins with the first row. A
-# missing cell is "".
+# Function that yields the place and the cells of each row. Each call of a `Rows` function begins with the first row of
+# the file. A missing cell is "".
 Rows = Callable[[], Iterator[tuple[str, Sequence[str]]]]
 
 

@@ -29,10 +29,10 @@ class ColumnSummary:
     cells, missing, numbers : int
         Number of all cells, number of missing cells, and number of cells that contain a number.
     first_text, first_missing, first_fraction : (str, str) or None
-        Place and content of the column's first cell with text, of its first missing cell, and of its first cell with a
-        fractional number. An attribute is None if the column has no such cell.
+        Each attribute is the place and the content of the first cell of one kind (text, missing or fractional number).
+        An attribute is None if the column has no cell of the attribute's kind.
     texts : set of str
-        The distinct contents of the cells that are not missing. For a feature, the set contains at most `MOST_TEXTS` +
+        The distinct contents of the cells that are not missing. For a feature, `texts` contains at most `MOST_TEXTS` +
         1 contents.
     """
 
@@ -133,7 +133,7 @@ def parse_number(cell: str) -> float | None:
 
 
 def parse_whole(cell: str) -> int:
-    """Return the whole number in a cell."""
+    """Return the integer in a cell."""
     return int(cell) if _WHOLE.fullmatch(cell) else int(float(cell))
 
 

@@ -16,8 +16,8 @@ from ledger.optimizer.posterior import GaussianProcessPredictions, Posterior
 
 Array = NDArray[np.float64]
 
-# L-BFGS-B makes at most `STEPS` steps, as in skopt. After L-BFGS-B, `_exchanged` changes at most `PASSES` choices of a
-# point.
+# L-BFGS-B makes at most `STEPS` steps, as in skopt. After L-BFGS-B, `_exchanged` changes the categorical values of a
+# point in at most `PASSES` steps.
 STEPS, PASSES = 20, 3
 # L-BFGS-B stops when the relative gain of a step is below `TOLERANCE`. A smaller `TOLERANCE` would not lead to better
 # points, because the surrogate's error is far larger than `TOLERANCE`.
@@ -86,7 +86,7 @@ class BatchSelector:
     has_gradients : bool
         Whether `choose` refines the best candidates with gradients. Only Gaussian processes have gradients.
     starts : int
-        `choose` refines this number of best candidates with gradients.
+        The number of best candidates that `choose` refines with gradients.
     avoids_duplicates : bool
         Whether a new point must differ from all points in `used`.
     xi, kappa : float
@@ -116,8 +116,7 @@ class BatchSelector:
         self._gradients, self._starts, self._avoids = has_gradients, starts, avoids_duplicates
         self._candidates = candidates
         self._excluded = are_among(candidates, rows) & self._avoids  # (m,)
-        # The code standardises the losses, because rounding could hide an improvement if the losses are very large or
-        # very small.
+        # Without standardised losses, rounding could hide an improvement if the losses are very large or very small.
         scaled, self._mean, self._scale = standardise(values[:, 0])
         self._best = float(scaled.min())
         self._xi, self._kappa = xi, kappa
@@ -150,7 +149,7 @@ class BatchSelector:
         return np.asarray(max((again[0], exchanged), key=lambda each: float(self._at(name, each[None, :])[0])))
 
     def add(self, row: Array, lie: Array) -> None:
-        """Add a point to the model. `lie` contains the constant liar's values for the point, of shape (outputs,)."""
+        """Add a point to the model. `lie`, of shape (outputs,), has the constant liar's value for each model output."""
         self.used = np.vstack([self.used, row])
         if self._avoids:
             self._excluded |= np.abs(self._candidates - row).max(axis=1) <= (APART if self._gradients else SAME)
@@ -226,7 +225,7 @@ class BatchSelector:
         return self._columns.snap(moved)
 
     def _exchanged(self, name: str, row: Array, value: float) -> Array:
-        """Change one choice of the row at a time, at most `PASSES` times, while the acquisition function increases."""
+        """Change one categorical value at a time, at most `PASSES` times, while the acquisition function increases."""
         for _ in range(PASSES if self._columns.choices else 0):
             rows = self._columns.neighbours(row)
             values = self._at(name, rows)

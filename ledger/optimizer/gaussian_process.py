@@ -2,8 +2,8 @@
 
 The fit computes the likelihood of a kernel, and the gradient of the likelihood, from the distances between all pairs of
 points (Rasmussen and Williams 2006, *Gaussian Processes for Machine Learning*, algorithm 2.1 and equation 5.9). One
-matrix product computes the derivatives of the likelihood by all length scales. scikit-learn stores the derivatives of
-the covariance in an array of shape (points, points, dimensions).
+matrix product computes the derivatives of the likelihood with respect to all length scales. In contrast, scikit-learn
+stores the derivatives of the covariance in an array of shape (points, points, dimensions).
 """
 
 import math
@@ -43,13 +43,13 @@ LONG, NOISE_LOGARITHM, NOISE = 0.1, 0.1, 30.0
 class GaussianProcessRegressor(skopt.learning.GaussianProcessRegressor):  # type: ignore[misc]
     """A `skopt.learning.GaussianProcessRegressor` with a faster fit and faster predictions.
 
-    The faster code runs if `known_kernel` knows the kernel, `noise` is "gaussian" and `alpha` is a number. The faster
-    code also needs `optimizer` to be "fmin_l_bfgs_b", or `optimizer` to be None and `start` to be given. If a condition
-    of the faster code is not met, skopt's own code runs. If `optimizer` is None and `start` is given, the kernel is not
-    fitted, and `start` contains the logarithms of the kernel's parameters. With "fmin_l_bfgs_b", the fit maximises the
-    likelihood, as in skopt. With a hyperprior, the fit maximises the posterior density instead of the likelihood. If
-    there are only a few points, a fit that maximises the likelihood overfits. An overfitted GP is flat in one dimension
-    and rugged in another dimension.
+    The faster code runs if `known_kernel` accepts the kernel, `noise` is "gaussian" and `alpha` is a number. Another
+    condition of the faster code is that `optimizer` is "fmin_l_bfgs_b", or that `start` is given and `optimizer` is
+    None. If a condition of the faster code is not met, skopt's own code runs. If `optimizer` is None and `start` is
+    given, the kernel is not fitted, and `start` contains the logarithms of the kernel's parameters. With
+    "fmin_l_bfgs_b", the fit maximises the likelihood, as in skopt. With a hyperprior, the fit maximises the posterior
+    density instead of the likelihood. If there are only a few points, a fit that maximises the likelihood overfits. An
+    overfitted GP is flat in one dimension and rugged in another dimension.
 
     Parameters
     ----------
@@ -64,12 +64,12 @@ class GaussianProcessRegressor(skopt.learning.GaussianProcessRegressor):  # type
     normalize_y : bool
         Whether the values are standardised before the fit.
     copy_X_train : bool
-        The argument has the same meaning as in scikit-learn's `GaussianProcessRegressor`.
+        The argument `copy_X_train` of scikit-learn's `GaussianProcessRegressor`.
     random_state : int, RandomState or None
         The source of random numbers, which determine the random start values and the random subsets of the points.
     noise : "gaussian", float or None
-        With "gaussian", the fit also estimates the variance of the noise. A float and None have the same meaning as in
-        skopt.
+        With "gaussian", the fit also estimates the variance of the noise. If `noise` is a float or None, `noise` has
+        the same meaning as in skopt.
     start : array of shape (parameters,), optional
         The kernel's parameters from which the fit starts, as natural logarithms in the order of `theta_`.
     restarts : bool
@@ -79,14 +79,14 @@ class GaussianProcessRegressor(skopt.learning.GaussianProcessRegressor):  # type
         Whether the kernel's parameters have a prior. Except for one weight, the prior is the weak prior of Optuna's
         GPSampler. The prior favours an amplitude of 1, little noise, and length scales that are as long as the range of
         a dimension. In numeric dimensions, the weight against short length scales is only a tenth of Optuna's weight.
-        On Rastrigin's rugged function, searches with Optuna's full weight ended further from the optimum than searches
-        with a tenth of the weight.
+        On the Rastrigin function, which has many local minima, searches with a tenth of Optuna's weight came closer to
+        the optimum than searches with Optuna's full weight.
 
     Attributes
     ----------
     theta_ : array of shape (parameters,)
-        The natural logarithms of the fitted kernel's parameters. The last element is the logarithm of the noise. As in
-        skopt, the noise in `kernel_` is zero.
+        The natural logarithms of the fitted kernel's parameters. The last element of `theta_` is the logarithm of the
+        noise variance. As in skopt, the noise in `kernel_` is zero.
     posterior_ : Posterior
         The fitted posterior, which exists only after a fit by the faster code.
     evaluations_ : int
@@ -284,15 +284,14 @@ class _NegativeLogLikelihood:
     def __init__(self, kernel: Kernel, points: Array, values: Array, alpha: float, hyperprior: bool) -> None:
         self._kernel, self._values, self._alpha, self._hyperprior = kernel, values, alpha, hyperprior
         size = len(points)
-        # The pairs of points are in the order of the elements below the diagonal of a matrix that is stored column by
-        # column.
+        # The pairs of points are in the column-major order of the elements below the diagonal of the covariance matrix.
         self._columns, self._rows = np.triu_indices(size, 1)
         self._lower = self._rows + size * self._columns
         self._squares = (points[self._rows] - points[self._columns]) ** 2  # (pairs, dimensions)
         self.evaluations = 0
 
     def __call__(self, theta: Array) -> tuple[float, Array]:
-        """Return the negative log-likelihood and its gradient at `theta`, the logarithms of the kernel's parameters."""
+        """Return the negative log-likelihood and its gradient for the logarithms `theta` of the kernel's parameters."""
         self.evaluations += 1
         amplitude, *length_scales, noise = np.exp(theta)
         size = len(self._values)
@@ -308,14 +307,14 @@ class _NegativeLogLikelihood:
         half_logarithm = np.log(np.diag(factor)).sum()
         inverse = lapack.dpotri(factor, lower=1, overwrite_c=1)[0].ravel(order="F")
         # Equation 5.9 of Rasmussen and Williams 2006 is d log p / d theta = 1/2 tr((dual dual^T - K^-1) dK / d theta).
-        # The matrix dual dual^T - K^-1 is called M here. `diagonal` is the trace of M, and `inner` contains the
-        # elements of M below the diagonal. M and dK / d theta are symmetric, so each element below the diagonal counts
-        # twice in the trace of the product of M and dK / d theta.
+        # `diagonal` is the trace of the matrix M = dual dual^T - K^-1, and `inner` contains the elements of M below the
+        # diagonal. M = dual dual^T - K^-1 and dK / d theta are symmetric, so each element below the diagonal counts
+        # twice in the trace of the product of both matrices.
         diagonal = (dual**2 - inverse[:: size + 1]).sum()
         inner = dual[self._rows] * dual[self._columns] - inverse[self._lower]  # (pairs,)
         amplitude_part = amplitude * (2.0 * inner @ value + diagonal)
-        # The derivative of the scaled squared distance t by the logarithm of a length scale is exponent * weight *
-        # difference^2.
+        # The derivative of the scaled squared distance t with respect to the logarithm of a length scale is exponent *
+        # weight * difference^2.
         slope *= inner
         length_part = 2.0 * self._kernel.exponent * amplitude * weights * (slope @ self._squares)
         if len(length_scales) == 1:
@@ -329,7 +328,7 @@ class _NegativeLogLikelihood:
 
 
 def _log_hyperprior(theta: Array, kernel: Kernel) -> tuple[float, Array]:
-    """Return the logarithm of the hyperprior's density, up to a constant, and the logarithm's gradient by `theta`."""
+    """Return the logarithm of the hyperprior's density up to a constant, and the gradient of this logarithm."""
     weights = np.exp(kernel.exponent * theta[1:-1])
     amplitude, noise = np.exp(theta[0]), np.exp(theta[-1])
     density = theta[0] - amplitude + NOISE_LOGARITHM * theta[-1] - NOISE * noise
@@ -343,9 +342,9 @@ def _maximum(
 ) -> Array:
     """Maximise the likelihood, and return the logarithms of the kernel's parameters.
 
-    From each start value, L-BFGS-B makes a few steps to maximise the likelihood `raced`. From the best result of these
-    steps, L-BFGS-B then maximises the likelihood `fitted`. If there is a single start value, L-BFGS-B maximises only
-    the likelihood `fitted`.
+    From each start value, L-BFGS-B makes a few steps to maximise the likelihood `raced`. The best result for `raced` is
+    the start value from which L-BFGS-B then maximises the likelihood `fitted`. If there is a single start value,
+    L-BFGS-B maximises only the likelihood `fitted`.
     """
 
     def follow(likelihood: _NegativeLogLikelihood, start: Array, steps: int) -> Any:
@@ -379,7 +378,8 @@ def standardise(values: Array) -> tuple[Array, float, float]:
     -------
     standardised : array of shape (n,)
     mean, deviation : float
-        The mean and the standard deviation of `values`. The deviation is 1 if all values are equal.
+        The mean and the standard deviation of `values`. If all values are equal, the function returns 1 as the standard
+        deviation.
 
     Examples
     --------

@@ -4,8 +4,8 @@ skopt receives a real value as a share of the parameter's range, in [0, 1], and 
 skopt does not receive parameters with only one value. The conversion to shares and indices avoids three faults of
 skopt. In skopt, the rounding of a logarithm may move a real value past a bound of the dimension. skopt also lets numpy
 convert choices to other types. skopt treats two points as equal if these points are less than 1e-8 apart. The ledger
-scales integers to [0, 1], because skopt with a forest clips the logarithm of a log-uniform integer to bounds that are
-not logarithms.
+scales integers to [0, 1]. Without this scaling of integers, skopt with a forest would clip the logarithm of a
+log-uniform integer to the integer's own bounds instead of the logarithms of the bounds.
 """
 
 import math
@@ -89,7 +89,7 @@ class SkoptReal(SkoptDimension):
 
     def from_skopt(self, value: Any) -> float:
         dimension, share = self._dimension, float(value)
-        # For a share of 0 or 1, the code returns the exact bound of the dimension, without a rounding error.
+        # At both ends of the range, the code returns the exact bound of the dimension, without a rounding error.
         if share <= 0 or share >= 1:
             return dimension.low if share <= 0 else dimension.high
         low, high = self._scaled(dimension.low), self._scaled(dimension.high)
@@ -124,7 +124,8 @@ class SkoptInteger(SkoptDimension):
         return int(value)
 
     def quantiles(self, shares: Array) -> NDArray[Any]:
-        # In plain Python, because the size of the range may exceed 64 bits.
+        # The code computes with Python integers instead of numpy integers, because the size of the range may exceed 64
+        # bits.
         dimension = self._dimension
         if dimension.prior == "log-uniform":
             low, high = math.log(dimension.low), math.log(dimension.high)

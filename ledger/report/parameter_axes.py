@@ -17,7 +17,7 @@ from ledger.text import one_line
 
 # Empty space at each end of a numeric axis, as a share of the length of the axis.
 _MARGIN = 0.03
-# In parallel coordinates, an integer axis has a tick at each integer if ``high - low`` is at most this number.
+# In parallel coordinates, an integer axis has a tick at each integer if ``high - low`` is at most `_TICKED`.
 _TICKED = 12
 
 

@@ -1,23 +1,23 @@
 """Messages between a supervisor and its trainer process.
 
 The supervisor sends jobs as lines of JSON through a socket pair. One line of JSON can contain several jobs. The trainer
-reads one token from a second socket pair before it starts a job. To withdraw jobs, the supervisor reads the remaining
-tokens from the end of the socket pair from which the trainer reads tokens. The trainer writes answers as lines of JSON
-to a pipe, so the supervisor can read the answers even after the trainer's death. The trainer writes one byte to a
-second pipe to wake the supervisor. The trainer wakes the supervisor when no token is left, when the pipe of answers may
-be full, and after an urgent answer. The trainer does not wake the supervisor after each answer, so several short trials
-need only one context switch.
+reads one token from a second socket pair before it starts a job. To withdraw jobs, the supervisor itself reads the
+remaining tokens, from the same socket as the trainer. The trainer writes answers as lines of JSON to a pipe, so the
+supervisor can read the answers even after the trainer's death. The trainer writes one byte to a second pipe to wake the
+supervisor. The trainer wakes the supervisor when no token is left, when the pipe of answers may be full, and after an
+urgent answer. The trainer does not wake the supervisor after each answer, so several short trials need only one context
+switch.
 
 The objective can change the state of each open file that the trainer inherits, but no such change may block the
 supervisor:
 
 - The flag O_NONBLOCK belongs to an open file description, which several processes can share. The supervisor and the
-  trainer share only the end of the socket pair from which both read tokens. The supervisor passes MSG_DONTWAIT to each
-  call on a socket, because the trainer cannot change the flags of a call. The trainer does not inherit the supervisor's
-  other ends of pipes and socket pairs.
+  trainer share only one open file description, which is the socket from which both read tokens. The supervisor passes
+  MSG_DONTWAIT to each call on a socket, because the trainer cannot change the flags of a call. Except for the socket of
+  the tokens, the trainer inherits none of the supervisor's ends of pipes and socket pairs.
 - A message through a Unix socket can pass open files, and the process that receives the message must close these files.
-  Closing a TCP connection with SO_LINGER could block this process. Therefore the supervisor receives nothing from a
-  socket to which the trainer can send.
+  If a received file is a TCP connection with SO_LINGER, closing the file could block the supervisor. Therefore the
+  supervisor receives nothing from a socket to which the trainer can send.
 """
 
 import json
@@ -35,7 +35,7 @@ from ledger.worker.outcome import LARGEST_ANSWER, MalformedAnswerError
 
 # A token is the number of a job, and permits the trainer to start this job.
 _TOKEN = struct.Struct("=Q")
-# An empty pipe accepts this number of bytes in one write without blocking.
+# An empty pipe accepts `_PIPE_ROOM` bytes in one write without blocking.
 _PIPE_ROOM = select.PIPE_BUF
 _READ_SIZE = 1 << 16
 # Largest number of reads from one descriptor in one call of `SupervisorChannel.read`. Without this limit, an objective
@@ -44,7 +44,7 @@ _READS = 16
 
 
 class SupervisorChannel:
-    """The supervisor's end of the channel to the trainer, which sends jobs and reads answers without blocking.
+    """The end of the channel at which the supervisor sends jobs and reads answers without blocking.
 
     Attributes
     ----------
@@ -61,7 +61,7 @@ class SupervisorChannel:
         self._tokens, self._token_input = socket.socketpair()
         for descriptor in (self._answers, self._wake_ups):
             os.set_blocking(descriptor, False)
-        # After the calls of shutdown(), the trainer cannot send anything to these ends of the socket pairs.
+        # After the calls of shutdown(), the trainer cannot send anything to the sockets `_socket` and `_token_input`.
         for end in (self._socket, self._token_input):
             end.shutdown(socket.SHUT_RD)
         # The part of the last batch of jobs that the socket has not accepted yet.
@@ -94,11 +94,11 @@ class SupervisorChannel:
 
     @property
     def has_unsent(self) -> bool:
-        """Whether `send` could not send all jobs at once. If `has_unsent` is True, `read` sends the rest."""
+        """Whether `send` could not send all jobs at once. If `has_unsent` is True, `read` sends the remaining jobs."""
         return bool(self._unsent)
 
     def send(self, batch: Mapping[str, Any], numbers: Iterable[int]) -> None:
-        """Send jobs and their tokens to the trainer. All earlier jobs must have ended.
+        """Send jobs and their tokens to the trainer. All jobs of earlier calls of `send` must have ended.
 
         Raises
         ------
@@ -190,7 +190,7 @@ class SupervisorChannel:
 
 
 class TrainerChannel:
-    """The trainer's end of the channel to the supervisor, which receives jobs and writes answers.
+    """The end of the channel at which the trainer receives jobs and writes answers.
 
     The trainer process ends when the supervisor ends.
 
@@ -235,7 +235,8 @@ class TrainerChannel:
         line = json.dumps(content, ensure_ascii=False).encode() + b"\n"
         for start in range(0, len(line), _PIPE_ROOM):
             part = line[start : start + _PIPE_ROOM]
-            # A wake-up makes the supervisor empty the pipe, so the write below cannot block forever.
+            # A wake-up makes the supervisor empty the pipe of answers, so the next write to the pipe of answers cannot
+            # block forever.
             if self._unannounced + len(part) > _PIPE_ROOM:
                 self._wake_supervisor()
             os.write(self._answers, part)
@@ -256,7 +257,7 @@ class TrainerChannel:
 
 
 def _receive(connection: socket.socket, size: int) -> bytes | None:
-    """Receive without blocking. The result is empty at the end of the stream, and None if no data have arrived."""
+    """Receive without blocking. Return b"" at the end of the stream, and None if no data have arrived."""
     try:
         return connection.recv(size, socket.MSG_DONTWAIT)
     except BlockingIOError:
@@ -264,7 +265,7 @@ def _receive(connection: socket.socket, size: int) -> bytes | None:
 
 
 def _read(descriptor: int) -> bytes | None:
-    """Read without blocking. The result is empty at the end of the pipe, and None if no data have arrived."""
+    """Read without blocking. Return b"" at the end of the pipe, and None if no data have arrived."""
     try:
         return os.read(descriptor, _READ_SIZE)
     except BlockingIOError:

@@ -17,7 +17,7 @@ from types import FrameType
 class StopRequests:
     """The requests to stop a worker, and the time at which the worker must have stopped.
 
-    A signal SIGTERM or SIGINT, or the end of standard input, is a request.
+    A signal SIGTERM or SIGINT, or the end of standard input, is a request to stop.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ class StopRequests:
     def is_requested(self) -> bool:
         """Whether a request to stop the worker has arrived.
 
-        Each access to this property reads the requests that have arrived since the previous access.
+        Each access to `is_requested` reads the requests that have arrived since the previous access to `is_requested`.
         """
         for descriptor in wait(self.descriptors, 0):
             assert isinstance(descriptor, int)

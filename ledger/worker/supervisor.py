@@ -41,8 +41,8 @@ POLL_SECONDS = 1.0
 # Time in seconds for imports and for loading the dataset, in addition to a trial's time limit. Without this additional
 # time, a trial could exceed its time limit only because a machine is slow to load modules or data.
 LOADING_SECONDS = 300.0
-# Longest time in seconds that the supervisor waits for the trainer. The limit is needed, because poll() accepts a
-# timeout of at most 24 days.
+# Longest time in seconds that the supervisor waits for the trainer. The supervisor needs `_LONGEST_WAIT`, because
+# poll() refuses a timeout of more than 24 days.
 _LONGEST_WAIT = 1e6
 
 
@@ -147,12 +147,13 @@ class Supervisor:
     def _process(self, trials: ClaimedTrials) -> int:
         """Train claimed trials one after the other, and write their outcomes. Return the number of attempts."""
         try:
-            # The loop runs only once, unless the trainer process ends before the training of the last trial.
+            # If the trainer process ends before it has trained all trials, the loop starts a new trainer process for
+            # the remaining trials.
             while not self._shutdown.is_requested and (claimed := trials.start()):
                 if not self._fetch_dataset(claimed[0], trials):
                     break
-                # The second call of `start` is needed, because the worker may have released some trials during the
-                # fetch of the dataset.
+                # The code calls `start` again after the fetch of the dataset, because the worker may have released some
+                # trials during the fetch.
                 self._train(trials.start(), trials)
         except ObjectiveLoadError as refused:
             if self._options.study is not None:
@@ -164,7 +165,7 @@ class Supervisor:
         return trials.attempts
 
     def _refuse(self, trials: ClaimedTrials, reason: str) -> None:
-        """Give the first trial back, because this machine cannot load the trial's objective.
+        """Give the first unfinished trial back, because this machine cannot load the trial's objective.
 
         After this call, the worker claims no trials of the trial's study for a while. The worker logs the reason only
         if the study's previous refusal had another reason.
@@ -175,8 +176,8 @@ class Supervisor:
             fields = {"worker": self.name, "study": first.study_name, "reason": reason}
             log_event(_log, "refused", message, level=logging.WARNING, **fields)
         # The cause of a refusal may disappear. Therefore, before the worker tries the study again, a new trainer
-        # process imports all modules again, and the worker fetches the dataset again. The old trainer process may also
-        # have unfinished jobs.
+        # process imports all modules again, and the worker fetches the dataset again. The supervisor kills the old
+        # trainer process, because the old process may also have unfinished jobs.
         self._trainer.kill()
         self._dataset.close()
         trials.refuse(self._session.call, reason)
@@ -209,8 +210,12 @@ class Supervisor:
             trials.log_abandoned()
 
     def _fetch_dataset(self, claimed: ClaimedTrial, trials: ClaimedTrials) -> bool:
-        """Fetch the study's dataset, if the study uses a file. Return False if the fetch is incomplete."""
-        # A role that can create studies can write any JSON value as an objective.
+        """Fetch the study's dataset, if the study uses a file.
+
+        Return False if the worker has not fetched the whole dataset.
+        """
+        # The supervisor checks the objective, because a role that can create studies can write any JSON value as an
+        # objective.
         if fault := json_fault(claimed.objective):
             raise ObjectiveLoadError(f"the study's objective is malformed: {fault}")
         try:
@@ -222,7 +227,8 @@ class Supervisor:
     def _may_fetch(self, trials: ClaimedTrials) -> bool:
         """During the fetch of a dataset, renew the claim of the first trial if a heartbeat is due.
 
-        Return False if the fetch must stop, because the claim is no longer valid or the grace time has ended.
+        Return False if the worker must stop the fetch of the dataset, because the claim is no longer valid or the grace
+        time has ended.
         """
         if self._shutdown.is_overdue:
             return False
@@ -300,8 +306,9 @@ class Supervisor:
 
     def _idle(self) -> None:
         """Wait for a notification, for the next poll, or for a request to stop."""
-        # The last claim may have missed new trials, whose notification arrived together with the answer to this claim.
-        # The connection's descriptor does not become readable for a notification that has already arrived.
+        # The database may have sent a notification of new trials together with the answer to the last statement.
+        # If psycopg has already read a notification from the socket, the socket does not become readable again for this
+        # notification.
         if self._session.call(_take_notifications):
             return
         connection = self._session.fileno()

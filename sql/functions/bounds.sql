@@ -10,8 +10,8 @@ return 300;
 comment on function ledger.longest_name is
   'The maximum length of the name of a worker, host, manager, file or metric, in characters.';
 
--- The maximum length of an error in characters. An error of the maximum length can contain a long traceback. The
--- maximum length of an error is not larger, because a study can have many failures.
+-- The maximum length of an error in characters. An error of the maximum length can contain a long traceback. A larger
+-- maximum could use too much space in the database, because a study can have many failures.
 create or replace function ledger.longest_error() returns int
 language sql immutable parallel safe
 return 65536;
@@ -58,8 +58,8 @@ return 1000000000;
 comment on function ledger.longest_seconds is
   'The maximum duration of a training, a proposal or a lease, in seconds.';
 
--- The maximum of a count such as the number of attempts, and the maximum number of a trial, an iteration or a round.
--- The sum of two counts still has the type int.
+-- The maximum of each count, such as the number of attempts, and of each number that identifies a trial, an iteration
+-- or a round. ledger.largest_count is small enough that the sum of two counts fits into the type int.
 create or replace function ledger.largest_count() returns int
 language sql immutable parallel safe
 return 1000000000;
@@ -80,23 +80,24 @@ return timestamptz '2200-01-01 00:00:00+00';
 comment on function ledger.latest_moment is
   'The limit of recorded moments: each recorded moment is earlier than this moment.';
 
--- The maximum number of workers without an attempt that the ledger keeps. No group of workers that waits for a study
--- has as many workers as ledger.most_idle_workers.
+-- The ledger stores at most ledger.most_idle_workers workers that have made no attempt. ledger.most_idle_workers is
+-- larger than any expected number of workers that wait for a study.
 create or replace function ledger.most_idle_workers() returns int
 language sql immutable parallel safe
 return 5000;
 comment on function ledger.most_idle_workers is
   'The maximum number of workers without an attempt that the ledger keeps.';
 
--- The time for which the ledger keeps a worker without an attempt after the worker's last announcement.
+-- If a worker has made no attempt, the ledger deletes the worker's row when ledger.idle_workers_kept_for has passed
+-- since the worker's last announcement.
 create or replace function ledger.idle_workers_kept_for() returns interval
 language sql immutable parallel safe
 return interval '1 hour';
 comment on function ledger.idle_workers_kept_for is
   'The time for which the ledger keeps a worker without an attempt, after the worker''s last announcement.';
 
--- The number of times that workers can release a trial before a release causes a pause. A worker that has claimed
--- several trials at once releases the waiting trials if one training is unexpectedly long. If a cloud provider often
+-- After each of the first ledger.free_releases releases of a trial, a worker can claim the trial again at once. If the
+-- training of one trial is unexpectedly long, the worker releases its other claimed trials. If a cloud provider often
 -- takes back the machines of workers, the workers may release a trial many times.
 create or replace function ledger.free_releases() returns int
 language sql immutable parallel safe
@@ -104,7 +105,7 @@ return 5;
 comment on function ledger.free_releases is
   'The number of times that a trial can be released and claimed again at once.';
 
--- The maximum pause between the release of a trial and the next claim of this trial.
+-- The maximum time that must pass after the release of a trial before a worker can claim the trial again.
 create or replace function ledger.longest_release_pause() returns interval
 language sql immutable parallel safe
 return interval '1 hour';

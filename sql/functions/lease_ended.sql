@@ -1,8 +1,8 @@
 -- Return whether a lease has ended. A lease also counts as ended if its end is in the future by more than twice the
--- length of the lease. An end so far in the future means that the holder last renewed the lease before the database's
--- clock was set back. If such a lease were valid, a dead worker would keep its claim until the clock reaches the end of
--- the lease again. The limit for the future is twice the length of the lease, so that a small correction of the clock
--- does not end a lease.
+-- length of the lease. If the end of a lease is too far in the future, the holder last renewed the lease before the
+-- database's clock was set back. If a lease with an end too far in the future were valid, a dead worker would keep its
+-- claim until the clock reaches the end of the lease again. The function accepts an end that is at most twice the
+-- length of the lease in the future, so that a small correction of the clock does not end a lease.
 create or replace function ledger.lease_ended(lease_until timestamptz, lease interval, moment timestamptz)
 returns boolean
 language sql stable parallel safe
