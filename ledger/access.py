@@ -21,8 +21,7 @@ from ledger.errors import LedgerError, UsageError
 from ledger.settings import Settings
 from ledger.text import one_line
 
-# SQLAlchemy and Alembic are imported inside functions, because a worker that receives a database URL needs neither
-# package.
+# SQLAlchemy is imported inside functions, because a worker that receives a database URL does not need SQLAlchemy.
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 

@@ -1,15 +1,17 @@
 """Functions that upgrade and downgrade the schema, and that check the schema's revision."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from alembic import command
-from alembic.config import Config
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import IntegrityError
 
 from ledger.database import revision
 from ledger.database.connection import refused_if_locked
 from ledger.resources import folder
+
+# Most commands only check the revision, which does not need Alembic.
+if TYPE_CHECKING:
+    from alembic.config import Config
 
 # PostgreSQL has no statement that only locks a schema. The statement `comment on schema` locks the schema until the end
 # of the transaction, and only the schema's owner can run the statement. _LOCK sets the comment of the schema to the
@@ -35,6 +37,8 @@ def upgrade(connection: Connection, to: str = "head") -> None:
         This package does not know the revision of the ledger, or another session has locked a table or view of the
         ledger.
     """
+    from alembic import command
+
     revision.refuse_newer(current(connection))
     with refused_if_locked("a table or view of the ledger"):
         command.upgrade(_configuration(connection), to)
@@ -42,6 +46,8 @@ def upgrade(connection: Connection, to: str = "head") -> None:
 
 def downgrade(connection: Connection, to: str) -> None:
     """Migrate the schema down to an older revision. The downgrade to "base" removes all tables."""
+    from alembic import command
+
     with refused_if_locked("a table or view of the ledger"):
         command.downgrade(_configuration(connection), to)
 
@@ -98,7 +104,9 @@ def run_repeatable_files(connection: Connection) -> None:
         connection.connection.cursor().execute(file.read_text())
 
 
-def _configuration(connection: Connection) -> Config:
+def _configuration(connection: Connection) -> "Config":
+    from alembic.config import Config
+
     configuration = Config()
     configuration.set_main_option("script_location", str(folder("alembic")).replace("%", "%%"))
     attributes: dict[str, Any] = configuration.attributes

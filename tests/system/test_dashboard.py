@@ -95,6 +95,7 @@ def test_the_page_of_a_running_study_shows_its_history_and_best_trial(tmp_path, 
     assert not embedded.is_running(program.home)
 
 
+@pytest.mark.slow
 def test_the_quick_start_leads_to_a_page_of_the_readers_own_csv(tmp_path, page):
     """Run the last steps of the quick start, and look at the page in a browser, which test_docs.py cannot do."""
     text = (ROOT / "docs" / "quick-start.md").read_text()

@@ -47,7 +47,10 @@ def test_a_trainer_imports_the_library_of_its_model_alone():
             ["skopt", "sklearn", "numpy", "scipy", "psycopg", "sqlalchemy", "alembic", "pydantic", "click"],
         ),
         ("import ledger.objectives", ["sklearn", "xgboost", "lightgbm", "numpy", "scipy", "skopt"]),
-        ("import ledger.database.managing, ledger.database.reads", ["skopt", "sklearn", "numpy"]),
+        (
+            "import ledger.database.managing, ledger.database.reads, ledger.database.migration",
+            ["skopt", "sklearn", "numpy", "alembic"],
+        ),
         ("import ledger.study.space", ["skopt", "sklearn", "numpy", "scipy", "pydantic"]),
         (
             "import ledger.cli.status, ledger.cli.study, ledger.terminal.live",
