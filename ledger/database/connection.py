@@ -52,8 +52,8 @@ _SESSION: Mapping[str, str] = {
     "tcp_keepalives_count": "3",
     "tcp_user_timeout": "20s",
     "idle_in_transaction_session_timeout": "20s",
-    # The ledger's code depends on the remaining settings of _SESSION, but `alter role` can change such a setting for
-    # all sessions of a role.
+    # The ledger's code depends on settings such as search_path, but `alter role` can change the default values of these
+    # settings for all sessions of a role.
     "default_transaction_isolation": "read committed",
     "default_transaction_deferrable": "off",
     "search_path": "pg_catalog",
@@ -282,8 +282,8 @@ def wait_for_notification(connection: "Connection", seconds: float) -> None:
         for _ in driver(connection).notifies(timeout=seconds, stop_after=1):
             pass
     except psycopg.OperationalError:
-        # SQLAlchemy does not notice an error of psycopg's `notifies`, because SQLAlchemy does not make this call.
-        # Without the call of `invalidate`, SQLAlchemy would run a rollback on a closed connection.
+        # SQLAlchemy does not notice an error of psycopg's method `notifies`, because the ledger calls this method
+        # without SQLAlchemy. Without the call of `invalidate`, SQLAlchemy would run a rollback on a closed connection.
         connection.invalidate()
         raise
 
@@ -307,7 +307,7 @@ def refused_if_locked(what: str) -> "Iterator[None]":
     Parameters
     ----------
     what : str
-        Name of the locked object in the error message.
+        Name of the locked object, for the error message.
 
     Raises
     ------
@@ -371,8 +371,8 @@ def _parse(url: str) -> dict[str, Any]:
     try:
         parameters = dict(conninfo_to_dict(url))
     except (psycopg.ProgrammingError, UnicodeError) as error:
-        # The error message of libpq quotes the text that libpq could not parse. The quoted text may contain the
-        # password.
+        # The error message of libpq quotes the text that libpq could not parse. The text that libpq quotes in its error
+        # message may contain the password.
         del error
         raise UsageError(
             "the database URL cannot be parsed: write postgresql://user@host:5432/database or key=value pairs"
