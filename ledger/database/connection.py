@@ -177,8 +177,8 @@ def connect(
     parameters = _parse(url)
     settings = {**DEFAULTS, "application_name": role, **parameters}
     if writes:
-        # The value of target_session_attrs is "primary" and not "read-write", because a setting of the role can make
-        # the sessions on a primary server read-only.
+        # With "read-write" as target_session_attrs, libpq would refuse a primary server if a setting of the role makes
+        # the sessions read-only.
         settings.setdefault("target_session_attrs", "primary")
     try:
         connection = ConnectionWithTimeout.connect(
@@ -253,8 +253,8 @@ def engine(
     def create() -> psycopg.Connection[Any]:
         connection = connect(url, role, statement_seconds=statement_seconds, writes=writes, prepares=False)
         # With the time zone UTC, PostgreSQL returns times in UTC to every machine. With PostgreSQL's default search
-        # path, the schema `ledger` would be the default schema of a role named `ledger`, and SQLAlchemy's reflection
-        # would omit the name of this schema.
+        # path, the schema `ledger` would be the default schema of a role named `ledger`. SQLAlchemy's reflection omits
+        # the name of a role's default schema.
         set_up(connection, {"timezone": "UTC", "search_path": "pg_catalog"})
         # SQLAlchemy does not apply its option json_serializer to a connection that the function `create` has opened.
         set_json_dumps(to_json, connection)

@@ -3,7 +3,7 @@
 An objective without a module is defined in a script, in a notebook or as a closure. `ledger.Study.run` writes the
 pickled function to a file, and the workers that `run` starts read this file. A worker never reads a pickle from the
 database, because a pickle can run any code while Python loads the pickle. An environment variable names the file of the
-pickled function, and a worker reads this file only if the worker's user owns the file.
+pickled function. A worker reads the file of a pickled function only if the worker's system user owns the file.
 """
 
 import os
@@ -18,7 +18,7 @@ from ledger.text import one_line
 
 # Environment variable that names the file of the pickled function.
 VARIABLE = "LEDGER_PICKLED_FUNCTION"
-# In a reference to a pickled function, such as "__main__:loss", `MODULE` takes the place of the module's name.
+# In a reference to a pickled function, such as "__main__:loss", `MODULE` replaces the module's name.
 MODULE = "__main__"
 
 

@@ -20,7 +20,7 @@ from ledger.optimizer.gaussian_process import GaussianProcessRegressor
 
 Array = NDArray[np.float64]
 
-# If the surrogate has gradients, `ask` samples `CANDIDATES` candidates by default. Without gradients, `ask` samples
+# With the `acq_optimizer` "lbfgs", `ask` samples `CANDIDATES` candidates by default. With "sampling", `ask` samples
 # 10,000 candidates, as in skopt.
 CANDIDATES = 2_000
 # `AROUND_BEST` is the share of candidates that are sampled around the `BEST` points with the lowest losses. `SPREAD` is
@@ -67,8 +67,8 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
         of a loss and an evaluation time in seconds. With "PVRS", skopt's own code runs.
     acq_optimizer : str
         The method that maximises the acquisition function. "sampling" takes the best candidate. "lbfgs" also refines
-        the best candidates by gradients, which only a Gaussian process has. "auto" means "lbfgs" if the surrogate has
-        gradients, and "sampling" otherwise.
+        the best candidates by gradients, which only a Gaussian process has. "auto" means "lbfgs" if both the surrogate
+        and the acquisition function have gradients, and "sampling" otherwise.
     random_state : int, RandomState or None
         The source of random numbers. Equal seeds give equal points.
     model_queue_size : int or None
@@ -133,12 +133,12 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
       row to the Cholesky factor of a GP, or one observation to the leaves of a random forest. As in skopt, extra trees
       are fitted again for each point of a batch. Without a new fit of the extra trees for each point, searches with
       batches of 4 points ended twice as far from the optimum of the 6-dimensional Hartmann function.
-    - The candidates are sampled once for all points of a batch. For a GP, a fifth of the candidates are sampled around
-      the best points. If the space has fewer points than candidates, all points are candidates. In real dimensions and
-      in integer dimensions with more than 32 values, L-BFGS-B refines all of the best candidates together. In
-      categorical and small integer dimensions, `ask` refines a candidate by changing the value of one dimension at a
-      time. `ask` rounds each refined point to valid values, and then computes the acquisition function at the rounded
-      point.
+    - The candidates are sampled once for all points of a batch. With "lbfgs", a fifth of the candidates are sampled
+      around the best points. If the space has fewer points than candidates, all points are candidates. In real
+      dimensions and in integer dimensions with more than 32 values, L-BFGS-B refines all of the best candidates
+      together. In categorical and small integer dimensions, `ask` refines a candidate by changing the value of one
+      dimension at a time. `ask` rounds each refined point to valid values, and then computes the acquisition function
+      at the rounded point.
     - EI and PI count any improvement by default. In skopt, EI and PI count only improvements of more than 0.01 by
       default. Where an improvement of 0.01 is improbable, skopt's EI is flat, and skopt proposes random points.
     - A GP's kernel is fitted with a weak prior, which `GaussianProcessRegressor` describes. With the prior, a GP needs
@@ -530,7 +530,7 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
         )
 
     def _candidates(self, rows: Array, losses: Array, random: np.random.RandomState) -> Array:
-        """Sample candidates from the priors, and also around the best points if the surrogate has gradients."""
+        """Sample candidates from the priors, and also around the best points if `acq_optimizer` is "lbfgs"."""
         if self._columns.size <= self.n_points:
             if self._every is None:
                 self._every = self._columns.every()

@@ -39,7 +39,7 @@ class AttemptOutcome:
         The error text if the kind is not "result", else None. Lists of trials and log lines show only the last line of
         the error text.
     output : str
-        End of the text that the attempt wrote to standard output and standard error. The supervisor sets this
+        The last part of the text that the attempt wrote to standard output and standard error. The supervisor sets this
         attribute, because an answer does not contain the output.
     """
 

@@ -242,10 +242,10 @@ class TrainerHandle:
             # The child has died between two jobs, so the child's death does not count as a failed attempt.
             self._kill()
         elif self._channel is not None and (text != self._sent or self._channel.has_unsent):
-            # Each objective gets its own process, because an objective may change imported modules, and such a change
-            # must not affect the losses of another objective. If the supervisor still has unsent data after all jobs
-            # have ended, the child has answered jobs without receiving these jobs. The supervisor then ends the child,
-            # so that the amount of unsent data does not grow without limit.
+            # Each objective gets its own process. In a shared process, an objective could change imported modules, and
+            # so affect the losses of another objective. If the supervisor still has unsent data after all jobs have
+            # ended, the child has answered jobs without receiving these jobs. The supervisor then ends the child, so
+            # that the amount of unsent data does not grow without limit.
             self._kill()
         channel = self._channel or self._spawn()
         self._sent = text

@@ -35,8 +35,8 @@ begin
     return 'held';
   end if;
 
-  -- If several managers try to take the study at the same time, this lock on the study lets only one manager continue
-  -- at a time.
+  -- If several managers try to take the study at the same time, the lock on the study's row lets only one manager
+  -- continue at a time.
   perform from ledger.study where id = claim_study.study_id for no key update;
   if not found then
     return 'unknown';
