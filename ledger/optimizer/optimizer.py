@@ -141,8 +141,8 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
       at the rounded point.
     - EI and PI count any improvement by default. In skopt, EI and PI count only improvements of more than 0.01 by
       default. Where an improvement of 0.01 is improbable, skopt's EI is flat, and skopt proposes random points.
-    - A GP's kernel is fitted with a weak prior, which `GaussianProcessRegressor` describes. With the prior, a GP needs
-      fewer points to distinguish noise from the shape of the objective.
+    - A GP's kernel is fitted with a weak prior, which `GaussianProcessRegressor` describes. With the weak prior on its
+      kernel, a GP needs fewer points to distinguish noise from the shape of the objective.
     - `ask` also avoids duplicates among initial points and within a batch. In at least one dimension, two points of a
       GP's batch differ by more than 0.001 of the range.
     - `tell` only fits the model, and `ask` chooses the points. In skopt, `tell` also chooses the next point.
