@@ -19,7 +19,7 @@ def one_line(text: str, longest: int = 200) -> str:
     text : str
         The text to format. The function escapes unprintable characters as in a Python string.
     longest : int
-        Maximum number of characters in the line. The maximum must be at least 5.
+        Maximum number of characters in the line. `longest` (a number of characters) must be 5 or more.
 
     Examples
     --------

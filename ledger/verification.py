@@ -47,9 +47,9 @@ def verify(ledger: StudySnapshot) -> VerificationResult:
     Raises
     ------
     LedgerError
-        The records contradict each other, a recomputed proposal differs from the recorded proposal, or this version
-        cannot read the study's spec. The message names the first difference, and the trial or iteration that contains
-        the difference.
+        The records contradict each other, a recomputed proposal differs from the recorded proposal, or this version of
+        the program cannot read the study's spec. The message names the first difference, and the trial or iteration
+        that contains the difference.
     """
     study = StudySpec.from_spec(ledger.study.name, ledger.study.budget, ledger.study.spec)
     proposals = list(_proposals(ledger))
@@ -251,9 +251,9 @@ def _iteration(iteration: IterationRow, trials: Sequence[TrialRow], *, may_wait:
 
 def _study(ledger: StudySnapshot, study: StudySpec) -> Iterator[str]:
     row = ledger.study
-    # `_study` compares the hash of the settings only if the recorded spec contains every setting of this version. If an
-    # older version of this program recorded the study, the recorded hash does not cover the settings that a newer
-    # version has added.
+    # `_study` compares the hash of the settings only if the recorded spec contains every setting that this version of
+    # the program knows. If an older version of this program recorded the study, the recorded hash does not cover the
+    # settings that a newer version has added.
     if study.spec() == row.spec and study.spec_hash != row.spec_hash:
         yield f"spec_hash is {row.spec_hash[:8]}, but the hash of the settings is {study.spec_hash[:8]}"
     if row.has_ended != (row.finished_at is not None):
@@ -351,9 +351,9 @@ def _proposals(ledger: StudySnapshot) -> Iterator[_RecordedProposal]:
     here = environment()
     proposed = [trial for trial in ledger.trials if trial.source == "proposed"]
     rounds = {key: list(trials) for key, trials in groupby(proposed, key=lambda trial: (trial.iteration, trial.round))}
-    # The ledger records the environment only for the last round of an iteration. The verification recomputes a round
-    # without a recorded environment only if the environments recorded directly before and directly after the round both
-    # equal the environment of this process.
+    # The ledger records the environment only for the last round of an iteration. The verification recomputes an earlier
+    # round of an iteration only if two recorded environments equal the environment of this process: the last
+    # environment recorded before the round and the first environment recorded after the round.
     before: Mapping[str, Any] = ledger.study.versions
     surrogate = None
     seen: list[int] = []

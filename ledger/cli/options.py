@@ -78,7 +78,7 @@ class ByteSizeType(click.ParamType[int]):
 def settings_options(command: F) -> F:
     """Add the options for the database, the log and the time limits. The command receives the values as `settings`.
 
-    If the connection to the database fails, the whole command starts again.
+    If the command loses its connection to the database, the whole command starts again.
     """
     return _settings_options(command, COMMAND_GIVES_UP_AFTER)
 

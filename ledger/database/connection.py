@@ -52,8 +52,8 @@ _SESSION: Mapping[str, str] = {
     "tcp_keepalives_count": "3",
     "tcp_user_timeout": "20s",
     "idle_in_transaction_session_timeout": "20s",
-    # The ledger's code depends on the remaining settings of _SESSION, but `alter role` can change such a setting for
-    # all sessions of a role.
+    # The ledger's code depends on settings such as search_path, but `alter role` can change the default values of these
+    # settings for all sessions of a role.
     "default_transaction_isolation": "read committed",
     "default_transaction_deferrable": "off",
     "search_path": "pg_catalog",
@@ -177,8 +177,8 @@ def connect(
     parameters = _parse(url)
     settings = {**DEFAULTS, "application_name": role, **parameters}
     if writes:
-        # The value of target_session_attrs is "primary" and not "read-write", because a setting of the role can make
-        # the sessions on a primary server read-only.
+        # With "read-write" as target_session_attrs, libpq would refuse a primary server if a setting of the role makes
+        # the sessions read-only.
         settings.setdefault("target_session_attrs", "primary")
     try:
         connection = ConnectionWithTimeout.connect(
@@ -253,8 +253,8 @@ def engine(
     def create() -> psycopg.Connection[Any]:
         connection = connect(url, role, statement_seconds=statement_seconds, writes=writes, prepares=False)
         # With the time zone UTC, PostgreSQL returns times in UTC to every machine. With PostgreSQL's default search
-        # path, the schema `ledger` would be the default schema of a role named `ledger`, and SQLAlchemy's reflection
-        # would omit the name of this schema.
+        # path, the schema `ledger` would be the default schema of a role named `ledger`. SQLAlchemy's reflection omits
+        # the name of a role's default schema.
         set_up(connection, {"timezone": "UTC", "search_path": "pg_catalog"})
         # SQLAlchemy does not apply its option json_serializer to a connection that the function `create` has opened.
         set_json_dumps(to_json, connection)
@@ -282,8 +282,8 @@ def wait_for_notification(connection: "Connection", seconds: float) -> None:
         for _ in driver(connection).notifies(timeout=seconds, stop_after=1):
             pass
     except psycopg.OperationalError:
-        # SQLAlchemy does not notice an error of psycopg's `notifies`, because SQLAlchemy does not make this call.
-        # Without the call of `invalidate`, SQLAlchemy would run a rollback on a closed connection.
+        # SQLAlchemy does not notice an error of psycopg's method `notifies`, because the ledger calls this method
+        # without SQLAlchemy. Without the call of `invalidate`, SQLAlchemy would run a rollback on a closed connection.
         connection.invalidate()
         raise
 
@@ -307,7 +307,7 @@ def refused_if_locked(what: str) -> "Iterator[None]":
     Parameters
     ----------
     what : str
-        Name of the locked object in the error message.
+        Name of the locked object, for the error message.
 
     Raises
     ------
@@ -371,8 +371,8 @@ def _parse(url: str) -> dict[str, Any]:
     try:
         parameters = dict(conninfo_to_dict(url))
     except (psycopg.ProgrammingError, UnicodeError) as error:
-        # The error message of libpq quotes the text that libpq could not parse. The quoted text may contain the
-        # password.
+        # The error message of libpq quotes the text that libpq could not parse. The text that libpq quotes in its error
+        # message may contain the password.
         del error
         raise UsageError(
             "the database URL cannot be parsed: write postgresql://user@host:5432/database or key=value pairs"

@@ -32,7 +32,7 @@ _VIEWS: dict[type, TableClause] = {
 
 
 def rows_of(row: type[R]) -> Select[Any]:
-    """Return a statement that selects the columns of the row class `row` from the view of the row class."""
+    """Return a SELECT statement that reads the fields of the row class `row` from the view of this class."""
     view = _VIEWS[row]
     return select(*(view.c[name] for name in columns(row)))
 

@@ -40,7 +40,7 @@ def _moment(name: str, *, nullable: bool = True, comment: str) -> Column[object]
 
 
 def _of_spec(name: str, type_: type, expression: str, *, nullable: bool = False, comment: str) -> Column[object]:
-    """Return a generated column with a value of `spec`, which frequent statements read instead of the large `spec`."""
+    """Return a generated column with one value of the large column `spec`, for statements that run often."""
     return Column(name, type_, Computed(expression, persisted=True), nullable=nullable, comment=comment)
 
 

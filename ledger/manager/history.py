@@ -37,8 +37,8 @@ class StudyHistory:
     untold : set of int
         The numbers of the iterations whose results the optimizer has not received.
     recorded : list of int
-        In steady mode, the numbers of the ended trials in the column `seen` of all iterations, in the recorded order.
-        The list is empty in batch mode.
+        In steady mode, the trial numbers from the column `seen` of all iterations, in the recorded order. The list is
+        empty in batch mode.
     seen : list of int
         The numbers of the ended trials that are not in `recorded`, in the order in which these trials ended.
     counted, counted_ended, counted_failed : int

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-# A study fails if every trial of `ROUNDS` rounds of one iteration has failed.
+# If all trials fail in `ROUNDS` rounds of the same iteration, the study fails.
 ROUNDS = 3
 
 
@@ -19,8 +19,8 @@ class ProposalRequest:
     size : int
         Number of points to propose, at least 1.
     seen : sequence of int or None
-        In steady mode, the numbers of the trials that have ended since the previous request. The ledger records these
-        numbers with the iteration. None in batch mode.
+        In steady mode, the numbers of the trials that have ended since the previous request. The ledger records the
+        numbers in `seen` with the iteration. None in batch mode.
     """
 
     iteration: int
@@ -45,7 +45,7 @@ class ProposalPolicy(Protocol):
     Attributes
     ----------
     longest_poll : float
-        Longest time between two polls, in seconds.
+        Longest time between two polls of the ledger by the manager, in seconds.
     """
 
     longest_poll: float
@@ -54,10 +54,10 @@ class ProposalPolicy(Protocol):
         """Return the numbers of the iterations whose results the optimizer must receive now, in ascending order."""
 
     def next(self, budget: int) -> ProposalRequest | StudyEnd | None:
-        """Return the next action, or None if the manager must wait for the end of a trial."""
+        """Return the next request, or the end of the study, or None if the manager must wait for the end of a trial."""
 
     def used_up(self, request: ProposalRequest) -> StudyEnd | None:
-        """Return the end of the study after the proposal for `request` has found no unused point in the search space.
+        """Return the state and reason with which the study ends if no unused point is left for `request`.
 
-        Return None if the manager must wait for the trials in flight.
+        Return None if the study cannot end yet, because the manager must wait for the trials in flight.
         """

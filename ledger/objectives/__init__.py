@@ -1,6 +1,6 @@
 """Objectives, which are functions that compute a loss from parameters.
 
-The import of this package loads no model library, because a manager also imports this package.
+The import of this package loads no model library, because a manager imports this package but trains no model.
 """
 
 from ledger.objectives.context import Context

@@ -3,7 +3,7 @@
 An objective without a module is defined in a script, in a notebook or as a closure. `ledger.Study.run` writes the
 pickled function to a file, and the workers that `run` starts read this file. A worker never reads a pickle from the
 database, because a pickle can run any code while Python loads the pickle. An environment variable names the file of the
-pickled function, and a worker reads this file only if the worker's user owns the file.
+pickled function. A worker reads the file of a pickled function only if the worker's system user owns the file.
 """
 
 import os
@@ -18,7 +18,7 @@ from ledger.text import one_line
 
 # Environment variable that names the file of the pickled function.
 VARIABLE = "LEDGER_PICKLED_FUNCTION"
-# This text stands for the module in a reference to a pickled function, such as "__main__:loss".
+# In a reference to a pickled function, such as "__main__:loss", `MODULE` replaces the module's name.
 MODULE = "__main__"
 
 
@@ -34,8 +34,8 @@ def write(function: Callable[..., Any], file: Path, folder: str | None = None) -
     file : Path
         The file to write.
     folder : str, optional
-        Additional folder for the modules that the function imports. In the worker, Python searches in this folder after
-        the search in all other folders.
+        Additional folder for the modules that the function imports. In the worker, Python searches for modules in
+        `folder` only after all other folders of `sys.path`.
 
     Raises
     ------
@@ -51,9 +51,9 @@ def write(function: Callable[..., Any], file: Path, folder: str | None = None) -
             f"objective {function.__name__} cannot be pickled for the workers ({type(error).__name__}:"
             f" {one_line(str(error))}): create the object inside the function, or move the object into a module"
         ) from None
-    # The file contains an outer pickle. The outer pickle contains the folder of the modules and an inner pickle with
-    # the function. Python imports the function's modules when Python loads the inner pickle. Therefore `read` adds the
-    # folder to `sys.path` before `read` loads the inner pickle.
+    # The file of a pickled function contains an outer pickle. The outer pickle contains the path `folder` and an inner
+    # pickle with the function. When Python loads the inner pickle, Python imports the modules that the function uses.
+    # Therefore `read` adds the path `folder` to `sys.path` before `read` loads the inner pickle.
     file.write_bytes(pickle.dumps({"name": function.__name__, "folder": folder, "function": content}))
 
 

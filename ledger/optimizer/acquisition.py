@@ -1,9 +1,9 @@
 """Acquisition functions and their derivatives, computed from the mean and the deviation of a posterior.
 
 The optimizer maximises an acquisition function. Each acquisition function has the same maxima as skopt's acquisition
-function of the same name. For EI and PI, this module returns the logarithm of the function. Where an improvement is
-improbable, EI and PI themselves are flat and round to zero (Ament and others 2023, *Unexpected Improvements to Expected
-Improvement*).
+function of the same name. For EI and PI, this module returns the logarithm of the acquisition function. Where an
+improvement is improbable, EI and PI themselves are flat and round to zero (Ament and others 2023, *Unexpected
+Improvements to Expected Improvement*).
 """
 
 import math
@@ -43,8 +43,9 @@ class AcquisitionValues:
     ----------
     value : array of shape (n,)
     derivatives : callable
-        Returns the derivatives of `value` by the mean and by the deviation, each of shape (n,). This attribute is a
-        function, so that the code computes derivatives only for the points that need derivatives.
+        Returns two arrays of shape (n,): the derivatives of `value` with respect to the mean and to the standard
+        deviation. `derivatives` is a function, so that a caller that needs only `value` does not compute the
+        derivatives.
     """
 
     value: Array
@@ -66,7 +67,8 @@ def utility(name: str, mean: Array, deviation: Array, best: float, xi: float, ka
     xi : float
         The minimum improvement on `best`. EI and PI ignore an improvement that is smaller than `xi`.
     kappa : float or str
-        The weight of the deviation in LCB. If `kappa` is "inf", LCB is the deviation and ignores the mean.
+        The weight of the standard deviation in LCB. If `kappa` is "inf", LCB uses only the posterior's standard
+        deviation, and not the mean.
 
     Returns
     -------
@@ -87,12 +89,12 @@ def utility(name: str, mean: Array, deviation: Array, best: float, xi: float, ka
 
 
 def mes(mean: Array, deviation: Array) -> Array:
-    """Return the acquisition function of max-value entropy search at n points (Wang and Jegelka 2017, equation 6).
+    """Return the value of max-value entropy search (MES) at n points (Wang and Jegelka 2017, equation 6).
 
     As in skopt, a Gumbel distribution approximates the distribution of the optimum. The function fits the Gumbel
     distribution to three quantiles of the minimum over the points. The fit assumes that the posterior's values at
-    different points are independent. skopt averages over 1,000 random optima. `mes` averages over quantiles of the
-    optimum's distribution, so equal arguments always give equal results.
+    different points are independent. For MES, skopt averages over 1,000 random values from the distribution of the
+    optimum. `mes` averages over quantiles of the optimum's distribution, so equal arguments always give equal results.
 
     Parameters
     ----------
@@ -116,8 +118,9 @@ def mes(mean: Array, deviation: Array) -> Array:
         """Return the logarithm of the probability that the minimum over the points is at least `value`."""
         return float(log_ndtr((mean - value) / deviation).sum())
 
-    # `brentq` needs a sign change between its two bounds. The probability whose logarithm `log_probability` returns is
-    # larger than 0.75 at the lower bound, and smaller than 0.25 at the upper bound.
+    # `brentq` needs a sign change between its two bounds. At the lower bound of `brentq`, the exponential of
+    # `log_probability` is larger than 0.75. At the upper bound of `brentq`, the exponential of `log_probability` is
+    # smaller than 0.25.
     quarter, median, three = (
         brentq(lambda value, share=share: log_probability(value) - math.log(share), low - (high - low) * 10, high)
         for share in (0.25, 0.5, 0.75)
@@ -141,9 +144,10 @@ def _lower_confidence_bound(mean: Array, deviation: Array, kappa: float | str) -
 
 def _log_probability(u: Array, deviation: Array) -> AcquisitionValues:
     def derivatives() -> tuple[Array, Array]:
-        # The derivative of log P(u) by u is p(u) / P(u), where P is the standard normal distribution function, and p is
-        # the density of P. The variable u is (best - xi - mean) / s, so the derivative of u by the mean is -1 / s, and
-        # the derivative of u by the deviation s is -u / s.
+        # The derivative of log P(u) with respect to u is p(u) / P(u), where P is the standard normal distribution
+        # function, and p is the density of P. The variable u is (best - xi - mean) / s, where s is the standard
+        # deviation. Therefore the derivative of u with respect to the mean is -1 / s, and the derivative of u with
+        # respect to s is -u / s.
         ratio = _density_over_probability(u)
         return -ratio / deviation, -ratio * u / deviation
 
@@ -164,8 +168,9 @@ def _log_improvement(u: Array, deviation: Array) -> AcquisitionValues:
     log_sum = np.where(u < 0, -0.5 * below**2 - _LOG_ROOT_2_PI + np.log(share), np.log(total))
 
     def derivatives() -> tuple[Array, Array]:
-        # The derivative of u P(u) + p(u) by u is P(u), where P is the standard normal distribution function, and p is
-        # the density of P. The derivative of the expected improvement by the deviation is p(u).
+        # The derivative of u P(u) + p(u) with respect to u is P(u), where P is the standard normal distribution
+        # function, and p is the density of P. The derivative of the expected improvement with respect to the standard
+        # deviation is the normal density p(u).
         by_u = np.where(u < 0, 1.0 / (_density_over_probability(below) * share), probability / total)
         by_deviation = np.where(u < 0, 1.0 / share, density / total) / deviation
         return -by_u / deviation, by_deviation

@@ -20,14 +20,14 @@ from ledger.optimizer.gaussian_process import GaussianProcessRegressor
 
 Array = NDArray[np.float64]
 
-# If the surrogate has gradients, `ask` samples this number of candidates. Without gradients, `ask` samples 10,000
-# candidates, as in skopt.
+# With the `acq_optimizer` "lbfgs", `ask` samples `CANDIDATES` candidates by default. With "sampling", `ask` samples
+# 10,000 candidates, as in skopt.
 CANDIDATES = 2_000
 # `AROUND_BEST` is the share of candidates that are sampled around the `BEST` points with the lowest losses. `SPREAD` is
 # the standard deviation of the random steps away from the best points.
 AROUND_BEST, BEST, SPREAD = 0.2, 5, 0.1
-# If a GP has at most this number of observations, each fit of the GP's kernel tries all start values. The notes of
-# `Optimizer` describe how a GP with more than `ALWAYS_RESTARTED` observations is fitted.
+# If a GP has at most `ALWAYS_RESTARTED` observations, each fit of the GP's kernel tries all start values. The section
+# "Notes" of the class `Optimizer` describes how a GP with more than `ALWAYS_RESTARTED` observations is fitted.
 ALWAYS_RESTARTED = 32
 # The number of BLAS threads changes the rounding of sums, and therefore also the proposed points.
 _BLAS = ThreadpoolController().select(user_api="blas")
@@ -67,8 +67,8 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
         of a loss and an evaluation time in seconds. With "PVRS", skopt's own code runs.
     acq_optimizer : str
         The method that maximises the acquisition function. "sampling" takes the best candidate. "lbfgs" also refines
-        the best candidates by gradients, which only a Gaussian process has. "auto" means "lbfgs" if the surrogate has
-        gradients, and "sampling" otherwise.
+        the best candidates by gradients, which only a Gaussian process has. "auto" means "lbfgs" if both the surrogate
+        and the acquisition function have gradients, and "sampling" otherwise.
     random_state : int, RandomState or None
         The source of random numbers. Equal seeds give equal points.
     model_queue_size : int or None
@@ -77,8 +77,9 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
         A function that takes a point and returns whether the point is allowed.
     acq_func_kwargs : dict, optional
         The options of the acquisition function. ``xi`` is the minimum improvement for EI and PI, in the unit of the
-        losses (0 by default). ``kappa`` is the weight of the deviation in LCB (1.96 by default). With "inf" as
-        ``kappa``, LCB is the deviation alone. ``eta`` is the weight of the gains of "gp_hedge" (1 by default).
+        losses (0 by default). ``kappa`` is the weight of the standard deviation in LCB (1.96 by default). With "inf" as
+        ``kappa``, LCB uses only the surrogate's standard deviation. ``eta`` is the weight of the gains of "gp_hedge" (1
+        by default).
     acq_optimizer_kwargs : dict, optional
         ``n_points`` is the number of candidates (2,000 with "lbfgs", otherwise 10,000). ``n_restarts_optimizer`` is the
         number of candidates to refine (5 by default). Only skopt's own code uses ``n_jobs``.
@@ -126,27 +127,28 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
       the number of points has passed a power of sqrt(2) since the previous fit.
     - If a GP has more than 500 points, the GP's kernel is fitted to 500 random points. If a GP has more than 1,500
       points, the GP uses a subset of 1,500 points. A quarter of the subset are the best points, a quarter are the
-      latest points, and the others are chosen at random. If the GP uses a subset, `tell` warns, and the model's
-      attribute `subset_` contains the indices of the subset.
+      latest points, and the rest of the subset is chosen at random. If the GP uses a subset, `tell` warns, and the
+      model's attribute `subset_` contains the indices of the subset.
     - A GP or a random forest is fitted once for all points of a batch. For each point, the constant liar [1]_ adds one
       row to the Cholesky factor of a GP, or one observation to the leaves of a random forest. As in skopt, extra trees
-      are fitted again for each point of a batch. When the constant liar only added values to the leaves of extra trees,
-      searches with batches of 4 points ended twice as far from the optimum of Hartmann's 6-dimensional function as with
-      a new fit.
-    - The candidates are sampled once for all points of a batch. For a GP, a fifth of the candidates are sampled around
-      the best points. If the space has fewer points than candidates, all points are candidates. In real dimensions and
-      in integer dimensions with more than 32 values, L-BFGS-B refines all of the best candidates together. In
-      categorical and small integer dimensions, `ask` changes one choice at a time. `ask` rounds each refined point to
-      valid values, and then computes the acquisition function at the rounded point.
+      are fitted again for each point of a batch. Without a new fit of the extra trees for each point, searches with
+      batches of 4 points ended twice as far from the optimum of the 6-dimensional Hartmann function.
+    - The candidates are sampled once for all points of a batch. With "lbfgs", a fifth of the candidates are sampled
+      around the best points. If the space has fewer points than candidates, all points are candidates. In real
+      dimensions and in integer dimensions with more than 32 values, L-BFGS-B refines all of the best candidates
+      together. In categorical and small integer dimensions, `ask` refines a candidate by changing the value of one
+      dimension at a time. `ask` rounds each refined point to valid values, and then computes the acquisition function
+      at the rounded point.
     - EI and PI count any improvement by default. In skopt, EI and PI count only improvements of more than 0.01 by
       default. Where an improvement of 0.01 is improbable, skopt's EI is flat, and skopt proposes random points.
-    - A GP's kernel is fitted with a weak prior, which `GaussianProcessRegressor` describes. With the prior, a GP needs
-      fewer points to distinguish noise from the shape of the objective.
+    - A GP's kernel is fitted with a weak prior, which `GaussianProcessRegressor` describes. With the weak prior on its
+      kernel, a GP needs fewer points to distinguish noise from the shape of the objective.
     - `ask` also avoids duplicates among initial points and within a batch. In at least one dimension, two points of a
       GP's batch differ by more than 0.001 of the range.
     - `tell` only fits the model, and `ask` chooses the points. In skopt, `tell` also chooses the next point.
-    - With "EIps" and "PIps", the best loss is the minimum of the losses. In skopt, it is the minimum of the losses and
-      of the logarithms of the evaluation times. The dimensions of a GP are always scaled to [0, 1].
+    - With "EIps" and "PIps", the best loss is the minimum of the losses. In skopt, the best loss for "EIps" and "PIps"
+      is the minimum of the losses and of the logarithms of the evaluation times. The dimensions of a GP are always
+      scaled to [0, 1].
     - Models run on one thread of BLAS, so equal seeds give equal points on any number of cores.
     - A forest squares the losses. Therefore losses must not exceed 1e150.
     - "MES" uses quantiles of the optimum's distribution. skopt samples optima with numpy's global random generator.
@@ -197,7 +199,7 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
             # For "EIps" and "PIps", skopt does not normalise the dimensions.
             dimensions = skopt.utils.normalize_dimensions(dimensions)
         if acq_optimizer == "auto" and acq_func in ("EIps", "PIps") and _is_forest(base_estimator):
-            # A forest has no gradients, but for "EIps" and "PIps", skopt's "auto" would use gradients.
+            # For "EIps" and "PIps", "auto" in skopt always means "lbfgs", but a forest has no gradients.
             acq_optimizer = "sampling"
         super().__init__(
             dimensions,
@@ -448,7 +450,7 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
         return float(of(self.yi)) if self.yi else 0.0
 
     def _rows(self) -> Array:
-        """Return the rows of all observed points. Each point is transformed only once."""
+        """Return the transformed coordinates of all observed points. Each point is transformed only once."""
         known = len(self._transformed)
         if known < len(self.Xi):
             self._transformed += list(self._columns.transform(self.Xi[known:]))
@@ -528,7 +530,7 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
         )
 
     def _candidates(self, rows: Array, losses: Array, random: np.random.RandomState) -> Array:
-        """Sample candidates from the priors, and also around the best points if the surrogate has gradients."""
+        """Sample candidates from the priors, and also around the best points if `acq_optimizer` is "lbfgs"."""
         if self._columns.size <= self.n_points:
             if self._every is None:
                 self._every = self._columns.every()

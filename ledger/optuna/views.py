@@ -81,8 +81,8 @@ def disable(connection: Connection) -> bool:
             raise LedgerError(f"schema {SCHEMA} stays, because `ledger optuna enable` did not make it")
         if ours:
             connection.execute(text(f"drop schema {SCHEMA} cascade"))
-            # The index `trial_optuna_id` does not depend on the schema `optuna`, so `cascade` does not remove this
-            # index.
+            # The index `trial_optuna_id` does not depend on the schema `optuna`, so `drop schema` with `cascade` does
+            # not remove this index.
             connection.execute(text("drop index if exists ledger.trial_optuna_id"))
     return bool(ours)
 

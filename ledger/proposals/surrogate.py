@@ -148,8 +148,8 @@ class Surrogate:
         The loss is averaged over points that are sampled from the priors of the other parameters. With a GP, the
         standard deviation of the averaged loss comes from the posterior, and includes the covariances between the
         points (Moosbauer and others 2021, *Explaining hyperparameter optimization via partial dependence plots*,
-        section 4). With a forest, the standard deviation of the averaged loss is the standard deviation of the single
-        trees' averages.
+        section 4). With a forest, each tree predicts an averaged loss, and the standard deviation is computed over the
+        predictions of the trees.
 
         Returns
         -------
@@ -180,9 +180,9 @@ class Surrogate:
 
         First-order indices are estimated as in Saltelli and others 2010 (*Variance based sensitivity analysis of model
         output*, table 2, b), and total indices as in Jansen 1999. The method samples two sets of points as scrambled
-        Sobol sequences. For each parameter, the method makes a third set of points. In the third set, the values of
-        this parameter come from the second set, and the values of all other parameters come from the first set. A Sobol
-        index does not depend on the order of a parameter's values, so categorical parameters have Sobol indices, too.
+        Sobol sequences. For each parameter, the method makes a third set of points, which takes the parameter's values
+        from the second set, and the values of all other parameters from the first set. A Sobol index does not depend on
+        the order of a parameter's values, so categorical parameters have Sobol indices, too.
 
         Returns
         -------
@@ -224,7 +224,8 @@ class Surrogate:
     def _averages(self, groups: Array) -> tuple[Array, Array]:
         """Return the mean and the standard deviation of the average loss over each group of points.
 
-        The argument `groups` has the shape (groups, points, columns). Each returned array has the shape (groups,).
+        The argument `groups` is an array of shape (groups, points, columns). Each returned array has the shape
+        (groups,).
         """
         if isinstance(self._model, GaussianProcessRegressor):
             return self._model.posterior_.predict_averages(groups)

@@ -77,8 +77,8 @@ def _bars(rows: Sequence[Sequence[AttemptRow]], now: datetime, gap: float) -> li
     for row, attempts in enumerate(rows):
         for run in _runs(attempts, now, gap):
             start = run[0].claimed_at
-            # If the database's clock was set back, the recorded end of an attempt can be earlier than the attempt's
-            # recorded claim.
+            # If the database's clock was set back, the recorded end time of an attempt can be earlier than the recorded
+            # time of the claim.
             seconds = max(0.0, *(((attempt.ended_at or now) - start).total_seconds() for attempt in run))
             bar = {"row": row, "start": start, "seconds": seconds, "text": _hover_text(run, seconds)}
             by_outcome[_outcome(run[0])].append(bar)

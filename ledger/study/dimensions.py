@@ -69,7 +69,7 @@ class Dimension(ABC):
 
     @abstractmethod
     def normalise(self, value: Any) -> Any:
-        """Convert a value from numpy or JSON to the dimension's Python type.
+        """Convert a value from numpy or JSON to the Python type of the dimension's values.
 
         Raise ValueError if the value is not allowed.
         """
@@ -111,7 +111,7 @@ class _NumericDimension(Dimension):
     @staticmethod
     @abstractmethod
     def _bound(key: str, value: Any) -> Any:
-        """Convert a bound of the range to the dimension's Python type. Raise ValueError if the bound is not allowed."""
+        """Convert a bound to the Python type of the values. Raise ValueError if the bound is not allowed."""
 
     def to_json(self) -> dict[str, Any]:
         return {"name": self.name, "type": self.kind, "low": self.low, "high": self.high, "prior": self.prior}

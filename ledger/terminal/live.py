@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 _log = logging.getLogger("ledger.terminal")
 
 INTERVAL = 1.0
-# The live view spends at most this share of its time on reads from the database. If the live view read more often, the
-# reads could slow down the manager and the workers.
+# The live view spends at most the share `SHARE` of its time on reads from the database. If the live view read more
+# often, the reads could slow down the manager and the workers.
 SHARE = 0.05
 # Largest number of bytes that one read takes from the workers' output.
 _CHUNK = 65_536
 # Minimum number of seconds between two writes of the workers' output to the terminal.
 _WRITE_INTERVAL = 0.05
-# When a live view ends, the view waits at most this number of seconds for each of its threads to end.
+# When a live view ends, the view waits at most `_STOP_SECONDS` seconds for the end of each of its threads.
 _STOP_SECONDS = 1.0
 
 
@@ -170,7 +170,7 @@ class LiveView:
             self._close()
 
     def _read(self) -> str:
-        """Read the study's status. Return an empty text after a successful read, and the reason after a failed read."""
+        """Read the study's status. Return an empty text after a success, or the reason why the read has failed."""
         import psycopg
         from sqlalchemy.exc import DBAPIError
 
@@ -184,8 +184,8 @@ class LiveView:
             why = reason(getattr(error, "orig", error))
             return f"status {ago} s old, because the database does not answer: {why}"
         except LedgerError:
-            # This LedgerError means that a user has deleted the study. The live view shows no message, because the
-            # study's manager shows a message about the deletion.
+            # If a user has deleted the study, `status.read` raises a LedgerError. The live view shows no message,
+            # because the study's manager shows a message about the deletion.
             self._ended.set()
         self._read_at = time.monotonic()
         return ""

@@ -39,7 +39,7 @@ class AttemptOutcome:
         The error text if the kind is not "result", else None. Lists of trials and log lines show only the last line of
         the error text.
     output : str
-        End of the text that the attempt wrote to standard output and standard error. The supervisor sets this
+        The last part of the text that the attempt wrote to standard output and standard error. The supervisor sets this
         attribute, because an answer does not contain the output.
     """
 
@@ -51,14 +51,14 @@ class AttemptOutcome:
     output: str = ""
 
 
-# The trainer process sends this message after it has loaded an objective, and before it calls the objective.
+# The trainer process sends the message `LOADED` after it has loaded an objective, and before it calls the objective.
 LOADED = {"loaded": True}
 # An answer does not contain the attempt's output, because the supervisor reads the output from the trainer's streams.
 _FIELDS = {field.name for field in fields(AttemptOutcome)} - {"output"}
 
 
 def to_answer(job: int, outcome: AttemptOutcome) -> dict[str, Any]:
-    """Return the answer that contains the outcome of a job. `parse_answer` parses this answer."""
+    """Return the answer that contains the outcome of a job. `parse_answer` parses the returned answer."""
     return {"job": job, **{name: getattr(outcome, name) for name in _FIELDS}}
 
 

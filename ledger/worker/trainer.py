@@ -30,8 +30,9 @@ from ledger.worker.output import ByteRateLimiter, TrainerOutputReader, draw_toke
 # Environment variables that set a library's thread count. The parent process sets these variables for the child
 # process, because some libraries read their variable only during their import.
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
-# Environment variable that marks the trainer process. `Study.run` raises an error in a process with this variable. The
-# trainer therefore runs no study when the trainer imports a module that calls `Study.run`.
+# Environment variable that marks the trainer process. `Study.run` raises an error if the process has the environment
+# variable LEDGER_INSIDE_TRAINER. The trainer therefore runs no study when the trainer imports a module that calls
+# `Study.run`.
 INSIDE = "LEDGER_INSIDE_TRAINER"
 
 
@@ -53,19 +54,19 @@ class TrainerHandle:
         Number of bytes of data that the trainer process may allocate. An allocation beyond this limit fails in the
         trainer process.
     environment : mapping, optional
-        Environment variables that the trainer process gets in addition to the variables of this process.
+        Environment variables that the trainer process gets in addition to the supervisor's environment variables.
     account : SystemUser, optional
-        User that runs the trainer process. By default, the user of this process runs the trainer process.
+        User that runs the trainer process. By default, the trainer process runs as the supervisor's user.
     adopts : bool
-        Whether this process adopts and ends the processes that an objective detaches from the trainer. If `adopts` is
+        Whether the supervisor adopts and ends the processes that an objective detaches from the trainer. If `adopts` is
         True, the caller must start no other process while the trainer exists.
 
     Attributes
     ----------
     training_since : float or None
-        Start of the job in training, as a value of `time.monotonic`. The job may have started earlier than
-        `training_since`, by at most the time between two calls of `wait`. `training_since` is None while the trainer
-        loads the objective, because loading does not count as training.
+        Time at which the training of the current job began, as a value of `time.monotonic`. The training may have begun
+        earlier than `training_since`, by at most the time between two calls of `wait`. `training_since` is None while
+        the trainer loads the objective, because loading does not count as training.
     """
 
     def __init__(
@@ -89,12 +90,12 @@ class TrainerHandle:
         self._limit = ByteRateLimiter()
         # Number of the first job whose output `_with_outputs` has not yet taken.
         self._untaken = 0
-        # On Linux, this descriptor becomes readable when the child ends. The channel alone does not reliably show the
-        # child's end, because a process that the objective has started may keep the channel open.
+        # On Linux, the file descriptor `_pidfd` becomes readable when the child process exits. The channel does not
+        # always close when the child exits, because a process that the objective has started may keep the channel open.
         self._pidfd: int | None = None
         # The unfinished jobs have the numbers from `_first` to `_end` - 1. The next new job gets the number `_next`.
         self._first = self._end = self._next = 0
-        # Time at which this process began to wait for the first unfinished job, as a value of `time.monotonic`.
+        # Time at which the supervisor began to wait for the first unfinished job, as a value of `time.monotonic`.
         self._since = 0.0
         # `_sent_at` is the time at which the supervisor sent the jobs, as a value of `time.monotonic`. `_seconds` is
         # the total duration of the ended jobs, in seconds.
@@ -178,7 +179,7 @@ class TrainerHandle:
             has_ended = True
         if outcomes:
             self._since = time.monotonic()
-            # The trainer has already started the next job, which has the same objective.
+            # When the trainer ends a job, the trainer immediately starts the next job of the same objective.
             self.training_since = self._since if self._loaded == self._sent else None
         if self._fault is not None:
             outcomes += self._fail_first(self._describe_fault)
@@ -194,14 +195,14 @@ class TrainerHandle:
         return self._with_outputs(outcomes)
 
     def take_output(self) -> str:
-        """Return the end of the output of the job that the method `kill` has ended."""
+        """After a call of `kill`, return the last part of the killed job's output."""
         (outcome,) = self._with_outputs([AttemptOutcome("timeout", 0.0)])
         return outcome.output
 
     def withdraw(self) -> int:
         """Withdraw the jobs that have not started, and return the number of withdrawn jobs.
 
-        If no unfinished job has started, keep the first unfinished job.
+        If no unfinished job has started, do not withdraw the first unfinished job.
         """
         assert self._channel is not None
         try:
@@ -241,10 +242,10 @@ class TrainerHandle:
             # The child has died between two jobs, so the child's death does not count as a failed attempt.
             self._kill()
         elif self._channel is not None and (text != self._sent or self._channel.has_unsent):
-            # Each objective gets its own process, because an objective may change imported modules, and such a change
-            # must not affect the losses of another objective. If all jobs have ended but unsent data remain, the child
-            # has answered jobs that the child has not received. The supervisor ends such a child, so that the unsent
-            # data do not grow.
+            # Each objective gets its own process. In a shared process, an objective could change imported modules, and
+            # so affect the losses of another objective. If the supervisor still has unsent data after all jobs have
+            # ended, the child has answered jobs without receiving these jobs. The supervisor then ends the child, so
+            # that the amount of unsent data does not grow without limit.
             self._kill()
         channel = self._channel or self._spawn()
         self._sent = text
@@ -263,9 +264,9 @@ class TrainerHandle:
             self._fault = str(error)
 
     def _accept(self, answer: TrainerAnswer) -> list[AttemptOutcome]:
-        """Return a list with the outcome in an answer.
+        """Return a list that contains the outcome in `answer`.
 
-        The list is empty if the answer has no outcome of the first unfinished job.
+        The list is empty if `answer` does not contain the outcome of the first unfinished job.
         """
         # If the answer is not about the first unfinished job, a copy of the child has sent the answer too late. An
         # objective can create a copy of the child by a fork.
@@ -281,8 +282,8 @@ class TrainerHandle:
             return []
         self._first += 1
         # Jobs run one after the other, so the durations of the jobs together are at most the time since the supervisor
-        # sent the jobs. The duration in an answer may exceed this limit, because an objective can replace the clock of
-        # the trainer process.
+        # sent the jobs. The duration in an answer may be longer than the time since the supervisor sent the jobs,
+        # because an objective can replace the clock function of the trainer process.
         longest = max(0.0, time.monotonic() - self._sent_at - self._seconds)
         seconds = min(max(0.0, outcome.seconds), longest)
         self._seconds += seconds
@@ -339,8 +340,8 @@ class TrainerHandle:
 
     def _describe_death(self) -> str:
         assert self._output is not None
-        # The child may have closed its end of the channel without having ended yet. An immediate SIGKILL would hide the
-        # child's exit code, so the supervisor first waits up to one second for the end of the child.
+        # The child process can close the channel before the child process exits. An immediate SIGKILL would hide the
+        # child's exit code, so the supervisor first waits up to one second until the child exits.
         self._output.last_error(1)
         code, stderr = self._kill()
         cause = f"signal {_signal_name(-code)}" if code < 0 else f"exit code {code}"

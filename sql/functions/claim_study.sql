@@ -2,14 +2,14 @@
 -- is a random UUID. The manager creates the claim, and calls this function several times within every lease.
 --   manager: the name of the manager, which commands and views show to users.
 --   lease_seconds: the length of the lease in seconds.
---   backend: the process id of the manager's session, as the manager's database driver knows it. Behind a pooler in
---     transaction mode, the argument backend differs from the process id of the PostgreSQL session. A pooler can end a
---     session while the manager still runs. Therefore, behind a pooler, only the lease decides whether the manager's
---     claim is valid.
+--   backend: the process id of the manager's session, which the manager's database driver received from the server or
+--     pooler. Behind a pooler in transaction mode, the argument backend differs from the process id of the PostgreSQL
+--     session. A pooler can end a session while the manager still runs. Therefore, behind a pooler, only the lease
+--     decides whether the manager's claim is valid.
 -- Answers:
---   held: the caller's claim holds the study.
---   taken: another manager's claim holds the study, and the lease of that claim is valid. The lease of a manager is not
---     valid after the end of the manager's session.
+--   held: the caller holds the claim of the study.
+--   taken: another manager holds the claim of the study, and the lease of this claim is valid. The lease of a manager
+--     is not valid after the end of the manager's session.
 --   unknown: no such study exists.
 -- If another session keeps the row of the study locked for longer than the lock_timeout of this function, the function
 -- raises the error lock_not_available.
@@ -35,8 +35,8 @@ begin
     return 'held';
   end if;
 
-  -- If several managers try to take the study at the same time, this lock on the study lets only one manager continue
-  -- at a time.
+  -- If several managers try to take the study at the same time, the lock on the study's row lets only one manager
+  -- continue at a time.
   perform from ledger.study where id = claim_study.study_id for no key update;
   if not found then
     return 'unknown';

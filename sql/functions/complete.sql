@@ -3,11 +3,11 @@
 -- infinite loss. Answers:
 --   recorded: the function recorded the result. The function also records the result of a trial that the manager took
 --     back, if no other worker has claimed the trial.
---   already: an earlier call with this claim recorded the result. A worker repeats a call if the worker did not receive
---     the answer to the first call.
+--   already: an earlier call with the same claim recorded the result. A worker repeats a call if the worker did not
+--     receive the answer to the first call.
 --   stale: another worker has claimed the trial, or the trial has ended. The function stores the loss only in the row
 --     of the attempt, and not in the row of the trial.
---   unknown: no attempt has this claim. The study may have been deleted.
+--   unknown: no attempt has the claim of the caller, for example because a user has deleted the study.
 -- The function stores the end of the attempt's output in the row of the attempt.
 create or replace function ledger.complete(
   study_id int, trial int, claim uuid, loss float8, metrics jsonb default '{}', seconds float8 default null,

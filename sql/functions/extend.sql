@@ -1,7 +1,7 @@
 -- Raise the budget of a study. The budget is the number of trials that the optimizer may propose. If the study was
 -- complete, the study runs again. Answers:
 --   extended: the function raised the budget.
---   unchanged: the study already has this budget or a larger budget.
+--   unchanged: the study already has the given budget or a larger budget.
 --   cancelled: the study is cancelled, so its budget does not change.
 --   unknown: no such study exists.
 create or replace function ledger.extend(study_id int, budget int) returns text

@@ -1,5 +1,5 @@
--- Resume a paused or failed study, and notify the workers. The answer is the state of the study after the call, or
--- unknown if the study does not exist.
+-- Resume a paused or failed study, and notify the workers. The function returns the state of the study after the call,
+-- or unknown if the study does not exist.
 create or replace function ledger.resume(study_id int) returns text
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
