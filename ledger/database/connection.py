@@ -73,6 +73,7 @@ union all
 select set_config(name, 'off', false) from pg_settings
 where name = 'default_transaction_read_only' and setting = 'on' and source in ('user', 'database user')"""
 
+FULL_DISK = "the database's disk is full: make room on it"
 # If an error message contains a key of _NOT_NOW, the server is only temporarily unavailable. Each value of _NOT_NOW is
 # advice for the user.
 _NOT_NOW = {
@@ -85,6 +86,7 @@ _NOT_NOW = {
     "not yet accepting connections": "the server will accept connections when it has recovered",
     "server closed the connection unexpectedly": "if the server is restarting, it will accept connections again",
     "Connection reset by peer": "if the server is restarting, it will accept connections again",
+    "No space left on device": FULL_DISK,
     "server is in hot standby mode": "this server is a standby: name the primary server, or several hosts, in"
     " DATABASE_URL",
 }

@@ -10,7 +10,7 @@ from typing import TypeVar
 import psycopg
 from psycopg import errors
 
-from ledger.database.connection import LOCKED_WAY_OUT, ServerUnreachable, reason
+from ledger.database.connection import FULL_DISK, LOCKED_WAY_OUT, ServerUnreachable, reason
 from ledger.errors import LedgerError
 from ledger.logs import log_event
 
@@ -38,7 +38,7 @@ _TRANSIENT = (errors.ReadOnlySqlTransaction, errors.IdleInTransactionSessionTime
 
 # Advice for the user about errors that occur while the server is available.
 _WAYS_OUT = {
-    errors.DiskFull: "the database's disk is full: make room on it",
+    errors.DiskFull: FULL_DISK,
     errors.LockNotAvailable: f"another session holds a lock: {LOCKED_WAY_OUT}",
     errors.ReadOnlySqlTransaction: "the server is a standby, or the role has default_transaction_read_only = on; an"
     " administrator can remove this setting by `alter role … reset default_transaction_read_only`",
@@ -109,7 +109,7 @@ class RetryPolicy:
                 f"gave up after the database was unavailable for {seconds:.0f} s (--give-up-after): {why};"
                 " when the database is available, run the same command again"
             ) from None
-        if self._is_news(original, why, now):
+        if self._is_news(why, now):
             self._logged_reason = why
             message = f"{why}; trying again"
             log_event(_log, "unavailable", message, level=logging.WARNING, reason=why, seconds=seconds)
@@ -128,13 +128,13 @@ class RetryPolicy:
                 log_event(_log, "available", message, seconds=seconds)
             self._outage_began, self._pause, self._logged_reason = None, FIRST_PAUSE, ""
 
-    def _is_news(self, error: BaseException, why: str, now: float) -> bool:
+    def _is_news(self, why: str, now: float) -> bool:
         """Return whether to log a failure.
 
         The error messages about a full disk may name different files, so the function does not compare these messages.
         The function allows at most one log line about a full disk in `FULL_DISK_SECONDS` seconds.
         """
-        if not isinstance(error, errors.DiskFull):
+        if FULL_DISK not in why:
             return why != self._logged_reason
         if now - self._full_disk_logged_at < FULL_DISK_SECONDS:
             return False

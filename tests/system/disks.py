@@ -17,17 +17,19 @@ class Disk:
 
     Attributes
     ----------
+    mount : Path
+        The folder at which the disk is mounted.
     folder : Path
         Folder on the disk, which belongs to the account of the servers.
     """
 
     def __init__(self, mount: Path) -> None:
-        self._mount = mount
+        self.mount = mount
         self.folder = make_private(mount / "server", server_account())
 
     def fill(self) -> None:
         """Write a file until no block of the disk is free."""
-        with (self._mount / "filler").open("ab", buffering=0) as file:
+        with (self.mount / "filler").open("ab", buffering=0) as file:
             try:
                 while file.write(bytes(4096)) > 0:
                     pass
@@ -35,7 +37,7 @@ class Disk:
                 return
 
     def make_room(self) -> None:
-        (self._mount / "filler").unlink()
+        (self.mount / "filler").unlink()
 
 
 @contextmanager

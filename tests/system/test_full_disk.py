@@ -7,6 +7,7 @@ import psycopg
 import pytest
 from psycopg.errors import DiskFull
 
+from ledger import embedded
 from ledger.database import migration
 from ledger.database.connection import engine
 from ledger.database.tables import metadata
@@ -239,3 +240,37 @@ def test_a_study_goes_on_after_the_disk_of_the_write_ahead_log_was_full(tmp_path
         programs.is_complete("own", 2)
         assert programs.ask("select attempts, lost from ledger.trial") == [(1, 0), (1, 0)]
         assert "No space left on device" in server.log.read_text()
+
+
+@pytest.mark.slow
+def test_a_run_goes_on_after_the_disk_of_its_embedded_server_was_full():
+    with disks.small_disk(120) as disk, ExitStack() as stack:
+        folder = disk.mount / "own"
+        folder.mkdir()
+        own_study(folder, OBJECTIVE, "waits", heartbeat=0.5)
+        program = Program(folder)
+        with (folder / "log").open("w") as log:
+            search = program.start("run", "own.toml", "--workers", "1", "--allow", "mine", log=log)
+        stack.callback(search.wait)
+        stack.callback(search.kill)
+        wait_until((folder / "begun0").exists)
+        with psycopg.connect(embedded.url(program.home), autocommit=True) as connection:
+            connection.execute("create table filler (said text)")
+            disk.fill()
+            with pytest.raises(DiskFull):
+                while True:
+                    connection.execute("insert into filler select repeat('x', 1000) from generate_series(1, 1000)")
+        # a new session writes this file, which a change of the catalog removes
+        for file in (program.home / "data").rglob("pg_internal.init"):
+            file.unlink()
+        disk.fill()
+        with pytest.raises(psycopg.OperationalError, match="No space left on device"):
+            psycopg.connect(embedded.url(program.home))
+        (folder / "go").touch()
+        wait_until(lambda: FULL in (folder / "log").read_text())
+        disk.make_room()
+        assert search.wait(PATIENCE) == 0, (folder / "log").read_text()
+        said = (folder / "log").read_text()
+        assert "Traceback" not in said
+        assert "check --database-url" not in said
+        assert "agrees with its ledger: 2 trials" in program.run("verify", "own")

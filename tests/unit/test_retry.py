@@ -146,6 +146,8 @@ def test_a_full_disk_is_logged_once_although_the_files_differ(clock, messages):
     clock.now = 300.0
     policy.failed(errors.DiskFull("no space left"))
     assert messages[3].endswith("make room on it; trying again")
+    policy.failed(ServerUnreachable("no space left; the database's disk is full: make room on it", not_now=True))
+    assert len(messages) == 4
 
 
 def test_a_task_is_repeated_from_its_beginning_until_it_succeeds():
