@@ -23,6 +23,7 @@ from ledger.objectives import Context
 from ledger.worker import credentials, interpreter
 from ledger.worker.account import SystemUser
 from ledger.worker.adopted import AdoptedProcesses
+from ledger.worker.cgroup import TrainerCgroup
 from ledger.worker.channel import SupervisorChannel
 from ledger.worker.outcome import AttemptOutcome, MalformedAnswerError, TrainerAnswer, parse_answer
 from ledger.worker.output import ByteRateLimiter, TrainerOutputReader, draw_token
@@ -59,7 +60,8 @@ class TrainerHandle:
         User that runs the trainer process. By default, the trainer process runs as the supervisor's user.
     adopts : bool
         Whether the supervisor adopts and ends the processes that an objective detaches from the trainer. If `adopts` is
-        True, the caller must start no other process while the trainer exists.
+        True, the caller must start no other process while the trainer exists. If the machine permits, the trainer then
+        also gets its own cgroup.
 
     Attributes
     ----------
@@ -82,6 +84,7 @@ class TrainerHandle:
         self._options = {"allowed": sorted(allowed), "threads": threads, "memory_limit": memory_limit}
         self._environment, self._account = environment or {}, account
         self._adopted = AdoptedProcesses() if adopts else None
+        self._cgroup = TrainerCgroup() if adopts else None
         # Function that opens the dataset of the objective that the supervisor has sent last.
         self._open_data: Callable[[], int] | None = None
         self._process: subprocess.Popen[bytes] | None = None
@@ -329,6 +332,9 @@ class TrainerHandle:
             channel.close_trainer_end()
             if data is not None:
                 os.close(data)
+        # The child has no job yet, so the child has started no process outside the cgroup.
+        if self._cgroup is not None:
+            self._cgroup.contain(self._process.pid)
         assert self._process.stdout is not None
         assert self._process.stderr is not None
         if self._account is not None:
@@ -359,19 +365,25 @@ class TrainerHandle:
         return f"{stderr}\n{text}".lstrip()
 
     def _kill(self) -> tuple[int, str]:
-        """End the child, its process group and all adopted processes.
+        """End the child, its cgroup, its process group and all adopted processes.
 
         Return the child's exit code and the end of the child's standard error.
         """
         assert self._process is not None
         assert self._channel is not None
         assert self._output is not None
+        # In the cgroup, no process can outrun the end of the others by a fork. The calls below also end the processes
+        # that have left the cgroup, and cover machines without cgroups.
+        if self._cgroup is not None:
+            self._cgroup.kill()
         # The call of killpg() comes before wait(), because the kernel may reuse the group's id after wait().
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         code = self._process.wait()
         if self._adopted is not None:
             self._adopted.stop()
+        if self._cgroup is not None:
+            self._cgroup.remove()
         stderr = self._output.last_error(1)
         self._channel.close()
         if self._pidfd is not None:

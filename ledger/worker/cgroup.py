@@ -1,0 +1,184 @@
+"""The control group (cgroup, version 2) of a trainer, on Linux.
+
+The kernel can end all processes of a cgroup at once. No process can outrun this end by a fork. A process stays in its
+cgroup when the process creates its own session, or when its parent ends.
+"""
+
+import fcntl
+import os
+import re
+import secrets
+import time
+from contextlib import suppress
+from pathlib import Path, PurePosixPath
+
+_PREFIX = "ledger-trainer-"
+# Another worker can mistake a new folder for an abandoned folder, in the moment before the lock. The supervisor then
+# tries again with another folder.
+_TRIES = 5
+# Maximum time in seconds that this process waits for the end of the processes of a cgroup. A killed process that waits
+# for a disk may need more time to end.
+_LONGEST_WAIT = 5.0
+_POLL_SECONDS = 0.002
+
+
+class TrainerCgroup:
+    """A cgroup that contains the trainer process and all processes that the trainer starts.
+
+    The cgroup is a folder below the cgroup of this process. This process holds a lock on the folder until the cgroup is
+    removed. If SIGKILL ends this process, the kernel releases the lock, so the folder is known
+    to be abandoned.
+
+    If the machine gives this process no cgroup, this class does nothing. Reasons are a system other than Linux, a
+    kernel before 5.14, a container with a read-only mount, and a worker without permission.
+    """
+
+    def __init__(self) -> None:
+        self._folder: Path | None = None
+        self._descriptor = -1
+
+    def contain(self, pid: int) -> None:
+        """Move a process without children into a new cgroup. Call this method before the process gets a job."""
+        for parent in _own_folders():
+            with suppress(OSError):
+                self._folder, self._descriptor = _create(parent)
+                try:
+                    _write(self._descriptor, "cgroup.procs", str(pid))
+                except OSError:
+                    self.remove()
+                else:
+                    return
+
+    def kill(self) -> None:
+        """Kill all processes of the cgroup."""
+        if self._folder is not None:
+            with suppress(OSError):
+                _write(self._descriptor, "cgroup.kill", "1")
+
+    def remove(self) -> None:
+        """Wait until the killed processes of the cgroup have ended, and remove the cgroup."""
+        if self._folder is not None:
+            _remove(self._folder, time.monotonic() + _LONGEST_WAIT)
+            os.close(self._descriptor)
+            self._folder = None
+
+
+def folders_of_own_cgroup(mounts: str, cgroups: str) -> list[Path]:
+    """Return each folder that shows the cgroup of a process.
+
+    Parameters
+    ----------
+    mounts, cgroups : str
+        Content of the files `/proc/PID/mountinfo` and `/proc/PID/cgroup` of the process.
+
+    Returns
+    -------
+    list of Path
+        One folder for each mounted file system that shows the process's cgroup of version 2.
+
+    Examples
+    --------
+    >>> mounts = "30 23 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw"
+    >>> [str(folder) for folder in folders_of_own_cgroup(mounts, "0::/work.slice")]
+    ['/sys/fs/cgroup/work.slice']
+    """
+    found = []
+    for own in [line.removeprefix("0::") for line in cgroups.split("\n") if line.startswith("0::/")]:
+        for line in mounts.split("\n"):
+            # The number of fields before the separator "-" varies.
+            before, _, after = line.partition(" - ")
+            if after.split(" ")[0] == "cgroup2":
+                root, point = (_unescape(field) for field in before.split(" ")[3:5])
+                # A path with ".." leads out of the cgroup namespace of the process.
+                if PurePosixPath(own).is_relative_to(root) and ".." not in PurePosixPath(own).parts:
+                    found.append(Path(point) / PurePosixPath(own).relative_to(root))
+    return found
+
+
+def _unescape(field: str) -> str:
+    """Replace the escapes of /proc/PID/mountinfo, such as "\\040" for a space."""
+    return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), field)
+
+
+def _own_folders() -> list[Path]:
+    """Return each folder that shows the cgroup of this process, if this process may move processes in this cgroup."""
+    try:
+        mounts, cgroups = (os.fsdecode(Path("/proc/self", name).read_bytes()) for name in ("mountinfo", "cgroup"))
+    except OSError:
+        return []
+    # The test also excludes a folder that another mount hides.
+    return [folder for folder in folders_of_own_cgroup(mounts, cgroups) if os.access(folder / "cgroup.procs", os.W_OK)]
+
+
+def _create(parent: Path) -> tuple[Path, int]:
+    """Create a folder, and return the folder and a descriptor that holds the lock on the folder."""
+    for _ in range(_TRIES):
+        folder = parent / f"{_PREFIX}{os.getpid()}-{secrets.token_hex(4)}"
+        # Only this user may open the folder, because another user could take the lock.
+        folder.mkdir(0o700)
+        with suppress(OSError):
+            descriptor = _lock(folder)
+            try:
+                os.stat("cgroup.kill", dir_fd=descriptor)
+            except OSError:
+                os.close(descriptor)
+            else:
+                return folder, descriptor
+        with suppress(OSError):
+            folder.rmdir()
+    raise OSError("the kernel has no cgroup.kill, or other workers have removed each new folder")
+
+
+def _lock(folder: Path) -> int:
+    """Return a descriptor with the lock on a folder.
+
+    Raises
+    ------
+    OSError
+        Another process holds the lock, or this process cannot open the folder.
+    """
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _write(folder: int, name: str, text: str) -> None:
+    """Write a text to an existing file of a folder, which is given by its descriptor."""
+    descriptor = os.open(name, os.O_WRONLY, dir_fd=folder)
+    try:
+        os.write(descriptor, text.encode())
+    finally:
+        os.close(descriptor)
+
+
+def _remove(folder: Path, deadline: float) -> None:
+    """Remove a cgroup whose processes were killed.
+
+    The kernel refuses to remove a cgroup with processes. Therefore the function tries again until the processes have
+    ended, or until the deadline, which is a value of `time.monotonic`.
+    """
+    while not _is_removed(folder, deadline) and time.monotonic() < deadline:
+        time.sleep(_POLL_SECONDS)
+
+
+def _is_removed(folder: Path, deadline: float) -> bool:
+    """Try to remove a cgroup with the cgroups below it, which an objective may have created."""
+    found = [folder]
+    # Each pass of the loop can extend the list, so a cgroup comes before the cgroups below it.
+    for place in found:
+        if time.monotonic() > deadline:
+            break
+        with suppress(OSError):
+            found += [path for path in place.iterdir() if path.is_dir() and not path.is_symlink()]
+    for place in reversed(found):
+        try:
+            place.rmdir()
+        except FileNotFoundError:
+            pass
+        except OSError:
+            return False
+    return True

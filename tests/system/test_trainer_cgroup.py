@@ -1,0 +1,102 @@
+"""The cgroup of a trainer, which ends all processes of a trial."""
+
+import fcntl
+
+import pytest
+
+from tests.system import cgroups
+from tests.system.accounts import USER, can_change_user, open_folder, with_python
+from tests.system.programs import Program, own_study
+
+pytestmark = pytest.mark.skipif(not cgroups.is_available(), reason="needs root, who can mount cgroups of version 2")
+
+
+@pytest.fixture
+def group():
+    with cgroups.new_cgroup() as group:
+        yield group
+
+
+def trainer_groups(group):
+    return list(group.glob("ledger-trainer-*"))
+
+
+# Each process of the bomb forks, and ends soon after. The bomb has a user of its own, for which the kernel permits at
+# most 20 processes, and it ends by itself after 30 s. Its first process adopts and collects the others. All share the
+# lock of one open file.
+BOMB = """
+import fcntl, os, pathlib, subprocess, sys, time
+
+PROGRAM = '''
+import ctypes, os, resource, signal, sys, time
+ctypes.CDLL(None).prctl(36, 1)
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_NPROC, (20, 20))
+os.setgroups([])
+os.setgid(3_900_000_001)
+os.setuid(3_900_000_001)
+end = time.monotonic() + 30
+if os.fork():
+    time.sleep(30)
+    os._exit(0)
+while time.monotonic() < end:
+    try:
+        if os.fork():
+            time.sleep(0.02)
+            os._exit(0)
+        os.setsid()
+        os.write(int(sys.argv[1]), b".")
+    except BlockingIOError:
+        pass
+os.write(int(sys.argv[1]), b"ended by itself")
+'''
+
+def explodes(params):
+    bomb = os.open("bomb", os.O_CREAT | os.O_WRONLY)
+    fcntl.flock(bomb, fcntl.LOCK_EX)
+    command = [sys.executable, "-I", "-S", "-c", PROGRAM, str(bomb)]
+    subprocess.Popen(command, pass_fds=[bomb], start_new_session=True)
+    while os.fstat(bomb).st_size < 100:
+        time.sleep(0.01)
+    pathlib.Path("exploded").touch()
+    time.sleep(1000)
+"""
+
+
+def test_a_fork_bomb_ends_with_the_time_limit_of_its_trial(group, tmp_path):
+    own_study(tmp_path, BOMB, "explodes", 1, max_failures=1, trial_timeout=3.0)
+    program = Program(tmp_path, prefix=cgroups.inside(group))
+    assert "not done within 3 s" in program.run("run", "own.toml", "--allow", "mine", "--workers", "1", code=1)
+    assert (tmp_path / "exploded").exists()
+    with (tmp_path / "bomb").open() as bomb:
+        fcntl.flock(bomb, fcntl.LOCK_EX | fcntl.LOCK_NB)  # refused as long as any process of the bomb lives
+        assert set(bomb.read()) == {"."}
+    assert trainer_groups(group) == []
+
+
+# Tries to move its process into each of the cgroups above its own.
+LEAVER = """
+import os, pathlib
+
+def leaves(params):
+    for name in GROUPS:
+        try:
+            with open(os.path.join(name, "cgroup.procs"), "w") as processes:
+                processes.write(str(os.getpid()))
+        except PermissionError:
+            pass
+    pathlib.Path("cgroup").write_text(pathlib.Path("/proc/self/cgroup").read_text())
+    return 0.5
+"""
+
+
+@pytest.mark.skipif(not can_change_user(), reason="only root can run a trainer as another user")
+def test_the_trainer_user_cannot_leave_the_cgroup_of_the_trainer(group):
+    group.parent.chmod(0o755)
+    with open_folder() as folder:
+        code = LEAVER + f"\nGROUPS = {[str(group), str(group.parent)]!r}\n"
+        own_study(folder, code, "leaves", 1)
+        program = Program(folder, prefix=(*cgroups.inside(group), *with_python()))
+        program.run("run", "own.toml", "--allow", "mine", "--workers", "1", "--trainer-user", USER)
+        assert f"/{group.name}/ledger-trainer-" in (folder / "cgroup").read_text()
+    assert trainer_groups(group) == []
