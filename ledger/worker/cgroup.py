@@ -26,8 +26,7 @@ class TrainerCgroup:
     """A cgroup that contains the trainer process and all processes that the trainer starts.
 
     The cgroup is a folder below the cgroup of this process. This process holds a lock on the folder until the cgroup is
-    removed. If SIGKILL ends this process, the kernel releases the lock, so the folder is known
-    to be abandoned.
+    removed. If SIGKILL ends this process, the kernel releases the lock, so `end_abandoned` finds the folder.
 
     If the machine gives this process no cgroup, this class does nothing. Reasons are a system other than Linux, a
     kernel before 5.14, a container with a read-only mount, and a worker without permission.
@@ -61,6 +60,21 @@ class TrainerCgroup:
             _remove(self._folder, time.monotonic() + _LONGEST_WAIT)
             os.close(self._descriptor)
             self._folder = None
+
+
+def end_abandoned() -> None:
+    """Kill the processes of each trainer whose supervisor was ended by SIGKILL, and remove the trainer's cgroup.
+
+    The function finds only trainers whose supervisor ran in the cgroup of this process. If a cgroup belongs neither to
+    the user of this process nor to root, the function leaves the cgroup alone.
+    """
+    deadline = time.monotonic() + _LONGEST_WAIT
+    for parent in _own_folders():
+        with suppress(OSError):
+            for folder in list(parent.iterdir()):
+                if folder.name.startswith(_PREFIX):
+                    with suppress(OSError):
+                        _end_abandoned(folder, deadline)
 
 
 def folders_of_own_cgroup(mounts: str, cgroups: str) -> list[Path]:
@@ -127,6 +141,16 @@ def _create(parent: Path) -> tuple[Path, int]:
         with suppress(OSError):
             folder.rmdir()
     raise OSError("the kernel has no cgroup.kill, or other workers have removed each new folder")
+
+
+def _end_abandoned(folder: Path, deadline: float) -> None:
+    descriptor = _lock(folder)
+    try:
+        if os.fstat(descriptor).st_uid in (0, os.geteuid()):
+            _write(descriptor, "cgroup.kill", "1")
+            _remove(folder, deadline)
+    finally:
+        os.close(descriptor)
 
 
 def _lock(folder: Path) -> int:

@@ -25,6 +25,7 @@ from ledger.objectives import Context
 from ledger.objectives.loading import dataset_reference
 from ledger.seeds import derive
 from ledger.settings import Settings
+from ledger.worker import cgroup
 from ledger.worker.claim_size import ClaimSizeEstimator
 from ledger.worker.claimed_trials import ClaimedTrials
 from ledger.worker.dataset_file import DatasetFile
@@ -109,6 +110,7 @@ class Supervisor:
         attempts = 0
         with self._shutdown.handle_signals():
             try:
+                cgroup.end_abandoned()
                 self._presence.announce()
                 log_event(_log, "started", f"worker {self.name} has started", worker=self.name)
                 while not self._shutdown.is_requested and attempts != self._options.max_trials:

@@ -1,12 +1,13 @@
-"""The cgroup of a trainer, which ends all processes of a trial."""
+"""The cgroup of a trainer, which ends all processes of a trial, even after SIGKILL of the worker."""
 
 import fcntl
+import signal
 
 import pytest
 
 from tests.system import cgroups
 from tests.system.accounts import USER, can_change_user, open_folder, with_python
-from tests.system.programs import Program, own_study
+from tests.system.programs import Program, alive, own_study, wait_until
 
 pytestmark = pytest.mark.skipif(not cgroups.is_available(), reason="needs root, who can mount cgroups of version 2")
 
@@ -72,6 +73,50 @@ def test_a_fork_bomb_ends_with_the_time_limit_of_its_trial(group, tmp_path):
         fcntl.flock(bomb, fcntl.LOCK_EX | fcntl.LOCK_NB)  # refused as long as any process of the bomb lives
         assert set(bomb.read()) == {"."}
     assert trainer_groups(group) == []
+
+
+DETACHED = """
+import os, pathlib, time
+
+def detaches(params):
+    if os.fork() == 0:
+        os.setsid()
+        if os.fork() == 0:
+            pathlib.Path("detached.new").write_text(str(os.getpid()))
+            os.rename("detached.new", "detached")
+            os.execvp("sleep", ["sleep", "1000"])
+        os._exit(0)
+    os.wait()
+    time.sleep(1000)
+"""
+
+
+def test_a_workers_start_ends_what_a_killed_worker_left(group, tmp_path):
+    own_study(tmp_path, DETACHED, "detaches", 1, heartbeat=1.0, lease=600.0)
+    program = Program(tmp_path, prefix=cgroups.inside(group))
+    manager = program.start("manager", "own.toml")
+    wait_until(lambda: program.query("select from ledger.trial"))
+    killed = program.start("worker", "--allow", "mine")
+    wait_until((tmp_path / "detached").exists)
+    detached = int((tmp_path / "detached").read_text())
+    others = [program.start("worker", "--allow", "mine")]
+    wait_until(lambda: len(program.query("select from ledger.worker")) == 2)
+    assert alive(detached), "the start of a worker ended a process of a live worker"
+    killed.kill()
+    killed.communicate()
+    assert alive(detached)
+    assert len(trainer_groups(group)) == 1
+    others += [program.start("worker", "--allow", "mine") for _ in range(2)]
+    wait_until(lambda: not alive(detached))
+    wait_until(lambda: trainer_groups(group) == [])
+    wait_until(lambda: len(program.query("select from ledger.worker")) == 4)
+    for worker in others:
+        worker.send_signal(signal.SIGTERM)
+        _, error = worker.communicate()
+        assert worker.returncode == 0, error
+        assert "Traceback" not in error
+    manager.terminate()
+    manager.communicate()
 
 
 # Tries to move its process into each of the cgroups above its own.

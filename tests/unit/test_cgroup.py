@@ -54,6 +54,7 @@ def test_without_a_cgroup_a_trainer_runs_as_before(kind, tmp_path, monkeypatch, 
         group.contain(process.pid)
         group.kill()
         group.remove()
+        cgroup.end_abandoned()
         assert process.poll() is None
     finally:
         process.kill()
