@@ -47,8 +47,10 @@ class AdoptedProcesses:
             ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 0)
             self._others = None
 
-    def end(self, remaining: Collection[int]) -> None:
+    def end(self, remaining: Collection[int]) -> bool:
         """Kill all adopted processes with their descendants.
+
+        Return False if some of these processes have not ended in time.
 
         Parameters
         ----------
@@ -56,7 +58,7 @@ class AdoptedProcesses:
             Ids of the child processes that this method must not end, such as the id of the trainer process.
         """
         if self._others is None:
-            return
+            return True
         spared = self._others.union(remaining)
         deadline = time.monotonic() + _LONGEST_WAIT
         # When an adopted process ends, this process also adopts the children of the ended process. Therefore the
@@ -69,6 +71,7 @@ class AdoptedProcesses:
                     spared.add(pid)
             if not _collect(pids):
                 time.sleep(_POLL_SECONDS)
+        return not pids
 
     def collect(self, remaining: Collection[int]) -> None:
         """Remove the ended adopted processes from the kernel's table of processes."""

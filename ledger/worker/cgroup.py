@@ -16,9 +16,9 @@ _PREFIX = "ledger-trainer-"
 # Another worker can mistake a new folder for an abandoned folder, in the moment before the lock. The supervisor then
 # tries again with another folder.
 _TRIES = 5
-# Maximum time in seconds that this process waits for the end of the processes of a cgroup. A killed process that waits
-# for a disk may need more time to end.
-_LONGEST_WAIT = 5.0
+# Maximum time in seconds that this process waits for the end of the killed processes of a cgroup. A killed process that
+# waits for a disk may need more time to end. The start of another worker then removes the cgroup.
+_LONGEST_WAIT = 2.0
 _POLL_SECONDS = 0.002
 
 
@@ -35,6 +35,11 @@ class TrainerCgroup:
     def __init__(self) -> None:
         self._folder: Path | None = None
         self._descriptor = -1
+
+    @property
+    def exists(self) -> bool:
+        """Whether the machine has given the trainer a cgroup."""
+        return self._folder is not None
 
     def contain(self, pid: int) -> None:
         """Move a process without children into a new cgroup. Call this method before the process gets a job."""

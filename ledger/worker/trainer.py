@@ -191,10 +191,10 @@ class TrainerHandle:
         elif self._adopted is not None and self._process is not None:
             if self.jobs:
                 self._adopted.collect([self._process.pid])
-            else:
-                # No trial is in training, so no trial needs the processes that objectives have detached from the
-                # trainer.
-                self._adopted.end([self._process.pid])
+            # No trial is in training, so no trial needs the processes that objectives have detached from the trainer.
+            elif not self._adopted.end([self._process.pid]) and self._cgroup is not None and self._cgroup.exists:
+                # The detached processes fork too fast, and only the end of the trainer's cgroup ends them.
+                self._kill()
         return self._with_outputs(outcomes)
 
     def take_output(self) -> str:

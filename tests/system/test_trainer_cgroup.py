@@ -1,10 +1,13 @@
 """The cgroup of a trainer, which ends all processes of a trial, even after SIGKILL of the worker."""
 
 import fcntl
+import os
 import signal
 
 import pytest
 
+from ledger.objectives import Context
+from ledger.worker.trainer import TrainerHandle
 from tests.system import cgroups
 from tests.system.accounts import USER, can_change_user, open_folder, with_python
 from tests.system.programs import Program, alive, own_study, wait_until
@@ -52,16 +55,27 @@ while time.monotonic() < end:
 os.write(int(sys.argv[1]), b"ended by itself")
 '''
 
-def explodes(params):
+def scatters(params):
     bomb = os.open("bomb", os.O_CREAT | os.O_WRONLY)
     fcntl.flock(bomb, fcntl.LOCK_EX)
     command = [sys.executable, "-I", "-S", "-c", PROGRAM, str(bomb)]
-    subprocess.Popen(command, pass_fds=[bomb], start_new_session=True)
+    subprocess.run(["sh", "-c", '"$@" &', "sh", *command], pass_fds=[bomb], start_new_session=True, check=True)
     while os.fstat(bomb).st_size < 100:
         time.sleep(0.01)
+    os.close(bomb)
+    return 0.5
+
+def explodes(params):
+    scatters(params)
     pathlib.Path("exploded").touch()
     time.sleep(1000)
 """
+
+
+def assert_the_bomb_has_ended(folder):
+    with (folder / "bomb").open() as bomb:
+        fcntl.flock(bomb, fcntl.LOCK_EX | fcntl.LOCK_NB)  # refused as long as any process of the bomb lives
+        assert set(bomb.read()) == {"."}
 
 
 def test_a_fork_bomb_ends_with_the_time_limit_of_its_trial(group, tmp_path):
@@ -69,10 +83,27 @@ def test_a_fork_bomb_ends_with_the_time_limit_of_its_trial(group, tmp_path):
     program = Program(tmp_path, prefix=cgroups.inside(group))
     assert "not done within 3 s" in program.run("run", "own.toml", "--allow", "mine", "--workers", "1", code=1)
     assert (tmp_path / "exploded").exists()
-    with (tmp_path / "bomb").open() as bomb:
-        fcntl.flock(bomb, fcntl.LOCK_EX | fcntl.LOCK_NB)  # refused as long as any process of the bomb lives
-        assert set(bomb.read()) == {"."}
+    assert_the_bomb_has_ended(tmp_path)
     assert trainer_groups(group) == []
+
+
+@pytest.mark.usefixtures("group")
+def test_a_fork_bomb_ends_with_a_trial_that_returns(tmp_path, monkeypatch):
+    (tmp_path / "mine.py").write_text(BOMB)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.chdir(tmp_path)
+    trainer = TrainerHandle(["mine"], 1, adopts=True)
+    try:
+        for number in range(2):
+            (tmp_path / "bomb").unlink(missing_ok=True)
+            trainer.start({"function": "mine:scatters"}, [({}, Context("s", number, 1, 0, 0))])
+            ended = []
+            while trainer.jobs:
+                ended += trainer.wait(None)
+            assert [(outcome.loss, outcome.error) for outcome in ended] == [(0.5, None)]
+            assert_the_bomb_has_ended(tmp_path)
+    finally:
+        trainer.kill()
 
 
 DETACHED = """
