@@ -61,7 +61,7 @@ def upgrade() -> None:
             "name",
             sa.Text(),
             nullable=False,
-            comment="Unique name of 1 to 100 characters (A-Z, a-z, 0-9, point, underscore and hyphen).",
+            comment="Unique name of 1 to 100 characters (A-Z, a-z, 0-9, dot, underscore and hyphen).",
         ),
         sa.Column(
             "spec",
@@ -87,7 +87,8 @@ def upgrade() -> None:
             "state",
             sa.Text(),
             nullable=False,
-            comment="State of the study (running or paused, or after its end complete, failed or cancelled).",
+            comment="State of the study. An open study is running or paused, and an ended study is complete, failed or "
+            "cancelled.",
         ),
         sa.Column(
             "reason",
@@ -326,7 +327,7 @@ def upgrade() -> None:
             "surrogate",
             postgresql.JSONB(none_as_null=True),
             nullable=True,
-            comment="Fitted model that proposed the points, with its estimator, kernel, theta (logarithms of the "
+            comment="Fitted surrogate that proposed the points, with its estimator, kernel, theta (logarithms of the "
             "kernel's parameters) and number of observations; null for random points.",
         ),
         sa.Column(
@@ -340,8 +341,9 @@ def upgrade() -> None:
             "seen",
             postgresql.ARRAY(sa.Integer()),
             nullable=True,
-            comment="In steady mode, the trials whose end the manager saw since the previous iteration, in the order "
-            "of their ends. The proposals depend on this list and the lists of earlier iterations. Null in batch mode.",
+            comment="In steady mode, numbers of the trials whose end the manager read after the previous proposal and "
+            "before this proposal, in the order in which the trials ended. The proposals depend on this list and the "
+            "lists of earlier iterations. Null in batch mode.",
         ),
         sa.CheckConstraint(
             "(mean_loss is null) = (best_loss is null) and (mean_loss is null or told_at is not null)",
@@ -449,7 +451,8 @@ def upgrade() -> None:
             sa.Text(),
             server_default=sa.text("'pending'"),
             nullable=False,
-            comment="State of the trial (pending or running, or after its end complete, failed or cancelled).",
+            comment="State of the trial. An open trial is pending or running, and an ended trial is complete, failed "
+            "or cancelled.",
         ),
         sa.Column(
             "attempts",
@@ -534,7 +537,8 @@ def upgrade() -> None:
             "error",
             sa.Text(),
             nullable=True,
-            comment="Last error, or the reason for the cancellation; null without an error, and for a complete trial.",
+            comment="Last error of the trial, or reason why the trial was cancelled. Null if the trial has had no "
+            "error, or is complete.",
         ),
         sa.CheckConstraint("(source = 'retried') = (retry_of is not null)", name=op.f("trial_retried_from_a_trial")),
         sa.CheckConstraint("(state = 'complete') = (loss is not null)", name=op.f("trial_loss_when_complete")),
@@ -697,8 +701,9 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("study_id", "trial", name=op.f("cancellation_pkey")),
         schema="ledger",
-        comment="One row for each cancelled trial whose row another session had locked. The next call of the trial's "
-        "worker ends the trial, or a manager ends the trial when the lock is gone.",
+        comment="One row for each cancelled trial that has not ended yet, because another session had locked the "
+        "trial's row. The next call of the trial's worker ends the trial, or a manager ends the trial when the row is "
+        "unlocked.",
     )
 
 

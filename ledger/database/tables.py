@@ -59,7 +59,7 @@ study = Table(
         Text,
         nullable=False,
         unique=True,
-        comment="Unique name of 1 to 100 characters (A-Z, a-z, 0-9, point, underscore and hyphen).",
+        comment="Unique name of 1 to 100 characters (A-Z, a-z, 0-9, dot, underscore and hyphen).",
     ),
     Column(
         "spec",
@@ -85,7 +85,8 @@ study = Table(
         "state",
         Text,
         nullable=False,
-        comment="State of the study (running or paused, or after its end complete, failed or cancelled).",
+        comment="State of the study. An open study is running or paused, and an ended study is complete, failed or "
+        "cancelled.",
     ),
     Column("reason", Text, comment="Reason for the state, as a text for users; null if no reason is recorded."),
     _moment("created_at", nullable=False, comment="Time when the study was created, by the database's clock."),
@@ -236,7 +237,7 @@ iteration = Table(
     Column(
         "surrogate",
         JSONB(none_as_null=True),
-        comment="Fitted model that proposed the points, with its estimator, kernel, theta (logarithms of the "
+        comment="Fitted surrogate that proposed the points, with its estimator, kernel, theta (logarithms of the "
         "kernel's parameters) and number of observations; null for random points.",
     ),
     Column(
@@ -249,8 +250,9 @@ iteration = Table(
     Column(
         "seen",
         ARRAY(Integer),
-        comment="In steady mode, the trials whose end the manager saw since the previous iteration, in the order of "
-        "their ends. The proposals depend on this list and the lists of earlier iterations. Null in batch mode.",
+        comment="In steady mode, numbers of the trials whose end the manager read after the previous proposal and "
+        "before this proposal, in the order in which the trials ended. The proposals depend on this list and the lists "
+        "of earlier iterations. Null in batch mode.",
     ),
     CheckConstraint("number >= 0 and round >= 0 and size >= 1", name="numbers_are_natural"),
     # If an iteration has neither a proposed nor a complete trial, the manager sets told_at, but mean_loss and best_loss
@@ -302,7 +304,8 @@ trial = Table(
         Text,
         nullable=False,
         server_default=text("'pending'"),
-        comment="State of the trial (pending or running, or after its end complete, failed or cancelled).",
+        comment="State of the trial. An open trial is pending or running, and an ended trial is complete, failed or "
+        "cancelled.",
     ),
     Column(
         "attempts",
@@ -364,7 +367,8 @@ trial = Table(
     Column(
         "error",
         Text,
-        comment="Last error, or the reason for the cancellation; null without an error, and for a complete trial.",
+        comment="Last error of the trial, or reason why the trial was cancelled. Null if the trial has had no error, "
+        "or is complete.",
     ),
     ForeignKeyConstraint(
         ["study_id", "iteration"],
@@ -499,8 +503,8 @@ cancellation = Table(
         ondelete="CASCADE",
         name="cancellation_trial_fkey",
     ),
-    comment="One row for each cancelled trial whose row another session had locked. The next call of the trial's "
-    "worker ends the trial, or a manager ends the trial when the lock is gone.",
+    comment="One row for each cancelled trial that has not ended yet, because another session had locked the trial's "
+    "row. The next call of the trial's worker ends the trial, or a manager ends the trial when the row is unlocked.",
 )
 
 worker = Table(
