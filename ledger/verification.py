@@ -365,7 +365,8 @@ def _proposals(ledger: StudySnapshot) -> Iterator[_RecordedProposal]:
                 elsewhere = _unlike(iteration.environment, here)
                 if elsewhere is None and not is_last and (unlike := _unlike(before, here)) is not None:
                     elsewhere = (
-                        f"the environment of this round is not recorded, and the previous environment differs: {unlike}"
+                        "the environment of this round is not recorded, and the previous recorded environment differs"
+                        f" from the environment of this process: {unlike}"
                     )
                 place = f"iteration {iteration.number}" + (f", round {number}" if iteration.round else "")
                 order = None if iteration.seen is None else tuple(seen)

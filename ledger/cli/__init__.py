@@ -21,14 +21,17 @@ _LONGEST = 1_500
 COMMANDS = {
     "run": ("ledger.cli.search:run", "Run a study with its database, workers and manager on this machine."),
     "manager": ("ledger.cli.search:manager", "Run only the manager of a study, without workers."),
-    "resume": ("ledger.cli.search:resume", "Continue a paused, interrupted or failed study, or extend a study."),
+    "resume": (
+        "ledger.cli.search:resume",
+        "Continue a paused, interrupted or failed study, or raise a study's budget.",
+    ),
     "status": ("ledger.cli.status:status", "Show the progress, best loss, workers and failures of a study."),
     "worker": ("ledger.cli.worker:worker", "Claim trials, train models, and record the losses."),
     "study": ("ledger.cli.study:study", "Show and control studies."),
     "trial": ("ledger.cli.trial:trial", "Show, enqueue, retry and cancel trials."),
     "query": ("ledger.cli.query:query", "Run a named query of sql/queries, as `ledger db psql -f` does."),
     "verify": ("ledger.cli.verify:verify", "Check the records of a study, and recompute its proposals."),
-    "export": ("ledger.cli.export:export", "Write a study's trials in their present state."),
+    "export": ("ledger.cli.export:export", "Export the trials of a study, which may be running."),
     "report": (
         "ledger.cli.report:report",
         "Write a study's plots and trials as one HTML page that works without a network.",

@@ -83,7 +83,9 @@ def add(
     click.echo(f"login {name} is created with the rights of {KINDS[kind]}")
     if not password_stdin and not ask_password:
         click.echo(f"password {password}")
-        click.echo("ledger: no command shows the password again: keep it in ~/.pgpass or in a secret store", err=True)
+        click.echo(
+            "ledger: no command shows the password again: keep the password in ~/.pgpass or in a secret store", err=True
+        )
 
 
 @access.command("list", epilog=examples("ledger access list", "ledger access list --json"))

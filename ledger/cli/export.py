@@ -30,9 +30,9 @@ from ledger.text import one_line, printable
     type=click.Choice(["csv", "json", "jsonl", "parquet", "files", "optuna"]),
     default="json",
     show_default=True,
-    help="The format csv is a table. The format json is one document. The format jsonl has one trial per line. The"
-    " format parquet is a table with typed columns. The format files has two JSON files per trial. The format optuna is"
-    " an SQLite storage of Optuna.",
+    help="The format csv writes a table. The format json writes one JSON document. The format jsonl writes one trial"
+    " per line. The format parquet writes a table with typed columns. The format files writes two JSON files per trial."
+    " The format optuna writes an SQLite storage of Optuna.",
 )
 @click.option(
     "--output",
@@ -48,7 +48,7 @@ from ledger.text import one_line, printable
 )
 @settings_options
 def export(name: str, format_: str, output: Path | None, spreadsheet: bool, settings: Settings) -> None:
-    """Write a study's trials in their present state.
+    """Export the trials of a study, which may be running.
 
     The command reads the trials in pages, and writes each page before it reads the next page. The output file appears
     only when the file is complete. If the output is a terminal, the command escapes unprintable characters.

@@ -176,7 +176,8 @@ def _settings_options(command: F, give_up_after: float) -> F:
         except LedgerError as error:
             if lost and not isinstance(error, OutageTooLong):
                 raise LedgerError(
-                    f"{error}; the command lost its connection before this error, so the command may have done its work"
+                    f"{error}; the command lost the connection to the database before this error, so the ledger may"
+                    " already contain the changes of the command"
                 ) from None
             raise
 

@@ -35,8 +35,8 @@ NAMES = ("convergence", "parallel", "parameters", "dependence", "importance", "t
     type=click.Choice(["html", "png"]),
     default="html",
     show_default=True,
-    help="The format html is a page of all plots. The format png is an image of one plot. To write an image, the"
-    " command needs Chromium or Chrome, and the package trial-ledger[png].",
+    help="The format html writes a page of all plots. The format png writes an image of one plot. To write an"
+    " image, the command needs Chromium or Chrome, and the package trial-ledger[png].",
 )
 @click.option("--plot", type=click.Choice(NAMES), help="Plot that --format png draws.")
 @settings_options

@@ -39,7 +39,10 @@ def with_way_out(error: MissingPrivilegeError) -> LedgerError:
     command = " ".join(names)
     needed = _ROLES.get(command, "ledger_reader")
     if needed != "ledger_owner" and error.refusal == "permission denied for schema ledger":
-        way_out = f"use a login with the rights of {needed}, which `ledger db upgrade` grants when ledger_owner runs it"
+        way_out = (
+            f"use a login with the rights of {needed}; if this login has these rights already, run `ledger db upgrade`"
+            " with a login of ledger_owner"
+        )
     elif error.role != needed:
         way_out = f"`ledger {command}` needs the rights of {needed}"
     else:

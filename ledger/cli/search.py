@@ -125,7 +125,7 @@ def resume(
     wait: bool,
     settings: Settings,
 ) -> None:
-    """Continue a paused, interrupted or failed study, or extend a study.
+    """Continue a paused, interrupted or failed study, or raise a study's budget.
 
     The command needs no files of an earlier run, because the ledger contains the whole state of the study.
     """

@@ -155,7 +155,7 @@ def enqueue(name: str, values: tuple[str, ...], file: tuple[str, bytes] | None, 
     for point, number in zip(points, made, strict=True):
         click.echo(f"trial {number} of study {name} is enqueued: {one_line(json.dumps(point), LONGEST)}")
     if study.has_ended and not now.has_ended:
-        click.echo(f"study {name} runs again: `ledger resume {name}` continues it")
+        click.echo(f"study {name} runs again: `ledger resume {name}` continues the study")
 
 
 @trial.command(epilog=examples("ledger trial retry svm-42-5a83e9 3", "ledger trial retry svm-42-5a83e9 3 5 8"))
@@ -181,7 +181,7 @@ def retry(name: str, numbers: tuple[int, ...], settings: Settings) -> None:
     for number, successor in zip(numbers, made, strict=True):
         click.echo(f"trial {number} of study {name} is tried again as trial {successor}")
     if study.has_ended and not now.has_ended:
-        click.echo(f"study {name} runs again: `ledger resume {name}` continues it")
+        click.echo(f"study {name} runs again: `ledger resume {name}` continues the study")
 
 
 @trial.command(epilog=examples("ledger trial cancel svm-42-5a83e9 4", "ledger trial cancel svm-42-5a83e9 4 5"))

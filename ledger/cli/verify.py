@@ -49,7 +49,7 @@ def verify(name: str, as_json: bool, settings: Settings) -> None:
         document.write({"study": name, "agrees": True, **counts, "not_comparable": not_comparable})
         return
     click.echo(
-        f"study {name} agrees with its ledger: {report.trials} trials, {report.attempts} attempts,"
+        f"the records of study {name} are consistent: {report.trials} trials, {report.attempts} attempts,"
         f" {report.iterations} iterations; {report.recomputed} proposals recomputed,"
         f" {len(report.not_comparable)} not comparable"
     )

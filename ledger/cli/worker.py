@@ -65,8 +65,8 @@ from ledger.text import one_line
     type=SecondsType(min=0),
     default=8.0,
     show_default=True,
-    help="After Ctrl-C or SIGTERM, the worker may finish its trial within this time. After this time or a second"
-    " signal, the worker releases the trial.",
+    help="Grace time in which the worker can finish its trial after Ctrl-C or SIGTERM. At the end of the grace time, or"
+    " at a second signal, the worker releases the trial.",
 )
 @click.option(
     "--trial-timeout",
@@ -80,8 +80,8 @@ from ledger.text import one_line
     envvar="LEDGER_WORKER_MEMORY_LIMIT",
     show_envvar=True,
     type=ByteSizeType(),
-    help="Memory limit for the data of one training, such as 512M or 4G. If a training needs more memory, the attempt"
-    " fails. Default: no limit.",
+    help="Memory limit of the process that trains (RLIMIT_DATA), such as 512M or 4G. If a training needs more"
+    " memory, the attempt fails. Default: no limit.",
 )
 @click.option("--exit-on-eof", is_flag=True, hidden=True, help="Stop when standard input reaches its end.")
 @trainer_user_option

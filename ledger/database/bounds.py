@@ -57,7 +57,7 @@ def json_fault(value: object, largest: int = LARGEST_JSON) -> str | None:
     while left:
         item, depth = left.pop()
         if depth > DEEPEST_JSON:
-            return f"values more than {DEEPEST_JSON} levels deep are not allowed; make the value flatter"
+            return f"JSON with more than {DEEPEST_JSON} nested levels is not allowed; use fewer levels"
         if isinstance(item, dict):
             for name, inner in item.items():
                 left += [(name, depth), (inner, depth + 1)]
@@ -91,16 +91,16 @@ def text_fault(text: str, longest: int = LONGEST_NAME) -> str | None:
     --------
     >>> text_fault("a name")
     >>> text_fault("a" * 301)
-    '301 characters are too long, at most 300 are allowed; shorten it'
+    'a text of 301 characters is too long; shorten the text to at most 300 characters'
     """
     if len(text) > longest:
-        return f"{len(text)} characters are too long, at most {longest} are allowed; shorten it"
+        return f"a text of {len(text)} characters is too long; shorten the text to at most {longest} characters"
     if "\0" in text:
         return "a NUL character is not allowed, because PostgreSQL cannot store it; remove the character"
     try:
         text.encode()
     except UnicodeEncodeError:
-        return "half of a surrogate pair is not allowed, because it is not a character; remove it"
+        return "an unpaired UTF-16 surrogate is not allowed, because UTF-8 cannot encode it; remove the surrogate"
     return None
 
 

@@ -95,19 +95,20 @@ _OWN_SETTINGS = "an administrator can remove the settings of the role by `alter 
 # Each value of _NOT_BY_ITSELF is advice for the user.
 _NOT_BY_ITSELF = {
     "could not access file": f"a setting of the role or database names a missing library: {_OWN_SETTINGS}",
-    "could not load library": f"a setting of the role or database names a wrong library: {_OWN_SETTINGS}",
+    "could not load library": "a setting of the role or database names a library that PostgreSQL cannot load:"
+    f" {_OWN_SETTINGS}",
     # The server does not tell a client whether the password is wrong or has expired.
     "password authentication failed": "check the password in DATABASE_URL or ~/.pgpass, and check whether the"
     " password has expired (`alter role ... valid until`); an administrator can set a new password with \\password in"
     " psql",
     **{
-        f'role "{role}" is not permitted to log in': f"{role} only gives its rights to logins: an administrator can"
-        " create a login by `ledger access add`"
+        f'role "{role}" is not permitted to log in': f"{role} is a group role, which cannot log in: an"
+        " administrator can create a login by `ledger access add`"
         for role in GROUP_ROLES
     },
     "is not permitted to log in": "an administrator can let the role log in again (`alter role ... login`)",
 }
-LOCKED_WAY_OUT = "find this session by `ledger db check`"
+LOCKED_WAY_OUT = "run `ledger db check` to find the session that holds the lock"
 WAY_OUT = "check --database-url or DATABASE_URL, and check that the server is running"
 
 
@@ -322,8 +323,8 @@ def refused_if_locked(what: str) -> "Iterator[None]":
         # SQLAlchemy replaces an error of psycopg by an error whose attribute `orig` is the error of psycopg.
         if isinstance(getattr(error, "orig", error), errors.LockNotAvailable):
             raise LedgerError(
-                f"another session has locked {what}: {LOCKED_WAY_OUT}, or try again when the session's transaction has"
-                " ended"
+                f"another session has locked {what}: {LOCKED_WAY_OUT}, or try again when the transaction of that"
+                " session has ended"
             ) from None
         raise
 

@@ -76,7 +76,7 @@ LOCK_AGE = STATEMENT_SECONDS
 # Number of seconds after which `warnings` reports a wait for a lock.
 LOCK_PATIENCE = 1.0
 _LONGEST_STATEMENT = 120
-_CONSEQUENCE = "so PostgreSQL cannot remove rows that have died since then"
+_CONSEQUENCE = "so PostgreSQL cannot remove the rows that were deleted or updated since then"
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ def warnings(connection: Connection, older_than: float) -> DatabaseWarnings:
     ]
     lines += [
         f"replication slot {slot.slot_name}, {'in use' if slot.active else 'not in use'}, holds a snapshot that is"
-        f" {slot.transactions:,} transactions old, {_CONSEQUENCE} ({dead}): let the reader of the slot catch up, or"
+        f" {slot.transactions:,} transactions old, {_CONSEQUENCE} ({dead}): let the consumer of the slot catch up, or"
         f" drop the slot by `select pg_drop_replication_slot('{slot.slot_name}')`"
         for slot in slots
     ]
@@ -162,16 +162,16 @@ def _of_session(session: Row[Any], dead: str, holder: Row[Any] | None) -> str:
     if session.pins:
         problem = f"has held a snapshot since {_since(session)}, {_CONSEQUENCE} ({dead})"
     else:
-        problem = f"has been in a transaction since {_since(session)}, and keeps its locks"
+        problem = f"has been in a transaction since {_since(session)}, and keeps the locks of this transaction"
     return f"{_subject(session)} {problem}{_waiting(holder)}{_statement(session)}; {_end(session)}"
 
 
 def _of_holder(holder: Row[Any], role: str) -> str:
     if holder.age is None:
-        problem = "keeps locks of the ledger"
+        problem = "keeps locks on tables of the ledger"
         details = f"; role {one_line(role)} cannot see the start time and the statement of the transaction"
         return f"{_subject(holder)} {problem}{_waiting(holder)}{details}; {_end(holder)}"
-    problem = f"has been in a transaction since {_since(holder)}, and keeps locks of the ledger"
+    problem = f"has been in a transaction since {_since(holder)}, and keeps locks on tables of the ledger"
     return f"{_subject(holder)} {problem}{_waiting(holder)}{_statement(holder)}; {_end(holder)}"
 
 
@@ -183,7 +183,7 @@ def _subject(session: Row[Any]) -> str:
 def _waiting(holder: Row[Any] | None) -> str:
     if holder is None or not holder.waiting:
         return ""
-    return f", while {holder.waiting} other session{'s wait' if holder.waiting > 1 else ' waits'} for them"
+    return f", while {holder.waiting} other session{'s wait' if holder.waiting > 1 else ' waits'} for these locks"
 
 
 def _statement(session: Row[Any]) -> str:

@@ -77,7 +77,7 @@ def check_name(name: str) -> None:
     """Raise a UsageError unless `name` can be the name of a login."""
     if _NAME.fullmatch(name) is None:
         raise UsageError(
-            f"{name!r} cannot be the name of a login: use 1 to 63 of the characters a-z, 0-9, point, underscore and"
+            f"{name!r} cannot be the name of a login: use 1 to 63 of the characters a-z, 0-9, dot, underscore and"
             " hyphen, and begin with a letter or an underscore"
         )
     if name in _RESERVED or name.startswith("pg_"):

@@ -106,7 +106,7 @@ class RetryPolicy:
         seconds = now - self._outage_began
         if seconds >= self._give_up_after:
             raise OutageTooLong(
-                f"gave up after the database was unavailable for {seconds:.0f} s (--give-up-after): {why};"
+                f"the command gave up after the database was unavailable for {seconds:.0f} s (--give-up-after): {why};"
                 " when the database is available, run the same command again"
             ) from None
         if self._is_news(why, now):

@@ -50,7 +50,7 @@ def check(revision: str | None) -> None:
     refuse_newer(revision)
     if revision != head():
         raise LedgerError(
-            f"the database's schema is too old: its revision is {revision}, but this package needs revision"
+            f"the database's schema is too old: the schema's revision is {revision}, but this package needs revision"
             f" {head()}; run `ledger db upgrade`"
         )
 

@@ -90,8 +90,9 @@ def _of_role(row: Row[Any], has_password: bool) -> str:
     faults += ["has settings of its own"] * bool(row.resets)
     repairs = [f"alter role {row.role} nologin password null"] * (row.can_log_in or has_password) + row.resets
     return (
-        f"role {row.role} {' and '.join(faults)}, which each of its members can change: give each service a login by"
-        f" `ledger access add`, and then run `{'; '.join(repairs)}` as a superuser"
+        f"role {row.role} {' and '.join(faults)}, and each member of the role can change the password and the settings"
+        f" of the role: give each service a login by `ledger access add`, and then run `{'; '.join(repairs)}` as a"
+        " superuser"
     )
 
 

@@ -87,7 +87,7 @@ def _program_for_root(name: str) -> str:
     path = shutil.which(name, path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin")
     if path is None:
         raise LedgerError(
-            f"PostgreSQL refuses to run as root, and the program {name}, which the ledger needs to start PostgreSQL as"
-            f" another user, is not installed: {_NOT_AS_ROOT}"
+            "PostgreSQL refuses to run as root; to start PostgreSQL as another user, the ledger needs the program"
+            f" {name}, which is not installed: {_NOT_AS_ROOT}"
         )
     return path

@@ -59,7 +59,9 @@ def _interrupt_listener(home: Path) -> bool:
         return False
     pid, user = listener
     if pid == 0:
-        raise LedgerError(f"the server in {home} runs in another container: end all `ledger` commands there")
+        raise LedgerError(
+            f"the server in {home} runs in another container: end all `ledger` commands in that container"
+        )
     try:
         process = _process_descriptor(pid)
     except ProcessLookupError:
@@ -139,8 +141,8 @@ def _interrupt_recorded(home: Path) -> bool:
     user, _, words = shown.partition(" ")
     if user != str(data.stat().st_uid) or f" -D {data} " not in f"{words} ":
         raise LedgerError(
-            f"process {pid} is in {data / 'postmaster.pid'}, but is not the server of {home}: find the server with"
-            " `ps`, and stop the server with `kill -INT`"
+            f"{data / 'postmaster.pid'} names process {pid} as the server, but this process is not the server of"
+            f" {home}: find the server with `ps`, and stop the server with `kill -INT`"
         )
     with suppress(ProcessLookupError):
         os.kill(pid, signal.SIGINT)

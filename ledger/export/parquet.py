@@ -113,8 +113,8 @@ class _ParquetColumn:
             return pa.array([None if value is None else self.convert(value) for value in values], self.type)
         except (TypeError, ValueError, pa.ArrowException):
             raise LedgerError(
-                f"column {self.title} received a value of another type during the export: start the export again;"
-                " no partial file remains"
+                f"the type of the values of column {self.title} changed during the export: start the export again; no"
+                " partial file remains"
             ) from None
 
 

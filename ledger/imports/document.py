@@ -223,7 +223,9 @@ def _check_dataset(place: str, document: StudyDocument, study: StudySpec) -> Non
     data, there = study.objective.data, document.dataset
     if data is None:
         if there is not None:
-            raise UsageError(f"{place} is damaged at dataset: the study trains on no data file; export the study again")
+            raise UsageError(
+                f"{place} is damaged at dataset: the study does not use a data file; export the study again"
+            )
         return
     if there is None:
         raise UsageError(f"{place} is damaged: the study's dataset {data.name} is missing; export the study again")
@@ -253,8 +255,8 @@ def _check_version(place: str, value: Any) -> None:
     version = value.get("version")
     if isinstance(version, int) and version > VERSION:
         raise UsageError(
-            f"{place} is an export of version {version}, and this ledger reads versions up to {VERSION}: upgrade"
-            " trial-ledger"
+            f"{place} is an export of version {version}, but the installed trial-ledger reads only versions up to"
+            f" {VERSION}: upgrade trial-ledger"
         )
 
 

@@ -171,8 +171,8 @@ class StudyManager:
             if not self._is_locked:
                 self._is_locked = True
                 message = (
-                    f"another session has locked study {self._row.name}: find this session by `ledger db check`; the"
-                    " manager tries again"
+                    f"another session has locked study {self._row.name}: run `ledger db check` to find the session that"
+                    " holds the lock; the manager tries again"
                 )
                 log_event(_log, "locked", message, level=logging.WARNING, study=self._row.name)
 
@@ -201,11 +201,13 @@ class StudyManager:
             if not wait and time.monotonic() > end:
                 raise LedgerError(
                     f"study {study.name} has a manager, which continues the study: see the progress by `ledger study"
-                    f" show {study.name}`, or wait for the end of that manager with --wait"
+                    f" show {study.name}`, or use --wait to wait until the other manager has ended"
                 )
             if wait and not is_said:
                 is_said = True
-                message = f"study {study.name} has a manager: waiting for the end of that manager"
+                message = (
+                    f"study {study.name} has another manager: this manager waits until the other manager has ended"
+                )
                 log_event(_log, "waiting", message, study=study.name)
             time.sleep(TAKE_POLL)
         self._renewed = time.monotonic()

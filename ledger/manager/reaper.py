@@ -128,7 +128,8 @@ class TrialReaper:
             _log,
             "locked",
             f"{self._name} trial {lease.trial}: worker {lease.worker} sent no heartbeat for a whole lease, but another"
-            " session has locked the trial: find this session by `ledger db check`; the manager tries again",
+            " session has locked the trial: run `ledger db check` to find the session that holds the lock; the manager"
+            " tries again",
             level=logging.WARNING,
             study=self._name,
             trial=lease.trial,

@@ -78,8 +78,8 @@ class RefusalMonitor:
         log_event(
             _log,
             "refused",
-            f"study {self._name} waits, because no live worker can load its objective: {reason}; repair these workers"
-            f" or start another worker, and see `ledger study show {self._name}`",
+            f"study {self._name} waits, because no live worker can load the study's objective: {reason}; repair these"
+            f" workers or start another worker, and see `ledger study show {self._name}`",
             level=logging.WARNING,
             study=self._name,
             reason=reason,

@@ -66,7 +66,7 @@ def load_function(
     # user.
     if not hasattr(module, name) or (name not in getattr(module, "__dict__", {}) and hasattr(ModuleType, name)):
         raise LedgerError(
-            f"objective {reference!r}: module {module_name!r} has no {name!r}; define the function there"
+            f"objective {reference!r}: module {module_name!r} has no {name!r}; define the function in this module"
             f"{_hint(package, folder)}"
         )
     function = getattr(module, name)
@@ -111,15 +111,15 @@ def _hint(package: str, folder: str | None) -> str:
     if folder is None or folder in sys.path or package not in sys.modules or not search_path.contains(folder, package):
         return ""
     file = getattr(sys.modules[package], "__file__", None) or "a module of Python"
-    return f", or rename the module of the current folder, because Python finds {one_line(str(file))} earlier"
+    return f", or rename the module of the current folder, because Python finds {one_line(str(file))} first"
 
 
 def _check_allowed(reference: str, module: str, allowed: Collection[str]) -> None:
     if not any(module == package or module.startswith(f"{package}.") for package in allowed):
         package = module.partition(".")[0]
         raise LedgerError(
-            f"objective {reference!r} is defined in {module!r}, and this worker may not run code of that module; permit"
-            f" it with --allow {package}"
+            f"objective {reference!r} is defined in {module!r}, and this worker has no permission to run code of this"
+            f" module; permit the module with --allow {package}"
         )
 
 

@@ -59,7 +59,7 @@ def dataset_reference(objective: object) -> DatasetReference | None:
     >>> dataset_reference({"model": "svm", "dataset": "iris"})
     >>> dataset_reference({"model": "svm", "data": 5})
     Traceback (most recent call last):
-    ledger.errors.LedgerError: the study's objective is malformed, because its entry data is 5: delete the study
+    ledger.errors.LedgerError: the study's objective is malformed, because the value of "data" is 5: delete the study
     """
     if not isinstance(objective, Mapping):
         raise LedgerError(f"the study's objective is malformed, because it is {show(objective)}: delete the study")
@@ -72,7 +72,9 @@ def dataset_reference(objective: object) -> DatasetReference | None:
             entry = DatasetReference(*map(str, texts))
             if _SHA256.fullmatch(entry.sha256) and entry.format in tabular.FORMATS.values():
                 return entry
-    raise LedgerError(f"the study's objective is malformed, because its entry data is {show(data)}: delete the study")
+    raise LedgerError(
+        f'the study\'s objective is malformed, because the value of "data" is {show(data)}: delete the study'
+    )
 
 
 def load(

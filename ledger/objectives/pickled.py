@@ -74,8 +74,9 @@ def read(name: str) -> Callable[..., Any]:
     path = os.environ.get(VARIABLE)
     if not path:
         raise LedgerError(
-            f"objective {name!r} is defined in a script or notebook, so only the workers that its run() starts can load"
-            " it: run the script or notebook again, or move the function into a module"
+            f"objective {name!r} is defined in a script or notebook, so only the workers that the script or notebook"
+            " starts by run() can load the objective: run the script or notebook again, or move the function into a"
+            " module"
         )
     try:
         file = Path(path)

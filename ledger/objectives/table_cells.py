@@ -49,7 +49,7 @@ def csv_rows(content: bytes, name: str) -> tuple[list[str], Rows]:
                 if cells:
                     yield reader.line_num, cells
         except csv.Error as error:
-            raise UsageError(f"{name}: line {reader.line_num}: {error}; correct the csv there") from None
+            raise UsageError(f"{name}: line {reader.line_num}: {error}; correct this line of the csv file") from None
 
     first = next(lines(), None)
     if first is None:

@@ -74,7 +74,7 @@ def check_names(names: Sequence[str], target: str, file: str, line: str) -> None
         if not column:
             raise UsageError(f"{file}: {line}column {place} has no name; give the column a name")
         if column in earlier:
-            raise UsageError(f"{file}: {line}two columns have the name {show(column)}; rename one of them")
+            raise UsageError(f"{file}: {line}two columns have the name {show(column)}; rename one of the two columns")
         earlier.add(column)
     if target not in names:
         separator = next((mark for mark in ";\t|" if len(names) == 1 and mark in names[0]), None)

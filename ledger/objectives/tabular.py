@@ -156,7 +156,7 @@ def check_classes(table: DatasetArrays, folds: int | None, target: str, name: st
     fault = f"class {label} has {rows} row{'s' if rows > 1 else ''}"
     way_out = "add rows or leave the class out"
     if len(table.labels) > _MANY_CLASSES:
-        way_out += "; the models are classifiers, so put the values of a measurement into a few ranges"
+        way_out += "; the models are classifiers, so divide the values of a numeric target into a few ranges"
     if folds is not None and rows < folds:
         raise UsageError(
             f"{where}: {fault}, but each of {folds} folds needs a row of this class; {way_out}, or use fewer folds"

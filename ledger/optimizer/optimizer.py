@@ -470,8 +470,8 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
             self.start_from(model.theta_, len(rows))
         subset = getattr(model, "subset_", None)
         if subset is not None:
-            text = "the best points, the latest points and other points at random"
-            warnings.warn(f"the GP uses only {len(subset)} of {len(rows)} points: {text}", stacklevel=6)
+            text = "the best points, the latest points and a random choice of the other points"
+            warnings.warn(f"the GP is fitted to only {len(subset)} of {len(rows)} points: {text}", stacklevel=6)
         if self.acq_func == "gp_hedge" and hasattr(self, "next_xs_"):
             self.gains_ -= model.predict(np.vstack(self.next_xs_))
             del self.next_xs_

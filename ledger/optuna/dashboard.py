@@ -104,7 +104,8 @@ def _own_host(application: Application, host: str, port: int) -> Application:
         is_everywhere = ip_address(host).is_unspecified
     except ValueError:
         is_everywhere = host == ""
-    reason = f"this dashboard answers only at {', '.join(f'http://{name}:{port}' for name in names)}: use one of them"
+    addresses = ", ".join(f"http://{name}:{port}" for name in names)
+    reason = f"this dashboard answers only at {addresses}: use one of these addresses"
 
     def respond(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         name, number = _split(environ.get("HTTP_HOST", ""))

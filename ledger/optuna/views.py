@@ -51,7 +51,7 @@ def enable(connection: Connection) -> bool:
         ours = _is_ours(connection)
         if ours is False:
             raise LedgerError(
-                f"the database has a schema {SCHEMA} that `ledger optuna enable` did not make: rename it"
+                f"the database has a schema {SCHEMA} that `ledger optuna enable` did not make: rename the schema"
                 f" (alter schema {SCHEMA} rename to ...), or use another database for the ledger"
             )
         if ours is None:

@@ -12,6 +12,11 @@ from ledger.report.theme import BLUE, ORANGE, SKY
 from ledger.study.dimensions import Dimension
 from ledger.text import one_line
 
+_DEVIATION_OF_FOREST = (
+    "The standard deviation combines the differences between the trees with the variance of the losses in the leaves of"
+    " the trees. "
+)
+
 
 def dependence(content: ReportContent) -> ReportSection:
     """Return one plot for each parameter, which shows the expected loss for each value of this parameter.
@@ -34,7 +39,7 @@ def dependence(content: ReportContent) -> ReportSection:
         f"Each plot shows the loss that {_surrogate_name(content)} expects for each value of one parameter. The"
         " expected loss is averaged over all other parameters. The interval around the expected loss extends two"
         " standard deviations in each direction. "
-        f"{'The standard deviation is computed between the trees. ' if content.surrogate.estimator != 'GP' else ''}"
+        f"{_DEVIATION_OF_FOREST if content.surrogate.estimator != 'GP' else ''}"
         "The dotted line marks the parameter's value in the best trial. A flat curve means that the parameter alone has"
         " little effect on the loss."
     )
@@ -122,8 +127,8 @@ def _why_no_surrogate(content: ReportContent) -> str:
         return "No trial is complete yet, so there is no surrogate."
     if content.is_extreme:
         return (
-            f"There is no plot, because the absolute value of a loss exceeds {LARGEST:g}. The difference of two such"
-            " losses could exceed the largest float."
+            f"There is no plot, because the absolute value of a loss exceeds {LARGEST:g}. The difference of two"
+            " losses of this size could exceed the largest float."
         )
     return (
         f"There is no surrogate yet: the first {content.study.resolved.initial_points} points are random, and the"

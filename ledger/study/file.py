@@ -437,7 +437,9 @@ def _read_file(file: Path) -> dict[str, Any]:
         line, column = text.count("\n") + 1, len(text) - text.rfind("\n")  # The default is the end of the document.
         if match := re.match(r"line (\d+), column (\d+)", at):
             line, column = int(match[1]), int(match[2])
-        raise UsageError(f"{_shown(file)}: line {line}, column {column}: {reason}; correct the TOML there") from None
+        raise UsageError(
+            f"{_shown(file)}: line {line}, column {column}: {reason}; correct the TOML at this place"
+        ) from None
     except (
         ValueError,
         RecursionError,

@@ -181,7 +181,8 @@ class Space:
             size = dimension.size()
             if size is None:
                 raise TypeError(
-                    f"the points of the space cannot be counted: the dimension {dimension.name!r} is infinite"
+                    f"the points of the space cannot be counted: the dimension {dimension.name!r} has infinitely many"
+                    " values"
                 )
             index, place = divmod(index, size)
             params[dimension.name] = dimension.value(place)

@@ -459,15 +459,18 @@ def differences(recorded: StudySpec, asked: StudySpec) -> list[str]:
     []
     >>> for line in differences(recorded, assemble({"trials": 4, "acq_func": "LCB"})):
     ...     print(line)
-    trials: 6 recorded, 4 requested (a budget only grows)
-    optimizer.acq_func: EI recorded, LCB requested
+    trials: the study has 6, but 4 is requested (the budget of a study cannot be reduced)
+    optimizer.acq_func: the study has EI, but LCB is requested
     """
     lines = []
     if asked.budget < recorded.budget:
-        lines.append(f"trials: {recorded.budget} recorded, {asked.budget} requested (a budget only grows)")
+        lines.append(
+            f"trials: the study has {recorded.budget}, but {asked.budget} is requested (the budget of a study cannot be"
+            " reduced)"
+        )
     before, now = _flat(recorded), _flat(asked)
     return lines + [
-        f"{place}: {before.get(place, 'nothing')} recorded, {now.get(place, 'nothing')} requested"
+        f"{place}: the study has {before.get(place, 'nothing')}, but {now.get(place, 'nothing')} is requested"
         for place in dict.fromkeys([*before, *now])
         if before.get(place) != now.get(place)
     ]

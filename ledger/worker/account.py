@@ -105,6 +105,8 @@ def find_account(name: str) -> SystemUser:
             f"{_OPTION} {shown} is not a user of this machine: create the user with useradd, or name another user"
         ) from None
     if entry.pw_uid == 0:
-        raise UsageError(f"{_OPTION} {shown} is root: name a user without rights, so that objectives have no rights")
+        raise UsageError(
+            f"{_OPTION} {shown} is root: name a user with few rights, because objectives get this user's rights"
+        )
     groups = tuple(os.getgrouplist(entry.pw_name, entry.pw_gid))
     return SystemUser(entry.pw_name, entry.pw_dir, entry.pw_uid, entry.pw_gid, groups)

@@ -122,7 +122,7 @@ class SupervisorChannel:
         try:
             self._token_input.send(b"".join(map(_TOKEN.pack, numbers)), socket.MSG_DONTWAIT)
         except OSError as error:
-            raise MalformedAnswerError(f"the socket of the tokens accepts no token: {error.strerror}") from None
+            raise MalformedAnswerError(f"the socket for job tokens accepts no token: {error.strerror}") from None
 
     def take_tokens(self) -> list[int]:
         """Read all remaining tokens, and return the numbers of the jobs that the trainer can no longer start.
@@ -136,7 +136,7 @@ class SupervisorChannel:
         if data is None:
             return []
         if not data or len(data) % _TOKEN.size:
-            raise MalformedAnswerError("the socket of the tokens is shut down, or a part of a token is missing")
+            raise MalformedAnswerError("the socket for job tokens is shut down, or a part of a job token is missing")
         return [number for (number,) in _TOKEN.iter_unpack(data)]
 
     def read(self) -> tuple[list[bytes], bool]:

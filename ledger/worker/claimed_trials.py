@@ -147,7 +147,7 @@ class ClaimedTrials:
             self._unfinished.pop()
         self._log("released", [trial for trial in waiting if trial.claim in released], " released, not counted")
         gone = [trial for trial in waiting if trial.claim not in released]
-        self._log("released", gone, ": not released, because the claim was no longer valid")
+        self._log("released", gone, ": the worker could not release the trial, because the claim was no longer valid")
 
     def refuse(self, call: Call, reason: str) -> None:
         """Give the first unfinished trial back to the ledger, because this machine cannot load the trial's objective.
@@ -224,7 +224,10 @@ class ClaimedTrials:
     def log_abandoned(self) -> None:
         """Log each claimed trial that the worker could not release, or whose outcome the worker could not write."""
         abandoned = [*self._unfinished, *(trial for trial, _ in self._undelivered)]
-        message = ": not delivered and not released; another worker can claim the trial after the end of the lease"
+        message = (
+            ": the worker could neither record an outcome nor release the trial; another worker can claim the trial"
+            " after the end of the lease"
+        )
         self._log("abandoned", abandoned, message, level=logging.WARNING)
 
     def _end_first(self) -> ClaimedTrial:

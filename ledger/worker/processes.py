@@ -100,7 +100,7 @@ class WorkerProcesses:
             if kind is not None:
                 self._request_stop()
                 if any(process.poll() is None for process in self._processes):
-                    way_out = "press Ctrl-C again to stop the workers at once"
+                    way_out = "press Ctrl-C again to stop the workers immediately"
                     log_event(_log, "stopping", f"the workers finish or release their trials; {way_out}")
                 self._wait(None)
             self._wait(STOP_SECONDS)

@@ -211,7 +211,7 @@ class TrainerHandle:
         try:
             numbers = self._channel.take_tokens()
             if numbers != list(range(self._end - len(numbers), self._end)) or len(numbers) > self.jobs:
-                raise MalformedAnswerError("the objective has changed the order of the tokens")
+                raise MalformedAnswerError("the objective has read or written job tokens in the trainer's socket")
             if numbers and len(numbers) == self.jobs:
                 # No job is in training, because the trainer is starting or is between two jobs.
                 self._channel.add_tokens([numbers.pop(0)])
@@ -279,7 +279,7 @@ class TrainerHandle:
         # A second message that the objective is loaded would extend the trial's time limit. A refusal after the loading
         # of the objective could end the worker.
         if (outcome is None or outcome.kind == "refused") and self.training_since is not None:
-            raise MalformedAnswerError("the answer reports on the loading of an objective that was already loaded")
+            raise MalformedAnswerError("the answer is about the loading of the objective, which was already loaded")
         if outcome is None:
             self._loaded, self.training_since = self._sent, time.monotonic()
             return []

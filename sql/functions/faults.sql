@@ -28,8 +28,7 @@ return case
   when octet_length(value::text) <= 200
   then case when getdatabaseencoding() = 'SQL_ASCII' then ledger.encoding_fault(value::text) end
   when jsonb_path_exists(value, format('strict $.**{%s to last}', ledger.deepest_json() + 1)::jsonpath)
-  then format('%s: values more than %s levels deep are not allowed; make the value flatter', name,
-              ledger.deepest_json())
+  then format('%s: JSON with more than %s nested levels is not allowed; use fewer levels', name, ledger.deepest_json())
   when jsonb_path_exists(
     value, 'strict $.** ? (@ > 1.7976931348623157e308 || @ < -1.7976931348623157e308)')
   then format('%s: a number beyond the range of a double (1.7976931348623157e308) is not allowed; write it as a text',
@@ -44,7 +43,8 @@ returns text
 language sql stable parallel safe
 return case
   when length(value) > longest
-  then format('%s: %s characters are too long, at most %s are allowed; shorten it', name, length(value), longest)
+  then format('%s: a text of %s characters is too long; shorten the text to at most %s characters', name,
+              length(value), longest)
   when getdatabaseencoding() = 'SQL_ASCII' then ledger.encoding_fault(value)
 end;
 comment on function ledger.text_fault is

@@ -262,8 +262,9 @@ def test_db_check_names_each_right_that_stops_others_and_its_repair(tmp_path, mo
             older(superuser)
             (fault, _) = warned(url)
             assert fault.startswith(
-                "role ledger_worker can log in and has a password and has settings of its own, which each of its"
-                " members can change: give each service a login by `ledger access add`, and then run"
+                "role ledger_worker can log in and has a password and has settings of its own, and each member of"
+                " the role can change the password and the settings of the role: give each service a login by `ledger"
+                " access add`, and then run"
             )
             superuser.execute(re.findall(r"`(alter role [^`]+)`", fault)[0])
             assert warned(url) == [functions]

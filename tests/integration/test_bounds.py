@@ -178,15 +178,15 @@ def test_names_that_are_too_long_are_refused(db, connection):
     make_study(db)
     claim = uuid.uuid4()
     name = "w" * 50_000_000
-    with pytest.raises(psycopg.errors.InvalidParameterValue, match="the name of the worker: 50000000 characters"):
+    with pytest.raises(psycopg.errors.InvalidParameterValue, match="the name of the worker: a text of 50000000 char"):
         claim_one(connection, "s", claim, name)
-    with pytest.raises(psycopg.errors.InvalidParameterValue, match="worker w+, the name: 50000000 characters"):
+    with pytest.raises(psycopg.errors.InvalidParameterValue, match="worker w+, the name: a text of 50000000 char"):
         protocol.announce(connection, name, "host", 1, {})
-    with pytest.raises(psycopg.errors.InvalidParameterValue, match="the name of the host: 301 characters"):
+    with pytest.raises(psycopg.errors.InvalidParameterValue, match="the name of the host: a text of 301 characters"):
         protocol.announce(connection, "w", "h" * 301, 1, {})
     held = claim_one(connection, "s", claim, "w")
     assert held is not None
-    with pytest.raises(psycopg.errors.InvalidParameterValue, match="the name of a metric: 301 characters"):
+    with pytest.raises(psycopg.errors.InvalidParameterValue, match="the name of a metric: a text of 301 characters"):
         protocol.complete(connection, held, 0.5, {"m" * 301: 1}, 1.0)
 
 

@@ -268,7 +268,7 @@ def test_a_retry_says_how_a_study_that_has_ended_goes_on(there, db, connection):
     assert tell(db, row, 0, 0.25, 0.25) == "told"
     assert finish(db, row, "complete", None) == "finished"
     out = there("trial", "retry", "svm-1", "0")[1]
-    assert "study svm-1 runs again: `ledger resume svm-1` continues it" in out
+    assert "study svm-1 runs again: `ledger resume svm-1` continues the study" in out
 
 
 def test_workers_are_listed_with_their_trials_and_states(there, connection, advance):
@@ -333,7 +333,7 @@ def test_a_study_is_verified_and_the_first_difference_named(run, url, db, connec
     code, out, error = run("verify", "s")
     assert (code, error) == (0, "")
     assert out.startswith(
-        "study s agrees with its ledger: 2 trials, 0 attempts, 1 iterations; 1 proposals recomputed, 0"
+        "the records of study s are consistent: 2 trials, 0 attempts, 1 iterations; 1 proposals recomputed, 0"
     )
     connection.execute("update ledger.trial set attempts = 1 where number = 1")
     code, out, error = run("verify", "s")
@@ -360,7 +360,10 @@ def test_optuna_is_let_in_and_shut_out_and_told_where_the_ledger_is(there, url, 
             " the URL for Optuna\n"
         )
     code, out, _ = there("optuna", "status")
-    assert (code, out) == (0, "Optuna can read this ledger, with optuna 5.0 and optuna-dashboard 0.21\n")
+    assert (code, out) == (
+        0,
+        "Optuna can read this ledger; the supported versions are optuna 5.0 and optuna-dashboard 0.21\n",
+    )
     assert json.loads(there("optuna", "status", "--json")[1]) == {
         "enabled": True,
         "optuna": "5.0",
@@ -384,7 +387,7 @@ def test_a_schema_optuna_of_somebody_else_is_refused_and_stays(there, connection
     connection.execute("create schema optuna create table studies (study_id int)")
     code, _, error = there("optuna", "enable")
     assert (code, error.count("\n")) == (1, 1)
-    assert "the database has a schema optuna that `ledger optuna enable` did not make: rename it" in error
+    assert "the database has a schema optuna that `ledger optuna enable` did not make: rename the schema" in error
     code, _, error = there("optuna", "disable")
     assert (code, error) == (
         1,

@@ -69,7 +69,7 @@ def test_before_a_study_begins_they_make_an_iteration_of_their_own(db, tmp_path)
     assert (last.number, last.size, last.told_at) == (0, 2, None)
     assert register(db, study(tmp_path)).budget == 8, "they do not count"
     assert register(db, study(tmp_path, iterations=6)).budget == 12
-    with pytest.raises(LedgerError, match=r"trials: 12 recorded, 10 requested \(a budget only grows\)"):
+    with pytest.raises(LedgerError, match=r"trials: the study has 12, but 10 is requested \(the budget of a study "):
         register(db, study(tmp_path, iterations=5))
 
 

@@ -165,7 +165,9 @@ def test_a_manager_that_takes_a_cancelled_trial_back_cancels_it(db, connection, 
 def test_a_cancellation_that_its_trial_could_not_store_is_refused(db, connection, holder):
     make_study(db)
     held = held_by(holder)
-    with pytest.raises(psycopg.errors.InvalidParameterValue, match="the reason: 70000 characters are too long"):
+    with pytest.raises(
+        psycopg.errors.InvalidParameterValue, match="the reason: a text of 70000 characters is too long"
+    ):
         connection.execute("select ledger.cancel_trials(%s, %s, %s)", (held.study_id, held.trial, "x" * 70_000))
     holder.rollback()
     assert protocol.heartbeat(connection, held)
@@ -273,7 +275,7 @@ def test_a_manager_whose_study_is_locked_reaps_and_goes_on_later(
     with caplog.at_level("INFO", logger="ledger.manager"), engine(url).connect() as own:
         assert managed(own, row, watch).run().state == "complete"
     said = [record.getMessage() for record in caplog.records]
-    assert len([line for line in said if "another session has locked study s: find this session" in line]) == 1
+    assert len([line for line in said if "another session has locked study s: run `ledger db check`" in line]) == 1
 
 
 def test_the_commands_say_that_a_cancellation_waits_for_a_lock(url, db, holder, tmp_path, monkeypatch):
@@ -295,7 +297,7 @@ def test_a_locked_study_is_not_deleted_and_the_message_names_the_way_out(url, db
     held_by(holder)
     code, _, error = run(["study", "delete", "s", "--yes"], {"DATABASE_URL": url})
     assert code == 1
-    assert "another session has locked study s: find this session by `ledger db check`" in error
+    assert "another session has locked study s: run `ledger db check` to find the session" in error
     assert error.count("\n") == 1
     holder.rollback()
     assert run(["study", "delete", "s", "--yes"], {"DATABASE_URL": url})[0] == 0
@@ -320,7 +322,7 @@ def test_db_check_names_a_session_that_keeps_locks(url, db, connection, holder, 
     assert (code, error) == (0, "")
     named = out.splitlines()[0]
     assert named.startswith(f"warning: session {pid} (odd worker, user {holder.info.user}) has been in a transaction")
-    assert "and keeps locks of the ledger; its last statement is `select ledger.heartbeat(" in named
+    assert "and keeps locks on tables of the ledger; its last statement is `select ledger.heartbeat(" in named
     assert f"; its state is idle in transaction: end the session by `select pg_terminate_backend({pid})`" in named
     assert protocol.heartbeat(holder, held)
 
@@ -341,7 +343,7 @@ def test_db_check_names_a_session_that_others_wait_for_at_any_age(url, db, conne
     wait_for_a_waiter(connection, holder)
     _, out, _ = run(["db", "check"], {"DATABASE_URL": url})
     assert f"warning: session {pid} (" in out
-    assert ", while 1 other session waits for them; its last statement is `select from ledger.study" in out
+    assert ", while 1 other session waits for these locks; its last statement is `select from ledger.study" in out
     holder.rollback()
     thread.join()
 
@@ -360,7 +362,10 @@ def test_a_role_that_may_not_see_a_session_is_told_which_one_keeps_locks(url, db
                 assert stranger.exec_driver_sql(asked, (pid,)).scalar() == "<insufficient privilege>"
             said = [line for line in health.warnings(stranger, 300).lines if f"session {pid} (" in line]
         assert len(said) == 1
-        assert f"user {holder.info.user}) keeps locks of the ledger; role {role} cannot see the start time" in said[0]
+        assert (
+            f"user {holder.info.user}) keeps locks on tables of the ledger; role {role} cannot see the start time"
+            in said[0]
+        )
         assert row.id
     finally:
         connection.execute(sql.SQL("drop role {}").format(name))
@@ -385,8 +390,8 @@ def test_an_upgrade_gives_up_soon_if_a_reader_keeps_a_view_locked(url, db, holde
     code, out, error = run(["db", "upgrade"], {"DATABASE_URL": url})
     assert (code, out) == (1, "")
     assert error == (
-        "ledger: another session has locked a table or view of the ledger: find this session by `ledger db"
-        " check`, or try again when the session's transaction has ended\n"
+        "ledger: another session has locked a table or view of the ledger: run `ledger db check` to find the session"
+        " that holds the lock, or try again when the transaction of that session has ended\n"
     )
     holder.rollback()
     assert run(["db", "upgrade"], {"DATABASE_URL": url})[0] == 0

@@ -199,7 +199,9 @@ def test_check_names_a_schema_that_is_too_new_and_upgrade_refuses_it(empty):
 def test_check_names_a_schema_that_is_too_old(empty, monkeypatch):
     migration.upgrade(empty)
     monkeypatch.setattr(revision, "head", lambda: "0099")
-    with pytest.raises(LedgerError, match="too old: its revision is .* needs revision 0099; run `ledger db upgrade`"):
+    with pytest.raises(
+        LedgerError, match="too old: the schema's revision is .* needs revision 0099; run `ledger db upgrade`"
+    ):
         migration.check(empty)
 
 

@@ -179,14 +179,14 @@ def _drop(*path: Any) -> Callable[[Any], None]:
 REFUSED = [
     (
         _set("version", value=2),
-        "is an export of version 2, and this ledger reads versions up to 1: upgrade trial-ledger",
+        "is an export of version 2, but the installed trial-ledger reads only versions up to 1: upgrade trial-ledger",
     ),
     (_set("format", value="x"), 'has format "x", not "trial-ledger study"'),
     (_drop("format"), "is an export of an old version, which does not contain the whole study"),
     (_drop("trials"), "is damaged at trials"),
     (
         _set("dataset", value={"sha256": "0" * 64, "name": "a.csv", "content": ""}),
-        "is damaged at dataset: the study trains on no data file",
+        "is damaged at dataset: the study does not use a data file",
     ),
     (_drop("trials", 0, "available_at"), "is damaged at trials[0].available_at"),
     (_set("trials", 0, "mine", value=1), "is damaged at trials[0].mine"),
@@ -264,14 +264,18 @@ UNREADABLE = [
     (
         _set("trials", 0, "metrics", value={"a": "\ud800"}),
         "is damaged at trials[0].metrics",
-        "half of a surrogate pair",
+        "an unpaired UTF-16 surrogate",
     ),
-    (_set("trials", 0, "metrics", value={"\ud800": 1}), "is damaged at trials[0].metrics", "half of a surrogate pair"),
+    (
+        _set("trials", 0, "metrics", value={"\ud800": 1}),
+        "is damaged at trials[0].metrics",
+        "an unpaired UTF-16 surrogate",
+    ),
     (_set("trials", 0, "metrics", value={"a": "\0"}), "is damaged at trials[0].metrics", "a NUL character"),
     (_set("trials", 0, "metrics", value={"a": 10**400}), "is damaged at trials[0].metrics", "range of a double"),
     (_set("trials", 0, "metrics", value={"a": "x" * 2_000_000}), "is damaged at trials[0].metrics", "bytes of JSON"),
     (_set("trials", 0, "metrics", value={"m" * 301: 1}), "the database refuses it (trial 0, ", "the name of a metric"),
-    (_set("trials", 0, "error", value="\ud800"), "is damaged at trials[0].error", "half of a surrogate pair"),
+    (_set("trials", 0, "error", value="\ud800"), "is damaged at trials[0].error", "an unpaired UTF-16 surrogate"),
     (_set("study", "versions", value={"a": [[]] * 400_000}), "is damaged at study.versions", "bytes of JSON"),
     (
         _set("attempts", 0, "seconds", value=1.7e308),
@@ -284,7 +288,11 @@ UNREADABLE = [
         "70000 characters",
     ),
     (_set("iterations", 0, "ask_seconds", value=1e300), "the database refuses it (iteration 0, ", "plausible duration"),
-    (_set("workers", 0, "host", value="h" * 301), "the database refuses it (worker w, the name of the host: 301", ""),
+    (
+        _set("workers", 0, "host", value="h" * 301),
+        "the database refuses it (worker w, the name of the host: ",
+        "301 char",
+    ),
     (_set("workers", 0, "versions", value={"a": 1}), "the database refuses it (worker w, the versions: ", "texts"),
 ]
 

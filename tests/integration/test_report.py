@@ -156,7 +156,7 @@ def test_parquet_is_written_a_row_group_at_a_time(study, db, tmp_path, monkeypat
 def test_a_metric_that_changes_its_type_meanwhile_leaves_no_file(study, db, ledger, tmp_path, monkeypatch):
     output = tmp_path / "trials.parquet"
     monkeypatch.setattr(trials, "metric_kinds", lambda *_: [("note", ["number"])])
-    with pytest.raises(LedgerError, match="column metrics_note received a value of another type"):
+    with pytest.raises(LedgerError, match="the type of the values of column metrics_note changed"):
         ledger("export", "s", "--format", "parquet", "--output", str(output))
     assert not output.exists()
 

@@ -331,7 +331,8 @@ def test_proposals_of_another_environment_are_not_comparable(ledger):
         ("iteration 0", numpy),
         (
             "iteration 1, round 0",
-            f"the environment of this round is not recorded, and the previous environment differs: {numpy}",
+            "the environment of this round is not recorded, and the previous recorded environment differs from the"
+            f" environment of this process: {numpy}",
         ),
         ("iteration 3", numpy),
         ("iteration 5", numpy),

@@ -75,7 +75,7 @@ def test_a_study_that_a_worker_cannot_load_blocks_no_younger_study(both):
     worker = both.start("worker", "worker", "--allow", "mine", "--allow", "nope")
     # the manager of the younger study ends when the worker has trained its trials
     both.program.run("manager", "own.toml")
-    wait_until(lambda: both.lines("bad", "no live worker can load its objective"))
+    wait_until(lambda: both.lines("bad", "no live worker can load the study's objective"))
     assert both.trials("own") == [("complete", 0), ("complete", 0)]
     assert both.trials("bad") == [("pending", 0), ("pending", 0)]
     (refusal,) = [line for line in both.program.run("worker", "list").splitlines() if "refuses" in line]
@@ -106,7 +106,7 @@ def test_a_worker_for_one_study_ends_with_the_reason_that_it_cannot_load(both):
     assert worker.wait(PATIENCE) == 1
     last = both.said("worker").splitlines()[-1]
     assert last.startswith("ledger: objective 'nope:square'")
-    assert "permit it with --allow nope" in last
+    assert "permit the module with --allow nope" in last
     assert both.trials("bad") == [("pending", 0), ("pending", 0)]
     assert both.ask("select outcome from ledger.attempts") == [("released",)]
 

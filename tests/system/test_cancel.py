@@ -82,7 +82,7 @@ def test_a_cancelled_trial_ends_its_training_and_can_be_retried(program):
         assert manager.returncode == 0, error
         assert "1 complete, 1 cancelled" in out
         assert "1 proposals recomputed, 0 not comparable" in program.run("verify", "s")
-        assert "`ledger resume s` continues it" in program.run("trial", "retry", "s", "0")
+        assert "`ledger resume s` continues the study" in program.run("trial", "retry", "s", "0")
         assert "2 complete, 1 cancelled" in program.run("resume", "s", "--workers", "0")
     program.run("verify", "s")
     document = program.document("s")

@@ -273,4 +273,4 @@ def test_a_run_goes_on_after_the_disk_of_its_embedded_server_was_full():
         said = (folder / "log").read_text()
         assert "Traceback" not in said
         assert "check --database-url" not in said
-        assert "agrees with its ledger: 2 trials" in program.run("verify", "own")
+        assert "the records of study own are consistent: 2 trials" in program.run("verify", "own")

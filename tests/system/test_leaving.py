@@ -85,7 +85,7 @@ def test_ctrl_c_of_a_run_gives_the_grace_time_and_a_second_one_none(program):
         wait_until((program.folder / "begun").exists)
         os.killpg(run.pid, signal.SIGINT)
         assert run.stderr is not None
-        while "press Ctrl-C again to stop the workers at once" not in run.stderr.readline():
+        while "press Ctrl-C again to stop the workers immediately" not in run.stderr.readline():
             assert run.poll() is None
         if signals == 2:
             os.killpg(run.pid, signal.SIGINT)

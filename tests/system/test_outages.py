@@ -211,7 +211,7 @@ def test_without_a_free_connection_programs_wait_and_say_what_to_do(tmp_path, tm
         for process in (search.manager, search.worker):
             search.said(process, "too many clients already; raise max_connections")
         error = search.program.run("study", "list", "--give-up-after", "0.5", code=1)
-        assert error.splitlines()[-1].startswith("ledger: gave up after")
+        assert error.splitlines()[-1].startswith("ledger: the command gave up after")
         for connection in held:
             connection.close()
         wait_until(lambda: search.calls.exists() and search.calls.read_text())
@@ -287,7 +287,7 @@ def test_giving_up_ends_in_a_clear_error_and_the_same_command_goes_on(postgres, 
         for process, log in ((search.manager, search.logs[0]), (search.worker, search.logs[1])):
             assert process.wait(PATIENCE) == 1
             last = log.read_text().splitlines()[-1]
-            assert last.startswith("ledger: gave up after")
+            assert last.startswith("ledger: the command gave up after")
             assert "--give-up-after" in last
             assert "Connection refused" in last
         proxy.resume()
@@ -339,7 +339,7 @@ def test_an_export_that_is_cut_off_says_so_and_writes_nothing_twice(proxy, searc
 def test_a_waiting_manager_takes_over_when_the_other_is_cut_off(search):
     search.training()
     second = search.start("manager", "own.toml", "--wait")
-    wait_until(lambda: "waiting for the end of that manager" in search.logs[2].read_text())
+    wait_until(lambda: "this manager waits until the other manager has ended" in search.logs[2].read_text())
     third = search.program.run("manager", "own.toml", code=1)
     assert "has a manager" in third
     ((session,),) = search.ask("select backend_pid from ledger.manager")
@@ -356,7 +356,7 @@ def test_a_waiting_manager_takes_over_when_the_other_is_cut_off(search):
 def test_a_waiting_manager_takes_over_when_the_other_is_killed(search):
     search.training()
     second = search.start("manager", "own.toml", "--wait")
-    wait_until(lambda: "waiting for the end of that manager" in search.logs[2].read_text())
+    wait_until(lambda: "this manager waits until the other manager has ended" in search.logs[2].read_text())
     search.manager.kill()
     search.manager.wait()
     wait_until(lambda: f"-{second.pid}-" in search.ask("select name from ledger.manager")[0][0])

@@ -66,7 +66,7 @@ def test_workers_elsewhere_fetch_the_data_of_a_file_from_the_ledger(program, roo
         [(trial["params"], trial["loss"]) for trial in program.document(name)["trials"]] for name in ("alone", "shared")
     ]
     assert losses[0] == losses[1]
-    assert "agrees with its ledger" in program.run("verify", "shared")
+    assert "the records of study shared are consistent" in program.run("verify", "shared")
 
 
 def test_a_study_goes_on_elsewhere_from_its_address_or_its_export(program, tmp_path):
@@ -116,7 +116,7 @@ def test_a_steady_search_by_a_negated_score_shows_the_score(program):
     assert "accuracy" not in out
     status = json.loads(program.run("status", "steady", "--json"))
     assert (status["best"]["metric"], status["best"]["score"]) == ("neg_log_loss", best["best_score"])
-    assert "agrees with its ledger" in program.run("verify", "steady")
+    assert "the records of study steady are consistent" in program.run("verify", "steady")
     program.run("report", "steady", "--output", "steady.html")
     page = (program.folder / "steady.html").read_text()
     data = best["spec"]["objective"]["data"]
@@ -195,7 +195,7 @@ def test_a_notebooks_closure_runs_on_the_workers_of_its_run_alone(program):
         " select id, 9, 0, 0, 'proposed', '{\"x\": 0.5}', now() from again returning number"
     )
     error = program.run("worker", "--study", "notebook", "--allow", "__main__", code=1)
-    assert "is defined in a script or notebook, so only the workers that its run() starts can load it" in error
+    assert "so only the workers that the script or notebook starts by run() can load the objective: run" in error
     program.run("study", "cancel", "notebook")
 
 

@@ -121,4 +121,4 @@ def test_a_killed_manager_behind_a_pooler_is_replaced(postgres: Server, pooled: 
         assert complete() == 20
         assert connection.execute("select count(*) from ledger.manager").fetchone() == (0,)
     assert "20 of 20 trials" in out
-    assert "agrees with its ledger: 20 trials" in direct.run("verify", "own")
+    assert "the records of study own are consistent: 20 trials" in direct.run("verify", "own")

@@ -129,9 +129,8 @@ def test_a_function_that_is_not_allowed_is_refused_before_its_import(allowed):
     with pytest.raises(LedgerError) as caught:
         load({"function": f"{PACKAGE}.train:plain"}, allowed)
     assert str(caught.value) == (
-        f"objective '{PACKAGE}.train:plain' is defined in '{PACKAGE}.train', and this worker may not run code of that "
-        "module; permit it "
-        f"with --allow {PACKAGE}"
+        f"objective '{PACKAGE}.train:plain' is defined in '{PACKAGE}.train', and this worker has no permission to run"
+        f" code of this module; permit the module with --allow {PACKAGE}"
     )
     assert f"{PACKAGE}.train" not in sys.modules
 
@@ -154,15 +153,16 @@ FOREIGN = {
 def test_what_runs_is_defined_in_an_allowed_module(name, module):
     with pytest.raises(LedgerError) as caught:
         load({"function": f"{PACKAGE}.train:{name}"}, [PACKAGE])
-    assert f"train:{name}' is defined in '{module}', and this worker may not run code of that module" in str(
-        caught.value
+    assert (
+        f"train:{name}' is defined in '{module}', and this worker has no permission to run code of this module"
+        in str(caught.value)
     )
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("name", ["__init__", "__class__", "__getattribute__", "__dir__", "__reduce__"])
 def test_what_every_module_has_is_no_objective(name):
-    with pytest.raises(LedgerError, match=f"train' has no '{name}'; define the function there$"):
+    with pytest.raises(LedgerError, match=f"train' has no '{name}'; define the function in this module$"):
         load({"function": f"{PACKAGE}.train:{name}"}, [PACKAGE])
 
 
@@ -179,7 +179,7 @@ def test_the_current_folder_is_searched_last_and_only_for_what_is_allowed(tmp_pa
     found = load({"function": f"{PACKAGE}.train:plain"}, [PACKAGE], folder=str(folder))
     assert found({"x": 0.25}, CONTEXT).loss == 0.25
     assert str(folder) not in sys.path, "another folder has the package"
-    with pytest.raises(LedgerError, match="may not run code of that module"):
+    with pytest.raises(LedgerError, match="no permission to run code of this module"):
         load({"function": "own_module:own"}, [PACKAGE], folder=str(folder))
     with pytest.raises(LedgerError, match="rename the module of the current folder, because Python finds .*statistics"):
         load({"function": "statistics:own"}, ["statistics"], folder=str(folder))
@@ -199,7 +199,7 @@ def test_the_current_folder_is_searched_last_and_only_for_what_is_allowed(tmp_pa
         (f"{PACKAGE}.broken:f", f"module '{PACKAGE}.broken' cannot be imported (ModuleNotFoundError: No module named"),
         (f"{PACKAGE}.invalid:f", f"module '{PACKAGE}.invalid' cannot be imported (SyntaxError: "),
         (f"{PACKAGE}.leaves:f", f"module '{PACKAGE}.leaves' cannot be imported (SystemExit: left at import); install"),
-        (f"{PACKAGE}.train:absent", f"module '{PACKAGE}.train' has no 'absent'; define the function there"),
+        (f"{PACKAGE}.train:absent", f"module '{PACKAGE}.train' has no 'absent'; define the function in this module"),
     ],
 )
 def test_a_failed_import_is_reported_in_one_line(reference, message):

@@ -180,5 +180,5 @@ def test_a_repeated_command_says_that_it_may_have_succeeded_before(monkeypatch):
     def command(settings):
         raise next(answers)
 
-    with pytest.raises(LedgerError, match="as trial 2; the command lost its connection .*, so the command may have"):
+    with pytest.raises(LedgerError, match="as trial 2; the command lost the connection .*, so the ledger may already"):
         command.main([], standalone_mode=False)

@@ -135,7 +135,7 @@ def test_the_mode_is_part_of_the_specification() -> None:
     assert batch.spec()["mode"] == "batch"
     assert steady.spec()["mode"] == "steady"
     assert StudySpec.from_spec("s", 3, jsonb(steady.spec())).mode == "steady"
-    assert differences(batch, steady) == ["mode: batch recorded, steady requested"]
+    assert differences(batch, steady) == ["mode: the study has batch, but steady is requested"]
 
 
 def test_without_a_file_no_number_of_workers_is_asked_for(write: Any) -> None:
@@ -366,19 +366,21 @@ def test_differences_name_the_place_and_both_values(write: Any) -> None:
     changed = FILE.replace("1e3,", "1e4,").replace('"LCB"', '"EI"').replace("kappa = 2", "").replace("lease = 60", "")
     asked = assemble({"batch_size": 5, "trials": 19}, write(changed))
     assert differences(recorded, asked) == [
-        "trials: 20 recorded, 19 requested (a budget only grows)",
-        "batch_size: 4 recorded, 5 requested",
-        "space.C.high: 1000.0 recorded, 10000.0 requested",
-        "optimizer.acq_func: LCB recorded, EI requested",
-        "optimizer.kappa: 2.0 recorded, null requested",
-        "limits.lease: 60.0 recorded, 30.0 requested",
+        "trials: the study has 20, but 19 is requested (the budget of a study cannot be reduced)",
+        "batch_size: the study has 4, but 5 is requested",
+        "space.C.high: the study has 1000.0, but 10000.0 is requested",
+        "optimizer.acq_func: the study has LCB, but EI is requested",
+        "optimizer.kappa: the study has 2.0, but null is requested",
+        "limits.lease: the study has 60.0, but 30.0 is requested",
     ]
 
 
 def test_a_larger_budget_is_no_difference_and_a_smaller_one_is() -> None:
     small, large = assemble({"iterations": 3}), assemble({"iterations": 30})
     assert differences(small, large) == []
-    assert differences(large, small) == ["trials: 60 recorded, 6 requested (a budget only grows)"]
+    assert differences(large, small) == [
+        "trials: the study has 60, but 6 is requested (the budget of a study cannot be reduced)"
+    ]
 
 
 def test_what_was_resolved_is_not_compared() -> None:
@@ -396,10 +398,10 @@ def test_choices_are_taken_in_upper_and_lower_case(write: Any) -> None:
 def test_another_order_or_another_dimension_is_a_difference(write: Any) -> None:
     c, gamma = "C = {type='real', low=1, high=2}\n", "gamma = {type='real', low=1, high=2}\n"
     both, turned = assemble({}, write(f"[space]\n{c}{gamma}")), assemble({}, write(f"[space]\n{gamma}{c}"))
-    assert differences(both, turned) == ["space: C, gamma recorded, gamma, C requested"]
+    assert differences(both, turned) == ["space: the study has C, gamma, but gamma, C is requested"]
     assert both.spec_hash != turned.spec_hash
     one = assemble({}, write(f"[space]\n{c}"))
-    assert "space.gamma.type: real recorded, nothing requested" in differences(both, one)
+    assert "space.gamma.type: the study has real, but nothing is requested" in differences(both, one)
 
 
 def test_the_default_metric_is_the_same_study_named_or_not():

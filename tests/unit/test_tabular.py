@@ -107,7 +107,7 @@ def rows(*lines, header="a,y"):
             't.csv: column "a" has more than 100',
         ),
         (b"a,y\n1,n\xe9\n", "t.csv: line 2: not UTF-8; save the file as UTF-8"),
-        ('a,y\n1,"no\n', "t.csv: line 2: unexpected end of data; correct the csv there"),
+        ('a,y\n1,"no\n', "t.csv: line 2: unexpected end of data; correct this line of the csv file"),
     ],
 )
 def test_an_unusable_file_is_refused_in_one_line_with_the_place(text, said):
