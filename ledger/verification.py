@@ -16,7 +16,7 @@ from ledger.text import show
 
 @dataclass(frozen=True)
 class VerificationResult:
-    """The result of a successful verification of a study.
+    """What `ledger verify` has verified and recomputed for a study whose records are consistent.
 
     Attributes
     ----------

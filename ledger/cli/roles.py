@@ -40,7 +40,7 @@ def with_way_out(error: MissingPrivilegeError) -> LedgerError:
     needed = _ROLES.get(command, "ledger_reader")
     if needed != "ledger_owner" and error.refusal == "permission denied for schema ledger":
         way_out = (
-            f"use a login with the rights of {needed}; if this login has these rights already, run `ledger db upgrade`"
+            f"use a login with the rights of {needed}; if your login already has these rights, run `ledger db upgrade`"
             " with a login of ledger_owner"
         )
     elif error.role != needed:

@@ -11,8 +11,8 @@ from ledger.database.selecting import query
 from ledger.errors import LedgerError
 from ledger.text import last_line
 
-# The query of `read` computes the rate of ended trials from the latest ended trials, at most max(_RATED, 2 * batch
-# size).
+# The query of `read` computes the rate of ended trials from the latest ended trials. The number of these trials is at
+# most max(_RATED, 2 * batch size).
 _RATED = 20
 _FAILURES = 3
 

@@ -20,7 +20,7 @@ _WHOLE = re.compile(r"[+-]?[0-9]{1,18}")
 
 @dataclass
 class ColumnSummary:
-    """Summary of the cells of one column.
+    """The counts and the kinds of the cells in one column of a csv or parquet file.
 
     Attributes
     ----------

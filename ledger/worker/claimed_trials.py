@@ -210,7 +210,10 @@ class ClaimedTrials:
             # The database has refused the original outcome, and also the failure that replaced this outcome. When the
             # lease ends, the attempt gets the outcome lost.
             del self._undelivered[index]
-            message = f": the database refuses every outcome of this attempt ({refusal}); the attempt will be lost"
+            message = (
+                f": the database refused to record a result or a failure of this attempt ({refusal}); the attempt will"
+                " be lost"
+            )
             self._log("abandoned", [trial], message, level=logging.WARNING)
         else:
             self._refused.add(trial.claim)

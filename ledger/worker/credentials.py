@@ -153,8 +153,8 @@ def _set_readable(readable: bool) -> bool:
     Return whether the other processes could read the memory before the call.
 
     While the memory is unreadable, the kernel also writes no core dump of this process, and lets no debugger of this
-    user attach to this process. Each exec() makes the memory of a process readable again. On systems other than Linux,
-    `_set_readable` does nothing and returns True.
+    user attach to this process. The start of another program by execve() makes the memory readable again. On systems
+    other than Linux, `_set_readable` does nothing and returns True.
     """
     if sys.platform != "linux":
         return True

@@ -13,8 +13,8 @@ from ledger.worker import credentials, interpreter
 
 _log = logging.getLogger("ledger.worker")
 
-# If a worker still runs STOP_SECONDS seconds after the end of the study, or after a second Ctrl-C, the process that
-# started the worker kills the worker.
+# A worker must stop when the study has ended, or when the user has pressed Ctrl-C twice. If the worker has not stopped
+# after STOP_SECONDS seconds, the process that started the worker kills the worker.
 STOP_SECONDS = 15.0
 
 
