@@ -76,6 +76,8 @@ def attack(folder: Path, *, seconds: float, seed: int, watch: Callable[[str], ob
             hostile.take_back()
             if len(hostile.open_trials()) < MOST_OPEN:
                 hostile.attack()
+            if number % 2 == 1:
+                hostile.attack_channel()
             files.attack(20)
             if number % 3 == 0:
                 locks.attack()
@@ -87,6 +89,7 @@ def attack(folder: Path, *, seconds: float, seed: int, watch: Callable[[str], ob
             number += 1
             watch(f"{time.monotonic() - started:6.1f} s  round {number}: {_complete(under_attack)} trials complete")
         lasted = time.monotonic() - started
+        hostile.count_messages()
         locks.close()
         calls.close()
         found = _examine(under_attack, hostile, files, neighbours)

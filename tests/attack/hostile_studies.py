@@ -7,12 +7,10 @@ from typing import Any
 
 import psycopg
 
-from tests.attack.objectives import HOSTILE
+from tests.attack.objectives import CHANNEL, HOSTILE, WRITTEN
 from tests.attack.tally import Tally
 from tests.attack.victims import Victims
 
-# Messages that one trial of `hostile_pipes` writes.
-MESSAGES = 60
 _LIMITS = {"max_failures": 1, "max_lost": 2, "lease": 3.0, "heartbeat": 0.5, "trial_timeout": 3.0}
 
 
@@ -37,11 +35,18 @@ class HostileStudies:
             self._left = [*HOSTILE, "no_such_function", "__init__"]
             self._rng.shuffle(self._left)
         name = self._left.pop()
-        trials = 8 if name == "hostile_pipes" else 2
-        self._make(name, trials)
-        self._tally.tried(f"objective: {name.removeprefix('hostile_').replace('_', ' ')}")
-        if name == "hostile_pipes":
-            self._tally.tried("message of a trainer", trials * MESSAGES)
+        self._make(name, 2)
+        shown = name if name == "__init__" else name.removeprefix("hostile_").replace("_", " ")
+        self._tally.tried(f"objective: {shown}")
+
+    def attack_channel(self) -> None:
+        """Make one study whose trials write messages to the channel of their trainer."""
+        self._make(CHANNEL, 8)
+
+    def count_messages(self) -> None:
+        """Count the messages that trials have written to the channels of their trainers."""
+        files = self._victims.folder.glob(f"*/{WRITTEN}")
+        self._tally.tried("message of a trainer", sum(file.stat().st_size for file in files))
 
     def take_back(self) -> None:
         """Take back the trials whose leases have ended, and resume paused studies, as their managers would."""

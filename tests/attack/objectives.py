@@ -22,6 +22,8 @@ from pathlib import Path
 
 # What the URL of a role with its password looks like to a thief.
 SECRET = b"password="
+# File in the worker's folder that gets one byte for each message to a trainer's channel.
+WRITTEN = "messages-written"
 # Seconds that a process left by an objective would live.
 LEFT = 600
 
@@ -363,6 +365,8 @@ def _write_everywhere(rng, count):
         with suppress(OSError):
             os.set_blocking(descriptor, False)
             descriptors.append(descriptor)
+    # the supervisor ends this process while it writes, so each written message is counted at once
+    written = os.open(WRITTEN, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o644)
     for _ in range(count):
         message = rng.choice(MESSAGES).replace(b"%d", str(rng.randrange(40)).encode())
         if rng.random() < 0.3:
@@ -371,6 +375,8 @@ def _write_everywhere(rng, count):
         for descriptor in descriptors:
             with suppress(OSError):
                 os.write(descriptor, message)
+        os.write(written, b".")
 
 
 HOSTILE = sorted(name for name in globals() if name.startswith("hostile_"))
+CHANNEL = hostile_pipes.__name__
