@@ -44,8 +44,10 @@ def python(program, *arguments, code=0):
 
 def test_workers_elsewhere_fetch_the_data_of_a_file_from_the_ledger(program, root):
     """Two workers without access to the file, one of them killed during a trial, give the same losses as one worker."""
-    options = ["--model", "xgb", "--data", str(root / "docs" / "customers.csv"), "--target", "bought", "--cv", "3"]
-    options += ["--iterations", "3", "--batch-size", "4"]
+    # a short lease, because the killed worker's trial is free again when its lease has ended
+    (program.folder / "bought.toml").write_text("[limits]\nlease = 5.0\nheartbeat = 1.0\n")
+    options = ["bought.toml", "--model", "xgb", "--data", str(root / "docs" / "customers.csv"), "--target", "bought"]
+    options += ["--cv", "3", "--iterations", "3", "--batch-size", "4"]
     program.run("run", *options, "--workers", "1", "--name", "alone")
     with database(Settings(home=program.home)):
         workers = [program.start("worker", "--study", "shared", "--until-complete") for _ in range(2)]

@@ -111,7 +111,7 @@ def test_a_killed_steady_run_goes_on_and_verifies(tmp_path):
     assert "12 complete" in out
     document = program.document("own")
     assert 9 <= sum(len(row["seen"]) for row in document["iterations"]) < 12, "all but those in flight at the end"
-    assert "own agrees" in program.run("verify", "own")
+    assert "records of study own are consistent" in program.run("verify", "own")
 
 
 def test_no_transaction_is_open_while_a_trial_trains(program):
