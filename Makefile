@@ -2,9 +2,9 @@
 PYTHON ?= python3
 export LEDGER_HOME ?= $(CURDIR)/.ledger
 bin := .venv/bin
-# Tests of processes mostly wait, so six test processes keep two cores busy. One test process uses a given server,
+# Tests of processes mostly wait, so four test processes keep two cores busy. One test process uses a given server,
 # because roles belong to a whole server. Files start in the order of their names.
-pytest := $(bin)/pytest --numprocesses $(if $(LEDGER_TEST_SERVER),1,6) --dist loadfile --no-loadscope-reorder
+pytest := $(bin)/pytest --numprocesses $(if $(LEDGER_TEST_SERVER),1,4) --dist loadfile --no-loadscope-reorder
 
 .PHONY: help demo unit test test-all campaigns explore fuzz coverage lint docs site bench bench-quality chaos attack up release-check clean
 

@@ -417,7 +417,7 @@ def test_no_view_fails_for_any_row_that_the_tables_accept(url):
             accepted[table] += there
             return there
 
-        @cases(400)
+        @cases(300)
         @given(st.data())
         def check(data: st.DataObject) -> None:
             draw = data.draw

@@ -15,7 +15,7 @@ def name(page: Path) -> str:
 
 
 # The pages that a new reader follows. The commands of the other pages need minutes.
-FIRST = {"README.md", "docs/quick-start.md", "docs/own-objective.md"}
+FIRST = {"README.md", "docs/quick-start.md"}
 
 
 def run_pages():

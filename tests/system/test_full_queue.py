@@ -7,8 +7,13 @@ from psycopg.errors import ProgramLimitExceeded
 from ledger.database import migration
 from ledger.database.connection import engine
 from ledger.resources import folder
-from tests.system.programs import Program
+from tests.system.programs import Program, own_study
 from tests.system.servers import Server
+
+OBJECTIVE = """
+def square(params):
+    return params["x"] ** 2
+"""
 
 
 @pytest.fixture
@@ -34,12 +39,13 @@ def test_a_study_is_completed_while_the_notification_queue_is_full(tmp_path, url
         with pytest.raises(ProgramLimitExceeded, match="too many notifications in the NOTIFY queue"):
             fill(other)
         program = Program(tmp_path, DATABASE_URL=url)
-        run = ["run", "--iterations", "2", "--batch-size", "2", "--workers", "1", "--name", "s"]
+        own_study(tmp_path, OBJECTIVE, "square")
+        run = ["run", "own.toml", "--iterations", "2", "--workers", "1", "--allow", "mine", "--name", "s"]
         assert "4 of 4 trials" in program.run(*run)
-        assert program.run("trial", "enqueue", "s", "C=7", "gamma=0.5")
+        assert program.run("trial", "enqueue", "s", "x=0.5")
         assert program.run("trial", "cancel", "s", "4")
         assert program.run("trial", "retry", "s", "4")
-        program.run("resume", "s", "--workers", "1")
+        program.run("resume", "s", "--workers", "1", "--allow", "mine")
         document = program.document("s")
         (tmp_path / "s.json").write_text(program.run("export", "s"))
         program.run("import", "s.json", "--name", "t")
