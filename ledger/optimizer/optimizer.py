@@ -78,8 +78,7 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
     acq_func_kwargs : dict, optional
         The options of the acquisition function. ``xi`` is the minimum improvement for EI and PI, in the unit of the
         losses (0 by default). ``kappa`` is the weight of the standard deviation in LCB (1.96 by default). With "inf" as
-        ``kappa``, LCB uses only the surrogate's standard deviation. ``eta`` is the weight of the gains of "gp_hedge" (1
-        by default).
+        ``kappa``, LCB uses only the standard deviation. ``eta`` weights the gains of "gp_hedge" (1 by default).
     acq_optimizer_kwargs : dict, optional
         ``n_points`` is the number of candidates (2,000 with "lbfgs", otherwise 10,000). ``n_restarts_optimizer`` is the
         number of candidates to refine (5 by default). Only skopt's own code uses ``n_jobs``.
@@ -147,8 +146,7 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
       GP's batch differ by more than 0.001 of the range.
     - `tell` only fits the model, and `ask` chooses the points. In skopt, `tell` also chooses the next point.
     - With "EIps" and "PIps", the best loss is the minimum of the losses. In skopt, the best loss for "EIps" and "PIps"
-      is the minimum of the losses and of the logarithms of the evaluation times. The dimensions of a GP are always
-      scaled to [0, 1].
+      is the minimum of the losses and of the logarithms of the evaluation times. GP dimensions are scaled to [0, 1].
     - Models run on one thread of BLAS, so equal seeds give equal points on any number of cores.
     - A forest squares the losses. Therefore losses must not exceed 1e150.
     - "MES" uses quantiles of the optimum's distribution. skopt samples optima with numpy's global random generator.
