@@ -12,7 +12,7 @@ from ledger import seeds
 from ledger.proposals.environment import one_thread
 from ledger.proposals.losses import scaled_losses
 from ledger.proposals.observations import Observation, ProposalInput
-from ledger.proposals.searched_space import SkoptSpace
+from ledger.proposals.skopt_space import SkoptSpace
 from ledger.study.space import Space
 from ledger.study.spec import StudySpec
 

@@ -15,7 +15,7 @@ from ledger.optimizer.gaussian_process import GaussianProcessRegressor
 from ledger.proposals.environment import one_thread
 from ledger.proposals.losses import scaled_losses
 from ledger.proposals.observations import ProposalInput
-from ledger.proposals.searched_space import SkoptSpace
+from ledger.proposals.skopt_space import SkoptSpace
 from ledger.study.spec import StudySpec
 
 Array = NDArray[np.float64]

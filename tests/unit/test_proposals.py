@@ -19,7 +19,7 @@ from threadpoolctl import threadpool_info, threadpool_limits
 from ledger.optimizer import gaussian_process
 from ledger.optimizer.gaussian_process import GaussianProcessRegressor
 from ledger.proposals import Observation, Proposal, ProposalInput, environment, propose
-from ledger.proposals.searched_space import SkoptSpace
+from ledger.proposals.skopt_space import SkoptSpace
 from ledger.study.file import assemble
 from ledger.study.space import Space
 from ledger.study.spec import ACQ_FUNCS, BASE_ESTIMATORS, DerivedSettings, OptimizerSettings, StudySpec

@@ -8,7 +8,7 @@ from numpy.testing import assert_allclose
 
 from ledger.optimizer.gaussian_process import GaussianProcessRegressor
 from ledger.proposals import Observation, ProposalInput, propose
-from ledger.proposals.searched_space import SkoptSpace
+from ledger.proposals.skopt_space import SkoptSpace
 from ledger.proposals.surrogate import Surrogate
 from ledger.study.spec import StudySpec
 from tests.unit.snapshots import SPACE, loss, snapshot
