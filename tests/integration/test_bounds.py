@@ -13,7 +13,7 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 from psycopg.types.json import Jsonb
 
-from ledger.database import bounds, flattened, migration, protocol, queries, reads, studies, trials
+from ledger.database import bounds, flattened, protocol, queries, reads, studies, trials
 from ledger.database.connection import connect, driver, engine
 from ledger.database.rows import AttemptRow, IterationRow, ProgressRow, StudyRow, TrialRow, WorkerRow
 from ledger.database.selecting import fetch, query, rows_of
@@ -24,6 +24,7 @@ from ledger.study.dimensions import PRIORS
 from ledger.study.file import assemble
 from ledger.study.space import Space
 from ledger.study.spec import MODES
+from tests.databases import upgrade
 from tests.fuzz import cases, run, texts
 from tests.integration.ledgers import LIMITS, attempt, claim_one, make_study, propose, spec, take, trial
 from tests.integration.test_privileges import VIEWS
@@ -218,8 +219,7 @@ def test_bytes_that_are_no_text_are_refused_in_any_database(server):
         )
         try:
             url = make_conninfo(server, dbname=name, client_encoding="SQL_ASCII")
-            with engine(make_conninfo(server, dbname=name)).connect() as db:
-                migration.upgrade(db)
+            upgrade(make_conninfo(server, dbname=name))
             with psycopg.connect(url, autocommit=True) as connection:
                 for host, versions in (
                     (b"\xff", b"{}"),

@@ -16,9 +16,8 @@ from typing import IO, Any
 import psycopg
 
 from ledger import embedded
-from ledger.database import migration
-from ledger.database.connection import engine
 from tests import variables
+from tests.databases import upgrade
 from tests.fuzz import run
 
 # Longer than any test waits for what it expects, on a machine that is busy with other work too.
@@ -99,8 +98,7 @@ def _data() -> Path:
     with embedded.running(home, create=True) as url:
         with psycopg.connect(url, autocommit=True) as connection:
             connection.execute("alter system set fsync = off")
-        with engine(url).connect() as administrators:
-            migration.upgrade(administrators)
+        upgrade(url)
     return home / "data"
 
 

@@ -8,9 +8,8 @@ import pytest
 from psycopg.errors import DiskFull
 
 from ledger import embedded
-from ledger.database import migration
-from ledger.database.connection import engine
 from ledger.database.tables import metadata
+from tests.databases import upgrade
 from tests.fuzz import run
 from tests.system import disks
 from tests.system.programs import PATIENCE, Program, own_study, wait_until
@@ -46,8 +45,7 @@ class Disks:
     def __init__(self, folder, stack):
         self.server = stack.enter_context(Server(folder, autovacuum="off", fsync="off"))
         self.url = self.server.url
-        with engine(self.url).connect() as connection:
-            migration.upgrade(connection)
+        upgrade(self.url)
         self.database = stack.enter_context(psycopg.connect(self.url, autocommit=True))
         self._disks, self._files = {}, {}
         for table in TABLES:
@@ -215,8 +213,7 @@ def test_a_study_goes_on_after_the_disk_of_the_write_ahead_log_was_full(tmp_path
         disk = stack.enter_context(disks.small_disk(16))
         folder, wal = tmp_path_factory.mktemp("log"), disk.folder / "wal"
         server = stack.enter_context(Server(folder, wal=wal, max_wal_size="4MB", min_wal_size="2MB"))
-        with engine(server.url).connect() as connection:
-            migration.upgrade(connection)
+        upgrade(server.url)
         programs = Programs(tmp_path, server.url, stack)
         own_study(tmp_path, OBJECTIVE, "waits", heartbeat=0.5)
         programs.start("manager", "manager", "own.toml")

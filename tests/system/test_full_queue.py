@@ -4,9 +4,8 @@ import psycopg
 import pytest
 from psycopg.errors import ProgramLimitExceeded
 
-from ledger.database import migration
-from ledger.database.connection import engine
 from ledger.resources import folder
+from tests.databases import upgrade
 from tests.system.programs import Program, own_study
 from tests.system.servers import Server
 
@@ -20,8 +19,7 @@ def square(params):
 def url(tmp_path_factory):
     """Yield the URL of a ledger on a server with the smallest queue, which a setting of PostgreSQL 17 allows."""
     with Server(tmp_path_factory.mktemp("server"), max_notify_queue_pages=64) as server:
-        with engine(server.url).connect() as connection:
-            migration.upgrade(connection)
+        upgrade(server.url)
         yield server.url
 
 

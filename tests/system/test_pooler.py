@@ -12,8 +12,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from ledger.database import migration
-from ledger.database.connection import engine
+from tests.databases import upgrade
 from tests.system.programs import Program, own_study, wait_until
 from tests.system.servers import USER, Server, free_port
 
@@ -56,8 +55,7 @@ def postgres(tmp_path: Path) -> Iterator[Server]:
     with Server(tmp_path / "server") as server:
         with psycopg.connect(server.url, autocommit=True) as connection:
             connection.execute("create database ledger")
-        with engine(make_conninfo(server.url, dbname="ledger")).connect() as ledger:
-            migration.upgrade(ledger)
+        upgrade(make_conninfo(server.url, dbname="ledger"))
         yield server
 
 
