@@ -16,8 +16,8 @@ from ledger.errors import LedgerError, UsageError
 from ledger.manager.loop import StudyManager, StudyProgress
 from ledger.manager.registration import extend, register
 from ledger.settings import Settings
-from ledger.worker.account import SystemUser
 from ledger.worker.processes import WorkerProcesses
+from ledger.worker.system_user import SystemUser
 from ledger.worker.trainer import TrainerHandle
 
 if TYPE_CHECKING:

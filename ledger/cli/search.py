@@ -51,9 +51,9 @@ def run(
     from ledger import search
     from ledger.cli.environment import log_environment
     from ledger.cli.progress_display import ProgressDisplay, end, local
-    from ledger.worker.account import find_account
+    from ledger.worker.system_user import find_system_user
 
-    account = None if trainer_user is None else find_account(trainer_user)
+    account = None if trainer_user is None else find_system_user(trainer_user)
     study = assemble(options, file)
     workers = workers or workers_of(file) or min(os.cpu_count() or 1, study.batch_size)
     if study.objective.function is not None:
@@ -131,12 +131,12 @@ def resume(
     """
     from ledger import search
     from ledger.cli.progress_display import ProgressDisplay, end, local
-    from ledger.worker.account import find_account
+    from ledger.worker.system_user import find_system_user
 
     if iterations is not None and trials is not None:
         raise UsageError("--iterations and --trials exclude each other; leave one out")
     if trainer_user is not None:
-        find_account(trainer_user)
+        find_system_user(trainer_user)
     if workers is None:
         workers = 0 if settings.database_url else os.cpu_count() or 1
     with without_pandas(), database(settings) as url:

@@ -110,9 +110,9 @@ def worker(
     if context.invoked_subcommand is not None:
         _refuse_options(context)
         return
-    from ledger.worker.account import find_account
+    from ledger.worker.system_user import find_system_user
 
-    account = None if trainer_user is None else find_account(trainer_user)
+    account = None if trainer_user is None else find_system_user(trainer_user)
     if not exit_on_eof:  # `ledger run` has logged the settings of its workers
         log_environment(settings)
     from ledger.database import revision

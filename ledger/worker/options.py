@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from ledger.worker.account import SystemUser
+from ledger.worker.system_user import SystemUser
 
 
 @dataclass(frozen=True)

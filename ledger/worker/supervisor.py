@@ -31,9 +31,9 @@ from ledger.worker.claimed_trials import ClaimedTrials
 from ledger.worker.dataset_file import DatasetFile
 from ledger.worker.options import WorkerOptions
 from ledger.worker.outcome import AttemptOutcome
-from ledger.worker.presence import WorkerRegistration
 from ledger.worker.refusals import ObjectiveLoadError, RefusedStudies
-from ledger.worker.shutdown import StopRequests
+from ledger.worker.registration import WorkerRegistration
+from ledger.worker.stop_requests import StopRequests
 from ledger.worker.trainer import TrainerHandle
 
 _log = logging.getLogger("ledger.worker")
@@ -91,7 +91,7 @@ class Supervisor:
             protocol.listen,
             self._wait_before_retry,
         )
-        self._presence = WorkerRegistration(self._session, self.name, host)
+        self._registration = WorkerRegistration(self._session, self.name, host)
 
     def run(self) -> int:
         """Claim and train trials until the worker stops.
@@ -111,7 +111,7 @@ class Supervisor:
         with self._shutdown.handle_signals():
             try:
                 cgroup.end_abandoned()
-                self._presence.announce()
+                self._registration.announce()
                 log_event(_log, "started", f"worker {self.name} has started", worker=self.name)
                 while not self._shutdown.is_requested and attempts != self._options.max_trials:
                     claims = self._draw_claims(attempts)
@@ -123,14 +123,14 @@ class Supervisor:
                         break
                     else:
                         self._idle()
-                    self._presence.announce()
+                    self._registration.announce()
             except _StoppedDuringOutageError:
                 message = "the worker stops, because a request to stop arrived while the database was unavailable"
                 log_event(_log, "stopped during outage", message, level=logging.WARNING)
             finally:
                 self._trainer.kill()
                 self._dataset.close()
-                self._presence.announce_stop()
+                self._registration.announce_stop()
                 self._session.close()
                 message = f"worker {self.name} has stopped after {attempts} attempts"
                 log_event(_log, "stopped", message, worker=self.name, attempts=attempts)
@@ -303,7 +303,7 @@ class Supervisor:
         except DatabaseUnavailable as error:
             trials.postpone(error.pause)
         else:
-            self._presence.announce()
+            self._registration.announce()
         return True
 
     def _idle(self) -> None:

@@ -21,7 +21,7 @@ from typing import Any
 from ledger.errors import LedgerError
 from ledger.objectives import Context
 from ledger.worker import credentials, interpreter
-from ledger.worker.account import SystemUser
+from ledger.worker.system_user import SystemUser
 from ledger.worker.adopted import AdoptedProcesses
 from ledger.worker.cgroup import TrainerCgroup
 from ledger.worker.channel import SupervisorChannel

@@ -10,7 +10,7 @@ from ledger.database import managing, protocol, reads, status, studies
 from ledger.database.managing import ClaimedStudy
 from ledger.database.retry import RetryPolicy
 from ledger.database.session import ReconnectingSession
-from ledger.worker import presence
+from ledger.worker import registration
 from tests.integration.ledgers import add_iteration, make_study, reap, take, trial
 
 HOUR = 3600.0
@@ -130,9 +130,9 @@ def test_no_age_is_negative_after_the_clock_was_set_back(connection, db, row, ad
 
 
 def test_an_idle_worker_keeps_its_versions_after_the_clock_was_set_ahead(url, connection, advance, monkeypatch):
-    monkeypatch.setattr(presence, "ANNOUNCE_SECONDS", 0.0)
+    monkeypatch.setattr(registration, "ANNOUNCE_SECONDS", 0.0)
     session = ReconnectingSession(url, "ledger worker", 10.0, RetryPolicy(0.0), protocol.listen, time.sleep)
-    idle = presence.WorkerRegistration(session, "idle", "host")
+    idle = registration.WorkerRegistration(session, "idle", "host")
     idle.announce()
     asked = "select versions from ledger.worker where name = 'idle'"
     versions = connection.execute(asked).fetchone()

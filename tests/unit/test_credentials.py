@@ -11,7 +11,7 @@ import pytest
 from ledger.access import read_url
 from ledger.errors import LedgerError
 from ledger.worker import credentials
-from ledger.worker.account import find_account
+from ledger.worker.system_user import find_system_user
 from tests.fuzz import check_told, run
 
 OTHER = pwd.getpwuid(65534).pw_name
@@ -100,7 +100,7 @@ def test_a_trainer_user_that_cannot_read_python_is_told(tmp_path, monkeypatch):
     tmp_path.chmod(0o700)
     monkeypatch.setattr(sys, "executable", str(python))
     with pytest.raises(LedgerError, match=f"user {OTHER} .* cannot run the trainer .*Permission denied") as error:
-        find_account(OTHER).check()
+        find_system_user(OTHER).check()
     assert "\n" not in str(error.value)
 
 

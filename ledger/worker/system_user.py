@@ -85,7 +85,7 @@ class SystemUser:
         )
 
 
-def find_account(name: str) -> SystemUser:
+def find_system_user(name: str) -> SystemUser:
     """Return the system user with the given name, if this process can start the trainer as this user.
 
     Raises
