@@ -17,9 +17,9 @@ from pathlib import Path
 _PR_SET_CHILD_SUBREAPER = 36
 # On most kernels, the file /proc/thread-self/children exists and lists the children of the current thread.
 _LIST = Path("/proc/thread-self/children")
-# Maximum time in seconds that this process waits for the end of killed processes. A killed process that waits for a
+# Maximum time in seconds that the supervisor waits for the end of killed processes. A killed process that waits for a
 # disk may need more time to end.
-_LONGEST_WAIT = 5.0
+LONGEST_WAIT = 5.0
 _POLL_SECONDS = 0.002
 
 
@@ -60,7 +60,7 @@ class AdoptedProcesses:
         if self._others is None:
             return True
         spared = self._others.union(remaining)
-        deadline = time.monotonic() + _LONGEST_WAIT
+        deadline = time.monotonic() + LONGEST_WAIT
         # When an adopted process ends, this process also adopts the children of the ended process. Therefore the
         # `while` loop also kills all descendants of the adopted processes.
         while (pids := _children() - spared) and time.monotonic() < deadline:

@@ -21,12 +21,12 @@ from typing import Any
 from ledger.errors import LedgerError
 from ledger.objectives import Context
 from ledger.worker import credentials, interpreter
-from ledger.worker.system_user import SystemUser
-from ledger.worker.adopted import AdoptedProcesses
+from ledger.worker.adopted import LONGEST_WAIT, AdoptedProcesses
 from ledger.worker.cgroup import TrainerCgroup
 from ledger.worker.channel import SupervisorChannel
 from ledger.worker.outcome import AttemptOutcome, MalformedAnswerError, TrainerAnswer, parse_answer
 from ledger.worker.output import ByteRateLimiter, TrainerOutputReader, draw_token
+from ledger.worker.system_user import SystemUser
 
 # Environment variables that set a library's thread count. The parent process sets these variables for the child
 # process, because some libraries read their variable only during their import.
@@ -35,6 +35,8 @@ _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS
 # variable LEDGER_INSIDE_TRAINER. The trainer therefore runs no study when the trainer imports a module that calls
 # `Study.run`.
 INSIDE = "LEDGER_INSIDE_TRAINER"
+# A killed process that no other process traces ends within _TRACER_WAIT seconds, unless the machine is busy.
+_TRACER_WAIT = 0.5
 
 
 class TrainerHandle:
@@ -379,7 +381,7 @@ class TrainerHandle:
         # The call of killpg() comes before wait(), because the kernel may reuse the group's id after wait().
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
-        code = self._process.wait()
+        code = self._wait_for_end()
         if self._adopted is not None:
             self._adopted.stop()
         if self._cgroup is not None:
@@ -391,6 +393,22 @@ class TrainerHandle:
         self._process = self._channel = self._pidfd = self._loaded = self._fault = None
         self._end = self._first
         return code, stderr
+
+    def _wait_for_end(self) -> int:
+        """Wait for the end of the killed child, and return the child's exit code.
+
+        If the child has not ended after `LONGEST_WAIT` seconds, leave the child to the kernel.
+        """
+        assert self._process is not None
+        deadline = time.monotonic() + LONGEST_WAIT
+        while time.monotonic() < deadline:
+            with suppress(subprocess.TimeoutExpired):
+                return self._process.wait(_TRACER_WAIT)
+            # The kernel reports the end of a traced process first to the tracer. The tracer may be a process that the
+            # objective has detached from the child.
+            if self._adopted is not None:
+                self._adopted.end([self._process.pid])
+        return -signal.SIGKILL
 
 
 def _signal_name(number: int) -> str:

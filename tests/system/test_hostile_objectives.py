@@ -10,7 +10,7 @@ import pytest
 
 from ledger.objectives import Context
 from ledger.objectives.loading import DatasetReference
-from ledger.worker import adopted
+from ledger.worker import adopted, cgroup
 from ledger.worker.dataset_file import DatasetFile
 from ledger.worker.outcome import AttemptOutcome
 from ledger.worker.trainer import TrainerHandle
@@ -111,6 +111,50 @@ def test_the_seconds_of_a_trial_are_bounded_by_the_workers_clock(trainer, tmp_pa
     ended = outcomes(trainer, function, 6, x=1.0)
     assert [(outcome.kind, outcome.error) for outcome in ended] == [("result", None)] * 6
     assert all(0 <= outcome.seconds < 1e6 for outcome in ended)
+
+
+# A traced process that has ended stays in the kernel's table of processes until its tracer has seen the end.
+TRACER = """
+import ctypes, os, pathlib, signal, time
+
+def traced(params, context):
+    trainer, ready = os.getpid(), pathlib.Path(params["folder"], "ready")
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.ptrace.argtypes = [ctypes.c_long] * 4
+    libc.prctl(0x59616D61, ctypes.c_ulong(-1 & 2**64 - 1), 0, 0, 0)  # PR_SET_PTRACER, PR_SET_PTRACER_ANY
+    if os.fork() == 0:
+        os.setsid()
+        if os.fork() == 0:
+            result = libc.ptrace(0x4206, trainer, 0, 0)  # PTRACE_SEIZE
+            ready.with_suffix(".new").write_text(f"{os.getpid()} {result}")
+            ready.with_suffix(".new").rename(ready)
+            time.sleep(10_000)
+        os._exit(0)
+    while not ready.exists():
+        time.sleep(0.01)
+    if params["dies"]:
+        os.kill(trainer, signal.SIGKILL)
+    time.sleep(10_000)
+"""
+
+
+@linux
+@pytest.mark.parametrize("dies", [True, False])
+def test_a_process_that_traces_the_trainer_cannot_delay_its_end(trainer, tmp_path, monkeypatch, dies):
+    # On a machine with cgroups, the end of the trainer's cgroup would also end the tracer.
+    monkeypatch.setattr(cgroup, "_own_folders", list)
+    (tmp_path / "mine.py").write_text(TRACER)
+    job = ({"folder": str(tmp_path), "dies": dies}, Context("s", 0, 1, 0, 0))
+    trainer.start({"function": "mine:traced"}, [job])
+    ended = []
+    while dies and trainer.jobs:
+        ended += trainer.wait(None)
+    wait_until((tmp_path / "ready").exists)
+    tracer, result = (tmp_path / "ready").read_text().split()
+    assert result == "0", "the kernel refuses to let the process trace the trainer"
+    trainer.kill()
+    assert [outcome.kind for outcome in ended] == ["failed"] * dies
+    assert not alive(int(tracer))
 
 
 # Each `way` changes what the trainer shares with its supervisor, or stops the reader of the trainer.
