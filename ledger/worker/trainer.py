@@ -35,8 +35,7 @@ _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS
 # variable LEDGER_INSIDE_TRAINER. The trainer therefore runs no study when the trainer imports a module that calls
 # `Study.run`.
 INSIDE = "LEDGER_INSIDE_TRAINER"
-# A killed process that no other process traces ends within _TRACER_WAIT seconds, unless the machine is busy.
-_TRACER_WAIT = 0.5
+_POLL_SECONDS = 0.002
 
 
 class TrainerHandle:
@@ -401,14 +400,15 @@ class TrainerHandle:
         """
         assert self._process is not None
         deadline = time.monotonic() + LONGEST_WAIT
-        while time.monotonic() < deadline:
-            with suppress(subprocess.TimeoutExpired):
-                return self._process.wait(_TRACER_WAIT)
-            # The kernel reports the end of a traced process first to the tracer. The tracer may be a process that the
-            # objective has detached from the child.
+        if self._pidfd is not None:
+            wait([self._pidfd], LONGEST_WAIT)
+        while (code := self._process.poll()) is None and time.monotonic() < deadline:
+            # The kernel reports the exit code of a traced process first to the tracer. The tracer may be a process that
+            # the objective has detached from the child.
             if self._adopted is not None:
                 self._adopted.end([self._process.pid])
-        return -signal.SIGKILL
+            time.sleep(_POLL_SECONDS)
+        return -signal.SIGKILL if code is None else code
 
 
 def _signal_name(number: int) -> str:
