@@ -7,10 +7,11 @@ import shutil
 import signal
 import socket
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import psycopg
+import pytest
 
 from ledger import embedded
 from ledger.embedded.account import run_as, server_account
@@ -20,6 +21,10 @@ from tests.system.programs import alive, children_of, wait_until
 # The signals of `pg_ctl stop -m`. pg_ctl itself refuses to run as root.
 SIGNALS = {"smart": signal.SIGTERM, "fast": signal.SIGINT, "immediate": signal.SIGQUIT}
 USER = "ledger"
+# The program of the wheel, or the Docker image of the server.
+EMBEDDED, IMAGE = "embedded", "postgres:17"
+# Parameters of a test or a fixture that uses a server of each version.
+VERSIONS = [EMBEDDED, pytest.param(IMAGE, marks=pytest.mark.container)]
 # Default settings; a test can override them.
 SETTINGS = {"max_connections": 100, "shared_buffers": "32MB", "log_connections": "off"}
 
@@ -31,10 +36,15 @@ class Server:
     ----------
     folder : Path
         Folder of the data, the log and the password. It is created if it does not exist.
+    version : str
+        EMBEDDED, or IMAGE for a server in a Docker container, which shares the network, the processes and the folders
+        of this machine.
     environment : mapping
         Variables of the server's environment, in addition to those of this process.
     wal : Path or None
         Folder of the write-ahead log; None for the folder of the data.
+    elsewhere : collection of Path
+        Folders of tablespaces.
     **settings
         Settings of postgresql.conf, such as ``max_connections=20``. A later change of `settings` has an effect at the
         next start.
@@ -51,20 +61,22 @@ class Server:
         self,
         folder: Path,
         *,
+        version: str = EMBEDDED,
         environment: Mapping[str, str] | None = None,
         wal: Path | None = None,
+        elsewhere: Collection[Path] = (),
         **settings: object,
     ) -> None:
         self.folder, self.data, self.log = folder, folder / "data", folder / "postgres.log"
-        # the variables are set for the server only, not for the program that changes the user
-        given = [f"{name}={value}" for name, value in (environment or {}).items()]
-        self._with_environment = ["env", *given] if given else []
-        self._wal = wal
+        self._version, self._variables = version, dict(environment or {})
+        self._wal, self._elsewhere = wal, elsewhere
         self.settings: dict[str, object] = {**SETTINGS, **settings}
         self.host, self.port = "127.0.0.1", free_port()
         self.password = secrets.token_hex(12)
         self.starts = 0
+        # `_process` runs the server, or is the client of the server's container
         self._process: subprocess.Popen[bytes] | None = None
+        self._pid = 0
 
     @property
     def url(self) -> str:
@@ -78,7 +90,7 @@ class Server:
     @property
     def processes(self) -> list[int]:
         """The ids of the server's processes, beginning with the first process."""
-        return [self._process.pid, *children_of(self._process.pid)] if self._process is not None else []
+        return [self._pid, *children_of(self._pid)] if self._process is not None else []
 
     def __enter__(self) -> "Server":
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -101,10 +113,7 @@ class Server:
         options = [f"--{name}={value}" for name, value in {**self.settings, **listen}.items()]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [
-                    *(*self._as_owner, *self._with_environment),
-                    *(str(embedded.program("postgres")), "-D", str(self.data), *options),
-                ],
+                self._command("postgres", "-D", str(self.data), *options, variables=self._variables),
                 cwd=self.folder,
                 env=_environment(),
                 stdin=subprocess.DEVNULL,
@@ -114,18 +123,20 @@ class Server:
             )
         self.starts += 1
         wait_until(self._accepts)
+        first = int((self.data / "postmaster.pid").read_text().split()[0])
+        self._pid = first if self._version == IMAGE else self._process.pid
 
     def stop(self, mode: str = "fast") -> None:
         """Stop the server: `smart` waits for the clients, `fast` ends their sessions, `immediate` is a crash."""
         assert self._process is not None
-        self._process.send_signal(SIGNALS[mode])
+        os.kill(self._pid, SIGNALS[mode])
         self._process.wait()
 
     def kill(self) -> None:
         """Kill all processes of the server with SIGKILL, like a power failure."""
         assert self._process is not None
         # stop the first process first, so that it starts no other process
-        self._process.send_signal(signal.SIGSTOP)
+        os.kill(self._pid, signal.SIGSTOP)
         processes = self.processes
         for pid in reversed(processes):
             os.kill(pid, signal.SIGKILL)
@@ -143,11 +154,12 @@ class Server:
 
     def _make(self) -> None:
         owner = server_account()
-        self._as_owner = run_as(owner)
         make_private(self.data, owner)
         password = self.folder / "password"
         password.touch(mode=0o600)
         password.write_text(self.password)
+        if owner is not None:
+            os.chown(password, *owner)
         access = ["--auth-local=reject", "--auth-host=scram-sha-256", f"--pwfile={password}"]
         # new data need no sync
         options = ["--encoding=UTF8", "--locale=C", "--no-sync", "--no-instructions"]
@@ -155,11 +167,31 @@ class Server:
             make_private(self._wal, owner)
             # small segments, so that a small disk is enough
             options += [f"--waldir={self._wal}", "--wal-segsize=1"]
-        initdb = [str(embedded.program("initdb")), f"--pgdata={self.data}", f"--username={USER}", *access, *options]
+        initdb = self._command("initdb", f"--pgdata={self.data}", f"--username={USER}", *access, *options)
         with self.log.open("ab") as log:
-            subprocess.run(
-                [*self._as_owner, *initdb], cwd=self.folder, env=_environment(), stdout=log, stderr=log, check=True
-            )
+            subprocess.run(initdb, cwd=self.folder, env=_environment(), stdout=log, stderr=log, check=True)
+
+    def _command(self, program: str, *arguments: str, variables: Mapping[str, str] | None = None) -> list[str]:
+        """Return the command that runs a program of PostgreSQL as the account of the servers."""
+        owner = server_account()
+        variables = variables or {}
+        given = [f"{name}={value}" for name, value in variables.items()]
+        if self._version == EMBEDDED:
+            # the variables are set for the server only, not for the program that changes the user
+            return [*run_as(owner), *(["env", *given] if given else []), str(embedded.program(program)), *arguments]
+        user, group = owner or (os.getuid(), os.getgid())
+        folders = [self.data, self.folder / "password", *self._elsewhere, *([] if self._wal is None else [self._wal])]
+        # PostgreSQL asks for the name of its user
+        shared = {Path("/etc/passwd"): "ro", Path("/etc/group"): "ro", **dict.fromkeys(folders, "rw")}
+        for variable in ("LD_PRELOAD", "FAKETIME_TIMESTAMP_FILE"):
+            if variable in variables:
+                shared[Path(variables[variable]).parent] = "ro"
+        return [
+            *("docker", "run", "--rm", "--network=host", "--ipc=host", "--pid=host", f"--user={user}:{group}"),
+            *(f"--volume={path}:{path}:{mode}" for path, mode in shared.items()),
+            *(f"--env={each}" for each in given),
+            *(f"--entrypoint={program}", IMAGE, *arguments),
+        ]
 
     def _accepts(self) -> bool:
         assert self._process is not None

@@ -11,7 +11,7 @@ from tests.databases import migrated_template, name_of, new_database
 from tests.fuzz import run
 from tests.system import clocks
 from tests.system.programs import PATIENCE, Program, own_study, wait_until
-from tests.system.servers import Server
+from tests.system.servers import VERSIONS, Server
 
 pytestmark = pytest.mark.skipif(not clocks.is_available(), reason="needs libfaketime")
 
@@ -41,10 +41,11 @@ def clock():
     clock.close()
 
 
-@pytest.fixture(scope="module")
-def postgres(tmp_path_factory, clock):
+@pytest.fixture(scope="module", params=VERSIONS)
+def postgres(tmp_path_factory, clock, request):
     """Yield a server with the clock."""
-    with Server(tmp_path_factory.mktemp("server"), environment=clock.environment, fsync="off") as postgres:
+    folder, version = tmp_path_factory.mktemp("server"), request.param
+    with Server(folder, version=version, environment=clock.environment, fsync="off") as postgres:
         yield postgres
 
 

@@ -17,7 +17,7 @@ from ledger.database.connection import engine
 from tests import variables
 from tests.system.accounts import USER, can_change_user, is_root, open_folder, with_python, without_rights
 from tests.system.programs import own_study
-from tests.system.servers import Server
+from tests.system.servers import VERSIONS, Server
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has /proc")
 
@@ -95,9 +95,9 @@ if __name__ == "__main__":
 """
 
 
-@pytest.fixture(scope="module")
-def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with Server(tmp_path_factory.mktemp("server")) as server:
+@pytest.fixture(scope="module", params=VERSIONS)
+def host(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Server]:
+    with Server(tmp_path_factory.mktemp("server"), version=request.param) as server:
         yield server
 
 

@@ -13,7 +13,7 @@ from tests.databases import upgrade
 from tests.fuzz import run
 from tests.system import disks
 from tests.system.programs import PATIENCE, Program, own_study, wait_until
-from tests.system.servers import Server
+from tests.system.servers import VERSIONS, Server
 
 pytestmark = pytest.mark.skipif(not disks.is_available(), reason="needs root, who can mount a small disk")
 
@@ -42,14 +42,16 @@ REWRITE = {
 class Disks:
     """A server with each table of the ledger on a small disk of its own."""
 
-    def __init__(self, folder, stack):
-        self.server = stack.enter_context(Server(folder, autovacuum="off", fsync="off"))
+    def __init__(self, folder, version, stack):
+        self._disks = {table: stack.enter_context(disks.small_disk(1)) for table in TABLES}
+        folders = [disk.folder for disk in self._disks.values()]
+        server = Server(folder, version=version, elsewhere=folders, autovacuum="off", fsync="off")
+        self.server = stack.enter_context(server)
         self.url = self.server.url
         upgrade(self.url)
         self.database = stack.enter_context(psycopg.connect(self.url, autocommit=True))
-        self._disks, self._files = {}, {}
+        self._files = {}
         for table in TABLES:
-            self._disks[table] = stack.enter_context(disks.small_disk(1))
             self.database.execute(f"create tablespace {table} location '{self._disks[table].folder}'")
             self.database.execute(f"alter table ledger.{table} set tablespace {table}")
             row = self.database.execute("select oid from pg_tablespace where spcname = %s", (table,)).fetchone()
@@ -137,10 +139,10 @@ class Programs:
                 process.wait()
 
 
-@pytest.fixture(scope="module")
-def ledger(tmp_path_factory):
+@pytest.fixture(scope="module", params=VERSIONS)
+def ledger(tmp_path_factory, request):
     with ExitStack() as stack:
-        yield Disks(tmp_path_factory.mktemp("server"), stack)
+        yield Disks(tmp_path_factory.mktemp("server"), request.param, stack)
 
 
 @pytest.fixture
@@ -208,11 +210,12 @@ def test_a_study_goes_on_after_the_disk_of_each_table_was_full(ledger, programs)
     programs.is_complete("full", 5)
 
 
-def test_a_study_goes_on_after_the_disk_of_the_write_ahead_log_was_full(tmp_path, tmp_path_factory):
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_study_goes_on_after_the_disk_of_the_write_ahead_log_was_full(tmp_path, tmp_path_factory, version):
     with ExitStack() as stack:
         disk = stack.enter_context(disks.small_disk(16))
         folder, wal = tmp_path_factory.mktemp("log"), disk.folder / "wal"
-        server = stack.enter_context(Server(folder, wal=wal, max_wal_size="4MB", min_wal_size="2MB"))
+        server = stack.enter_context(Server(folder, version=version, wal=wal, max_wal_size="4MB", min_wal_size="2MB"))
         upgrade(server.url)
         programs = Programs(tmp_path, server.url, stack)
         own_study(tmp_path, OBJECTIVE, "waits", heartbeat=0.5)

@@ -7,7 +7,7 @@ from psycopg.errors import ProgramLimitExceeded
 from ledger.resources import folder
 from tests.databases import upgrade
 from tests.system.programs import Program, own_study
-from tests.system.servers import Server
+from tests.system.servers import VERSIONS, Server
 
 OBJECTIVE = """
 def square(params):
@@ -15,10 +15,10 @@ def square(params):
 """
 
 
-@pytest.fixture
-def url(tmp_path_factory):
+@pytest.fixture(params=VERSIONS)
+def url(tmp_path_factory, request):
     """Yield the URL of a ledger on a server with the smallest queue, which a setting of PostgreSQL 17 allows."""
-    with Server(tmp_path_factory.mktemp("server"), max_notify_queue_pages=64) as server:
+    with Server(tmp_path_factory.mktemp("server"), version=request.param, max_notify_queue_pages=64) as server:
         upgrade(server.url)
         yield server.url
 

@@ -53,9 +53,9 @@ FORGED = 13
 
 
 @linux
-def test_what_an_objective_writes_to_its_trainers_pipe_fails_its_trial(tmp_path):
+def test_what_an_objective_writes_to_its_trainers_pipe_fails_its_trial(tmp_path, url):
     own_study(tmp_path, FORGERY, "forged", FORGED + 2, max_failures=1, heartbeat=1.0, lease=30.0)
-    program = Program(tmp_path)
+    program = Program(tmp_path, DATABASE_URL=url)
     program.run("run", "own.toml", "--allow", "mine", "--workers", "1")
     document = program.document("own")
     assert [trial["state"] for trial in document["trials"]] == ["failed"] * FORGED + ["complete"] * 2

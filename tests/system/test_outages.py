@@ -11,7 +11,7 @@ import pytest
 from tests.databases import migrated_template, name_of, new_database, upgrade
 from tests.system.programs import PATIENCE, Program, own_study, wait_until
 from tests.system.proxy import Proxy
-from tests.system.servers import USER, Server
+from tests.system.servers import USER, VERSIONS, Server
 
 OBJECTIVE = """
 import pathlib, time
@@ -25,9 +25,9 @@ def waits(params, context):
 """
 
 
-@pytest.fixture(scope="module")
-def postgres(tmp_path_factory):
-    with Server(tmp_path_factory.mktemp("server"), track_functions="all") as postgres:
+@pytest.fixture(scope="module", params=VERSIONS)
+def postgres(tmp_path_factory, request):
+    with Server(tmp_path_factory.mktemp("server"), version=request.param, track_functions="all") as postgres:
         yield postgres
 
 
@@ -199,9 +199,11 @@ def test_a_read_only_standby_is_waited_for_until_it_is_promoted(postgres, search
     search.is_undisturbed()
 
 
-def test_without_a_free_connection_programs_wait_and_say_what_to_do(tmp_path, tmp_path_factory):
-    with Server(tmp_path_factory.mktemp("small"), max_connections=5) as server, ExitStack() as stack:
-        upgrade(server.url)
+@pytest.mark.parametrize("version", VERSIONS)
+def test_without_a_free_connection_programs_wait_and_say_what_to_do(tmp_path, tmp_path_factory, version):
+    with ExitStack() as stack:
+        small = Server(tmp_path_factory.mktemp("small"), version=version, max_connections=5)
+        upgrade((server := stack.enter_context(small)).url)
         search = Search(tmp_path, server.url, server.url)
         stack.callback(search.close)
         # three of the connections are reserved for superusers; this role is one, so it can take all five
@@ -234,9 +236,11 @@ def take_every_connection(server, stack):
     return held
 
 
-def test_a_study_goes_on_after_every_connection_was_taken(tmp_path, tmp_path_factory):
-    with Server(tmp_path_factory.mktemp("small"), max_connections=6) as server, ExitStack() as stack:
-        upgrade(server.url)
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_study_goes_on_after_every_connection_was_taken(tmp_path, tmp_path_factory, version):
+    with ExitStack() as stack:
+        small = Server(tmp_path_factory.mktemp("small"), version=version, max_connections=6)
+        upgrade((server := stack.enter_context(small)).url)
         search = Search(tmp_path, server.url, server.url)
         stack.callback(search.close)
         search.training()

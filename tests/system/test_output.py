@@ -4,7 +4,6 @@ import json
 
 import psycopg
 
-from ledger import embedded
 from tests.system.programs import Program, own_study
 
 OBJECTIVE = r"""
@@ -37,8 +36,8 @@ def own(program: Program, function: str, points: int, **limits: float) -> list[s
     return ["run", "own.toml", "--allow", "mine", "--workers", "1"]
 
 
-def test_200_mb_of_output_reach_neither_the_log_nor_the_ledger(tmp_path):
-    program = Program(tmp_path)
+def test_200_mb_of_output_reach_neither_the_log_nor_the_ledger(tmp_path, url):
+    program = Program(tmp_path, DATABASE_URL=url)
     with (tmp_path / "log").open("w+") as log:
         process = program.start(*own(program, "flood", 1), log=log)
         assert process.wait() == 0
@@ -53,8 +52,8 @@ def test_200_mb_of_output_reach_neither_the_log_nor_the_ledger(tmp_path):
     assert attempt["output"].endswith("xxx\n  done\x1b[2J\n")
 
 
-def test_each_attempt_keeps_its_own_output(tmp_path):
-    program = Program(tmp_path)
+def test_each_attempt_keeps_its_own_output(tmp_path, url):
+    program = Program(tmp_path, DATABASE_URL=url)
     program.run(*own(program, "fails_at_first", 6, max_failures=2))
     for trial in range(6):
         attempts = json.loads(program.run("trial", "show", "own", str(trial), "--json"))["attempt_list"]
@@ -66,9 +65,9 @@ def test_each_attempt_keeps_its_own_output(tmp_path):
             assert number > 1 or "from a process\n" in attempt["output"]
 
 
-def test_an_attempt_that_is_ended_keeps_the_output_until_its_end(tmp_path):
-    program = Program(tmp_path)
+def test_an_attempt_that_is_ended_keeps_the_output_until_its_end(tmp_path, url):
+    program = Program(tmp_path, DATABASE_URL=url)
     program.run(*own(program, "ends_never", 1, max_failures=1, trial_timeout=1.0), code=1)
-    with embedded.running(program.home, create=False) as url, psycopg.connect(url) as connection:
+    with psycopg.connect(url) as connection:
         rows = connection.execute("select outcome, output from ledger.attempts").fetchall()
     assert set(rows) == {("timeout", "I begin\nand never end")}

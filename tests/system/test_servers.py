@@ -4,12 +4,12 @@ import psycopg
 import pytest
 
 from tests.system.programs import alive
-from tests.system.servers import Server
+from tests.system.servers import VERSIONS, Server
 
 
-@pytest.fixture(scope="module")
-def postgres(tmp_path_factory):
-    with Server(tmp_path_factory.mktemp("server"), max_connections=17) as server:
+@pytest.fixture(scope="module", params=VERSIONS)
+def postgres(tmp_path_factory, request):
+    with Server(tmp_path_factory.mktemp("server"), version=request.param, max_connections=17) as server:
         with psycopg.connect(server.url, autocommit=True) as connection:
             connection.execute("create table kept (how text)")
         yield server
@@ -46,8 +46,9 @@ def test_settings_hold_from_the_next_start(postgres):
     postgres.restart()
 
 
-def test_nothing_is_left_of_a_server_that_was_killed(tmp_path):
-    with Server(tmp_path) as server:
+@pytest.mark.parametrize("version", VERSIONS)
+def test_nothing_is_left_of_a_server_that_was_killed(tmp_path, version):
+    with Server(tmp_path, version=version) as server:
         processes = server.processes
         assert len(processes) > 3
         server.kill()
