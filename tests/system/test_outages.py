@@ -230,7 +230,8 @@ def take_every_connection(server, stack):
         with suppress(psycopg.OperationalError):
             while True:
                 held.append(stack.enter_context(psycopg.connect(server.url)))
-        return held[0].execute(f"select count(*) {programs}").fetchone() == (0,)
+        # a session that ends keeps its connection for a moment, so an error does not prove that the test has all
+        return len(held) == server.settings["max_connections"]
 
     wait_until(is_full)
     return held
