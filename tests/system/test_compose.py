@@ -306,6 +306,8 @@ def test_scaling_from_8_workers_to_2_loses_no_trial_and_costs_no_attempt(compose
     )
     settings = {"LEDGER_STUDIES": str(tmp_path), "LEDGER_STUDY_FILE": "slow.toml", "LEDGER_ALLOW": "slow"}
     settings |= {"MODEL_CHOICE": "", "NUM_ITERATIONS": "", "NUM_HYPERPARAM_SETS": ""}
+    # On a busy machine, a trainer that still loads its objective needs longer than the default grace time.
+    settings["LEDGER_WORKER_GRACE"] = "25"
     trials = "ledger.trials where study = 'scaled'"
     compose("up", "--detach", "--scale", "worker=8", **settings)
     wait_until(lambda: int(ask(compose, f"select count(*) from {trials} and state = 'running'")) >= 7)
