@@ -10,6 +10,7 @@ from ledger.database.rows import OPEN_STATES, TRIAL_STATES, AttemptRow, Iteratio
 from ledger.database.transfer import StudySnapshot
 from ledger.errors import LedgerError, UsageError
 from ledger.proposals import environment, mean_loss, proposal_input, propose
+from ledger.study.choices import as_json
 from ledger.study.spec import StudySpec
 from ledger.text import show
 
@@ -390,7 +391,7 @@ def _recomputed(ledger: StudySnapshot, study: StudySpec, proposals: Sequence[_Re
             )
         for trial, point in zip(proposal.trials, computed.points, strict=False):
             for name in dict.fromkeys([*point, *trial.params]):
-                recorded, follows = trial.params.get(name), point.get(name)
+                recorded, follows = trial.params.get(name), as_json(point.get(name))
                 if recorded != follows:
                     yield (
                         f"trial {trial.number} ({proposal.place}): {name} {show(recorded)} is recorded, but the"

@@ -1,7 +1,9 @@
 """A study's search space in the form that skopt searches.
 
-skopt receives a real value as a share of the parameter's range, in [0, 1], and a choice as the index of the choice.
-skopt does not receive parameters with only one value. The conversion to shares and indices avoids three faults of
+skopt receives a real value as a share of the parameter's range, in [0, 1], and a choice as the index of the choice. A
+value of a grid, or one of several ordered choices, is an integer, which is the index of the value. Therefore skopt
+proposes only values of the grid, and each such parameter has one column. skopt does not receive parameters with only
+one value. The conversion to shares and indices avoids three faults of
 skopt. In skopt, the rounding of a logarithm may move a real value past a bound of the dimension. skopt also lets numpy
 convert choices to other types. skopt treats two points as equal if these points are less than 1e-8 apart. The ledger
 scales integers to [0, 1]. Without this scaling of integers, skopt with a forest would clip the logarithm of a
@@ -69,7 +71,7 @@ class SkoptDimension(ABC):
 
 
 class SkoptReal(SkoptDimension):
-    """A real dimension in the form that skopt searches, with each value as a share of the dimension's range.
+    """A real dimension without a grid in the form that skopt searches. Each value is a share of the dimension's range.
 
     With the log-uniform prior, the shares refer to the range of the logarithms.
     """
@@ -108,7 +110,7 @@ class SkoptReal(SkoptDimension):
 
 
 class SkoptInteger(SkoptDimension):
-    """An integer dimension in the form that skopt searches, with unchanged values."""
+    """An integer dimension without a grid in the form that skopt searches, with unchanged values."""
 
     _dimension: Integer
 
@@ -135,40 +137,68 @@ class SkoptInteger(SkoptDimension):
         return np.asarray([min(max(value, dimension.low), dimension.high) for value in values])
 
 
-class SkoptCategorical(SkoptDimension):
-    """A categorical dimension in the form that skopt searches.
+class SkoptOrdinal(SkoptDimension):
+    """A dimension whose values have equal distances, in the form that skopt searches.
 
-    Instead of a choice, skopt receives the index of the choice.
+    The values are the numbers of a grid, or ordered choices. Instead of a value, skopt receives the index of the value.
+    All values are equally probable.
     """
-
-    is_categorical = True
-    _dimension: Categorical
 
     def skopt(self) -> Any:
         import skopt.space
 
-        return skopt.space.Categorical(range(self._dimension.size()))
+        return skopt.space.Integer(0, self._size - 1)
 
     def to_skopt(self, value: Any) -> int:
-        return self._dimension.choices.index(value)
+        return int(self._dimension.index(value))
 
     def from_skopt(self, value: Any) -> Any:
         return self._dimension.value(int(value))
 
     def quantiles(self, shares: Array) -> NDArray[Any]:
-        size = self._dimension.size()
-        return np.asarray(np.minimum((shares * size).astype(int), size - 1))
+        return np.asarray(np.minimum((shares * self._size).astype(np.int64), self._size - 1))
+
+    @property
+    def _size(self) -> int:
+        return int(self._dimension.size())
+
+
+class SkoptCategorical(SkoptOrdinal):
+    """A categorical dimension without an order, in the form that skopt searches.
+
+    Instead of a choice, skopt receives the index of the choice.
+    """
+
+    is_categorical = True
+
+    def skopt(self) -> Any:
+        import skopt.space
+
+        return skopt.space.Categorical(range(self._size))
 
     def grid(self, size: int) -> NDArray[Any]:  # noqa: ARG002
-        return np.arange(self._dimension.size())
+        return np.arange(self._size)
 
 
-# A mapping from each class of a study's dimensions to the matching subclass of `SkoptDimension`.
+# A mapping from each class of a study's dimensions to the matching subclass of `SkoptDimension`, unless the dimension
+# is ordinal.
 KINDS: dict[type[Dimension], type[SkoptDimension]] = {
     Real: SkoptReal,
     Integer: SkoptInteger,
     Categorical: SkoptCategorical,
 }
+
+
+def skopt_dimension(dimension: Dimension) -> SkoptDimension:
+    """Return a dimension with more than one value in the form that skopt searches.
+
+    Examples
+    --------
+    >>> size = Categorical("size", ("small", "medium", "large"), ordered=True)
+    >>> skopt_dimension(size).to_skopt("large"), skopt_dimension(size).is_categorical
+    (2, False)
+    """
+    return SkoptOrdinal(dimension) if dimension.is_ordinal else KINDS[type(dimension)](dimension)
 
 
 class SkoptSpace:
@@ -203,9 +233,7 @@ class SkoptSpace:
         self._space = space
         sizes = [dimension.size() for dimension in space.dimensions]
         self.varying = [
-            KINDS[type(dimension)](dimension)
-            for dimension, size in zip(space.dimensions, sizes, strict=True)
-            if size != 1
+            skopt_dimension(dimension) for dimension, size in zip(space.dimensions, sizes, strict=True) if size != 1
         ]
         self._constant = {
             dimension.name: dimension.value(0)

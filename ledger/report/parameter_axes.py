@@ -157,7 +157,7 @@ class CategoricalAxis(ParameterAxis):
     _dimension: Categorical
 
     def positions(self, values: Sequence[Any], random: np.random.Generator | None = None) -> list[Any]:
-        indices = [self._dimension.choices.index(value) for value in values]
+        indices = [self._dimension.index(value) for value in values]
         if random is None:
             return indices
         offsets = random.uniform(-0.25, 0.25, len(indices))

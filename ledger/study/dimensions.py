@@ -3,21 +3,32 @@
 For each kind of dimension, one class checks, counts and parses the values, and converts the dimension to JSON.
 """
 
+import ast
 import json
 import math
 import numbers
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, ClassVar, Self
 
+from ledger.study import grids
+from ledger.study.choices import (
+    Tuples,
+    as_json,
+    checked_choice,
+    choice_key,
+    choice_texts,
+    tuples_in,
+    with_tuples,
+)
+from ledger.study.grids import LARGEST_INTEGER, Grid
 from ledger.text import nearest, show
 
 PRIORS = ("uniform", "log-uniform")
-# A double can represent every integer up to 2**53. skopt and many JSON parsers convert integers to doubles.
-LARGEST_INTEGER = 2**53
-LONGEST_NAME = 200
 
 
 class Dimension(ABC):
@@ -28,16 +39,20 @@ class Dimension(ABC):
     kind : str
         The kind of the dimension, such as "real". A study file and the JSON of a dimension have the kind under the key
         `type`.
+    needed, optional : tuple of str
+        The keys that the dict of a dimension must have, and the keys that the dict may have, without the key `type`.
     name : str
         The parameter's name.
 
     See Also
     --------
     Real, Integer, Categorical : The three kinds of dimensions.
-    read_dimension : The function that creates a dimension from a dict, such as a TOML table.
+    ledger.study.dimension_forms.read_dimension : Creates a dimension from a dict, such as a TOML table.
     """
 
     kind: ClassVar[str]
+    needed: ClassVar[tuple[str, ...]]
+    optional: ClassVar[tuple[str, ...]]
     name: str
 
     @classmethod
@@ -64,8 +79,23 @@ class Dimension(ABC):
         """
 
     @abstractmethod
+    def index(self, value: Any) -> int:
+        """Return the index of a value of the dimension, so that ``dimension.value(index)`` is this value.
+
+        Raise TypeError if the number of values is infinite.
+        """
+
+    @property
+    def is_ordinal(self) -> bool:
+        """Whether the optimizer searches the indices of the values, as numbers with equal distances."""
+        return False
+
+    @abstractmethod
     def value_types(self) -> frozenset[type]:
-        """Return the Python types of the dimension's values. Each type is float, int, bool or str."""
+        """Return the Python types of the dimension's values.
+
+        Each type is float, int, bool, str, NoneType, list, tuple or dict.
+        """
 
     @abstractmethod
     def normalise(self, value: Any) -> Any:
@@ -84,11 +114,14 @@ class Dimension(ABC):
 
 
 class _NumericDimension(Dimension):
-    """A dimension of numbers from `low` to `high`, both included, with a `prior`."""
+    """A dimension of numbers from `low` to `high`, both included, with a `prior` and perhaps a `grid`."""
 
+    needed = ("low", "high")
+    optional = ("prior", *grids.KINDS)
     low: Any
     high: Any
     prior: str
+    grid: Grid | None
 
     @classmethod
     def from_table(cls, name: str, table: Mapping[str, Any]) -> Self:
@@ -96,6 +129,10 @@ class _NumericDimension(Dimension):
         if prior not in PRIORS:
             raise ValueError(f"unknown prior {show(prior)}{nearest(prior, PRIORS)}")
         low, high = cls._bound("low", table["low"]), cls._bound("high", table["high"])
+        if low == high:
+            raise ValueError(
+                f"low {show(low)} is not below high {show(high)}; for a constant, write the value {show(low)} alone"
+            )
         if not low < high:
             raise ValueError(f"low {show(low)} is not below high {show(high)}")
         if prior == "log-uniform" and low <= 0:
@@ -106,7 +143,23 @@ class _NumericDimension(Dimension):
             raise ValueError(
                 f"low {show(low)} and high {show(high)} are too far apart; choose bounds with a finite difference"
             )
-        return cls(name, low, high, prior)  # type: ignore[call-arg]  # the fields of the dataclasses below
+        grid = cls._grid(low, high, table)
+        return cls(name, low, high, prior if grid is None else grid.prior, grid)  # type: ignore[call-arg]
+
+    @classmethod
+    def _grid(cls, low: Any, high: Any, table: Mapping[str, Any]) -> Grid | None:
+        keys = [key for key in grids.KINDS if key in table]
+        if not keys:
+            return None
+        if len(keys) > 1:
+            raise ValueError(f"{' and '.join(keys)} exclude each other; leave one out")
+        kind = grids.KINDS[keys[0]]
+        if table.get("prior", kind.prior) != kind.prior:
+            raise ValueError(
+                f"{kind.key} and the prior {table['prior']} exclude each other; leave the prior out, because all values"
+                f" of {kind.key} are equally probable"
+            )
+        return kind.of(low, high, table[kind.key])
 
     @staticmethod
     @abstractmethod
@@ -114,15 +167,21 @@ class _NumericDimension(Dimension):
         """Convert a bound to the Python type of the values. Raise ValueError if the bound is not allowed."""
 
     def to_json(self) -> dict[str, Any]:
-        return {"name": self.name, "type": self.kind, "low": self.low, "high": self.high, "prior": self.prior}
+        grid = {} if self.grid is None else {self.grid.key: self.grid.to_json()}
+        return {"name": self.name, "type": self.kind, "low": self.low, "high": self.high, "prior": self.prior, **grid}
+
+    @property
+    def is_ordinal(self) -> bool:
+        return self.grid is not None
 
     def __str__(self) -> str:
-        return f"{self.kind}, {self.low:g} to {self.high:g}, {self.prior}"
+        return f"{self.kind}, {self.low:g} to {self.high:g}, {self.prior if self.grid is None else self.grid}"
 
     def _inside(self, value: Any) -> Any:
+        """Return the value of the dimension that is equal to a number, up to the rounding of a grid."""
         if not self.low <= value <= self.high:
             raise ValueError(f"{show(value)} is not in {self._range()}")
-        return value
+        return value if self.grid is None else self.value(self.grid.index(value))
 
     def _range(self) -> str:
         return f"[{show(self.low)}, {show(self.high)}]"
@@ -148,6 +207,8 @@ class Real(_NumericDimension):
     prior : str
         The prior, "uniform" or "log-uniform". The log-uniform prior suits a positive range that covers several orders
         of magnitude.
+    grid : Grid, optional
+        The grid of the allowed values. By default, every float in [low, high] is allowed.
 
     Examples
     --------
@@ -156,6 +217,8 @@ class Real(_NumericDimension):
     1.0
     >>> print(rate)
     real, 1e-05 to 1, log-uniform
+    >>> print(Real.from_table("dropout", {"low": 0, "high": 0.5, "step": 0.1}))
+    real, 0 to 0.5, step 0.1
     """
 
     kind = "real"
@@ -163,9 +226,11 @@ class Real(_NumericDimension):
     low: float
     high: float
     prior: str = "uniform"
+    grid: Grid | None = None
 
     @staticmethod
     def _bound(key: str, value: Any) -> float:
+        value = plain_number(value)
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise ValueError(f"{key} {show(value)} is not a number")
         bound = _float(value)
@@ -173,11 +238,19 @@ class Real(_NumericDimension):
             raise ValueError(f"{key} {show(value)} is not finite")
         return bound
 
-    def size(self) -> None:
-        return None
+    def size(self) -> int | None:
+        return None if self.grid is None else self.grid.size
 
-    def value(self, index: int) -> float:  # noqa: ARG002
-        raise TypeError(f"the values of the real dimension {self.name!r} cannot be counted")
+    def value(self, index: int) -> float:
+        return float(self._counted().value(index))
+
+    def index(self, value: Any) -> int:
+        return self._counted().index(value)
+
+    def _counted(self) -> Grid:
+        if self.grid is None:
+            raise TypeError(f"the values of the real dimension {self.name!r} cannot be counted")
+        return self.grid
 
     def value_types(self) -> frozenset[type]:
         return frozenset({float})
@@ -203,12 +276,17 @@ class Integer(_NumericDimension):
         The ends of the range, both included. `low` must be below `high`, and both must be from -2**53 to 2**53.
     prior : str
         The prior, "uniform" or "log-uniform". The log-uniform prior needs a positive range.
+    grid : Grid, optional
+        The grid of the allowed values. By default, every integer in [low, high] is allowed.
 
     Examples
     --------
     >>> depth = Integer("depth", 1, 8)
     >>> depth.size(), depth.value(0), depth.parse("3")
     (8, 1, 3)
+    >>> batch = Integer.from_table("batch", {"low": 16, "high": 256, "powers_of": 2})
+    >>> [batch.value(index) for index in range(batch.size())]
+    [16, 32, 64, 128, 256]
     """
 
     kind = "integer"
@@ -216,9 +294,11 @@ class Integer(_NumericDimension):
     low: int
     high: int
     prior: str = "uniform"
+    grid: Grid | None = None
 
     @staticmethod
     def _bound(key: str, value: Any) -> int:
+        value = plain_number(value)
         if isinstance(value, bool) or not isinstance(value, int):
             raise ValueError(f"{key} {show(value)} is not an integer; write an integer, or make the dimension real")
         if abs(value) > LARGEST_INTEGER:
@@ -227,11 +307,20 @@ class Integer(_NumericDimension):
             )
         return value
 
+    @classmethod
+    def _grid(cls, low: Any, high: Any, table: Mapping[str, Any]) -> Grid | None:
+        grid = super()._grid(low, high, table)
+        # Every integer of the range is a value of the grid with the step 1.
+        return None if isinstance(grid, grids.StepGrid) and grid.step == 1 else grid
+
     def size(self) -> int:
-        return self.high - self.low + 1
+        return self.high - self.low + 1 if self.grid is None else self.grid.size
 
     def value(self, index: int) -> int:
-        return self.low + index
+        return self.low + index if self.grid is None else int(self.grid.value(index))
+
+    def index(self, value: Any) -> int:
+        return value - self.low if self.grid is None else self.grid.index(value)
 
     def value_types(self) -> frozenset[type]:
         return frozenset({int})
@@ -253,46 +342,66 @@ class Integer(_NumericDimension):
 
 @dataclass(frozen=True)
 class Categorical(Dimension):
-    """A categorical dimension of a search space, whose value is one of several choices without an order.
+    """A categorical dimension of a search space, whose value is one of several choices.
+
+    A dimension with one choice is a constant.
 
     Parameters
     ----------
     name : str
     choices : tuple
-        One or more choices, each of which is a string, an integer, a float or a boolean. No two choices may be equal.
-        Python treats 1, 1.0 and True as equal.
+        One or more choices, each of which is a JSON value or a Python tuple of JSON values. No two choices may be
+        equal. Python treats 1, 1.0 and True as equal. A tuple and a list of the same items are equal.
+    ordered : bool
+        Whether the choices are in ascending or descending order. The optimizer assumes that choices next to each other
+        have similar losses. Without an order, the optimizer makes no assumption about similar choices.
 
     Examples
     --------
-    >>> kernel = Categorical("kernel", ("rbf", "linear", True))
-    >>> kernel.size(), kernel.value(1), kernel.parse("true")
-    (3, 'linear', True)
-    >>> kernel.normalise("poly")
+    >>> depth = Categorical("depth", (None, 4, 8, (16, 32)))
+    >>> depth.size(), depth.value(1), depth.parse("null"), depth.normalise([16, 32])
+    (4, 4, None, (16, 32))
+    >>> Categorical("kernel", ("rbf", "linear")).normalise("poly")
     Traceback (most recent call last):
     ...
-    ValueError: "poly" is not one of "rbf", "linear", true
+    ValueError: "poly" is not one of "rbf", "linear"
     """
 
     kind = "categorical"
+    needed = ("choices",)
+    optional = ("ordered", "tuples")
     name: str
     choices: tuple[Any, ...]
+    ordered: bool = False
 
     @classmethod
     def from_table(cls, name: str, table: Mapping[str, Any]) -> "Categorical":
-        values = table["choices"]
-        if not isinstance(values, list | tuple) or not values:
-            raise ValueError(f'choices {show(values)} must be a list of at least one value, as in ["rbf", "linear"]')
-        # A Python dict treats 1, 1.0 and True as the same key. PostgreSQL's jsonb treats 1 and 1.0 as the same value.
-        seen: dict[Any, Any] = {}
-        for value in values:
-            _check_choice(value)
-            if value in seen:
-                raise ValueError(f"choices {show(seen[value])} and {show(value)} are equal; leave one out")
-            seen[value] = value
-        return cls(name, tuple(value + 0.0 if isinstance(value, float) else value for value in values))
+        values = _listed(table["choices"])
+        choices = [checked_choice(value) for value in values]
+        seen: dict[str, Any] = {}
+        for value in choices:
+            key = choice_key(value, like_python=True)
+            if key in seen:
+                raise ValueError(f"choices {show(seen[key])} and {show(value)} are equal; leave one out")
+            seen[key] = value
+        ordered = table.get("ordered", False)
+        if not isinstance(ordered, bool):
+            raise ValueError(f"ordered {show(ordered)} is not true or false")
+        return cls(name, tuple(with_tuples(choices, _tuples(table.get("tuples", False)))), ordered)
 
     def to_json(self) -> dict[str, Any]:
-        return {"name": self.name, "type": self.kind, "choices": list(self.choices)}
+        tuples = tuples_in(self.choices)
+        return {
+            "name": self.name,
+            "type": self.kind,
+            "choices": as_json(self.choices),
+            **({"ordered": True} if self.ordered else {}),
+            **({"tuples": tuples} if tuples else {}),
+        }
+
+    @property
+    def is_ordinal(self) -> bool:
+        return self.ordered
 
     def size(self) -> int:
         return len(self.choices)
@@ -300,98 +409,93 @@ class Categorical(Dimension):
     def value(self, index: int) -> Any:
         return self.choices[index]
 
+    def index(self, value: Any) -> int:
+        try:
+            return self._indices[choice_key(value)]
+        except (KeyError, ValueError):
+            raise ValueError(f"{show(value)} is not one of {self}") from None
+
     def value_types(self) -> frozenset[type]:
         return frozenset(type(choice) for choice in self.choices)
 
     def normalise(self, value: Any) -> Any:
-        plain = value.item() if hasattr(value, "item") else value
-        for choice in self.choices:
-            if choice == plain and isinstance(choice, bool) == isinstance(plain, bool):
-                return choice
-        raise ValueError(f"{show(value)} is not one of {self}")
+        return self.choices[self.index(value)]
 
     def parse(self, text: str) -> Any:
-        if text in self.choices:
-            return text
-        try:
-            return self.normalise(json.loads(text.strip().lower()))
-        except (ValueError, RecursionError):
-            raise ValueError(f"{show(text)} is not one of {self}") from None
+        if text in self._texts:
+            return self.choices[self._texts[text]]
+        for value in _readings(text):
+            with suppress(ValueError):
+                return self.normalise(value)
+        raise ValueError(f"{show(text)} is not one of {self}")
+
+    def texts(self) -> list[str]:
+        """Return a distinct text for each choice, from which `parse` reads the choice."""
+        return choice_texts(self.choices)
+
+    @cached_property
+    def _indices(self) -> dict[str, int]:
+        return {choice_key(choice): index for index, choice in enumerate(self.choices)}
+
+    @cached_property
+    def _texts(self) -> dict[str, int]:
+        return {text: index for index, text in enumerate(self.texts())}
 
     def __str__(self) -> str:
         return ", ".join(map(show, self.choices))
 
 
-KINDS: dict[str, type[Dimension]] = {kind.kind: kind for kind in (Real, Integer, Categorical)}
-
-
-def read_dimension(name: str, table: Any) -> Dimension:
-    """Return the dimension that a dict describes, such as a TOML table.
-
-    Parameters
-    ----------
-    name : str
-        The dimension's name, which must be printable and have at most 200 characters.
-    table : mapping
-        The settings of the dimension, with the key `type` and all keys that a dimension of this type requires.
-
-    Raises
-    ------
-    ValueError
-        The name of the dimension or a setting of the dimension is not valid. The error message is one line that has the
-        wrong value and says what is allowed.
+def plain_number(value: Any) -> Any:
+    """Return a number of numpy as a number of Python, and any other value unchanged.
 
     Examples
     --------
-    >>> read_dimension("depth", {"type": "integer", "low": 1, "high": 8})
-    Integer(name='depth', low=1, high=8, prior='uniform')
+    >>> import numpy as np
+    >>> plain_number(np.int64(3)), plain_number("3")
+    (3, '3')
     """
-    if not is_printable(name) or len(name) > LONGEST_NAME:
-        raise ValueError(f"a dimension needs a name of 1 to {LONGEST_NAME} printable characters")
-    if not isinstance(table, Mapping):
-        raise ValueError(f'{show(table)} is not a table; write {{ type = "real", low = ..., high = ... }}')
-    if "type" not in table:
-        raise ValueError(f"the type is missing; choose {', '.join(KINDS)}")
-    kind = KINDS.get(table["type"]) if isinstance(table["type"], str) else None
-    if kind is None:
-        raise ValueError(f"unknown type {show(table['type'])}{nearest(table['type'], KINDS)}")
-    keys = ["type", *(field.name for field in fields(kind) if field.name != "name")]  # type: ignore[arg-type]
-    for key in table:
-        if key not in keys:
-            raise ValueError(f"unknown key {show(key)} in a dimension of type {kind.kind}{nearest(key, keys)}")
-    needed = [key for key in keys if key != "prior"]
-    for key in needed:
-        if key not in table:
-            raise ValueError(f"{key} is missing; a dimension of type {kind.kind} needs {', '.join(needed)}")
-    return kind.from_table(name, table)
+    return value.item() if isinstance(value, numbers.Number) and hasattr(value, "item") else value
 
 
-def is_printable(name: Any) -> bool:
-    """Return whether a name is a printable text that is not blank."""
-    return isinstance(name, str) and name.isprintable() and bool(name.strip())
+def _listed(choices: Any) -> list[Any] | tuple[Any, ...]:
+    """Return the list of choices, which may be given as a JSON text, because TOML has no null."""
+    if isinstance(choices, str):
+        try:
+            listed = json.loads(choices)
+        except (ValueError, RecursionError):
+            listed = None
+    else:
+        listed = choices
+    if not isinstance(listed, list | tuple) or not listed:
+        raise ValueError(
+            f'choices {show(choices)} must be a list of at least one value, as in ["rbf", "linear"], or the JSON text'
+            " of such a list"
+        )
+    return listed
 
 
-def _check_choice(value: Any) -> None:
-    if not isinstance(value, str | int | float):
-        raise ValueError(f"choice {show(value)} is not a string, a number or a boolean")
-    if isinstance(value, str):
-        _check_storable(value)
-    if isinstance(value, int) and not -(2**63) <= value < 2**63:
-        raise ValueError(f"choice {show(value)} is beyond 64 bits; write a smaller integer, or make the dimension real")
-    if isinstance(value, float):
-        if not math.isfinite(value):
-            raise ValueError(f"choice {show(value)} is not finite")
-        if abs(value) >= 1e16:
-            raise ValueError(f"choice {show(value)} is a float that PostgreSQL returns as an integer; write an integer")
+def _readings(text: str) -> Iterator[Any]:
+    """Yield the values that a text may represent, such as the text itself, JSON, or a Python tuple."""
+    yield text
+    stripped = text.strip()
+    for form in (stripped, stripped.lower()):
+        with suppress(ValueError, RecursionError):
+            yield json.loads(form)
+    if stripped == "None":
+        yield None
+    if stripped.startswith(("(", "[", "{")):
+        with suppress(ValueError, SyntaxError, RecursionError, MemoryError):
+            yield ast.literal_eval(stripped)
 
 
-def _check_storable(text: str) -> None:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise ValueError(f"choice {text!a} is not valid Unicode") from None
-    if "\0" in text:
-        raise ValueError(f"choice {show(text)} contains a NUL character, which PostgreSQL cannot store")
+def _tuples(given: Any) -> Tuples:
+    if isinstance(given, bool):
+        return given
+    if isinstance(given, list) and all(
+        isinstance(path, list) and all(isinstance(part, int | str) for part in path) for path in given
+    ):
+        return given
+    raise ValueError(f"tuples {show(given)} is not true or false; write true if every list of the choices is a tuple")
 
 
 def _float(value: Any) -> float:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ledger.errors import UsageError
-from ledger.study.dimensions import LONGEST_NAME, Dimension, is_printable, read_dimension
+from ledger.study.dimension_forms import LONGEST_NAME, is_printable, read_dimension
+from ledger.study.dimensions import Dimension
 from ledger.text import nearest, show
 
 
@@ -44,7 +45,8 @@ class Space:
         Parameters
         ----------
         table : mapping
-            The table, such as ``dict(C=dict(type="real", low=1e-3, high=1e3, prior="log-uniform"))``.
+            The table, such as ``dict(C=dict(type="real", low=1e-3, high=1e3, prior="log-uniform"), kernel=["rbf"])``. A
+            dimension may have a short form of `ledger.study.dimension_forms.short_form`.
         place : str
             The place of the table, such as "[space]". Error messages begin with the place of the table.
 
@@ -66,7 +68,7 @@ class Space:
         for name, dimension in table.items():
             if isinstance(dimension, Mapping) and "name" in dimension:
                 raise UsageError(f"{place} {name}: unknown key 'name'; remove it, because the name is already {name!r}")
-        return cls._read([(name, table[name]) for name in table], place)
+        return cls.of_pairs([(name, table[name]) for name in table], place)
 
     @classmethod
     def from_json(cls, objects: Sequence[Mapping[str, Any]], place: str = "space") -> "Space":
@@ -100,10 +102,29 @@ class Space:
                 raise UsageError(f"{place} {show(given)} is not a table with the settings of a dimension")
             table = dict(given)
             pairs.append((table.pop("name", ""), table))
-        return cls._read(pairs, place)
+        return cls.of_pairs(pairs, place)
 
     @classmethod
-    def _read(cls, pairs: Iterable[tuple[Any, Any]], place: str) -> "Space":
+    def of_pairs(cls, pairs: Iterable[tuple[Any, Any]], place: str) -> "Space":
+        """Make a space from the names and the dimensions of the parameters.
+
+        Parameters
+        ----------
+        pairs : iterable of (name, dimension)
+            A dimension is a dict or a short form, as in `ledger.study.dimension_forms.read_dimension`.
+        place : str
+            The text with which error messages begin.
+
+        Raises
+        ------
+        UsageError
+            A name or a dimension is not valid, or two dimensions have the same name.
+
+        Examples
+        --------
+        >>> Space.of_pairs([("depth", (1, 8)), ("kernel", ["rbf", "linear"])], "space").names
+        ('depth', 'kernel')
+        """
         dimensions: dict[str, Dimension] = {}
         for name, table in pairs:
             try:
@@ -192,7 +213,7 @@ class Space:
         """Return a copy of the point `params`.
 
         The copy has the parameters in the order of the space's dimensions. In the copy, the value of each parameter has
-        the Python type (int, float, str or bool) that the parameter's dimension requires.
+        the Python type that the parameter's dimension requires, such as int, float or tuple.
 
         Parameters
         ----------

@@ -492,7 +492,8 @@ def _flat(study: StudySpec) -> dict[str, str]:
             for key, inner in value.items():
                 walk(f"{place}.{key}" if place else key, inner)
         else:
-            flat[place] = value if isinstance(value, str) else json.dumps(value)
+            # PostgreSQL's jsonb changes the order of the keys in a choice that is an object.
+            flat[place] = value if isinstance(value, str) else json.dumps(value, sort_keys=True)
 
     walk("", asked)
     return flat

@@ -3,6 +3,7 @@
 A program that reads the text gets exactly the values of the parameters.
 """
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -27,22 +28,41 @@ def as_python(params: Mapping[str, Any]) -> str:
 
 
 def as_toml(params: Mapping[str, Any]) -> str:
-    """Return the parameters as TOML, with one line for each parameter.
+    """Return the parameters as TOML.
+
+    TOML has no null. A parameter whose value contains null becomes a comment with the value as JSON.
 
     Examples
     --------
-    >>> print(as_toml({"C": 1.5, "kernel": "rbf"}))
+    >>> print(as_toml({"C": 1.5, "depth": None, "kernel": "rbf"}))
+    # depth = null (TOML has no null)
     C = 1.5
     kernel = "rbf"
     """
     import tomli_w
 
+    without = {name: value for name, value in params.items() if not _contains_none(value)}
+    comments = "".join(
+        f"# {name if name.isidentifier() else json.dumps(name)} = {json.dumps(value)} (TOML has no null)\n"
+        for name, value in params.items()
+        if name not in without
+    )
+
     # In the TOML text, each unprintable character except a line feed is inside a string, where TOML allows an escape
     # sequence instead of the character.
-    return "".join(
-        character if character == "\n" or character.isprintable() else _escape(character)
-        for character in tomli_w.dumps(params)
-    ).rstrip()
+    return (
+        comments
+        + "".join(
+            character if character == "\n" or character.isprintable() else _escape(character)
+            for character in tomli_w.dumps(without)
+        ).rstrip()
+    )
+
+
+def _contains_none(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return any(map(_contains_none, value.values()))
+    return any(map(_contains_none, value)) if isinstance(value, list | tuple) else value is None
 
 
 def _escape(character: str) -> str:

@@ -32,6 +32,15 @@ MIXED = {
     "leaves": {"type": "integer", "low": 4, "high": 128, "prior": "log-uniform"},
     "fixed": {"type": "categorical", "choices": ["one"]},
 }
+GRIDS = {
+    "dropout": {"type": "real", "low": 0, "high": 0.5, "step": 0.1},
+    "batch": {"type": "integer", "low": 16, "high": 256, "powers_of": 2},
+    "rate": {"type": "real", "low": 1e-5, "high": 1e-1, "powers_of": 10},
+    "width": {"type": "integer", "low": 8, "high": 1024, "step": 8},
+    "size": {"type": "categorical", "choices": ["s", "m", "l", "xl"], "ordered": True},
+    "weight": [None, "balanced", (1, 2), [3], {"a": None}],
+    "fixed": "constant",
+}
 CATEGORIES = {
     "kernel": {"type": "categorical", "choices": ["rbf", "linear", "poly"]},
     "shrinking": {"type": "categorical", "choices": [True, False]},
@@ -74,7 +83,7 @@ LOSSES = [0.3, 0.1, None, 0.25, 0.6]
 
 @pytest.mark.parametrize("acq_func", ACQ_FUNCS)
 @pytest.mark.parametrize("estimator", BASE_ESTIMATORS)
-@pytest.mark.parametrize("space", [MIXED, CATEGORIES], ids=["mixed", "categories"])
+@pytest.mark.parametrize("space", [MIXED, CATEGORIES, GRIDS], ids=["mixed", "categories", "grids"])
 def test_every_estimator_proposes_with_every_acquisition_function(
     estimator: str, acq_func: str, space: dict[str, Any]
 ) -> None:
@@ -84,7 +93,7 @@ def test_every_estimator_proposes_with_every_acquisition_function(
     assert len(proposal.points) == 2
     assert distinct([*(dict(one.params) for one in history), *proposal.points])
     for point in proposal.points:
-        assert json.dumps(study.space.normalise(jsonb(point))) == json.dumps(point)
+        assert repr(study.space.normalise(jsonb(point))) == repr(point)
     assert proposal.surrogate is not None
     assert proposal.surrogate["estimator"] == estimator
     assert proposal.tell_seconds > 0
@@ -103,6 +112,57 @@ def test_the_surrogate_of_a_gp_is_its_kernel_with_its_noise_as_json() -> None:
     assert math.isfinite(surrogate["log_marginal_likelihood"])
 
 
+def test_a_grid_and_ordered_choices_have_one_column_and_a_constant_none() -> None:
+    study = make({name: GRIDS[name] for name in ("dropout", "batch", "width", "size", "fixed")})
+    surrogate = propose(study, 1, 0, 1, ProposalInput(observed(study, LOSSES))).surrogate
+    assert surrogate is not None
+    # amplitude, one length for each column, noise
+    assert len(surrogate["theta"]) == 1 + 4 + 1
+    searched = SkoptSpace(study.space)
+    assert [str(dimension) for dimension in searched.dimensions()] == [
+        f"Integer(low=0, high={last}, prior='uniform', transform='normalize')" for last in (5, 4, 127, 3)
+    ]
+    assert searched.params([3, 2, 127, 1]) == {
+        "dropout": 0.3,
+        "batch": 64,
+        "width": 1024,
+        "size": "m",
+        "fixed": "constant",
+    }
+
+
+def test_all_values_of_a_grid_are_equally_probable_at_random() -> None:
+    searched = SkoptSpace(Space.from_toml({"rate": GRIDS["rate"], "size": GRIDS["size"]}))
+    drawn = searched.random(4000, 0)
+    for name, values in (("rate", [1e-5, 1e-4, 1e-3, 1e-2, 1e-1]), ("size", ["s", "m", "l", "xl"])):
+        counts = [sum(point[name] == value for point in drawn) for value in values]
+        assert sum(counts) == 4000
+        assert all(0.85 < count * len(values) / 4000 < 1.15 for count in counts)
+
+
+@pytest.mark.parametrize(
+    ("table", "best"),
+    [
+        ({"type": "integer", "low": 1, "high": 2**20, "powers_of": 2}, 2**13),
+        ({"type": "real", "low": 0, "high": 1, "step": 0.001}, 0.637),
+        ({"type": "categorical", "choices": [f"level {level}" for level in range(64)], "ordered": True}, "level 41"),
+    ],
+)
+def test_the_model_finds_the_best_value_of_an_ordinal_dimension(table: dict[str, Any], best: Any) -> None:
+    study = make({"x": table}, initial=4)
+    (dimension,) = study.space.dimensions
+    place = dimension.index(best)
+    history: list[Observation] = []
+    for iteration in range(16):
+        (params,) = propose(study, iteration, 0, 1, ProposalInput(history)).points
+        size = dimension.size()
+        assert size is not None
+        history.append(Observation(params, ((dimension.index(params["x"]) - place) / size) ** 2, 1.0))
+    assert distinct([dict(one.params) for one in history])
+    found = min(history, key=lambda one: one.loss or 0.0).params["x"]
+    assert abs(dimension.index(found) - place) <= 2
+
+
 SCRIPT = """
 import json, sys
 from ledger.proposals import Observation, ProposalInput, propose
@@ -117,12 +177,18 @@ for line in sys.stdin:
 
 def test_a_fresh_process_proposes_the_same_from_json() -> None:
     asked, here = [], []
-    for estimator, acq_func in (("GP", "EI"), ("GP", "MES"), ("RF", "EIps")):
-        study = make(MIXED, estimator, acq_func)
+    for space, estimator, acq_func in (
+        (MIXED, "GP", "EI"),
+        (MIXED, "GP", "MES"),
+        (MIXED, "RF", "EIps"),
+        (GRIDS, "GP", "EI"),
+        (GRIDS, "ET", "LCB"),
+    ):
+        study = make(space, estimator, acq_func)
         history = observed(study, [math.sin(index) / 3 for index in range(15)])
         with threadpool_limits(2):
             proposal = propose(study, 2, 1, 3, ProposalInput(history))
-        here.append([proposal.points, proposal.surrogate])
+        here.append(json.loads(json.dumps([proposal.points, proposal.surrogate])))
         stored = [[jsonb(one.params), one.loss, one.seconds] for one in history]
         asked.append(json.dumps([jsonb(study.spec()), stored]))
     answer = subprocess.run(
@@ -205,7 +271,15 @@ def test_per_second_functions_prefer_the_faster_of_two_minima(acq_func: str) -> 
 
 
 @pytest.mark.parametrize(
-    "space", [INTEGERS, CATEGORIES, {"fixed": MIXED["fixed"]}], ids=["integers", "categories", "one"]
+    "space",
+    [
+        INTEGERS,
+        CATEGORIES,
+        {"fixed": MIXED["fixed"]},
+        {name: GRIDS[name] for name in ("dropout", "rate")},
+        {name: GRIDS[name] for name in ("size", "weight", "fixed")},
+    ],
+    ids=["integers", "categories", "one", "grids", "choices"],
 )
 def test_a_finite_space_is_used_up_without_a_repetition(space: dict[str, Any]) -> None:
     study = make(space, "RF", initial=4)
@@ -334,7 +408,9 @@ def test_a_real_stays_within_its_bounds_on_the_way_to_skopt_and_back(
 @settings(max_examples=6)
 @given(
     st.dictionaries(
-        st.sampled_from("abc"), st.sampled_from([*MIXED.values(), *CATEGORIES.values(), *INTEGERS.values()]), min_size=1
+        st.sampled_from("abc"),
+        st.sampled_from([*MIXED.values(), *CATEGORIES.values(), *INTEGERS.values(), *GRIDS.values()]),
+        min_size=1,
     ),
     st.lists(st.none() | st.floats(-1e300, 1e300), min_size=1, max_size=6),
     st.sampled_from(BASE_ESTIMATORS),
@@ -350,7 +426,7 @@ def test_json_between_changes_nothing_and_no_point_repeats(
     first, again = propose(study, 1, 0, size, ProposalInput(history)), propose(study, 1, 0, size, ProposalInput(stored))
     assert (first.points, first.surrogate) == (again.points, again.surrogate)
     assert distinct([*points, *first.points])
-    assert json.dumps([study.space.normalise(jsonb(point)) for point in first.points]) == json.dumps(first.points)
+    assert repr([study.space.normalise(jsonb(point)) for point in first.points]) == repr(first.points)
     of_space = study.space.size()
     assert len(first.points) == (size if of_space is None else min(size, of_space - len(points)))
 
