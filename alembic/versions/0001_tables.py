@@ -138,6 +138,14 @@ def upgrade() -> None:
             "of spec.",
         ),
         sa.Column(
+            "tuples",
+            postgresql.JSONB(),
+            sa.Computed("(jsonb_path_query_array(spec, '$.space[*] ? (exists (@.tuples))'))", persisted=True),
+            nullable=False,
+            comment="Dimensions of the space whose choices contain Python tuples, which params holds as arrays; part "
+            "of spec.",
+        ),
+        sa.Column(
             "metric",
             sa.Text(),
             sa.Computed("(coalesce(spec -> 'objective' ->> 'metric', 'accuracy'))", persisted=True),

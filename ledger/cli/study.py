@@ -84,6 +84,7 @@ def show(name: str, as_json: bool, settings: Settings) -> None:
     The last lines show the best parameters as a Python dict and as TOML, which the user can copy.
     """
     from ledger.database import reads, studies, trials
+    from ledger.study.python_values import python_params
     from ledger.terminal.paste import as_python, as_toml
 
     with connected(settings) as connection:
@@ -118,7 +119,8 @@ def show(name: str, as_json: bool, settings: Settings) -> None:
     for each in refusals:
         click.echo(f"worker {one_line(each.worker)} refuses the study: {one_line(each.reason, 1_000)}")
     if best is not None:
-        click.echo(f"\nbest parameters as a Python dict:\n{as_python(best.params)}")
+        params = python_params(best.params, row.spec["space"])
+        click.echo(f"\nbest parameters as a Python dict:\n{as_python(params)}")
         click.echo(f"\nbest parameters as TOML:\n{as_toml(best.params)}")
 
 

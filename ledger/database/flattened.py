@@ -254,12 +254,14 @@ def _fit(name: str) -> str:
 def _type(dimension: Mapping[str, Any]) -> str:
     if dimension["type"] != "categorical":
         return {"real": "double precision", "integer": "bigint"}[dimension["type"]]
-    kinds = {type(choice) for choice in dimension["choices"]}
+    kinds = {type(choice) for choice in dimension["choices"]} - {type(None)}
+    if kinds and kinds <= {list, dict}:
+        return "jsonb"
     if kinds == {bool}:
         return "boolean"
     if kinds == {int}:
         return "bigint"
-    return "double precision" if kinds <= {int, float} else "text"
+    return "double precision" if kinds and kinds <= {int, float} else "text"
 
 
 def _described(dimension: Mapping[str, Any]) -> str:
@@ -269,4 +271,8 @@ def _described(dimension: Mapping[str, Any]) -> str:
         return f"The parameter {dimension['name']}, one of {choices}{more}."
     # A ledger of an earlier version may contain a dimension without a prior.
     bounds = f"{dimension['low']} to {dimension['high']}, {dimension.get('prior', 'uniform')}"
+    if "step" in dimension:
+        bounds += f", step {dimension['step']}"
+    if "powers_of" in dimension:
+        bounds += f", powers of {dimension['powers_of']}"
     return f"The parameter {dimension['name']}, {dimension['type']} from {bounds}."

@@ -7,7 +7,7 @@ the same statement with the same claim again.
 import os
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
@@ -39,6 +39,9 @@ class ClaimedTrial:
         Length of the lease, and interval between two heartbeats, both in seconds.
     timeout_seconds : float or None
         Time limit of the attempt in seconds; None for no limit.
+    tuples : list of dict
+        The dimensions of the study's space whose choices contain Python tuples. `params` contains lists instead of
+        these tuples.
     """
 
     claim: UUID
@@ -52,6 +55,7 @@ class ClaimedTrial:
     lease_seconds: float
     heartbeat_seconds: float
     timeout_seconds: float | None
+    tuples: list[dict[str, Any]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

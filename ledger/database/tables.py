@@ -117,6 +117,13 @@ study = Table(
         comment="Objective that computes a loss from parameters (a model and a dataset, or a function); part of spec.",
     ),
     _of_spec(
+        "tuples",
+        JSONB,
+        "(jsonb_path_query_array(spec, '$.space[*] ? (exists (@.tuples))'))",
+        comment="Dimensions of the space whose choices contain Python tuples, which params holds as arrays; part of "
+        "spec.",
+    ),
+    _of_spec(
         "metric",
         Text,
         "(coalesce(spec -> 'objective' ->> 'metric', 'accuracy'))",

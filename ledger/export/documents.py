@@ -16,6 +16,7 @@ from sqlalchemy import Connection
 
 from ledger.database import datasets, studies, transfer, trials
 from ledger.database.rows import StudyRow, TrialRow, columns, recorded
+from ledger.study.choices import choice_key, choice_texts
 from ledger.text import printable
 
 _TRIAL = columns(TrialRow, recorded=True)
@@ -70,9 +71,11 @@ def write_jsonl(connection: Connection, study: StudyRow, output: TextIO) -> None
 def write_csv(connection: Connection, study: StudyRow, output: TextIO, *, spreadsheet: bool = False) -> None:
     """Write a first line with the names of the columns, and then one line for each trial.
 
-    Each parameter has a column ``params_NAME``, and each metric has a column ``metrics_NAME``. If `spreadsheet` is
-    true, the function converts each text by `spreadsheet_text`.
+    Each parameter has a column ``params_NAME``, and each metric has a column ``metrics_NAME``. A choice has the text of
+    `ledger.study.choices.choice_texts`, such as ``null`` or ``[64, 64]``, from which `ledger import` reads the choice.
+    If `spreadsheet` is true, the function converts each text by `spreadsheet_text`.
     """
+    texts = {dimension["name"]: _choice_texts(dimension) for dimension in study.spec["space"]}
     convert = _spreadsheet_cell if spreadsheet else _cell
     expanded = {
         "params": [dimension["name"] for dimension in study.spec["space"]],
@@ -90,6 +93,8 @@ def write_csv(connection: Connection, study: StudyRow, output: TextIO, *, spread
         for name in _TRIAL:
             if name in expanded:
                 values = trial[name] or {}
+                if name == "params":
+                    values = {key: _param(value, texts.get(key, {})) for key, value in values.items()}
                 cells += [convert(values.get(key)) for key in expanded[name]]
             else:
                 cells.append(convert(trial[name]))
@@ -122,6 +127,15 @@ def _trials(connection: Connection, study: StudyRow) -> Iterator[dict[str, Any]]
 
 def _json(value: Any) -> str:
     return json.dumps(value, default=_moment)
+
+
+def _choice_texts(dimension: Mapping[str, Any]) -> dict[str, str]:
+    choices = dimension.get("choices", [])
+    return dict(zip(map(choice_key, choices), choice_texts(choices), strict=True))
+
+
+def _param(value: Any, texts: Mapping[str, str]) -> Any:
+    return texts.get(choice_key(value), value) if texts else value
 
 
 def _cell(value: Any) -> Any:

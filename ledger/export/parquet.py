@@ -51,7 +51,8 @@ def write_parquet(connection: Connection, study: StudyRow, output: BinaryIO) -> 
 
     The type of a parameter's column is float64, int64, bool or string, as the values of the parameter require. If the
     choices of a parameter are integers and floats, the parameter's column is float64. If the choices of a parameter
-    have any other mix of types, the parameter's column contains each value as JSON. The column of a metric is float64
+    have any other mix of types, or are lists or objects, the parameter's column contains each value as JSON. In every
+    column, the choice null is a missing value. The column of a metric is float64
     if all values of the metric are numbers, bool if all values are booleans, and string if all values are strings. If
     the values of a metric have different types, or are arrays or objects, the metric's column contains each value as
     JSON. The metadata of the file's schema contain the key `trial_ledger`. The value of `trial_ledger` is a JSON object
@@ -119,7 +120,7 @@ class _ParquetColumn:
 
 
 def _of_dimension(dimension: Dimension) -> tuple[pa.DataType, Callable[[Any], Any]]:
-    types = dimension.value_types()
+    types = dimension.value_types() - {type(None)}
     if types == {int, float}:
         types = frozenset({float})
     # PostgreSQL's jsonb returns a float such as 1e16 as an integer, so the function `_float` converts the integer back
@@ -130,7 +131,8 @@ def _of_dimension(dimension: Dimension) -> tuple[pa.DataType, Callable[[Any], An
         bool: (pa.bool_(), _same),
         str: (pa.string(), _same),
     }
-    return columns[next(iter(types))] if len(types) == 1 else (pa.string(), json.dumps)
+    as_json = (pa.string(), json.dumps)
+    return columns.get(next(iter(types)), as_json) if len(types) == 1 else as_json
 
 
 def _of_metric(kinds: Sequence[str]) -> tuple[pa.DataType, Callable[[Any], Any]]:

@@ -1,7 +1,9 @@
 """Export of a study as an Optuna storage. The storage is an SQLite file, with which Optuna can continue the study."""
 
+import json
 import sqlite3
 from collections.abc import Callable, Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -84,14 +86,39 @@ def distributions(space: list[dict[str, Any]]) -> "dict[str, BaseDistribution]":
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
     def bounds(table: dict[str, Any]) -> dict[str, Any]:
-        return {"low": table["low"], "high": table["high"], "log": table.get("prior") == "log-uniform"}
+        step = {"step": table["step"]} if "step" in table else {}
+        return {"low": table["low"], "high": table["high"], "log": table.get("prior") == "log-uniform", **step}
 
     kinds: dict[str, Callable[[dict[str, Any]], BaseDistribution]] = {
         "real": lambda table: FloatDistribution(**bounds(table)),
         "integer": lambda table: IntDistribution(**bounds(table)),
-        "categorical": lambda table: CategoricalDistribution(table["choices"]),
+        "categorical": lambda table: CategoricalDistribution([optuna_choice(choice) for choice in table["choices"]]),
     }
     return {table["name"]: kinds[table["type"]](table) for table in space}
+
+
+def optuna_choice(choice: Any) -> Any:
+    """Return the choice of an Optuna distribution for a choice of the ledger.
+
+    Optuna's choices are None, booleans, numbers and texts. A list or an object becomes the text that PostgreSQL writes
+    for the JSON value, as in the view optuna.trial_params.
+
+    Examples
+    --------
+    >>> optuna_choice(None), optuna_choice([64, 1e-7, "a"])
+    (None, '[64, 0.0000001, "a"]')
+    """
+    return _postgresql_json(choice) if isinstance(choice, list | dict) else choice
+
+
+def _postgresql_json(value: Any) -> str:
+    """Return a JSON value in PostgreSQL's format, which has no exponents in numbers and no escapes of letters."""
+    if isinstance(value, dict):
+        items = (f"{_postgresql_json(key)}: {_postgresql_json(inner)}" for key, inner in value.items())
+        return "{" + ", ".join(items) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_postgresql_json, value)) + "]"
+    return f"{Decimal(repr(value)):f}" if isinstance(value, float) else json.dumps(value, ensure_ascii=False)
 
 
 def _study_attributes(study: StudyRow) -> dict[str, Any]:
@@ -114,7 +141,7 @@ def _trial(row: TrialRow, space: "dict[str, BaseDistribution]") -> "FrozenTrial"
 
     # Optuna's distribution converts each value to the parameter's type, because JSON does not distinguish 1 from 1.0.
     params = {
-        name: distribution.to_external_repr(distribution.to_internal_repr(row.params[name]))
+        name: distribution.to_external_repr(distribution.to_internal_repr(optuna_choice(row.params[name])))
         for name, distribution in space.items()
     }
     attributes = {

@@ -1,6 +1,7 @@
 """Reads the complete trials of an Optuna study. The import writes nothing into Optuna's storage."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,6 +13,7 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from ledger.database.trials import ExternalTrial
 from ledger.errors import LedgerError, UsageError
 from ledger.imports.history import UncheckedTrial, finite_loss
+from ledger.study.dimensions import Categorical
 from ledger.study.space import Space
 from ledger.text import nearest, one_line
 
@@ -44,7 +46,21 @@ class OptunaStudy:
 
     def _read(self, trial: Any, space: Space) -> ExternalTrial:
         value = -trial.value if self.maximises else trial.value
-        return ExternalTrial(space.normalise(trial.params), finite_loss(value), {"optuna_trial": trial.number})
+        return ExternalTrial(_point(space, trial.params), finite_loss(value), {"optuna_trial": trial.number})
+
+
+def _point(space: Space, params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the point of an Optuna trial. A list or an object may be a JSON text, because Optuna has no such choices.
+
+    Raise UsageError if the parameters are not a point of the space.
+    """
+    given = dict(params)
+    for dimension in space.dimensions:
+        text = given.get(dimension.name)
+        if isinstance(dimension, Categorical) and isinstance(text, str) and text not in dimension.choices:
+            with suppress(ValueError):
+                given[dimension.name] = dimension.parse(text)
+    return space.normalise(given)
 
 
 def load(url: str, name: str) -> OptunaStudy:

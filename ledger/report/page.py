@@ -18,6 +18,7 @@ from ledger.database.transfer import StudySnapshot
 from ledger.report import theme
 from ledger.report.content import ReportContent
 from ledger.report.plots import PLOTS
+from ledger.study.python_values import python_params
 from ledger.text import last_line, one_line
 
 # Largest number of metrics that get a column in the table of trials.
@@ -58,7 +59,7 @@ def render(ledger: StudySnapshot) -> str:
         at=_moment(ledger.at),
         tiles=_tiles(content),
         best=content.best,
-        best_params=None if content.best is None else pprint.pformat(content.best.params, sort_dicts=False, width=60),
+        best_params=None if content.best is None else _python_dict(content, content.best),
         sections=sections,
         figures=_script(json.dumps(drawn, cls=plotly.utils.PlotlyJSONEncoder)),
         plotly=_script_text(get_plotlyjs()),
@@ -177,10 +178,15 @@ def _row(names: Sequence[str], metrics: Sequence[str], trial: TrialRow) -> list[
     The number is None if the value of the cell is not a number.
     """
     cells: list[Any] = [trial.number, trial.iteration, trial.state, trial.loss]
-    cells += [trial.params.get(name) for name in names]
+    cells += ["null" if trial.params.get(name, "") is None else trial.params.get(name) for name in names]
     cells += [(trial.metrics or {}).get(name) for name in metrics]
     cells += [trial.seconds, trial.attempts, trial.worker, None if trial.error is None else last_line(trial.error)]
     return [_cell(cell) for cell in cells]
+
+
+def _python_dict(content: ReportContent, trial: TrialRow) -> str:
+    params = python_params(trial.params, content.study.space.to_json())
+    return pprint.pformat(params, sort_dicts=False, width=60)
 
 
 def _cell(value: Any) -> tuple[str, float | None]:

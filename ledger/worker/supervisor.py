@@ -254,7 +254,8 @@ class Supervisor:
         first = claimed[0]
         limit = min(seconds for seconds in (first.timeout_seconds, self._options.trial_timeout, math.inf) if seconds)
         open_data = self._dataset.open if "data" in first.objective else None
-        self._trainer.start(first.objective, [(trial.params, _context(trial)) for trial in claimed], open_data)
+        jobs = [(trial.params, _context(trial)) for trial in claimed]
+        self._trainer.start(first.objective, jobs, open_data, first.tuples)
         while self._trainer.jobs:
             since = self._trainer.training_since
             deadline = (started + LOADING_SECONDS if since is None else since) + limit

@@ -124,6 +124,7 @@ class TrainerHandle:
         objective: Mapping[str, Any],
         jobs: Sequence[tuple[Mapping[str, Any], Context]],
         open_data: Callable[[], int] | None = None,
+        tuples: Sequence[Mapping[str, Any]] = (),
     ) -> None:
         """Start attempts of one objective. The trainer runs the attempts one after the other.
 
@@ -139,9 +140,13 @@ class TrainerHandle:
             Function that returns a new read-only file descriptor of the dataset that the objective names. The child
             process inherits this file descriptor, and reads the dataset during the loading of the objective. Therefore
             no message contains the dataset, and no child process gets the dataset of another objective.
+        tuples : sequence of mapping
+            The dimensions of the space with choices that are tuples. A job contains lists instead of these tuples,
+            because JSON has no tuples.
         """
         self._open_data = open_data
-        self._send(objective, [{"params": params, "context": vars(context)} for params, context in jobs])
+        shared = {"tuples": tuples} if tuples else {}
+        self._send(objective, [{"params": params, "context": vars(context), **shared} for params, context in jobs])
 
     def check(self, objective: Mapping[str, Any]) -> None:
         """Raise a LedgerError if this machine cannot load the objective."""

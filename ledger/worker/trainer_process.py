@@ -20,6 +20,7 @@ from typing import Any
 from ledger.database.bounds import shortened
 from ledger.errors import LedgerError
 from ledger.objectives import Context, ObjectiveResult, load, search_path
+from ledger.study.python_values import python_params
 from ledger.text import one_line
 from ledger.without_pandas import without_pandas
 from ledger.worker.channel import TrainerChannel
@@ -131,7 +132,8 @@ def _train(
     # `time.perf_counter`.
     started = perf_counter()
     try:
-        result = evaluate(job["params"], Context(**job["context"]))
+        params = python_params(job["params"], job.get("tuples", ()))
+        result = evaluate(params, Context(**job["context"]))
     except (Exception, SystemExit) as error:
         if isinstance(error, MemoryError) and memory_limit is not None:
             error.add_note(f"MemoryError: a trial may use at most {memory_limit} bytes (--memory-limit)")

@@ -18,7 +18,7 @@
 create or replace function ledger.claim(study text, claims uuid[], worker text, leave_out int[] default '{}')
 returns table (
   claim uuid, study_id int, study_name text, trial int, attempt int, params jsonb, objective jsonb, study_seed bigint,
-  lease_seconds float8, heartbeat_seconds float8, timeout_seconds float8)
+  lease_seconds float8, heartbeat_seconds float8, timeout_seconds float8, tuples jsonb)
 language plpgsql security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off
 set enable_sort = off set enable_incremental_sort = off set lock_timeout = '1s'
 as $$
@@ -52,7 +52,7 @@ begin
     select
       trial.claim, study.id, study.name, trial.number, trial.attempts, trial.params, study.objective, study.seed,
       extract(epoch from study.lease)::float8, extract(epoch from study.heartbeat)::float8,
-      extract(epoch from study.timeout)::float8
+      extract(epoch from study.timeout)::float8, study.tuples
     from ledger.attempt
     join ledger.trial on trial.study_id = attempt.study_id and trial.number = attempt.trial
     join ledger.study on study.id = trial.study_id
@@ -118,7 +118,7 @@ begin
     select
       taken.claim, candidate.id, candidate.name, taken.number, taken.attempts, taken.params, candidate.objective,
       candidate.seed, extract(epoch from candidate.lease)::float8, extract(epoch from candidate.heartbeat)::float8,
-      extract(epoch from candidate.timeout)::float8
+      extract(epoch from candidate.timeout)::float8, candidate.tuples
     from taken;
     return;
   end loop;

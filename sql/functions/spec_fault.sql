@@ -53,8 +53,13 @@ begin
         when 'integer' then ledger.number(dimension -> 'low') < ledger.number(dimension -> 'high')
       end
       and (dimension ->> 'type' = 'categorical' or dimension ->> 'prior' in ('uniform', 'log-uniform'))
+      and (not dimension ? 'step' or ledger.number(dimension -> 'step') > 0)
+      and (not dimension ? 'powers_of' or ledger.number(dimension -> 'powers_of') > 1)
+      and (not dimension ? 'ordered' or jsonb_typeof(dimension -> 'ordered') = 'boolean')
+      and (not dimension ? 'tuples' or jsonb_typeof(dimension -> 'tuples') in ('boolean', 'array'))
       and (dimension ->> 'prior' is distinct from 'log-uniform' or ledger.number(dimension -> 'low') > 0), false)) then
-    return 'the spec: a dimension of the space has no name, no known type, no choices, no range or no known prior';
+    return 'the spec: a dimension of the space has no name, no known type, no choices, no range, no known prior or a '
+           'malformed step, powers_of, ordered or tuples';
   end if;
   return null;
 end

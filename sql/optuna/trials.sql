@@ -58,7 +58,9 @@ from optuna.ledger_trials
 where trial_id is not null;
 
 -- The value of a numeric parameter is the number itself. The value of a categorical parameter is the index of the
--- chosen value in the list of choices.
+-- chosen value in the list of choices. Optuna's choices are null, booleans, numbers and texts, so the view shows a list
+-- or an object as its JSON text. A value with powers_of has the distribution of all numbers on a logarithmic scale,
+-- because Optuna has no powers.
 create or replace view optuna.trial_params as
 select
   trial.trial_id * 1048576::bigint + dimension.place as param_id,
@@ -68,14 +70,20 @@ select
   case dimension.of ->> 'type'
     when 'categorical' then
       jsonb_build_object('name', 'CategoricalDistribution', 'attributes',
-        jsonb_build_object('choices', dimension.of -> 'choices'))
+        jsonb_build_object('choices', (
+          select jsonb_agg(
+            case when jsonb_typeof(choice.value) in ('array', 'object') then to_jsonb(choice.value::text)
+                 else choice.value end order by choice.place)
+          from jsonb_array_elements(dimension.of -> 'choices') with ordinality as choice (value, place))))
     when 'integer' then
       jsonb_build_object('name', 'IntDistribution', 'attributes',
-        jsonb_build_object('low', dimension.of -> 'low', 'high', dimension.of -> 'high', 'step', 1,
+        jsonb_build_object('low', dimension.of -> 'low', 'high', dimension.of -> 'high',
+          'step', coalesce(dimension.of -> 'step', '1'),
           'log', dimension.of ->> 'prior' = 'log-uniform'))
     else
       jsonb_build_object('name', 'FloatDistribution', 'attributes',
-        jsonb_build_object('low', dimension.of -> 'low', 'high', dimension.of -> 'high', 'step', null,
+        jsonb_build_object('low', dimension.of -> 'low', 'high', dimension.of -> 'high',
+          'step', dimension.of -> 'step',
           'log', dimension.of ->> 'prior' = 'log-uniform'))
   end::text as distribution_json
 from optuna.ledger_trials as trial
@@ -85,7 +93,7 @@ cross join lateral (
   select
     case
       when dimension.of ->> 'type' = 'categorical' then (
-        select choice.place - 1
+        select min(choice.place) - 1
         from jsonb_array_elements(dimension.of -> 'choices') with ordinality as choice (value, place)
         where choice.value = trial.params -> (dimension.of ->> 'name'))
       -- If the JSON value of a numeric parameter is not of type number, the view has no row for the parameter. A number

@@ -9,10 +9,14 @@ select
   chosen.parameter,
   chosen.kind,
   chosen.number,
-  chosen.value #>> '{}' as text,
+  case jsonb_typeof(chosen.value) when 'null' then 'null' else chosen.value #>> '{}' end as text,
   case
-    -- The column position is null for a categorical parameter, because a categorical parameter has no lowest and no
-    -- highest value.
+    when chosen.is_ordered then (
+      select (min(choice.place) - 1) / nullif(jsonb_array_length(chosen.choices) - 1, 0)::float8
+      from jsonb_array_elements(chosen.choices) with ordinality as choice (value, place)
+      where choice.value = chosen.value)
+    -- The column position is null for a categorical parameter without an order, because such a parameter has no lowest
+    -- and no highest value.
     when (chosen.number between chosen.low and chosen.high) is not true then null
     when chosen.prior = 'log-uniform'
     then (ln(chosen.number) - ln(chosen.low)) / nullif(ln(chosen.high) - ln(chosen.low), 0)
@@ -32,6 +36,8 @@ cross join lateral (
     ledger.number(dimension -> 'high') as high,
     dimension -> 'low' as lowest,
     dimension -> 'high' as highest,
+    dimension -> 'choices' as choices,
+    dimension ->> 'type' = 'categorical' and coalesce(dimension -> 'ordered' = 'true', false) as is_ordered,
     trial.params -> (dimension ->> 'name') as value,
     ledger.number(trial.params -> (dimension ->> 'name')) as number
   from jsonb_array_elements(study.spec -> 'space') as dimension
@@ -50,7 +56,7 @@ comment on column ledger.parameters.parameter is 'Name of the parameter.';
 comment on column ledger.parameters.kind is 'Kind of the parameter: real, integer or categorical.';
 comment on column ledger.parameters.number is
   'The value as a number; null if the value of a categorical parameter is not a number.';
-comment on column ledger.parameters.text is 'The value as text, for all kinds.';
+comment on column ledger.parameters.text is 'The value as text, for all kinds; the text null for the choice null.';
 comment on column ledger.parameters.position is
   'Position of the value in its range, from 0 (low) to 1 (high), on a logarithmic scale for the prior log-uniform; '
-  'null for categorical parameters.';
+  'for ordered choices, the place in the list of choices; null for choices without an order.';

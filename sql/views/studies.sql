@@ -9,6 +9,7 @@ select
   batch_size,
   seed,
   objective,
+  tuples,
   metric,
   created_at,
   finished_at,

@@ -345,8 +345,17 @@ dimensions = st.fixed_dictionaries(
         "prior": mostly(st.sampled_from(['"uniform"', '"log-uniform"']), st.sampled_from(["null", "1"])),
         "low": mostly(st.sampled_from(["0", "1", "5e-324", "-1e308", "0.1"]), scalars),
         "high": mostly(st.sampled_from(["10", "1e308", "1e-320", "2"]), scalars),
-        "choices": mostly(st.sampled_from(["[]", '["a"]', "[1, 0.5, true]", "[1e300]"]), any_json),
-    }
+        "choices": mostly(
+            st.sampled_from(["[]", '["a"]', "[1, 0.5, true]", "[1e300]", "[1, 1.0, null]", '[[1], {"x": [null]}]']),
+            any_json,
+        ),
+    },
+    optional={
+        "step": mostly(st.sampled_from(["1", "0.1", "1e-300"]), any_json),
+        "powers_of": mostly(st.sampled_from(["2", "10"]), any_json),
+        "ordered": mostly(st.sampled_from(["true", "false"]), any_json),
+        "tuples": mostly(st.sampled_from(["true", "false", '[[0, "x"]]', "[]"]), any_json),
+    },
 ).map(lambda chosen: "{" + ", ".join(f'"{name}": {value}' for name, value in chosen.items()) + "}")
 specs = st.builds(
     lambda space, objective, mode, limits: (

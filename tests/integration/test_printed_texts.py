@@ -26,6 +26,7 @@ OBJECTIVE = {
 SPACE = [
     {"name": "C", "type": "real", "low": 1.0, "high": 2.0, "prior": "uniform"},
     {"name": "kind", "type": "categorical", "choices": ["a", "b"]},
+    {"name": "pair", "type": "categorical", "choices": [["c"], {"d": "e"}], "tuples": True},
 ]
 # The columns in which the ledger stores only words of its own, or names that the table restricts.
 PLAIN = {
