@@ -5,7 +5,7 @@ that give an objective its smallest loss. `load_study` reads a study from the le
 the study's `Trial` objects. An objective may take a `Context` as its second argument. A `LedgerError` has a message for
 the user. A `UsageError` is a `LedgerError` that reports an invalid request, such as an invalid argument. With the types
 `SearchSpace`, `OptimizerOptions` and `LimitOptions`, a type checker can check the arguments that a program passes to
-this package.
+this package. The module `space` makes a search space from the dimensions of other packages.
 
 The package loads a module only when a program first uses a name from the module. Therefore `import ledger` is fast, and
 loads no third-party package.
@@ -29,12 +29,14 @@ __all__ = [
     "__version__",
     "load_study",
     "objective",
+    "space",
 ]
 
 # The program that imports this package decides which log records are shown (see Python's logging HOWTO).
 logging.getLogger("ledger").addHandler(logging.NullHandler())
 
 if TYPE_CHECKING:
+    from ledger import space
     from ledger.api import Study, StudyResult, Trial, load_study
     from ledger.errors import LedgerError, UsageError
     from ledger.objectives.context import Context
@@ -55,6 +57,7 @@ else:
         "UsageError": "ledger.errors",
         "load_study": "ledger.api",
         "objective": "ledger.study.decorator",
+        "space": "ledger.space",
     }
 
     # Type checkers ignore the `else` branch of `if TYPE_CHECKING`. If a type checker read the function `__getattr__`,
@@ -62,7 +65,8 @@ else:
     def __getattr__(name):
         if name not in _MODULES:
             raise AttributeError(f"module 'ledger' has no attribute {name!r}")
-        value = globals()[name] = getattr(import_module(_MODULES[name]), name)
+        module = import_module(_MODULES[name])
+        value = globals()[name] = module if module.__name__ == f"{__name__}.{name}" else getattr(module, name)
         return value
 
     def __dir__():

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,8 +22,11 @@ from ledger.errors import LedgerError, UsageError
 from ledger.keywords import known_keywords
 from ledger.objectives import pickled, search_path
 from ledger.settings import Settings
-from ledger.study.arguments import LimitOptions, Mode, OptimizerOptions
+from ledger.study.arguments import AnySpace, LimitOptions, Mode, OptimizerOptions
+from ledger.study.callables import name_of, space_of
+from ledger.study.conversion import from_any
 from ledger.study.file import assemble
+from ledger.study.python_values import python_params
 from ledger.text import one_line
 from ledger.worker import credentials
 from ledger.worker.trainer import INSIDE
@@ -43,15 +45,19 @@ class Study:
     Parameters
     ----------
     objective : callable
-        A function decorated with `ledger.objective`. If a module defines the function, the ledger records the names of
-        the module and the function. Workers on other machines can load a function that a module defines. If a script or
-        a notebook defines the function, or if the function is a closure, only the workers that `run` starts receive the
-        function.
+        A function, or any other callable, such as a `functools.partial` or a bound method. If a module contains the
+        callable under a name, the ledger records the names of the module and the callable. Workers on other machines
+        can load a callable that a module contains. If a script or a notebook defines the callable, or if the callable
+        is a closure, only the workers that `run` starts receive the callable.
+    space : mapping, sequence or Space, optional
+        The search space, as in `ledger.space.from_any`. By default, the space is that of the decorator
+        `ledger.objective`.
     name : str, optional
         The study's name, which is unique in a ledger. A name has 1 to 100 letters, digits, dots, underscores or
         hyphens, and begins with a letter or digit. The default name contains the function's name, the seed and a part
-        of a hash of the study's settings. If the ledger already contains a study with the same name and the same
-        settings, `run` continues this study.
+        of a hash of the study's settings. A study whose objective has no name, such as a lambda, needs the argument
+        `name`. If the ledger already contains a study with the same name and the same settings, `run` continues this
+        study.
     iterations : int, optional
         The budget as a number of iterations, 1 to 1,000,000. The budget as a number of trials is `iterations` times
         `batch_size`. The default is 3. When `run` continues a study, the budget may be larger than the recorded budget.
@@ -82,8 +88,8 @@ class Study:
     Raises
     ------
     UsageError
-        An argument is unknown or invalid, both `iterations` and `trials` are given, or the function has no search
-        space. The error message names the argument and the allowed values.
+        An argument is unknown or invalid, both `iterations` and `trials` are given, or there is no search space. The
+        error message names the argument and the allowed values.
 
     See Also
     --------
@@ -111,6 +117,7 @@ class Study:
         self,
         objective: Callable[..., Any],
         *,
+        space: AnySpace | None = None,
         name: str | None = None,
         iterations: int | None = None,
         trials: int | None = None,
@@ -121,15 +128,14 @@ class Study:
         limits: LimitOptions | None = None,
         database: str | None = None,
     ) -> None:
-        space = getattr(objective, "ledger_space", None)
-        if space is None:
-            raise UsageError(
-                f"{getattr(objective, '__name__', objective)!r} has no space: put @ledger.objective(space={{...}})"
-                " above the function's definition"
-            )
         self._function, self._database = objective, database
-        module = _module_of(objective)
-        self._is_pickled = module is None
+        self._reference = name_of(objective, name)
+        searched = space_of(objective) if space is None else from_any(space)
+        if searched is None:
+            raise UsageError(
+                f"the objective {self._reference.name!r} has no space: give Study(..., space={{...}}), or put"
+                " @ledger.objective(space={...}) above the function's definition"
+            )
         settings = {
             "name": name,
             "iterations": iterations,
@@ -142,13 +148,13 @@ class Study:
             {},
             tables={
                 "study": {key: value for key, value in settings.items() if value is not None},
-                "objective": {"function": f"{module or pickled.MODULE}:{objective.__name__}"},
-                "space": {each.pop("name"): each for each in space.to_json()},
+                "objective": {"function": str(self._reference)},
+                "space": {each.pop("name"): each for each in searched.to_json()},
                 "optimizer": dict(optimizer or {}),
                 "limits": dict(limits or {}),
             },
         )
-        self._allowed = [] if module is None else [module]
+        self._allowed = [] if self._reference.module is None else [self._reference.module]
 
     @property
     def name(self) -> str:
@@ -242,12 +248,12 @@ class Study:
         """
         path, current = search_path.without_current(sys.path)
         environment = {"PYTHONPATH": os.pathsep.join(path)}
-        if not self._is_pickled:
+        if self._reference.module is not None:
             yield environment
             return
         with tempfile.TemporaryDirectory(prefix="ledger-") as folder:
             file = Path(folder) / "function.pickle"
-            pickled.write(self._function, file, current)
+            pickled.write(self._function, self._reference.name, file, current)
             yield {**environment, pickled.VARIABLE: str(file)}
 
 
@@ -491,7 +497,13 @@ class StudyResult:
             *(f"params_{name}" for name in names),
             *(f"metrics_{name}" for name in metrics),
         ]
-        return pd.DataFrame(rows, columns=columns).set_index("number")
+        frame = pd.DataFrame(rows, columns=columns)
+        for dimension in self.spec["space"]:
+            if None in dimension.get("choices", ()):
+                # By default, pandas converts None to NaN.
+                column = f"params_{dimension['name']}"
+                frame[column] = pd.Series([row.get(column) for row in rows], dtype=object)
+        return frame.set_index("number")
 
     def __repr__(self) -> str:
         complete = sum(trial.state == "complete" for trial in self.trials)
@@ -532,7 +544,8 @@ def load_study(name: str, database: str | None = None) -> StudyResult:
     with connected(_settings(database)) as connection:
         snapshot = transfer.snapshot(connection, studies.get(connection, name).id)
     study = snapshot.study
-    names = [dimension["name"] for dimension in study.spec["space"]]
+    space = study.spec["space"]
+    names = [dimension["name"] for dimension in space]
     trials = tuple(
         Trial(
             **{
@@ -541,7 +554,7 @@ def load_study(name: str, database: str | None = None) -> StudyResult:
                 if field not in ("params", "metrics")
             },
             # The code takes the order of the parameters from the space, because jsonb does not keep the order of keys.
-            params={name: trial.params[name] for name in names if name in trial.params},
+            params=python_params({name: trial.params[name] for name in names if name in trial.params}, space),
             metrics=trial.metrics or {},
         )
         for trial in snapshot.trials
@@ -552,22 +565,3 @@ def load_study(name: str, database: str | None = None) -> StudyResult:
 def _settings(database: str | None) -> Settings:
     settings = Settings.from_environment()
     return settings if database is None else replace(settings, database_url=database)
-
-
-def _module_of(function: Callable[..., Any]) -> str | None:
-    """Return the name of the module from which a worker can import the function.
-
-    If workers cannot import the function, the return value is None, and the function must be pickled.
-    """
-    name = getattr(function, "__name__", "")
-    if not name.isidentifier():
-        raise UsageError(
-            f"the objective {name or function!r} is not a function with a name: define the function by a def statement"
-        )
-    module = getattr(function, "__module__", None)
-    if not module or module == pickled.MODULE:
-        return None
-    try:
-        return module if getattr(import_module(module), name, None) is function else None
-    except ImportError:
-        return None

@@ -75,11 +75,11 @@ def load_function(
     # A module of an allowed package may import functions of other packages, such as subprocess.run. The module that
     # defines the objective must belong to an allowed package. If the objective is a wrapper, such as
     # functools.partial(subprocess.run), an allowed package must define the function inside the wrapper.
-    _check_allowed(reference, _defining_module(function), allowed)
+    _check_allowed(reference, defining_module(function), allowed)
     return _with_context(reference, function)
 
 
-def _defining_module(function: Any) -> str:
+def defining_module(function: Any) -> str:
     """Return the name of the module that defines the code of a callable.
 
     For a function with decorators, the result is the module of the function inside all decorators. For a bound method,

@@ -22,7 +22,7 @@ VARIABLE = "LEDGER_PICKLED_FUNCTION"
 MODULE = "__main__"
 
 
-def write(function: Callable[..., Any], file: Path, folder: str | None = None) -> None:
+def write(function: Callable[..., Any], name: str, file: Path, folder: str | None = None) -> None:
     """Write a pickled function to a file.
 
     The pickle also includes each object that the function uses, unless Python can import the object from a module.
@@ -31,6 +31,8 @@ def write(function: Callable[..., Any], file: Path, folder: str | None = None) -
     ----------
     function : callable
         The user's function.
+    name : str
+        The function's name in the study's spec, without the module.
     file : Path
         The file to write.
     folder : str, optional
@@ -48,13 +50,13 @@ def write(function: Callable[..., Any], file: Path, folder: str | None = None) -
         content = cloudpickle.dumps(function)
     except Exception as error:  # The method __reduce__ of a class may raise any exception.
         raise UsageError(
-            f"objective {function.__name__} cannot be pickled for the workers ({type(error).__name__}:"
+            f"objective {name} cannot be pickled for the workers ({type(error).__name__}:"
             f" {one_line(str(error))}): create the object inside the function, or move the object into a module"
         ) from None
     # The file of a pickled function contains an outer pickle. The outer pickle contains the path `folder` and an inner
     # pickle with the function. When Python loads the inner pickle, Python imports the modules that the function uses.
     # Therefore `read` adds the path `folder` to `sys.path` before `read` loads the inner pickle.
-    file.write_bytes(pickle.dumps({"name": function.__name__, "folder": folder, "function": content}))
+    file.write_bytes(pickle.dumps({"name": name, "folder": folder, "function": content}))
 
 
 def read(name: str) -> Callable[..., Any]:

@@ -1,7 +1,9 @@
 """Types of the arguments that specify a study's search space, optimizer and limits."""
 
-from collections.abc import Mapping
-from typing import Any, Literal, NotRequired, TypeAlias, TypedDict
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, NotRequired, Protocol, TypeAlias, TypedDict
+
+from ledger.study.space import Space
 
 Mode: TypeAlias = Literal["batch", "steady"]
 BaseEstimator: TypeAlias = Literal["GP", "RF", "ET"]
@@ -10,28 +12,74 @@ Prior: TypeAlias = Literal["uniform", "log-uniform"]
 
 
 class RealDimension(TypedDict):
-    """A dict that defines a real dimension, with values in [low, high]."""
+    """A dict that defines a real dimension, with values in [low, high].
+
+    With `step`, the values are low, low + step and so on. With `powers_of`, the values are the powers of this integer.
+    """
 
     type: Literal["real"]
     low: float
     high: float
     prior: NotRequired[Prior]
+    step: NotRequired[float]
+    powers_of: NotRequired[int]
 
 
 class IntegerDimension(TypedDict):
-    """A dict that defines an integer dimension, with values in [low, high]."""
+    """A dict that defines an integer dimension, with values in [low, high].
+
+    With `step`, the values are low, low + step and so on. With `powers_of`, the values are the powers of this integer.
+    """
 
     type: Literal["integer"]
     low: int
     high: int
     prior: NotRequired[Prior]
+    step: NotRequired[int]
+    powers_of: NotRequired[int]
 
 
 class CategoricalDimension(TypedDict):
-    """A dict that defines a categorical dimension, with the values in `choices`."""
+    """A dict that defines a categorical dimension, with the values in `choices`.
+
+    If `ordered` is true, the choices are in ascending or descending order. If `tuples` is true, the objective gets each
+    list of the choices as a tuple.
+    """
 
     type: Literal["categorical"]
     choices: list[Any]
+    ordered: NotRequired[bool]
+    tuples: NotRequired[bool]
+
+
+class ScipyDistribution(Protocol):
+    """A frozen distribution of scipy.stats."""
+
+    def support(self) -> Any: ...
+    def rvs(self, *args: Any, **kwargs: Any) -> Any: ...
+
+
+class OptunaDistribution(Protocol):
+    """A distribution of optuna.distributions."""
+
+    def single(self) -> bool: ...
+    def to_external_repr(self, param_value_in_internal_repr: float) -> Any: ...
+
+
+class ConfigSpaceHyperparameter(Protocol):
+    """A hyper-parameter of ConfigSpace."""
+
+    @property
+    def name(self) -> str: ...
+    def legal_value(self, value: Any) -> Any: ...
+
+
+class SkoptDimension(Protocol):
+    """A dimension of skopt.space."""
+
+    @property
+    def transformed_size(self) -> Any: ...
+    def rvs(self, n_samples: int = 1, random_state: Any = None) -> Any: ...
 
 
 # A list of choices has the type `list[Any]`, because `list` is invariant. A type checker would not accept `list[str]`
@@ -39,23 +87,33 @@ class CategoricalDimension(TypedDict):
 Dimension: TypeAlias = (
     tuple[float, float]
     | tuple[float, float, Prior]
+    | range
     | list[Any]
+    | str
+    | float
     | RealDimension
     | IntegerDimension
     | CategoricalDimension
+    | ScipyDistribution
+    | OptunaDistribution
+    | ConfigSpaceHyperparameter
+    | SkoptDimension
+    | None
 )
 SearchSpace: TypeAlias = Mapping[str, Dimension]
 """The type of a search space, which maps the name of each parameter to the parameter's dimension.
 
-`ledger.objective` takes a value of this type.
+`ledger.objective`, `ledger.Study` and `ledger.space.from_any` take a value of this type.
 
 Annotate a variable that holds a search space with this type, because type checkers do not infer the type.
 
 Examples
 --------
 >>> import ledger
->>> space: ledger.SearchSpace = {"x": (-5.0, 5.0), "kind": ["a", "b"], "C": (1e-3, 1e3, "log-uniform")}
+>>> space: ledger.SearchSpace = {"x": (-5.0, 5.0), "kind": ["a", None], "C": (1e-3, 1e3, "log-uniform"), "n": 3}
 """
+AnySpace: TypeAlias = SearchSpace | Sequence[SkoptDimension | ConfigSpaceHyperparameter] | Space
+"""The type of the argument of `ledger.space.from_any`."""
 
 
 class OptimizerOptions(TypedDict, total=False):

@@ -1,12 +1,13 @@
 """The decorator that turns a function into an objective with a search space."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol, SupportsFloat, TypeAlias, TypeVar
+from typing import Any, Protocol, SupportsFloat, TypeAlias, TypeVar, cast, overload
 
+from ledger.errors import UsageError
 from ledger.keywords import known_keywords
 from ledger.objectives.context import Context
-from ledger.study.arguments import SearchSpace
-from ledger.study.space import Space
+from ledger.study.arguments import AnySpace
+from ledger.study.conversion import from_any
 from ledger.text import show
 
 _PLACE = "@ledger.objective space:"
@@ -20,34 +21,50 @@ class _ContextKeywordFunction(Protocol):
     def __call__(self, params: dict[str, Any], /, *, context: Context) -> Returned: ...
 
 
+# The last two types are those of a method in the body of a class.
 Objective: TypeAlias = (
-    Callable[[dict[str, Any]], Returned] | Callable[[dict[str, Any], Context], Returned] | _ContextKeywordFunction
+    Callable[[dict[str, Any]], Returned]
+    | Callable[[dict[str, Any], Context], Returned]
+    | _ContextKeywordFunction
+    | Callable[[Any, dict[str, Any]], Returned]
+    | Callable[[Any, dict[str, Any], Context], Returned]
 )
 F = TypeVar("F", bound=Objective)
 
 
+@overload
+def objective(space: F) -> F: ...
+@overload
+def objective(space: AnySpace | None = None) -> Callable[[F], F]: ...
 @known_keywords
-def objective(space: SearchSpace) -> Callable[[F], F]:
+def objective(space: Any = None) -> Any:
     """Turn a function into an objective for a `ledger.Study`.
+
+    The decorator may also stand without parentheses and without a space, as in ``@ledger.objective``. The space of a
+    function without a space is an argument of `ledger.Study`.
 
     Parameters
     ----------
-    space : mapping of str to dimension
-        The search space, which maps the name of each parameter to the parameter's dimension. A dimension can be written
-        in five ways.
+    space : mapping, sequence or Space, optional
+        The search space, which maps the name of each parameter to the parameter's dimension. `ledger.space.from_any`
+        lists all forms of a space. A dimension can be written in seven ways.
 
         - ``(0.0, 1.0)`` is a range of real numbers, with both ends included.
         - ``(1, 10)`` is a range of integers, with both ends included.
         - ``(1e-3, 1e3, "log-uniform")`` is a range with a prior, which is "uniform" (the default) or "log-uniform".
-        - ``["rbf", "linear"]`` is a list of choices, each of which is a string, a number or a boolean.
-        - ``dict(type="real", low=0.0, high=1.0)`` is a dict with the same keys as a dimension in a study file's [space]
-          table.
+        - ``["rbf", "linear"]`` is a list of choices. A choice is None, a boolean, a number, a string, or a list, tuple
+          or dict of such values. The objective gets a tuple as a tuple.
+        - ``0.9`` is a constant, as is a string, a boolean or None.
+        - ``dict(type="real", low=0.0, high=1.0, step=0.1)`` is a dict with the same keys as a dimension in a study
+          file's [space] table.
+        - ``optuna.distributions.FloatDistribution(0.0, 1.0)`` is a dimension of another package, which is skopt,
+          scipy.stats, Optuna or ConfigSpace.
 
     Returns
     -------
     callable
         A decorator for a function. The decorator stores the space in the function's attribute ``ledger_space``, and
-        returns the function.
+        returns the function. Without parentheses, `objective` returns the function itself.
 
         The decorated function takes a dict that maps the name of each search parameter to the parameter's value. If the
         function has a second parameter, the second argument is the trial's `ledger.Context`. The function returns the
@@ -58,7 +75,8 @@ def objective(space: SearchSpace) -> Callable[[F], F]:
     Raises
     ------
     UsageError
-        The space is not valid. The error message names the wrong dimension and the allowed values.
+        The space is not valid. The error message names the wrong dimension and the allowed values. A UsageError also
+        occurs if the decorated object is not callable, or if Python cannot set an attribute of the object.
 
     See Also
     --------
@@ -82,23 +100,19 @@ def objective(space: SearchSpace) -> Callable[[F], F]:
     Traceback (most recent call last):
     ledger.errors.UsageError: @ledger.objective space: x: low 1.0 is not below high 0.0
     """
-    table = {name: _dimension(dimension) for name, dimension in dict(space).items()}
-    of = Space.from_toml(table, _PLACE)
+    of = None if space is None or callable(space) else from_any(space, _PLACE)
 
     def decorate(function: F) -> F:
-        function.ledger_space = of  # type: ignore[union-attr]
+        if not callable(function):
+            raise UsageError(f"@ledger.objective: {show(function)} is not a function; decorate a function")
+        if of is not None:
+            try:
+                function.ledger_space = of  # type: ignore[union-attr]
+            except (AttributeError, TypeError):
+                raise UsageError(
+                    f"@ledger.objective: an object of type {type(function).__name__} cannot hold a space; give the"
+                    " space to ledger.Study(..., space={...})"
+                ) from None
         return function
 
-    return decorate
-
-
-def _dimension(given: Any) -> Any:
-    if isinstance(given, list):
-        return {"type": "categorical", "choices": given}
-    if not isinstance(given, tuple):
-        return given
-    if len(given) not in (2, 3):
-        return show(given)  # `Space.from_toml` refuses a text, and its message has the place.
-    kind = "integer" if all(isinstance(bound, int) for bound in given[:2]) else "real"
-    prior = {"prior": given[2]} if len(given) == 3 else {}
-    return {"type": kind, "low": given[0], "high": given[1], **prior}
+    return decorate(cast(Any, space)) if callable(space) else decorate

@@ -201,6 +201,29 @@ def test_a_notebooks_closure_runs_on_the_workers_of_its_run_alone(program):
     program.run("study", "cancel", "notebook")
 
 
+TYPES = """
+cell = {"__name__": "__main__"}
+exec('''
+import functools
+import ledger
+space = {"layers": [(64,), (64, (32,))], "depth": [None, 4], "mixed": [[1], {"a": (2,)}, "x", 0.5], "fixed": True}
+def loss(params, sign):
+    return {"loss": sign * len(params["layers"]), "seen": repr(sorted(params.items()))}
+objective = functools.partial(loss, sign=-1.0)
+result = ledger.Study(objective, space=space, name="types", iterations=3, batch_size=5).run(workers=1)
+assert [trial.metrics["seen"] for trial in result.trials] == [
+    repr(sorted(trial.params.items())) for trial in result.trials
+]
+print(len({trial.metrics["seen"] for trial in result.trials}), result.best_params["layers"])
+''', cell)
+"""
+
+
+def test_an_objective_gets_none_and_tuples_as_the_user_wrote_them(program):
+    assert python(program, "-c", TYPES) == "15 (64, (32,))\n"
+    assert "the records of study types are consistent" in program.run("verify", "types")
+
+
 def test_what_cannot_be_searched_from_python_is_refused_by_name(program, monkeypatch):
     (program.folder / "unguarded.py").write_text(
         "import ledger\n@ledger.objective(space={'x': (0.0, 1.0)})\ndef loss(params):\n    return params['x']\n"
@@ -216,7 +239,7 @@ def test_what_cannot_be_searched_from_python_is_refused_by_name(program, monkeyp
             f"import threading; connection = threading.Lock()\n{decorated}ledger.Study(loss).run()",
             "cannot be pickled for",
         ),
-        ("import ledger\nledger.Study(len)", "'len' has no space: put @ledger.objective"),
+        ("import ledger\nledger.Study(len)", "the objective 'len' has no space: give Study(..., space={...}), or put"),
         (
             "import ledger\nledger.objective(space={'x': (1.0, 0.0)})",
             "@ledger.objective space: x: low 1.0 is not below",

@@ -13,6 +13,14 @@ SPACE: ledger.SearchSpace = {
     "depth": {"type": "integer", "low": 1, "high": 4},
     "rate": {"type": "real", "low": 1e-3, "high": 1.0, "prior": "log-uniform"},
     "size": {"type": "categorical", "choices": [32, 64]},
+    "dropout": {"type": "real", "low": 0.0, "high": 0.5, "step": 0.1},
+    "batch": {"type": "integer", "low": 16, "high": 256, "powers_of": 2},
+    "level": {"type": "categorical", "choices": ["low", "high"], "ordered": True},
+    "layers": {"type": "categorical", "choices": [[64], [64, 64]], "tuples": True},
+    "weight": [None, "balanced", (1, 2), {"a": 1}],
+    "momentum": 0.9,
+    "nothing": None,
+    "odd": range(1, 10, 2),
 }
 
 
@@ -31,7 +39,27 @@ def of_named_context(params: dict[str, float], *, context: ledger.Context) -> fl
     return params["x"] * context.study_seed
 
 
+@ledger.objective
+def without_space(params: dict[str, Any]) -> float:
+    return float(params["x"])
+
+
+class Trainer:
+    @ledger.objective(space=SPACE)
+    def loss(self, params: dict[str, Any], context: ledger.Context) -> float:
+        return float(params["x"]) * context.seed
+
+
+def a_space_is_made_from_any_form() -> None:
+    assert_type(ledger.space.from_any(SPACE), ledger.space.Space)
+    assert_type(ledger.space.from_any(ledger.space.from_any({"x": (0.0, 1.0)})), ledger.space.Space)
+    ledger.Study(without_space, space=SPACE, name="s")
+    ledger.Study(Trainer().loss, space={"x": (0.0, 1.0)})
+    ledger.Study(lambda params: float(params["x"]), space={"x": (0.0, 1.0), "k": ["a", None]}, name="s")
+
+
 def a_decorated_function_keeps_its_type() -> None:
+    assert_type(without_space({"x": 1.0}), float)
     assert_type(of_params({"x": 1.0}), float)
     assert_type(of_context({"x": 1.0}, ledger.Context("s", 0, 1, 7, 42)), dict[str, float])
 

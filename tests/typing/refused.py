@@ -18,12 +18,12 @@ def unknown_names() -> None:
     ledger.Study(loss, iteratons=3)  # type: ignore[call-arg]
     ledger.Study(loss).run(worker=3)  # type: ignore[call-arg]
     ledger.load_study("s", databse="postgresql:///ledger")  # type: ignore[call-arg]
-    ledger.objective(spcae={"x": (0.0, 1.0)})  # type: ignore[call-arg]
+    ledger.objective(spcae={"x": (0.0, 1.0)})  # type: ignore[call-overload]
     ledger.load_study("s").best_param  # type: ignore[attr-defined]  # noqa: B018
 
 
 def wrong_arguments() -> None:
-    ledger.Study(loss, "s")  # type: ignore[call-arg]
+    ledger.Study(loss, "s")  # type: ignore[call-arg, arg-type]
     ledger.Study("module:loss")  # type: ignore[arg-type]
     ledger.Study(loss, trials="20")  # type: ignore[arg-type]
     ledger.Study(loss, batch_size="4")  # type: ignore[arg-type]
@@ -35,7 +35,10 @@ def wrong_arguments() -> None:
 
 
 def wrong_dimensions() -> None:
-    ledger.objective(space={"x": 0.5})  # type: ignore[dict-item]
+    ledger.objective(space={"x": {0.5}})  # type: ignore[dict-item]
+    ledger.objective(space={"x": {"type": "real", "low": 0.0, "high": 1.0, "step": "a"}})  # type: ignore[dict-item]
+    ledger.Study(loss, space=3)  # type: ignore[arg-type]
+    ledger.space.from_any("x")  # type: ignore[arg-type]
     ledger.objective(space={"x": (0.0, 1.0, "log")})  # type: ignore[dict-item]
     ledger.objective(space={"kind": ("a", "b")})  # type: ignore[dict-item]
     ledger.objective(space={"x": {"type": "real", "low": 0.0, "hihg": 1.0}})  # type: ignore[dict-item]

@@ -21,6 +21,7 @@ CALLABLES: list[Callable[..., Any]] = [
     ledger.Study,
     ledger.Study.run,
     ledger.load_study,
+    ledger.space.from_any,
     ledger.StudyResult.trials_dataframe,
     storage,
 ]

@@ -1,0 +1,98 @@
+"""Conversion of search spaces from Python's short forms and from other packages."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from ledger.errors import UsageError
+from ledger.study.arguments import AnySpace
+from ledger.study.dimension_forms import is_printable
+from ledger.study.foreign import foreign_dimension, package_of
+from ledger.study.space import Space
+from ledger.text import show
+
+
+def from_any(space: AnySpace, place: str = "space") -> Space:
+    """Make a search space from a dict, or from the dimensions of another package.
+
+    Parameters
+    ----------
+    space : mapping, sequence or Space
+        One of the following descriptions of a space.
+
+        - A dict from the name of each parameter to the parameter's dimension. A dimension has a short form such as
+          ``(0.0, 1.0)`` or ``["a", "b"]``, or is a dict as in the [space] table of a study file, or is a dimension of
+          another package.
+        - A list of named dimensions, such as ``skopt.space.Real(0.0, 1.0, name="x")``.
+        - A `skopt.space.Space` or a `ConfigSpace.ConfigurationSpace`.
+        - A `Space`, which the function returns unchanged.
+
+        The dimensions of other packages are those of skopt, the frozen distributions uniform, loguniform and randint of
+        scipy.stats, the distributions of Optuna, and the numbers, choices and constants of ConfigSpace.
+    place : str
+        The text with which error messages begin.
+
+    Returns
+    -------
+    Space
+
+    Raises
+    ------
+    UsageError
+        The space or a dimension cannot be converted. The error message is one line that names the dimension, and says
+        which dimensions are allowed.
+
+    Examples
+    --------
+    >>> import scipy.stats
+    >>> space = from_any({"rate": scipy.stats.loguniform(1e-4, 1e-1), "depth": [None, 4, 8], "layers": [(64,), (32, 32)]})
+    >>> for dimension in space.dimensions:
+    ...     print(f"{dimension.name}: {dimension}")
+    rate: real, 0.0001 to 0.1, log-uniform
+    depth: null, 4, 8
+    layers: [64], [32, 32]
+    >>> from_any({"rate": scipy.stats.norm(0, 1)})
+    Traceback (most recent call last):
+    ledger.errors.UsageError: space rate: "norm" of scipy.stats cannot be taken; use uniform, loguniform or randint, or write a range such as (0.0, 1.0)
+    """  # noqa: E501
+    if isinstance(space, Space):
+        return space
+    return Space.of_pairs(_converted(_pairs(space, place), place), place)
+
+
+def _pairs(space: Any, place: str) -> Iterator[tuple[Any, Any]]:
+    if package_of(space) == "ConfigSpace" and (
+        getattr(space, "conditions", None) or getattr(space, "forbidden_clauses", None)
+    ):
+        raise UsageError(
+            f"{place}: the ConfigurationSpace has conditions or forbidden clauses, which the ledger does not have;"
+            " leave them out, and ignore the inactive parameters inside the objective"
+        )
+    if isinstance(space, Mapping):
+        yield from space.items()
+        return
+    if package_of(space) == "skopt" and hasattr(space, "dimensions"):
+        if space.constraint is not None:
+            raise UsageError(f"{place}: the skopt Space has a constraint, which the ledger does not have; leave it out")
+        space = space.dimensions
+    if not isinstance(space, Sequence) or isinstance(space, str | bytes):
+        raise UsageError(
+            f"{place} {show(space)} is not a space; write a dict from the name of each parameter to its dimension, such"
+            ' as {"x": (0.0, 1.0)}'
+        )
+    for number, dimension in enumerate(space, start=1):
+        name = getattr(dimension, "name", None)
+        if not package_of(dimension) or not is_printable(name):
+            raise UsageError(
+                f"{place}: dimension {number} of the list has no name; give the dimension a name, as in Real(0.0, 1.0,"
+                ' name="x"), or write a dict such as {"x": (0.0, 1.0)}'
+            )
+        yield name, dimension
+
+
+def _converted(pairs: Iterator[tuple[Any, Any]], place: str) -> Iterator[tuple[Any, Any]]:
+    for name, dimension in pairs:
+        try:
+            table = foreign_dimension(dimension)
+        except ValueError as error:
+            raise UsageError(f"{place} {show(name) if not is_printable(name) else name}: {error}") from None
+        yield name, dimension if table is None else table
