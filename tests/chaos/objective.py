@@ -12,6 +12,10 @@ def rugged(params, context):
     x, y = params["x"], params["y"]
     hills = 20 + x**2 + y**2 - 10 * (math.cos(2 * math.pi * x) + math.cos(2 * math.pi * y))
     loss = hills + {"flat": 0.0, "steep": 3.0, "odd": params["steps"] % 2}[params["kind"]] + params["steps"] / 16
+    # JSON has neither tuples nor Python's None
+    assert params["pair"] is None or isinstance(params["pair"], tuple)
+    loss += math.log2(params["power"]) / 8 + {"low": 0.5, "middle": 0.0, "high": 1.0}[params["level"]]
+    loss += 1.0 if params["pair"] is None else params["pair"][0]
     # one trial in eight takes long enough to need heartbeats
     times = noise.choice([0.5, 0.6, 0.8, 0.9, 1.0, 1.2, 1.5, 5.0])
     time.sleep(times * float(os.environ["CHAOS_TRIAL_SECONDS"]))

@@ -36,6 +36,9 @@ x = { type = "real", low = -5.0, high = 5.0 }
 y = { type = "real", low = -5.0, high = 5.0 }
 steps = { type = "integer", low = 1, high = 64 }
 kind = { type = "categorical", choices = ["flat", "steep", "odd"] }
+power = { type = "integer", low = 1, high = 16, powers_of = 2 }
+level = { type = "categorical", choices = ["low", "middle", "high"], ordered = true }
+pair = { type = "categorical", choices = "[null, [1, 2], [0, 3]]", tuples = true }
 """
 _MODEL = """
 [objective]
