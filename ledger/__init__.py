@@ -3,9 +3,10 @@
 The decorator `objective` declares a function to be an objective. `Study` searches on this machine for the parameters
 that give an objective its smallest loss. `load_study` reads a study from the ledger, and returns a `StudyResult` with
 the study's `Trial` objects. An objective may take a `Context` as its second argument. A `LedgerError` has a message for
-the user. A `UsageError` is a `LedgerError` that reports an invalid request, such as an invalid argument. With the types
-`SearchSpace`, `OptimizerOptions` and `LimitOptions`, a type checker can check the arguments that a program passes to
-this package. The module `space` makes a search space from the dimensions of other packages.
+the user. A `StudyFailedError` is a `LedgerError` with the traceback of the objective. A `UsageError` is a `LedgerError`
+that reports an invalid request, such as an invalid argument. With the types `SearchSpace`, `OptimizerOptions` and
+`LimitOptions`, a type checker can check the arguments that a program passes to this package. The module `space` makes a
+search space from the dimensions of other packages.
 
 The package loads a module only when a program first uses a name from the module. Therefore `import ledger` is fast, and
 loads no third-party package.
@@ -23,6 +24,7 @@ __all__ = [
     "OptimizerOptions",
     "SearchSpace",
     "Study",
+    "StudyFailedError",
     "StudyResult",
     "Trial",
     "UsageError",
@@ -38,7 +40,7 @@ logging.getLogger("ledger").addHandler(logging.NullHandler())
 if TYPE_CHECKING:
     from ledger import space
     from ledger.api import Study, StudyResult, Trial, load_study
-    from ledger.errors import LedgerError, UsageError
+    from ledger.errors import LedgerError, StudyFailedError, UsageError
     from ledger.objectives.context import Context
     from ledger.study.arguments import LimitOptions, OptimizerOptions, SearchSpace
     from ledger.study.decorator import objective
@@ -52,6 +54,7 @@ else:
         "OptimizerOptions": "ledger.study.arguments",
         "SearchSpace": "ledger.study.arguments",
         "Study": "ledger.api",
+        "StudyFailedError": "ledger.errors",
         "StudyResult": "ledger.api",
         "Trial": "ledger.api",
         "UsageError": "ledger.errors",

@@ -177,10 +177,10 @@ class Study:
 
         The method starts a process for each worker. The calling thread manages the study until the study ends. If the
         ledger already contains the study, the method continues the study. If the study is already complete, the method
-        returns the result at once. `run` prints nothing. The log records of this process and of the workers go to
-        loggers whose names begin with ``ledger.``. To show the log records, call
-        ``logging.basicConfig(level=logging.INFO)``. After Ctrl-C, the workers finish the trials that they are training.
-        A later call of `run` continues the study that Ctrl-C has stopped.
+        returns the result at once. If the study has failed, the method tries one more round of trials. `run` prints
+        nothing. The log records of this process and of the workers go to loggers whose names begin with ``ledger.``. To
+        show the log records, call ``logging.basicConfig(level=logging.INFO)``. After Ctrl-C, the workers finish the
+        trials that they are training. A later call of `run` continues the study that Ctrl-C has stopped.
 
         Parameters
         ----------
@@ -197,8 +197,10 @@ class Study:
         ------
         UsageError
             `workers` is less than 1, or the function cannot be pickled for the workers.
+        StudyFailedError
+            The study failed. The exception has the traceback of the objective.
         LedgerError
-            The study failed or was cancelled, another manager runs the study, or the ledger contains a study with this
+            The study was cancelled, another manager runs the study, or the ledger contains a study with this
             name but with different settings. A LedgerError also occurs if the database is unavailable, or if the
             objective's module calls `run` while a worker imports the module.
 
@@ -227,15 +229,19 @@ class Study:
                 logged = _WorkerOutputForwarder()
                 local = search.LocalWorkerSettings(workers, self._allowed, environment, ("--log-format", "json"))
                 try:
-                    row = search.run(url, settings, self._study, local, listener=logged)
+                    row = search.run(url, settings, self._study, local, again=True, listener=logged)
                 except LedgerError as error:
                     if logged.last_problem is None:
                         raise
                     raise type(error)(
                         f"{error}; the last warning or error of a worker: {logged.last_problem}"
                     ) from None
-        if row.state != "complete":
-            raise LedgerError(f"study {self.name} is {row.state}" + (f": {row.reason}" if row.reason else ""))
+        if row.state == "cancelled":
+            raise LedgerError(f"study {self.name} is cancelled: start a study with another name")
+        if row.state == "failed":
+            message = f"study {self.name} is failed: {row.reason}: correct the cause, and call run() again"
+            with connected(settings) as connection:
+                raise search.failure(connection, row, message)
         return load_study(self.name, self._database)
 
     @contextmanager

@@ -10,6 +10,15 @@ if TYPE_CHECKING:
     from pydantic import ValidationError
 
 
+# First line of each traceback that Python writes.
+_TRACEBACK = "Traceback (most recent call last):\n"
+_EXCEPTION = re.compile(r"([A-Za-z_][\w.]*)(?::|$)")
+# A file of an installed package, of the standard library, or of the interpreter.
+_LIBRARY = re.compile(r"/(site|dist)-packages/|/lib/python3[.0-9]*/|\"<frozen ")
+# Number of frames that a command shows.
+_FRAMES = 3
+
+
 class LedgerError(Exception):
     """An error with a one-line message for the user.
 
@@ -47,6 +56,71 @@ class UsageError(LedgerError):
     """
 
     exit_code = 2
+
+
+class StudyFailedError(LedgerError):
+    """A study has failed, because its trials failed.
+
+    The note of the exception is the traceback of the objective, so Python shows this traceback under the message.
+
+    Parameters
+    ----------
+    message : str
+        The message of one line.
+    error : str, optional
+        The recorded error of the study's last failed trial.
+
+    Attributes
+    ----------
+    exception : str or None
+        The name of the type of the exception that the objective raised, such as "ValueError". The value is None if the
+        trial failed without an exception, for example because the process crashed.
+    traceback : str or None
+        The traceback of the objective's exception, as text.
+
+    Examples
+    --------
+    >>> import ledger
+    >>> @ledger.objective(space={"x": (0.0, 1.0)})
+    ... def wrong(params):
+    ...     return params["y"]
+    >>> try:
+    ...     ledger.Study(wrong).run(workers=1)
+    ... except ledger.StudyFailedError as error:
+    ...     print(error.exception)
+    KeyError
+    """
+
+    def __init__(self, message: str, error: str | None = None) -> None:
+        super().__init__(message)
+        self.exception: str | None = None
+        self.traceback: str | None = None
+        if error is not None and _TRACEBACK in error:
+            self.traceback = error.strip()
+            # The last line without indentation has the type and the message of the exception. A message of several
+            # lines may end with other lines, and notes follow the message.
+            block = self.traceback[self.traceback.rindex(_TRACEBACK) :].splitlines()
+            named = (_EXCEPTION.match(line) for line in block[1:])
+            self.exception = next((found[1] for found in named if found), None)
+            self.add_note(self.traceback)
+
+    def user_frames(self) -> list[str]:
+        """Return the lines of the last frames within the user's code, at most `_FRAMES` frames, without the message.
+
+        Frames of the standard library and of installed packages are left out. The list is empty without a traceback.
+        """
+        if self.traceback is None:
+            return []
+        frames: list[list[str]] = []
+        for line in self.traceback[self.traceback.rindex(_TRACEBACK) :].splitlines()[1:]:
+            if line.startswith('  File "'):
+                frames.append([line])
+            elif line.startswith("  ") and frames:
+                frames[-1].append(line)
+            else:
+                break
+        own = [frame for frame in frames if not _LIBRARY.search(frame[0].partition('", line ')[0])]
+        return [line for frame in own[-_FRAMES:] for line in frame]
 
 
 def first_fault(error: "ValidationError", place: Callable[[str], str]) -> str:

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from ledger.access import opened
 from ledger.database import studies
+from ledger.database import trials as recorded_trials
 from ledger.database.connection import engine
 from ledger.database.retry import RetryPolicy, call_with_retries
 from ledger.database.rows import StudyRow
-from ledger.errors import LedgerError, UsageError
+from ledger.errors import LedgerError, StudyFailedError, UsageError
 from ledger.manager.loop import StudyManager, StudyProgress
 from ledger.manager.registration import extend, register
 from ledger.settings import Settings
@@ -21,6 +22,8 @@ from ledger.worker.system_user import SystemUser
 from ledger.worker.trainer import TrainerHandle
 
 if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
     from ledger.study.spec import StudySpec
 
 
@@ -77,6 +80,7 @@ def run(
     workers: LocalWorkerSettings,
     *,
     wait: bool = False,
+    again: bool = False,
     listener: SearchObserver | None = None,
 ) -> StudyRow:
     """Register a study, start workers on this machine, and manage the study until the study ends.
@@ -91,6 +95,8 @@ def run(
     wait : bool
         Whether to wait while another manager runs the study. If `wait` is false, and another manager runs the study,
         the function raises an error.
+    again : bool
+        Whether to resume the study if it has failed. The manager then tries one more round.
 
     Returns
     -------
@@ -105,7 +111,11 @@ def run(
     """
     with opened(url, settings, writes=True) as connection:
         row = register(connection, study)
-    return _carry_on(url, settings, row, workers, wait=wait, another_round=False, listener=listener)
+        another_round = again and row.state == "failed"
+        if another_round:
+            studies.resume(connection, row.id)
+            row = studies.get(connection, row.name)
+    return _carry_on(url, settings, row, workers, wait=wait, another_round=another_round, listener=listener)
 
 
 def resume(
@@ -153,6 +163,12 @@ def resume(
         studies.resume(connection, row.id)
         row = studies.get(connection, name)
     return _carry_on(url, settings, row, workers, wait=wait, another_round=another_round, listener=listener)
+
+
+def failure(connection: "Connection", row: StudyRow, message: str) -> StudyFailedError:
+    """Return an error with the given message and with the traceback of the study's last failed trial."""
+    trial = recorded_trials.last_failed(connection, row.id)
+    return StudyFailedError(message, trial.error if trial else None)
 
 
 def check_objective(

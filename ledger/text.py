@@ -47,6 +47,17 @@ def printable(text: str) -> str:
     return "".join(one if one.isprintable() or one == "\n" else _escaped(one) for one in text)
 
 
+def printable_line(line: str, longest: int = 1_000) -> str:
+    """Return a line with its indentation as spaces, and with its unprintable characters escaped.
+
+    Examples
+    --------
+    >>> printable_line("\\tx = 1\\x1b")
+    ' x = 1\\\\x1b'
+    """
+    return " " * min(len(line) - len(line.lstrip()), longest) + one_line(line, longest)
+
+
 def last_line(text: str | None) -> str:
     """Return the last line of an error's text, because the last line summarises the error."""
     lines = (text or "").strip().splitlines()

@@ -149,11 +149,14 @@ def _state(trial: TrialRow, study: StudySpec) -> Iterator[str]:
             yield f"the state is {state}, but {column} has {'no value' if there else 'a value'}"
     if trial.loss is not None and not math.isfinite(trial.loss):
         yield f"the loss {trial.loss} is not finite"
-    used_up = trial.failures >= limits.max_failures or trial.lost >= limits.max_lost
+    used_up = (
+        trial.failures >= limits.max_failures or trial.crashes >= limits.max_crashes or trial.lost >= limits.max_lost
+    )
     if used_up != (state == "failed"):
         yield (
-            f"the state is {state}, but the trial has {trial.failures} failures (limit {limits.max_failures})"
-            f" and was lost {trial.lost} times (limit {limits.max_lost})"
+            f"the state is {state}, but the trial has {trial.failures} failures (limit {limits.max_failures}),"
+            f" {trial.crashes} crashes (limit {limits.max_crashes}) and was lost {trial.lost} times (limit"
+            f" {limits.max_lost})"
         )
 
 
@@ -165,6 +168,9 @@ def _counts(trial: TrialRow, attempts: Sequence[AttemptRow]) -> Iterator[str]:
     failed = outcomes.count("failed") + outcomes.count("timeout")
     if trial.failures != failed:
         yield f"the trial records {trial.failures} failures, but {failed} attempts failed or exceeded the time limit"
+    crashed = outcomes.count("crashed")
+    if trial.crashes != crashed:
+        yield f"the trial records {trial.crashes} crashes, but {crashed} attempts crashed"
     # `trial.lost` may be larger than the number of attempts with the outcome "lost". If the worker of a lost attempt
     # still sends a result, the outcome of the result replaces the outcome "lost". If a heartbeat restores a lost
     # attempt, the same attempt can be lost a second time. `trial.lost` does not count an attempt that was lost because

@@ -161,6 +161,13 @@ def upgrade() -> None:
             comment="Number of failed attempts after which a trial fails, at least 1; part of spec.",
         ),
         sa.Column(
+            "max_crashes",
+            sa.Integer(),
+            sa.Computed("((spec -> 'limits' ->> 'max_crashes')::integer)", persisted=True),
+            nullable=False,
+            comment="Number of crashed attempts after which a trial fails, at least 1; part of spec.",
+        ),
+        sa.Column(
             "max_lost",
             sa.Integer(),
             sa.Computed("((spec -> 'limits' ->> 'max_lost')::integer)", persisted=True),
@@ -477,6 +484,13 @@ def upgrade() -> None:
             comment="Number of attempts that failed or exceeded the time limit, at most the study's max_failures.",
         ),
         sa.Column(
+            "crashes",
+            sa.Integer(),
+            server_default=sa.text("0"),
+            nullable=False,
+            comment="Number of attempts that crashed, at most the study's max_crashes.",
+        ),
+        sa.Column(
             "lost",
             sa.Integer(),
             server_default=sa.text("0"),
@@ -573,7 +587,9 @@ def upgrade() -> None:
         sa.CheckConstraint(
             "state in ('pending', 'running', 'complete', 'failed', 'cancelled')", name=op.f("trial_state_is_known")
         ),
-        sa.CheckConstraint("attempts >= 0 and failures >= 0 and lost >= 0", name=op.f("trial_counts_are_natural")),
+        sa.CheckConstraint(
+            "attempts >= 0 and failures >= 0 and crashes >= 0 and lost >= 0", name=op.f("trial_counts_are_natural")
+        ),
         sa.CheckConstraint("number >= 0 and iteration >= 0 and round >= 0", name=op.f("trial_numbers_are_natural")),
         sa.ForeignKeyConstraint(
             ["study_id", "iteration"],
@@ -675,7 +691,7 @@ def upgrade() -> None:
         ),
         sa.CheckConstraint("outcome <> 'complete' or loss is not null", name=op.f("attempt_complete_with_a_loss")),
         sa.CheckConstraint(
-            "outcome in ('complete', 'failed', 'lost', 'released', 'timeout', 'stale')",
+            "outcome in ('complete', 'failed', 'crashed', 'lost', 'released', 'timeout', 'stale')",
             name=op.f("attempt_outcome_is_known"),
         ),
         sa.CheckConstraint("(outcome is null) = (ended_at is null)", name=op.f("attempt_outcome_when_it_ended")),

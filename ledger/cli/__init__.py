@@ -9,8 +9,8 @@ import click
 from click.shell_completion import CompletionItem
 
 from ledger import __version__
-from ledger.errors import LedgerError
-from ledger.text import one_line
+from ledger.errors import LedgerError, StudyFailedError
+from ledger.text import one_line, printable_line
 from ledger.worker import credentials
 
 # Maximum length of an error message, in characters. A message can quote a very long text from the user.
@@ -85,7 +85,7 @@ class _LazyGroup(click.Group):
 _EXAMPLES = """\b
 Examples:
   ledger run --model svm --iterations 3 --batch-size 2
-  ledger status svm-42-5a83e9 --watch
+  ledger status svm-42-341b3e --watch
   ledger study list"""
 
 
@@ -119,6 +119,9 @@ def main() -> NoReturn:
     except click.ClickException as error:
         _end(error.format_message(), error.exit_code)
     except LedgerError as error:
+        if isinstance(error, StudyFailedError):
+            for line in error.user_frames():
+                click.echo(printable_line(line), err=True)
         _end(str(error), error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         # If SIGINT interrupts an exec() of a string, for example in an imported module, CPython sets an internal flag.

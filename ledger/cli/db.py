@@ -122,7 +122,7 @@ def url(settings: Settings) -> None:
     epilog=examples(
         "ledger db psql",
         'ledger db psql -c "select * from ledger.progress"',
-        "ledger db psql -v study=svm-42-5a83e9 -f sql/queries/leaderboard.sql",
+        "ledger db psql -v study=svm-42-341b3e -f sql/queries/leaderboard.sql",
     ),
 )
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)

@@ -17,10 +17,10 @@ from ledger.text import one_line, printable
 
 @click.command(
     epilog=examples(
-        "ledger export svm-42-5a83e9 --format csv --output trials.csv",
-        "ledger export svm-42-5a83e9 --format jsonl | head -n 1",
-        "ledger export svm-42-5a83e9 --format files --output folder",
-        "ledger export svm-42-5a83e9 --format optuna --output study.db",
+        "ledger export svm-42-341b3e --format csv --output trials.csv",
+        "ledger export svm-42-341b3e --format jsonl | head -n 1",
+        "ledger export svm-42-341b3e --format files --output folder",
+        "ledger export svm-42-341b3e --format optuna --output study.db",
     )
 )
 @click.argument("name", type=STUDY)

@@ -77,7 +77,7 @@ _skip = click.option(
 )
 
 
-@import_.command(epilog=examples("ledger import csv known.csv --into svm-42-5a83e9 --loss error"))
+@import_.command(epilog=examples("ledger import csv known.csv --into svm-42-341b3e --loss error"))
 @click.argument("file", type=FileContentType())
 @_into
 @click.option("--loss", type=TEXT, default="loss", show_default=True, metavar="COLUMN", help="Column with the losses.")
@@ -109,7 +109,7 @@ def csv(
     _say(into, first, history)
 
 
-@import_.command(epilog=examples("ledger import optuna sqlite:///optuna.db old --into svm-42-5a83e9"))
+@import_.command(epilog=examples("ledger import optuna sqlite:///optuna.db old --into svm-42-341b3e"))
 @click.argument("url", type=TEXT)
 @click.argument("study", type=TEXT)
 @_into

@@ -7,7 +7,7 @@ from ledger.cli import outcome
 from ledger.database.connection import engine
 from ledger.database.rows import StudyRow
 from ledger.errors import LedgerError
-from ledger.search import LocalWorkerSettings, SearchObserver
+from ledger.search import LocalWorkerSettings, SearchObserver, failure
 from ledger.settings import Settings
 from ledger.terminal.live import LiveView, can_draw
 
@@ -64,11 +64,15 @@ def end(url: str, settings: Settings, row: StudyRow) -> None:
 
     Raises
     ------
+    StudyFailedError
+        The study has failed.
     LedgerError
-        The study is not complete.
+        The study was cancelled.
     """
     with engine(url, "ledger command", statement_seconds=settings.statement_timeout).connect() as connection:
         outcome.show(connection, row)
-    if row.state != "complete":
-        way_out = f": `ledger resume {row.name}` tries one more round" if row.state == "failed" else ""
-        raise LedgerError(f"study {row.name} is {row.state}{way_out}")
+        if row.state == "cancelled":
+            raise LedgerError(f"study {row.name} is cancelled")
+        if row.state == "failed":
+            way_out = f"correct the cause, and run `ledger resume {row.name}`, which tries one more round"
+            raise failure(connection, row, f"study {row.name} is failed: {way_out}")

@@ -17,7 +17,7 @@ from ledger.settings import Settings
 @click.command(
     epilog=examples(
         "ledger query --list",
-        "ledger query leaderboard -v study=svm-42-5a83e9",
+        "ledger query leaderboard -v study=svm-42-341b3e",
         "ledger query outcomes --json | jq length",
     )
 )
@@ -71,7 +71,7 @@ def query(name: str | None, listing: bool, variables: Sequence[str], as_json: bo
 def _pair(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not equals:
-        raise UsageError(f"-v {text}: write the variable as NAME=VALUE, as in -v study=svm-42-5a83e9")
+        raise UsageError(f"-v {text}: write the variable as NAME=VALUE, as in -v study=svm-42-341b3e")
     return name, value
 
 

@@ -17,8 +17,8 @@ NAMES = ("convergence", "parallel", "parameters", "dependence", "importance", "t
 
 @click.command(
     epilog=examples(
-        "ledger report svm-42-5a83e9 --output report.html",
-        "ledger report svm-42-5a83e9 --format png --plot convergence --output x.png",
+        "ledger report svm-42-341b3e --output report.html",
+        "ledger report svm-42-341b3e --format png --plot convergence --output x.png",
     )
 )
 @click.argument("name", type=STUDY)

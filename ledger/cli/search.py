@@ -97,9 +97,9 @@ def manager(file: Path | None, options: dict[str, Any], wait: bool, settings: Se
 
 @click.command(
     epilog=examples(
-        "ledger resume svm-42-5a83e9",
-        "ledger resume svm-42-5a83e9 --iterations 6 --workers 4",
-        "ledger resume svm-42-5a83e9 --trials 100",
+        "ledger resume svm-42-341b3e",
+        "ledger resume svm-42-341b3e --iterations 6 --workers 4",
+        "ledger resume svm-42-341b3e --trials 100",
     )
 )
 @click.argument("name", type=STUDY)

@@ -20,9 +20,9 @@ _MOST_WORKERS = 200
 
 @click.command(
     epilog=examples(
-        "ledger status svm-42-5a83e9",
-        "ledger status svm-42-5a83e9 --watch",
-        "ledger status svm-42-5a83e9 --json | jq .remaining_seconds",
+        "ledger status svm-42-341b3e",
+        "ledger status svm-42-341b3e --watch",
+        "ledger status svm-42-341b3e --json | jq .remaining_seconds",
     )
 )
 @click.argument("name", type=STUDY)

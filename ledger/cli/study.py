@@ -35,7 +35,7 @@ class _StudyGroup(click.Group):
         return super().get_command(ctx, cmd_name)
 
 
-@click.group(cls=_StudyGroup, epilog=examples("ledger study list", "ledger study show svm-42-5a83e9"))
+@click.group(cls=_StudyGroup, epilog=examples("ledger study list", "ledger study show svm-42-341b3e"))
 def study() -> None:
     """Show and control studies."""
 
@@ -69,8 +69,8 @@ def list_(as_json: bool, settings: Settings) -> None:
 
 @study.command(
     epilog=examples(
-        "ledger study show svm-42-5a83e9",
-        "ledger study show svm-42-5a83e9 --json | jq .best.params",
+        "ledger study show svm-42-341b3e",
+        "ledger study show svm-42-341b3e --json | jq .best.params",
     )
 )
 @click.argument("name", type=STUDY)
@@ -124,7 +124,7 @@ def show(name: str, as_json: bool, settings: Settings) -> None:
         click.echo(f"\nbest parameters as TOML:\n{as_toml(best.params)}")
 
 
-@study.command(epilog=examples("ledger study view svm-42-5a83e9"))
+@study.command(epilog=examples("ledger study view svm-42-341b3e"))
 @click.argument("name", type=STUDY)
 @settings_options
 def view(name: str, settings: Settings) -> None:
@@ -151,7 +151,7 @@ def view(name: str, settings: Settings) -> None:
         )
 
 
-@study.command(epilog=examples("ledger study pause svm-42-5a83e9"))
+@study.command(epilog=examples("ledger study pause svm-42-341b3e"))
 @click.argument("name", type=STUDY)
 @settings_options
 def pause(name: str, settings: Settings) -> None:
@@ -166,7 +166,7 @@ def pause(name: str, settings: Settings) -> None:
     click.echo(f"study {name} is paused: `ledger resume {name}` continues the study")
 
 
-@study.command(epilog=examples("ledger study cancel svm-42-5a83e9"))
+@study.command(epilog=examples("ledger study cancel svm-42-341b3e"))
 @click.argument("name", type=STUDY)
 @settings_options
 def cancel(name: str, settings: Settings) -> None:
@@ -182,7 +182,7 @@ def cancel(name: str, settings: Settings) -> None:
     outcome.warn_of_locked(name, later)
 
 
-@study.command(epilog=examples("ledger study delete svm-42-5a83e9 --yes"))
+@study.command(epilog=examples("ledger study delete svm-42-341b3e --yes"))
 @click.argument("name", type=STUDY)
 @click.option("--yes", is_flag=True, help="Delete without asking.")
 @settings_options

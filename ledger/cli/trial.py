@@ -13,7 +13,7 @@ from ledger.cli.options import TEXT, examples, settings_options
 from ledger.database.rows import TRIAL_STATES, AttemptRow, TrialRow, columns
 from ledger.errors import UsageError
 from ledger.settings import Settings
-from ledger.text import last_line, one_line
+from ledger.text import last_line, one_line, printable_line
 
 # Maximum length, in characters, of the parameters that `ledger trial list` shows for a trial.
 PARAMS_SHOWN = 60
@@ -25,7 +25,7 @@ OUTPUT_LINES = 40
 _ATTEMPT = tuple(name for name in columns(AttemptRow) if name != "trial")
 
 
-@click.group(epilog=examples("ledger trial list svm-42-5a83e9", "ledger trial show svm-42-5a83e9 3"))
+@click.group(epilog=examples("ledger trial list svm-42-341b3e", "ledger trial show svm-42-341b3e 3"))
 def trial() -> None:
     """Show, enqueue, retry and cancel trials."""
 
@@ -33,9 +33,9 @@ def trial() -> None:
 @trial.command(
     name="list",
     epilog=examples(
-        "ledger trial list svm-42-5a83e9",
-        "ledger trial list svm-42-5a83e9 --state failed",
-        "ledger trial list svm-42-5a83e9 --json | jq '.[].loss'",
+        "ledger trial list svm-42-341b3e",
+        "ledger trial list svm-42-341b3e --state failed",
+        "ledger trial list svm-42-341b3e --json | jq '.[].loss'",
     ),
 )
 @click.argument("name", type=STUDY)
@@ -61,10 +61,13 @@ def list_(name: str, state: str | None, as_json: bool, settings: Settings) -> No
         click.echo(f"study {name} has no {state or ''} trials".replace("  ", " "))
         return
     table.show(
-        ("TRIAL", "ITERATION", "STATE", "ATTEMPTS", "FAILURES", "LOST", "WORKER", "LOSS", "SECONDS", "PARAMETERS"),
+        (
+            *("TRIAL", "ITERATION", "STATE", "ATTEMPTS", "FAILURES", "CRASHES", "LOST"),
+            *("WORKER", "LOSS", "SECONDS", "PARAMETERS"),
+        ),
         [
             (
-                *(row.number, row.iteration, row.state, row.attempts, row.failures, row.lost),
+                *(row.number, row.iteration, row.state, row.attempts, row.failures, row.crashes, row.lost),
                 *(row.worker, row.loss, row.seconds, one_line(json.dumps(row.params), PARAMS_SHOWN)),
             )
             for row in rows
@@ -72,7 +75,7 @@ def list_(name: str, state: str | None, as_json: bool, settings: Settings) -> No
     )
 
 
-@trial.command(epilog=examples("ledger trial show svm-42-5a83e9 3", "ledger trial show svm-42-5a83e9 3 --json"))
+@trial.command(epilog=examples("ledger trial show svm-42-341b3e 3", "ledger trial show svm-42-341b3e 3 --json"))
 @click.argument("name", type=STUDY)
 @click.argument("number", type=click.IntRange(min=0))
 @document.json_option
@@ -97,7 +100,7 @@ def show(name: str, number: int, as_json: bool, settings: Settings) -> None:
         "parameters": json.dumps(row.params),
         "loss": row.loss,
         "metrics": None if row.metrics is None else json.dumps(row.metrics),
-        "counted": f"{row.attempts} attempts, {row.failures} failures, lost {row.lost} times",
+        "counted": f"{row.attempts} attempts, {row.failures} failures, {row.crashes} crashes, lost {row.lost} times",
         "worker": row.worker,
         "claimed": row.claimed_at,
         "lease": row.lease_until,
@@ -116,11 +119,11 @@ def show(name: str, number: int, as_json: bool, settings: Settings) -> None:
         worker = one_line(attempt.worker)
         click.echo(f"attempt {attempt.number}: {outcome}{seconds} by worker {worker}{loss}{ended}")
         for line in (attempt.error or "").strip().splitlines():
-            click.echo(f"  {_printable(line)}")
+            click.echo(f"  {printable_line(line)}")
         _show_output(outputs.get(attempt.number, ""))
 
 
-@trial.command(epilog=examples("ledger trial enqueue svm-42-5a83e9 C=1.0 gamma=0.01"))
+@trial.command(epilog=examples("ledger trial enqueue svm-42-341b3e C=1.0 gamma=0.01"))
 @click.argument("name", type=STUDY)
 @click.argument("values", nargs=-1, type=TEXT, metavar="[PARAMETER=VALUE]...")
 @click.option(
@@ -158,7 +161,7 @@ def enqueue(name: str, values: tuple[str, ...], file: tuple[str, bytes] | None, 
         click.echo(f"study {name} runs again: `ledger resume {name}` continues the study")
 
 
-@trial.command(epilog=examples("ledger trial retry svm-42-5a83e9 3", "ledger trial retry svm-42-5a83e9 3 5 8"))
+@trial.command(epilog=examples("ledger trial retry svm-42-341b3e 3", "ledger trial retry svm-42-341b3e 3 5 8"))
 @click.argument("name", type=STUDY)
 @click.argument("numbers", nargs=-1, required=True, type=click.IntRange(min=0), metavar="NUMBER...")
 @settings_options
@@ -184,7 +187,7 @@ def retry(name: str, numbers: tuple[int, ...], settings: Settings) -> None:
         click.echo(f"study {name} runs again: `ledger resume {name}` continues the study")
 
 
-@trial.command(epilog=examples("ledger trial cancel svm-42-5a83e9 4", "ledger trial cancel svm-42-5a83e9 4 5"))
+@trial.command(epilog=examples("ledger trial cancel svm-42-341b3e 4", "ledger trial cancel svm-42-341b3e 4 5"))
 @click.argument("name", type=STUDY)
 @click.argument("numbers", nargs=-1, required=True, type=click.IntRange(min=0), metavar="NUMBER...")
 @settings_options
@@ -215,12 +218,7 @@ def _show_output(output: str) -> None:
     elif lines:
         click.echo("  output:")
     for line in lines[-OUTPUT_LINES:]:
-        click.echo(f"    | {_printable(line)}".rstrip())
-
-
-def _printable(line: str) -> str:
-    """Replace the indentation of a line by spaces, and escape the unprintable characters of the line."""
-    return " " * min(len(line) - len(line.lstrip()), LONGEST) + one_line(line, LONGEST)
+        click.echo(f"    | {printable_line(line)}".rstrip())
 
 
 def _facts(row: Any) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from ledger.text import one_line
 _LONGEST = 5_000
 
 
-@click.command(epilog=examples("ledger verify svm-42-5a83e9", "ledger verify svm-42-5a83e9 --json"))
+@click.command(epilog=examples("ledger verify svm-42-341b3e", "ledger verify svm-42-341b3e --json"))
 @click.argument("name", type=STUDY)
 @document.json_option
 @settings_options

@@ -29,7 +29,7 @@ from ledger.text import one_line
     subcommand_metavar="[list]",
     epilog=examples(
         "ledger worker",
-        "ledger worker --study svm-42-5a83e9 --until-complete",
+        "ledger worker --study svm-42-341b3e --until-complete",
         "ledger worker --allow my_package --memory-limit 4G --threads 2",
         "ledger worker list",
     ),

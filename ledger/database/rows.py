@@ -80,6 +80,7 @@ class TrialRow:
     seconds: float | None = field(metadata=_COMPUTED)
     attempts: int
     failures: int
+    crashes: int
     lost: int
     worker: str | None
     available_at: datetime

@@ -73,8 +73,8 @@ class StudyStatus:
         Number of iterations whose results the optimizer has received.
     complete, running, pending, failed, cancelled : int
         Number of trials in each state.
-    failures, lost : int
-        Number of failed attempts, and number of lost attempts.
+    failures, crashes, lost : int
+        Number of failed attempts, number of crashed attempts, and number of lost attempts.
     managed : bool
         Whether a live manager holds the study.
     trials_a_second : float or None
@@ -92,7 +92,7 @@ class StudyStatus:
     workers : sequence of WorkerStatus
         Workers in the order of their start times.
     latest_failures : sequence of FailedAttempt
-        The latest failed attempts, at most 3. The latest failure comes first.
+        The latest failed, crashed or lost attempts, at most 3. The latest failure comes first.
     """
 
     name: str
@@ -112,6 +112,7 @@ class StudyStatus:
     failed: int
     cancelled: int
     failures: int
+    crashes: int
     lost: int
     managed: bool
     trials_a_second: float | None
@@ -149,6 +150,7 @@ def read(connection: Connection, study_id: int) -> StudyStatus:
         "ended": ended,
         "elapsed_seconds": max(0.0, ((row.finished_at or row.now) - row.created_at).total_seconds()),
         "failures": int(row.failures),
+        "crashes": int(row.crashes),
         "lost": int(row.lost),
         "trials_a_second": rate,
         "remaining_seconds": (row.budget - ended) / rate if rate is not None and is_known else None,

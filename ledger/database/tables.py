@@ -137,6 +137,12 @@ study = Table(
         comment="Number of failed attempts after which a trial fails, at least 1; part of spec.",
     ),
     _of_spec(
+        "max_crashes",
+        Integer,
+        "((spec -> 'limits' ->> 'max_crashes')::integer)",
+        comment="Number of crashed attempts after which a trial fails, at least 1; part of spec.",
+    ),
+    _of_spec(
         "max_lost",
         Integer,
         "((spec -> 'limits' ->> 'max_lost')::integer)",
@@ -329,6 +335,13 @@ trial = Table(
         comment="Number of attempts that failed or exceeded the time limit, at most the study's max_failures.",
     ),
     Column(
+        "crashes",
+        Integer,
+        nullable=False,
+        server_default=text("0"),
+        comment="Number of attempts that crashed, at most the study's max_crashes.",
+    ),
+    Column(
         "lost",
         Integer,
         nullable=False,
@@ -384,7 +397,7 @@ trial = Table(
         name="trial_iteration_fkey",
     ),
     CheckConstraint("number >= 0 and iteration >= 0 and round >= 0", name="numbers_are_natural"),
-    CheckConstraint("attempts >= 0 and failures >= 0 and lost >= 0", name="counts_are_natural"),
+    CheckConstraint("attempts >= 0 and failures >= 0 and crashes >= 0 and lost >= 0", name="counts_are_natural"),
     CheckConstraint("source in ('proposed', 'enqueued', 'retried', 'imported')", name="source_is_known"),
     CheckConstraint("(source = 'retried') = (retry_of is not null)", name="retried_from_a_trial"),
     # An imported trial was trained outside this ledger, so the trial has no attempts and no claim.
@@ -485,7 +498,7 @@ attempt = Table(
     UniqueConstraint("study_id", "trial", "number", name="attempt_number_key"),
     CheckConstraint("number >= 1", name="number_counts_from_one"),
     CheckConstraint(
-        "outcome in ('complete', 'failed', 'lost', 'released', 'timeout', 'stale')", name="outcome_is_known"
+        "outcome in ('complete', 'failed', 'crashed', 'lost', 'released', 'timeout', 'stale')", name="outcome_is_known"
     ),
     CheckConstraint("(outcome is null) = (ended_at is null)", name="outcome_when_it_ended"),
     CheckConstraint("outcome <> 'complete' or loss is not null", name="complete_with_a_loss"),

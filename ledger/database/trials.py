@@ -156,6 +156,19 @@ def best(connection: Connection, study_id: int) -> TrialRow | None:
         )
 
 
+def last_failed(connection: Connection, study_id: int) -> TrialRow | None:
+    """Return the failed trial with the highest number, or None if no trial has failed."""
+    with connection.begin():
+        return fetch_one(
+            connection,
+            TrialRow,
+            rows_of(TrialRow)
+            .where(_trials.c.study_id == study_id, _trials.c.state == "failed")
+            .order_by(_trials.c.number.desc())
+            .limit(1),
+        )
+
+
 def metric_names(connection: Connection, study_id: int) -> Sequence[str]:
     """Return the sorted names of the metrics of all trials."""
     return [name for name, _ in metric_kinds(connection, study_id)]

@@ -38,6 +38,7 @@ _LAST = {
     "seconds": pa.float64(),
     "attempts": pa.int64(),
     "failures": pa.int64(),
+    "crashes": pa.int64(),
     "lost": pa.int64(),
     "worker": pa.string(),
     "claimed_at": _MOMENT,

@@ -1,16 +1,16 @@
 """The policy for batch mode, which proposes an iteration after all trials of the previous iteration have ended."""
 
 from ledger.manager.history import StudyHistory
-from ledger.manager.policy import ROUNDS, ProposalRequest, StudyEnd
+from ledger.manager.policy import ROUNDS, ProposalRequest, StudyEnd, failed_study, objective_failed
 from ledger.study.spec import StudySpec
-from ledger.text import last_line
 
 
 class BatchPolicy:
     """The policy for batch mode, which proposes an iteration after the previous iteration has ended.
 
     If all proposed trials of an iteration fail, the policy proposes another round of this iteration. An iteration has
-    at most `ROUNDS` rounds.
+    at most `ROUNDS` rounds. If the objective fails in every trial of the first batch, the study fails without another
+    round, because the objective probably fails for all points.
 
     Parameters
     ----------
@@ -70,15 +70,13 @@ class BatchPolicy:
 
     def _after_failed_round(self, number: int) -> ProposalRequest | StudyEnd:
         trials, round = self._history.of(number), self._history.rounds[number]
-        if round + 1 < max(ROUNDS, self._extended.get(number, 0)):
-            size = sum(trial.source == "proposed" and trial.round == round for trial in trials)
-            return ProposalRequest(number, round + 1, size)
-        last = trials[-1]
-        return StudyEnd(
-            "failed",
-            f"iteration {number}: every trial of {round + 1} rounds failed; the error of the last trial, {last.number},"
-            f" is: {last_line(last.error)}",
-        )
+        latest = [trial for trial in trials if trial.source == "proposed" and trial.round == round]
+        is_hopeless = not self._history.is_proven and objective_failed(latest, self._study.limits)
+        if round + 1 < max(1 if is_hopeless else ROUNDS, self._extended.get(number, 0)):
+            return ProposalRequest(number, round + 1, len(latest))
+        if round == 0:
+            return failed_study("every trial of the first batch failed", trials[-1])
+        return failed_study(f"iteration {number}: every trial of {round + 1} rounds failed", trials[-1])
 
     def _has_ended(self, number: int) -> bool:
         return not any(self._history.trials[each].iteration == number for each in self._history.open)

@@ -1,8 +1,12 @@
 """The interface of the manager's policies. A policy decides what the manager proposes next."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol
+
+from ledger.database.rows import TrialRow
+from ledger.study.spec import TrialLimits
+from ledger.text import last_line
 
 # If all trials fail in `ROUNDS` rounds of the same iteration, the study fails.
 ROUNDS = 3
@@ -35,6 +39,29 @@ class StudyEnd:
 
     state: str
     reason: str | None = None
+
+
+def objective_failed(trials: Collection[TrialRow], limits: TrialLimits) -> bool:
+    """Return whether the objective failed in each of these trials, by exceptions or by the time limit.
+
+    The result is false for an empty collection, and if a trial failed because of crashes or lost attempts.
+    """
+    return bool(trials) and all(trial.state == "failed" and trial.failures >= limits.max_failures for trial in trials)
+
+
+def failed_study(what: str, trial: TrialRow | None) -> StudyEnd:
+    """Return the end of a failed study.
+
+    Parameters
+    ----------
+    what : str
+        Text that says which trials failed.
+    trial : TrialRow or None
+        The last failed trial, whose error becomes a part of the reason.
+    """
+    if trial is None:
+        return StudyEnd("failed", what)
+    return StudyEnd("failed", f"{what}; the error of the last trial, {trial.number}, is: {last_line(trial.error)}")
 
 
 class ProposalPolicy(Protocol):

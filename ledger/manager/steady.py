@@ -4,9 +4,8 @@ In steady mode, a worker gets a new trial without waiting until the slowest tria
 """
 
 from ledger.manager.history import StudyHistory
-from ledger.manager.policy import ROUNDS, ProposalRequest, StudyEnd
+from ledger.manager.policy import ROUNDS, ProposalRequest, StudyEnd, failed_study, objective_failed
 from ledger.study.spec import StudySpec
-from ledger.text import last_line
 
 
 class SteadyPolicy:
@@ -17,6 +16,9 @@ class SteadyPolicy:
     the order in which the trials ended. Therefore the ledger records, with each iteration, the numbers of the newly
     ended trials in the order of their ends. During a proposal, each trial in flight has the constant liar's value as
     its loss.
+
+    If the objective fails in every trial of the first proposal, the study fails after the end of the trials in flight,
+    because the objective probably fails for all points.
 
     Parameters
     ----------
@@ -38,10 +40,8 @@ class SteadyPolicy:
     def __init__(self, study: StudySpec, history: StudyHistory, budget: int, *, another_round: bool) -> None:
         self._study, self._history = study, history
         self._is_used_up = False
-        # If no trial completes, the study fails after `_most_failures` failed trials.
-        self._most_failures = min(ROUNDS * study.batch_size, budget)
-        if another_round:
-            self._most_failures = history.counted_failed + study.batch_size
+        self._budget = budget
+        self._extended = history.counted_failed + study.batch_size if another_round else None
 
     def to_tell(self) -> list[int]:
         """Return the numbers of the iterations that have ended, but whose results the optimizer has not received."""
@@ -73,18 +73,23 @@ class SteadyPolicy:
             # Until a trial completes, the policy proposes a new trial for each failed trial, but none for a cancelled
             # trial.
             left += history.counted_failed
-            left = min(left, self._most_failures - history.counted_failed - len(history.open))
+            left = min(left, self._most_failures() - history.counted_failed - len(history.open))
         return min(self._study.batch_size - len(history.open), left)
+
+    def _most_failures(self) -> int:
+        """Return the number of failed trials after which a study without a complete trial fails."""
+        if self._extended is not None:
+            return self._extended
+        size = self._study.batch_size
+        first = [trial for trial in self._history.trials if trial.source == "proposed"][:size]
+        return min((1 if objective_failed(first, self._study.limits) else ROUNDS) * size, self._budget)
 
     def _end(self) -> StudyEnd:
         history = self._history
         tried = [trial for trial in history.trials if trial.source != "imported"]
         if not history.is_proven and tried:
             failed = [trial for trial in tried if trial.state == "failed"]
-            why = ""
-            if failed:
-                why = f"; the error of the last trial, {failed[-1].number}, is: {last_line(failed[-1].error)}"
-            return StudyEnd("failed", f"none of {len(tried)} trials completed{why}")
+            return failed_study(f"none of {len(tried)} trials completed", failed[-1] if failed else None)
         if self._is_used_up:
             size = self._study.space.size()
             return StudyEnd("complete", f"the space is used up: all {size} points of the space were tried")

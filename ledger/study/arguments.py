@@ -153,7 +153,11 @@ class LimitOptions(TypedDict, total=False):
     Attributes
     ----------
     max_failures : int
-        The number of failed attempts after which a trial fails, from 1 to 1,000. The default is 3.
+        The number of failed attempts after which a trial fails, from 1 to 1,000. An attempt fails if the objective
+        raises an exception, or exceeds `trial_timeout`. The default is 1.
+    max_crashes : int
+        The number of crashed attempts after which a trial fails, from 1 to 1,000. An attempt crashes if the objective
+        ends its process, or if the memory is not sufficient. The default is 3.
     max_lost : int
         The number of lost attempts after which a trial fails, from 1 to 100,000. The default is 20.
     lease : float
@@ -168,10 +172,11 @@ class LimitOptions(TypedDict, total=False):
     Examples
     --------
     >>> import ledger
-    >>> limits: ledger.LimitOptions = {"trial_timeout": 60.0, "max_failures": 1}
+    >>> limits: ledger.LimitOptions = {"trial_timeout": 60.0, "max_failures": 2}
     """
 
     max_failures: int
+    max_crashes: int
     max_lost: int
     lease: float
     heartbeat: float

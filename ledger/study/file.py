@@ -253,7 +253,7 @@ def assemble(
     --------
     >>> study = assemble({"model": "svm", "iterations": 5, "batch_size": 4})
     >>> study.name, study.budget
-    ('svm-42-1ab73a', 20)
+    ('svm-42-...', 20)
     >>> own = {"objective": {"function": "my.code:loss"}, "space": {"x": {"type": "real", "low": 0, "high": 1}}}
     >>> assemble({"trials": 30}, tables=own).objective.function
     'my.code:loss'

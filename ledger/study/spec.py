@@ -258,7 +258,11 @@ class TrialLimits(SettingsModel):
     Attributes
     ----------
     max_failures : int
-        The number of failed attempts after which a trial fails, from 1 to 1,000.
+        The number of failed attempts after which a trial fails, from 1 to 1,000. An attempt fails if the objective
+        raises an exception, or exceeds `trial_timeout`.
+    max_crashes : int
+        The number of crashed attempts after which a trial fails, from 1 to 1,000. An attempt crashes if the objective
+        ends its process, or if the memory is not sufficient.
     max_lost : int
         The number of lost attempts after which a trial fails, from 1 to 100,000.
     lease : float
@@ -270,7 +274,8 @@ class TrialLimits(SettingsModel):
         limit ends and counts as a failure. None means no limit.
     """
 
-    max_failures: Annotated[int, Field(ge=1, le=1_000)] = 3
+    max_failures: Annotated[int, Field(ge=1, le=1_000)] = 1
+    max_crashes: Annotated[int, Field(ge=1, le=1_000)] = 3
     max_lost: Annotated[int, Field(ge=1, le=100_000)] = 20
     lease: Seconds = 30.0
     heartbeat: Seconds = 10.0

@@ -41,10 +41,21 @@ def counts(status: StudyStatus) -> str:
 
 
 def unsuccessful_attempts(status: StudyStatus) -> str:
-    """Return the numbers of failed and lost attempts as text, or an empty text if both numbers are 0."""
-    failed = f"{status.failures} failed attempt{'s' if status.failures != 1 else ''}" if status.failures else ""
-    lost = f"{status.lost} lost" + ("" if failed else f" attempt{'s' if status.lost != 1 else ''}")
-    return " and ".join(part for part in (failed, lost if status.lost else "") if part)
+    """Return the numbers of failed, crashed and lost attempts as text, or an empty text if all numbers are 0.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> unsuccessful_attempts(SimpleNamespace(failures=1, crashes=0, lost=2))
+    '1 failed attempt and 2 lost'
+    """
+    counted = [(status.failures, "failed"), (status.crashes, "crashed"), (status.lost, "lost")]
+    parts = [(number, f"{number} {what}") for number, what in counted if number]
+    if not parts:
+        return ""
+    (first, text), *others = parts
+    texts = [f"{text} attempt{'s' if first != 1 else ''}", *(text for _, text in others)]
+    return " and ".join(filter(None, [", ".join(texts[:-1]), texts[-1]]))
 
 
 def duration(seconds: float) -> str:

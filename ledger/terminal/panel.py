@@ -91,8 +91,8 @@ class StatusPanel:
             cells = min(_SPARKLINE, options.max_width - _LABEL - 1 - len(first))
             line = sparkline(status.improvements, status.last_complete, cells, ascii_only=options.ascii_only)
             facts.add_row("convergence", _cut(Text.assemble((line, "green"), (first, "dim"))))
-        if status.failures or status.lost:
-            facts.add_row("failures", Text(unsuccessful_attempts(status), "red"))
+        if attempts := unsuccessful_attempts(status):
+            facts.add_row("failures", Text(attempts, "red"))
         return facts
 
     def _workers(self, rows: int, options: ConsoleOptions) -> Sequence[RenderableType]:

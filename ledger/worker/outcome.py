@@ -26,9 +26,10 @@ class AttemptOutcome:
     Attributes
     ----------
     kind : str
-        "result", "failed", "timeout" or "refused". The kind "failed" means that the objective raised an exception,
-        returned no finite loss or ended the process. The kind "timeout" means that the supervisor ended the attempt at
-        the time limit. The kind "refused" means that this machine cannot load the objective.
+        "result", "failed", "crashed", "timeout" or "refused". The kind "failed" means that the objective raised an
+        exception or returned no finite loss. The kind "crashed" means that the trainer process ended or ran out of
+        memory. The kind "timeout" means that the supervisor ended the attempt at the time limit. The kind "refused"
+        means that this machine cannot load the objective.
     seconds : float
         Duration of the attempt in the trainer, in wall-clock seconds.
     loss : float or None
@@ -138,7 +139,7 @@ def _outcome(content: Mapping[str, Any], *, trains: bool) -> AttemptOutcome:
         raise MalformedAnswerError("the answer has a loss or metrics, but is not the result of a trial")
     if kind == "result" and error is None:
         return AttemptOutcome("result", seconds)
-    if kind not in ("failed", "refused"):
+    if kind not in ("failed", "crashed", "refused"):
         raise MalformedAnswerError(f"the kind of the answer is {one_line(repr(kind))}")
     if not isinstance(error, str) or len(error) > LONGEST_ERROR:
         raise MalformedAnswerError(f"the error in the answer is not a text of at most {LONGEST_ERROR:,} characters")

@@ -191,9 +191,9 @@ class TrainerHandle:
             # When the trainer ends a job, the trainer immediately starts the next job of the same objective.
             self.training_since = self._since if self._loaded == self._sent else None
         if self._fault is not None:
-            outcomes += self._fail_first(self._describe_fault)
+            outcomes += self._end_first("failed", self._describe_fault)
         elif has_ended and self.jobs:
-            outcomes += self._fail_first(self._describe_death)
+            outcomes += self._end_first("crashed", self._describe_death)
         elif self._adopted is not None and self._process is not None:
             if self.jobs:
                 self._adopted.collect([self._process.pid])
@@ -298,11 +298,11 @@ class TrainerHandle:
         self._seconds += seconds
         return [replace(outcome, seconds=seconds)]
 
-    def _fail_first(self, describe: Callable[[], str]) -> list[AttemptOutcome]:
-        """End the child, and return the failure of the job in training."""
+    def _end_first(self, kind: str, describe: Callable[[], str]) -> list[AttemptOutcome]:
+        """End the child, and return the outcome of the job in training."""
         seconds, has_job = time.monotonic() - self._since, self.jobs > 0
         error = describe()
-        return [AttemptOutcome("failed", seconds, error=error)] if has_job else []
+        return [AttemptOutcome(kind, seconds, error=error)] if has_job else []
 
     def _spawn(self) -> SupervisorChannel:
         channel = SupervisorChannel()

@@ -28,6 +28,8 @@ from ledger.worker.outcome import LOADED, AttemptOutcome, to_answer
 from ledger.worker.output import OutputMarker
 
 _PR_SET_PDEATHSIG = 1
+# Folder of the package `ledger`.
+_PACKAGE = Path(__file__).parents[1]
 
 
 def main(options: Mapping[str, Any], descriptors: Sequence[int]) -> None:
@@ -135,11 +137,22 @@ def _train(
         params = python_params(job["params"], job.get("tuples", ()))
         result = evaluate(params, Context(**job["context"]))
     except (Exception, SystemExit) as error:
+        # Another machine may have more memory, so a lack of memory counts as a crash.
+        kind = "crashed" if isinstance(error, MemoryError) else "failed"
         if isinstance(error, MemoryError) and memory_limit is not None:
             error.add_note(f"MemoryError: a trial may use at most {memory_limit} bytes (--memory-limit)")
-        text = str(error) if isinstance(error, LedgerError) else traceback.format_exc()
-        return AttemptOutcome("failed", perf_counter() - started, error=_sendable(text))
+        text = str(error) if isinstance(error, LedgerError) else _traceback(error)
+        return AttemptOutcome(kind, perf_counter() - started, error=_sendable(text))
     return AttemptOutcome("result", perf_counter() - started, loss=result.loss, metrics=result.metrics)
+
+
+def _traceback(error: BaseException) -> str:
+    """Return the traceback of an objective's exception, without the frames of the ledger that called the objective."""
+    inner = error.__traceback__
+    while inner is not None and Path(inner.tb_frame.f_code.co_filename).is_relative_to(_PACKAGE):
+        inner = inner.tb_next
+    # Without any frame of the objective, the ledger's frames are all that the traceback has.
+    return "".join(traceback.format_exception(type(error), error, inner or error.__traceback__))
 
 
 def _sendable(text: str) -> str:

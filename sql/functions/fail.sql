@@ -1,13 +1,14 @@
--- Record that the objective failed in an attempt. The failure counts against the limit max_failures of the study. If
--- the trial has fewer failures than max_failures, the trial becomes pending again.
+-- Record that the objective failed or crashed in an attempt. A crash counts against the limit max_crashes of the study,
+-- and every other failure counts against the limit max_failures. Below both limits, the trial becomes pending again.
 --   error: a description of the error for users, such as a traceback. The function removes the middle of a very long
 --     error.
---   outcome: the outcome of the attempt (failed, or timeout if the worker ended the attempt at its deadline).
+--   outcome: the outcome of the attempt (failed, crashed if the trainer process ended or ran out of memory, or timeout
+--     if the worker ended the attempt at its deadline).
 --   output: the text that the attempt wrote to stdout and stderr. The function stores only the end of a very long
 --     output.
 -- Answers:
 --   retry: the trial is pending again.
---   failed: the trial has reached the limit of failures, so the trial has failed.
+--   failed: the trial has reached the limit of failures or of crashes, so the trial has failed.
 --   already: an earlier call with this claim recorded the failure.
 --   stale, unknown: the answers stale and unknown have the same meaning as in ledger.complete.
 create or replace function ledger.fail(
@@ -20,19 +21,23 @@ as $$
 declare
   moment timestamptz := ledger.clock();
   said text := ledger.shortened(coalesce(fail.error, 'no reason was given'));
+  is_crash bool := fail.outcome is not distinct from 'crashed';
   reached text;
   earlier text;
 begin
   perform ledger.lock_trial(fail.study_id, fail.trial, fail.claim);
-  if coalesce(fail.outcome, '') not in ('failed', 'timeout') then
-    raise exception 'outcome % is not one of failed and timeout', left(fail.outcome, 50)
+  if coalesce(fail.outcome, '') not in ('failed', 'crashed', 'timeout') then
+    raise exception 'outcome % is not one of failed, crashed and timeout', left(fail.outcome, 50)
       using errcode = 'invalid_parameter_value';
   end if;
   update ledger.trial
-  set failures = trial.failures + 1, error = said, claim = null, lease_until = null, deadline_at = null,
-      state = case when trial.failures + 1 >= study.max_failures then 'failed' else 'pending' end,
-      finished_at = case when trial.failures + 1 >= study.max_failures then moment end,
-      available_at = moment
+  set failures = trial.failures + (not is_crash)::int, crashes = trial.crashes + is_crash::int,
+      error = said, claim = null, lease_until = null, deadline_at = null, available_at = moment,
+      (state, finished_at) = (
+        select case when is_last then 'failed' else 'pending' end, case when is_last then moment end
+        from (
+          select case when is_crash then trial.crashes + 1 >= study.max_crashes
+                      else trial.failures + 1 >= study.max_failures end) as counted (is_last))
   from ledger.study
   where study.id = fail.study_id
     and trial.study_id = fail.study_id and trial.number = fail.trial and trial.claim = fail.claim
@@ -58,7 +63,7 @@ begin
   if not found then
     return 'unknown';
   end if;
-  if earlier in ('failed', 'timeout') then
+  if earlier in ('failed', 'crashed', 'timeout') then
     return 'already';
   end if;
   if earlier is null or earlier = 'lost' then
@@ -72,5 +77,5 @@ end
 $$;
 
 comment on function ledger.fail is
-  'Record that the objective failed, or that the objective exceeded the time limit (outcome timeout). Answers retry, '
-  'failed, already, stale or unknown.';
+  'Record that the objective failed, crashed (outcome crashed) or exceeded the time limit (outcome timeout). Answers '
+  'retry, failed, already, stale or unknown.';

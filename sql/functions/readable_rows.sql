@@ -65,7 +65,7 @@ as $$
 declare
   fault text := coalesce(
     ledger.count_fault('its numbers', greatest(new.number, new.iteration, new.round)),
-    ledger.count_fault('its counts', greatest(new.attempts, new.failures, new.lost)),
+    ledger.count_fault('its counts', greatest(new.attempts, new.failures, new.crashes, new.lost)),
     ledger.json_fault('the parameters', new.params),
     case when jsonb_typeof(new.metrics) <> 'object' then 'the metrics: they are not an object' end,
     ledger.json_fault('the metrics', new.metrics),

@@ -7,7 +7,7 @@ select study, hour, complete, failed, workers, round(training_seconds::numeric, 
 from (
   select study, date_trunc('hour', ended_at) as hour,
     count(*) filter (where outcome = 'complete') as complete,
-    count(*) filter (where outcome in ('failed', 'timeout')) as failed,
+    count(*) filter (where outcome in ('failed', 'crashed', 'timeout')) as failed,
     count(distinct worker) as workers,
     coalesce(sum(seconds), 0) as training_seconds,
     min(loss) filter (where outcome = 'complete') as best_loss

@@ -6,7 +6,7 @@
 with moment as materialized (select ledger.clock() as now),
 study as materialized (select * from ledger.studies where id = :study),
 trial as materialized (
-  select number, iteration, round, source, state, loss, worker, claimed_at, finished_at, failures, lost
+  select number, iteration, round, source, state, loss, worker, claimed_at, finished_at, failures, crashes, lost
   from ledger.trials where study_id = :study),
 counted as materialized (
   select
@@ -18,6 +18,7 @@ counted as materialized (
     count(*) filter (where state = 'failed') as failed,
     count(*) filter (where state = 'cancelled') as cancelled,
     coalesce(sum(failures), 0) as failures,
+    coalesce(sum(crashes), 0) as crashes,
     coalesce(sum(lost), 0) as lost,
     max(trial.number) filter (where state = 'complete') as last_complete
   from trial
@@ -74,9 +75,9 @@ select
    from (
      select trial, number, worker, outcome, ended_at, right(error, 1000) as error
      from ledger.attempts
-     -- If the study has no failed and no lost attempts, the condition `failures + lost > 0` avoids a read of all
-     -- attempts of the study.
-     where (select failures + lost > 0 from counted)
-       and study_id = :study and outcome in ('failed', 'timeout', 'lost')
+     -- If the study has no failed, crashed or lost attempts, the condition `failures + crashes + lost > 0`
+     -- avoids a read of all attempts of the study.
+     where (select failures + crashes + lost > 0 from counted)
+       and study_id = :study and outcome in ('failed', 'crashed', 'timeout', 'lost')
      order by ended_at desc limit :failures) as attempt) as failures_seen
 from study cross join moment cross join counted cross join began

@@ -62,7 +62,7 @@ comment on column ledger.progress.iterations_told is
 comment on column ledger.progress.complete is 'Trials with a loss.';
 comment on column ledger.progress.running is 'Trials that a worker holds now.';
 comment on column ledger.progress.pending is 'Trials that wait for a worker.';
-comment on column ledger.progress.failed is 'Trials that reached the limit of failures or of lost attempts.';
+comment on column ledger.progress.failed is 'Trials that reached the limit of failures, of crashes or of lost attempts.';
 comment on column ledger.progress.cancelled is 'Trials that were cancelled.';
 comment on column ledger.progress.attempts is 'Number of claims of the study''s trials, including released claims.';
 comment on column ledger.progress.best_loss is 'The lowest loss of the study; null if no trial is complete.';

@@ -17,6 +17,7 @@ select
   spec_hash,
   versions,
   max_failures,
+  max_crashes,
   max_lost,
   lease,
   heartbeat,

@@ -20,6 +20,7 @@ select
   trial.error,
   trial.attempts,
   trial.failures,
+  trial.crashes,
   trial.lost,
   trial.worker,
   trial.available_at,

@@ -14,7 +14,7 @@ from ledger.database.protocol import ClaimedTrial
 from ledger.database.rows import StudyRow
 from ledger.manager.loop import StudyManager
 
-LIMITS = {"max_failures": 3, "max_lost": 20, "lease": 30.0, "heartbeat": 10.0, "trial_timeout": None}
+LIMITS = {"max_failures": 3, "max_crashes": 3, "max_lost": 20, "lease": 30.0, "heartbeat": 10.0, "trial_timeout": None}
 
 
 def spec(points: int = 4, **limits: Any) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from ledger.study.spec import StudySpec
 from ledger.verification import verify
 from tests.integration.ledgers import claim_one, managed
 
-Loss = Callable[[dict[str, Any]], float | None]
+Loss = Callable[[dict[str, Any]], float | str | None]
 
 
 def study(tmp_path, space='x = { type = "real", low = -1.0, high = 1.0 }', limits="", **options: Any) -> StudySpec:
@@ -33,7 +33,7 @@ def study(tmp_path, space='x = { type = "real", low = -1.0, high = 1.0 }', limit
 
 @pytest.fixture
 def workers(url) -> Iterator[Callable[[Loss], None]]:
-    """Return a function that starts a worker with a loss. The loss None makes the trial fail."""
+    """Return a function that starts a worker with a loss. None makes the trial fail, and a text is an outcome."""
     done = threading.Event()
     threads: list[threading.Thread] = []
 
@@ -49,6 +49,8 @@ def workers(url) -> Iterator[Callable[[Loss], None]]:
                     value = loss(held.params)
                     if value is None:
                         protocol.fail(connection, held, "ValueError: no", 0.0)
+                    elif isinstance(value, str):
+                        protocol.fail(connection, held, "signal SIGSEGV", 0.0, value)
                     else:
                         protocol.complete(connection, held, value, {}, 0.0)
 
@@ -134,20 +136,37 @@ def test_a_study_goes_on_after_a_failed_trial(db, workers, tmp_path):
     assert states == {"complete", "failed"}
 
 
-def test_three_failed_rounds_fail_the_study_and_a_resume_tries_another(db, workers, tmp_path):
-    broken = threading.Event()
-    workers(lambda params: square(params) if broken.is_set() else None)
-    row = managed(db, register(db, study(tmp_path, iterations=1))).run()
-    assert row.state == "failed"
-    assert "every trial of 3 rounds failed" in (row.reason or "")
-    assert "ValueError: no" in (row.reason or "")
-    points = [trial.params["x"] for trial in trials.all_of(db, row.id)]
-    assert len(set(points)) == 6, "each round has new points"
-    broken.set()
+def test_a_first_batch_of_exceptions_fails_the_study_and_a_resume_tries_another(db, workers, tmp_path):
+    mended = threading.Event()
+    workers(lambda params: square(params) if mended.is_set() else None)
+    row = managed(db, register(db, study(tmp_path, iterations=2))).run()
+    assert (row.state, len(trials.all_of(db, row.id))) == ("failed", 2)
+    assert row.reason == "every trial of the first batch failed; the error of the last trial, 1, is: ValueError: no"
+    studies.resume(db, row.id)
+    again = managed(db, row).run(another_round=True)
+    assert (again.state, len(trials.all_of(db, row.id))) == ("failed", 4), "a resume tries one round"
+    mended.set()
     studies.resume(db, row.id)
     assert managed(db, row).run(another_round=True).state == "complete"
-    (told,) = studies.iterations(db, row.id)
-    assert (told.round, told.size) == (3, 8)
+    first, second = studies.iterations(db, row.id)
+    assert [(first.round, first.size), (second.round, second.size)] == [(2, 6), (0, 2)]
+    assert verify(transfer.snapshot(db, row.id)).trials == 8
+
+
+def test_three_rounds_of_crashes_fail_the_study(db, workers, tmp_path):
+    workers(lambda _params: "crashed")
+    row = managed(db, register(db, study(tmp_path, iterations=1, limits="max_crashes = 2"))).run()
+    assert row.state == "failed"
+    assert "iteration 0: every trial of 3 rounds failed; the error of the last trial, 5" in (row.reason or "")
+    assert len({trial.params["x"] for trial in trials.all_of(db, row.id)}) == 6, "each round has new points"
+
+
+def test_three_failed_rounds_after_a_complete_trial_fail_the_study(db, workers, tmp_path):
+    first = iter([0.5, 0.25])
+    workers(lambda _params: next(first, None))
+    row = managed(db, register(db, study(tmp_path, iterations=2))).run()
+    assert row.state == "failed"
+    assert "iteration 1: every trial of 3 rounds failed" in (row.reason or "")
 
 
 def test_huge_losses_have_a_mean(db, workers, tmp_path):

@@ -251,6 +251,26 @@ def test_a_trial_whose_objective_fails_is_tried_again_up_to_max_failures(db, con
     assert outcomes == [("failed", f"ValueError: {number}\\0") for number in (1, 2, 3)]
 
 
+def test_a_trial_that_crashes_is_tried_again_up_to_max_crashes(db, connection):
+    make_study(db, trials=2, max_failures=1, max_crashes=2)
+    for expected in ("retry", "failed"):
+        held = take(connection)
+        assert protocol.fail(connection, held, "signal SIGSEGV", 0.5, "crashed") == expected
+        assert protocol.fail(connection, held, "signal SIGSEGV", 0.5, "crashed") == "already"
+    row = trial(connection)
+    assert (row["state"], row["failures"], row["crashes"]) == ("failed", 0, 2)
+    outcomes = connection.execute("select outcome from ledger.attempt order by number").fetchall()
+    assert outcomes == [("crashed",)] * 2
+
+
+def test_crashes_and_failures_are_counted_apart(db, connection):
+    make_study(db, trials=1, max_failures=2, max_crashes=2)
+    for outcome, expected in (("crashed", "retry"), ("timeout", "retry"), ("crashed", "failed")):
+        assert protocol.fail(connection, take(connection), "no", 0.5, outcome) == expected
+    row = trial(connection)
+    assert (row["failures"], row["crashes"]) == (1, 2)
+
+
 def test_the_end_of_an_output_is_kept_with_its_attempt(db, connection):
     make_study(db, trials=1)
     longest = KEPT

@@ -141,8 +141,8 @@ def test_losses_that_are_further_apart_than_a_double_can_say_break_no_view(conne
     connection.execute(
         """
         insert into ledger.study (name, spec, spec_hash, budget, state, created_at, versions) values
-          ('s', '{"batch_size": 1, "seed": 1, "objective": {}, "limits": {"max_failures": 1, "max_lost": 1, "lease": 3,
-                                                                      "heartbeat": 1},
+          ('s', '{"batch_size": 1, "seed": 1, "objective": {}, "limits": {"max_failures": 1, "max_crashes": 1,
+                                                           "max_lost": 1, "lease": 3, "heartbeat": 1},
                   "space": [{"name": "x", "type": "real", "low": 0, "high": 1e308, "prior": "uniform"}]}',
            '', 1, 'running', now(), '{}');
         insert into ledger.iteration (study_id, number, round, size, asked_at, ask_seconds, tell_seconds, environment)

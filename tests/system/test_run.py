@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 
 import pytest
 
@@ -141,14 +143,78 @@ def test_no_transaction_is_open_while_a_trial_trains(program):
 def test_a_loss_that_is_not_finite_is_a_failed_attempt_that_says_so(program):
     returned = {"float('nan')": "nan", "float('inf')": "inf", "'text'": "text", "None": "None", "1 / 0": "by zero"}
     code = f"def wrong(params, context):\n    return eval({[*returned]}[context.trial % {len(returned)}])\n"
-    error = program.run(*own(program, code, "wrong", failures=1), code=1)
-    assert "every trial of 3 rounds failed" in error
-    assert "`ledger resume own` tries one more round" in error
+    own_study(program.folder, code, "wrong", batch_size=len(returned))
+    error = program.run("run", "own.toml", "--allow", "mine", "--workers", "1", code=1)
+    assert "every trial of the first batch failed" in error
+    assert "correct the cause, and run `ledger resume own`, which tries one more round" in error
     document = program.document("own")
     assert document["study"]["state"] == "failed"
-    assert len(document["trials"]) == 6
-    for attempt, said in zip(document["attempts"], [*returned.values(), "nan"], strict=True):
+    assert len(document["trials"]) == len(returned)
+    for attempt, said in zip(document["attempts"], returned.values(), strict=True):
         assert said in attempt["error"].splitlines()[-1]
+
+
+# An objective with a mistake, which a library of the standard library notices.
+MISTAKE = """
+import statistics
+
+def inner(values):
+    return statistics.mean(values)
+
+def mistaken(params):
+    return inner([])
+"""
+
+
+def test_a_failed_study_shows_the_last_frames_within_the_users_code(program):
+    error = program.run(*own(program, MISTAKE, "mistaken", failures=1), code=1)
+    mine = program.folder / "mine.py"
+    shown = [line for line in error.splitlines() if line.startswith("  ") and "File" in line]
+    assert [line.strip() for line in shown] == [
+        f'File "{mine}", line 8, in mistaken',
+        f'File "{mine}", line 5, in inner',
+    ]
+    assert error.splitlines()[-1].startswith("ledger: study own is failed: correct the cause, and run `ledger resume")
+    document = program.document("own")
+    assert {(trial["attempts"], trial["failures"]) for trial in document["trials"]} == {(1, 1)}
+    assert len(document["trials"]) == 2
+
+
+SCRIPT = """
+import ledger
+
+@ledger.objective(space={"x": (0.0, 1.0)})
+def mistaken(params):
+    return wrong(params["x"])
+
+def wrong(x):
+    raise TypeError(f"no {'number' if x >= 0 else ''}")
+
+if __name__ == "__main__":
+    study = ledger.Study(mistaken, name="two", trials=2)
+    for tries in (1, 2):
+        try:
+            study.run(workers=1)
+        except ledger.StudyFailedError as error:
+            print(error.exception, len(error.user_frames()), "in wrong" in error.traceback, error.__notes__[0] ==
+                  error.traceback, "call run() again" in str(error))
+    mistaken.__code__ = (lambda params: params["x"]).__code__
+    print(study.run(workers=1).state)
+"""
+
+
+def test_a_failed_study_raises_the_traceback_in_python_and_runs_again(program):
+    (program.folder / "script.py").write_text(SCRIPT)
+    done = subprocess.run(
+        [sys.executable, "script.py"],
+        cwd=program.folder,
+        env=program.environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.splitlines() == ["TypeError 2 True True True"] * 2 + ["complete"], done.stderr
+    assert len(program.document("two")["trials"]) == 6
 
 
 def test_an_objective_that_is_not_allowed_is_refused_before_any_write(tmp_path):

@@ -68,10 +68,10 @@ def own(program, function, points, **limits):
 
 
 def test_the_death_of_a_trainer_costs_one_attempt_and_not_the_worker(program):
-    program.run("run", *own(program, "dies_at_first", 9, max_failures=2))
+    program.run("run", *own(program, "dies_at_first", 9, max_failures=2, max_crashes=2))
     document = program.document("own")
     assert [trial["state"] for trial in document["trials"]] == ["complete"] * 9
-    assert {(trial["failures"], trial["lost"]) for trial in document["trials"]} == {(1, 0)}
+    assert {(trial["failures"] + trial["crashes"], trial["lost"]) for trial in document["trials"]} == {(1, 0)}
     first = [attempt for attempt in document["attempts"] if attempt["number"] == 1]
     assert [attempt["outcome"] for attempt in first] == ["failed"] * 5 + ["timeout"] + ["failed"] * 3
     causes = [attempt["error"].splitlines()[-1] for attempt in first]

@@ -80,6 +80,7 @@ def snapshot(
                 metrics={"accuracy": 1 - loss(params)} if state == "complete" else None,
                 attempts=int(ended),
                 failures=int(state == "failed"),
+                crashes=0,
                 lost=0,
                 available_at=BEGUN,
                 claimed_at=start if ended else None,

@@ -41,6 +41,7 @@ def status(**changed: Any) -> StudyStatus:
         "failed": 1,
         "cancelled": 0,
         "failures": 4,
+        "crashes": 0,
         "lost": 1,
         "managed": True,
         "trials_a_second": 0.1,
@@ -114,7 +115,7 @@ def test_a_study_without_trials_and_an_ended_one_are_drawn():
     nothing: dict[str, Any] = {"best": None, "last_complete": None}
     nothing |= {"improvements": [], "workers": [], "latest_failures": []}
     zero = dict.fromkeys(
-        ("iterations_told", "ended", "complete", "running", "pending", "failed", "failures", "lost"), 0
+        ("iterations_told", "ended", "complete", "running", "pending", "failed", "failures", "crashes", "lost"), 0
     )
     begun = drawn(StatusPanel(status(**nothing, **zero, trials_a_second=None, remaining_seconds=None)))
     assert "time left   unknown until a trial has ended" in begun
@@ -150,6 +151,8 @@ def test_a_line_changes_only_with_the_study():
     assert line(status(**later)) == text
     assert line(status(failures=0, lost=1)).endswith("1 lost attempt")
     assert line(status(failures=1, lost=0)).endswith("1 failed attempt")
+    assert line(status(failures=0, crashes=2)).endswith("2 crashed attempts and 1 lost")
+    assert line(status(failures=1, crashes=2, lost=3)).endswith("1 failed attempt, 2 crashed and 3 lost")
 
 
 @pytest.mark.parametrize(

@@ -67,7 +67,9 @@ def test_the_default_is_three_iterations_of_two_trials_of_the_svm() -> None:
     assert study.objective == Objective(model="svm", dataset="breast_cancer")
     assert study.space.names == ("C", "gamma")
     assert study.optimizer == OptimizerSettings(base_estimator="GP", acq_func="EI")
-    assert study.limits == TrialLimits(max_failures=3, max_lost=20, lease=30.0, heartbeat=10.0, trial_timeout=None)
+    assert study.limits == TrialLimits(
+        max_failures=1, max_crashes=3, max_lost=20, lease=30.0, heartbeat=10.0, trial_timeout=None
+    )
     assert study.name == f"svm-42-{study.spec_hash[:6]}"
 
 
@@ -131,7 +133,7 @@ def test_a_wrong_budget_is_refused_in_one_line(write: Any, file: str, options: d
 def test_the_mode_is_part_of_the_specification() -> None:
     batch, steady = assemble({"mode": "batch"}), assemble({"mode": "steady"})
     assert batch == assemble({})
-    assert batch.name == "svm-42-5a83e9"
+    assert batch.name == "svm-42-341b3e"
     assert batch.spec()["mode"] == "batch"
     assert steady.spec()["mode"] == "steady"
     assert StudySpec.from_spec("s", 3, jsonb(steady.spec())).mode == "steady"

@@ -7,11 +7,11 @@ insert into ledger.study (name, spec, spec_hash, budget, state, created_at, fini
    '{"batch_size": 3, "mode": "batch", "seed": 7, "objective": {"model": "svm", "dataset": "breast_cancer"},
      "space": [{"name": "C", "type": "real", "low": 0.001, "high": 1000.0, "prior": "log-uniform"}],
      "optimizer": {"base_estimator": "GP", "acq_func": "EI"},
-     "limits": {"max_failures": 3, "max_lost": 20, "lease": 30.0, "heartbeat": 10.0, "trial_timeout": null}}',
+     "limits": {"max_failures": 3, "max_crashes": 3, "max_lost": 20, "lease": 30.0, "heartbeat": 10.0, "trial_timeout": null}}',
    repeat('0', 64), 9, 'running', now(), null, '{}'),
   ('ended',
    '{"batch_size": 1, "mode": "steady", "seed": 7, "objective": {"model": "svm", "dataset": "breast_cancer"}, "space": [], "optimizer": {},
-     "limits": {"max_failures": 3, "max_lost": 20, "lease": 30.0, "heartbeat": 10.0, "trial_timeout": 60.0}}',
+     "limits": {"max_failures": 3, "max_crashes": 3, "max_lost": 20, "lease": 30.0, "heartbeat": 10.0, "trial_timeout": 60.0}}',
    repeat('1', 64), 2, 'complete', now() + interval '1 second', now() + interval '2 seconds', '{}');
 
 insert into ledger.iteration
