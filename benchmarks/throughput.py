@@ -52,7 +52,14 @@ _SPEC = {
     "objective": {"function": "nothing:loss"},
     "space": [],
     "optimizer": {},
-    "limits": {"max_failures": 3, "max_lost": 20, "lease": 30.0, "heartbeat": 10.0, "trial_timeout": None},
+    "limits": {
+        "max_failures": 3,
+        "max_crashes": 3,
+        "max_lost": 20,
+        "lease": 30.0,
+        "heartbeat": 10.0,
+        "trial_timeout": None,
+    },
 }
 _FINISHED = """
 with iteration as (

@@ -11,7 +11,7 @@ from tests.attack.objectives import CHANNEL, HOSTILE, WRITTEN
 from tests.attack.tally import Tally
 from tests.attack.victims import Victims
 
-_LIMITS = {"max_failures": 1, "max_lost": 2, "lease": 3.0, "heartbeat": 0.5, "trial_timeout": 3.0}
+_LIMITS = {"max_failures": 1, "max_crashes": 1, "max_lost": 2, "lease": 3.0, "heartbeat": 0.5, "trial_timeout": 3.0}
 
 
 class HostileStudies:

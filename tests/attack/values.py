@@ -17,7 +17,18 @@ TEXTS = (
         "=cmd|' /C calc'!A0",
         "<script>alert(1)</script>",
     ),
-    *("complete", "failed", "timeout", "cancelled", "pending", "running", "chaos!", "pg_catalog", "\U0010ffff"),
+    *(
+        "complete",
+        "failed",
+        "crashed",
+        "timeout",
+        "cancelled",
+        "pending",
+        "running",
+        "chaos!",
+        "pg_catalog",
+        "\U0010ffff",
+    ),
 )
 FLOATS = ("0", "-0", "1", "-1", "0.5", "NaN", "Infinity", "-Infinity", "1.7e308", "-1.7e308", "5e-324", "1e-400", "abc")
 DOCUMENTS = (

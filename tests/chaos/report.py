@@ -6,7 +6,7 @@ from tests.chaos.faults import KINDS
 from tests.chaos.soak import Soaked
 from tests.chaos.studies import Plan
 
-OUTCOMES = ("complete", "lost", "released", "failed", "timeout", "stale", "open")
+OUTCOMES = ("complete", "lost", "released", "failed", "crashed", "timeout", "stale", "open")
 
 
 def broken(plan: Plan, soaked: Soaked) -> dict[str, int]:

@@ -33,7 +33,7 @@ _COUNTS = """
 select
   (select count(*) from ledger.trial) as trials,
   (select count(*) from ledger.trial where state = 'complete') as complete,
-  (select count(*) from ledger.trial where failures > 0) as failures,
+  (select count(*) from ledger.trial where failures + crashes > 0) as failures,
   (select count(*) from (select from ledger.attempt where outcome = 'complete'
                          group by study_id, trial having count(*) > 1) as twice) as doubled,
   (select count(*) from ledger.trial left join ledger.attempt on attempt.claim = trial.claim

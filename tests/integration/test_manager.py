@@ -136,16 +136,16 @@ def test_a_study_goes_on_after_a_failed_trial(db, workers, tmp_path):
     assert states == {"complete", "failed"}
 
 
-def test_a_first_batch_of_exceptions_fails_the_study_and_a_resume_tries_another(db, workers, tmp_path):
-    mended = threading.Event()
-    workers(lambda params: square(params) if mended.is_set() else None)
+def test_a_first_batch_of_exceptions_fails_the_study_until_a_resume(db, workers, tmp_path):
+    repaired = threading.Event()
+    workers(lambda params: square(params) if repaired.is_set() else None)
     row = managed(db, register(db, study(tmp_path, iterations=2))).run()
     assert (row.state, len(trials.all_of(db, row.id))) == ("failed", 2)
     assert row.reason == "every trial of the first batch failed; the error of the last trial, 1, is: ValueError: no"
     studies.resume(db, row.id)
     again = managed(db, row).run(another_round=True)
     assert (again.state, len(trials.all_of(db, row.id))) == ("failed", 4), "a resume tries one round"
-    mended.set()
+    repaired.set()
     studies.resume(db, row.id)
     assert managed(db, row).run(another_round=True).state == "complete"
     first, second = studies.iterations(db, row.id)

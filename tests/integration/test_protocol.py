@@ -437,10 +437,10 @@ def test_a_failure_without_a_reason_is_recorded(db, connection):
 
 
 @pytest.mark.parametrize("outcome", ["released", "lost", "complete", "stale", "", None])
-def test_a_failure_is_failed_or_timeout(db, connection, outcome):
+def test_a_failure_is_failed_crashed_or_timeout(db, connection, outcome):
     make_study(db)
     held = take(connection)
-    with pytest.raises(psycopg.errors.InvalidParameterValue, match="failed and timeout"):
+    with pytest.raises(psycopg.errors.InvalidParameterValue, match="failed, crashed and timeout"):
         protocol.fail(connection, held, "error", 1.0, outcome)
 
 

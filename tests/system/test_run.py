@@ -213,7 +213,7 @@ def test_a_failed_study_raises_the_traceback_in_python_and_runs_again(program):
         text=True,
         check=False,
     )
-    assert done.stdout.splitlines() == ["TypeError 2 True True True"] * 2 + ["complete"], done.stderr
+    assert done.stdout.splitlines() == ["TypeError 5 True True True"] * 2 + ["complete"], done.stderr
     assert len(program.document("two")["trials"]) == 6
 
 

@@ -73,7 +73,7 @@ def test_the_death_of_a_trainer_costs_one_attempt_and_not_the_worker(program):
     assert [trial["state"] for trial in document["trials"]] == ["complete"] * 9
     assert {(trial["failures"] + trial["crashes"], trial["lost"]) for trial in document["trials"]} == {(1, 0)}
     first = [attempt for attempt in document["attempts"] if attempt["number"] == 1]
-    assert [attempt["outcome"] for attempt in first] == ["failed"] * 5 + ["timeout"] + ["failed"] * 3
+    assert [attempt["outcome"] for attempt in first] == ["crashed"] * 5 + ["timeout", "failed"] + ["crashed"] * 2
     causes = [attempt["error"].splitlines()[-1] for attempt in first]
     for cause, said in zip(
         causes,
