@@ -1,0 +1,223 @@
+"""The digest of a search: its data, estimator, scorers and splits.
+
+Equal searches have equal digests in all processes. The digest of a function or class contains its code, so that a
+search after a change of the code is a new search.
+"""
+
+import copyreg
+import functools
+import hashlib
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from types import BuiltinFunctionType, CellType, CodeType, FunctionType, MethodType, ModuleType
+from typing import Any
+
+import numpy as np
+
+from ledger.errors import UsageError
+from ledger.text import one_line
+
+_BY_REPR = (type(None), bool, int, float, complex, str, bytes, range, slice, type(Ellipsis), type(NotImplemented))
+# Attributes of a class that do not change what its methods compute.
+_IGNORED = frozenset(
+    {"__annotate__", "__annotations__", "__dict__", "__doc__", "__firstlineno__", "__module__", "__weakref__"}
+    | {"__static_attributes__", "__abstractmethods__", "_abc_impl"}
+)
+
+
+def digest(value: object) -> str:
+    """Return the SHA-256 of a value, in hexadecimal.
+
+    The value may consist of Python's and numpy's values, of sparse matrices, of functions and classes, and of all
+    objects that can be pickled, such as estimators, scorers and data frames. For a function or class of a module, the
+    hash covers the module's file. For a function or class of a script or notebook, the hash covers the code, and the
+    values to which the code refers.
+
+    Raises
+    ------
+    UsageError
+        The value contains an object that cannot be pickled. The message is one line.
+
+    Examples
+    --------
+    >>> digest({"C": 1.0, "kernel": {"rbf", "linear"}}) == digest({"C": 1.0, "kernel": {"linear", "rbf"}})
+    True
+    >>> digest([1, True]) == digest([1, 1])
+    False
+    """
+    return _Hasher().hash(value).hex()
+
+
+class _Hasher:
+    """Computes hashes. A value that contains itself has a hash, too."""
+
+    def __init__(self) -> None:
+        # The number of each object that is being hashed, by the object's identity.
+        self._open: dict[int, int] = {}
+
+    def hash(self, value: object) -> bytes:
+        kind = type(value)
+        if kind in _BY_REPR:
+            return _joined(kind.__name__, repr(value))
+        if id(value) in self._open:
+            return _joined("open", str(self._open[id(value)]))
+        self._open[id(value)] = len(self._open)
+        try:
+            return _joined(*self._parts(value))
+        finally:
+            del self._open[id(value)]
+
+    def _all(self, values: Iterable[object]) -> Iterator[bytes]:
+        return (self.hash(value) for value in values)
+
+    def _parts(self, value: Any) -> Iterator[str | bytes | memoryview]:
+        """Yield the kind and the content of a value."""
+        kind = type(value)
+        if kind in (list, tuple):
+            yield kind.__name__
+            yield from self._all(value)
+        elif kind is dict:
+            yield "dict"
+            for key, item in value.items():
+                yield from self._all((key, item))
+        elif kind in (set, frozenset):
+            yield "set"
+            yield from sorted(self._all(value))
+        elif kind is np.ndarray or kind is np.memmap:
+            yield from self._array(value)
+        elif isinstance(value, ModuleType):
+            yield from ("module", value.__name__)
+        elif isinstance(value, MethodType):
+            yield "method"
+            yield from self._all((value.__func__, value.__self__))
+        elif isinstance(value, FunctionType | type | BuiltinFunctionType | np.ufunc):
+            yield from self._code(value)
+        elif isinstance(value, property | staticmethod | classmethod):
+            yield kind.__name__
+            yield from self._all(getattr(value, name, None) for name in ("fget", "fset", "fdel", "__func__"))
+        elif _is_sparse(value):
+            yield "sparse"
+            # The other attributes of a sparse matrix are caches, such as whether its indices are sorted.
+            triples = value.tocoo()
+            yield from self._all((kind.__name__, value.shape, triples.data, *triples.coords))
+        else:
+            yield from self._object(value)
+
+    def _array(self, array: Any) -> Iterator[str | bytes | memoryview]:
+        yield from ("array", str(array.shape))
+        if array.dtype.hasobject:
+            yield self.hash(array.tolist())
+            return
+        yield self.hash(array.dtype.descr)
+        content = np.ascontiguousarray(array)
+        yield content.data.cast("B") if content.size and content.ndim and content.dtype.kind in "biuf" else (
+            content.tobytes()
+        )
+
+    def _code(self, value: Any) -> Iterator[str | bytes]:
+        module, name = getattr(value, "__module__", None), getattr(value, "__qualname__", value.__name__)
+        if isinstance(value, BuiltinFunctionType) and not isinstance(value.__self__, ModuleType | type(None)):
+            yield "bound"
+            yield from self._all((value.__name__, value.__self__))
+        elif not isinstance(value, FunctionType | type) or _is_importable(value, module, name):
+            yield from ("name", str(module), name, _file_hash(str(module)))
+        elif isinstance(value, FunctionType):
+            yield from ("function", name)
+            yield from self._all(
+                (
+                    list(_constants(value.__code__)),
+                    value.__defaults__,
+                    value.__kwdefaults__,
+                    [_content(cell) for cell in value.__closure__ or ()],
+                    _used(value),
+                )
+            )
+        else:
+            yield from ("class", name)
+            members = {key: member for key, member in sorted(vars(value).items()) if key not in _IGNORED}
+            yield from self._all((value.__bases__, members))
+
+    def _object(self, value: Any) -> Iterator[str | bytes]:
+        try:
+            reduced = _reduced(value)
+        except Exception as error:  # The method __reduce__ of a class may raise any exception.
+            raise UsageError(
+                f"an object of type {type(value).__name__} in the search cannot be pickled"
+                f" ({type(error).__name__}: {one_line(str(error))}): replace the object"
+            ) from None
+        if isinstance(reduced, str):
+            yield from ("name", str(getattr(value, "__module__", None)), reduced)
+            return
+        function, arguments, state, items, pairs, *_ = (*reduced, None, None, None, None)
+        yield "object"
+        yield from self._all((function, arguments, state, list(items or ()), list(pairs or ())))
+
+
+def _reduced(value: Any) -> str | tuple[Any, ...]:
+    reduce = copyreg.dispatch_table.get(type(value))
+    reduced = value.__reduce_ex__(4) if reduce is None else reduce(value)
+    return reduced if isinstance(reduced, str) else tuple(reduced)
+
+
+def _joined(*parts: str | bytes | memoryview) -> bytes:
+    hashed = hashlib.sha256()
+    for part in parts:
+        content = part.encode(errors="surrogatepass") if isinstance(part, str) else part
+        # The length in front of each part tells ("ab", "c") from ("a", "bc").
+        hashed.update(b"%d:" % len(content))
+        hashed.update(content)
+    return hashed.digest()
+
+
+def _is_sparse(value: object) -> bool:
+    scipy = sys.modules.get("scipy.sparse")
+    return scipy is not None and bool(scipy.issparse(value))
+
+
+def _is_importable(value: object, module: object, name: str) -> bool:
+    """Return whether other processes can import a function or class by its name."""
+    if not isinstance(module, str) or module == "__main__":
+        return False
+    found: Any = sys.modules.get(module)
+    for part in name.split("."):
+        found = getattr(found, part, None)
+    return found is value
+
+
+@functools.cache
+def _file_hash(module: str) -> str:
+    """Return the SHA-256 of a module's file, or an empty text for a module without a file."""
+    file = getattr(sys.modules.get(module), "__file__", None)
+    try:
+        return "" if file is None else hashlib.sha256(Path(file).read_bytes()).hexdigest()
+    except OSError:
+        return ""
+
+
+def _constants(code: CodeType) -> Iterator[object]:
+    """Yield what a function computes, without the place of its source."""
+    yield from (code.co_code, code.co_names, code.co_varnames, code.co_freevars, code.co_flags)
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield list(_constants(constant))
+        else:
+            yield constant
+
+
+def _content(cell: CellType) -> object:
+    try:
+        return cell.cell_contents
+    except ValueError:  # The variable has no value yet.
+        return None
+
+
+def _used(function: FunctionType) -> Mapping[str, object]:
+    """Return the global variables to which a function refers."""
+    names: set[str] = set()
+    codes = [function.__code__]
+    while codes:
+        code = codes.pop()
+        names.update(code.co_names)
+        codes += [constant for constant in code.co_consts if isinstance(constant, CodeType)]
+    return {name: function.__globals__[name] for name in sorted(names) if name in function.__globals__}

@@ -1,0 +1,88 @@
+"""The file through which the workers of one machine get the fits of a search, with the data.
+
+The file contains a pickle of protocol 5. The buffers of arrays are not in the pickle, but beside the pickle, and each
+process maps the file into memory. Therefore all processes of a machine share one copy of the data, and no process reads
+the data again for another trial.
+"""
+
+import mmap
+import pickle
+from pathlib import Path
+from typing import Any
+
+from ledger.errors import UsageError
+from ledger.text import one_line
+
+# Each buffer begins at a multiple of `_ALIGNMENT` bytes, as the buffers that numpy allocates.
+_ALIGNMENT = 64
+
+
+class SharedContent:
+    """An object that a worker's process reads from a file when the process loads the objective.
+
+    The pickle of a `SharedContent` contains only the path of the file and the position of the pickle in the file.
+
+    Parameters
+    ----------
+    value : object
+        The object.
+    file : Path
+        The file to write.
+
+    Attributes
+    ----------
+    value : object
+        The object. In a process that has read the object from the file, the arrays inside the object are read-only.
+
+    Raises
+    ------
+    UsageError
+        The object cannot be pickled. The message is one line.
+    """
+
+    # Without the attribute `__dict__`, the path of the file is not a part of the objective's code. The path is different
+    # in each run of the same search.
+    __slots__ = ("_file", "_position", "value")
+
+    def __init__(self, value: Any, file: Path) -> None:
+        self.value = value
+        self._file = str(file)
+        self._position = _write(value, file)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _read, (self._file, self._position)
+
+
+def _write(value: Any, file: Path) -> int:
+    """Write an object to a file. Return the position of the pickle in the file."""
+    import cloudpickle
+
+    buffers: list[pickle.PickleBuffer] = []
+    try:
+        content = cloudpickle.dumps(value, protocol=5, buffer_callback=buffers.append)
+    except Exception as error:  # The method __reduce__ of a class may raise any exception.
+        raise UsageError(
+            f"the search cannot be pickled for the workers ({type(error).__name__}: {one_line(str(error))}): move the"
+            " estimator, the scorer or the data that cannot be pickled into a module, or replace them"
+        ) from None
+    spans = []
+    with file.open("wb") as out:
+        for buffer in buffers:
+            raw = buffer.raw()
+            out.seek(-(-out.tell() // _ALIGNMENT) * _ALIGNMENT)
+            spans.append((out.tell(), raw.nbytes))
+            out.write(raw)
+        position = out.tell()
+        pickle.dump((content, spans), out)
+    return position
+
+
+def _read(file: str, position: int) -> "SharedContent":
+    with open(file, "rb") as opened:  # noqa: PTH123 (the path is a string)
+        content = memoryview(mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ))
+    # The file belongs to this search. The process of the search has written the file for its own workers.
+    pickled, spans = pickle.loads(content[position:])  # noqa: S301
+    read: SharedContent = SharedContent.__new__(SharedContent)
+    read.value = pickle.loads(pickled, buffers=[content[at : at + size] for at, size in spans])  # noqa: S301
+    read._file, read._position = file, position
+    return read

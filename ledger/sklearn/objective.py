@@ -1,0 +1,127 @@
+"""The objective of a study that searches the parameters of an estimator.
+
+The objective runs the fits of one candidate. The loss of a trial is the negative mean test score.
+"""
+
+import json
+import math
+import random
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+import ledger
+from ledger.database.bounds import LONGEST_ERROR
+from ledger.sklearn.distributions import Distributions
+from ledger.sklearn.fit_file import SharedContent
+from ledger.sklearn.fits import Fit
+from ledger.sklearn.scores import from_metrics, mean_score, to_metrics
+from ledger.text import last_line
+
+# The ledger removes the middle of a long error. The metrics of a failed candidate must stay in the first half.
+_LONGEST_TRACEBACKS = LONGEST_ERROR // 4
+_RECORDED = re.compile(r"^cv_results (\{.*\})$", re.MULTILINE)
+
+
+class FailedCandidateError(Exception):
+    """A candidate has no finite mean test score. The message contains the metrics of the candidate."""
+
+
+class EndedSearchError(Exception):
+    """A fit has raised an exception that ends a search of scikit-learn. The cause is the exception of the fit."""
+
+
+@dataclass(frozen=True)
+class CandidateFits:
+    """All that a worker needs to evaluate the candidates of a search.
+
+    Attributes
+    ----------
+    fits : sequence of Fit
+        The fit of each split.
+    distributions : Distributions
+        The search space.
+    scorer : str or None
+        The name of the scorer whose mean score the search maximizes. None means the only or first scorer.
+    """
+
+    fits: Sequence[Fit]
+    distributions: Distributions
+    scorer: str | None
+
+    def evaluate(self, params: Mapping[str, Any], seed: int) -> dict[str, Any]:
+        """Fit a candidate on each split, and return the loss and the metrics of the trial.
+
+        Raises
+        ------
+        FailedCandidateError
+            The mean test score is not finite.
+        EndedSearchError
+            A fit raised an exception that scikit-learn does not replace by `error_score`.
+        """
+        # An estimator without a random state uses the global generator. Without a seed, the score would be different
+        # after a restart.
+        random.seed(seed)
+        np.random.seed(seed)
+        candidate = self.distributions.decode(params)
+        try:
+            results = [fit.run(candidate) for fit in self.fits]
+            score = mean_score(results, self.scorer)
+        except Exception as error:
+            raise EndedSearchError(f"{type(error).__name__}: {error}") from error
+        metrics = to_metrics(results, _LONGEST_TRACEBACKS // len(results))
+        if not math.isfinite(score):
+            raise FailedCandidateError(_failure(results, score, metrics))
+        return {"loss": -score, **metrics}
+
+
+def make_objective(name: str, shared: SharedContent) -> Callable[..., Any]:
+    """Return the objective of a study.
+
+    Parameters
+    ----------
+    name : str
+        The name of the objective.
+    shared : SharedContent
+        A `CandidateFits`, which the worker's process reads from a file.
+    """
+
+    def evaluate(params: dict[str, Any], context: ledger.Context) -> dict[str, Any]:
+        evaluated: dict[str, Any] = shared.value.evaluate(params, context.seed)
+        return evaluated
+
+    evaluate.__name__ = evaluate.__qualname__ = name
+    space = {dimension.pop("name"): dimension for dimension in shared.value.distributions.space.to_json()}
+    return ledger.objective(space=space)(evaluate)
+
+
+def recorded_results(trial: ledger.Trial, n_splits: int) -> list[dict[str, Any]] | None:
+    """Return scikit-learn's result for each split of a trial, or None if the ledger has no results for the trial.
+
+    A trial has no results if, for example, the worker's process died, or an import has added the trial.
+    """
+    try:
+        if trial.state == "complete":
+            return from_metrics(trial.metrics, n_splits)
+        match = _RECORDED.search(trial.error or "")
+        recorded = json.loads(match[1]) if match else {}
+        return from_metrics(recorded, n_splits) if isinstance(recorded, dict) else None
+    except (ValueError, RecursionError):
+        return None
+
+
+def has_ended_search(trial: ledger.Trial) -> bool:
+    """Return whether a fit of a failed trial raised an exception that scikit-learn does not replace by a score."""
+    return f"{EndedSearchError.__module__}.{EndedSearchError.__qualname__}: " in (trial.error or "")
+
+
+def _failure(results: Sequence[Mapping[str, Any]], score: float, metrics: Mapping[str, Any]) -> str:
+    """Return the message for a candidate without a finite mean score. The message contains the candidate's metrics."""
+    errors = [str(result["fit_error"]) for result in results if result["fit_error"] is not None]
+    recorded = f"\ncv_results {json.dumps(metrics)}\n"
+    if not errors:
+        return f"{recorded}the mean test score is {score}"
+    return f"{recorded}{errors[0][-_LONGEST_TRACEBACKS:]}\n{len(errors)} of {len(results)} fits failed, the first with {last_line(errors[0])}"

@@ -1,0 +1,331 @@
+"""`LedgerSearchCV`, which searches the parameters of an estimator with the ledger."""
+
+import numbers
+import os
+import re
+import tempfile
+import warnings
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from joblib import parallel_config
+from sklearn.base import clone
+from sklearn.exceptions import FitFailedWarning
+from sklearn.model_selection._search import BaseSearchCV
+from sklearn.utils import check_random_state
+
+import ledger
+from ledger.sklearn.digest import digest
+from ledger.sklearn.distributions import read_distributions
+from ledger.sklearn.fit_file import SharedContent
+from ledger.sklearn.fits import FitBackend
+from ledger.sklearn.objective import CandidateFits, has_ended_search, make_objective, recorded_results
+from ledger.sklearn.scores import failed_fits
+from ledger.text import last_line
+from ledger.worker.trainer import INSIDE
+
+# The seed of a search without a random state. A search with the same seed continues after an interruption.
+_SEED = 42
+# A study has a part of the hash in its name.
+_HASH_LENGTH = 12
+
+
+class LedgerSearchCV(BaseSearchCV):  # type: ignore[misc]
+    """Search of an estimator's parameters by cross-validation, in a study of the ledger.
+
+    The class has the interface of scikit-learn's `RandomizedSearchCV`. The optimizer of the ledger proposes the
+    candidates, and worker processes on this machine fit the candidates. Each candidate is a trial of a study. The
+    metrics of a trial have the names of the columns of `cv_results_`, such as ``split0_test_score``. The loss of a trial
+    is the negative mean test score.
+
+    If a program ends during `fit`, a new call of `fit` with equal data and equal settings continues the study. A call of
+    `fit` after the end of the study reads the results from the ledger, and only fits `best_estimator_` again.
+
+    Parameters
+    ----------
+    estimator : estimator
+        The estimator, such as a classifier, a regressor or a pipeline.
+    param_distributions : dict
+        The search space, as a dict from the name of each parameter to its values. In a pipeline, the name of a parameter
+        has the form ``step__parameter``. The values can be written in six ways.
+
+        - ``["rbf", "linear"]`` is a list of choices. A choice can be any object, such as None or an estimator. A numpy
+          array with one dimension is a list of choices, too.
+        - ``scipy.stats.uniform``, ``loguniform`` or ``randint`` with arguments is a range of numbers.
+        - ``(0.0, 1.0)`` is a range of real numbers, with both ends included.
+        - ``(1, 10)`` is a range of integers, with both ends included.
+        - ``(1e-3, 1e3, "log-uniform")`` is a range with a prior.
+        - ``skopt.space.Real``, ``Integer`` or ``Categorical`` is a dimension of scikit-optimize.
+    n_trials : int
+        The number of candidates, from 1 to 1,000,000. A space with fewer points has fewer candidates.
+    cv : int, cross-validation generator or iterable, optional
+        The splits, as in scikit-learn. The default is 5 folds. To continue an interrupted search, a generator that
+        shuffles the data needs an integer as its `random_state`.
+    scoring : str, callable, list, tuple or dict, optional
+        The scorers, as in scikit-learn. By default, the search uses the estimator's method `score`.
+    refit : bool, str or callable
+        Whether `fit` fits `best_estimator_` on all data, as in scikit-learn. If `scoring` has several scorers, `refit`
+        is the name of the scorer that the optimizer maximizes. If `refit` is a callable or False, the optimizer
+        maximizes the first scorer.
+    workers : int, optional
+        The number of worker processes, at least 1. By default, `fit` starts one worker for each core, but at most
+        `batch_size` workers. The results do not depend on the number of workers.
+    random_state : int or RandomState, optional
+        The seed of the study, in [0, 2**31), or a generator from which `fit` draws the seed. The default is the seed 42.
+        A worker also seeds the global generators of Python and numpy for each candidate.
+    batch_size : int
+        The number of candidates that the optimizer proposes at once, from 1 to 1,000,000.
+    error_score : "raise" or float
+        The score of a split if the fit raises an exception, as in scikit-learn. A candidate without a finite mean score
+        is a failed trial. If `error_score` is "raise", `fit` repeats the failed fit after the end of the study, and
+        raises its exception.
+    return_train_score : bool
+        Whether `cv_results_` contains the scores on the training data.
+    study_name : str, optional
+        The name of the study. The default name contains a hash of the data, the estimator, the splits, the scorers and
+        the settings. A study with a given name cannot continue with other data.
+    database : str, optional
+        The PostgreSQL database of the ledger, as a libpq URL. The default is the default of `ledger.Study`. The text of
+        the estimator (`repr`) shows the URL, so a password belongs in the environment variable DATABASE_URL.
+    optimizer : OptimizerOptions, optional
+        Options of the optimizer, as in `ledger.Study`.
+    limits : LimitOptions, optional
+        Limits for trials, as in `ledger.Study`. By default, a candidate whose fit raises an exception is not tried
+        again.
+
+    Attributes
+    ----------
+    cv_results_ : dict of ndarray
+        The parameters, scores and times of all candidates, in the form that scikit-learn gives.
+    best_estimator_ : estimator
+        The estimator with the best parameters, fitted on all data. Only if `refit` is not False.
+    best_params_, best_score_, best_index_ : dict, float, int
+        The parameters, the mean test score and the index of the best candidate.
+    scorer_, n_splits_, refit_time_, multimetric_, classes_, n_features_in_, feature_names_in_
+        As in scikit-learn.
+    study_name_ : str
+        The name of the study. ``ledger.load_study(search.study_name_)`` reads the study.
+
+    Raises
+    ------
+    UsageError
+        An argument or the search space is not valid, or the estimator cannot be pickled for the workers. The method
+        `fit` raises this error, because scikit-learn's estimators check no argument before `fit`.
+    LedgerError
+        The study was cancelled, another program runs the study, or the database is unavailable. A worker of another
+        search called `fit`. The method `fit` raises this error.
+
+    See Also
+    --------
+    ledger.Study : A search with any Python function.
+
+    Examples
+    --------
+    >>> from scipy.stats import loguniform
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.svm import SVC
+    >>> from ledger.sklearn import LedgerSearchCV
+    >>> X, y = load_iris(return_X_y=True)
+    >>> search = LedgerSearchCV(SVC(), {"C": loguniform(1e-3, 1e3), "kernel": ["rbf", "linear"]}, n_trials=4, cv=3)
+    >>> search.fit(X, y).best_score_ > 0.9
+    True
+    >>> search.predict(X[:3])
+    array([0, 0, 0])
+    """
+
+    _parameter_constraints = {
+        **{
+            name: constraint
+            for name, constraint in BaseSearchCV._parameter_constraints.items()
+            if name not in ("n_jobs", "pre_dispatch", "verbose")
+        },
+        "n_trials": [numbers.Integral],
+        "workers": [numbers.Integral, None],
+        "random_state": [numbers.Integral, np.random.RandomState, None],
+        "batch_size": [numbers.Integral],
+        "study_name": [str, None],
+        "database": [str, None],
+        "optimizer": [dict, None],
+        "limits": [dict, None],
+    }
+
+    def __init__(
+        self,
+        estimator: Any,
+        param_distributions: Any,
+        *,
+        n_trials: int = 20,
+        cv: Any = None,
+        scoring: Any = None,
+        refit: Any = True,
+        workers: int | None = None,
+        random_state: Any = None,
+        batch_size: int = 4,
+        error_score: Any = np.nan,
+        return_train_score: bool = False,
+        study_name: str | None = None,
+        database: str | None = None,
+        optimizer: Any = None,
+        limits: Any = None,
+    ) -> None:
+        self.param_distributions = param_distributions
+        self.n_trials = n_trials
+        self.workers = workers
+        self.random_state = random_state
+        self.batch_size = batch_size
+        self.study_name = study_name
+        self.database = database
+        self.optimizer = optimizer
+        self.limits = limits
+        # `pre_dispatch="all"` makes joblib pass all fits to the backend before the backend answers the first fit.
+        super().__init__(
+            estimator,
+            scoring=scoring,
+            refit=refit,
+            cv=cv,
+            pre_dispatch="all",
+            error_score=error_score,
+            return_train_score=return_train_score,
+        )
+
+    def fit(self, X: Any, y: Any = None, **params: Any) -> "LedgerSearchCV":  # noqa: N803
+        """Run the study, and fit the estimator with the best parameters on all data.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            The data. The workers read the data from a file on this machine, which exists until the end of the study.
+            The ledger does not store the data.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs), optional
+            The targets.
+        **params : dict
+            Parameters for the estimator's `fit`, such as `sample_weight`, and `groups` for the splits, as in
+            scikit-learn.
+
+        Returns
+        -------
+        LedgerSearchCV
+            This search.
+
+        Raises
+        ------
+        ValueError
+            An argument is not valid, or all fits failed, as in scikit-learn.
+        UsageError, LedgerError
+            As for the class.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_diabetes
+        >>> from sklearn.linear_model import Ridge
+        >>> from ledger.sklearn import LedgerSearchCV
+        >>> X, y = load_diabetes(return_X_y=True)
+        >>> search = LedgerSearchCV(Ridge(), {"alpha": (1e-3, 1e3, "log-uniform")}, n_trials=3, cv=3)
+        >>> sorted(search.fit(X, y).best_params_)
+        ['alpha']
+        """
+        if os.environ.get(INSIDE):
+            raise ledger.LedgerError(
+                "a LedgerSearchCV cannot run inside a worker: search the parameters of both estimators in one search,"
+                " or use a search of scikit-learn as the inner search"
+            )
+        backend = FitBackend(self)
+        with ExitStack() as until_search:
+            # `BaseSearchCV.fit` creates its `joblib.Parallel` before `BaseSearchCV.fit` calls `_run_search`. The method
+            # `_run_search` restores joblib's configuration, so that the refit uses the configuration of the user.
+            until_search.enter_context(parallel_config(backend=backend))
+            self._backend, self._until_search = backend, until_search
+            try:
+                super().fit(X, y, **params)
+            finally:
+                del self._backend, self._until_search
+        return self
+
+    # `BaseSearchCV.fit` calls this method between the checks of the arguments and the refit. A subclass may choose the
+    # candidates in any way, as long as the subclass passes all candidates to `evaluate_candidates`. scikit-learn itself
+    # then computes `cv_results_`, chooses the best candidate and sets all attributes. Therefore the results have the
+    # form that users know, in each version of scikit-learn.
+    def _run_search(self, evaluate_candidates: Any) -> None:
+        self._until_search.close()
+        fits = self._backend.collect(evaluate_candidates, self.n_splits_)
+        scorer = self.refit if isinstance(self.refit, str) else None
+        search = CandidateFits(fits, read_distributions(self.param_distributions), scorer)
+        # scikit-learn refuses an unknown parameter here, before the study begins.
+        clone(self.estimator).set_params(**search.distributions.first_point())
+        candidates, results = [], []
+        for trial in self._run_study(search).trials:
+            found = self._results(trial, search)
+            if found is not None:
+                candidates.append(search.distributions.decode(trial.params))
+                results += found
+        self._backend.answer(evaluate_candidates, candidates, results)
+
+    def _run_study(self, search: CandidateFits) -> ledger.StudyResult:
+        """Run the study of a search until the study ends."""
+        label = type(self.estimator).__name__
+        first = search.fits[0]
+        code = digest((first.arguments, [fit.keywords for fit in search.fits], search.distributions.objects, search.scorer))
+        settings = {
+            "trials": int(self.n_trials),
+            "batch_size": int(self.batch_size),
+            "seed": self._seed(),
+            "optimizer": self.optimizer,
+            "limits": {"max_failures": 1, **(self.limits or {})},
+        }
+        hashed = digest((code, search.distributions.space.to_json(), settings))[:_HASH_LENGTH]
+        name = f"{re.sub('[^A-Za-z0-9]', '-', label)[:60].lstrip('-') or 'search'}-{settings['seed']}-{hashed}"
+        with tempfile.TemporaryDirectory(prefix="ledger-") as folder:
+            shared = SharedContent(search, Path(folder) / "fits")
+            study = ledger.Study(
+                # The objective's name is part of the study's spec. Therefore a study with a given name cannot continue
+                # with other data.
+                make_objective(f"{label}_{code[:_HASH_LENGTH]}", shared),
+                name=self.study_name or name,
+                database=self.database,
+                **settings,
+            )
+            self.study_name_ = study.name
+            try:
+                return study.run(workers=self.workers)
+            except ledger.LedgerError as error:
+                if not str(error).startswith(f"study {study.name} is failed"):
+                    raise
+                result = ledger.load_study(study.name, self.database)
+                if any(trial.state == "complete" for trial in result.trials):
+                    # scikit-learn's searches also end with the results of the other candidates. If all fits failed,
+                    # scikit-learn raises an error with their exceptions.
+                    warnings.warn(f"the search ended early: {error}", FitFailedWarning, stacklevel=2)
+                return result
+
+    def _seed(self) -> int:
+        if self.random_state is None:
+            return _SEED
+        if isinstance(self.random_state, numbers.Integral):
+            return int(self.random_state)
+        return int(check_random_state(self.random_state).randint(2**31))
+
+    def _results(self, trial: ledger.Trial, search: CandidateFits) -> list[dict[str, Any]] | None:
+        """Return scikit-learn's result for each split of a trial, or None if the trial is not a candidate."""
+        found = recorded_results(trial, len(search.fits))
+        if found is not None or trial.state != "failed":
+            return found
+        if has_ended_search(trial):
+            # scikit-learn raises the exception of the fit. A repetition of the fit raises an exception of the same
+            # type, with a traceback for debuggers.
+            for fit in search.fits:
+                fit.run(search.distributions.decode(trial.params))
+        if self.error_score == "raise" or has_ended_search(trial):
+            raise ledger.LedgerError(
+                f"trial {trial.number} of study {self.study_name_} failed: {last_line(trial.error)}: correct the"
+                " estimator, or set error_score to a number"
+            )
+        several = self.scoring is not None and not isinstance(self.scoring, str) and not callable(self.scoring)
+        return failed_fits(
+            trial.error or "",
+            len(search.fits),
+            self.error_score,
+            list(self.scoring) if several else None,
+            has_train_scores=self.return_train_score,
+        )
