@@ -111,8 +111,10 @@ class _Hasher:
             return
         yield self.hash(array.dtype.descr)
         content = np.ascontiguousarray(array)
-        yield content.data.cast("B") if content.size and content.ndim and content.dtype.kind in "biuf" else (
-            content.tobytes()
+        yield (
+            content.data.cast("B")
+            if content.size and content.ndim and content.dtype.kind in "biuf"
+            else (content.tobytes())
         )
 
     def _code(self, value: Any) -> Iterator[str | bytes]:

@@ -51,7 +51,9 @@ class Distributions:
     def first_point(self) -> dict[str, Any]:
         """Return one point of the space, with objects in the place of labels."""
         dimensions = self.space.dimensions
-        return self.decode({each.name: each.value(0) if each.size() else getattr(each, "low", None) for each in dimensions})
+        return self.decode(
+            {each.name: each.value(0) if each.size() else getattr(each, "low", None) for each in dimensions}
+        )
 
 
 def read_distributions(param_distributions: Any) -> Distributions:
@@ -76,7 +78,8 @@ def read_distributions(param_distributions: Any) -> Distributions:
             f"{PLACE} {show(param_distributions)} is not a dict; write a dict from the name of each parameter to its"
             ' distribution, such as {"C": loguniform(1e-3, 1e3)}'
         )
-    tables, objects = {}, {}
+    tables: dict[Any, Any] = {}
+    objects: dict[str, dict[str, Any]] = {}
     for name, given in param_distributions.items():
         values = _choices(given)
         if values is None:
@@ -91,8 +94,8 @@ def _table(name: str, given: Any) -> Any:
     """Return the table of a dimension that is not a list of choices."""
     if isinstance(given, tuple) and len(given) in (2, 3):
         kind = "integer" if all(isinstance(bound, int) for bound in given[:2]) else "real"
-        prior = {"prior": given[2]} if len(given) == 3 else {}
-        return {"type": kind, "low": given[0], "high": given[1], **prior}
+        table = {"type": kind, "low": given[0], "high": given[1]}
+        return table if len(given) == 2 else {**table, "prior": given[2]}
     if hasattr(given, "dist") and hasattr(given, "support"):
         kind, prior = {
             "uniform": ("real", "uniform"),
@@ -129,7 +132,9 @@ def _is_of_skopt(given: Any) -> bool:
 
 def _labelled(given: Iterable[Any]) -> tuple[list[Any], dict[str, Any]]:
     """Return choices that the ledger can store, and the objects of the choices that are labels."""
-    values = [value.item() if hasattr(value, "item") and getattr(value, "ndim", None) == 0 else value for value in given]
+    values = [
+        value.item() if hasattr(value, "item") and getattr(value, "ndim", None) == 0 else value for value in given
+    ]
     taken = {value for value in values if isinstance(value, str)}
     choices: list[Any] = []
     objects: dict[str, Any] = {}

@@ -40,8 +40,8 @@ class SharedContent:
         The object cannot be pickled. The message is one line.
     """
 
-    # Without the attribute `__dict__`, the path of the file is not a part of the objective's code. The path is different
-    # in each run of the same search.
+    # Without the attribute `__dict__`, the path of the file is not a part of the objective's code. The path is
+    # different in each run of the same search.
     __slots__ = ("_file", "_position", "value")
 
     def __init__(self, value: Any, file: Path) -> None:

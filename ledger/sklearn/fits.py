@@ -7,6 +7,7 @@ the data, and computes `cv_results_`. This module repeats nothing of scikit-lear
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,10 +72,8 @@ class FitBackend(ParallelBackendBase):  # type: ignore[misc]
             The number of splits.
         """
         self._missing, self._collected = n_splits, []
-        try:
+        with suppress(_CallsCollectedError):
             evaluate_candidates([{}])
-        except _CallsCollectedError:
-            pass
         return self._collected
 
     def answer(

@@ -89,7 +89,7 @@ def make_objective(name: str, shared: SharedContent) -> Callable[..., Any]:
         A `CandidateFits`, which the worker's process reads from a file.
     """
 
-    def evaluate(params: dict[str, Any], context: ledger.Context) -> dict[str, Any]:
+    def evaluate(params: dict[str, Any], context: "ledger.Context") -> dict[str, Any]:
         evaluated: dict[str, Any] = shared.value.evaluate(params, context.seed)
         return evaluated
 
@@ -98,7 +98,7 @@ def make_objective(name: str, shared: SharedContent) -> Callable[..., Any]:
     return ledger.objective(space=space)(evaluate)
 
 
-def recorded_results(trial: ledger.Trial, n_splits: int) -> list[dict[str, Any]] | None:
+def recorded_results(trial: "ledger.Trial", n_splits: int) -> list[dict[str, Any]] | None:
     """Return scikit-learn's result for each split of a trial, or None if the ledger has no results for the trial.
 
     A trial has no results if, for example, the worker's process died, or an import has added the trial.
@@ -113,15 +113,17 @@ def recorded_results(trial: ledger.Trial, n_splits: int) -> list[dict[str, Any]]
         return None
 
 
-def has_ended_search(trial: ledger.Trial) -> bool:
+def has_ended_search(trial: "ledger.Trial") -> bool:
     """Return whether a fit of a failed trial raised an exception that scikit-learn does not replace by a score."""
     return f"{EndedSearchError.__module__}.{EndedSearchError.__qualname__}: " in (trial.error or "")
 
 
 def _failure(results: Sequence[Mapping[str, Any]], score: float, metrics: Mapping[str, Any]) -> str:
     """Return the message for a candidate without a finite mean score. The message contains the candidate's metrics."""
-    errors = [str(result["fit_error"]) for result in results if result["fit_error"] is not None]
     recorded = f"\ncv_results {json.dumps(metrics)}\n"
+    errors = [str(result["fit_error"]) for result in results if result["fit_error"] is not None]
     if not errors:
         return f"{recorded}the mean test score is {score}"
-    return f"{recorded}{errors[0][-_LONGEST_TRACEBACKS:]}\n{len(errors)} of {len(results)} fits failed, the first with {last_line(errors[0])}"
+    first = errors[0]
+    summary = f"{len(errors)} of {len(results)} fits failed, the first with {last_line(first)}"
+    return f"{recorded}{first[-_LONGEST_TRACEBACKS:]}\n{summary}"

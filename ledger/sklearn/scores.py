@@ -53,8 +53,9 @@ def to_metrics(results: Sequence[Mapping[str, Any]], longest_error: int) -> dict
             metrics[f"split{split}_fit_error"] = str(result["fit_error"])[-longest_error:]
     for name, column in columns.items():
         if len(column) == len(results):
-            metrics[f"mean_{name}"] = _to_json(_mean(column))
-            metrics[f"std_{name}"] = _to_json(float(np.std(column)))
+            with np.errstate(invalid="ignore"):  # A score may be infinite.
+                metrics[f"mean_{name}"] = _to_json(_mean(column))
+                metrics[f"std_{name}"] = _to_json(float(np.std(column)))
     return metrics
 
 
@@ -134,7 +135,7 @@ def failed_fits(
     score: Any = error_score if scorers is None else dict.fromkeys(scorers, error_score)
     kinds = ["test_scores", *(["train_scores"] if has_train_scores else [])]
     result = {"fit_error": error, **dict.fromkeys(_TIMES, math.nan)}
-    return [{**result, **{kind: score for kind in kinds}} for _ in range(n_splits)]
+    return [{**result, **dict.fromkeys(kinds, score)} for _ in range(n_splits)]
 
 
 def _named(scores: Any) -> dict[str, Any]:

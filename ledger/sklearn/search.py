@@ -7,7 +7,7 @@ import tempfile
 import warnings
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from joblib import parallel_config
@@ -17,6 +17,7 @@ from sklearn.model_selection._search import BaseSearchCV
 from sklearn.utils import check_random_state
 
 import ledger
+from ledger.keywords import known_keywords
 from ledger.sklearn.digest import digest
 from ledger.sklearn.distributions import read_distributions
 from ledger.sklearn.fit_file import SharedContent
@@ -37,19 +38,19 @@ class LedgerSearchCV(BaseSearchCV):  # type: ignore[misc]
 
     The class has the interface of scikit-learn's `RandomizedSearchCV`. The optimizer of the ledger proposes the
     candidates, and worker processes on this machine fit the candidates. Each candidate is a trial of a study. The
-    metrics of a trial have the names of the columns of `cv_results_`, such as ``split0_test_score``. The loss of a trial
-    is the negative mean test score.
+    metrics of a trial have the names of the columns of `cv_results_`, such as ``split0_test_score``. The loss of a
+    trial is the negative mean test score.
 
-    If a program ends during `fit`, a new call of `fit` with equal data and equal settings continues the study. A call of
-    `fit` after the end of the study reads the results from the ledger, and only fits `best_estimator_` again.
+    If a program ends during `fit`, a new call of `fit` with equal data and equal settings continues the study. A call
+    of `fit` after the end of the study reads the results from the ledger, and only fits `best_estimator_` again.
 
     Parameters
     ----------
     estimator : estimator
         The estimator, such as a classifier, a regressor or a pipeline.
     param_distributions : dict
-        The search space, as a dict from the name of each parameter to its values. In a pipeline, the name of a parameter
-        has the form ``step__parameter``. The values can be written in six ways.
+        The search space, as a dict from the name of each parameter to its values. In a pipeline, the name of a
+        parameter has the form ``step__parameter``. The values can be written in six ways.
 
         - ``["rbf", "linear"]`` is a list of choices. A choice can be any object, such as None or an estimator. A numpy
           array with one dimension is a list of choices, too.
@@ -73,8 +74,8 @@ class LedgerSearchCV(BaseSearchCV):  # type: ignore[misc]
         The number of worker processes, at least 1. By default, `fit` starts one worker for each core, but at most
         `batch_size` workers. The results do not depend on the number of workers.
     random_state : int or RandomState, optional
-        The seed of the study, in [0, 2**31), or a generator from which `fit` draws the seed. The default is the seed 42.
-        A worker also seeds the global generators of Python and numpy for each candidate.
+        The seed of the study, in [0, 2**31), or a generator from which `fit` draws the seed. The default is the seed
+        42. A worker also seeds the global generators of Python and numpy for each candidate.
     batch_size : int
         The number of candidates that the optimizer proposes at once, from 1 to 1,000,000.
     error_score : "raise" or float
@@ -135,7 +136,7 @@ class LedgerSearchCV(BaseSearchCV):  # type: ignore[misc]
     array([0, 0, 0])
     """
 
-    _parameter_constraints = {
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
         **{
             name: constraint
             for name, constraint in BaseSearchCV._parameter_constraints.items()
@@ -151,6 +152,7 @@ class LedgerSearchCV(BaseSearchCV):  # type: ignore[misc]
         "limits": [dict, None],
     }
 
+    @known_keywords
     def __init__(
         self,
         estimator: Any,
@@ -190,7 +192,7 @@ class LedgerSearchCV(BaseSearchCV):  # type: ignore[misc]
             return_train_score=return_train_score,
         )
 
-    def fit(self, X: Any, y: Any = None, **params: Any) -> "LedgerSearchCV":  # noqa: N803
+    def fit(self, X: Any, y: Any = None, **params: Any) -> "LedgerSearchCV":
         """Run the study, and fit the estimator with the best parameters on all data.
 
         Parameters
@@ -262,11 +264,13 @@ class LedgerSearchCV(BaseSearchCV):  # type: ignore[misc]
                 results += found
         self._backend.answer(evaluate_candidates, candidates, results)
 
-    def _run_study(self, search: CandidateFits) -> ledger.StudyResult:
+    def _run_study(self, search: CandidateFits) -> "ledger.StudyResult":
         """Run the study of a search until the study ends."""
         label = type(self.estimator).__name__
         first = search.fits[0]
-        code = digest((first.arguments, [fit.keywords for fit in search.fits], search.distributions.objects, search.scorer))
+        code = digest(
+            (first.arguments, [fit.keywords for fit in search.fits], search.distributions.objects, search.scorer)
+        )
         settings = {
             "trials": int(self.n_trials),
             "batch_size": int(self.batch_size),
@@ -306,7 +310,7 @@ class LedgerSearchCV(BaseSearchCV):  # type: ignore[misc]
             return int(self.random_state)
         return int(check_random_state(self.random_state).randint(2**31))
 
-    def _results(self, trial: ledger.Trial, search: CandidateFits) -> list[dict[str, Any]] | None:
+    def _results(self, trial: "ledger.Trial", search: CandidateFits) -> list[dict[str, Any]] | None:
         """Return scikit-learn's result for each split of a trial, or None if the trial is not a candidate."""
         found = recorded_results(trial, len(search.fits))
         if found is not None or trial.state != "failed":

@@ -51,6 +51,7 @@ def test_a_trainer_imports_the_library_of_its_model_alone():
             "import ledger.database.managing, ledger.database.reads, ledger.database.migration",
             ["skopt", "sklearn", "numpy", "alembic"],
         ),
+        ("import ledger.sklearn", ["skopt", "sqlalchemy", "psycopg", "pydantic", "optuna", "xgboost", "lightgbm"]),
         ("import ledger.study.space", ["skopt", "sklearn", "numpy", "scipy", "pydantic"]),
         (
             "import ledger.cli.status, ledger.cli.study, ledger.terminal.live",

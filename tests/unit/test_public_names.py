@@ -14,6 +14,7 @@ import pytest
 
 import ledger
 from ledger.optuna import storage
+from ledger.sklearn import LedgerSearchCV
 from ledger.study import arguments, dimensions, spec
 
 CALLABLES: list[Callable[..., Any]] = [
@@ -24,6 +25,7 @@ CALLABLES: list[Callable[..., Any]] = [
     ledger.space.from_any,
     ledger.StudyResult.trials_dataframe,
     storage,
+    LedgerSearchCV,
 ]
 CLASSES: list[type] = [
     ledger.Context,
@@ -68,6 +70,7 @@ def test_every_public_name_is_listed_once() -> None:
         (ledger.load_study, {"databse": ""}, "load_study() has no argument 'databse'; did you mean 'database'?"),
         (ledger.objective, {"sapce": {}}, "objective() has no argument 'sapce'; did you mean 'space'?"),
         (storage, {"hone": "."}, "storage() has no argument 'hone'; did you mean 'home'?"),
+        (LedgerSearchCV, {"n_trails": 3}, "LedgerSearchCV() has no argument 'n_trails'; did you mean 'n_trials'?"),
         (ledger.load_study, {"colour": 1}, "load_study() has no argument 'colour'; there are name, database"),
     ],
 )

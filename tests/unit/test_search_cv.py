@@ -51,7 +51,7 @@ def studies(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> InProcessStudies
     return InProcessStudies(monkeypatch, tmp_path)
 
 
-class FailingClassifier(ClassifierMixin, BaseEstimator):
+class FailingClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """Raises an exception for some values of its parameter, and for one of three splits with another value."""
 
     def __init__(self, parameter: int = 0) -> None:
@@ -172,7 +172,9 @@ def test_results_are_those_of_sklearn_for_equal_candidates(name: str) -> None:
         warnings.simplefilter("always")
         search.fit(data, target, **of_fit)
         candidates = search.cv_results_["params"]
-        wanted = GridSearchCV(estimator, [{key: [value] for key, value in each.items()} for each in candidates], **settings)
+        wanted = GridSearchCV(
+            estimator, [{key: [value] for key, value in each.items()} for each in candidates], **settings
+        )
         wanted.fit(data, target, **of_fit)
     assert len(candidates) == 4
     # The parameters have the order of the space, and scikit-learn sorts them.
@@ -239,7 +241,12 @@ def test_a_score_that_is_no_number_ends_the_search() -> None:
 def test_a_candidate_whose_process_died_counts_as_failed(studies: InProcessStudies) -> None:
     search = LedgerSearchCV(SVC(), SVM_SPACE, n_trials=3, cv=3, scoring=["accuracy", "f1"], refit="f1").fit(X, y)
     result = studies.results[search.study_name_]
-    died = {"state": "failed", "loss": None, "metrics": {}, "error": "the trainer process died: signal SIGKILL"}
+    died: dict[str, Any] = {
+        "state": "failed",
+        "loss": None,
+        "metrics": {},
+        "error": "the trainer process died: signal SIGKILL",
+    }
     trials = (ledger.Trial(**{**vars(result.trials[0]), **died}), *result.trials[1:])
     studies.results[result.name] = ledger.StudyResult(result.name, "complete", 3, result.spec, trials)
     with pytest.warns(FitFailedWarning, match="3 fits failed out of a total of 9"), pytest.warns(match="non-finite"):
@@ -283,7 +290,7 @@ def test_trials_without_results_of_this_search_are_no_candidates(studies: InProc
         ({"optimizer": {"kapa": 1}}, ledger.UsageError, "unknown key"),
         ({"scoring": ["accuracy", "f1"]}, ValueError, "the parameter refit must be set to a scorer key"),
         ({"scoring": both_scores}, ValueError, "the parameter refit must be set to a scorer key"),
-        ({"scoring": "acuracy"}, ValueError, "The 'scoring' parameter of LedgerSearchCV"),
+        ({"scoring": "nothing"}, ValueError, "The 'scoring' parameter of LedgerSearchCV"),
         ({"cv": 1}, ValueError, "The .cv. parameter of LedgerSearchCV must be an int in the range"),
         ({"random_state": 2**31}, ledger.UsageError, r"\[study\] seed: 2147483648 must be less than or equal to"),
     ],
@@ -353,7 +360,7 @@ def test_metadata_reach_the_fit_the_scorer_and_the_splits() -> None:
             LedgerSearchCV(SVC(), SVM_SPACE, n_trials=2).fit(X, y, sample_weight=WEIGHTS)
 
 
-class BackendObserver(BaseEstimator):
+class BackendObserver(BaseEstimator):  # type: ignore[misc]
     """Records joblib's backend during its fit."""
 
     def __init__(self, parameter: int = 0) -> None:

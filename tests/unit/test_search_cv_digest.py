@@ -1,0 +1,181 @@
+"""The digest of a search: equal in every process, and another one after a change of data or code."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse
+from sklearn.metrics import get_scorer, make_scorer, mean_squared_error
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC
+
+from ledger.errors import UsageError
+from ledger.sklearn.digest import digest
+
+# A script with its own estimator and functions, as a notebook has them.
+SCRIPT = """
+import threading
+import numpy as np
+import pandas as pd
+from sklearn.base import BaseEstimator
+from sklearn.preprocessing import FunctionTransformer
+from sklearn.metrics import make_scorer
+from ledger.sklearn.digest import digest
+
+SCALE = {scale}
+words = frozenset({{"a", "b", "c", "d"}})
+
+def helper(value):
+    return value * SCALE if value in {{"x", "y", "z"}} else value
+
+def score(y, predicted, weight={weight}):
+    "A score."
+    return helper(y) + weight
+
+class Base(BaseEstimator):
+    def fit(self, X, y=None):
+        return super().fit(X) if X else self
+
+class Model(Base):
+    offset = {offset}
+    def __init__(self, words=words, function=lambda x: x + {added}):
+        self.words, self.function = words, function
+    @property
+    def size(self):
+        return len(self.words) * {factor}
+    @staticmethod
+    def fit_rows(rows):
+        return [row for row in rows if row]
+
+def make(power):
+    def inner(x):
+        return x ** power
+    return inner
+
+frame = pd.DataFrame({{"a": [1.0, None], "b": ["x", "y"], "c": pd.to_datetime(["2026-01-01", "2026-01-02"])}})
+found = digest((Model(), make_scorer(score), FunctionTransformer(make({power})), frame, np.random.RandomState(1)))
+print(found)
+"""
+VALUES = {"scale": 2, "weight": 1.0, "offset": 3, "added": 1, "factor": 2, "power": 2}
+
+
+def digest_of_process(folder: Path, seed: int) -> str:
+    """Run the script in a new process, which has another order of sets."""
+    # The name and the lines of the file do not belong to the code, as with the cells of a notebook.
+    file = folder / f"script{seed}.py"
+    file.write_text("\n" * seed + SCRIPT.format(**VALUES))
+    environment = {**os.environ, "PYTHONHASHSEED": str(seed)}
+    command = [sys.executable, str(file)]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def digest_here(**changes: int) -> str:
+    variables: dict[str, Any] = {"__name__": "__main__"}
+    exec(SCRIPT.format(**{**VALUES, **changes}), variables)
+    return str(variables["found"])
+
+
+def test_code_of_a_script_has_an_equal_digest_until_it_changes(tmp_path: Path) -> None:
+    first = digest_here()
+    assert digest_of_process(tmp_path, 1) == digest_of_process(tmp_path, 2) == first
+    changed = [digest_here(**{name: 7}) for name in VALUES]
+    assert len({first, *changed}) == len(VALUES) + 1
+
+
+def test_a_function_of_a_changed_module_has_another_digest(tmp_path: Path) -> None:
+    script = "import own; from ledger.sklearn.digest import digest; print(digest(own.loss))"
+    digests = []
+    for text in ("def loss(y): return helper(y)\ndef helper(y): return y", "def loss(y): return y + 1"):
+        (tmp_path / "own.py").write_text(text)
+        environment = {**os.environ, "PYTHONPATH": f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}"}
+        command = [sys.executable, "-B", "-c", script]
+        digests.append(subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout)
+    assert digests[0] != digests[1]
+
+
+def frame(**changes: Any) -> pd.DataFrame:
+    columns = {"number": [1.0, 2.0], "text": ["a", "b"], "kind": pd.Categorical(["x", "y"]), "flag": [True, False]}
+    return pd.DataFrame({**columns, **changes}, index=[3, 4])
+
+
+X = np.arange(12.0).reshape(4, 3)
+EQUAL: list[tuple[Any, Any]] = [
+    (X, np.asfortranarray(X.copy())),
+    (X[:, ::2], X[:, ::2].copy()),
+    (np.array(["a", None], dtype=object), np.array(["a", None], dtype=object)),
+    (frame(), frame()),
+    (SVC(C=2.0), SVC(C=2.0)),
+    (get_scorer("f1"), get_scorer("f1")),
+    (["aa", "aa"], ["aa", "a" * 2]),
+    ({"x", "y"}, {"y", "x"}),
+    (np.log, np.log),
+    ([1].append, [1].append),
+]
+DIFFERENT: list[tuple[Any, Any]] = [
+    (X, X.T),
+    (X, X.astype(np.float32)),
+    (X, X.tolist()),
+    (np.zeros(2), np.zeros(3)),
+    (np.array(3.0), np.array(4.0)),
+    (np.array(["a", None], dtype=object), np.array(["a", "b"], dtype=object)),
+    (np.array(["2026-01-01"], dtype="M8[D]"), np.array(["2026-01-02"], dtype="M8[D]")),
+    (frame(), frame(number=[1.0, 3.0])),
+    (frame(), frame(text=["a", "c"])),
+    (frame(), frame(kind=pd.Categorical(["x", "x"]))),
+    (frame(), frame().rename(columns={"text": "words"})),
+    (frame(), frame().reset_index(drop=True)),
+    (SVC(C=2.0), SVC(C=3.0)),
+    (make_pipeline(StandardScaler(), SVC()), make_pipeline(StandardScaler(with_mean=False), SVC())),
+    (get_scorer("f1"), get_scorer("f1_macro")),
+    (make_scorer(mean_squared_error), make_scorer(mean_squared_error, greater_is_better=False)),
+    (1, True),
+    (1, 1.0),
+    ("1", 1),
+    (["ab", "c"], ["a", "bc"]),
+    ([1, [2]], [[1], 2]),
+    (np.log, np.exp),
+    (len, print),
+    ([1].append, [2].append),
+    (np.random.RandomState(1), np.random.RandomState(2)),
+    (SVC, StandardScaler),
+]
+
+
+@pytest.mark.parametrize(("first", "second"), EQUAL, ids=lambda value: type(value).__name__)
+def test_equal_values_have_equal_digests(first: Any, second: Any) -> None:
+    assert digest(first) == digest(second)
+
+
+@pytest.mark.parametrize(("first", "second"), DIFFERENT, ids=lambda value: type(value).__name__)
+def test_different_values_have_different_digests(first: Any, second: Any) -> None:
+    assert digest(first) != digest(second)
+
+
+def test_a_use_of_a_sparse_matrix_does_not_change_its_digest() -> None:
+    first, second = (scipy.sparse.random_array((6, 4), density=0.5, rng=1, format="csr") for _ in range(2))
+    first.has_sorted_indices  # noqa: B018
+    first.sum_duplicates()
+    assert digest(first) == digest(second)
+    assert digest(first) != digest(first * 2)
+    assert digest(first) != digest(first.tocsc())
+
+
+def test_a_value_that_contains_itself_has_a_digest() -> None:
+    first: list[Any] = [1]
+    second: list[Any] = [2]
+    for value in (first, second):
+        value.append(value)
+    assert digest(first) != digest(second)
+
+
+def test_an_object_that_cannot_be_pickled_is_refused_in_one_line() -> None:
+    with pytest.raises(
+        UsageError, match=r"^an object of type generator in the search cannot be pickled \(TypeError: .*"
+    ):
+        digest({"rows": (row for row in X)})
