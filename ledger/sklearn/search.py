@@ -130,7 +130,7 @@ class LedgerSearchCV(BaseSearchCV):  # type: ignore[misc]
     >>> from ledger.sklearn import LedgerSearchCV
     >>> X, y = load_iris(return_X_y=True)
     >>> search = LedgerSearchCV(SVC(), {"C": loguniform(1e-3, 1e3), "kernel": ["rbf", "linear"]}, n_trials=4, cv=3)
-    >>> search.fit(X, y).best_score_ > 0.9
+    >>> print(search.fit(X, y).best_score_ > 0.9)
     True
     >>> search.predict(X[:3])
     array([0, 0, 0])
