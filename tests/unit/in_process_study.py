@@ -5,11 +5,12 @@ the processes of a worker. All points are random.
 """
 
 import json
+import pickle
 import traceback
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
+import cloudpickle
 import pytest
 
 import ledger
@@ -17,7 +18,6 @@ from ledger.objectives import pickled
 from ledger.objectives.result import to_result
 from ledger.proposals import ProposalInput, propose
 from ledger.study.file import assemble
-from ledger.worker.trainer import INSIDE
 
 
 class InProcessStudies:
@@ -29,8 +29,7 @@ class InProcessStudies:
         The studies that have ended, by name.
     """
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
-        self.monkeypatch, self.folder = monkeypatch, folder
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.results: dict[str, ledger.StudyResult] = {}
         monkeypatch.setattr(ledger, "Study", self._study)
         monkeypatch.setattr(ledger, "load_study", lambda name, database=None: self.results[name])
@@ -68,7 +67,8 @@ class _InProcessStudy:
     def _trial(self, number: int, point: dict[str, Any]) -> ledger.Trial:
         loss, metrics, error = None, {}, None
         try:
-            result = to_result(self._function()(point, ledger.Context(self.name, number, 1, number, self._spec.seed)))
+            objective = pickle.loads(cloudpickle.dumps(self._objective))
+            result = to_result(objective(point, ledger.Context(self.name, number, 1, number, self._spec.seed)))
             loss, metrics = result.loss, json.loads(json.dumps(result.metrics))
         except Exception:
             error = traceback.format_exc()
@@ -77,11 +77,3 @@ class _InProcessStudy:
         return ledger.Trial(
             number, 0, state, "proposed", point, loss, metrics, None if error else 0.5, 1, "worker", now, now, error
         )
-
-    def _function(self) -> Any:
-        file = self._studies.folder / "function.pickle"
-        pickled.write(self._objective, file)
-        with self._studies.monkeypatch.context() as worker:
-            worker.setenv(pickled.VARIABLE, str(file))
-            worker.setenv(INSIDE, "1")
-            return pickled.read(self._objective.__name__)

@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import tempfile
 import warnings
 from pathlib import Path
 from typing import Any
@@ -47,8 +48,8 @@ COLUMNS = [f"column {number}" for number in range(5)]
 
 
 @pytest.fixture(autouse=True)
-def studies(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> InProcessStudies:
-    return InProcessStudies(monkeypatch, tmp_path)
+def studies(monkeypatch: pytest.MonkeyPatch) -> InProcessStudies:
+    return InProcessStudies(monkeypatch)
 
 
 class FailingClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
@@ -441,7 +442,22 @@ def test_a_generator_gives_each_fit_another_seed() -> None:
     assert names[0] != names[1]
 
 
-def test_workers_get_no_search_and_no_password(studies: InProcessStudies) -> None:
-    search = LedgerSearchCV(SVC(), SVM_SPACE, n_trials=2, database="postgresql://me:secret@db.example/ledger")
-    search.fit(X, y)
-    assert b"secret" not in (studies.folder / "function.pickle").read_bytes()
+class FolderObserver(BaseEstimator):  # type: ignore[misc]
+    """Reads the files that the search has written for its workers."""
+
+    def fit(self, X: Any, y: Any = None) -> "FolderObserver":
+        self.files_ = [file.read_bytes() for file in Path(tempfile.gettempdir()).glob("ledger-*/*")]
+        return self
+
+    def score(self, X: Any, y: Any = None) -> float:
+        return float(len(self.files_) == 1 and not any(b"secret" in content for content in self.files_))
+
+
+def test_workers_get_one_file_and_no_password(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    pipeline = Pipeline([("scale", None), ("observe", FolderObserver())])
+    search = LedgerSearchCV(
+        pipeline, {"scale": [None]}, n_trials=1, database="postgresql://me:secret@db.example/ledger"
+    )
+    assert search.fit(X).best_score_ == 1.0
+    assert [*tmp_path.iterdir()] == []

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -44,8 +43,8 @@ def checks(search: Any) -> list[tuple[str, dict[str, Any]]]:
 
 
 @pytest.fixture(autouse=True)
-def studies(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> InProcessStudies:
-    return InProcessStudies(monkeypatch, tmp_path)
+def studies(monkeypatch: pytest.MonkeyPatch) -> InProcessStudies:
+    return InProcessStudies(monkeypatch)
 
 
 @pytest.mark.parametrize(("estimator", "space"), SEARCHED, ids=["regressor", "classifier"])
