@@ -62,12 +62,10 @@ def test_a_dimension_is_written_as_in_the_ledger_scipy_or_skopt(given: Any, desc
     [
         ([{"C": [1]}], r"param_distributions \[.*\] is not a dict; write a dict from the name"),
         ({"C": scipy.stats.norm()}, "param_distributions C: the distribution norm of scipy.stats has no bounded range"),
-        ({"C": 3}, "param_distributions C: 3 is not a table"),
-        ({"C": "rbf"}, 'param_distributions C: "rbf" is not a table'),
         ({"C": ("rbf", "linear")}, "param_distributions C: low .* is not a number"),
         ({"C": []}, "param_distributions C: choices"),
         ({"C": [1, 1]}, "param_distributions C: choices 1 and 1 are equal"),
-        ({"C": list}, "param_distributions C: .* is not a table"),
+        ({"C": list}, "param_distributions C: .* is not a"),
         ({3: [1]}, "param_distributions 3: a dimension needs a name"),
     ],
 )
