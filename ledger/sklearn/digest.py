@@ -5,7 +5,6 @@ search after a change of the code is a new search.
 """
 
 import copyreg
-import functools
 import hashlib
 import sys
 from collections.abc import Iterable, Iterator, Mapping
@@ -31,8 +30,8 @@ def digest(value: object) -> str:
 
     The value may consist of Python's and numpy's values, of sparse matrices, of functions and classes, and of all
     objects that can be pickled, such as estimators, scorers and data frames. For a function or class of a module, the
-    hash covers the module's file. For a function or class of a script or notebook, the hash covers the code, and the
-    values to which the code refers.
+    hash covers the module's file, but not the other modules that the module imports. For a function or class of a
+    script or notebook, the hash covers the code, and the values to which the code refers.
 
     Raises
     ------
@@ -55,6 +54,8 @@ class _Hasher:
     def __init__(self) -> None:
         # The number of each object that is being hashed, by the object's identity.
         self._open: dict[int, int] = {}
+        # The hashes of modules' files. An editor may change a file between two digests.
+        self._files: dict[str, str] = {}
 
     def hash(self, value: object) -> bytes:
         kind = type(value)
@@ -123,7 +124,10 @@ class _Hasher:
             yield "bound"
             yield from self._all((value.__name__, value.__self__))
         elif not isinstance(value, FunctionType | type) or _is_importable(value, module, name):
-            yield from ("name", str(module), name, _file_hash(str(module)))
+            # The workers are new processes, so they run the code that is in the files now.
+            classes = value.__mro__ if isinstance(value, type) else ()
+            modules = dict.fromkeys((str(module), *(str(each.__module__) for each in classes)))
+            yield from ("name", str(module), name, *map(self._file_hash, modules))
         elif isinstance(value, FunctionType):
             yield from ("function", name)
             yield from self._all(
@@ -139,6 +143,16 @@ class _Hasher:
             yield from ("class", name)
             members = {key: member for key, member in sorted(vars(value).items()) if key not in _IGNORED}
             yield from self._all((value.__bases__, members))
+
+    def _file_hash(self, module: str) -> str:
+        """Return the SHA-256 of a module's file, or an empty text for a module without a file."""
+        if module not in self._files:
+            file = getattr(sys.modules.get(module), "__file__", None)
+            try:
+                self._files[module] = "" if file is None else hashlib.sha256(Path(file).read_bytes()).hexdigest()
+            except OSError:
+                self._files[module] = ""
+        return self._files[module]
 
     def _object(self, value: Any) -> Iterator[str | bytes]:
         try:
@@ -185,16 +199,6 @@ def _is_importable(value: object, module: object, name: str) -> bool:
     for part in name.split("."):
         found = getattr(found, part, None)
     return found is value
-
-
-@functools.cache
-def _file_hash(module: str) -> str:
-    """Return the SHA-256 of a module's file, or an empty text for a module without a file."""
-    file = getattr(sys.modules.get(module), "__file__", None)
-    try:
-        return "" if file is None else hashlib.sha256(Path(file).read_bytes()).hexdigest()
-    except OSError:
-        return ""
 
 
 def _constants(code: CodeType) -> Iterator[object]:
