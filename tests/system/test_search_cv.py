@@ -5,13 +5,17 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from ledger.access import database
 from ledger.settings import Settings
+from ledger.sklearn import LedgerSearchCV
 from tests.system.programs import Program, wait_until
 
 # An estimator of the script itself. Each fit adds a line to the file whose name is in the environment.
@@ -165,6 +169,19 @@ def test_failed_fits_have_the_warnings_and_errors_of_sklearn(program: Program) -
     errors = program.query("select error from ledger.trials where state = 'failed' and error like '%fits failed%'")
     assert errors
     assert all("2 of 2 fits failed, the first with ValueError: Solver lbfgs" in error for (error,) in errors)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+@parametrize_with_checks([LedgerSearchCV(LogisticRegression(), {"C": [0.1, 1.0]}, cv=2, n_trials=2)])
+def test_a_search_with_real_workers_passes_the_checks_of_sklearn(
+    estimator: LedgerSearchCV,
+    check: Callable[[LedgerSearchCV], None],
+    program: Program,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("LEDGER_HOME", str(program.home))
+    check(estimator)
 
 
 EXAMPLES = ["search-cv/ledger_search", "search-cv/skopt_search", "search-cv/optuna_search"]
