@@ -12,6 +12,7 @@ from ledger.text import one_line
 from ledger.worker import credentials
 
 _OPTION = "--trainer-user"
+_SETTING = f"{_OPTION} or LEDGER_WORKER_TRAINER_USER"
 
 
 @dataclass(frozen=True)
@@ -96,17 +97,17 @@ def find_system_user(name: str) -> SystemUser:
     shown = one_line(name, 60)
     if os.geteuid() != 0:
         raise UsageError(
-            f"{_OPTION} {shown} needs a worker that runs as root: start the worker as root, or omit {_OPTION}"
+            f"{_SETTING}: {shown} needs a worker that runs as root: start the worker as root, or omit {_OPTION}"
         )
     try:
         entry = pwd.getpwnam(name)
     except (KeyError, ValueError):
         raise UsageError(
-            f"{_OPTION} {shown} is not a user of this machine: create the user with useradd, or name another user"
+            f"{_SETTING}: {shown} is not a user of this machine: create the user with useradd, or name another user"
         ) from None
     if entry.pw_uid == 0:
         raise UsageError(
-            f"{_OPTION} {shown} is root: name a user with few rights, because objectives get this user's rights"
+            f"{_SETTING}: {shown} is root: name a user with few rights, because objectives get this user's rights"
         )
     groups = tuple(os.getgrouplist(entry.pw_name, entry.pw_gid))
     return SystemUser(entry.pw_name, entry.pw_dir, entry.pw_uid, entry.pw_gid, groups)
