@@ -13,6 +13,8 @@ from ledger.imports import document
 from ledger.imports.history import gather
 from ledger.imports.table import read_rows
 from ledger.objectives import tabular
+from ledger.objectives.command_result import from_output
+from ledger.objectives.result import InvalidResultError, to_result
 from ledger.study.file import assemble, workers
 from ledger.study.points import read_lines
 from ledger.study.space import Space
@@ -119,8 +121,19 @@ def dataset(content: bytes) -> None:
         _check_line(one_line(str(refused), 1_500))
 
 
+def command_output(content: bytes) -> None:
+    """The standard output of a command is a result that the ledger can store, or is refused in one line."""
+    try:
+        result = to_result(from_output(content, len(content)))
+    except InvalidResultError as refused:
+        _check_line(str(refused))
+        return
+    assert math.isfinite(result.loss)
+    assert json.loads(json.dumps(result.metrics, allow_nan=False)) == result.metrics
+
+
 TARGETS: dict[str, Callable[[bytes], None]] = {
-    target.__name__: target for target in (answers, study_file, export, table, points, dataset)
+    target.__name__: target for target in (answers, command_output, study_file, export, table, points, dataset)
 }
 
 

@@ -1,0 +1,155 @@
+"""Reads the result of a command from the command's standard output or from a file.
+
+All bytes that a command writes are foreign input.
+"""
+
+import json
+import math
+import os
+import re
+import stat
+from typing import Any
+
+from ledger.database.bounds import LARGEST_JSON
+from ledger.objectives.result import InvalidResultError
+from ledger.text import one_line, show
+
+# A result is in the last LARGEST_RESULT bytes of standard output, or in a file of at most LARGEST_RESULT bytes. A
+# program's JSON can be longer than the ledger's JSON of the same metrics, because of spaces and escape sequences.
+LARGEST_RESULT = 2 * LARGEST_JSON
+_OUTPUT, _FILE = "standard output", "the result file"
+# The pattern also matches the texts of numbers that are not finite, such as "nan" of C and "NA" of R. A result that is
+# not finite is an error. If the ledger skipped a line with such a text, an earlier line could become the result.
+_NUMBER = re.compile(rb"[+-]?(?:(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?|(?i:nan|inf|infinity)|NA)")
+_LINE_END = re.compile(rb"[\r\n]+")
+_WANTED = 'a number or a JSON object with "value"'
+
+
+def from_output(tail: bytes, size: int) -> dict[str, Any]:
+    """Return the result that a command has printed.
+
+    The result is in the last line that is a number or a JSON object with the key "value". A line ends with a line feed,
+    a carriage return or both. The function ignores all other lines.
+
+    Parameters
+    ----------
+    tail : bytes
+        The last bytes of standard output. If `tail` is not the whole output, it has at least `LARGEST_RESULT` bytes.
+    size : int
+        The number of bytes in the whole output.
+
+    Returns
+    -------
+    dict
+        The loss under the key "loss", and the metrics. The values may be any JSON values.
+
+    Raises
+    ------
+    InvalidResultError
+        No line is a result, or the last such line has no finite number. The message is one line.
+
+    Examples
+    --------
+    >>> from_output(b'epoch 1\\n{"value": 0.25, "epochs": 3}\\nbye\\n', 40)
+    {'loss': 0.25, 'epochs': 3}
+    >>> from_output(b"0.5\\nnan", 7)
+    Traceback (most recent call last):
+    ledger.objectives.result.InvalidResultError: standard output ends with the result nan: print a finite number
+    """
+    lines = _LINE_END.split(tail)
+    if len(tail) < size and len(lines) > 1:
+        lines[0] = b""  # The line has lost its beginning.
+    elif len(tail) < size:
+        raise InvalidResultError(
+            f"the last line of standard output has more than {LARGEST_RESULT:,} bytes: print {_WANTED} as the last line"
+        )
+    last = b""
+    for line in reversed(lines):
+        line = line.strip()
+        last = last or line
+        result = _result(line, _OUTPUT)
+        if result is not None:
+            return result
+    found = f"its last line is {_shown(last)}" if last else "it is empty"
+    raise InvalidResultError(f"standard output has no line that is {_WANTED}; {found}: print the result at the end")
+
+
+def from_file(path: str) -> dict[str, Any] | None:
+    """Return the result in a file, or None if the file does not exist.
+
+    The whole file is a number or a JSON object with the key "value".
+
+    Returns
+    -------
+    dict or None
+        The loss under the key "loss", and the metrics. The values may be any JSON values.
+
+    Raises
+    ------
+    InvalidResultError
+        The file contains no result, or the result has no finite number. The message is one line.
+    """
+    try:
+        # The program can replace the file by a pipe, a device or a link. O_NONBLOCK opens a pipe without a wait.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise InvalidResultError(f"{_FILE} cannot be read: {error.strerror}: write a regular file") from None
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise InvalidResultError(f"{_FILE} is no regular file: write {_WANTED} into a regular file")
+        content = b""
+        while len(content) <= LARGEST_RESULT and (data := os.read(descriptor, LARGEST_RESULT)):
+            content += data
+    except OSError as error:
+        raise InvalidResultError(f"{_FILE} cannot be read: {error.strerror}: write a regular file") from None
+    finally:
+        os.close(descriptor)
+    if len(content) > LARGEST_RESULT:
+        raise InvalidResultError(f"{_FILE} has more than {LARGEST_RESULT:,} bytes: write {_WANTED}")
+    result = _result(content.strip(), _FILE)
+    if result is None:
+        raise InvalidResultError(f"{_FILE} is not {_WANTED}: it contains {_shown(content.strip())}")
+    return result
+
+
+def _result(text: bytes, place: str) -> dict[str, Any] | None:
+    """Return the result in a text without white space at its ends, or None if the text is no result."""
+    if _NUMBER.fullmatch(text):
+        return {"loss": _finite(float(text) if text != b"NA" else math.nan, _shown(text), place)}
+    if not text.startswith(b"{"):
+        return None
+    try:
+        content = json.loads(text.decode())
+    except (ValueError, RecursionError) as error:
+        if b"value" not in text:
+            return None
+        reason = "more nested levels than JSON may have" if isinstance(error, RecursionError) else one_line(str(error))
+        raise InvalidResultError(
+            f'{place} ends with {_shown(text)}, which is not valid JSON ({reason}): print JSON with the key "value"'
+        ) from None
+    if not isinstance(content, dict) or "value" not in content:
+        return None
+    value = content.pop("value")
+    if type(value) not in (int, float):
+        raise InvalidResultError(f'{place} ends with a result whose "value" is {show(value)}: print a finite number')
+    if "loss" in content:
+        raise InvalidResultError(
+            f'{place} ends with a result with "value" and "loss": give the metric "loss" another name'
+        )
+    return {"loss": _finite(value, show(value), place), **content}
+
+
+def _finite(value: float, shown: str, place: str) -> float:
+    try:
+        number = float(value)
+    except OverflowError:  # The integer is outside the range of a float.
+        number = math.inf
+    if not math.isfinite(number):
+        raise InvalidResultError(f"{place} ends with the result {shown}: print a finite number")
+    return number
+
+
+def _shown(text: bytes) -> str:
+    return one_line(text[:2_000].decode(errors="replace"), 80)

@@ -1,0 +1,328 @@
+"""The command of a study, whose arguments contain placeholders for the parameters of a trial.
+
+An argument is a text with placeholders such as ``{lr}``. A placeholder names a parameter of the space, or a fact of the
+trial such as ``{trial.seed}``. ``{{`` stands for an opening brace, and ``}}`` stands for a closing brace. No shell
+reads the arguments.
+"""
+
+import json
+import re
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import PurePath
+from typing import Any, Literal, TypeAlias, get_args
+
+from ledger.database.bounds import text_fault
+from ledger.errors import LedgerError, UsageError
+from ledger.text import nearest, one_line, show
+
+ParamsAs: TypeAlias = Literal["arguments", "variable", "file"]
+PARAMS_AS: tuple[ParamsAs, ...] = get_args(ParamsAs)
+# A process has at most about 2 MB for its arguments and its environment, and at most 131,071 bytes for one argument.
+MOST_ARGUMENTS, LONGEST_COMMAND = 1_000, 100_000
+# The placeholder `{trial.NAME}` and the environment variable LEDGER_TRIAL_NAME have the same text.
+FACTS = ("study", "study_seed", "number", "attempt", "seed", "params", "params_file", "result_file", "folder")
+_PREFIX = "trial."
+_NAMES = tuple(f"{_PREFIX}{fact}" for fact in FACTS)
+# The pattern of an allowed command ends with this word if the pattern allows any further arguments. A valid argument of
+# a command is never equal to this word, because the ledger refuses a parameter with the name "...".
+ANY_ARGUMENTS = "{...}"
+_TOKEN = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]|[^{}]+")
+_SHELLS = ("sh", "ash", "bash", "csh", "dash", "fish", "ksh", "mksh", "tcsh", "yash", "zsh")
+_SHELL_OPTIONS_WITH_VALUE = ("--rcfile", "--init-file")
+_NEGATIVE_NUMBER = re.compile(r"-\.?[0-9]")
+
+
+class CommandTemplate:
+    """The arguments of a command with placeholders.
+
+    Parameters
+    ----------
+    arguments : sequence of str
+        The program and its arguments. The first argument, which is the program, has no placeholder.
+
+    Raises
+    ------
+    UsageError
+        The arguments are not valid. The message is one line.
+
+    Examples
+    --------
+    >>> template = CommandTemplate(["./train", "--rate={lr}", "--seed", "{trial.seed}", "{{}}"])
+    >>> template.render({"lr": 0.1}, {"seed": "7"})
+    ['./train', '--rate=0.1', '--seed', '7', '{}']
+    """
+
+    def __init__(self, arguments: Sequence[str]) -> None:
+        if not isinstance(arguments, list | tuple) or not arguments:
+            raise UsageError(f'command {show(arguments)} is not a list of texts such as ["./train", "--lr", "{{lr}}"]')
+        if len(arguments) > MOST_ARGUMENTS:
+            raise UsageError(
+                f"a command has at most {MOST_ARGUMENTS:,} arguments, but this command has {len(arguments):,}: move"
+                " arguments into a script"
+            )
+        for argument in arguments:
+            fault = text_fault(argument, LONGEST_COMMAND) if isinstance(argument, str) else "it is not a text"
+            if fault is not None:
+                raise UsageError(f"argument {show(argument)} of the command: {fault}")
+        if sum(map(len, arguments)) > LONGEST_COMMAND:
+            raise UsageError(
+                f"a command has at most {LONGEST_COMMAND:,} characters: move arguments into a script or into a file"
+            )
+        self.arguments = tuple(arguments)
+        self._parts = [list(_parts(argument)) for argument in arguments]
+        program = arguments[0]
+        if not program or any(name is not None for _, name in self._parts[0]):
+            raise UsageError(
+                f"the program {show(program)} must be a fixed text without a placeholder: name the program, or choose"
+                " between programs in a script"
+            )
+        self._check_shell()
+
+    @property
+    def program(self) -> str:
+        """The program, which is a path or a name that the worker looks up in PATH."""
+        return "".join(text for text, _ in self._parts[0])
+
+    @property
+    def placeholders(self) -> frozenset[str]:
+        """The names of all placeholders."""
+        return frozenset(name for parts in self._parts for _, name in parts if name is not None)
+
+    @property
+    def label(self) -> str:
+        """A short name of the command for the default name of a study.
+
+        The label is the name of the last file before the first option or placeholder, without the file's extension.
+
+        Examples
+        --------
+        >>> CommandTemplate(["python", "code/train.py", "--lr", "{lr}"]).label
+        'train'
+        """
+        label = self.program
+        for argument, parts in zip(self.arguments[1:], self._parts[1:], strict=True):
+            if argument.startswith("-") or any(name is not None for _, name in parts):
+                break
+            label = "".join(text for text, _ in parts)
+        return PurePath(label).stem
+
+    def check(self, space: Mapping[str, Sequence[str]], params_as: ParamsAs) -> None:
+        """Check that the command fits a search space.
+
+        Parameters
+        ----------
+        space : mapping
+            The names of the space's parameters. The value is the sequence of the texts that the parameter can have. The
+            sequence is empty if the parameter has no texts.
+        params_as : {"arguments", "variable", "file"}
+            How the command receives the parameters. With "arguments", each parameter must have a placeholder.
+
+        Raises
+        ------
+        UsageError
+            A placeholder names no parameter, or a parameter has no placeholder. A UsageError also occurs if the value
+            of a parameter could become an option. The message is one line.
+
+        Examples
+        --------
+        >>> CommandTemplate(["./train", "{lr}"]).check({"rate": []}, "arguments")
+        Traceback (most recent call last):
+        ledger.errors.UsageError: placeholder {lr} names no parameter of the space; there are rate, trial.study, ...
+        """
+        for name in space:
+            if name in (*_NAMES, ANY_ARGUMENTS[1:-1]):
+                raise UsageError(
+                    f"a parameter of a command must not have the name {name!r}, because the placeholder {{{name}}} has"
+                    " another meaning: rename the parameter"
+                )
+        for parts in self._parts:
+            for _, placeholder in parts:
+                if placeholder is not None and placeholder not in space and placeholder not in _NAMES:
+                    raise UsageError(
+                        f"placeholder {{{one_line(placeholder, 80)}}} names no parameter of the space"
+                        f"{nearest(placeholder, (*space, *_NAMES))}; write {{{{ and }}}} for braces of another meaning"
+                    )
+        used = self.placeholders
+        if "trial.params_file" in used and params_as != "file":
+            raise UsageError('placeholder {trial.params_file} needs params_as = "file" (--params-as file)')
+        if params_as == "file" and "trial.params" in used:
+            raise UsageError('placeholder {trial.params} does not fit params_as = "file": use {trial.params_file}')
+        unused = [name for name in space if name not in used]
+        if unused and params_as == "arguments" and "trial.params" not in used:
+            raise UsageError(
+                f"parameter {unused[0]!r} is in no argument of the command: write {{{unused[0]}}} into an argument, or"
+                ' set params_as = "variable" or "file" (--params-as) if the program reads its parameters from the'
+                " variable LEDGER_TRIAL_PARAMS or from a file"
+            )
+        for argument, parts in zip(self.arguments, self._parts, strict=True):
+            first = (parts[0][1] if parts else None) or ""
+            for text in space.get(first, ()):
+                if _is_option(text):
+                    raise UsageError(
+                        f"{show(text)} of parameter {first!r} would become an option in the argument {show(argument)}:"
+                        f' put the option into the argument, such as "--option={argument}"'
+                    )
+
+    def render(self, params: Mapping[str, Any], facts: Mapping[str, str]) -> list[str]:
+        """Return the arguments with the values of a trial.
+
+        Parameters
+        ----------
+        params : mapping
+            The parameters of the trial.
+        facts : mapping
+            A mapping from names in `FACTS` to texts.
+
+        Raises
+        ------
+        LedgerError
+            The trial has no value for a placeholder, or a value would become an option. The message is one line.
+        """
+        rendered = []
+        for argument, parts in zip(self.arguments, self._parts, strict=True):
+            texts = []
+            for text, name in parts:
+                if name is None:
+                    texts.append(text)
+                elif name.startswith(_PREFIX) and name.removeprefix(_PREFIX) in facts:
+                    texts.append(facts[name.removeprefix(_PREFIX)])
+                elif name in params:
+                    texts.append(text_of(params[name]))
+                else:
+                    raise LedgerError(
+                        f"the trial has no value for the placeholder {{{one_line(name, 80)}}} of the command: enqueue"
+                        " only points of the study's space"
+                    )
+            whole = "".join(texts)
+            # A role that can enqueue trials can choose any value, and must not choose an option of the program.
+            if parts and parts[0][1] is not None and _is_option(whole):
+                raise LedgerError(
+                    f"the argument {show(argument)} of the command would become the option {show(whole)}: enqueue only"
+                    " points of the study's space"
+                )
+            rendered.append(whole)
+        return rendered
+
+    def _check_shell(self) -> None:
+        """Refuse a placeholder in the script of a shell, because the shell would run a part of a value as a command."""
+        for index, argument in enumerate(self.arguments):
+            if PurePath(argument).name not in _SHELLS:
+                continue
+            script = _script(self.arguments, index + 1)
+            name = next((name for _, name in self._parts[script] if name is not None), None) if script else None
+            if name is not None:
+                shown = f"{{{one_line(name, 80)}}}"
+                raise UsageError(
+                    f"placeholder {shown} is in the script of a shell, which could run the value as a command: write"
+                    f' "$1" in the script, and put the arguments sh {shown} after the script'
+                )
+
+
+def text_of(value: Any) -> str:
+    """Return the text that replaces a placeholder: a text itself, and the JSON of any other value.
+
+    Examples
+    --------
+    >>> text_of("rbf"), text_of(1e-5), text_of(True), text_of(None)
+    ('rbf', '1e-05', 'true', 'null')
+    """
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def pattern_of(arguments: Sequence[str]) -> str:
+    """Return the pattern that allows exactly this command.
+
+    Examples
+    --------
+    >>> pattern_of(["./train", "--name", "two words", "{lr}"])
+    "./train --name 'two words' '{lr}'"
+    """
+    return shlex.join(arguments)
+
+
+def pattern_words(pattern: str) -> list[str]:
+    """Return the words of the pattern of an allowed command.
+
+    A pattern is split into words as a shell splits a command line: at spaces, except in quotes. The function expands no
+    variables and no wildcards. Each word stands for one argument, as the study has recorded the argument, with its
+    placeholders. If the last word is ``{...}``, the pattern also allows any further arguments.
+
+    Raises
+    ------
+    UsageError
+        The pattern is not valid. The message is one line.
+
+    Examples
+    --------
+    >>> pattern_words("python 'my train.py' {...}")
+    ['python', 'my train.py', '{...}']
+    """
+    try:
+        words = shlex.split(pattern)
+    except ValueError as error:
+        raise UsageError(f"{show(pattern)} is not a pattern ({error}): close each quote") from None
+    if not words or words[0] == ANY_ARGUMENTS:
+        raise UsageError(
+            f"{show(pattern)} names no program: write the program and its arguments, such as 'python train.py"
+            f" {ANY_ARGUMENTS}'"
+        )
+    if ANY_ARGUMENTS in words[:-1]:
+        raise UsageError(
+            f"{show(pattern)} has {ANY_ARGUMENTS} before another word: {ANY_ARGUMENTS} must be the last word"
+        )
+    return words
+
+
+def check_allowed(arguments: Sequence[str], patterns: Sequence[str]) -> None:
+    """Raise a LedgerError if no pattern allows the command.
+
+    Examples
+    --------
+    >>> check_allowed(["./train", "{lr}"], ["./train {lr}"])
+    >>> check_allowed(["./train", "{lr}"], ["./train {...}"])
+    >>> check_allowed(["./train", "{lr}", "--more"], ["./train {lr}"])
+    Traceback (most recent call last):
+    ledger.errors.LedgerError: this worker has no permission to run the command ...
+    """
+    for pattern in patterns:
+        words = pattern_words(pattern)
+        fixed = words[:-1] if words[-1] == ANY_ARGUMENTS else words
+        if list(arguments[: len(fixed)]) == fixed and (len(fixed) < len(words) or len(arguments) == len(fixed)):
+            return
+    shown = pattern_of(arguments)
+    raise LedgerError(
+        f"this worker has no permission to run the command {one_line(shown)}; permit the command with --allow-command"
+        f" {one_line(shlex.quote(shown), 600)}"
+    )
+
+
+def _script(arguments: Sequence[str], index: int) -> int | None:
+    """Return the index of the script after the option `-c` of a shell, whose options begin at `index`."""
+    while index < len(arguments) - 1 and arguments[index].startswith(("-", "+")):
+        option = arguments[index]
+        is_long = option.startswith("--")
+        if option.startswith("-") and "c" in option and not is_long:
+            return index + 1
+        has_value = option in _SHELL_OPTIONS_WITH_VALUE if is_long else option.endswith(("o", "O"))
+        index += 2 if has_value else 1
+    return None
+
+
+def _is_option(text: str) -> bool:
+    return text.startswith("-") and _NEGATIVE_NUMBER.match(text) is None
+
+
+def _parts(argument: str) -> Iterator[tuple[str, str | None]]:
+    """Yield the parts of an argument. A part is a text and None, or an empty text and the name of a placeholder."""
+    for token in _TOKEN.finditer(argument):
+        text, name = token[0], token[1]
+        if text in ("{", "}") or name == "":
+            raise UsageError(
+                f"argument {show(argument)} of the command has a brace that belongs to no placeholder: write {{{{ or"
+                " }} for a brace"
+            )
+        if name is not None:
+            yield "", name
+        else:
+            yield {"{{": "{", "}}": "}"}.get(text, text), None
