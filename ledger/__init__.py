@@ -1,12 +1,12 @@
 """Distributed Bayesian hyper-parameter search that stores its whole state in a PostgreSQL database.
 
-The decorator `objective` declares a function to be an objective. `Study` searches on this machine for the parameters
-that give an objective its smallest loss. `load_study` reads a study from the ledger, and returns a `StudyResult` with
-the study's `Trial` objects. An objective may take a `Context` as its second argument. A `LedgerError` has a message for
-the user. A `StudyFailedError` is a `LedgerError` with the traceback of the objective. A `UsageError` is a `LedgerError`
-that reports an invalid request, such as an invalid argument. With the types `SearchSpace`, `OptimizerOptions` and
-`LimitOptions`, a type checker can check the arguments that a program passes to this package. The module `space` makes a
-search space from the dimensions of other packages.
+The decorator `objective` declares a function to be an objective, and `command` makes a program an objective. `Study`
+searches on this machine for the parameters that give an objective its smallest loss. `load_study` reads a study from
+the ledger, and returns a `StudyResult` with the study's `Trial` objects. An objective may take a `Context` as its
+second argument. A `LedgerError` has a message for the user. A `StudyFailedError` is a `LedgerError` with the traceback
+of the objective. A `UsageError` is a `LedgerError` that reports an invalid request, such as an invalid argument. With
+the types `SearchSpace`, `OptimizerOptions` and `LimitOptions`, a type checker can check the arguments that a program
+passes to this package. The module `space` makes a search space from the dimensions of other packages.
 
 The package loads a module only when a program first uses a name from the module. Therefore `import ledger` is fast, and
 loads no third-party package.
@@ -29,6 +29,7 @@ __all__ = [
     "Trial",
     "UsageError",
     "__version__",
+    "command",
     "load_study",
     "objective",
     "space",
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from ledger.errors import LedgerError, StudyFailedError, UsageError
     from ledger.objectives.context import Context
     from ledger.study.arguments import LimitOptions, OptimizerOptions, SearchSpace
+    from ledger.study.command import command
     from ledger.study.decorator import objective
 else:
     from importlib import import_module
@@ -58,6 +60,7 @@ else:
         "StudyResult": "ledger.api",
         "Trial": "ledger.api",
         "UsageError": "ledger.errors",
+        "command": "ledger.study.command",
         "load_study": "ledger.api",
         "objective": "ledger.study.decorator",
         "space": "ledger.space",

@@ -21,9 +21,11 @@ from ledger.database.rows import StudyRow
 from ledger.errors import LedgerError, UsageError
 from ledger.keywords import known_keywords
 from ledger.objectives import pickled, search_path
+from ledger.objectives.command_template import pattern_of
 from ledger.settings import Settings
 from ledger.study.arguments import AnySpace, LimitOptions, Mode, OptimizerOptions
 from ledger.study.callables import name_of, space_of
+from ledger.study.command import CommandObjective
 from ledger.study.conversion import from_any
 from ledger.study.file import assemble
 from ledger.study.python_values import python_params
@@ -44,14 +46,14 @@ class Study:
 
     Parameters
     ----------
-    objective : callable
-        A function, or any other callable, such as a `functools.partial` or a bound method. If a module contains the
-        callable under a name, the ledger records the names of the module and the callable. Workers on other machines
-        can load a callable that a module contains. If a script or a notebook defines the callable, or if the callable
-        is a closure, only the workers that `run` starts receive the callable.
+    objective : callable or CommandObjective
+        A function, or any other callable, such as a `functools.partial` or a bound method, or the result of
+        `ledger.command`. If a module contains the callable under a name, the ledger records the names of the module and
+        the callable. Workers on other machines can load a callable that a module contains. If a script or a notebook
+        defines the callable, or if the callable is a closure, only the workers that `run` starts receive the callable.
     space : mapping, sequence or Space, optional
         The search space, as in `ledger.space.from_any`. By default, the space is that of the decorator
-        `ledger.objective`.
+        `ledger.objective` or of `ledger.command`.
     name : str, optional
         The study's name, which is unique in a ledger. A name has 1 to 100 letters, digits, dots, underscores or
         hyphens, and begins with a letter or digit. The default name contains the function's name, the seed and a part
@@ -115,7 +117,7 @@ class Study:
     @known_keywords
     def __init__(
         self,
-        objective: Callable[..., Any],
+        objective: Callable[..., Any] | CommandObjective,
         *,
         space: AnySpace | None = None,
         name: str | None = None,
@@ -129,11 +131,22 @@ class Study:
         database: str | None = None,
     ) -> None:
         self._function, self._database = objective, database
-        self._reference = name_of(objective, name)
+        self._allowed: list[str] = []
+        self._commands: list[str] = []
+        self._is_pickled = False
+        if isinstance(objective, CommandObjective):
+            table, self._label = objective.table, "ledger.command"
+            self._commands.append(pattern_of(table["command"]))
+        else:
+            reference = name_of(objective, name)
+            self._is_pickled = reference.module is None
+            if reference.module is not None:
+                self._allowed.append(reference.module)
+            table, self._label = {"function": str(reference)}, reference.name
         searched = space_of(objective) if space is None else from_any(space)
         if searched is None:
             raise UsageError(
-                f"the objective {self._reference.name!r} has no space: give Study(..., space={{...}}), or put"
+                f"the objective {self._label!r} has no space: give Study(..., space={{...}}), or put"
                 " @ledger.objective(space={...}) above the function's definition"
             )
         settings = {
@@ -148,13 +161,12 @@ class Study:
             {},
             tables={
                 "study": {key: value for key, value in settings.items() if value is not None},
-                "objective": {"function": str(self._reference)},
+                "objective": table,
                 "space": {each.pop("name"): each for each in searched.to_json()},
                 "optimizer": dict(optimizer or {}),
                 "limits": dict(limits or {}),
             },
         )
-        self._allowed = [] if self._reference.module is None else [self._reference.module]
 
     @property
     def name(self) -> str:
@@ -224,10 +236,12 @@ class Study:
         workers = workers or min(os.cpu_count() or 1, self._study.batch_size)
         settings = _settings(self._database)
         with credentials.unreadable(), self._environment() as environment:
-            search.check_objective(self._study.spec()["objective"], self._allowed, environment)
+            search.check_objective(self._study.spec()["objective"], self._allowed, self._commands, environment)
             with opened(settings, create=True) as url:
                 logged = _WorkerOutputForwarder()
-                local = search.LocalWorkerSettings(workers, self._allowed, environment, ("--log-format", "json"))
+                local = search.LocalWorkerSettings(
+                    workers, self._allowed, self._commands, environment, ("--log-format", "json")
+                )
                 try:
                     row = search.run(url, settings, self._study, local, again=True, listener=logged)
                 except LedgerError as error:
@@ -250,16 +264,19 @@ class Study:
 
         The variable PYTHONPATH contains the folders from which this process imports modules (`sys.path`), without the
         current folder. If workers cannot import the objective from a module, the variable LEDGER_PICKLED_FUNCTION names
-        a file with the pickled objective.
+        a file with the pickled objective. A command gets no PYTHONPATH, because it may be a program for another Python.
         """
+        if isinstance(self._function, CommandObjective):
+            yield {}
+            return
         path, current = search_path.without_current(sys.path)
         environment = {"PYTHONPATH": os.pathsep.join(path)}
-        if self._reference.module is not None:
+        if not self._is_pickled:
             yield environment
             return
         with tempfile.TemporaryDirectory(prefix="ledger-") as folder:
             file = Path(folder) / "function.pickle"
-            pickled.write(self._function, self._reference.name, file, current)
+            pickled.write(self._function, self._label, file, current)
             yield {**environment, pickled.VARIABLE: str(file)}
 
 

@@ -37,6 +37,8 @@ class LocalWorkerSettings:
         Number of worker processes, at least 0.
     allowed : collection of str
         Packages from which a worker may load the user's objective.
+    commands : collection of str
+        Patterns of the commands that a worker may run, in the form of `command_template.pattern_words`.
     environment : mapping
         Environment variables that the workers get in addition to the environment variables of this process.
     options : sequence of str
@@ -45,6 +47,7 @@ class LocalWorkerSettings:
 
     count: int = 0
     allowed: Collection[str] = ()
+    commands: Collection[str] = ()
     environment: Mapping[str, str] | None = None
     options: Sequence[str] = ()
 
@@ -174,6 +177,7 @@ def failure(connection: "Connection", row: StudyRow, message: str) -> StudyFaile
 def check_objective(
     objective: dict[str, Any],
     allowed: Collection[str],
+    commands: Collection[str] = (),
     environment: Mapping[str, str] | None = None,
     account: SystemUser | None = None,
 ) -> None:
@@ -183,7 +187,7 @@ def check_objective(
     """
     if account is not None:
         account.check()
-    trainer = TrainerHandle(allowed, threads=1, environment=environment, account=account)
+    trainer = TrainerHandle(allowed, threads=1, environment=environment, account=account, commands=commands)
     try:
         trainer.check(objective)
     finally:
@@ -224,6 +228,7 @@ def _carry_on(
     try:
         options = ["--give-up-after", str(settings.give_up_after)]
         options += ["--statement-timeout", str(settings.statement_timeout), *workers.options]
+        options += [f"--allow-command={pattern}" for pattern in workers.commands]
         with WorkerProcesses(
             workers.count, url, row.name, workers.allowed, options, listener.worker_output, workers.environment
         ) as processes:

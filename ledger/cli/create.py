@@ -7,14 +7,15 @@ import click
 
 from ledger.access import connected
 from ledger.cli.options import examples, settings_options
-from ledger.cli.study_options import study_options
+from ledger.cli.study_options import StudyCommand, study_options
 from ledger.errors import LedgerError
 from ledger.settings import Settings
 from ledger.study.file import assemble
 
 
 @click.command(
-    epilog=examples("ledger study create my-study.toml", "ledger study create --model svm --name warm --iterations 10")
+    cls=StudyCommand,
+    epilog=examples("ledger study create my-study.toml", "ledger study create --model svm --name warm --iterations 10"),
 )
 @study_options
 @settings_options

@@ -197,6 +197,39 @@ def allow_option(command: F) -> F:
     )(command)
 
 
+class CommandPatternType(click.ParamType[str]):
+    """A click parameter type for the pattern of an allowed command. An environment variable has one pattern a line."""
+
+    name = "pattern"
+    envvar_list_splitter = "\n"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        from ledger.objectives.command_template import pattern_words
+
+        pattern = TEXT.convert(value, param, ctx)
+        try:
+            pattern_words(pattern)
+        except UsageError as error:
+            self.fail(f"{error}.", param, ctx)
+        return pattern
+
+
+def allow_command_option(command: F) -> F:
+    """Add the option --allow-command, and pass the option's values to the command as `allow_command`."""
+    return click.option(
+        "--allow-command",
+        multiple=True,
+        envvar="LEDGER_ALLOW_COMMAND",
+        show_envvar=True,
+        type=CommandPatternType(),
+        metavar="PATTERN",
+        help="Allow the objectives that run this command, such as 'python train.py --lr {lr}'. Each word must be equal"
+        " to an argument of the study's command. If the last word is {...}, any further arguments are allowed. To allow"
+        " several commands, repeat the option, or write one pattern on each line of the variable. By default, no"
+        " command is allowed.",
+    )(command)
+
+
 def trainer_user_option(command: F) -> F:
     """Add the option --trainer-user, and pass the option's value to the command as `trainer_user`."""
     return click.option(

@@ -49,14 +49,18 @@ class ProgressDisplay(SearchObserver):
 
 
 def local(
-    count: int, allowed: Collection[str], display: ProgressDisplay, trainer_user: str | None
+    count: int,
+    allowed: Collection[str],
+    commands: Collection[str],
+    display: ProgressDisplay,
+    trainer_user: str | None,
 ) -> LocalWorkerSettings:
     """Return a `LocalWorkerSettings`, which describes the workers to start on this machine.
 
     The workers get the log options of the argument `display`, and the option --trainer-user if `trainer_user` is given.
     """
     user = [] if trainer_user is None else ["--trainer-user", trainer_user]
-    return LocalWorkerSettings(count, allowed, options=[*display.worker_options, *user])
+    return LocalWorkerSettings(count, allowed, commands, options=[*display.worker_options, *user])
 
 
 def end(url: str, settings: Settings, row: StudyRow) -> None:

@@ -9,28 +9,39 @@ import click
 
 from ledger.access import database
 from ledger.cli.names import STUDY
-from ledger.cli.options import allow_option, examples, service_options, trainer_user_option, wait_option
-from ledger.cli.study_options import study_option, study_options
+from ledger.cli.options import (
+    allow_command_option,
+    allow_option,
+    examples,
+    service_options,
+    trainer_user_option,
+    wait_option,
+)
+from ledger.cli.study_options import StudyCommand, study_option, study_options
 from ledger.errors import UsageError
+from ledger.objectives.command_template import pattern_of
 from ledger.settings import Settings
-from ledger.study.file import assemble
+from ledger.study.file import COMMAND, assemble
 from ledger.study.file import workers as workers_of
 from ledger.without_pandas import without_pandas
 
 
 @click.command(
+    cls=StudyCommand,
     epilog=examples(
         "ledger run --model xgb --iterations 5 --batch-size 4 --workers 4 --seed 7",
         "ledger run --data train.csv --target label --cv 5 --metric f1_macro",
         "ledger run study.toml",
         "ledger run study.toml --allow my_package --trial-timeout 600",
         "ledger run --mode steady --batch-size 8 --iterations 10",
-    )
+        "ledger run --space space.toml --trials 20 -- python train.py --lr {lr}",
+    ),
 )
 @study_options
 @study_option("workers")
 @trainer_user_option
 @allow_option
+@allow_command_option
 @wait_option
 @service_options
 def run(
@@ -39,6 +50,7 @@ def run(
     workers: int | None,
     trainer_user: str | None,
     allow: Collection[str],
+    allow_command: Collection[str],
     wait: bool,
     settings: Settings,
 ) -> None:
@@ -47,6 +59,9 @@ def run(
     Without a database URL, the command starts the embedded PostgreSQL server, and stores all data in ./.ledger. After
     Ctrl-C or a crash, run the same command again to continue the study. If the study is complete, the command shows the
     result of the study.
+
+    The words after -- are a program and its arguments, which run once for each trial. A placeholder such as {lr} stands
+    for the value of a parameter. The workers of this command may run exactly this program with these arguments.
     """
     from ledger import search
     from ledger.cli.environment import log_environment
@@ -56,20 +71,24 @@ def run(
     account = None if trainer_user is None else find_system_user(trainer_user)
     study = assemble(options, file)
     workers = workers or workers_of(file) or min(os.cpu_count() or 1, study.batch_size)
-    if study.objective.function is not None:
-        search.check_objective(study.spec()["objective"], allow, account=account)
+    if COMMAND in options:
+        allow_command = [*allow_command, pattern_of(options[COMMAND])]
+    if study.objective.model is None:
+        search.check_objective(study.spec()["objective"], allow, allow_command, account=account)
     log_environment(settings)
     with without_pandas(), database(settings, create=True) as url:
         shown = ProgressDisplay(settings)
-        row = search.run(url, settings, study, local(workers, allow, shown, trainer_user), wait=wait, listener=shown)
+        started = local(workers, allow, allow_command, shown, trainer_user)
+        row = search.run(url, settings, study, started, wait=wait, listener=shown)
         end(url, settings, row)
 
 
 @click.command(
+    cls=StudyCommand,
     epilog=examples(
         "ledger manager --model svm --iterations 10 --batch-size 8",
         "ledger manager study.toml --wait",
-    )
+    ),
 )
 @study_options
 @wait_option
@@ -113,6 +132,7 @@ def manager(file: Path | None, options: dict[str, Any], wait: bool, settings: Se
 )
 @trainer_user_option
 @allow_option
+@allow_command_option
 @wait_option
 @service_options
 def resume(
@@ -122,6 +142,7 @@ def resume(
     workers: int | None,
     trainer_user: str | None,
     allow: Collection[str],
+    allow_command: Collection[str],
     wait: bool,
     settings: Settings,
 ) -> None:
@@ -141,7 +162,7 @@ def resume(
         workers = 0 if settings.database_url else os.cpu_count() or 1
     with without_pandas(), database(settings) as url:
         shown = ProgressDisplay(settings)
-        started = local(workers, allow, shown, trainer_user)
+        started = local(workers, allow, allow_command, shown, trainer_user)
         row = search.resume(
             url, settings, name, started, iterations=iterations, trials=trials, wait=wait, listener=shown
         )

@@ -13,7 +13,8 @@ from click.core import ParameterSource
 from pydantic.fields import FieldInfo
 
 from ledger.cli.options import TEXT, SecondsType
-from ledger.study.file import OPTIONS, StudyTable, replaced_by
+from ledger.errors import UsageError
+from ledger.study.file import COMMAND, OPTIONS, SPACE, StudyTable, replaced_by
 from ledger.study.spec import AllowedTexts
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -39,8 +40,28 @@ class _ChoiceType(click.Choice[str]):
         return f"[{'|'.join(self.choices)}]"
 
 
+class StudyCommand(click.Command):
+    """A click command with `study_options`, which takes the words after ``--`` as the command of an objective."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        options = [option for option in self.params if isinstance(option, click.Option) and not option.is_flag]
+        with_value = {flag for option in options for flag in option.opts}
+        for place, word in enumerate(args):
+            # After an option with a value, the word `--` is the value of the option.
+            if word == "--" and (place == 0 or args[place - 1] not in with_value):
+                if not args[place + 1 :]:
+                    raise UsageError("no command is after --; write the program and its arguments after --")
+                ctx.meta[__name__] = args[place + 1 :]
+                args = args[:place]
+                break
+        return super().parse_args(ctx, args)
+
+    def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
+        return [*super().collect_usage_pieces(ctx), "[-- COMMAND...]"]
+
+
 def study_options(command: F) -> F:
-    """Add the options that define a study.
+    """Add the options that define a study. The class of the click command must be `StudyCommand`.
 
     The command receives the options as `options`, and the study file as `file`. An option on the command line overrides
     the option's own environment variable, and every environment variable that contradicts the option. For example, the
@@ -49,10 +70,14 @@ def study_options(command: F) -> F:
 
     @wraps(command)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
-        options = {key: kwargs.pop(key) for key in OPTIONS}
+        options = {key: kwargs.pop(key) for key in (*OPTIONS, SPACE)}
         context = click.get_current_context()
         source = {key: context.get_parameter_source(key) for key in OPTIONS}
-        for key in replaced_by(key for key in OPTIONS if source[key] is ParameterSource.COMMANDLINE):
+        given = [key for key in OPTIONS if source[key] is ParameterSource.COMMANDLINE]
+        if __name__ in context.meta:
+            options[COMMAND] = context.meta[__name__]
+            given.append(COMMAND)
+        for key in replaced_by(given):
             if source.get(key) is ParameterSource.ENVIRONMENT:
                 options[key] = None
                 context.set_parameter_source(key, ParameterSource.DEFAULT)
@@ -69,6 +94,12 @@ def study_options(command: F) -> F:
             envvar=option.variable,
             show_envvar=True,
         )(decorated)
+    decorated = click.option(
+        "--space",
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        help="TOML file with the table [space] alone. This table replaces the table [space] of the study file.",
+    )(decorated)
     file = click.argument("file", required=False, type=click.Path(path_type=Path), metavar="[STUDY.TOML]")
     return file(decorated)  # type: ignore[no-any-return]
 

@@ -13,6 +13,7 @@ from ledger.cli.names import STUDY
 from ledger.cli.options import (
     ByteSizeType,
     SecondsType,
+    allow_command_option,
     allow_option,
     examples,
     service_options,
@@ -31,6 +32,7 @@ from ledger.text import one_line
         "ledger worker",
         "ledger worker --study svm-42-341b3e --until-complete",
         "ledger worker --allow my_package --memory-limit 4G --threads 2",
+        "ledger worker --allow-command './train.sh {lr}'",
         "ledger worker list",
     ),
 )
@@ -86,6 +88,7 @@ from ledger.text import one_line
 @click.option("--exit-on-eof", is_flag=True, hidden=True, help="Stop when standard input reaches its end.")
 @trainer_user_option
 @allow_option
+@allow_command_option
 @service_options
 @click.pass_context
 def worker(
@@ -100,6 +103,7 @@ def worker(
     trainer_user: str | None,
     exit_on_eof: bool,
     allow: Collection[str],
+    allow_command: Collection[str],
     settings: Settings,
 ) -> None:
     """Claim trials, train models, and record the losses.
@@ -132,6 +136,7 @@ def worker(
         trial_timeout,
         memory_limit,
         account,
+        allow_command,
         exit_on_eof=exit_on_eof,
     )
     with database(settings, create=True) as url:

@@ -11,6 +11,7 @@ from threadpoolctl import ThreadpoolController
 
 from ledger.errors import LedgerError
 from ledger.objectives import builtin, metrics, tabular
+from ledger.objectives.command import CommandHost, load_command
 from ledger.objectives.context import Context
 from ledger.objectives.datasets import DATASETS, MOST_FOLDS
 from ledger.objectives.function import load_function
@@ -84,16 +85,19 @@ def load(
     threads: int = 1,
     content: bytes | None = None,
     folder: str | None = None,
+    host: CommandHost | None = None,
 ) -> Callable[[dict[str, Any], Context], ObjectiveResult]:
     """Load an objective.
 
     Parameters
     ----------
     objective : mapping
-        The mapping names either a user's function or a built-in model. The entry ``"function"`` has the form
-        ``"package.module:function"``. The entry ``"model"`` is the name of a built-in model. The optional entry
-        ``"dataset"`` names a dataset for the model, and is ``"breast_cancer"`` by default. If the dataset comes from a
-        file, the entry ``"data"`` replaces ``"dataset"``. The value of ``"data"`` is a mapping with the keys
+        The mapping names a user's function, a command or a built-in model. The entry ``"function"`` has the form
+        ``"package.module:function"``. The entry ``"command"`` is a list with a program and its arguments, and the
+        optional entry ``"params_as"`` is one of `command_template.PARAMS_AS`. The entry ``"model"`` is the name of
+        a built-in model. The optional entry ``"dataset"`` names a dataset for the model, and is ``"breast_cancer"`` by
+        default. If the dataset comes from a file, the entry ``"data"`` replaces ``"dataset"``. The value of ``"data"``
+        is a mapping with the keys
         ``"name"``, ``"sha256"``, ``"target"``, ``"format"`` and ``"rows"``. For a model, the mapping may also have the
         entries ``"cv"`` and ``"metric"``.
     allowed : collection of str
@@ -104,6 +108,8 @@ def load(
         Content of the file that ``"data"`` names.
     folder : str, optional
         Additional folder for the module of an allowed function. Python searches this folder last.
+    host : CommandHost, optional
+        Permissions and resources for commands. By default, no command is allowed.
 
     Returns
     -------
@@ -128,6 +134,8 @@ def load(
     function: Callable[[dict[str, Any], Context], Any]
     if set(objective) == {"function"}:
         function = load_function(str(objective["function"]), allowed, folder)
+    elif "command" in objective:
+        function = load_command(objective, host or CommandHost())
     else:
         data = dataset_reference(objective)
         model, dataset = objective.get("model"), objective.get("dataset", DATASETS[0])
@@ -141,8 +149,9 @@ def load(
             and (folds is None or (type(folds) is int and 2 <= folds <= MOST_FOLDS))
         ):
             raise LedgerError(
-                f"this version of the ledger has no objective {one_line(repr(dict(objective)))}; use a function, or one"
-                f" of the models {', '.join(MODELS)} with a file or with one of the datasets {', '.join(DATASETS)}"
+                f"this version of the ledger has no objective {one_line(repr(dict(objective)))}; use a function, a"
+                f" command, or one of the models {', '.join(MODELS)} with a file or with one of the datasets"
+                f" {', '.join(DATASETS)}"
             )
         function = builtin.objective(
             model, _table(data, content) if data else dataset, threads, metric=metric, folds=folds

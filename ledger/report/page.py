@@ -105,8 +105,8 @@ def _facts(content: ReportContent) -> list[tuple[str, str]]:
     objective = study.objective
     data = objective.data
     return [
-        ("Objective", objective.function or f"{objective.model} on {data.name if data else objective.dataset}"),
-        *([] if objective.function else [("Metric", _metric(content))]),
+        ("Objective", objective.title),
+        *([] if objective.model is None else [("Metric", _metric(content))]),
         *(
             []
             if data is None

@@ -14,6 +14,7 @@ from pydantic.fields import FieldInfo
 
 from ledger.errors import UsageError, first_fault
 from ledger.objectives import DEFAULT_SPACES, MODELS, check, metrics, tabular
+from ledger.objectives.command_template import PARAMS_AS, CommandTemplate
 from ledger.objectives.datasets import CLASSES
 from ledger.study.arguments import Mode
 from ledger.study.space import Space
@@ -186,7 +187,7 @@ OPTIONS: Mapping[str, StudyOption] = MappingProxyType(
     {
         key: StudyOption(table, key, _VARIABLES.get(key, f"LEDGER_{key.upper()}"))
         for table, keys in (
-            ("objective", ("model", "dataset", "data", "target", "cv", "metric")),
+            ("objective", ("model", "dataset", "data", "target", "cv", "metric", "params_as")),
             ("study", ("iterations", "trials", "batch_size", "mode", "seed", "name")),
             ("optimizer", ("base_estimator", "acq_func")),
             ("limits", ("trial_timeout",)),
@@ -195,13 +196,19 @@ OPTIONS: Mapping[str, StudyOption] = MappingProxyType(
     }
 )
 
+# The words after `--` on a command line set the key `command`, which has no option and no environment variable.
+COMMAND = "command"
+# The option --space names a file with the table [space].
+SPACE = "space"
+
 # A mapping from a key of a study file to the other keys that this key overrides. For a key from the command line or the
 # environment, the ledger ignores the overridden keys in each source of lower priority, such as the study file. For
 # example, if the command line sets `trials`, the ledger ignores the value of `iterations` in the study file.
 _ALSO_REPLACED = {
-    "model": ("function",),
-    "dataset": ("function", "data", "target"),
-    "data": ("function", "dataset"),
+    "model": ("function", "command", "params_as"),
+    "dataset": ("function", "command", "params_as", "data", "target"),
+    "data": ("function", "command", "params_as", "dataset"),
+    "command": ("function", "model", "dataset", "data", "target", "cv", "metric"),
     "iterations": ("trials",),
     "trials": ("iterations",),
 }
@@ -229,8 +236,10 @@ def assemble(
     Parameters
     ----------
     options : mapping
-        A mapping from keys of `OPTIONS` to the options' values from the command line or the environment. Options
-        override the values in the study file. The value None means that an option is not given.
+        A mapping from keys of `OPTIONS` to the options' values from the command line or the environment. The mapping
+        may also have the keys "command", which is the list of the words after ``--``, and "space", which is the path of
+        a TOML file with the table [space]. Options override the values in the study file. The value None means that an
+        option is not given.
     file : Path, optional
         A TOML file with the tables [study], [space], [optimizer], [objective] and [limits]. Every table is optional. If
         the value of `data` in [objective] is a relative path, the path is relative to the study file's folder.
@@ -300,6 +309,7 @@ class _SettingsReader:
         self, options: Mapping[str, Any], file: Path | None, tables: Mapping[str, Mapping[str, Any]] | None = None
     ) -> None:
         self._options = {key: value for key, value in options.items() if value is not None}
+        self._space_file: Path | None = self._options.pop(SPACE, None)
         self._file = file
         self._tables: Mapping[str, Any] = _read_file(file) if file is not None else tables or {}
         for name, table in self._tables.items():
@@ -322,8 +332,8 @@ class _SettingsReader:
         return f"{_shown(self._file)}: " if self._file is not None else ""
 
     def _place(self, table: str, key: str) -> str:
-        if key in self._options and OPTIONS[key].table == table:
-            return str(OPTIONS[key])
+        if key in self._options and _table_of(key) == table:
+            return "the command after --" if key == COMMAND else str(OPTIONS[key])
         if not key and self._file is None and not self._tables:
             return ""  # Only options are given, so no table is named.
         return f"{self._prefix}[{table}] {key}".rstrip()
@@ -341,7 +351,7 @@ class _SettingsReader:
 
         Options override the values of the table.
         """
-        of_options = {key: value for key, value in self._options.items() if OPTIONS[key].table == name}
+        of_options = {key: value for key, value in self._options.items() if _table_of(key) == name}
         replaced = replaced_by(of_options)
         of_file = {key: value for key, value in self._tables.get(name, {}).items() if key not in replaced}
         return self._validated(kind, name, {**of_file, **of_options})
@@ -356,6 +366,10 @@ class _SettingsReader:
         """Return the objective. If the objective trains on a data file, the method reads and checks the whole file."""
         table = self.read(ObjectiveTable, "objective")
         settings = table.model_dump(exclude_unset=True, exclude={"data", "target"})
+        if "params_as" in settings and table.command is None:
+            raise UsageError(
+                f"{self._place('objective', 'params_as')}: params_as needs a command; add a command after --"
+            )
         if table.data is None:
             if table.target is not None:
                 raise UsageError(f"{self._place('objective', 'target')}: a target needs a data file; add --data")
@@ -398,16 +412,23 @@ class _SettingsReader:
         return objective.model_copy(update={"data": data}), len(rows.labels)
 
     def space(self, objective: Objective) -> Space:
-        """Return the search space of the study file, or the model's default search space if the study file has none."""
+        """Return the search space of the file of --space, of the study file, or of the model by default."""
         place = self._place("space", "") or "[space]"
-        if "space" in self._tables:
+        if self._space_file is not None:
+            place = f"--space {_shown(self._space_file)}: [space]"
+            space = Space.from_toml(_read_space_file(self._space_file), place)
+        elif "space" in self._tables:
             space = Space.from_toml(self._tables["space"], place)
         elif objective.model is None:
             raise UsageError(
-                f"{place} is missing: your own objective has no default space; add the table [space] to the file"
+                f"{place} is missing: your own objective has no default space; add the table [space] to the file, or"
+                " name a file with --space"
             )
         else:
             space = Space.from_toml(DEFAULT_SPACES[objective.model], place)
+        if objective.command is not None:
+            with self._at("objective", "command"):
+                CommandTemplate(objective.command).check(space.texts(), objective.params_as or PARAMS_AS[0])
         if objective.model is not None:
             try:
                 check(objective.model, space.names)
@@ -417,6 +438,33 @@ class _SettingsReader:
                 source = f" (the model is from {OPTIONS['model']})" if chosen or "function" in of_file else ""
                 raise UsageError(f"{place} {error}{source}") from None
         return space
+
+
+def _table_of(key: str) -> str:
+    return "objective" if key == COMMAND else OPTIONS[key].table
+
+
+def _read_space_file(file: Path) -> dict[str, Any]:
+    """Return the table [space] of a file that has no other table."""
+    try:
+        tables = _read_file(file)
+    except UsageError as error:
+        raise UsageError(f"--space {error}") from None
+    for name, table in tables.items():
+        if name in TABLES:
+            raise UsageError(
+                f"--space {_shown(file)}: the file has the table [{name}], but --space needs a file with [space] alone;"
+                " give the study file without --space"
+            )
+        if name != SPACE or not isinstance(table, dict):
+            raise UsageError(
+                f"--space {_shown(file)}: {one_line(name, 80)!r} is outside of the table [space]; write [space] on a"
+                " line above the parameters"
+            )
+    if SPACE not in tables:
+        raise UsageError(f"--space {_shown(file)}: the table [space] is missing; write [space] above the parameters")
+    space: dict[str, Any] = tables[SPACE]
+    return space
 
 
 def _shown(file: Path) -> str:

@@ -156,6 +156,17 @@ class Space:
         """The names of the parameters, in the order of the dimensions."""
         return tuple(dimension.name for dimension in self.dimensions)
 
+    def texts(self) -> dict[str, list[str]]:
+        """Return the texts among the values of each parameter. The list is empty if a parameter has no texts.
+
+        Examples
+        --------
+        >>> Space.from_toml({"k": {"type": "categorical", "choices": [1, "a"]}}).texts()
+        {'k': ['a']}
+        """
+        choices = {dimension["name"]: dimension.get("choices", ()) for dimension in self.to_json()}
+        return {name: [choice for choice in of if isinstance(choice, str)] for name, of in choices.items()}
+
     def size(self) -> int | None:
         """Return the number of distinct points, or None if a real dimension makes the number infinite.
 

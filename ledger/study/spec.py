@@ -22,6 +22,7 @@ from pydantic_core import CoreSchema, core_schema
 
 from ledger.errors import LedgerError, UsageError, first_fault
 from ledger.objectives import DATASETS, MODELS, check_reference, metrics
+from ledger.objectives.command_template import PARAMS_AS, CommandTemplate, ParamsAs, pattern_of
 from ledger.objectives.datasets import MOST_FOLDS
 from ledger.study.arguments import AcquisitionFunction, BaseEstimator, Mode
 from ledger.study.space import Space
@@ -120,21 +121,25 @@ class FileDataset(SettingsModel):
 class ObjectiveSettings(SettingsModel):
     """The settings of an objective, without the content of a data file.
 
-    The settings name either a user's function, or a built-in model with a dataset and a metric.
+    The settings name a user's function, a command, or a built-in model with a dataset and a metric.
 
     Attributes
     ----------
     model : str or None
-        The name of a built-in model. None means that the objective is a user's function.
+        The name of a built-in model. None means that the objective is a user's function or a command.
     dataset : str or None
-        The name of a dataset of scikit-learn. The value is None if the dataset is from a file, or if the objective is a
-        user's function.
+        The name of a dataset of scikit-learn. The value is None if the dataset is from a file, or if the objective is
+        no built-in model.
     cv : int or None
         The number of folds of a cross-validation. None means a single split.
     metric : str or None
         The name of a scorer of scikit-learn. None means the accuracy.
     function : str or None
-        A user's function, written as "package.module:function". None means that the objective is a built-in model.
+        A user's function, written as "package.module:function". None means that the objective is no function.
+    command : list of str or None
+        A program and its arguments, in the form of `CommandTemplate`. None means that the objective is no command.
+    params_as : str or None
+        How a command receives the parameters, which is "variable" or "file". None means "arguments".
     """
 
     model: Annotated[str | None, AllowedTexts(MODELS)] = Field(
@@ -154,6 +159,14 @@ class ObjectiveSettings(SettingsModel):
         f" -score if the scorer's name begins with neg_. Default: {metrics.DEFAULT}.",
     )
     function: str | None = Field(default=None, description="Your own objective, written as package.module:function.")
+    command: list[str] | None = Field(
+        default=None, description="A program and its arguments, with placeholders such as {lr}, as your own objective."
+    )
+    params_as: Annotated[ParamsAs | None, AllowedTexts(PARAMS_AS)] = Field(
+        default=None,
+        description="How a command receives the parameters: as arguments with placeholders, or as JSON in the variable"
+        f" LEDGER_TRIAL_PARAMS or in a file. Default: {PARAMS_AS[0]}.",
+    )
 
     @field_validator("metric")
     @classmethod
@@ -165,6 +178,21 @@ class ObjectiveSettings(SettingsModel):
         except UsageError as error:
             raise ValueError(str(error)) from None
         return value
+
+    @field_validator("command")
+    @classmethod
+    def _well_formed_command(cls, value: list[str] | None) -> list[str] | None:
+        if value is not None:
+            try:
+                CommandTemplate(value)
+            except UsageError as error:
+                raise ValueError(str(error)) from None
+        return value
+
+    @field_validator("params_as")
+    @classmethod
+    def _default_params_as(cls, value: ParamsAs | None) -> ParamsAs | None:
+        return None if value == PARAMS_AS[0] else value
 
     @field_validator("function")
     @classmethod
@@ -178,13 +206,13 @@ class ObjectiveSettings(SettingsModel):
 
 
 class Objective(ObjectiveSettings):
-    """The objective of a study, which is a built-in model on a dataset, or a user's function without a dataset.
+    """The objective of a study: a built-in model on a dataset, or a user's function or a command without a dataset.
 
     Attributes
     ----------
     data : FileDataset or None
-        The dataset from a file. The value is None if the dataset is from scikit-learn, or if the objective is a user's
-        function.
+        The dataset from a file. The value is None if the dataset is from scikit-learn, or if the objective is no
+        built-in model.
     """
 
     data: FileDataset | None = None
@@ -192,11 +220,15 @@ class Objective(ObjectiveSettings):
     @model_validator(mode="before")
     @classmethod
     def _fill(cls, values: dict[str, Any]) -> dict[str, Any]:
-        if "function" in values:
-            other = next((key for key in ("model", "dataset", "data", "metric", "cv") if key in values), None)
-            if other:
-                raise ValueError(f"function and {other} exclude each other; leave one out")
-            return values
+        if "params_as" in values and "command" not in values:
+            raise ValueError("params_as needs a command; add a command, or leave params_as out")
+        for own in ("function", "command"):
+            if own in values:
+                others = ("function", "command", "model", "dataset", "data", "metric", "cv")
+                other = next((key for key in others if key in values and key != own), None)
+                if other:
+                    raise ValueError(f"{own} and {other} exclude each other; leave one out")
+                return values
         if "data" not in values:
             return {"model": MODELS[0], "dataset": DATASETS[0], **values}
         if "dataset" in values:
@@ -205,8 +237,23 @@ class Objective(ObjectiveSettings):
 
     @property
     def label(self) -> str:
-        """The name of the model, or the name of the user's function without the module."""
+        """The name of the model, of the user's function without the module, or of the command's main file."""
+        if self.command is not None:
+            return CommandTemplate(self.command).label
         return self.model or str(self.function).partition(":")[2]
+
+    @property
+    def title(self) -> str:
+        """The user's function, the command as a line of a shell, or the model with its dataset.
+
+        Examples
+        --------
+        >>> Objective(model="svm", dataset="iris").title
+        'svm on iris'
+        """
+        if self.command is not None:
+            return pattern_of(self.command)
+        return self.function or f"{self.model} on {self.data.name if self.data else self.dataset}"
 
 
 class OptimizerSettings(SettingsModel):

@@ -27,7 +27,7 @@ import select
 import socket
 import struct
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -198,6 +198,11 @@ class TrainerChannel:
     ----------
     descriptors : sequence of int
         The value of `SupervisorChannel.trainer_descriptors`.
+
+    Attributes
+    ----------
+    at_end : callable
+        Function that a thread calls before the trainer process ends because the supervisor has ended.
     """
 
     def __init__(self, descriptors: Sequence[int]) -> None:
@@ -209,6 +214,7 @@ class TrainerChannel:
         self._batch: dict[str, Any] = {"first": 0, "jobs": []}
         # Number of bytes that the trainer has written to the pipe of answers after the last wake-up.
         self._unannounced = 0
+        self.at_end: Callable[[], object] = lambda: None
         threading.Thread(target=self._receive_batches, daemon=True).start()
 
     def wait(self) -> None:
@@ -253,6 +259,7 @@ class TrainerChannel:
             for line in lines:
                 self._batches.put(json.loads(line))
         # The supervisor has ended, so no process needs the results of the jobs.
+        self.at_end()
         os._exit(0)
 
 

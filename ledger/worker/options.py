@@ -34,6 +34,8 @@ class WorkerOptions:
     trainer_account : SystemUser or None
         User that runs the trainer, if the worker runs as root. None means that the same user runs the worker and the
         trainer.
+    commands : collection of str
+        Patterns of the commands that the worker may run, in the form of `command_template.pattern_words`.
     exit_on_eof : bool
         Whether the worker stops at the end of standard input. `WorkerProcesses` sets this option, so that a worker
         stops when its parent process ends.
@@ -48,4 +50,5 @@ class WorkerOptions:
     trial_timeout: float | None = None
     memory_limit: int | None = None
     trainer_account: SystemUser | None = None
+    commands: Collection[str] = ()
     exit_on_eof: bool = False

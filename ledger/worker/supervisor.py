@@ -81,7 +81,12 @@ class Supervisor:
         self._dataset = DatasetFile()
         self._refusals = RefusedStudies()
         self._trainer = TrainerHandle(
-            options.allowed, options.threads, options.memory_limit, account=options.trainer_account, adopts=True
+            options.allowed,
+            options.threads,
+            options.memory_limit,
+            account=options.trainer_account,
+            adopts=True,
+            commands=options.commands,
         )
         self._session = ReconnectingSession(
             url,
@@ -128,7 +133,7 @@ class Supervisor:
                 message = "the worker stops, because a request to stop arrived while the database was unavailable"
                 log_event(_log, "stopped during outage", message, level=logging.WARNING)
             finally:
-                self._trainer.kill()
+                self._trainer.close()
                 self._dataset.close()
                 self._registration.announce_stop()
                 self._session.close()

@@ -7,10 +7,12 @@ objective ends one attempt but not the worker, because the trainer is a separate
 import json
 import math
 import os
+import secrets
 import select
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
@@ -20,8 +22,9 @@ from typing import Any
 
 from ledger.errors import LedgerError
 from ledger.objectives import Context
+from ledger.objectives.adopted import LONGEST_WAIT, AdoptedProcesses
+from ledger.objectives.command import remove_folder
 from ledger.worker import credentials, interpreter
-from ledger.worker.adopted import LONGEST_WAIT, AdoptedProcesses
 from ledger.worker.cgroup import TrainerCgroup
 from ledger.worker.channel import SupervisorChannel
 from ledger.worker.outcome import AttemptOutcome, MalformedAnswerError, TrainerAnswer, parse_answer
@@ -63,6 +66,8 @@ class TrainerHandle:
         Whether the supervisor adopts and ends the processes that an objective detaches from the trainer. If `adopts` is
         True, the caller must start no other process while the trainer exists. If the machine permits, the trainer then
         also gets its own cgroup.
+    commands : collection of str
+        Patterns of the commands that the trainer may run, in the form of `command_template.pattern_words`.
 
     Attributes
     ----------
@@ -81,8 +86,17 @@ class TrainerHandle:
         account: SystemUser | None = None,
         *,
         adopts: bool = False,
+        commands: Collection[str] = (),
     ) -> None:
-        self._options = {"allowed": sorted(allowed), "threads": threads, "memory_limit": memory_limit}
+        # The trainer process creates the folder, so the folder belongs to the user of the trainer process.
+        self._folder = os.path.join(tempfile.gettempdir(), f"ledger-{secrets.token_hex(8)}")  # noqa: PTH118
+        self._options = {
+            "allowed": sorted(allowed),
+            "commands": sorted(commands),
+            "threads": threads,
+            "memory_limit": memory_limit,
+            "folder": self._folder,
+        }
         self._environment, self._account = environment or {}, account
         self._adopted = AdoptedProcesses() if adopts else None
         self._cgroup = TrainerCgroup() if adopts else None
@@ -231,6 +245,11 @@ class TrainerHandle:
         """End the child and its process group. If `adopts` is True, also end the processes that have left the group."""
         if self._process is not None:
             self._kill()
+
+    def close(self) -> None:
+        """End the child like `kill`, and remove the folder with the files of the trials. Start no other job."""
+        self.kill()
+        remove_folder(self._folder)
 
     def _with_outputs(self, outcomes: Sequence[AttemptOutcome]) -> list[AttemptOutcome]:
         """Add to each outcome the output of its job, and return the outcomes."""

@@ -10,8 +10,9 @@ import os
 import resource
 import signal
 import sys
+import time
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from pathlib import Path
 from time import perf_counter
@@ -20,6 +21,7 @@ from typing import Any
 from ledger.database.bounds import shortened
 from ledger.errors import LedgerError
 from ledger.objectives import Context, ObjectiveResult, load, search_path
+from ledger.objectives.command import CommandFailedError, CommandHost, RemainingProcessesError
 from ledger.study.python_values import python_params
 from ledger.text import one_line
 from ledger.without_pandas import without_pandas
@@ -30,6 +32,11 @@ from ledger.worker.output import OutputMarker
 _PR_SET_PDEATHSIG = 1
 # Folder of the package `ledger`.
 _PACKAGE = Path(__file__).parents[1]
+# If a service manager sends a signal to all processes of a service, the signal reaches this process at most about
+# _SIGNAL_SECONDS seconds after a command. The supervisor has received the same signal, and ends this process after the
+# grace time. If this process still runs after _INTERRUPTION_SECONDS seconds, the attempt fails.
+_SIGNAL_SECONDS = 0.5
+_INTERRUPTION_SECONDS = 60.0
 
 
 def main(options: Mapping[str, Any], descriptors: Sequence[int]) -> None:
@@ -38,10 +45,11 @@ def main(options: Mapping[str, Any], descriptors: Sequence[int]) -> None:
     Parameters
     ----------
     options : mapping
-        Options with six keys. The value of "parent" is the supervisor's process id. The value of "data" is the number
+        Options with eight keys. The value of "parent" is the supervisor's process id. The value of "data" is the number
         of the file descriptor from which the process reads the dataset, or None. The value of "token" is the parameter
-        `token` of `OutputMarker`. The values of "allowed", "threads" and "memory_limit" are the values of the
-        parameters of `TrainerHandle` with the same names.
+        `token` of `OutputMarker`. The value of "folder" is the attribute `folder` of `CommandHost`. The values of
+        "allowed", "commands", "threads" and "memory_limit" are the values of the parameters of `TrainerHandle` with the
+        same names.
     descriptors : sequence of int
         The value of `SupervisorChannel.trainer_descriptors`.
     """
@@ -58,11 +66,13 @@ def main(options: Mapping[str, Any], descriptors: Sequence[int]) -> None:
     # A service manager may send SIGTERM to every process of a service, but only the supervisor may end the trainer. The
     # signal handlers are empty functions, and not SIG_IGN, because the programs that an objective starts would inherit
     # SIG_IGN.
+    received: set[int] = set()
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda _number, _frame: None)
+        signal.signal(number, lambda number, _frame: received.add(number))
     # The process reads the path of the current folder before the first job, because an objective may change the current
     # folder.
     folder = search_path.current_folder()
+    host = CommandHost(options["commands"], options["folder"])
     channel = TrainerChannel(descriptors)
     process_id = os.getpid()
     loaded = ""
@@ -74,13 +84,18 @@ def main(options: Mapping[str, Any], descriptors: Sequence[int]) -> None:
             if refusal is not None:
                 raise LedgerError(refusal)
             if job["objective"] != loaded:
-                evaluate = _load(json.loads(job["objective"]), options, folder)
+                objective = json.loads(job["objective"])
+                evaluate = _load(objective, options, folder, host)
+                if "command" in objective:
+                    channel.at_end = lambda: _end_command(host)
+                    _set_death_signal(0)
                 loaded = job["objective"]
                 channel.answer({"job": job["job"], **LOADED}, urgent=True)
         except LedgerError as error:
             outcome = AttemptOutcome("refused", 0.0, error=_sendable(str(error)))
         else:
-            outcome = _train(evaluate, job, options["memory_limit"])
+            received.clear()
+            outcome = _train(evaluate, job, options["memory_limit"], received)
         if os.getpid() != process_id:
             # The objective has forked the trainer process. This copy of the trainer process has returned from the
             # objective, and must end.
@@ -90,7 +105,7 @@ def main(options: Mapping[str, Any], descriptors: Sequence[int]) -> None:
 
 
 def _load(
-    objective: Mapping[str, Any], options: Mapping[str, Any], folder: str | None
+    objective: Mapping[str, Any], options: Mapping[str, Any], folder: str | None, host: CommandHost
 ) -> Callable[[dict[str, Any], Context], ObjectiveResult]:
     content = None
     if "data" in objective and options["data"] is not None:
@@ -99,7 +114,9 @@ def _load(
         content = os.pread(options["data"], os.fstat(options["data"]).st_size, 0)
     with nullcontext() if "function" in objective else without_pandas():
         try:
-            return load(objective, options["allowed"], threads=options["threads"], content=content, folder=folder)
+            return load(
+                objective, options["allowed"], threads=options["threads"], content=content, folder=folder, host=host
+            )
         except (LedgerError, MemoryError):
             raise
         except Exception as error:
@@ -117,16 +134,35 @@ def _die_with_parent(parent: int) -> None:
 
     This process also becomes the preferred target of the kernel's OOM killer.
     """
+    _set_death_signal(signal.SIGKILL)
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         with suppress(OSError):
             Path("/proc/self/oom_score_adj").write_text("500")
     if os.getppid() != parent:
         sys.exit("the worker ended during the start of its trainer")
 
 
+def _set_death_signal(number: int) -> None:
+    """On Linux, make the kernel send a signal to this process when the supervisor ends. 0 stands for no signal."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, number)
+
+
+def _end_command(host: CommandHost) -> None:
+    """End the running command with all its processes, and this process, because the supervisor has ended.
+
+    The kernel would end only this process. Therefore a process that runs commands gets no death signal. This process
+    runs no code of an objective, so it can end the command itself.
+    """
+    host.processes.end(())
+    os.killpg(os.getpgrp(), signal.SIGKILL)
+
+
 def _train(
-    evaluate: Callable[[dict[str, Any], Context], ObjectiveResult], job: Mapping[str, Any], memory_limit: int | None
+    evaluate: Callable[[dict[str, Any], Context], ObjectiveResult],
+    job: Mapping[str, Any],
+    memory_limit: int | None,
+    received: Collection[int],
 ) -> AttemptOutcome:
     if "params" not in job:
         return AttemptOutcome("result", 0.0)
@@ -136,6 +172,14 @@ def _train(
     try:
         params = python_params(job["params"], job.get("tuples", ()))
         result = evaluate(params, Context(**job["context"]))
+    except RemainingProcessesError as error:
+        # After the end of this process, the supervisor ends the cgroup of this process.
+        sys.exit(str(error))
+    except CommandFailedError as error:
+        seconds = perf_counter() - started
+        _wait_if_interrupted(error, received)
+        kind = "crashed" if error.code is not None and error.code < 0 else "failed"
+        return AttemptOutcome(kind, seconds, error=_sendable(f"{error.detail}{error}"))
     except (Exception, SystemExit) as error:
         # Another machine may have more memory, so a lack of memory counts as a crash.
         kind = "crashed" if isinstance(error, MemoryError) else "failed"
@@ -153,6 +197,18 @@ def _traceback(error: BaseException) -> str:
         inner = inner.tb_next
     # Without any frame of the objective, the ledger's frames are all that the traceback has.
     return "".join(traceback.format_exception(type(error), error, inner or error.__traceback__))
+
+
+def _wait_if_interrupted(error: CommandFailedError, received: Collection[int]) -> None:
+    """Wait for the end of this process if a signal has ended the command because the worker must stop.
+
+    The supervisor releases the trial then, so the attempt does not count as failed.
+    """
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    if not received and error.code in (*(-number for number in numbers), *(128 + number for number in numbers)):
+        time.sleep(_SIGNAL_SECONDS)
+    if received:
+        time.sleep(_INTERRUPTION_SECONDS)
 
 
 def _sendable(text: str) -> str:

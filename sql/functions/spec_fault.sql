@@ -20,11 +20,19 @@ begin
   end if;
   -- The value of a key must not be null, because a missing key already stands for the default value.
   select string_agg(key, ', ' order by key) into wrong
-  from unnest(array['dataset', 'function', 'metric', 'model']) as key
+  from unnest(array['dataset', 'function', 'metric', 'model', 'params_as']) as key
   where jsonb_typeof(objective -> key) <> 'string' or length(objective ->> key) > ledger.longest_name();
   if wrong is not null then
     return format('the spec: in the objective, %s must be a text of at most %s characters', wrong,
                   ledger.longest_name());
+  end if;
+  if objective ? 'command' and not (
+    case jsonb_typeof(objective -> 'command')
+      when 'array' then jsonb_array_length(objective -> 'command') between 1 and 1000
+                        and not jsonb_path_exists(objective, 'strict $.command[*] ? (@.type() != "string")')
+      else false
+    end) then
+    return 'the spec: in the objective, command must be an array of 1 to 1000 texts';
   end if;
   -- The number of folds (cv) must be an integer such as 5, because clients in other languages could read 5.0 as a
   -- float.

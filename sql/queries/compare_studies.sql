@@ -3,7 +3,8 @@
 -- trials, and the median loss.
 -- psql -f sql/queries/compare_studies.sql runs the query for all studies. The option -v study=NAME selects one study.
 \if :{?study} \else \set study '' \endif
-select studies.name as study, coalesce(studies.objective ->> 'model', studies.objective ->> 'function') as objective,
+select studies.name as study,
+  coalesce(studies.objective ->> 'model', studies.objective ->> 'function', left(command.words, 100)) as objective,
   coalesce(studies.spec ->> 'mode', 'batch') as mode, progress.state, progress.complete, progress.failed,
   round(best.loss::numeric, 4) as best_loss, best.trial as best_trial,
   round(extract(epoch from best.finished_at - studies.created_at), 1) as seconds_to_best,
@@ -15,5 +16,9 @@ left join lateral (
   select percentile_disc(0.5) within group (order by loss) as median
   from ledger.trials
   where trials.study_id = studies.id and trials.state = 'complete') as spread on true
+left join lateral (
+  select string_agg(word, ' ' order by place) as words
+  from jsonb_array_elements_text(studies.objective -> 'command') with ordinality as argument (word, place)) as command
+  on true
 where :'study' in (studies.name, '')
 order by best.loss nulls last, studies.name;

@@ -52,6 +52,7 @@ MALFORMED_DATA: tuple[Any, ...] = (
     *({key: DATA[key] for key in DATA if key != missing} for missing in DATA),
 )
 NOT_FOLDS: tuple[Any, ...] = (None, "5", 2.5, -1, [], True, {})
+NOT_COMMANDS: tuple[Any, ...] = (None, 5, True, "ls", {}, [], [5], ["ls", None], ["ls", ["x"]], ["x"] * 1_001)
 NOT_MODES: tuple[Any, ...] = (None, 5, [], {}, "Batch", "", "\x1b[2J\x9b31m\u202e")
 NOT_TEXTS: tuple[Any, ...] = (None, 5, True, [1], {}, "x" * 301)
 # A part of a spec that readers or workers could not read, and the words of the message that name this part.
@@ -59,8 +60,9 @@ MALFORMED: list[tuple[dict[str, Any], str]] = [
     *(({"objective": {"model": "svm", "data": data}}, "objective, data") for data in MALFORMED_DATA),
     *(
         ({"objective": {key: value}}, f"objective, {key}")
-        for key, value in product(("model", "dataset", "metric", "function"), NOT_TEXTS)
+        for key, value in product(("model", "dataset", "metric", "function", "params_as"), NOT_TEXTS)
     ),
+    *(({"objective": {"command": command}}, "objective, command") for command in NOT_COMMANDS),
     *(({"objective": {"model": "svm", "cv": cv}}, "objective, cv") for cv in NOT_FOLDS),
     *(({"mode": mode}, "the mode") for mode in NOT_MODES),
     *(

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from ledger.objectives import Context
+from ledger.objectives import Context, adopted
 from ledger.objectives.loading import DatasetReference
-from ledger.worker import adopted, cgroup
+from ledger.worker import cgroup
 from ledger.worker.dataset_file import DatasetFile
 from ledger.worker.outcome import AttemptOutcome
 from ledger.worker.trainer import TrainerHandle

@@ -1,6 +1,7 @@
 """Uses of the public API that type checkers accept, and the types that they find."""
 
 from datetime import datetime
+from pathlib import Path
 from typing import Any, assert_type
 
 import ledger
@@ -70,6 +71,11 @@ def a_study_has_typed_options_and_a_typed_result() -> None:
     study = ledger.Study(of_params, name="s", trials=20, mode="steady", optimizer=options, limits=limits)
     assert_type(study.name, str)
     assert_type(study.run(workers=2), ledger.StudyResult)
+
+
+def a_command_is_an_objective() -> None:
+    program = ledger.command([Path("code/train"), "--x={x}"], space=SPACE, params_as="variable")
+    assert_type(ledger.Study(program, trials=20).run(), ledger.StudyResult)
 
 
 def a_result_has_typed_trials() -> None:

@@ -31,6 +31,7 @@ def wrong_arguments() -> None:
     ledger.Study(loss, optimizer={"base_estimatr": "RF"})  # type: ignore[arg-type]
     ledger.Study(loss, optimizer={"base_estimator": "GBRT"})  # type: ignore[arg-type]
     ledger.Study(loss, limits={"trial_timeout": "60"})  # type: ignore[arg-type]
+    ledger.command(["./train"], space={"x": (0.0, 1.0)}, params_as="files")  # type: ignore[arg-type]
     ledger.load_study(7)  # type: ignore[arg-type]
 
 

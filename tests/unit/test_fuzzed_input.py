@@ -86,8 +86,20 @@ near_names = st.sampled_from(
 def mutated(draw: st.DrawFn) -> dict[str, Any]:
     """A valid file, changed in one to three places."""
     file: dict[str, Any] = copy.deepcopy(FILE)
-    if draw(st.booleans()):
-        file["objective"] = {"function": "own.code:loss"}
+    file["objective"] = draw(
+        st.sampled_from(
+            [
+                file["objective"],
+                {"function": "own.code:loss"},
+                {"command": ["./train", "--C={C}", "{degree}", "{kernel}"]},
+                {
+                    "command": draw(
+                        st.lists(texts | st.sampled_from(["{C}", "{degree}", "{kernel}", "{trial.seed}"]), max_size=5)
+                    )
+                },
+            ]
+        )
+    )
     for _ in range(draw(st.integers(1, 3))):
         tables = [file, *(table for table in file.values() if isinstance(table, dict))]
         tables += (
@@ -154,7 +166,7 @@ def test_any_bytes_as_a_study_file_are_refused_with_its_name(tmp_path, content):
 @example(name="a\nb.toml")
 @example(name="x" * 5_000)
 def test_any_name_of_a_study_file_is_refused_in_one_line(name):
-    code, _, error = run(["manager", "--", name], NOWHERE)
+    code, _, error = run(["manager", f"./{name}"], NOWHERE)
     check_told(code, error)
 
 

@@ -199,7 +199,8 @@ def test_an_unknown_objective_is_refused_with_the_known_ones(objective):
         load(objective, ["a"])
     text = str(caught.value)
     assert text.startswith(
-        f"this version of the ledger has no objective {objective!r}; use a function, or one of the models svm, "
+        f"this version of the ledger has no objective {objective!r}; use a function, a command, or one of"
+        " the models svm, "
     )
     assert "breast_cancer, iris, wine, digits" in text
     assert "\n" not in text

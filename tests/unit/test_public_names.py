@@ -18,6 +18,7 @@ from ledger.sklearn import LedgerSearchCV
 from ledger.study import arguments, dimensions, spec
 
 CALLABLES: list[Callable[..., Any]] = [
+    ledger.command,
     ledger.objective,
     ledger.Study,
     ledger.Study.run,

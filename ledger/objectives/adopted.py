@@ -1,4 +1,7 @@
-"""Processes that an objective has detached from the trainer, on Linux.
+"""Processes that an objective has detached, on Linux.
+
+The supervisor adopts the processes that are detached from the trainer. The trainer adopts the processes that are
+detached from a command.
 
 A process is detached if its parent has ended, as after a double fork. The kernel gives a detached process to the
 nearest ancestor that adopts detached processes. Without adoption, the worker could not find a detached process, because
@@ -24,24 +27,24 @@ _POLL_SECONDS = 0.002
 
 
 class AdoptedProcesses:
-    """The detached processes of one trainer, which this process adopts and ends.
+    """The detached processes of one child, which this process adopts and ends. The child is a trainer or a command.
 
     On systems other than Linux, this class does nothing.
 
-    Between `begin` and `stop`, this process must start no process except the trainer.
+    Between `begin` and `stop`, this process must start no process except the child.
     """
 
     def __init__(self) -> None:
         self._others: set[int] | None = None
 
     def begin(self) -> None:
-        """Adopt all processes that descendants of this process detach. Call this method before the trainer's start."""
+        """Adopt all processes that descendants of this process detach. Call this method before the child's start."""
         if sys.platform == "linux":
             self._others = _children()
             ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
     def stop(self) -> None:
-        """End all adopted processes, and adopt no further processes. Call this method after the trainer's end."""
+        """End all adopted processes, and adopt no further processes. Call this method after the child's end."""
         if self._others is not None:
             self.end(())
             ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 0)

@@ -1,0 +1,347 @@
+"""A command as an objective: a program that runs once for each trial, as a child of this process."""
+
+import errno
+import json
+import os
+import resource
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+from ledger.errors import LedgerError, UsageError
+from ledger.objectives.adopted import LONGEST_WAIT, AdoptedProcesses
+from ledger.objectives.command_result import LARGEST_RESULT, from_file, from_output
+from ledger.objectives.command_template import FACTS, PARAMS_AS, CommandTemplate, check_allowed
+from ledger.objectives.context import Context
+from ledger.objectives.result import InvalidResultError
+from ledger.text import last_line, one_line, show
+
+# The error text of an attempt contains at most the last _ERROR_KEPT bytes of the command's standard error.
+_ERROR_KEPT = 4096
+_READ_SIZE = 1 << 16
+# After the end of the command, this process reads at most about _LARGEST_REST bytes from each pipe. A pipe holds less,
+# so only a process that the kernel has not ended yet can write more.
+_LARGEST_REST = 1 << 20
+# Time in milliseconds between two removals of ended processes from the kernel's table of processes. On systems other
+# than Linux, also the longest time until this process notices the end of the command.
+_POLL_MILLISECONDS = 1_000 if sys.platform == "linux" else 50
+
+
+class CommandFailedError(LedgerError):
+    """The command gave no result: it could not start, had an exit code, was killed by a signal, or wrote no result.
+
+    Attributes
+    ----------
+    code : int or None
+        The exit code, or the negative number of the signal. None means that the command did not start.
+    detail : str
+        The lines before the message: the end of the command's standard error, if it has more than one line.
+    """
+
+    def __init__(self, message: str, code: int | None = None, detail: str = "") -> None:
+        super().__init__(message)
+        self.code, self.detail = code, detail
+
+
+class RemainingProcessesError(LedgerError):
+    """This process could not end all processes of a command."""
+
+
+@dataclass(frozen=True)
+class CommandHost:
+    """The permissions and the resources with which a process runs commands.
+
+    Attributes
+    ----------
+    patterns : sequence of str
+        The patterns of the allowed commands, in the form of `pattern_words`.
+    folder : str or None
+        Path of the folder for the files of the trials. If the folder does not exist, the first trial creates it. None
+        means the system's folder for temporary files.
+    processes : AdoptedProcesses
+        The processes of the running command.
+    """
+
+    patterns: Sequence[str] = ()
+    folder: str | None = None
+    processes: AdoptedProcesses = field(default_factory=AdoptedProcesses)
+
+    @contextmanager
+    def trial_folder(self) -> Iterator[str]:
+        """Yield the path of a new, private folder, and remove the folder at the end of the ``with`` block."""
+        try:
+            if self.folder is not None:
+                with suppress(FileExistsError):
+                    os.mkdir(self.folder, 0o700)  # noqa: PTH102 (no method of Path creates a folder only if it is new)
+                if os.lstat(self.folder).st_uid != os.geteuid():
+                    raise PermissionError(0, "the folder belongs to another user")
+            folder = tempfile.mkdtemp(prefix="trial-", dir=self.folder)
+        except OSError as error:
+            raise LedgerError(
+                f"the folder for the files of the trial cannot be created ({error.strerror}:"
+                f" {self.folder or tempfile.gettempdir()}): let TMPDIR name a folder in which this user may write"
+            ) from None
+        try:
+            yield folder
+        finally:
+            remove_folder(folder)
+
+    def remove_leftovers(self) -> None:
+        """Remove the folders of trials that were killed. No command may run."""
+        if self.folder is not None:
+            with suppress(OSError):
+                for folder in list(Path(self.folder).iterdir()):
+                    remove_folder(str(folder))
+
+
+def load_command(objective: Mapping[str, Any], host: CommandHost) -> "CommandObjective":
+    """Load the command of an objective.
+
+    Parameters
+    ----------
+    objective : mapping
+        The mapping has the key "command", and may have the key "params_as". A role that can create studies can write
+        any JSON value as an objective, so the values may be any JSON values.
+    host : CommandHost
+        The permissions and the resources of this process.
+
+    Raises
+    ------
+    LedgerError
+        The objective is malformed, no pattern allows the command, or this machine does not have the program. The
+        message is one line.
+    """
+    params_as = objective.get("params_as", PARAMS_AS[0])
+    if not set(objective) <= {"command", "params_as"} or params_as not in PARAMS_AS:
+        raise LedgerError(f"the study's objective is malformed, because it is {show(objective)}: delete the study")
+    try:
+        template = CommandTemplate(objective["command"])
+    except UsageError as error:
+        raise LedgerError(f"the study's objective is malformed ({error}): delete the study") from None
+    check_allowed(template.arguments, host.patterns)
+    if shutil.which(template.program) is None:
+        raise LedgerError(
+            f"this machine has no program {show(template.program)} for the command of the study: install the program,"
+            " put its folder on PATH, or start the worker in the folder to which a relative path belongs"
+        )
+    host.remove_leftovers()
+    return CommandObjective(template, params_as, host)
+
+
+class CommandObjective:
+    """An objective that runs a command for each trial.
+
+    Parameters
+    ----------
+    template : CommandTemplate
+        The program and its arguments.
+    params_as : str
+        How the command receives the parameters, one of `PARAMS_AS`.
+    host : CommandHost
+        The permissions and the resources of this process.
+    """
+
+    def __init__(self, template: CommandTemplate, params_as: str, host: CommandHost) -> None:
+        self._template, self._params_as, self._host = template, params_as, host
+
+    def __call__(self, params: Mapping[str, Any], context: Context) -> dict[str, Any]:
+        """Run the command, end all its processes, and return its result.
+
+        Returns
+        -------
+        dict
+            The loss under the key "loss", and the metrics. The values may be any JSON values.
+
+        Raises
+        ------
+        CommandFailedError
+            The command did not start, had an exit code other than 0, was killed by a signal, or wrote no valid result.
+        RemainingProcessesError
+            A process of the command has not ended in time.
+        """
+        with self._host.trial_folder() as folder:
+            facts = {
+                "study": context.study,
+                "study_seed": str(context.study_seed),
+                "number": str(context.trial),
+                "attempt": str(context.attempt),
+                "seed": str(context.seed),
+                "result_file": os.path.join(folder, "result"),  # noqa: PTH118 (the variables are texts)
+                "folder": folder,
+            }
+            as_json = json.dumps(params, ensure_ascii=False)
+            if self._params_as == "file":
+                facts["params_file"] = _write(Path(folder, "params.json"), as_json)
+            else:
+                facts["params"] = as_json
+            output = self._run(self._template.render(params, facts), facts)
+            try:
+                result = from_file(facts["result_file"])
+                return from_output(bytes(output.tail), output.size) if result is None else result
+            except InvalidResultError as error:
+                raise CommandFailedError(str(error), 0) from None
+
+    def _run(self, arguments: Sequence[str], facts: Mapping[str, str]) -> "_Output":
+        """Run the command, and return its standard output."""
+        # A worker can itself run in a command, and then has the variables of another trial.
+        names = {fact: f"LEDGER_TRIAL_{fact.upper()}".encode() for fact in FACTS}
+        variables = {name: value for name, value in os.environb.items() if name not in names.values()}
+        variables |= {names[fact]: _encode(text) for fact, text in facts.items()}
+        processes = self._host.processes
+        processes.begin()
+        try:
+            process = subprocess.Popen(
+                [_encode(argument) for argument in arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                # The process stays in the process group of this process, which the supervisor ends.
+                env=variables,
+            )
+        except (OSError, ValueError) as error:
+            processes.stop()
+            raise CommandFailedError(self._describe_start(error)) from None
+        try:
+            output, error_output = self._read(process)
+        finally:
+            # The command may have left processes behind, which hold its pipes.
+            has_ended = processes.end(())
+        if not has_ended:
+            raise RemainingProcessesError(
+                f"some processes of the command have not ended within {LONGEST_WAIT:g} s after its end: let the program"
+                " end its processes"
+            )
+        processes.stop()
+        for stream in (output, error_output):
+            stream.read(_LARGEST_REST)
+            stream.pipe.close()
+        if process.returncode != 0:
+            text = error_output.tail[-_ERROR_KEPT:].decode(errors="replace").strip()
+            detail = f"{text}\n" if "\n" in text else ""
+            raise CommandFailedError(_describe_end(process.returncode, text), process.returncode, detail)
+        return output
+
+    def _read(self, process: "subprocess.Popen[bytes]") -> "tuple[_Output, _Output]":
+        """Copy the output of the command to the streams of this process until the command ends."""
+        assert process.stdout is not None
+        assert process.stderr is not None
+        streams = _Output(process.stdout, sys.stdout, LARGEST_RESULT), _Output(process.stderr, sys.stderr, _ERROR_KEPT)
+        poll = select.poll()
+        is_open = {stream.pipe.fileno(): stream for stream in streams}
+        exit_descriptor = os.pidfd_open(process.pid) if sys.platform == "linux" else None
+        for descriptor in (*is_open, *([] if exit_descriptor is None else [exit_descriptor])):
+            poll.register(descriptor, select.POLLIN)
+        try:
+            # The end of the pipes does not show the end of the command: the command can close them, or leave them to
+            # processes in the background.
+            has_ended = False
+            while not has_ended:
+                for descriptor, _event in poll.poll(_POLL_MILLISECONDS):
+                    if descriptor != exit_descriptor and not is_open[descriptor].read(_READ_SIZE):
+                        poll.unregister(descriptor)
+                self._host.processes.collect([process.pid])
+                has_ended = process.poll() is not None
+        finally:
+            if exit_descriptor is not None:
+                os.close(exit_descriptor)
+        return streams
+
+    def _describe_start(self, error: OSError | ValueError) -> str:
+        reason = getattr(error, "strerror", None) or str(error)
+        program = show(self._template.program)
+        if isinstance(error, OSError) and error.errno == errno.E2BIG:
+            return (
+                f"the command {program} cannot start ({reason}): pass fewer or shorter parameters, or set params_as ="
+                ' "file"'
+            )
+        return f"the command {program} cannot start ({one_line(reason)}): make it a program that this user can run"
+
+
+class _Output:
+    """The output that a command writes to one pipe.
+
+    Parameters
+    ----------
+    pipe : binary file
+        The pipe from the command.
+    stream : text file
+        The stream of this process to which `read` copies the output.
+    kept : int
+        The number of bytes that `tail` keeps at least.
+
+    Attributes
+    ----------
+    tail : bytearray
+        The end of the output.
+    size : int
+        The number of bytes in the whole output.
+    """
+
+    def __init__(self, pipe: IO[bytes], stream: Any, kept: int) -> None:
+        self.pipe, self.tail, self.size = pipe, bytearray(), 0
+        self._stream, self._kept = stream, kept
+        os.set_blocking(pipe.fileno(), False)
+
+    def read(self, most: int) -> bool:
+        """Read up to about `most` bytes without waiting. Return False if the pipe has ended."""
+        while most > 0:
+            try:
+                data = os.read(self.pipe.fileno(), _READ_SIZE)
+            except BlockingIOError:
+                return True
+            if not data:
+                return False
+            most -= len(data)
+            self.size += len(data)
+            self.tail += data
+            # The code shortens the tail only when it has doubled, because each shortening copies the tail.
+            if len(self.tail) > 2 * self._kept:
+                del self.tail[: -self._kept]
+            self._stream.buffer.write(data)
+            self._stream.flush()
+        return True
+
+
+def remove_folder(folder: str) -> None:
+    """Remove a folder with all its content, as far as this process may remove the content."""
+    with suppress(RecursionError):  # Before Python 3.13, shutil.rmtree() calls itself for each level of folders.
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _encode(text: str) -> bytes:
+    """Return the bytes of an argument or a variable. The encoding does not depend on the locale of the worker."""
+    return text.encode(errors="surrogateescape")
+
+
+def _write(file: Path, as_json: str) -> str:
+    """Write a text to a new file, and return the path of the file."""
+    try:
+        file.write_text(as_json + "\n", encoding="utf-8")
+    except OSError as error:
+        raise LedgerError(
+            f"the file of the parameters cannot be written ({error.strerror}: {file}): free space in this folder"
+        ) from None
+    return str(file)
+
+
+def _describe_end(code: int, error_output: str) -> str:
+    if code < 0:
+        # A real-time signal has no name in the enumeration `signal.Signals`.
+        name = signal.Signals(-code).name if -code in set(signal.Signals) else str(-code)
+        cause = f"signal {name} ended the command"
+        if code == -signal.SIGKILL:
+            cause += ", which the kernel sends when memory runs out"
+    else:
+        cause = f"the command ended with exit code {code}"
+    limit = resource.getrlimit(resource.RLIMIT_DATA)[0]
+    if limit != resource.RLIM_INFINITY:
+        cause += f" (each of its processes may use at most {limit} bytes, --memory-limit)"
+    return f"{cause}: {last_line(error_output)}" if error_output else cause

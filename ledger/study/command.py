@@ -1,0 +1,93 @@
+"""A command as the objective of a study in Python."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from os import fspath
+from pathlib import PurePath
+from typing import Any
+
+from ledger.errors import UsageError
+from ledger.keywords import known_keywords
+from ledger.objectives.command_template import PARAMS_AS, CommandTemplate, ParamsAs
+from ledger.study.arguments import SearchSpace
+from ledger.study.decorator import space_of
+from ledger.study.space import Space
+from ledger.text import nearest, show
+
+
+@dataclass(frozen=True)
+class CommandObjective:
+    """A command with a search space, which the function `command` returns.
+
+    Attributes
+    ----------
+    ledger_space : Space
+        The search space.
+    table : dict
+        The table [objective] of a study file with this command.
+    """
+
+    ledger_space: Space
+    table: dict[str, Any]
+
+
+@known_keywords
+def command(
+    arguments: Sequence[str | PurePath], space: SearchSpace, params_as: ParamsAs = "arguments"
+) -> CommandObjective:
+    """Make a program an objective for a `ledger.Study`.
+
+    The program runs once for each trial. No shell reads the arguments.
+
+    Parameters
+    ----------
+    arguments : sequence of str or path
+        The program and its arguments. In each argument, a placeholder such as ``{lr}`` stands for the value of a
+        parameter, and ``{trial.seed}`` stands for the seed of the trial. ``{{`` and ``}}`` stand for braces. The
+        program itself has no placeholder. A command has at most 1,000 arguments, and at most 100,000 characters.
+    space : mapping of str to dimension
+        The search space, in the form of the argument `space` of `ledger.objective`.
+    params_as : {"arguments", "variable", "file"}, optional
+        How the program receives the parameters. With "arguments", each parameter must have a placeholder. With
+        "variable", the environment variable LEDGER_TRIAL_PARAMS contains the parameters as a JSON object. With "file",
+        the environment variable LEDGER_TRIAL_PARAMS_FILE names a file with this JSON object.
+
+    Returns
+    -------
+    CommandObjective
+        The argument `objective` of `ledger.Study`. The loss of a trial is the last line of the program's standard
+        output that is a number or a JSON object with the key "value". The other keys of this object are metrics.
+
+    Raises
+    ------
+    UsageError
+        The command or the space is not valid, a placeholder names no parameter, or a parameter has no placeholder. The
+        error message names the fault.
+
+    See Also
+    --------
+    ledger.objective : The decorator for an objective in Python.
+
+    Examples
+    --------
+    >>> import ledger
+    >>> train = ledger.command(["./train.sh", "--lr={lr}"], space={"lr": (1e-4, 1.0, "log-uniform")})
+    >>> ledger.Study(train, name="shell", trials=20).name
+    'shell'
+    >>> ledger.command(["./train.sh"], space={"lr": (1e-4, 1.0, "log-uniform")})
+    Traceback (most recent call last):
+    ledger.errors.UsageError: ledger.command: parameter 'lr' is in no argument of the command: write {lr} into an ...
+    """
+    if isinstance(arguments, str | bytes):
+        raise UsageError(
+            f'ledger.command: the arguments {show(arguments)} are a text, not a list: write ["./train.sh", "{{lr}}"]'
+        )
+    if params_as not in PARAMS_AS:
+        raise UsageError(f"ledger.command: unknown params_as {show(params_as)}{nearest(params_as, PARAMS_AS)}")
+    texts = [fspath(argument) if isinstance(argument, PurePath) else argument for argument in arguments]
+    of = space_of(space, "ledger.command space:")
+    try:
+        CommandTemplate(texts).check(of.texts(), params_as)
+    except UsageError as error:
+        raise UsageError(f"ledger.command: {error}") from None
+    return CommandObjective(of, {"command": texts, "params_as": params_as})
