@@ -9,8 +9,8 @@ from typing import Any
 from ledger.errors import UsageError
 from ledger.keywords import known_keywords
 from ledger.objectives.command_template import PARAMS_AS, CommandTemplate, ParamsAs
-from ledger.study.arguments import SearchSpace
-from ledger.study.decorator import space_of
+from ledger.study.arguments import AnySpace
+from ledger.study.conversion import from_any
 from ledger.study.space import Space
 from ledger.text import nearest, show
 
@@ -33,7 +33,7 @@ class CommandObjective:
 
 @known_keywords
 def command(
-    arguments: Sequence[str | PurePath], space: SearchSpace, params_as: ParamsAs = "arguments"
+    arguments: Sequence[str | PurePath], space: AnySpace, params_as: ParamsAs = "arguments"
 ) -> CommandObjective:
     """Make a program an objective for a `ledger.Study`.
 
@@ -45,8 +45,8 @@ def command(
         The program and its arguments. In each argument, a placeholder such as ``{lr}`` stands for the value of a
         parameter, and ``{trial.seed}`` stands for the seed of the trial. ``{{`` and ``}}`` stand for braces. The
         program itself has no placeholder. A command has at most 1,000 arguments, and at most 100,000 characters.
-    space : mapping of str to dimension
-        The search space, in the form of the argument `space` of `ledger.objective`.
+    space : mapping, sequence or Space
+        The search space, as in `ledger.space.from_any`.
     params_as : {"arguments", "variable", "file"}, optional
         How the program receives the parameters. With "arguments", each parameter must have a placeholder. With
         "variable", the environment variable LEDGER_TRIAL_PARAMS contains the parameters as a JSON object. With "file",
@@ -85,7 +85,7 @@ def command(
     if params_as not in PARAMS_AS:
         raise UsageError(f"ledger.command: unknown params_as {show(params_as)}{nearest(params_as, PARAMS_AS)}")
     texts = [fspath(argument) if isinstance(argument, PurePath) else argument for argument in arguments]
-    of = space_of(space, "ledger.command space:")
+    of = from_any(space, "ledger.command space:")
     try:
         CommandTemplate(texts).check(of.texts(), params_as)
     except UsageError as error:
