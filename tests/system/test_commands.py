@@ -189,7 +189,7 @@ def test_each_output_is_a_result_or_a_failure_of_one_line(trainer, case):
     if said is None:
         assert (ended.kind, ended.loss, ended.error) == ("result", 0.5, None)
     else:
-        assert (ended.kind, ended.loss) == ("failed", None)
+        assert (ended.kind, ended.loss) == ("crashed" if "signal" in said else "failed", None)
         assert said in ended.error.splitlines()[-1]
         assert bash(trainer, "echo 1").loss == 1.0, "the trainer goes on"
 
@@ -303,7 +303,7 @@ def test_all_processes_of_a_command_end_with_the_trainer(trainer, folder, how):
         ]
         os.kill(child, signal.SIGKILL)
         (ended,) = trainer.wait(None) or trainer.wait(None)
-        assert ended.kind == "failed"
+        assert ended.kind == "crashed"
     assert [alive(pid) for pid in left(folder)] == [False] * 3
     assert bash(trainer, "ls $LEDGER_TRIAL_FOLDER/.. | wc -l").loss == 1, "files of a killed trial are removed"
 

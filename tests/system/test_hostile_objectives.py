@@ -153,7 +153,7 @@ def test_a_process_that_traces_the_trainer_cannot_delay_its_end(trainer, tmp_pat
     tracer, result = (tmp_path / "ready").read_text().split()
     assert result == "0", "the kernel refuses to let the process trace the trainer"
     trainer.kill()
-    assert [outcome.kind for outcome in ended] == ["failed"] * dies
+    assert [outcome.kind for outcome in ended] == ["crashed"] * dies
     assert not alive(int(tracer))
 
 
@@ -247,7 +247,7 @@ def test_no_change_of_an_inherited_descriptor_blocks_the_supervisor(trainer, tmp
         # no token is left now
         assert trainer.withdraw() == 0
         ended += trainer.wait(0)
-    assert [outcome.kind for outcome in ended] == (["failed"] if way in ("shutdown", "tokens") else [])
+    assert [outcome.kind for outcome in ended] == {"shutdown": ["crashed"], "tokens": ["failed"]}.get(way, [])
     trainer.kill()
     (tmp_path / "mine.py").write_text(LEFT)
     (outcome,) = outcomes(trainer, "leaves", 1, folder=str(tmp_path), ends="returns")
@@ -367,7 +367,7 @@ def test_the_processes_of_a_trial_end_with_its_trainer_in_any_session(trainer, t
         trainer.kill()
     else:
         (outcome,) = trainer.wait(None) or trainer.wait(None)
-        assert outcome.kind == "failed"
+        assert outcome.kind == "crashed"
     assert not alive(pid_in(tmp_path / "child0"))
     assert not alive(pid_in(tmp_path / "detached0"))
 
@@ -441,5 +441,5 @@ def test_an_objective_changes_no_process_that_trains_another_objective(trainer, 
 def test_the_threads_of_an_objective_do_not_delay_the_end_of_its_trainer(trainer, tmp_path):
     (tmp_path / "mine.py").write_text(CHANGED)
     (ended,) = outcomes(trainer, "stops", 1)
-    assert ended.kind == "failed"
+    assert ended.kind == "crashed"
     assert ended.error.endswith("the trainer process died during the training: exit code 1")

@@ -99,7 +99,7 @@ def test_what_has_ended_outlives_the_trainer_and_one_job_ends_with_it(trainer, t
     start(trainer, tmp_path, dies_at=5, lengths=LENGTHS)
     *results, last = ends(trainer)
     assert losses(results) == [0, 1, 2, 3, 4]
-    assert (last.kind, last.loss) == ("failed", None)
+    assert (last.kind, last.loss) == ("crashed", None)
     assert last.error.endswith("exit code 3")
     assert not (tmp_path / "begun6").exists()
     start(trainer, tmp_path)
