@@ -109,7 +109,7 @@ def test_the_readers_read_what_is_just_within_the_bounds(db, connection, url, tm
     protocol.announce(connection, worker, "h" * bounds.LONGEST_NAME, 1, {"python": "3" * 9_000})
     assert protocol.complete(connection, take(connection, worker=worker), 1e308, metrics, 1e9) == "recorded"
     assert protocol.complete(connection, take(connection, worker=worker), -1e308, {}, 5e-324) == "recorded"
-    assert protocol.fail(connection, take(connection, worker=worker), "x" * 30_000_000, 1e9) == "retry"
+    assert protocol.fail(connection, take(connection, worker=worker), "x" * 30_000_000, 1e9, "crashed") == "retry"
     for command in COMMANDS:
         code, _, error = run(command, {"DATABASE_URL": url})
         assert code == 0, error
@@ -505,6 +505,7 @@ def test_no_view_fails_for_any_row_that_the_tables_accept(url):
                     "state": state,
                     "attempts": draw(naturals),
                     "failures": draw(naturals),
+                    "crashes": draw(naturals),
                     "lost": draw(naturals),
                     "available_at": draw(moments),
                     "claimed_at": draw(moments),
@@ -520,7 +521,7 @@ def test_no_view_fails_for_any_row_that_the_tables_accept(url):
                     row |= {"loss": draw(floats), "metrics": draw(metrics)}
                 if add("trial", {**of_study, **row}):
                     for place in (1, 2):
-                        outcome = draw(st.sampled_from(["complete", "failed", "stale", "released", None]))
+                        outcome = draw(st.sampled_from(["complete", "failed", "crashed", "stale", "released", None]))
                         of_trial = {
                             "claim": uuid.uuid4(),
                             "trial": number,

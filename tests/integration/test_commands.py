@@ -205,24 +205,24 @@ def test_commands_of_trials_name_an_unknown_study_and_trial(there, command):
 def test_trials_are_listed_shown_retried_and_cancelled(there, connection):
     protocol.complete(connection, take(connection, "svm-1"), 0.25, {"accuracy": 0.75}, 1.5)
     for _ in range(3):
-        protocol.fail(connection, take(connection, "svm-1"), "Traceback\nValueError: no", 0.5)
+        protocol.fail(connection, take(connection, "svm-1"), "Traceback\nValueError: no", 0.5, "crashed")
     code, out, _ = there("trial", "list", "svm-1")
     header, *lines = out.splitlines()
     assert (code, len(lines)) == (0, 4)
     assert header.lower().split() == [
-        *("trial", "iteration", "state", "attempts", "failures", "lost", "worker", "loss", "seconds", "parameters")
+        *("trial", "iteration", "state", "attempts", "failures", "crashes", "lost", "worker", "loss", "seconds", "parameters")
     ]
-    assert lines[0].split(maxsplit=9) == ["0", "0", "complete", "1", "0", "0", "w", "0.25", "1.5", '{"C": 1.0}']
-    assert lines[3].split(maxsplit=9) == ["3", "0", "pending", "0", "0", "0", "-", "-", "-", '{"C": 1.003}']
+    assert lines[0].split(maxsplit=10) == ["0", "0", "complete", "1", "0", "0", "0", "w", "0.25", "1.5", '{"C": 1.0}']
+    assert lines[3].split(maxsplit=10) == ["3", "0", "pending", "0", "0", "0", "0", "-", "-", "-", '{"C": 1.003}']
     out = there("trial", "list", "svm-1", "--state", "failed")[1]
     assert [line.split()[0] for line in out.splitlines()[1:]] == ["1"]
     assert there("trial", "list", "svm-1", "--state", "cancelled")[1] == "study svm-1 has no cancelled trials\n"
 
     code, out, _ = there("trial", "show", "svm-1", "1")
     assert code == 0
-    for said in ('{"C": 1.001}', "state       failed", "3 attempts, 3 failures", "ValueError: no", "  Traceback"):
+    for said in ('{"C": 1.001}', "state       failed", "3 attempts, 0 failures, 3 crashes", "ValueError: no", "  Traceback"):
         assert said in out
-    assert out.count("failed after 0.50 s by worker w") == 3
+    assert out.count("crashed after 0.50 s by worker w") == 3
     for (claim,) in connection.execute("select claim::text from ledger.attempt").fetchall():
         assert claim not in out
 

@@ -86,8 +86,9 @@ def test_a_study_without_a_complete_trial_of_its_own_fails(db, workers, tmp_path
     bring_in(db, row.id)
     workers(lambda _params: None)
     assert managed(db, register(db, asked)).run().state == "failed"
-    assert verified(db).trials == 9
-    assert trials.all_of(db, row.id)[-1].state == "failed"
+    assert verified(db).trials in ((5,) if mode == "batch" else (5, 6, 7))
+    own = [one.state for one in trials.all_of(db, row.id) if one.source == "proposed"]
+    assert own[:2] == ["failed", "failed"]
 
 
 def test_imported_trials_of_steady_mode_do_not_count(db, url, workers, tmp_path):

@@ -42,7 +42,7 @@ def ledger(run: Run, url, db, connection, monkeypatch) -> Run:  # noqa: F811
     monkeypatch.setenv("FORCE_COLOR", "1")
     propose(db)
     protocol.announce(connection, "w", "host", 7, {"python": "3"})
-    protocol.fail(connection, take(connection), "Traceback\nValueError: no", 0.5)
+    protocol.fail(connection, take(connection), "the trainer process died", 0.5, "crashed")
     protocol.complete(connection, take(connection), 0.25, {"accuracy": 0.75}, 1.5)
     take(connection)
     return run
@@ -136,7 +136,7 @@ def test_json_of_one_study_is_exact(ledger):
     shown = json.loads(ledger("trial", "show", "s", "0", "--json")[1])
     assert document["best"]["params"] == trials[document["best"]["number"]]["params"]
     assert document["best"]["loss"] == 0.25
-    assert shown["attempt_list"][0]["outcome"] == "failed"
+    assert shown["attempt_list"][0]["outcome"] == "crashed"
     assert shown["params"] == trials[0]["params"]
     assert json.loads(ledger("study", "list", "--json")[1])[0]["study"] == "s"
 

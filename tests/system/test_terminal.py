@@ -38,7 +38,7 @@ def on_terminal(program, *arguments, width=80, term="xterm-256color", **variable
 
 
 def test_a_run_shows_a_live_view_and_at_the_end_the_best(program):
-    own_study(program.folder, OBJECTIVE, "seen")
+    own_study(program.folder, OBJECTIVE, "seen", max_failures=2)
     lines = program.folder / "lines"
     with (
         lines.open("w") as file,
