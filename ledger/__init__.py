@@ -1,12 +1,13 @@
 """Distributed Bayesian hyper-parameter search that stores its whole state in a PostgreSQL database.
 
-The decorator `objective` declares a function to be an objective, and `command` makes a program an objective. `Study`
-searches on this machine for the parameters that give an objective its smallest loss. `load_study` reads a study from
-the ledger, and returns a `StudyResult` with the study's `Trial` objects. An objective may take a `Context` as its
-second argument. A `LedgerError` has a message for the user. A `StudyFailedError` is a `LedgerError` with the traceback
-of the objective. A `UsageError` is a `LedgerError` that reports an invalid request, such as an invalid argument. With
-the types `SearchSpace`, `OptimizerOptions` and `LimitOptions`, a type checker can check the arguments that a program
-passes to this package. The module `space` makes a search space from the dimensions of other packages.
+The decorator `objective` declares a function to be an objective, `command` makes a program an objective, and
+`estimator` names an estimator as an objective. `Study` searches on this machine for the parameters that give an
+objective its smallest loss. `load_study` reads a study from the ledger, and returns a `StudyResult` with the study's
+`Trial` objects. An objective may take a `Context` as its second argument. A `LedgerError` has a message for the user. A
+`StudyFailedError` is a `LedgerError` with the traceback of the objective. A `UsageError` is a `LedgerError` that
+reports an invalid request, such as an invalid argument. With the types `SearchSpace`, `OptimizerOptions` and
+`LimitOptions`, a type checker can check the arguments that a program passes to this package. The module `space` makes a
+search space from the dimensions of other packages.
 
 The package loads a module only when a program first uses a name from the module. Therefore `import ledger` is fast, and
 loads no third-party package.
@@ -19,6 +20,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Context",
+    "EstimatorObjective",
     "LedgerError",
     "LimitOptions",
     "OptimizerOptions",
@@ -30,6 +32,7 @@ __all__ = [
     "UsageError",
     "__version__",
     "command",
+    "estimator",
     "load_study",
     "objective",
     "space",
@@ -46,11 +49,13 @@ if TYPE_CHECKING:
     from ledger.study.arguments import LimitOptions, OptimizerOptions, SearchSpace
     from ledger.study.command import command
     from ledger.study.decorator import objective
+    from ledger.study.estimator import EstimatorObjective, estimator
 else:
     from importlib import import_module
 
     _MODULES = {
         "Context": "ledger.objectives.context",
+        "EstimatorObjective": "ledger.study.estimator",
         "LedgerError": "ledger.errors",
         "LimitOptions": "ledger.study.arguments",
         "OptimizerOptions": "ledger.study.arguments",
@@ -61,6 +66,7 @@ else:
         "Trial": "ledger.api",
         "UsageError": "ledger.errors",
         "command": "ledger.study.command",
+        "estimator": "ledger.study.estimator",
         "load_study": "ledger.api",
         "objective": "ledger.study.decorator",
         "space": "ledger.space",

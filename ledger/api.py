@@ -27,6 +27,7 @@ from ledger.study.arguments import AnySpace, LimitOptions, Mode, OptimizerOption
 from ledger.study.callables import name_of, space_of
 from ledger.study.command import CommandObjective
 from ledger.study.conversion import from_any
+from ledger.study.estimator import EstimatorObjective
 from ledger.study.file import assemble
 from ledger.study.python_values import python_params
 from ledger.text import one_line
@@ -46,14 +47,15 @@ class Study:
 
     Parameters
     ----------
-    objective : callable or CommandObjective
+    objective : callable, CommandObjective or EstimatorObjective
         A function, or any other callable, such as a `functools.partial` or a bound method, or the result of
-        `ledger.command`. If a module contains the callable under a name, the ledger records the names of the module and
-        the callable. Workers on other machines can load a callable that a module contains. If a script or a notebook
-        defines the callable, or if the callable is a closure, only the workers that `run` starts receive the callable.
+        `ledger.command` or `ledger.estimator`. If a module contains the callable under a name, the ledger records the
+        names of the module and the callable. Workers on other machines can load a callable that a module contains. If a
+        script or a notebook defines the callable, or if the callable is a closure, only the workers that `run` starts
+        receive the callable.
     space : mapping, sequence or Space, optional
         The search space, as in `ledger.space.from_any`. By default, the space is that of the decorator
-        `ledger.objective` or of `ledger.command`.
+        `ledger.objective`, of `ledger.command` or of `ledger.estimator`.
     name : str, optional
         The study's name, which is unique in a ledger. A name has 1 to 100 letters, digits, dots, underscores or
         hyphens, and begins with a letter or digit. The default name contains the function's name, the seed and a part
@@ -117,7 +119,7 @@ class Study:
     @known_keywords
     def __init__(
         self,
-        objective: Callable[..., Any] | CommandObjective,
+        objective: Callable[..., Any] | CommandObjective | EstimatorObjective,
         *,
         space: AnySpace | None = None,
         name: str | None = None,
@@ -130,24 +132,30 @@ class Study:
         limits: LimitOptions | None = None,
         database: str | None = None,
     ) -> None:
-        self._function, self._database = objective, database
+        self._database = database
         self._allowed: list[str] = []
         self._commands: list[str] = []
-        self._is_pickled = False
+        # The callable that the workers of `run` get as a pickle, or None.
+        self._pickled: Callable[..., Any] | None = None
         if isinstance(objective, CommandObjective):
             table, self._label = objective.table, "ledger.command"
             self._commands.append(pattern_of(table["command"]))
+        elif isinstance(objective, EstimatorObjective):
+            table, self._label = objective.table, "ledger.estimator"
+            self._allowed += objective.modules
         else:
             reference = name_of(objective, name)
-            self._is_pickled = reference.module is None
-            if reference.module is not None:
+            if reference.module is None:
+                self._pickled = objective
+            else:
                 self._allowed.append(reference.module)
             table, self._label = {"function": str(reference)}, reference.name
         searched = space_of(objective) if space is None else from_any(space)
-        if searched is None:
+        if searched is None and "model" not in table:
+            decorator = ", or put @ledger.objective(space={...}) above the function's definition"
             raise UsageError(
-                f"the objective {self._label!r} has no space: give Study(..., space={{...}}), or put"
-                " @ledger.objective(space={...}) above the function's definition"
+                f"the objective {self._label!r} has no space: give Study(..., space={{...}})"
+                f"{decorator if 'function' in table else ''}"
             )
         settings = {
             "name": name,
@@ -162,7 +170,7 @@ class Study:
             tables={
                 "study": {key: value for key, value in settings.items() if value is not None},
                 "objective": table,
-                "space": {each.pop("name"): each for each in searched.to_json()},
+                **({} if searched is None else {"space": {each.pop("name"): each for each in searched.to_json()}}),
                 "optimizer": dict(optimizer or {}),
                 "limits": dict(limits or {}),
             },
@@ -236,7 +244,7 @@ class Study:
         workers = workers or min(os.cpu_count() or 1, self._study.batch_size)
         settings = _settings(self._database)
         with credentials.unreadable(), self._environment() as environment:
-            search.check_objective(self._study.spec()["objective"], self._allowed, self._commands, environment)
+            search.check_objective(self._study, self._allowed, self._commands, environment)
             with opened(settings, create=True) as url:
                 logged = _WorkerOutputForwarder()
                 local = search.LocalWorkerSettings(
@@ -266,17 +274,17 @@ class Study:
         current folder. If workers cannot import the objective from a module, the variable LEDGER_PICKLED_FUNCTION names
         a file with the pickled objective. A command gets no PYTHONPATH, because it may be a program for another Python.
         """
-        if isinstance(self._function, CommandObjective):
+        if self._commands:
             yield {}
             return
         path, current = search_path.without_current(sys.path)
         environment = {"PYTHONPATH": os.pathsep.join(path)}
-        if not self._is_pickled:
+        if self._pickled is None:
             yield environment
             return
         with tempfile.TemporaryDirectory(prefix="ledger-") as folder:
             file = Path(folder) / "function.pickle"
-            pickled.write(self._function, self._label, file, current)
+            pickled.write(self._pickled, self._label, file, current)
             yield {**environment, pickled.VARIABLE: str(file)}
 
 

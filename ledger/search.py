@@ -4,8 +4,9 @@ import os
 import socket
 import uuid
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ledger.access import opened
 from ledger.database import studies
@@ -16,7 +17,10 @@ from ledger.database.rows import StudyRow
 from ledger.errors import LedgerError, StudyFailedError, UsageError
 from ledger.manager.loop import StudyManager, StudyProgress
 from ledger.manager.registration import extend, register
+from ledger.objectives import runs_users_code
+from ledger.objectives.form import StoredFile
 from ledger.settings import Settings
+from ledger.worker.dataset_file import DatasetFile
 from ledger.worker.processes import WorkerProcesses
 from ledger.worker.system_user import SystemUser
 from ledger.worker.trainer import TrainerHandle
@@ -175,23 +179,50 @@ def failure(connection: "Connection", row: StudyRow, message: str) -> StudyFaile
 
 
 def check_objective(
-    objective: dict[str, Any],
+    study: "StudySpec",
     allowed: Collection[str],
     commands: Collection[str] = (),
     environment: Mapping[str, str] | None = None,
     account: SystemUser | None = None,
 ) -> None:
-    """Raise a LedgerError if the workers of this machine cannot load the objective.
+    """Raise an error if the workers of this machine cannot load the objective, or if each trial would fail.
 
-    The function does not write to the ledger.
+    The function starts a process that imports the user's code, scikit-learn and the boosters, and reads the data files.
+    The function starts no process for a built-in model with a random split, because this process can check such an
+    objective. The function does not write to the ledger.
+
+    Raises
+    ------
+    UsageError
+        The estimator of the objective does not fit the space or the data.
+    LedgerError
+        The workers of this machine cannot load the objective.
     """
+    if study.objective.model is not None and not study.objective.needs_check:
+        return
     if account is not None:
         account.check()
+    spec = study.spec()
     trainer = TrainerHandle(allowed, threads=1, environment=environment, account=account, commands=commands)
-    try:
-        trainer.check(objective)
-    finally:
-        trainer.kill()
+    with ExitStack() as stack:
+        stack.callback(trainer.close)
+        openers = []
+        for file in study.objective.data.files if study.objective.data is not None else ():
+            assert file.content is not None
+            kept = DatasetFile()
+            stack.callback(kept.close)
+            kept.keep(StoredFile(file.name, file.sha256, file.format), file.content)
+            openers.append(kept.open)
+        trainer.check(spec["objective"], spec["space"], study.seed, openers)
+
+
+def check_known_objective(study: "StudySpec") -> None:
+    """Check an objective as `check_objective` does, unless the objective runs code or a program of the user.
+
+    A manager needs no package and no program of the user, because only the workers run the objective.
+    """
+    if not runs_users_code(study.spec()["objective"]):
+        check_objective(study, ())
 
 
 def _carry_on(

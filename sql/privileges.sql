@@ -39,8 +39,8 @@ begin
     revoke all on all routines in schema ledger from ledger_reader;
     grant usage on schema ledger to ledger_reader;
     grant execute on function
-      ledger.announced_recently, ledger.clock, ledger.dataset, ledger.difference, ledger.lease_ended, ledger.number,
-      ledger.revision, ledger.session_ended
+      ledger.announced_recently, ledger.clock, ledger.data_files, ledger.dataset, ledger.difference,
+      ledger.lease_ended, ledger.number, ledger.revision, ledger.session_ended
     to ledger_reader;
   end if;
 
@@ -57,6 +57,7 @@ begin
       ledger.claim_study,
       ledger.clock,
       ledger.create_study,
+      ledger.data_files,
       ledger.dataset,
       ledger.difference,
       ledger.end_cancelled,

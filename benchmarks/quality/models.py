@@ -1,11 +1,17 @@
 """The built-in models as objectives: their default spaces, on five datasets that need no network."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from ledger import seeds
-from ledger.objectives import DEFAULT_SPACES, MODELS, Context, datasets, load
+from ledger.objectives import DEFAULT_SPACES, MODELS, Context, datasets
+from ledger.objectives.fitting import FittingObjective, ModelBuilder
+from ledger.objectives.form import read_form
+from ledger.objectives.loading import LoadedObjective
+from ledger.objectives.splits import split
+from ledger.objectives.tasks import CLASSIFICATION
 from ledger.study.dimensions import Dimension
 from ledger.study.space import Space
 
@@ -22,7 +28,8 @@ def _synthetic() -> Any:
 
 # the fifth dataset has overlapping classes and useless features
 datasets.LOADERS[SYNTHETIC] = _synthetic
-DATASETS = (*datasets.DATASETS, SYNTHETIC)
+datasets.CLASSES[SYNTHETIC] = 3
+DATASETS = (*(name for name in datasets.DATASETS if datasets.task_of(name) == CLASSIFICATION), SYNTHETIC)
 NAMES = tuple(f"{model}/{dataset}" for model in MODELS for dataset in DATASETS)
 
 
@@ -37,13 +44,9 @@ def objective(name: str, seed: int) -> Callable[[Mapping[str, Any], int], float]
 
 
 def _train(model: str, dataset: str) -> Callable[[dict[str, Any], Context], Any]:
-    if dataset in datasets.DATASETS:
-        return load({"model": model, "dataset": dataset}, ())
-    from ledger.objectives import builtin
-    from ledger.objectives.result import to_result
-
-    train = builtin.objective(model, dataset, 1)
-    return lambda params, context: to_result(train(params, context))
+    form = replace(read_form({"model": model}), dataset=dataset)
+    builder = ModelBuilder(model, form.task, {})
+    return LoadedObjective(FittingObjective(form, datasets.load(dataset), builder, 1), 1)
 
 
 def _loss(train: Any, name: str, seed: int, params: Mapping[str, Any], trial: int) -> float:
@@ -53,4 +56,4 @@ def _loss(train: Any, name: str, seed: int, params: Mapping[str, Any], trial: in
 
 def step(name: str, seed: int) -> float:
     """Return the loss of one test row, the smallest possible difference."""
-    return 1.0 / len(datasets.split(name.partition("/")[2], seed)[3])
+    return 1.0 / len(split(datasets.load(name.partition("/")[2]), seed)[1].targets)

@@ -27,8 +27,10 @@ def create(file: Path | None, options: dict[str, Any], settings: Settings) -> No
     create`.
     """
     from ledger.manager.registration import record
+    from ledger.search import check_known_objective
 
     asked = assemble(options, file)
+    check_known_objective(asked)
     with connected(settings, create=True) as connection:
         if record(connection, asked) is None:
             raise LedgerError(

@@ -28,8 +28,13 @@ def show(connection: Connection, row: StudyRow) -> None:
         "iterations": f"{progress.iterations_told} told",
         "trials": counts or "none yet",
     }
-    if data := row.spec["objective"].get("data"):
+    objective = row.spec["objective"]
+    if task := objective.get("task"):
+        lines["task"] = one_line(str(task))
+    if data := objective.get("data"):
         lines["data"] = _data(data)
+        if isinstance(data, Mapping) and (holdout := data.get("holdout")):
+            lines["hold-out"] = _data(holdout)
     best = trials.best(connection, row.id)
     if best is not None:
         lines["best"] = f"trial {best.number} of iteration {best.iteration}" + (
@@ -38,9 +43,7 @@ def show(connection: Connection, row: StudyRow) -> None:
         lines["parameters"] = json.dumps(best.params)
         lines["loss"] = repr(best.loss)
         if progress.metric is not None and progress.best_score is not None:
-            lines[one_line(progress.metric)] = repr(progress.best_score) + _spread(
-                row.spec["objective"], best.metrics or {}
-            )
+            lines[one_line(progress.metric)] = repr(progress.best_score) + _spread(objective, best.metrics or {})
     width = max(11, *map(len, lines))
     for name, value in lines.items():
         click.echo(f"{name:<{width}} {value}")
@@ -65,10 +68,15 @@ def _data(data: Any) -> str:
     """
     if not isinstance(data, Mapping):
         return show_value(data)
-    name, target, sha256 = (one_line(str(data.get(key)), 100) for key in ("name", "target", "sha256"))
+    name, sha256 = (one_line(str(data.get(key)), 100) for key in ("name", "sha256"))
     rows = data.get("rows")
     number = f"{rows:,}" if isinstance(rows, int) else show_value(rows)
-    return f"{name}, {number} rows, target {target}, SHA-256 {sha256}"
+    roles = [
+        f"{key.replace('_', ' ')} {one_line(str(data[key]), 100)}"
+        for key in ("target", "group_column", "time_column", "weight_column")
+        if key in data
+    ]
+    return ", ".join([name, f"{number} rows", *roles, f"SHA-256 {sha256}"])
 
 
 def _spread(objective: Mapping[str, Any], metrics: Mapping[str, Any]) -> str:

@@ -31,6 +31,7 @@ from ledger.without_pandas import without_pandas
     epilog=examples(
         "ledger run --model xgb --iterations 5 --batch-size 4 --workers 4 --seed 7",
         "ledger run --data train.csv --target label --cv 5 --metric f1_macro",
+        "ledger run --data flats.csv --target price --model lgbm --group-column owner",
         "ledger run study.toml",
         "ledger run study.toml --allow my_package --trial-timeout 600",
         "ledger run --mode steady --batch-size 8 --iterations 10",
@@ -73,8 +74,7 @@ def run(
     workers = workers or workers_of(file) or min(os.cpu_count() or 1, study.batch_size)
     if COMMAND in options:
         allow_command = [*allow_command, pattern_of(options[COMMAND])]
-    if study.objective.model is None:
-        search.check_objective(study.spec()["objective"], allow, allow_command, account=account)
+    search.check_objective(study, allow, allow_command, account=account)
     log_environment(settings)
     with without_pandas(), database(settings, create=True) as url:
         shown = ProgressDisplay(settings)
@@ -106,6 +106,7 @@ def manager(file: Path | None, options: dict[str, Any], wait: bool, settings: Se
     from ledger.cli.progress_display import ProgressDisplay, end
 
     study = assemble(options, file)
+    search.check_known_objective(study)
     log_environment(settings)
     with without_pandas(), database(settings, create=True) as url:
         row = search.run(

@@ -15,11 +15,18 @@ from pydantic.fields import FieldInfo
 from ledger.cli.options import TEXT, SecondsType
 from ledger.errors import UsageError
 from ledger.study.file import COMMAND, OPTIONS, SPACE, StudyTable, replaced_by
-from ledger.study.spec import AllowedTexts
+from ledger.study.settings import AllowedTexts
 
 F = TypeVar("F", bound=Callable[..., Any])
 # `_METAVARS` maps a text option to the placeholder that a help page shows for the value of the option.
-_METAVARS = {"data": "FILE", "target": "COLUMN", "metric": "NAME", "name": "NAME"}
+_METAVARS = {
+    "estimator": "MODULE:CLASS",
+    "data": "FILE",
+    "holdout": "FILE",
+    **dict.fromkeys(("target", "group_column", "time_column", "weight_column"), "COLUMN"),
+    "metric": "NAME",
+    "name": "NAME",
+}
 
 
 class _ChoiceType(click.Choice[str]):

@@ -1,6 +1,6 @@
 """Storage of the data files on which studies train."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, func, select
@@ -21,14 +21,16 @@ class StoredDataset:
     content: bytes
 
 
-def keep(connection: Connection, dataset: StoredDataset) -> None:
-    """Store a data file, unless the ledger already has a file with the same content.
+def keep(connection: Connection, files: Iterable[StoredDataset]) -> None:
+    """Store data files, unless the ledger already has a file with the same content.
 
     The transaction that stores a data file must also record a study that trains on this file.
     """
-    with without_time_limit(connection):
-        if not connection.scalar(select(func.ledger.hold_dataset(dataset.sha256))):
-            connection.execute(select(func.ledger.keep_dataset(dataset.name, dataset.content)))
+    # All transactions lock the files in the same order, so two transactions cannot wait for each other.
+    for file in sorted(files, key=lambda file: file.sha256):
+        with without_time_limit(connection):
+            if not connection.scalar(select(func.ledger.hold_dataset(file.sha256))):
+                connection.execute(select(func.ledger.keep_dataset(file.name, file.content)))
 
 
 def pieces(connection: Connection, sha256: str) -> Iterator[bytes]:

@@ -4,7 +4,7 @@ Each function runs one transaction on the given connection.
 """
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, select, text
@@ -28,9 +28,9 @@ def create(
     spec_hash: str,
     budget: int,
     versions: Mapping[str, Any],
-    dataset: StoredDataset | None = None,
+    files: Sequence[StoredDataset] = (),
 ) -> StudyRow | None:
-    """Record a study, and the study's data file if one is given. Return None if the name is already used."""
+    """Record a study and the study's data files. Return None if the name is already used."""
     with connection.begin():
         study_id = connection.scalar(
             _CREATE,
@@ -44,8 +44,7 @@ def create(
         )
         if study_id is None:
             return None
-        if dataset is not None:
-            datasets.keep(connection, dataset)
+        datasets.keep(connection, files)
         return fetch_one(connection, StudyRow, rows_of(StudyRow).where(_studies.c.id == study_id))
 
 

@@ -48,7 +48,7 @@ class ImportedStudy:
     trials: Iterable[Mapping[str, Any]]
     attempts: Iterable[Mapping[str, Any]]
     workers: Iterable[Mapping[str, Any]]
-    dataset: StoredDataset | None = None
+    files: Sequence[StoredDataset] = ()
 
 
 def snapshot(connection: Connection, study_id: int) -> StudySnapshot:
@@ -124,8 +124,7 @@ def _restore(connection: Connection, recorded: ImportedStudy) -> StudyRow | None
     )
     if study_id is None:
         return None
-    if recorded.dataset is not None:
-        datasets.keep(connection, recorded.dataset)
+    datasets.keep(connection, recorded.files)
     of_study = {"study_id": study_id}
     # A worker that has also worked for another study of this ledger already has a row, so the insert skips this worker.
     _insert(connection, postgresql.insert(tables.worker).on_conflict_do_nothing(), map(dict, recorded.workers))

@@ -35,7 +35,8 @@ def write_json(connection: Connection, study: StudyRow, output: TextIO) -> None:
 
     The document contains everything that the ledger has recorded about the study, except the claims. The list "workers"
     of the document contains the workers that have claimed a trial of the study. If the study trains on a data file, the
-    key "dataset" contains the whole content of this file in base64.
+    key "dataset" contains the whole content of this file in base64. The key "holdout" contains the hold-out file of the
+    study in the same form.
     """
     output.write(f'{{\n"format": {_json(FORMAT)},\n"version": {VERSION},\n"study": {_json(recorded(study))}')
     # The values of `lists` are functions, so that `write_json` does not read all lists into memory at once.
@@ -51,9 +52,11 @@ def write_json(connection: Connection, study: StudyRow, output: TextIO) -> None:
             output.write((",\n" if index else "\n") + _json(row))
         output.write("]")
     data = study.spec["objective"].get("data")
-    if data is not None:
-        output.write(f',\n"dataset": {{"sha256": {_json(data["sha256"])}, "name": {_json(data["name"])}, "content": "')
-        for piece in datasets.pieces(connection, data["sha256"]):
+    for key, file in (("dataset", data), ("holdout", data and data.get("holdout"))):
+        if file is None:
+            continue
+        output.write(f',\n"{key}": {{"sha256": {_json(file["sha256"])}, "name": {_json(file["name"])}, "content": "')
+        for piece in datasets.pieces(connection, file["sha256"]):
             output.write(b64encode(piece).decode())
         output.write('"}')
     output.write("\n}\n")

@@ -30,6 +30,7 @@ from ledger.errors import LedgerError, UsageError
 from ledger.export.documents import FORMAT, VERSION
 from ledger.objectives import tabular
 from ledger.study.file import StudyTable
+from ledger.study.objective import FileDataset, HoldoutFile
 from ledger.study.spec import StudySpec
 from ledger.text import one_line, show
 from ledger.verification import disagreements
@@ -98,7 +99,7 @@ class _RowSchema:
 
 
 class DatasetRecord(_ExportModel):
-    """The dataset of a study in an export.
+    """A data file of a study in an export.
 
     The field `content` is the content of the data file in base64.
     """
@@ -119,6 +120,7 @@ class StudyDocument(_ExportModel):
     attempts: list[Annotated[AttemptRow, _RowSchema()]]
     workers: list[Annotated[WorkerRow, _RowSchema({"alive": False, "study": None, "trial": None})]]
     dataset: DatasetRecord | None = None
+    holdout: DatasetRecord | None = None
 
     def snapshot(self) -> StudySnapshot:
         """Return a snapshot of the exported study."""
@@ -130,10 +132,10 @@ class StudyDocument(_ExportModel):
             attempts=self.attempts,
         )
 
-    def kept(self) -> StoredDataset | None:
-        """Return the dataset on which the study trains, or None if the study does not train on a data file."""
-        there = self.dataset
-        return None if there is None else StoredDataset(there.sha256, there.name, b64decode(there.content))
+    def kept(self) -> list[StoredDataset]:
+        """Return the data files on which the study trains."""
+        files = [file for file in (self.dataset, self.holdout) if file is not None]
+        return [StoredDataset(file.sha256, file.name, b64decode(file.content)) for file in files]
 
 
 def read(place: str, content: bytes) -> StudyDocument:
@@ -177,7 +179,9 @@ def read(place: str, content: bytes) -> StudyDocument:
             f"{place} is damaged at {where}: {show(fault['input'])}: {what}; export the study again"
         ) from None
     study = StudySpec.from_spec(document.study.name, document.study.budget, document.study.spec)
-    _check_dataset(place, document, study)
+    data = study.objective.data
+    _check_file(place, "dataset", document.dataset, data)
+    _check_file(place, "holdout", document.holdout, None if data is None else data.holdout)
     for difference in disagreements(document.snapshot(), study):
         raise UsageError(
             f"{place} contains contradictory records, {difference}: the file is damaged, or was written while the study"
@@ -210,7 +214,7 @@ def import_study(connection: Connection, document: StudyDocument, name: str | No
         trials=map(recorded, document.trials),
         attempts=map(recorded, document.attempts),
         workers=map(recorded, document.workers),
-        dataset=document.kept(),
+        files=document.kept(),
     )
     row = transfer.restore(connection, whole)
     if row is None:
@@ -218,30 +222,27 @@ def import_study(connection: Connection, document: StudyDocument, name: str | No
     return row
 
 
-def _check_dataset(place: str, document: StudyDocument, study: StudySpec) -> None:
-    """Refuse a document whose dataset differs from the dataset in the study's spec."""
-    data, there = study.objective.data, document.dataset
+def _check_file(place: str, key: str, there: DatasetRecord | None, data: FileDataset | HoldoutFile | None) -> None:
+    """Refuse a document if the file under `key` is not the data file `data` of the study's spec."""
     if data is None:
         if there is not None:
-            raise UsageError(
-                f"{place} is damaged at dataset: the study does not use a data file; export the study again"
-            )
+            raise UsageError(f"{place} is damaged at {key}: the study does not use this file; export the study again")
         return
     if there is None:
-        raise UsageError(f"{place} is damaged: the study's dataset {data.name} is missing; export the study again")
+        raise UsageError(f"{place} is damaged: the study's {key} {data.name} is missing; export the study again")
     try:
         content = b64decode(there.content, validate=True)
     except ValueError as error:
-        raise UsageError(f"{place} is damaged at dataset.content: {error}; export the study again") from None
+        raise UsageError(f"{place} is damaged at {key}.content: {error}; export the study again") from None
     if len(content) > tabular.LARGEST_FILE:
         raise UsageError(
-            f"{place} is damaged at dataset.content: the content exceeds {tabular.LARGEST_FILE} bytes, the maximum size"
+            f"{place} is damaged at {key}.content: the content exceeds {tabular.LARGEST_FILE} bytes, the maximum size"
             " of a dataset; export the study again"
         )
     if not tabular.digest(content) == data.sha256 == there.sha256:
         raise UsageError(
-            f"{place} is damaged at dataset: the content does not have the SHA-256 of the study's dataset,"
-            f" {data.sha256}; export the study again"
+            f"{place} is damaged at {key}: the content does not have the SHA-256 of the study's {key}, {data.sha256};"
+            " export the study again"
         )
 
 

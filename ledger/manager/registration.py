@@ -19,13 +19,17 @@ _log = logging.getLogger("ledger.manager")
 
 
 def record(connection: Connection, study: StudySpec) -> StudyRow | None:
-    """Record the study and the study's dataset in the ledger.
+    """Record the study and the study's data files in the ledger.
 
     Return None if the ledger already has a study with this name.
     """
     data = study.objective.data
-    dataset = None if data is None or data.content is None else StoredDataset(data.sha256, data.name, data.content)
-    row = studies.create(connection, study.name, study.spec(), study.spec_hash, study.budget, environment(), dataset)
+    files = [
+        StoredDataset(file.sha256, file.name, file.content)
+        for file in (data.files if data is not None else ())
+        if file.content is not None
+    ]
+    row = studies.create(connection, study.name, study.spec(), study.spec_hash, study.budget, environment(), files)
     if row is not None:
         log_event(_log, "created", f"study {row.name} created", study=row.name)
     return row

@@ -6,10 +6,10 @@ The import of this package loads no model library, because a manager imports thi
 from ledger.objectives.context import Context
 from ledger.objectives.datasets import DATASETS
 from ledger.objectives.function import check_reference
-from ledger.objectives.loading import load
+from ledger.objectives.loading import load, runs_users_code
 from ledger.objectives.parameters import MODELS, check
 from ledger.objectives.result import InvalidResultError, ObjectiveResult
-from ledger.objectives.spaces import DEFAULT_SPACES
+from ledger.objectives.spaces import DEFAULT_SPACES, default_space
 
 __all__ = [
     "DATASETS",
@@ -20,5 +20,7 @@ __all__ = [
     "ObjectiveResult",
     "check",
     "check_reference",
+    "default_space",
     "load",
+    "runs_users_code",
 ]

@@ -1,81 +1,81 @@
 """Loads the objective that a study's spec names. The loaded objective is a function that the trainer calls."""
 
-import re
 import sys
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
 from threadpoolctl import ThreadpoolController
 
 from ledger.errors import LedgerError
-from ledger.objectives import builtin, metrics, tabular
+from ledger.objectives import datasets, tabular
 from ledger.objectives.command import CommandHost, load_command
 from ledger.objectives.context import Context
-from ledger.objectives.datasets import DATASETS, MOST_FOLDS
+from ledger.objectives.estimators import EstimatorBuilder, need_permission
+from ledger.objectives.fitting import FittingObjective, ModelBuilder
+from ledger.objectives.form import DatasetReference, TrainingForm, read_form
 from ledger.objectives.function import load_function
-from ledger.objectives.parameters import MODELS
 from ledger.objectives.result import ObjectiveResult, to_result
 from ledger.objectives.tabular import DatasetArrays
-from ledger.text import one_line, show
-
-_SHA256 = re.compile("[0-9a-f]{64}")
+from ledger.text import one_line
 
 
-@dataclass(frozen=True)
-class DatasetReference:
-    """Names the stored data file on which a model trains, as the key "data" of a spec's objective.
+class LoadedObjective:
+    """An objective that a trainer calls.
 
-    Attributes
+    Parameters
     ----------
-    name : str
-        The name of the file without its folder.
-    sha256 : str
-        The SHA-256 of the file's content, in 64 hexadecimal digits.
-    target : str
-        Name of the column that contains the class of each row.
-    format : str
-        The format of the file, "csv" or "parquet".
+    function : callable
+        Function that takes a trial's parameters and context, and returns a loss or a dict.
+    threads : int
+        Number of threads that BLAS, OpenMP and the boosting libraries use, at least 1.
     """
 
-    name: str
-    sha256: str
-    target: str
-    format: str
+    def __init__(self, function: Callable[[dict[str, Any], Context], Any], threads: int) -> None:
+        self._function, self._threads = function, threads
+
+    def __call__(self, params: Mapping[str, Any], context: Context) -> ObjectiveResult:
+        """Evaluate a trial.
+
+        Raises
+        ------
+        InvalidResultError
+            The objective returned no valid result. The method does not catch the exceptions of the objective.
+        """
+        with _thread_pools(len(sys.modules)).limit(limits=self._threads):
+            returned = self._function(_as_floats(params), context)
+        return to_result(returned)
+
+    def check(self, points: Sequence[Mapping[str, Any]], seed: int) -> None:
+        """Raise a UsageError if an objective that trains an estimator would fail in each trial of the study.
+
+        Parameters
+        ----------
+        points : sequence of mapping
+            Points of the search space, as in `ledger.study.space.Space.extreme_points`.
+        seed : int
+            The study's seed.
+        """
+        if isinstance(self._function, FittingObjective):
+            self._function.check(points, seed)
 
 
-def dataset_reference(objective: object) -> DatasetReference | None:
-    """Return the entry "data" of an objective, or None if the objective has no such entry.
-
-    A role that can create studies can write any JSON value as an objective, so this function accepts any value.
-
-    Raises
-    ------
-    LedgerError
-        The objective is not a mapping, or its entry "data" is malformed. The message is one line.
+def runs_users_code(objective: Mapping[str, Any]) -> bool:
+    """Return whether an objective of a spec runs a program, or code of a package, that needs a worker's permission.
 
     Examples
     --------
-    >>> dataset_reference({"model": "svm", "dataset": "iris"})
-    >>> dataset_reference({"model": "svm", "data": 5})
-    Traceback (most recent call last):
-    ledger.errors.LedgerError: the study's objective is malformed, because the value of "data" is 5: delete the study
+    >>> runs_users_code({"model": "svm"}), runs_users_code({"estimator": "sklearn.svm:SVC"})
+    (False, False)
+    >>> runs_users_code({"function": "own.code:loss"}), runs_users_code({"estimator": "own.code:Model"})
+    (True, True)
     """
-    if not isinstance(objective, Mapping):
-        raise LedgerError(f"the study's objective is malformed, because it is {show(objective)}: delete the study")
-    if "data" not in objective:
-        return None
-    data = objective["data"]
-    if isinstance(data, Mapping):
-        texts = [data.get(key) for key in ("name", "sha256", "target", "format")]
-        if all(isinstance(text, str) for text in texts):
-            entry = DatasetReference(*map(str, texts))
-            if _SHA256.fullmatch(entry.sha256) and entry.format in tabular.FORMATS.values():
-                return entry
-    raise LedgerError(
-        f'the study\'s objective is malformed, because the value of "data" is {show(data)}: delete the study'
-    )
+    # A role that can create studies can write any JSON value as an objective.
+    try:
+        return "function" in objective or "command" in objective or need_permission(read_form(objective).steps)
+    except LedgerError:
+        return False
 
 
 def load(
@@ -83,45 +83,38 @@ def load(
     allowed: Collection[str],
     *,
     threads: int = 1,
-    content: bytes | None = None,
+    contents: Sequence[bytes] = (),
     folder: str | None = None,
     host: CommandHost | None = None,
-) -> Callable[[dict[str, Any], Context], ObjectiveResult]:
+) -> LoadedObjective:
     """Load an objective.
 
     Parameters
     ----------
     objective : mapping
-        The mapping names a user's function, a command or a built-in model. The entry ``"function"`` has the form
+        The objective of a study's spec. The entry ``"function"`` names a user's function in the form
         ``"package.module:function"``. The entry ``"command"`` is a list with a program and its arguments, and the
-        optional entry ``"params_as"`` is one of `command_template.PARAMS_AS`. The entry ``"model"`` is the name of
-        a built-in model. The optional entry ``"dataset"`` names a dataset for the model, and is ``"breast_cancer"`` by
-        default. If the dataset comes from a file, the entry ``"data"`` replaces ``"dataset"``. The value of ``"data"``
-        is a mapping with the keys
-        ``"name"``, ``"sha256"``, ``"target"``, ``"format"`` and ``"rows"``. For a model, the mapping may also have the
-        entries ``"cv"`` and ``"metric"``.
+        optional entry ``"params_as"`` is one of `command_template.PARAMS_AS`. Any other objective trains an estimator,
+        and has one of three entries: ``"model"`` is the name of a built-in model, ``"estimator"`` is a reference such
+        as ``"sklearn.svm:SVC"``, and ``"steps"`` is a list of pairs of a name and a reference. The optional entry
+        ``"dataset"`` names a dataset of scikit-learn, and is ``"breast_cancer"`` by default. If the dataset comes from
+        a file, the entry ``"data"`` replaces ``"dataset"``. `ledger.objectives.form` describes the other entries.
     allowed : collection of str
-        Packages whose functions this worker may run. A worker may always run a built-in model.
+        Packages whose functions and estimators this worker may run. A worker may always run a built-in model, and the
+        estimators of scikit-learn, XGBoost and LightGBM.
     threads : int
         Number of threads that BLAS, OpenMP and the boosting libraries use, at least 1.
-    content : bytes, optional
-        Content of the file that ``"data"`` names.
+    contents : sequence of bytes
+        Contents of the files that ``"data"`` names.
     folder : str, optional
         Additional folder for the module of an allowed function. Python searches this folder last.
     host : CommandHost, optional
         Permissions and resources for commands. By default, no command is allowed.
 
-    Returns
-    -------
-    callable
-        Function that takes a trial's parameters and context, and returns an `ObjectiveResult`. The function raises an
-        InvalidResultError if the objective returns no valid result. The returned function does not catch the exceptions
-        of the objective.
-
     Raises
     ------
     LedgerError
-        The objective is unknown, not allowed or not importable, or `content` is not the dataset of the study. The
+        The objective is unknown, not allowed or not importable, or `contents` are not the files of the study. The
         message is one line.
 
     Examples
@@ -131,47 +124,39 @@ def load(
     >>> result.loss == 1 - result.metrics["accuracy"]
     True
     """
-    function: Callable[[dict[str, Any], Context], Any]
     if set(objective) == {"function"}:
-        function = load_function(str(objective["function"]), allowed, folder)
-    elif "command" in objective:
-        function = load_command(objective, host or CommandHost())
-    else:
-        data = dataset_reference(objective)
-        model, dataset = objective.get("model"), objective.get("dataset", DATASETS[0])
-        metric, folds = objective.get("metric", metrics.DEFAULT), objective.get("cv")
-        if not (
-            set(objective) <= {"model", "data" if data else "dataset", "metric", "cv"}
-            and all(isinstance(text, str) for text in (model, dataset, metric))
-            and model in MODELS
-            and dataset in DATASETS
-            and metric in metrics.USABLE
-            and (folds is None or (type(folds) is int and 2 <= folds <= MOST_FOLDS))
-        ):
+        return LoadedObjective(load_function(str(objective["function"]), allowed, folder), threads)
+    if "command" in objective:
+        return LoadedObjective(load_command(objective, host or CommandHost()), threads)
+    form = read_form(objective)
+    builder = (
+        EstimatorBuilder(form.steps, _as_floats(form.params), allowed, folder)
+        if form.model is None
+        else ModelBuilder(form.model, form.task, _as_floats(form.params))
+    )
+    return LoadedObjective(FittingObjective(form, _dataset(form, contents), builder, threads), threads)
+
+
+def _dataset(form: TrainingForm, contents: Sequence[bytes]) -> DatasetArrays:
+    if form.data is None:
+        assert form.dataset is not None
+        return datasets.load(form.dataset)
+    _check_contents(form.data, contents)
+    file, holdout = form.data.file, form.data.holdout
+    table = tabular.read(contents[0], file.format, form.data.roles, file.name, form.task)
+    if holdout is None:
+        return table
+    assert table.encoding is not None
+    return replace(table, holdout=tabular.read_holdout(contents[1], holdout.format, table.encoding, holdout.name))
+
+
+def _check_contents(data: DatasetReference, contents: Sequence[bytes]) -> None:
+    for index, file in enumerate(data.files):
+        if index >= len(contents) or tabular.digest(contents[index]) != file.sha256:
             raise LedgerError(
-                f"this version of the ledger has no objective {one_line(repr(dict(objective)))}; use a function, a"
-                f" command, or one of the models {', '.join(MODELS)} with a file or with one of the datasets"
-                f" {', '.join(DATASETS)}"
+                f"the worker's copy of dataset {one_line(file.name)} does not have the SHA-256 that the study has"
+                f" recorded ({file.sha256}): wait until the worker has fetched the dataset again, or restart the worker"
             )
-        function = builtin.objective(
-            model, _table(data, content) if data else dataset, threads, metric=metric, folds=folds
-        )
-
-    def evaluate(params: dict[str, Any], context: Context) -> ObjectiveResult:
-        with _thread_pools(len(sys.modules)).limit(limits=threads):
-            returned = function({name: _as_float(value) for name, value in params.items()}, context)
-        return to_result(returned)
-
-    return evaluate
-
-
-def _table(data: DatasetReference, content: bytes | None) -> DatasetArrays:
-    if content is None or tabular.digest(content) != data.sha256:
-        raise LedgerError(
-            f"the worker's copy of dataset {one_line(data.name)} does not have the SHA-256 that the study has"
-            f" recorded ({data.sha256}): wait until the worker has fetched the dataset again, or restart the worker"
-        )
-    return tabular.read(content, data.format, data.target, data.name)
 
 
 @lru_cache(maxsize=1)
@@ -182,6 +167,10 @@ def _thread_pools(_modules: int) -> ThreadpoolController:
     Therefore `_thread_pools` creates a new `ThreadpoolController` only after the process has imported another module.
     """
     return ThreadpoolController()
+
+
+def _as_floats(params: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: _as_float(value) for name, value in params.items()}
 
 
 def _as_float(value: Any) -> Any:

@@ -6,12 +6,17 @@ Tests compare the names in this module with the names in scikit-learn.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from ledger.errors import UsageError
+from ledger.objectives.tasks import CLASSIFICATION, REGRESSION
 from ledger.text import nearest, show, words
 
 DEFAULT = "accuracy"
+# The default metric of each task. R2 is the score of each regressor of scikit-learn. Like 1 - accuracy, 1 - R2 has no
+# unit, and is 0 for a perfect model. An error in the unit of the target would have a different scale in each study.
+DEFAULTS = {CLASSIFICATION: DEFAULT, REGRESSION: "r2"}
 
 
 # Metrics for any number of classes.
@@ -33,24 +38,25 @@ _TWO_CLASSES = {
     "roc_auc": "roc_auc_ovr",
     "neg_negative_likelihood_ratio": "balanced_accuracy",
 }
-USABLE = frozenset({*_ANY, *_PROBABILITIES, *_TWO_CLASSES, "top_k_accuracy"})
+_REGRESSION = words(
+    "d2_absolute_error_score explained_variance neg_max_error neg_mean_absolute_error"
+    " neg_mean_absolute_percentage_error neg_mean_gamma_deviance neg_mean_poisson_deviance neg_mean_squared_error"
+    " neg_mean_squared_log_error neg_median_absolute_error neg_root_mean_squared_error"
+    " neg_root_mean_squared_log_error r2"
+)
+# The metrics that each task can use.
+USABLE = {
+    CLASSIFICATION: frozenset({*_ANY, *_PROBABILITIES, *_TWO_CLASSES, "top_k_accuracy"}),
+    REGRESSION: _REGRESSION,
+}
 # The scorers that a study cannot use, each with the reason.
 NOT_USABLE = {
-    **dict.fromkeys(
-        words(
-            "d2_absolute_error_score explained_variance neg_max_error neg_mean_absolute_error"
-            " neg_mean_absolute_percentage_error neg_mean_gamma_deviance neg_mean_poisson_deviance"
-            " neg_mean_squared_error neg_mean_squared_log_error neg_median_absolute_error neg_root_mean_squared_error"
-            " neg_root_mean_squared_log_error r2"
-        ),
-        "this metric scores a regression, but the models are classifiers",
-    ),
     **dict.fromkeys(
         words(
             "adjusted_mutual_info_score adjusted_rand_score completeness_score fowlkes_mallows_score"
             " homogeneity_score mutual_info_score normalized_mutual_info_score rand_score v_measure_score"
         ),
-        "this metric scores a clustering, but the models are classifiers",
+        "this metric scores a clustering, but the models are classifiers and regressors",
     ),
     **dict.fromkeys(
         words("f1_samples jaccard_samples precision_samples recall_samples"),
@@ -58,51 +64,130 @@ NOT_USABLE = {
     ),
     "positive_likelihood_ratio": "this metric has no upper bound, so the ledger cannot compute a loss",
 }
+# The metrics that scikit-learn does not compute with row weights. The second set is for more than two classes.
+_WITHOUT_WEIGHTS = words("neg_max_error neg_negative_likelihood_ratio")
+_WITHOUT_WEIGHTS_OF_MANY = words("roc_auc_ovo roc_auc_ovo_weighted")
+# The metrics that are not defined for each target. Each name is mapped to the condition on each value of the target.
+_NOT_NEGATIVE = words("neg_mean_poisson_deviance neg_mean_squared_log_error neg_root_mean_squared_log_error")
+_POSITIVE = words("neg_mean_gamma_deviance")
 
 
-def check(metric: str, model: str, classes: int | None) -> None:
+@dataclass(frozen=True)
+class MetricUse:
+    """The facts about a study that decide which metrics the study can use.
+
+    Attributes
+    ----------
+    task : str
+        One of `ledger.objectives.tasks.TASKS`.
+    model : str or None
+        One of `parameters.MODELS`, or None for another estimator.
+    classes : int or None
+        Number of classes in the data, or None if the number is unknown or the task is a regression.
+    lowest : float or None
+        Smallest value of a regression's target, or None if the value is unknown.
+    is_weighted : bool
+        Whether the rows have weights.
+    """
+
+    task: str = CLASSIFICATION
+    model: str | None = None
+    classes: int | None = None
+    lowest: float | None = None
+    is_weighted: bool = False
+
+
+def check_name(metric: str) -> None:
+    """Raise a UsageError unless a study of some task can use the metric."""
+    if metric in NOT_USABLE:
+        raise UsageError(
+            f"{show(metric)} cannot be used: {NOT_USABLE[metric]}; use balanced_accuracy, f1_macro or roc_auc_ovr for a"
+            f" classification, or {DEFAULTS[REGRESSION]} for a regression"
+        )
+    known = frozenset[str]().union(*USABLE.values())
+    if metric not in known:
+        raise UsageError(f"unknown metric {show(metric)}{nearest(metric, sorted(known))}")
+
+
+def check(metric: str, use: MetricUse) -> None:
     """Check that a study can use a metric with the study's model and data.
 
     Parameters
     ----------
     metric : str
         A name in ``sklearn.metrics.get_scorer_names()``.
-    model : str
-        One of `parameters.MODELS`.
-    classes : int or None
-        Number of classes in the data, or None if the number is unknown.
+    use : MetricUse
+        The facts about the study.
 
     Raises
     ------
     UsageError
         The metric is unknown, or the study cannot use the metric. The message is one line and suggests another metric.
+
+    Examples
+    --------
+    >>> check("r2", MetricUse("regression"))
+    >>> check("r2", MetricUse("classification", classes=2))
+    Traceback (most recent call last):
+    ledger.errors.UsageError: "r2" scores a regression, but the task is classification; use roc_auc, f1 or ...
     """
-    if metric in NOT_USABLE:
-        raise UsageError(f"{show(metric)} cannot be used: {NOT_USABLE[metric]}; use {_suggestion(classes)}")
-    if metric not in USABLE:
-        raise UsageError(f"unknown metric {show(metric)}{nearest(metric, sorted(USABLE))}")
-    if classes is not None and classes > 2 and metric in _TWO_CLASSES:
+    check_name(metric)
+    if metric not in USABLE[use.task]:
+        other = CLASSIFICATION if use.task == REGRESSION else REGRESSION
         raise UsageError(
-            f"{show(metric)} is for two classes, but the data have {classes} classes; use {_TWO_CLASSES[metric]}"
+            f"{show(metric)} scores a {other}, but the task is {use.task}; use {_suggestion(use)}, or --task {other}"
         )
-    if classes == 2 and metric == "top_k_accuracy":
+    if use.classes is not None and use.classes > 2 and metric in _TWO_CLASSES:
+        raise UsageError(
+            f"{show(metric)} is for two classes, but the data have {use.classes} classes; use {_TWO_CLASSES[metric]}"
+        )
+    if use.classes == 2 and metric == "top_k_accuracy":
         raise UsageError(f"{show(metric)} is always 1 if the data have only two classes; use accuracy")
-    if model == "svm" and metric in _PROBABILITIES:
-        instead = "roc_auc" if classes == 2 else "balanced_accuracy"
+    if use.model == "svm" and metric in _PROBABILITIES:
+        instead = "roc_auc" if use.classes == 2 else "balanced_accuracy"
         raise UsageError(
             f"{show(metric)} needs the probability of each class, which an svm does not compute; use {instead}, or the"
             " model xgb or lgbm"
         )
+    of_many = _WITHOUT_WEIGHTS_OF_MANY if use.classes is not None and use.classes > 2 else frozenset[str]()
+    if use.is_weighted and metric in _WITHOUT_WEIGHTS | of_many:
+        raise UsageError(
+            f"scikit-learn does not compute {show(metric)} with row weights; use {_suggestion(use)}, or leave the"
+            " weight column out"
+        )
+    if use.lowest is not None and (
+        (metric in _NOT_NEGATIVE and use.lowest < 0) or (metric in _POSITIVE and use.lowest <= 0)
+    ):
+        allowed = "positive numbers" if metric in _POSITIVE else "numbers that are not negative"
+        raise UsageError(
+            f"{show(metric)} needs a target of {allowed}, but the smallest value is {show(use.lowest)}; use"
+            f" {_suggestion(use)}"
+        )
 
 
-def scorer(metric: str) -> Callable[[Any, Any, Any], float]:
-    """Return the metric's score function. The score function takes a fitted estimator, features and classes."""
+def needs_probabilities(metric: str) -> bool:
+    """Return whether a metric needs the probability of each class, that is, the method ``predict_proba``."""
+    return metric in _PROBABILITIES
+
+
+def needs_each_class(metric: str) -> bool:
+    """Return whether a metric is defined only on rows that contain each class."""
+    return metric in _PROBABILITIES or metric in _TWO_CLASSES or metric == "top_k_accuracy"
+
+
+def scorer(metric: str) -> Callable[[Any, Any, Any, Any], float]:
+    """Return the metric's score function.
+
+    The score function takes a fitted estimator, features, targets, and the weights of the rows or None.
+    """
     if metric == DEFAULT:
-        return lambda estimator, features, classes: float((estimator.predict(features) == classes).mean())
+        return _accuracy
     from sklearn.metrics import get_scorer  # A manager imports this module without scikit-learn.
 
     score = get_scorer(metric)
-    return lambda estimator, features, classes: float(score(estimator, features, classes))
+    return lambda estimator, features, targets, weights: float(
+        score(estimator, features, targets, **({} if weights is None else {"sample_weight": weights}))
+    )
 
 
 def loss(metric: str, score: float) -> float:
@@ -116,5 +201,15 @@ def loss(metric: str, score: float) -> float:
     return -score if metric.startswith("neg_") else 1.0 - score
 
 
-def _suggestion(classes: int | None) -> str:
-    return "roc_auc, f1 or balanced_accuracy" if classes == 2 else "balanced_accuracy, f1_macro or roc_auc_ovr"
+def _accuracy(estimator: Any, features: Any, classes: Any, weights: Any) -> float:
+    is_right = estimator.predict(features) == classes
+    # NumPy would compare predictions of another shape with the classes of all rows.
+    if getattr(is_right, "shape", None) != classes.shape:
+        raise ValueError(f"the estimator must predict one class for each of {len(classes)} rows")
+    return float(is_right.mean() if weights is None else (is_right * weights).sum() / weights.sum())
+
+
+def _suggestion(use: MetricUse) -> str:
+    if use.task == REGRESSION:
+        return "r2, neg_root_mean_squared_error or neg_mean_absolute_error"
+    return "roc_auc, f1 or balanced_accuracy" if use.classes == 2 else "balanced_accuracy, f1_macro or roc_auc_ovr"

@@ -8,10 +8,15 @@ the lists of this module with the hyper-parameters of the libraries.
 from collections.abc import Iterable
 
 from ledger.errors import UsageError
+from ledger.objectives.tasks import CLASSIFICATION, REGRESSION
 from ledger.text import nearest, words
 
 MODELS: tuple[str, ...] = ("svm", "xgb", "lgbm")
-ESTIMATORS: dict[str, str] = {"svm": "SVC", "xgb": "XGBClassifier", "lgbm": "LGBMClassifier"}
+# For each task, the name of each model's estimator.
+ESTIMATORS: dict[str, dict[str, str]] = {
+    CLASSIFICATION: {"svm": "SVC", "xgb": "XGBClassifier", "lgbm": "LGBMClassifier"},
+    REGRESSION: {"svm": "SVR", "xgb": "XGBRegressor", "lgbm": "LGBMRegressor"},
+}
 
 
 # Hyper-parameters that an estimator accepts through **kwargs, but that the method get_params() does not list.
@@ -29,11 +34,11 @@ NATIVE: dict[str, frozenset[str]] = {
     ),
 }
 
-# The hyper-parameters that a study can search.
+# The hyper-parameters that a study can search. A hyper-parameter of only one task is also in `ONLY`.
 NAMES: dict[str, frozenset[str]] = {
     "svm": words(
-        "C break_ties cache_size class_weight coef0 decision_function_shape degree gamma kernel max_iter probability "
-        "shrinking tol"
+        "C break_ties cache_size class_weight coef0 decision_function_shape degree epsilon gamma kernel max_iter "
+        "probability shrinking tol"
     ),
     "xgb": NATIVE["xgb"]
     | words(
@@ -49,6 +54,16 @@ NAMES: dict[str, frozenset[str]] = {
         "min_child_weight min_split_gain n_estimators num_leaves objective reg_alpha reg_lambda subsample "
         "subsample_for_bin subsample_freq"
     ),
+}
+
+# For each task, the hyper-parameters that only the estimator of this task has.
+ONLY: dict[str, dict[str, frozenset[str]]] = {
+    CLASSIFICATION: {
+        "svm": words("break_ties class_weight decision_function_shape probability"),
+        "xgb": words(""),
+        "lgbm": words("class_weight"),
+    },
+    REGRESSION: {"svm": words("epsilon"), "xgb": words(""), "lgbm": words("")},
 }
 
 _SEED = "the trial's own seed"
@@ -142,8 +157,19 @@ ALIASES: dict[str, dict[str, str]] = {
 }
 
 
-def check(model: str, names: Iterable[str]) -> None:
-    """Check that a study can search the hyper-parameters `names` of `model`.
+def names(model: str, task: str) -> frozenset[str]:
+    """Return the hyper-parameters of `model` that a study with the given task can search.
+
+    Examples
+    --------
+    >>> "epsilon" in names("svm", "regression"), "epsilon" in names("svm", "classification")
+    (True, False)
+    """
+    return NAMES[model].difference(*(only[model] for other, only in ONLY.items() if other != task))
+
+
+def check(model: str, wanted: Iterable[str], task: str = CLASSIFICATION) -> None:
+    """Check that a study can set the hyper-parameters `wanted` of `model`.
 
     Raises
     ------
@@ -154,9 +180,9 @@ def check(model: str, names: Iterable[str]) -> None:
     """
     if model not in NAMES:
         raise UsageError(f"unknown model {model!r}{nearest(model, MODELS)}")
-    where = f"{ESTIMATORS[model]} (model {model})"
-    for name in names:
-        if name in NAMES[model]:
+    where, known = f"{ESTIMATORS[task][model]} (model {model})", names(model, task)
+    for name in wanted:
+        if name in known:
             continue
         canonical = ALIASES[model].get(name, name)
         if canonical in RESERVED[model]:
@@ -165,4 +191,4 @@ def check(model: str, names: Iterable[str]) -> None:
             )
         if canonical != name:
             raise UsageError(f"{name!r} is an alias of {canonical!r} in {where}; use {canonical!r}")
-        raise UsageError(f"{where} has no hyper-parameter {name!r}{nearest(name, sorted(NAMES[model]))}")
+        raise UsageError(f"{where} has no hyper-parameter {name!r}{nearest(name, sorted(known))}")

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from ledger.objectives.tasks import REGRESSION
+
 # Even with the largest n_estimators in the default spaces, a trial on the dataset breast_cancer takes less than a
 # second on one core.
 DEFAULT_SPACES: dict[str, dict[str, dict[str, Any]]] = {
@@ -22,3 +24,21 @@ DEFAULT_SPACES: dict[str, dict[str, dict[str, Any]]] = {
         "num_leaves": {"type": "integer", "low": 4, "high": 128, "prior": "log-uniform"},
     },
 }
+
+# A regression searches these hyper-parameters in addition to those of `DEFAULT_SPACES`.
+_REGRESSION: dict[str, dict[str, dict[str, Any]]] = {
+    # The SVM gets a target that is scaled to unit variance, so an error of less than epsilon standard deviations of the
+    # target has no effect.
+    "svm": {"epsilon": {"type": "real", "low": 1e-3, "high": 1.0, "prior": "log-uniform"}},
+}
+
+
+def default_space(model: str, task: str) -> dict[str, dict[str, Any]]:
+    """Return the default search space of a built-in model.
+
+    Examples
+    --------
+    >>> list(default_space("svm", "classification")), list(default_space("svm", "regression"))
+    (['C', 'gamma'], ['C', 'gamma', 'epsilon'])
+    """
+    return {**DEFAULT_SPACES[model], **(_REGRESSION.get(model, {}) if task == REGRESSION else {})}

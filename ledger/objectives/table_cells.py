@@ -70,7 +70,7 @@ def csv_rows(content: bytes, name: str) -> tuple[list[str], Rows]:
     return names, rows
 
 
-def parquet_rows(content: bytes, name: str) -> tuple[list[str], Rows]:
+def parquet_rows(content: bytes, name: str, time: str | None = None) -> tuple[list[str], Rows]:
     """Return the column names and the rows of a parquet file.
 
     Parameters
@@ -79,6 +79,8 @@ def parquet_rows(content: bytes, name: str) -> tuple[list[str], Rows]:
         Content of the file.
     name : str
         Name of the file, for messages.
+    time : str, optional
+        Name of the only column that may contain dates or times.
 
     Raises
     ------
@@ -114,6 +116,9 @@ def parquet_rows(content: bytes, name: str) -> tuple[list[str], Rows]:
             columns.append(["" if value is None else str(int(value)) for value in column.to_pylist()])
         elif pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_null(kind):
             columns.append(["" if value is None else str(value).strip() for value in column.to_pylist()])
+        elif names[index] == time and (pa.types.is_date(kind) or pa.types.is_timestamp(kind)):
+            microseconds = column.cast(pa.timestamp("us", getattr(kind, "tz", None)), safe=False)
+            columns.append(["" if value is None else value.isoformat() for value in microseconds.to_pylist()])
         else:
             raise UsageError(
                 f"{name}: column {show(names[index])}: the type {one_line(str(kind))} is not number, text or boolean;"

@@ -1,13 +1,18 @@
-"""Summaries and checks of a dataset's columns. A feature contains numbers or text, and the target contains classes."""
+"""Summaries and checks of a dataset's columns.
+
+A feature contains numbers or text. The target contains the classes of a classification, or the numbers of a regression.
+"""
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from ledger.errors import UsageError
 from ledger.objectives.table_cells import Rows
+from ledger.objectives.tasks import CLASSIFICATION, MOST_CLASSES, REGRESSION
 from ledger.text import nearest, show
 
 # Largest number of different texts in a column. A column with more than `MOST_TEXTS` texts probably contains names or
@@ -16,6 +21,42 @@ MOST_TEXTS = 100
 
 _MISSING = frozenset({"", "na", "nan", "null"})
 _WHOLE = re.compile(r"[+-]?[0-9]{1,18}")
+_MONTH = re.compile(r"[0-9]{4}-[0-9]{2}")
+
+
+@dataclass(frozen=True)
+class ColumnRoles:
+    """The names of the columns that are not features.
+
+    Attributes
+    ----------
+    target : str
+        The column that the model predicts.
+    group : str or None
+        The column with the group of each row, such as a patient. All rows of a group are either training rows or test
+        rows of a split.
+    time : str or None
+        The column with the time of each row. The test rows of a split are later than the training rows.
+    weight : str or None
+        The column with the weight of each row.
+
+    Examples
+    --------
+    >>> dict(ColumnRoles("price", weight="area").named())
+    {'price': 'target', 'area': 'weight column'}
+    """
+
+    target: str
+    group: str | None = None
+    time: str | None = None
+    weight: str | None = None
+
+    def named(self) -> Iterator[tuple[str, str]]:
+        """Yield the name and a description of each column with a role."""
+        for role in ("target", "group", "time", "weight"):
+            column = getattr(self, role)
+            if column is not None:
+                yield column, role if role == "target" else f"{role} column"
 
 
 @dataclass
@@ -28,9 +69,9 @@ class ColumnSummary:
         Name of the column.
     cells, missing, numbers : int
         Number of all cells, number of missing cells, and number of cells that contain a number.
-    first_text, first_missing, first_fraction : (str, str) or None
-        Each attribute is the place and the content of the first cell of one kind (text, missing or fractional number).
-        An attribute is None if the column has no cell of the attribute's kind.
+    first_text, first_missing, first_fraction, first_negative : (str, str) or None
+        Each attribute is the place and the content of the first cell of one kind (text, missing, fractional number or
+        negative number). An attribute is None if the column has no cell of the attribute's kind.
     texts : set of str
         The distinct contents of the cells that are not missing. For a feature, `texts` contains at most `MOST_TEXTS` +
         1 contents.
@@ -43,6 +84,7 @@ class ColumnSummary:
     first_text: tuple[str, str] | None = None
     first_missing: tuple[str, str] | None = None
     first_fraction: tuple[str, str] | None = None
+    first_negative: tuple[str, str] | None = None
     texts: set[str] = field(default_factory=set)
 
     @property
@@ -51,15 +93,15 @@ class ColumnSummary:
         return self.first_text is not None
 
 
-def check_names(names: Sequence[str], target: str, file: str, line: str) -> None:
+def check_names(names: Sequence[str], roles: ColumnRoles, file: str, line: str) -> None:
     """Check the names of the columns.
 
     Parameters
     ----------
     names : sequence of str
         Names of all columns.
-    target : str
-        Name of the column that contains the class.
+    roles : ColumnRoles
+        Names of the columns with a role.
     file, line : str
         Name of the file and place of the column names, for messages. The place is an empty text for a parquet file,
         which has no lines.
@@ -67,7 +109,8 @@ def check_names(names: Sequence[str], target: str, file: str, line: str) -> None
     Raises
     ------
     UsageError
-        A name is empty or occurs twice, the target is missing, or the target is the only column.
+        A name is empty or occurs twice, a column with a role is missing, a column has two roles, or no column is a
+        feature.
     """
     earlier: set[str] = set()
     for place, column in enumerate(names, 1):
@@ -76,15 +119,26 @@ def check_names(names: Sequence[str], target: str, file: str, line: str) -> None
         if column in earlier:
             raise UsageError(f"{file}: {line}two columns have the name {show(column)}; rename one of the two columns")
         earlier.add(column)
-    if target not in names:
-        separator = next((mark for mark in ";\t|" if len(names) == 1 and mark in names[0]), None)
-        hint = f"; separate the columns by commas, not by {show(separator)}" if separator else nearest(target, names)
-        raise UsageError(f"{file}: no column is named {show(target)}, which is the target{hint}")
+    taken: dict[str, str] = {}
+    for column, role in roles.named():
+        if column not in earlier:
+            separator = next((mark for mark in ";\t|" if len(names) == 1 and mark in names[0]), None)
+            hint = (
+                f"; separate the columns by commas, not by {show(separator)}" if separator else nearest(column, names)
+            )
+            raise UsageError(f"{file}: no column is named {show(column)}, which is the {role}{hint}")
+        if column in taken:
+            raise UsageError(
+                f"{file}: the column {show(column)} is the {taken[column]} and the {role}; name two different columns"
+            )
+        taken[column] = role
     if len(names) == 1:
-        raise UsageError(f"{file}: the target {show(target)} is the only column; add columns with features")
+        raise UsageError(f"{file}: the target {show(roles.target)} is the only column; add columns with features")
+    if len(names) == len(taken):
+        raise UsageError(f"{file}: each column has a role ({', '.join(taken.values())}); add columns with features")
 
 
-def inspect(names: Sequence[str], rows: Rows, target: str, file: str) -> list[ColumnSummary]:
+def inspect(names: Sequence[str], rows: Rows, roles: ColumnRoles, file: str) -> list[ColumnSummary]:
     """Read all rows once and return a summary of each column.
 
     Raises
@@ -93,7 +147,7 @@ def inspect(names: Sequence[str], rows: Rows, target: str, file: str) -> list[Co
         A number in the file is not finite, or the file has no rows.
     """
     columns = [ColumnSummary(name) for name in names]
-    limits = [math.inf if name == target else MOST_TEXTS for name in names]
+    limits = [math.inf if name == roles.target else MOST_TEXTS for name in names]
     for place, cells in rows():
         for column, limit, cell in zip(columns, limits, cells, strict=True):
             column.cells += 1
@@ -115,6 +169,8 @@ def inspect(names: Sequence[str], rows: Rows, target: str, file: str) -> list[Co
                 column.numbers += 1
                 if column.first_fraction is None and not (_WHOLE.fullmatch(cell) or number.is_integer()):
                     column.first_fraction = (place, cell)
+                if column.first_negative is None and number < 0:
+                    column.first_negative = (place, cell)
             if len(column.texts) <= limit:
                 column.texts.add(cell)
     if not columns[0].cells:
@@ -157,8 +213,85 @@ def check_feature(column: ColumnSummary, file: str) -> None:
         )
 
 
+def parse_time(cell: str) -> float | None:
+    """Return the time in a cell as a number, or None if the cell contains neither a number nor a date in ISO 8601.
+
+    A date without an offset from UTC counts as a date in UTC.
+
+    Examples
+    --------
+    >>> parse_time("2024-01-31") < parse_time("2024-01-31T12:00:00+02:00") < parse_time("2024-02")
+    True
+    >>> parse_time("31.1.2024")
+    """
+    number = parse_number(cell)
+    if number is not None:
+        return number
+    try:
+        moment = datetime.fromisoformat(f"{cell}-01" if _MONTH.fullmatch(cell) else cell)
+    except ValueError:
+        return None
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
+def check_role(column: ColumnSummary, role: str, file: str) -> None:
+    """Raise a UsageError if a cell of a group, time or weight column is missing, or is not of the right kind.
+
+    Parameters
+    ----------
+    column : ColumnSummary
+        The column to check.
+    role : {"group column", "time column", "weight column"}
+        The role of the column.
+    file : str
+        Name of the file, for messages.
+    """
+    where = f"column {show(column.name)}"
+    if column.first_missing is not None:
+        place, _ = column.first_missing
+        what = role.removesuffix(" column")
+        raise UsageError(f"{file}: {place}, {where}: the {what} is missing; add the {what} or leave the row out")
+    if role == "weight column" and (fault := column.first_text or column.first_negative) is not None:
+        place, cell = fault
+        raise UsageError(f"{file}: {place}, {where}: {show(cell)} is not a weight; write a number that is 0 or larger")
+    if role == "time column" and column.first_text is not None and column.numbers:
+        place, cell = column.first_text
+        raise UsageError(
+            f"{file}: {place}, {where}: {show(cell)} is text in a time column that also contains numbers; write all"
+            " times as numbers, or all times as dates such as 2024-01-31"
+        )
+
+
+def task_of(column: ColumnSummary) -> str:
+    """Return the task that fits the values of a target.
+
+    Text and at most `MOST_CLASSES` different whole numbers are classes. Fractional numbers, and more different whole
+    numbers, are the numbers of a regression.
+    """
+    if column.is_text:
+        return CLASSIFICATION
+    if column.first_fraction is not None:
+        return REGRESSION
+    present = {cell for cell in column.texts if cell.lower() not in _MISSING}
+    return REGRESSION if len({parse_whole(cell) for cell in present}) > MOST_CLASSES else CLASSIFICATION
+
+
+def check_numbers(column: ColumnSummary, file: str) -> None:
+    """Raise a UsageError if a value of a regression's target is missing or is not a number."""
+    where = f"column {show(column.name)}"
+    if column.first_text is not None:
+        place, cell = column.first_text
+        raise UsageError(
+            f"{file}: {place}, {where}: {show(cell)} is text, but the target of a regression is a number; correct the"
+            " text, or use --task classification"
+        )
+    if column.first_missing is not None:
+        place, _ = column.first_missing
+        raise UsageError(f"{file}: {place}, {where}: the value is missing; add the value or leave the row out")
+
+
 def labels(column: ColumnSummary, file: str) -> tuple[Any, ...]:
-    """Return the sorted classes of the target. All classes are strings, or all classes are integers.
+    """Return the sorted classes of a classification's target. All classes are strings, or all classes are integers.
 
     Raises
     ------
@@ -175,6 +308,6 @@ def labels(column: ColumnSummary, file: str) -> tuple[Any, ...]:
         place, cell = column.first_fraction
         raise UsageError(
             f"{file}: {place}, {where}: {cell} is not a whole number, but a class must be text or a whole number; put"
-            " the numbers into ranges, or write your own objective for a regression"
+            " the numbers into ranges, or use --task regression"
         )
     return tuple(sorted({parse_whole(cell) for cell in column.texts}))

@@ -1,18 +1,17 @@
 """Datasets from csv and parquet files.
 
-A column of numbers is one feature. A missing number is NaN, and `ledger.objectives.builtin` replaces NaN by the
+A column of numbers is one feature. A missing number is NaN, and `ledger.objectives.fitting` replaces NaN by the
 column's median over the training rows. A column of text becomes one feature for each distinct text in the column, in
 the sorted order of the texts. The feature of a text is 1 in each row with this text, and 0 in all other rows. If a row
-has no text in the column, all features of the column are 0 for the row. The classes of the target, in sorted order,
-become the integers 0, 1, 2 and so on. If a file contains a fault, `read` refuses the whole file and names the place of
-the fault.
+has no text in the column, all features of the column are 0 for the row. The classes of a classification's target, in
+sorted order, become the integers 0, 1, 2 and so on. If a file contains a fault, `read` refuses the whole file and names
+the place of the fault.
 """
 
 import hashlib
 import math
 from array import array
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,42 +19,99 @@ from typing import TYPE_CHECKING, Any
 from ledger.errors import UsageError
 from ledger.objectives.table_cells import LARGEST_TABLE, Rows, csv_rows, parquet_rows
 from ledger.objectives.table_columns import (
+    ColumnRoles,
     ColumnSummary,
     check_feature,
     check_names,
+    check_numbers,
+    check_role,
     inspect,
     labels,
     parse_number,
+    parse_time,
     parse_whole,
+    task_of,
 )
+from ledger.objectives.tasks import CLASSIFICATION, REGRESSION
 from ledger.text import one_line, show
 
 if TYPE_CHECKING:
     import numpy as np
 
+    Array = np.ndarray[Any, Any]
+
 FORMATS = {".csv": "csv", ".parquet": "parquet", ".pq": "parquet"}
 LARGEST_FILE = 64 * 1024 * 1024  # This is a number of bytes.
-# A target with more than `_MANY_CLASSES` different values may contain measurements instead of classes.
-_MANY_CLASSES = 20
+
+
+@dataclass(frozen=True)
+class TableEncoding:
+    """The conversion of a file's cells to numbers. A hold-out file has the encoding of the file with the training rows.
+
+    Attributes
+    ----------
+    names : tuple of str
+        Names of all columns, in the order of the file.
+    roles : ColumnRoles
+        Names of the columns that are not features.
+    codes : mapping
+        For each feature with text, a mapping from each text to the text's index in sorted order.
+    labels : tuple or None
+        The sorted classes of a classification. None means a regression.
+    has_text_labels : bool
+        Whether the classes are texts.
+    """
+
+    names: tuple[str, ...]
+    roles: ColumnRoles
+    codes: Mapping[str, Mapping[str, float]]
+    labels: tuple[Any, ...] | None
+    has_text_labels: bool
+
+    @property
+    def features(self) -> list[str]:
+        """Names of the columns that are features."""
+        roles = dict(self.roles.named())
+        return [name for name in self.names if name not in roles]
 
 
 @dataclass(frozen=True, eq=False)
 class DatasetArrays:
-    """The features and the classes of a dataset, as the arrays that the built-in models take.
+    """A dataset as the arrays that the models take. All arrays are read-only.
 
     Attributes
     ----------
     features : array of shape (rows, columns)
-        Read-only float array, with NaN for a missing number.
-    classes : array of shape (rows,)
-        Read-only int array with values in [0, number of labels).
-    labels : tuple
-        The sorted names of the classes in the file. All names are strings, or all names are integers.
+        Float array, with NaN for a missing number.
+    targets : array of shape (rows,)
+        For a classification, an int array with values in [0, number of labels). For a regression, a float array.
+    labels : tuple or None
+        The sorted names of the classes. All names are strings, or all names are integers. None means a regression.
+    groups : int array of shape (rows,) or None
+        Number of each row's group, from 0.
+    weights : float array of shape (rows,) or None
+        Weight of each row, at least 0.
+    is_ordered : bool
+        Whether the rows have the order of their times.
+    holdout : DatasetArrays or None
+        The rows that score the model. If `holdout` is None, a part of the rows scores the model.
+    encoding : TableEncoding or None
+        The encoding of the file. None means a dataset of scikit-learn.
     """
 
-    features: "np.ndarray[Any, Any]"
-    classes: "np.ndarray[Any, Any]"
-    labels: tuple[Any, ...]
+    features: "Array"
+    targets: "Array"
+    labels: tuple[Any, ...] | None
+    groups: "Array | None" = None
+    weights: "Array | None" = None
+    is_ordered: bool = False
+    holdout: "DatasetArrays | None" = None
+    encoding: TableEncoding | None = None
+
+    @property
+    def task(self) -> str:
+        """The task that fits the target."""
+        return REGRESSION if self.labels is None else CLASSIFICATION
 
 
 def read_file(path: Path) -> tuple[bytes, str]:
@@ -90,7 +146,7 @@ def digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def read(content: bytes, file_format: str, target: str, name: str) -> DatasetArrays:
+def read(content: bytes, file_format: str, roles: ColumnRoles, name: str, task: str | None = None) -> DatasetArrays:
     """Read a dataset from the content of its file.
 
     Parameters
@@ -99,10 +155,12 @@ def read(content: bytes, file_format: str, target: str, name: str) -> DatasetArr
         Content of the file.
     file_format : str
         The value "csv" or "parquet".
-    target : str
-        Name of the column that contains the class.
+    roles : ColumnRoles
+        Names of the columns that are not features.
     name : str
         Name of the file, for messages.
+    task : str, optional
+        One of `ledger.objectives.tasks.TASKS`. By default, the values of the target determine the task.
 
     Raises
     ------
@@ -111,102 +169,162 @@ def read(content: bytes, file_format: str, target: str, name: str) -> DatasetArr
 
     Examples
     --------
-    >>> table = read(b"petal,kind\\n1.5,rose\\n,lily\\n", "csv", "kind", "flowers.csv")
-    >>> table.features.tolist(), table.classes.tolist(), table.labels
+    >>> table = read(b"petal,kind\\n1.5,rose\\n,lily\\n", "csv", ColumnRoles("kind"), "flowers.csv")
+    >>> table.features.tolist(), table.targets.tolist(), table.labels
     ([[1.5], [nan]], [1, 0], ('lily', 'rose'))
+    >>> read(b"area,price\\n50,1.5\\n80,2\\n", "csv", ColumnRoles("price"), "flats.csv").targets.tolist()
+    [1.5, 2.0]
     """
-    names, rows = csv_rows(content, name) if file_format == "csv" else parquet_rows(content, name)
-    check_names(names, target, name, "line 1: " if file_format == "csv" else "")
-    columns = inspect(names, rows, target, name)
-    target_index = names.index(target)
-    classes = labels(columns[target_index], name)
-    features = [column for column in columns if column.name != target]
+    names, rows = _rows(content, file_format, roles, name)
+    check_names(names, roles, name, "line 1: " if file_format == "csv" else "")
+    columns = inspect(names, rows, roles, name)
+    of_name = {column.name: column for column in columns}
+    target = of_name[roles.target]
+    classes = None
+    if (task or task_of(target)) == REGRESSION:
+        check_numbers(target, name)
+    else:
+        classes = labels(target, name)
+    roles_of = dict(roles.named())
+    features = [column for column in columns if column.name not in roles_of]
+    _check_roles(columns, roles_of, name)
     for column in features:
         check_feature(column, name)
-    total = columns[0].cells
-    width = sum(len(column.texts) if column.is_text else 1 for column in features)
-    if total * width > LARGEST_TABLE:
+    codes = {
+        column.name: {text: float(code) for code, text in enumerate(sorted(column.texts))}
+        for column in features
+        if column.is_text
+    }
+    encoding = TableEncoding(tuple(names), roles, codes, classes, target.is_text)
+    _check_size(columns[0].cells, encoding, name)
+    return _build(names, rows, encoding, name)
+
+
+def read_holdout(content: bytes, file_format: str, encoding: TableEncoding, name: str) -> DatasetArrays:
+    """Read the rows of a hold-out file, which has the columns of the file with the training rows in any order.
+
+    A text that the training rows do not contain becomes 0 in all features of the column, as a missing text does.
+
+    Raises
+    ------
+    UsageError
+        The file contains a fault, has other columns than the file with the training rows, or contains a class that the
+        training rows do not contain. The message is one line with the first fault, its place and a remedy.
+    """
+    names, rows = _rows(content, file_format, encoding.roles, name)
+    check_names(names, encoding.roles, name, "line 1: " if file_format == "csv" else "")
+    known, given = set(encoding.names), set(names)
+    for column in names:
+        if column not in known:
+            raise UsageError(
+                f"{name}: the file with the training rows has no column {show(column)}; leave this column of the"
+                " hold-out file out"
+            )
+    for column in encoding.names:
+        if column not in given:
+            raise UsageError(
+                f"{name}: the hold-out file has no column {show(column)}; add this column, which the file with the"
+                " training rows has"
+            )
+    columns = inspect(names, rows, encoding.roles, name)
+    roles_of = dict(encoding.roles.named())
+    _check_roles(columns, roles_of, name)
+    for summary in columns:
+        if summary.name == encoding.roles.target:
+            if encoding.labels is None:
+                check_numbers(summary, name)
+            elif summary.first_missing is not None or not encoding.has_text_labels:
+                labels(summary, name)
+        elif summary.name not in roles_of and summary.name not in encoding.codes and summary.first_text is not None:
+            place, text = summary.first_text
+            raise UsageError(
+                f"{name}: {place}, column {show(summary.name)}: {show(text)} is text, but the column has numbers in the"
+                " training rows; correct the text, or leave the cell empty if the number is missing"
+            )
+    _check_size(columns[0].cells, encoding, name)
+    return _build(names, rows, encoding, name)
+
+
+def _rows(content: bytes, file_format: str, roles: ColumnRoles, name: str) -> tuple[list[str], Rows]:
+    return csv_rows(content, name) if file_format == "csv" else parquet_rows(content, name, roles.time)
+
+
+def _check_roles(columns: Sequence[ColumnSummary], roles: Mapping[str, str], name: str) -> None:
+    for column in columns:
+        role = roles.get(column.name, "target")
+        if role != "target":
+            check_role(column, role, name)
+
+
+def _check_size(rows: int, encoding: TableEncoding, name: str) -> None:
+    width = sum(len(encoding.codes.get(feature, " ")) for feature in encoding.features)
+    if rows * width > LARGEST_TABLE:
         raise UsageError(
-            f"{name}: {total:,} rows with {width:,} columns exceed the limit of {LARGEST_TABLE:,} cells, because"
+            f"{name}: {rows:,} rows with {width:,} columns exceed the limit of {LARGEST_TABLE:,} cells, because"
             " a column of text counts as one column for each different text; leave columns or rows out"
         )
-    return _build(columns, rows, target_index, classes)
 
 
-def check_classes(table: DatasetArrays, folds: int | None, target: str, name: str) -> None:
-    """Raise a UsageError unless every class has enough rows for training and scoring.
-
-    Parameters
-    ----------
-    table : DatasetArrays
-        The dataset to check.
-    folds : int or None
-        Number of folds of a cross-validation. None means a single split, in which a fifth of the rows are test rows.
-    target, name : str
-        Name of the target and name of the file, for messages.
-    """
-    counts = Counter(table.classes.tolist())
-    where = f"{name}: column {show(target)}"
-    if len(table.labels) < 2:
-        raise UsageError(
-            f"{where}: every row has the class {show(table.labels[0])}; a classifier needs two or more classes"
-        )
-    rarest = min(counts, key=lambda label: (counts[label], label))
-    label, rows = show(table.labels[rarest]), counts[rarest]
-    fault = f"class {label} has {rows} row{'s' if rows > 1 else ''}"
-    way_out = "add rows or leave the class out"
-    if len(table.labels) > _MANY_CLASSES:
-        way_out += "; the models are classifiers, so divide the values of a numeric target into a few ranges"
-    if folds is not None and rows < folds:
-        raise UsageError(
-            f"{where}: {fault}, but each of {folds} folds needs a row of this class; {way_out}, or use fewer folds"
-        )
-    if rows < 2:
-        raise UsageError(f"{where}: {fault}, but a class needs a row for training and a row for scoring; {way_out}")
-    total = len(table.classes)
-    scored = math.ceil(total / 5)
-    if folds is None and min(scored, total - scored) < len(table.labels):
-        raise UsageError(
-            f"{where}: a fifth of {total} rows is used for scoring, but these rows are too few for {len(table.labels)}"
-            " classes; add rows, or use --cv"
-        )
-
-
-def _build(columns: Sequence[ColumnSummary], rows: Rows, target_index: int, classes: Sequence[Any]) -> DatasetArrays:
+def _build(names: Sequence[str], rows: Rows, encoding: TableEncoding, file: str) -> DatasetArrays:
     """Return the dataset as arrays. `inspect` has already read all rows once, and `_build` reads all rows again."""
     import numpy as np  # A manager imports this module without NumPy.
 
-    class_codes = {label: code for code, label in enumerate(classes)}
-    parse_class: Callable[[str], Any] = str if columns[target_index].is_text else parse_whole
-    targets = array("q")
-    # The list `text_codes` has one entry for each column. The entry of a text column is a dict from each text to the
-    # text's index in sorted order.
-    text_codes = [
-        {text: float(code) for code, text in enumerate(sorted(column.texts))} if column.is_text else None
-        for column in columns
-    ]
-    values = [array("d") for _ in columns]
-    for _, cells in rows():
-        for index, cell in enumerate(cells):
-            codes = text_codes[index]
-            if index == target_index:
-                targets.append(class_codes[parse_class(cell)])
-            elif codes is not None:
-                values[index].append(codes.get(cell, math.nan))
-            else:
-                values[index].append(parse_number(cell))  # type: ignore[arg-type]  # `inspect` found no text.
+    roles, values = encoding.roles, {name: array("d") for name in names}
+    readers = [_reader(name, encoding) for name in names]
+    columns = [values[name] for name in names]
+    for place, cells in rows():
+        for name, cell, read_cell, column in zip(names, cells, readers, columns, strict=True):
+            number = read_cell(cell)
+            if number is None:
+                raise UsageError(f"{file}: {place}, column {show(name)}: {_unreadable(cell, name, encoding)}")
+            column.append(number)
     features = []
-    for index, column in enumerate(values):
-        if index == target_index:
-            continue
-        numbers = np.frombuffer(column)
-        codes = text_codes[index]
+    for name in encoding.features:
+        numbers = np.frombuffer(values[name])
+        codes = encoding.codes.get(name)
         features.append(numbers[:, None] if codes is None else numbers[:, None] == np.arange(len(codes)))
-    table = DatasetArrays(
-        np.hstack([feature.astype(float, copy=False) for feature in features]),
-        np.frombuffer(targets, dtype=np.int64).astype(np.intp),
-        tuple(classes),
-    )
-    for array_ in (table.features, table.classes):
+    targets = np.frombuffer(values[roles.target])
+    arrays: dict[str, Any] = {
+        "features": np.hstack([feature.astype(float, copy=False) for feature in features]),
+        "targets": targets.copy() if encoding.labels is None else targets.astype(np.intp),
+    }
+    if roles.group is not None:
+        arrays["groups"] = np.frombuffer(values[roles.group]).astype(np.intp)
+    if roles.weight is not None:
+        arrays["weights"] = np.frombuffer(values[roles.weight]).copy()
+        if not np.any(arrays["weights"]):
+            raise UsageError(f"{file}: column {show(roles.weight)}: each weight is 0; write a positive weight")
+    if roles.time is not None:
+        order = np.argsort(np.frombuffer(values[roles.time]), kind="stable")
+        arrays = {name: values[order] for name, values in arrays.items()}
+    for array_ in arrays.values():
         array_.flags.writeable = False
-    return table
+    return DatasetArrays(**arrays, labels=encoding.labels, is_ordered=roles.time is not None, encoding=encoding)
+
+
+def _reader(name: str, encoding: TableEncoding) -> Callable[[str], float | None]:
+    """Return the function that converts a cell of a column to a number. The function returns None for a wrong cell."""
+    roles = encoding.roles
+    if name == roles.target and encoding.labels is not None:
+        code_of = {label: float(code) for code, label in enumerate(encoding.labels)}
+        if encoding.has_text_labels:
+            return code_of.get
+        return lambda cell: code_of.get(parse_whole(cell)) if parse_number(cell) is not None else None
+    if name == roles.time:
+        return parse_time
+    if name == roles.group:
+        groups: dict[str, float] = {}
+        return lambda cell: groups.setdefault(cell, float(len(groups)))
+    codes = encoding.codes.get(name)
+    if codes is not None:
+        return lambda cell: codes.get(cell, math.nan)
+    return parse_number
+
+
+def _unreadable(cell: str, name: str, encoding: TableEncoding) -> str:
+    if name == encoding.roles.time:
+        return f"{show(cell)} is not a time; write a number, or a date in ISO 8601 such as 2024-01-31"
+    return (
+        f"no training row has the class {show(cell)}; correct the class, leave the row out, or add training rows with"
+        " this class"
+    )

@@ -1,16 +1,24 @@
-"""XGBoost's classifier, with settings that make its training deterministic."""
+"""XGBoost's classifier and regressor, with settings that make its training deterministic."""
 
 from collections.abc import Mapping
 from typing import Any
 
-from xgboost import XGBClassifier
+from xgboost import XGBClassifier, XGBRegressor
+
+from ledger.objectives.tasks import CLASSIFICATION, REGRESSION
 
 
-def estimator(params: Mapping[str, Any], seed: int, threads: int) -> Any:
-    """Return an unfitted XGBClassifier that trains with `threads` threads."""
+def estimator(params: Mapping[str, Any], seed: int, threads: int, task: str = CLASSIFICATION) -> Any:
+    """Return an unfitted XGBClassifier or XGBRegressor that trains with `threads` threads."""
     settings: dict[str, Any] = {"tree_method": "hist", **params}
-    if settings.get("booster") == "gblinear":
-        # The result of gblinear's default updater depends on the order in which threads run. The default updater of
-        # gblinear also refuses the values random, greedy and thrifty of feature_selector.
-        settings["updater"] = "coord_descent"
-    return XGBClassifier(**settings, random_state=seed, n_jobs=threads, device="cpu", verbosity=0)
+    kind = XGBRegressor if task == REGRESSION else XGBClassifier
+    return kind(**settings, random_state=seed, n_jobs=threads, device="cpu", **reproducible(settings))
+
+
+def reproducible(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings with which two trainings with the parameters `params` give the same model."""
+    if params.get("booster") != "gblinear":
+        return {"verbosity": 0}
+    # The result of gblinear's default updater depends on the order in which threads run. The default updater of
+    # gblinear also refuses the values random, greedy and thrifty of feature_selector.
+    return {"verbosity": 0, "updater": "coord_descent"}

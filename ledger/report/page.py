@@ -18,6 +18,7 @@ from ledger.database.transfer import StudySnapshot
 from ledger.report import theme
 from ledger.report.content import ReportContent
 from ledger.report.plots import PLOTS
+from ledger.study.objective import FileDataset
 from ledger.study.python_values import python_params
 from ledger.text import last_line, one_line
 
@@ -106,12 +107,14 @@ def _facts(content: ReportContent) -> list[tuple[str, str]]:
     data = objective.data
     return [
         ("Objective", objective.title),
-        *([] if objective.model is None else [("Metric", _metric(content))]),
+        *([("Fixed parameters", _named(objective.params))] if objective.params else []),
+        *([("Metric", _metric(content))] if objective.trains else []),
         *(
             []
             if data is None
-            else [("Dataset", f"{data.name}: {data.rows:,} rows, target {data.target}"), ("SHA-256", data.sha256)]
+            else [("Dataset", f"{data.name}: {data.rows:,} rows, {_roles(data)}"), ("SHA-256", data.sha256)]
         ),
+        *([("Class weights", json.dumps(objective.class_weights))] if objective.class_weights else []),
         ("Mode", study.mode),
         ("Seed", str(study.seed)),
         ("Surrogate", study.optimizer.base_estimator),
@@ -124,8 +127,19 @@ def _facts(content: ReportContent) -> list[tuple[str, str]]:
 
 def _metric(content: ReportContent) -> str:
     objective = content.study.objective
-    scored = f"mean of {objective.cv} folds" if objective.cv else "a fifth of the rows"
+    data = objective.data
+    scored = "a fifth of the rows"
+    if data is not None and data.holdout is not None:
+        scored = f"{data.holdout.rows:,} rows of {data.holdout.name}"
+    elif objective.cv:
+        scored = f"mean of {objective.cv} folds" + (f", {objective.repeats} times" if objective.repeats else "")
+    elif data is not None and data.time_column is not None:
+        scored = "the latest fifth of the rows"
     return f"{content.metric}, {scored}; loss {'-' if content.metric.startswith('neg_') else '1 - '}{content.metric}"
+
+
+def _roles(data: FileDataset) -> str:
+    return ", ".join(f"{role} {column}" for column, role in data.roles.named())
 
 
 def _best(content: ReportContent) -> str:

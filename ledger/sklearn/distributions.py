@@ -50,10 +50,7 @@ class Distributions:
 
     def first_point(self) -> dict[str, Any]:
         """Return one point of the space, with objects in the place of labels."""
-        dimensions = self.space.dimensions
-        return self.decode(
-            {each.name: each.value(0) if each.size() else getattr(each, "low", None) for each in dimensions}
-        )
+        return self.decode(next(self.space.extreme_points()))
 
 
 def read_distributions(param_distributions: Any) -> Distributions:

@@ -11,7 +11,7 @@ from typing import Any
 
 from ledger.errors import UsageError
 from ledger.objectives import pickled
-from ledger.objectives.function import defining_module
+from ledger.objectives.references import defining_module
 from ledger.study.space import Space
 from ledger.text import show
 
@@ -66,7 +66,7 @@ def name_of(objective: Any, study: str | None) -> CallableName:
     if not callable(objective):
         raise UsageError(f"the objective {show(objective)} is not callable: give a function")
     for module, name in _places(objective):
-        if name.isidentifier() and module != pickled.MODULE and _contains(module, name, objective):
+        if name.isidentifier() and contains(module, name, objective):
             return CallableName(module, name)
     own = getattr(objective, "__name__", None)
     if isinstance(own, str) and own.isidentifier():
@@ -102,6 +102,21 @@ def space_of(objective: Any) -> Space | None:
         objective = objective.func
 
 
+def contains(module: str, name: str, value: Any) -> bool:
+    """Return whether a worker finds `value` under `name` in a module.
+
+    Examples
+    --------
+    >>> import statistics
+    >>> contains("statistics", "mean", statistics.mean), contains("math", "mean", statistics.mean)
+    (True, False)
+    """
+    try:
+        return module != pickled.MODULE and getattr(import_module(module), name, None) is value
+    except ImportError:
+        return False
+
+
 def _places(objective: Callable[..., Any]) -> Iterator[tuple[str, str]]:
     """Yield names of modules and variables that may contain the objective."""
     module, name = getattr(objective, "__module__", None), getattr(objective, "__name__", None)
@@ -113,13 +128,6 @@ def _places(objective: Callable[..., Any]) -> Iterator[tuple[str, str]]:
         for name, value in list(vars(sys.modules.get(module, object)).items()):
             if value is objective:
                 yield module, name
-
-
-def _contains(module: str, name: str, objective: Any) -> bool:
-    try:
-        return getattr(import_module(module), name, None) is objective
-    except ImportError:
-        return False
 
 
 def _described(objective: Any) -> str:

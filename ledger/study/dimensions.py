@@ -85,6 +85,10 @@ class Dimension(ABC):
         Raise TypeError if the number of values is infinite.
         """
 
+    @abstractmethod
+    def extremes(self) -> list[Any]:
+        """Return the smallest and the largest value of a range, or all choices."""
+
     @property
     def is_ordinal(self) -> bool:
         """Whether the optimizer searches the indices of the values, as numbers with equal distances."""
@@ -169,6 +173,9 @@ class _NumericDimension(Dimension):
     def to_json(self) -> dict[str, Any]:
         grid = {} if self.grid is None else {self.grid.key: self.grid.to_json()}
         return {"name": self.name, "type": self.kind, "low": self.low, "high": self.high, "prior": self.prior, **grid}
+
+    def extremes(self) -> list[Any]:
+        return [self.low, self.high] if self.grid is None else [self.value(0), self.value(self.grid.size - 1)]
 
     @property
     def is_ordinal(self) -> bool:
@@ -398,6 +405,9 @@ class Categorical(Dimension):
             **({"ordered": True} if self.ordered else {}),
             **({"tuples": tuples} if tuples else {}),
         }
+
+    def extremes(self) -> list[Any]:
+        return list(self.choices)
 
     @property
     def is_ordinal(self) -> bool:

@@ -13,23 +13,23 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic.fields import FieldInfo
 
 from ledger.errors import UsageError, first_fault
-from ledger.objectives import DEFAULT_SPACES, MODELS, check, metrics, tabular
+from ledger.objectives import MODELS, check, default_space, metrics, tabular
 from ledger.objectives.command_template import PARAMS_AS, CommandTemplate
-from ledger.objectives.datasets import CLASSES
+from ledger.objectives.datasets import CLASSES, DATASETS, task_of
+from ledger.objectives.table_checks import check_rows
+from ledger.objectives.tasks import CLASSIFICATION
+from ledger.study import data_files
 from ledger.study.arguments import Mode
+from ledger.study.objective import KINDS, Objective, ObjectiveSettings
+from ledger.study.settings import AllowedTexts, SettingsModel
 from ledger.study.space import Space
 from ledger.study.spec import (
     LARGEST_BUDGET,
     MODES,
-    AllowedTexts,
     Count,
     DerivedSettings,
-    FileDataset,
-    Objective,
-    ObjectiveSettings,
     OptimizerSettings,
     Seed,
-    SettingsModel,
     StudySpec,
     TrialLimits,
     initial_points,
@@ -121,7 +121,11 @@ class ObjectiveTable(ObjectiveSettings):
     data : str or None
         The path of a file with a dataset.
     target : str or None
-        The name of the data file's column that contains the class of each row.
+        The name of the data file's column that the model predicts.
+    holdout : str or None
+        The path of a file with the rows that score the model.
+    group_column, time_column, weight_column : str or None
+        The names of the data file's columns with the group, the time and the weight of each row.
     """
 
     data: str | None = Field(
@@ -131,7 +135,28 @@ class ObjectiveTable(ObjectiveSettings):
         " keeps the content of the file.",
     )
     target: str | None = Field(
-        default=None, min_length=1, description="The data file's column with the class of each row."
+        default=None, min_length=1, description="The data file's column with the class or the number to predict."
+    )
+    holdout: str | None = Field(
+        default=None,
+        min_length=1,
+        description="A file with the columns of the data file, on whose rows a trial scores the model. By default, a"
+        " part of the data file's rows is for scoring.",
+    )
+    group_column: str | None = Field(
+        default=None,
+        min_length=1,
+        description="The data file's column with the group of each row. A split separates no rows of a group.",
+    )
+    time_column: str | None = Field(
+        default=None,
+        min_length=1,
+        description="The data file's column with the time of each row. The rows for scoring are the latest rows.",
+    )
+    weight_column: str | None = Field(
+        default=None,
+        min_length=1,
+        description="The data file's column with the weight of each row, for training and for scoring.",
     )
 
 
@@ -187,7 +212,13 @@ OPTIONS: Mapping[str, StudyOption] = MappingProxyType(
     {
         key: StudyOption(table, key, _VARIABLES.get(key, f"LEDGER_{key.upper()}"))
         for table, keys in (
-            ("objective", ("model", "dataset", "data", "target", "cv", "metric", "params_as")),
+            (
+                "objective",
+                (
+                    *("model", "estimator", "dataset", "data", "target", "holdout", "task", "metric", "cv", "repeats"),
+                    *("group_column", "time_column", "weight_column", "params_as"),
+                ),
+            ),
             ("study", ("iterations", "trials", "batch_size", "mode", "seed", "name")),
             ("optimizer", ("base_estimator", "acq_func")),
             ("limits", ("trial_timeout",)),
@@ -204,11 +235,13 @@ SPACE = "space"
 # A mapping from a key of a study file to the other keys that this key overrides. For a key from the command line or the
 # environment, the ledger ignores the overridden keys in each source of lower priority, such as the study file. For
 # example, if the command line sets `trials`, the ledger ignores the value of `iterations` in the study file.
+_OF_FILE = ("data", "target", "holdout", "group_column", "time_column", "weight_column")
 _ALSO_REPLACED = {
-    "model": ("function", "command", "params_as"),
-    "dataset": ("function", "command", "params_as", "data", "target"),
+    "model": (*KINDS, "params", "params_as"),
+    "estimator": (*KINDS, "params", "params_as"),
+    "dataset": ("function", "command", "params_as", "task", "class_weights", *_OF_FILE),
     "data": ("function", "command", "params_as", "dataset"),
-    "command": ("function", "model", "dataset", "data", "target", "cv", "metric"),
+    "command": (*KINDS, "params", "dataset", "task", "metric", "cv", "repeats", "class_weights", *_OF_FILE),
     "iterations": ("trials",),
     "trials": ("iterations",),
 }
@@ -365,51 +398,85 @@ class _SettingsReader:
     def objective(self) -> Objective:
         """Return the objective. If the objective trains on a data file, the method reads and checks the whole file."""
         table = self.read(ObjectiveTable, "objective")
-        settings = table.model_dump(exclude_unset=True, exclude={"data", "target"})
+        settings = table.model_dump(exclude_unset=True, exclude=set(_OF_FILE))
         if "params_as" in settings and table.command is None:
             raise UsageError(
                 f"{self._place('objective', 'params_as')}: params_as needs a command; add a command after --"
             )
-        if table.data is None:
-            if table.target is not None:
-                raise UsageError(f"{self._place('objective', 'target')}: a target needs a data file; add --data")
-            objective = self._validated(Objective, "objective", settings)
-            classes = CLASSES.get(objective.dataset or "")
-        else:
-            objective, classes = self._objective_on_file(settings, table.data, table.target)
-        if objective.metric is not None:
-            with self._at("objective", "metric"):
-                metrics.check(objective.metric, str(objective.model), classes)
+        if table.data is not None:
+            return self._objective_on_file(settings, table)
+        for key in _OF_FILE:
+            if getattr(table, key) is not None:
+                raise UsageError(
+                    f"{self._place('objective', key)}: a {key.replace('_', ' ')} needs a data file; add --data"
+                )
+        if table.trains:
+            dataset = table.dataset or DATASETS[0]
+            task = task_of(dataset)
+            if table.task not in (None, task):
+                fitting = [name for name in DATASETS if task_of(name) != task]
+                raise UsageError(
+                    f"{self._place('objective', 'task')}: the dataset {dataset} is for a {task}; choose the dataset"
+                    f" {' or '.join(fitting)}, or a data file"
+                )
+            settings["task"] = task
+        objective = self._validated(Objective, "objective", settings)
+        if objective.trains:
+            classes = CLASSES[str(objective.dataset)]
+            self._check_fit(objective, metrics.MetricUse(task, objective.model, classes), range(classes or 0))
         return objective
 
-    def _objective_on_file(
-        self, settings: Mapping[str, Any], path: str, target: str | None
-    ) -> tuple[Objective, int | None]:
-        """Return the objective that trains on a data file, and the number of classes in the file."""
-        if target is None:
+    def _objective_on_file(self, settings: dict[str, Any], table: ObjectiveTable) -> Objective:
+        """Return the objective that trains on a data file."""
+        assert table.data is not None
+        if table.target is None:
             raise UsageError(
                 f"{self._place('objective', 'data')}: the target is missing; add --target with the name of the column"
-                " that holds the class"
+                " that the model predicts"
             )
-        folder = self._file.parent if self._file is not None and "data" not in self._options else Path()
-        file = folder / path
+        paths = {
+            key: (self._file.parent if self._file is not None and key not in self._options else Path()) / path
+            for key in ("data", "holdout")
+            if (path := getattr(table, key)) is not None
+        }
         with self._at("objective", "data"):
-            content, file_format = tabular.read_file(file)
-        data = FileDataset(
-            name=one_line(file.name),
-            sha256=tabular.digest(content),
-            target=target,
-            format=file_format,  # type: ignore[arg-type]  # one of two
-            rows=0,
-            content=content,
+            data = data_files.read_content(paths["data"], table.target)
+        data = data.model_copy(
+            update={key: getattr(table, key) for key in ("group_column", "time_column", "weight_column")}
         )
+        if "holdout" in paths:
+            with self._at("objective", "holdout"):
+                data = data.model_copy(update={"holdout": data_files.read_holdout_content(paths["holdout"])})
         # The code checks the settings before the content of the data file, because the content needs a longer check.
         objective = self._validated(Objective, "objective", {**settings, "data": data})
         with self._at("objective", "data"):
-            rows = tabular.read(content, file_format, target, _shown(file))
-            tabular.check_classes(rows, objective.cv, target, _shown(file))
-        data = data.model_copy(update={"rows": len(rows.classes)})
-        return objective.model_copy(update={"data": data}), len(rows.labels)
+            rows = data_files.parse(data, _shown(paths["data"]), table.task)
+        if data.holdout is not None:
+            with self._at("objective", "holdout"):
+                rows = data_files.parse_holdout(data, rows, _shown(paths["holdout"]))
+        with self._at("objective", "data"):
+            check_rows(rows, objective.cv, table.target, _shown(paths["data"]))
+        objective = self._validated(
+            Objective, "objective", {**settings, "task": rows.task, "data": data_files.counted(data, rows)}
+        )
+        self._check_fit(objective, data_files.metric_use(objective, rows), rows.labels or ())
+        return objective
+
+    def _check_fit(self, objective: Objective, use: metrics.MetricUse, labels: Iterable[Any]) -> None:
+        """Raise a UsageError if the metric, the fixed parameters or the class weights do not fit the data."""
+        with self._at("objective", "metric"):
+            metrics.check(objective.metric or metrics.DEFAULT, use)
+        if objective.model is not None:
+            with self._at("objective", "params"):
+                check(objective.model, objective.params or (), use.task)
+        if isinstance(objective.class_weights, dict):
+            known = [str(label) for label in labels]
+            for name in objective.class_weights:
+                if name not in known:
+                    raise UsageError(
+                        f"{self._place('objective', 'class_weights')}: the target has no class"
+                        f" {show(name)}{nearest(name, known)}"
+                    )
 
     def space(self, objective: Objective) -> Space:
         """Return the search space of the file of --space, of the study file, or of the model by default."""
@@ -420,18 +487,25 @@ class _SettingsReader:
         elif "space" in self._tables:
             space = Space.from_toml(self._tables["space"], place)
         elif objective.model is None:
+            what = f"the estimator {objective.label}" if objective.trains else "your own objective"
             raise UsageError(
-                f"{place} is missing: your own objective has no default space; add the table [space] to the file, or"
-                " name a file with --space"
+                f"{place} is missing: {what} has no default space; add the table [space] to the file, or name a file"
+                " with --space"
             )
         else:
-            space = Space.from_toml(DEFAULT_SPACES[objective.model], place)
+            space = Space.from_toml(default_space(objective.model, objective.task or CLASSIFICATION), place)
         if objective.command is not None:
             with self._at("objective", "command"):
                 CommandTemplate(objective.command).check(space.texts(), objective.params_as or PARAMS_AS[0])
+        for name in space.names:
+            if name in (objective.params or {}):
+                raise UsageError(
+                    f"{place} {name}: the table [objective] has a fixed value of this parameter in params; leave one"
+                    " out"
+                )
         if objective.model is not None:
             try:
-                check(objective.model, space.names)
+                check(objective.model, space.names, objective.task or CLASSIFICATION)
             except UsageError as error:
                 of_file = self._tables.get("objective", {})
                 chosen = "model" in self._options and of_file.get("model", MODELS[0]) != objective.model

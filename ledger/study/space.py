@@ -1,7 +1,7 @@
 """The search space of a study, which consists of dimensions and contains points."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -181,6 +181,26 @@ class Space:
         sizes = [dimension.size() for dimension in self.dimensions]
         counted = [size for size in sizes if size is not None]
         return math.prod(counted) if len(counted) == len(sizes) else None
+
+    def extreme_points(self) -> Iterator[dict[str, Any]]:
+        """Yield points that together contain both ends of each range, and each choice of each categorical dimension.
+
+        Examples
+        --------
+        >>> space = Space.from_toml({"C": {"type": "real", "low": 0, "high": 1}, "kernel": ["rbf", "linear", "poly"]})
+        >>> for point in space.extreme_points():
+        ...     print(point)
+        {'C': 0.0, 'kernel': 'rbf'}
+        {'C': 1.0, 'kernel': 'poly'}
+        {'C': 0.0, 'kernel': 'linear'}
+        """
+        extremes = {dimension.name: dimension.extremes() for dimension in self.dimensions}
+        lows = {name: values[0] for name, values in extremes.items()}
+        yield lows
+        yield {name: values[-1] for name, values in extremes.items()}
+        for name, values in extremes.items():
+            for value in values[1:-1]:
+                yield {**lows, name: value}
 
     def point(self, index: int) -> dict[str, Any]:
         """Return the point with the index `index` in a finite space.

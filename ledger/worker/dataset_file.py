@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from ledger.database import protocol
-from ledger.objectives.loading import DatasetReference
+from ledger.objectives.form import StoredFile
 from ledger.text import one_line
 from ledger.worker.refusals import ObjectiveLoadError
 
@@ -34,13 +34,13 @@ class DatasetFile:
         self._reader: int | None = None
         self._sha256: str | None = None
 
-    def fetch(self, data: DatasetReference, call: Callable[..., Any], may_continue: Callable[[], bool]) -> bool:
+    def fetch(self, data: StoredFile, call: Callable[..., Any], may_continue: Callable[[], bool]) -> bool:
         """Fetch a dataset, unless the file already contains this dataset.
 
         Parameters
         ----------
-        data : DatasetReference
-            The entry of the study's objective that names the dataset.
+        data : StoredFile
+            The stored data file that contains the dataset.
         call : callable
             The method `ReconnectingSession.call`.
         may_continue : callable
@@ -64,16 +64,29 @@ class DatasetFile:
         try:
             return self._fetch(data, call, may_continue)
         except OSError as error:
-            raise ObjectiveLoadError(
-                f"dataset {one_line(data.name)} of the study cannot be stored on this machine ({error.strerror}): free"
-                " memory, or space in the folder for temporary files"
-            ) from error
+            raise _not_stored(data.name, error) from error
+
+    def keep(self, data: StoredFile, content: bytes) -> None:
+        """Store a dataset whose content this process already has.
+
+        Raises
+        ------
+        ObjectiveLoadError
+            This machine cannot store the dataset.
+        """
+        self.close()
+        try:
+            self._file, self._reader = _create()
+            _write(self._file, content)
+            self._end(data.sha256)
+        except OSError as error:
+            raise _not_stored(data.name, error) from error
 
     def open(self) -> int:
         """Return a new read-only descriptor of the dataset's file. The caller must close the descriptor.
 
-        Call `fetch` before this method. All descriptors of a temporary file share one file position. Each descriptor of
-        a memory file has its own file position.
+        Call `fetch` or `keep` before this method. All descriptors of a temporary file share one file position. Each
+        descriptor of a memory file has its own file position.
         """
         assert self._file is not None
         if self._reader is not None:
@@ -88,7 +101,7 @@ class DatasetFile:
             os.close(self._reader)
         self._file = self._reader = self._sha256 = None
 
-    def _fetch(self, data: DatasetReference, call: Callable[..., Any], may_continue: Callable[[], bool]) -> bool:
+    def _fetch(self, data: StoredFile, call: Callable[..., Any], may_continue: Callable[[], bool]) -> bool:
         self._file, self._reader = _create()
         while True:
             piece = call(protocol.dataset, data.sha256, self._file.tell(), PIECE)
@@ -99,12 +112,24 @@ class DatasetFile:
                 )
             _write(self._file, piece)
             if len(piece) < PIECE:
-                if self._reader is None:
-                    _seal(self._file.fileno())
-                self._sha256 = data.sha256
+                self._end(data.sha256)
                 return True
             if not may_continue():
                 return False
+
+    def _end(self, sha256: str) -> None:
+        """Note that the file is complete."""
+        assert self._file is not None
+        if self._reader is None:
+            _seal(self._file.fileno())
+        self._sha256 = sha256
+
+
+def _not_stored(name: str, error: OSError) -> ObjectiveLoadError:
+    return ObjectiveLoadError(
+        f"dataset {one_line(name)} of the study cannot be stored on this machine ({error.strerror}): free memory, or"
+        " space in the folder for temporary files"
+    )
 
 
 def _create() -> tuple[IO[bytes], int | None]:

@@ -22,7 +22,7 @@ from ledger.database.session import DatabaseUnavailable, ReconnectingSession
 from ledger.errors import LedgerError
 from ledger.logs import log_event
 from ledger.objectives import Context
-from ledger.objectives.loading import dataset_reference
+from ledger.objectives.form import dataset_reference
 from ledger.seeds import derive
 from ledger.settings import Settings
 from ledger.worker import cgroup
@@ -78,7 +78,8 @@ class Supervisor:
         self._shutdown = StopRequests(options.grace, exit_on_eof=options.exit_on_eof)
         self._is_delivering = False
         self._claim_size = ClaimSizeEstimator()
-        self._dataset = DatasetFile()
+        # A study has at most two data files, which are the file with the training rows and the hold-out file.
+        self._data_files = (DatasetFile(), DatasetFile())
         self._refusals = RefusedStudies()
         self._trainer = TrainerHandle(
             options.allowed,
@@ -134,7 +135,7 @@ class Supervisor:
                 log_event(_log, "stopped during outage", message, level=logging.WARNING)
             finally:
                 self._trainer.close()
-                self._dataset.close()
+                self._close_data_files()
                 self._registration.announce_stop()
                 self._session.close()
                 message = f"worker {self.name} has stopped after {attempts} attempts"
@@ -157,7 +158,7 @@ class Supervisor:
             # If the trainer process ends before it has trained all trials, the loop starts a new trainer process for
             # the remaining trials.
             while not self._shutdown.is_requested and (claimed := trials.start()):
-                if not self._fetch_dataset(claimed[0], trials):
+                if not self._fetch_data_files(claimed[0], trials):
                     break
                 # The code calls `start` again after the fetch of the dataset, because the worker may have released some
                 # trials during the fetch.
@@ -186,7 +187,7 @@ class Supervisor:
         # process imports all modules again, and the worker fetches the dataset again. The supervisor kills the old
         # trainer process, because the old process may also have unfinished jobs.
         self._trainer.kill()
-        self._dataset.close()
+        self._close_data_files()
         trials.refuse(self._session.call, reason)
 
     def _accept(self, claimed: ClaimedTrial) -> None:
@@ -216,10 +217,10 @@ class Supervisor:
             self._is_delivering = False
             trials.log_abandoned()
 
-    def _fetch_dataset(self, claimed: ClaimedTrial, trials: ClaimedTrials) -> bool:
-        """Fetch the study's dataset, if the study uses a file.
+    def _fetch_data_files(self, claimed: ClaimedTrial, trials: ClaimedTrials) -> bool:
+        """Fetch the study's data files, if the study uses files.
 
-        Return False if the worker has not fetched the whole dataset.
+        Return False if the worker has not fetched all files.
         """
         # The supervisor checks the objective, because a role that can create studies can write any JSON value as an
         # objective.
@@ -229,7 +230,15 @@ class Supervisor:
             data = dataset_reference(claimed.objective)
         except LedgerError as error:
             raise ObjectiveLoadError(str(error)) from None
-        return data is None or self._dataset.fetch(data, self._session.call, lambda: self._may_fetch(trials))
+        wanted = () if data is None else data.files
+        return all(
+            file.fetch(stored, self._session.call, lambda: self._may_fetch(trials))
+            for file, stored in zip(self._data_files, wanted, strict=False)
+        )
+
+    def _close_data_files(self) -> None:
+        for file in self._data_files:
+            file.close()
 
     def _may_fetch(self, trials: ClaimedTrials) -> bool:
         """During the fetch of a dataset, renew the claim of the first trial if a heartbeat is due.
@@ -258,7 +267,8 @@ class Supervisor:
         started = time.monotonic()
         first = claimed[0]
         limit = min(seconds for seconds in (first.timeout_seconds, self._options.trial_timeout, math.inf) if seconds)
-        open_data = self._dataset.open if "data" in first.objective else None
+        data = dataset_reference(first.objective)
+        open_data = [file.open for file in self._data_files[: len(data.files) if data is not None else 0]]
         jobs = [(trial.params, _context(trial)) for trial in claimed]
         self._trainer.start(first.objective, jobs, open_data, first.tuples)
         while self._trainer.jobs:

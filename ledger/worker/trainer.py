@@ -20,10 +20,11 @@ from dataclasses import replace
 from multiprocessing.connection import wait
 from typing import Any
 
-from ledger.errors import LedgerError
+from ledger.errors import LedgerError, UsageError
 from ledger.objectives import Context
 from ledger.objectives.adopted import LONGEST_WAIT, AdoptedProcesses
 from ledger.objectives.command import remove_folder
+from ledger.text import last_line
 from ledger.worker import credentials, interpreter
 from ledger.worker.cgroup import TrainerCgroup
 from ledger.worker.channel import SupervisorChannel
@@ -100,8 +101,8 @@ class TrainerHandle:
         self._environment, self._account = environment or {}, account
         self._adopted = AdoptedProcesses() if adopts else None
         self._cgroup = TrainerCgroup() if adopts else None
-        # Function that opens the dataset of the objective that the supervisor has sent last.
-        self._open_data: Callable[[], int] | None = None
+        # Functions that open the data files of the objective that the supervisor has sent last.
+        self._open_data: Sequence[Callable[[], int]] = ()
         self._process: subprocess.Popen[bytes] | None = None
         self._channel: SupervisorChannel | None = None
         self._output: TrainerOutputReader | None = None
@@ -118,7 +119,7 @@ class TrainerHandle:
         # `_sent_at` is the time at which the supervisor sent the jobs, as a value of `time.monotonic`. `_seconds` is
         # the total duration of the ended jobs, in seconds.
         self._sent_at = self._seconds = 0.0
-        # Whether the jobs train trials. The job of `check` only loads the objective.
+        # Whether the jobs train trials. The job of `check` only loads and checks the objective.
         self._trains = True
         # Reason why the supervisor no longer trusts the answers of this trainer, or None.
         self._fault: str | None = None
@@ -137,7 +138,7 @@ class TrainerHandle:
         self,
         objective: Mapping[str, Any],
         jobs: Sequence[tuple[Mapping[str, Any], Context]],
-        open_data: Callable[[], int] | None = None,
+        open_data: Sequence[Callable[[], int]] = (),
         tuples: Sequence[Mapping[str, Any]] = (),
     ) -> None:
         """Start attempts of one objective. The trainer runs the attempts one after the other.
@@ -150,10 +151,10 @@ class TrainerHandle:
             The objective in the form of the study's spec.
         jobs : sequence of (params, context)
             Parameters and context of each attempt. All earlier jobs must have ended.
-        open_data : callable, optional
-            Function that returns a new read-only file descriptor of the dataset that the objective names. The child
-            process inherits this file descriptor, and reads the dataset during the loading of the objective. Therefore
-            no message contains the dataset, and no child process gets the dataset of another objective.
+        open_data : sequence of callable
+            Functions that return a new read-only file descriptor of each data file that the objective names. The child
+            process inherits these file descriptors, and reads the files during the loading of the objective. Therefore
+            no message contains a data file, and no child process gets the data files of another objective.
         tuples : sequence of mapping
             The dimensions of the space with choices that are tuples. A job contains lists instead of these tuples,
             because JSON has no tuples.
@@ -162,12 +163,39 @@ class TrainerHandle:
         shared = {"tuples": tuples} if tuples else {}
         self._send(objective, [{"params": params, "context": vars(context), **shared} for params, context in jobs])
 
-    def check(self, objective: Mapping[str, Any]) -> None:
-        """Raise a LedgerError if this machine cannot load the objective."""
-        self._open_data = None
-        self._send(objective, [{}])
+    def check(
+        self,
+        objective: Mapping[str, Any],
+        space: Sequence[Mapping[str, Any]],
+        seed: int,
+        open_data: Sequence[Callable[[], int]] = (),
+    ) -> None:
+        """Raise a LedgerError if this machine cannot load the objective, or if the objective fails in each trial.
+
+        Parameters
+        ----------
+        objective : mapping
+            The objective in the form of the study's spec.
+        space : sequence of mapping
+            The dimensions of the search space, in the form of the study's spec.
+        seed : int
+            The study's seed.
+        open_data : sequence of callable
+            As in `start`.
+
+        Raises
+        ------
+        UsageError
+            The estimator of the objective does not fit the space or the data.
+        LedgerError
+            This machine cannot load the objective.
+        """
+        self._open_data = open_data
+        self._send(objective, [{"space": space, "seed": seed}], trains=False)
         while self.jobs:
             for outcome in self.wait(timeout=None):
+                if outcome.kind == "failed" and outcome.error is not None:
+                    raise UsageError(last_line(outcome.error))
                 if outcome.error is not None:
                     raise LedgerError(outcome.error)
 
@@ -263,7 +291,7 @@ class TrainerHandle:
             for outcome, output in zip(outcomes, outputs, strict=True)
         ]
 
-    def _send(self, objective: Mapping[str, Any], jobs: Sequence[Mapping[str, Any]]) -> None:
+    def _send(self, objective: Mapping[str, Any], jobs: Sequence[Mapping[str, Any]], *, trains: bool = True) -> None:
         assert not self.jobs, "earlier jobs are unfinished"
         text = json.dumps(objective)
         if self._channel is not None and self._pidfd is not None and wait([self._pidfd], 0):
@@ -282,7 +310,7 @@ class TrainerHandle:
         self._end = self._next
         assert self._output is not None
         self._output.expect(range(self._first, self._end))
-        self._trains = any(jobs)
+        self._trains = trains
         self._since = self._sent_at = time.monotonic()
         self._seconds = 0.0
         self.training_since = self._since if self._sent == self._loaded else None
@@ -326,7 +354,7 @@ class TrainerHandle:
     def _spawn(self) -> SupervisorChannel:
         channel = SupervisorChannel()
         token = draw_token()
-        data = None if self._open_data is None else self._open_data()
+        data = [open_file() for open_file in self._open_data]
         options = {**self._options, "parent": os.getpid(), "data": data, "token": token}
         descriptors = channel.trainer_descriptors
         program = interpreter.command("ledger.worker.trainer_process")
@@ -335,7 +363,7 @@ class TrainerHandle:
         try:
             self._process = subprocess.Popen(
                 [*program, json.dumps(options), *map(str, descriptors)],
-                pass_fds=[*descriptors, *([] if data is None else [data])],
+                pass_fds=[*descriptors, *data],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
@@ -355,8 +383,8 @@ class TrainerHandle:
             )
         finally:
             channel.close_trainer_end()
-            if data is not None:
-                os.close(data)
+            for descriptor in data:
+                os.close(descriptor)
         # The child has no job yet, so the child has started no process outside the cgroup.
         if self._cgroup is not None:
             self._cgroup.contain(self._process.pid)

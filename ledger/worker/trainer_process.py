@@ -12,7 +12,7 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from pathlib import Path
 from time import perf_counter
@@ -20,9 +20,11 @@ from typing import Any
 
 from ledger.database.bounds import shortened
 from ledger.errors import LedgerError
-from ledger.objectives import Context, ObjectiveResult, load, search_path
+from ledger.objectives import Context, load, runs_users_code, search_path
 from ledger.objectives.command import CommandFailedError, CommandHost, RemainingProcessesError
+from ledger.objectives.loading import LoadedObjective
 from ledger.study.python_values import python_params
+from ledger.study.space import Space
 from ledger.text import one_line
 from ledger.without_pandas import without_pandas
 from ledger.worker.channel import TrainerChannel
@@ -45,8 +47,8 @@ def main(options: Mapping[str, Any], descriptors: Sequence[int]) -> None:
     Parameters
     ----------
     options : mapping
-        Options with eight keys. The value of "parent" is the supervisor's process id. The value of "data" is the number
-        of the file descriptor from which the process reads the dataset, or None. The value of "token" is the parameter
+        Options with eight keys. The value of "parent" is the supervisor's process id. The value of "data" is the list
+        of the file descriptors from which the process reads the data files. The value of "token" is the parameter
         `token` of `OutputMarker`. The value of "folder" is the attribute `folder` of `CommandHost`. The values of
         "allowed", "commands", "threads" and "memory_limit" are the values of the parameters of `TrainerHandle` with the
         same names.
@@ -95,7 +97,9 @@ def main(options: Mapping[str, Any], descriptors: Sequence[int]) -> None:
             outcome = AttemptOutcome("refused", 0.0, error=_sendable(str(error)))
         else:
             received.clear()
-            outcome = _train(evaluate, job, options["memory_limit"], received)
+            outcome = (
+                _train(evaluate, job, options["memory_limit"], received) if "params" in job else _check(evaluate, job)
+            )
         if os.getpid() != process_id:
             # The objective has forked the trainer process. This copy of the trainer process has returned from the
             # objective, and must end.
@@ -106,16 +110,14 @@ def main(options: Mapping[str, Any], descriptors: Sequence[int]) -> None:
 
 def _load(
     objective: Mapping[str, Any], options: Mapping[str, Any], folder: str | None, host: CommandHost
-) -> Callable[[dict[str, Any], Context], ObjectiveResult]:
-    content = None
-    if "data" in objective and options["data"] is not None:
-        # Trainers that read the same temporary file share one file position. Therefore the trainer reads with pread(),
-        # which does not use the shared file position.
-        content = os.pread(options["data"], os.fstat(options["data"]).st_size, 0)
-    with nullcontext() if "function" in objective else without_pandas():
+) -> LoadedObjective:
+    # Trainers that read the same temporary file share one file position. Therefore the trainer reads with pread(),
+    # which does not use the shared file position.
+    contents = [os.pread(descriptor, os.fstat(descriptor).st_size, 0) for descriptor in options["data"]]
+    with nullcontext() if runs_users_code(objective) else without_pandas():
         try:
             return load(
-                objective, options["allowed"], threads=options["threads"], content=content, folder=folder, host=host
+                objective, options["allowed"], threads=options["threads"], contents=contents, folder=folder, host=host
             )
         except (LedgerError, MemoryError):
             raise
@@ -158,14 +160,22 @@ def _end_command(host: CommandHost) -> None:
     os.killpg(os.getpgrp(), signal.SIGKILL)
 
 
+def _check(evaluate: LoadedObjective, job: Mapping[str, Any]) -> AttemptOutcome:
+    try:
+        evaluate.check(list(Space.from_json(job["space"]).extreme_points()), job["seed"])
+    except LedgerError as error:
+        return AttemptOutcome("failed", 0.0, error=_sendable(str(error)))
+    except Exception as error:  # The methods of a user's estimator may raise any exception.
+        text = (
+            f"the objective cannot be checked ({type(error).__name__}: {one_line(str(error))}): correct the objective"
+        )
+        return AttemptOutcome("failed", 0.0, error=_sendable(text))
+    return AttemptOutcome("result", 0.0)
+
+
 def _train(
-    evaluate: Callable[[dict[str, Any], Context], ObjectiveResult],
-    job: Mapping[str, Any],
-    memory_limit: int | None,
-    received: Collection[int],
+    evaluate: LoadedObjective, job: Mapping[str, Any], memory_limit: int | None, received: Collection[int]
 ) -> AttemptOutcome:
-    if "params" not in job:
-        return AttemptOutcome("result", 0.0)
     # This module imports the function `perf_counter` itself, because a library for tests may replace
     # `time.perf_counter`.
     started = perf_counter()

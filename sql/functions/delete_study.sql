@@ -1,5 +1,5 @@
--- Delete a study and all rows that belong to the study. Also delete the data file of the study, if no other study uses
--- this file.
+-- Delete a study and all rows that belong to the study. Also delete each data file of the study that no other study
+-- uses.
 -- Only the owner of the tables can delete a study. Answers:
 --   deleted: the function deleted the study.
 --   managed: a manager holds the study, so the function deleted nothing.
@@ -11,7 +11,7 @@ as $$
 declare
   parent ledger.study;
   held ledger.manager;
-  file text;
+  files text[];
 begin
   select * into parent from ledger.study where id = delete_study.study_id for no key update;
   if not found then
@@ -23,13 +23,13 @@ begin
     return 'managed';
   end if;
   delete from ledger.study where id = parent.id;
-  file := parent.spec -> 'objective' -> 'data' ->> 'sha256';
-  -- Another transaction that is recording a study with this data file holds a lock on the file's row
+  files := ledger.data_files(parent.spec);
+  -- Another transaction that is recording a study with one of these data files holds a lock on the file's row
   -- (ledger.hold_dataset). The clause "for update" waits until no other transaction holds a lock on the file's row.
-  perform from ledger.dataset where sha256 = file for update;
-  delete from ledger.dataset
-  where sha256 = file
-    and not exists (select from ledger.study where spec -> 'objective' -> 'data' ->> 'sha256' = file);
+  perform from ledger.dataset where sha256 = any (files) order by sha256 for update;
+  delete from ledger.dataset as known
+  where known.sha256 = any (files)
+    and not exists (select from ledger.study where known.sha256 = any (ledger.data_files(spec)));
   return 'deleted';
 end
 $$;

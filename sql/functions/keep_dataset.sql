@@ -18,13 +18,13 @@ begin
       select known.sha256
       from ledger.dataset as known
       where known.created_at < ledger.clock() - interval '1 day' and known.sha256 <> digest
-        and not exists (select from ledger.study where spec -> 'objective' -> 'data' ->> 'sha256' = known.sha256)
+        and not exists (select from ledger.study where known.sha256 = any (ledger.data_files(spec)))
       for update skip locked);
     -- After the query above took its snapshot, another transaction may have recorded a study with one of the files.
     -- Therefore the statement below checks again that no study uses a file.
     delete from ledger.dataset as known
     where known.sha256 = any (spare)
-      and not exists (select from ledger.study where spec -> 'objective' -> 'data' ->> 'sha256' = known.sha256);
+      and not exists (select from ledger.study where known.sha256 = any (ledger.data_files(spec)));
   end if;
   loop
     insert into ledger.dataset (sha256, name, content, created_at)

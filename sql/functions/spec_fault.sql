@@ -8,6 +8,7 @@ as $$
 declare
   objective jsonb := spec -> 'objective';
   data jsonb := spec -> 'objective' -> 'data';
+  holdout jsonb := spec -> 'objective' -> 'data' -> 'holdout';
   wrong text;
 begin
   if jsonb_typeof(spec) is distinct from 'object' or jsonb_typeof(objective) is distinct from 'object'
@@ -20,7 +21,7 @@ begin
   end if;
   -- The value of a key must not be null, because a missing key already stands for the default value.
   select string_agg(key, ', ' order by key) into wrong
-  from unnest(array['dataset', 'function', 'metric', 'model', 'params_as']) as key
+  from unnest(array['dataset', 'estimator', 'function', 'metric', 'model', 'params_as', 'task']) as key
   where jsonb_typeof(objective -> key) <> 'string' or length(objective ->> key) > ledger.longest_name();
   if wrong is not null then
     return format('the spec: in the objective, %s must be a text of at most %s characters', wrong,
@@ -34,10 +35,24 @@ begin
     end) then
     return 'the spec: in the objective, command must be an array of 1 to 1000 texts';
   end if;
-  -- The number of folds (cv) must be an integer such as 5, because clients in other languages could read 5.0 as a
-  -- float.
+  -- The numbers of folds (cv) and of repeats must be an integer such as 5, because clients in other languages could read
+  -- 5.0 as a float.
   if (objective -> 'cv')::text !~ '^[0-9]{1,9}$' then
     return 'the spec: in the objective, cv must be the number of folds, an integer';
+  end if;
+  if (objective -> 'repeats')::text !~ '^[0-9]{1,9}$' then
+    return 'the spec: in the objective, repeats must be the number of cross-validations, an integer';
+  end if;
+  if jsonb_typeof(objective -> 'steps') <> 'array' or jsonb_path_exists(
+    objective -> 'steps', 'strict $[*] ? (@.type() != "array" || @.size() != 2 || @[*].type() != "string")') then
+    return 'the spec: in the objective, steps must be an array of pairs of a name and an estimator';
+  end if;
+  if jsonb_typeof(objective -> 'params') <> 'object' then
+    return 'the spec: in the objective, params must be an object';
+  end if;
+  if jsonb_typeof(objective -> 'class_weights') <> 'object'
+     and (objective -> 'class_weights') <> '"balanced"' then
+    return 'the spec: in the objective, class_weights must be "balanced" or an object';
   end if;
   if objective ? 'data' and not coalesce(
     jsonb_typeof(data -> 'name') = 'string' and length(data ->> 'name') <= ledger.longest_name()
@@ -45,6 +60,20 @@ begin
     and jsonb_typeof(data -> 'format') = 'string' and length(data ->> 'format') <= ledger.longest_name()
     and (data -> 'rows')::text ~ '^[0-9]{1,9}$', false) then
     return 'the spec: in the objective, data must be an object with the texts name, target and format, the text sha256 '
+           'of 64 hexadecimal digits, and rows, the number of rows';
+  end if;
+  select string_agg(key, ', ' order by key) into wrong
+  from unnest(array['group_column', 'time_column', 'weight_column']) as key
+  where jsonb_typeof(data -> key) <> 'string';
+  if wrong is not null then
+    return format('the spec: in the objective, data: %s must be the name of a column', wrong);
+  end if;
+  if data ? 'holdout' and not coalesce(
+    jsonb_typeof(holdout -> 'name') = 'string' and length(holdout ->> 'name') <= ledger.longest_name()
+    and holdout ->> 'sha256' ~ '^[0-9a-f]{64}$'
+    and jsonb_typeof(holdout -> 'format') = 'string' and length(holdout ->> 'format') <= ledger.longest_name()
+    and (holdout -> 'rows')::text ~ '^[0-9]{1,9}$', false) then
+    return 'the spec: in the objective, data: holdout must be an object with the texts name and format, the text sha256 '
            'of 64 hexadecimal digits, and rows, the number of rows';
   end if;
   if jsonb_path_exists(spec -> 'limits', 'strict $.* ? ((@.type() != "number" && @.type() != "null") || @ < 0 || @ > $longest)',

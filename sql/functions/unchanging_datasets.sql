@@ -5,7 +5,7 @@ language plpgsql set search_path = pg_catalog, pg_temp
 as $$
 begin
   if tg_op = 'DELETE' and not exists (
-    select from ledger.study where spec -> 'objective' -> 'data' ->> 'sha256' = old.sha256) then
+    select from ledger.study where old.sha256 = any (ledger.data_files(spec))) then
     return old;
   end if;
   raise exception '% of ledger.dataset is refused: what studies train on does not change', tg_op

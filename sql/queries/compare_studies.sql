@@ -4,7 +4,8 @@
 -- psql -f sql/queries/compare_studies.sql runs the query for all studies. The option -v study=NAME selects one study.
 \if :{?study} \else \set study '' \endif
 select studies.name as study,
-  coalesce(studies.objective ->> 'model', studies.objective ->> 'function', left(command.words, 100)) as objective,
+  coalesce(studies.objective ->> 'model', studies.objective ->> 'estimator', studies.objective #>> '{steps,-1,1}',
+           studies.objective ->> 'function', left(command.words, 100)) as objective,
   coalesce(studies.spec ->> 'mode', 'batch') as mode, progress.state, progress.complete, progress.failed,
   round(best.loss::numeric, 4) as best_loss, best.trial as best_trial,
   round(extract(epoch from best.finished_at - studies.created_at), 1) as seconds_to_best,

@@ -53,6 +53,15 @@ MALFORMED_DATA: tuple[Any, ...] = (
 )
 NOT_FOLDS: tuple[Any, ...] = (None, "5", 2.5, -1, [], True, {})
 NOT_COMMANDS: tuple[Any, ...] = (None, 5, True, "ls", {}, [], [5], ["ls", None], ["ls", ["x"]], ["x"] * 1_001)
+NOT_STEPS: tuple[Any, ...] = (None, "svc", {}, 5, ["svc"], [[]], [["a"]], [["a", 5]], [["a", "b", "c"]], [["a", None]])
+NOT_OBJECTS: tuple[Any, ...] = (None, 5, True, [], "heavy")
+NOT_COLUMNS: tuple[Any, ...] = (None, 5, True, [1], {})
+HOLDOUT: dict[str, Any] = {key: value for key, value in DATA.items() if key != "target"}
+NOT_HOLDOUTS: tuple[Any, ...] = (
+    *(5, {}, "abc", [1], True, None),
+    *({**HOLDOUT, key: value} for key, value in product(HOLDOUT, NEITHER_TEXT_NOR_INTEGER)),
+    *({key: HOLDOUT[key] for key in HOLDOUT if key != missing} for missing in HOLDOUT),
+)
 NOT_MODES: tuple[Any, ...] = (None, 5, [], {}, "Batch", "", "\x1b[2J\x9b31m\u202e")
 NOT_TEXTS: tuple[Any, ...] = (None, 5, True, [1], {}, "x" * 301)
 # A part of a spec that readers or workers could not read, and the words of the message that name this part.
@@ -60,10 +69,21 @@ MALFORMED: list[tuple[dict[str, Any], str]] = [
     *(({"objective": {"model": "svm", "data": data}}, "objective, data") for data in MALFORMED_DATA),
     *(
         ({"objective": {key: value}}, f"objective, {key}")
-        for key, value in product(("model", "dataset", "metric", "function", "params_as"), NOT_TEXTS)
+        for key, value in product(
+            ("model", "estimator", "dataset", "task", "metric", "function", "params_as"), NOT_TEXTS
+        )
     ),
     *(({"objective": {"command": command}}, "objective, command") for command in NOT_COMMANDS),
     *(({"objective": {"model": "svm", "cv": cv}}, "objective, cv") for cv in NOT_FOLDS),
+    *(({"objective": {"model": "svm", "repeats": repeats}}, "objective, repeats") for repeats in NOT_FOLDS),
+    *(({"objective": {"steps": steps}}, "objective, steps") for steps in NOT_STEPS),
+    *(({"objective": {"model": "svm", "params": params}}, "objective, params") for params in NOT_OBJECTS),
+    *(({"objective": {"model": "svm", "class_weights": weights}}, "class_weights") for weights in NOT_OBJECTS),
+    *(
+        ({"objective": {"model": "svm", "data": {**DATA, key: value}}}, f"data: {key}")
+        for key, value in product(("group_column", "time_column", "weight_column"), NOT_COLUMNS)
+    ),
+    *(({"objective": {"model": "svm", "data": {**DATA, "holdout": data}}}, "data: holdout") for data in NOT_HOLDOUTS),
     *(({"mode": mode}, "the mode") for mode in NOT_MODES),
     *(
         ({"space": [{"name": "x", "type": kind, "low": 1, "high": 2, **prior}]}, "known prior")
@@ -130,6 +150,9 @@ def test_a_spec_that_readers_or_workers_could_not_read_is_refused(db, connection
         assert "\n" not in message
     accepted: list[dict[str, Any]] = [
         *({"objective": {"model": "svm", "data": DATA, "metric": "roc_auc", "cv": 5}}, {"objective": {}}),
+        {"objective": {"estimator": "a:B", "params": {"c": None}, "task": "regression", "class_weights": "balanced"}},
+        {"objective": {"steps": [["a", "b:C"], ["d", "e:F"]], "class_weights": {"no": 0.5}, "repeats": 2}},
+        {"objective": {"data": {**DATA, "holdout": HOLDOUT, "group_column": "g", "weight_column": "w" * 400}}},
         *({"mode": mode} for mode in MODES),
         *({"space": Space.from_toml({"x": {**RANGE, "prior": prior}}).to_json()} for prior in PRIORS),
     ]

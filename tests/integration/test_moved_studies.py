@@ -186,7 +186,7 @@ REFUSED = [
     (_drop("trials"), "is damaged at trials"),
     (
         _set("dataset", value={"sha256": "0" * 64, "name": "a.csv", "content": ""}),
-        "is damaged at dataset: the study does not use a data file",
+        "is damaged at dataset: the study does not use this file",
     ),
     (_drop("trials", 0, "available_at"), "is damaged at trials[0].available_at"),
     (_set("trials", 0, "mine", value=1), "is damaged at trials[0].mine"),
@@ -315,6 +315,26 @@ def test_an_import_that_no_reader_could_read_writes_nothing(run, db, url, there,
     assert exported(there_again(there, document)) == document
     for words in ("study list", "worker list", "trial list s", "study delete s --yes"):
         assert run(*words.split())[0] == 0
+
+
+def test_a_study_moves_with_its_hold_out_file_or_is_refused(db, there, tmp_path):
+    for name, rows in (("own.csv", 30), ("later.csv", 12)):
+        (tmp_path / name).write_text("a,y\n" + "".join(f"{number},{number % 2}\n" for number in range(rows)))
+    files = {"data": str(tmp_path / "own.csv"), "holdout": str(tmp_path / "later.csv")}
+    register(db, assemble({**files, "target": "y", "name": "s"}))
+    document = exported(db)
+    assert b64decode(document["holdout"]["content"]) == (tmp_path / "later.csv").read_bytes()
+    for change, said in (
+        (_drop("holdout"), "is damaged: the study's holdout later.csv is missing; export the study again"),
+        (_set("holdout", "sha256", value="0" * 64), "is damaged at holdout: the content does not have the SHA-256"),
+        (_set("holdout", value=document["dataset"]), "is damaged at holdout: the content does not have the SHA-256"),
+    ):
+        changed = copy.deepcopy(document)
+        change(changed)
+        with pytest.raises(UsageError) as refused:
+            moved(there, changed)
+        assert said in str(refused.value)
+    assert exported(there_again(there, document)) == document
 
 
 def test_a_study_moves_with_the_file_that_it_trains_on_or_is_refused(db, there, elsewhere, tmp_path):

@@ -20,6 +20,10 @@ FILES = {
     "text.csv": "a,y\n1,0\nx,1\n2,0\n3,1\n",
     "a.txt": GOOD,
     "bytes.parquet": GOOD,
+    "flats.csv": "area,city,owner,below,price\n"
+    + "".join(f"{row},{'Chur' if row % 3 else 'Bern'},{row % 4},-1,{row + 0.5}\n" for row in range(20)),
+    "classes.csv": "a,t,w,y\n"
+    + "".join(f"{row},{row},{int(row < 16)},{'b' if row % 2 and row > 6 else 'a'}\n" for row in range(20)),
 }
 
 
@@ -61,16 +65,38 @@ def of(file, target="y"):
             [*of("good.csv"), "--metric", "roc_acu"],
             '--metric or LEDGER_METRIC: unknown metric "roc_acu"; did you mean \'roc',
         ),
-        ([*of("good.csv"), "--metric", "r2"], '"r2" cannot be used: this metric scores a regression'),
+        ([*of("good.csv"), "--metric", "r2"], '"r2" scores a regression, but the task is classification; use roc_auc'),
         ([*of("good.csv"), "--metric", "neg_log_loss"], "which an svm does not compute; use roc_auc, or the model xgb"),
         (
             ["--dataset", "iris", "--metric", "roc_auc"],
             '"roc_auc" is for two classes, but the data have 3 classes; use roc_auc',
         ),
-        (["--dataset", "irsi"], 'unknown "irsi"; choose breast_cancer, iris, wine, digits'),
+        (["--dataset", "irsi"], 'unknown "irsi"; choose breast_cancer, iris, wine, digits, diabetes'),
         (["--data", "good.csv"], "--data or LEDGER_DATA: the target is missing; add --target with the name"),
         (["--target", "y"], "--target or LEDGER_TARGET: a target needs a data file; add --data"),
         ([*of("good.csv"), "--dataset", "iris"], "dataset and data exclude each other; leave one out"),
+        ([*of("flats.csv", "price"), "--task", "classification"], 'column "price": 0.5 is not a whole number'),
+        ([*of("flats.csv", "city"), "--task", "regression"], 'column "city": "Bern" is text, but the target of a reg'),
+        ([*of("flats.csv", "price"), "--group-column", "owners"], "which is the group column; did you mean 'owner'?"),
+        ([*of("flats.csv", "price"), "--group-column", "owner", "--cv", "5"], "4 groups are fewer than 5 folds"),
+        (
+            [*of("flats.csv", "price"), "--weight-column", "below"],
+            'line 2, column "below": "-1" is not a weight; write',
+        ),
+        ([*of("flats.csv", "price"), "--time-column", "city"], 'line 2, column "city": "Bern" is not a time; write a'),
+        (
+            [*of("flats.csv", "price"), "--holdout", "good.csv"],
+            'good.csv: no column is named "price", which is the tar',
+        ),
+        ([*of("good.csv"), "--holdout", "flats.csv"], 'flats.csv: no column is named "y", which is the target'),
+        (
+            [*of("classes.csv", "y"), "--time-column", "t", "--cv", "3"],
+            'split 1 of 3: the rows for training have no row of class "b", which the model needs; use fewer folds',
+        ),
+        (
+            [*of("classes.csv", "y"), "--weight-column", "w", "--time-column", "t"],
+            "the split: each row for scoring has the weight 0; use fewer folds, or give more rows a positive weight",
+        ),
     ],
 )
 @pytest.mark.usefixtures("files")
@@ -103,6 +129,96 @@ def test_a_study_that_is_recorded_keeps_its_file_with_it(run, db, url, tmp_path,
         assert connection.execute("select count(*) from ledger.datasets").fetchone() == (left,)
 
 
+@pytest.mark.usefixtures("files")
+def test_a_study_keeps_its_hold_out_file_as_long_as_a_study_uses_it(run, db, url, tmp_path, connection):
+    (tmp_path / "later.csv").write_text(GOOD + "9,no\n8,yes\n")
+    for name, file, holdout in (("one", "good.csv", "later.csv"), ("two", "later.csv", "good.csv")):
+        options = [*of(file), "--holdout", holdout, "--name", name]
+        assert run("study", "create", *options, "--database-url", url)[0] == 0
+    assert connection.execute("select name, studies from ledger.datasets order by name").fetchall() == [
+        ("good.csv", 2),
+        ("later.csv", 2),
+    ]
+    data = studies.get(db, "one").spec["objective"]["data"]
+    out = run("study", "show", "one", "--database-url", url)[1]
+    assert f"hold-out    later.csv, 22 rows, SHA-256 {data['holdout']['sha256']}\n" in out
+    for name, left in (("one", 2), ("two", 0)):
+        assert run("study", "delete", name, "--yes", "--database-url", url)[0] == 0
+        assert connection.execute("select count(*) from ledger.datasets").fetchone() == (left,)
+
+
+OWN = """
+from sklearn.linear_model import Ridge
+class Own(Ridge):
+    pass
+"""
+SPACE = '[space]\n{} = {{type = "real", low = 0.1, high = 10.0}}\n'
+
+
+@pytest.mark.parametrize(
+    ("options", "space", "code", "said"),
+    [
+        (
+            ["--estimator", "sklearn.linear_model:Ridge"],
+            "alpha",
+            2,
+            "Ridge is a regressor, but the task is classificati",
+        ),
+        (
+            ["--estimator", "sklearn.linear_model:Ridge", "--dataset", "diabetes"],
+            "alphaa",
+            2,
+            "ledger: [space] Ridge has no parameter 'alphaa'; did you mean 'alpha'?",
+        ),
+        (
+            ["--estimator", "sklearn.linear_model:Ridge", "--dataset", "diabetes"],
+            "max_iter",
+            2,
+            "ledger: [space] The 'max_iter' parameter of Ridge must be",
+        ),
+        (["--estimator", "sklearn.linear_model:Rigde"], "alpha", 1, "has no 'Rigde'; name a class of this module; did"),
+        (["--estimator", "sklearn.datasets:load_iris"], "alpha", 1, "is not an estimator class; name a class such as"),
+        (["--estimator", "Ridge"], "alpha", 2, "estimator 'Ridge' must have the form package.module:Class"),
+        (["--estimator", "own:Own", "--dataset", "diabetes"], "alpha", 1, "permit the module with --allow own"),
+        (
+            ["--estimator", "sklearn.cluster:KMeans"],
+            "tol",
+            2,
+            "KMeans predicts no target, because its kind is clusterer",
+        ),
+        (
+            ["--estimator", "sklearn.svm:LinearSVC", "--metric", "neg_log_loss"],
+            "C",
+            2,
+            "the metric neg_log_loss needs the probability of each class, but LinearSVC has no predict_proba",
+        ),
+        (
+            [
+                *of("flats.csv", "price"),
+                "--estimator",
+                "sklearn.neighbors:KNeighborsRegressor",
+                "--weight-column",
+                "area",
+            ],
+            "p",
+            2,
+            "the fit method of KNeighborsRegressor takes no sample_weight; leave weight_column and class_weights out",
+        ),
+    ],
+)
+@pytest.mark.usefixtures("files")
+def test_a_bad_estimator_is_refused_before_anything_is_written(run, tmp_path, options, space, code, said):
+    (tmp_path / "own.py").write_text(OWN)
+    (tmp_path / "study.toml").write_text(SPACE.format(space))
+    found, out, error = run("run", "study.toml", *options)
+    assert (found, out, error.count("\n")) == (code, "", 1), error
+    assert said in error
+    assert not (tmp_path / "home").exists()
+    if "own:Own" not in options:  # a manager runs no code of a user
+        assert run("study", "create", "study.toml", *options)[::2] == (found, error)
+        assert not (tmp_path / "home").exists()
+
+
 def test_a_file_without_a_study_is_removed_after_a_day(url, db, connection, advance):
     def keep(content: bytes) -> str:
         ((digest,),) = connection.execute("select ledger.keep_dataset('a.csv', %s)", (content,)).fetchall()
@@ -115,7 +231,7 @@ def test_a_file_without_a_study_is_removed_after_a_day(url, db, connection, adva
     digest = sha256(used).hexdigest()
     data = {"name": "a.csv", "sha256": digest, "target": "y", "format": "csv", "rows": 1}
     made = {**spec(), "objective": {"model": "svm", "data": data}}
-    studies.create(db, "s", made, "0" * 64, 1, {}, datasets.StoredDataset(digest, "a.csv", used))
+    studies.create(db, "s", made, "0" * 64, 1, {}, [datasets.StoredDataset(digest, "a.csv", used)])
     advance(23 * 3600)
     second = keep(b"second")
     assert kept() == {digest, spare, second}

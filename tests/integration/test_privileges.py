@@ -52,6 +52,7 @@ FUNCTIONS = {
             "claim_study",
             "clock",
             "create_study",
+            "data_files",
             "dataset",
             "difference",
         ),
@@ -61,7 +62,8 @@ FUNCTIONS = {
     },
     "ledger_worker": PROTOCOL,
     "ledger_reader": {
-        *("announced_recently", "clock", "dataset", "difference", "lease_ended", "number", "revision", "session_ended")
+        *("announced_recently", "clock", "data_files", "dataset", "difference", "lease_ended", "number", "revision"),
+        "session_ended",
     },
 }
 # columns that no view shows
@@ -353,7 +355,8 @@ def test_functions_that_run_as_the_owner_find_only_what_they_name(of, owner):
     definers = owner.execute(
         "select proname, proconfig from pg_proc where pronamespace = 'ledger'::regnamespace and prosecdef"
     ).fetchall()
-    of_managers = FUNCTIONS["ledger_manager"] - {"announced_recently", "clock", "difference", "lease_ended", "number"}
+    of_views = {"announced_recently", "clock", "data_files", "difference", "lease_ended", "number"}
+    of_managers = FUNCTIONS["ledger_manager"] - of_views
     assert {name for name, _ in definers} == PROTOCOL | of_managers | {"iteration_ended"}
     assert all("search_path=pg_catalog, pg_temp" in settings for _, settings in definers)
 
@@ -758,7 +761,7 @@ def test_a_dataset_is_kept_by_managers_and_removed_by_the_owner(fresh):
         objective = {"model": "svm", "data": data}
         dataset = StoredDataset(sha256, "a.csv", content)
         made = {**spec(), "objective": objective}
-        rows = [studies.create(db, name, made, "0" * 64, 1, {}, dataset) for name in ("one", "two")]
+        rows = [studies.create(db, name, made, "0" * 64, 1, {}, [dataset]) for name in ("one", "two")]
         shown = "select name, bytes, studies from ledger.datasets"
         assert reader.execute(shown).fetchall() == [("a.csv", 4_000_000, 2)]
         pieces = [protocol.dataset(worker, sha256, first, 3_000_000) for first in (0, 3_000_000, 4_000_000)]

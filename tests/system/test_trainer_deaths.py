@@ -105,7 +105,7 @@ def test_a_forked_copy_of_the_trainer_answers_for_no_other_trial(program):
 def test_a_memory_limit_that_cannot_be_set_costs_no_trial_an_attempt():
     trainer = TrainerHandle((), 1, 2**70)
     with pytest.raises(LedgerError, match="--memory-limit .* cannot be set on this machine"):
-        trainer.check({"model": "svm", "dataset": "iris"})
+        trainer.check({"model": "svm", "dataset": "iris"}, [], 0)
     trainer.kill()
 
 

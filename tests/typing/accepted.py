@@ -78,6 +78,14 @@ def a_command_is_an_objective() -> None:
     assert_type(ledger.Study(program, trials=20).run(), ledger.StudyResult)
 
 
+def an_estimator_is_the_objective_of_a_study() -> None:
+    steps = {"scale": "sklearn.preprocessing:StandardScaler", "svr": "sklearn.svm:SVR"}
+    pipeline = ledger.estimator(steps, space={"svr__C": (0.1, 10.0)}, dataset="diabetes", cv=5)
+    assert_type(pipeline, ledger.EstimatorObjective)
+    ledger.estimator("xgb", data="a.csv", target="y", task="regression", class_weights={"no": 2.0})
+    assert_type(ledger.Study(pipeline, trials=10).run(), ledger.StudyResult)
+
+
 def a_result_has_typed_trials() -> None:
     result = ledger.load_study("s", database="postgresql:///ledger")
     assert_type(result, ledger.StudyResult)

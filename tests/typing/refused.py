@@ -18,6 +18,7 @@ def unknown_names() -> None:
     ledger.Study(loss, iteratons=3)  # type: ignore[call-arg]
     ledger.Study(loss).run(worker=3)  # type: ignore[call-arg]
     ledger.load_study("s", databse="postgresql:///ledger")  # type: ignore[call-arg]
+    ledger.estimator("svm", datast="iris")  # type: ignore[call-arg]
     ledger.objective(spcae={"x": (0.0, 1.0)})  # type: ignore[call-overload]
     ledger.load_study("s").best_param  # type: ignore[attr-defined]  # noqa: B018
 
@@ -33,6 +34,8 @@ def wrong_arguments() -> None:
     ledger.Study(loss, limits={"trial_timeout": "60"})  # type: ignore[arg-type]
     ledger.command(["./train"], space={"x": (0.0, 1.0)}, params_as="files")  # type: ignore[arg-type]
     ledger.load_study(7)  # type: ignore[arg-type]
+    ledger.estimator("svm", task="regressionn")  # type: ignore[arg-type]
+    ledger.estimator("svm", cv="5")  # type: ignore[arg-type]
 
 
 def wrong_dimensions() -> None:

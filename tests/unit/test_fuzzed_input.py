@@ -44,6 +44,17 @@ FILE = {
     "optimizer": {"base_estimator": "RF", "acq_func": "LCB", "kappa": 2.0, "xi": 0.1},
     "limits": {"max_failures": 2, "max_lost": 5, "lease": 60, "heartbeat": 5.0, "trial_timeout": 300},
 }
+OBJECTIVES: list[dict[str, Any]] = [
+    {"function": "own.code:loss"},
+    {"command": ["./train", "--C={C}", "{degree}", "{kernel}"]},
+    {"estimator": "sklearn.svm:SVC", "task": "classification", "params": {"tol": 1e-4}, "cv": 3, "repeats": 2},
+    {
+        "steps": {"scale": "sklearn.preprocessing:StandardScaler", "svr": "sklearn.svm:SVR"},
+        "dataset": "diabetes",
+        "metric": "neg_mean_absolute_error",
+    },
+    {"model": "xgb", "class_weights": {"0": 1.0, "1": 2.5}, "params": {"n_estimators": 5}},
+]
 
 
 @pytest.fixture(autouse=True)
@@ -86,22 +97,13 @@ near_names = st.sampled_from(
 def mutated(draw: st.DrawFn) -> dict[str, Any]:
     """A valid file, changed in one to three places."""
     file: dict[str, Any] = copy.deepcopy(FILE)
-    file["objective"] = draw(
-        st.sampled_from(
-            [
-                file["objective"],
-                {"function": "own.code:loss"},
-                {"command": ["./train", "--C={C}", "{degree}", "{kernel}"]},
-                {
-                    "command": draw(
-                        st.lists(texts | st.sampled_from(["{C}", "{degree}", "{kernel}", "{trial.seed}"]), max_size=5)
-                    )
-                },
-            ]
-        )
-    )
+    words = st.lists(texts | st.sampled_from(["{C}", "{degree}", "{kernel}", "{trial.seed}"]), max_size=5)
+    objectives = [file["objective"], *OBJECTIVES, {"command": draw(words)}]
+    file["objective"] = copy.deepcopy(draw(st.sampled_from(objectives)))
     for _ in range(draw(st.integers(1, 3))):
         tables = [file, *(table for table in file.values() if isinstance(table, dict))]
+        if isinstance(file.get("objective"), dict):
+            tables += [inner for inner in file["objective"].values() if isinstance(inner, dict)]
         tables += (
             [d for d in file["space"].values() if isinstance(d, dict)] if isinstance(file.get("space"), dict) else []
         )

@@ -4,7 +4,7 @@ import pytest
 
 from ledger.errors import LedgerError
 from ledger.objectives import load
-from ledger.objectives.loading import dataset_reference
+from ledger.objectives.form import dataset_reference
 
 DATA = {"name": "a.csv", "sha256": "0" * 64, "target": "y", "format": "csv", "rows": 2}
 

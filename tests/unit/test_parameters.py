@@ -3,17 +3,21 @@
 import json
 
 import pytest
-from lightgbm import LGBMClassifier
+from lightgbm import LGBMClassifier, LGBMRegressor
 from lightgbm.basic import _ConfigAliases
 from sklearn.datasets import load_iris
-from sklearn.svm import SVC
-from xgboost import XGBClassifier
+from sklearn.svm import SVC, SVR
+from xgboost import XGBClassifier, XGBRegressor
 
 from ledger.errors import UsageError
 from ledger.objectives import parameters
-from ledger.objectives.parameters import ALIASES, ESTIMATORS, MODELS, NAMES, NATIVE, RESERVED, check
+from ledger.objectives.parameters import ALIASES, ESTIMATORS, MODELS, NAMES, NATIVE, ONLY, RESERVED, check, names
+from ledger.objectives.tasks import CLASSIFICATION, REGRESSION, TASKS
 
-CLASSES = {"svm": SVC, "xgb": XGBClassifier, "lgbm": LGBMClassifier}
+CLASSES = {
+    CLASSIFICATION: {"svm": SVC, "xgb": XGBClassifier, "lgbm": LGBMClassifier},
+    REGRESSION: {"svm": SVR, "xgb": XGBRegressor, "lgbm": LGBMRegressor},
+}
 LGBM_ALIASES = {name: set(aliases) for name, aliases in _ConfigAliases._get_all_param_aliases().items()}
 
 
@@ -34,19 +38,21 @@ def xgboost_settings(**params):
     return settings
 
 
-@pytest.mark.parametrize("table", [ESTIMATORS, NATIVE, NAMES, RESERVED, ALIASES])
+@pytest.mark.parametrize("table", [*ESTIMATORS.values(), *ONLY.values(), NATIVE, NAMES, RESERVED, ALIASES])
 def test_every_table_contains_every_model(table):
     assert tuple(table) == MODELS
 
 
+@pytest.mark.parametrize("task", TASKS)
 @pytest.mark.parametrize("model", MODELS)
-def test_the_table_has_exactly_the_parameters_of_the_estimator(model):
-    estimator = CLASSES[model]
-    assert estimator.__name__ == ESTIMATORS[model]
-    actual = set(estimator().get_params())
-    known = (NAMES[model] - NATIVE[model]) | RESERVED[model].keys()
-    assert sorted(actual - known) == [], "the library has these, the table does not"
-    assert sorted(NAMES[model] - NATIVE[model] - actual) == [], "the table has these, the library does not"
+def test_the_table_has_exactly_the_parameters_of_the_estimator(model, task):
+    estimator = CLASSES[task][model]
+    assert estimator.__name__ == ESTIMATORS[task][model]
+    # the regressor of LightGBM lists this parameter of the classifier, and ignores it
+    actual = set(estimator().get_params()) - ({"class_weight"} if task == REGRESSION else set())
+    searched = names(model, task) - NATIVE[model]
+    assert sorted(actual - searched - RESERVED[model].keys()) == [], "the library has these, the table does not"
+    assert sorted(searched - actual) == [], "the table has these, the library does not"
     assert sorted(NATIVE[model] & actual) == [], "these are listed by get_params() now"
 
 
@@ -66,9 +72,9 @@ def test_lightgbm_knows_every_native_and_reserved_name():
 def test_the_aliases_of_lightgbm_are_those_of_the_library():
     ours = NAMES["lgbm"] | RESERVED["lgbm"].keys()
     dumped: dict[str, str] = {}
-    for names in LGBM_ALIASES.values():
-        for canonical in names & ours:
-            dumped |= dict.fromkeys(names - {canonical}, canonical)
+    for aliases in LGBM_ALIASES.values():
+        for canonical in aliases & ours:
+            dumped |= dict.fromkeys(aliases - {canonical}, canonical)
     assert ALIASES["lgbm"] == dumped
 
 
@@ -86,16 +92,18 @@ def test_an_alias_of_xgboost_sets_the_canonical_parameter(alias, name):
     assert float(xgboost_settings()[name]) != value
 
 
+@pytest.mark.parametrize("task", TASKS)
 @pytest.mark.parametrize("model", MODELS)
-def test_every_name_of_the_estimator_is_accepted(model):
+def test_every_name_of_the_estimator_is_accepted(model, task):
     def is_refused(name):
         try:
-            check(model, [name])
+            check(model, [name], task)
         except UsageError:
             return True
         return False
 
-    assert [name for name in sorted(NAMES[model]) if is_refused(name)] == []
+    assert [name for name in sorted(names(model, task)) if is_refused(name)] == []
+    assert all(is_refused(name) for other in TASKS if other != task for name in ONLY[other][model])
     assert is_refused("no_such_name")
 
 

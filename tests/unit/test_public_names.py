@@ -16,10 +16,12 @@ import ledger
 from ledger.optuna import storage
 from ledger.sklearn import LedgerSearchCV
 from ledger.study import arguments, dimensions, spec
+from ledger.study.file import ObjectiveTable
 
 CALLABLES: list[Callable[..., Any]] = [
     ledger.command,
     ledger.objective,
+    ledger.estimator,
     ledger.Study,
     ledger.Study.run,
     ledger.load_study,
@@ -30,6 +32,7 @@ CALLABLES: list[Callable[..., Any]] = [
 ]
 CLASSES: list[type] = [
     ledger.Context,
+    ledger.EstimatorObjective,
     ledger.LedgerError,
     ledger.LimitOptions,
     ledger.OptimizerOptions,
@@ -94,6 +97,8 @@ def test_types_of_options_are_those_of_the_study_file() -> None:
     ):
         assert [*get_type_hints(options)] == [*model.model_fields]
     assert get_args(arguments.Prior) == dimensions.PRIORS
+    keys = {*inspect.signature(ledger.estimator).parameters} - {"space"}
+    assert keys == {*ObjectiveTable.model_fields} - {"function", "model", "steps", "command", "params_as"}
 
 
 @pytest.mark.parametrize("function", CALLABLES, ids=lambda function: function.__qualname__)

@@ -505,6 +505,26 @@ def test_the_json_form_means_the_same_after_jsonb(bounds: tuple[float, float], v
     assert again == space
 
 
+@given(real_tables, choices, st.integers(1, 50))
+def test_the_extreme_points_have_both_ends_and_each_choice(
+    bounds: tuple[float, float], values: list[Any], step: int
+) -> None:
+    low, high = bounds
+    space = Space.from_toml(
+        {
+            "real": {"type": "real", "low": low, "high": high},
+            "grid": {"type": "integer", "low": 1, "high": 1 + 9 * step, "step": step},
+            "kind": {"type": "categorical", "choices": values},
+        }
+    )
+    points = list(space.extreme_points())
+    assert all(space.normalise(point) == point for point in points)
+    assert {point["real"] for point in points} == {low, high}
+    assert {point["grid"] for point in points} == {1, 1 + 9 * step}
+    found = [point["kind"] for point in points]
+    assert all(any(kind == value and type(kind) is type(value) for kind in found) for value in values)
+
+
 @given(real_tables, choices, st.data())
 def test_parameters_mean_the_same_after_jsonb(bounds: tuple[float, float], values: list[Any], data: Any) -> None:
     space = Space.from_toml(

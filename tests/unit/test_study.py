@@ -1,6 +1,8 @@
 """The specification of a study: reading, refusals in one line, hash and differences."""
 
 import json
+from datetime import date
+from math import nan
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +12,12 @@ from hypothesis import strategies as st
 
 from ledger.errors import LedgerError, UsageError
 from ledger.study.file import assemble, workers
+from ledger.study.objective import Objective
 from ledger.study.space import Space
 from ledger.study.spec import (
     ACQ_FUNCS,
     BASE_ESTIMATORS,
     DerivedSettings,
-    Objective,
     OptimizerSettings,
     StudySpec,
     TrialLimits,
@@ -431,3 +433,169 @@ def test_a_dataset_of_an_option_replaces_the_data_of_the_file(tmp_path):
     assert again.objective.data.content is None
     assert again.spec_hash == study.spec_hash
     assert assemble({"dataset": "iris"}, tmp_path / "study.toml").objective.dataset == "iris"
+
+
+SPACE = {"max_depth": {"type": "integer", "low": 1, "high": 8}}
+FOREST = "sklearn.ensemble:RandomForestRegressor"
+SCALED = {"scale": "sklearn.preprocessing:StandardScaler", "svr": "sklearn.svm:SVR"}
+
+
+def of_objective(objective: dict[str, Any], space: Any = SPACE, **options: Any) -> StudySpec:
+    return assemble(options, tables={"objective": objective, "space": space})
+
+
+def test_a_regression_records_its_task_and_metric() -> None:
+    diabetes = assemble({"dataset": "diabetes"})
+    assert diabetes.asked()["objective"] == {
+        "model": "svm",
+        "dataset": "diabetes",
+        "task": "regression",
+        "metric": "r2",
+    }
+    assert diabetes.space.names == ("C", "gamma", "epsilon")
+    for same in ({"metric": "r2"}, {"task": "regression"}, {"task": "Regression", "metric": "r2"}):
+        assert assemble({"dataset": "diabetes", **same}).spec_hash == diabetes.spec_hash
+    assert assemble({"task": "classification"}).spec_hash == assemble({}).spec_hash
+
+
+def test_an_estimator_and_a_pipeline_are_part_of_the_specification() -> None:
+    params = {"n_estimators": 50, "max_features": None, "criterion": "absolute_error", "ccp_alpha": 1e22}
+    forest = of_objective({"estimator": FOREST, "dataset": "diabetes", "params": params})
+    assert forest.name.startswith("RandomForestRegressor-42-")
+    assert forest.objective.label == "RandomForestRegressor"
+    assert forest.asked()["objective"]["params"]["max_features"] is None
+    steps = of_objective(
+        {"steps": SCALED, "dataset": "diabetes", "cv": 5, "repeats": 3}, {"svr__C": SPACE["max_depth"]}
+    )
+    assert steps.asked()["objective"]["steps"] == [list(step) for step in SCALED.items()]
+    assert steps.name.startswith("SVR-42-")
+    for study in (forest, steps):
+        again = StudySpec.from_spec(study.name, study.budget, jsonb(study.spec()))
+        assert again == study
+        assert again.spec_hash == study.spec_hash
+        assert differences(again, study) == []
+    turned = {"steps": dict(reversed(SCALED.items())), "dataset": "diabetes", "cv": 5, "repeats": 3}
+    assert of_objective(turned, {"svr__C": SPACE["max_depth"]}).spec_hash != steps.spec_hash
+
+
+def test_an_estimator_of_an_option_replaces_the_model_of_the_file(write: Any) -> None:
+    file = write(
+        "[space]\nmax_depth = {type='integer', low=1, high=8}\n"
+        "[objective]\nmodel = 'xgb'\ndataset = 'diabetes'\n[objective.params]\nn_estimators = 5\n"
+    )
+    assert assemble({}, file).objective.params == {"n_estimators": 5}
+    replaced = assemble({"estimator": FOREST}, file).objective
+    assert (replaced.model, replaced.estimator, replaced.params) == (None, FOREST, None)
+    assert assemble({"model": "lgbm"}, file).objective.model == "lgbm"
+
+
+@pytest.mark.parametrize(
+    ("objective", "message"),
+    [
+        ({"estimator": FOREST, "model": "svm"}, "[objective]: model and estimator exclude each other; leave one out"),
+        ({"estimator": FOREST, "steps": SCALED}, "[objective]: estimator and steps exclude each other; leave one out"),
+        ({"function": "a:f", "estimator": FOREST}, "[objective]: function and estimator exclude each other"),
+        ({"function": "a:f", "params": {"a": 1}}, "[objective]: function and params exclude each other"),
+        ({"command": ["./a"], "estimator": FOREST}, "[objective]: command and estimator exclude each other"),
+        ({"command": ["./a"], "repeats": 2}, "[objective]: command and repeats exclude each other"),
+        ({"estimator": FOREST, "params_as": "file"}, "[objective] params_as: params_as needs a command; add a command"),
+        ({"estimator": "sklearn.svm"}, "estimator: estimator 'sklearn.svm' must have the form package.module:Class"),
+        ({"steps": {"svr": "sklearn.svm:SVR"}}, "steps: a pipeline has at least two steps, but steps has 1; use"),
+        ({"steps": {"a__b": FOREST, "c": FOREST}}, 'step "a__b" must have a name of letters, digits and single'),
+        ({"steps": {"memory": FOREST, "c": FOREST}}, 'step "memory" must have a name of letters'),
+        ({"steps": {"a": "SVR", "c": FOREST}}, "estimator 'SVR' must have the form package.module:Class"),
+        ({"steps": {"a": 5, "c": FOREST}}, "[objective] steps: "),
+        ({"estimator": FOREST, "dataset": "diabetes", "params": {"max_depth": 3}}, "[space] max_depth: the table [obj"),
+        (
+            {"model": "xgb", "params": {"max_dept": 3}},
+            "[objective] params: XGBClassifier (model xgb) has no hyper-para",
+        ),
+        (
+            {"model": "xgb", "params": {"max_depth": nan}},
+            '[objective] params: the value of "max_depth" is no JSON value',
+        ),
+        ({"model": "xgb", "params": {"a": date(2024, 1, 1)}}, 'the value of "a" is no JSON value'),
+        ({"task": "regressionn"}, '[objective] task: unknown "regressionn"; choose classification, regression'),
+        ({"task": "regression"}, "[objective] task: the dataset breast_cancer is for a classification; choose the dat"),
+        (
+            {"dataset": "diabetes", "task": "classification"},
+            "the dataset diabetes is for a regression; choose the data",
+        ),
+        ({"dataset": "diabetes", "metric": "accuracy"}, '[objective] metric: "accuracy" scores a classification, but'),
+        ({"repeats": 3}, "[objective]: repeats needs the number of folds; add cv"),
+        ({"repeats": 1, "cv": 3}, "[objective] repeats: 1 must be greater than or equal to 2"),
+        ({"class_weights": "heavy"}, "[objective] class_weights: "),
+        ({"class_weights": {}}, '[objective] class_weights: {} must be "balanced", or a table with a positive number'),
+        ({"class_weights": {"0": -1.0}}, '[objective] class_weights: {"0": -1.0} must be "balanced", or a table with'),
+        ({"class_weights": {"0": nan}}, '[objective] class_weights: {"0": NaN} must be "balanced", or a table with'),
+        ({"class_weights": {"2": 1.0}}, '[objective] class_weights: the target has no class "2"; there are 0, 1'),
+        ({"dataset": "diabetes", "class_weights": "balanced"}, "class_weights is for a classification, but the task"),
+        ({"group_column": "a"}, "[objective] group_column: a group column needs a data file; add --data"),
+        ({"holdout": "b.csv"}, "[objective] holdout: a holdout needs a data file; add --data"),
+    ],
+)
+def test_an_objective_that_contradicts_itself_is_refused_in_one_line(objective: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError) as refused:
+        of_objective(objective)
+    assert message in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_an_estimator_needs_a_search_space() -> None:
+    with pytest.raises(
+        UsageError, match=r"\[space\] is missing: the estimator SVR has no default space; add the table"
+    ):
+        assemble({"estimator": "sklearn.svm:SVR", "dataset": "diabetes"})
+
+
+@pytest.fixture
+def flats(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    monkeypatch.chdir(tmp_path)
+    lines = [f"{row},{row % 5 + 0.5},{row // 4},{row},{row % 2 + 1}" for row in range(40)]
+    for name, chosen in (("flats.csv", lines), ("later.csv", lines[:10])):
+        Path(name).write_text("\n".join(["area,price,owner,day,share", *chosen]) + "\n")
+    return {"data": "flats.csv", "target": "price"}
+
+
+def test_a_data_file_records_the_roles_of_its_columns(flats: dict[str, Any]) -> None:
+    grouped = assemble({**flats, "group_column": "owner", "weight_column": "share", "cv": 3, "repeats": 2})
+    data = grouped.asked()["objective"]["data"]
+    assert (data["group_column"], data["weight_column"], data["rows"]) == ("owner", "share", 40)
+    assert "time_column" not in data
+    assert grouped.objective.task == "regression"
+    assert grouped.objective.needs_check
+    held_out = assemble({**flats, "holdout": "later.csv", "time_column": None})
+    holdout = held_out.asked()["objective"]["data"]["holdout"]
+    assert (holdout["name"], holdout["rows"], holdout["format"]) == ("later.csv", 10, "csv")
+    assert held_out.objective.data is not None
+    assert [file.content for file in held_out.objective.data.files] == [
+        Path(name).read_bytes() for name in ("flats.csv", "later.csv")
+    ]
+    for study in (grouped, held_out):
+        again = StudySpec.from_spec("s", study.budget, jsonb(study.spec()))
+        assert again.spec_hash == study.spec_hash
+    assert not assemble(flats).objective.needs_check
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"group_column": "owner", "time_column": "day"}, "group_column and time_column exclude each other; leave one"),
+        ({"holdout": "later.csv", "cv": 3}, "holdout and cv exclude each other, because no split is needed; leave one"),
+        ({"holdout": "later.csv", "group_column": "owner"}, "holdout and group_column exclude each other"),
+        ({"holdout": "flats.csv"}, "the hold-out file has the content of the data file; use rows that train no model"),
+        ({"holdout": "none.csv"}, "--holdout or LEDGER_HOLDOUT: none.csv: No such file or directory; give the path of"),
+        ({"time_column": "day", "cv": 3, "repeats": 2}, "repeats and time_column exclude each other, because a split"),
+        ({"group_column": "owner", "cv": 11}, 'column "owner": 10 groups are fewer than 11 folds, but each fold needs'),
+        ({"task": "classification"}, 'line 2, column "price": 0.5 is not a whole number, but a class must be text or'),
+        ({"metric": "f1"}, '--metric or LEDGER_METRIC: "f1" scores a classification, but the task is regression; use'),
+        ({"weight_column": "share", "metric": "neg_max_error"}, 'scikit-learn does not compute "neg_max_error" with'),
+        ({"group_column": "price"}, 'the column "price" is the target and the group column; name two different'),
+        ({"estimator": "svm"}, "--estimator or LEDGER_ESTIMATOR: estimator 'svm' must have the form package.module"),
+    ],
+)
+def test_wrong_options_of_a_data_file_are_refused(flats: dict[str, Any], options: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError) as refused:
+        assemble({**flats, **options})
+    assert message in str(refused.value)
+    assert "\n" not in str(refused.value)

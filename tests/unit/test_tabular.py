@@ -2,6 +2,7 @@
 
 import io
 import math
+from datetime import UTC, date, datetime
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -9,15 +10,17 @@ import pytest
 
 from ledger.errors import UsageError
 from ledger.objectives import Context, load, tabular
-from ledger.objectives.table_columns import check_names
-from ledger.objectives.tabular import check_classes, digest, read
+from ledger.objectives.table_checks import check_rows
+from ledger.objectives.table_columns import ColumnRoles, check_names
+from ledger.objectives.tabular import digest, read, read_holdout
+from ledger.objectives.tasks import CLASSIFICATION, REGRESSION
 
 PETALS = "petal,colour,kind\n" + "".join(f"{1 + row / 10},{'red' if row % 2 else ''},{row % 2}\n" for row in range(20))
 
 
 def table(text, target="kind", folds=None):
-    result = read(text.encode() if isinstance(text, str) else text, "csv", target, "t.csv")
-    check_classes(result, folds, target, "t.csv")
+    result = read(text.encode() if isinstance(text, str) else text, "csv", ColumnRoles(target), "t.csv")
+    check_rows(result, folds, target, "t.csv")
     return result
 
 
@@ -29,7 +32,7 @@ def test_numbers_stay_texts_are_encoded_and_classes_are_sorted():
     assert result.features[1:4, 1:].tolist() == [[1, 0], [0, 0], [0, 0]]
     assert result.features[2, 0] == -2000
     assert result.labels == ("no", "yes")
-    assert result.classes.tolist() == [0, 1, 0, *[1] * 6, 0]
+    assert result.targets.tolist() == [0, 1, 0, *[1] * 6, 0]
     assert not result.features.flags.writeable
 
 
@@ -46,7 +49,7 @@ class Counted(str):
 
 def test_the_check_of_column_names_does_not_compare_all_pairs():
     names = [Counted(f"c{index}") for index in range(2_000)]
-    check_names(names, "c1999", "t.csv", "line 1: ")
+    check_names(names, ColumnRoles("c1999"), "t.csv", "line 1: ")
     # a search in all earlier names would need two million comparisons
     assert Counted.compared < 10 * len(names)
 
@@ -54,10 +57,13 @@ def test_the_check_of_column_names_does_not_compare_all_pairs():
 def test_a_hundred_thousand_columns_are_read_or_refused_in_one_line():
     names = [f"c{index}" for index in range(100_000)]
     body = "".join(",".join(["1"] * (len(names) - 1) + [str(row % 2)]) + "\n" for row in range(3))
-    assert read(f"{','.join(names)}\n{body}".encode(), "csv", names[-1], "t.csv").features.shape == (3, 99_999)
+    assert read(f"{','.join(names)}\n{body}".encode(), "csv", ColumnRoles(names[-1]), "t.csv").features.shape == (
+        3,
+        99_999,
+    )
     for header, target in ((names, "nope"), ([*names[:-1], "c7"], "c0")):
         with pytest.raises(UsageError) as refused:
-            read(f"{','.join(header)}\n{body}".encode(), "csv", target, "t.csv")
+            read(f"{','.join(header)}\n{body}".encode(), "csv", ColumnRoles(target), "t.csv")
         assert len(str(refused.value)) < 6_000
         assert str(refused.value).isprintable()
 
@@ -98,7 +104,10 @@ def rows(*lines, header="a,y"):
             't.csv: column "y": class "maybe" has 1 row, but a class needs a row for training and a row for scoring',
         ),
         ("a,y\n1,no\n2,no\n", 't.csv: column "y": every row has the class "no"; a classifier needs two or more'),
-        ("a,y\n1,0.5\n2,1.5\n", 't.csv: line 2, column "y": 0.5 is not a whole number, but a class must be text'),
+        (
+            "a,y\n1,0.5\n2,1.5\n",
+            "t.csv: a split has only 1 row for scoring, but a regression needs 2; add rows to the 2",
+        ),
         ("a,y\n,0\n,1\n", 't.csv: column "a" has no value in any row; leave the column out'),
         ("a,y\n1,a\n2,b\n1,a\n2,b\n", None),
         ("a,y\n1,a\n2,b\n1,a\n2,b\n1,c\n2,c\n3,d\n3,d\n", 't.csv: column "y": a fifth of 8 rows is used for scoring'),
@@ -154,18 +163,18 @@ def test_parquet_is_read_as_csv_is():
         colour=pa.array(["red" if row % 2 else None for row in range(20)]).dictionary_encode(),
         kind=[bool(row % 2) for row in range(20)],
     )
-    result, expected = read(content, "parquet", "kind", "t.parquet"), table(PETALS)
+    result, expected = read(content, "parquet", ColumnRoles("kind"), "t.parquet"), table(PETALS)
     assert result.features.tolist() == expected.features.tolist()
-    assert result.classes.tolist() == expected.classes.tolist()
+    assert result.targets.tolist() == expected.targets.tolist()
 
 
 def test_a_parquet_file_with_unsupported_columns_is_refused():
     with pytest.raises(UsageError, match=r't.pq: column "a": the type list<.*> is not number, text or boolean'):
-        read(parquet(a=[[1], [2]], y=[0, 1]), "parquet", "y", "t.pq")
+        read(parquet(a=[[1], [2]], y=[0, 1]), "parquet", ColumnRoles("y"), "t.pq")
     with pytest.raises(UsageError, match=r"t.pq: .*; save the file as parquet again"):
-        read(b"a,y\n1,2\n", "parquet", "y", "t.pq")
+        read(b"a,y\n1,2\n", "parquet", ColumnRoles("y"), "t.pq")
     with pytest.raises(UsageError, match=r't.pq: row 2, column "y": the class is missing'):
-        read(parquet(a=[1, 2], y=["no", None]), "parquet", "y", "t.pq")
+        read(parquet(a=[1, 2], y=["no", None]), "parquet", ColumnRoles("y"), "t.pq")
 
 
 def data(text):
@@ -176,7 +185,7 @@ def data(text):
 def test_a_model_gives_the_same_loss_twice_on_a_file_with_gaps(model):
     text = PETALS.replace("1.5,", ",").replace("2.1,", "nan,")
     objective = {"model": model, "data": data(text), "cv": 3}
-    results = [load(objective, (), content=text.encode())({}, Context("s", 0, 1, 7, 7)) for _ in range(2)]
+    results = [load(objective, (), contents=[text.encode()])({}, Context("s", 0, 1, 7, 7)) for _ in range(2)]
     assert results[0].loss == results[1].loss
     folds = results[0].metrics["accuracy_folds"]
     assert len(folds) == 3
@@ -185,20 +194,246 @@ def test_a_model_gives_the_same_loss_twice_on_a_file_with_gaps(model):
 
 
 def test_a_gap_gets_the_median_of_the_training_rows():
-    from ledger.objectives import builtin, datasets
+    import numpy as np
+
+    from ledger.objectives.fitting import _imputed
+    from ledger.objectives.splits import split
 
     result = table("a,kind\n" + "".join(f"{row if row % 3 else ''},{row % 2}\n" for row in range(40)))
-    x_train, _, y_train, _ = datasets.split(result, 7)
-    import numpy as np
-    from sklearn.svm import SVC
+    train, test = split(result, 7)
+    median = np.nanmedian(train.features)
+    for rows, imputed in zip((train, test), _imputed(train.features, test.features), strict=True):
+        gaps = np.isnan(rows.features)
+        assert set(imputed[gaps]) == {median}
+        assert np.array_equal(imputed[~gaps], rows.features[~gaps])
 
-    model = builtin._with_imputer(SVC()).fit(x_train, y_train)
-    assert model[0].statistics_.tolist() == [np.nanmedian(x_train)]
 
-
-@pytest.mark.parametrize("content", [None, b"another"])
+@pytest.mark.parametrize("content", [[], [b"another"]])
 def test_content_with_another_digest_is_refused(content):
     from ledger.errors import LedgerError
 
     with pytest.raises(LedgerError, match="t.csv does not have the SHA-256 that the study has recorded"):
-        load({"model": "svm", "data": data(PETALS)}, (), content=content)
+        load({"model": "svm", "data": data(PETALS)}, (), contents=content)
+
+
+FLATS = "area,city,price,tenant,day,share\n" + "".join(
+    f"{40 + row},{'Bern' if row % 2 else 'Chur'},{100 + row / 4},t{row % 6},2024-01-{1 + row % 28:02d},{row % 3}\n"
+    for row in range(40)
+)
+ROLES = ColumnRoles("price", weight="share")
+
+
+def flats(text=FLATS, roles=ROLES, task=None):
+    return read(text.encode(), "csv", roles, "t.csv", task)
+
+
+@pytest.mark.parametrize(
+    ("cells", "task"),
+    [
+        (["no", "yes"], CLASSIFICATION),
+        (["0", "1"], CLASSIFICATION),
+        (["1.0", "2.0"], CLASSIFICATION),
+        ([str(value) for value in range(20)], CLASSIFICATION),
+        ([str(value) for value in range(21)], REGRESSION),
+        (["1", "1.5"], REGRESSION),
+        (["1", "one"], CLASSIFICATION),
+    ],
+)
+def test_the_values_of_the_target_choose_the_task(cells, task):
+    text = "a,y\n" + "".join(f"{row},{cells[row % len(cells)]}\n" for row in range(84))
+    assert read(text.encode(), "csv", ColumnRoles("y"), "t.csv").task == task
+
+
+def test_the_task_can_be_given():
+    text = "a,y\n" + "".join(f"{row},{row % 3}\n" for row in range(30))
+    as_numbers = read(text.encode(), "csv", ColumnRoles("y"), "t.csv", REGRESSION)
+    assert as_numbers.labels is None
+    assert as_numbers.targets.tolist() == [float(row % 3) for row in range(30)]
+    many = "a,y\n" + "".join(f"{row},{row % 30}\n" for row in range(60))
+    assert len(read(many.encode(), "csv", ColumnRoles("y"), "t.csv", CLASSIFICATION).labels or ()) == 30
+
+
+def test_columns_with_a_role_are_no_features():
+    result = flats(roles=ColumnRoles("price", group="tenant", weight="share"))
+    assert result.features.shape == (40, 3 + 28), "the area, two cities, and the texts of the day"
+    assert result.labels is None
+    assert result.weights.tolist()[:4] == [0, 1, 2, 0]
+    assert result.groups.tolist()[:7] == [0, 1, 2, 3, 4, 5, 0]
+    assert not result.is_ordered
+
+
+@pytest.mark.parametrize(
+    "days",
+    [
+        ["2024-01-31", "2023-12-31", "2024-02"],
+        ["3", "-1", "10"],
+        ["2024-01-01T13:00+02:00", "2024-01-01T09:00Z", "2024-01-02"],
+    ],
+)
+def test_rows_are_sorted_by_their_time(days):
+    text = "a,day,y\n" + "".join(f"{number},{day},{number / 2}\n" for number, day in enumerate(days))
+    result = read(text.encode(), "csv", ColumnRoles("y", time="day"), "t.csv")
+    assert result.is_ordered
+    assert result.features[:, 0].tolist() == [1, 0, 2]
+    assert result.targets.tolist() == [0.5, 0, 1]
+
+
+def test_parquet_may_hold_dates_only_in_the_time_column():
+    days = [date(2024, 1, 3), date(2023, 5, 1), date(2024, 1, 2)]
+    moments = [datetime(2024, 1, day, tzinfo=UTC) for day in (3, 1, 2)]
+    for values in (days, moments):
+        content = parquet(a=[0, 1, 2], day=values, y=[0.5, 1.5, 2.5])
+        result = read(content, "parquet", ColumnRoles("y", time="day"), "t.pq")
+        assert result.features[:, 0].tolist() == [1, 2, 0]
+        with pytest.raises(UsageError, match='column "day": the type .* is not number, text or boolean'):
+            read(content, "parquet", ColumnRoles("y"), "t.pq")
+
+
+@pytest.mark.parametrize(
+    ("text", "roles", "task", "said"),
+    [
+        (FLATS, ColumnRoles("price", group="tenants"), None, "which is the group column; did you mean 'tenant'?"),
+        (FLATS, ColumnRoles("price", time="when"), None, 'no column is named "when", which is the time column; there'),
+        (
+            FLATS,
+            ColumnRoles("price", weight="weightt"),
+            None,
+            'no column is named "weightt", which is the weight column',
+        ),
+        (FLATS, ColumnRoles("price", weight="price"), None, '"price" is the target and the weight column; name two'),
+        (FLATS, ColumnRoles("price", weight="city"), None, 'line 2, column "city": "Chur" is not a weight; write a'),
+        (
+            FLATS,
+            ColumnRoles("city"),
+            REGRESSION,
+            'line 2, column "city": "Chur" is text, but the target of a regression',
+        ),
+        (FLATS, ColumnRoles("price"), CLASSIFICATION, 'line 3, column "price": 100.25 is not a whole number, but a'),
+        (
+            FLATS,
+            ColumnRoles("price", time="city"),
+            None,
+            'line 2, column "city": "Chur" is not a time; write a number,',
+        ),
+        (FLATS + "1,Bern,1.5,t1,7,1\n", ColumnRoles("price", time="day"), None, "text in a time column that also"),
+        (FLATS + "1,Bern,1.5,t1,,1\n", ColumnRoles("price", time="day"), None, "the time is missing; add the time or"),
+        (FLATS + "1,Bern,1.5,,2024-01-01,1\n", ColumnRoles("price", group="tenant"), None, "the group is missing"),
+        (FLATS + "1,Bern,1.5,t1,2024-01-01,-2\n", ROLES, None, 'line 42, column "share": "-2" is not a weight'),
+        (FLATS + "1,Bern,1.5,t1,2024-01-01,\n", ROLES, None, 'line 42, column "share": the weight is missing; add'),
+        (FLATS + "1,Bern,1.5,t1,2024-01-01,nan\n", ROLES, None, 'line 42, column "share": the weight is missing; add'),
+        (FLATS + "1,Bern,1.5,t1,2024-01-01,inf\n", ROLES, None, 'line 42, column "share": "inf" is not finite'),
+        (FLATS + "1,Bern,,t1,2024-01-01,1\n", ROLES, None, 'line 42, column "price": the value is missing; add the'),
+        ("a,y,w\n1,1.5,0\n2,2.5,0\n", ColumnRoles("y", weight="w"), None, 'column "w": each weight is 0; write a'),
+        ("y,w\n1,1.5\n", ColumnRoles("y", weight="w"), None, "each column has a role (target, weight column); add"),
+    ],
+)
+def test_an_unusable_column_with_a_role_is_refused_with_its_place(text, roles, task, said):
+    with pytest.raises(UsageError) as refused:
+        flats(text, roles, task)
+    assert said in str(refused.value)
+    assert str(refused.value).startswith("t.csv: ")
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("columns", "folds", "said"),
+    [
+        ({"y": [1.5] * 10}, None, 'column "y": every row has the value 1.5; a regression needs two or more values'),
+        ({"y": [1.5, 2.5] * 3}, 4, "a split has only 1 row for scoring, but a regression needs 2; add rows to the 6"),
+        ({"y": [1.5, 2.5] * 5, "g": ["a"] * 10}, None, 'column "g": all rows belong to one group; a split needs'),
+        ({"y": [1.5, 2.5] * 5, "g": ["a", "b"] * 5}, 3, 'column "g": 2 groups are fewer than 3 folds, but each fold'),
+        (
+            {"y": ["no"] * 5 + ["yes"] * 5, "g": ["a", "b", "c", "a", "b"] + ["d"] * 5},
+            None,
+            'column "g": only one group has rows of class "yes", but a class needs a group for training and a group',
+        ),
+        ({"y": [1.5, 2.5, 3.5], "t": [1, 2, 3]}, 5, "3 rows are too few for a split by time into 6 parts; add rows"),
+        ({"y": [1.5, 2.5] * 4, "t": range(8)}, 6, "a split has only 1 row for scoring, but a regression needs 2"),
+    ],
+)
+def test_too_few_rows_or_groups_are_refused(columns, folds, said):
+    names = ["a", *columns]
+    cells = zip(range(100), *columns.values(), strict=False)
+    text = ",".join(names) + "\n" + "".join(",".join(map(str, row)) + "\n" for row in cells)
+    roles = ColumnRoles("y", group="g" if "g" in columns else None, time="t" if "t" in columns else None)
+    result = read(text.encode(), "csv", roles, "t.csv")
+    with pytest.raises(UsageError) as refused:
+        check_rows(result, folds, "y", "t.csv")
+    assert said in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def holdout_of(text, training=FLATS, roles=ROLES):
+    encoding = flats(training, roles).encoding
+    assert encoding is not None
+    return read_holdout(text.encode(), "csv", encoding, "h.csv")
+
+
+def test_a_hold_out_file_is_encoded_like_the_training_rows():
+    turned = "price,share,day,city,area,tenant\n1.5,1,2024-01-03,Bern,50,t0\n2.5,0,,Genf,,t77\n"
+    train, holdout = flats(), holdout_of(turned)
+    assert holdout.features.shape[1] == train.features.shape[1]
+    assert holdout.targets.tolist() == [1.5, 2.5]
+    assert holdout.weights.tolist() == [1, 0]
+    area, bern, chur = holdout.features[:, :3].T.tolist()
+    assert area[0] == 50
+    assert math.isnan(area[1])
+    assert (bern, chur) == ([1, 0], [0, 0]), "a text that no training row has counts as a missing text"
+
+
+def test_the_classes_of_a_hold_out_file_are_those_of_the_training_rows():
+    result = holdout_of("kind,colour,petal\n1,red,2.5\n0,,1\n", PETALS, ColumnRoles("kind"))
+    assert result.targets.tolist() == [1, 0]
+    assert result.labels == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("text", "training", "roles", "said"),
+    [
+        (FLATS.replace("area", "size"), FLATS, ROLES, 'the file with the training rows has no column "size"; leave'),
+        (
+            "area,city,price,tenant,share\n1,Bern,1.5,t,1\n",
+            FLATS,
+            ROLES,
+            'the hold-out file has no column "day"; add this column',
+        ),
+        (FLATS.replace("price", "cost"), FLATS, ROLES, 'no column is named "price", which is the target'),
+        (
+            FLATS.replace("40,Chur", "big,Chur"),
+            FLATS,
+            ROLES,
+            'line 2, column "area": "big" is text, but the column has',
+        ),
+        (FLATS.replace("100.0", "dear"), FLATS, ROLES, 'line 2, column "price": "dear" is text, but the target of a'),
+        ("petal,colour,kind\n1,red,2\n", PETALS, ColumnRoles("kind"), 'line 2, column "kind": no training row has the'),
+        ("petal,colour,kind\n1,red,x\n", PETALS, ColumnRoles("kind"), 'no training row has the class "x"; correct the'),
+        ("petal,colour,kind\n1,red,\n", PETALS, ColumnRoles("kind"), 'line 2, column "kind": the class is missing'),
+        ("petal,colour,kind\n", PETALS, ColumnRoles("kind"), "the file has no rows; add rows below the names of"),
+    ],
+)
+def test_a_hold_out_file_that_does_not_fit_is_refused(text, training, roles, said):
+    with pytest.raises(UsageError) as refused:
+        holdout_of(text, training, roles)
+    assert said in str(refused.value)
+    assert str(refused.value).startswith("h.csv: ")
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("model", ["svm", "xgb", "lgbm"])
+def test_a_regression_on_a_file_with_gaps_has_the_same_loss_twice(model):
+    text = FLATS.replace("45,", ",").replace("60,", "nan,")
+    entry = {**data(text), "target": "price", "weight_column": "share"}
+    objective = {"model": model, "data": entry, "task": "regression", "cv": 3}
+    results = [load(objective, (), contents=[text.encode()])({}, Context("s", 0, 1, 7, 7)) for _ in range(2)]
+    assert results[0].loss == results[1].loss
+    assert results[0].loss == 1 - results[0].metrics["r2"]
+
+
+def test_a_pipeline_gets_the_missing_numbers():
+    text = PETALS.replace("1.5,", ",")
+    steps = [["impute", "sklearn.impute:SimpleImputer"], ["svc", "sklearn.svm:SVC"]]
+    objective = {"steps": steps, "data": data(text), "params": {"impute__strategy": "most_frequent"}}
+    assert load(objective, (), contents=[text.encode()])({}, Context("s", 0, 1, 7, 7)).loss < 1
+    without = {"steps": [["scale", "sklearn.preprocessing:StandardScaler"], steps[1]], "data": data(text)}
+    with pytest.raises(ValueError, match="NaN"):
+        load(without, (), contents=[text.encode()])({}, Context("s", 0, 1, 7, 7))

@@ -15,6 +15,8 @@ from ledger.imports.table import read_rows
 from ledger.objectives import tabular
 from ledger.objectives.command_result import from_output
 from ledger.objectives.result import InvalidResultError, to_result
+from ledger.objectives.table_checks import check_rows
+from ledger.objectives.table_columns import ColumnRoles
 from ledger.study.file import assemble, workers
 from ledger.study.points import read_lines
 from ledger.study.space import Space
@@ -105,18 +107,21 @@ def points(content: bytes) -> None:
 
 
 def dataset(content: bytes) -> None:
-    """A csv file to train on is refused in one line, or gives finite or missing numbers and at least one class."""
+    """A csv file to train on is refused in one line, or gives finite or missing numbers, and classes or numbers."""
     try:
-        read = tabular.read(content, "csv", "kind", "t.csv")
+        read = tabular.read(content, "csv", ColumnRoles("kind"), "t.csv")
     except UsageError as refused:
         _check_line(one_line(str(refused), 1_500))
         return
-    rows = len(read.classes)
+    rows = len(read.targets)
     assert read.features.shape[0] == rows > 0
     assert all(math.isnan(number) or math.isfinite(number) for row in read.features.tolist() for number in row)
-    assert set(read.classes.tolist()) == set(range(len(read.labels)))
+    if read.labels is None:
+        assert all(math.isfinite(number) for number in read.targets.tolist())
+    else:
+        assert set(read.targets.tolist()) == set(range(len(read.labels)))
     try:
-        tabular.check_classes(read, None, "kind", "t.csv")
+        check_rows(read, None, "kind", "t.csv")
     except UsageError as refused:
         _check_line(one_line(str(refused), 1_500))
 

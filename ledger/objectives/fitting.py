@@ -1,0 +1,171 @@
+"""Objectives that train an estimator, and compute the loss from the estimator's score on test rows."""
+
+import importlib
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from ledger.errors import LedgerError, UsageError
+from ledger.objectives import estimators, metrics, parameters
+from ledger.objectives.context import Context
+from ledger.objectives.estimators import EstimatorBuilder
+from ledger.objectives.form import BALANCED, TrainingForm
+from ledger.objectives.splits import check_splits, splits
+from ledger.objectives.tabular import DatasetArrays
+from ledger.text import nearest, one_line
+
+
+class FittingObjective:
+    """The objective that trains an estimator on a dataset.
+
+    A call returns the loss, the score under the name of the metric, and the training time in seconds as
+    ``fit_seconds``. With a cross-validation, the score is the mean score of the folds. The result of a cross-validation
+    also contains the list of the folds' scores as ``METRIC_folds``, and the standard deviation of these scores (ddof 0)
+    as ``METRIC_std``. METRIC stands for the name of the metric.
+
+    For the metric "accuracy", the loss is exactly ``1 - accuracy`` in floating point. If the accuracy is 0.5 or more,
+    ``1 - loss`` is exactly the accuracy. The docstring of `ledger.objectives.metrics` describes the loss of each
+    metric.
+
+    Parameters
+    ----------
+    form : TrainingForm
+        The settings of the objective.
+    dataset : DatasetArrays
+        The dataset. The objective replaces each missing number by the column's median over the training rows, except
+        for a pipeline, which gets the missing numbers.
+    builder : ModelBuilder or EstimatorBuilder
+        The source of estimators.
+    threads : int
+        Number of threads that train one estimator, at least 1.
+    """
+
+    def __init__(
+        self, form: TrainingForm, dataset: DatasetArrays, builder: "ModelBuilder | EstimatorBuilder", threads: int
+    ) -> None:
+        self._form, self._dataset, self._builder, self._threads = form, dataset, builder, threads
+        self._score = metrics.scorer(form.metric)
+        self._class_weights = _class_weights(form.class_weights, dataset)
+        self._imputes = len(form.steps) < 2 and _has_missing(dataset)
+
+    def __call__(self, params: Mapping[str, Any], context: Context) -> dict[str, Any]:
+        """Train and score the estimator with the parameters of a trial."""
+        form, scores, seconds = self._form, [], 0.0
+        for train, test in splits(self._dataset, context.study_seed, form.folds, form.repeats):
+            estimator = self._builder.build(params, context.seed, self._threads)
+            x_train, x_test = (
+                _imputed(train.features, test.features) if self._imputes else (train.features, test.features)
+            )
+            weights = self._training_weights(train.targets, train.weights)
+            options = {} if weights is None else {str(estimators.weights_argument(estimator)): weights}
+            started = time.perf_counter()
+            estimator.fit(x_train, train.targets, **options)
+            seconds += time.perf_counter() - started
+            scores.append(self._score(estimator, x_test, test.targets, test.weights))
+        mean = sum(scores) / len(scores)
+        result: dict[str, Any] = {"loss": metrics.loss(form.metric, mean), form.metric: mean, "fit_seconds": seconds}
+        if form.folds is not None:
+            deviation = (sum((value - mean) ** 2 for value in scores) / len(scores)) ** 0.5
+            result |= {f"{form.metric}_std": deviation, f"{form.metric}_folds": scores}
+        return result
+
+    def check(self, points: Sequence[Mapping[str, Any]], seed: int) -> None:
+        """Check the estimator, points of the search space and all splits before the study is recorded.
+
+        Parameters
+        ----------
+        points : sequence of mapping
+            Points of the search space, as in `ledger.study.space.Space.extreme_points`.
+        seed : int
+            The study's seed.
+
+        Raises
+        ------
+        UsageError
+            A trial of the study would fail. The message is one line.
+        """
+        form = self._form
+        self._builder.check(points, form.task)
+        estimator = self._builder.build({}, 0, 1)
+        has_weights = self._dataset.weights is not None or self._class_weights is not None
+        if has_weights and estimators.weights_argument(estimator) is None:
+            raise UsageError(
+                f"the fit method of {self._builder.label} takes no sample_weight; leave weight_column and class_weights"
+                " out, or use another estimator"
+            )
+        if metrics.needs_probabilities(form.metric) and not hasattr(estimator, "predict_proba"):
+            raise UsageError(
+                f"the metric {form.metric} needs the probability of each class, but {self._builder.label} has no"
+                " predict_proba; use another metric such as balanced_accuracy, or another estimator"
+            )
+        check_splits(self._dataset, seed, form.folds, form.repeats, form.metric)
+
+    def _training_weights(self, targets: Any, weights: Any) -> Any:
+        if self._class_weights is None:
+            return weights
+        from sklearn.utils.class_weight import compute_sample_weight
+
+        of_class = compute_sample_weight(self._class_weights, targets)
+        return of_class if weights is None else of_class * weights
+
+
+class ModelBuilder:
+    """Creates a built-in model with the parameters of a trial.
+
+    Raises
+    ------
+    LedgerError
+        This machine cannot load the library of the model.
+    """
+
+    def __init__(self, model: str, task: str, fixed: Mapping[str, Any]) -> None:
+        # `ModelBuilder` imports only the module of the given model. Therefore a worker imports only the library of the
+        # model that the worker trains, and a manager imports no model library.
+        try:
+            self._estimator: Callable[..., Any] = importlib.import_module(f"ledger.objectives.{model}").estimator
+        except (ImportError, OSError) as error:  # OSError: the library needs a shared library, such as libgomp
+            raise LedgerError(
+                f"model {model} does not work on this machine, because its library cannot be loaded: "
+                f"{one_line(str(error))}; install the library for this worker's Python"
+            ) from error
+        self._model, self._task, self._fixed = model, task, fixed
+        self.label = f"model {model}"
+
+    def build(self, params: Mapping[str, Any], seed: int, threads: int) -> Any:
+        """Return an unfitted estimator with the fixed parameters and `params`."""
+        # Another program may have inserted the trial into the database without a check of the hyper-parameters' names.
+        # XGBoost and LightGBM accept any name, such as the name of an option that writes files.
+        every = {**self._fixed, **params}
+        parameters.check(self._model, every, self._task)
+        return self._estimator(every, seed, threads, self._task)
+
+    def check(self, points: Sequence[Mapping[str, Any]], task: str) -> None:
+        """Raise a UsageError if the model has no hyper-parameter with the name of a parameter of the points."""
+        parameters.check(self._model, points[0] if points else (), task)
+
+
+def _class_weights(weights: Any, dataset: DatasetArrays) -> Any:
+    """Return the argument `class_weight` of `compute_sample_weight`, or None without class weights."""
+    if weights is None or weights == BALANCED:
+        return weights
+    code_of = {str(label): code for code, label in enumerate(dataset.labels or ())}
+    for name in weights:
+        if name not in code_of:
+            raise LedgerError(f"class_weights: the data have no class {name!r}{nearest(name, code_of)}")
+    return {code_of[name]: float(weight) for name, weight in weights.items()}
+
+
+def _has_missing(dataset: DatasetArrays) -> bool:
+    import numpy as np
+
+    tables = [dataset] if dataset.holdout is None else [dataset, dataset.holdout]
+    return any(bool(np.isnan(table.features).any()) for table in tables)
+
+
+def _imputed(x_train: Any, x_test: Any) -> tuple[Any, Any]:
+    from sklearn.impute import SimpleImputer
+
+    # The option keep_empty_features is needed, because all values of a column may be missing in the training rows of a
+    # fold.
+    imputer = SimpleImputer(strategy="median", keep_empty_features=True)
+    return imputer.fit_transform(x_train), imputer.transform(x_test)

@@ -1,0 +1,239 @@
+"""The form of an objective that trains an estimator, as a study's spec contains the objective.
+
+A role that can create studies can write any JSON value as an objective, so this module accepts any value, and refuses a
+malformed value in one line.
+"""
+
+import re
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ledger.errors import LedgerError, UsageError
+from ledger.objectives import estimators, metrics, tabular
+from ledger.objectives.datasets import DATASETS, MOST_FOLDS, task_of
+from ledger.objectives.parameters import MODELS
+from ledger.objectives.table_columns import ColumnRoles
+from ledger.objectives.tasks import CLASSIFICATION, TASKS
+from ledger.text import one_line, show
+
+MOST_REPEATS = 100
+# The value of the key "class_weights" that gives each class a weight in inverse proportion to the class's share.
+BALANCED = "balanced"
+_SHA256 = re.compile("[0-9a-f]{64}")
+_COLUMNS = ("group_column", "time_column", "weight_column")
+_KEYS = frozenset(
+    ("model", "estimator", "steps", "params", "dataset", "data", "task", "metric", "cv", "repeats", "class_weights")
+)
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """Names a stored data file.
+
+    Attributes
+    ----------
+    name : str
+        The name of the file without its folder.
+    sha256 : str
+        The SHA-256 of the file's content, in 64 hexadecimal digits.
+    format : str
+        The format of the file, "csv" or "parquet".
+    """
+
+    name: str
+    sha256: str
+    format: str
+
+
+@dataclass(frozen=True)
+class DatasetReference:
+    """Names the stored data files on which a model trains, as the key "data" of a spec's objective.
+
+    Attributes
+    ----------
+    file : StoredFile
+        The file with the training rows.
+    holdout : StoredFile or None
+        The file with the rows that score the model. None means that a part of the training file scores the model.
+    roles : ColumnRoles
+        The columns that are not features.
+    """
+
+    file: StoredFile
+    holdout: StoredFile | None
+    roles: ColumnRoles
+
+    @property
+    def files(self) -> tuple[StoredFile, ...]:
+        """All files, in the order in which a worker passes their contents to its trainer."""
+        return (self.file,) if self.holdout is None else (self.file, self.holdout)
+
+
+@dataclass(frozen=True)
+class TrainingForm:
+    """The valid parts of an objective that trains an estimator.
+
+    Attributes
+    ----------
+    model : str or None
+        One of `MODELS`, or None for an estimator that `steps` names.
+    steps : tuple of (str, str)
+        The name and the reference of each step. A single estimator is one step with the name "".
+    params : mapping
+        The parameters that are equal in all trials.
+    dataset : str or None
+        One of `DATASETS`, or None for a data file.
+    data : DatasetReference or None
+        The data files.
+    task, metric : str
+    folds : int or None
+        Number of folds of a cross-validation.
+    repeats : int
+        Number of cross-validations.
+    class_weights : str, mapping or None
+        `BALANCED`, or a mapping from the name of each class to the class's weight.
+    """
+
+    model: str | None
+    steps: tuple[tuple[str, str], ...]
+    params: Mapping[str, Any]
+    dataset: str | None
+    data: DatasetReference | None
+    task: str
+    metric: str
+    folds: int | None
+    repeats: int
+    class_weights: str | Mapping[str, float] | None
+
+
+def dataset_reference(objective: object) -> DatasetReference | None:
+    """Return the entry "data" of an objective, or None if the objective has no such entry.
+
+    Raises
+    ------
+    LedgerError
+        The objective is not a mapping, or its entry "data" is malformed. The message is one line.
+
+    Examples
+    --------
+    >>> dataset_reference({"model": "svm", "dataset": "iris"})
+    >>> dataset_reference({"model": "svm", "data": 5})
+    Traceback (most recent call last):
+    ledger.errors.LedgerError: the study's objective is malformed, because the value of "data" is 5: delete the study
+    """
+    if not isinstance(objective, Mapping):
+        raise LedgerError(f"the study's objective is malformed, because it is {show(objective)}: delete the study")
+    if "data" not in objective:
+        return None
+    data = objective["data"]
+    if isinstance(data, Mapping):
+        columns = [data.get(key) for key in _COLUMNS if key in data]
+        file, target = _file(data), data.get("target")
+        holdout = _file(data["holdout"]) if "holdout" in data else None
+        if (
+            isinstance(target, str)
+            and all(isinstance(column, str) for column in columns)
+            and file is not None
+            and ("holdout" not in data or holdout is not None)
+        ):
+            roles = ColumnRoles(target, *(data.get(key) for key in _COLUMNS))
+            return DatasetReference(file, holdout, roles)
+    raise LedgerError(
+        f'the study\'s objective is malformed, because the value of "data" is {show(data)}: delete the study'
+    )
+
+
+def read_form(objective: Mapping[str, Any]) -> TrainingForm:
+    """Return the parts of an objective that trains an estimator.
+
+    Raises
+    ------
+    LedgerError
+        The objective is malformed. The message is one line.
+
+    Examples
+    --------
+    >>> form = read_form({"model": "svm", "cv": 5})
+    >>> form.model, form.dataset, form.task, form.metric, form.folds
+    ('svm', 'breast_cancer', 'classification', 'accuracy', 5)
+    """
+    data = dataset_reference(objective)
+    task = objective.get("task", CLASSIFICATION)
+    dataset = None if data is not None else objective.get("dataset", DATASETS[0])
+    steps = _steps(objective)
+    model, folds, repeats = objective.get("model"), objective.get("cv"), objective.get("repeats", 1)
+    params, weights = objective.get("params", {}), objective.get("class_weights")
+    if not (
+        set(objective) <= _KEYS
+        and not {"data", "dataset"} <= set(objective)
+        and (data is not None or (isinstance(dataset, str) and dataset in DATASETS))
+        and steps is not None
+        and (bool(steps) != ("model" in objective))
+        and (bool(steps) or (isinstance(model, str) and model in MODELS))
+        and isinstance(task, str)
+        and task in TASKS
+        and (dataset is None or task_of(dataset) == task)
+        and isinstance(metric := objective.get("metric", metrics.DEFAULTS[task]), str)
+        and metric in metrics.USABLE[task]
+        and (folds is None or (type(folds) is int and 2 <= folds <= MOST_FOLDS))
+        and type(repeats) is int
+        and 1 <= repeats <= MOST_REPEATS
+        and isinstance(params, Mapping)
+        and (weights is None or are_class_weights(weights))
+    ):
+        raise LedgerError(
+            f"this version of the ledger has no objective {one_line(repr(dict(objective)))}; use a function, a"
+            f" command, an estimator, or one of the models {', '.join(MODELS)} with a file or with one of the datasets"
+            f" {', '.join(DATASETS)}"
+        )
+    return TrainingForm(model, steps, params, dataset, data, task, metric, folds, repeats, weights)
+
+
+def _file(data: object) -> StoredFile | None:
+    if isinstance(data, Mapping):
+        texts = [data.get(key) for key in ("name", "sha256", "format")]
+        if all(isinstance(text, str) for text in texts):
+            file = StoredFile(*map(str, texts))
+            if _SHA256.fullmatch(file.sha256) and file.format in tabular.FORMATS.values():
+                return file
+    return None
+
+
+def _steps(objective: Mapping[str, Any]) -> tuple[tuple[str, str], ...] | None:
+    """Return the steps of an objective, which are empty for a built-in model, or None if the steps are malformed."""
+    if "estimator" in objective and "steps" in objective:
+        return None
+    steps = objective.get("steps", [])
+    if not isinstance(steps, list) or not all(
+        isinstance(step, list) and len(step) == 2 and all(isinstance(text, str) for text in step) for step in steps
+    ):
+        return None
+    try:
+        if "steps" in objective:
+            estimators.check_steps(steps)
+        if "estimator" in objective:
+            steps = [("", objective["estimator"])]
+            if not isinstance(objective["estimator"], str):
+                return None
+            estimators.check_reference(objective["estimator"])
+    except UsageError:
+        return None
+    return tuple((name, reference) for name, reference in steps)
+
+
+def are_class_weights(weights: object) -> bool:
+    """Return whether `weights` is `BALANCED`, or a mapping from texts to positive numbers.
+
+    Examples
+    --------
+    >>> are_class_weights("balanced"), are_class_weights({"no": 0.5}), are_class_weights({"no": 0})
+    (True, True, False)
+    """
+    if weights == BALANCED:
+        return True
+    return isinstance(weights, Mapping) and all(
+        isinstance(name, str) and type(weight) in (int, float) and 0 < weight <= sys.float_info.max
+        for name, weight in weights.items()
+    )

@@ -1,0 +1,186 @@
+"""The function that names an estimator and its data as the objective of a `ledger.Study`."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from ledger.errors import UsageError
+from ledger.keywords import known_keywords
+from ledger.objectives import MODELS, estimators
+from ledger.study.arguments import AnySpace
+from ledger.study.callables import contains
+from ledger.study.conversion import from_any
+from ledger.study.space import Space
+from ledger.text import show
+
+
+@dataclass(frozen=True)
+class EstimatorObjective:
+    """An objective that trains an estimator. `ledger.estimator` returns the objective, and `ledger.Study` takes it.
+
+    Attributes
+    ----------
+    table : dict
+        The [objective] table of a study file.
+    ledger_space : Space or None
+        The search space. None means the default space of a built-in model, or the space of `ledger.Study`.
+
+    Examples
+    --------
+    >>> import ledger
+    >>> ledger.estimator("svm", dataset="iris").table
+    {'model': 'svm', 'dataset': 'iris'}
+    """
+
+    table: dict[str, Any]
+    ledger_space: Space | None
+
+    @property
+    def modules(self) -> list[str]:
+        """The modules of the estimators for which a worker needs permission."""
+        steps = self.table.get("steps", {"": self.table["estimator"]} if "estimator" in self.table else {})
+        return [module for module in estimators.modules(list(steps.items())) if not estimators.is_known(module)]
+
+
+@known_keywords
+def estimator(
+    estimator: str | type | Mapping[str, str | type],
+    *,
+    space: AnySpace | None = None,
+    params: Mapping[str, Any] | None = None,
+    dataset: str | None = None,
+    data: str | None = None,
+    target: str | None = None,
+    holdout: str | None = None,
+    task: Literal["classification", "regression"] | None = None,
+    metric: str | None = None,
+    cv: int | None = None,
+    repeats: int | None = None,
+    group_column: str | None = None,
+    time_column: str | None = None,
+    weight_column: str | None = None,
+    class_weights: Literal["balanced"] | Mapping[str, float] | None = None,
+) -> EstimatorObjective:
+    """Name a scikit-learn-compatible estimator and its data as the objective of a `ledger.Study`.
+
+    The arguments have the meanings of the keys of the same names in the [objective] table of a study file.
+
+    Parameters
+    ----------
+    estimator : str, class or mapping
+        A built-in model ("svm", "xgb" or "lgbm"), a reference such as "sklearn.ensemble:RandomForestClassifier", or a
+        class. A mapping from names to references or classes is a pipeline with these steps.
+    space : mapping, sequence or Space, optional
+        The search space, as in `ledger.space.from_any`. The parameter C of the step "svc" has the name "svc__C". A
+        built-in model has a default space.
+    params : mapping, optional
+        Parameters of the estimator that are equal in all trials.
+    dataset : str, optional
+        A dataset of scikit-learn: "breast_cancer" (the default), "iris", "wine", "digits" or "diabetes".
+    data : str, optional
+        The path of a csv or parquet file, which replaces `dataset`.
+    target : str, optional
+        The name of the column of `data` that the estimator predicts.
+    holdout : str, optional
+        The path of a file with the same columns. A trial trains on all rows of `data`, and scores the rows of
+        `holdout`.
+    task : {"classification", "regression"}, optional
+        The task. By default, the values of the target determine the task.
+    metric : str, optional
+        A scorer of scikit-learn. The default is "accuracy" for a classification, and "r2" for a regression.
+    cv : int, optional
+        Number of folds of a cross-validation, 2 to 48. By default, a fifth of the rows scores the estimator.
+    repeats : int, optional
+        Number of cross-validations with other random folds, 2 to 100.
+    group_column : str, optional
+        The name of the column with the group of each row. No split separates the rows of a group.
+    time_column : str, optional
+        The name of the column with the time of each row. The rows that score the estimator are the latest rows.
+    weight_column : str, optional
+        The name of the column with the weight of each row. A row with the weight 2 counts as two rows.
+    class_weights : mapping or "balanced", optional
+        The weight of each class during the training. "balanced" weights each class in inverse proportion to its share.
+
+    Returns
+    -------
+    EstimatorObjective
+        The objective, which is an argument of `ledger.Study`.
+
+    Raises
+    ------
+    UsageError
+        An argument is unknown, the class cannot be imported by its name, or the space is not valid. `ledger.Study`
+        checks the other arguments.
+
+    See Also
+    --------
+    ledger.objective : Turns a function into an objective.
+
+    Examples
+    --------
+    >>> import ledger
+    >>> from sklearn.ensemble import GradientBoostingRegressor
+    >>> boosting = ledger.estimator(
+    ...     GradientBoostingRegressor,
+    ...     space={"learning_rate": (0.01, 0.3, "log-uniform"), "max_depth": (1, 4)},
+    ...     params={"n_estimators": 20},
+    ...     dataset="diabetes",
+    ... )
+    >>> boosting.table["estimator"]
+    'sklearn.ensemble:GradientBoostingRegressor'
+    >>> ledger.Study(boosting, name="boosting", trials=4).name
+    'boosting'
+
+    A pipeline has named steps:
+
+    >>> steps = {"scale": "sklearn.preprocessing:StandardScaler", "svc": "sklearn.svm:SVC"}
+    >>> pipeline = ledger.estimator(steps, space={"svc__C": (0.1, 100.0, "log-uniform")}, dataset="wine", cv=5)
+    >>> ledger.Study(pipeline, trials=4).name
+    'SVC-42-...'
+    """
+    given = {
+        "params": params and dict(params),
+        "dataset": dataset,
+        "data": data and str(data),
+        "target": target,
+        "holdout": holdout and str(holdout),
+        "task": task,
+        "metric": metric,
+        "cv": cv,
+        "repeats": repeats,
+        "group_column": group_column,
+        "time_column": time_column,
+        "weight_column": weight_column,
+        "class_weights": dict(class_weights) if isinstance(class_weights, Mapping) else class_weights,
+    }
+    table: dict[str, Any]
+    if isinstance(estimator, Mapping):
+        table = {"steps": {name: _reference(step) for name, step in estimator.items()}}
+    elif estimator in MODELS:
+        table = {"model": estimator}
+    else:
+        table = {"estimator": _reference(estimator)}
+    table |= {key: value for key, value in given.items() if value is not None}
+    return EstimatorObjective(table, None if space is None else from_any(space, "ledger.estimator space:"))
+
+
+def _reference(estimator: object) -> str:
+    """Return the reference of a class, with the shortest public name of the class's module."""
+    if isinstance(estimator, str):
+        estimators.check_reference(estimator)
+        return estimator
+    if not isinstance(estimator, type):
+        raise UsageError(
+            f"{show(estimator)} is not an estimator class; pass a class, or a reference such as sklearn.svm:SVC, and"
+            " pass the parameters in params"
+        )
+    kind: type = estimator
+    parts = kind.__module__.split(".")
+    for length in range(1, len(parts) + 1):
+        module = ".".join(parts[:length])
+        if contains(module, kind.__name__, kind):
+            return f"{module}:{kind.__name__}"
+    raise UsageError(
+        f"the workers cannot import the class {kind.__qualname__} of {kind.__module__}; move the class to the"
+        " top level of a module"
+    )

@@ -1,0 +1,379 @@
+"""The objective of a study: a user's function, a command, or an estimator that trains on a dataset."""
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from ledger.database.bounds import json_fault
+from ledger.errors import UsageError
+from ledger.objectives import DATASETS, MODELS, check_reference, estimators, metrics
+from ledger.objectives.command_template import PARAMS_AS, CommandTemplate, ParamsAs, pattern_of
+from ledger.objectives.datasets import MOST_FOLDS
+from ledger.objectives.form import BALANCED, MOST_REPEATS, are_class_weights
+from ledger.objectives.table_columns import ColumnRoles
+from ledger.objectives.tasks import REGRESSION, TASKS
+from ledger.study.dimension_forms import LONGEST_NAME, is_printable
+from ledger.study.settings import AllowedTexts, SettingsModel
+from ledger.text import show
+
+# The keys that name what an objective runs. An objective has one of these keys.
+KINDS = ("function", "command", "model", "estimator", "steps")
+
+
+class HoldoutFile(SettingsModel):
+    """The file with the rows that score the model. The ledger stores the content of the file in the database.
+
+    Attributes
+    ----------
+    name, sha256, format, rows, content
+        As in `FileDataset`.
+    """
+
+    name: str
+    sha256: str
+    format: Literal["csv", "parquet"]
+    rows: int
+    content: bytes | None = Field(default=None, exclude=True, repr=False)
+
+
+class FileDataset(SettingsModel):
+    """A dataset from a file. The ledger stores the content of the data file in the database.
+
+    Attributes
+    ----------
+    name : str
+        The name of the data file, without the folder.
+    sha256 : str
+        The SHA-256 hash of the data file's content, in hexadecimal.
+    target : str
+        The name of the data file's column that the model predicts.
+    group_column, time_column, weight_column : str or None
+        The names of the columns with the group, the time and the weight of each row. The docstring of
+        `ledger.objectives.table_columns.ColumnRoles` describes these columns.
+    format : str
+        The format of the file, "csv" or "parquet".
+    rows : int
+        The number of rows in the file.
+    holdout : HoldoutFile or None
+        The file with the rows that score the model. None means that a part of the data file's rows scores the model.
+    content : bytes or None
+        The content of the file. If the study was read from the database, the value is None. The study's JSON does not
+        include the content of the data file.
+    """
+
+    name: str
+    sha256: str
+    target: str
+    group_column: str | None = None
+    time_column: str | None = None
+    weight_column: str | None = None
+    format: Literal["csv", "parquet"]
+    rows: int
+    holdout: HoldoutFile | None = None
+    content: bytes | None = Field(default=None, exclude=True, repr=False)
+
+    @property
+    def roles(self) -> ColumnRoles:
+        """The columns that are not features."""
+        return ColumnRoles(self.target, self.group_column, self.time_column, self.weight_column)
+
+    @property
+    def files(self) -> "tuple[FileDataset | HoldoutFile, ...]":
+        """All data files of the study, in the order in which a worker passes their contents to its trainer."""
+        return (self,) if self.holdout is None else (self, self.holdout)
+
+
+class ObjectiveSettings(SettingsModel):
+    """The settings of an objective, without the content of a data file.
+
+    The settings name a user's function, a command, or an estimator with a dataset and a metric.
+
+    Attributes
+    ----------
+    model : str or None
+        The name of a built-in model.
+    estimator : str or None
+        A scikit-learn-compatible estimator, written as "package.module:Class".
+    steps : list of [str, str] or None
+        The steps of a pipeline of estimators, as pairs of a name and an estimator. A study file contains a table.
+    params : dict or None
+        The parameters of the estimator that are equal in all trials.
+    dataset : str or None
+        The name of a dataset of scikit-learn. The value is None if the dataset is from a file, or if the objective
+        trains no estimator.
+    task : str or None
+        "classification" or "regression".
+    cv : int or None
+        The number of folds of a cross-validation. None means a single split.
+    repeats : int or None
+        The number of cross-validations, each with other folds. None means one cross-validation.
+    metric : str or None
+        The name of a scorer of scikit-learn. None means the accuracy.
+    class_weights : dict, "balanced" or None
+        The weight of each class during the training.
+    function : str or None
+        A user's function, written as "package.module:function". None means that the objective is no function.
+    command : list of str or None
+        A program and its arguments, in the form of `CommandTemplate`. None means that the objective is no command.
+    params_as : str or None
+        How a command receives the parameters, which is "variable" or "file". None means "arguments".
+    """
+
+    model: Annotated[str | None, AllowedTexts(MODELS)] = Field(
+        default=None, description=f"The model whose hyper-parameters the study searches. Default: {MODELS[0]}."
+    )
+    estimator: str | None = Field(
+        default=None,
+        description="The estimator whose parameters the study searches, instead of a model, such as"
+        " sklearn.ensemble:RandomForestClassifier. An estimator of another package than scikit-learn, XGBoost and"
+        " LightGBM needs --allow.",
+    )
+    steps: list[list[str]] | None = None
+    params: dict[str, Any] | None = None
+    dataset: Annotated[str | None, AllowedTexts(DATASETS)] = Field(
+        default=None, description=f"The scikit-learn dataset to train on. Default: {DATASETS[0]}."
+    )
+    task: Annotated[str | None, AllowedTexts(TASKS)] = Field(
+        default=None,
+        description="Whether the target holds classes or numbers. By default, text and few whole numbers are classes.",
+    )
+    cv: Annotated[int | None, Field(ge=2, le=MOST_FOLDS)] = Field(
+        default=None,
+        description="The number of cross-validation folds. The score is the mean over the folds. Without"
+        " cross-validation, which is the default, the score is computed on a fifth of the rows.",
+    )
+    repeats: Annotated[int | None, Field(ge=2, le=MOST_REPEATS)] = Field(
+        default=None, description="The number of cross-validations, each with other random folds. Default: 1."
+    )
+    metric: str | None = Field(
+        default=None,
+        description="A scorer of scikit-learn, such as roc_auc or neg_mean_absolute_error. The loss is 1 - score, or"
+        f" -score if the scorer's name begins with neg_. Default: {metrics.DEFAULT} for a classification,"
+        f" {metrics.DEFAULTS[REGRESSION]} for a regression.",
+    )
+    class_weights: str | dict[str, float] | None = None
+    function: str | None = Field(default=None, description="Your own objective, written as package.module:function.")
+    command: list[str] | None = Field(
+        default=None, description="A program and its arguments, with placeholders such as {lr}, as your own objective."
+    )
+    params_as: Annotated[ParamsAs | None, AllowedTexts(PARAMS_AS)] = Field(
+        default=None,
+        description="How a command receives the parameters: as arguments with placeholders, or as JSON in the variable"
+        f" LEDGER_TRIAL_PARAMS or in a file. Default: {PARAMS_AS[0]}.",
+    )
+
+    @field_validator("metric")
+    @classmethod
+    def _known(cls, value: str | None) -> str | None:
+        if value is not None:
+            _check(metrics.check_name, value)
+        return value
+
+    @field_validator("function")
+    @classmethod
+    def _function(cls, value: str | None) -> str | None:
+        if value is not None:
+            _check(check_reference, value)
+        return value
+
+    @field_validator("command")
+    @classmethod
+    def _command(cls, value: list[str] | None) -> list[str] | None:
+        if value is not None:
+            _check(CommandTemplate, value)
+        return value
+
+    @field_validator("params_as")
+    @classmethod
+    def _default_params_as(cls, value: ParamsAs | None) -> ParamsAs | None:
+        return None if value == PARAMS_AS[0] else value
+
+    @field_validator("estimator")
+    @classmethod
+    def _estimator(cls, value: str | None) -> str | None:
+        if value is not None:
+            _check(estimators.check_reference, value)
+        return value
+
+    @field_validator("steps", mode="before")
+    @classmethod
+    def _as_pairs(cls, value: Any) -> Any:
+        return [list(pair) for pair in value.items()] if isinstance(value, Mapping) else value
+
+    @field_validator("steps")
+    @classmethod
+    def _steps(cls, value: list[list[str]] | None) -> list[list[str]] | None:
+        if value is None:
+            return None
+        if any(len(step) != 2 for step in value):
+            raise ValueError('each step is a pair of a name and an estimator; write model = "sklearn.svm:SVC"')
+        _check(estimators.check_steps, value)
+        return value
+
+    @field_validator("params")
+    @classmethod
+    def _json(cls, value: dict[str, Any] | None) -> dict[str, Any] | None:
+        for name, parameter in (value or {}).items():
+            if not is_printable(name) or len(name) > LONGEST_NAME:
+                raise ValueError(
+                    f"{show(name)} is no name of a parameter; write 1 to {LONGEST_NAME} printable characters"
+                )
+            try:
+                fault = json_fault(json.loads(json.dumps({name: parameter}, allow_nan=False)))
+            except (TypeError, ValueError, RecursionError) as error:
+                fault = str(error)
+            if fault is not None:
+                raise ValueError(f"the value of {show(name)} is no JSON value ({fault}); use another value")
+        return None if not value else {name: canonical(parameter) for name, parameter in value.items()}
+
+    @field_validator("class_weights", mode="before")
+    @classmethod
+    def _weights(cls, value: Any) -> Any:
+        if value is None or value == BALANCED:
+            return value
+        if not (isinstance(value, Mapping) and value and are_class_weights(value)):
+            raise ValueError(
+                f'{show(value)} must be "{BALANCED}", or a table with a positive number for at least one class'
+            )
+        return {name: float(weight) for name, weight in value.items()}
+
+    @property
+    def references(self) -> list[tuple[str, str]]:
+        """The name and the reference of each step. The list is empty unless the objective names estimators.
+
+        A single estimator is one step with the name "".
+        """
+        if self.estimator is not None:
+            return [("", self.estimator)]
+        return [(name, reference) for name, reference in self.steps or []]
+
+    @property
+    def trains(self) -> bool:
+        """Whether the objective trains a built-in model or an estimator on a dataset."""
+        return self.function is None and self.command is None
+
+
+class Objective(ObjectiveSettings):
+    """The objective of a study: an estimator on a dataset, or a user's function or a command without a dataset.
+
+    Attributes
+    ----------
+    data : FileDataset or None
+        The dataset from a file. The value is None if the dataset is from scikit-learn, or if the objective trains no
+        estimator.
+    """
+
+    data: FileDataset | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill(cls, values: dict[str, Any]) -> dict[str, Any]:
+        given = [key for key in KINDS if key in values]
+        if len(given) > 1:
+            raise ValueError(f"{given[0]} and {given[1]} exclude each other; leave one out")
+        if "params_as" in values and "command" not in values:
+            raise ValueError("params_as needs a command; add a command, or leave params_as out")
+        if given and given[0] in ("function", "command"):
+            other = next((key for key in values if key not in (given[0], "params_as")), None)
+            if other:
+                raise ValueError(f"{given[0]} and {other} exclude each other; leave one out")
+            return values
+        if {"data", "dataset"} <= set(values):
+            raise ValueError("dataset and data exclude each other; leave one out")
+        # A study has the same spec with a default setting as without this setting.
+        is_regression = values.get("task") == REGRESSION
+        metric = {"metric": metrics.DEFAULTS[REGRESSION]} if is_regression else {}
+        redundant = {"task": TASKS[0], "metric": metrics.DEFAULT} if not is_regression else {}
+        return {
+            **({} if given else {"model": MODELS[0]}),
+            **({} if "data" in values else {"dataset": DATASETS[0]}),
+            **metric,
+            **{key: value for key, value in values.items() if redundant.get(key) != value},
+        }
+
+    @model_validator(mode="after")
+    def _fits(self) -> "Objective":
+        if self.repeats is not None and self.cv is None:
+            raise ValueError("repeats needs the number of folds; add cv")
+        if self.class_weights is not None and self.task == REGRESSION:
+            raise ValueError("class_weights is for a classification, but the task is regression; leave it out")
+        data = self.data
+        if data is None:
+            return self
+        if data.group_column is not None and data.time_column is not None:
+            raise ValueError("group_column and time_column exclude each other; leave one out")
+        if data.holdout is not None:
+            if data.holdout.sha256 == data.sha256:
+                raise ValueError("the hold-out file has the content of the data file; use rows that train no model")
+            splitting = {"cv": self.cv, "group_column": data.group_column, "time_column": data.time_column}
+            for key, value in splitting.items():
+                if value is not None:
+                    raise ValueError(f"holdout and {key} exclude each other, because no split is needed; leave one out")
+        if data.time_column is not None and self.repeats is not None:
+            raise ValueError("repeats and time_column exclude each other, because a split by time is not random")
+        return self
+
+    @property
+    def needs_check(self) -> bool:
+        """Whether only a process that loads the estimator and the data can check the objective."""
+        return bool(self.references) or (
+            self.data is not None
+            and (self.data.holdout, self.data.group_column, self.data.time_column, self.data.weight_column)
+            != (None, None, None, None)
+        )
+
+    @property
+    def label(self) -> str:
+        """The name of the model, or the name of the last estimator, of the function, or of the command's main file.
+
+        The names of estimators and functions have no module.
+        """
+        if self.command is not None:
+            return CommandTemplate(self.command).label
+        reference = self.references[-1][1] if self.references else str(self.function)
+        return self.model or reference.partition(":")[2]
+
+    @property
+    def title(self) -> str:
+        """The user's function, the command as a line of a shell, or the model or estimators with their dataset.
+
+        Examples
+        --------
+        >>> Objective(model="svm", dataset="iris").title
+        'svm on iris'
+        """
+        if self.command is not None:
+            return pattern_of(self.command)
+        if self.function is not None:
+            return self.function
+        trained = self.model or ", ".join(reference for _, reference in self.references)
+        return f"{trained} on {self.data.name if self.data is not None else self.dataset}"
+
+
+def canonical(value: Any) -> Any:
+    """Return a JSON value as PostgreSQL's jsonb returns the value.
+
+    PostgreSQL writes a large float without an exponent, as an integer, and knows no negative zero.
+
+    Examples
+    --------
+    >>> canonical([1e16, -0.0, 0.5, (1, 2)])
+    [10000000000000000, 0.0, 0.5, [1, 2]]
+    """
+    if isinstance(value, Mapping):
+        return {name: canonical(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [canonical(inner) for inner in value]
+    if isinstance(value, float):
+        return int(value) if abs(value) >= 1e16 else value + 0.0
+    return value
+
+
+def _check(check: Callable[[Any], object], value: Any) -> None:
+    """Convert a UsageError of a check to a ValueError, which pydantic expects."""
+    try:
+        check(value)
+    except UsageError as error:
+        raise ValueError(str(error)) from None

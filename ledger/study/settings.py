@@ -1,0 +1,59 @@
+"""Base classes of the pydantic models that hold the settings of a study."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler
+from pydantic_core import CoreSchema, core_schema
+
+from ledger.text import show
+
+
+@dataclass(frozen=True)
+class AllowedTexts:
+    """A constraint that allows only a few texts, in upper or lower case.
+
+    Attributes
+    ----------
+    choices : tuple of str
+        The allowed texts, in the spelling that the ledger records.
+    not_usable : mapping of str to str
+        Each key is a text that the constraint forbids, although users may try the text. Each value is the reason, for
+        the error message.
+
+    Examples
+    --------
+    >>> AllowedTexts(("GP", "RF")).match("rf")
+    'RF'
+    """
+
+    choices: tuple[str, ...]
+    not_usable: Mapping[str, str] = field(default_factory=dict)
+
+    def match(self, value: str) -> str:
+        """Return the choice that `value` names, or raise a ValueError that lists all choices."""
+        for choice in self.choices:
+            if choice.lower() == value.lower():
+                return choice
+        choose = f"choose {', '.join(self.choices)}"
+        for name, reason in self.not_usable.items():
+            if name.lower() == value.lower():
+                raise ValueError(f"{show(value)} cannot be used: {reason}; {choose}")
+        raise ValueError(f"unknown {show(value)}; {choose}")
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        def match(value: Any) -> Any:
+            # If the value is not a text, pydantic refuses the value later, when pydantic checks the type of the field.
+            return self.match(value) if isinstance(value, str) else value
+
+        return core_schema.no_info_before_validator_function(match, handler(source))
+
+
+class SettingsModel(BaseModel):
+    """Base class of the immutable pydantic models that hold settings of a study.
+
+    Each subclass accepts only the keys and the types that the subclass declares.
+    """
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
