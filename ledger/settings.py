@@ -1,8 +1,90 @@
 """Settings of a command, such as the database, the log and the time limits, but not the settings of a study."""
 
 import os
+import stat
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
+from typing import Literal
+
+# Name of the folder of an embedded server.
+HOME = ".ledger"
+# Largest number of folders in which `ledgers_below` looks, and largest number of ledgers that it finds.
+_MOST_FOLDERS, _MOST_LEDGERS = 1_000, 5
+
+Origin = Literal["variable", "current", "parent", "new"]
+
+
+@dataclass(frozen=True)
+class FoundHome:
+    """The folder of the embedded server, and the reason for the choice of this folder.
+
+    Attributes
+    ----------
+    folder : Path
+    origin : {"variable", "current", "parent", "new"}
+        "variable" means that the environment variable LEDGER_HOME names the folder. "current" and "parent" mean that
+        the folder exists in the current folder, or in the nearest folder above the current folder that contains one.
+        "new" means that no such folder exists.
+    """
+
+    folder: Path
+    origin: Origin
+
+
+def find_home() -> FoundHome:
+    """Find the folder of the embedded server, as git finds the folder of a repository.
+
+    Above the current folder, the function takes only a folder that belongs to the user of this process, and to which
+    no other user can write. Otherwise, another user could make this process use a ledger of that user.
+    """
+    if named := os.environ.get("LEDGER_HOME"):
+        return FoundHome(Path(named), "variable")
+    here = Path(HOME)
+    if os.path.lexists(here):
+        return FoundHome(here, "current")
+    try:
+        above = Path.cwd().parents
+    except OSError:  # The current folder was deleted.
+        above = Path().parents
+    for parent in above:
+        if _is_own(parent / HOME):
+            return FoundHome(parent / HOME, "parent")
+    return FoundHome(here, "new")
+
+
+def ledgers_below(folder: Path) -> list[Path]:
+    """Return ledgers in the two levels of folders below a folder, at most `_MOST_LEDGERS` ledgers."""
+    folders = [*_folders(folder)]
+    folders += [inner for outer in folders[:_MOST_FOLDERS] for inner in islice(_folders(outer), _MOST_FOLDERS)]
+    found = (each / HOME for each in folders[:_MOST_FOLDERS] if _is_own(each / HOME))
+    return list(islice(found, _MOST_LEDGERS))
+
+
+def _is_own(home: Path) -> bool:
+    try:
+        found = home.lstat()
+        is_own = stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid() and not found.st_mode & 0o022
+        return is_own and (home / "data").is_dir()
+    except OSError:
+        return False
+
+
+def _folders(folder: Path) -> Iterator[Path]:
+    try:
+        with os.scandir(folder) as entries:
+            names = sorted(entry.name for entry in islice(entries, 10 * _MOST_FOLDERS) if _is_folder(entry))
+    except OSError:
+        return
+    yield from (folder / name for name in names if not name.startswith("."))
+
+
+def _is_folder(entry: "os.DirEntry[str]") -> bool:
+    try:
+        return entry.is_dir(follow_symlinks=False)
+    except OSError:
+        return False
 
 
 @dataclass(frozen=True)
@@ -34,7 +116,7 @@ class Settings:
     """
 
     database_url: str | None = None
-    home: Path = Path(".ledger")
+    home: Path = Path(HOME)
     log_format: str = "text"
     log_level: str = "info"
     give_up_after: float = 30.0
@@ -42,11 +124,8 @@ class Settings:
 
     @classmethod
     def from_environment(cls) -> "Settings":
-        """Return settings with the values of the environment variables DATABASE_URL and LEDGER_HOME.
+        """Return settings with the database of the variable DATABASE_URL, and with the folder that `find_home` finds.
 
         An empty environment variable counts as unset.
         """
-        return cls(
-            database_url=os.environ.get("DATABASE_URL") or None,
-            home=Path(os.environ.get("LEDGER_HOME") or cls.home),
-        )
+        return cls(database_url=os.environ.get("DATABASE_URL") or None, home=find_home().folder)

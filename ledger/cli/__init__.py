@@ -10,7 +10,7 @@ from click.shell_completion import CompletionItem
 
 from ledger import __version__
 from ledger.errors import LedgerError, StudyFailedError
-from ledger.text import one_line, printable_line
+from ledger.text import nearest, one_line, printable_line, show
 from ledger.worker import credentials
 
 # Maximum length of an error message, in characters. A message can quote a very long text from the user.
@@ -25,6 +25,8 @@ COMMANDS = {
         "ledger.cli.search:resume",
         "Continue a paused, interrupted or failed study, or raise a study's budget.",
     ),
+    "best": ("ledger.cli.best:best", "Print the best parameters of a study, to paste into a program or a file."),
+    "where": ("ledger.cli.where:where", "Say which database the commands use here, and why."),
     "status": ("ledger.cli.status:status", "Show the progress, best loss, workers and failures of a study."),
     "worker": ("ledger.cli.worker:worker", "Claim trials, train models, and record the losses."),
     "study": ("ledger.cli.study:study", "Show and control studies."),
@@ -48,6 +50,14 @@ COMMANDS = {
         "ledger.cli.completion:completion",
         "Print the shell script that completes the commands of `ledger`.",
     ),
+}
+
+# The sections in which `ledger --help` shows the commands.
+SECTIONS = {
+    "Search": ("run", "manager", "worker", "resume"),
+    "Look at studies": ("status", "best", "study", "trial", "report", "dashboard", "query", "where"),
+    "Keep and move studies": ("verify", "export", "import"),
+    "Set up": ("db", "access", "optuna", "completion"),
 }
 
 # Commands that may start objectives. An objective may run as the same operating-system user as the command that started
@@ -77,9 +87,28 @@ class _LazyGroup(click.Group):
             if name.startswith(incomplete)
         ] + click.Command.shell_complete(self, ctx, incomplete)
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            raise click.UsageError(f"there is no command {show(args[0])}{_similar(args[0])}", ctx)
+        return super().resolve_command(ctx, args)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, summary) for name, (_place, summary) in COMMANDS.items()])
+        for title, names in SECTIONS.items():
+            with formatter.section(title):
+                formatter.write_dl([(name, COMMANDS[name][1]) for name in names])
+
+
+def _similar(word: str) -> str:
+    """Return the end of an error message about an unknown command, which suggests the commands that may be meant."""
+    groups = {
+        name: command
+        for name in COMMANDS
+        if isinstance(command := program.get_command(click.Context(program), name), click.Group)
+    }
+    meant = [f"`ledger {name} {word}`" for name, group in groups.items() if word in group.commands]
+    return f"; did you mean {', '.join(meant)}?" if meant else nearest(word, COMMANDS)
 
 
 _EXAMPLES = """\b

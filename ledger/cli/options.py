@@ -13,7 +13,7 @@ from click.types import StringParamType
 
 from ledger import logs
 from ledger.errors import LedgerError, UsageError
-from ledger.settings import Settings
+from ledger.settings import HOME, Settings
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -97,7 +97,8 @@ def _settings_options(command: F, give_up_after: float) -> F:
         metavar="URL",
         help="URL of the ledger's PostgreSQL database. Put a password into the variable DATABASE_URL or into ~/.pgpass,"
         " because other users of the machine can read a command line."
-        f" Default: the embedded server in the folder that the variable LEDGER_HOME names, or in ./{Settings.home}.",
+        " Default: the embedded server in the folder that the variable LEDGER_HOME names, or in the nearest folder"
+        f" {HOME} of the current folder and the folders above. `ledger where` shows which one.",
     )
     @click.option(
         "--database-url-file",

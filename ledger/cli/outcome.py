@@ -7,7 +7,7 @@ from typing import Any
 import click
 from sqlalchemy import Connection
 
-from ledger.database import reads, trials
+from ledger.database import reads, studies, trials
 from ledger.database.rows import StudyRow
 from ledger.text import one_line
 from ledger.text import show as show_value
@@ -47,6 +47,14 @@ def show(connection: Connection, row: StudyRow) -> None:
     width = max(11, *map(len, lines))
     for name, value in lines.items():
         click.echo(f"{name:<{width}} {value}")
+
+
+def show_best(connection: Connection, study: str) -> None:
+    """Print the best trial so far in one line on standard error, if the study has a complete trial."""
+    best = trials.best(connection, studies.get(connection, study).id)
+    if best is not None:
+        params = one_line(json.dumps(best.params), 1_000)
+        click.echo(f"best so far: loss {best.loss:.6g}, trial {best.number}: {params}", err=True)
 
 
 def warn_of_locked(name: str, later: Sequence[int]) -> None:

@@ -1,7 +1,8 @@
 """Shows a running search in a live view or in log lines, and then prints the outcome."""
 
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
 
 from ledger.cli import outcome
 from ledger.database.connection import engine
@@ -61,6 +62,20 @@ def local(
     """
     user = [] if trainer_user is None else ["--trainer-user", trainer_user]
     return LocalWorkerSettings(count, allowed, commands, options=[*display.worker_options, *user])
+
+
+@contextmanager
+def best_so_far(url: str, settings: Settings, study: str) -> Iterator[None]:
+    """If the user interrupts the ``with`` block, print the best trial of the study before the block ends."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        # The database may be unavailable, and the user may interrupt the command again.
+        with suppress(Exception, KeyboardInterrupt):
+            opened = engine(url, "ledger command", statement_seconds=settings.statement_timeout)
+            with opened.connect() as connection:
+                outcome.show_best(connection, study)
+        raise
 
 
 def end(url: str, settings: Settings, row: StudyRow) -> None:

@@ -66,7 +66,7 @@ def run(
     """
     from ledger import search
     from ledger.cli.environment import log_environment
-    from ledger.cli.progress_display import ProgressDisplay, end, local
+    from ledger.cli.progress_display import ProgressDisplay, best_so_far, end, local
     from ledger.worker.system_user import find_system_user
 
     account = None if trainer_user is None else find_system_user(trainer_user)
@@ -79,7 +79,8 @@ def run(
     with without_pandas(), database(settings, create=True) as url:
         shown = ProgressDisplay(settings)
         started = local(workers, allow, allow_command, shown, trainer_user)
-        row = search.run(url, settings, study, started, wait=wait, listener=shown)
+        with best_so_far(url, settings, study.name):
+            row = search.run(url, settings, study, started, wait=wait, listener=shown)
         end(url, settings, row)
 
 
@@ -103,15 +104,16 @@ def manager(file: Path | None, options: dict[str, Any], wait: bool, settings: Se
     """
     from ledger import search
     from ledger.cli.environment import log_environment
-    from ledger.cli.progress_display import ProgressDisplay, end
+    from ledger.cli.progress_display import ProgressDisplay, best_so_far, end
 
     study = assemble(options, file)
     search.check_known_objective(study)
     log_environment(settings)
     with without_pandas(), database(settings, create=True) as url:
-        row = search.run(
-            url, settings, study, search.LocalWorkerSettings(), wait=wait, listener=ProgressDisplay(settings)
-        )
+        with best_so_far(url, settings, study.name):
+            row = search.run(
+                url, settings, study, search.LocalWorkerSettings(), wait=wait, listener=ProgressDisplay(settings)
+            )
         end(url, settings, row)
 
 
@@ -152,7 +154,7 @@ def resume(
     The command needs no files of an earlier run, because the ledger contains the whole state of the study.
     """
     from ledger import search
-    from ledger.cli.progress_display import ProgressDisplay, end, local
+    from ledger.cli.progress_display import ProgressDisplay, best_so_far, end, local
     from ledger.worker.system_user import find_system_user
 
     if iterations is not None and trials is not None:
@@ -164,7 +166,8 @@ def resume(
     with without_pandas(), database(settings) as url:
         shown = ProgressDisplay(settings)
         started = local(workers, allow, allow_command, shown, trainer_user)
-        row = search.resume(
-            url, settings, name, started, iterations=iterations, trials=trials, wait=wait, listener=shown
-        )
+        with best_so_far(url, settings, name):
+            row = search.resume(
+                url, settings, name, started, iterations=iterations, trials=trials, wait=wait, listener=shown
+            )
         end(url, settings, row)

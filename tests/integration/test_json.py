@@ -24,6 +24,8 @@ ARGUMENTS = {
     "trial show": ["s", "0"],
     "worker list": [],
     "status": ["s"],
+    "best": ["s"],
+    "where": [],
     "verify": ["s"],
     "optuna status": [],
     "query": ["--list"],

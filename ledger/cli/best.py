@@ -1,0 +1,53 @@
+"""The command `best`, which prints the best parameters of a study."""
+
+from typing import Literal
+
+import click
+
+from ledger.access import connected
+from ledger.cli import document
+from ledger.cli.names import STUDY
+from ledger.cli.options import examples, settings_options
+from ledger.errors import LedgerError
+from ledger.settings import Settings
+
+
+@click.command(
+    epilog=examples(
+        "ledger best svm-42-341b3e",
+        "ledger best svm-42-341b3e --as toml > best.toml",
+        "ledger best svm-42-341b3e --json | jq .params",
+    )
+)
+@click.argument("name", type=STUDY)
+@click.option(
+    "--as",
+    "form",
+    type=click.Choice(["python", "toml"]),
+    default="python",
+    show_default=True,
+    help="Print the parameters as a Python dict or as TOML.",
+)
+@document.json_option
+@settings_options
+def best(name: str, form: Literal["python", "toml"], as_json: bool, settings: Settings) -> None:
+    """Print the best parameters of a study, to paste into a program or a file.
+
+    The first line is a comment with the loss and the number of the trial. The values are exact.
+    """
+    from ledger.database import studies, trials
+    from ledger.study.python_values import python_params
+    from ledger.terminal.paste import as_python, as_toml
+
+    with connected(settings) as connection:
+        study = studies.get(connection, name)
+        trial = trials.best(connection, study.id)
+    if trial is None:
+        raise LedgerError(f"study {name} has no complete trial yet: `ledger status {name}` shows the progress")
+    space = study.spec["space"]
+    ordered = {each["name"]: trial.params[each["name"]] for each in space if each["name"] in trial.params}
+    if as_json:
+        document.write({"study": name, "trial": trial.number, "loss": trial.loss, "params": ordered})
+        return
+    click.echo(f"# study {name}, trial {trial.number}, loss {trial.loss!r}")
+    click.echo(as_python(python_params(ordered, space)) if form == "python" else as_toml(ordered))
