@@ -1,10 +1,10 @@
 """Distributed Bayesian hyper-parameter search that stores its whole state in a PostgreSQL database.
 
 The decorator `objective` declares a function to be an objective, and `command` makes a program an objective. `Study`
-searches on this machine for the parameters that give an objective its smallest loss. `load_study` reads a study from
-the ledger, and returns a `StudyResult` with the study's `Trial` objects. An objective may take a `Context` as its
-second argument. A `LedgerError` has a message for the user. A `StudyFailedError` is a `LedgerError` with the traceback
-of the objective. A `UsageError` is a `LedgerError` that reports an invalid request, such as an invalid argument. With
+searches on this machine for the parameters that give an objective its best value. `load_study` reads a study from the
+ledger, and returns a `StudyResult` with the study's `Trial` objects. An objective may take a `Context` as its second
+argument. A `LedgerError` has a message for the user. A `StudyFailedError` is a `LedgerError` with the traceback of
+the objective. A `UsageError` is a `LedgerError` that reports an invalid request, such as an invalid argument. With
 the types `SearchSpace`, `OptimizerOptions` and `LimitOptions`, a type checker can check the arguments that a program
 passes to this package. The module `space` makes a search space from the dimensions of other packages.
 
@@ -40,12 +40,13 @@ logging.getLogger("ledger").addHandler(logging.NullHandler())
 
 if TYPE_CHECKING:
     from ledger import space
-    from ledger.api import Study, StudyResult, Trial, load_study
+    from ledger.api import Study
     from ledger.errors import LedgerError, StudyFailedError, UsageError
     from ledger.objectives.context import Context
     from ledger.study.arguments import LimitOptions, OptimizerOptions, SearchSpace
     from ledger.study.command import command
     from ledger.study.decorator import objective
+    from ledger.study_result import StudyResult, Trial, load_study
 else:
     from importlib import import_module
 
@@ -57,11 +58,11 @@ else:
         "SearchSpace": "ledger.study.arguments",
         "Study": "ledger.api",
         "StudyFailedError": "ledger.errors",
-        "StudyResult": "ledger.api",
-        "Trial": "ledger.api",
+        "StudyResult": "ledger.study_result",
+        "Trial": "ledger.study_result",
         "UsageError": "ledger.errors",
         "command": "ledger.study.command",
-        "load_study": "ledger.api",
+        "load_study": "ledger.study_result",
         "objective": "ledger.study.decorator",
         "space": "ledger.space",
     }

@@ -72,7 +72,7 @@ def disagreements(ledger: StudySnapshot, study: StudySpec) -> Iterator[str]:
     The function recomputes no proposals.
     """
     # `_facts` uses the numbers of iterations and trials as list indices, so `_numbers` checks these numbers first.
-    yield from chain(_numbers(ledger), _facts(ledger, study))
+    yield from chain(_numbers(ledger), _facts(ledger, study), _values(ledger, study))
 
 
 def _numbers(ledger: StudySnapshot) -> Iterator[str]:
@@ -92,10 +92,10 @@ def _numbers(ledger: StudySnapshot) -> Iterator[str]:
                 f" {before.number} belongs to iteration {before.iteration}"
             )
     for trial in ledger.trials:
-        if trial.iteration >= len(ledger.iterations):
+        if not 0 <= trial.iteration < len(ledger.iterations):
             yield f"trial {trial.number}: the trial belongs to iteration {trial.iteration}, which does not exist"
     for number, attempts in groupby(ledger.attempts, key=lambda attempt: attempt.trial):
-        if number >= len(ledger.trials):
+        if not 0 <= number < len(ledger.trials):
             yield f"trial {number}: the trial does not exist, but an attempt refers to it"
         for expected, attempt in enumerate(attempts, start=1):
             if attempt.number != expected:
@@ -123,6 +123,31 @@ def _facts(ledger: StudySnapshot, study: StudySpec) -> Iterator[str]:
             yield f"iteration {iteration.number}: {difference}"
     for difference in chain(_study(ledger, study), _seen(ledger) if steady else _ends(ledger, study, trials)):
         yield f"the study itself: {difference}"
+
+
+def _values(ledger: StudySnapshot, study: StudySpec) -> Iterator[str]:
+    """Yield the values that do not follow from the recorded losses.
+
+    The views of the database compute the values from the losses. Therefore only an export can contain a wrong value.
+    """
+    objective = study.objective
+
+    def differs(
+        place: str, value: float | None, loss: float | None, metrics: Mapping[str, Any] | None
+    ) -> Iterator[str]:
+        follows = None if loss is None else objective.value(loss, metrics)
+        if value != follows:
+            yield f"{place} is {value}, but the value {follows} follows from the loss {loss}"
+
+    for trial in ledger.trials:
+        yield from differs(f"trial {trial.number}: the value", trial.value, trial.loss, trial.metrics)
+    for attempt in ledger.attempts:
+        place = f"trial {attempt.trial}: the value of attempt {attempt.number}"
+        yield from differs(place, attempt.value, attempt.loss, None)
+    for iteration in ledger.iterations:
+        place = f"iteration {iteration.number}:"
+        yield from differs(f"{place} mean_value", iteration.mean_value, iteration.mean_loss, None)
+        yield from differs(f"{place} best_value", iteration.best_value, iteration.best_loss, None)
 
 
 def _state(trial: TrialRow, study: StudySpec) -> Iterator[str]:

@@ -40,7 +40,7 @@ begin
     grant usage on schema ledger to ledger_reader;
     grant execute on function
       ledger.announced_recently, ledger.clock, ledger.dataset, ledger.difference, ledger.lease_ended, ledger.number,
-      ledger.revision, ledger.session_ended
+      ledger.revision, ledger.session_ended, ledger.value
     to ledger_reader;
   end if;
 
@@ -76,7 +76,8 @@ begin
       ledger.retry,
       ledger.revision,
       ledger.session_ended,
-      ledger.tell
+      ledger.tell,
+      ledger.value
     to ledger_manager;
   end if;
 

@@ -134,7 +134,7 @@ def upgrade() -> None:
             postgresql.JSONB(),
             sa.Computed("(spec -> 'objective')", persisted=True),
             nullable=False,
-            comment="Objective that computes a loss from parameters (a model and a dataset, or a function); part "
+            comment="Objective that computes a value from parameters (a model and a dataset, or a function); part "
             "of spec.",
         ),
         sa.Column(
@@ -144,6 +144,30 @@ def upgrade() -> None:
             nullable=False,
             comment="Dimensions of the space whose choices contain Python tuples, which params holds as arrays; part "
             "of spec.",
+        ),
+        sa.Column(
+            "direction",
+            sa.Text(),
+            sa.Computed(
+                "(case when spec -> 'objective' ? 'model' then 'maximize'"
+                " else coalesce(spec -> 'objective' ->> 'direction', 'minimize') end)",
+                persisted=True,
+            ),
+            nullable=False,
+            comment="Whether the study searches for the lowest value (minimize) or for the highest value (maximize). "
+            "The score of a built-in model is maximised; part of spec.",
+        ),
+        sa.Column(
+            "loss_of_zero",
+            sa.Double(),
+            sa.Computed(
+                "(case when spec -> 'objective' ? 'model' and "
+                "left(coalesce(spec -> 'objective' ->> 'metric', 'accuracy'), 4) <> 'neg_' then 1 else 0 end)",
+                persisted=True,
+            ),
+            nullable=False,
+            comment="Loss of the value 0. If the direction is maximize, the loss of a value is loss_of_zero - value. "
+            "If the direction is minimize, the loss is the value itself; part of spec.",
         ),
         sa.Column(
             "metric",
@@ -545,7 +569,8 @@ def upgrade() -> None:
             "loss",
             sa.Double(),
             nullable=True,
-            comment="Finite loss, which the study minimises. For built-in models, the loss is usually 1 - score. "
+            comment="Finite loss, which the optimizer minimises. The loss follows from the value that the objective "
+            "returned: the loss is the value if the study minimises, and loss_of_zero - value if the study maximises. "
             "Null unless the trial is complete.",
         ),
         sa.Column(
@@ -673,8 +698,8 @@ def upgrade() -> None:
             "loss",
             sa.Double(),
             nullable=True,
-            comment="Loss that the objective returned; null without a loss. The loss of a stale attempt does not "
-            "count.",
+            comment="Loss of the value that the objective returned; null without a value. The loss of a stale attempt "
+            "does not count.",
         ),
         sa.Column(
             "seconds",

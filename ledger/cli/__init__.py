@@ -25,7 +25,7 @@ COMMANDS = {
         "ledger.cli.search:resume",
         "Continue a paused, interrupted or failed study, or raise a study's budget.",
     ),
-    "status": ("ledger.cli.status:status", "Show the progress, best loss, workers and failures of a study."),
+    "status": ("ledger.cli.status:status", "Show the progress, best value, workers and failures of a study."),
     "worker": ("ledger.cli.worker:worker", "Claim trials, train models, and record the losses."),
     "study": ("ledger.cli.study:study", "Show and control studies."),
     "trial": ("ledger.cli.trial:trial", "Show, enqueue, retry and cancel trials."),

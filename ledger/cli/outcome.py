@@ -36,11 +36,15 @@ def show(connection: Connection, row: StudyRow) -> None:
             f", {best.source}" if best.source != "proposed" else ""
         )
         lines["parameters"] = json.dumps(best.params)
-        lines["loss"] = repr(best.loss)
+        is_score = progress.best_score is not None and progress.best_score == best.value
+        about = [one_line(progress.metric)] if progress.metric is not None and is_score else []
+        lines["value"] = f"{best.value!r} ({', '.join([*about, progress.direction])})"
         if progress.metric is not None and progress.best_score is not None:
-            lines[one_line(progress.metric)] = repr(progress.best_score) + _spread(
-                row.spec["objective"], best.metrics or {}
-            )
+            spread = _spread(row.spec["objective"], best.metrics or {})
+            if spread:
+                lines["deviation"] = spread
+            if not is_score:
+                lines[one_line(progress.metric)] = repr(progress.best_score)
     width = max(11, *map(len, lines))
     for name, value in lines.items():
         click.echo(f"{name:<{width}} {value}")
@@ -73,8 +77,4 @@ def _data(data: Any) -> str:
 
 def _spread(objective: Mapping[str, Any], metrics: Mapping[str, Any]) -> str:
     folds, spread = objective.get("cv"), metrics.get(f"{objective.get('metric', 'accuracy')}_std")
-    return (
-        f" (standard deviation {spread:.3g} over {show_value(folds)} folds)"
-        if folds and isinstance(spread, float)
-        else ""
-    )
+    return f"{spread:.3g} over {show_value(folds)} folds" if folds and isinstance(spread, float) else ""

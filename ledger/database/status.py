@@ -59,6 +59,15 @@ class FailedAttempt:
 
 
 @dataclass(frozen=True)
+class Improvement:
+    """A complete trial that has a better value than all complete trials with a lower number."""
+
+    trial: int
+    value: float
+    loss: float
+
+
+@dataclass(frozen=True)
 class StudyStatus:
     """The status of a study at the time `now`, by the database's clock.
 
@@ -83,10 +92,12 @@ class StudyStatus:
     remaining_seconds : float or None
         Remaining time in seconds, estimated from `trials_a_second`. The value is None if `trials_a_second` is None, if
         the study is not running, or if no live manager holds the study.
+    direction : str
+        "minimize" or "maximize": whether the lowest or the highest value is best.
     best : mapping or None
-        Number, iteration, loss, metric and score of the complete trial with the lowest loss.
-    improvements : sequence of (int, float)
-        Number and loss of each complete trial that has a lower loss than all complete trials with a lower number.
+        Number, iteration, loss, value, metric and score of the complete trial with the lowest loss.
+    improvements : sequence of Improvement
+        The complete trials that have a better value than all complete trials with a lower number.
     last_complete : int or None
         Highest number of a complete trial. The convergence curve ends at the trial `last_complete`.
     workers : sequence of WorkerStatus
@@ -99,6 +110,7 @@ class StudyStatus:
     state: str
     reason: str | None
     mode: str
+    direction: str
     now: datetime
     created_at: datetime
     finished_at: datetime | None
@@ -118,7 +130,7 @@ class StudyStatus:
     trials_a_second: float | None
     remaining_seconds: float | None
     best: Mapping[str, Any] | None
-    improvements: Sequence[tuple[int, float]]
+    improvements: Sequence[Improvement]
     last_complete: int | None
     workers: Sequence[WorkerStatus]
     latest_failures: Sequence[FailedAttempt]
@@ -154,7 +166,7 @@ def read(connection: Connection, study_id: int) -> StudyStatus:
         "lost": int(row.lost),
         "trials_a_second": rate,
         "remaining_seconds": (row.budget - ended) / rate if rate is not None and is_known else None,
-        "improvements": [(number, float(loss)) for number, loss in row.improvements],
+        "improvements": [Improvement(number, float(value), float(loss)) for number, loss, value in row.improvements],
         "workers": [WorkerStatus(**{**worker, "since": _moment(worker["since"])}) for worker in row.workers],
         "latest_failures": [
             FailedAttempt(

@@ -43,11 +43,11 @@ TAKE_POLL = 0.2
 
 @dataclass(frozen=True)
 class StudyProgress:
-    """The progress of a study, as the number of ended trials, the budget in trials, and the smallest loss so far."""
+    """The progress of a study, as the number of ended trials, the budget in trials, and the best value so far."""
 
     ended: int
     budget: int
-    best_loss: float | None
+    best_value: float | None
 
 
 class StudyManager:
@@ -150,7 +150,7 @@ class StudyManager:
                 self._is_locked = False
             if self._watch is not None:
                 ended = min(self._history.counted_ended, budget)
-                self._watch(StudyProgress(ended, budget, self._history.best_loss))
+                self._watch(StudyProgress(ended, budget, self._value(self._history.best_loss)))
             if step is None or self._is_locked:
                 self._reaper.look()
                 self._refusals.look()
@@ -277,10 +277,10 @@ class StudyManager:
             # reads the added trial.
             return
         self._history.untold.discard(number)
-        so_far = self._history.best_loss
+        mean_value, best_value, so_far = map(self._value, (mean, best, self._history.best_loss))
         result = "no trial completed"
-        if mean is not None and so_far is not None:
-            result = f"mean loss {mean:.6g}, best {best:.6g}, best so far {so_far:.6g}"
+        if mean_value is not None:
+            result = f"mean value {mean_value:.6g}, best {best_value:.6g}, best so far {so_far:.6g}"
         waited = time.monotonic() - self._since.pop(number, math.nan)
         failed = len(trials) - len(losses)
         log_event(
@@ -291,12 +291,15 @@ class StudyManager:
             + (f"; {failed} of {len(trials)} trials failed or were cancelled" if failed else ""),
             study=self._row.name,
             iteration=number,
-            mean_loss=mean,
-            best_loss=best,
+            mean_value=mean_value,
+            best_value=best_value,
             best_so_far=so_far,
             waited=None if math.isnan(waited) else waited,
             failed=failed,
         )
+
+    def _value(self, loss: float | None) -> float | None:
+        return None if loss is None else self._study.objective.scale.value(loss)
 
     def _finish(self, end: StudyEnd, budget: int) -> None:
         answer = managing.finish(self._connection, self._held, end.state, end.reason, budget)

@@ -158,7 +158,7 @@ class CommandObjective:
         Returns
         -------
         dict
-            The loss under the key "loss", and the metrics. The values may be any JSON values.
+            The value under the key "value", and the metrics. The values may be any JSON values.
 
         Raises
         ------

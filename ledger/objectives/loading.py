@@ -18,6 +18,7 @@ from ledger.objectives.function import load_function
 from ledger.objectives.parameters import MODELS
 from ledger.objectives.result import ObjectiveResult, to_result
 from ledger.objectives.tabular import DatasetArrays
+from ledger.objectives.value_scale import DIRECTIONS, ValueScale, value_scale
 from ledger.text import one_line, show
 
 _SHA256 = re.compile("[0-9a-f]{64}")
@@ -94,10 +95,10 @@ def load(
     objective : mapping
         The mapping names a user's function, a command or a built-in model. The entry ``"function"`` has the form
         ``"package.module:function"``. The entry ``"command"`` is a list with a program and its arguments, and the
-        optional entry ``"params_as"`` is one of `command_template.PARAMS_AS`. The entry ``"model"`` is the name of
-        a built-in model. The optional entry ``"dataset"`` names a dataset for the model, and is ``"breast_cancer"`` by
-        default. If the dataset comes from a file, the entry ``"data"`` replaces ``"dataset"``. The value of ``"data"``
-        is a mapping with the keys
+        optional entry ``"params_as"`` is one of `command_template.PARAMS_AS`. For a function or a command, the mapping
+        may also have the entry ``"direction"``. The entry ``"model"`` is the name of a built-in model. The optional
+        entry ``"dataset"`` names a dataset for the model, and is ``"breast_cancer"`` by default. If the dataset comes
+        from a file, the entry ``"data"`` replaces ``"dataset"``. The value of ``"data"`` is a mapping with the keys
         ``"name"``, ``"sha256"``, ``"target"``, ``"format"`` and ``"rows"``. For a model, the mapping may also have the
         entries ``"cv"`` and ``"metric"``.
     allowed : collection of str
@@ -132,10 +133,14 @@ def load(
     True
     """
     function: Callable[[dict[str, Any], Context], Any]
-    if set(objective) == {"function"}:
+    scale = ValueScale()
+    own, direction = set(objective) - {"direction"}, objective.get("direction", "minimize")
+    if own == {"function"} and direction in DIRECTIONS:
+        scale = value_scale(objective)
         function = load_function(str(objective["function"]), allowed, folder)
-    elif "command" in objective:
-        function = load_command(objective, host or CommandHost())
+    elif "command" in own and direction in DIRECTIONS:
+        scale = value_scale(objective)
+        function = load_command({key: objective[key] for key in own}, host or CommandHost())
     else:
         data = dataset_reference(objective)
         model, dataset = objective.get("model"), objective.get("dataset", DATASETS[0])
@@ -160,7 +165,7 @@ def load(
     def evaluate(params: dict[str, Any], context: Context) -> ObjectiveResult:
         with _thread_pools(len(sys.modules)).limit(limits=threads):
             returned = function({name: _as_float(value) for name, value in params.items()}, context)
-        return to_result(returned)
+        return to_result(returned, scale)
 
     return evaluate
 

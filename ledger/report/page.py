@@ -59,6 +59,8 @@ def render(ledger: StudySnapshot) -> str:
         at=_moment(ledger.at),
         tiles=_tiles(content),
         best=content.best,
+        value_name=content.value_name,
+        is_maximised=content.is_maximised,
         best_params=None if content.best is None else _python_dict(content, content.best),
         sections=sections,
         figures=_script(json.dumps(drawn, cls=plotly.utils.PlotlyJSONEncoder)),
@@ -87,7 +89,7 @@ def _tiles(content: ReportContent) -> list[tuple[str, str, str]]:
     told = sum(iteration.told_at is not None for iteration in ledger.iterations)
     return [
         ("State", ledger.study.state, one_line(ledger.study.reason or "", 120)),
-        ("Best loss", "-" if best is None else f"{best.loss:.6g}", "" if best is None else _best(content)),
+        (f"Best {content.value_name}", "-" if best is None else f"{best.value:.6g}", _best(content)),
         ("Trials", f"{states.count('complete'):,} complete", under_way or f"of {len(states):,}"),
         (
             "Budget",
@@ -112,6 +114,7 @@ def _facts(content: ReportContent) -> list[tuple[str, str]]:
             if data is None
             else [("Dataset", f"{data.name}: {data.rows:,} rows, target {data.target}"), ("SHA-256", data.sha256)]
         ),
+        ("Direction", study.objective.scale.direction),
         ("Mode", study.mode),
         ("Seed", str(study.seed)),
         ("Surrogate", study.optimizer.base_estimator),
@@ -125,13 +128,15 @@ def _facts(content: ReportContent) -> list[tuple[str, str]]:
 def _metric(content: ReportContent) -> str:
     objective = content.study.objective
     scored = f"mean of {objective.cv} folds" if objective.cv else "a fifth of the rows"
-    return f"{content.metric}, {scored}; loss {'-' if content.metric.startswith('neg_') else '1 - '}{content.metric}"
+    of_zero = "1 " if content.study.objective.scale.loss_of_zero else ""
+    return f"{content.metric}, {scored}; loss {of_zero}- {content.metric}"
 
 
 def _best(content: ReportContent) -> str:
-    assert content.best is not None
+    if content.best is None:
+        return ""
     score = (content.best.metrics or {}).get(content.metric)
-    scored = f"; {content.metric} {score:.6g}" if isinstance(score, float) else ""
+    scored = f"; {content.metric} {score:.6g}" if isinstance(score, float) and score != content.best.value else ""
     return f"trial {content.best.number}{scored}"
 
 
@@ -156,7 +161,7 @@ def _named(versions: Mapping[str, Any]) -> str:
 def _columns(content: ReportContent) -> list[str]:
     of_metrics = (name if name not in content.study.space.names else f"metrics {name}" for name in _metrics(content))
     return [
-        *("trial", "iteration", "state", "loss"),
+        *("trial", "iteration", "state", "value"),
         *content.study.space.names,
         *of_metrics,
         *("seconds", "attempts", "worker", "error"),
@@ -177,7 +182,7 @@ def _row(names: Sequence[str], metrics: Sequence[str], trial: TrialRow) -> list[
 
     The number is None if the value of the cell is not a number.
     """
-    cells: list[Any] = [trial.number, trial.iteration, trial.state, trial.loss]
+    cells: list[Any] = [trial.number, trial.iteration, trial.state, trial.value]
     cells += ["null" if trial.params.get(name, "") is None else trial.params.get(name) for name in names]
     cells += [(trial.metrics or {}).get(name) for name in metrics]
     cells += [trial.seconds, trial.attempts, trial.worker, None if trial.error is None else last_line(trial.error)]

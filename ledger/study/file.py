@@ -187,7 +187,7 @@ OPTIONS: Mapping[str, StudyOption] = MappingProxyType(
     {
         key: StudyOption(table, key, _VARIABLES.get(key, f"LEDGER_{key.upper()}"))
         for table, keys in (
-            ("objective", ("model", "dataset", "data", "target", "cv", "metric", "params_as")),
+            ("objective", ("model", "dataset", "data", "target", "cv", "metric", "params_as", "direction")),
             ("study", ("iterations", "trials", "batch_size", "mode", "seed", "name")),
             ("optimizer", ("base_estimator", "acq_func")),
             ("limits", ("trial_timeout",)),
@@ -205,9 +205,9 @@ SPACE = "space"
 # environment, the ledger ignores the overridden keys in each source of lower priority, such as the study file. For
 # example, if the command line sets `trials`, the ledger ignores the value of `iterations` in the study file.
 _ALSO_REPLACED = {
-    "model": ("function", "command", "params_as"),
-    "dataset": ("function", "command", "params_as", "data", "target"),
-    "data": ("function", "command", "params_as", "dataset"),
+    "model": ("function", "command", "params_as", "direction"),
+    "dataset": ("function", "command", "params_as", "direction", "data", "target"),
+    "data": ("function", "command", "params_as", "direction", "dataset"),
     "command": ("function", "model", "dataset", "data", "target", "cv", "metric"),
     "iterations": ("trials",),
     "trials": ("iterations",),

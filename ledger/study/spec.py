@@ -21,7 +21,16 @@ from pydantic import (
 from pydantic_core import CoreSchema, core_schema
 
 from ledger.errors import LedgerError, UsageError, first_fault
-from ledger.objectives import DATASETS, MODELS, check_reference, metrics
+from ledger.objectives import (
+    DATASETS,
+    DIRECTIONS,
+    MODELS,
+    Direction,
+    ValueScale,
+    check_reference,
+    metrics,
+    value_scale,
+)
 from ledger.objectives.command_template import PARAMS_AS, CommandTemplate, ParamsAs, pattern_of
 from ledger.objectives.datasets import MOST_FOLDS
 from ledger.study.arguments import AcquisitionFunction, BaseEstimator, Mode
@@ -140,6 +149,9 @@ class ObjectiveSettings(SettingsModel):
         A program and its arguments, in the form of `CommandTemplate`. None means that the objective is no command.
     params_as : str or None
         How a command receives the parameters, which is "variable" or "file". None means "arguments".
+    direction : str or None
+        "maximize" if the user's function or command returns a value that the study maximises. None means that the
+        study minimises this value, or maximises the score of the built-in model.
     """
 
     model: Annotated[str | None, AllowedTexts(MODELS)] = Field(
@@ -166,6 +178,11 @@ class ObjectiveSettings(SettingsModel):
         default=None,
         description="How a command receives the parameters: as arguments with placeholders, or as JSON in the variable"
         f" LEDGER_TRIAL_PARAMS or in a file. Default: {PARAMS_AS[0]}.",
+    )
+    direction: Annotated[Direction | None, AllowedTexts(DIRECTIONS)] = Field(
+        default=None,
+        description="Whether the study searches for the lowest value (minimize) or the highest value (maximize) of your"
+        " own objective. Default: minimize. The score of a model is always maximised.",
     )
 
     @field_validator("metric")
@@ -222,18 +239,33 @@ class Objective(ObjectiveSettings):
     def _fill(cls, values: dict[str, Any]) -> dict[str, Any]:
         if "params_as" in values and "command" not in values:
             raise ValueError("params_as needs a command; add a command, or leave params_as out")
-        for own in ("function", "command"):
-            if own in values:
-                others = ("function", "command", "model", "dataset", "data", "metric", "cv")
-                other = next((key for key in others if key in values and key != own), None)
-                if other:
-                    raise ValueError(f"{own} and {other} exclude each other; leave one out")
-                return values
+        own = next((key for key in ("function", "command") if key in values), None)
+        direction = values.get("direction")
+        if own is None and direction == "minimize":
+            raise ValueError("direction minimize: the score of a model is always maximised; leave direction out")
+        # A study with the direction of its objective as a setting is equal to a study without this setting.
+        if direction == ("minimize" if own else "maximize"):
+            values = {key: value for key, value in values.items() if key != "direction"}
+        if own is not None:
+            others = ("function", "command", "model", "dataset", "data", "metric", "cv")
+            other = next((key for key in others if key in values and key != own), None)
+            if other:
+                raise ValueError(f"{own} and {other} exclude each other; leave one out")
+            return values
         if "data" not in values:
             return {"model": MODELS[0], "dataset": DATASETS[0], **values}
         if "dataset" in values:
             raise ValueError("dataset and data exclude each other; leave one out")
         return {"model": MODELS[0], **values}
+
+    @property
+    def scale(self) -> ValueScale:
+        """The relation between the values that the objective returns and the losses that the optimizer minimises."""
+        return value_scale(self.model_dump(exclude_none=True))
+
+    def value(self, loss: float, metrics_: Mapping[str, Any] | None) -> float:
+        """Return the value of a complete trial, from the trial's loss and metrics."""
+        return self.scale.value(loss, (metrics_ or {}).get(self.metric or metrics.DEFAULT))
 
     @property
     def label(self) -> str:

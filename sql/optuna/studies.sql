@@ -1,11 +1,11 @@
--- A study of the ledger has one objective, which is to minimise the loss.
+-- A study of the ledger has one objective, whose value the study minimises or maximises.
 create or replace view optuna.studies as
 select id as study_id, name::varchar as study_name from ledger.study;
 
 create or replace view optuna.study_directions as
 select
   id as study_direction_id,
-  'MINIMIZE'::optuna.studydirection as direction,
+  case direction when 'maximize' then 'MAXIMIZE' else 'MINIMIZE' end::optuna.studydirection as direction,
   id as study_id,
   0 as objective
 from ledger.study;

@@ -10,6 +10,8 @@ select
   seed,
   objective,
   tuples,
+  direction,
+  loss_of_zero,
   metric,
   created_at,
   finished_at,

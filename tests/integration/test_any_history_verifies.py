@@ -163,7 +163,7 @@ def test_any_history_verifies(db, connection, tmp_path):
             last = rounds[max(rounds)]
             proposed = [trial for trial in self.trials() if trial.source == "proposed"]
             own = trials.all_of(db, self.study.id, iteration=last.number)
-            losses = [trial.result for trial in own if trial.loss is not None]
+            losses = [trial.loss for trial in own if trial.loss is not None]
             is_proven = any(trial.loss is not None and trial.source != "imported" for trial in own)
             replaced = [trial for trial in own if trial.source == "proposed"]
             if last.told_at is not None:

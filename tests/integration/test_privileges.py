@@ -57,11 +57,12 @@ FUNCTIONS = {
         ),
         *("end_cancelled", "enqueue"),
         *("extend", "finish", "hold_dataset", "import_trials", "keep_dataset", "lease_ended", "leave_study"),
-        *("number", "pause", "propose", "reap", "resume", "retry", "revision", "session_ended", "tell"),
+        *("number", "pause", "propose", "reap", "resume", "retry", "revision", "session_ended", "tell", "value"),
     },
     "ledger_worker": PROTOCOL,
     "ledger_reader": {
-        *("announced_recently", "clock", "dataset", "difference", "lease_ended", "number", "revision", "session_ended")
+        *("announced_recently", "clock", "dataset", "difference", "lease_ended", "number", "revision", "session_ended"),
+        "value",
     },
 }
 # columns that no view shows
@@ -353,7 +354,8 @@ def test_functions_that_run_as_the_owner_find_only_what_they_name(of, owner):
     definers = owner.execute(
         "select proname, proconfig from pg_proc where pronamespace = 'ledger'::regnamespace and prosecdef"
     ).fetchall()
-    of_managers = FUNCTIONS["ledger_manager"] - {"announced_recently", "clock", "difference", "lease_ended", "number"}
+    of_readers = {"announced_recently", "clock", "difference", "lease_ended", "number", "value"}
+    of_managers = FUNCTIONS["ledger_manager"] - of_readers
     assert {name for name, _ in definers} == PROTOCOL | of_managers | {"iteration_ended"}
     assert all("search_path=pg_catalog, pg_temp" in settings for _, settings in definers)
 

@@ -82,7 +82,7 @@ def test_a_study_goes_on_elsewhere_from_its_address_or_its_export(program, tmp_p
     elsewhere = Program(tmp_path / "elsewhere", DATABASE_URL=embedded.url(program.home))
     worker = elsewhere.start("worker", "--study", "gone", "--until-complete")
     out = elsewhere.run("resume", "gone")
-    assert re.search(r"^f1          [01]\.\d+ \(standard deviation \S+ over 4 folds\)$", out, re.MULTILINE)
+    assert re.search(r"^value       [01]\.\d+ \(f1, maximize\)\ndeviation   \S+ over 4 folds$", out, re.MULTILINE)
     worker.communicate()
     assert worker.returncode == 0
     document = elsewhere.document("gone")
@@ -91,6 +91,7 @@ def test_a_study_goes_on_elsewhere_from_its_address_or_its_export(program, tmp_p
         assert len(found["f1_folds"]) == 4
         assert found["f1"] == pytest.approx(statistics.fmean(found["f1_folds"]))
         assert found["f1_std"] == pytest.approx(statistics.pstdev(found["f1_folds"]))
+        assert trial["value"] == found["f1"]
         assert trial["loss"] == 1 - found["f1"]
 
     (tmp_path / "moved").mkdir()
@@ -113,8 +114,8 @@ def test_a_steady_search_by_a_negated_score_shows_the_score(program):
     out = program.run("run", *options, "--mode", "steady", "--workers", "2", "--name", "steady")
     best = json.loads(program.run("study", "show", "steady", "--json"))
     assert best["metric"] == "neg_log_loss"
-    assert best["best_score"] == -best["best_loss"] == best["best"]["metrics"]["neg_log_loss"] < 0
-    assert f"neg_log_loss {best['best_score']!r}\n" in out
+    assert best["best_value"] == -best["best_loss"] == best["best"]["metrics"]["neg_log_loss"] < 0
+    assert f"value       {best['best_value']!r} (neg_log_loss, maximize)\n" in out
     assert "accuracy" not in out
     status = json.loads(program.run("status", "steady", "--json"))
     assert (status["best"]["metric"], status["best"]["score"]) == ("neg_log_loss", best["best_score"])
@@ -122,7 +123,7 @@ def test_a_steady_search_by_a_negated_score_shows_the_score(program):
     program.run("report", "steady", "--output", "steady.html")
     page = (program.folder / "steady.html").read_text()
     data = best["spec"]["objective"]["data"]
-    for fact in ("own.parquet: 60 rows, target y", data["sha256"], "loss -neg_log_loss", "; neg_log_loss -"):
+    for fact in ("own.parquet: 60 rows, target y", data["sha256"], "loss - neg_log_loss", "Best neg_log_loss"):
         assert fact in page
 
 

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ledger.errors import LedgerError, UsageError
+from ledger.objectives import ValueScale
 from ledger.study.file import assemble, workers
 from ledger.study.space import Space
 from ledger.study.spec import (
@@ -431,3 +432,32 @@ def test_a_dataset_of_an_option_replaces_the_data_of_the_file(tmp_path):
     assert again.objective.data.content is None
     assert again.spec_hash == study.spec_hash
     assert assemble({"dataset": "iris"}, tmp_path / "study.toml").objective.dataset == "iris"
+
+
+OWN: dict[str, dict[str, Any]] = {
+    "objective": {"function": "my.code:profit"},
+    "space": {"x": {"type": "real", "low": 0, "high": 1}},
+}
+
+
+def test_the_direction_of_an_own_objective_is_part_of_the_study():
+    minimised, maximised = assemble({}, tables=OWN), assemble({"direction": "MAXIMIZE"}, tables=OWN)
+    assert maximised.asked()["objective"] == {"function": "my.code:profit", "direction": "maximize"}
+    assert assemble({"direction": "minimize"}, tables=OWN).spec_hash == minimised.spec_hash != maximised.spec_hash
+    assert StudySpec.from_spec("s", 3, maximised.spec()).objective.scale == ValueScale("maximize")
+    assert differences(minimised, maximised) == [
+        "objective.direction: the study has nothing, but maximize is requested"
+    ]
+
+
+def test_the_score_of_a_model_is_maximised_with_or_without_the_setting():
+    study = assemble({"direction": "maximize"})
+    assert study.spec_hash == assemble({}).spec_hash
+    assert study.objective.scale == ValueScale("maximize", 1.0)
+    with pytest.raises(UsageError, match="the score of a model is always maximised; leave direction out"):
+        assemble({"direction": "minimize"})
+
+
+def test_a_model_of_an_option_replaces_the_function_with_its_direction():
+    file = {"objective": {"function": "my.code:loss", "direction": "minimize"}}
+    assert assemble({"model": "svm"}, tables=file).objective == Objective(model="svm")
