@@ -59,6 +59,15 @@ class Study:
     trials : int, optional
         The budget as a number of trials, 1 to 1,000,000. A caller may give either `trials` or `iterations`, but not
         both. The last batch may have fewer than `batch_size` trials.
+    timeout : float, optional
+        The study ends when managers have held the study for this number of seconds, 0.01 to 31,536,000. Running trials
+        then have 8 seconds to end. The time between two runs does not count. By default, the time is not limited.
+    target : float, optional
+        The study ends when a trial has this value or a better value. By default, the study has no target.
+    patience : int, optional
+        The study ends when this number of trials has brought no better value, 1 to 1,000,000. By default, the study
+        ends only when its budget is used. When `run` continues a study, `timeout`, `target` and `patience` may differ
+        from the recorded values.
     batch_size : int, optional
         The number of trials that the optimizer proposes at once, 1 to 1,000,000. In steady mode, `batch_size` is the
         number of trials in flight. The default is 2.
@@ -119,6 +128,9 @@ class Study:
         name: str | None = None,
         iterations: int | None = None,
         trials: int | None = None,
+        timeout: float | None = None,
+        target: float | None = None,
+        patience: int | None = None,
         batch_size: int = 2,
         direction: Direction = "minimize",
         seed: int = 42,
@@ -150,6 +162,9 @@ class Study:
             "name": name,
             "iterations": iterations,
             "trials": trials,
+            "timeout": timeout,
+            "target": target,
+            "patience": patience,
             "batch_size": batch_size,
             "seed": seed,
             "mode": mode,

@@ -15,7 +15,7 @@ from ledger.database.retry import RetryPolicy, call_with_retries
 from ledger.database.rows import StudyRow
 from ledger.errors import LedgerError, StudyFailedError, UsageError
 from ledger.manager.loop import StudyManager, StudyProgress
-from ledger.manager.registration import extend, register
+from ledger.manager.registration import criteria_of, extend, register, set_criteria
 from ledger.settings import Settings
 from ledger.worker.processes import WorkerProcesses
 from ledger.worker.system_user import SystemUser
@@ -129,6 +129,9 @@ def resume(
     *,
     iterations: int | None = None,
     trials: int | None = None,
+    target: float | None = None,
+    patience: int | None = None,
+    timeout: float | None = None,
     wait: bool = False,
     listener: SearchObserver | None = None,
 ) -> StudyRow:
@@ -139,6 +142,8 @@ def resume(
     iterations, trials : int, optional
         The new budget, as a number of iterations or as a number of trials. The budget as a number of trials is
         `iterations` times the study's batch size. The new budget must not be smaller than the recorded budget.
+    target, patience, timeout : optional
+        New values of the stopping criteria. None keeps the recorded value.
 
     Returns
     -------
@@ -162,6 +167,7 @@ def resume(
         budget = trials if iterations is None else iterations * row.spec["batch_size"]
         if budget is not None:
             extend(connection, row, budget)
+        set_criteria(connection, row, criteria_of(row).changed(target, patience, timeout))
         another_round = row.state == "failed"
         studies.resume(connection, row.id)
         row = studies.get(connection, name)

@@ -92,6 +92,8 @@ class StudyResult:
         The study's name.
     state : {"running", "paused", "complete", "failed", "cancelled"}
         The study's state.
+    reason : str or None
+        The reason for the state, such as the target that the study has reached. None if no reason is recorded.
     budget : int
         The number of trials that the optimizer may propose.
     spec : dict
@@ -112,6 +114,7 @@ class StudyResult:
 
     name: str
     state: str
+    reason: str | None
     budget: int
     spec: dict[str, Any]
     trials: tuple[Trial, ...]
@@ -312,7 +315,7 @@ def load_study(name: str, database: str | None = None) -> StudyResult:
         )
         for trial in snapshot.trials
     )
-    return StudyResult(study.name, study.state, study.budget, study.spec, trials)
+    return StudyResult(study.name, study.state, study.reason, study.budget, study.spec, trials)
 
 
 def settings_of(database: str | None) -> Settings:

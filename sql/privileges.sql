@@ -76,6 +76,8 @@ begin
       ledger.retry,
       ledger.revision,
       ledger.session_ended,
+      ledger.set_criteria,
+      ledger.stop,
       ledger.tell,
       ledger.value
     to ledger_manager;

@@ -115,6 +115,46 @@ def upgrade() -> None:
             comment="Versions of Python, the packages and the BLAS kernel when the study was created.",
         ),
         sa.Column(
+            "target",
+            sa.Double(),
+            nullable=True,
+            comment="Value at which the study ends: at most this value if the study minimises, at least this value if "
+            "the study maximises; null without a target.",
+        ),
+        sa.Column(
+            "patience",
+            sa.Integer(),
+            nullable=True,
+            comment="Number of trials without a better value after which the study ends, at least 1; null without a "
+            "limit.",
+        ),
+        sa.Column(
+            "timeout_seconds",
+            sa.Double(),
+            nullable=True,
+            comment="Seconds for which managers may hold the study before the study ends; null without a limit.",
+        ),
+        sa.Column(
+            "managed_seconds",
+            sa.Double(),
+            server_default=sa.text("0"),
+            nullable=False,
+            comment="Seconds for which managers have held the study, without the time of the present manager.",
+        ),
+        sa.Column(
+            "stopped_by",
+            sa.Text(),
+            nullable=True,
+            comment="Criterion that ended the study before its budget was used (target, patience or timeout); null "
+            "otherwise.",
+        ),
+        sa.Column(
+            "stopping_at",
+            sa.DateTime(timezone=True),
+            nullable=True,
+            comment="Time when the study met the criterion stopped_by; null without such a criterion.",
+        ),
+        sa.Column(
             "seed",
             sa.BigInteger(),
             sa.Computed("((spec ->> 'seed')::bigint)", persisted=True),
@@ -215,7 +255,7 @@ def upgrade() -> None:
             comment="Interval at which a worker renews its claim, shorter than the lease; part of spec.",
         ),
         sa.Column(
-            "timeout",
+            "trial_timeout",
             sa.Interval(),
             sa.Computed(
                 "(make_interval(secs => (spec -> 'limits' ->> 'trial_timeout')::double precision))", persisted=True
@@ -232,6 +272,14 @@ def upgrade() -> None:
             "state in ('running', 'paused', 'complete', 'failed', 'cancelled')", name=op.f("study_state_is_known")
         ),
         sa.CheckConstraint("budget >= 1", name=op.f("study_budget_is_positive")),
+        sa.CheckConstraint("target > '-infinity' and target < 'infinity'", name=op.f("study_target_is_finite")),
+        sa.CheckConstraint("patience >= 1", name=op.f("study_patience_is_positive")),
+        sa.CheckConstraint("timeout_seconds > 0", name=op.f("study_timeout_is_positive")),
+        sa.CheckConstraint("managed_seconds >= 0", name=op.f("study_managed_seconds_are_not_negative")),
+        sa.CheckConstraint("stopped_by in ('target', 'patience', 'timeout')", name=op.f("study_criterion_is_known")),
+        sa.CheckConstraint(
+            "(stopped_by is null) = (stopping_at is null)", name=op.f("study_stopping_since_a_criterion")
+        ),
         sa.PrimaryKeyConstraint("id", name=op.f("study_pkey")),
         sa.UniqueConstraint("name", name=op.f("study_name_key")),
         schema="ledger",

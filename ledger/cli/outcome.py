@@ -25,6 +25,7 @@ def show(connection: Connection, row: StudyRow) -> None:
         "study": row.name,
         "state": row.state + (f": {one_line(row.reason, 1_000)}" if row.reason else ""),
         "budget": f"{progress.ended} of {row.budget} trials",
+        **_criteria(row),
         "iterations": f"{progress.iterations_told} told",
         "trials": counts or "none yet",
     }
@@ -48,6 +49,16 @@ def show(connection: Connection, row: StudyRow) -> None:
     width = max(11, *map(len, lines))
     for name, value in lines.items():
         click.echo(f"{name:<{width}} {value}")
+
+
+def _criteria(row: StudyRow) -> dict[str, str]:
+    """Describe the stopping criteria of a study."""
+    criteria = {
+        "target": None if row.target is None else repr(row.target),
+        "patience": None if row.patience is None else f"{row.patience} trials",
+        "timeout": None if row.timeout_seconds is None else f"{row.timeout_seconds:g} s",
+    }
+    return {name: text for name, text in criteria.items() if text is not None}
 
 
 def warn_of_locked(name: str, later: Sequence[int]) -> None:

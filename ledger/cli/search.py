@@ -30,11 +30,12 @@ from ledger.without_pandas import without_pandas
     cls=StudyCommand,
     epilog=examples(
         "ledger run --model xgb --iterations 5 --batch-size 4 --workers 4 --seed 7",
-        "ledger run --data train.csv --target label --cv 5 --metric f1_macro",
+        "ledger run --data train.csv --target-column label --cv 5 --metric f1_macro",
         "ledger run study.toml",
         "ledger run study.toml --allow my_package --trial-timeout 600",
         "ledger run --mode steady --batch-size 8 --iterations 10",
         "ledger run --space space.toml --trials 20 -- python train.py --lr {lr}",
+        "ledger run study.toml --trials 1000 --timeout 3600 --patience 50",
     ),
 )
 @study_options
@@ -119,11 +120,15 @@ def manager(file: Path | None, options: dict[str, Any], wait: bool, settings: Se
         "ledger resume svm-42-341b3e",
         "ledger resume svm-42-341b3e --iterations 6 --workers 4",
         "ledger resume svm-42-341b3e --trials 100",
+        "ledger resume svm-42-341b3e --timeout 7200",
     )
 )
 @click.argument("name", type=STUDY)
 @study_option("iterations", "Extend the budget to this many iterations.")
 @study_option("trials", "Extend the budget to this many trials.")
+@study_option("timeout", "Change the timeout of the study to this number of seconds in total.")
+@study_option("target", "Change the value at which the study ends.")
+@study_option("patience", "Change the number of trials without a better value after which the study ends.")
 @click.option(
     "--workers",
     type=click.IntRange(min=0),
@@ -139,6 +144,9 @@ def resume(
     name: str,
     iterations: int | None,
     trials: int | None,
+    timeout: float | None,
+    target: float | None,
+    patience: int | None,
     workers: int | None,
     trainer_user: str | None,
     allow: Collection[str],
@@ -147,6 +155,9 @@ def resume(
     settings: Settings,
 ) -> None:
     """Continue a paused, interrupted or failed study, or raise a study's budget.
+
+    A study that its target, its patience or its timeout has ended runs again if the command changes this criterion, and
+    the study does not meet the new criterion.
 
     The command needs no files of an earlier run, because the ledger contains the whole state of the study.
     """
@@ -164,6 +175,16 @@ def resume(
         shown = ProgressDisplay(settings)
         started = local(workers, allow, allow_command, shown, trainer_user)
         row = search.resume(
-            url, settings, name, started, iterations=iterations, trials=trials, wait=wait, listener=shown
+            url,
+            settings,
+            name,
+            started,
+            iterations=iterations,
+            trials=trials,
+            target=target,
+            patience=patience,
+            timeout=timeout,
+            wait=wait,
+            listener=shown,
         )
         end(url, settings, row)

@@ -56,6 +56,19 @@ class ProposedBatch:
 
 
 @dataclass(frozen=True)
+class StudyState:
+    """The columns of a study that a manager reads at each poll.
+
+    `has_criteria` says whether the study has a stopping criterion, and `has_timeout` whether it has a timeout.
+    """
+
+    state: str
+    budget: int
+    has_criteria: bool
+    has_timeout: bool
+
+
+@dataclass(frozen=True)
 class TrialLease:
     """The lease of a running trial, with the trial's worker and the end of the lease."""
 
@@ -73,6 +86,7 @@ _PROPOSE = text(
 )
 _TELL = text("select ledger.tell(:study, :claim, :number, :size, :mean_loss, :best_loss)")
 _FINISH = text("select ledger.finish(:study, :claim, :state, :reason, :budget)")
+_STOP = text("select ledger.stop(:study, :claim)")
 _REAP = text("select ledger.reap(:study, :claim, :trial, :lease_until)")
 _END_CANCELLED = text("select ledger.end_cancelled(cast(:study as int))")
 
@@ -156,6 +170,11 @@ def finish(connection: Connection, held: ClaimedStudy, state: str, reason: str |
     return str(answer(connection, _FINISH, study=held.study_id, claim=held.claim, **parameters))
 
 
+def stop(connection: Connection, held: ClaimedStudy) -> str:
+    """End the study if it meets a stopping criterion. Return "none", "stopping", "stopped", "ended" or "lost"."""
+    return str(answer(connection, _STOP, study=held.study_id, claim=held.claim))
+
+
 def reap(connection: Connection, held: ClaimedStudy, lease: TrialLease) -> str | None:
     """Take a trial back from its worker, because the trial's lease has expired.
 
@@ -178,8 +197,8 @@ def end_cancelled(connection: Connection, study_id: int | None = None) -> int:
     return int(answer(connection, _END_CANCELLED, study=study_id))
 
 
-def state(connection: Connection, study_id: int) -> tuple[str, int]:
-    """Return the state and the budget of the study.
+def state(connection: Connection, study_id: int) -> StudyState:
+    """Return the state, the budget and the stopping criteria of the study.
 
     Raises
     ------
@@ -187,12 +206,13 @@ def state(connection: Connection, study_id: int) -> tuple[str, int]:
         The study was deleted.
     """
     with connection.begin():
-        row = connection.execute(
-            select(_studies.c.state, _studies.c.budget).where(_studies.c.id == study_id)
-        ).one_or_none()
+        of = _studies.c
+        criteria = (of.target, of.patience, of.timeout_seconds)
+        row = connection.execute(select(of.state, of.budget, *criteria).where(of.id == study_id)).one_or_none()
     if row is None:
         raise LedgerError("the study was deleted while this manager held the study")
-    return row[0], row[1]
+    has_criteria = any(criterion is not None for criterion in row[2:])
+    return StudyState(row.state, row.budget, has_criteria, row.timeout_seconds is not None)
 
 
 def news(connection: Connection, study_id: int, open_trials: Collection[int], known: int) -> list[TrialRow]:

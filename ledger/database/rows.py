@@ -22,7 +22,9 @@ _DERIVED = {"derived": True}
 class StudyRow:
     """A study, as a row of the view ledger.studies.
 
-    `budget` is the number of trials that the optimizer may propose.
+    `budget` is the number of trials that the optimizer may propose. `managed_seconds` is the time for which managers
+    have held the study, without the present manager. `stopped_by` is the criterion that ended the study before its
+    budget was used.
     """
 
     id: int = field(metadata=_COMPUTED)
@@ -30,6 +32,12 @@ class StudyRow:
     state: str
     reason: str | None
     budget: int
+    target: float | None
+    patience: int | None
+    timeout_seconds: float | None
+    managed_seconds: float
+    stopped_by: str | None
+    stopping_at: datetime | None
     created_at: datetime
     finished_at: datetime | None
     spec: dict[str, Any]
@@ -169,6 +177,10 @@ class ProgressRow:
     state: str
     reason: str | None
     budget: int
+    target: float | None
+    patience: int | None
+    timeout_seconds: float | None
+    stopped_by: str | None
     proposed: int
     ended: int
     iterations_told: int

@@ -90,8 +90,11 @@ class StudyStatus:
         Number of ended trials per second, computed from the latest ended trials. The value is None if no trial has
         ended since the oldest live worker started.
     remaining_seconds : float or None
-        Remaining time in seconds, estimated from `trials_a_second`. The value is None if `trials_a_second` is None, if
-        the study is not running, or if no live manager holds the study.
+        Remaining time in seconds, estimated from `trials_a_second`, but at most the time that is left of the study's
+        timeout. The value is None if the study is not running, if no live manager holds the study, or if neither
+        `trials_a_second` nor a timeout is known.
+    target, patience, timeout_seconds : float, int and float, or None
+        The criteria that end the study before its budget is used.
     direction : str
         "minimize" or "maximize": whether the lowest or the highest value is best.
     best : mapping or None
@@ -116,6 +119,9 @@ class StudyStatus:
     finished_at: datetime | None
     elapsed_seconds: float
     budget: int
+    target: float | None
+    patience: int | None
+    timeout_seconds: float | None
     ended: int
     iterations_told: int
     complete: int
@@ -156,8 +162,11 @@ def read(connection: Connection, study_id: int) -> StudyStatus:
     facts = dict(row._mapping)
     rated, rated_seconds = facts.pop("rated"), facts.pop("rated_seconds")
     rate = rated / rated_seconds if rated and rated_seconds > 0 else None
-    is_known = rate is not None and row.state == "running" and row.managed
     ended = min(row.ended, row.budget)
+    remaining = [] if rate is None else [(row.budget - ended) / rate]
+    timeout_left = facts.pop("timeout_left")
+    remaining += [] if timeout_left is None else [timeout_left]
+    is_managed = row.state == "running" and row.managed
     facts |= {
         "ended": ended,
         "elapsed_seconds": max(0.0, ((row.finished_at or row.now) - row.created_at).total_seconds()),
@@ -165,7 +174,7 @@ def read(connection: Connection, study_id: int) -> StudyStatus:
         "crashes": int(row.crashes),
         "lost": int(row.lost),
         "trials_a_second": rate,
-        "remaining_seconds": (row.budget - ended) / rate if rate is not None and is_known else None,
+        "remaining_seconds": min(remaining) if remaining and is_managed else None,
         "improvements": [Improvement(number, float(value), float(loss)) for number, loss, value in row.improvements],
         "workers": [WorkerStatus(**{**worker, "since": _moment(worker["since"])}) for worker in row.workers],
         "latest_failures": [

@@ -95,6 +95,36 @@ study = Table(
         nullable=False,
         comment="Versions of Python, the packages and the BLAS kernel when the study was created.",
     ),
+    Column(
+        "target",
+        Double,
+        comment="Value at which the study ends: at most this value if the study minimises, at least this value if the "
+        "study maximises; null without a target.",
+    ),
+    Column(
+        "patience",
+        Integer,
+        comment="Number of trials without a better value after which the study ends, at least 1; null without a limit.",
+    ),
+    Column(
+        "timeout_seconds",
+        Double,
+        comment="Seconds for which managers may hold the study before the study ends; null without a limit.",
+    ),
+    Column(
+        "managed_seconds",
+        Double,
+        nullable=False,
+        server_default=text("0"),
+        comment="Seconds for which managers have held the study, without the time of the present manager.",
+    ),
+    Column(
+        "stopped_by",
+        Text,
+        comment="Criterion that ended the study before its budget was used (target, patience or timeout); null "
+        "otherwise.",
+    ),
+    moment("stopping_at", comment="Time when the study met the criterion stopped_by; null without such a criterion."),
     _of_spec(
         "seed",
         BigInteger,
@@ -175,7 +205,7 @@ study = Table(
         comment="Interval at which a worker renews its claim, shorter than the lease; part of spec.",
     ),
     _of_spec(
-        "timeout",
+        "trial_timeout",
         Interval,
         "(make_interval(secs => (spec -> 'limits' ->> 'trial_timeout')::double precision))",
         nullable=True,
@@ -187,6 +217,12 @@ study = Table(
     CheckConstraint(
         "(state in ('complete', 'failed', 'cancelled')) = (finished_at is not null)", name="finished_when_it_ended"
     ),
+    CheckConstraint("target > '-infinity' and target < 'infinity'", name="target_is_finite"),
+    CheckConstraint("patience >= 1", name="patience_is_positive"),
+    CheckConstraint("timeout_seconds > 0", name="timeout_is_positive"),
+    CheckConstraint("managed_seconds >= 0", name="managed_seconds_are_not_negative"),
+    CheckConstraint("stopped_by in ('target', 'patience', 'timeout')", name="criterion_is_known"),
+    CheckConstraint("(stopped_by is null) = (stopping_at is null)", name="stopping_since_a_criterion"),
     Index("study_running", "id", postgresql_where=text("state = 'running'")),
     comment="One row for each study, which is one search with a space, an objective, an optimizer, a budget and a "
     "seed. Read the table through the view ledger.studies.",

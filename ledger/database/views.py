@@ -27,10 +27,10 @@ workers = _view("workers", tables.worker, Column("alive", Boolean), Column("stud
 refusals = _view("refusals", tables.refusal, Column("study", Text))
 progress = table(
     "progress",
-    *(column(name, Text) for name in ("study", "state", "reason", "direction", "metric")),
-    *(column(name, Integer) for name in ("budget", "proposed", "ended", "iterations_told", "attempts")),
+    *(column(name, Text) for name in ("study", "state", "reason", "direction", "metric", "stopped_by")),
+    *(column(name, Integer) for name in ("budget", "patience", "proposed", "ended", "iterations_told", "attempts")),
     *(column(name, Integer) for name in ("complete", "running", "pending", "failed", "cancelled")),
-    *(column(name, Double) for name in ("best_value", "best_loss", "best_score")),
+    *(column(name, Double) for name in ("best_value", "best_loss", "best_score", "target", "timeout_seconds")),
     column("created_at", DateTime(timezone=True)),
     column("elapsed", Interval),
     schema=tables.SCHEMA,

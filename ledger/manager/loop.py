@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from ledger.database import managing, studies
-from ledger.database.managing import ClaimedStudy, ProposedBatch
+from ledger.database.managing import ClaimedStudy, ProposedBatch, StudyState
 from ledger.database.rows import StudyRow
 from ledger.errors import LedgerError
 from ledger.logs import log_event
@@ -39,6 +39,8 @@ RENEWAL = 5.0
 # moment.
 TAKE_SECONDS = 2.0
 TAKE_POLL = 0.2
+# Longest time in seconds between two checks of a study's timeout.
+TIMEOUT_POLL = 0.25
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,8 @@ class StudyManager:
         self._reaper = TrialReaper(connection, self._held, self._row.name, self._study.limits.lease)
         self._refusals = RefusalMonitor(connection, study.id, self._row.name)
         self._is_paused = self._is_locked = False
+        # The last answer of the SQL function ledger.stop, and the time of the next call, by a monotonic clock.
+        self._answer, self._check_at = "none", 0.0
         self._since: dict[int, float] = {}
 
     def run(self, *, another_round: bool = False) -> StudyRow:
@@ -128,13 +132,14 @@ class StudyManager:
         policy = self._policy(another_round=another_round)
         pause = SHORTEST_POLL
         while True:
-            state, budget = managing.state(self._connection, self._row.id)
-            if state not in ("running", "paused"):
+            now = managing.state(self._connection, self._row.id)
+            budget = now.budget
+            if now.state not in ("running", "paused"):
                 managing.end_cancelled(self._connection, self._row.id)
                 return studies.get(self._connection, self._row.name)
             if self._history.poll():
                 pause = SHORTEST_POLL
-            self._say_paused(state == "paused")
+            self._say_paused(now.state == "paused")
             step: ProposalRequest | StudyEnd | None = None
             # If another session has locked the study, the manager must still take expired claims back.
             with self._logged_lock():
@@ -142,6 +147,8 @@ class StudyManager:
                 for iteration in policy.to_tell():
                     self._tell(iteration)
                 step = policy.next(budget)
+                if now.has_criteria and self._is_stopping(now, step):
+                    step = None
                 if isinstance(step, ProposalRequest):
                     self._propose(step, policy, budget)
                     pause = SHORTEST_POLL
@@ -156,6 +163,20 @@ class StudyManager:
                 self._refusals.look()
                 managing.wait(self._connection, pause)
                 pause = min(pause * 1.5, policy.longest_poll)
+
+    def _is_stopping(self, now: StudyState, step: ProposalRequest | StudyEnd | None) -> bool:
+        """End the study if it meets a stopping criterion. Return whether the manager must not propose trials now."""
+        is_due = (now.has_timeout or self._answer == "stopping") and time.monotonic() >= self._check_at
+        if step is not None or is_due:
+            self._answer = managing.stop(self._connection, self._held)
+            self._check_at = time.monotonic() + TIMEOUT_POLL
+            if self._answer == "lost":
+                raise self._lost()
+            if self._answer == "stopped":
+                row = studies.get(self._connection, self._row.name)
+                message = f"study {row.name} is {row.state}: {row.reason}"
+                log_event(_log, row.state, message, study=row.name, reason=row.reason)
+        return self._answer != "none"
 
     @contextmanager
     def _logged_lock(self) -> Iterator[None]:

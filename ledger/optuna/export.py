@@ -124,7 +124,8 @@ def _postgresql_json(value: Any) -> str:
 
 
 def _study_attributes(study: StudyRow) -> dict[str, Any]:
-    attributes = {**study.spec, "budget": study.budget, "reason": study.reason, "state": study.state}
+    columns = ("budget", "reason", "state", "target", "patience", "timeout_seconds", "stopped_by")
+    attributes = {**study.spec, **{name: getattr(study, name) for name in columns}}
     return {name: value for name, value in attributes.items() if value is not None}
 
 

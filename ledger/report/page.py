@@ -117,12 +117,23 @@ def _facts(content: ReportContent) -> list[tuple[str, str]]:
         ("Direction", study.objective.scale.direction),
         ("Mode", study.mode),
         ("Seed", str(study.seed)),
+        *_criteria(content),
         ("Surrogate", study.optimizer.base_estimator),
         ("Acquisition function", study.optimizer.acq_func),
         ("Random points first", str(study.resolved.initial_points)),
         ("Begun", _moment(content.ledger.study.created_at)),
         ("Ended", _moment(content.ledger.study.finished_at) if content.ledger.study.finished_at else "not yet"),
     ]
+
+
+def _criteria(content: ReportContent) -> list[tuple[str, str]]:
+    row = content.ledger.study
+    criteria = {
+        "Target": row.target,
+        "Patience": None if row.patience is None else f"{row.patience:,} trials",
+        "Timeout": None if row.timeout_seconds is None else f"{row.timeout_seconds:,g} s",
+    }
+    return [(name, str(value)) for name, value in criteria.items() if value is not None]
 
 
 def _metric(content: ReportContent) -> str:

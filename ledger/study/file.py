@@ -17,6 +17,7 @@ from ledger.objectives import DEFAULT_SPACES, MODELS, check, metrics, tabular
 from ledger.objectives.command_template import PARAMS_AS, CommandTemplate
 from ledger.objectives.datasets import CLASSES
 from ledger.study.arguments import Mode
+from ledger.study.criteria import StoppingCriteria
 from ledger.study.space import Space
 from ledger.study.spec import (
     LARGEST_BUDGET,
@@ -56,6 +57,8 @@ class StudyTable(SettingsModel):
     mode : str
     workers : int or None
         The number of workers that `ledger run` starts.
+    target, patience, timeout : float, int and float, or None
+        The criteria that end the study before its budget is used, as in `StoppingCriteria`.
     """
 
     name: str | None = Field(
@@ -86,6 +89,20 @@ class StudyTable(SettingsModel):
         " than the study's batch size.",
     )
 
+    target: Annotated[float | None, Field(allow_inf_nan=False)] = Field(
+        default=None,
+        description="The study ends when a trial has this value or a better value. Default: no target.",
+    )
+    patience: Annotated[int | None, Field(ge=1, le=LARGEST_BUDGET)] = Field(
+        default=None,
+        description="The study ends when this number of trials has brought no better value. Default: no limit.",
+    )
+    timeout: Annotated[float | None, Field(ge=0.01, le=31_536_000, allow_inf_nan=False)] = Field(
+        default=None,
+        description="The study ends when managers have held it for this number of seconds. Running trials then have 8"
+        " seconds to end. Default: no limit.",
+    )
+
     @field_validator("name")
     @classmethod
     def _well_formed(cls, value: str | None) -> str | None:
@@ -108,6 +125,11 @@ class StudyTable(SettingsModel):
         return self
 
     @property
+    def criteria(self) -> StoppingCriteria:
+        """The criteria that end the study before its budget is used."""
+        return StoppingCriteria(self.target, self.patience, self.timeout)
+
+    @property
     def budget(self) -> int:
         """The budget as a number of trials."""
         return self.trials or self.iterations * self.batch_size
@@ -120,7 +142,7 @@ class ObjectiveTable(ObjectiveSettings):
     ----------
     data : str or None
         The path of a file with a dataset.
-    target : str or None
+    target_column : str or None
         The name of the data file's column that contains the class of each row.
     """
 
@@ -130,7 +152,7 @@ class ObjectiveTable(ObjectiveSettings):
         description=f"The csv or parquet file to train on, of at most {tabular.LARGEST_FILE // 1024**2} MB. The ledger"
         " keeps the content of the file.",
     )
-    target: str | None = Field(
+    target_column: str | None = Field(
         default=None, min_length=1, description="The data file's column with the class of each row."
     )
 
@@ -187,8 +209,11 @@ OPTIONS: Mapping[str, StudyOption] = MappingProxyType(
     {
         key: StudyOption(table, key, _VARIABLES.get(key, f"LEDGER_{key.upper()}"))
         for table, keys in (
-            ("objective", ("model", "dataset", "data", "target", "cv", "metric", "params_as", "direction")),
-            ("study", ("iterations", "trials", "batch_size", "mode", "seed", "name")),
+            ("objective", ("model", "dataset", "data", "target_column", "cv", "metric", "params_as", "direction")),
+            (
+                "study",
+                ("iterations", "trials", "timeout", "target", "patience", "batch_size", "mode", "seed", "name"),
+            ),
             ("optimizer", ("base_estimator", "acq_func")),
             ("limits", ("trial_timeout",)),
         )
@@ -206,9 +231,9 @@ SPACE = "space"
 # example, if the command line sets `trials`, the ledger ignores the value of `iterations` in the study file.
 _ALSO_REPLACED = {
     "model": ("function", "command", "params_as", "direction"),
-    "dataset": ("function", "command", "params_as", "direction", "data", "target"),
+    "dataset": ("function", "command", "params_as", "direction", "data", "target_column"),
     "data": ("function", "command", "params_as", "direction", "dataset"),
-    "command": ("function", "model", "dataset", "data", "target", "cv", "metric"),
+    "command": ("function", "model", "dataset", "data", "target_column", "cv", "metric"),
     "iterations": ("trials",),
     "trials": ("iterations",),
 }
@@ -284,6 +309,7 @@ def assemble(
         optimizer=settings.read(OptimizerSettings, "optimizer"),
         limits=settings.read(TrialLimits, "limits"),
         resolved=DerivedSettings(initial_points=initial_points(table.budget, table.batch_size)),
+        criteria=table.criteria,
     )
     if study.name:
         return study
@@ -365,18 +391,19 @@ class _SettingsReader:
     def objective(self) -> Objective:
         """Return the objective. If the objective trains on a data file, the method reads and checks the whole file."""
         table = self.read(ObjectiveTable, "objective")
-        settings = table.model_dump(exclude_unset=True, exclude={"data", "target"})
+        settings = table.model_dump(exclude_unset=True, exclude={"data", "target_column"})
         if "params_as" in settings and table.command is None:
             raise UsageError(
                 f"{self._place('objective', 'params_as')}: params_as needs a command; add a command after --"
             )
         if table.data is None:
-            if table.target is not None:
-                raise UsageError(f"{self._place('objective', 'target')}: a target needs a data file; add --data")
+            if table.target_column is not None:
+                place = self._place("objective", "target_column")
+                raise UsageError(f"{place}: a target column needs a data file; add --data")
             objective = self._validated(Objective, "objective", settings)
             classes = CLASSES.get(objective.dataset or "")
         else:
-            objective, classes = self._objective_on_file(settings, table.data, table.target)
+            objective, classes = self._objective_on_file(settings, table.data, table.target_column)
         if objective.metric is not None:
             with self._at("objective", "metric"):
                 metrics.check(objective.metric, str(objective.model), classes)
@@ -388,8 +415,8 @@ class _SettingsReader:
         """Return the objective that trains on a data file, and the number of classes in the file."""
         if target is None:
             raise UsageError(
-                f"{self._place('objective', 'data')}: the target is missing; add --target with the name of the column"
-                " that holds the class"
+                f"{self._place('objective', 'data')}: the target column is missing; add --target-column with the name"
+                " of the column that holds the class"
             )
         folder = self._file.parent if self._file is not None and "data" not in self._options else Path()
         file = folder / path

@@ -19,6 +19,10 @@ declare
     ledger.text_fault('the reason', new.reason, ledger.longest_error()),
     case when jsonb_typeof(new.versions) <> 'object' then 'the versions: they are not an object' end,
     ledger.json_fault('the versions', new.versions),
+    ledger.count_fault('patience', new.patience),
+    ledger.seconds_fault('timeout_seconds', new.timeout_seconds),
+    ledger.seconds_fault('managed_seconds', new.managed_seconds),
+    ledger.moment_fault('stopping_at', new.stopping_at),
     ledger.moment_fault('created_at', new.created_at),
     ledger.moment_fault('finished_at', new.finished_at));
 begin

@@ -11,7 +11,7 @@ select
 from ledger.study;
 
 -- For Optuna, each key of a study's definition (the column spec) is a user attribute of the study. The budget, the
--- state and the reason for the state are user attributes of the study, too.
+-- stopping criteria, the state and the reason for the state are user attributes of the study, too.
 create or replace view optuna.study_user_attributes as
 select
   study.id * 1048576::bigint + attribute.place as study_user_attribute_id,
@@ -24,5 +24,9 @@ cross join lateral (
   from jsonb_each(study.spec || jsonb_build_object(
     'budget', study.budget,
     'reason', study.reason,
-    'state', study.state))
+    'state', study.state,
+    'target', study.target,
+    'patience', study.patience,
+    'timeout_seconds', study.timeout_seconds,
+    'stopped_by', study.stopped_by))
   where value <> 'null') as attribute;

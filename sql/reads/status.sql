@@ -38,6 +38,12 @@ began as (
     (select min(started_at) from here where alive)) as at)
 select
   study.name, study.state, study.reason, coalesce(study.spec ->> 'mode', 'batch') as mode, study.direction,
+  study.target, study.patience, study.timeout_seconds,
+  -- A timeout counts only the time for which managers have held the study.
+  case when study.timeout_seconds is not null then
+    greatest(study.timeout_seconds - study.managed_seconds - coalesce((
+      select sum(greatest(extract(epoch from moment.now - claimed_at), 0)) from ledger.managers
+      where study_id = :study and alive), 0), 0)::float8 end as timeout_left,
   study.budget, study.created_at, study.finished_at, moment.now, counted.*,
   (select count(*) from ledger.iterations where study_id = :study and told_at is not null) as iterations_told,
   exists (select from ledger.managers where study_id = :study and alive) as managed,

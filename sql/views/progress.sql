@@ -25,7 +25,11 @@ select
   greatest(coalesce(study.finished_at, ledger.clock()) - study.created_at, interval '0') as elapsed,
   study.reason,
   best.metric,
-  study.direction
+  study.direction,
+  study.target,
+  study.patience,
+  study.timeout_seconds,
+  study.stopped_by
 from ledger.study
 cross join lateral (
   select
@@ -75,6 +79,13 @@ comment on column ledger.progress.best_value is
   'The best value of the study: the lowest or the highest value, as the direction says; null if no trial is complete.';
 comment on column ledger.progress.direction is
   'minimize or maximize: whether the lowest or the highest value is best.';
+comment on column ledger.progress.target is 'Value at which the study ends; null without a target.';
+comment on column ledger.progress.patience is
+  'Number of trials without a better value after which the study ends; null without a limit.';
+comment on column ledger.progress.timeout_seconds is
+  'Seconds for which managers may hold the study before it ends; null without a limit.';
+comment on column ledger.progress.stopped_by is
+  'Criterion that ended the study before its budget was used: target, patience or timeout; null otherwise.';
 comment on column ledger.progress.best_score is
   'Value of the study''s metric in the trial with the lowest loss. For the built-in models, the loss follows from this '
   'value.';

@@ -23,7 +23,13 @@ select
   max_lost,
   lease,
   heartbeat,
-  timeout
+  trial_timeout,
+  target,
+  patience,
+  timeout_seconds,
+  managed_seconds,
+  stopped_by,
+  stopping_at
 from ledger.study;
 
 comment on view ledger.studies is 'All studies with their definitions and states.';

@@ -10,7 +10,14 @@ from typing import Any
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from ledger.database import managing, protocol, studies, transfer, trials
 from ledger.database.managing import ProposedBatch
@@ -51,8 +58,12 @@ def test_any_history_verifies(db, connection, tmp_path):
             self.held: list[protocol.ClaimedTrial] = []
             self.now = 0.0
             self.own = self.batches = 0
+
+        @initialize(direction=st.sampled_from(["minimize", "maximize"]))
+        def begin(self, direction: str) -> None:
+            self.direction = direction
             stop_clock(connection, 0)
-            asked = {"name": f"s{uuid.uuid4().hex[:8]}", "iterations": 3, "batch_size": 2}
+            asked = {"name": f"s{uuid.uuid4().hex[:8]}", "iterations": 3, "batch_size": 2, "direction": direction}
             self.study = register(db, assemble(asked, file))
             # for longer than a history lasts
             self.managed = hold(db, self.study)
@@ -148,6 +159,18 @@ def test_any_history_verifies(db, connection, tmp_path):
             if chosen:
                 trials.cancel(db, self.study.id, [data.draw(st.sampled_from(chosen))], "test")
 
+        @rule(
+            aim=st.none() | st.sampled_from([0.125, 0.25]),
+            patience=st.none() | st.integers(1, 3),
+            timeout=st.none() | st.sampled_from([20.0, 60.0]),
+        )
+        def set_criteria(self, aim: float | None, patience: int | None, timeout: float | None) -> None:
+            sign = 1 if self.direction == "minimize" else -1
+            assert studies.set_criteria(db, self.study.id, None if aim is None else sign * aim, patience, timeout) in (
+                "changed",
+                "unchanged",
+            )
+
         @rule()
         def extend(self) -> None:
             assert studies.extend(db, self.study.id, self.study.budget + 1) == "extended"
@@ -156,8 +179,8 @@ def test_any_history_verifies(db, connection, tmp_path):
         @rule()
         def manage(self) -> None:
             """Do the next thing that a manager of batches does; a study that has ended is left as it is."""
-            state, budget = managing.state(db, self.study.id)
-            if state != "running":
+            budget = managing.state(db, self.study.id).budget
+            if managing.stop(db, self.managed) != "none":
                 return
             rounds = {each.number: each for each in studies.iterations(db, self.study.id)}
             last = rounds[max(rounds)]

@@ -321,7 +321,7 @@ def test_a_study_moves_with_the_file_that_it_trains_on_or_is_refused(db, there, 
     # longer than a piece of it that is read at once
     content = ("a,y\n" + "".join(f"{number},{number % 2}\n" for number in range(150_000))).encode()
     (tmp_path / "own.csv").write_bytes(content)
-    asked = assemble({"data": str(tmp_path / "own.csv"), "target": "y", "name": "s"})
+    asked = assemble({"data": str(tmp_path / "own.csv"), "target_column": "y", "name": "s"})
     register(db, asked)
     document = exported(db)
     assert document["dataset"]["name"] == "own.csv"

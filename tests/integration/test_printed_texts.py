@@ -34,6 +34,7 @@ PLAIN = {
         ("study", "name"),
         ("study", "state"),
         ("study", "direction"),
+        ("study", "stopped_by"),
         ("trial", "source"),
         ("trial", "state"),
         ("attempt", "outcome"),

@@ -57,7 +57,20 @@ FUNCTIONS = {
         ),
         *("end_cancelled", "enqueue"),
         *("extend", "finish", "hold_dataset", "import_trials", "keep_dataset", "lease_ended", "leave_study"),
-        *("number", "pause", "propose", "reap", "resume", "retry", "revision", "session_ended", "tell", "value"),
+        *(
+            "number",
+            "pause",
+            "propose",
+            "reap",
+            "resume",
+            "retry",
+            "revision",
+            "session_ended",
+            "set_criteria",
+            "stop",
+            "tell",
+            "value",
+        ),
     },
     "ledger_worker": PROTOCOL,
     "ledger_reader": {
@@ -464,7 +477,7 @@ def test_a_managers_whole_work_is_done_under_its_role(fresh):
         row = make_study(db, trials=2, lease=1e-6)
         held = hold(db, row)
         managing.listen(db)
-        assert managing.state(db, row.id) == ("running", row.budget)
+        assert managing.state(db, row.id).budget == row.budget
         take(worker)
         (expired,) = managing.leases(db, row.id)
         assert managing.reap(db, held, expired) == "pending"
@@ -494,7 +507,7 @@ def test_a_managers_whole_work_is_done_under_its_role(fresh):
         protocol.complete(worker, take(worker), 0.5, {}, 1.5)
         assert tell(db, row, 1, 0.5, 0.5) == "told"
         assert trials.import_finished(db, row.id, [ExternalTrial({"C": 501.0}, 0.5, {})], 0.5) == 4
-        assert managing.state(db, row.id) == ("running", row.budget + 2)
+        assert managing.state(db, row.id).budget == row.budget + 2
         (progress,) = reads.progress(db, "s")
         assert (progress.proposed, progress.complete) == (2, 4)
         studies.cancel(db, row.id, "enough")

@@ -259,3 +259,27 @@ def test_a_paused_study_hands_out_nothing_and_is_resumed(program):
     assert "runs again" in error
     out = program.run("resume", "own", "--iterations", "3", "--workers", "1", "--allow", "mine")
     assert "6 of 6 trials" in out
+
+
+def test_a_time_budget_ends_a_run_whose_trials_do_not_end(program):
+    command = own(program, BLOCKING, "blocked")
+    out = program.run(*command, "--timeout", "1")
+    assert "state       complete: timeout: managers have held the study for 1 seconds\n" in out
+    assert "trials      2 pending\n" in out
+    document = program.document("own")
+    assert {(trial["failures"], trial["lost"]) for trial in document["trials"]} == {(0, 0)}
+    assert {attempt["outcome"] for attempt in document["attempts"]} == {"released"}
+    assert program.run(*command, "--timeout", "1") == out, "the same command shows the result"
+    (program.folder / "go").touch()
+    out = program.run(*command, "--timeout", "600")
+    assert "state       complete\n" in out
+    assert "2 complete" in out
+    assert "the records of study own are consistent" in program.run("verify", "own")
+
+
+def test_a_target_ends_a_run_early_and_another_target_continues_it(program):
+    command = own(program, PLAIN, "plain")
+    out = program.run(*command, "--trials", "20", "--target", "1e9")
+    assert "state       complete: target 1000000000: trial 1 has the value 0.0919" in out
+    assert "budget      2 of 20 trials" in out
+    assert "20 complete" in program.run(*command, "--trials", "20")

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from ledger.errors import LedgerError, UsageError
 from ledger.objectives import ValueScale
+from ledger.study.criteria import StoppingCriteria
 from ledger.study.file import assemble, workers
 from ledger.study.space import Space
 from ledger.study.spec import (
@@ -418,7 +419,7 @@ def test_the_default_metric_is_the_same_study_named_or_not():
 
 def test_a_dataset_of_an_option_replaces_the_data_of_the_file(tmp_path):
     (tmp_path / "a.csv").write_text("a,y\n" + "1,no\n2,yes\n" * 10)
-    (tmp_path / "study.toml").write_text('[objective]\ndata = "a.csv"\ntarget = "y"\n')
+    (tmp_path / "study.toml").write_text('[objective]\ndata = "a.csv"\ntarget_column = "y"\n')
     study = assemble({}, tmp_path / "study.toml")
     data = study.objective.data
     assert data is not None
@@ -461,3 +462,11 @@ def test_the_score_of_a_model_is_maximised_with_or_without_the_setting():
 def test_a_model_of_an_option_replaces_the_function_with_its_direction():
     file = {"objective": {"function": "my.code:loss", "direction": "minimize"}}
     assert assemble({"model": "svm"}, tables=file).objective == Objective(model="svm")
+
+
+def test_criteria_of_a_file_do_not_make_another_study(write: Any) -> None:
+    study = assemble({"patience": 3}, write("[study]\ntarget = 1\ntimeout = 60.0\npatience = 9\n"))
+    assert study.criteria == StoppingCriteria(1.0, 3, 60.0)
+    assert study.spec() == assemble({}).spec()
+    assert study.spec_hash == assemble({}).spec_hash
+    assert differences(assemble({}), study) == []
