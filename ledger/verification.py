@@ -264,6 +264,11 @@ def _iteration(iteration: IterationRow, trials: Sequence[TrialRow], *, may_wait:
     rounds = max((trial.round for trial in trials), default=iteration.round)
     if rounds != iteration.round:
         yield f"the round is {iteration.round}, but the last round of the trials is {rounds}"
+    proposed = sum(trial.source == "proposed" and trial.round == 0 for trial in trials)
+    if (iteration.batch_size is None) != (proposed == 0):
+        yield f"the batch size is {iteration.batch_size}, but {proposed} trials were proposed"
+    if iteration.batch_size is not None and proposed > iteration.batch_size:
+        yield f"the batch size is {iteration.batch_size}, but {proposed} trials were proposed together"
     if iteration.surrogate is not None and all(trial.source != "proposed" for trial in trials):
         yield "the iteration has a surrogate, but no proposed trials"
     losses = [trial.loss for trial in trials if trial.loss is not None]

@@ -76,6 +76,7 @@ begin
       ledger.retry,
       ledger.revision,
       ledger.session_ended,
+      ledger.set_batch_size,
       ledger.set_criteria,
       ledger.stop,
       ledger.tell,

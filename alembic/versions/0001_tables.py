@@ -162,12 +162,19 @@ def upgrade() -> None:
             comment="Seed of all random numbers of the study, from 0 to 2147483647; part of spec.",
         ),
         sa.Column(
+            "changed_batch_size",
+            sa.Integer(),
+            nullable=True,
+            comment="Batch size that a user has set after the creation of the study, at least 1; null if the batch "
+            "size of spec holds.",
+        ),
+        sa.Column(
             "batch_size",
             sa.Integer(),
-            sa.Computed("((spec ->> 'batch_size')::integer)", persisted=True),
+            sa.Computed("(coalesce(changed_batch_size, (spec ->> 'batch_size')::integer))", persisted=True),
             nullable=False,
-            comment="Number of trials in an iteration, or number of trials in flight in steady mode, at least 1; "
-            "part of spec.",
+            comment="Number of trials in an iteration, or number of trials in flight in steady mode, at least 1: "
+            "changed_batch_size, or the batch size of spec.",
         ),
         sa.Column(
             "objective",
@@ -272,6 +279,7 @@ def upgrade() -> None:
             "state in ('running', 'paused', 'complete', 'failed', 'cancelled')", name=op.f("study_state_is_known")
         ),
         sa.CheckConstraint("budget >= 1", name=op.f("study_budget_is_positive")),
+        sa.CheckConstraint("changed_batch_size >= 1", name=op.f("study_batch_size_is_positive")),
         sa.CheckConstraint("target > '-infinity' and target < 'infinity'", name=op.f("study_target_is_finite")),
         sa.CheckConstraint("patience >= 1", name=op.f("study_patience_is_positive")),
         sa.CheckConstraint("timeout_seconds > 0", name=op.f("study_timeout_is_positive")),
@@ -373,6 +381,13 @@ def upgrade() -> None:
             "size", sa.Integer(), nullable=False, comment="Number of trials in all rounds of the iteration, at least 1."
         ),
         sa.Column(
+            "batch_size",
+            sa.Integer(),
+            nullable=True,
+            comment="Batch size of the study when the iteration was proposed, at least 1; null if the iteration has "
+            "no proposed points.",
+        ),
+        sa.Column(
             "asked_at",
             sa.DateTime(timezone=True),
             nullable=False,
@@ -437,6 +452,7 @@ def upgrade() -> None:
             name=op.f("iteration_losses_when_told"),
         ),
         sa.CheckConstraint("number >= 0 and round >= 0 and size >= 1", name=op.f("iteration_numbers_are_natural")),
+        sa.CheckConstraint("batch_size >= 1", name=op.f("iteration_batch_size_is_positive")),
         sa.ForeignKeyConstraint(
             ["study_id"], ["ledger.study.id"], name=op.f("iteration_study_id_fkey"), ondelete="CASCADE"
         ),

@@ -121,11 +121,13 @@ def manager(file: Path | None, options: dict[str, Any], wait: bool, settings: Se
         "ledger resume svm-42-341b3e --iterations 6 --workers 4",
         "ledger resume svm-42-341b3e --trials 100",
         "ledger resume svm-42-341b3e --timeout 7200",
+        "ledger resume svm-42-341b3e --batch-size 32 --trials 1000 --workers 32",
     )
 )
 @click.argument("name", type=STUDY)
 @study_option("iterations", "Extend the budget to this many iterations.")
 @study_option("trials", "Extend the budget to this many trials.")
+@study_option("batch_size", "Change the batch size from the next proposal on.")
 @study_option("timeout", "Change the timeout of the study to this number of seconds in total.")
 @study_option("target", "Change the value at which the study ends.")
 @study_option("patience", "Change the number of trials without a better value after which the study ends.")
@@ -144,6 +146,7 @@ def resume(
     name: str,
     iterations: int | None,
     trials: int | None,
+    batch_size: int | None,
     timeout: float | None,
     target: float | None,
     patience: int | None,
@@ -154,7 +157,7 @@ def resume(
     wait: bool,
     settings: Settings,
 ) -> None:
-    """Continue a paused, interrupted or failed study, or raise a study's budget.
+    """Continue a paused, interrupted or failed study, raise its budget, or change its batch size.
 
     A study that its target, its patience or its timeout has ended runs again if the command changes this criterion, and
     the study does not meet the new criterion.
@@ -181,6 +184,7 @@ def resume(
             started,
             iterations=iterations,
             trials=trials,
+            batch_size=batch_size,
             target=target,
             patience=patience,
             timeout=timeout,

@@ -42,6 +42,9 @@ class ProposedBatch:
     seen : sequence of int or None
         In steady mode, the numbers of the trials whose end the manager saw since the previous iteration; None in batch
         mode.
+    batch_size : int or None
+        Batch size of the study when the manager decided the number of points. If the batch size of the study has
+        changed, the ledger refuses the batch. The ledger does not compare the batch size None.
     """
 
     number: int
@@ -53,6 +56,7 @@ class ProposedBatch:
     ask_seconds: float
     tell_seconds: float
     seen: Sequence[int] | None = None
+    batch_size: int | None = None
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,7 @@ class StudyState:
 
     state: str
     budget: int
+    batch_size: int
     has_criteria: bool
     has_timeout: bool
 
@@ -82,7 +87,7 @@ _LEAVE = text("select ledger.leave_study(:study, :claim)")
 _LISTEN = text("listen ledger_ended")
 _PROPOSE = text(
     "select ledger.propose(:study, :claim, :number, :round, :known, cast(:points as jsonb), cast(:surrogate as jsonb),"
-    " cast(:environment as jsonb), :ask_seconds, :tell_seconds, cast(:seen as int[]))"
+    " cast(:environment as jsonb), :ask_seconds, :tell_seconds, cast(:seen as int[]), :batch_size)"
 )
 _TELL = text("select ledger.tell(:study, :claim, :number, :size, :mean_loss, :best_loss)")
 _FINISH = text("select ledger.finish(:study, :claim, :state, :reason, :budget)")
@@ -149,6 +154,7 @@ def propose(connection: Connection, held: ClaimedStudy, batch: ProposedBatch) ->
             ask_seconds=batch.ask_seconds,
             tell_seconds=batch.tell_seconds,
             seen=None if batch.seen is None else list(batch.seen),
+            batch_size=batch.batch_size,
         )
     )
 
@@ -198,7 +204,7 @@ def end_cancelled(connection: Connection, study_id: int | None = None) -> int:
 
 
 def state(connection: Connection, study_id: int) -> StudyState:
-    """Return the state, the budget and the stopping criteria of the study.
+    """Return the state, the budget, the batch size and the stopping criteria of the study.
 
     Raises
     ------
@@ -208,11 +214,12 @@ def state(connection: Connection, study_id: int) -> StudyState:
     with connection.begin():
         of = _studies.c
         criteria = (of.target, of.patience, of.timeout_seconds)
-        row = connection.execute(select(of.state, of.budget, *criteria).where(of.id == study_id)).one_or_none()
+        read = select(of.state, of.budget, of.batch_size, *criteria).where(of.id == study_id)
+        row = connection.execute(read).one_or_none()
     if row is None:
         raise LedgerError("the study was deleted while this manager held the study")
-    has_criteria = any(criterion is not None for criterion in row[2:])
-    return StudyState(row.state, row.budget, has_criteria, row.timeout_seconds is not None)
+    has_criteria = any(criterion is not None for criterion in row[3:])
+    return StudyState(row.state, row.budget, row.batch_size, has_criteria, row.timeout_seconds is not None)
 
 
 def news(connection: Connection, study_id: int, open_trials: Collection[int], known: int) -> list[TrialRow]:

@@ -43,6 +43,12 @@ class StudyRow:
     spec: dict[str, Any]
     spec_hash: str
     versions: dict[str, Any]
+    changed_batch_size: int | None
+
+    @property
+    def batch_size(self) -> int:
+        """The batch size of the study, which a user may have changed."""
+        return self.changed_batch_size or int(self.spec["batch_size"])
 
     @property
     def has_ended(self) -> bool:
@@ -56,12 +62,13 @@ class IterationRow:
 
     In steady mode, `seen` contains the numbers of the trials whose end the manager has seen since the previous
     iteration. In batch mode, `seen` is None. `mean_value` and `best_value` are the values of `mean_loss` and
-    `best_loss`.
+    `best_loss`. `batch_size` is the batch size of the study when the iteration was proposed.
     """
 
     number: int
     round: int
     size: int
+    batch_size: int | None
     asked_at: datetime
     told_at: datetime | None
     ask_seconds: float

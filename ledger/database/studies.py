@@ -116,6 +116,12 @@ def set_criteria(
     return str(answer(connection, _SET_CRITERIA, study=study_id, **criteria))
 
 
+def set_batch_size(connection: Connection, study_id: int, batch_size: int) -> str:
+    """Change the batch size of a study. Return "changed", "unchanged", "cancelled" or "unknown"."""
+    call = text("select ledger.set_batch_size(:study, :batch_size)")
+    return str(answer(connection, call, study=study_id, batch_size=batch_size))
+
+
 def pause(connection: Connection, study_id: int) -> str:
     """Pause a running study, so that workers cannot claim its trials. Return the study's new state."""
     return str(answer(connection, text("select ledger.pause(:study)"), study=study_id))

@@ -131,12 +131,18 @@ study = Table(
         "((spec ->> 'seed')::bigint)",
         comment="Seed of all random numbers of the study, from 0 to 2147483647; part of spec.",
     ),
+    Column(
+        "changed_batch_size",
+        Integer,
+        comment="Batch size that a user has set after the creation of the study, at least 1; null if the batch size of "
+        "spec holds.",
+    ),
     _of_spec(
         "batch_size",
         Integer,
-        "((spec ->> 'batch_size')::integer)",
-        comment="Number of trials in an iteration, or number of trials in flight in steady mode, at least 1; part "
-        "of spec.",
+        "(coalesce(changed_batch_size, (spec ->> 'batch_size')::integer))",
+        comment="Number of trials in an iteration, or number of trials in flight in steady mode, at least 1: "
+        "changed_batch_size, or the batch size of spec.",
     ),
     _of_spec(
         "objective",
@@ -213,6 +219,7 @@ study = Table(
     ),
     CheckConstraint("name ~ '^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$'", name="name_is_plain"),
     CheckConstraint("budget >= 1", name="budget_is_positive"),
+    CheckConstraint("changed_batch_size >= 1", name="batch_size_is_positive"),
     CheckConstraint("state in ('running', 'paused', 'complete', 'failed', 'cancelled')", name="state_is_known"),
     CheckConstraint(
         "(state in ('complete', 'failed', 'cancelled')) = (finished_at is not null)", name="finished_when_it_ended"
@@ -271,6 +278,12 @@ iteration = Table(
         "replaces that round.",
     ),
     Column("size", Integer, nullable=False, comment="Number of trials in all rounds of the iteration, at least 1."),
+    Column(
+        "batch_size",
+        Integer,
+        comment="Batch size of the study when the iteration was proposed, at least 1; null if the iteration has no "
+        "proposed points.",
+    ),
     moment("asked_at", nullable=False, comment="Time when the first trials of the iteration were inserted."),
     moment("told_at", comment="Time when the optimizer received the iteration's losses; null until then."),
     Column(
@@ -318,6 +331,7 @@ iteration = Table(
         "of earlier iterations. Null in batch mode.",
     ),
     CheckConstraint("number >= 0 and round >= 0 and size >= 1", name="numbers_are_natural"),
+    CheckConstraint("batch_size >= 1", name="batch_size_is_positive"),
     # If an iteration has neither a proposed nor a complete trial, the manager sets told_at, but mean_loss and best_loss
     # stay null.
     CheckConstraint(

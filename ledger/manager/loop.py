@@ -146,11 +146,11 @@ class StudyManager:
                 self._renew()
                 for iteration in policy.to_tell():
                     self._tell(iteration)
-                step = policy.next(budget)
+                step = policy.next(budget, now.batch_size)
                 if now.has_criteria and self._is_stopping(now, step):
                     step = None
                 if isinstance(step, ProposalRequest):
-                    self._propose(step, policy, budget)
+                    self._propose(step, policy, now)
                     pause = SHORTEST_POLL
                 elif isinstance(step, StudyEnd):
                     self._finish(step, budget)
@@ -205,7 +205,9 @@ class StudyManager:
 
     def _policy(self, *, another_round: bool) -> ProposalPolicy:
         if self._study.mode == "steady":
-            return SteadyPolicy(self._study, self._history, self._row.budget, another_round=another_round)
+            return SteadyPolicy(
+                self._study, self._history, self._row.budget, self._row.batch_size, another_round=another_round
+            )
         return BatchPolicy(self._study, self._history, another_round=another_round)
 
     def _take(self, study: StudyRow, *, wait: bool) -> None:
@@ -240,8 +242,8 @@ class StudyManager:
             raise self._lost()
         self._renewed = time.monotonic()
 
-    def _propose(self, request: ProposalRequest, policy: ProposalPolicy, budget: int) -> None:
-        history = self._history
+    def _propose(self, request: ProposalRequest, policy: ProposalPolicy, now: StudyState) -> None:
+        history, budget = self._history, now.budget
         number, round = request.iteration, request.round
         seen = None if request.seen is None else [*history.recorded, *request.seen]
         given = proposal_input(history.trials, number, round, history.surrogate_before(number), seen)
@@ -261,6 +263,7 @@ class StudyManager:
             proposal.ask_seconds,
             proposal.tell_seconds,
             request.seen,
+            now.batch_size,
         )
         answer = managing.propose(self._connection, self._held, batch)
         if answer == "lost":

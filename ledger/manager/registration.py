@@ -58,11 +58,13 @@ def register(connection: Connection, study: StudySpec) -> StudyRow:
     if row is not None:
         return row
     row = studies.get(connection, study.name)
-    differing = differences(StudySpec.from_spec(row.name, row.budget, row.spec), study)
+    recorded = StudySpec.from_spec(row.name, row.budget, row.spec)
+    differing = differences(recorded.model_copy(update={"batch_size": row.batch_size}), study)
     if differing:
+        option = f" --batch-size {study.batch_size}" if row.batch_size != study.batch_size else ""
         raise LedgerError(
             f"study {row.name} exists with different settings ({'; '.join(differing)}): choose another --name, or"
-            f" continue the existing study with `ledger resume {row.name}`"
+            f" continue the existing study with `ledger resume {row.name}{option}`"
         )
     extend(connection, row, study.budget)
     set_criteria(connection, row, study.criteria)
@@ -86,6 +88,21 @@ def extend(connection: Connection, study: StudyRow, budget: int) -> None:
     if answer == "extended":
         message = f"study {study.name}: budget extended from {study.budget} to {budget} trials"
         log_event(_log, "extended", message, study=study.name, budget=budget)
+
+
+def set_batch_size(connection: Connection, study: StudyRow, batch_size: int) -> None:
+    """Change the batch size of a study from the next proposal on.
+
+    Raises
+    ------
+    LedgerError
+        The study was cancelled.
+    """
+    answer = studies.set_batch_size(connection, study.id, batch_size)
+    _refuse_cancelled(study, answer)
+    if answer == "changed":
+        message = f"study {study.name}: batch size changed from {study.batch_size} to {batch_size}"
+        log_event(_log, "batch size", message, study=study.name, batch_size=batch_size)
 
 
 def criteria_of(study: StudyRow) -> StoppingCriteria:

@@ -124,7 +124,7 @@ def _postgresql_json(value: Any) -> str:
 
 
 def _study_attributes(study: StudyRow) -> dict[str, Any]:
-    columns = ("budget", "reason", "state", "target", "patience", "timeout_seconds", "stopped_by")
+    columns = ("batch_size", "budget", "reason", "state", "target", "patience", "timeout_seconds", "stopped_by")
     attributes = {**study.spec, **{name: getattr(study, name) for name in columns}}
     return {name: value for name, value in attributes.items() if value is not None}
 

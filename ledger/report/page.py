@@ -94,9 +94,9 @@ def _tiles(content: ReportContent) -> list[tuple[str, str, str]]:
         (
             "Budget",
             f"{study.budget:,} trials",
-            f"{study.batch_size:,} kept in flight"
+            f"{ledger.study.batch_size:,} kept in flight"
             if content.is_steady
-            else f"{told:,} finished iterations, with {study.batch_size:,} trials each",
+            else f"{told:,} finished iterations, batch size {ledger.study.batch_size:,}",
         ),
         ("Elapsed", _duration(end - ledger.study.created_at), f"since {_moment(ledger.study.created_at)}"),
     ]

@@ -22,6 +22,7 @@ from ledger.study
 cross join lateral (
   select key, value, row_number() over (order by key) as place
   from jsonb_each(study.spec || jsonb_build_object(
+    'batch_size', study.batch_size,
     'budget', study.budget,
     'reason', study.reason,
     'state', study.state,

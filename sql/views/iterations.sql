@@ -17,7 +17,8 @@ select
   ledger.value(iteration.best_loss, study.direction, study.loss_of_zero) as best_value,
   iteration.surrogate,
   iteration.environment,
-  iteration.seen
+  iteration.seen,
+  iteration.batch_size
 from ledger.iteration
 join ledger.study on study.id = iteration.study_id;
 

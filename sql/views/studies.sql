@@ -29,7 +29,8 @@ select
   timeout_seconds,
   managed_seconds,
   stopped_by,
-  stopping_at
+  stopping_at,
+  changed_batch_size
 from ledger.study;
 
 comment on view ledger.studies is 'All studies with their definitions and states.';

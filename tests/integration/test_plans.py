@@ -284,6 +284,7 @@ def test_every_function_of_the_hot_path_is_explained_here():
         "retry",
         "revision",
         "session_ended",
+        "set_batch_size",
         "set_criteria",
         "shortened",
         "spec_fault",

@@ -66,6 +66,7 @@ FUNCTIONS = {
             "retry",
             "revision",
             "session_ended",
+            "set_batch_size",
             "set_criteria",
             "stop",
             "tell",

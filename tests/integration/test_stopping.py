@@ -70,7 +70,7 @@ def test_a_value_equal_to_the_target_ends_the_study(db, connection, target, answ
     assert managing.stop(db, hold(db, row)) == answer
 
 
-def test_patience_counts_the_trials_of_later_iterations_without_a_better_value(db, connection):
+def test_patience_counts_trials_of_later_iterations_that_are_not_better(db, connection):
     row, _ = held_study(db, size=3, patience=4)
     told(db, connection, row, 0.5, 0.25, 0.5)
     assert managing.stop(db, hold(db, row)) == "none", "the trials of the best trial's iteration do not count"
@@ -261,7 +261,7 @@ def test_a_manager_leaves_a_locked_study_at_once(db, url):
     assert hold(db, row).claim == held.claim
 
 
-def test_steady_mode_stops_proposing_at_the_target_and_waits_for_running_trials(db, workers, tmp_path):
+def test_steady_mode_stops_at_the_target_and_waits_for_running_trials(db, workers, tmp_path):
     for _ in range(2):
         workers(square)
     asked = study(tmp_path, iterations=20, batch_size=4, mode="steady", target=0.02)
@@ -277,7 +277,7 @@ def test_steady_mode_stops_proposing_at_the_target_and_waits_for_running_trials(
     assert verified(db).trials == 80
 
 
-def test_patience_of_steady_mode_counts_trials_proposed_with_the_best_value(db, connection):
+def test_patience_of_steady_mode_counts_trials_that_knew_the_best_value(db, connection):
     row = studies.create(db, "s", {**spec(2), "mode": "steady"}, "0" * 64, 100, {}, patience=2)
     assert row is not None
 

@@ -283,3 +283,18 @@ def test_a_target_ends_a_run_early_and_another_target_continues_it(program):
     assert "state       complete: target 1000000000: trial 1 has the value 0.0919" in out
     assert "budget      2 of 20 trials" in out
     assert "20 complete" in program.run(*command, "--trials", "20")
+
+
+def test_a_study_continues_on_more_workers_with_a_larger_batch_size(program):
+    command = own(program, PLAIN, "plain")
+    assert "2 complete" in program.run(*command)
+    program.run("resume", "own", "--workers", "0", "--batch-size", "6", "--trials", "2")
+    workers = [program.start("worker", "--study", "own", "--allow", "mine", "--until-complete") for _ in range(3)]
+    out = program.run("resume", "own", "--workers", "0", "--trials", "20")
+    assert "budget      20 of 20 trials" in out
+    for worker in workers:
+        _, error = worker.communicate()
+        assert worker.returncode == 0, error
+    document = program.document("own")
+    assert [(row["size"], row["batch_size"]) for row in document["iterations"]] == [(2, 2), (6, 6), (6, 6), (6, 6)]
+    assert "4 proposals recomputed, 0 not comparable" in program.run("verify", "own")

@@ -107,6 +107,7 @@ def snapshot(
                 number=number,
                 round=0,
                 size=batch_size,
+                batch_size=batch_size,
                 asked_at=BEGUN,
                 ask_seconds=0.0,
                 tell_seconds=0.0,
@@ -138,5 +139,6 @@ def snapshot(
         spec=spec,
         spec_hash="0" * 64,
         versions={"python": "3.13"},
+        changed_batch_size=None,
     )
     return StudySnapshot(at, row, asked, trials, attempts)

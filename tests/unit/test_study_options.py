@@ -141,7 +141,7 @@ def test_a_refusal_of_a_study_is_one_line_without_the_settings(nowhere):
     assert (code, error) == (2, "ledger: none.toml: No such file or directory; give the path of a study file\n")
 
 
-def test_a_target_is_any_finite_number_and_the_column_of_the_classes_another_option():
+def test_a_target_is_any_finite_number_and_no_name_of_a_column():
     assert parse("--target", "-1e300", "--patience", "7", "--timeout", "60").criteria == StoppingCriteria(
         -1e300, 7, 60.0
     )
