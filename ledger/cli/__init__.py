@@ -23,7 +23,7 @@ COMMANDS = {
     "manager": ("ledger.cli.search:manager", "Run only the manager of a study, without workers."),
     "resume": (
         "ledger.cli.search:resume",
-        "Continue a paused, interrupted or failed study, or raise a study's budget.",
+        "Continue a paused, interrupted or failed study, raise its budget, or change its batch size.",
     ),
     "status": ("ledger.cli.status:status", "Show the progress, best value, workers and failures of a study."),
     "worker": ("ledger.cli.worker:worker", "Claim trials, train models, and record the losses."),

@@ -134,13 +134,12 @@ def load(
     """
     function: Callable[[dict[str, Any], Context], Any]
     scale = ValueScale()
-    own, direction = set(objective) - {"direction"}, objective.get("direction", "minimize")
-    if own == {"function"} and direction in DIRECTIONS:
+    if set(objective) - {"direction"} == {"function"} and objective.get("direction", "minimize") in DIRECTIONS:
         scale = value_scale(objective)
         function = load_function(str(objective["function"]), allowed, folder)
-    elif "command" in own and direction in DIRECTIONS:
+    elif "command" in objective:
         scale = value_scale(objective)
-        function = load_command({key: objective[key] for key in own}, host or CommandHost())
+        function = load_command(objective, host or CommandHost())
     else:
         data = dataset_reference(objective)
         model, dataset = objective.get("model"), objective.get("dataset", DATASETS[0])

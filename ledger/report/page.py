@@ -96,10 +96,18 @@ def _tiles(content: ReportContent) -> list[tuple[str, str, str]]:
             f"{study.budget:,} trials",
             f"{ledger.study.batch_size:,} kept in flight"
             if content.is_steady
-            else f"{told:,} finished iterations, batch size {ledger.study.batch_size:,}",
+            else f"{told:,} finished iterations, {_batch_size(ledger)}",
         ),
         ("Elapsed", _duration(end - ledger.study.created_at), f"since {_moment(ledger.study.created_at)}"),
     ]
+
+
+def _batch_size(ledger: StudySnapshot) -> str:
+    """Return the batch size of the study as text, with the other batch sizes of the iterations."""
+    now = ledger.study.batch_size
+    others = dict.fromkeys(each.batch_size for each in ledger.iterations if each.batch_size not in (None, now))
+    before = f" (before: {', '.join(f'{size:,}' for size in others)})" if others else ""
+    return f"batch size {now:,}{before}"
 
 
 def _facts(content: ReportContent) -> list[tuple[str, str]]:

@@ -245,7 +245,7 @@ class Objective(ObjectiveSettings):
         if own is None and direction == "minimize":
             raise ValueError("direction minimize: the score of a model is always maximised; leave direction out")
         # A study with the direction of its objective as a setting is equal to a study without this setting.
-        if direction == ("minimize" if own else "maximize"):
+        if direction == ("minimize" if own is not None else "maximize"):
             values = {key: value for key, value in values.items() if key != "direction"}
         if own is not None:
             others = ("function", "command", "model", "dataset", "data", "metric", "cv")

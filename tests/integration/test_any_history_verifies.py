@@ -70,10 +70,11 @@ def test_any_history_verifies(db, connection, tmp_path):
             self.propose(0, 0, 2)
 
         def propose(self, number: int, round: int, size: int) -> None:
-            points = [{"x": 2 * self.batches + index} for index in range(size)]
+            points = [{"x": 3 * self.batches + index} for index in range(size)]
             self.batches += 1
             # in no environment, so that these points are not compared
-            batch = ProposedBatch(number, round, len(self.trials()), points, None, {}, 0.0, 0.0)
+            batch_size = studies.get(db, self.study.name).batch_size
+            batch = ProposedBatch(number, round, len(self.trials()), points, None, {}, 0.0, 0.0, None, batch_size)
             assert managing.propose(db, self.managed, batch) == "proposed"
 
         def trials(self) -> list[TrialRow]:
@@ -171,6 +172,10 @@ def test_any_history_verifies(db, connection, tmp_path):
                 "unchanged",
             )
 
+        @rule(batch_size=st.integers(1, 3))
+        def change_batch_size(self, batch_size: int) -> None:
+            assert studies.set_batch_size(db, self.study.id, batch_size) in ("changed", "unchanged")
+
         @rule()
         def extend(self) -> None:
             assert studies.extend(db, self.study.id, self.study.budget + 1) == "extended"
@@ -179,7 +184,8 @@ def test_any_history_verifies(db, connection, tmp_path):
         @rule()
         def manage(self) -> None:
             """Do the next thing that a manager of batches does; a study that has ended is left as it is."""
-            budget = managing.state(db, self.study.id).budget
+            now = managing.state(db, self.study.id)
+            budget = now.budget
             if managing.stop(db, self.managed) != "none":
                 return
             rounds = {each.number: each for each in studies.iterations(db, self.study.id)}
@@ -192,7 +198,7 @@ def test_any_history_verifies(db, connection, tmp_path):
             if last.told_at is not None:
                 left = budget - sum(trial.round == rounds[trial.iteration].round for trial in proposed)
                 if left > 0:
-                    self.propose(last.number + 1, 0, min(2, left))
+                    self.propose(last.number + 1, 0, min(now.batch_size, left))
                 else:
                     self.finish("complete", None, budget)
             elif losses and (is_proven or not replaced):

@@ -378,3 +378,10 @@ def test_colours_have_contrast_with_the_page(scheme):
         assert contrast(colour, ground) > 2.0, colour
     for _, colour in theme.template(scheme)["layout"]["coloraxis"]["colorscale"]:
         assert contrast(colour, ground) > 1.7, colour
+
+
+def test_the_page_names_the_batch_sizes_of_all_iterations():
+    ledger = snapshot(iterations=3, batch_size=2)
+    assert "3 finished iterations, batch size 2<" in render(ledger)
+    grown = replace(ledger, study=replace(ledger.study, changed_batch_size=16))
+    assert "3 finished iterations, batch size 16 (before: 2)<" in render(grown)
